@@ -224,7 +224,8 @@ class Intake:
     # -- submitting: the request itself -----------------------------------------
 
     def _create(self, job: Job) -> Job:
-        assert job.spec is not None and job.staging is not None
+        assert job.spec is not None
+        assert job.staging is not None
         if self.now() + self.timing.create_timeout > job.lease.until:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
             return self._postpone(job, "too little of the lease left to send")

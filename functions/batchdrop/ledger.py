@@ -1,4 +1,4 @@
-"""Jobs in Firestore. Every write is a compare-and-set, with its announcement or none."""
+"""Jobs in Firestore. Every write is a compare-and-set."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,7 +118,9 @@ class Ledger:
                 if found == job:
                     return found
                 if found is None or not _same_hold(found, held):
-                    raise Superseded(f"job {held.id} is not at {held.phase} any more")
+                    raise Superseded(
+                        f"job {held.id} is not at {held.phase} any more"
+                    ) from None
                 current = found
             except exceptions.NotFound as exc:
                 raise Superseded(f"job {held.id} is not in the ledger") from exc
@@ -188,7 +190,7 @@ class Ledger:
                 )
                 reference.update(data, option=option)
         except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
-            return reference.get().get("by") == by  # ours, if the answer was lost
+            return bool(reference.get().get("by") == by)  # ours, if the answer was lost
         return True
 
     def unlock(self, name: str, by: str, now: datetime) -> None:

@@ -4,15 +4,21 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 
 #: What a LogRecord has of itself; anything else came as `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class Headers(Protocol):
+    """A request's headers, whose names are matched in any case."""
+
+    def get(self, key: str, default: str) -> str: ...
 
 
 class JsonFormatter(logging.Formatter):
@@ -48,7 +54,7 @@ def set_up() -> None:
 
 
 @contextmanager
-def request(headers: Mapping[str, str], project: str) -> Iterator[None]:
+def request(headers: Headers, project: str) -> Iterator[None]:
     """Puts the trace of the request being served on every line logged within."""
     token = _context.set(_trace(headers, project))
     try:
@@ -57,7 +63,7 @@ def request(headers: Mapping[str, str], project: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def _trace(headers: Mapping[str, str], project: str) -> dict[str, Any]:
+def _trace(headers: Headers, project: str) -> dict[str, Any]:
     """`traceparent` (W3C), or else Google's older X-Cloud-Trace-Context."""
     if match := re.fullmatch(
         r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}).*",

@@ -79,7 +79,7 @@ def batches() -> Client:
         # A token never goes over plain HTTP.
         from google.auth.credentials import AnonymousCredentials
 
-        credentials = AnonymousCredentials()
+        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
     return Client(
         vertexai=True,
         project=chosen.project,
