@@ -250,7 +250,7 @@ def _encode(value: Any) -> dict[str, Any]:
 
 
 def _document(job: Job) -> dict[str, Any]:
-    data = _encode(job)
+    data = _encode(replace(job, version=None))
     del data["version"]
     return data
 
