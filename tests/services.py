@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchdrop_local import emulators
-from batchdrop_local.processes import Processes
+from batchdrop_local.processes import Logs, Processes, free_port
 
 
 @contextmanager
@@ -19,12 +19,16 @@ def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
     Where this machine has none, the tests that ask for it are skipped with the
     reason; on CI, where nobody reads the reasons of skips, they fail.
     """
-    with Processes(logs) as processes:
+    if address := emulators.named(emulator):
+        yield address
+        return
+    port = free_port()
+    with Processes(Logs(logs)) as processes:
         try:
-            service = emulators.start(emulator, processes)
+            process = emulators.start(emulator, processes, port)
         except emulators.NoEmulator as exc:
             if os.environ.get("CI"):
                 raise
             pytest.skip(str(exc))
-        service.wait_until_ready()
-        yield service.address
+        process.wait_until_ready()
+        yield f"127.0.0.1:{port}"
