@@ -38,9 +38,9 @@ def project() -> str:
 
 
 @pytest.fixture(scope="session")
-def gcs() -> Iterator[str]:
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Cloud Storage emulator that all tests share."""
-    with services.fake_gcs() as url:
+    with services.fake_gcs(tmp_path_factory.mktemp("gcs")) as url:
         yield url
 
 

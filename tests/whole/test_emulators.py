@@ -8,7 +8,7 @@ from google.cloud import firestore, pubsub_v1
 
 from batchdrop_local import emulators
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
-from batchdrop_local.processes import Processes, StackError, free_port
+from batchdrop_local.processes import StackError, free_port
 
 
 def test_googles_firestore_client_writes_to_the_emulator(
@@ -33,27 +33,22 @@ def test_googles_pubsub_client_makes_a_topic_in_the_emulator(
     assert found == [topic]
 
 
-def test_an_emulator_named_in_the_environment_is_used_and_none_is_started(
-    tmp_path: Path, firestore_emulator: str
+def test_an_emulator_named_in_the_environment_is_the_one_to_use(
+    firestore_emulator: str,
 ) -> None:
-    with Processes(tmp_path) as processes:
-        running = emulators.start(
-            FIRESTORE, processes, {"FIRESTORE_EMULATOR_HOST": firestore_emulator}
-        )
+    env = {"FIRESTORE_EMULATOR_HOST": firestore_emulator}
 
-    assert running.address == firestore_emulator
-    assert running.process is None
+    assert emulators.named(FIRESTORE, env) == firestore_emulator
+    assert emulators.named(PUBSUB, env) is None
 
 
-def test_a_named_emulator_that_does_not_answer_is_an_error_that_says_which(
-    tmp_path: Path,
-) -> None:
-    env = {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
+def test_a_named_emulator_that_does_not_answer_is_an_error_that_says_which() -> None:
+    address = f"127.0.0.1:{free_port()}"
 
-    with Processes(tmp_path) as processes, pytest.raises(StackError) as caught:
-        emulators.start(PUBSUB, processes, env)
+    with pytest.raises(StackError) as caught:
+        emulators.named(PUBSUB, {"PUBSUB_EMULATOR_HOST": address})
 
-    assert f"PUBSUB_EMULATOR_HOST={env['PUBSUB_EMULATOR_HOST']}" in str(caught.value)
+    assert f"PUBSUB_EMULATOR_HOST is {address}" in str(caught.value)
 
 
 def test_without_gcloud_the_error_names_the_ways_to_get_the_emulator(

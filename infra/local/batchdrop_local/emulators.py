@@ -9,10 +9,15 @@ from pathlib import Path
 
 import httpx
 
-from batchdrop_local.processes import Process, Processes, StackError, free_port
+from batchdrop_local.processes import Process, Processes, StackError
 
 # They live for minutes: a fast start is worth more than the best machine code.
-_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en")
+_JAVA = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Duser.language=en",
+    f"-Djava.util.logging.config.file={Path(__file__).parent}/java-logging.properties",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,53 +52,50 @@ PUBSUB = Emulator(
     component="pubsub-emulator",
     jar="pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar",
 )
+ALL = (FIRESTORE, PUBSUB)
 
 
 class NoEmulator(StackError):
     """This machine has not got the emulator; the message says how to get it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """An emulator that can be talked to, at `address` (HOST:PORT)."""
+def named(emulator: Emulator, env: Mapping[str, str] = os.environ) -> str | None:
+    """
+    The address of the emulator that the environment names; None if it names none.
 
-    address: str
-    process: Process | None  #: None: it was there before, and stays
-
-    def wait_until_ready(self) -> None:
-        """Return when it answers. Raises StackError when it ends or stays silent."""
-        if self.process is not None:
-            self.process.wait_until_it_answers(f"http://{self.address}/")
+    Raises:
+        StackError: nothing answers there.
+    """
+    address = env.get(emulator.variable)
+    if not address:
+        return None
+    try:
+        httpx.get(f"http://{address}/", timeout=5, trust_env=False)
+    except httpx.TransportError as exc:
+        raise StackError(
+            f"use the {emulator.name} emulator",
+            f"{emulator.variable} is {address}, but there is no answer ({exc}). "
+            "Start it, or unset the variable to have one started",
+        ) from exc
+    return address
 
 
 def start(
     emulator: Emulator,
     processes: Processes,
+    port: int,
     env: Mapping[str, str] = os.environ,
-    port: int | None = None,
-) -> Running:
+) -> Process:
     """
-    Use the emulator whose address the environment names, or start one.
+    Start the Cloud SDK's emulator on a loopback port, without waiting for it.
 
-    Does not wait for one that it starts. Raises NoEmulator when the Cloud SDK, the
-    component or Java is not there, StackError when the named one does not answer.
+    Raises:
+        NoEmulator: the Cloud SDK, its component or Java is not on this machine.
     """
-    if address := env.get(emulator.variable):
-        try:
-            httpx.get(f"http://{address}/", timeout=5, trust_env=False)
-        except httpx.TransportError as exc:
-            raise StackError(
-                f"use the {emulator.name} emulator",
-                f"{emulator.variable}={address} is set, but there is no answer "
-                f"({exc}). Start it, or unset the variable to have one started",
-            ) from exc
-        return Running(address, None)
     jar, java = find(emulator, env)
-    port = port or free_port()
     command = emulator.command(java, jar, port)
-    return Running(
-        f"127.0.0.1:{port}", processes.start(emulator.name, command, dict(env))
-    )
+    url = f"http://127.0.0.1:{port}/"
+    return processes.start(emulator.name, command, env, url)
 
 
 def find(emulator: Emulator, env: Mapping[str, str] = os.environ) -> tuple[Path, str]:

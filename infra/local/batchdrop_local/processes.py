@@ -18,7 +18,7 @@ import httpx
 
 from batchdrop_local import tether
 
-#: Where a line that a process wrote goes, beside its log: (name, line).
+#: Takes each line of every log as it is written: (name, line).
 Show = Callable[[str, str], None]
 
 # The shell tells the tether its number before it becomes the program. It holds the
@@ -44,14 +44,41 @@ class StackError(Exception):
         self.log = log
 
 
-class Process:
-    """A running program, the leader of a process group of its own."""
+class Logs:
+    """One file for each part of the stack, and whoever looks on."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, directory: Path, show: Show | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        for old in directory.glob("*.log"):
+            old.unlink()
+        self._directory = directory
+        self._show = show
+
+    def path(self, name: str) -> Path:
+        return self._directory / f"{name}.log"
+
+    def add(self, name: str, line: str) -> None:
+        with self.path(name).open("a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{line}\n")
+        if self._show is not None:
+            self._show(name, line)
+
+
+class Process:
+    """
+    A running program, the leader of a process group of its own.
+
+    `url` is answered, with whatever status, once it is ready.
+    """
+
+    def __init__(
+        self, name: str, popen: subprocess.Popen[bytes], url: str, log: Path
+    ) -> None:
         self.name = name
         self.log = log
         self.pid = popen.pid
         self._popen = popen
+        self._url = url
 
     @property
     def status(self) -> int | None:
@@ -72,35 +99,34 @@ class Process:
             return False
         return True
 
-    def wait_until_it_answers(self, url: str, seconds: float = 60) -> None:
+    def wait_until_ready(self, seconds: float = 60) -> None:
         """
-        Return when a GET of `url` has any answer at all.
+        Return when it answers.
 
-        Raises StackError when the process ends before that, or after `seconds`.
+        Raises:
+            StackError: it ended first, or is silent after so many seconds.
         """
+        step = f"start {self.name}"
         deadline = time.monotonic() + seconds
         with httpx.Client(timeout=5, trust_env=False) as http:
             while True:
                 if self.status is not None:
-                    raise StackError(
-                        f"start {self.name}",
-                        f"it ended with status {self.status}\n{self._last_lines()}",
-                        self.log,
-                    )
+                    raise StackError(step, self.how_it_ended(), self.log)
                 with contextlib.suppress(httpx.TransportError):
-                    http.get(url)
+                    http.get(self._url)
                     return
                 if time.monotonic() > deadline:
-                    raise StackError(
-                        f"start {self.name}",
-                        f"no answer from {url} after {seconds:g} s",
-                        self.log,
-                    )
+                    reason = f"no answer from {self._url} after {seconds:g} s"
+                    raise StackError(step, reason, self.log)
                 time.sleep(0.02)
 
-    def _last_lines(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-8:]
-        return "\n".join(f"  | {line}" for line in lines)
+    def how_it_ended(self) -> str:
+        """Its exit status, and the last lines of its log."""
+        lines = []
+        if self.log.exists():
+            lines = self.log.read_text(errors="replace").splitlines()[-8:]
+        told = "".join(f"\n  | {line}" for line in lines)
+        return f"it ended with status {self.status}{told}"
 
 
 class Processes:
@@ -112,14 +138,12 @@ class Processes:
     ends with it. Should the stack be killed, its tether kills the groups.
     """
 
-    def __init__(self, logs: Path, show: Show | None = None) -> None:
+    def __init__(self, logs: Logs) -> None:
         self._logs = logs
-        self._show = show
         self._running: list[Process] = []
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self._logs.mkdir(parents=True, exist_ok=True)
         reading, self._pipe = os.pipe()
         self._tether = subprocess.Popen(
             [sys.executable, "-I", "-S", tether.__file__],
@@ -148,14 +172,10 @@ class Processes:
         os.close(self._pipe)
         self._tether.wait()
 
-    def log(self, name: str) -> Path:
-        """The file that holds what the process of that name wrote."""
-        return self._logs / f"{name}.log"
-
     def start(
-        self, name: str, command: Sequence[str], env: Mapping[str, str]
+        self, name: str, command: Sequence[str], env: Mapping[str, str], url: str
     ) -> Process:
-        """Start a program whose output is appended to `NAME.log`."""
+        """Start a program that will answer at `url`; its output goes to `NAME.log`."""
         popen = subprocess.Popen(
             ["/bin/sh", "-c", _ANNOUNCED, name, *command],
             env=dict(env),
@@ -165,10 +185,10 @@ class Processes:
             start_new_session=True,
         )
         assert popen.stdout is not None
-        process = Process(name, popen, self.log(name))
+        process = Process(name, popen, url, self._logs.path(name))
         self._running.append(process)
         reader = threading.Thread(
-            target=self._read, args=(process, popen.stdout), name=f"log of {name}"
+            target=self._read, args=(name, popen.stdout), name=f"log of {name}"
         )
         reader.start()
         self._readers.append(reader)
@@ -185,12 +205,10 @@ class Processes:
         os.write(self._pipe, b"-%d\n" % process.pid)
         self._running.remove(process)
 
-    def _read(self, process: Process, output: IO[bytes]) -> None:
-        with output, process.log.open("ab", buffering=0) as log:
+    def _read(self, name: str, output: IO[bytes]) -> None:
+        with output:
             for line in output:
-                log.write(line)
-                if self._show is not None:
-                    self._show(process.name, line.decode(errors="replace").rstrip())
+                self._logs.add(name, line.decode(errors="replace").rstrip("\r\n"))
 
 
 def free_port() -> int:
