@@ -162,7 +162,9 @@ class Stack:
         callers = undo.enter_context(ExitStack())
         self._processes = undo.enter_context(Processes(self._logs))
 
-        self._services = {name: run() for name, run in self._starters().items()}
+        starters = self._starters()
+        start_gcs = starters.pop("gcs")
+        self._services = {name: run() for name, run in starters.items()}
         for name in FUNCTIONS:
             self._functions[name] = Function(
                 name,
@@ -172,6 +174,11 @@ class Stack:
                 processes=self._processes,
                 replaced=self._write,
             )
+        # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
+        # second later: the first event would be late.
+        if "pubsub" in self._services:
+            self._services["pubsub"].wait_until_ready()
+        self._services["gcs"] = start_gcs()
         for service in self._services.values():
             service.wait_until_ready()
         for bucket in self.buckets.values():
