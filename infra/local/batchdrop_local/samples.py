@@ -113,5 +113,3 @@ def _description(chance: random.Random, number: int) -> str:
         f"the article number as it is.\n\nNo. {number:05d} ({section}): {thing}, "
         f"{chance.randint(2, 30) / 10:.1f} kg, {chance.randint(1, 5)} years of warranty"
     )
-
-

@@ -96,7 +96,7 @@ def split(uri: str) -> tuple[str, str]:
 def _client(address: str) -> Any:
     # Takes half a second: not before the first job needs it.
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage  # type: ignore[import-untyped]  # has no types
+    from google.cloud import storage
 
     return storage.Client(
         project="batchsim",
