@@ -233,9 +233,9 @@ class Stack:
             "BATCHDROP_API_URL": self.addresses["batchsim"],
             # A job whose worker was killed is taken up again after LEASE. If that was
             # in the middle of the create, then CREATE_TIMEOUT and SETTLE later, and
-            # after one more SETTLE it is created anew: 12 s and some calls of poll.
-            "BATCHDROP_LEASE": "6",
-            "BATCHDROP_CREATE_TIMEOUT": "4",
+            # after one more SETTLE it is created anew: 10 s and some calls of poll.
+            "BATCHDROP_LEASE": "5",
+            "BATCHDROP_CREATE_TIMEOUT": "3",
             "BATCHDROP_SETTLE": "1",
         }
 
