@@ -228,3 +228,7 @@ or with Python:
 Announcements also go to {stack["subscription"]}.
 Ctrl-C ends everything.
 """
+
+
+if __name__ == "__main__":
+    main(prog_name="batchdrop")

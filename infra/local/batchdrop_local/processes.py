@@ -122,9 +122,7 @@ class Process:
 
     def how_it_ended(self) -> str:
         """Its exit status, and the last lines of its log."""
-        lines = []
-        if self.log.exists():
-            lines = self.log.read_text(errors="replace").splitlines()[-8:]
+        lines = self.log.read_text(errors="replace").splitlines()[-8:]
         told = "".join(f"\n  | {line}" for line in lines)
         return f"it ended with status {self.status}{told}"
 
@@ -185,6 +183,7 @@ class Processes:
             start_new_session=True,
         )
         assert popen.stdout is not None
+        self._logs.path(name).touch()
         process = Process(name, popen, url, self._logs.path(name))
         self._running.append(process)
         reader = threading.Thread(

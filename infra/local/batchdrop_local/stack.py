@@ -170,7 +170,10 @@ class Stack:
                 name,
                 source=self._source,
                 port=self._ports[name],
-                env=self._function_env,
+                # gunicorn puts its control socket there, or into the user's home, and
+                # there each would take the other's.
+                env=self._function_env
+                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
                 processes=self._processes,
                 replaced=self._write,
             )
