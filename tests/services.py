@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchdrop_local import emulators
-from batchdrop_local import fake_gcs as gcs
+from batchdrop_local import fake_gcs as gcs_server
 from batchdrop_local.processes import Logs, Processes, free_port
 
 
@@ -50,5 +50,5 @@ def fake_gcs(logs: Path) -> Iterator[str]:
     """
     port = free_port()
     with Processes(Logs(logs)) as processes:
-        gcs.start(processes, port).wait_until_ready()
+        gcs_server.start(processes, port).wait_until_ready()
         yield f"http://127.0.0.1:{port}"
