@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -53,11 +54,13 @@ class Function:
         self._look_again()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Leave it as it is from now on."""
+    def leave(self) -> Process:
+        """Ask its process, which this returns, to end, and let it."""
         self._stopping.set()
+        self._process.signal(signal.SIGTERM)
         if self._thread.ident is not None:
             self._thread.join()
+        return self._process
 
     def _start(self) -> Process:
         self._started = time.monotonic()

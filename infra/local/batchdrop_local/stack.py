@@ -182,6 +182,7 @@ class Stack:
         if "pubsub" in self._services:
             self._services["pubsub"].wait_until_ready()
         self._services["gcs"] = start_gcs()
+        undo.callback(self._end_functions)
         for service in self._services.values():
             service.wait_until_ready()
         for bucket in self.buckets.values():
@@ -190,7 +191,6 @@ class Stack:
         undo.callback(events.stop)
         for function in self._functions.values():
             function.wait_until_ready()
-            undo.callback(function.stop)
         if self._poll_every is not None:
             schedule = Scheduler(
                 self.addresses["poll"],
@@ -309,6 +309,10 @@ class Stack:
             target=self.addresses["on_upload"],
             log=partial(self._logs.add, "eventarc"),
         )
+
+    def _end_functions(self) -> None:
+        # Before the services, without which a call under way would try for long.
+        self._processes.stop(*[f.leave() for f in self._functions.values()])
 
     def _watch(self) -> None:
         """Functions are replaced when they die. The state of a service dies with it."""
