@@ -222,14 +222,7 @@ def test_a_file_of_another_kind_leaves_a_log_line_and_nothing_else(
     drop = deployment.drop(1, name)
 
     log = deployment.stack.log("on_upload")
-    line = json.loads(
-        until(
-            lambda: next(
-                (text for text in log.read_text().splitlines() if str(drop) in text),
-                "",
-            )
-        )
-    )
+    line = json.loads(until(lambda: lines_with(str(drop), log))[0])
 
     assert (line["severity"], line["message"]) == ("INFO", "ignored")
     assert line["logging.googleapis.com/trace"].startswith(
