@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.rules.test_settings import ENOUGH
+
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 #: From the doors down. A module may import those below its own line.
@@ -82,7 +84,10 @@ def test_the_functions_start_from_their_own_folder_alone() -> None:
     )
 
     done = subprocess.run(
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True
+        [sys.executable, "-I", "-c", script],
+        env=ENOUGH,
+        capture_output=True,
+        text=True,
     )
 
     assert done.returncode == 0, done.stderr

@@ -240,6 +240,8 @@ class Stack:
             "BATCHDROP_LEASE": "5",
             "BATCHDROP_CREATE_TIMEOUT": "3",
             "BATCHDROP_SETTLE": "1",
+            # A poll that is killed shuts the next ones out for this long.
+            "BATCHDROP_TICK": "5",
         }
 
     def _starters(self) -> dict[str, Callable[[], Process]]:
