@@ -30,12 +30,12 @@ def test_no_process_is_left_behind(
 
         up.send_signal(number)
         status = up.wait(20)
+        until(lambda: not marked(mark), seconds=5)
 
     # The stack itself, its tether, Firestore, Pub/Sub, Cloud Storage, batchsim, and for
     # each function a server and a worker.
     assert len(everything) == 10
     assert {*pids["on_upload"], *pids["poll"]} < {p.pid for p in everything}
-    until(lambda: not marked(mark))
     assert status == (-9 if number == signal.SIGKILL else 0)
     assert file.exists() == (number == signal.SIGKILL)
 
