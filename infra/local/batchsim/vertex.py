@@ -1,0 +1,379 @@
+"""The Vertex dialect: batchPredictionJobs (aiplatform v1 and v1beta1 discovery)."""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from batchsim import filters, jobs
+from batchsim.clock import Clock
+from batchsim.jobs import Api, Job, Kind
+from batchsim.models import fingerprint
+from batchsim.running import Runner
+from batchsim.store import Store, project_number, vertex_id
+from batchsim.wire import (
+    ApiError,
+    camel_keys,
+    counts,
+    invalid,
+    known_members,
+    timestamp,
+)
+
+Json = dict[str, Any]
+
+#: The largest page, and the one you get unasked. Not documented; 100 in practice.
+PAGE = 100
+
+#: Members whose content is the user's own and is echoed letter by letter.
+_VERBATIM = frozenset({"labels", "modelParameters"})
+
+#: Messages of the create request (aiplatform v1/v1beta1 discovery): what may be set.
+_JOB = frozenset(
+    [
+        "name",
+        "displayName",
+        "model",
+        "modelVersionId",
+        "inputConfig",
+        "outputConfig",
+        "instanceConfig",
+        "modelParameters",
+        "labels",
+        "encryptionSpec",
+        "serviceAccount",
+        "dedicatedResources",
+        "manualBatchTuningParameters",
+        "generateExplanation",
+        "explanationSpec",
+        "unmanagedContainerModel",
+        "disableContainerLogging",
+        "endpoint",
+        "modelMonitoringConfig",
+        "state",
+        "error",
+        "createTime",
+        "startTime",
+        "endTime",
+        "updateTime",
+        "outputInfo",
+        "completionStats",
+        "partialFailures",
+        "resourcesConsumed",
+        "satisfiesPzs",
+        "satisfiesPzi",
+        "modelMonitoringStatus",
+        "modelMonitoringStatsAnomalies",
+    ]
+)
+_INPUT = frozenset(
+    ["instancesFormat", "gcsSource", "bigquerySource", "vertexMultimodalDatasetSource"]
+)
+_OUTPUT = frozenset(
+    [
+        "predictionsFormat",
+        "gcsDestination",
+        "bigqueryDestination",
+        "vertexMultimodalDatasetDestination",
+    ]
+)
+#: Of `_JOB`, what only the server writes: taken from a caller, and ignored.
+_OUTPUT_ONLY = frozenset(
+    [
+        "name",
+        "modelVersionId",
+        "state",
+        "error",
+        "createTime",
+        "startTime",
+        "endTime",
+        "updateTime",
+        "outputInfo",
+        "completionStats",
+        "partialFailures",
+        "resourcesConsumed",
+        "satisfiesPzs",
+        "satisfiesPzi",
+        "modelMonitoringStatus",
+        "modelMonitoringStatsAnomalies",
+    ]
+)
+
+_LABEL = re.compile(r"[\w-]{0,64}")
+
+#: Publisher -> how names of its models begin. Other names answer 404.
+_PUBLISHED = {
+    "google": ("gemini-", "text-embedding-", "text-multilingual-embedding-"),
+    "anthropic": ("claude-",),
+    "meta": ("llama",),
+    "openai": ("gpt-oss",),
+    "qwen": ("qwen",),
+    "deepseek-ai": ("deepseek",),
+    "intfloat": ("multilingual-e5",),
+}
+
+
+@dataclass(slots=True)
+class Vertex:
+    """The five methods of `projects.locations.batchPredictionJobs`."""
+
+    clock: Clock
+    store: Store
+    runner: Runner
+    _operations: dict[str, Json] = field(default_factory=dict)
+
+    def create(self, version: str, project: str, location: str, body: Json) -> Job:
+        """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
+        job = camel_keys(body, _VERBATIM)
+        known_members(job, _JOB, "batch_prediction_job")
+        job = {name: value for name, value in job.items() if name not in _OUTPUT_ONLY}
+        model = _model(job.get("model"))
+        _check_request(job)
+        parent = _parent(project, location)
+        with self.store.lock:
+            made = Job(
+                seq=self.store.next_seq(),
+                api=Api.VERTEX,
+                kind=Kind.EMBED if "embedding" in model else Kind.GENERATE,
+                parent=parent,
+                name=f"{parent}/batchPredictionJobs/{vertex_id()}",
+                version=version,
+                display_name=job["displayName"],
+                model=model,
+                labels=job.get("labels", {}),
+                body=job,
+                created=self.store.creation_time(self.clock.now()),
+            )
+            self.runner.submit(made)
+        return made
+
+    def get(self, project: str, location: str, id: str) -> Job:
+        """ApiError 404 if there is no such job in that project and location."""
+        name = f"{_parent(project, location)}/batchPredictionJobs/{id}"
+        if job := self.store.get(name):
+            return job
+        raise ApiError(404, f"The BatchPredictionJob {name} does not exist.")
+
+    def list(self, project: str, location: str, query: Mapping[str, str]) -> Json:
+        """One page, newest first. ApiError 400 for a bad filter, size or token."""
+        text = query.get("filter", "")
+        wanted = filters.parse(text)
+        size = _page_size(query.get("pageSize") or query.get("page_size"))
+        mark = fingerprint(text)[:12]
+        token = query.get("pageToken") or query.get("page_token")
+        before = _read_token(token, mark) if token else None
+        found: list[Job] = []
+        more = False
+        for job in self.store.newest_first(_parent(project, location)):
+            if (before is None or job.seq < before) and wanted(job):
+                if len(found) == size:
+                    more = True
+                    break
+                found.append(job)
+        answer: Json = {}
+        if found:
+            mask = query.get("readMask") or query.get("read_mask")
+            answer["batchPredictionJobs"] = [
+                masked(resource(job), mask) if mask else resource(job) for job in found
+            ]
+        if more:
+            answer["nextPageToken"] = _write_token(found[-1].seq, mark)
+        return answer
+
+    def cancel(self, project: str, location: str, id: str) -> Json:
+        """Begin to cancel; ApiError 400 FAILED_PRECONDITION if the job is over."""
+        self.runner.cancel(self.get(project, location, id))
+        return {}
+
+    def delete(self, version: str, project: str, location: str, id: str) -> Json:
+        """A long-running operation that is done; 400 if the job isn't over."""
+        job = self.get(project, location, id)
+        if not job.over:
+            raise ApiError(
+                400,
+                f"The BatchPredictionJob {job.name} is in state {job.state}; only a "
+                "finished job can be deleted. Cancel it first.",
+                status="FAILED_PRECONDITION",
+            )
+        now = self.clock.now()
+        job.deleted = now
+        prefix = f"type.googleapis.com/google.cloud.aiplatform.{version}"
+        operation: Json = {
+            "name": f"{job.parent}/operations/{vertex_id()}",
+            "metadata": {
+                "@type": f"{prefix}.DeleteOperationMetadata",
+                "genericMetadata": {
+                    "createTime": timestamp(now),
+                    "updateTime": timestamp(now),
+                },
+            },
+            "done": True,
+            "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
+        }
+        self._operations[operation["name"]] = operation
+        return operation
+
+    def operation(self, project: str, location: str, id: str) -> Json:
+        """An operation that `delete` gave. ApiError 404 if there is none."""
+        name = f"{_parent(project, location)}/operations/{id}"
+        if operation := self._operations.get(name):
+            return operation
+        raise ApiError(404, f"Operation {name} not found.")
+
+
+def resource(job: Job, at: datetime | None = None) -> Json:
+    """
+    A BatchPredictionJob as answered (aiplatform v1 discovery; live captures).
+
+    With `at`, as it was then: state and times of no later change are shown.
+    """
+    updated, phase = job.phase_at(at) if at else job.history[-1]
+    over = phase in jobs.ENDS
+    answer: Json = {"name": job.name, **job.body, "state": f"JOB_STATE_{phase}"}
+    if over and job.error:
+        answer["error"] = job.error.json()
+    if over and job.partial_failures:
+        answer["partialFailures"] = [one.json() for one in job.partial_failures]
+    if over and job.output:
+        answer["outputInfo"] = job.output
+    if over and job.output and job.tally.done:
+        answer["completionStats"] = counts(
+            successfulCount=job.tally.ok,
+            failedCount=job.tally.failed,
+            incompleteCount=job.tally.incomplete,
+        )
+    answer["createTime"] = timestamp(job.created)
+    if job.started and job.started <= updated:
+        answer["startTime"] = timestamp(job.started)
+    if over and job.ended:
+        answer["endTime"] = timestamp(job.ended)
+    answer["updateTime"] = timestamp(updated)
+    answer["modelVersionId"] = "1"
+    answer.setdefault("encryptionSpec", {})
+    return answer
+
+
+def masked(value: Json, mask: str) -> Json:
+    """Only the members that a FieldMask (`a,b.c`, either spelling) names."""
+    kept: Json = {}
+    for path in mask.split(","):
+        steps = camel_keys({path.strip(): None})
+        names = next(iter(steps)).split(".")
+        if names == ["*"]:
+            return value
+        source: Any = value
+        target = kept
+        for name in names[:-1]:
+            source = source.get(name) if isinstance(source, dict) else None
+            if isinstance(source, dict):
+                target = target.setdefault(name, {})
+        if isinstance(source, dict) and names[-1] in source:
+            target[names[-1]] = source[names[-1]]
+    return kept
+
+
+def _parent(project: str, location: str) -> str:
+    return f"projects/{project_number(project)}/locations/{location}"
+
+
+def _model(model: object) -> str:
+    if not isinstance(model, str) or not model:
+        raise invalid("model: set it, such as publishers/google/models/gemini-2.5-pro.")
+    publisher, name = _publisher(model)
+    if publisher is None:
+        return model
+    if not name.startswith(_PUBLISHED.get(publisher, ())):
+        raise ApiError(404, f"The PublisherModel {name} does not exist.")
+    return model
+
+
+def _publisher(model: str) -> tuple[str | None, str]:
+    found = re.fullmatch(
+        r"(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)", model
+    )
+    if found:
+        return found[1], found[2]
+    if re.fullmatch(r"projects/[^/]+/locations/[^/]+/models/[^/]+", model):
+        return None, model
+    raise invalid(
+        f"model: {model!r} is no model name; write publishers/PUBLISHER/models/MODEL "
+        "or projects/PROJECT/locations/LOCATION/models/ID."
+    )
+
+
+def _check_request(job: Json) -> None:
+    if not isinstance(job.get("displayName"), str) or not job["displayName"]:
+        raise invalid("display_name: it is required.")
+    _check_labels(job.get("labels", {}))
+    config = job.get("inputConfig") or {}
+    known_members(config, _INPUT, "batch_prediction_job.input_config")
+    _check_format(config.get("instancesFormat"), "input_config.instances_format")
+    gcs = (config.get("gcsSource") or {}).get("uris") or []
+    table = (config.get("bigquerySource") or {}).get("inputUri")
+    if not gcs and not table:
+        raise invalid("input_config: name a source, such as gcsSource.uris.")
+    for uri in gcs:
+        if not re.fullmatch(r"gs://[^/]+/.+", str(uri)):
+            raise invalid(f"input_config.gcs_source: {uri!r} is no gs:// object.")
+    config = job.get("outputConfig") or {}
+    known_members(config, _OUTPUT, "batch_prediction_job.output_config")
+    _check_format(config.get("predictionsFormat"), "output_config.predictions_format")
+    prefix = (config.get("gcsDestination") or {}).get("outputUriPrefix")
+    table = (config.get("bigqueryDestination") or {}).get("outputUri")
+    if not prefix and not table:
+        raise invalid("output_config: name a destination, such as gcsDestination.")
+    if prefix and not re.match(r"gs://[^/]+", str(prefix)):
+        raise invalid(f"output_config.gcs_destination: {prefix!r} is no gs:// prefix.")
+
+
+def _check_format(name: object, where: str) -> None:
+    if name not in ("jsonl", "bigquery"):
+        raise invalid(f"{where}: {name!r} isn't supported; write jsonl or bigquery.")
+
+
+def _check_labels(labels: object) -> None:
+    if not isinstance(labels, dict):
+        raise invalid("labels: write an object of strings.")
+    for key, value in labels.items():
+        for text in (key, value):
+            if (
+                not isinstance(text, str)
+                or not _LABEL.fullmatch(text)
+                or text != text.lower()
+            ):
+                raise invalid(
+                    f"labels: {key!r}: {value!r} breaks the rules: at most 64 of "
+                    "lower-case letters, digits, _ and -."
+                )
+
+
+def _page_size(text: str | None) -> int:
+    if not text:
+        return PAGE
+    try:
+        size = int(text)
+    except ValueError:
+        raise invalid(f"page_size: {text!r} is no number.") from None
+    if size < 0:
+        raise invalid("page_size: it can't be negative.")
+    return min(size, PAGE) or PAGE
+
+
+def _write_token(seq: int, mark: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([seq, mark])).decode()
+
+
+def _read_token(token: str, mark: str) -> int:
+    try:
+        seq, its_mark = msgspec.json.decode(
+            base64.urlsafe_b64decode(token), type=tuple[int, str]
+        )
+    except (ValueError, msgspec.DecodeError):
+        raise invalid("page_token: it is none that this list gave.") from None
+    if its_mark != mark:
+        raise invalid("page_token: it was given for another filter.")
+    return seq
