@@ -140,8 +140,8 @@ class Developer:
         """
         if config.filter is not None:
             raise ValueError(
-                "config.filter is Vertex AI's; the Gemini Developer API documents none: "
-                "list all and choose"
+                "config.filter is Vertex AI's; the Gemini Developer API documents "
+                "none: list all and choose"
             )
         query = {"pageSize": config.page_size, "pageToken": config.page_token}
         given = urlencode({k: v for k, v in query.items() if v is not None})
@@ -205,7 +205,9 @@ def input_config(src: BatchJobSource) -> dict[str, Any]:
     if src.file_name is not None:
         return {"fileName": src.file_name}
     return {
-        "requests": {"requests": [inlined_request(r) for r in src.inlined_requests or ()]}
+        "requests": {
+            "requests": [inlined_request(r) for r in src.inlined_requests or ()]
+        }
     }
 
 

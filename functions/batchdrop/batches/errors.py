@@ -8,6 +8,7 @@ What can go wrong, named by what the caller can do about it:
     ├── TransportError      no answer; `sent` says if the service may have heard
     │   └── UnclearAnswer   an answer that isn't one: 200, but no JSON object
     ├── WaitTimeout         a job did not end in the time `wait` was given
+    ├── NoResults           a job goes on, or ended without leaving any rows
     └── MissingExtra        a package that this call needs isn't installed
 
 A call that can't be made at all (a source this service doesn't take, a missing
@@ -105,6 +106,19 @@ class UnclearAnswer(TransportError):
 class WaitTimeout(BatchesError, TimeoutError):
     """
     The job was still going when the time was up; it goes on at the service.
+
+    Attributes:
+        job: the job as last seen.
+    """
+
+    def __init__(self, message: str, job: Any = None) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class NoResults(BatchesError):
+    """
+    There are no rows to read.
 
     Attributes:
         job: the job as last seen.

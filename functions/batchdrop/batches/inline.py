@@ -4,8 +4,8 @@ JSON of a GenerateContentRequest.
 
 The official SDK writes camelCase on the levels it knows and leaves what is deeper in
 snake_case; the services read both at every level. Here the same levels are rewritten,
-and what is deeper is left as the caller wrote it, so that a schema's property names or a
-function's arguments are never touched.
+and what is deeper is left as the caller wrote it, so that a schema's property names or
+a function's arguments are never touched.
 """
 
 import base64
@@ -220,8 +220,8 @@ def _tools(given: Sequence[Any]) -> list[dict[str, Any]]:
     for tool in given:
         if callable(tool):
             raise ValueError(
-                f"tools: the Python function {tool.__name__!r} can't be part of a batch "
-                "job; write its declaration as {'function_declarations': [...]}"
+                f"tools: the Python function {tool.__name__!r} can't be part of a "
+                "batch job; write its declaration as {'function_declarations': [...]}"
             )
         one = _level(plain(tool), _TOOL)
         declared = one.pop("functionDeclarations", None)

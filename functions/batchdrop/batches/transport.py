@@ -5,7 +5,7 @@ import inspect
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
@@ -17,7 +17,8 @@ from batchdrop.batches import errors
 from batchdrop.batches.call import Call, Flow, Pause, Tell, Work
 from batchdrop.batches.credentials import Signer
 from batchdrop.batches.errors import ApiError, BatchesError, TransportError
-from batchdrop.batches.types import HttpOptions, HttpRetryOptions
+from batchdrop.batches.retrying import pause_before_repeating
+from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
 
@@ -36,49 +37,6 @@ NEVER_SENT = (
 
 VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
-
-
-def pause_before_repeating(
-    attempt: int,
-    error: BatchesError,
-    call: Call[Any],
-    given: HttpRetryOptions | None,
-    luck: float,
-) -> float | None:
-    """
-    Seconds to wait before the call is sent again, or None: it isn't.
-
-        read, cancel, delete    on the listed status codes, and on no answer
-        create                  only if retry options were given, and only after 429
-                                or when no connection was made: nothing was created
-
-    Args:
-        attempt: how often it was sent, 1 at first.
-        luck: 0 to 1, the share of the jitter.
-
-    A Retry-After is waited in full; one longer than max_delay ends the attempts, as
-    the caller can wait better than a blocked call.
-    """
-    options = given or HttpRetryOptions()
-    if attempt >= options.attempts or not (call.repeatable or given):
-        return None
-    match error:
-        case ApiError(code=code):
-            again = code in options.http_status_codes
-            nothing_done = code == 429
-            asked = error.retry_after
-        case errors.UnclearAnswer():
-            return None  # the same nonsense would come again
-        case TransportError(sent=sent):
-            again, nothing_done, asked = True, not sent, None
-        case _:
-            return None
-    if not again or not (call.repeatable or nothing_done):
-        return None
-    if asked is not None:
-        return asked if asked <= options.max_delay else None
-    growing = options.initial_delay * options.exp_base ** (attempt - 1)
-    return min(growing + luck * options.jitter, options.max_delay)
 
 
 class _Prepared:
@@ -366,23 +324,6 @@ class AsyncTransport:
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
         return _value(call, response.status_code, response.content, response.headers)
-
-    async def stream(self, call: Call[Any]) -> AsyncIterator[bytes]:
-        """Like Transport.stream."""
-        http = self._http
-        arguments = self._prepared.arguments(call, await self._signed(call))
-        try:
-            response = await http.send(http.build_request(**arguments), stream=True)
-            try:
-                if not response.is_success:
-                    body = await response.aread()
-                    raise _refusal(call, response.status_code, body, response.headers)
-                async for piece in response.aiter_bytes():
-                    yield piece
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as exc:
-            raise _no_answer(exc, call) from exc
 
     async def _signed(self, call: Call[Any]) -> Mapping[str, str]:
         if not self._signer or not call.signed:
