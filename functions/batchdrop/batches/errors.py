@@ -6,7 +6,8 @@ What can go wrong, named by what the caller can do about it:
     │   ├── ClientError     4xx: refused, and will be refused again
     │   └── ServerError     5xx: it failed; later may be better
     ├── TransportError      no answer; `sent` says if the service may have heard
-    │   └── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   ├── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
     ├── NoResults           a job goes on, or ended without leaving any rows
     └── MissingExtra        a package that this call needs isn't installed
@@ -93,7 +94,8 @@ class TransportError(BatchesError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.method} {self.url})"
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unsent, (type(self), self.message, self.sent), self.__dict__
@@ -101,6 +103,10 @@ class TransportError(BatchesError):
 
 class UnclearAnswer(TransportError):
     """A success status over a body that is not a JSON object; `sent` is True."""
+
+
+class NotSignedIn(TransportError):
+    """Nothing was sent, as there was nothing to sign it with; `sent` is False."""
 
 
 class WaitTimeout(BatchesError, TimeoutError):

@@ -3,7 +3,12 @@
 from typing import Any
 
 from batchdrop.batches.call import Call
-from batchdrop.batches.errors import ApiError, BatchesError, TransportError
+from batchdrop.batches.errors import (
+    ApiError,
+    BatchesError,
+    NotSignedIn,
+    TransportError,
+)
 from batchdrop.batches.types import HttpRetryOptions
 
 DEFAULT = HttpRetryOptions()
@@ -39,6 +44,8 @@ def pause_before_repeating(
             again = code in options.http_status_codes
             nothing_done = code == 429
             asked = error.retry_after
+        case NotSignedIn():
+            return None
         case TransportError(sent=sent):
             again, nothing_done, asked = True, not sent, None
         case _:
