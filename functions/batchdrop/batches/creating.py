@@ -189,7 +189,9 @@ class Creating:
             "display_name": config.display_name or found[0].uri.rpartition("/")[2],
             "mime_type": JSONL,
         }
-        file = yield from upload(FileApi(self.dialect), pieces(), size, about)
+        file = yield from upload(
+            FileApi(self.dialect), pieces(), size, about, self.retry
+        )
         return BatchJobSource(file_name=file.name), config
 
     def _find(self, src: BatchJobSource) -> Flow[list[Found]]:

@@ -40,7 +40,8 @@ class _Plans:
             display_name=config.display_name,
             name=config.name,
         )
-        return upload(self._api, pieces, size, about)
+        retry = self._core.options.retry_options
+        return upload(self._api, pieces, size, about, retry)
 
 
 def _file_name(file: str | File) -> str:

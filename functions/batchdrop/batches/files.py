@@ -23,12 +23,11 @@ from msgspec import Raw, Struct
 from batchdrop.batches.call import Call, Flow, Pause, ask, work
 from batchdrop.batches.developer import Developer
 from batchdrop.batches.errors import ServerError, TransportError, UnclearAnswer
-from batchdrop.batches.types import HttpOptions, JobError
+from batchdrop.batches.types import HttpOptions, HttpRetryOptions, JobError
 from batchdrop.batches.wire import read, read_object
 
 CHUNK = 8 * 1024 * 1024
 JSONL = "application/jsonl"
-_ATTEMPTS = 4  # for one chunk
 
 _NAME = re.compile(r"(?:files/)?([a-z0-9-]+)")
 
@@ -173,10 +172,17 @@ class FileApi:
 
 
 def upload(
-    api: FileApi, pieces: Iterable[bytes], size: int, about: Mapping[str, Any]
+    api: FileApi,
+    pieces: Iterable[bytes],
+    size: int,
+    about: Mapping[str, Any],
+    retry: HttpRetryOptions | None = None,
 ) -> Flow[File]:
     """
     Uploads a stream of known size in constant memory.
+
+    Args:
+        retry: how often one chunk is tried, and how long the waits between are.
 
     Raises:
         ValueError: there were more or fewer bytes than `size`.
@@ -190,23 +196,32 @@ def upload(
         end = offset + len(chunk)
         if end > size or (not chunk and end < size):
             raise ValueError(f"the source has {end} bytes where {size} were announced")
-        file = yield from _sent(api, url, offset, chunk, end == size)
+        file = yield from _sent(
+            api, url, offset, chunk, end == size, retry or HttpRetryOptions()
+        )
         if file is not None:
             return file
         offset = end
 
 
 def _sent(
-    api: FileApi, url: str, offset: int, chunk: bytes, last: bool
+    api: FileApi,
+    url: str,
+    offset: int,
+    chunk: bytes,
+    last: bool,
+    retry: HttpRetryOptions,
 ) -> Flow[File | None]:
     """Sends a chunk until the service has all of it; the file, if that was the last."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempts = max(1, retry.attempts)
+    for attempt in range(1, attempts + 1):
         try:
             told = yield from ask(api.chunk(url, offset, chunk, last))
         except (TransportError, ServerError):
-            if attempt == _ATTEMPTS:
+            if attempt == attempts:
                 raise
-            yield Pause(float(2 ** (attempt - 1)))
+            growing = retry.initial_delay * retry.exp_base ** (attempt - 1)
+            yield Pause(min(growing, retry.max_delay))
             told = yield from ask(api.query(url))
             if told.status == "active" and told.received is not None:
                 # What it has is not sent again; it may be all of the chunk.

@@ -332,28 +332,32 @@ def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
         ValueError: a member that isn't known, or no contents.
     """
     given = _members(given)
-    metadata = given.pop("metadata", None)
+    metadata = given.get("metadata")
     if isinstance(given.get("request"), Mapping):
-        key = given.pop("key", None)
-        if key is not None and metadata is None:
-            metadata = {"key": key}
-        made = dict(plain(given.pop("request")))
+        _only(given, ("request", "key", "metadata"))
+        if metadata is None and "key" in given:
+            metadata = {"key": given["key"]}
+        made = dict(plain(given["request"]))
     else:
+        _only(given, ("contents", "config", "metadata", "model"))
         made = {}
-        model, config = given.pop("model", None), given.pop("config", None)
-        if model is not None:
-            made["model"] = model
-        made["contents"] = contents(given.pop("contents", None))
-        if config is not None:
-            beside, generation = split_config(config)
+        if "model" in given:
+            made["model"] = given["model"]
+        made["contents"] = contents(given.get("contents"))
+        if "config" in given:
+            beside, generation = split_config(given["config"])
             made |= beside
             made["generationConfig"] = generation
-    if given:
-        raise ValueError(
-            f"an inline request has no member {next(iter(given))!r}; it can have: "
-            "contents, config, metadata, model (or: request, key)"
-        )
     return made, None if metadata is None else plain(metadata)
+
+
+def _only(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"an inline request has no member {name!r}; "
+                f"it can have: {', '.join(known)}"
+            )
 
 
 def _members(given: Any) -> dict[str, Any]:
