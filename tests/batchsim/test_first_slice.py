@@ -8,8 +8,6 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from batchsim.clock import Clock
-from batchsim.settings import Settings
 from batchsim.sim import BatchSim
 
 JOBS = "/v1/projects/p/locations/us-central1/batchPredictionJobs"
@@ -31,8 +29,7 @@ def bucket(storage_emulator: str) -> storage.Bucket:
 
 @pytest.fixture
 def sim(storage_emulator: str) -> Iterator[BatchSim]:
-    settings = Settings(queue_seconds=60, run_seconds=60)
-    with BatchSim(clock=Clock(speed=0), settings=settings) as sim:
+    with BatchSim(speed=0, queue_seconds=60, run_seconds=60) as sim:
         yield sim
 
 
