@@ -96,9 +96,7 @@ def split(uri: str) -> tuple[str, str]:
 def _client(address: str) -> Any:
     # Takes half a second: not before the first job needs it.
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud.storage import (  # type: ignore[import-untyped, unused-ignore]
-        Client,  # has no types
-    )
+    from google.cloud.storage import Client
 
     return Client(
         project="batchsim",

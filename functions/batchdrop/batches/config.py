@@ -1,0 +1,241 @@
+"""What a caller may write - strings, dicts in either case - made into values."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from batchdrop.batches.types import (
+    BatchJobDestination,
+    BatchJobSource,
+    HttpOptions,
+    HttpRetryOptions,
+    VertexMultimodalDatasetDestination,
+)
+
+S = TypeVar("S", bound=Struct)
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_DATASET = re.compile(r"projects/[^/]+/locations/[^/]+/datasets/[^/]+")
+
+
+class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
+    """
+    The options of `create`.
+
+    Args:
+        display_name: a name for people; on Vertex one is made up if it is missing.
+        dest: where the answers go; in a dict also spelled "destination".
+        labels: Vertex only. At most 64 characters each, lowercase, digits, "_", "-".
+        encryption_spec: Vertex only: {"kms_key_name": ...}.
+        webhook_config: Developer API only: {"uris": [...], "user_metadata": {...}}.
+        priority: Developer API only: a whole number, higher goes first, default 0.
+        http_options: how to send this one request.
+    """
+
+    display_name: str | None = None
+    dest: BatchJobDestination | None = None
+    labels: Mapping[str, str] | None = None
+    encryption_spec: Mapping[str, Any] | None = None
+    webhook_config: Mapping[str, Any] | None = None
+    priority: int | None = None
+    http_options: HttpOptions | None = None
+
+
+class ListBatchJobsConfig(Struct, frozen=True, kw_only=True):
+    """
+    The options of `list`.
+
+    Args:
+        page_size: jobs a page; the services document neither default nor maximum,
+            100 is used in practice.
+        page_token: where to go on.
+        filter: Vertex only, such as `state="JOB_STATE_RUNNING"`; put OR in parentheses.
+        http_options: how to send these requests.
+    """
+
+    page_size: int | None = None
+    page_token: str | None = None
+    filter: str | None = None
+    http_options: HttpOptions | None = None
+
+
+class CallConfig(Struct, frozen=True, kw_only=True):
+    """The options of `get`, `cancel` and `delete`."""
+
+    http_options: HttpOptions | None = None
+
+
+def snake(name: str) -> str:
+    """displayName -> display_name; what is snake_case already is left alone."""
+    return _HUMP.sub(lambda hump: "_" + hump[0].lower(), name)
+
+
+def fields(
+    kind: type[Struct], given: Mapping[str, Any], what: str, **also: str
+) -> dict[str, Any]:
+    """
+    The members of a dict under the names of a Struct's fields.
+
+    Args:
+        what: what to call the dict in an error, such as "config".
+        also: other accepted names: `destination="dest"`.
+
+    Raises:
+        ValueError: an unknown name, or one given in two spellings.
+    """
+    known = kind.__struct_fields__
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        name = also.get(snake(key), snake(key))
+        if name not in known:
+            raise ValueError(
+                f"{what} has no member {key!r}; it can have: {', '.join(known)}"
+            )
+        if name in found:
+            raise ValueError(f"{what} has {name!r} twice, in different spellings")
+        found[name] = value
+    return found
+
+
+def _built(kind: type[S], values: Mapping[str, Any], what: str) -> S:
+    """A Struct whose plain members are checked against their types."""
+    try:
+        return msgspec.convert(kind(**values), kind, from_attributes=True)
+    except msgspec.ValidationError as exc:
+        raise ValueError(f"{what}: {exc}") from exc
+
+
+def http_options(given: Any) -> HttpOptions | None:
+    """HttpOptions from what a caller gave: one, a dict, or None."""
+    if given is None or isinstance(given, HttpOptions):
+        return given
+    values = fields(HttpOptions, given, "http_options")
+    retry = values.get("retry_options")
+    if isinstance(retry, Mapping):
+        retry = fields(HttpRetryOptions, retry, "http_options.retry_options")
+        if codes := retry.get("http_status_codes"):
+            retry["http_status_codes"] = tuple(codes)
+        values["retry_options"] = HttpRetryOptions(**retry)
+    return HttpOptions(**values)
+
+
+def destination(given: Any) -> BatchJobDestination:
+    """
+    A destination from a gs:// or bq:// string, a dict, or one made before.
+
+    Only a string has its format filled in, as the official SDK does.
+    """
+    if isinstance(given, BatchJobDestination):
+        return given
+    if isinstance(given, str):
+        if given.startswith("gs://"):
+            return BatchJobDestination(format="jsonl", gcs_uri=given)
+        if given.startswith("bq://"):
+            return BatchJobDestination(format="bigquery", bigquery_uri=given)
+        raise ValueError(
+            f"Unsupported destination: {given!r}; write gs://.. or bq://.."
+        )
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"Unsupported destination: {given!r}; write gs://.. or bq://.."
+        )
+    values = fields(BatchJobDestination, given, "destination")
+    dataset = values.get("vertex_dataset")
+    if isinstance(dataset, Mapping):
+        values["vertex_dataset"] = VertexMultimodalDatasetDestination(
+            **fields(
+                VertexMultimodalDatasetDestination,
+                dataset,
+                "destination.vertex_dataset",
+            )
+        )
+    return BatchJobDestination(**values)
+
+
+def source(given: Any) -> BatchJobSource:
+    """
+    A source from what a caller gave.
+
+        "gs://b/in.jsonl"                              a file, wildcards allowed
+        ["gs://b/1.jsonl", "gs://b/2.jsonl"]           several
+        "bq://project.dataset.table"                   a table
+        "projects/P/locations/L/datasets/D"            a dataset
+        "files/abc"                                    an uploaded file
+        [{"contents": ...}, ...]                       inline requests
+        {"gcs_uri": [...]}, BatchJobSource(...)        spelled out
+
+    Raises:
+        ValueError: none of these.
+    """
+    if isinstance(given, BatchJobSource):
+        return given
+    if isinstance(given, str):
+        return _string_source(given)
+    if isinstance(given, Mapping):
+        values = fields(BatchJobSource, given, "src")
+        for name in ("gcs_uri", "inlined_requests"):
+            if isinstance(values.get(name), str):
+                values[name] = (values[name],)
+            elif values.get(name) is not None:
+                values[name] = tuple(values[name])
+        return BatchJobSource(**values)
+    if isinstance(given, Sequence):
+        items = tuple(given)
+        if items and all(isinstance(i, str) and i.startswith("gs://") for i in items):
+            return BatchJobSource(format="jsonl", gcs_uri=items)
+        return BatchJobSource(inlined_requests=items)
+    raise ValueError(_UNSUPPORTED.format(given))
+
+
+def _string_source(given: str) -> BatchJobSource:
+    if given.startswith("gs://"):
+        return BatchJobSource(format="jsonl", gcs_uri=(given,))
+    if given.startswith("bq://"):
+        return BatchJobSource(format="bigquery", bigquery_uri=given)
+    if _DATASET.fullmatch(given):
+        return BatchJobSource(format="vertex-dataset", vertex_dataset_name=given)
+    if given.startswith("files/"):
+        return BatchJobSource(file_name=given)
+    raise ValueError(_UNSUPPORTED.format(given))
+
+
+_UNSUPPORTED = (
+    "Unsupported source: {!r}; write gs://.., bq://.., files/.., "
+    "projects/../locations/../datasets/.., or a list of requests"
+)
+
+
+def create_config(given: Any) -> CreateBatchJobConfig:
+    """The options of `create` from a dict in either case, a value, or None."""
+    if given is None:
+        return CreateBatchJobConfig()
+    if isinstance(given, CreateBatchJobConfig):
+        return given
+    values = fields(CreateBatchJobConfig, given, "config", destination="dest")
+    if values.get("dest") is not None:
+        values["dest"] = destination(values["dest"])
+    values["http_options"] = http_options(values.get("http_options"))
+    return _built(CreateBatchJobConfig, values, "config")
+
+
+def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:
+    """The options of `list`; `direct` are those given as arguments."""
+    if isinstance(given, ListBatchJobsConfig):
+        given = {name: getattr(given, name) for name in given.__struct_fields__}
+    values = fields(ListBatchJobsConfig, given or {}, "config")
+    for name, value in direct.items():
+        if value is not None:
+            values[name] = value
+    values["http_options"] = http_options(values.get("http_options"))
+    return _built(ListBatchJobsConfig, values, "config")
+
+
+def call_config(given: Any) -> CallConfig:
+    """The options of `get`, `cancel` and `delete`."""
+    if isinstance(given, CallConfig):
+        return given
+    values = fields(CallConfig, given or {}, "config")
+    return CallConfig(http_options=http_options(values.get("http_options")))

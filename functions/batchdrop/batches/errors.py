@@ -1,0 +1,183 @@
+"""
+What can go wrong, named by what the caller can do about it:
+
+    BatchesError
+    ├── ApiError            the service answered with an error
+    │   ├── ClientError     4xx: refused, and will be refused again
+    │   └── ServerError     5xx: it failed; later may be better
+    ├── TransportError      no answer; `sent` says if the service may have heard
+    │   └── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    ├── WaitTimeout         a job did not end in the time `wait` was given
+    └── MissingExtra        a package that this call needs isn't installed
+
+A call that can't be made at all (a source this service doesn't take, a missing
+project) is a ValueError, before anything is sent. No key and no token is ever part of
+a text here: the address is kept without its query's key.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+
+class BatchesError(Exception):
+    """Everything the client raises because of an answer, or the lack of one."""
+
+
+class ApiError(BatchesError):
+    """
+    The service answered, and the answer is an error.
+
+    Attributes:
+        code: the HTTP status, such as 404.
+        status: Google's name for it, such as "NOT_FOUND"; "" when not given.
+        message: the service's words.
+        details: the error's `details` as they came.
+        method, url: what was asked, without any key.
+        retry_after: seconds the service asks to wait, or None.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        status: str = "",
+        message: str = "",
+        *,
+        details: Any = None,
+        method: str = "",
+        url: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        self.code = code
+        self.status = status
+        self.message = message
+        self.details = details
+        self.method = method
+        self.url = url
+        self.retry_after = retry_after
+        super().__init__(f"{code} {status}: {message} ({method} {url})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.code, self.status, self.message), self.__dict__
+
+
+class ClientError(ApiError):
+    """4xx: the request was understood and refused."""
+
+
+class ServerError(ApiError):
+    """5xx, or another status that is neither success nor 4xx."""
+
+
+class TransportError(BatchesError):
+    """
+    No usable answer.
+
+    Attributes:
+        sent: False only when no connection was ever made, so that the request can't
+            have reached the service. True means: it may have, look before repeating.
+        method, url: what was asked, without any key.
+    """
+
+    def __init__(
+        self, message: str, *, sent: bool, method: str = "", url: str = ""
+    ) -> None:
+        self.message = message
+        self.sent = sent
+        self.method = method
+        self.url = url
+        self.retry_after: float | None = None
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.method} {self.url})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unsent, (type(self), self.message, self.sent), self.__dict__
+
+
+class UnclearAnswer(TransportError):
+    """A success status over a body that is not a JSON object; `sent` is True."""
+
+
+class WaitTimeout(BatchesError, TimeoutError):
+    """
+    The job was still going when the time was up; it goes on at the service.
+
+    Attributes:
+        job: the job as last seen.
+    """
+
+    def __init__(self, message: str, job: Any = None) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class MissingExtra(BatchesError, ImportError):
+    """The call needs a package that an extra of this distribution brings."""
+
+
+def _again(kind: type[ApiError], code: int, status: str, message: str) -> ApiError:
+    return kind(code, status, message)
+
+
+def _unsent(kind: type[TransportError], message: str, sent: bool) -> TransportError:
+    return kind(message, sent=sent)
+
+
+def from_answer(
+    code: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    method: str,
+    url: str,
+    now: float,
+) -> ApiError:
+    """
+    The error an answer stands for: Google's envelope `{"error": {...}}` when it is
+    one, else the first 500 characters of the body as the message.
+
+    Args:
+        now: Unix seconds, for a Retry-After that is a date.
+    """
+    error = _envelope(body)
+    kind = ClientError if 400 <= code < 500 else ServerError
+    return kind(
+        code,
+        _text(error.get("status")),
+        _text(error.get("message")) or body[:500].decode(errors="replace"),
+        details=error.get("details"),
+        method=method,
+        url=url,
+        retry_after=_seconds(headers.get("retry-after"), now),
+    )
+
+
+def _envelope(body: bytes) -> Mapping[str, Any]:
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    if isinstance(answer, list) and answer:  # some front ends wrap it in a list
+        answer = answer[0]
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _seconds(retry_after: str | None, now: float) -> float | None:
+    """Retry-After is seconds or an HTTP date (RFC 9110); None if it is neither."""
+    if not retry_after:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,336 @@
+"""
+The values of the Batches client: jobs, sources, destinations, options.
+
+All are frozen. Names are those of the official SDK where it has one; members that it
+drops (labels, partial failures, counts, an operation's error) are kept, and what this
+module has no name for is in `BatchJob.raw`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class JobState(StrEnum):
+    """
+    Where a job is, for both services: aiplatform v1's job_state.proto, and the
+    Developer API's BATCH_STATE_X read as JOB_STATE_X. A name that isn't here is kept as
+    the string that came, and means "keep polling".
+    """
+
+    JOB_STATE_UNSPECIFIED = "JOB_STATE_UNSPECIFIED"
+    JOB_STATE_QUEUED = "JOB_STATE_QUEUED"  #: accepted, not yet looked at
+    JOB_STATE_PENDING = "JOB_STATE_PENDING"  #: waits for capacity, 72 h at most
+    JOB_STATE_RUNNING = "JOB_STATE_RUNNING"  #: being answered, 24 h at most
+    JOB_STATE_SUCCEEDED = "JOB_STATE_SUCCEEDED"  #: ended; says nothing about rows
+    JOB_STATE_FAILED = "JOB_STATE_FAILED"  #: ended; finished rows may still be there
+    JOB_STATE_CANCELLING = "JOB_STATE_CANCELLING"  #: asked to stop, not stopped yet
+    JOB_STATE_CANCELLED = "JOB_STATE_CANCELLED"  #: ended; finished rows may be there
+    JOB_STATE_PAUSED = "JOB_STATE_PAUSED"  #: may go on
+    JOB_STATE_EXPIRED = "JOB_STATE_EXPIRED"  #: ended: it waited too long
+    JOB_STATE_UPDATING = "JOB_STATE_UPDATING"  #: may go on
+    JOB_STATE_PARTIALLY_SUCCEEDED = "JOB_STATE_PARTIALLY_SUCCEEDED"  #: ended
+
+    # The same, shorter. These are aliases: there are twelve states.
+    UNSPECIFIED = JOB_STATE_UNSPECIFIED
+    QUEUED = JOB_STATE_QUEUED
+    PENDING = JOB_STATE_PENDING
+    RUNNING = JOB_STATE_RUNNING
+    SUCCEEDED = JOB_STATE_SUCCEEDED
+    FAILED = JOB_STATE_FAILED
+    CANCELLING = JOB_STATE_CANCELLING
+    CANCELLED = JOB_STATE_CANCELLED
+    PAUSED = JOB_STATE_PAUSED
+    EXPIRED = JOB_STATE_EXPIRED
+    UPDATING = JOB_STATE_UPDATING
+    PARTIALLY_SUCCEEDED = JOB_STATE_PARTIALLY_SUCCEEDED
+
+
+#: The states that no job leaves. Everything else, known or not, means: keep polling.
+TERMINAL_STATES = frozenset(
+    {
+        JobState.SUCCEEDED,
+        JobState.PARTIALLY_SUCCEEDED,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.EXPIRED,
+    }
+)
+
+_STATES: Mapping[str, JobState] = {
+    name: state
+    for state in JobState
+    for name in (state.value, state.value.replace("JOB_", "BATCH_", 1))
+}
+
+
+def is_terminal(state: str) -> bool:
+    """True if a job in this state, a JobState or any other string, has ended."""
+    return state in TERMINAL_STATES
+
+
+def job_state(name: str) -> str:
+    """The JobState of a wire name in either service's spelling, else the name."""
+    return _STATES.get(name, name)
+
+
+class JobError(Struct, frozen=True, kw_only=True):
+    """Why a job failed: google.rpc.Status. The code is gRPC's, not HTTP's."""
+
+    code: int | None = None
+    message: str | None = None
+    details: Any = None
+
+
+class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    How many rows fared how. None: the service didn't say, which for these counts it
+    does in place of zero; `incomplete_count` may be -1, unknown (aiplatform v1).
+    """
+
+    successful_count: int | None = None
+    failed_count: int | None = None
+    incomplete_count: int | None = None
+    successful_forecast_point_count: int | None = None
+    request_count: int | None = None  #: Developer API only: all rows of the job
+
+
+class InlinedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    One request of a job without a file.
+
+    Args:
+        contents: a string, a content, a part, or a list of these.
+        config: a generation config, as for generate_content.
+        metadata: comes back with the answer; put a "key" into it to join by.
+        model: only if it differs from the job's.
+    """
+
+    contents: Any = None
+    config: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
+    model: str | None = None
+
+
+class BatchJobSource(Struct, frozen=True, kw_only=True):
+    """
+    Where the requests are: exactly one of the members below `format`.
+
+    `format` ("jsonl", "bigquery", "vertex-dataset") is filled in from a plain string
+    source, and from a source of this class when it is None.
+    """
+
+    format: str | None = None
+    gcs_uri: tuple[str, ...] | None = None  #: Vertex: gs://, wildcards allowed
+    bigquery_uri: str | None = None  #: Vertex: bq://project.dataset.table
+    vertex_dataset_name: str | None = None  #: projects/../locations/../datasets/..
+    file_name: str | None = None  #: Developer API: files/..
+    inlined_requests: tuple[Any, ...] | None = None
+
+    def __str__(self) -> str:
+        if self.gcs_uri:
+            return ",".join(self.gcs_uri)
+        if self.inlined_requests is not None:
+            return f"{len(self.inlined_requests)} inline requests"
+        return self.bigquery_uri or self.vertex_dataset_name or self.file_name or ""
+
+
+class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True):
+    """A dataset to make of the answers."""
+
+    bigquery_destination: str | None = None  #: bq://..
+    display_name: str | None = None
+
+
+class BatchJobDestination(Struct, frozen=True, kw_only=True):
+    """
+    Where the answers go (Vertex), or where they are (Developer API).
+
+    The official name `dest` is where a caller may also give one; the members from
+    `file_name` on are only ever read.
+    """
+
+    format: str | None = None
+    gcs_uri: str | None = None  #: a gs:// prefix; the service makes a directory in it
+    bigquery_uri: str | None = None  #: bq://project[.dataset[.table]]
+    vertex_dataset: VertexMultimodalDatasetDestination | None = None
+    file_name: str | None = None  #: Developer API: the responses file
+    inlined_responses: tuple["InlinedResponse", ...] | None = None
+    inlined_embed_content_responses: tuple["InlinedResponse", ...] | None = None
+
+    def __str__(self) -> str:
+        return self.uri or self.file_name or ""
+
+    @property
+    def uri(self) -> str | None:
+        """The gs:// or bq:// address, or None."""
+        if self.vertex_dataset and self.vertex_dataset.bigquery_destination:
+            return self.vertex_dataset.bigquery_destination
+        return self.gcs_uri or self.bigquery_uri
+
+
+class InlinedResponse(Struct, frozen=True, kw_only=True):
+    """The answer to one inline request: a response or an error, as JSON values."""
+
+    response: dict[str, Any] | None = None
+    error: JobError | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    Where Vertex wrote the answers; only a job that got that far has it.
+
+    The directory can't be computed from the destination (its time is not the job's).
+    """
+
+    gcs_output_directory: str | None = None  #: gs://.., no slash at the end
+    bigquery_output_dataset: str | None = None  #: bq://project.dataset
+    bigquery_output_table: str | None = None  #: the bare table name
+    vertex_multimodal_dataset_name: str | None = None
+
+
+class JobConfig(Struct, frozen=True, kw_only=True):
+    """A job's configuration as the module's documentation shows it."""
+
+    destination: str | None = None  #: gs:// or bq://
+    display_name: str | None = None
+    #: As given to `create`; the services don't keep it, so None on a job read later.
+    generation_config: Mapping[str, Any] | None = None
+
+
+class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
+    """
+    A batch job, as the service last described it.
+
+    Times are aware datetimes in UTC, to the microsecond. Two jobs are equal when all
+    named members are, whatever else `raw` holds.
+
+        >>> job = BatchJob(name="batches/1", state=JobState.SUCCEEDED)
+        >>> job.done
+        True
+    """
+
+    name: str
+    display_name: str | None = None
+    model: str | None = None
+    state: str = JobState.UNSPECIFIED  #: a JobState, or a string as it came
+    create_time: datetime | None = None
+    start_time: datetime | None = None  #: when it first ran (Vertex only)
+    end_time: datetime | None = None
+    update_time: datetime | None = None
+    error: JobError | None = None
+    completion_stats: CompletionStats | None = None
+    src: BatchJobSource | None = None
+    dest: BatchJobDestination | None = None
+    output_info: OutputInfo | None = None
+    labels: dict[str, str] | None = None
+    partial_failures: tuple[JobError, ...] = ()
+    priority: int | None = None  #: Developer API only
+    generation_config: Mapping[str, Any] | None = None
+    wire: bytes = b""  #: the JSON object this was read from
+
+    @property
+    def done(self) -> bool:
+        """True in all terminal states, PARTIALLY_SUCCEEDED among them."""
+        return self.state in TERMINAL_STATES
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """All that the service said, as JSON values; {} for a job made by hand."""
+        return msgspec.json.decode(self.wire, type=dict[str, Any]) if self.wire else {}
+
+    @property
+    def config(self) -> JobConfig:
+        """Destination, display name and generation config together."""
+        return JobConfig(
+            destination=self.dest.uri if self.dest else None,
+            display_name=self.display_name,
+            generation_config=self.generation_config,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BatchJob):
+            return NotImplemented
+        return all(
+            getattr(self, field) == getattr(other, field)
+            for field in self.__struct_fields__
+            if field != "wire"
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class DeleteResourceJob(Struct, frozen=True, kw_only=True):
+    """What a delete did: the operation's name and whether it is over (Vertex)."""
+
+    name: str | None = None
+    done: bool | None = None
+    error: JobError | None = None
+
+
+class HttpRetryOptions(Struct, frozen=True, kw_only=True):
+    """
+    When and how often a request is sent again.
+
+    The n-th wait is initial_delay * exp_base ** (n - 1) seconds, plus up to `jitter`
+    seconds, max_delay at most; a Retry-After of the service is waited in full. The
+    defaults hold for reading, cancelling and deleting. A create is repeated only if
+    these options were given, and then only after an answer or a failure that
+    proves nothing was made (429, or no connection), unless it has an
+    idempotency_token.
+    """
+
+    attempts: int = 5  #: the first one included; 0 and 1 mean: never again
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+    exp_base: float = 2.0
+    jitter: float = 1.0
+    http_status_codes: tuple[int, ...] = (408, 429, 500, 502, 503, 504)
+
+
+class HttpOptions(Struct, frozen=True, kw_only=True):
+    """
+    How requests are sent; for a whole client, or in the `config` of one call.
+
+    Args:
+        base_url: in place of the service's own; a path in it is kept.
+        api_version: "v1", "v1beta1", ...; in place of the default.
+        timeout: **seconds** (a number or a timedelta) to wait for the connection and
+            for each read; also sent as X-Server-Timeout. None: no limit. The official
+            SDK counts milliseconds; so more than an hour is refused as a likely
+            mistake.
+        headers: added to every request, over the client's own.
+        extra_body: merged into the body of a request that has one.
+        retry_options: see HttpRetryOptions.
+        httpx_client, httpx_async_client: used in place of one of ours, and left open.
+    """
+
+    base_url: str | None = None
+    api_version: str | None = None
+    timeout: float | timedelta | None = None
+    headers: Mapping[str, str] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    retry_options: HttpRetryOptions | None = None
+    httpx_client: Any = None
+    httpx_async_client: Any = None
+
+    def __post_init__(self) -> None:
+        seconds = self.seconds
+        if seconds is not None and not 0 < seconds <= 3600:
+            raise ValueError(
+                f"http_options.timeout is in seconds, above 0 and up to 3600: "
+                f"{self.timeout} won't do (30 s is 30.0, not 30000)"
+            )
+
+    @property
+    def seconds(self) -> float | None:
+        """The timeout as a number of seconds, or None."""
+        if isinstance(self.timeout, timedelta):
+            return self.timeout.total_seconds()
+        return self.timeout
