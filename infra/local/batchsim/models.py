@@ -97,7 +97,7 @@ def fitting(schema: Mapping[str, Any], text: str) -> Any:
         case "integer":
             return int(_between(schema, text))
         case "number":
-            return _between(schema, text)
+            return float(_between(schema, text))
         case "boolean":
             return _number(text, "boolean") % 2 == 0
         case "null":
