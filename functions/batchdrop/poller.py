@@ -185,7 +185,10 @@ class Poller:
     def _settle(self, job: Job, batch: Batch) -> Job:
         """Writes what is new; an end together with its announcement."""
         assert job.batch is not None
-        if batch == job.batch or batch.is_older_than(job.batch):
+        if batch.is_older_than(job.batch):
+            return job
+        # One that was found when it had ended already is not new, and yet an end.
+        if batch == job.batch and not batch.terminal:
             return job
         now = self.now()
         if not batch.terminal:
