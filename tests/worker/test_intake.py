@@ -312,7 +312,7 @@ def intended(world: World) -> Job:
     """A job whose worker died, or froze, with its intent written."""
     job = claimed(world)
     while job.phase is not Phase.SUBMITTING:
-        step = world.intake._step(job)
+        step = world.intake._step(job, admitted=False)
         assert step is not None
         job = step(job)
     return job
@@ -379,7 +379,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     world.ticks(14)  # the fence is up, and its wait has begun
     assert world.job(job.source).phase is Phase.PREPARED
 
-    frozen = world.intake.batches.create(
+    frozen = world.client.batches.create(
         model="gemini-2.5-flash",
         src=job.staging.uri if job.staging else "",
         config={
@@ -424,7 +424,7 @@ def test_of_two_batches_the_older_is_kept_and_the_other_cancelled(
 
 def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> None:
     job = intended(world)
-    forged = world.intake.batches.create(
+    forged = world.client.batches.create(
         model="gemini-2.5-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
         config={
