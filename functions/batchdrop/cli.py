@@ -143,6 +143,26 @@ def demo(as_json: bool) -> None:
         )
 
 
+@main.command()
+@click.argument("job")
+def rerun(job: str) -> None:
+    """
+    Run a JOB that is over once more, as a new job with the old one as its parent.
+
+    It is paid again. The deployment is the one that the environment's BATCHDROP_*
+    variables describe; its poll takes the new job up.
+    """
+    with _extra("worker"):
+        from batchdrop import wiring
+        from batchdrop.errors import BatchdropError
+
+        try:
+            new = wiring.intake().rerun(job)
+        except (BatchdropError, LookupError, ValueError) as exc:
+            raise click.ClickException(str(exc)) from exc
+    click.echo(new.id)
+
+
 @main.command(
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},

@@ -87,6 +87,26 @@ class Intake:
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
 
+    def rerun(self, job_id: str) -> Job:
+        """
+        Makes a job of a job that is over, on purpose: it has an id of its own and the
+        old one as its parent, and `poll` takes it up at its next tick.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it isn't over yet.
+            Superseded: it was written to at the same moment; try again.
+        """
+        parent = self.ledger.get(job_id)
+        if parent is None:
+            raise LookupError(f"there is no job {job_id}")
+        now = self.now()
+        parent = self.ledger.advance(
+            parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
+        )
+        log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
+        return parent.rerun(now)
+
     def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:
         match job.phase:
             case Phase.ARRIVED:

@@ -469,3 +469,49 @@ def test_a_worker_that_wakes_with_its_lease_nearly_over_sends_nothing(
 
     assert world.batches() == []
     assert world.job(job.source).phase is Phase.WAITING
+
+
+# -- wanted repetitions ------------------------------------------------------------
+
+
+def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD * 2)
+    world.intake.take(drop)
+    world.ticks(20)
+
+    new = world.intake.rerun(drop.job_id)
+    world.ticks(20)
+
+    again = world.ledger.get(new.id)
+    assert again is not None
+    assert again.parent == drop.job_id
+    assert again.phase is Phase.ENDED
+    assert len(world.answers(again)) == 2
+    assert len(world.batches()) == 2
+    assert [one.job_id for one in world.heard] == [drop.job_id, new.id]
+
+
+def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
+    drop = world.upload("not json\n")
+    world.intake.take(drop)
+
+    ids = {world.intake.rerun(drop.job_id).id for _ in range(3)}
+
+    assert len(ids | {drop.job_id}) == 4
+    assert world.jobs() == 4
+
+
+def test_a_job_under_way_is_not_run_again(world: World) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+
+    with pytest.raises(ValueError, match="is submitted: it isn't over yet"):
+        world.intake.rerun(drop.job_id)
+    assert world.jobs() == 1
+
+
+def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
+    with pytest.raises(LookupError, match="there is no job nothing"):
+        world.intake.rerun("nothing")

@@ -234,6 +234,8 @@ class Stack:
             "BATCHDROP_DATABASE": "(default)",
             "BATCHDROP_DEPLOYMENT": "local",
             "BATCHDROP_API_URL": self.addresses["batchsim"],
+            # batchsim takes any; only the backend "developer" asks for one.
+            "GEMINI_API_KEY": "local",
             # A job whose worker was killed is taken up again after LEASE. If that was
             # in the middle of the create, then CREATE_TIMEOUT and SETTLE later, and
             # after one more SETTLE it is created anew: 10 s and some calls of poll.
