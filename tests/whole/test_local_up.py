@@ -16,9 +16,7 @@ import pytest
 from tests.waiting import is_alive, until
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(
     tmp_path: Path, number: signal.Signals, firestore_emulator: str
 ) -> None:

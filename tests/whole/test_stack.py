@@ -138,14 +138,6 @@ def test_without_a_schedule_poll_is_called_by_hand_alone(small_stack: Stack) -> 
     assert "called by Google-Cloud-Scheduler" not in log.read_text()
 
 
-def test_with_a_schedule_poll_is_called_by_it(
-    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
-) -> None:
-    with a_stack(tmp_path, poll_every=0.1) as stack:
-        log = stack.log("poll")
-        until(lambda: log.read_text().count("called by Google-Cloud-Scheduler") > 1)
-
-
 def test_a_service_can_be_stopped_and_is_back_at_its_address(
     small_stack: Stack,
 ) -> None:
@@ -215,13 +207,11 @@ def small_stack(
 def a_stack(
     directory: Path,
     doors: str = DOORS,
-    *,
-    poll_every: float | None = None,
     env: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
     source = directory / "main.py"
     source.write_text(doors)
-    with Stack(directory, poll_every=poll_every, source=source, env=env) as stack:
+    with Stack(directory, poll_every=None, source=source, env=env) as stack:
         yield stack
 
 

@@ -197,4 +197,4 @@ def _text(content: Mapping[str, list[dict[str, str]]]) -> str:
 def _short(text: str) -> str:
     """The last line, which is what differs from row to row, cut short."""
     line = text.splitlines()[-1]
-    return line if len(line) <= 50 else f"{line[:49]}…"
+    return line if len(line) <= 32 else f"{line[:31]}…"
