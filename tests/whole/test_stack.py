@@ -103,6 +103,7 @@ def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
 
     told = until(lambda: new_pids(small_stack, "on_upload", server.pid))
     assert not is_alive(worker)
+    assert "on_upload ended with status -9" in small_stack.log("stack").read_text()
     assert httpx.get(told["addresses"]["on_upload"] + "/robots.txt").status_code == 405
 
 

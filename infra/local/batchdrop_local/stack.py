@@ -126,6 +126,10 @@ class Stack:
     def wait(self) -> None:
         """Wait until a part ends that must not, and raise that."""
         self._ended.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what `wait` would raise, if there is something."""
         if self._failure is not None:
             raise self._failure
 
@@ -176,6 +180,7 @@ class Stack:
                 | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
                 processes=self._processes,
                 replaced=self._write,
+                log=partial(self._logs.add, "stack"),
             )
         # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
         # second later: the first event would be late.
@@ -214,7 +219,12 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """What a client of the stack exports, and the functions run with."""
+        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        no_proxy = f"{direct},127.0.0.1" if direct else "127.0.0.1"
         return {
+            # Whoever has to use a proxy must not use it for this. Both are read.
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
             "GOOGLE_CLOUD_PROJECT": self.project,
             "FIRESTORE_EMULATOR_HOST": self.addresses["firestore"],
             "PUBSUB_EMULATOR_HOST": self.addresses["pubsub"],
@@ -349,8 +359,6 @@ def _inherited() -> dict[str, str]:
     """Our own environment, less what would make this stack unlike another's."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("BATCHDROP_")}
     env["PYTHONUNBUFFERED"] = "1"
-    for variable in ("NO_PROXY", "no_proxy"):
-        env[variable] = ",".join(filter(None, [env.get(variable), "127.0.0.1"]))
     return env
 
 
