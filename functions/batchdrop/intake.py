@@ -14,6 +14,7 @@ from batchdrop.batches import (
     is_terminal,
 )
 from batchdrop.batches.client import Batches
+from batchdrop.crash import crash
 from batchdrop.errors import SourceGone, Superseded, Unavailable
 from batchdrop.jobs import (
     MAX_FAULTS,
@@ -70,6 +71,7 @@ class Intake:
         if job is None:
             log.info("known", extra={"job": claim.id, "object": str(drop)})
             return
+        crash("after_claim")
         log.info("claimed", extra={"job": job.id, "object": str(drop)})
         self.carry_on(job)
 
@@ -126,11 +128,14 @@ class Intake:
             return self._reject(job, Problem(code="source_gone", message=str(exc)))
         except _BadRows:
             return self._reject(job, reading.problem(), reading)
+        crash("after_staging")
         spec, found = self._spec(job), reading.rows()
-        log.info("prepared", extra={"job": job.id, "rows": found.total})
-        return self._write(
+        job = self._write(
             job, lambda j: j.prepared(spec, staging, found, self.now(), self.timing)
         )
+        crash("after_prepared")
+        log.info("prepared", extra={"job": job.id, "rows": found.total})
+        return job
 
     def _reject(
         self, job: Job, problem: Problem, reading: "Reading | None" = None
@@ -141,11 +146,13 @@ class Intake:
         )
         found = reading.rows() if reading else None
         faults = tuple(reading.faults) if reading else ()
-        return self.ledger.advance(
+        job = self.ledger.advance(
             job,
             lambda j: j.rejected(problem, self.now(), found, faults),
             announce=True,
         )
+        crash("after_rejected")
+        return job
 
     def _spec(self, job: Job) -> Spec:
         name = job.source.name
@@ -167,7 +174,9 @@ class Intake:
     def _intend(self, job: Job) -> Job:
         if job.must_look and (found := self._look(job)):
             return self._adopt(job, found)
-        return self._write(job, lambda j: j.submitting(self.now(), self.timing))
+        job = self._write(job, lambda j: j.submitting(self.now(), self.timing))
+        crash("after_intent")
+        return job
 
     def _look(self, job: Job) -> list[Batch]:
         """
@@ -193,6 +202,7 @@ class Intake:
             and batch.source.startswith(folder)
             and not job.failed_by_fence(batch)
         ]
+        crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
         return sorted(found, key=lambda b: (str(b.create_time), b.name))
 
@@ -211,6 +221,7 @@ class Intake:
                 log.warning(
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
                 )
+            crash("after_cancelling_extra")
         if others:
             health = Health(
                 code="duplicate_batch",
@@ -240,11 +251,14 @@ class Intake:
                 },
             )
         except BatchesError as exc:
+            crash("after_failed_create")
             return self._not_created(job, exc)
+        crash("after_create")
         return self._record(job, as_batch(answer))
 
     def _record(self, job: Job, batch: Batch) -> Job:
         job = self._write(job, lambda j: j.submitted(batch, self.now()))
+        crash("after_submitted")
         log.info("submitted", extra={"job": job.id, "batch": batch.name})
         return job
 
@@ -318,14 +332,16 @@ class Intake:
             raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
         # A fence that didn't get to its write may have moved the rows already.
         self.storage.copy(held[max(held)], staging.uri)
+        crash("after_fence_copy")
         for epoch, uri in held.items():
             # A higher one belongs to a worker that has overtaken this one.
             if epoch < staging.epoch:
                 self.storage.delete(uri)
+        crash("after_fence_delete")
+        job = self._write(job, lambda j: j.fenced_off(staging, self.now(), self.timing))
+        crash("after_fence")
         log.info("fenced", extra={"job": job.id, "epoch": staging.epoch})
-        return self._write(
-            job, lambda j: j.fenced_off(staging, self.now(), self.timing)
-        )
+        return job
 
     # -- the pieces -------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from batchdrop.announce import Announcement
 from batchdrop.batches import BatchesError
 from batchdrop.batches.client import Batches
+from batchdrop.crash import crash
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.intake import Intake, as_batch
 from batchdrop.jobs import MAX_RESUMES, Batch, Job
@@ -58,6 +59,7 @@ class Poller:
         if not self.ledger.lock("tick", by, start, hold):
             log.info("another tick is running")
             return Ticked(locked_out=True)
+        crash("after_lock")
         try:
             return self._work(start + hold)
         finally:
@@ -100,6 +102,7 @@ class Poller:
                 continue
             try:
                 self.publish(announcement)
+                crash("after_publish")
                 self.ledger.published(announcement, self.now())
             except Exception as exc:
                 held_back.add(announcement.job_id)
@@ -108,6 +111,7 @@ class Poller:
                     self.ledger.not_published(announcement)
                 continue
             sent += 1
+            crash("after_published")
             log.info(
                 "announced",
                 extra={
@@ -186,12 +190,16 @@ class Poller:
         now = self.now()
         if not batch.terminal:
             log.info("moved on", extra={"job": job.id, "state": batch.state})
-            return self.ledger.advance(job, lambda j: j.observed(batch, now))
+            after = self.ledger.advance(job, lambda j: j.observed(batch, now))
+            crash("after_observed")
+            return after
         if job.failed_by_fence(batch):
             log.warning("fenced batch failed", extra={"job": job.id})
             return self.ledger.advance(job, lambda j: j.revived(now))
         log.info("ended", extra={"job": job.id, "state": batch.state})
-        return self.ledger.advance(job, lambda j: j.ended(batch, now), announce=True)
+        after = self.ledger.advance(job, lambda j: j.ended(batch, now), announce=True)
+        crash("after_ended")
+        return after
 
     # -- admit, resume ----------------------------------------------------------
 
@@ -219,6 +227,7 @@ class Poller:
         held = self.ledger.advance(
             job, lambda j: j.resumed(by, now, self.intake.timing)
         )
+        crash("after_resumed")
         log.info(
             "resumed", extra={"job": job.id, "phase": job.phase, "time": held.resumes}
         )

@@ -17,6 +17,7 @@ LAYERS = [
     {"intake"},
     {"ledger"},
     {"announce", "storage", "preflight"},
+    {"crash"},
     {"jobs", "settings", "logs", "batches"},
     {"errors"},
 ]

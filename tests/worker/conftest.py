@@ -5,9 +5,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
 from batchdrop.settings import Location, Settings
-from batchsim.clock import Clock
-from batchsim.settings import Settings as SimSettings
-from batchsim.sim import BatchSim
+from batchsim import BatchSim
 from tests.worker.world import World
 
 
@@ -31,8 +29,7 @@ def world(gcs: str, firestore_emulator: str, project: str) -> Iterator[World]:
     )
     for bucket in (settings.inbox, settings.work.bucket, settings.output.bucket):
         storage_client.create_bucket(bucket)
-    durations = SimSettings(queue_seconds=300, run_seconds=600)
-    with BatchSim(clock=Clock(speed=0), settings=durations, storage=gcs) as sim:
+    with BatchSim(speed=0, queue_seconds=300, run_seconds=600, storage=gcs) as sim:
         world = World(
             sim=sim,
             gcs=storage_client,

@@ -6,8 +6,10 @@ What can go wrong, named by what the caller can do about it:
     │   ├── ClientError     4xx: refused, and will be refused again
     │   └── ServerError     5xx: it failed; later may be better
     ├── TransportError      no answer; `sent` says if the service may have heard
-    │   └── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   ├── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
+    ├── NoResults           a job goes on, or ended without leaving any rows
     └── MissingExtra        a package that this call needs isn't installed
 
 A call that can't be made at all (a source this service doesn't take, a missing
@@ -92,7 +94,8 @@ class TransportError(BatchesError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.method} {self.url})"
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unsent, (type(self), self.message, self.sent), self.__dict__
@@ -102,9 +105,26 @@ class UnclearAnswer(TransportError):
     """A success status over a body that is not a JSON object; `sent` is True."""
 
 
+class NotSignedIn(TransportError):
+    """Nothing was sent, as there was nothing to sign it with; `sent` is False."""
+
+
 class WaitTimeout(BatchesError, TimeoutError):
     """
     The job was still going when the time was up; it goes on at the service.
+
+    Attributes:
+        job: the job as last seen.
+    """
+
+    def __init__(self, message: str, job: Any = None) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class NoResults(BatchesError):
+    """
+    There are no rows to read.
 
     Attributes:
         job: the job as last seen.
