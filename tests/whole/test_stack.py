@@ -13,7 +13,7 @@ import psutil
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop_local.processes import StackError
+from batchdrop_local.processes import StackError, free_port
 from batchdrop_local.stack import Stack
 from tests.waiting import is_alive, until
 
@@ -159,6 +159,16 @@ def test_a_second_stack_in_the_same_directory_is_refused(small_stack: Stack) -> 
         pass
 
     assert small_stack.file.exists()
+
+
+def test_a_port_can_be_fixed_and_one_that_is_taken_is_named(
+    tmp_path: Path, small_stack: Stack
+) -> None:
+    free, taken = free_port(), int(small_stack.addresses["gcs"].rpartition(":")[2])
+
+    assert Stack(tmp_path, ports={"gcs": free}).addresses["gcs"].endswith(f":{free}")
+    with pytest.raises(StackError, match=f"give poll port {taken}"):
+        Stack(tmp_path, ports={"poll": taken})
 
 
 def test_functions_that_cannot_start_are_an_error_that_shows_why(
