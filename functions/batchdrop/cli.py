@@ -241,9 +241,10 @@ Drop a file with gcloud:
 or with Python:
 
   export STORAGE_EMULATOR_HOST={stack["env"]["STORAGE_EMULATOR_HOST"]}
-  python -c 'from google.cloud import storage
-  bucket = storage.Client("{project}").bucket("{inbox}")
-  bucket.blob("requests.jsonl").upload_from_filename("requests.jsonl")'
+
+  from google.cloud import storage
+  inbox = storage.Client("{project}").bucket("{inbox}")
+  inbox.blob("requests.jsonl").upload_from_filename("requests.jsonl")
 
 Announcements also go to {stack["subscription"]}.
 Ctrl-C ends everything.
