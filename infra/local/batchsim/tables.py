@@ -208,5 +208,5 @@ class _translated:
             raise JobFailed(9, f"{self._uri}: no such dataset or table.") from exc
         if isinstance(exc, exceptions.Forbidden):
             raise JobFailed(7, f"Permission denied on {self._uri}.") from exc
-        if isinstance(exc, exceptions.GoogleAPICallError | OSError):
+        if isinstance(exc, exceptions.GoogleAPIError | OSError):
             raise JobFailed(13, f"Cannot use {self._uri}: {exc}") from exc
