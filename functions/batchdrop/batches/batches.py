@@ -1,6 +1,5 @@
 """`client.batches` and `client.aio.batches`: two thin drivers of the same flows."""
 
-import asyncio
 import builtins
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -437,6 +436,8 @@ class AsyncBatches(_Plans):
 
             async for row in client.aio.batches.results(job): ...
         """
+        import asyncio  # who is here has it; importing the client need not load it
+
         rows = await self._core.async_transport().run(self._results.locate(job))
         while bunch := await asyncio.to_thread(_some, rows):
             for row in bunch:

@@ -59,7 +59,11 @@ class ApiError(BatchesError):
         self.method = method
         self.url = url
         self.retry_after = retry_after
-        super().__init__(f"{code} {status}: {message} ({method} {url})")
+        super().__init__(code, status, message)
+
+    def __str__(self) -> str:
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.code} {self.status}: {self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.code, self.status, self.message), self.__dict__
