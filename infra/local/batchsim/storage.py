@@ -96,9 +96,9 @@ def split(uri: str) -> tuple[str, str]:
 def _client(address: str) -> Any:
     # Takes half a second: not before the first job needs it.
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage  # type: ignore[import-untyped]  # has no types
+    from google.cloud.storage import Client
 
-    return storage.Client(
+    return Client(
         project="batchsim",
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": address},

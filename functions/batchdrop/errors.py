@@ -1,0 +1,40 @@
+"""What can go wrong in the worker, named by what to do about it.
+
+    BatchdropError
+    ├── BadSetting      a setting is missing or wrong: the start stops here
+    ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
+    ├── SourceGone      the dropped generation can't be read any more: reject the job
+    ├── Misconfigured   a bucket or a right that the deployment needs is missing
+    ├── Superseded      another worker holds the job by now: stop, write nothing
+    └── Unavailable     no answer, or "come back later": the ledger tries again
+
+The Batches client has a tree of its own, in `batchdrop.batches.errors`.
+"""
+
+
+class BatchdropError(Exception):
+    """The root of the worker's own errors."""
+
+
+class BadSetting(BatchdropError):
+    """A setting is missing or wrong; the text names it and says what it must be."""
+
+
+class NotADrop(BatchdropError):
+    """An event that can't be read as an uploaded object. Again is no better."""
+
+
+class SourceGone(BatchdropError):
+    """The generation that was dropped was overwritten or deleted before it was read."""
+
+
+class Misconfigured(BatchdropError):
+    """A bucket or a right is missing; a person has to see to it."""
+
+
+class Superseded(BatchdropError):
+    """The job's lease went to another worker, or the job moved on."""
+
+
+class Unavailable(BatchdropError):
+    """No answer, or an answer that says to come back later."""

@@ -1,0 +1,434 @@
+"""What happens to a drop: claim, prepare, submit."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from batchdrop.batches import (
+    BatchesError,
+    BatchJob,
+    ClientError,
+    TransportError,
+    is_terminal,
+)
+from batchdrop.batches.client import Batches
+from batchdrop.errors import SourceGone, Superseded, Unavailable
+from batchdrop.jobs import (
+    MAX_FAULTS,
+    Batch,
+    Drop,
+    Fault,
+    Health,
+    Job,
+    Phase,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+)
+from batchdrop.ledger import Ledger
+from batchdrop.preflight import Row, rows
+from batchdrop.settings import Location, Settings
+from batchdrop.storage import Storage
+
+log = logging.getLogger(__name__)
+
+#: The service's names for "this request is wrong": it made nothing and never will.
+REFUSALS = frozenset({400, 404, 413, 422})
+NO_RIGHT = frozenset({401, 403})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """A worker's way through a job. Each step ends in one write to the ledger."""
+
+    ledger: Ledger
+    storage: Storage
+    batches: Batches
+    settings: Settings
+    timing: Timing
+    now: Callable[[], datetime]
+    holder: Callable[[], str]  #: a name nobody else has, for each claim
+
+    def take(self, drop: Drop) -> None:
+        """
+        What a delivery does: the first one claims the job and carries it on; every
+        other finds it claimed and leaves it to the ledger.
+
+        Raises:
+            Unavailable: the claim could not be made; deliver it again.
+        """
+        if reason := self._ignored(drop):
+            log.info("ignored", extra={"object": str(drop), "reason": reason})
+            return
+        claim = Job.claimed(drop, self.holder(), self.now(), self.timing)
+        job = self.ledger.claim(claim)
+        if job is None:
+            log.info("known", extra={"job": claim.id, "object": str(drop)})
+            return
+        log.info("claimed", extra={"job": job.id, "object": str(drop)})
+        self.carry_on(job)
+
+    def carry_on(self, job: Job) -> None:
+        """
+        Takes a job that this worker holds from its phase as far as it goes. Whatever
+        happens is in the ledger afterwards, or the lease runs out and `poll` resumes.
+        """
+        try:
+            while job.is_held(self.now()) and (step := self._step(job)):
+                job = self._tried(step, job)
+        except Superseded as exc:
+            log.warning("superseded", extra={"job": job.id, "reason": str(exc)})
+        except Unavailable as exc:
+            log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
+
+    def _step(self, job: Job) -> Callable[[Job], Job] | None:
+        match job.phase:
+            case Phase.ARRIVED:
+                return self._prepare
+            case Phase.PREPARED | Phase.WAITING:
+                return self._intend
+            case Phase.SUBMITTING:
+                return self._create if job.intends else self._recover
+        return None
+
+    def _tried(self, step: Callable[[Job], Job], job: Job) -> Job:
+        """A step, and what is written when it can't be done."""
+        try:
+            return step(job)
+        except Superseded:
+            raise
+        except Unavailable as exc:
+            why, now = str(exc), self.now()
+            log.warning("postponed", extra={"job": job.id, "reason": why})
+            if job.phase is Phase.SUBMITTING:
+                return self._write(job, lambda j: j.unclear(why, now, self.timing))
+            return self._write(job, lambda j: j.postponed(why, now, due=now))
+        except Exception as exc:
+            why, now = f"{type(exc).__name__}: {exc}", self.now()
+            log.exception("step failed", extra={"job": job.id, "phase": job.phase})
+            return self._write(job, lambda j: j.gave_up(why, now))
+
+    # -- arrived: check the rows, stage them ------------------------------------
+
+    def _prepare(self, job: Job) -> Job:
+        staging = self._staging(job)
+        reading = Reading()
+        try:
+            self.storage.write(
+                staging.uri, reading.staged(self.storage.read(job.source))
+            )
+        except SourceGone as exc:
+            return self._reject(job, Problem(code="source_gone", message=str(exc)))
+        except _BadRows:
+            return self._reject(job, reading.problem(), reading)
+        spec, found = self._spec(job), reading.rows()
+        log.info("prepared", extra={"job": job.id, "rows": found.total})
+        return self._write(
+            job, lambda j: j.prepared(spec, staging, found, self.now(), self.timing)
+        )
+
+    def _reject(
+        self, job: Job, problem: Problem, reading: "Reading | None" = None
+    ) -> Job:
+        log.warning(
+            "rejected",
+            extra={"job": job.id, "code": problem.code, "reason": problem.message},
+        )
+        found = reading.rows() if reading else None
+        faults = tuple(reading.faults) if reading else ()
+        return self.ledger.advance(
+            job,
+            lambda j: j.rejected(problem, self.now(), found, faults),
+            announce=True,
+        )
+
+    def _spec(self, job: Job) -> Spec:
+        name = job.source.name
+        return Spec(
+            kind="generation",
+            backend=self.settings.backend,
+            location=self.settings.location,
+            model=self.settings.model,
+            destination=f"{self.settings.output}{name}/{job.id}/",
+            display_name=name[-128:],  # the API's limit
+            labels={
+                "batchdrop_job": job.id,
+                "batchdrop_deployment": self.settings.deployment,
+            },
+        )
+
+    # -- prepared, waiting: look, unless it is fresh; write the intent ----------
+
+    def _intend(self, job: Job) -> Job:
+        if job.must_look and (found := self._look(job)):
+            return self._adopt(job, found)
+        return self._write(job, lambda j: j.submitting(self.now(), self.timing))
+
+    def _look(self, job: Job) -> list[Batch]:
+        """
+        The batches that the service has of this job, oldest first. A label alone is
+        nothing: anybody in the project can set one. The input must be our staging.
+        """
+        labels = {
+            "batchdrop_job": job.id,
+            "batchdrop_deployment": self.settings.deployment,
+        }
+        query = " AND ".join(f'labels.{key}="{text}"' for key, text in labels.items())
+        try:
+            answers = list(
+                self.batches.list(config={"filter": query, "page_size": 100})
+            )
+        except BatchesError as exc:
+            raise Unavailable(f"could not look for batches of {job.id}: {exc}") from exc
+        folder = str(self._folder(job))
+        found = [
+            batch
+            for batch in map(as_batch, answers)
+            if batch.source is not None
+            and batch.source.startswith(folder)
+            and not job.failed_by_fence(batch)
+        ]
+        log.info("looked", extra={"job": job.id, "found": len(found)})
+        return sorted(found, key=lambda b: (str(b.create_time), b.name))
+
+    def _adopt(self, job: Job, found: list[Batch]) -> Job:
+        """Records the oldest; only then are the others cancelled."""
+        kept, *others = found
+        job = self._record(job, kept)
+        for extra in others:
+            log.error(
+                "duplicate batch",
+                extra={"job": job.id, "kept": kept.name, "cancelled": extra.name},
+            )
+            try:
+                self.batches.cancel(name=extra.name)
+            except ClientError as exc:
+                log.warning(
+                    "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
+                )
+        if others:
+            health = Health(
+                code="duplicate_batch",
+                message=f"{len(others)} more were made and cancelled: "
+                + ", ".join(extra.name for extra in others),
+                since=self.now(),
+            )
+            job = self._write(job, lambda j: j.ailing(health, self.now()))
+        return job
+
+    # -- submitting: the request itself -----------------------------------------
+
+    def _create(self, job: Job) -> Job:
+        assert job.spec is not None
+        assert job.staging is not None
+        if self.now() + self.timing.create_timeout > job.lease.until:
+            # Frozen since the intent. Nothing was sent, and now it is too late to.
+            return self._postpone(job, "too little of the lease left to send")
+        try:
+            answer = self.batches.create(
+                model=job.spec.model,
+                src=job.staging.uri,
+                config={
+                    "destination": job.spec.destination,
+                    "display_name": job.spec.display_name,
+                    "labels": job.spec.labels,
+                },
+            )
+        except BatchesError as exc:
+            return self._not_created(job, exc)
+        return self._record(job, as_batch(answer))
+
+    def _record(self, job: Job, batch: Batch) -> Job:
+        job = self._write(job, lambda j: j.submitted(batch, self.now()))
+        log.info("submitted", extra={"job": job.id, "batch": batch.name})
+        return job
+
+    def _not_created(self, job: Job, error: BatchesError) -> Job:
+        """
+        What each answer to create means:
+
+            400 404 413 422        nothing was made and never will be    rejected
+            401 403                our set-up lacks a right              waiting
+            429                    nothing was made for now              waiting
+            no connection          nothing was sent                      waiting
+            all else, or none      it may have been made                 look later
+        """
+        code = error.code if isinstance(error, ClientError) else None
+        if code in REFUSALS:
+            problem = Problem(code="service_refused", message=str(error))
+            return self._reject(job, problem)
+        if code in NO_RIGHT:
+            health = Health(
+                code="not_allowed",
+                message=f"{error}. Grant the worker's service account "
+                f"roles/aiplatform.user on project {self.settings.project}",
+                since=self.now(),
+            )
+            pause = self.timing.settle
+            return self._postpone(job, "not_allowed", pause=pause, health=health)
+        if code == 429:
+            wait = error.retry_after if isinstance(error, ClientError) else None
+            pause = self.timing.settle if wait is None else timedelta(seconds=wait)
+            return self._postpone(job, f"429: {error}", pause=pause)
+        if isinstance(error, TransportError) and not error.sent:
+            return self._postpone(job, f"service unreachable: {error}")
+        why = f"unclear: {error}"
+        log.warning("unclear", extra={"job": job.id, "reason": why})
+        return self._write(job, lambda j: j.unclear(why, self.now(), self.timing))
+
+    def _postpone(
+        self,
+        job: Job,
+        why: str,
+        pause: timedelta = timedelta(0),
+        health: Health | None = None,
+    ) -> Job:
+        level = logging.ERROR if health else logging.WARNING
+        log.log(level, "postponed", extra={"job": job.id, "reason": why})
+        now = self.now()
+        return self._write(
+            job, lambda j: j.postponed(why, now, due=now + pause, health=health)
+        )
+
+    # -- submitting, by a worker that is gone: look, then fence -----------------
+
+    def _recover(self, job: Job) -> Job:
+        if found := self._look(job):
+            return self._adopt(job, found)
+        return self._fence(job)
+
+    def _fence(self, job: Job) -> Job:
+        """
+        Nothing to be found, and yet a frozen worker may hold the request in its
+        hands: take away the input that it names. The wait until the next look starts
+        when the older copies are gone.
+        """
+        staging = self._staging(job)
+        held = {
+            epoch: uri
+            for uri in self.storage.names(self._folder(job))
+            if (epoch := self._epoch(job, uri)) is not None
+        }
+        if not held:
+            raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
+        # A fence that didn't get to its write may have moved the rows already.
+        self.storage.copy(held[max(held)], staging.uri)
+        for epoch, uri in held.items():
+            # A higher one belongs to a worker that has overtaken this one.
+            if epoch < staging.epoch:
+                self.storage.delete(uri)
+        log.info("fenced", extra={"job": job.id, "epoch": staging.epoch})
+        return self._write(
+            job, lambda j: j.fenced_off(staging, self.now(), self.timing)
+        )
+
+    # -- the pieces -------------------------------------------------------------
+
+    def _write(self, job: Job, move: Callable[[Job], Job]) -> Job:
+        return self.ledger.advance(job, move)
+
+    def _ignored(self, drop: Drop) -> str | None:
+        settings = self.settings
+        for place in (settings.work, settings.output):
+            if place.holds(drop.bucket, drop.name):
+                return f"an object of the worker's own, under {place}"
+        if drop.bucket != settings.inbox:
+            return f"not in the inbox bucket {settings.inbox}"
+        if not drop.name.endswith(".jsonl"):
+            return "the name doesn't end in .jsonl"
+        if drop.size == 0:
+            return "zero bytes"
+        return None
+
+    def _folder(self, job: Job) -> Location:
+        work = self.settings.work
+        return Location(bucket=work.bucket, prefix=f"{work.prefix}{job.id}/")
+
+    def _staging(self, job: Job) -> Staging:
+        epoch = job.lease.epoch
+        return Staging(epoch=epoch, uri=f"{self._folder(job)}{epoch}/requests.jsonl")
+
+    def _epoch(self, job: Job, uri: str) -> int | None:
+        match = re.fullmatch(
+            r"(\d+)/requests\.jsonl", uri[len(str(self._folder(job))) :]
+        )
+        return int(match[1]) if match else None
+
+
+class _BadRows(Exception):
+    """Ends the upload of a file of which nothing is to be staged."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is found while a file streams through."""
+
+    accepted: int = 0
+    refused: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def staged(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """
+        The lines to send.
+
+        Raises:
+            _BadRows: at the end of a file that isn't fit to be sent.
+        """
+        for row in rows(chunks):
+            if isinstance(row, Row):
+                self.accepted += 1
+                if not self.refused:
+                    yield row.wrapped()
+            else:
+                self.refused += 1
+                if len(self.faults) < MAX_FAULTS:
+                    self.faults.append(row)
+        if self.refused or not self.accepted:
+            raise _BadRows
+
+    def rows(self) -> Rows:
+        return Rows(
+            total=self.accepted + self.refused,
+            accepted=self.accepted,
+            refused=self.refused,
+        )
+
+    def problem(self) -> Problem:
+        if not self.faults:
+            return Problem(code="no_rows", message="the file has only blank lines")
+        first = self.faults[0]
+        where = f"line {first.line}" + (f", {first.path}" if first.path else "")
+        more = f" (and {self.refused - 1} more)" if self.refused > 1 else ""
+        return Problem(code="bad_rows", message=f"{where}: {first.message}{more}")
+
+
+def as_batch(answer: BatchJob) -> Batch:
+    """What we keep of what the service says."""
+    stats, error, info = answer.completion_stats, answer.error, answer.output_info
+    sources = answer.src.gcs_uri if answer.src else None
+    return Batch(
+        name=answer.name or "",
+        state=str(answer.state),
+        terminal=is_terminal(answer.state),
+        source=sources[0] if sources else None,
+        create_time=answer.create_time,
+        start_time=answer.start_time,
+        end_time=answer.end_time,
+        update_time=answer.update_time,
+        error=Problem(code=error.code or 0, message=error.message or "")
+        if error
+        else None,
+        completion_stats=Stats(
+            successful=stats.successful_count,
+            failed=stats.failed_count,
+            incomplete=stats.incomplete_count,
+        )
+        if stats
+        else None,
+        output_directory=info.gcs_output_directory if info else None,
+    )

@@ -1,0 +1,472 @@
+"""What a job is and how it moves: a frozen value and pure transitions."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from batchdrop.errors import NotADrop
+
+#: A job is resumed this often after workers that died on it; then it is parked.
+MAX_RESUMES = 5
+#: History keeps this many entries: the first, and the latest ones.
+MAX_HISTORY = 50
+#: A document keeps this many of the lines that were refused.
+MAX_FAULTS = 20
+
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+
+def derived_id(*parts: str) -> str:
+    """26 characters of lowercase base32 of a SHA-256: the same for the same parts."""
+    digest = hashlib.sha256("#".join(parts).encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:26]
+
+
+class Phase(StrEnum):
+    """How far a job has come with us. What the service says of it is `batch.state`."""
+
+    ARRIVED = "arrived"  #: the ledger knows of the drop; nothing is staged
+    PREPARED = "prepared"  #: staged; no request that names this staging was sent
+    WAITING = "waiting"  #: staged; the service said no for now, and made nothing
+    SUBMITTING = "submitting"  #: the intent is written; the request may have been sent
+    SUBMITTED = "submitted"  #: the service has it, under `batch.name`
+    ENDED = "ended"  #: the service is done with it, well or badly
+    REJECTED = "rejected"  #: nothing was paid: bad rows, refused, source gone
+
+
+#: Which phase may follow which. A phase may always be written again as it is.
+MOVES: dict[Phase, frozenset[Phase]] = {
+    Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.REJECTED}),
+    Phase.PREPARED: frozenset({Phase.SUBMITTING, Phase.SUBMITTED}),
+    Phase.WAITING: frozenset({Phase.SUBMITTING, Phase.SUBMITTED}),
+    Phase.SUBMITTING: frozenset(
+        {Phase.SUBMITTED, Phase.WAITING, Phase.PREPARED, Phase.REJECTED}
+    ),
+    Phase.SUBMITTED: frozenset({Phase.ENDED, Phase.WAITING}),
+    Phase.ENDED: frozenset(),
+    Phase.REJECTED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long things may take. A lease outlives any call of the function it is for."""
+
+    lease: timedelta
+    create_timeout: timedelta
+    settle: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """One generation of one object in the inbox bucket."""
+
+    bucket: str
+    name: str
+    generation: int
+    size: int  #: bytes
+
+    @classmethod
+    def from_event(cls, type: str, data: Any) -> Self:
+        """
+        Reads a storage event's type and data (google.events.cloud.storage.v1
+        StorageObjectData: 64-bit integers come as strings, or as numbers).
+
+        Raises:
+            NotADrop: not a storage event, or its data can't be read.
+        """
+        if type != FINALIZED:
+            raise NotADrop(f"an event of type {type!r}, not {FINALIZED!r}")
+        if not isinstance(data, Mapping):
+            # What isn't valid JSON reaches us as bytes.
+            raise NotADrop("a storage event whose data is not a JSON object")
+        try:
+            drop = cls(
+                bucket=data["bucket"],
+                name=data["name"],
+                generation=int(data["generation"]),
+                size=int(data.get("size", 0)),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise NotADrop(f"a storage event that names no object: {exc!r}") from exc
+        if not (isinstance(drop.bucket, str) and isinstance(drop.name, str)):
+            raise NotADrop("a storage event whose bucket or name is not a string")
+        return drop
+
+    @property
+    def job_id(self) -> str:
+        return derived_id(f"{self.bucket}/{self.name}", str(self.generation))
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.name}#{self.generation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What the batch is to be: chosen once, frozen when the job is prepared."""
+
+    kind: str  #: "generation"
+    backend: str
+    location: str
+    model: str
+    destination: str  #: gs:// prefix of this job's results
+    display_name: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """Where the rows lie as they are sent. One folder per epoch that staged them."""
+
+    epoch: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why something did not work, in words for a person."""
+
+    code: str | int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with one line of the dropped file; its text is not kept."""
+
+    line: int  #: counted from 1
+    path: str  #: where in the line, such as `request.contents`; empty: the line itself
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What became of the rows."""
+
+    total: int = 0
+    accepted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The service's own count of rows, as far as it tells."""
+
+    successful: int | None = None
+    failed: int | None = None
+    incomplete: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the service last said of the batch."""
+
+    name: str  #: full resource name
+    state: str  #: as the service wrote it, whether or not anybody knows it
+    terminal: bool  #: whether the service is done with it
+    source: str | None = None  #: the input it names
+    create_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    update_time: datetime | None = None
+    error: Problem | None = None
+    completion_stats: Stats | None = None
+    output_directory: str | None = None
+
+    def is_older_than(self, other: "Batch") -> bool:
+        """Whether the service's answer was overtaken by one that we already have."""
+        if self.update_time is None or other.update_time is None:
+            return False
+        return self.update_time < other.update_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What is the matter on our side. A healthy job has none."""
+
+    code: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who has the job to itself, and until when. Each taking over adds an epoch."""
+
+    until: datetime
+    epoch: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One line of a job's history."""
+
+    at: datetime
+    phase: Phase
+    state: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    A drop on its way. Every method returns a new value; the ledger decides whether
+    it counts.
+
+    A lease's life, for a worker that is killed:
+
+        claim                 intent              lease.until         due
+        |-- stage, up to LEASE --|-- POST, up to LEASE --|-- CREATE_TIMEOUT + SETTLE --|
+                                 ^ renews the lease                    the next worker ^
+
+    `due` is when `poll` should take the job up: when the lease ends, or, once a
+    request may have been sent, when a list of the service would show what it made.
+    None: there is nothing to resume.
+    """
+
+    id: str
+    phase: Phase
+    source: Drop
+    lease: Lease
+    created_at: datetime
+    updated_at: datetime
+    v: int = 1
+    due: datetime | None = None
+    spec: Spec | None = None
+    staging: Staging | None = None
+    intent: int = 0  #: the epoch that wrote the intent which is still open
+    batch: Batch | None = None
+    rows: Rows = Rows()
+    faults: tuple[Fault, ...] = ()
+    error: Problem | None = None
+    health: Health | None = None
+    resumes: int = 0  #: how often in a row it was taken up after a worker's death
+    seq: int = 0  #: how many announcements were made of it
+    history: tuple[Moment, ...] = ()
+    #: The document's update time at the ledger; not part of the document.
+    version: datetime | None = field(default=None, compare=False)
+
+    @classmethod
+    def claimed(cls, drop: Drop, by: str, now: datetime, timing: Timing) -> Self:
+        """The job of a drop nobody has claimed yet."""
+        until = now + timing.lease
+        return cls(
+            id=drop.job_id,
+            phase=Phase.ARRIVED,
+            source=drop,
+            lease=Lease(until=until, epoch=1, by=by),
+            due=until,
+            created_at=now,
+            updated_at=now,
+            history=(Moment(at=now, phase=Phase.ARRIVED),),
+        )
+
+    # -- a worker at its steps --------------------------------------------------
+
+    def prepared(
+        self, spec: Spec, staging: Staging, rows: Rows, now: datetime, timing: Timing
+    ) -> Self:
+        """The rows are staged and the choice of model and place is made for good."""
+        return self._renewed(
+            self._moved(Phase.PREPARED, now, spec=spec, staging=staging, rows=rows),
+            now + timing.lease,
+        )
+
+    def submitting(self, now: datetime, timing: Timing) -> Self:
+        """The intent. Written before the request is sent, so that a crash is seen."""
+        until = now + timing.lease
+        settled = until + timing.create_timeout + timing.settle
+        moved = self._moved(Phase.SUBMITTING, now, intent=self.lease.epoch)
+        return replace(self._renewed(moved, until), due=settled)
+
+    def submitted(self, batch: Batch, now: datetime) -> Self:
+        """The service has made the batch."""
+        return self._let_go(
+            self._moved(Phase.SUBMITTED, now, batch=batch, health=None, resumes=0), now
+        )
+
+    def rejected(
+        self,
+        error: Problem,
+        now: datetime,
+        rows: Rows | None = None,
+        faults: tuple[Fault, ...] = (),
+    ) -> Self:
+        """Nothing was paid and nothing will be."""
+        moved = self._moved(
+            Phase.REJECTED,
+            now,
+            note=error.code,
+            error=error,
+            rows=rows or self.rows,
+            faults=faults[:MAX_FAULTS],
+            health=None,
+            seq=self.seq + 1,
+        )
+        return self._let_go(moved, now)
+
+    def fenced_off(self, staging: Staging, now: datetime, timing: Timing) -> Self:
+        """
+        The rows were copied under this epoch and every older copy was deleted: a
+        request that a frozen worker sends yet names an input that is gone.
+        """
+        moved = self._moved(Phase.PREPARED, now, note="fenced", staging=staging)
+        return self._let_go(replace(moved, resumes=0), now, due=now + timing.settle)
+
+    # -- a worker that has to stop, and knows it --------------------------------
+
+    def unclear(self, why: str, now: datetime, timing: Timing) -> Self:
+        """The request may or may not have made a batch; look, when a list can tell."""
+        moved = self._moved(self.phase, now, note=why)
+        return self._let_go(
+            moved, now, due=now + timing.settle, resumes=self._resumes_before()
+        )
+
+    def postponed(
+        self, why: str, now: datetime, due: datetime, health: Health | None = None
+    ) -> Self:
+        """
+        It wasn't the job's fault, and nothing is in flight: again at `due`. The
+        resume that came to this doesn't count.
+        """
+        phase = Phase.WAITING if self.phase is Phase.SUBMITTING else self.phase
+        moved = self._moved(phase, now, note=why, health=health or self.health)
+        return self._let_go(moved, now, due=due, resumes=self._resumes_before())
+
+    def gave_up(self, why: str, now: datetime) -> Self:
+        """A step failed for a reason nobody foresaw. The lease ends at once."""
+        moved = self._moved(self.phase, now, note=why)
+        # A request may be on its way only while `submitting`: keep to its own time.
+        due = self.due if self.phase is Phase.SUBMITTING else now
+        return self._let_go(moved, now, due=due)
+
+    # -- poll -------------------------------------------------------------------
+
+    def resumed(self, by: str, now: datetime, timing: Timing) -> Self:
+        """Another worker takes the job up. Counted before it does anything."""
+        until = now + timing.lease
+        due = until
+        if self.phase is Phase.SUBMITTING:
+            due = until + timing.create_timeout + timing.settle
+        return replace(
+            self,
+            lease=Lease(until=until, epoch=self.lease.epoch + 1, by=by),
+            due=due,
+            resumes=self.resumes + 1,
+            updated_at=now,
+        )
+
+    def parked(self, now: datetime) -> Self:
+        """Workers keep dying on it: it stays as it is until a person looks."""
+        message = f"{self.resumes} workers stopped on this job without a word"
+        moved = self._moved(
+            self.phase,
+            now,
+            note="resume_failing",
+            health=Health(code="resume_failing", message=message, since=now),
+            seq=self.seq + 1,
+        )
+        return self._let_go(moved, now)
+
+    def ailing(self, health: Health, now: datetime) -> Self:
+        """Something is the matter that doesn't stop the job."""
+        return self._moved(self.phase, now, note=health.code, health=health)
+
+    def observed(self, batch: Batch, now: datetime) -> Self:
+        """The service said something new, and isn't done."""
+        return self._moved(self.phase, now, batch=batch)
+
+    def ended(self, batch: Batch, now: datetime) -> Self:
+        """The service is done."""
+        return self._moved(Phase.ENDED, now, batch=batch, health=None, seq=self.seq + 1)
+
+    def revived(self, now: datetime) -> Self:
+        """The batch failed because we had deleted its input: that was not the end."""
+        moved = self._moved(Phase.WAITING, now, note="fenced_batch_failed", batch=None)
+        return replace(moved, due=now)
+
+    # -- questions --------------------------------------------------------------
+
+    @property
+    def is_parked(self) -> bool:
+        return self.health is not None and self.health.code == "resume_failing"
+
+    def is_due(self, now: datetime) -> bool:
+        return self.due is not None and self.due <= now
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody has the job to himself."""
+        return now < self.lease.until
+
+    @property
+    def intends(self) -> bool:
+        """Whether the intent is the present holder's own, so that it may send."""
+        return self.intent == self.lease.epoch
+
+    @property
+    def must_look(self) -> bool:
+        """
+        Whether the service may have a batch of this job already. Only the first
+        request of a fresh claim goes out unlooked.
+        """
+        return self.lease.epoch > 1
+
+    def failed_by_fence(self, batch: Batch) -> bool:
+        """
+        Whether a batch failed because the fence had taken its input away: it names
+        an older staging, and the service finished no row of it.
+        """
+        stats = batch.completion_stats or Stats()
+        return (
+            batch.state == "JOB_STATE_FAILED"
+            and self.staging is not None
+            and batch.source is not None
+            and batch.source != self.staging.uri
+            and not stats.successful
+        )
+
+    # -- the pieces -------------------------------------------------------------
+
+    def _moved(
+        self, phase: Phase, now: datetime, *, note: Any = None, **changes: Any
+    ) -> Self:
+        if phase is not self.phase and phase not in MOVES[self.phase]:
+            raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
+        job = replace(self, phase=phase, updated_at=now, **changes)
+        state = job.batch.state if job.batch else None
+        last = self.history[-1]
+        if note is None and (last.phase, last.state) == (phase, state):
+            return job
+        moment = Moment(
+            at=now, phase=phase, state=state, note=None if note is None else str(note)
+        )
+        history = (*self.history, moment)
+        if len(history) > MAX_HISTORY:
+            history = (history[0], *history[-(MAX_HISTORY - 1) :])
+        return replace(job, history=history)
+
+    def _renewed(self, job: Self, until: datetime) -> Self:
+        return replace(job, lease=replace(job.lease, until=until), due=until)
+
+    def _let_go(
+        self,
+        job: Self,
+        now: datetime,
+        due: datetime | None = None,
+        resumes: int | None = None,
+    ) -> Self:
+        return replace(
+            job,
+            lease=replace(job.lease, until=min(now, job.lease.until)),
+            due=due,
+            resumes=job.resumes if resumes is None else resumes,
+        )
+
+    def _resumes_before(self) -> int:
+        return max(0, self.resumes - 1)

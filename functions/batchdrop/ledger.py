@@ -1,0 +1,280 @@
+"""Jobs in Firestore. Every write is a compare-and-set."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from batchdrop.announce import Announcement
+from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs import Job, Phase
+
+if TYPE_CHECKING:
+    from google.cloud import firestore
+
+T = TypeVar("T")
+
+#: The newest document version written here; a reader accepts the one before.
+VERSION = 1
+#: How many unpublished announcements one call hands out.
+OUTBOX_PAGE = 500
+#: How many jobs to resume one call hands out.
+DUE_PAGE = 100
+
+
+class Ledger:
+    """
+    The documents `jobs/{id}`, `announcements/{id}` and `locks/{name}`.
+
+    A write names the update time of the document it was derived from, so that
+    Firestore refuses it when anyone has written since. One commit holds a job and the
+    announcement of what became of it: there is never one without the other.
+    """
+
+    def __init__(
+        self, connect: Callable[[], "firestore.Client"], event_source: str
+    ) -> None:
+        """
+        Args:
+            connect: gives the client, made on first use.
+            event_source: the CloudEvents `source` of announcements.
+        """
+        self._connect = connect
+        self._event_source = event_source
+
+    # -- jobs -------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job | None:
+        """The job as the ledger holds it now."""
+        snapshot = self._job(job_id).get()
+        return _job(snapshot) if snapshot.exists else None
+
+    def claim(self, job: Job) -> Job | None:
+        """
+        Creates the job's document. Of all callers one gets the job; the others None.
+
+            create() answers          the ledger holds    this caller
+            created                   its document        has the claim
+            already exists, or some   its document        has the claim: the answer to
+            other unclear word                            its own commit was lost
+            the same                  another's           hasn't
+
+        Raises:
+            Unavailable: no telling; ask again.
+        """
+        from google.api_core import exceptions
+
+        data = _document(job)
+        try:
+            result = self._job(job.id).create(data)
+            return replace(job, version=result.update_time)
+        except (
+            exceptions.AlreadyExists,
+            exceptions.FailedPrecondition,
+            exceptions.InvalidArgument,
+        ) as exc:
+            held = self.get(job.id)
+            if held is None:
+                raise Unavailable(f"job {job.id} could not be claimed: {exc}") from exc
+            return held if held == job else None
+        except exceptions.GoogleAPICallError as exc:
+            raise Unavailable(f"job {job.id} could not be claimed: {exc}") from exc
+
+    def advance(
+        self, held: Job, move: Callable[[Job], Job], *, announce: bool = False
+    ) -> Job:
+        """
+        Moves a job on, if it is still at the phase, epoch and holder of `held`.
+
+        Args:
+            held: the job as the caller knows it.
+            move: a pure transition; called again when something else in the document
+                was written meanwhile.
+            announce: whether to put the new job's announcement into the outbox, in
+                the same commit.
+
+        Raises:
+            Superseded: the job moved on, or is another worker's.
+            Unavailable: Firestore gave no answer.
+        """
+        from google.api_core import exceptions
+
+        current = held
+        for _ in range(5):
+            job = move(current)
+            try:
+                return self._commit(current, job, announce)
+            except (
+                exceptions.AlreadyExists,
+                exceptions.FailedPrecondition,
+                exceptions.InvalidArgument,
+                exceptions.Aborted,
+            ):
+                # Another's write came first, or our own was applied and its answer
+                # lost: the document tells.
+                found = self.get(held.id)
+                if found == job:
+                    return found
+                if found is None or not _same_hold(found, held):
+                    raise Superseded(
+                        f"job {held.id} is not at {held.phase} any more"
+                    ) from None
+                current = found
+            except exceptions.NotFound as exc:
+                raise Superseded(f"job {held.id} is not in the ledger") from exc
+            except exceptions.GoogleAPICallError as exc:
+                raise Unavailable(f"job {held.id}: {exc}") from exc
+        raise Unavailable(f"job {held.id}: others keep writing to it")
+
+    def submitted(self) -> Iterator[Job]:
+        """All jobs that the service has and isn't done with, as far as we know."""
+        query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
+        return (_job(snapshot) for snapshot in query.stream())
+
+    def due(self, now: datetime) -> list[Job]:
+        """Jobs that wait for a worker, longest first; a page of them."""
+        query = (
+            self._jobs()
+            .where(filter=_field("due", "<=", now))
+            .order_by("due")
+            .limit(DUE_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    # -- the outbox -------------------------------------------------------------
+
+    def unpublished(self) -> list[Announcement]:
+        """What is still to be said, oldest first, a job's in order; a page of them."""
+        query = (
+            self._announcements()
+            .where(filter=_field("published_at", "==", None))
+            .order_by("created_at")
+            .limit(OUTBOX_PAGE)
+        )
+        found = [
+            _decode(snapshot.to_dict(), Announcement) for snapshot in query.stream()
+        ]
+        return sorted(found, key=lambda one: (one.created_at, one.job_id, one.seq))
+
+    def published(self, announcement: Announcement, now: datetime) -> None:
+        """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
+        self._announcements().document(announcement.id).update(
+            {"published_at": now, "attempts": announcement.attempts + 1}
+        )
+
+    def not_published(self, announcement: Announcement) -> None:
+        """Counts an attempt that failed."""
+        self._announcements().document(announcement.id).update(
+            {"attempts": announcement.attempts + 1}
+        )
+
+    # -- locks ------------------------------------------------------------------
+
+    def lock(self, name: str, by: str, now: datetime, hold: timedelta) -> bool:
+        """Takes a lock for `hold`, unless another holder's time still runs."""
+        from google.api_core import exceptions
+
+        reference = self._connect().collection("locks").document(name)
+        data = {"by": by, "until": now + hold}
+        snapshot = reference.get()
+        try:
+            if not snapshot.exists:
+                reference.create(data)
+            elif snapshot.get("until") > now:
+                return False
+            else:
+                option = self._connect().write_option(
+                    last_update_time=snapshot.update_time
+                )
+                reference.update(data, option=option)
+        except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
+            return bool(reference.get().get("by") == by)  # ours, if the answer was lost
+        return True
+
+    def unlock(self, name: str, by: str, now: datetime) -> None:
+        """Gives a lock back; does nothing when it has gone to another."""
+        reference = self._connect().collection("locks").document(name)
+        snapshot = reference.get()
+        if snapshot.exists and snapshot.get("by") == by:
+            option = self._connect().write_option(last_update_time=snapshot.update_time)
+            reference.update({"until": now}, option=option)
+
+    # -- the pieces -------------------------------------------------------------
+
+    def _commit(self, before: Job, job: Job, announce: bool) -> Job:
+        client = self._connect()
+        batch = client.batch()
+        batch.update(
+            self._job(job.id),
+            _document(job),
+            option=client.write_option(last_update_time=before.version),
+        )
+        if announce:
+            announcement = Announcement.of(job, self._event_source)
+            batch.create(
+                self._announcements().document(announcement.id), _encode(announcement)
+            )
+        results = batch.commit()
+        return replace(job, version=results[0].update_time)
+
+    def _jobs(self) -> Any:
+        return self._connect().collection("jobs")
+
+    def _job(self, job_id: str) -> Any:
+        return self._jobs().document(job_id)
+
+    def _announcements(self) -> Any:
+        return self._connect().collection("announcements")
+
+
+def _same_hold(found: Job, held: Job) -> bool:
+    return (found.phase, found.lease.epoch, found.lease.by) == (
+        held.phase,
+        held.lease.epoch,
+        held.lease.by,
+    )
+
+
+def _field(path: str, operator: str, value: Any) -> Any:
+    from google.cloud.firestore_v1.base_query import FieldFilter
+
+    return FieldFilter(path, operator, value)
+
+
+def _encode(value: Any) -> dict[str, Any]:
+    """A dataclass as Firestore takes it: maps, lists, times, bytes."""
+    data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
+    return data
+
+
+def _document(job: Job) -> dict[str, Any]:
+    data = _encode(replace(job, version=None))
+    del data["version"]
+    return data
+
+
+def _decode(data: Any, type: type[T]) -> T:
+    return msgspec.convert(_plain(data), type, builtin_types=(datetime, bytes))
+
+
+def _job(snapshot: Any) -> Job:
+    job = _decode(snapshot.to_dict(), Job)
+    if not VERSION - 1 <= job.v <= VERSION:
+        raise ValueError(
+            f"job {job.id} has document version {job.v}; this worker reads "
+            f"{VERSION - 1} and {VERSION}: deploy the newer one again"
+        )
+    return replace(job, version=snapshot.update_time)
+
+
+def _plain(value: Any) -> Any:
+    """Firestore's own kind of datetime made an ordinary one, all the way down."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return datetime.combine(value.date(), value.time(), value.tzinfo)
+    return value

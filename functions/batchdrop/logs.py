@@ -1,0 +1,90 @@
+"""Log lines as Cloud Logging reads them: one JSON object a line, on standard output."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
+
+#: What a LogRecord has of itself; anything else came as `extra`.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class Headers(Protocol):
+    """A request's headers, whose names are matched in any case."""
+
+    def get(self, key: str, default: str) -> str: ...
+
+
+class JsonFormatter(logging.Formatter):
+    """
+    `severity`, `message`, and the record's extra fields, with the request's trace
+    (https://cloud.google.com/logging/docs/structured-logging).
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            **(_context.get() or {}),
+            **{k: v for k, v in vars(record).items() if k not in _OWN},
+        }
+        if record.exc_info:
+            # Error Reporting finds the trace by this name.
+            line["stack_trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class StandardOutput(logging.Handler):
+    """Writes to what is standard output at the time: the framework replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), flush=True)
+
+
+def set_up() -> None:
+    """Sends every logger's lines through the formatter, from INFO on."""
+    handler = StandardOutput()
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # These tell of each request at INFO, with the whole address in it.
+    for noisy in ("httpx", "httpcore", "google", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@contextmanager
+def request(headers: Headers, project: str) -> Iterator[None]:
+    """Puts the trace of the request being served on every line logged within."""
+    token = _context.set(_trace(headers, project))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def _trace(headers: Headers, project: str) -> dict[str, Any]:
+    """`traceparent` (W3C), or else Google's older X-Cloud-Trace-Context."""
+    if match := re.fullmatch(
+        r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}).*",
+        headers.get("traceparent", ""),
+    ):
+        trace, span, sampled = match[1], match[2], int(match[3], 16) & 1 == 1
+    elif match := re.fullmatch(
+        r"([0-9a-fA-F]{32})(?:/(\d{1,20}))?(?:;o=(\d))?",
+        headers.get("X-Cloud-Trace-Context", ""),
+    ):
+        trace, span, sampled = match[1], f"{int(match[2] or 0):016x}", match[3] == "1"
+    else:
+        return {}
+    return {
+        "logging.googleapis.com/trace": f"projects/{project}/traces/{trace}",
+        "logging.googleapis.com/spanId": span,
+        "logging.googleapis.com/trace_sampled": sampled,
+    }

@@ -1,0 +1,176 @@
+"""Cloud Storage, as far as the worker needs it: streams in, streams out, copies."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from batchdrop.errors import Misconfigured, SourceGone, Unavailable
+from batchdrop.jobs import Drop
+from batchdrop.settings import Location
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+#: Bytes asked for, and sent, at a time. A multiple of 256 KiB, as uploads must be.
+CHUNK = 8 * 1024 * 1024
+#: HTTP statuses that say to come back later.
+LATER = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Storage:
+    """Objects by address. Nothing here overwrites."""
+
+    def __init__(self, connect: Callable[[], "storage.Client"]) -> None:
+        """
+        Args:
+            connect: gives the client, made on first use.
+        """
+        self._connect = connect
+
+    def read(self, drop: Drop) -> Iterator[bytes]:
+        """
+        The bytes of a dropped generation, a chunk at a time.
+
+        Raises:
+            SourceGone: that generation is not there any more.
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        bucket = self._connect().bucket(drop.bucket)
+        blob = bucket.blob(drop.name, generation=drop.generation)
+        with (
+            _translated(str(drop), gone=True),
+            blob.open("rb", chunk_size=CHUNK) as stream,
+        ):
+            yield from iter(lambda: stream.read(CHUNK), b"")
+
+    def write(self, uri: str, lines: Iterator[bytes]) -> None:
+        """
+        Writes an object that must not be there yet, streaming. When `lines` raises,
+        no object is made. That it is there already is no error: a name under one
+        epoch belongs to one worker, whose repeated upload met its own. `lines` is
+        read to its end in any case.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        from requests import RequestException
+
+        with _translated(uri):
+            stream = self._blob(uri).open(
+                "wb",
+                chunk_size=CHUNK,
+                content_type="application/jsonl",
+                if_generation_match=0,
+            )
+            try:
+                # Not as a context: a writer that could not be closed is closed again
+                # when it is collected as garbage, and so may upload at any time.
+                for line in lines:
+                    stream.write(line)
+                stream.close()
+            except BaseException as exc:
+                with suppress(RequestException):
+                    stream.terminate()
+                if not _is_there_already(exc):
+                    raise
+                for _ in lines:
+                    pass
+
+    def copy(self, uri: str, target: str) -> None:
+        """
+        Copies an object to a name of this worker's own, within the service.
+
+        Raises:
+            SourceGone: there is nothing to copy.
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        from google.api_core import exceptions
+
+        source, blob = self._blob(uri), self._blob(target)
+        with _translated(uri, gone=True):
+            try:
+                token, *_ = blob.rewrite(source, if_generation_match=0)
+                while token is not None:
+                    token, *_ = blob.rewrite(source, token=token, if_generation_match=0)
+            except exceptions.PreconditionFailed:
+                return
+
+    def names(self, folder: Location) -> list[str]:
+        """
+        The addresses of all objects under a folder.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(str(folder)):
+            found = self._connect().list_blobs(folder.bucket, prefix=folder.prefix)
+            return [f"gs://{folder.bucket}/{blob.name}" for blob in found]
+
+    def delete(self, uri: str) -> None:
+        """
+        Deletes an object; that it is gone already is no error.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        from google.api_core import exceptions
+
+        with _translated(uri), suppress(exceptions.NotFound):
+            self._blob(uri).delete()
+
+    def _blob(self, uri: str) -> "storage.Blob":
+        from google.cloud.storage import Blob
+
+        return Blob.from_uri(uri, client=self._connect())
+
+
+def _is_there_already(exc: BaseException) -> bool:
+    """Whether an upload failed because the object exists."""
+    from google.api_core.exceptions import PreconditionFailed
+    from google.cloud.storage.exceptions import InvalidResponse
+
+    if isinstance(exc, InvalidResponse):
+        return bool(exc.response.status_code == PreconditionFailed.code)
+    return isinstance(exc, PreconditionFailed)
+
+
+@contextmanager
+def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
+    """
+    Cloud Storage's errors made ours, with the object's name in them.
+
+        404, where there may be nothing      SourceGone
+        408 429 5xx, or no answer            Unavailable
+        404 otherwise, 401, 403, ...         Misconfigured
+    """
+    from google.api_core import exceptions
+    from google.auth.exceptions import TransportError
+    from google.cloud.storage.exceptions import InvalidResponse
+    from requests import RequestException
+
+    try:
+        yield
+    except exceptions.NotFound as exc:
+        if gone:
+            raise SourceGone(f"{what} was overwritten or deleted") from exc
+        raise Misconfigured(f"{what}: {exc}") from exc
+    except (
+        exceptions.ServerError,
+        exceptions.TooManyRequests,
+        exceptions.RetryError,
+        RequestException,
+        TransportError,
+    ) as exc:
+        raise Unavailable(f"{what}: {exc}") from exc
+    except InvalidResponse as exc:
+        # What the library's uploads raise, where all else raises the above.
+        if exc.response.status_code in LATER:
+            raise Unavailable(f"{what}: {exc}") from exc
+        raise Misconfigured(f"{what}: {exc}") from exc
+    except exceptions.ClientError as exc:
+        raise Misconfigured(f"{what}: {exc}") from exc

@@ -1,0 +1,107 @@
+"""Functions as Cloud Run keeps them: each in its own process, replaced when it dies."""
+
+import contextlib
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from batchdrop_local.processes import Process, Processes, StackError
+
+
+class Function:
+    """
+    One function under the functions-framework, always at the same address.
+
+    `pids` are those of the server and of its workers. When any of them dies there
+    are soon others, and `replaced` is called.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        source: Path,
+        port: int,
+        env: Mapping[str, str],
+        processes: Processes,
+        replaced: Callable[[], None],
+    ) -> None:
+        self.target = target
+        self.address = f"http://127.0.0.1:{port}"
+        self.pids: list[int] = []
+        self._env = env
+        self._processes = processes
+        self._replaced = replaced
+        self._members: list[psutil.Process] = []
+        self._stopping = threading.Event()
+        self._command = [
+            *(sys.executable, "-m", "functions_framework"),
+            *("--target", target, "--source", str(source)),
+            *("--host", "127.0.0.1", "--port", str(port)),
+        ]
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._keep, name=f"keeper of {target}")
+
+    def wait_until_ready(self) -> None:
+        """Return when it serves; from then on it is replaced when it dies."""
+        self._process.wait_until_ready()
+        self._look_again()
+        self._thread.start()
+
+    def leave(self) -> Process:
+        """Ask its process, which this returns, to end, and let it."""
+        self._stopping.set()
+        self._process.signal(signal.SIGTERM)
+        if self._thread.ident is not None:
+            self._thread.join()
+        return self._process
+
+    def _start(self) -> Process:
+        self._started = time.monotonic()
+        # Any other path would call a function that serves HTTP.
+        url = f"{self.address}/robots.txt"
+        return self._processes.start(self.target, self._command, self._env, url)
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(0.1):
+            if self._process.status is not None:
+                self._replace()
+            elif not all(member.is_running() for member in self._members):
+                self._look_again()
+                self._replaced()
+
+    def _replace(self) -> None:
+        # The workers of a server that was killed still hold its port.
+        self._processes.stop(self._process)
+        if time.monotonic() - self._started < 1:
+            # It cannot run as it is. Look again once in a while, not all the time.
+            self._stopping.wait(1)
+        self._process = self._start()
+        with contextlib.suppress(StackError):
+            self._process.wait_until_ready()
+            self._look_again()
+            self._replaced()
+
+    def _look_again(self) -> None:
+        """Find out who runs now, waiting for a worker where none is left."""
+        while not self._stopping.is_set():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(self._process.pid)
+                if workers := server.children(recursive=True):
+                    self._members = [server, *workers]
+                    self.pids = [member.pid for member in self._members]
+                    return
+            if self._process.status is not None:
+                return
+            time.sleep(0.02)
+
+
+def new_trace() -> dict[str, str]:
+    """The header with which Cloud Run's front end begins a trace (W3C's)."""
+    return {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}

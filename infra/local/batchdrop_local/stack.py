@@ -1,0 +1,368 @@
+"""The local stack: everything batchdrop needs, on one machine, started together."""
+
+import fcntl
+import json
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from google.pubsub_v1.types import Subscription
+
+import batchdrop
+from batchdrop_local import emulators, eventarc, fake_gcs
+from batchdrop_local.cloud_run import Function
+from batchdrop_local.eventarc import Eventarc
+from batchdrop_local.processes import (
+    Logs,
+    Process,
+    Processes,
+    Show,
+    StackError,
+    free_port,
+)
+from batchdrop_local.scheduler import Scheduler
+
+FUNCTIONS = ("on_upload", "poll")
+#: What listens on a port, and may be given a fixed one.
+PARTS = ("firestore", "pubsub", "gcs", "batchsim", *FUNCTIONS)
+
+
+class Stack:
+    """
+    The emulators, Cloud Storage, batchsim and the functions, events and a schedule.
+
+        with Stack() as stack:
+            stack.addresses["gcs"]
+
+    Everything lies in `DIRECTORY/.batchdrop`: the logs, and `stack.json`, which is
+    there while all is ready, says what `description` does, and is written again when a
+    function's process was replaced.
+
+    Args:
+        directory: where; default: the current directory.
+        poll_every: seconds from one call of `poll` to the next; None: no schedule.
+        queue_seconds: how long a batch stays JOB_STATE_PENDING.
+        run_seconds: how long a batch stays JOB_STATE_RUNNING.
+        ports: ports for some of PARTS; the others get free ones.
+        env: more environment for the functions, stronger than the stack's own.
+        source: the functions' main.py; default: the one that belongs to batchdrop.
+        show: takes each log line as it is written.
+
+    Raises:
+        StackError: from entering and from `wait`; names the step, why, and the log.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        poll_every: float | None = 1,
+        queue_seconds: float = 1,
+        run_seconds: float = 2,
+        ports: Mapping[str, int] | None = None,
+        env: Mapping[str, str] | None = None,
+        source: Path | None = None,
+        show: Show | None = None,
+    ) -> None:
+        self.directory = (directory or Path.cwd()).resolve() / ".batchdrop"
+        self.file = self.directory / "stack.json"
+        # On an emulator that others use too, a project of its own keeps them apart.
+        shared = any(os.environ.get(e.variable) for e in emulators.ALL)
+        self.project = f"local-{uuid.uuid4().hex[:8]}" if shared else "batchdrop-local"
+        self.location = "us-central1"
+        self.buckets = {
+            "inbox": "batchdrop-inbox",
+            "work": "batchdrop-work",
+            "output": "batchdrop-output",
+        }
+        self.topic = f"projects/{self.project}/topics/batchdrop-announcements"
+        #: Gets every announcement too, for whoever wants to look.
+        self.subscription = f"projects/{self.project}/subscriptions/batchdrop-look"
+        self._ports = {part: free_port() for part in PARTS} | dict(ports or {})
+        self.addresses = self._addresses()
+        self.env = self._environment()
+        self._poll_every = poll_every
+        self._durations = (queue_seconds, run_seconds)
+        self._function_env = {**_inherited(), **self.env, **(env or {})}
+        self._source = source or main_py()
+        self._show = show
+        self._functions: dict[str, Function] = {}
+        self._services: dict[str, Process] = {}
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        self._failure: StackError | None = None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What other programs need to know, as plain JSON values."""
+        return {
+            "project": self.project,
+            "location": self.location,
+            "addresses": self.addresses,
+            "buckets": self.buckets,
+            "topic": self.topic,
+            "subscription": self.subscription,
+            "pids": self.pids,
+            "env": self.env,
+        }
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """For each function its processes: the server, then its workers."""
+        return {name: function.pids for name, function in self._functions.items()}
+
+    def log(self, part: str) -> Path:
+        """The file that holds what a part wrote."""
+        return self._logs.path(part)
+
+    def wait(self) -> None:
+        """Wait until a part ends that must not, and raise that."""
+        self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self, service: str) -> None:
+        """End a service, to see what the others do without it: "batchsim", "gcs"."""
+        self._processes.stop(self._services.pop(service))
+
+    def start(self, service: str) -> None:
+        """Start a service that was stopped, empty, at the address that it had."""
+        process = self._starters()[service]()
+        process.wait_until_ready()
+        self._services[service] = process
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            self._start(undo)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._undo.__exit__(kind, error, traceback)
+
+    def _start(self, undo: ExitStack) -> None:
+        """Start everything; what it takes to end it goes into `undo`, in order."""
+        undo.enter_context(_alone_in(self.directory))
+        undo.callback(self.file.unlink, missing_ok=True)
+        self._logs = Logs(self.directory / "logs", self._show)
+        # Left last: a call under way ends no sooner than the function it calls.
+        callers = undo.enter_context(ExitStack())
+        self._processes = undo.enter_context(Processes(self._logs))
+
+        starters = self._starters()
+        start_gcs = starters.pop("gcs")
+        self._services = {name: run() for name, run in starters.items()}
+        for name in FUNCTIONS:
+            self._functions[name] = Function(
+                name,
+                source=self._source,
+                port=self._ports[name],
+                # gunicorn puts its control socket there, or into the user's home, and
+                # there each would take the other's.
+                env=self._function_env
+                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
+                processes=self._processes,
+                replaced=self._write,
+            )
+        # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
+        # second later: the first event would be late.
+        if "pubsub" in self._services:
+            self._services["pubsub"].wait_until_ready()
+        self._services["gcs"] = start_gcs()
+        undo.callback(self._end_functions)
+        for service in self._services.values():
+            service.wait_until_ready()
+        for bucket in self.buckets.values():
+            self._make_bucket(bucket)
+        events = callers.enter_context(self._make_topics())
+        undo.callback(events.stop)
+        for function in self._functions.values():
+            function.wait_until_ready()
+        if self._poll_every is not None:
+            schedule = Scheduler(
+                self.addresses["poll"],
+                every=self._poll_every,
+                log=partial(self._logs.add, "scheduler"),
+            )
+            callers.enter_context(schedule)
+            undo.callback(schedule.stop)
+        undo.callback(self._ended.set)
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._write()
+
+    def _addresses(self) -> dict[str, str]:
+        addresses = {part: f"http://127.0.0.1:{self._ports[part]}" for part in PARTS}
+        for emulator in emulators.ALL:
+            addresses[emulator.name] = (
+                os.environ.get(emulator.variable)
+                or f"127.0.0.1:{self._ports[emulator.name]}"
+            )
+        return addresses
+
+    def _environment(self) -> dict[str, str]:
+        """What a client of the stack exports, and the functions run with."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "FIRESTORE_EMULATOR_HOST": self.addresses["firestore"],
+            "PUBSUB_EMULATOR_HOST": self.addresses["pubsub"],
+            "STORAGE_EMULATOR_HOST": self.addresses["gcs"],
+            # The same for the gcloud command.
+            "CLOUDSDK_CORE_PROJECT": self.project,
+            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": self.addresses["gcs"] + "/",
+            "BATCHDROP_PROJECT": self.project,
+            "BATCHDROP_LOCATION": self.location,
+            "BATCHDROP_BACKEND": "vertex",
+            "BATCHDROP_MODEL": "gemini-2.5-flash",
+            "BATCHDROP_INBOX": self.buckets["inbox"],
+            "BATCHDROP_WORK": f"gs://{self.buckets['work']}",
+            "BATCHDROP_OUTPUT": f"gs://{self.buckets['output']}",
+            "BATCHDROP_TOPIC": self.topic.rpartition("/")[2],
+            "BATCHDROP_DATABASE": "(default)",
+            "BATCHDROP_DEPLOYMENT": "local",
+            "BATCHDROP_API_URL": self.addresses["batchsim"],
+            # A job whose worker was killed is taken up again after LEASE. If that was
+            # in the middle of the create, then CREATE_TIMEOUT and SETTLE later, and
+            # after one more SETTLE it is created anew: 10 s and some calls of poll.
+            "BATCHDROP_LEASE": "5",
+            "BATCHDROP_CREATE_TIMEOUT": "3",
+            "BATCHDROP_SETTLE": "1",
+        }
+
+    def _starters(self) -> dict[str, Callable[[], Process]]:
+        """How to start each service, without waiting for it."""
+        env = {**_inherited(), **self.env}
+        queue, run = self._durations
+        batchsim = [
+            *(sys.executable, "-m", "batchsim"),
+            *("--host", "127.0.0.1", "--port", str(self._ports["batchsim"])),
+            *("--queue-seconds", str(queue), "--run-seconds", str(run)),
+        ]
+        starters: dict[str, Callable[[], Process]] = {
+            "gcs": partial(
+                fake_gcs.start,
+                self._processes,
+                self._ports["gcs"],
+                env,
+                notify=(self.project, "batchdrop-notices", self.buckets["inbox"]),
+            ),
+            "batchsim": partial(
+                self._processes.start,
+                "batchsim",
+                batchsim,
+                env,
+                f"{self.addresses['batchsim']}/_sim/health",
+            ),
+        }
+        for emulator in emulators.ALL:
+            if emulators.named(emulator) is None:
+                starters[emulator.name] = partial(
+                    emulators.start,
+                    emulator,
+                    self._processes,
+                    self._ports[emulator.name],
+                    env,
+                )
+        return starters
+
+    def _make_bucket(self, name: str) -> None:
+        # The storage client would take half a second of importing for this.
+        response = httpx.post(
+            f"{self.addresses['gcs']}/storage/v1/b",
+            params={"project": self.project},
+            json={"name": name},
+            trust_env=False,
+        )
+        if response.is_error:
+            reason = f"answer {response.status_code}: {response.text[:200]}"
+            raise StackError(f"make the bucket {name}", reason, self.log("gcs"))
+
+    def _make_topics(self) -> Eventarc:
+        """Make the topics and the subscription; events begin when it is entered."""
+        notices = f"projects/{self.project}/topics/batchdrop-notices"
+        with eventarc.publisher(self.addresses["pubsub"]) as publisher:
+            publisher.create_topic(name=self.topic)
+            publisher.create_topic(name=notices)
+        subscriber = eventarc.subscriber(self.addresses["pubsub"])
+        subscriber.create_subscription(
+            Subscription(
+                name=self.subscription, topic=self.topic, enable_message_ordering=True
+            )
+        )
+        return Eventarc(
+            subscriber,
+            topic=notices,
+            subscription=f"projects/{self.project}/subscriptions/eventarc",
+            target=self.addresses["on_upload"],
+            log=partial(self._logs.add, "eventarc"),
+        )
+
+    def _end_functions(self) -> None:
+        # Before the services, without which a call under way would try for long.
+        self._processes.stop(*[f.leave() for f in self._functions.values()])
+
+    def _watch(self) -> None:
+        """Functions are replaced when they die. The state of a service dies with it."""
+        while not self._ended.wait(0.2):
+            for service in list(self._services.values()):
+                if service.status is not None and service in self._services.values():
+                    self._failure = StackError(
+                        f"keep {service.name} running",
+                        service.how_it_ended(),
+                        service.log,
+                    )
+                    self._ended.set()
+
+    def _write(self) -> None:
+        with self._writing:
+            # Whoever reads it finds all of the old or all of the new.
+            new = self.file.with_suffix(".new")
+            new.write_text(json.dumps(self.description, indent=2) + "\n")
+            new.replace(self.file)
+
+
+def main_py() -> Path:
+    """The functions' doors: beside the package in a checkout, in here in a wheel."""
+    places = [Path(__file__).parent, Path(batchdrop.__file__).parent.parent]
+    for place in places:
+        if (place / "main.py").is_file():
+            return place / "main.py"
+    raise StackError("find the functions", f"no main.py in {places[0]} or {places[1]}")
+
+
+def _inherited() -> dict[str, str]:
+    """Our own environment, less what would make this stack unlike another's."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("BATCHDROP_")}
+    env["PYTHONUNBUFFERED"] = "1"
+    for variable in ("NO_PROXY", "no_proxy"):
+        env[variable] = ",".join(filter(None, [env.get(variable), "127.0.0.1"]))
+    return env
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Hold the directory: a second stack in it would write over the first's files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"use {directory}",
+                "another stack is up there. Stop it, or start this one in another "
+                "directory",
+            ) from None
+        yield

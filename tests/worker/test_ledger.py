@@ -1,0 +1,258 @@
+"""The ledger's contract, on Google's own Firestore emulator."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import firestore
+
+from batchdrop.errors import Superseded
+from batchdrop.jobs import Batch, Drop, Job, Phase, Problem, Rows, Spec, Staging, Timing
+from batchdrop.ledger import Ledger
+from tests.clock import Clock
+
+TIMING = Timing(
+    lease=timedelta(minutes=10),
+    create_timeout=timedelta(minutes=1),
+    settle=timedelta(minutes=2),
+)
+DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=10)
+
+
+@pytest.fixture
+def database(firestore_emulator: str, project: str) -> firestore.Client:
+    return firestore.Client(project=project)
+
+
+@pytest.fixture
+def ledger(database: firestore.Client) -> Ledger:
+    return Ledger(lambda: database, "//batchdrop/tests")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def claimed(ledger: Ledger, clock: Clock) -> Job:
+    job = ledger.claim(Job.claimed(DROP, "first", clock(), TIMING))
+    assert job is not None
+    return job
+
+
+def rich(job: Job, clock: Clock) -> Job:
+    """A job with a value in every part."""
+    spec = Spec(
+        kind="generation",
+        backend="vertex",
+        location="us-central1",
+        model="gemini-2.5-flash",
+        destination="gs://out/reviews.jsonl/x/",
+        display_name="reviews.jsonl",
+        labels={"batchdrop_job": job.id, "a.b": "dots in a name"},
+    )
+    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
+    return job.prepared(spec, staging, Rows(total=2, accepted=2), clock(), TIMING)
+
+
+def test_what_is_written_is_read_back_equal(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    written = ledger.advance(claimed, lambda job: rich(job, clock))
+
+    read = ledger.get(claimed.id)
+
+    assert read == written
+    assert read is not None
+    assert read.version == written.version
+
+
+def test_of_many_who_claim_at_once_one_gets_the_job(
+    ledger: Ledger, clock: Clock
+) -> None:
+    def claim(by: int) -> Job | None:
+        return ledger.claim(Job.claimed(DROP, f"worker-{by}", clock(), TIMING))
+
+    with ThreadPoolExecutor(20) as pool:
+        won = [job for job in pool.map(claim, range(20)) if job is not None]
+
+    assert len(won) == 1
+    assert ledger.get(DROP.job_id) == won[0]
+
+
+def test_a_claim_whose_answer_was_lost_is_still_the_claimers(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    again = ledger.claim(Job.claimed(DROP, "first", clock(), TIMING))
+
+    assert again == claimed
+
+
+def test_a_worker_that_wakes_after_its_lease_writes_nothing(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    clock.time += TIMING.lease
+    taken = ledger.advance(claimed, lambda job: job.resumed("second", clock(), TIMING))
+
+    with pytest.raises(Superseded):
+        ledger.advance(claimed, lambda job: rich(job, clock))
+
+    assert ledger.get(claimed.id) == taken
+
+
+def test_two_who_take_a_job_up_at_once_end_with_one_holder(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    clock.time += TIMING.lease
+
+    def take(by: str) -> bool:
+        try:
+            ledger.advance(claimed, lambda job: job.resumed(by, clock(), TIMING))
+        except Superseded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(3) as pool:
+        won = list(pool.map(take, ["a", "b", "c"]))
+
+    assert won.count(True) == 1
+    held = ledger.get(claimed.id)
+    assert held is not None
+    assert held.lease.by == "abc"[won.index(True)]
+    assert held.lease.epoch == 2
+
+
+def test_a_write_beside_the_transition_is_kept(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    beside = database.collection("jobs").document(claimed.id)
+    beside.update({"wanted": {"cancel": True}})
+
+    ledger.advance(claimed, lambda job: rich(job, clock))
+
+    document = beside.get().to_dict() or {}
+    assert document["wanted"] == {"cancel": True}
+    assert document["phase"] == "prepared"
+
+
+class AnswerLost:
+    """A client whose next commit is applied and not answered."""
+
+    def __init__(self, client: firestore.Client) -> None:
+        self._client = client
+        self.lose = True
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def batch(self) -> firestore.WriteBatch:
+        batch = self._client.batch()
+        commit = batch.commit
+
+        def commit_and_lose() -> object:
+            result = commit()
+            if self.lose:
+                # What Firestore says to the library's second try of the same commit.
+                self.lose = False
+                raise exceptions.FailedPrecondition("the document has changed")
+            return result
+
+        batch.commit = commit_and_lose  # type: ignore[method-assign]
+        return batch
+
+
+def test_a_transition_whose_answer_was_lost_counts_and_is_announced_once(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    lossy = Ledger(lambda: AnswerLost(database), "//batchdrop/tests")  # type: ignore[arg-type, return-value]
+    problem = Problem(code="bad_rows", message="line 1: ...")
+
+    job = lossy.advance(
+        claimed, lambda job: job.rejected(problem, clock()), announce=True
+    )
+
+    assert job.phase is Phase.REJECTED
+    assert ledger.get(claimed.id) == job
+    assert [one.type for one in ledger.unpublished()] == [
+        "dev.batchdrop.job.rejected.v1"
+    ]
+
+
+def test_an_end_and_its_announcement_are_written_together(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    job = ledger.advance(claimed, lambda job: rich(job, clock))
+    job = ledger.advance(job, lambda job: job.submitting(clock(), TIMING))
+    batch = Batch(name="batches/1", state="JOB_STATE_RUNNING", terminal=False)
+    job = ledger.advance(job, lambda job: job.submitted(batch, clock()))
+    done = replace(batch, state="JOB_STATE_SUCCEEDED", terminal=True)
+
+    ledger.advance(job, lambda job: job.ended(done, clock()), announce=True)
+
+    (announcement,) = ledger.unpublished()
+    assert announcement.job_id == claimed.id
+    assert announcement.seq == 1
+    ledger.published(announcement, clock())
+    assert ledger.unpublished() == []
+
+
+def test_jobs_whose_time_has_come_are_handed_out_and_others_not(
+    ledger: Ledger, clock: Clock
+) -> None:
+    def claim(name: str) -> Job:
+        job = ledger.claim(Job.claimed(replace(DROP, name=name), name, clock(), TIMING))
+        assert job is not None
+        return job
+
+    first = claim("a.jsonl")
+    clock.advance(minutes=1)
+    claim("b.jsonl")
+    rejected = claim("c.jsonl")
+    problem = Problem(code="bad_rows", message="line 1: ...")
+    ledger.advance(rejected, lambda job: job.rejected(problem, clock()))
+
+    clock.time = first.lease.until
+
+    assert [job.id for job in ledger.due(clock())] == [first.id]
+
+
+@pytest.fixture
+def lock(ledger: Ledger, clock: Clock) -> Callable[[str], bool]:
+    return lambda by: ledger.lock("tick", by, clock(), timedelta(minutes=4))
+
+
+def test_a_lock_has_one_holder_until_it_is_given_back(
+    ledger: Ledger, clock: Clock, lock: Callable[[str], bool]
+) -> None:
+    assert lock("a")
+    assert not lock("b")
+
+    ledger.unlock("tick", "b", clock())
+    assert not lock("b")
+
+    ledger.unlock("tick", "a", clock())
+    assert lock("b")
+
+
+def test_a_dead_holders_lock_can_be_taken_when_its_time_is_over(
+    ledger: Ledger, clock: Clock, lock: Callable[[str], bool]
+) -> None:
+    assert lock("a")
+    clock.advance(minutes=4)
+
+    assert lock("b")
+    ledger.unlock("tick", "a", clock())
+    assert not lock("a")
+
+
+def test_a_document_of_a_later_version_is_refused_with_what_to_do(
+    ledger: Ledger, database: firestore.Client, claimed: Job
+) -> None:
+    database.collection("jobs").document(claimed.id).update({"v": 2})
+
+    with pytest.raises(ValueError, match=r"document version 2.*deploy the newer one"):
+        ledger.get(claimed.id)
