@@ -1,7 +1,7 @@
 """`client.batches` and `client.aio.batches`: two thin drivers of the same flows."""
 
 import builtins
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -464,7 +464,7 @@ def _name(name: Named, job: Named) -> str:
 
 def _stamp() -> str:
     # Local time, as the official SDK has it: it ends names that people read.
-    return f"{datetime.now():%Y%m%d%H%M%S}_{secrets.token_hex(3)[:5]}"  # noqa: DTZ005
+    return f"{datetime.now():%Y%m%d%H%M%S}_{os.urandom(3).hex()[:5]}"  # noqa: DTZ005
 
 
 def _shown(config: ListBatchJobsConfig) -> dict[str, Any]:
