@@ -262,9 +262,12 @@ def test_a_jobs_config_is_put_into_inline_requests():
 def test_what_the_service_does_not_have_is_refused_before_anything_is_sent(
     src, config, why
 ):
-    with Recorder() as server, client_of(server) as client:
-        with pytest.raises(ValueError, match=why):
-            client.batches.create(model="m", src=src, config=config)
+    with (
+        Recorder() as server,
+        client_of(server) as client,
+        pytest.raises(ValueError, match=why),
+    ):
+        client.batches.create(model="m", src=src, config=config)
 
     assert server.requests == []
 

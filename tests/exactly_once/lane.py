@@ -36,11 +36,15 @@ ENV = {
     "BATCHDROP_CREATE_TIMEOUT": "1.5",
     "BATCHDROP_SETTLE": "0.5",
     "BATCHDROP_TICK": "2",
+    "BATCHDROP_CHECK_EVERY": "1",
     # One freezes, and the other goes on: as with instances of a function.
     "WORKERS": "2",
     "THREADS": "4",
 }
-BACKENDS: dict[str, dict[str, str]] = {"vertex": {}}
+BACKENDS = {
+    "vertex": {"BATCHDROP_BACKEND": "vertex"},
+    "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
+}
 
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 45.0

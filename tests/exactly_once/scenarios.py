@@ -54,6 +54,8 @@ PLAIN = Scenario(
         {
             "after_claim",
             "after_staging",
+            "after_handing_over",
+            "after_collecting",
             "after_prepared",
             "after_intent",
             "before_create",

@@ -15,7 +15,7 @@ LAYERS = [
     {"wiring"},
     {"poller"},
     {"intake"},
-    {"ledger"},
+    {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},
     {"jobs", "settings", "logs", "batches"},

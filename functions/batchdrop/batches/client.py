@@ -19,6 +19,8 @@ from batchdrop.batches.vertex import Vertex
 if TYPE_CHECKING:
     from batchdrop.batches.transport import AsyncTransport, Transport
 
+__all__ = ["AsyncBatches", "AsyncClient", "Batches", "Client"]
+
 
 class Core:
     """What both faces share: settings, connections, the way to Cloud Storage."""

@@ -39,38 +39,59 @@ VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
 
 
+#: What httpx itself would say; both encodings come with Python.
+_DEFAULTS = httpx.Headers(
+    {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
+)
+
+
 class _Prepared:
-    """What both faces need to make a request of a call and a value of an answer."""
+    """
+    What both faces need to make a request of a call and a value of an answer.
 
-    def __init__(self, options: HttpOptions) -> None:
+    Requests are made without httpx's merging of defaults, which takes a tenth of a
+    call: what is the same for all of them is put together once.
+    """
+
+    def __init__(self, options: HttpOptions, defaults: httpx.Headers) -> None:
         self._options = options
-        self._headers = _headers(options)
-        self._timeout = _timeout(options) or NO_TIMEOUT_GIVEN
+        self._headers = httpx.Headers(defaults)
+        self._headers.update(_headers(options))
+        self._timeout = (_timeout(options) or NO_TIMEOUT_GIVEN).as_dict()
+        # The headers with the credentials that were last used; they change hourly.
+        self._signed: tuple[Mapping[str, str], httpx.Headers] = ({}, self._headers)
 
-    def arguments(self, call: Call[Any], signed: Mapping[str, str]) -> dict[str, Any]:
-        """The arguments of httpx's build_request."""
-        headers = {**self._headers, **signed}
+    def request(self, call: Call[Any], signed: Mapping[str, str]) -> httpx.Request:
+        """The call as httpx sends it, signed with these headers."""
+        last, headers = self._signed
+        if last != signed:
+            headers = httpx.Headers(self._headers)
+            headers.update(signed)
+            self._signed = (signed, headers)
         timeout = self._timeout
         extra: Mapping[str, Any] | None = self._options.extra_body
         options = call.options
         if options is not None:
             if options.headers or options.timeout is not None:
-                headers |= _headers(options, headers)
-            timeout = _timeout(options) or timeout
+                headers = httpx.Headers(headers)
+                headers.update(_headers(options, headers))
+            own = _timeout(options)
+            timeout = own.as_dict() if own else timeout
             extra = options.extra_body or extra
         if call.headers:
-            headers |= call.headers
+            headers = httpx.Headers(headers)
+            headers.update(call.headers)
         content = call.content
         if call.body is not None:
             body = merged(call.body, extra) if extra else call.body
             content = msgspec.json.encode(body)
-        return {
-            "method": call.method,
-            "url": call.url,
-            "headers": headers,
-            "timeout": timeout,
-            "content": content,
-        }
+        return httpx.Request(
+            call.method,
+            call.url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": timeout},
+        )
 
     def pause(self, attempt: int, error: BatchesError, call: Call[Any]) -> float | None:
         """Seconds until the call is sent again, or None."""
@@ -168,11 +189,12 @@ class Transport:
         signer: Signer | None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._prepared = _Prepared(options)
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
         self._http: httpx.Client = options.httpx_client or httpx.Client()
+        defaults = _DEFAULTS if self._owned else self._http.headers
+        self._prepared = _Prepared(options, defaults)
 
     def run(self, flow: Flow[T]) -> T:
         """What the flow returns, its steps done one after the other."""
@@ -217,9 +239,7 @@ class Transport:
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> T:
-        request = self._http.build_request(
-            **self._prepared.arguments(call, self._signed(call))
-        )
+        request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request)
         except httpx.HTTPError as exc:
@@ -228,8 +248,7 @@ class Transport:
 
     def stream(self, call: Call[Any]) -> Iterator[bytes]:
         """The body of the answer, piece by piece; the call's reader isn't used."""
-        arguments = self._prepared.arguments(call, self._signed(call))
-        request = self._http.build_request(**arguments)
+        request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request, stream=True)
             try:
@@ -260,12 +279,13 @@ class AsyncTransport:
     """
 
     def __init__(self, options: HttpOptions, signer: Signer | None) -> None:
-        self._prepared = _Prepared(options)
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
         self._by_loop: WeakKeyDictionary[
             asyncio.AbstractEventLoop, httpx.AsyncClient
         ] = WeakKeyDictionary()
+        defaults = self._given.headers if self._given else _DEFAULTS
+        self._prepared = _Prepared(options, defaults)
 
     @property
     def _http(self) -> httpx.AsyncClient:
@@ -317,10 +337,9 @@ class AsyncTransport:
             attempt += 1
 
     async def _send_once(self, call: Call[T]) -> T:
-        http = self._http
-        arguments = self._prepared.arguments(call, await self._signed(call))
+        request = self._prepared.request(call, await self._signed(call))
         try:
-            response = await http.send(http.build_request(**arguments))
+            response = await self._http.send(request)
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
         return _value(call, response.status_code, response.content, response.headers)

@@ -113,7 +113,7 @@ class Developer:
         file, inline = config.get("fileName"), config.get("requests")
         if (file is None) == (inline is None):
             raise invalid("batch.input_config: set one of file_name and requests.")
-        rows = None if inline is None else _inline_rows(inline)
+        lines = None if inline is None else _inline_lines(inline)
         tokens = size // 4 if file is None else self._file_tokens(str(file))
         with self.store.lock:
             self._check_quotas(model, tokens)
@@ -129,12 +129,12 @@ class Developer:
                 labels={},
                 body=_kept(batch),
                 created=self.store.creation_time(self.clock.now()),
-                inline=rows,
-                inlined=rows is not None,
+                inlined=lines is not None,
                 tokens=tokens,
             )
-            if rows is not None:
-                made.tally = jobs.Tally(total=len(rows))
+            if lines is not None:
+                made.inline = Rows.of_lines(lines)
+                made.tally = jobs.Tally(total=len(lines))
             self.runner.submit(made)
         return made
 
@@ -264,22 +264,22 @@ def _kept(batch: Json) -> Json:
     return kept
 
 
-def _inline_rows(inline: Any) -> Rows:
-    """`{"requests": [{"request", "metadata"}]}` as rows."""
+def _inline_lines(inline: Any) -> list[bytes]:
+    """`{"requests": [{"request", "metadata"}]}` as lines."""
     items = inline.get("requests") if isinstance(inline, dict) else None
     if not isinstance(items, list) or not items:
         raise invalid(
             "batch.input_config.requests.requests: it must hold at least one request."
         )
-    rows = Rows()
+    lines = []
     for number, item in enumerate(items):
         if not isinstance(item, dict) or "request" not in item:
             raise invalid(
                 f"batch.input_config.requests.requests[{number}]: `request` is missing."
             )
         kept = {name: item[name] for name in ("request", "metadata") if name in item}
-        rows.append(msgspec.json.encode(kept))
-    return rows
+        lines.append(msgspec.json.encode(kept))
+    return lines
 
 
 def _model(model: str, kind: Kind, version: str) -> str:

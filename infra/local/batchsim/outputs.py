@@ -1,6 +1,7 @@
 """Where a job's answers go, and in what state they arrive there."""
 
 import random
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -106,7 +107,8 @@ class Outputs:
             columns = [("instance", "JSON"), ("predictions", "JSON")]
             columns.append(("status", "STRING"))
         known = dict(columns)
-        with scratch() as content:
+        # Google's client looks at the file's mode, which `scratch` can't give it.
+        with tempfile.TemporaryFile("r+b") as content:
             for line in self._arranged(job, answers, shuffled=True):
                 row = msgspec.json.decode(_bytes(line, answers))
                 for name, kind in columns:

@@ -120,6 +120,9 @@ class Runner:
         self.timeline.clear()
         for work in list(self._works.values()):
             work.rows.close()
+        for job in self.store.ever():
+            if job.inline:
+                job.inline.close()
         self._works.clear()
         self._held.clear()
 
@@ -268,6 +271,9 @@ class Runner:
         self._held.pop(job.name, None)
         if work := self._works.pop(job.name, None):
             work.rows.close()
+        if job.inline:
+            job.inline.close()
+            job.inline = None
 
     def _longest_queue(self, job: Job) -> timedelta:
         limits = self.settings.limits
