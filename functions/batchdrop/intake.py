@@ -266,9 +266,17 @@ class Intake:
         return sorted(found, key=lambda b: (str(b.create_time), b.name))
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
-        """Records the oldest; only then are the others cancelled."""
+        """Records the oldest and tells of the others; only then cancels those."""
         kept, *others = found
-        job = self._record(job, kept)
+        health = None
+        if others:
+            health = Health(
+                code="duplicate_batch",
+                message=f"{len(others)} more were made, and are cancelled: "
+                + ", ".join(extra.name for extra in others),
+                since=self.now(),
+            )
+        job = self._record(job, kept, health)
         for extra in others:
             log.error(
                 "duplicate batch",
@@ -281,14 +289,6 @@ class Intake:
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
                 )
             crash("after_cancelling_extra")
-        if others:
-            health = Health(
-                code="duplicate_batch",
-                message=f"{len(others)} more were made and cancelled: "
-                + ", ".join(extra.name for extra in others),
-                since=self.now(),
-            )
-            job = self._write(job, lambda j: j.ailing(health, self.now()))
         return job
 
     # -- submitting: the request itself -----------------------------------------
@@ -297,6 +297,7 @@ class Intake:
         if self.now() + self.timing.create_timeout > job.lease.until:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
             return self._postpone(job, "too little of the lease left to send")
+        crash("before_create")
         try:
             batch = self.service.create(job)
         except BatchesError as exc:
@@ -305,8 +306,12 @@ class Intake:
         crash("after_create")
         return self._record(job, batch)
 
-    def _record(self, job: Job, batch: Batch) -> Job:
-        job = self._write(job, lambda j: j.submitted(batch, self.now()))
+    def _record(self, job: Job, batch: Batch, health: Health | None = None) -> Job:
+        def move(job: Job) -> Job:
+            job = job.submitted(batch, self.now())
+            return job.ailing(health, self.now()) if health else job
+
+        job = self._write(job, move)
         crash("after_submitted")
         log.info("submitted", extra={"job": job.id, "batch": batch.name})
         return job

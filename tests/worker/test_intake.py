@@ -200,6 +200,20 @@ def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
     assert job.batch.name == batch["name"]
 
 
+def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+    world.advance(timedelta(hours=1))
+
+    world.ticks(3)
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
 @pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
 def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     world: World, code: int
