@@ -409,7 +409,7 @@ class Poller:
 
             no job, or its input isn't the job's staging    reported
             the job's own                                   nothing
-            the job has another, and this one isn't over    cancelled, and told
+            the job has another, and this one was let in    cancelled, and told
             the job is parked without one                   adopted
             the job is under way without one                nothing: it looks itself
         """
@@ -418,20 +418,25 @@ class Poller:
         if job is None or batch is None or batch.epoch is None:
             log.error("orphan", extra={"batch": answer.name, "claims": job_id})
         elif job.batch is not None and job.batch.name != batch.name:
-            if not batch.terminal:
-                self._cancel_extra(job, batch)
+            if not job.failed_by_fence(batch):
+                self._see_to_extra(job, batch)
         elif job.batch is None and job.is_parked:
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
             log.error("orphan", extra={"batch": batch.name, "job": job.id})
 
-    def _cancel_extra(self, job: Job, batch: Batch) -> None:
-        log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
-        self.service.cancel(batch.name)
+    def _see_to_extra(self, job: Job, batch: Batch) -> None:
+        """A worker may have died before it cancelled this one, or before it said so."""
+        if not batch.terminal:
+            log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
+            self.service.cancel(batch.name)
+            crash("after_cancelling_found")
+        if job.health and batch.name in job.health.message:
+            return
         health = Health(
             code="duplicate_batch",
-            message=f"another was made and cancelled: {batch.name}",
+            message="another was made, and cancelled unless it was over: " + batch.name,
             since=self.now(),
         )
         self.ledger.advance(job, lambda j: j.ailing(health, self.now()))
