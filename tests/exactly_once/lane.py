@@ -242,7 +242,7 @@ class Lane:
 
     def _wait(self, ask: Callable[[], bool]) -> None:
         try:
-            until(ask, PATIENCE, every=0.1)
+            until(ask, PATIENCE, every=0.2)
         except AssertionError:
             # What is there then is told by the evidence.
             self.is_clean = False
@@ -344,7 +344,7 @@ def wake(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def schedule(url: str, every: float = 0.25) -> Iterator[None]:
+def schedule(url: str, every: float = 0.3) -> Iterator[None]:
     """
     Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
     does, but sooner, for a frozen worker not to hold up the next.

@@ -89,7 +89,8 @@ SCENARIOS = (
             {
                 "after_resumed",
                 "after_look",
-                "after_fence_copy",
+                "after_copying",
+                "after_restaging",
                 "after_fence_delete",
                 "after_fence",
             }
