@@ -32,9 +32,12 @@ class Service(Protocol):
     what the service answers, or for no answer.
     """
 
+    def is_staged(self, job: Job) -> bool:
+        """Whether the staged rows lie where the service reads them."""
+
     def stage(self, job: Job) -> None:
-        """Brings the staged rows to where the service reads them. Doing it again is
-        no harm; it comes before the intent, so that nobody stages after a fence."""
+        """Brings them there. Only the holder whose epoch the staging has may do it:
+        what another finished late would lie there again after a fence."""
 
     def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
         """Takes away what `stage` brought for these epochs."""
@@ -84,6 +87,9 @@ class VertexService:
 
     batches: Batches
     deployment: str
+
+    def is_staged(self, job: Job) -> bool:
+        return True
 
     def stage(self, job: Job) -> None:
         pass
@@ -167,12 +173,16 @@ class DeveloperService:
     storage: Storage
     deployment: str
 
+    def is_staged(self, job: Job) -> bool:
+        _, staging = _chosen(job)
+        with _absent_is_fine():
+            file = self.files.get(name=self._file(job, staging.epoch))
+            return file.state != "FAILED"
+        return False
+
     def stage(self, job: Job) -> None:
         _, staging = _chosen(job)
         name = self._file(job, staging.epoch)
-        with _absent_is_fine():
-            if self.files.get(name=name).state != "FAILED":
-                return
         with self.storage.open(staging.uri) as rows:
             self.files.upload(file=rows, config={"name": name})
 
