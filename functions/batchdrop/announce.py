@@ -114,6 +114,7 @@ def _body(job: Job) -> dict[str, Any]:
         "error": job.error or (batch.error if batch else None),
         "health": job.health,
         "created_at": job.created_at,
+        "submitted_at": batch.create_time if batch else None,
         "started_at": batch.start_time if batch else None,
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,

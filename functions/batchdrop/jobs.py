@@ -15,6 +15,8 @@ from batchdrop.errors import NotADrop
 MAX_RESUMES = 5
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
+#: What is over when the service is heard again.
+PASSING = frozenset({"not_visible", "poll_failing", "unknown_state"})
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
@@ -187,6 +189,7 @@ class Batch:
     name: str  #: full resource name
     state: str  #: as the service wrote it, whether or not anybody knows it
     terminal: bool  #: whether the service is done with it
+    known: bool = True  #: whether the state is one that the API is known to have
     source: str | None = None  #: the input it names
     epoch: int | None = None  #: which staging of ours that is; None: none of ours
     create_time: datetime | None = None
@@ -197,6 +200,15 @@ class Batch:
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """When it came to its state, as the service tells."""
+        if self.terminal:
+            return self.end_time or self.update_time
+        if self.state == "JOB_STATE_RUNNING":
+            return self.start_time or self.update_time
+        return self.update_time
 
     def is_older_than(self, other: "Batch") -> bool:
         """Whether the service's answer was overtaken by one that we already have."""
@@ -248,6 +260,7 @@ class Moment:
     at: datetime
     phase: Phase
     state: str | None = None
+    said_at: datetime | None = None  #: when the service says that it came to `state`
     note: str | None = None
 
 
@@ -502,14 +515,17 @@ class Job:
 
     def observed(self, batch: Batch, now: datetime) -> Self:
         """The service said something of the batch, and isn't done."""
-        back = self.health is not None and self.health.code == "not_visible"
-        return self._moved(
-            self.phase,
-            now,
-            batch=batch,
-            absence=None,
-            health=None if back else self.health,
-        )
+        health = self.health
+        if health is not None and health.code in PASSING:
+            health = None
+        if not batch.known:
+            # Nobody has heard of it, so nothing is concluded from it.
+            health = Health(
+                code="unknown_state",
+                message=f"the service says {batch.state}; it is taken for under way",
+                since=now,
+            )
+        return self._moved(self.phase, now, batch=batch, absence=None, health=health)
 
     def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
         """The service is done."""
@@ -571,10 +587,13 @@ class Job:
         return self.intent == self.lease.epoch
 
     @property
-    def is_visible(self) -> bool:
-        """Whether the service knew the batch when it was last asked."""
-        hidden = self.health is not None and self.health.code == "not_visible"
-        return self.absence is None and not hidden
+    def is_heard(self) -> bool:
+        """Whether the service told of the batch when it was last asked."""
+        silent = self.health is not None and self.health.code in (
+            "not_visible",
+            "poll_failing",
+        )
+        return self.absence is None and not silent
 
     @property
     def is_lost(self) -> bool:
@@ -622,8 +641,15 @@ class Job:
         last = self.history[-1]
         if note is None and (last.phase, last.state) == (phase, state):
             return job
+        said_at = None
+        if job.batch and state != last.state:
+            said_at = job.batch.since
         moment = Moment(
-            at=now, phase=phase, state=state, note=None if note is None else str(note)
+            at=now,
+            phase=phase,
+            state=state,
+            said_at=said_at,
+            note=None if note is None else str(note),
         )
         history = (*self.history, moment)
         if len(history) > MAX_HISTORY:

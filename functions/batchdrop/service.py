@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batchdrop.batches import BatchJob, ClientError, is_terminal
+from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
 from batchdrop.jobs import Batch, Job, Problem, Spec, Staging, Stats, derived_id
@@ -301,6 +301,7 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         name=answer.name,
         state=answer.state,
         terminal=is_terminal(answer.state),
+        known=answer.state in JobState.__members__,
         source=source,
         epoch=epoch,
         create_time=answer.create_time,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
-from batchdrop.errors import Superseded
+from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.service import PAGE, Service, explained
@@ -170,8 +170,20 @@ class Sweep:
                     tally.failed.add(job.id)
                 else:
                     tally.note(exc, job.id)
+                    self._say_failing(job, exc, tally)
                 continue
             self._look_at(job, batch, tally)
+
+    def _say_failing(self, job: Job, exc: Exception, tally: Tally) -> None:
+        """That we can't ask says nothing of the batch."""
+        if job.health and job.health.code == "poll_failing":
+            return
+        now = self.now()
+        health = Health(code="poll_failing", message=str(exc), since=now)
+        try:
+            self.ledger.advance(job, lambda j: j.ailing(health, now))
+        except BatchdropError as failure:
+            tally.note(failure, job.id)
 
     # -- settle -----------------------------------------------------------------
 
@@ -193,7 +205,7 @@ class Sweep:
         if batch.is_older_than(job.batch):
             return job
         # One that was found when it had ended already is not new, and yet an end.
-        if batch == job.batch and job.is_visible and not batch.terminal:
+        if batch == job.batch and job.is_heard and not batch.terminal:
             return job
         now = self.now()
         if not batch.terminal:
