@@ -88,7 +88,7 @@ def _word(job: Job) -> str:
         return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
-    if job.is_parked or job.batch is None:
+    if job.is_parked or job.batch is None or job.phase is Phase.SUBMITTED:
         return "stalled"
     return WORDS[job.batch.state]
 

@@ -17,6 +17,8 @@ MAX_RESUMES = 5
 MAX_HISTORY = 50
 #: What is over when the service is heard again.
 PASSING = frozenset({"not_visible", "poll_failing", "unknown_state"})
+#: What is over when the batch comes to another state.
+STANDING = PASSING | {"stalled"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
@@ -298,6 +300,8 @@ class Job:
     error: Problem | None = None
     health: Health | None = None
     wanted: Wanted | None = None
+    state_since: datetime | None = None  #: since when we know of `batch.state`
+    deleted_at: datetime | None = None  #: when the batch was deleted at the service
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
     parent: str | None = None  #: the job of which this is a wanted repetition
@@ -516,7 +520,8 @@ class Job:
     def observed(self, batch: Batch, now: datetime) -> Self:
         """The service said something of the batch, and isn't done."""
         health = self.health
-        if health is not None and health.code in PASSING:
+        moved_on = self.batch is None or batch.state != self.batch.state
+        if health is not None and health.code in (STANDING if moved_on else PASSING):
             health = None
         if not batch.known:
             # Nobody has heard of it, so nothing is concluded from it.
@@ -540,6 +545,17 @@ class Job:
             health=self.health if twice else None,
             seq=self.seq + 1,
         )
+
+    def stalled(self, health: Health, now: datetime) -> Self:
+        """It stands still in a state for longer than it should; told once."""
+        moved = self._moved(
+            self.phase, now, note="stalled", health=health, seq=self.seq + 1
+        )
+        return replace(moved, state_since=None)
+
+    def deleted(self, now: datetime) -> Self:
+        """The batch is gone at the service, as was wanted."""
+        return replace(self, deleted_at=now, updated_at=now)
 
     def not_found(self, now: datetime) -> Self:
         """The service answered 404 to the batch's name, once more."""
@@ -644,6 +660,7 @@ class Job:
         said_at = None
         if job.batch and state != last.state:
             said_at = job.batch.since
+            job = replace(job, state_since=None if job.batch.terminal else now)
         moment = Moment(
             at=now,
             phase=phase,

@@ -21,6 +21,8 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
+#: How many jobs one call hands out that a policy is about.
+POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -179,6 +181,38 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def running_since(self, time: datetime) -> list[Job]:
+        """Open jobs that began to run before then, and nobody wants cancelled yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted", "==", None))
+            .where(filter=_field("batch.start_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def over_since(self, time: datetime) -> list[Job]:
+        """Jobs that ended before then, and whose batches are still at the service."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.ENDED))
+            .where(filter=_field("deleted_at", "==", None))
+            .where(filter=_field("batch.end_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def still_since(self, time: datetime) -> list[Job]:
+        """Open jobs that stand still since then, of which nobody was told."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("state_since", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""

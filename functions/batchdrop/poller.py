@@ -12,6 +12,7 @@ from batchdrop.errors import Superseded, Unavailable
 from batchdrop.intake import Intake, lane
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
+from batchdrop.policies import Policies
 from batchdrop.service import Service
 from batchdrop.settings import Settings
 from batchdrop.sweep import Sweep
@@ -42,6 +43,7 @@ class Poller:
     intake: Intake
     service: Service
     sweep: Sweep
+    policies: Policies
     check: Check
     publish: Callable[[Announcement], None]
     settings: Settings
@@ -76,6 +78,7 @@ class Poller:
         errors += swept.errors
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
+        errors += self.policies.run(deadline)
         errors += self.check.run(deadline)
         # What was settled just now needn't wait for the next tick.
         announced += self._announce(deadline, errors)

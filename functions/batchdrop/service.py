@@ -71,6 +71,9 @@ class Service(Protocol):
     def cancel(self, name: str) -> None:
         """Asks a batch to stop."""
 
+    def delete(self, name: str) -> None:
+        """Removes a batch that is over; its answers stay."""
+
 
 def marks(job: Job) -> dict[str, str]:
     """By what a batch is known to be ours; its keys can't be set by users."""
@@ -160,6 +163,9 @@ class VertexService:
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
 
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
+
 
 @dataclass(frozen=True, slots=True)
 class DeveloperService:
@@ -247,6 +253,9 @@ class DeveloperService:
 
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
+
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
 
     def _file(self, job: Job, epoch: int) -> str:
         """

@@ -12,6 +12,7 @@ from batchdrop.check import Check
 from batchdrop.intake import Intake
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
+from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Settings
@@ -55,6 +56,9 @@ def poller() -> Poller:
             service=service(),
             settle=timedelta(seconds=settings().settle),
             now=utcnow,
+        ),
+        policies=Policies(
+            ledger=ledger(), service=service(), settings=settings(), now=utcnow
         ),
         check=Check(
             ledger=ledger(),

@@ -15,7 +15,7 @@ LAYERS = [
     {"wiring"},
     {"poller"},
     {"check"},
-    {"intake", "sweep"},
+    {"intake", "sweep", "policies"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},

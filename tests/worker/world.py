@@ -18,6 +18,7 @@ from batchdrop.errors import Unavailable
 from batchdrop.intake import Intake
 from batchdrop.jobs import Drop, Job, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Location, Settings
@@ -142,6 +143,12 @@ class World:
                 ledger=self.ledger,
                 service=self.service,
                 settle=self.timing.settle,
+                now=self.now,
+            ),
+            policies=Policies(
+                ledger=self.ledger,
+                service=self.service,
+                settings=self.settings,
                 now=self.now,
             ),
             check=Check(
