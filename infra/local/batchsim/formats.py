@@ -1,5 +1,6 @@
 """The line formats: how a row asks, and how its answer is written."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,12 +80,16 @@ def of_vertex_model(model: str) -> Format:
     return GEMINI
 
 
+@functools.cache
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
 def member(value: Mapping[str, Any], name: str) -> Any:
     """A member that may be spelled in camelCase (as `name`) or in snake_case."""
     if name in value:
         return value[name]
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-    return value.get(snake)
+    return value.get(_snake(name))
 
 
 # Gemini ---------------------------------------------------------------------------

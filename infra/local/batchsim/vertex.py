@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -110,7 +110,6 @@ class Vertex:
     store: Store
     runner: Runner
     faults: Faults
-    _operations: dict[str, Json] = field(default_factory=dict)
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
         """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
@@ -202,13 +201,13 @@ class Vertex:
             "done": True,
             "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
         }
-        self._operations[operation["name"]] = operation
+        self.store.operations[operation["name"]] = operation
         return operation
 
     def operation(self, project: str, location: str, id: str) -> Json:
         """An operation that `delete` gave. ApiError 404 if there is none."""
         name = f"{parent_of(project, location)}/operations/{id}"
-        if operation := self._operations.get(name):
+        if operation := self.store.operations.get(name):
             return operation
         raise ApiError(404, f"Operation {name} not found.")
 
