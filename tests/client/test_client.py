@@ -1,6 +1,8 @@
 """The client as a whole: what it costs, what it closes, and what it never shows."""
 
 import asyncio
+import gzip
+import json
 import pickle
 import subprocess
 import sys
@@ -295,3 +297,39 @@ def test_options_can_be_given_for_one_call():
     assert "x-mine" not in second.headers
     for request in (first, second):
         assert request.headers["user-agent"].endswith(" app/1")
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch):
+    """The proxy is asked for an address that there is not."""
+    with Recorder(Answer(body=JOB)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with ours("http://no-such-host.invalid", VERTEX) as client:
+            assert client.batches.get(name="7").name == JOB["name"]
+
+        async def run() -> str:
+            async with ours("http://no-such-host.invalid", VERTEX).aio as client:
+                return (await client.batches.get(name="7")).name
+
+        assert asyncio.run(run()) == JOB["name"]
+
+    assert len(proxy.requests) == 2
+
+
+def test_a_compressed_answer_is_read():
+    body = gzip.compress(json.dumps(JOB).encode())
+    answer = Answer(body=body, headers={"content-encoding": "gzip"})
+    with Recorder(answer) as server, ours(server.url, VERTEX) as client:
+        assert client.batches.get(name="7").name == JOB["name"]
+
+    assert "gzip" in server.requests[0].headers["accept-encoding"]
+
+
+def test_an_answer_that_breaks_off_is_no_answer():
+    answer = Answer(body=b"not gzip", headers={"content-encoding": "gzip"})
+    once = {"retry_options": {"attempts": 1}}
+    with Recorder(answer) as server, ours(server.url, VERTEX, **once) as client:
+        for _ in range(3):  # the connection is given back each time
+            with pytest.raises(TransportError) as caught:
+                client.batches.get(name="7")
+
+    assert caught.value.sent is True

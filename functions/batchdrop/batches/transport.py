@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -174,6 +175,55 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
         raise
 
 
+class _Direct:
+    """
+    httpx without its client, whose cookies, redirects and authentication are of no use
+    here and take a third of a call (see tests/bench/client.py).
+    """
+
+    def __init__(self) -> None:
+        self._transport = httpx.HTTPTransport()
+
+    def send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        response.request = request
+        if not stream:
+            try:
+                response.read()
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _AsyncDirect:
+    """The same for a loop."""
+
+    def __init__(self) -> None:
+        self._transport = httpx.AsyncHTTPTransport()
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _behind_a_proxy() -> bool:
+    """True if the environment names one; then httpx's client finds the way."""
+    return any(scheme != "no" for scheme in getproxies())
+
+
 class Transport:
     """
     Carries out flows with blocking calls; safe to share between threads.
@@ -192,8 +242,11 @@ class Transport:
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
-        self._http: httpx.Client = options.httpx_client or httpx.Client()
-        defaults = _DEFAULTS if self._owned else self._http.headers
+        self._http: httpx.Client | _Direct = options.httpx_client or (
+            httpx.Client() if _behind_a_proxy() else _Direct()
+        )
+        given = options.httpx_client
+        defaults = _DEFAULTS if given is None else given.headers
         self._prepared = _Prepared(options, defaults)
 
     def run(self, flow: Flow[T]) -> T:
@@ -282,18 +335,20 @@ class AsyncTransport:
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
         self._by_loop: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, httpx.AsyncClient
+            asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncDirect
         ] = WeakKeyDictionary()
         defaults = self._given.headers if self._given else _DEFAULTS
         self._prepared = _Prepared(options, defaults)
 
     @property
-    def _http(self) -> httpx.AsyncClient:
+    def _http(self) -> httpx.AsyncClient | _AsyncDirect:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            self._by_loop[loop] = httpx.AsyncClient()
+            self._by_loop[loop] = (
+                httpx.AsyncClient() if _behind_a_proxy() else _AsyncDirect()
+            )
         return self._by_loop[loop]
 
     async def run(self, flow: Flow[T]) -> T:
