@@ -78,7 +78,7 @@ def job_state(name: str) -> str:
     return _STATES.get(name, name)
 
 
-class JobError(Struct, frozen=True, kw_only=True):
+class JobError(Struct, frozen=True, kw_only=True, gc=False):
     """Why a job failed: google.rpc.Status. The code is gRPC's, not HTTP's."""
 
     code: int | None = None
@@ -86,7 +86,7 @@ class JobError(Struct, frozen=True, kw_only=True):
     details: Any = None
 
 
-class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel"):
+class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
     How many rows fared how. None: the service didn't say, which for these counts it
     does in place of zero; `incomplete_count` may be -1, unknown (aiplatform v1).
@@ -116,7 +116,7 @@ class InlinedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
 
 
-class BatchJobSource(Struct, frozen=True, kw_only=True):
+class BatchJobSource(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the requests are: exactly one of the members below `format`.
 
@@ -139,14 +139,14 @@ class BatchJobSource(Struct, frozen=True, kw_only=True):
         return self.bigquery_uri or self.vertex_dataset_name or self.file_name or ""
 
 
-class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True):
+class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True, gc=False):
     """A dataset to make of the answers."""
 
     bigquery_destination: str | None = None  #: bq://..
     display_name: str | None = None
 
 
-class BatchJobDestination(Struct, frozen=True, kw_only=True):
+class BatchJobDestination(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the answers go (Vertex), or where they are (Developer API).
 
@@ -181,7 +181,7 @@ class InlinedResponse(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
-class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel"):
+class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
     Where Vertex wrote the answers; only a job that got that far has it.
 
@@ -203,7 +203,7 @@ class JobConfig(Struct, frozen=True, kw_only=True):
     generation_config: Mapping[str, Any] | None = None
 
 
-class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
+class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """
     A batch job, as the service last described it.
 
