@@ -9,7 +9,12 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from batchdrop import Client, JobState
-from batchdrop.batches import NoResults, ServerError, TransportError
+from batchdrop.batches import (
+    ClientError,
+    NoResults,
+    ServerError,
+    TransportError,
+)
 from tests.client.buckets import Bucket
 from tests.client.recorder import Answer, Recorder
 
@@ -352,6 +357,32 @@ def test_results_of_a_file_are_streamed_and_joined_by_key():
     assert rows[1].raw == {"line": "nonsense"}
     assert "files/batch-abc, line 3" in rows[1].error.message
     assert rows[2].error.code == 3
+
+
+def test_a_download_is_tried_again_until_it_begins():
+    with (
+        Recorder(
+            Answer(body=ended(responsesFile="files/batch-abc")),
+            Answer(503),
+            Answer(body=b'{"key":"a"}'),
+        ) as server,
+        client_of(server) as client,
+    ):
+        (row,) = client.batches.results("abc")
+
+    assert row.key == "a"
+    assert len(server.requests) == 3
+
+
+def test_a_download_that_is_refused_is_an_error():
+    refused = Answer(403, {"error": {"message": "not yours", "status": "DENIED"}})
+    done = Answer(body=ended(responsesFile="files/batch-abc"))
+    with (
+        Recorder(done, refused) as server,
+        client_of(server) as client,
+        pytest.raises(ClientError, match="not yours"),
+    ):
+        list(client.batches.results("abc"))
 
 
 def test_results_of_a_listed_job_are_asked_for_anew():

@@ -94,6 +94,7 @@ class Core:
             transport, self._async_transport = self._async_transport, None
         if transport is not None:
             await transport.close()
+        self.objects.close()
 
 
 class Client:

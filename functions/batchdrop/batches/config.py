@@ -230,6 +230,7 @@ def create_config(given: Any) -> CreateBatchJobConfig:
         values["generation_config"] = values["generation_config"].model_dump(
             exclude_none=True
         )
+    values["generation_config"] = values.get("generation_config") or None
     if values.get("dest") is not None:
         values["dest"] = destination(values["dest"])
     values["http_options"] = http_options(values.get("http_options"))

@@ -22,6 +22,7 @@ from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 #: When the caller sets no timeout: long enough for a large inline result (the service
 #: itself gives up at 60 s), short enough not to hang for ever.
@@ -280,10 +281,13 @@ class Transport:
         Raises:
             BatchesError: the last error.
         """
+        return self._repeating(self._send_once, call)
+
+    def _repeating(self, send: Callable[[Call[T]], U], call: Call[T]) -> U:
         attempt = 1
         while True:
             try:
-                return self._send_once(call)
+                return send(call)
             except BatchesError as exc:
                 pause = self._prepared.pause(attempt, exc, call)
                 if pause is None:
@@ -300,20 +304,31 @@ class Transport:
         return _value(call, response.status_code, response.content, response.headers)
 
     def stream(self, call: Call[Any]) -> Iterator[bytes]:
-        """The body of the answer, piece by piece; the call's reader isn't used."""
+        """
+        The body of the answer, piece by piece; the call's reader isn't used. It is
+        sent again like any other until the answer begins, and not after that.
+        """
+        response = self._repeating(self._begin, call)
+        try:
+            yield from response.iter_bytes()
+        except httpx.HTTPError as exc:
+            raise _no_answer(exc, call) from exc
+        finally:
+            response.close()
+
+    def _begin(self, call: Call[Any]) -> httpx.Response:
         request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request, stream=True)
+            if response.is_success:
+                return response
             try:
-                if not response.is_success:
-                    raise _refusal(
-                        call, response.status_code, response.read(), response.headers
-                    )
-                yield from response.iter_bytes()
+                body = response.read()
             finally:
                 response.close()
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
+        raise _refusal(call, response.status_code, body, response.headers)
 
     def _signed(self, call: Call[Any]) -> Mapping[str, str]:
         return self._signer.headers() if self._signer and call.signed else {}
