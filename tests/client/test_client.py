@@ -299,6 +299,36 @@ def test_options_can_be_given_for_one_call():
         assert request.headers["user-agent"].endswith(" app/1")
 
 
+@pytest.mark.parametrize(
+    ("failure", "sent"),
+    [
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (httpx.PoolTimeout, False),
+        (httpx.ProxyError, False),
+        (httpx.UnsupportedProtocol, False),
+        (httpx.ReadTimeout, True),
+        (httpx.WriteTimeout, True),
+        (httpx.ReadError, True),
+        (httpx.WriteError, True),
+        (httpx.RemoteProtocolError, True),
+        (httpx.DecodingError, True),
+    ],
+)
+def test_a_failure_says_if_the_service_may_have_heard(failure, sent):
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise failure("it broke")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(fail)) as http,
+        Client(**VERTEX, http_options={"httpx_client": http}) as client,
+        pytest.raises(TransportError, match=failure.__name__) as caught,
+    ):
+        client.batches.create(model="m", src="gs://b/in.jsonl")
+
+    assert caught.value.sent is sent
+
+
 def test_a_proxy_of_the_environment_is_used(monkeypatch):
     """The proxy is asked for an address that there is not."""
     with Recorder(Answer(body=JOB)) as proxy:

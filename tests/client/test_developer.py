@@ -306,6 +306,21 @@ def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket):
     assert bucket.read("out/abc/predictions.jsonl") == answers
 
 
+def test_collecting_replaces_nothing(bucket: Bucket):
+    bucket.put("o/abc/predictions.jsonl", b"collected before")
+    with (
+        Recorder(
+            Answer(body=ended(responsesFile="files/batch-abc")), Answer(body=b"new")
+        ) as server,
+        client_of(server) as client,
+    ):
+        job = client.batches.collect("abc", destination=bucket.uri("o"))
+
+    assert len(server.requests) == 1  # nor is anything fetched
+    assert job.output_info.gcs_output_directory == bucket.uri("o/abc")
+    assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
+
+
 def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket):
     output = {
         "inlinedResponses": {
