@@ -206,7 +206,14 @@ def test_a_job_can_be_named_by_itself():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a/b", "projects/p/batchPredictionJobs/7", "batches/7", "7?x", "../7", "é"],
+    [
+        *("", "a/b", "projects/p/batchPredictionJobs/7", "batches/7", "7?x", "../7"),
+        # The location becomes a part of the host that credentials are sent to.
+        "projects/p/locations/evil.example?/batchPredictionJobs/7",
+        "projects/p/locations/evil.example#/batchPredictionJobs/7",
+        "projects/p/locations/x@evil.example:443/batchPredictionJobs/7",
+        "projects/p?x=/locations/l/batchPredictionJobs/7",
+    ],
 )
 def test_what_is_no_name_is_refused(name):
     with Recorder() as server, ours(server.url, VERTEX) as client:
@@ -215,6 +222,21 @@ def test_what_is_no_name_is_refused(name):
                 getattr(client.batches, method)(name=name)
 
     assert server.requests == []
+
+
+def test_a_location_that_is_none_is_refused():
+    client = Client(vertexai=True, project="p", location="evil.example#")
+
+    with pytest.raises(ValueError, match="invalid location"):
+        client.batches.get(name="7")
+
+
+@pytest.mark.parametrize("given", ["gs://o", 7, ["a"]])
+def test_a_config_that_is_none_is_refused(given):
+    client = Client(**VERTEX)
+
+    with pytest.raises(ValueError, match="config is a CreateBatchJobConfig or a dict"):
+        client.batches.create(model="m", src="gs://b/in.jsonl", config=given)
 
 
 def test_a_pager_can_be_walked_by_page_and_by_item():

@@ -97,6 +97,10 @@ def fields(
     Raises:
         ValueError: an unknown name, or one given in two spellings.
     """
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{what} is a {kind.__name__} or a dict, not {type(given).__name__}"
+        )
     known = kind.__struct_fields__
     found: dict[str, Any] = {}
     for key, value in given.items():

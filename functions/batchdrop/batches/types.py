@@ -306,9 +306,9 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
         base_url: in place of the service's own; a path in it is kept.
         api_version: "v1", "v1beta1", ...; in place of the default.
         timeout: **seconds** (a number or a timedelta) to wait for the connection and
-            for each read; also sent as X-Server-Timeout. None: no limit. The official
-            SDK counts milliseconds; so more than an hour is refused as a likely
-            mistake.
+            for each read; also sent as X-Server-Timeout. None: 30 s for the connection
+            and 300 s for each read, of which the service isn't told. The official SDK
+            counts milliseconds; so more than an hour is refused as a likely mistake.
         headers: added to every request, over the client's own.
         extra_body: merged into the body of a request that has one.
         retry_options: see HttpRetryOptions.

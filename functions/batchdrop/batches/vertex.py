@@ -36,14 +36,23 @@ from batchdrop.batches.wire import read, read_object
 MULTI_REGIONS = ("us", "eu")
 
 _NAME = re.compile(
-    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)"
+    r"projects/(?P<project>[^/?#]+)/locations/(?P<location>[a-z0-9-]+)"
     r"/(?:batchPredictionJobs|batchJobs)/(?P<id>[^/?#]+)"
 )
+_LOCATION = re.compile(r"[a-z0-9-]+")
 _BARE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def host(location: str) -> str:
-    """The service's own address for a location, no slash at the end."""
+    """
+    The service's own address for a location, no slash at the end.
+
+    Raises:
+        ValueError: no location. A name may come from anybody, and credentials are sent
+            to this host.
+    """
+    if not _LOCATION.fullmatch(location):
+        raise ValueError(f"invalid location: {location!r}, such as 'us-central1'")
     if location == "global":
         return "https://aiplatform.googleapis.com"
     if location in MULTI_REGIONS:
