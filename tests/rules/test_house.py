@@ -14,9 +14,10 @@ LAYERS = [
     {"main", "cli"},
     {"wiring"},
     {"poller"},
-    {"intake"},
-    {"ledger"},
+    {"intake", "sweep"},
+    {"ledger", "service"},
     {"announce", "storage", "preflight"},
+    {"crash"},
     {"jobs", "settings", "logs", "batches"},
     {"errors"},
 ]
