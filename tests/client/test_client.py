@@ -148,6 +148,12 @@ def test_no_error_shows_a_key_or_a_token():
                         client.batches.get(name="7")
                     errors.append(caught.value)
 
+    options = HttpOptions(
+        base_url="http://me:s3cret@h", headers={"authorization": "t0k3n"}
+    )
+    assert "authorization" in repr(options)
+    assert "t0k3n" not in repr(options)
+    assert "s3cret" not in repr(options)
     for error in errors:
         shown = f"{error} {error!r} {error.__dict__}"
         for word in ("s3cret", "t0k3n", "k3y"):
@@ -170,6 +176,13 @@ def test_an_error_survives_a_process_boundary(error):
         str(error),
         error.__dict__,
     )
+
+
+def test_a_jobs_repr_is_what_is_known_of_it():
+    job = BatchJob(name="n", state=JobState.RUNNING, wire=b'{"name": "n"}')
+
+    shown = "<JobState.JOB_STATE_RUNNING: 'JOB_STATE_RUNNING'>"
+    assert repr(job) == f"BatchJob(name='n', state={shown})"
 
 
 def test_values_cannot_be_changed():

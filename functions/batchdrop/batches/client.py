@@ -132,6 +132,8 @@ class Client:
 
     Raises:
         ValueError: contradicting arguments, no API key, or no project to be found.
+        NotSignedIn: no project was given, and there are no default credentials whose
+            project could be used.
 
     Attributes:
         batches: see Batches.

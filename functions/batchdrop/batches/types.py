@@ -269,6 +269,14 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     def __hash__(self) -> int:
         return hash(self.name)
 
+    def __repr__(self) -> str:
+        said = (
+            f"{field}={value!r}"
+            for field in self.__struct_fields__
+            if field != "wire" and (value := getattr(self, field)) not in (None, ())
+        )
+        return f"BatchJob({', '.join(said)})"
+
 
 class DeleteResourceJob(Struct, frozen=True, kw_only=True):
     """What a delete did: the operation's name and whether it is over (Vertex)."""
@@ -331,6 +339,14 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
                 f"http_options.timeout is in seconds, above 0 and up to 3600: "
                 f"{self.timeout} won't do (30 s is 30.0, not 30000)"
             )
+
+    def __repr__(self) -> str:
+        # A header or an address may hold a key.
+        headers = sorted(self.headers) if self.headers else None
+        return (
+            f"HttpOptions(api_version={self.api_version!r}, timeout={self.timeout!r}, "
+            f"headers={headers}, retry_options={self.retry_options!r})"
+        )
 
     @property
     def seconds(self) -> float | None:
