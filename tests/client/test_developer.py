@@ -257,6 +257,8 @@ def test_a_jobs_config_is_put_into_inline_requests():
         ("files/f", {"labels": {"a": "b"}}, "Vertex AI's"),
         ([{"contents": "a", "config": {"audio_timestamp": True}}], {}, "Vertex AI's"),
         ("local.jsonl", {}, "Unsupported source"),
+        ([], {}, "empty list"),
+        (7, {}, "Unsupported source"),
         ([{"contents": []}], {}, "needs contents"),
         ([{"prompt": "a"}], {}, "'prompt'"),
         ("files/f", {"displayname": "x"}, "it can have: display_name"),

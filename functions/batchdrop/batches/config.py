@@ -199,7 +199,9 @@ def source(given: Any) -> BatchJobSource:
         return BatchJobSource(**values)
     if isinstance(given, Sequence):
         items = tuple(given)
-        if items and all(isinstance(i, str) and i.startswith("gs://") for i in items):
+        if not items:
+            raise ValueError("src is an empty list: there is nothing to ask")
+        if all(isinstance(i, str) and i.startswith("gs://") for i in items):
             return BatchJobSource(format="jsonl", gcs_uri=items)
         return BatchJobSource(inlined_requests=items)
     raise ValueError(_UNSUPPORTED.format(given))
