@@ -37,7 +37,7 @@ def test_a_reply_can_be_dropped_after_the_job_was_made(vertex: Vertex) -> None:
 def test_a_connection_can_be_reset_before_anything_is_done(vertex: Vertex) -> None:
     vertex.sim.faults.add("reset", op="create", count=1)
 
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
         http.post(vertex.sim.url + JOBS, json=vertex.body())
 
     assert vertex.names() == []

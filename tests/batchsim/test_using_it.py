@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsim import BatchSim
+from batchsim import BatchSim, Prompt
 from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, row, rows, said
 from tests.waiting import until
 
@@ -67,6 +68,28 @@ def test_a_fresh_process_is_ready_in_about_a_second(storage_emulator: str) -> No
 
     # Imports and all. The machine may be busy; alone it takes 0.3 s.
     assert float(ran.stdout) < 2
+
+
+def test_stopping_it_drops_a_job_at_work_without_a_word(
+    storage_emulator: str, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def model(prompt: Prompt) -> str:
+        at_work.set()
+        go_on.wait(10)
+        return "too late"
+
+    with BatchSim(queue_seconds=0, run_seconds=0, model=model) as sim:
+        Vertex(sim, bucket).create(rows(3))
+        assert at_work.wait(10)
+    go_on.set()
+    working = [one for one in threading.enumerate() if one.name.startswith("batchsim-")]
+    for thread in working:
+        thread.join(10)
+
+    assert caplog.records == []
+    assert bucket.names("out/") == []
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(batchsim: BatchSim) -> None:

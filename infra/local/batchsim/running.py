@@ -118,11 +118,13 @@ class Runner:
     def forget(self) -> None:
         """Drop every job's rows and plans."""
         self.timeline.clear()
+        with self.store.lock:
+            for job in self.store.ever():
+                job.turn += 1
+                if job.inline:
+                    job.inline.close()
         for work in list(self._works.values()):
             work.rows.close()
-        for job in self.store.ever():
-            if job.inline:
-                job.inline.close()
         self._works.clear()
         self._held.clear()
 
@@ -235,6 +237,8 @@ class Runner:
             except JobFailed as failed:
                 self._fail(job, at, failed.status, turn)
             except Exception as exc:
+                if job.turn != turn:
+                    return  # forgotten while it was at work: its rows are gone
                 log.exception("a job broke", extra={"job": job.name})
                 self._fail(job, at, Status(13, f"INTERNAL: {exc!r}"), turn)
 
