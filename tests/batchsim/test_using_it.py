@@ -267,6 +267,20 @@ def test_the_storage_emulator_can_be_named_without_the_environment(
     assert job["state"] == "JOB_STATE_SUCCEEDED"
 
 
+def test_a_proxy_in_the_environment_is_not_asked_for_emulators(
+    vertex: Vertex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = vertex.create([row("x")])["name"]
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+
+    vertex.sim.clock.advance(60)
+
+    assert vertex.get(name)["state"] == "JOB_STATE_SUCCEEDED"
+
+
 def test_names_of_modules_are_offered_by_the_package() -> None:
     import batchsim
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from batchsim.jobs import JobFailed
-from batchsim.storage import PATIENCE
+from batchsim.storage import PATIENCE, session
 
 NO_EMULATOR = (
     "batchsim has no BigQuery to work with: set BIGQUERY_EMULATOR_HOST to an "
@@ -166,6 +166,7 @@ def _client(address: str, project: str) -> Any:
         project=project,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": address},
+        _http=session(),
     )
 
 
