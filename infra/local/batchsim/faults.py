@@ -202,6 +202,8 @@ class Faults:
         for name in match or {}:
             if name not in _MATCHES:
                 raise invalid(f"match: {name!r} is none of {', '.join(_MATCHES)}.")
+        if match and known.stage is Stage.LIST and "seconds" not in known.takes:
+            raise invalid(f"match: {fault} is about whole lists; leave match out.")
         if "row_text" in (match or {}) and known.stage is not Stage.ROW:
             raise invalid(f"match: {fault} doesn't look at rows; leave row_text out.")
         for name in params:

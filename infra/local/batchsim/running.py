@@ -156,7 +156,7 @@ class Runner:
         if rule := self.faults.strike(subject, "paused", "updating", "unknown_state"):
             self._detour(job, at, rule)
         else:
-            self._plan_end(job, self._finish)
+            self._plan_end(job)
 
     def _detour(self, job: Job, at: datetime, rule: Rule) -> None:
         phase = str(rule.params.get("state", rule.fault)).upper()
@@ -165,7 +165,7 @@ class Runner:
         def resume(job: Job, at: datetime) -> None:
             with self.store.lock:
                 job.move(at, jobs.RUNNING)
-            self._plan_end(job, self._finish)
+            self._plan_end(job)
 
         with self.store.lock:
             job.move(at, phase.removeprefix("JOB_STATE_"))
@@ -173,13 +173,13 @@ class Runner:
             job.due += _seconds(rule)
         self._plan(job, back, resume)
 
-    def _plan_end(self, job: Job, step: Step) -> None:
+    def _plan_end(self, job: Job) -> None:
         assert job.due
         limit = self._time_limit(job)
         if job.due > limit:
             self._plan(job, limit, self._cut_off)
         else:
-            self._plan(job, job.due, step)
+            self._plan(job, job.due, self._finish)
 
     def _finish(self, job: Job, at: datetime) -> None:
         subject = subject_of(job)

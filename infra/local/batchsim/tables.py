@@ -146,10 +146,17 @@ def output_columns(source: Iterable[Column], payload: str) -> list[Column]:
     return [*kept, *extra]
 
 
-def columns_of(row: dict[str, Any]) -> list[Column]:
-    """Columns that hold a JSON row, for a source that has none of its own."""
+def columns_of(rows: Iterable[dict[str, Any]]) -> list[Column]:
+    """Columns that hold JSON rows, for a source that has none of its own."""
     kinds = {str: "STRING", bool: "BOOLEAN", int: "INTEGER", float: "FLOAT"}
-    return [(name, kinds.get(type(value), "JSON")) for name, value in row.items()]
+    columns: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            kind = kinds.get(type(value), "JSON")
+            # The import let numbers alone be of two types.
+            if columns.get(name) != "FLOAT":
+                columns[name] = kind
+    return list(columns.items())
 
 
 def _client(address: str, project: str) -> Any:

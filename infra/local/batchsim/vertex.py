@@ -260,7 +260,7 @@ def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Jso
             incompleteCount=job.tally.incomplete,
         )
     answer["createTime"] = timestamp(job.created)
-    if job.started and job.started <= updated:
+    if phase != jobs.PENDING and job.started and job.started <= updated:
         answer["startTime"] = timestamp(job.started)
     if over and job.ended:
         answer["endTime"] = timestamp(job.ended)
