@@ -11,13 +11,15 @@ from batchdrop.errors import NotADrop
 from batchdrop.jobs import Drop
 
 logs.set_up()
+# A wrong setting stops the start, where a deployment sees it, and not the first event.
+settings = wiring.settings()
 log = logging.getLogger("batchdrop.main")
 
 
 @functions_framework.cloud_event
 def on_upload(event: CloudEvent) -> None:
     """Eventarc calls this for each object that lands in the inbox bucket."""
-    with logs.request(flask.request.headers, wiring.settings().project):
+    with logs.request(flask.request.headers, settings.project):
         try:
             drop = Drop.from_event(event["type"], event.data)
         except NotADrop as exc:
@@ -30,6 +32,6 @@ def on_upload(event: CloudEvent) -> None:
 @functions_framework.http
 def poll(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """Cloud Scheduler calls this every minute."""
-    with logs.request(request.headers, wiring.settings().project):
+    with logs.request(request.headers, settings.project):
         ticked = wiring.poller().tick()
         return {"locked_out": ticked.locked_out, "ended": ticked.ended}

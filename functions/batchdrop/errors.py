@@ -4,6 +4,7 @@
     ├── BadSetting      a setting is missing or wrong: the start stops here
     ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
     ├── SourceGone      the dropped generation can't be read any more: reject the job
+    ├── Misconfigured   a bucket or a right that the deployment needs is missing
     ├── Superseded      another worker holds the job by now: stop, write nothing
     └── Unavailable     no answer, or "come back later": the ledger tries again
 
@@ -25,6 +26,10 @@ class NotADrop(BatchdropError):
 
 class SourceGone(BatchdropError):
     """The generation that was dropped was overwritten or deleted before it was read."""
+
+
+class Misconfigured(BatchdropError):
+    """A bucket or a right is missing; a person has to see to it."""
 
 
 class Superseded(BatchdropError):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from batchdrop.errors import SourceGone, Unavailable
+from batchdrop.errors import Misconfigured, SourceGone, Unavailable
 from batchdrop.jobs import Drop
 from batchdrop.settings import Location
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Bytes asked for, and sent, at a time. A multiple of 256 KiB, as uploads must be.
 CHUNK = 8 * 1024 * 1024
+#: HTTP statuses that say to come back later.
+LATER = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class Storage:
@@ -32,6 +34,7 @@ class Storage:
         Raises:
             SourceGone: that generation is not there any more.
             Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
         """
         bucket = self._connect().bucket(drop.bucket)
         blob = bucket.blob(drop.name, generation=drop.generation)
@@ -50,20 +53,28 @@ class Storage:
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
         """
-        from google.api_core import exceptions
+        from requests import RequestException
 
         with _translated(uri):
+            stream = self._blob(uri).open(
+                "wb",
+                chunk_size=CHUNK,
+                content_type="application/jsonl",
+                if_generation_match=0,
+            )
             try:
-                with self._blob(uri).open(
-                    "wb",
-                    chunk_size=CHUNK,
-                    content_type="application/jsonl",
-                    if_generation_match=0,
-                ) as stream:
-                    for line in lines:
-                        stream.write(line)
-            except exceptions.PreconditionFailed:
+                # Not as a context: a writer that could not be closed is closed again
+                # when it is collected as garbage, and so may upload at any time.
+                for line in lines:
+                    stream.write(line)
+                stream.close()
+            except BaseException as exc:
+                with suppress(RequestException):
+                    stream.terminate()
+                if not _is_there_already(exc):
+                    raise
                 for _ in lines:
                     pass
 
@@ -74,6 +85,7 @@ class Storage:
         Raises:
             SourceGone: there is nothing to copy.
             Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
         """
         from google.api_core import exceptions
 
@@ -92,6 +104,7 @@ class Storage:
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(folder)):
             found = self._connect().list_blobs(folder.bucket, prefix=folder.prefix)
@@ -103,6 +116,7 @@ class Storage:
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
         """
         from google.api_core import exceptions
 
@@ -115,11 +129,28 @@ class Storage:
         return Blob.from_uri(uri, client=self._connect())
 
 
+def _is_there_already(exc: BaseException) -> bool:
+    """Whether an upload failed because the object exists."""
+    from google.api_core.exceptions import PreconditionFailed
+    from google.cloud.storage.exceptions import InvalidResponse
+
+    if isinstance(exc, InvalidResponse):
+        return bool(exc.response.status_code == PreconditionFailed.code)
+    return isinstance(exc, PreconditionFailed)
+
+
 @contextmanager
 def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
-    """Cloud Storage's errors made ours, with the object's name in them."""
+    """
+    Cloud Storage's errors made ours, with the object's name in them.
+
+        404, where there may be nothing      SourceGone
+        408 429 5xx, or no answer            Unavailable
+        404 otherwise, 401, 403, ...         Misconfigured
+    """
     from google.api_core import exceptions
     from google.auth.exceptions import TransportError
+    from google.cloud.storage.exceptions import InvalidResponse
     from requests import RequestException
 
     try:
@@ -127,11 +158,19 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
     except exceptions.NotFound as exc:
         if gone:
             raise SourceGone(f"{what} was overwritten or deleted") from exc
-        raise Unavailable(f"{what}: {exc}") from exc
+        raise Misconfigured(f"{what}: {exc}") from exc
     except (
-        exceptions.GoogleAPICallError,
+        exceptions.ServerError,
+        exceptions.TooManyRequests,
         exceptions.RetryError,
         RequestException,
         TransportError,
     ) as exc:
         raise Unavailable(f"{what}: {exc}") from exc
+    except InvalidResponse as exc:
+        # What the library's uploads raise, where all else raises the above.
+        if exc.response.status_code in LATER:
+            raise Unavailable(f"{what}: {exc}") from exc
+        raise Misconfigured(f"{what}: {exc}") from exc
+    except exceptions.ClientError as exc:
+        raise Misconfigured(f"{what}: {exc}") from exc

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from batchdrop.announce import Publisher
-from batchdrop.batches import Client, HttpOptions
+from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.intake import Intake
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
@@ -73,6 +73,8 @@ def batches() -> Client:
         # Connecting, sending and waiting may take this long each; together they stay
         # below the time that a look waits for an unanswered request.
         timeout=chosen.create_timeout / 3,
+        # The ledger tries again at the next tick; nobody sleeps in a function.
+        retry_options=HttpRetryOptions(attempts=1),
     )
     credentials = None
     if chosen.api_url and chosen.api_url.startswith("http://"):

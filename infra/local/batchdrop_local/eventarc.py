@@ -1,6 +1,5 @@
 """Eventarc's stand-in: a bucket's notices become CloudEvents, POSTed to a function."""
 
-import secrets
 import string
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import RetryPolicy, Subscription
+
+from batchdrop_local.cloud_run import new_trace
 
 # As long as an event-driven function may run on Cloud Run.
 _TIMEOUT = 540
@@ -55,8 +56,6 @@ def cloud_event_headers(
         "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
         "ce-subject": _header_value(f"objects/{attributes['objectId']}"),
         "ce-bucket": bucket,
-        # Cloud Run's front end begins a trace where a request brings none.
-        "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
     }
 
 
@@ -133,6 +132,7 @@ class Eventarc:
             message.ack()
             return
         headers = cloud_event_headers(message.attributes, message.message_id)
+        headers |= new_trace()
         try:
             response = self._http.post(
                 self._target, content=message.data, headers=headers

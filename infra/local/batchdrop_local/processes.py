@@ -18,6 +18,8 @@ import httpx
 
 from batchdrop_local import tether
 
+#: Seconds that a process has to end by itself.
+_GRACE = 5
 #: Takes each line of every log as it is written: (name, line).
 Show = Callable[[str, str], None]
 
@@ -122,9 +124,7 @@ class Process:
 
     def how_it_ended(self) -> str:
         """Its exit status, and the last lines of its log."""
-        lines = []
-        if self.log.exists():
-            lines = self.log.read_text(errors="replace").splitlines()[-8:]
+        lines = self.log.read_text(errors="replace").splitlines()[-8:]
         told = "".join(f"\n  | {line}" for line in lines)
         return f"it ended with status {self.status}{told}"
 
@@ -161,12 +161,7 @@ class Processes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in self._running:
-            process.signal(signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        for process in list(self._running):
-            process.wait(max(0.0, deadline - time.monotonic()))
-            self.stop(process)
+        self.stop(*self._running)
         for reader in self._readers:
             reader.join()
         os.close(self._pipe)
@@ -185,6 +180,7 @@ class Processes:
             start_new_session=True,
         )
         assert popen.stdout is not None
+        self._logs.path(name).touch()
         process = Process(name, popen, url, self._logs.path(name))
         self._running.append(process)
         reader = threading.Thread(
@@ -194,16 +190,18 @@ class Processes:
         self._readers.append(reader)
         return process
 
-    def stop(self, process: Process, signal_number: int = signal.SIGKILL) -> None:
-        """End a process and what is left of its group."""
-        process.signal(signal_number)
-        if not process.wait(10):
+    def stop(self, *processes: Process) -> None:
+        """End processes together: asked to, and after a few seconds made to."""
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        for process in processes:
+            process.wait(max(0.0, deadline - time.monotonic()))
+            # Also what a leader leaves behind: the workers of a server that was killed.
             process.signal(signal.SIGKILL)
-            process.wait(10)
-        # What the leader leaves behind: the workers of a server that was killed.
-        process.signal(signal.SIGKILL)
-        os.write(self._pipe, b"-%d\n" % process.pid)
-        self._running.remove(process)
+            process.wait(_GRACE)
+            os.write(self._pipe, b"-%d\n" % process.pid)
+            self._running.remove(process)
 
     def _read(self, name: str, output: IO[bytes]) -> None:
         with output:

@@ -9,6 +9,8 @@ from typing import Self
 
 import httpx
 
+from batchdrop_local.cloud_run import new_trace
+
 # Longer than a tick: an attempt that is given up early would overlap the next.
 _TIMEOUT = 300
 
@@ -61,6 +63,7 @@ class Scheduler:
             "x-cloudscheduler": "true",
             "x-cloudscheduler-jobname": "poll",
             "x-cloudscheduler-scheduletime": at.replace("+00:00", "Z"),
+            **new_trace(),
         }
         try:
             response = http.post(self._target, headers=headers)

@@ -162,16 +162,27 @@ class Stack:
         callers = undo.enter_context(ExitStack())
         self._processes = undo.enter_context(Processes(self._logs))
 
-        self._services = {name: run() for name, run in self._starters().items()}
+        starters = self._starters()
+        start_gcs = starters.pop("gcs")
+        self._services = {name: run() for name, run in starters.items()}
         for name in FUNCTIONS:
             self._functions[name] = Function(
                 name,
                 source=self._source,
                 port=self._ports[name],
-                env=self._function_env,
+                # gunicorn puts its control socket there, or into the user's home, and
+                # there each would take the other's.
+                env=self._function_env
+                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
                 processes=self._processes,
                 replaced=self._write,
             )
+        # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
+        # second later: the first event would be late.
+        if "pubsub" in self._services:
+            self._services["pubsub"].wait_until_ready()
+        self._services["gcs"] = start_gcs()
+        undo.callback(self._end_functions)
         for service in self._services.values():
             service.wait_until_ready()
         for bucket in self.buckets.values():
@@ -180,7 +191,6 @@ class Stack:
         undo.callback(events.stop)
         for function in self._functions.values():
             function.wait_until_ready()
-            undo.callback(function.stop)
         if self._poll_every is not None:
             schedule = Scheduler(
                 self.addresses["poll"],
@@ -226,10 +236,12 @@ class Stack:
             "BATCHDROP_API_URL": self.addresses["batchsim"],
             # A job whose worker was killed is taken up again after LEASE. If that was
             # in the middle of the create, then CREATE_TIMEOUT and SETTLE later, and
-            # after one more SETTLE it is created anew: 12 s and some calls of poll.
-            "BATCHDROP_LEASE": "6",
-            "BATCHDROP_CREATE_TIMEOUT": "4",
+            # after one more SETTLE it is created anew: 10 s and some calls of poll.
+            "BATCHDROP_LEASE": "5",
+            "BATCHDROP_CREATE_TIMEOUT": "3",
             "BATCHDROP_SETTLE": "1",
+            # A poll that is killed shuts the next ones out for this long.
+            "BATCHDROP_TICK": "5",
         }
 
     def _starters(self) -> dict[str, Callable[[], Process]]:
@@ -299,6 +311,10 @@ class Stack:
             target=self.addresses["on_upload"],
             log=partial(self._logs.add, "eventarc"),
         )
+
+    def _end_functions(self) -> None:
+        # Before the services, without which a call under way would try for long.
+        self._processes.stop(*[f.leave() for f in self._functions.values()])
 
     def _watch(self) -> None:
         """Functions are replaced when they die. The state of a service dies with it."""

@@ -1,0 +1,156 @@
+"""The doors, called as Eventarc and Cloud Scheduler call them."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import pytest
+from werkzeug.test import Client
+
+from batchdrop import wiring
+from batchdrop.errors import BadSetting, Unavailable
+from batchdrop.jobs import Drop
+from batchdrop.poller import Ticked
+from batchdrop.settings import Settings
+from tests.rules.test_settings import ENOUGH
+
+MAIN = Path(__file__).parents[2] / "functions" / "main.py"
+EVENT = json.loads((Path(__file__).parents[1] / "events/finalized.json").read_text())
+
+
+@dataclass
+class Worker:
+    """Behind the doors: remembers what came through."""
+
+    drops: list[Drop] = field(default_factory=list)
+    fails: Exception | None = None
+
+    def take(self, drop: Drop) -> None:
+        if self.fails:
+            raise self.fails
+        self.drops.append(drop)
+
+    def tick(self) -> Ticked:
+        if self.fails:
+            raise self.fails
+        return Ticked(ended=2)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    worker = Worker()
+    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(ENOUGH))
+    monkeypatch.setattr(wiring, "intake", lambda: worker)
+    monkeypatch.setattr(wiring, "poller", lambda: worker)
+    return worker
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """What the doors set up is undone: other tests have log lines of their own."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def on_upload(worker: Worker) -> Client:
+    app = functions_framework.create_app("on_upload", str(MAIN))
+    return app.test_client()
+
+
+@pytest.fixture
+def poll(worker: Worker) -> Client:
+    app = functions_framework.create_app("poll", str(MAIN))
+    return app.test_client()
+
+
+def deliver(
+    door: Client, data: Any = None, headers: dict[str, str] | None = None
+) -> int:
+    body = json.dumps(EVENT["data"]) if data is None else data
+    answer = door.post("/", headers=EVENT["headers"] | (headers or {}), data=body)
+    return answer.status_code
+
+
+def test_an_event_of_an_upload_reaches_the_worker_as_a_drop(
+    on_upload: Client, worker: Worker
+) -> None:
+    assert deliver(on_upload) == 200
+
+    assert worker.drops == [
+        Drop(
+            bucket="inbox",
+            name="reviews.jsonl",
+            generation=1772366400000000,
+            size=352,
+        )
+    ]
+
+
+def test_an_event_that_could_not_be_recorded_is_asked_for_again(
+    on_upload: Client, worker: Worker
+) -> None:
+    worker.fails = Unavailable("Firestore gave no answer")
+
+    assert deliver(on_upload) == 500
+
+
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (b"{broken", {}),
+        (b"\xff\xfe", {}),
+        (b"[]", {}),
+        (b'{"bucket": "inbox"}', {}),
+        (None, {"ce-type": "google.cloud.storage.object.v1.deleted"}),
+        (None, {"ce-type": "com.example.other"}),
+    ],
+)
+def test_what_is_no_upload_is_acknowledged_with_an_error_in_the_log(
+    on_upload: Client,
+    worker: Worker,
+    capsys: pytest.CaptureFixture[str],
+    data: bytes | None,
+    headers: dict[str, str],
+) -> None:
+    assert deliver(on_upload, data, headers) == 200
+
+    assert worker.drops == []
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["severity"], line["message"]) == ("ERROR", "not a drop")
+    assert line["event"] == "9876543210"
+    assert line["logging.googleapis.com/trace"] == (
+        "projects/p/traces/4bf92f3577b34da6a3ce929d0e0e4736"
+    )
+
+
+def test_the_schedule_is_told_what_the_tick_did(poll: Client, worker: Worker) -> None:
+    answer = poll.post("/")
+
+    assert answer.status_code == 200
+    assert answer.get_json() == {"locked_out": False, "ended": 2}
+
+
+def test_a_tick_that_went_wrong_is_seen_by_the_schedule(
+    poll: Client, worker: Worker
+) -> None:
+    worker.fails = ExceptionGroup("some jobs could not be looked at", [ValueError()])
+
+    assert poll.post("/").status_code == 500
+
+
+def test_a_missing_setting_stops_the_start_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = {name: value for name, value in ENOUGH.items() if "MODEL" not in name}
+    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(env))
+
+    with pytest.raises(BadSetting, match="BATCHDROP_MODEL is not set"):
+        functions_framework.create_app("on_upload", str(MAIN))

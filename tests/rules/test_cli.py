@@ -1,0 +1,65 @@
+"""The command line: what it refuses, and with which words."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from batchdrop.cli import main
+
+
+def test_help_lists_the_commands() -> None:
+    ran = CliRunner().invoke(main, ["--help"])
+
+    assert ran.exit_code == 0
+    assert {"demo", "local", "sim"} <= set(ran.output.split())
+
+
+@pytest.mark.parametrize("port", ["gsc=4443", "gcs=http", "gcs=0", "gcs=65536"])
+def test_a_port_that_cannot_be_is_refused_with_the_parts_there_are(port: str) -> None:
+    ran = CliRunner().invoke(main, ["local", "up", "--port", port])
+
+    assert ran.exit_code == 2
+    assert port in ran.output
+    assert "firestore, pubsub, gcs, batchsim, on_upload, poll" in ran.output
+
+
+def test_a_setting_without_a_value_is_refused() -> None:
+    ran = CliRunner().invoke(main, ["local", "up", "--set", "BATCHDROP_LEASE"])
+
+    assert ran.exit_code == 2
+    assert "BATCHDROP_LEASE: it must be NAME=VALUE" in ran.output
+
+
+@pytest.mark.parametrize("command", ["local up", "demo", "sim"])
+def test_without_the_local_stack_it_says_what_to_install(command: str) -> None:
+    # None makes the import fail as it does where the extra is not installed.
+    script = (
+        "import sys; sys.modules.update(psutil=None, uvicorn=None);"
+        "from batchdrop.cli import main; main(sys.argv[1:])"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *command.split()], capture_output=True, text=True
+    )
+
+    assert ran.returncode == 1
+    assert "pip install 'batchdrop[local]'" in ran.stderr
+
+
+def test_without_click_it_says_what_to_install() -> None:
+    script = "import sys; sys.modules.update(click=None); import batchdrop.cli"
+
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert ran.returncode == 1
+    assert "pip install 'batchdrop[cli]'" in ran.stderr
+
+
+def test_sim_hands_its_arguments_to_batchsim() -> None:
+    ran = CliRunner().invoke(main, ["sim", "--help"])
+
+    assert ran.exit_code == 0
+    assert ran.output.startswith("Usage: batchdrop sim")
+    assert "--queue-seconds" in ran.output

@@ -1,0 +1,354 @@
+"""The rules of a job, without any service."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from batchdrop.errors import NotADrop
+from batchdrop.jobs import (
+    FINALIZED,
+    Batch,
+    Drop,
+    Fault,
+    Job,
+    Phase,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+)
+from tests.clock import Clock
+
+TIMING = Timing(
+    lease=timedelta(minutes=10),
+    create_timeout=timedelta(minutes=1),
+    settle=timedelta(minutes=2),
+)
+DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=10)
+SPEC = Spec(
+    kind="generation",
+    backend="vertex",
+    location="us-central1",
+    model="gemini-2.5-flash",
+    destination="gs://out/reviews.jsonl/x/",
+    display_name="reviews.jsonl",
+)
+STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
+RUNNING = Batch(
+    name="batches/1", state="JOB_STATE_RUNNING", terminal=False, source=STAGED.uri
+)
+BAD_ROWS = Problem(code="bad_rows", message="line 1: ...")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def arrived(clock: Clock) -> Job:
+    return Job.claimed(DROP, "first", clock(), TIMING)
+
+
+@pytest.fixture
+def prepared(arrived: Job, clock: Clock) -> Job:
+    return arrived.prepared(SPEC, STAGED, Rows(total=1, accepted=1), clock(), TIMING)
+
+
+@pytest.fixture
+def submitting(prepared: Job, clock: Clock) -> Job:
+    return prepared.submitting(clock(), TIMING)
+
+
+@pytest.fixture
+def submitted(submitting: Job, clock: Clock) -> Job:
+    return submitting.submitted(RUNNING, clock())
+
+
+def test_a_generation_of_an_object_always_has_the_same_id() -> None:
+    assert DROP.job_id == "mazelxmxp7hi3spokqxmnprsgn"
+    assert replace(DROP, size=99).job_id == DROP.job_id
+    assert replace(DROP, generation=8).job_id != DROP.job_id
+
+
+def test_an_event_is_read_with_its_integers_as_strings_or_as_numbers() -> None:
+    strings = {"bucket": "inbox", "name": "a.jsonl", "generation": "7", "size": "3"}
+    numbers = strings | {"generation": 7, "size": 3}
+
+    for data in (strings, numbers):
+        assert Drop.from_event(FINALIZED, data) == Drop(
+            bucket="inbox", name="a.jsonl", generation=7, size=3
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{not json",
+        None,
+        [],
+        "text",
+        {},
+        {"bucket": "b", "name": "n"},
+        {"bucket": "b", "name": "n", "generation": "x"},
+        {"bucket": 1, "name": "n", "generation": "1"},
+        {"bucket": "b", "name": None, "generation": "1"},
+        {"bucket": "b", "name": "n", "generation": None},
+    ],
+)
+def test_what_names_no_object_is_not_a_drop(data: object) -> None:
+    with pytest.raises(NotADrop):
+        Drop.from_event(FINALIZED, data)
+
+
+def test_another_kind_of_event_is_not_a_drop() -> None:
+    with pytest.raises(NotADrop, match=r"google\.cloud\.storage\.object\.v1\.deleted"):
+        Drop.from_event(
+            "google.cloud.storage.object.v1.deleted",
+            {"bucket": "b", "name": "n", "generation": "1"},
+        )
+
+
+def test_every_step_of_a_worker_renews_its_lease(prepared: Job, clock: Clock) -> None:
+    clock.advance(minutes=9)
+
+    job = prepared.submitting(clock(), TIMING)
+
+    assert job.lease.until == clock() + TIMING.lease
+    assert job.lease.epoch == prepared.lease.epoch
+
+
+def test_a_job_is_due_when_its_lease_is_over(arrived: Job, clock: Clock) -> None:
+    clock.time += TIMING.lease - timedelta(seconds=1)
+    assert not arrived.is_due(clock())
+
+    clock.advance(seconds=1)
+    assert arrived.is_due(clock())
+
+
+def test_after_an_intent_a_job_is_due_when_a_list_would_show_the_batch(
+    submitting: Job, clock: Clock
+) -> None:
+    late = submitting.lease.until + TIMING.create_timeout + TIMING.settle
+
+    assert submitting.due == late
+
+
+def test_only_the_first_request_of_a_fresh_claim_goes_out_unlooked(
+    prepared: Job, clock: Clock
+) -> None:
+    assert not prepared.must_look
+    assert prepared.resumed("second", clock(), TIMING).must_look
+
+
+def test_the_intent_of_a_worker_before_is_not_ones_own(
+    submitting: Job, clock: Clock
+) -> None:
+    assert submitting.intends
+    assert not submitting.resumed("second", clock(), TIMING).intends
+
+
+def test_a_refusal_for_now_leaves_nothing_in_flight(
+    submitting: Job, clock: Clock
+) -> None:
+    later = clock() + timedelta(minutes=3)
+
+    job = submitting.postponed("429", clock(), due=later)
+
+    assert job.phase is Phase.WAITING
+    assert job.due == later
+    assert not job.is_held(clock())
+
+
+def test_an_unclear_answer_keeps_the_intent_until_a_list_can_tell(
+    submitting: Job, clock: Clock
+) -> None:
+    job = submitting.unclear("503", clock(), TIMING)
+
+    assert job.phase is Phase.SUBMITTING
+    assert job.due == clock() + TIMING.settle
+    assert not job.is_held(clock())
+
+
+def test_a_resume_that_ends_because_of_the_service_does_not_count(
+    submitting: Job, clock: Clock
+) -> None:
+    resumed = submitting.resumed("second", clock(), TIMING)
+
+    assert resumed.resumes == 1
+    assert resumed.unclear("503", clock(), TIMING).resumes == 0
+    assert resumed.postponed("429", clock(), due=clock()).resumes == 0
+    assert resumed.gave_up("KeyError: 'x'", clock()).resumes == 1
+
+
+def test_a_step_that_fails_with_an_intent_open_waits_as_long_as_a_crash(
+    submitting: Job, prepared: Job, clock: Clock
+) -> None:
+    assert submitting.gave_up("oops", clock()).due == submitting.due
+    assert prepared.gave_up("oops", clock()).due == clock()
+
+
+def test_the_fence_gives_up_the_lease_and_leaves_no_intent(
+    submitting: Job, clock: Clock
+) -> None:
+    second = submitting.resumed("second", clock(), TIMING)
+    moved = Staging(epoch=2, uri="gs://work/x/2/requests.jsonl")
+
+    job = second.fenced_off(moved, clock(), TIMING)
+
+    assert job.phase is Phase.PREPARED
+    assert job.staging == moved
+    assert job.due == clock() + TIMING.settle
+    assert not job.is_held(clock())
+
+
+def failed(batch: Batch) -> Batch:
+    return replace(batch, state="JOB_STATE_FAILED", terminal=True)
+
+
+def test_a_batch_that_failed_for_want_of_its_fenced_input_is_told_from_others(
+    submitted: Job,
+) -> None:
+    older = replace(RUNNING, source="gs://work/x/0/requests.jsonl")
+    paid = replace(older, completion_stats=Stats(successful=3))
+
+    assert submitted.failed_by_fence(failed(older))
+    assert not submitted.failed_by_fence(failed(paid))
+    assert not submitted.failed_by_fence(failed(RUNNING))
+    assert not submitted.failed_by_fence(older)
+
+
+def test_what_ended_does_not_move_again(submitted: Job, clock: Clock) -> None:
+    done = replace(RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True)
+    ended = submitted.ended(done, clock())
+
+    with pytest.raises(ValueError, match="ended can't become submitted"):
+        ended.submitted(RUNNING, clock())
+    with pytest.raises(ValueError, match="ended can't become rejected"):
+        ended.rejected(BAD_ROWS, clock())
+
+
+def test_a_rejected_job_keeps_the_first_faults_only(arrived: Job, clock: Clock) -> None:
+    faults = tuple(
+        Fault(line=n, path="", code="not_json", message="...") for n in range(1, 100)
+    )
+
+    job = arrived.rejected(BAD_ROWS, clock(), Rows(total=99, refused=99), faults)
+
+    assert [fault.line for fault in job.faults] == list(range(1, 21))
+    assert job.rows.refused == 99
+
+
+def test_history_tells_each_phase_and_state_once(submitted: Job, clock: Clock) -> None:
+    job = submitted.observed(replace(RUNNING, update_time=clock()), clock())
+    job = job.observed(replace(RUNNING, state="JOB_STATE_PAUSED"), clock())
+
+    assert [(moment.phase, moment.state) for moment in job.history] == [
+        ("arrived", None),
+        ("prepared", None),
+        ("submitting", None),
+        ("submitted", "JOB_STATE_RUNNING"),
+        ("submitted", "JOB_STATE_PAUSED"),
+    ]
+
+
+def test_history_is_bounded_and_keeps_its_beginning(
+    submitted: Job, clock: Clock
+) -> None:
+    job = submitted
+    for n in range(200):
+        job = job.observed(replace(RUNNING, state=f"JOB_STATE_{n}"), clock())
+
+    assert len(job.history) == 50
+    assert job.history[0] == submitted.history[0]
+    assert job.history[-1].state == "JOB_STATE_199"
+
+
+class Moves(RuleBasedStateMachine):
+    """Any order of transitions; each either follows the diagram or is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.job = Job.claimed(DROP, "w1", self.clock(), TIMING)
+        self.before = self.job
+
+    def go(self, job: Job) -> None:
+        self.before, self.job = self.job, job
+
+    def attempt(self, allowed: set[Phase], move: object) -> None:
+        assert callable(move)
+        if self.job.phase in allowed:
+            self.go(move())
+        else:
+            with pytest.raises(ValueError, match="can't become"):
+                move()
+
+    @rule(minutes=st.integers(0, 30))
+    def time_goes_by(self, minutes: int) -> None:
+        self.clock.advance(minutes=minutes)
+
+    @rule()
+    def prepare(self) -> None:
+        self.attempt(
+            {Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING},
+            lambda: self.job.prepared(SPEC, STAGED, Rows(), self.clock(), TIMING),
+        )
+
+    @rule()
+    def intend(self) -> None:
+        self.attempt(
+            {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING},
+            lambda: self.job.submitting(self.clock(), TIMING),
+        )
+
+    @rule()
+    def record(self) -> None:
+        self.attempt(
+            {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING, Phase.SUBMITTED},
+            lambda: self.job.submitted(RUNNING, self.clock()),
+        )
+
+    @rule()
+    def end(self) -> None:
+        self.attempt(
+            {Phase.SUBMITTED, Phase.ENDED},
+            lambda: self.job.ended(failed(RUNNING), self.clock()),
+        )
+
+    @rule()
+    def reject(self) -> None:
+        self.attempt(
+            {Phase.ARRIVED, Phase.SUBMITTING, Phase.REJECTED},
+            lambda: self.job.rejected(BAD_ROWS, self.clock()),
+        )
+
+    @precondition(lambda self: self.job.is_due(self.clock()))
+    @rule()
+    def resume(self) -> None:
+        self.go(self.job.resumed("w", self.clock(), TIMING))
+
+    @invariant()
+    def epochs_only_rise(self) -> None:
+        assert self.job.lease.epoch >= self.before.lease.epoch
+
+    @invariant()
+    def announcements_are_numbered_without_gaps(self) -> None:
+        assert self.job.seq - self.before.seq in (0, 1)
+
+    @invariant()
+    def nothing_that_is_over_waits_for_a_worker(self) -> None:
+        if self.job.phase in (Phase.SUBMITTED, Phase.ENDED, Phase.REJECTED):
+            assert self.job.due is None
+        else:
+            assert self.job.due is not None
+
+
+Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)
+test_no_sequence_of_transitions_leaves_the_diagram = Moves.TestCase

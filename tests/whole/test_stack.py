@@ -1,0 +1,239 @@
+"""The local stack: it comes up, says where everything is, and keeps it there."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from google.cloud import firestore, pubsub_v1, storage
+
+from batchdrop_local.processes import StackError
+from batchdrop_local.stack import Stack
+from tests.waiting import is_alive, until
+
+# What a stack needs of main.py, and no more.
+DOORS = """
+import os
+
+import functions_framework
+
+@functions_framework.cloud_event
+def on_upload(event):
+    print("event", event["subject"], flush=True)
+
+@functions_framework.http
+def poll(request):
+    print("called by", request.headers.get("user-agent"), flush=True)
+    return dict(os.environ)
+"""
+
+
+def test_stack_json_says_where_everything_is(stack: Stack) -> None:
+    told = json.loads(stack.file.read_text())
+
+    assert stack.file.parts[-2:] == (".batchdrop", "stack.json")
+    assert told == stack.description
+    assert set(told) == {
+        "project",
+        "env",
+        "addresses",
+        "buckets",
+        "location",
+        "topic",
+        "subscription",
+        "pids",
+    }
+    assert set(told["addresses"]) == {
+        "gcs",
+        "pubsub",
+        "firestore",
+        "batchsim",
+        "on_upload",
+        "poll",
+    }
+    assert set(told["buckets"]) == {"inbox", "work", "output"}
+
+
+def test_googles_clients_find_everything_by_what_stack_json_exports(
+    stack: Stack,
+) -> None:
+    buckets = {bucket.name for bucket in storage.Client().list_buckets()}
+    jobs = list(firestore.Client().collection("nothing").stream())
+    with pubsub_v1.SubscriberClient() as client:
+        looking = client.get_subscription(subscription=stack.subscription)
+
+    assert buckets == set(stack.buckets.values())
+    assert jobs == []
+    assert looking.topic == stack.topic
+    assert looking.enable_message_ordering
+
+
+def test_pids_are_those_of_each_functions_server_and_worker(stack: Stack) -> None:
+    for function, pids in stack.pids.items():
+        server, worker = map(psutil.Process, pids)
+
+        assert worker.ppid() == server.pid
+        assert ["--target", function] == server.cmdline()[3:5]
+
+
+def test_a_killed_worker_is_replaced_and_stack_json_written_again(
+    small_stack: Stack,
+) -> None:
+    server, worker = small_stack.pids["poll"]
+
+    os.kill(worker, signal.SIGKILL)
+
+    told = until(lambda: new_pids(small_stack, "poll", worker))
+    assert told["pids"]["poll"][0] == server
+    assert httpx.get(told["addresses"]["poll"]).is_success
+
+
+def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
+    small_stack: Stack,
+) -> None:
+    server, worker = map(psutil.Process, small_stack.pids["on_upload"])
+
+    server.kill()
+
+    told = until(lambda: new_pids(small_stack, "on_upload", server.pid))
+    assert not is_alive(worker)
+    assert httpx.get(told["addresses"]["on_upload"] + "/robots.txt").status_code == 405
+
+
+def test_an_event_that_comes_while_its_function_is_dead_is_delivered_later(
+    small_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", small_stack.addresses["gcs"])
+    inbox = storage.Client(project=small_stack.project).bucket("batchdrop-inbox")
+
+    os.kill(small_stack.pids["on_upload"][0], signal.SIGKILL)
+    inbox.blob("while-dead.jsonl").upload_from_string("{}\n")
+
+    log = small_stack.log("on_upload")
+    until(lambda: "event objects/while-dead.jsonl" in log.read_text())
+
+
+def test_the_functions_get_the_stacks_settings_and_those_set_by_hand(
+    small_stack: Stack,
+) -> None:
+    env = httpx.get(small_stack.addresses["poll"]).json()
+
+    assert env["BATCHDROP_API_URL"] == small_stack.addresses["batchsim"]
+    assert env["BATCHDROP_INBOX"] == "batchdrop-inbox"
+    assert env["BATCHDROP_LEASE"] == "123"
+    assert "BATCHDROP_ROUTES" not in env
+
+
+def test_without_a_schedule_poll_is_called_by_hand_alone(small_stack: Stack) -> None:
+    httpx.get(small_stack.addresses["poll"], headers={"user-agent": "somebody"})
+
+    log = small_stack.log("poll")
+    until(lambda: "called by somebody" in log.read_text())
+    assert "called by Google-Cloud-Scheduler" not in log.read_text()
+
+
+def test_with_a_schedule_poll_is_called_by_it(
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
+) -> None:
+    with a_stack(tmp_path, poll_every=0.1) as stack:
+        log = stack.log("poll")
+        until(lambda: log.read_text().count("called by Google-Cloud-Scheduler") > 1)
+
+
+def test_a_service_can_be_stopped_and_is_back_at_its_address(
+    small_stack: Stack,
+) -> None:
+    health = small_stack.addresses["batchsim"] + "/_sim/health"
+
+    small_stack.stop("batchsim")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(health)
+    small_stack.start("batchsim")
+
+    assert httpx.get(health).is_success
+
+
+def test_a_second_stack_in_the_same_directory_is_refused(small_stack: Stack) -> None:
+    second = Stack(small_stack.directory.parent)
+
+    with pytest.raises(StackError, match="another stack is up there"), second:
+        pass
+
+    assert small_stack.file.exists()
+
+
+def test_functions_that_cannot_start_are_an_error_that_shows_why(
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
+) -> None:
+    with pytest.raises(StackError) as caught, a_stack(tmp_path, "import nothing_such"):
+        pass
+
+    error = str(caught.value)
+    assert error.startswith("start on_upload: it ended with status 1")
+    assert "No module named 'nothing_such'" in error
+    assert str(tmp_path / ".batchdrop/logs/on_upload.log") in error
+
+
+def test_a_service_that_dies_ends_the_stack_with_its_name_and_log(
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
+) -> None:
+    with a_stack(tmp_path) as stack:
+        gcs = until(lambda: listening_at(stack.addresses["gcs"]))
+        gcs.kill()
+
+        with pytest.raises(StackError) as caught:
+            stack.wait()
+
+    error = str(caught.value)
+    assert error.startswith("keep gcs running: it ended with status -9")
+    assert str(tmp_path / ".batchdrop/logs/gcs.log") in error
+    assert not stack.file.exists()
+
+
+@pytest.fixture(scope="module")
+def small_stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    firestore_emulator: str,
+    pubsub_emulator: str,
+) -> Iterator[Stack]:
+    """A stack with other doors and no schedule, whose functions may be killed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHDROP_ROUTES", "/somebody/elses.toml")
+        with a_stack(
+            tmp_path_factory.mktemp("small"), env={"BATCHDROP_LEASE": "123"}
+        ) as stack:
+            yield stack
+
+
+@contextmanager
+def a_stack(
+    directory: Path,
+    doors: str = DOORS,
+    *,
+    poll_every: float | None = None,
+    env: dict[str, str] | None = None,
+) -> Iterator[Stack]:
+    source = directory / "main.py"
+    source.write_text(doors)
+    with Stack(directory, poll_every=poll_every, source=source, env=env) as stack:
+        yield stack
+
+
+def new_pids(stack: Stack, function: str, dead: int) -> dict[str, Any] | None:
+    """What stack.json says, once it does not name the dead one any more."""
+    told: dict[str, Any] = json.loads(stack.file.read_text())
+    return told if dead not in told["pids"][function] else None
+
+
+def listening_at(address: str) -> psutil.Process | None:
+    port = int(address.rpartition(":")[2])
+    for child in psutil.Process().children(recursive=True):
+        if any(c.laddr.port == port for c in child.net_connections() if not c.raddr):
+            return child
+    return None

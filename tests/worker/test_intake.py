@@ -1,0 +1,471 @@
+"""What happens to a drop, among real services."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.jobs import Job, Phase
+from tests.worker.world import GOOD, Wire, World
+
+
+def test_a_drop_becomes_a_batch_of_its_rows(world: World) -> None:
+    drop = world.upload(GOOD * 3, "day/reviews.jsonl")
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    (batch,) = world.batches()
+    assert job.phase is Phase.SUBMITTED
+    assert job.batch is not None
+    assert job.batch.name == batch["name"]
+    assert (job.rows.total, job.rows.accepted) == (3, 3)
+    assert batch["labels"] == {
+        "batchdrop_job": drop.job_id,
+        "batchdrop_deployment": "tests",
+    }
+    (staged,) = world.staged(drop).values()
+    assert [json.loads(line)["key"] for line in staged.splitlines()] == [
+        "r0000001",
+        "r0000002",
+        "r0000003",
+    ]
+    assert json.loads(staged.splitlines()[0])["request"] == json.loads(GOOD)
+
+
+def test_results_lie_under_the_files_name_and_the_jobs_id(world: World) -> None:
+    drop = world.upload(GOOD * 5, "day/reviews.jsonl")
+    world.intake.take(drop)
+
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.batch is not None
+    assert (job.batch.output_directory or "").startswith(
+        f"gs://{world.settings.output.bucket}/day/reviews.jsonl/{drop.job_id}/"
+    )
+    assert sorted(line["key"] for line in world.answers(job)) == [
+        f"r000000{n}" for n in range(1, 6)
+    ]
+
+
+def test_an_upload_delivered_many_times_at_once_is_submitted_once(
+    world: World,
+) -> None:
+    drop = world.upload()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: world.intake.take(drop), range(20)))
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_the_next_version_of_an_object_is_a_job_of_its_own(world: World) -> None:
+    first = world.upload(GOOD)
+    world.intake.take(first)
+    second = world.upload(GOOD * 2)
+    world.intake.take(second)
+
+    assert world.job(first).rows.total == 1
+    assert world.job(second).rows.total == 2
+    assert len(world.batches()) == 2
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "reviews.json", "jsonl", "a.jsonl.tmp"])
+def test_a_file_of_another_kind_is_ignored(world: World, name: str) -> None:
+    world.intake.take(world.upload(GOOD, name))
+
+    assert world.jobs() == 0
+    assert world.batches() == []
+
+
+def test_an_object_without_bytes_is_ignored(world: World) -> None:
+    world.intake.take(world.upload(b""))
+
+    assert world.jobs() == 0
+
+
+def test_the_workers_own_objects_are_ignored(world: World) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+    (name,) = world.staged(drop)
+    own = {
+        "bucket": world.settings.work.bucket,
+        "name": f"staging/{drop.job_id}/{name}",
+        "generation": "1",
+        "size": "9",
+    }
+
+    world.intake.take(
+        type(drop).from_event("google.cloud.storage.object.v1.finalized", own)
+    )
+
+    assert world.jobs() == 1
+
+
+def test_a_bad_line_costs_nothing_and_is_named(world: World) -> None:
+    drop = world.upload(GOOD + "not json\n" + GOOD + '{"prompt": "x"}\n')
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "bad_rows"
+    assert job.error.message.startswith("line 2: ")
+    assert [(fault.line, fault.code) for fault in job.faults] == [
+        (2, "not_json"),
+        (4, "no_contents"),
+    ]
+    assert (job.rows.total, job.rows.accepted, job.rows.refused) == (4, 2, 2)
+    assert world.batches() == []
+    assert world.staged(drop) == {}
+
+
+def test_a_rejection_is_announced(world: World) -> None:
+    drop = world.upload("not json\n")
+    world.intake.take(drop)
+
+    world.tick()
+
+    (announcement,) = world.heard
+    body = json.loads(announcement.body)
+    assert announcement.type == "dev.batchdrop.job.rejected.v1"
+    assert body["job_id"] == drop.job_id
+    assert body["error"]["message"].startswith("line 1: ")
+
+
+def test_a_file_of_blank_lines_is_rejected(world: World) -> None:
+    drop = world.upload("\n  \n\n")
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "no_rows"
+
+
+def test_a_large_bad_file_leaves_nothing_staged(world: World) -> None:
+    many = (GOOD * 200_000).encode()  # over one chunk, so that the upload has begun
+    drop = world.upload(many + b"not json\n")
+
+    world.intake.take(drop)
+
+    assert world.job(drop).rows.refused == 1
+    assert world.staged(drop) == {}
+
+
+def test_a_file_deleted_before_it_was_read_is_rejected(world: World) -> None:
+    drop = world.upload()
+    world.gcs.bucket(drop.bucket).blob(drop.name).delete()
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "source_gone"
+    assert f"{drop.name}#{drop.generation}" in job.error.message
+
+
+def test_while_the_service_is_down_a_job_waits_and_then_goes_on(world: World) -> None:
+    drop = world.upload()
+    world.wire.down = True
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.WAITING
+
+    world.ticks(10)
+    assert world.job(drop).phase is Phase.WAITING
+
+    world.wire.down = False
+    world.ticks(1)
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.SUBMITTING
+    world.ticks(5)
+
+    (batch,) = world.batches()
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.name == batch["name"]
+
+
+@pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
+def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
+    world: World, code: int
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [Wire.says(code)]
+
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.SUBMITTING
+    world.ticks(8)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_an_unclear_answer_is_not_followed_up_before_a_list_can_tell(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+
+    world.advance(world.timing.settle - timedelta(seconds=1))
+    world.tick()
+    assert world.job(drop).phase is Phase.SUBMITTING
+
+    world.advance(timedelta(seconds=1))
+    world.tick()
+    assert world.job(drop).phase is Phase.SUBMITTED
+
+
+def test_a_full_service_is_asked_again_when_it_says(world: World) -> None:
+    drop = world.upload()
+    headers = {"retry-after": "600"}
+    world.wire.creates = [Wire.says(429, **headers)]
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.WAITING
+
+    world.ticks(9)
+    assert world.batches() == []
+    world.ticks(1)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_missing_right_is_told_with_the_role_to_grant(
+    world: World, code: int
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [Wire.says(code)]
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.WAITING
+    assert job.health is not None
+    assert job.health.code == "not_allowed"
+    assert "roles/aiplatform.user" in job.health.message
+    world.ticks(5)
+    healed = world.job(drop)
+    assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
+
+
+@pytest.mark.parametrize("code", [400, 404, 413, 422])
+def test_what_the_service_refuses_is_rejected_with_its_words(
+    world: World, code: int
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [Wire.says(code)]
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "service_refused"
+    assert f"words for {code}" in job.error.message
+
+
+def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
+    drop = world.upload()
+    world.gcs.bucket(world.settings.work.bucket).delete(force=True)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ARRIVED
+    assert not job.is_held(world.now())
+    assert world.settings.work.bucket in (job.history[-1].note or "")
+    world.gcs.create_bucket(world.settings.work.bucket)
+    world.ticks(1)
+    assert world.job(drop).phase is Phase.SUBMITTED
+
+
+# -- workers that die, freeze and wake ------------------------------------------
+
+
+def claimed(world: World) -> Job:
+    """A job whose worker died right after its claim."""
+    drop = world.upload()
+    claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
+    job = world.ledger.claim(claim)
+    assert job is not None
+    return job
+
+
+def intended(world: World) -> Job:
+    """A job whose worker died, or froze, with its intent written."""
+    job = claimed(world)
+    while job.phase is not Phase.SUBMITTING:
+        step = world.intake._step(job)
+        assert step is not None
+        job = step(job)
+    return job
+
+
+def test_a_job_whose_worker_died_after_the_claim_is_carried_on(world: World) -> None:
+    job = claimed(world)
+
+    world.ticks(11)
+
+    assert world.job(job.source).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_a_job_under_a_live_lease_is_left_alone(world: World) -> None:
+    job = claimed(world)
+
+    world.ticks(9)
+
+    assert world.job(job.source) == job
+
+
+def test_a_job_whose_worker_died_with_its_intent_is_made_once(world: World) -> None:
+    job = intended(world)
+
+    world.ticks(20)
+
+    assert world.job(job.source).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_the_fence_moves_the_rows_and_leaves_no_older_copy(world: World) -> None:
+    job = intended(world)
+    before = world.staged(job.source)
+
+    world.ticks(14)
+
+    after = world.staged(job.source)
+    assert list(before) == ["1/requests.jsonl"]
+    assert list(after) == ["2/requests.jsonl"]
+    assert list(after.values()) == list(before.values())
+
+
+def test_a_fence_that_died_before_its_write_is_made_again(world: World) -> None:
+    job = intended(world)
+    moved = world.staged(job.source)["1/requests.jsonl"]
+    work = world.gcs.bucket(world.settings.work.bucket)
+    prefix = f"{world.settings.work.prefix}{job.id}"
+    work.blob(f"{prefix}/2/requests.jsonl").upload_from_string(moved)
+    work.blob(f"{prefix}/1/requests.jsonl").delete()
+    world.advance(timedelta(minutes=13))
+    world.ledger.advance(job, lambda j: j.resumed("died", world.now(), world.timing))
+
+    world.ticks(20)
+
+    assert world.job(job.source).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
+    world: World,
+) -> None:
+    job = intended(world)
+    world.ticks(14)  # the fence is up, and its wait has begun
+    assert world.job(job.source).phase is Phase.PREPARED
+
+    frozen = world.intake.batches.create(
+        model="gemini-2.5-flash",
+        src=job.staging.uri if job.staging else "",
+        config={
+            "destination": job.spec.destination if job.spec else "",
+            "display_name": "x",
+            "labels": job.spec.labels if job.spec else {},
+        },
+    )
+    world.ticks(60)
+
+    kept = world.job(job.source)
+    assert kept.phase is Phase.ENDED
+    assert kept.batch is not None
+    assert kept.batch.state == "JOB_STATE_SUCCEEDED"
+    assert kept.batch.name != frozen.name
+    paid = [batch for batch in world.batches() if batch["state"] != "JOB_STATE_FAILED"]
+    assert [batch["name"] for batch in paid] == [kept.batch.name]
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+def test_of_two_batches_the_older_is_kept_and_the_other_cancelled(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost, world.wire.reply_lost]
+    # Far beyond SETTLE, when the first has read its rows, the list still lags.
+    world.wire.lists = [Wire.shows_nothing, Wire.shows_nothing]
+    world.intake.take(drop)
+    world.advance(timedelta(minutes=6))
+
+    world.ticks(6)
+
+    job = world.job(drop)
+    older, younger = sorted(world.batches(), key=lambda b: str(b["createTime"]))
+    assert job.batch is not None
+    assert job.batch.name == older["name"]
+    assert younger["state"] == "JOB_STATE_CANCELLED"
+    assert job.health is not None
+    assert job.health.code == "duplicate_batch"
+    assert younger["name"] in job.health.message
+
+
+def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> None:
+    job = intended(world)
+    forged = world.intake.batches.create(
+        model="gemini-2.5-flash",
+        src=f"gs://{world.settings.inbox}/reviews.jsonl",
+        config={
+            "destination": f"gs://{world.settings.output.bucket}/x/",
+            "display_name": "forged",
+            "labels": job.spec.labels if job.spec else {},
+        },
+    )
+
+    world.ticks(20)
+
+    kept = world.job(job.source)
+    assert kept.batch is not None
+    assert kept.batch.name != forged.name
+
+
+def test_a_job_that_kills_its_workers_is_parked_and_told(world: World) -> None:
+    job = claimed(world)
+    for _ in range(5):
+        world.advance(world.timing.lease)
+        job = world.ledger.advance(
+            job, lambda j: j.resumed("dies", world.now(), world.timing)
+        )
+
+    world.ticks(30)
+
+    parked = world.job(job.source)
+    assert parked.phase is Phase.ARRIVED
+    assert parked.health is not None
+    assert parked.health.code == "resume_failing"
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert world.batches() == []
+
+
+def test_a_worker_that_wakes_with_its_lease_nearly_over_sends_nothing(
+    world: World,
+) -> None:
+    job = intended(world)
+    world.advance(world.timing.lease - timedelta(seconds=30))
+
+    world.intake.carry_on(job)
+
+    assert world.batches() == []
+    assert world.job(job.source).phase is Phase.WAITING

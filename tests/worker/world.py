@@ -1,0 +1,197 @@
+"""A worker among real services: Firestore, Cloud Storage, and batchsim on a clock."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import firestore, storage
+
+from batchdrop.announce import Announcement
+from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
+from batchdrop.errors import Unavailable
+from batchdrop.intake import Intake
+from batchdrop.jobs import Drop, Job, Timing
+from batchdrop.ledger import Ledger
+from batchdrop.poller import Poller, Ticked
+from batchdrop.settings import Location, Settings
+from batchdrop.storage import Storage
+from batchsim.sim import BatchSim
+
+GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
+
+#: What a fault does to one request; None lets it through.
+Fault = Callable[[httpx.Request], httpx.Response | None]
+
+
+class Wire(httpx.BaseTransport):
+    """The way to batchsim, which can be told to break; a fault is used up by use."""
+
+    def __init__(self) -> None:
+        self._below = httpx.HTTPTransport()
+        self.down = False
+        self.creates: list[Fault] = []
+        self.lists: list[Fault] = []
+        self.before_create: Callable[[], None] | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            raise httpx.ConnectError("connection refused", request=request)
+        faults: list[Fault] = []
+        if request.method == "POST" and request.url.path.endswith("PredictionJobs"):
+            faults = self.creates
+            if self.before_create:
+                self.before_create()
+        elif request.method == "GET" and request.url.path.endswith("PredictionJobs"):
+            faults = self.lists
+        if faults and (answer := faults.pop(0)(request)) is not None:
+            return answer
+        return self._below.handle_request(request)
+
+    def close(self) -> None:
+        self._below.close()
+
+    def reply_lost(self, request: httpx.Request) -> httpx.Response:
+        """The service does it; nobody hears of it."""
+        self._below.handle_request(request).read()
+        raise httpx.ReadTimeout("timed out", request=request)
+
+    @staticmethod
+    def says(code: int, **headers: str) -> Fault:
+        """The service answers with an error and does nothing."""
+        error = {"error": {"code": code, "message": f"words for {code}"}}
+        return lambda _: httpx.Response(code, json=error, headers=headers)
+
+    @staticmethod
+    def shows_nothing(_: httpx.Request) -> httpx.Response:
+        """A list that lags: empty, as if nothing had been made."""
+        return httpx.Response(200, json={})
+
+
+@dataclass
+class World:
+    """All of a deployment, with a hand on its clock."""
+
+    sim: BatchSim
+    gcs: storage.Client
+    database: firestore.Client
+    settings: Settings
+    wire: Wire = field(default_factory=Wire)
+    heard: list[Announcement] = field(default_factory=list)
+    pubsub_down: bool = False
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(transport=self.wire)
+        self._names = itertools.count(1)
+        client = Client(
+            vertexai=True,
+            project=self.settings.project,
+            location=self.settings.location,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            http_options=HttpOptions(
+                base_url=self.sim.url,
+                httpx_client=self._http,
+                retry_options=HttpRetryOptions(attempts=1),
+            ),
+        )
+        self.timing = Timing(
+            lease=timedelta(seconds=self.settings.lease),
+            create_timeout=timedelta(seconds=self.settings.create_timeout),
+            settle=timedelta(seconds=self.settings.settle),
+        )
+        self.now = self.sim.clock.now
+        self.ledger = Ledger(lambda: self.database, "//batchdrop/tests")
+        self.storage = Storage(lambda: self.gcs)
+        self.intake = Intake(
+            ledger=self.ledger,
+            storage=self.storage,
+            batches=client.batches,
+            settings=self.settings,
+            timing=self.timing,
+            now=self.now,
+            holder=self.holder,
+        )
+        self.poller = Poller(
+            ledger=self.ledger,
+            intake=self.intake,
+            batches=client.batches,
+            publish=self.publish,
+            settings=self.settings,
+            now=self.now,
+            holder=self.holder,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def holder(self) -> str:
+        return f"worker-{next(self._names)}"
+
+    def publish(self, announcement: Announcement) -> None:
+        if self.pubsub_down:
+            raise Unavailable("Pub/Sub is down")
+        self.heard.append(announcement)
+
+    # -- what a test does -------------------------------------------------------
+
+    def upload(self, text: str | bytes = GOOD, name: str = "reviews.jsonl") -> Drop:
+        """Puts an object into the inbox, and says what an event would say of it."""
+        blob = self.gcs.bucket(self.settings.inbox).blob(name)
+        blob.upload_from_string(text)
+        return Drop(
+            bucket=blob.bucket.name,
+            name=name,
+            generation=int(blob.generation),
+            size=int(blob.size),
+        )
+
+    def tick(self) -> Ticked:
+        return self.poller.tick()
+
+    def advance(self, duration: timedelta) -> None:
+        self.sim.clock.advance(duration.total_seconds())
+
+    def ticks(self, n: int, every: timedelta = timedelta(minutes=1)) -> None:
+        """Lets the schedule run for a while."""
+        for _ in range(n):
+            self.advance(every)
+            self.tick()
+
+    # -- what is true afterwards ------------------------------------------------
+
+    def job(self, drop: Drop) -> Job:
+        job = self.ledger.get(drop.job_id)
+        assert job is not None
+        return job
+
+    def batches(self) -> list[dict[str, Any]]:
+        """Every batch the service ever made."""
+        found = httpx.get(f"{self.sim.url}/_sim/jobs").raise_for_status().json()
+        return list(found["jobs"])
+
+    def jobs(self) -> int:
+        return len(list(self.database.collection("jobs").stream()))
+
+    def staged(self, drop: Drop) -> dict[str, str]:
+        """The objects under a job's folder in WORK, by what follows its id."""
+        prefix = f"{self.settings.work.prefix}{drop.job_id}/"
+        found = self.gcs.list_blobs(self.settings.work.bucket, prefix=prefix)
+        return {
+            blob.name.removeprefix(prefix): blob.download_as_text() for blob in found
+        }
+
+    def answers(self, job: Job) -> list[dict[str, Any]]:
+        """The lines in the output directory that the job names."""
+        assert job.batch is not None
+        assert job.batch.output_directory is not None
+        place = Location.parse(job.batch.output_directory)
+        found = self.gcs.list_blobs(place.bucket, prefix=place.prefix)
+        return [
+            json.loads(line)
+            for blob in found
+            for line in blob.download_as_text().splitlines()
+        ]
