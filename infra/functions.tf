@@ -110,10 +110,13 @@ locals {
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )
 
-  # What the code has to know of, before a part that relies on it can be turned on.
-  code = {
-    main     = file("${path.module}/../functions/main.py")
-    settings = file("${path.module}/../functions/batchdrop/settings.py")
+  # What the code can do. A part that relies on it can be turned on no sooner.
+  main     = file("${path.module}/../functions/main.py")
+  settings = file("${path.module}/../functions/batchdrop/settings.py")
+  able = {
+    functions     = { for key in keys(local.catalogue) : key => strcontains(local.main, "\ndef ${key}(") }
+    developer_api = strcontains(local.settings, "GEMINI_API_KEY")
+    routes_file   = strcontains(local.settings, "\"ROUTES\"")
   }
 }
 
@@ -183,15 +186,15 @@ resource "google_cloudfunctions2_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = strcontains(local.code.main, "\ndef ${each.key}(")
+      condition     = local.able.functions[each.key]
       error_message = "functions/main.py has no function ${each.key}: this version of the code can't do that yet."
     }
     precondition {
-      condition     = !var.developer_api || strcontains(local.code.settings, "GEMINI_API_KEY")
+      condition     = !var.developer_api || local.able.developer_api
       error_message = "developer_api: settings.py doesn't read GEMINI_API_KEY: this version of the code can't do that yet."
     }
     precondition {
-      condition     = var.routes_file == null || strcontains(local.code.settings, "\"ROUTES\"")
+      condition     = var.routes_file == null || local.able.routes_file
       error_message = "routes_file: settings.py doesn't read ROUTES: this version of the code can't do that yet."
     }
   }

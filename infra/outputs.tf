@@ -42,3 +42,8 @@ output "dashboard" {
   description = "The dashboard in Cloud Monitoring, below https://console.cloud.google.com/monitoring/dashboards/builder/."
   value       = google_monitoring_dashboard.this.id
 }
+
+output "labels" {
+  description = "The label that all resources here carry, and all batches: filter a bill by it."
+  value       = local.labels
+}

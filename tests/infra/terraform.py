@@ -56,7 +56,9 @@ class Workspace:
             check=False,
         )
         if done.returncode:
-            raise TerraformError(done.stdout + done.stderr)
+            # Before that it says what it would have done.
+            said = done.stdout + done.stderr
+            raise TerraformError(said[said.find("Error:") :])
         return done.stdout
 
     def plan(self, **choices: Any) -> dict[str, Any]:

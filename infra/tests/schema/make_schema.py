@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """
-Makes google-VERSION.json.gz again: the schema of the resources that infra/*.tf uses.
+Makes google-VERSION.json.gz again: the schema of what infra/*.tf uses.
 
-The providers' own schemas can be had only from the providers, which Terraform's registry
-gives out. The same knowledge is in the bindings that CDK Terrain generates from them and
-publishes as Python packages: each generated module says of every field whether it is
-required, optional or computed, and how it nests. This reads those modules and writes
-what `terraform providers schema -json` would.
+The providers' own schemas can be had only from the providers, which Terraform's
+registry gives out. The same knowledge is in the bindings that CDK Terrain generates
+from them and publishes as Python packages: each generated module says of every field
+whether it is required, optional or computed, and how it nests. This reads those
+modules and writes what `terraform providers schema -json` would.
 
     python3 infra/tests/schema/make_schema.py          # after using a new resource type
 """
@@ -31,18 +31,25 @@ PROVIDER, PACKAGE = "8.7.0", "21.1.0"
 OUT = HERE / f"google-{PROVIDER}.json.gz"
 
 #: Where each provider comes from, and what is taken from it.
-PACKAGES = {"google": "cdktn-provider-google", "google-beta": "cdktn-provider-google-beta"}
+PACKAGES = {
+    "google": "cdktn-provider-google",
+    "google-beta": "cdktn-provider-google-beta",
+}
 FROM_BETA = {"google_project_service_identity"}
 
 CLASS = re.compile(r"^class (\w+) extends \w+\.(\w+) \{$(.*?)^\}$", re.M | re.S)
 TYPE_NAME = re.compile(r'tfResourceType = "([\w-]+)"')
-FIELD = re.compile(r"^    // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)$", re.M)
+FIELD = re.compile(
+    r"^    // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)$", re.M
+)
 NESTED = re.compile(
     r"^    _\w+ = new (\w+?)(OutputReference|List|Map)"
     r'\(this, "\w+"(?:, (true|false))?\)',
     re.M,
 )
-TO_HCL = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{$(.*?)^\}$", re.M | re.S)
+TO_HCL = re.compile(
+    r"^function (\w+)ToHclTerraform\(struct\) \{$(.*?)^\}$", re.M | re.S
+)
 HCL_ENTRY = re.compile(
     r"^\s+(\w+): \{\n\s+value: .*?\n\s+isBlock: (true|false),"
     r'\n\s+type: "(\w+)",\n\s+storageClassType: "(\w+)",',
@@ -129,7 +136,9 @@ def modules(package: str) -> Iterator[tuple[str, str]]:
                 if path[1] == "lib" and path[-1].endswith((".js", ".d.ts")):
                     file = archive.extractfile(member)
                     assert file is not None
-                    parts.setdefault(path[2], []).append((path[-1], file.read().decode()))
+                    parts.setdefault(path[2], []).append(
+                        (path[-1], file.read().decode())
+                    )
     for files in parts.values():
         # A big module has its structs in files of their own, which index.js qualifies.
         files.sort(key=lambda each: each[0] == "index.js")
@@ -163,7 +172,7 @@ def provider_schema(
 
 
 class Module:
-    """One generated module: its classes, their fields, and the values these may have."""
+    """One generated module: its classes, their fields, the values these may have."""
 
     def __init__(self, script: str, types: str) -> None:
         self.classes = {name: body for name, _, body in CLASS.findall(script)}
@@ -220,7 +229,7 @@ class Module:
 
 
 def entries(body: str) -> dict[str, tuple[bool, str, str]]:
-    """For each field that can be set: whether it is a block, and two words on its type."""
+    """For each field that can be set: whether it is a block, and words on its type."""
     return {
         field: (is_block == "true", kind, stored)
         for field, is_block, kind, stored in HCL_ENTRY.findall(body)
