@@ -54,7 +54,7 @@ def test_each_variable_and_output_says_what_it_is() -> None:
 
     assert len(blocks) > 20
     for kind, name, body in blocks:
-        assert re.search(r'^  description = "[A-Z].{15,}\."$', body, re.M), (kind, name)
+        assert re.search(r'^  description = "[A-Z].{10,}\."$', body, re.M), (kind, name)
 
 
 def test_each_variable_that_can_be_wrong_is_checked() -> None:
