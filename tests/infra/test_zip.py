@@ -241,7 +241,7 @@ def test_a_tick_announces_what_was_rejected(deployed: Deployed) -> None:
     assert [bool(each["published_at"]) for each in outbox] == [True]
 
 
-def test_an_environment_that_lacks_a_library_is_noticed(python: Path) -> None:
+def test_the_environment_has_nothing_that_only_tests_need(python: Path) -> None:
     has = subprocess.run(
         [python, "-P", "-c", "import pytest"],
         capture_output=True,
