@@ -143,7 +143,7 @@ def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
     [
         ("timeout: 2400s", "timeout: 40m", "not a build"),
         ("waitFor: [zip]", "waitfor: [zip]", "not a build"),
-        ("machineType: E2_HIGHCPU_8", "machineType: E2_HIGHCPU_9", "not a build"),
+        ("  dynamicSub", "  machineType: E2_HIGHCPU_9\n  dynamicSub", "not a build"),
         ("steps:", "step: []\nsteps:", "not a build"),
         ("waitFor: [upload]", "waitFor: [uploads]", "waits for uploads"),
         ("logging: CLOUD_LOGGING_ONLY", "logging: NONE", "Cloud Logging"),
