@@ -49,3 +49,10 @@ def storage_emulator(gcs: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same, with Google's storage clients pointed at it."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
     return gcs
+
+
+@pytest.fixture(scope="session")
+def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a BigQuery emulator that all tests share."""
+    with services.bigquery_emulator(tmp_path_factory.mktemp("bigquery")) as url:
+        yield url

@@ -1,9 +1,14 @@
 """The services that tests run against, each in a process of its own."""
 
 import contextlib
+import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,8 +16,11 @@ from batchdrop_local import emulators
 from batchdrop_local import fake_gcs as gcs_server
 from batchdrop_local.processes import Logs, Processes, free_port
 
+#: Where what tests install is kept from run to run; git ignores it.
+CACHE = Path(__file__).resolve().parent.parent / ".batchdrop" / "tests"
 
-def unavailable(why: str) -> None:
+
+def unavailable(why: str) -> NoReturn:
     """Skip the test, saying why; where `CI` is set, fail it instead."""
     if os.environ.get("CI"):
         pytest.fail(why)
@@ -52,3 +60,77 @@ def fake_gcs(logs: Path) -> Iterator[str]:
     with Processes(Logs(logs)) as processes:
         gcs_server.start(processes, port).wait_until_ready()
         yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def bigquery_emulator(logs: Path) -> Iterator[str]:
+    """A BigQuery of one's own, in memory. Gives its address, http://127.0.0.1:PORT."""
+    # DuckDB 1.5.5 is the last that this emulator starts with, and it won't start
+    # without the spatial extension, which DuckDB would fetch from its own site.
+    python = environment(
+        "bqemulator",
+        "bqemulator==1.4.0",
+        "duckdb==1.5.5",
+        "duckdb-extension-spatial==1.5.5",
+        "numpy>=2",
+    )
+    home = python.parent.parent / "home"
+    packages = python.parent.parent.glob("lib/*/site-packages/duckdb_extension_*")
+    for extension in (one for each in packages for one in each.rglob("*.duckdb_ext*")):
+        for platform in ("linux_amd64", "linux_arm64", "osx_amd64", "osx_arm64"):
+            folder = home / ".duckdb/extensions" / extension.parent.name / platform
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                (folder / extension.name).symlink_to(extension)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [str(python.parent / "bqemulator"), "start", "--log-level", "error"]
+    command += ["--rest-port", str(port), "--grpc-port", "0"]
+    with Processes(Logs(logs)) as processes:
+        env = {**os.environ, "HOME": str(home)}
+        where = f"{url}/bigquery/v2/projects/p/datasets"
+        processes.start("bigquery", command, env, where).wait_until_ready()
+        yield url
+
+
+def environment(name: str, *requirements: str) -> Path:
+    """
+    The Python of an environment with `requirements`, made once and then kept.
+
+    For what can't be installed beside our own dependencies. Skips the test where it
+    can't be made.
+    """
+    folder = CACHE / f"{name}-{_fingerprint(*requirements)}"
+    python = folder / "bin" / "python"
+    done = folder / "done"
+    if not done.exists():
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        _install([*uv, "venv", "--clear", str(folder)])
+        _install([*uv, "pip", "install", "--python", str(python), *requirements])
+        done.touch()
+    return python
+
+
+def node_folder(*packages: str) -> Path:
+    """A folder with Node `packages` installed, made once and then kept."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        unavailable("needs node and npm on the PATH")
+    folder = CACHE / f"node-{_fingerprint(*packages)}"
+    done = folder / "done"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text('{"private": true}')
+        quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
+        _install(["npm", "install", "--prefix", str(folder), *quiet, *packages])
+        done.touch()
+    return folder
+
+
+def _install(argv: list[str]) -> None:
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=110)
+    if ran.returncode:
+        unavailable(f"{' '.join(argv[:4])} ... failed: {ran.stderr[-500:]}")
+
+
+def _fingerprint(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:10]

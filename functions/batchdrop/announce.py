@@ -85,6 +85,8 @@ class Announcement:
 def _word(job: Job) -> str:
     if job.phase is Phase.REJECTED:
         return "rejected"
+    if job.is_lost:
+        return "lost"
     if job.is_parked or job.batch is None:
         return "stalled"
     return WORDS[job.batch.state]
@@ -95,6 +97,7 @@ def _body(job: Job) -> dict[str, Any]:
     spec, batch = job.spec, job.batch
     return {
         "job_id": job.id,
+        "parent": job.parent,
         "phase": job.phase,
         "state": batch.state if batch else None,
         "source": job.source,

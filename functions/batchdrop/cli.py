@@ -143,6 +143,26 @@ def demo(as_json: bool) -> None:
         )
 
 
+@main.command()
+@click.argument("job")
+def rerun(job: str) -> None:
+    """
+    Run a JOB that is over once more, as a new job with the old one as its parent.
+
+    It is paid again. The deployment is the one that the environment's BATCHDROP_*
+    variables describe; its poll takes the new job up.
+    """
+    with _extra("worker"):
+        from batchdrop import wiring
+        from batchdrop.errors import BatchdropError
+
+        try:
+            new = wiring.intake().rerun(job)
+        except (BatchdropError, LookupError, ValueError) as exc:
+            raise click.ClickException(str(exc)) from exc
+    click.echo(new.id)
+
+
 @main.command(
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},
@@ -221,9 +241,10 @@ Drop a file with gcloud:
 or with Python:
 
   export STORAGE_EMULATOR_HOST={stack["env"]["STORAGE_EMULATOR_HOST"]}
-  python -c 'from google.cloud import storage
-  bucket = storage.Client("{project}").bucket("{inbox}")
-  bucket.blob("requests.jsonl").upload_from_filename("requests.jsonl")'
+
+  from google.cloud import storage
+  inbox = storage.Client("{project}").bucket("{inbox}")
+  inbox.blob("requests.jsonl").upload_from_filename("requests.jsonl")
 
 Announcements also go to {stack["subscription"]}.
 Ctrl-C ends everything.

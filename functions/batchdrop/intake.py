@@ -6,14 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from batchdrop.batches import (
-    BatchesError,
-    BatchJob,
-    ClientError,
-    TransportError,
-    is_terminal,
-)
-from batchdrop.batches.client import Batches
+from batchdrop.batches import BatchesError, ClientError, TransportError
+from batchdrop.crash import crash
 from batchdrop.errors import SourceGone, Superseded, Unavailable
 from batchdrop.jobs import (
     MAX_FAULTS,
@@ -27,11 +21,11 @@ from batchdrop.jobs import (
     Rows,
     Spec,
     Staging,
-    Stats,
     Timing,
 )
-from batchdrop.ledger import Ledger
+from batchdrop.ledger import Ledger, Spending
 from batchdrop.preflight import Row, rows
+from batchdrop.service import Service
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 
@@ -48,50 +42,77 @@ class Intake:
 
     ledger: Ledger
     storage: Storage
-    batches: Batches
+    service: Service
     settings: Settings
     timing: Timing
     now: Callable[[], datetime]
     holder: Callable[[], str]  #: a name nobody else has, for each claim
 
-    def take(self, drop: Drop) -> None:
+    def take(self, drop: Drop, *, missed: bool = False) -> None:
         """
         What a delivery does: the first one claims the job and carries it on; every
         other finds it claimed and leaves it to the ledger.
 
+        Args:
+            missed: no event told of the drop.
+
         Raises:
             Unavailable: the claim could not be made; deliver it again.
         """
-        if reason := self._ignored(drop):
+        if reason := self.ignores(drop):
             log.info("ignored", extra={"object": str(drop), "reason": reason})
             return
-        claim = Job.claimed(drop, self.holder(), self.now(), self.timing)
+        claim = Job.claimed(drop, self.holder(), self.now(), self.timing, missed=missed)
         job = self.ledger.claim(claim)
         if job is None:
             log.info("known", extra={"job": claim.id, "object": str(drop)})
             return
+        crash("after_claim")
         log.info("claimed", extra={"job": job.id, "object": str(drop)})
         self.carry_on(job)
 
-    def carry_on(self, job: Job) -> None:
+    def carry_on(self, job: Job, *, admitted: bool = False) -> None:
         """
         Takes a job that this worker holds from its phase as far as it goes. Whatever
         happens is in the ledger afterwards, or the lease runs out and `poll` resumes.
+
+        Args:
+            admitted: its turn has come, where jobs queue.
         """
         try:
-            while job.is_held(self.now()) and (step := self._step(job)):
+            while job.is_held(self.now()) and (step := self._step(job, admitted)):
                 job = self._tried(step, job)
         except Superseded as exc:
             log.warning("superseded", extra={"job": job.id, "reason": str(exc)})
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
 
-    def _step(self, job: Job) -> Callable[[Job], Job] | None:
+    def rerun(self, job_id: str) -> Job:
+        """
+        Makes a job of a job that is over, on purpose: it has an id of its own and the
+        old one as its parent, and `poll` takes it up at its next tick.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it isn't over yet.
+            Superseded: it was written to at the same moment; try again.
+        """
+        parent = self.ledger.get(job_id)
+        if parent is None:
+            raise LookupError(f"there is no job {job_id}")
+        now = self.now()
+        parent = self.ledger.advance(
+            parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
+        )
+        log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
+        return parent.rerun(now)
+
+    def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:
         match job.phase:
             case Phase.ARRIVED:
                 return self._prepare
             case Phase.PREPARED | Phase.WAITING:
-                return self._intend
+                return self._intend if admitted else self._queue_or_intend
             case Phase.SUBMITTING:
                 return self._create if job.intends else self._recover
         return None
@@ -116,6 +137,8 @@ class Intake:
     # -- arrived: check the rows, stage them ------------------------------------
 
     def _prepare(self, job: Job) -> Job:
+        if problem := self._over_limit(job, rows=0):
+            return self._reject(job, problem)
         staging = self._staging(job)
         reading = Reading()
         try:
@@ -126,11 +149,16 @@ class Intake:
             return self._reject(job, Problem(code="source_gone", message=str(exc)))
         except _BadRows:
             return self._reject(job, reading.problem(), reading)
+        crash("after_staging")
         spec, found = self._spec(job), reading.rows()
-        log.info("prepared", extra={"job": job.id, "rows": found.total})
-        return self._write(
+        if problem := self._over_limit(job, found.total):
+            return self._reject(job, problem, reading)
+        job = self._write(
             job, lambda j: j.prepared(spec, staging, found, self.now(), self.timing)
         )
+        crash("after_prepared")
+        log.info("prepared", extra={"job": job.id, "rows": found.total})
+        return job
 
     def _reject(
         self, job: Job, problem: Problem, reading: "Reading | None" = None
@@ -141,10 +169,37 @@ class Intake:
         )
         found = reading.rows() if reading else None
         faults = tuple(reading.faults) if reading else ()
-        return self.ledger.advance(
+        job = self.ledger.advance(
             job,
             lambda j: j.rejected(problem, self.now(), found, faults),
             announce=True,
+        )
+        crash("after_rejected")
+        return job
+
+    def _over_limit(self, job: Job, rows: int) -> Problem | None:
+        """Whether a job is more than may ever be submitted at once."""
+        chosen, size = self.settings, job.source.size
+        for what, found, limit, setting in (
+            ("rows", rows, chosen.max_rows, "MAX_ROWS"),
+            ("bytes", size, chosen.max_bytes, "MAX_BYTES"),
+            ("rows", rows, chosen.max_rows_per_day, "MAX_ROWS_PER_DAY"),
+            ("bytes", size, chosen.max_bytes_per_day, "MAX_BYTES_PER_DAY"),
+        ):
+            if limit is not None and found > limit:
+                message = f"{found:,} {what}, over BATCHDROP_{setting}={limit}"
+                return Problem(code="over_limit", message=message)
+        return None
+
+    def _spending(self, job: Job) -> Spending | None:
+        """What to count against the day, once a job, whatever becomes of a request."""
+        chosen = self.settings
+        if job.spent_on or not (chosen.max_rows_per_day or chosen.max_bytes_per_day):
+            return None
+        return Spending(
+            day=f"{self.now():%Y-%m-%d}",
+            rows=job.rows.total,
+            bytes=job.source.size,
         )
 
     def _spec(self, job: Job) -> Spec:
@@ -164,87 +219,100 @@ class Intake:
 
     # -- prepared, waiting: look, unless it is fresh; write the intent ----------
 
+    def _queue_or_intend(self, job: Job) -> Job:
+        """Where jobs queue, only the tick admits them, so that none overtakes."""
+        now = self.now()
+        if self.settings.queues:
+            why = "paused" if self.settings.paused else "queued"
+            return self._write(job, lambda j: j.postponed(why, now, due=now))
+        until = self.ledger.lane_paused_until(lane(job))
+        if until and now < until:
+            why = f"{lane(job)} is paused until {until:%H:%M:%S}"
+            return self._write(job, lambda j: j.postponed(why, now, due=until))
+        return self._intend(job)
+
     def _intend(self, job: Job) -> Job:
         if job.must_look and (found := self._look(job)):
             return self._adopt(job, found)
-        return self._write(job, lambda j: j.submitting(self.now(), self.timing))
+        if job.missed and self.storage.names(Location.parse(_destination(job))):
+            # A ledger that was lost or put back knows less than the output bucket.
+            message = f"there are results under {_destination(job)} already"
+            return self._reject(job, Problem(code="already_done", message=message))
+        try:
+            self.service.stage(job)
+        except BatchesError as exc:
+            raise Unavailable(f"could not hand over the rows: {exc}") from exc
+        crash("after_handing_over")
+        spending = self._spending(job)
+        job = self.ledger.advance(
+            job,
+            lambda j: j.submitting(
+                self.now(), self.timing, spending.day if spending else None
+            ),
+            spending=spending,
+        )
+        crash("after_intent")
+        return job
 
     def _look(self, job: Job) -> list[Batch]:
-        """
-        The batches that the service has of this job, oldest first. A label alone is
-        nothing: anybody in the project can set one. The input must be our staging.
-        """
-        labels = {
-            "batchdrop_job": job.id,
-            "batchdrop_deployment": self.settings.deployment,
-        }
-        query = " AND ".join(f'labels.{key}="{text}"' for key, text in labels.items())
+        """The batches that the service has of this job, oldest first."""
         try:
-            answers = list(
-                self.batches.list(config={"filter": query, "page_size": 100})
-            )
+            answers = self.service.look(job)
         except BatchesError as exc:
             raise Unavailable(f"could not look for batches of {job.id}: {exc}") from exc
-        folder = str(self._folder(job))
-        found = [
-            batch
-            for batch in map(as_batch, answers)
-            if batch.source is not None
-            and batch.source.startswith(folder)
-            and not job.failed_by_fence(batch)
-        ]
+        found = [batch for batch in answers if not job.failed_by_fence(batch)]
+        crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
         return sorted(found, key=lambda b: (str(b.create_time), b.name))
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
-        """Records the oldest; only then are the others cancelled."""
+        """Records the oldest and tells of the others; only then cancels those."""
         kept, *others = found
-        job = self._record(job, kept)
+        health = None
+        if others:
+            health = Health(
+                code="duplicate_batch",
+                message=f"{len(others)} more were made, and are cancelled: "
+                + ", ".join(extra.name for extra in others),
+                since=self.now(),
+            )
+        job = self._record(job, kept, health)
         for extra in others:
             log.error(
                 "duplicate batch",
                 extra={"job": job.id, "kept": kept.name, "cancelled": extra.name},
             )
             try:
-                self.batches.cancel(name=extra.name)
+                self.service.cancel(extra.name)
             except ClientError as exc:
                 log.warning(
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
                 )
-        if others:
-            health = Health(
-                code="duplicate_batch",
-                message=f"{len(others)} more were made and cancelled: "
-                + ", ".join(extra.name for extra in others),
-                since=self.now(),
-            )
-            job = self._write(job, lambda j: j.ailing(health, self.now()))
+            crash("after_cancelling_extra")
         return job
 
     # -- submitting: the request itself -----------------------------------------
 
     def _create(self, job: Job) -> Job:
-        assert job.spec is not None
-        assert job.staging is not None
         if self.now() + self.timing.create_timeout > job.lease.until:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
             return self._postpone(job, "too little of the lease left to send")
+        crash("before_create")
         try:
-            answer = self.batches.create(
-                model=job.spec.model,
-                src=job.staging.uri,
-                config={
-                    "destination": job.spec.destination,
-                    "display_name": job.spec.display_name,
-                    "labels": job.spec.labels,
-                },
-            )
+            batch = self.service.create(job)
         except BatchesError as exc:
+            crash("after_failed_create")
             return self._not_created(job, exc)
-        return self._record(job, as_batch(answer))
+        crash("after_create")
+        return self._record(job, batch)
 
-    def _record(self, job: Job, batch: Batch) -> Job:
-        job = self._write(job, lambda j: j.submitted(batch, self.now()))
+    def _record(self, job: Job, batch: Batch, health: Health | None = None) -> Job:
+        def move(job: Job) -> Job:
+            job = job.submitted(batch, self.now())
+            return job.ailing(health, self.now()) if health else job
+
+        job = self._write(job, move)
+        crash("after_submitted")
         log.info("submitted", extra={"job": job.id, "batch": batch.name})
         return job
 
@@ -274,6 +342,7 @@ class Intake:
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
             pause = self.timing.settle if wait is None else timedelta(seconds=wait)
+            self.ledger.pause_lane(lane(job), self.now() + pause)
             return self._postpone(job, f"429: {error}", pause=pause)
         if isinstance(error, TransportError) and not error.sent:
             return self._postpone(job, f"service unreachable: {error}")
@@ -318,21 +387,28 @@ class Intake:
             raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
         # A fence that didn't get to its write may have moved the rows already.
         self.storage.copy(held[max(held)], staging.uri)
-        for epoch, uri in held.items():
-            # A higher one belongs to a worker that has overtaken this one.
-            if epoch < staging.epoch:
-                self.storage.delete(uri)
+        crash("after_fence_copy")
+        # A higher one belongs to a worker that has overtaken this one.
+        older = [epoch for epoch in held if epoch < staging.epoch]
+        try:
+            self.service.withdraw(job, older)
+        except BatchesError as exc:
+            raise Unavailable(f"could not withdraw the rows: {exc}") from exc
+        for epoch in older:
+            self.storage.delete(held[epoch])
+        crash("after_fence_delete")
+        job = self._write(job, lambda j: j.fenced_off(staging, self.now(), self.timing))
+        crash("after_fence")
         log.info("fenced", extra={"job": job.id, "epoch": staging.epoch})
-        return self._write(
-            job, lambda j: j.fenced_off(staging, self.now(), self.timing)
-        )
+        return job
 
     # -- the pieces -------------------------------------------------------------
 
     def _write(self, job: Job, move: Callable[[Job], Job]) -> Job:
         return self.ledger.advance(job, move)
 
-    def _ignored(self, drop: Drop) -> str | None:
+    def ignores(self, drop: Drop) -> str | None:
+        """Why an object is none that a job is made of, if it isn't."""
         settings = self.settings
         for place in (settings.work, settings.output):
             if place.holds(drop.bucket, drop.name):
@@ -358,6 +434,16 @@ class Intake:
             r"(\d+)/requests\.jsonl", uri[len(str(self._folder(job))) :]
         )
         return int(match[1]) if match else None
+
+
+def lane(job: Job) -> str:
+    """What has room of its own at the service."""
+    spec = job.spec
+    return f"{spec.backend} {spec.location} {spec.model}" if spec else ""
+
+
+def _destination(job: Job) -> str:
+    return job.spec.destination if job.spec else ""
 
 
 class _BadRows(Exception):
@@ -405,30 +491,3 @@ class Reading:
         where = f"line {first.line}" + (f", {first.path}" if first.path else "")
         more = f" (and {self.refused - 1} more)" if self.refused > 1 else ""
         return Problem(code="bad_rows", message=f"{where}: {first.message}{more}")
-
-
-def as_batch(answer: BatchJob) -> Batch:
-    """What we keep of what the service says."""
-    stats, error, info = answer.completion_stats, answer.error, answer.output_info
-    sources = answer.src.gcs_uri if answer.src else None
-    return Batch(
-        name=answer.name or "",
-        state=str(answer.state),
-        terminal=is_terminal(answer.state),
-        source=sources[0] if sources else None,
-        create_time=answer.create_time,
-        start_time=answer.start_time,
-        end_time=answer.end_time,
-        update_time=answer.update_time,
-        error=Problem(code=error.code or 0, message=error.message or "")
-        if error
-        else None,
-        completion_stats=Stats(
-            successful=stats.successful_count,
-            failed=stats.failed_count,
-            incomplete=stats.incomplete_count,
-        )
-        if stats
-        else None,
-        output_directory=info.gcs_output_directory if info else None,
-    )

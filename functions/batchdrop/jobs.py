@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,9 @@ from batchdrop.errors import NotADrop
 MAX_RESUMES = 5
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
+#: A batch is lost after so many 404s to its name, over at least this long.
+LOST_AFTER = 3
+LOST_FOR = timedelta(hours=1)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
 
@@ -26,12 +30,19 @@ def derived_id(*parts: str) -> str:
     return base64.b32encode(digest).decode().lower()[:26]
 
 
+def is_job_id(text: str) -> bool:
+    """Whether a text could be a job's id: it may come from anybody's label."""
+    return re.fullmatch(r"[a-z2-7]{26}", text) is not None
+
+
 class Phase(StrEnum):
     """How far a job has come with us. What the service says of it is `batch.state`."""
 
     ARRIVED = "arrived"  #: the ledger knows of the drop; nothing is staged
     PREPARED = "prepared"  #: staged; no request that names this staging was sent
-    WAITING = "waiting"  #: staged; the service said no for now, and made nothing
+    WAITING = (
+        "waiting"  #: staged; there is no room for it yet, and nothing is in flight
+    )
     SUBMITTING = "submitting"  #: the intent is written; the request may have been sent
     SUBMITTED = "submitted"  #: the service has it, under `batch.name`
     ENDED = "ended"  #: the service is done with it, well or badly
@@ -41,8 +52,10 @@ class Phase(StrEnum):
 #: Which phase may follow which. A phase may always be written again as it is.
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.REJECTED}),
-    Phase.PREPARED: frozenset({Phase.SUBMITTING, Phase.SUBMITTED}),
-    Phase.WAITING: frozenset({Phase.SUBMITTING, Phase.SUBMITTED}),
+    Phase.PREPARED: frozenset(
+        {Phase.SUBMITTING, Phase.SUBMITTED, Phase.WAITING, Phase.REJECTED}
+    ),
+    Phase.WAITING: frozenset({Phase.SUBMITTING, Phase.SUBMITTED, Phase.REJECTED}),
     Phase.SUBMITTING: frozenset(
         {Phase.SUBMITTED, Phase.WAITING, Phase.PREPARED, Phase.REJECTED}
     ),
@@ -59,6 +72,11 @@ class Timing:
     lease: timedelta
     create_timeout: timedelta
     settle: timedelta
+
+    @classmethod
+    def none(cls) -> Self:
+        """No time at all: a lease that is over at once."""
+        return cls(lease=timedelta(0), create_timeout=timedelta(0), settle=timedelta(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,12 +188,14 @@ class Batch:
     state: str  #: as the service wrote it, whether or not anybody knows it
     terminal: bool  #: whether the service is done with it
     source: str | None = None  #: the input it names
+    epoch: int | None = None  #: which staging of ours that is; None: none of ours
     create_time: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     update_time: datetime | None = None
     error: Problem | None = None
     completion_stats: Stats | None = None
+    has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
 
     def is_older_than(self, other: "Batch") -> bool:
@@ -201,6 +221,14 @@ class Lease:
     until: datetime
     epoch: int
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """The service answers 404 to the batch's name: how often, and since when."""
+
+    count: int
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +274,11 @@ class Job:
     faults: tuple[Fault, ...] = ()
     error: Problem | None = None
     health: Health | None = None
+    absence: Absence | None = None
+    missed: bool = False  #: found by listing the inbox: its event never came
+    parent: str | None = None  #: the job of which this is a wanted repetition
+    reruns: int = 0  #: how many wanted repetitions there are
+    spent_on: str | None = None  #: the day whose limits it was counted against
     resumes: int = 0  #: how often in a row it was taken up after a worker's death
     seq: int = 0  #: how many announcements were made of it
     history: tuple[Moment, ...] = ()
@@ -253,7 +286,15 @@ class Job:
     version: datetime | None = field(default=None, compare=False)
 
     @classmethod
-    def claimed(cls, drop: Drop, by: str, now: datetime, timing: Timing) -> Self:
+    def claimed(
+        cls,
+        drop: Drop,
+        by: str,
+        now: datetime,
+        timing: Timing,
+        *,
+        missed: bool = False,
+    ) -> Self:
         """The job of a drop nobody has claimed yet."""
         until = now + timing.lease
         return cls(
@@ -262,9 +303,28 @@ class Job:
             source=drop,
             lease=Lease(until=until, epoch=1, by=by),
             due=until,
+            missed=missed,
             created_at=now,
             updated_at=now,
             history=(Moment(at=now, phase=Phase.ARRIVED),),
+        )
+
+    # -- a person ---------------------------------------------------------------
+
+    def counting_rerun(self, now: datetime) -> Self:
+        """One more wanted repetition of a job that is over."""
+        if MOVES[self.phase]:
+            raise ValueError(f"job {self.id} is {self.phase}: it isn't over yet")
+        return replace(self, reruns=self.reruns + 1, updated_at=now)
+
+    def rerun(self, now: datetime) -> Self:
+        """The latest wanted repetition: a job of its own, for `poll` to take up."""
+        return replace(
+            type(self).claimed(
+                self.source, "nobody", now, Timing.none(), missed=self.missed
+            ),
+            id=derived_id(self.id, f"rerun-{self.reruns}"),
+            parent=self.id,
         )
 
     # -- a worker at its steps --------------------------------------------------
@@ -278,11 +338,18 @@ class Job:
             now + timing.lease,
         )
 
-    def submitting(self, now: datetime, timing: Timing) -> Self:
+    def submitting(
+        self, now: datetime, timing: Timing, spent_on: str | None = None
+    ) -> Self:
         """The intent. Written before the request is sent, so that a crash is seen."""
         until = now + timing.lease
         settled = until + timing.create_timeout + timing.settle
-        moved = self._moved(Phase.SUBMITTING, now, intent=self.lease.epoch)
+        moved = self._moved(
+            Phase.SUBMITTING,
+            now,
+            intent=self.lease.epoch,
+            spent_on=self.spent_on or spent_on,
+        )
         return replace(self._renewed(moved, until), due=settled)
 
     def submitted(self, batch: Batch, now: datetime) -> Self:
@@ -335,7 +402,8 @@ class Job:
         It wasn't the job's fault, and nothing is in flight: again at `due`. The
         resume that came to this doesn't count.
         """
-        phase = Phase.WAITING if self.phase is Phase.SUBMITTING else self.phase
+        staged = self.phase in (Phase.PREPARED, Phase.SUBMITTING)
+        phase = Phase.WAITING if staged else self.phase
         moved = self._moved(phase, now, note=why, health=health or self.health)
         return self._let_go(moved, now, due=due, resumes=self._resumes_before())
 
@@ -379,12 +447,51 @@ class Job:
         return self._moved(self.phase, now, note=health.code, health=health)
 
     def observed(self, batch: Batch, now: datetime) -> Self:
-        """The service said something new, and isn't done."""
-        return self._moved(self.phase, now, batch=batch)
+        """The service said something of the batch, and isn't done."""
+        back = self.health is not None and self.health.code == "not_visible"
+        return self._moved(
+            self.phase,
+            now,
+            batch=batch,
+            absence=None,
+            health=None if back else self.health,
+        )
 
-    def ended(self, batch: Batch, now: datetime) -> Self:
+    def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
         """The service is done."""
-        return self._moved(Phase.ENDED, now, batch=batch, health=None, seq=self.seq + 1)
+        # That there was a second batch stays worth knowing; all else is over.
+        twice = self.health is not None and self.health.code == "duplicate_batch"
+        return self._moved(
+            Phase.ENDED,
+            now,
+            batch=batch,
+            error=error,
+            absence=None,
+            health=self.health if twice else None,
+            seq=self.seq + 1,
+        )
+
+    def not_found(self, now: datetime) -> Self:
+        """The service answered 404 to the batch's name, once more."""
+        absence = self.absence or Absence(count=0, since=now)
+        return replace(
+            self, absence=replace(absence, count=absence.count + 1), updated_at=now
+        )
+
+    def lost(self, now: datetime) -> Self:
+        """The service has not known the batch for a long time."""
+        name = self.batch.name if self.batch else ""
+        return self._moved(
+            Phase.ENDED,
+            now,
+            note="lost",
+            absence=None,
+            error=Problem(
+                code="lost", message=f"the service does not know {name} any more"
+            ),
+            health=None,
+            seq=self.seq + 1,
+        )
 
     def revived(self, now: datetime) -> Self:
         """The batch failed because we had deleted its input: that was not the end."""
@@ -410,12 +517,30 @@ class Job:
         return self.intent == self.lease.epoch
 
     @property
+    def is_visible(self) -> bool:
+        """Whether the service knew the batch when it was last asked."""
+        hidden = self.health is not None and self.health.code == "not_visible"
+        return self.absence is None and not hidden
+
+    @property
+    def is_lost(self) -> bool:
+        return self.error is not None and self.error.code == "lost"
+
+    def may_be_lost(self, now: datetime) -> bool:
+        """Not one 404, nor many within a short time, make a batch lost."""
+        return (
+            self.absence is not None
+            and self.absence.count >= LOST_AFTER
+            and now - self.absence.since >= LOST_FOR
+        )
+
+    @property
     def must_look(self) -> bool:
         """
         Whether the service may have a batch of this job already. Only the first
         request of a fresh claim goes out unlooked.
         """
-        return self.lease.epoch > 1
+        return self.lease.epoch > 1 or self.missed
 
     def failed_by_fence(self, batch: Batch) -> bool:
         """
@@ -426,8 +551,8 @@ class Job:
         return (
             batch.state == "JOB_STATE_FAILED"
             and self.staging is not None
-            and batch.source is not None
-            and batch.source != self.staging.uri
+            and batch.epoch is not None
+            and batch.epoch < self.staging.epoch
             and not stats.successful
         )
 

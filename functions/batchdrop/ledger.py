@@ -1,7 +1,8 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +10,7 @@ import msgspec
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -24,9 +25,27 @@ OUTBOX_PAGE = 500
 DUE_PAGE = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What was, or is to be, submitted on a day."""
+
+    day: str  #: such as 2026-03-01, in UTC
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """When inbox and service were compared with the ledger."""
+
+    first_start: datetime
+    finished: datetime | None
+
+
 class Ledger:
     """
-    The documents `jobs/{id}`, `announcements/{id}` and `locks/{name}`.
+    The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}` and
+    `spending/{day}`.
 
     A write names the update time of the document it was derived from, so that
     Firestore refuses it when anyone has written since. One commit holds a job and the
@@ -83,7 +102,13 @@ class Ledger:
             raise Unavailable(f"job {job.id} could not be claimed: {exc}") from exc
 
     def advance(
-        self, held: Job, move: Callable[[Job], Job], *, announce: bool = False
+        self,
+        held: Job,
+        move: Callable[[Job], Job],
+        *,
+        announce: bool = False,
+        spending: Spending | None = None,
+        child: Callable[[Job], Job] | None = None,
     ) -> Job:
         """
         Moves a job on, if it is still at the phase, epoch and holder of `held`.
@@ -94,6 +119,8 @@ class Ledger:
                 was written meanwhile.
             announce: whether to put the new job's announcement into the outbox, in
                 the same commit.
+            spending: what to add to a day's sum in the same commit.
+            child: makes another job, of the new one, that the same commit creates.
 
         Raises:
             Superseded: the job moved on, or is another worker's.
@@ -101,11 +128,13 @@ class Ledger:
         """
         from google.api_core import exceptions
 
-        current = held
+        current, taken = held, 0
         for _ in range(5):
             job = move(current)
+            if announce:
+                job = replace(job, seq=job.seq + taken)
             try:
-                return self._commit(current, job, announce)
+                return self._commit(current, job, announce, spending, child)
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
@@ -121,6 +150,10 @@ class Ledger:
                     raise Superseded(
                         f"job {held.id} is not at {held.phase} any more"
                     ) from None
+                if found.version == current.version:
+                    # The outbox has outlived the document of an earlier job of this
+                    # id, whose announcements stay what they are.
+                    taken += 1
                 current = found
             except exceptions.NotFound as exc:
                 raise Superseded(f"job {held.id} is not in the ledger") from exc
@@ -134,14 +167,49 @@ class Ledger:
         return (_job(snapshot) for snapshot in query.stream())
 
     def due(self, now: datetime) -> list[Job]:
-        """Jobs that wait for a worker, longest first; a page of them."""
+        """Jobs whose worker is gone, longest first; a page of them."""
+        unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
         query = (
             self._jobs()
+            .where(filter=_field("phase", "in", unsent))
             .where(filter=_field("due", "<=", now))
             .order_by("due")
             .limit(DUE_PAGE)
         )
         return [_job(snapshot) for snapshot in query.stream()]
+
+    def waiting(self) -> Iterator[Job]:
+        """Jobs that wait for room at the service, first come first."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.WAITING))
+            .order_by("created_at")
+        )
+        return (_job(snapshot) for snapshot in query.stream())
+
+    def known(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these ids that the ledger has a job of."""
+        references = [self._job(job_id) for job_id in job_ids]
+        found = self._connect().get_all(references, field_paths=["v"])
+        return {snapshot.id for snapshot in found if snapshot.exists}
+
+    # -- limits -----------------------------------------------------------------
+
+    def spent(self, day: str) -> Spending:
+        """What was submitted on a day."""
+        data = self._day(day).get().to_dict() or {}
+        return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
+
+    def pause_lane(self, lane: str, until: datetime) -> None:
+        """Keeps all of a lane waiting. A later end counts, whoever set it."""
+        before = self.lane_paused_until(lane)
+        if before is None or before < until:
+            self._lock(f"lane-{derived_id(lane)}").set({"lane": lane, "until": until})
+
+    def lane_paused_until(self, lane: str) -> datetime | None:
+        """Until when a lane is to wait, if it ever was."""
+        data = self._lock(f"lane-{derived_id(lane)}").get().to_dict()
+        return _plain(data["until"]) if data else None
 
     # -- the outbox -------------------------------------------------------------
 
@@ -176,7 +244,7 @@ class Ledger:
         """Takes a lock for `hold`, unless another holder's time still runs."""
         from google.api_core import exceptions
 
-        reference = self._connect().collection("locks").document(name)
+        reference = self._lock(name)
         data = {"by": by, "until": now + hold}
         snapshot = reference.get()
         try:
@@ -195,15 +263,37 @@ class Ledger:
 
     def unlock(self, name: str, by: str, now: datetime) -> None:
         """Gives a lock back; does nothing when it has gone to another."""
-        reference = self._connect().collection("locks").document(name)
+        reference = self._lock(name)
         snapshot = reference.get()
         if snapshot.exists and snapshot.get("by") == by:
             option = self._connect().write_option(last_update_time=snapshot.update_time)
             reference.update({"until": now}, option=option)
 
+    def checked(self, now: datetime) -> Checked:
+        """When the deployment first ran, which is now if it never did, and when the
+        inbox and the service were last compared with the ledger."""
+        from google.api_core import exceptions
+
+        reference = self._lock("check")
+        # That another tick was faster is fine.
+        with suppress(exceptions.AlreadyExists):
+            reference.create({"first_start": now, "finished": None})
+        return _decode(reference.get().to_dict(), Checked)
+
+    def check_finished(self, now: datetime) -> None:
+        """The comparison that began then is complete."""
+        self._lock("check").update({"finished": now})
+
     # -- the pieces -------------------------------------------------------------
 
-    def _commit(self, before: Job, job: Job, announce: bool) -> Job:
+    def _commit(
+        self,
+        before: Job,
+        job: Job,
+        announce: bool,
+        spending: Spending | None,
+        child: Callable[[Job], Job] | None,
+    ) -> Job:
         client = self._connect()
         batch = client.batch()
         batch.update(
@@ -216,6 +306,17 @@ class Ledger:
             batch.create(
                 self._announcements().document(announcement.id), _encode(announcement)
             )
+        if spending:
+            from google.cloud.firestore_v1.transforms import Increment
+
+            batch.set(
+                self._day(spending.day),
+                {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
+                merge=True,
+            )
+        if child:
+            another = child(job)
+            batch.create(self._job(another.id), _document(another))
         results = batch.commit()
         return replace(job, version=results[0].update_time)
 
@@ -224,6 +325,12 @@ class Ledger:
 
     def _job(self, job_id: str) -> Any:
         return self._jobs().document(job_id)
+
+    def _lock(self, name: str) -> Any:
+        return self._connect().collection("locks").document(name)
+
+    def _day(self, day: str) -> Any:
+        return self._connect().collection("spending").document(day)
 
     def _announcements(self) -> Any:
         return self._connect().collection("announcements")

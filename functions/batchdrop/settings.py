@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from batchdrop.errors import BadSetting
@@ -58,6 +58,20 @@ class Settings:
     settle: float = 120.0
     #: A tick stops taking up new work after this long. Below poll's own time-out.
     tick: float = 240.0
+    #: How often a tick also compares the inbox and the service with the ledger.
+    check_every: float = 3600.0
+    #: How old an object in the inbox may be whose event never came.
+    missed_window: float = 3 * 86400.0
+    #: How long the ledger keeps the document of a job that is over.
+    ledger_ttl: float = 90 * 86400.0
+    paused: bool = False  #: nothing is submitted; all waits
+    #: Batches of the model that the service may work on at once, whoever made them.
+    max_active_jobs: int | None = None
+    max_rows: int | None = None  #: of a job
+    max_bytes: int | None = None  #: of a dropped file
+    max_rows_per_day: int | None = None  #: of all jobs submitted on a day (UTC)
+    max_bytes_per_day: int | None = None
+    api_key: str | None = field(default=None, repr=False)  #: GEMINI_API_KEY
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -86,12 +100,27 @@ class Settings:
                 duration = float(value)
             except ValueError:
                 duration = -1.0
-            if not 0 < duration < 1e6:
+            if not 0 < duration < 1e9:
                 raise BadSetting(
                     f"{PREFIX}{name} is {value!r}; it must be a number of seconds, "
                     f"above 0 (default {default:g})"
                 )
             return duration
+
+        def whole(name: str) -> int | None:
+            value = text(name, "0")
+            if not value.isdecimal():
+                raise BadSetting(
+                    f"{PREFIX}{name} is {value!r}; it must be a whole number, and 0 "
+                    "or nothing for no limit"
+                )
+            return int(value) or None
+
+        def switch(name: str) -> bool:
+            value = text(name, "false").lower()
+            if value not in ("true", "false", "1", "0"):
+                raise BadSetting(f"{PREFIX}{name} is {value!r}; it is true or false")
+            return value in ("true", "1")
 
         settings = cls(
             project=text("PROJECT"),
@@ -109,14 +138,36 @@ class Settings:
             create_timeout=seconds("CREATE_TIMEOUT", 60),
             settle=seconds("SETTLE", 120),
             tick=seconds("TICK", 240),
+            check_every=seconds("CHECK_EVERY", 3600),
+            missed_window=seconds("MISSED_WINDOW", 3 * 86400),
+            ledger_ttl=seconds("LEDGER_TTL", 90 * 86400),
+            paused=switch("PAUSED"),
+            max_active_jobs=whole("MAX_ACTIVE_JOBS"),
+            max_rows=whole("MAX_ROWS"),
+            max_bytes=whole("MAX_BYTES"),
+            max_rows_per_day=whole("MAX_ROWS_PER_DAY"),
+            max_bytes_per_day=whole("MAX_BYTES_PER_DAY"),
+            api_key=env.get("GEMINI_API_KEY") or None,
         )
         settings._check()
         return settings
 
+    @property
+    def queues(self) -> bool:
+        """Whether jobs wait in a queue, from which only the tick admits them."""
+        limits = (self.max_active_jobs, self.max_rows_per_day, self.max_bytes_per_day)
+        return self.paused or any(limit is not None for limit in limits)
+
     def _check(self) -> None:
-        if self.backend != "vertex":
+        if self.backend not in ("vertex", "developer"):
             raise BadSetting(
-                f"{PREFIX}BACKEND is {self.backend!r}; it must be 'vertex'"
+                f"{PREFIX}BACKEND is {self.backend!r}; it must be 'vertex' or "
+                "'developer'"
+            )
+        if self.backend == "developer" and not self.api_key:
+            raise BadSetting(
+                f"GEMINI_API_KEY is not set; {PREFIX}BACKEND=developer needs one, "
+                "from a secret"
             )
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.deployment):
             raise BadSetting(
@@ -127,6 +178,12 @@ class Settings:
             raise BadSetting(
                 f"{PREFIX}CREATE_TIMEOUT ({self.create_timeout:g} s) must be below "
                 f"{PREFIX}LEASE ({self.lease:g} s): a request may not outlive the lease"
+            )
+        if self.missed_window >= self.ledger_ttl:
+            raise BadSetting(
+                f"{PREFIX}MISSED_WINDOW ({self.missed_window:g} s) must be below "
+                f"{PREFIX}LEDGER_TTL ({self.ledger_ttl:g} s): what the ledger has "
+                "forgotten would be taken for new, and paid again"
             )
         for name, place in (("WORK", self.work), ("OUTPUT", self.output)):
             if place.bucket == self.inbox:

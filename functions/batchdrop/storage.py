@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import IO, TYPE_CHECKING
 
 from batchdrop.errors import Misconfigured, SourceGone, Unavailable
 from batchdrop.jobs import Drop
@@ -43,6 +44,37 @@ class Storage:
             blob.open("rb", chunk_size=CHUNK) as stream,
         ):
             yield from iter(lambda: stream.read(CHUNK), b"")
+
+    def objects(self, bucket: str) -> Iterator[tuple[Drop, datetime]]:
+        """
+        All objects of a bucket, each with the time at which it was made.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        fields = "items(name,generation,size,timeCreated),nextPageToken"
+        with _translated(f"gs://{bucket}"):
+            for blob in self._connect().list_blobs(bucket, fields=fields):
+                drop = Drop(
+                    bucket=bucket,
+                    name=blob.name,
+                    generation=int(blob.generation),
+                    size=int(blob.size),
+                )
+                yield drop, blob.time_created
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[IO[bytes]]:
+        """
+        An object, to be read as a file.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(uri), self._blob(uri).open("rb", chunk_size=CHUNK) as stream:
+            yield stream
 
     def write(self, uri: str, lines: Iterator[bytes]) -> None:
         """

@@ -12,6 +12,7 @@ from batchdrop.intake import Intake
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.poller import Poller
+from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Settings
 from batchdrop.storage import Storage
 
@@ -27,8 +28,8 @@ def intake() -> Intake:
     """What `on_upload` does."""
     return Intake(
         ledger=ledger(),
-        storage=Storage(_storage_client),
-        batches=batches().batches,
+        storage=storage(),
+        service=service(),
         settings=settings(),
         timing=Timing(
             lease=timedelta(seconds=settings().lease),
@@ -46,7 +47,7 @@ def poller() -> Poller:
     return Poller(
         ledger=ledger(),
         intake=intake(),
-        batches=batches().batches,
+        service=service(),
         publish=Publisher(_publisher_client, topic_path(settings())),
         settings=settings(),
         now=utcnow,
@@ -65,8 +66,23 @@ def ledger() -> Ledger:
 
 
 @cache
+def storage() -> Storage:
+    """The deployment's buckets."""
+    return Storage(_storage_client)
+
+
+@cache
+def service() -> Service:
+    """The batch service, through the deployment's backend."""
+    chosen, client = settings(), batches()
+    if chosen.backend == "vertex":
+        return VertexService(client.batches, chosen.deployment)
+    return DeveloperService(client.batches, client.files, storage(), chosen.deployment)
+
+
+@cache
 def batches() -> Client:
-    """The batch service."""
+    """The client of the batch API."""
     chosen = settings()
     options = HttpOptions(
         base_url=chosen.api_url,
@@ -76,6 +92,8 @@ def batches() -> Client:
         # The ledger tries again at the next tick; nobody sleeps in a function.
         retry_options=HttpRetryOptions(attempts=1),
     )
+    if chosen.backend == "developer":
+        return Client(vertexai=False, api_key=chosen.api_key, http_options=options)
     credentials = None
     if chosen.api_url and chosen.api_url.startswith("http://"):
         # A token never goes over plain HTTP.
@@ -117,9 +135,9 @@ def _firestore_client() -> Any:
 
 @cache
 def _storage_client() -> Any:
-    from google.cloud import storage
+    from google.cloud import storage as library
 
-    return storage.Client(project=settings().project)
+    return library.Client(project=settings().project)
 
 
 @cache

@@ -15,8 +15,9 @@ LAYERS = [
     {"wiring"},
     {"poller"},
     {"intake"},
-    {"ledger"},
+    {"ledger", "service"},
     {"announce", "storage", "preflight"},
+    {"crash"},
     {"jobs", "settings", "logs", "batches"},
     {"errors"},
 ]

@@ -43,6 +43,8 @@ def listening(answer: Callable[[Request], int], port: int = 0) -> Iterator[Liste
         listener.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield listener
-        server.shutdown()
-        thread.join()
+        try:
+            yield listener
+        finally:
+            server.shutdown()
+            thread.join()

@@ -200,6 +200,20 @@ def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
     assert job.batch.name == batch["name"]
 
 
+def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+    world.advance(timedelta(hours=1))
+
+    world.ticks(3)
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
 @pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
 def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     world: World, code: int
@@ -312,7 +326,7 @@ def intended(world: World) -> Job:
     """A job whose worker died, or froze, with its intent written."""
     job = claimed(world)
     while job.phase is not Phase.SUBMITTING:
-        step = world.intake._step(job)
+        step = world.intake._step(job, admitted=False)
         assert step is not None
         job = step(job)
     return job
@@ -379,7 +393,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     world.ticks(14)  # the fence is up, and its wait has begun
     assert world.job(job.source).phase is Phase.PREPARED
 
-    frozen = world.intake.batches.create(
+    frozen = world.client.batches.create(
         model="gemini-2.5-flash",
         src=job.staging.uri if job.staging else "",
         config={
@@ -424,7 +438,7 @@ def test_of_two_batches_the_older_is_kept_and_the_other_cancelled(
 
 def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> None:
     job = intended(world)
-    forged = world.intake.batches.create(
+    forged = world.client.batches.create(
         model="gemini-2.5-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
         config={
@@ -469,3 +483,49 @@ def test_a_worker_that_wakes_with_its_lease_nearly_over_sends_nothing(
 
     assert world.batches() == []
     assert world.job(job.source).phase is Phase.WAITING
+
+
+# -- wanted repetitions ------------------------------------------------------------
+
+
+def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD * 2)
+    world.intake.take(drop)
+    world.ticks(20)
+
+    new = world.intake.rerun(drop.job_id)
+    world.ticks(20)
+
+    again = world.ledger.get(new.id)
+    assert again is not None
+    assert again.parent == drop.job_id
+    assert again.phase is Phase.ENDED
+    assert len(world.answers(again)) == 2
+    assert len(world.batches()) == 2
+    assert [one.job_id for one in world.heard] == [drop.job_id, new.id]
+
+
+def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
+    drop = world.upload("not json\n")
+    world.intake.take(drop)
+
+    ids = {world.intake.rerun(drop.job_id).id for _ in range(3)}
+
+    assert len(ids | {drop.job_id}) == 4
+    assert world.jobs() == 4
+
+
+def test_a_job_under_way_is_not_run_again(world: World) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+
+    with pytest.raises(ValueError, match="is submitted: it isn't over yet"):
+        world.intake.rerun(drop.job_id)
+    assert world.jobs() == 1
+
+
+def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
+    with pytest.raises(LookupError, match="there is no job nothing"):
+        world.intake.rerun("nothing")

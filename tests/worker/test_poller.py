@@ -182,8 +182,7 @@ def test_one_job_that_breaks_does_not_hold_up_the_others(
     other = world.upload(GOOD, "other.jsonl")
     world.intake.take(other)
     document = world.database.collection("jobs").document(submitted.id)
-    assert submitted.batch is not None
-    document.update({"batch.name": "projects/1/locations/x/batchPredictionJobs/404"})
+    document.update({"batch.name": "no name of a batch"})
     world.advance(timedelta(minutes=6))
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -229,3 +228,441 @@ def test_a_tick_takes_up_nothing_after_its_time(world: World) -> None:
 
     assert (first.resumed, second.resumed) == (2, 1)
     assert len(world.batches()) == 3
+
+
+# -- batches that the service doesn't know ---------------------------------------
+
+
+def vanish(world: World, *jobs: Job) -> None:
+    """The service answers 404 to these batches' names, and lists them no more."""
+    for job in jobs:
+        assert job.batch is not None
+        world.intake.service.cancel(job.batch.name)
+        world.client.batches.delete(name=job.batch.name)
+
+
+def several(world: World, n: int, text: str = GOOD) -> list[Job]:
+    """Jobs that arrive one after the other."""
+    drops = []
+    for k in range(n):
+        drops.append(world.upload(text, f"{k}.jsonl"))
+        world.intake.take(drops[-1])
+        world.advance(timedelta(seconds=1))
+    return [world.job(drop) for drop in drops]
+
+
+def test_a_batch_that_is_gone_is_lost_after_an_hour_and_three_ticks(
+    world: World, submitted: Job
+) -> None:
+    vanish(world, submitted)
+
+    world.ticks(2, timedelta(minutes=1))
+    world.ticks(1, timedelta(minutes=58))
+    assert world.job(submitted.source).phase is Phase.SUBMITTED
+    world.ticks(1, timedelta(minutes=2))
+
+    job = world.job(submitted.source)
+    assert job.phase is Phase.ENDED
+    assert job.error is not None
+    assert job.error.code == "lost"
+    assert job.batch is not None
+    assert job.batch.state == "JOB_STATE_PENDING"
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.lost.v1"]
+
+
+def test_two_404s_an_hour_apart_do_not_make_a_batch_lost(
+    world: World, submitted: Job
+) -> None:
+    vanish(world, submitted)
+
+    world.ticks(1)
+    world.ticks(1, timedelta(hours=3))
+
+    assert world.job(submitted.source).phase is Phase.SUBMITTED
+
+
+def test_a_batch_that_is_found_again_is_as_if_it_had_never_been_away(
+    world: World, submitted: Job
+) -> None:
+    assert submitted.batch is not None
+    real = submitted.batch.name
+    document = world.database.collection("jobs").document(submitted.id)
+    document.update({"batch.name": real[:-1] + "x"})
+    world.ticks(2)
+    assert world.job(submitted.source).absence is not None
+    document.update({"batch.name": real})
+
+    world.ticks(1)
+
+    assert world.job(submitted.source).absence is None
+
+
+def test_when_many_are_gone_at_once_none_is_lost_and_health_says_why(
+    world: World,
+) -> None:
+    jobs = several(world, 5)
+    vanish(world, *jobs[:2])
+
+    world.ticks(5, timedelta(hours=1))
+
+    gone = [world.job(job.source) for job in jobs[:2]]
+    assert [job.phase for job in gone] == [Phase.SUBMITTED] * 2
+    assert [job.health.code if job.health else None for job in gone] == [
+        "not_visible"
+    ] * 2
+    assert world.heard != []
+    assert {one.type for one in world.heard} == {"dev.batchdrop.job.succeeded.v1"}
+
+
+# -- the queue ---------------------------------------------------------------------
+
+
+def phases(world: World, jobs: list[Job]) -> list[Phase]:
+    return [world.job(job.source).phase for job in jobs]
+
+
+def test_with_a_cap_only_the_tick_admits_and_only_as_many_as_there_is_room_for(
+    world: World,
+) -> None:
+    world.choose(max_active_jobs=2)
+    jobs = several(world, 4)
+    assert phases(world, jobs) == [Phase.WAITING] * 4
+    assert world.batches() == []
+
+    world.ticks(2)
+
+    assert phases(world, jobs) == [Phase.SUBMITTED] * 2 + [Phase.WAITING] * 2
+
+
+def test_first_come_is_first_served(world: World) -> None:
+    world.choose(max_active_jobs=1)
+    jobs = several(world, 3)
+
+    order = []
+    for _ in range(60):
+        world.ticks(1)
+        for n, job in enumerate(jobs):
+            if world.job(job.source).batch and n not in order:
+                order.append(n)
+
+    assert order == [0, 1, 2]
+    assert phases(world, jobs) == [Phase.ENDED] * 3
+    assert len(world.batches()) == 3
+
+
+def test_batches_that_others_made_count_against_the_cap(world: World) -> None:
+    world.choose(max_active_jobs=1)
+    theirs = world.upload(GOOD, "theirs.txt")
+    world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=f"gs://{theirs.bucket}/{theirs.name}",
+        config={"destination": f"gs://{world.settings.output.bucket}/theirs/"},
+    )
+    jobs = several(world, 1)
+
+    world.ticks(3)
+    assert phases(world, jobs) == [Phase.WAITING]
+
+    world.ticks(15)
+    assert phases(world, jobs) == [Phase.SUBMITTED]
+
+
+def test_batches_of_another_model_do_not(world: World) -> None:
+    world.choose(max_active_jobs=1)
+    theirs = world.upload(GOOD, "theirs.txt")
+    world.client.batches.create(
+        model="gemini-2.5-pro",
+        src=f"gs://{theirs.bucket}/{theirs.name}",
+        config={"destination": f"gs://{world.settings.output.bucket}/theirs/"},
+    )
+    jobs = several(world, 1)
+
+    world.ticks(1)
+
+    assert phases(world, jobs) == [Phase.SUBMITTED]
+
+
+def test_a_paused_deployment_holds_everything_and_lets_it_go_in_order(
+    world: World,
+) -> None:
+    world.choose(paused=True)
+    jobs = several(world, 3)
+    world.ticks(5)
+    assert phases(world, jobs) == [Phase.WAITING] * 3
+    assert world.batches() == []
+
+    world.choose(paused=False)
+    world.ticks(1)
+
+    assert phases(world, jobs) == [Phase.SUBMITTED] * 3
+    made = [batch["displayName"] for batch in world.batches()]
+    assert made == ["0.jsonl", "1.jsonl", "2.jsonl"]
+
+
+def test_a_429_pauses_the_lane_for_the_jobs_that_come_after(world: World) -> None:
+    headers = {"retry-after": "600"}
+    world.wire.creates = [Wire.says(429, **headers)]
+    jobs = several(world, 3)
+    assert phases(world, jobs) == [Phase.WAITING] * 3
+
+    world.ticks(9)
+    assert world.batches() == []
+    world.ticks(1)
+
+    assert phases(world, jobs) == [Phase.SUBMITTED] * 3
+    assert len(world.batches()) == 3
+
+
+def test_a_days_limit_holds_what_is_over_it_until_the_next_day(world: World) -> None:
+    day = world.now().replace(hour=6, minute=0) + timedelta(days=1)
+    world.advance(day - world.now())
+    world.choose(max_rows_per_day=5)
+    jobs = several(world, 2, GOOD * 3)
+
+    world.ticks(3)
+    assert phases(world, jobs) == [Phase.SUBMITTED, Phase.WAITING]
+
+    world.ticks(1, timedelta(hours=18))
+    assert phases(world, jobs) == [Phase.ENDED, Phase.SUBMITTED]
+
+
+def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
+    world: World,
+) -> None:
+    world.choose(max_rows_per_day=100)
+    world.wire.creates = [Wire.says(429), Wire.says(503), Wire.says(429)]
+    drop = world.upload(GOOD * 3)
+    day = f"{world.now():%Y-%m-%d}"
+    world.intake.take(drop)
+
+    world.ticks(20)
+
+    assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
+    spent = world.ledger.spent(world.job(drop).spent_on or day)
+    assert (spent.rows, spent.bytes) == (3, drop.size)
+
+
+@pytest.mark.parametrize(
+    "limit", ["max_rows", "max_bytes", "max_rows_per_day", "max_bytes_per_day"]
+)
+def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
+    world: World, limit: str
+) -> None:
+    world.choose(**{limit: 2})
+    drop = world.upload(GOOD * 3)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "over_limit"
+    assert f"BATCHDROP_{limit.upper()}=2" in job.error.message
+
+
+# -- what the ledger doesn't know ---------------------------------------------------
+
+
+def check(world: World) -> None:
+    """Lets the slower comparison come."""
+    world.advance(timedelta(seconds=world.settings.check_every))
+    world.tick()
+
+
+def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:
+    drop = world.upload()
+
+    check(world)
+
+    job = world.job(drop)
+    assert job.missed
+    assert job.phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_what_lay_in_the_inbox_before_the_deployment_is_left_alone(
+    world: World,
+) -> None:
+    world.upload()
+    started = world.database.collection("locks").document("check")
+    started.update({"first_start": world.now() + timedelta(seconds=30)})
+
+    check(world)
+
+    assert world.jobs() == 0
+
+
+def test_what_the_ledger_may_have_forgotten_is_left_alone(world: World) -> None:
+    world.upload()
+    world.advance(timedelta(seconds=world.settings.missed_window))
+
+    check(world)
+
+    assert world.jobs() == 0
+
+
+def test_other_files_in_the_inbox_are_not_claimed(world: World) -> None:
+    world.upload(GOOD, "notes.txt")
+    world.upload(b"", "empty.jsonl")
+
+    check(world)
+
+    assert world.jobs() == 0
+
+
+def empty_ledger(world: World) -> None:
+    for snapshot in world.database.collection("jobs").stream():
+        snapshot.reference.delete()
+
+
+def test_an_emptied_ledger_finds_the_batch_and_does_not_pay_again(
+    world: World, submitted: Job
+) -> None:
+    empty_ledger(world)
+
+    check(world)
+
+    again = world.job(submitted.source)
+    assert again.batch is not None
+    assert submitted.batch is not None
+    assert again.batch.name == submitted.batch.name
+    assert len(world.batches()) == 1
+
+
+def test_an_emptied_ledger_does_not_pay_again_for_what_has_results(
+    world: World, submitted: Job
+) -> None:
+    world.ticks(20)
+    ended = world.job(submitted.source)
+    assert ended.batch is not None
+    world.client.batches.delete(name=ended.batch.name)
+    empty_ledger(world)
+
+    check(world)
+
+    again = world.job(submitted.source)
+    assert again.phase is Phase.REJECTED
+    assert again.error is not None
+    assert again.error.code == "already_done"
+    assert len(world.batches()) == 1
+
+
+def batch_of(world: World, job: Job, **labels: str) -> str:
+    """Another batch over a job's own staging."""
+    assert job.spec is not None
+    assert job.staging is not None
+    made = world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=job.staging.uri,
+        config={
+            "destination": job.spec.destination,
+            "labels": job.spec.labels | labels,
+        },
+    )
+    return made.name
+
+
+def states(world: World) -> dict[str, str]:
+    return {batch["name"]: batch["state"] for batch in world.batches()}
+
+
+def test_a_second_batch_of_a_job_is_cancelled_and_told(
+    world: World, submitted: Job
+) -> None:
+    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    extra = batch_of(world, submitted)
+
+    world.ticks(1)
+
+    job = world.job(submitted.source)
+    assert states(world)[extra] == "JOB_STATE_CANCELLED"
+    assert job.health is not None
+    assert job.health.code == "duplicate_batch"
+    assert job.phase is Phase.ENDED
+
+
+def test_another_deployments_batch_is_not_cancelled(
+    world: World, submitted: Job
+) -> None:
+    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    theirs = batch_of(world, submitted, batchdrop_deployment="other")
+
+    world.ticks(1)
+
+    assert states(world)[theirs] == "JOB_STATE_PENDING"
+    assert world.job(submitted.source).health is None
+
+
+def test_a_batch_with_a_forged_label_is_reported_and_left_alone(
+    world: World, submitted: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    assert submitted.spec is not None
+    forged = world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=f"gs://{world.settings.inbox}/reviews.jsonl",
+        config={
+            "destination": f"gs://{world.settings.output.bucket}/forged/",
+            "labels": submitted.spec.labels,
+        },
+    )
+
+    world.ticks(1)
+
+    assert states(world)[forged.name] == "JOB_STATE_PENDING"
+    assert [
+        record.__dict__["batch"]
+        for record in caplog.records
+        if record.message == "orphan"
+    ] == [forged.name]
+
+
+def test_a_batch_that_no_job_knows_is_reported(
+    world: World, submitted: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.gcs.bucket(world.settings.inbox).blob("reviews.jsonl").delete()
+    empty_ledger(world)
+
+    check(world)
+
+    assert "orphan" in [record.message for record in caplog.records]
+
+
+def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
+    world: World,
+) -> None:
+    world.wire.creates = [world.wire.reply_lost]
+    drop = world.upload()
+    world.intake.take(drop)
+    job = world.job(drop)
+    world.ledger.advance(job, lambda j: j.parked(world.now()), announce=True)
+
+    check(world)
+
+    assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
+    assert len(world.batches()) == 1
+
+
+def test_a_right_that_the_service_lacks_is_told_with_whom_to_give_it(
+    world: World, submitted: Job
+) -> None:
+    assert submitted.batch is not None
+    resource = httpx.get(f"{world.sim.url}/v1/{submitted.batch.name}").json()
+    resource |= {
+        "state": "JOB_STATE_FAILED",
+        "updateTime": "2100-01-01T00:00:00Z",
+        "error": {"code": 7, "message": "lacks storage.objects.create"},
+    }
+    answer = {"batchPredictionJobs": [resource]}
+    world.wire.lists = [lambda _: httpx.Response(200, json=answer)]
+
+    world.tick()
+
+    number = submitted.batch.name.split("/")[1]
+    error = json.loads(world.heard[0].body)["error"]
+    assert error["code"] == "not_allowed"
+    assert (
+        f"service-{number}@gcp-sa-aiplatform.iam.gserviceaccount.com"
+        in (error["message"])
+    )
+    assert "roles/storage.objectUser" in error["message"]

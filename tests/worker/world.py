@@ -2,8 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,11 +18,16 @@ from batchdrop.intake import Intake
 from batchdrop.jobs import Drop, Job, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.poller import Poller, Ticked
+from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchsim.sim import BatchSim
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
+
+#: How the paths end, of both APIs.
+CREATES = ("PredictionJobs", ":batchGenerateContent")
+LISTS = ("PredictionJobs", "/batches")
 
 #: What a fault does to one request; None lets it through.
 Fault = Callable[[httpx.Request], httpx.Response | None]
@@ -42,11 +47,11 @@ class Wire(httpx.BaseTransport):
         if self.down:
             raise httpx.ConnectError("connection refused", request=request)
         faults: list[Fault] = []
-        if request.method == "POST" and request.url.path.endswith("PredictionJobs"):
+        if request.method == "POST" and request.url.path.endswith(CREATES):
             faults = self.creates
             if self.before_create:
                 self.before_create()
-        elif request.method == "GET" and request.url.path.endswith("PredictionJobs"):
+        elif request.method == "GET" and request.url.path.endswith(LISTS):
             faults = self.lists
         if faults and (answer := faults.pop(0)(request)) is not None:
             return answer
@@ -83,21 +88,34 @@ class World:
     wire: Wire = field(default_factory=Wire)
     heard: list[Announcement] = field(default_factory=list)
     pubsub_down: bool = False
+    _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self._http = httpx.Client(transport=self.wire)
-        self._names = itertools.count(1)
-        client = Client(
-            vertexai=True,
-            project=self.settings.project,
-            location=self.settings.location,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-            http_options=HttpOptions(
-                base_url=self.sim.url,
-                httpx_client=self._http,
-                retry_options=HttpRetryOptions(attempts=1),
-            ),
+        options = HttpOptions(
+            base_url=self.sim.url,
+            httpx_client=self._http,
+            retry_options=HttpRetryOptions(attempts=1),
         )
+        self.storage = Storage(lambda: self.gcs)
+        deployment = self.settings.deployment
+        self.service: Service
+        if self.settings.backend == "vertex":
+            self.client = Client(
+                vertexai=True,
+                project=self.settings.project,
+                location=self.settings.location,
+                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+                http_options=options,
+            )
+            self.service = VertexService(self.client.batches, deployment)
+        else:
+            self.client = Client(
+                vertexai=False, api_key="key-of-tests", http_options=options
+            )
+            self.service = DeveloperService(
+                self.client.batches, self.client.files, self.storage, deployment
+            )
         self.timing = Timing(
             lease=timedelta(seconds=self.settings.lease),
             create_timeout=timedelta(seconds=self.settings.create_timeout),
@@ -105,11 +123,10 @@ class World:
         )
         self.now = self.sim.clock.now
         self.ledger = Ledger(lambda: self.database, "//batchdrop/tests")
-        self.storage = Storage(lambda: self.gcs)
         self.intake = Intake(
             ledger=self.ledger,
             storage=self.storage,
-            batches=client.batches,
+            service=self.service,
             settings=self.settings,
             timing=self.timing,
             now=self.now,
@@ -118,7 +135,7 @@ class World:
         self.poller = Poller(
             ledger=self.ledger,
             intake=self.intake,
-            batches=client.batches,
+            service=self.service,
             publish=self.publish,
             settings=self.settings,
             now=self.now,
@@ -126,7 +143,13 @@ class World:
         )
 
     def close(self) -> None:
+        self.client.close()
         self._http.close()
+
+    def choose(self, **settings: Any) -> None:
+        """Deploys again, with other settings; what the services hold stays."""
+        self.settings = replace(self.settings, **settings)
+        self.__post_init__()
 
     def holder(self) -> str:
         return f"worker-{next(self._names)}"

@@ -1,17 +1,23 @@
 """The Batches client: Vertex AI's and the Gemini Developer API's batch jobs."""
 
-from batchdrop.batches.client import Batches, Client, Pager
+from batchdrop.batches.batches import AsyncBatches, Batches
+from batchdrop.batches.client import AsyncClient, Client
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.errors import (
     ApiError,
     BatchesError,
     ClientError,
     MissingExtra,
+    NoResults,
+    NotSignedIn,
     ServerError,
     TransportError,
     UnclearAnswer,
     WaitTimeout,
 )
+from batchdrop.batches.files import File, UploadFileConfig
+from batchdrop.batches.pager import AsyncPager, Pager
+from batchdrop.batches.results import ResultRow
 from batchdrop.batches.types import (
     TERMINAL_STATES,
     BatchJob,
@@ -34,6 +40,9 @@ from batchdrop.batches.types import (
 __all__ = [
     "TERMINAL_STATES",
     "ApiError",
+    "AsyncBatches",
+    "AsyncClient",
+    "AsyncPager",
     "BatchJob",
     "BatchJobDestination",
     "BatchJobSource",
@@ -44,6 +53,7 @@ __all__ = [
     "CompletionStats",
     "CreateBatchJobConfig",
     "DeleteResourceJob",
+    "File",
     "HttpOptions",
     "HttpRetryOptions",
     "InlinedRequest",
@@ -53,11 +63,15 @@ __all__ = [
     "JobState",
     "ListBatchJobsConfig",
     "MissingExtra",
+    "NoResults",
+    "NotSignedIn",
     "OutputInfo",
     "Pager",
+    "ResultRow",
     "ServerError",
     "TransportError",
     "UnclearAnswer",
+    "UploadFileConfig",
     "VertexMultimodalDatasetDestination",
     "WaitTimeout",
     "is_terminal",

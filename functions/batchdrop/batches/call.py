@@ -1,12 +1,23 @@
-"""A request as a value: what to send, and how to read what comes back."""
+"""
+What the client does, as values: a request, a pause, a piece of blocking work; and a
+`Flow` of them, which both faces carry out, one with threads and one with a loop.
 
-from collections.abc import Callable, Mapping
+    def twice(call: Call[T]) -> Flow[T]:
+        yield from ask(call)
+        yield Pause(1.0)
+        return (yield from ask(call))
+"""
+
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
+
+#: Steps go out, their results come back in, an error is thrown in.
+Flow = Generator["Call[Any] | Pause | Work | Tell", Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +29,14 @@ class Call(Generic[T]):
         method: "GET", "POST" or "DELETE".
         url: the complete address, query included.
         read: body of the answer -> value; raises UnclearAnswer if it can't.
-        body: JSON values to send, or None for no body at all.
+        body: JSON values to send, or None.
         repeatable: True if sending it twice does no harm, so that it may be sent again
             after an unclear answer.
         options: how to send this one, over the client's own options.
+        content: bytes to send in place of a body.
+        headers: of this call alone.
+        signed: False leaves the credentials out.
+        read_whole: in place of `read`, for answers that say something in a header.
     """
 
     method: str
@@ -30,3 +45,40 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
     options: HttpOptions | None = field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    signed: bool = True
+    read_whole: Callable[[bytes, Mapping[str, str]], T] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something that blocks, such as reading a bucket; the async face uses a thread."""
+
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Call a callback of the caller's; the async face awaits what it returns."""
+
+    run: Callable[[], Any]
+
+
+def ask(call: Call[T]) -> Flow[T]:
+    """A flow of one call."""
+    answer: T = yield call
+    return answer
+
+
+def work(run: Callable[[], T]) -> Flow[T]:
+    """A flow of one piece of blocking work."""
+    result: T = yield Work(run)
+    return result

@@ -1,34 +1,141 @@
-"""The client: a thin driver of two dialects."""
+"""The client: opens what is needed when it is needed, and closes what it opened."""
 
 import os
-import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from batchdrop.batches import config as given
-from batchdrop.batches.config import ListBatchJobsConfig
-from batchdrop.batches.credentials import ApiKey, GoogleCredentials, Signer
-from batchdrop.batches.types import BatchJob, DeleteResourceJob, HttpOptions
+from batchdrop.batches.batches import AsyncBatches, Batches
+from batchdrop.batches.credentials import default_project
+from batchdrop.batches.developer import Developer
+from batchdrop.batches.file_face import AsyncFiles, Files
+from batchdrop.batches.objects import Objects
+from batchdrop.batches.settings import resolve
+from batchdrop.batches.types import HttpOptions
 from batchdrop.batches.vertex import Vertex
 
 if TYPE_CHECKING:
-    from batchdrop.batches.transport import Transport
+    from batchdrop.batches.transport import AsyncTransport, Transport
+
+__all__ = ["AsyncBatches", "AsyncClient", "Batches", "Client"]
+
+
+class Core:
+    """What both faces share: settings, connections, the way to Cloud Storage."""
+
+    def __init__(
+        self,
+        *,
+        vertexai: bool | None,
+        project: str | None,
+        location: str | None,
+        api_key: str | None,
+        credentials: Any,
+        http_options: HttpOptions | Mapping[str, Any] | None,
+    ) -> None:
+        settings = resolve(
+            vertexai=vertexai,
+            project=project,
+            location=location,
+            api_key=api_key,
+            credentials=credentials,
+            options=given.http_options(http_options) or HttpOptions(),
+            env=os.environ,
+            default_project=default_project,
+        )
+        self.dialect = settings.dialect
+        self.options = settings.options
+        self._signer = settings.signer
+        project = self.dialect.project if isinstance(self.dialect, Vertex) else None
+        self.objects = Objects(settings.credentials, project)
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+        self._async_transport: AsyncTransport | None = None
+        self._closed = False
+
+    def transport(self) -> "Transport":
+        """Sends; made at first use, as httpx takes a tenth of a second to import."""
+        if self._transport is None:
+            with self._lock:
+                self._refuse_if_closed()
+                if self._transport is None:
+                    from batchdrop.batches.transport import Transport
+
+                    self._transport = Transport(self.options, self._signer)
+        return self._transport
+
+    def async_transport(self) -> "AsyncTransport":
+        """Sends on the running loop; made at first use."""
+        if self._async_transport is None:
+            with self._lock:
+                self._refuse_if_closed()
+                if self._async_transport is None:
+                    from batchdrop.batches.transport import AsyncTransport
+
+                    self._async_transport = AsyncTransport(self.options, self._signer)
+        return self._async_transport
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed; make a new one")
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+        self.objects.close()
+
+    async def aclose(self) -> None:
+        with self._lock:
+            transport, self._async_transport = self._async_transport, None
+        if transport is not None:
+            await transport.close()
 
 
 class Client:
     """
-    Batch jobs of Vertex AI.
+    Batch jobs of Vertex AI or of the Gemini Developer API.
 
-        >>> client = Client(vertexai=True, project="p", location="us-central1")
+        from batchdrop import Client
+
+        with Client(vertexai=True, project="p", location="us-central1") as client:
+            job = client.batches.create(
+                model="gemini-2.5-flash",
+                src="gs://b/requests.jsonl",
+                config={"destination": "gs://b/results/", "display_name": "nightly"},
+            )
+            job = client.batches.wait(job, on_progress=lambda j: print(j.state))
+            for row in client.batches.results(job):
+                print(row.key, row.text or row.error)
+
+    A client may be shared between threads. It opens connections when the first call
+    needs them, and closes them, and what it opened of Cloud Storage and BigQuery, at
+    the end of the `with` block or by `close()`. `client.aio` is the same for asyncio.
 
     Args:
-        vertexai: True for Vertex AI.
-        project, location: whose jobs.
-        api_key: in place of credentials.
-        credentials: google-auth credentials; the application default ones if None.
-        http_options: an HttpOptions or a dict of its members.
+        vertexai: True for Vertex AI, False for the Developer API. None: what
+            GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI says ("true" or
+            "1"), else the Developer API.
+        project, location: Vertex AI only; else GOOGLE_CLOUD_PROJECT and
+            GOOGLE_CLOUD_LOCATION, else the default credentials' project and "global".
+        api_key: else GOOGLE_API_KEY or GEMINI_API_KEY. On Vertex AI, in place of
+            credentials and a project ("express mode").
+        credentials: google-auth credentials for Vertex AI, Cloud Storage and BigQuery;
+            None: the application default ones. AnonymousCredentials sign nothing, which
+            is what emulators want.
+        http_options: an HttpOptions or a dict of its members, for every request.
+
+    Raises:
+        ValueError: contradicting arguments, no API key, or no project to be found.
+
+    Attributes:
+        batches: see Batches.
+        files: the Developer API's files; see Files.
+        aio: the asyncio face, with `batches` and `files`.
     """
 
     def __init__(
@@ -41,111 +148,70 @@ class Client:
         credentials: Any = None,
         http_options: HttpOptions | Mapping[str, Any] | None = None,
     ) -> None:
-        options = given.http_options(http_options) or HttpOptions()
-        project = project or os.environ.get("GOOGLE_CLOUD_PROJECT")
-        location = location or os.environ.get("GOOGLE_CLOUD_LOCATION")
-        self._options = options
-        self._signer: Signer = (
-            ApiKey(api_key) if api_key else GoogleCredentials(credentials)
-        )
-        dialect = Vertex(
+        self._core = Core(
+            vertexai=vertexai,
             project=project,
             location=location,
-            base_url=options.base_url,
-            api_version=options.api_version or "v1beta1",
+            api_key=api_key,
+            credentials=credentials,
+            http_options=http_options,
         )
-        self._lock = threading.Lock()
-        self._opened: Transport | None = None
-        self.batches = Batches(self, dialect)
+        self.batches = Batches(self._core)
+        self.files = Files(self._core)
+        self.aio = AsyncClient(self._core)
 
-    def _transport(self) -> "Transport":
-        if self._opened is None:
-            with self._lock:
-                if self._opened is None:
-                    # httpx costs a tenth of a second to import, so it is imported
-                    # when there is something to send.
-                    from batchdrop.batches.transport import Transport
-
-                    self._opened = Transport(self._options, self._signer)
-        return self._opened
+    @property
+    def vertexai(self) -> bool:
+        """True if this client speaks to Vertex AI."""
+        return isinstance(self._core.dialect, Vertex)
 
     def close(self) -> None:
-        """Closes the connections; the client opens new ones if it is used again."""
-        with self._lock:
-            opened, self._opened = self._opened, None
-        if opened:
-            opened.close()
+        """Closes the sync face; a call after it is a RuntimeError."""
+        self._core.close()
 
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
-
-class Pager:
-    """A walk through all jobs, page after page, as far as it is iterated."""
-
-    def __init__(self, batches: "Batches", config: ListBatchJobsConfig) -> None:
-        self._batches = batches
-        self._config = config
-        self.page: Sequence[BatchJob] = ()
-        self._fetch()
-
-    def _fetch(self) -> None:
-        self.page, self._next = self._batches._page(self._config)
-
-    def has_next_page(self) -> bool:
-        return self._next is not None
-
-    def next_page(self) -> Sequence[BatchJob]:
-        if self._next is None:
-            raise IndexError("No more pages to fetch.")
-        self._config = given.list_config(self._config, page_token=self._next)
-        self._fetch()
-        return self.page
-
-    def __iter__(self) -> Iterator[BatchJob]:
-        yield from self.page
-        while self.has_next_page():
-            yield from self.next_page()
+    def __repr__(self) -> str:
+        match self._core.dialect:
+            case Vertex(project=project, location=location):
+                return f"Client(vertexai=True, {project=}, {location=})"
+            case Developer():
+                return "Client(vertexai=False)"
 
 
-class Batches:
-    """Create, read, list, cancel and delete batch jobs."""
+class AsyncClient:
+    """
+    The asyncio face of a client; made by it, as `client.aio`.
 
-    def __init__(self, client: Client, dialect: Vertex) -> None:
-        self._client = client
-        self._dialect = dialect
+        async with Client(api_key="...").aio as client:
+            job = await client.batches.get(name="batches/abc")
+    """
 
-    def create(self, *, model: str, src: Any, config: Any = None) -> BatchJob:
-        """Creates a job; it starts right away."""
-        stamp = f"{datetime.now():%Y%m%d%H%M%S}_{secrets.token_hex(3)[:5]}"  # noqa: DTZ005
-        call = self._dialect.create(
-            model, given.source(src), given.create_config(config), stamp
-        )
-        return self._client._transport().send(call)
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.batches = AsyncBatches(core)
+        self.files = AsyncFiles(core)
 
-    def get(self, *, name: str, config: Any = None) -> BatchJob:
-        """The job as it is now."""
-        options = given.call_config(config).http_options
-        return self._client._transport().send(self._dialect.get(name, options))
+    async def aclose(self) -> None:
+        """Closes the connections of the running loop; later calls open new ones."""
+        await self._core.aclose()
 
-    def cancel(self, *, name: str, config: Any = None) -> None:
-        """Asks a job to stop."""
-        options = given.call_config(config).http_options
-        self._client._transport().send(self._dialect.cancel(name, options))
+    async def __aenter__(self) -> "AsyncClient":
+        return self
 
-    def delete(self, *, name: str, config: Any = None) -> DeleteResourceJob:
-        """Deletes a job that has ended."""
-        options = given.call_config(config).http_options
-        return self._client._transport().send(self._dialect.delete(name, options))
-
-    def list(self, *, config: Any = None) -> Pager:
-        """All jobs, page after page."""
-        return Pager(self, given.list_config(config))
-
-    def _page(
-        self, config: ListBatchJobsConfig
-    ) -> tuple[Sequence[BatchJob], str | None]:
-        return self._client._transport().send(self._dialect.list(config))
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -18,6 +18,7 @@ from batchdrop.batches.types import (
 S = TypeVar("S", bound=Struct)
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_TOKEN = re.compile(r"[a-z0-9_-]{1,63}")
 _DATASET = re.compile(r"projects/[^/]+/locations/[^/]+/datasets/[^/]+")
 
 
@@ -32,6 +33,13 @@ class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
         encryption_spec: Vertex only: {"kms_key_name": ...}.
         webhook_config: Developer API only: {"uris": [...], "user_metadata": {...}}.
         priority: Developer API only: a whole number, higher goes first, default 0.
+        generation_config: for every request that doesn't say otherwise: temperature,
+            max_output_tokens, system_instruction, safety_settings, tools, ...
+        staging: a gs:// prefix for the copies that `create` makes; without it they lie
+            beside the destination, under "staging/". They are not deleted.
+        idempotency_token: makes `create` safe to repeat: a job that has it is looked
+            for first, and returned in place of a new one. At most 63 of a-z, 0-9, "_"
+            and "-".
         http_options: how to send this one request.
     """
 
@@ -41,6 +49,9 @@ class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
     encryption_spec: Mapping[str, Any] | None = None
     webhook_config: Mapping[str, Any] | None = None
     priority: int | None = None
+    generation_config: Mapping[str, Any] | None = None
+    staging: str | None = None
+    idempotency_token: str | None = None
     http_options: HttpOptions | None = None
 
 
@@ -215,10 +226,22 @@ def create_config(given: Any) -> CreateBatchJobConfig:
     if isinstance(given, CreateBatchJobConfig):
         return given
     values = fields(CreateBatchJobConfig, given, "config", destination="dest")
+    if hasattr(values.get("generation_config"), "model_dump"):  # the official SDK's
+        values["generation_config"] = values["generation_config"].model_dump(
+            exclude_none=True
+        )
     if values.get("dest") is not None:
         values["dest"] = destination(values["dest"])
     values["http_options"] = http_options(values.get("http_options"))
-    return _built(CreateBatchJobConfig, values, "config")
+    config = _built(CreateBatchJobConfig, values, "config")
+    token = config.idempotency_token
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ValueError(
+            f"config.idempotency_token {token!r} must be 1 to 63 of a-z, 0-9, '_', '-'"
+        )
+    if config.staging is not None and not config.staging.startswith("gs://"):
+        raise ValueError(f"config.staging {config.staging!r} must be a gs:// prefix")
+    return config
 
 
 def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:

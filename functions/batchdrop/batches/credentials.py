@@ -4,6 +4,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from batchdrop.batches.errors import NotSignedIn
+
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
@@ -45,7 +47,7 @@ class GoogleCredentials:
         if not self.ready():
             with self._lock:
                 if not self.ready():
-                    self._renew()
+                    self._credentials = _renewed(self._credentials)
         credentials = self._credentials
         headers = {}
         if credentials.token:  # AnonymousCredentials have none, and need none
@@ -55,22 +57,32 @@ class GoogleCredentials:
         return headers
 
     def ready(self) -> bool:
-        credentials = self._credentials
-        if credentials is None:
-            return False
-        if credentials.token:
-            return not credentials.expired
-        return _anonymous(credentials)
+        return _ready(self._credentials)
 
-    def _renew(self) -> None:
-        if self._credentials is None:
-            import google.auth
 
-            self._credentials, _ = google.auth.default(scopes=SCOPES)
-        if not self.ready():
-            from google.auth.transport.requests import Request
+def _ready(credentials: Any) -> bool:
+    if credentials is None:
+        return False
+    if credentials.token:
+        return not credentials.expired
+    return _anonymous(credentials)
 
-            self._credentials.refresh(Request())
+
+def _renewed(credentials: Any) -> Any:
+    """Credentials with a fresh token: these, or the default ones; blocks."""
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    if credentials is None:
+        credentials, _ = default_project()
+    if not _ready(credentials):
+        try:
+            credentials.refresh(Request())
+        except GoogleAuthError as exc:
+            raise NotSignedIn(
+                f"the credentials can't be renewed: {exc}", sent=False
+            ) from exc
+    return credentials
 
 
 def _anonymous(credentials: Any) -> bool:
@@ -82,6 +94,14 @@ def _anonymous(credentials: Any) -> bool:
 def default_project() -> tuple[Any, str | None]:
     """The application default credentials and the project they belong to."""
     import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
 
-    credentials, project = google.auth.default(scopes=SCOPES)
+    try:
+        credentials, project = google.auth.default(scopes=SCOPES)
+    except DefaultCredentialsError as exc:
+        raise NotSignedIn(
+            "no credentials for Google Cloud: run `gcloud auth application-default "
+            "login`, set GOOGLE_APPLICATION_CREDENTIALS, or pass credentials",
+            sent=False,
+        ) from exc
     return credentials, project

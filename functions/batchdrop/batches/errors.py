@@ -6,8 +6,10 @@ What can go wrong, named by what the caller can do about it:
     │   ├── ClientError     4xx: refused, and will be refused again
     │   └── ServerError     5xx: it failed; later may be better
     ├── TransportError      no answer; `sent` says if the service may have heard
-    │   └── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   ├── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
+    ├── NoResults           a job goes on, or ended without leaving any rows
     └── MissingExtra        a package that this call needs isn't installed
 
 A call that can't be made at all (a source this service doesn't take, a missing
@@ -16,7 +18,6 @@ a text here: the address is kept without its query's key.
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -57,7 +58,11 @@ class ApiError(BatchesError):
         self.method = method
         self.url = url
         self.retry_after = retry_after
-        super().__init__(f"{code} {status}: {message} ({method} {url})")
+        super().__init__(code, status, message)
+
+    def __str__(self) -> str:
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.code} {self.status}: {self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.code, self.status, self.message), self.__dict__
@@ -92,7 +97,8 @@ class TransportError(BatchesError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.method} {self.url})"
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unsent, (type(self), self.message, self.sent), self.__dict__
@@ -102,9 +108,26 @@ class UnclearAnswer(TransportError):
     """A success status over a body that is not a JSON object; `sent` is True."""
 
 
+class NotSignedIn(TransportError):
+    """Nothing was sent, as there was nothing to sign it with; `sent` is False."""
+
+
 class WaitTimeout(BatchesError, TimeoutError):
     """
     The job was still going when the time was up; it goes on at the service.
+
+    Attributes:
+        job: the job as last seen.
+    """
+
+    def __init__(self, message: str, job: Any = None) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class NoResults(BatchesError):
+    """
+    There are no rows to read.
 
     Attributes:
         job: the job as last seen.
@@ -177,6 +200,8 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
+    from email.utils import parsedate_to_datetime  # 30 modules, for a rare answer
+
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
     except (TypeError, ValueError, OverflowError):

@@ -1,20 +1,24 @@
 """httpx to the batch services: who asks, sending again, foreign errors made ours."""
 
+import asyncio
+import inspect
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakKeyDictionary
 
 import httpx
 import msgspec
 
 from batchdrop.batches import errors
-from batchdrop.batches.call import Call
+from batchdrop.batches.call import Call, Flow, Pause, Tell, Work
 from batchdrop.batches.credentials import Signer
 from batchdrop.batches.errors import ApiError, BatchesError, TransportError
-from batchdrop.batches.types import HttpOptions, HttpRetryOptions
+from batchdrop.batches.retrying import pause_before_repeating
+from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
 
@@ -35,82 +39,65 @@ VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
 
 
-def pause_before_repeating(
-    attempt: int,
-    error: BatchesError,
-    call: Call[Any],
-    given: HttpRetryOptions | None,
-    luck: float,
-) -> float | None:
-    """
-    Seconds to wait before the call is sent again, or None: it isn't.
-
-        read, cancel, delete    on the listed status codes, and on no answer
-        create                  only if retry options were given, and only after 429
-                                or when no connection was made: nothing was created
-
-    Args:
-        attempt: how often it was sent, 1 at first.
-        luck: 0 to 1, the share of the jitter.
-
-    A Retry-After is waited in full; one longer than max_delay ends the attempts, as
-    the caller can wait better than a blocked call.
-    """
-    options = given or HttpRetryOptions()
-    if attempt >= options.attempts or not (call.repeatable or given):
-        return None
-    match error:
-        case ApiError(code=code):
-            again = code in options.http_status_codes
-            nothing_done = code == 429
-            asked = error.retry_after
-        case errors.UnclearAnswer():
-            return None  # the same nonsense would come again
-        case TransportError(sent=sent):
-            again, nothing_done, asked = True, not sent, None
-        case _:
-            return None
-    if not again or not (call.repeatable or nothing_done):
-        return None
-    if asked is not None:
-        return asked if asked <= options.max_delay else None
-    growing = options.initial_delay * options.exp_base ** (attempt - 1)
-    return min(growing + luck * options.jitter, options.max_delay)
+#: What httpx itself would say; both encodings come with Python.
+_DEFAULTS = httpx.Headers(
+    {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
+)
 
 
 class _Prepared:
-    """What both faces need to make a request of a call and a value of an answer."""
+    """
+    What both faces need to make a request of a call and a value of an answer.
 
-    def __init__(self, options: HttpOptions, signer: Signer) -> None:
+    Requests are made without httpx's merging of defaults, which takes a tenth of a
+    call: what is the same for all of them is put together once.
+    """
+
+    def __init__(self, options: HttpOptions, defaults: httpx.Headers) -> None:
         self._options = options
-        self._signer = signer
-        self._headers = _headers(options)
-        self._timeout = _timeout(options) or NO_TIMEOUT_GIVEN
+        self._headers = httpx.Headers(defaults)
+        self._headers.update(_headers(options))
+        self._timeout = (_timeout(options) or NO_TIMEOUT_GIVEN).as_dict()
+        # The headers with the credentials that were last used; they change hourly.
+        self._signed: tuple[Mapping[str, str], httpx.Headers] = ({}, self._headers)
 
-    def arguments(self, call: Call[Any]) -> dict[str, Any]:
-        """The arguments of httpx's build_request, without the credentials' headers."""
-        options = call.options
-        headers, timeout = self._headers, self._timeout
-        body = call.body
+    def request(self, call: Call[Any], signed: Mapping[str, str]) -> httpx.Request:
+        """The call as httpx sends it, signed with these headers."""
+        last, headers = self._signed
+        if last != signed:
+            headers = httpx.Headers(self._headers)
+            headers.update(signed)
+            self._signed = (signed, headers)
+        timeout = self._timeout
         extra: Mapping[str, Any] | None = self._options.extra_body
+        options = call.options
         if options is not None:
             if options.headers or options.timeout is not None:
-                headers = {**headers, **_headers(options, headers)}
-            timeout = _timeout(options) or timeout
+                headers = httpx.Headers(headers)
+                headers.update(_headers(options, headers))
+            own = _timeout(options)
+            timeout = own.as_dict() if own else timeout
             extra = options.extra_body or extra
-        if body is not None and extra:
-            body = merged(body, extra)
-        return {
-            "method": call.method,
-            "url": call.url,
-            "headers": headers,
-            "timeout": timeout,
-            "content": None if body is None else msgspec.json.encode(body),
-        }
+        if call.headers:
+            headers = httpx.Headers(headers)
+            headers.update(call.headers)
+        content = call.content
+        if call.body is not None:
+            body = merged(call.body, extra) if extra else call.body
+            content = msgspec.json.encode(body)
+        return httpx.Request(
+            call.method,
+            call.url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": timeout},
+        )
 
-    def retry(self, call: Call[Any]) -> HttpRetryOptions | None:
+    def pause(self, attempt: int, error: BatchesError, call: Call[Any]) -> float | None:
+        """Seconds until the call is sent again, or None."""
         own = call.options.retry_options if call.options else None
-        return own or self._options.retry_options
+        given = own or self._options.retry_options
+        return pause_before_repeating(attempt, error, call, given, random.random())
 
 
 def _timeout(options: HttpOptions) -> httpx.Timeout | None:
@@ -162,17 +149,25 @@ def _no_answer(exc: httpx.HTTPError, call: Call[Any]) -> TransportError:
     )
 
 
+def _refusal(
+    call: Call[Any], status: int, body: bytes, headers: Mapping[str, str]
+) -> ApiError:
+    return errors.from_answer(
+        status,
+        body,
+        headers,
+        method=call.method,
+        url=shown(call.url),
+        now=time.time(),
+    )
+
+
 def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) -> T:
     if not 200 <= status < 300:
-        raise errors.from_answer(
-            status,
-            body,
-            headers,
-            method=call.method,
-            url=shown(call.url),
-            now=time.time(),
-        )
+        raise _refusal(call, status, body, headers)
     try:
+        if call.read_whole is not None:
+            return call.read_whole(body, headers)
         return call.read(body)
     except errors.UnclearAnswer as exc:
         exc.method, exc.url = call.method, shown(call.url)
@@ -180,19 +175,50 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
 
 
 class Transport:
-    """Sends calls, one at a time per thread; safe to share between threads."""
+    """
+    Carries out flows with blocking calls; safe to share between threads.
+
+    Args:
+        signer: who is asking; None sends no credentials.
+        sleep: how to pause.
+    """
 
     def __init__(
         self,
         options: HttpOptions,
-        signer: Signer,
+        signer: Signer | None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._prepared = _Prepared(options, signer)
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
         self._http: httpx.Client = options.httpx_client or httpx.Client()
+        defaults = _DEFAULTS if self._owned else self._http.headers
+        self._prepared = _Prepared(options, defaults)
+
+    def run(self, flow: Flow[T]) -> T:
+        """What the flow returns, its steps done one after the other."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    result = self._do(step)
+                except Exception as exc:
+                    step = flow.throw(exc)
+                else:
+                    step = flow.send(result)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def _do(self, step: Any) -> Any:
+        match step:
+            case Call():
+                return self.send(step)
+            case Pause(seconds=seconds):
+                return self._sleep(seconds)
+            case Work(run=run) | Tell(run=run):
+                return run()
 
     def send(self, call: Call[T]) -> T:
         """
@@ -206,24 +232,127 @@ class Transport:
             try:
                 return self._send_once(call)
             except BatchesError as exc:
-                pause = pause_before_repeating(
-                    attempt, exc, call, self._prepared.retry(call), random.random()
-                )
+                pause = self._prepared.pause(attempt, exc, call)
                 if pause is None:
                     raise
             self._sleep(pause)
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> T:
-        request = self._http.build_request(**self._prepared.arguments(call))
-        request.headers.update(self._signer.headers())
+        request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request)
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
         return _value(call, response.status_code, response.content, response.headers)
 
+    def stream(self, call: Call[Any]) -> Iterator[bytes]:
+        """The body of the answer, piece by piece; the call's reader isn't used."""
+        request = self._prepared.request(call, self._signed(call))
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    raise _refusal(
+                        call, response.status_code, response.read(), response.headers
+                    )
+                yield from response.iter_bytes()
+            finally:
+                response.close()
+        except httpx.HTTPError as exc:
+            raise _no_answer(exc, call) from exc
+
+    def _signed(self, call: Call[Any]) -> Mapping[str, str]:
+        return self._signer.headers() if self._signer and call.signed else {}
+
     def close(self) -> None:
         """Closes the connections, unless the httpx client was the caller's."""
         if self._owned:
             self._http.close()
+
+
+class AsyncTransport:
+    """
+    Carries out flows on the running event loop; blocking steps go to a thread.
+
+    Connections belong to the loop that made them, so each loop has its own.
+    """
+
+    def __init__(self, options: HttpOptions, signer: Signer | None) -> None:
+        self._signer = signer
+        self._given: httpx.AsyncClient | None = options.httpx_async_client
+        self._by_loop: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, httpx.AsyncClient
+        ] = WeakKeyDictionary()
+        defaults = self._given.headers if self._given else _DEFAULTS
+        self._prepared = _Prepared(options, defaults)
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        if loop not in self._by_loop:
+            self._by_loop[loop] = httpx.AsyncClient()
+        return self._by_loop[loop]
+
+    async def run(self, flow: Flow[T]) -> T:
+        """What the flow returns, its steps done one after the other."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    result = await self._do(step)
+                except Exception as exc:
+                    step = flow.throw(exc)
+                else:
+                    step = flow.send(result)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def _do(self, step: Any) -> Any:
+        match step:
+            case Call():
+                return await self.send(step)
+            case Pause(seconds=seconds):
+                return await asyncio.sleep(seconds)
+            case Work(run=run):
+                return await asyncio.to_thread(run)
+            case Tell(run=run):
+                told = run()
+                return await told if inspect.isawaitable(told) else told
+
+    async def send(self, call: Call[T]) -> T:
+        """Like Transport.send."""
+        attempt = 1
+        while True:
+            try:
+                return await self._send_once(call)
+            except BatchesError as exc:
+                pause = self._prepared.pause(attempt, exc, call)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def _send_once(self, call: Call[T]) -> T:
+        request = self._prepared.request(call, await self._signed(call))
+        try:
+            response = await self._http.send(request)
+        except httpx.HTTPError as exc:
+            raise _no_answer(exc, call) from exc
+        return _value(call, response.status_code, response.content, response.headers)
+
+    async def _signed(self, call: Call[Any]) -> Mapping[str, str]:
+        if not self._signer or not call.signed:
+            return {}
+        if self._signer.ready():
+            return self._signer.headers()
+        return await asyncio.to_thread(self._signer.headers)
+
+    async def close(self) -> None:
+        """Closes this loop's connections, unless the httpx client was the caller's."""
+        mine = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if mine is not None:
+            await mine.aclose()

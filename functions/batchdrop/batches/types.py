@@ -231,7 +231,11 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
     labels: dict[str, str] | None = None
     partial_failures: tuple[JobError, ...] = ()
     priority: int | None = None  #: Developer API only
+    #: As given to `create`; the services don't keep it.
     generation_config: Mapping[str, Any] | None = None
+    #: Developer API: the gs:// destination given to `create`, which `wait` or `collect`
+    #: fills; the service doesn't keep it.
+    collect_to: str | None = None
     wire: bytes = b""  #: the JSON object this was read from
 
     @property
@@ -248,7 +252,7 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
     def config(self) -> JobConfig:
         """Destination, display name and generation config together."""
         return JobConfig(
-            destination=self.dest.uri if self.dest else None,
+            destination=(self.dest.uri if self.dest else None) or self.collect_to,
             display_name=self.display_name,
             generation_config=self.generation_config,
         )

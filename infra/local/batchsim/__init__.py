@@ -1,1 +1,39 @@
-"""A local stand-in for Google's LLM batch APIs."""
+"""
+A local stand-in for Google's two LLM batch APIs, with a clock and faults to set.
+
+    with BatchSim(speed=0) as sim:
+        ...  # point a client at sim.url
+        sim.faults.add("drop_reply", op="create", count=1)
+        sim.clock.advance(hours=24)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchsim.clock import Clock as Clock
+    from batchsim.models import Prompt as Prompt
+    from batchsim.models import RowFailed as RowFailed
+    from batchsim.models import template as template
+    from batchsim.settings import Limits as Limits
+    from batchsim.sim import BatchSim as BatchSim
+
+__all__ = ["BatchSim", "Clock", "Limits", "Prompt", "RowFailed", "template"]
+
+_HOMES = {
+    "BatchSim": "sim",
+    "Clock": "clock",
+    "Limits": "settings",
+    "Prompt": "models",
+    "RowFailed": "models",
+    "template": "models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The pytest plugin lives in this package and is imported by every pytest run of
+    # the environment, also where the server's libraries aren't installed.
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f"batchsim.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,134 +1,424 @@
 """The HTTP face: every path of both APIs, and batchsim's own under /_sim."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batchsim import vertex
+from batchsim import admin, developer, vertex
 from batchsim.clock import Clock
-from batchsim.jobs import Job
+from batchsim.developer import Developer
+from batchsim.faults import Faults, Rule, Subject
+from batchsim.files import Files
+from batchsim.jobs import Kind
+from batchsim.journal import Journal
+from batchsim.listing import subject_of
+from batchsim.serving import hang_up
+from batchsim.settings import Settings
 from batchsim.store import Store
 from batchsim.timeline import Timeline
 from batchsim.vertex import Vertex
-from batchsim.wire import ApiError, parse_object, timestamp
+from batchsim.wire import ApiError, camel_keys, invalid, parse_object, timestamp
 
 Handler = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]
 
 
-def build(clock: Clock, timeline: Timeline, store: Store, dialect: Vertex) -> Starlette:
-    """The ASGI application around the parts of one simulator."""
-    parent = "/{version}/projects/{project}/locations/{location}"
-    jobs = f"{parent}/batchPredictionJobs"
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What one simulator is made of. `reset` forgets all that it holds."""
 
-    async def create(request: Request) -> Response:
-        made = dialect.create(
-            request.path_params["version"],
-            request.path_params["project"],
-            request.path_params["location"],
-            parse_object(await request.body()),
+    clock: Clock
+    timeline: Timeline
+    store: Store
+    settings: Settings
+    faults: Faults
+    files: Files
+    journal: Journal
+    vertex: Vertex
+    developer: Developer
+    reset: Callable[[], None]
+
+
+def build(parts: Parts, *, with_admin: bool) -> ASGIApp:
+    """The ASGI application; without admin, nothing is served under /_sim."""
+    routes: list[Route] = []
+    for version in ("v1", "v1beta1"):
+        routes += _Vertex(parts, version).routes()
+    for version in ("v1", "v1beta"):
+        routes += _Developer(parts, version).routes()
+    if with_admin:
+        routes += admin.routes(
+            parts.clock,
+            parts.store,
+            parts.settings,
+            parts.faults,
+            parts.journal,
+            parts.reset,
         )
-        return reply(vertex.resource(made, made.created))
+    handlers: dict[Any, Any] = {
+        ApiError: _refused,
+        404: _no_such_path,
+        405: _no_such_path,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return _Journalled(app, parts.journal, parts.clock)
 
-    async def list_(request: Request) -> Response:
-        return reply(dialect.list(*_parent(request), request.query_params))
 
-    async def get(request: Request) -> Response:
-        job = dialect.get(*_parent(request), request.path_params["id"])
-        return reply(vertex.resource(job))
+class _Api:
+    """What the faces of both APIs do around each request."""
 
-    async def cancel(request: Request) -> Response:
-        return reply(dialect.cancel(*_parent(request), request.path_params["id"]))
+    def __init__(self, parts: Parts, version: str) -> None:
+        self.parts = parts
+        self.version = version
 
-    async def delete(request: Request) -> Response:
-        version = request.path_params["version"]
-        id = request.path_params["id"]
-        return reply(dialect.delete(version, *_parent(request), id))
-
-    async def operation(request: Request) -> Response:
-        return reply(dialect.operation(*_parent(request), request.path_params["id"]))
-
-    async def health(request: Request) -> Response:
-        return reply({"status": "ok", "time": timestamp(clock.now())})
-
-    async def all_jobs(request: Request) -> Response:
-        now = clock.now()
-        return reply({"jobs": [summary(job, now) for job in store.ever()]})
-
-    def route(path: str, handler: Handler, method: str) -> Route:
-        async def settled(request: Request) -> Response:
+    def route(self, method: str, path: str, op: str, handler: Handler) -> Route:
+        async def endpoint(request: Request) -> Response:
+            parts = self.parts
             # On a clock that stands still, what was due before a request has
             # happened when it is answered; on any other, it happens in its own time.
-            if clock.manual and not timeline.idle:
-                await asyncio.to_thread(timeline.drain)
-            return await handler(request)
+            if parts.clock.manual and not parts.timeline.idle:
+                await asyncio.to_thread(parts.timeline.drain)
+            self.admit(request, op)
+            subject = await self.subject(request, op)
+            rules = parts.faults.of_request(op, subject)
+            request.scope["state"]["faults"] = [rule.fault for rule in rules]
+            drops = False
+            for rule in rules:
+                if rule.fault == "slow":
+                    await asyncio.sleep(float(rule.params["seconds"]))
+                elif rule.fault == "drop_reply":
+                    drops = True
+                elif rule.fault == "reset":
+                    hang_up(request.scope, reset=True)
+                    return Response()
+                else:
+                    raise _injected(rule)
+            try:
+                response = await handler(request)
+            except ApiError as exc:
+                response = refusal(exc)
+            if drops:
+                hang_up(request.scope)
+            return response
 
-        return Route(path, settled, methods=[method])
+        return Route(path, endpoint, methods=[method])
 
-    return Starlette(
-        routes=[
-            route(jobs, create, "POST"),
-            route(jobs, list_, "GET"),
-            route(jobs + "/{id}:cancel", cancel, "POST"),
-            route(jobs + "/{id}", get, "GET"),
-            route(jobs + "/{id}", delete, "DELETE"),
-            route(parent + "/operations/{id}", operation, "GET"),
-            Route("/_sim/health", health, methods=["GET"]),
-            route("/_sim/jobs", all_jobs, "GET"),
-        ],
-        exception_handlers={ApiError: _refused, 404: _no_such_path, 405: _no_such_path},
-    )
+    def admit(self, request: Request, op: str) -> None:
+        """Raise ApiError if the caller isn't let in."""
 
-
-def summary(job: Job, now: Any) -> Json:
-    """A job as `GET /_sim/jobs` shows it."""
-    return {
-        "name": job.name,
-        "api": job.api,
-        "displayName": job.display_name,
-        "model": job.model,
-        "labels": job.labels,
-        "state": job.state,
-        "source": job.source,
-        "createTime": timestamp(job.created),
-        "startTime": timestamp(job.started) if job.started else None,
-        "endTime": timestamp(job.ended) if job.ended else None,
-        "deleteTime": timestamp(job.deleted) if job.deleted else None,
-        "error": job.error.json() if job.error else None,
-        "output": job.output,
-        "rows": {
-            "total": job.tally.total,
-            "done": job.rows_done(now),
-            "ok": job.tally.ok,
-            "failed": job.tally.failed,
-        },
-    }
+    async def subject(self, request: Request, op: str) -> Subject:
+        """What fault rules are matched against."""
+        raise NotImplementedError
 
 
-def reply(value: Any, status: int = 200) -> Response:
+class _Vertex(_Api):
+    def routes(self) -> list[Route]:
+        parent = f"/{self.version}/projects/{{project}}/locations/{{location}}"
+        jobs = f"{parent}/batchPredictionJobs"
+        return [
+            self.route("POST", jobs, "create", self._create),
+            self.route("GET", jobs, "list", self._list),
+            self.route("POST", jobs + "/{id}:cancel", "cancel", self._cancel),
+            self.route("GET", jobs + "/{id}", "get", self._get),
+            self.route("DELETE", jobs + "/{id}", "delete", self._delete),
+            self.route("GET", parent + "/operations/{id}", "get", self._operation),
+        ]
+
+    async def subject(self, request: Request, op: str) -> Subject:
+        if op == "create":
+            body = camel_keys(await _object(request), frozenset({"labels"}))
+            return _described(body.get("model"), body)
+        if op in ("get", "cancel", "delete"):
+            parent = vertex.parent_of(*_parent(request))
+            id = request.path_params["id"]
+            if job := self.parts.store.get(f"{parent}/batchPredictionJobs/{id}"):
+                return subject_of(job)
+        return Subject()
+
+    async def _create(self, request: Request) -> Response:
+        body = parse_object(await request.body())
+        made = self.parts.vertex.create(self.version, *_parent(request), body)
+        numbers = vertex.enums_as_numbers(request.query_params)
+        return reply(vertex.resource(made, made.created, numbers))
+
+    async def _list(self, request: Request) -> Response:
+        query = request.query_params
+        return reply(self.parts.vertex.list(*_parent(request), query))
+
+    async def _get(self, request: Request) -> Response:
+        job = self.parts.vertex.get(*_parent(request), request.path_params["id"])
+        numbers = vertex.enums_as_numbers(request.query_params)
+        return reply(vertex.resource(job, None, numbers))
+
+    async def _cancel(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        return reply(self.parts.vertex.cancel(*_parent(request), id))
+
+    async def _delete(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        dialect = self.parts.vertex
+        return reply(dialect.delete(self.version, *_parent(request), id))
+
+    async def _operation(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        return reply(self.parts.vertex.operation(*_parent(request), id))
+
+
+class _Developer(_Api):
+    def routes(self) -> list[Route]:
+        v = f"/{self.version}"
+        generate, embed = ":batchGenerateContent", ":asyncBatchEmbedContent"
+        return [
+            self.route("POST", v + "/models/{m:path}" + generate, "create", self._make),
+            self.route("POST", v + "/tunedModels/{m}" + generate, "create", self._make),
+            self.route("POST", v + "/models/{m:path}" + embed, "create", self._make),
+            self.route("POST", v + "/tunedModels/{m}" + embed, "create", self._make),
+            self.route("GET", v + "/batches", "list", self._list),
+            self.route("POST", v + "/batches/{id}:cancel", "cancel", self._cancel),
+            self.route("GET", v + "/batches/{id}", "get", self._get),
+            self.route("DELETE", v + "/batches/{id}", "delete", self._delete),
+            self.route("POST", "/upload" + v + "/files", "upload", self._upload),
+            self.route("GET", v + "/files", "file", self._files),
+            self.route("GET", v + "/files/{id}:download", "download", self._download),
+            self.route(
+                "GET",
+                "/download" + v + "/files/{id}:download",
+                "download",
+                self._download,
+            ),
+            self.route("GET", v + "/files/{id}", "file", self._file),
+            self.route("DELETE", v + "/files/{id}", "file", self._delete_file),
+        ]
+
+    def admit(self, request: Request, op: str) -> None:
+        # The address of an upload is a secret of its own: chunks carry no key.
+        if op == "upload" and "upload_id" in request.query_params:
+            return
+        key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
+        if not key and "authorization" not in request.headers:
+            raise ApiError(
+                403,
+                "Method doesn't allow unregistered callers (callers without "
+                "established identity). Please use API Key or other form of API "
+                "consumer identity to call this API.",
+            )
+        known = self.parts.settings.api_keys
+        if key and known is not None and key not in known:
+            raise ApiError(
+                400,
+                "API key not valid. Please pass a valid API key.",
+                details=[
+                    {
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "API_KEY_INVALID",
+                        "domain": "googleapis.com",
+                    }
+                ],
+            )
+
+    async def subject(self, request: Request, op: str) -> Subject:
+        if op == "create":
+            batch = camel_keys(await _object(request)).get("batch")
+            model = _model(request)
+            return _described(model, batch if isinstance(batch, dict) else {})
+        if op in ("get", "cancel", "delete"):
+            id = request.path_params["id"]
+            if job := self.parts.store.get(f"batches/{id}"):
+                return subject_of(job)
+        return Subject()
+
+    async def _make(self, request: Request) -> Response:
+        body = await request.body()
+        embeds = request.url.path.endswith(":asyncBatchEmbedContent")
+        made = self.parts.developer.create(
+            self.version,
+            Kind.EMBED if embeds else Kind.GENERATE,
+            _model(request),
+            parse_object(body),
+            len(body),
+        )
+        return reply(developer.operation(made, made.created))
+
+    async def _list(self, request: Request) -> Response:
+        return reply(self.parts.developer.list(request.query_params))
+
+    async def _get(self, request: Request) -> Response:
+        job = self.parts.developer.get(request.path_params["id"])
+        return reply(developer.operation(job))
+
+    async def _cancel(self, request: Request) -> Response:
+        return reply(self.parts.developer.cancel(request.path_params["id"]))
+
+    async def _delete(self, request: Request) -> Response:
+        return reply(self.parts.developer.delete(request.path_params["id"]))
+
+    async def _upload(self, request: Request) -> Response:
+        files, headers = self.parts.files, request.headers
+        command = headers.get("x-goog-upload-command", "")
+        if id := request.query_params.get("upload_id"):
+            offset = headers.get("x-goog-upload-offset")
+            file, received = await files.receive(id, command, offset, request.stream())
+            status = "final" if file or command == "cancel" else "active"
+            return reply(
+                {"file": file.json(self._base(request))} if file else {},
+                headers={
+                    "x-goog-upload-status": status,
+                    "x-goog-upload-size-received": str(received),
+                },
+            )
+        if command != "start" or headers.get("x-goog-upload-protocol") != "resumable":
+            raise invalid(
+                "Only resumable uploads are emulated: begin with the headers "
+                "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start."
+            )
+        id = files.begin(await _object(request), headers)
+        where = f"{request.base_url}upload/{self.version}/files"
+        return reply(
+            {},
+            headers={
+                "x-goog-upload-url": (
+                    f"{where}?upload_id={id}&upload_protocol=resumable"
+                ),
+                "x-goog-upload-status": "active",
+            },
+        )
+
+    async def _files(self, request: Request) -> Response:
+        query = request.query_params
+        return reply(self.parts.files.page(query, self._base(request)))
+
+    async def _file(self, request: Request) -> Response:
+        file = self.parts.files.get(request.path_params["id"])
+        return reply(file.json(self._base(request)))
+
+    async def _delete_file(self, request: Request) -> Response:
+        self.parts.files.delete(request.path_params["id"])
+        return reply({})
+
+    async def _download(self, request: Request) -> Response:
+        file = self.parts.files.downloadable(request.path_params["id"])
+        return StreamingResponse(
+            file.chunks(),
+            media_type=file.mime_type,
+            headers={"content-length": str(file.size)},
+        )
+
+    def _base(self, request: Request) -> str:
+        return f"{request.base_url}{self.version}"
+
+
+class _Journalled:
+    """Writes each request into the journal once it has been answered, or dropped."""
+
+    def __init__(self, app: ASGIApp, journal: Journal, clock: Clock) -> None:
+        self._app = app
+        self._journal = journal
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/_sim/"):
+            await self._app(scope, receive, send)
+            return
+        status = 0
+        came, began = self._clock.now(), time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            query = scope["query_string"].decode("latin-1").split("&")
+            shown = "&".join(one for one in query if not one.startswith("key="))
+            faults = scope["state"].get("faults", [])
+            hung_up = not {"reset", "drop_reply"}.isdisjoint(faults)
+            self._journal.add(
+                {
+                    "time": timestamp(came),
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "query": shown,
+                    "status": None if hung_up else status,
+                    "faults": faults,
+                    "took_ms": round((time.perf_counter() - began) * 1000, 2),
+                }
+            )
+
+
+def reply(
+    value: Any, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """A JSON answer."""
     return Response(
         msgspec.json.encode(value),
         status_code=status,
+        headers=headers,
         media_type="application/json",
     )
+
+
+def refusal(exc: ApiError) -> Response:
+    """The answer that says no."""
+    wait = exc.retry_after
+    headers = None if wait is None else {"retry-after": f"{wait:g}"}
+    return reply(exc.envelope, exc.code, headers)
+
+
+def _injected(rule: Rule) -> ApiError:
+    params = rule.params
+    wait = params.get("retry_after")
+    message = "Injected fault: " + rule.fault
+    match rule.fault:
+        case "rate_limited":
+            message = "Resource has been exhausted (e.g. check quota)."
+            return ApiError(429, message, retry_after=wait)
+        case "unavailable":
+            message = "The service is currently unavailable."
+            return ApiError(503, message, retry_after=wait)
+        case "internal":
+            return ApiError(500, "Internal error encountered.")
+    return ApiError(int(params["code"]), str(params["message"]), retry_after=wait)
+
+
+def _described(model: Any, body: Json) -> Subject:
+    labels = body.get("labels")
+    return Subject(
+        str(model or ""),
+        str(body.get("displayName") or ""),
+        labels if isinstance(labels, dict) else {},
+    )
+
+
+def _model(request: Request) -> str:
+    tuned = "/tunedModels/" in request.url.path
+    model = request.path_params["m"]
+    return f"tunedModels/{model}" if tuned else f"models/{model}"
 
 
 def _parent(request: Request) -> tuple[str, str]:
     return request.path_params["project"], request.path_params["location"]
 
 
-async def _refused(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, ApiError)
-    return reply(exc.envelope, exc.code)
+async def _object(request: Request) -> Json:
+    return parse_object(await request.body())
+
+
+async def _refused(request: Request, exc: ApiError) -> Response:
+    return refusal(exc)
 
 
 async def _no_such_path(request: Request, exc: Exception) -> Response:
     message = f"{request.method} {request.url.path} is no method of this service."
-    return reply(ApiError(404, message).envelope, 404)
+    return refusal(ApiError(404, message))

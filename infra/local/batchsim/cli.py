@@ -2,39 +2,87 @@
 
 import signal
 import threading
+import tomllib
+from pathlib import Path
 
 import click
 
-from batchsim.clock import Clock
-from batchsim.settings import Settings
+from batchsim import models
 from batchsim.sim import BatchSim
+from batchsim.wire import ApiError
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8080, show_default=True, help="0 takes a free one.")
+@click.command(context_settings={"show_default": True})
+@click.option("--host", default="127.0.0.1", help="Where to listen.")
+@click.option("--port", default=8080, help="0 takes a free one.")
 @click.option(
-    "--queue-seconds", default=2.0, show_default=True, help="How long jobs are PENDING."
+    "--speed",
+    default=1.0,
+    help="Seconds of the simulator's clock a real second; 0: moved by hand.",
+)
+@click.option("--queue-seconds", default=2.0, help="How long jobs are PENDING.")
+@click.option("--run-seconds", default=3.0, help="How long they are RUNNING.")
+@click.option(
+    "--template", help="Answer with this text; $text is the prompt. If none, echo."
 )
 @click.option(
-    "--run-seconds", default=3.0, show_default=True, help="How long jobs are RUNNING."
+    "--faults",
+    "faults_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML file with [[fault]] tables.",
 )
-@click.option(
-    "--speed", default=1.0, show_default=True, help="Seconds a second; 0: by hand."
-)
+@click.option("--seed", default=0, help="Decides what is left to chance.")
+@click.option("--no-admin", is_flag=True, help="Serve nothing under /_sim.")
 def main(
-    host: str, port: int, queue_seconds: float, run_seconds: float, speed: float
+    host: str,
+    port: int,
+    speed: float,
+    queue_seconds: float,
+    run_seconds: float,
+    template: str | None,
+    faults_file: Path | None,
+    seed: int,
+    no_admin: bool,
 ) -> None:
-    """Serve Google's LLM batch APIs on this machine. Ends at Ctrl-C or SIGTERM."""
+    """
+    Serve Google's two LLM batch APIs on this machine, until Ctrl-C or SIGTERM.
+
+    Objects and tables are those of the emulators at STORAGE_EMULATOR_HOST and
+    BIGQUERY_EMULATOR_HOST.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    sim = BatchSim(
-        host=host,
-        port=port,
-        clock=Clock(speed),
-        settings=Settings(queue_seconds=queue_seconds, run_seconds=run_seconds),
-    )
-    with sim:
+    try:
+        sim = BatchSim(
+            host=host,
+            port=port,
+            speed=speed,
+            queue_seconds=queue_seconds,
+            run_seconds=run_seconds,
+            model=models.template(template) if template else models.echo,
+            seed=seed,
+            admin=not no_admin,
+        )
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+    if faults_file:
+        _load(sim, faults_file)
+    try:
+        sim.start()
+    except OSError as exc:
+        raise click.ClickException(f"can't listen on {host}:{port}: {exc}") from None
+    try:
         click.echo(f"batchsim is ready at {sim.url}")
         stop.wait()
+    finally:
+        sim.stop()
+
+
+def _load(sim: BatchSim, path: Path) -> None:
+    """Put the rules of a TOML file in force: `[[fault]]` with `fault = "..."`."""
+    try:
+        rules = tomllib.loads(path.read_text()).get("fault", [])
+        sim.faults.load(rules)
+    except (tomllib.TOMLDecodeError, ApiError) as exc:
+        raise click.UsageError(f"{path}: {exc}") from None

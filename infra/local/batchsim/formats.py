@@ -1,48 +1,101 @@
 """The line formats: how a row asks, and how its answer is written."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from batchsim.models import Model, Prompt, RowFailed, fingerprint, tokens
+from batchsim.models import Model, Prompt, RowFailed, embedding, fingerprint, tokens
 from batchsim.wire import STATUS_NAMES, row_timestamp, timestamp
 
 Json = dict[str, Any]
 
-_REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
+#: What a picture, a sound or a document in a prompt is counted as.
+MEDIA_TOKENS = 258
+
+LARGEST_EMBEDDING = 3072
+
+#: HTTP status of a failed row -> its phrase, and the gRPC code of the same error.
+_FAILURES = {
+    400: ("Bad Request", 3),
+    401: ("Unauthorized", 16),
+    403: ("Forbidden", 7),
+    404: ("Not Found", 5),
+    408: ("Request Timeout", 4),
+    429: ("Too Many Requests", 8),
+    499: ("Client Closed Request", 1),
+    500: ("Internal Server Error", 13),
+    503: ("Service Unavailable", 14),
+    504: ("Gateway Timeout", 4),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """All that an answer may depend on besides its row."""
+    """
+    All that an answer may depend on besides its row.
+
+    `blocked` is the reason to refuse the prompt with; `cut` has the answer end in the
+    middle, as if the row's limit of tokens had been reached.
+    """
 
     model: str
     ask: Model
     at: datetime
+    blocked: str | None = None
+    cut: bool = False
+
+    @property
+    def model_version(self) -> str:
+        return self.model.rpartition("/")[2]
 
 
-#: Takes a parsed input line; gives the output line, or raises RowFailed.
-Format = Callable[[Json, Answering], Json]
+@dataclass(frozen=True, slots=True)
+class Format:
+    """
+    One line format.
+
+    `payload` is the member without which a line is no line; `answer` gives the output
+    line or raises RowFailed, which `failure` turns into an output line.
+    """
+
+    payload: str
+    answer: Callable[[Json, Answering], Json]
+    failure: Callable[[Json, RowFailed, Answering], Json]
+
+
+def of_vertex_model(model: str) -> Format:
+    """The line format of a Vertex job, which its model decides."""
+    publisher = model.partition("publishers/")[2].partition("/")[0]
+    name = model.rpartition("/")[2]
+    if publisher == "anthropic":
+        return CLAUDE
+    if publisher not in ("", "google"):
+        return OPEN_MODEL
+    if name.startswith("gemini-embedding"):
+        return GEMINI_EMBEDDING
+    if "embedding" in name:
+        return TEXT_EMBEDDING
+    return GEMINI
+
+
+@functools.cache
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
 def member(value: Mapping[str, Any], name: str) -> Any:
     """A member that may be spelled in camelCase (as `name`) or in snake_case."""
     if name in value:
         return value[name]
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-    return value.get(snake)
+    return value.get(_snake(name))
 
 
-def answer_gemini(request: Json, answering: Answering) -> Json:
+# Gemini ---------------------------------------------------------------------------
+
+
+def generate(request: Json, answering: Answering) -> Json:
     """A GenerateContentResponse. RowFailed 400 for what the model would refuse."""
     contents = member(request, "contents")
     if isinstance(contents, dict):
@@ -50,94 +103,392 @@ def answer_gemini(request: Json, answering: Answering) -> Json:
     if not contents or not isinstance(contents, list):
         raise RowFailed(400, "Please provide at least one content.")
     for content in contents:
-        if not isinstance(content, dict) or not member(content, "parts"):
-            raise RowFailed(400, "Unable to submit request because it has no parts.")
+        if not isinstance(content, dict) or not content.get("parts"):
+            raise RowFailed(400, "Please provide at least one part for each content.")
+    system = member(request, "systemInstruction")
+    asked = [*([system] if isinstance(system, dict) else []), *contents]
+    usage = _usage(asked)
+    if answering.blocked:
+        return {
+            "promptFeedback": {"blockReason": answering.blocked},
+            "modelVersion": answering.model_version,
+            "usageMetadata": {**usage, "totalTokenCount": usage["promptTokenCount"]},
+        }
     config = member(request, "generationConfig") or {}
     prompt = Prompt(
-        model=answering.model,
+        model=answering.model_version,
         text=text_of(contents[-1:]),
         request=request,
+        schema=member(config, "responseSchema") or member(config, "responseJsonSchema"),
         max_tokens=member(config, "maxOutputTokens"),
     )
     answer = answering.ask(prompt)
     if not isinstance(answer, str):
         return dict(answer)
-    system = member(request, "systemInstruction")
-    asked = text_of([*([system] if system else []), *contents])
-    return gemini_response(prompt, answer, tokens(asked), answering)
-
-
-def gemini_response(
-    prompt: Prompt, answer: str, asked: int, answering: Answering
-) -> Json:
-    """The response around a text, cut at the row's own limit of tokens."""
-    finish = "STOP"
-    if prompt.max_tokens is not None and tokens(answer) > prompt.max_tokens:
-        answer = answer.encode()[: prompt.max_tokens * 4].decode(errors="ignore")
-        finish = "MAX_TOKENS"
+    answer, whole = _cut(answer, prompt.max_tokens, answering)
     said = tokens(answer)
-    short = answering.model.rpartition("/")[2]
     return {
         "candidates": [
             {
-                "content": {"parts": [{"text": answer}], "role": "model"},
-                "finishReason": finish,
+                "content": {"role": "model", "parts": [{"text": answer}]},
+                "finishReason": "STOP" if whole else "MAX_TOKENS",
             }
         ],
-        "createTime": timestamp(answering.at),
-        "modelVersion": short,
-        "responseId": fingerprint(short, prompt.text)[:22],
+        "modelVersion": answering.model_version,
+        "responseId": _response_id(prompt),
         "usageMetadata": {
-            "promptTokenCount": asked,
+            **usage,
             "candidatesTokenCount": said,
-            "totalTokenCount": asked + said,
+            "totalTokenCount": usage["promptTokenCount"] + said,
         },
     }
 
 
-def vertex_gemini(line: Json, answering: Answering) -> Json:
-    """
-    A Vertex line: the input's members, `status`, `processed_time`, `response`.
-
-    A row that fails has a `status` that ends in the error as JSON, and no `response`;
-    members beside `request` are echoed (seen live; not documented).
-    """
-    processed = row_timestamp(answering.at)
+def _gemini(line: Json, answering: Answering) -> Json:
     request = line["request"]
-    for content in member(request, "contents") or []:
+    if not isinstance(request, dict):
+        raise RowFailed(400, "The request must be an object.")
+    # Vertex alone insists on it; on the Developer API a role may be left out.
+    contents = member(request, "contents")
+    for content in contents if isinstance(contents, list) else []:
         role = content.get("role") if isinstance(content, dict) else None
         if role not in ("user", "model", "function"):
             raise RowFailed(400, "Please use a valid role: user, model.")
-    response = answer_gemini(request, answering)
+    if member(request, "cachedContent"):
+        raise RowFailed(400, "Explicit context caching isn't supported in batch.")
+    response = generate(request, answering)
+    response["createTime"] = timestamp(answering.at)
+    processed = row_timestamp(answering.at)
     return {"status": "", "processed_time": processed, **line, "response": response}
 
 
-def vertex_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
-    """A Vertex line that failed."""
+def _gemini_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
     return {
-        "status": row_status(failed.code, failed.message),
+        "status": row_status(failed),
         "processed_time": row_timestamp(answering.at),
         **line,
     }
 
 
-def row_status(code: int, message: str) -> str:
+#: A success or a failure is in `status`, "" or a text that ends in the error as JSON.
+#: What stands beside `request` is echoed (seen live; not documented).
+GEMINI = Format("request", _gemini, _gemini_failure)
+
+
+def _usage(contents: list[Any]) -> Json:
+    """`promptTokenCount`, and details that sum up to it."""
+    text = tokens(text_of(contents))
+    media = sum(
+        MEDIA_TOKENS
+        for content in contents
+        for part in _parts(content)
+        if member(part, "fileData") or member(part, "inlineData")
+    )
+    details = [("TEXT", text), ("IMAGE", media)]
+    return {
+        "promptTokenCount": text + media,
+        "promptTokensDetails": [
+            {"modality": name, "tokenCount": count} for name, count in details if count
+        ],
+    }
+
+
+# Claude and open models on Vertex ---------------------------------------------------
+
+
+def _claude(line: Json, answering: Answering) -> Json:
+    request = line["request"]
+    messages = request.get("messages") if isinstance(request, dict) else None
+    if not isinstance(messages, list) or not messages:
+        raise RowFailed(400, "messages: Field required")
+    limit = request.get("max_tokens")
+    if not isinstance(limit, int):
+        raise RowFailed(400, "max_tokens: Field required")
+    prompt = Prompt(
+        model=answering.model_version,
+        text=_chat_text(messages[-1:]),
+        request=request,
+        max_tokens=limit,
+    )
+    response: Json = {
+        "id": f"msg_vrtx_{_response_id(prompt)}",
+        "type": "message",
+        "role": "assistant",
+        "model": answering.model_version,
+    }
+    asked = tokens(_chat_text([{"content": request.get("system")}, *messages]))
+    if answering.blocked:
+        answer, reason = "", "refusal"
+    else:
+        said = answering.ask(prompt)
+        if not isinstance(said, str):
+            return {**line, "response": dict(said), "status": ""}
+        answer, whole = _cut(said, limit, answering)
+        reason = "end_turn" if whole else "max_tokens"
+    response |= {
+        "content": [{"type": "text", "text": answer}] if answer else [],
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": {"input_tokens": asked, "output_tokens": tokens(answer)},
+    }
+    return {**line, "response": response, "status": ""}
+
+
+def _claude_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
+    return {**line, "status": row_status(failed)}
+
+
+#: `custom_id` and `request` in; the same and `response` and `status` out.
+CLAUDE = Format("request", _claude, _claude_failure)
+
+
+def _open(line: Json, answering: Answering) -> Json:
+    body = line["body"]
+    if not isinstance(body, dict):
+        raise RowFailed(400, "body: it must be an object.")
+    if "input" in body:
+        answered = _open_embeddings(body, answering)
+    else:
+        answered = _open_chat(body, answering)
+    return _open_line(line, 200, answered, answering)
+
+
+def _open_chat(body: Json, answering: Answering) -> Json:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise RowFailed(400, "messages: it must hold at least one message.")
+    wanted = body.get("response_format") or {}
+    prompt = Prompt(
+        model=answering.model_version,
+        text=_chat_text(messages[-1:]),
+        request=body,
+        schema=(wanted.get("json_schema") or {}).get("schema"),
+        max_tokens=body.get("max_tokens") or body.get("max_completion_tokens"),
+    )
+    asked = tokens(_chat_text(messages))
+    if answering.blocked:
+        answer, reason = "", "content_filter"
+    else:
+        said = answering.ask(prompt)
+        if not isinstance(said, str):
+            return dict(said)
+        answer, whole = _cut(said, prompt.max_tokens, answering)
+        reason = "stop" if whole else "length"
+    return {
+        "id": f"chatcmpl-{_response_id(prompt)}",
+        "object": "chat.completion",
+        "created": int(answering.at.timestamp()),
+        "model": body.get("model") or answering.model_version,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer},
+                "finish_reason": reason,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": asked,
+            "completion_tokens": tokens(answer),
+            "total_tokens": asked + tokens(answer),
+        },
+    }
+
+
+def _open_embeddings(body: Json, answering: Answering) -> Json:
+    given = body["input"]
+    texts = given if isinstance(given, list) else [given]
+    dimension = _dimension(body.get("dimensions"), 1024)
+    asked = sum(tokens(str(text)) for text in texts)
+    return {
+        "object": "list",
+        "model": body.get("model") or answering.model_version,
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": embedding(str(text), dimension),
+            }
+            for index, text in enumerate(texts)
+        ],
+        "usage": {"prompt_tokens": asked, "total_tokens": asked},
+    }
+
+
+def _open_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
+    error = {"code": failed.code, "message": failed.message}
+    return _open_line(line, failed.code, {"error": error}, answering)
+
+
+def _open_line(line: Json, code: int, answered: Json, answering: Answering) -> Json:
+    id = fingerprint(answering.model, str(line.get("custom_id")), str(line["body"]))
+    kept = {name: line[name] for name in line if name not in ("method", "url")}
+    response = {"status_code": code, "request_id": id[:32], "body": answered}
+    return {"id": f"batch_req_{id[:24]}", **kept, "response": response}
+
+
+#: OpenAI's batch lines: `custom_id` and `body` in; the same, `id` and `response` out.
+#: `method` and `url` are dropped.
+OPEN_MODEL = Format("body", _open, _open_failure)
+
+
+# Embeddings -------------------------------------------------------------------------
+
+
+def _text_embedding(line: Json, answering: Answering) -> Json:
+    text = line["content"]
+    if not isinstance(text, str) or not text:
+        raise RowFailed(400, "The text content is empty.")
+    dimension = _dimension(member(line, "outputDimensionality"), 768)
+    statistics = {"token_count": tokens(text), "truncated": False}
+    values = embedding(text, dimension)
+    return {
+        "instance": line,
+        "predictions": [{"embeddings": {"statistics": statistics, "values": values}}],
+        "status": "",
+    }
+
+
+def _text_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> Json:
+    return {"instance": line, "predictions": [], "status": row_status(failed)}
+
+
+#: text-embedding-005 and older.
+TEXT_EMBEDDING = Format("content", _text_embedding, _text_embedding_failure)
+
+
+def embed(request: Json, answering: Answering) -> tuple[list[float], int]:
+    """The vector that an EmbedContentRequest asks for, and its tokens."""
+    content = member(request, "content")
+    if isinstance(content, str):
+        content = {"parts": [{"text": content}]}
+    text = text_of([content])
+    if not text:
+        raise RowFailed(400, "The content has no text to embed.")
+    config = member(request, "embedContentConfig") or request
+    asked = member(config, "outputDimensionality")
+    return embedding(text, _dimension(asked, LARGEST_EMBEDDING)), tokens(text)
+
+
+def _gemini_embedding(line: Json, answering: Answering) -> Json:
+    request = line["request"]
+    values, count = embed(request if isinstance(request, dict) else {}, answering)
+    response = {
+        "embedding": {"values": values},
+        "usageMetadata": {"promptTokenCount": count},
+    }
+    kept = {name: line[name] for name in line if name != "request"}
+    return {"status": "", **kept, "response": response}
+
+
+def _gemini_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> Json:
+    kept = {name: line[name] for name in line if name != "request"}
+    return {"status": row_status(failed), **kept}
+
+
+#: gemini-embedding-001 and -2 on Vertex: the key is echoed.
+GEMINI_EMBEDDING = Format("request", _gemini_embedding, _gemini_embedding_failure)
+
+
+# The Developer API ------------------------------------------------------------------
+
+
+def _developer(line: Json, answering: Answering) -> Json:
+    request = line["request"]
+    response = generate(request if isinstance(request, dict) else {}, answering)
+    for candidate in response.get("candidates", ()):
+        # Seen live on this API alone, though proto3 JSON leaves zeros out.
+        candidate.setdefault("index", 0)
+    return {"response": response, **_beside(line)}
+
+
+def _developer_embedding(line: Json, answering: Answering) -> Json:
+    request = line["request"]
+    values, count = embed(request if isinstance(request, dict) else {}, answering)
+    response: Json = {"embedding": {"values": values}}
+    if "metadata" in line or "key" not in line:
+        response["usageMetadata"] = {"promptTokenCount": count}
+    else:
+        response["tokenCount"] = str(count)
+    return {"response": response, **_beside(line)}
+
+
+def _developer_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
+    code = _FAILURES.get(failed.code, ("", 2))[1]
+    return {"error": {"code": code, "message": failed.message}, **_beside(line)}
+
+
+def _beside(line: Json) -> Json:
+    """What a line carries through: `key` in a file, `metadata` inline."""
+    return {name: line[name] for name in line if name != "request"}
+
+
+DEVELOPER = Format("request", _developer, _developer_failure)
+DEVELOPER_EMBEDDING = Format("request", _developer_embedding, _developer_failure)
+
+
+# What they share --------------------------------------------------------------------
+
+
+def row_status(failed: RowFailed) -> str:
     """`Bad Request: {"error": {...}}`, as a failed Vertex row has it."""
-    name = STATUS_NAMES.get(code, "UNKNOWN")
-    escaped = message.replace("\\", "\\\\").replace('"', '\\"')
-    reason = _REASONS.get(code, "Error")
+    phrase = _FAILURES.get(failed.code, ("Error", 2))[0]
+    name = STATUS_NAMES.get(failed.code, "UNKNOWN")
+    message = failed.message.replace("\\", "\\\\").replace('"', '\\"')
     return (
-        f'{reason}: {{"error": {{"code": {code}, "message": "{escaped}", '
+        f'{phrase}: {{"error": {{"code": {failed.code}, "message": "{message}", '
         f'"status": "{name}"}}}}'
     )
 
 
 def text_of(contents: Iterable[Any]) -> str:
     """All text of Gemini contents, joined by newlines."""
+    return "\n".join(
+        part["text"]
+        for content in contents
+        for part in _parts(content)
+        if isinstance(part.get("text"), str)
+    )
+
+
+def _parts(content: Any) -> list[Json]:
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if isinstance(parts, dict):
+        return [parts]
+    return [part for part in parts or [] if isinstance(part, dict)]
+
+
+def _chat_text(messages: Iterable[Any]) -> str:
+    """All text of chat messages, whose content is a text or a list of blocks."""
     found = []
-    for content in contents:
-        parts = content.get("parts") if isinstance(content, dict) else None
-        for part in [parts] if isinstance(parts, dict) else parts or []:
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                found.append(part["text"])
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        blocks = content if isinstance(content, list) else [{"text": content}]
+        found += [
+            block["text"]
+            for block in blocks
+            if isinstance(block, dict) and isinstance(block.get("text"), str)
+        ]
     return "\n".join(found)
+
+
+def _cut(answer: str, limit: int | None, answering: Answering) -> tuple[str, bool]:
+    """The answer within `limit` tokens, and whether that is all of it."""
+    if answering.cut:
+        limit = tokens(answer) // 2
+    if limit is None or tokens(answer) <= limit:
+        return answer, True
+    return answer.encode()[: max(0, limit) * 4].decode(errors="ignore"), False
+
+
+def _dimension(asked: object, default: int) -> int:
+    if asked is None:
+        return default
+    if not isinstance(asked, int) or not 1 <= asked <= LARGEST_EMBEDDING:
+        raise RowFailed(
+            400, f"outputDimensionality is {asked}; ask for 1 to {LARGEST_EMBEDDING}."
+        )
+    return asked
+
+
+def _response_id(prompt: Prompt) -> str:
+    return fingerprint(prompt.model, prompt.text)[:22]

@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from batchsim.faults import Rule
+from batchsim.rows import Rows
+
 
 class Api(StrEnum):
     """Which of Google's two batch APIs a job was made by."""
@@ -121,6 +124,14 @@ class Job:
     turn: int = 0
     #: Set once the last step has begun; too late to cancel.
     ending: bool = False
+    #: The fault that decides how it will end, once it has run for a while.
+    doom: Rule | None = None
+    #: Rows that came with the create request, until they are run.
+    inline: Rows | None = None
+    #: Whether the rows came, and the answers go, with the resource itself.
+    inlined: bool = False
+    #: What it holds of the tokens that may be queued.
+    tokens: int = 0
     deleted: datetime | None = None
 
     @property

@@ -1,9 +1,13 @@
-"""What answers a row: a stand-in for the model."""
+"""What answers a row: stand-ins for a model, for its embeddings and for its counts."""
 
 import hashlib
+import math
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +16,14 @@ class Prompt:
     What one row asks.
 
     `text` is the text of the last turn; `request` the whole request as the row has it;
+    `schema` the JSON schema that the answer has to fit, if the row gives one;
     `max_tokens` the most that may be answered, None if the row sets no limit.
     """
 
     model: str
     text: str
     request: Mapping[str, Any]
+    schema: Mapping[str, Any] | None = None
     max_tokens: int | None = None
 
 
@@ -35,8 +41,91 @@ Model = Callable[[Prompt], str | Mapping[str, Any]]
 
 
 def echo(prompt: Prompt) -> str:
-    """Answer with what was asked."""
+    """Answer with what was asked; with fitting JSON where a schema is given."""
+    if prompt.schema is not None:
+        return msgspec.json.encode(fitting(prompt.schema, prompt.text)).decode()
     return prompt.text
+
+
+def template(text: str) -> Model:
+    """
+    A model that fills in `text`: `$text` is what was asked, `$model` the model.
+
+    ValueError for any other placeholder. Where a row gives a schema, JSON that fits it.
+    """
+    form = string.Template(text)
+    unknown = set(form.get_identifiers()) - {"text", "model"}
+    if unknown or not form.is_valid():
+        raise ValueError(f"{text!r}: only $text and $model can be filled in; $$ is $")
+
+    def answer(prompt: Prompt) -> str:
+        if prompt.schema is not None:
+            return echo(prompt)
+        return form.substitute(text=prompt.text, model=prompt.model)
+
+    return answer
+
+
+def fitting(schema: Mapping[str, Any], text: str) -> Any:
+    """
+    A value that fits a schema, the same for the same text.
+
+    Reads Gemini's `Schema` (types in capitals) and JSON Schema: type, enum, const,
+    properties, required, items, minItems, minimum, maximum, minLength, format, anyOf
+    and nullable. Members that aren't required are filled in too.
+    """
+    if "const" in schema:
+        return schema["const"]
+    if choices := schema.get("enum"):
+        return choices[_number(text, "enum") % len(choices)]
+    for one in schema.get("anyOf") or schema.get("oneOf") or []:
+        return fitting(one, text)
+    kind = schema.get("type") or ("object" if "properties" in schema else "string")
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), "null")
+    match str(kind).lower():
+        case "object":
+            members = schema.get("properties") or {}
+            return {
+                name: fitting(member, f"{text}/{name}" if name else text)
+                for name, member in members.items()
+            }
+        case "array":
+            least = int(schema.get("minItems") or schema.get("min_items") or 1)
+            item = schema.get("items") or {"type": "string"}
+            return [fitting(item, f"{text}/{n}") for n in range(least)]
+        case "integer":
+            return int(_between(schema, text))
+        case "number":
+            return float(_between(schema, text))
+        case "boolean":
+            return _number(text, "boolean") % 2 == 0
+        case "null":
+            return None
+    return _text(schema, text)
+
+
+def embedding(text: str, dimension: int) -> list[float]:
+    """
+    A vector of length 1 and of `dimension` numbers; close for texts that are close.
+
+    Words and runs of three letters each push it into a direction of their own, so that
+    the cosine of two vectors grows with what their texts share.
+    """
+    vector = [0.0] * dimension
+    lowered = text.lower()
+    padded = f" {lowered} "
+    pieces = [*lowered.split(), *(padded[i : i + 3] for i in range(len(padded) - 2))]
+    for piece in pieces or [""]:
+        digest = hashlib.blake2b(piece.encode(), digest_size=16).digest()
+        for part in range(0, 16, 8):
+            number = int.from_bytes(digest[part : part + 8])
+            vector[(number >> 1) % dimension] += 1.0 if number & 1 else -1.0
+    length = math.sqrt(sum(value * value for value in vector))
+    if not length:
+        # Two pieces that cancel out, in a space of few dimensions.
+        return [1.0] + [0.0] * (dimension - 1)
+    return [round(value / length, 9) for value in vector]
 
 
 def tokens(text: str) -> int:
@@ -51,3 +140,29 @@ def fingerprint(*parts: str | bytes) -> str:
         digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _number(*parts: str) -> int:
+    return int(fingerprint(*parts)[:12], 16)
+
+
+def _between(schema: Mapping[str, Any], text: str) -> float:
+    least = float(schema.get("minimum", 0))
+    most = float(schema.get("maximum", max(least, 0) + 100))
+    whole = math.ceil(least)
+    if whole > most:
+        return least
+    return whole + _number(text, "number") % (math.floor(most) - whole + 1)
+
+
+def _text(schema: Mapping[str, Any], text: str) -> str:
+    match schema.get("format"):
+        case "date-time":
+            return "2026-01-01T00:00:00Z"
+        case "date":
+            return "2026-01-01"
+        case "time":
+            return "00:00:00Z"
+    least = int(schema.get("minLength") or schema.get("min_length") or 0)
+    most = schema.get("maxLength") or schema.get("max_length")
+    return text.ljust(least, ".")[: int(most) if most else None]

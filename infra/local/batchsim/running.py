@@ -1,48 +1,32 @@
 """What happens to a job between its creation and its end."""
 
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
-from batchsim import formats, storage
+from batchsim import importing, jobs
 from batchsim.clock import Clock
+from batchsim.faults import Faults, Rule, Subject
 from batchsim.formats import Answering
-from batchsim.jobs import (
-    CANCELLED,
-    CANCELLING,
-    EXPIRED,
-    FAILED,
-    PENDING,
-    RUNNING,
-    SUCCEEDED,
-    Job,
-    JobFailed,
-    Status,
-    Tally,
-)
+from batchsim.inputs import Inputs, Work
+from batchsim.jobs import Api, Job, JobFailed, Status, Tally
+from batchsim.listing import subject_of
 from batchsim.models import RowFailed
-from batchsim.rows import Rows, scratch
+from batchsim.outputs import Outputs
+from batchsim.rows import Rows
 from batchsim.settings import Settings
 from batchsim.store import Store
 from batchsim.timeline import Timeline
-from batchsim.wire import ApiError, timestamp
+from batchsim.wire import ApiError
 
 log = logging.getLogger(__name__)
 
-IMPORT_FAILED = (
-    "Failed to import data. Please check the 'Prepare input' section of the "
-    "documentation of batch inference. "
-)
-
-#: Vertex names the directory after a moment some two seconds before `createTime`.
-_DIRECTORY_LEAD = timedelta(seconds=1.886)
-
 Step = Callable[[Job, datetime], None]
+
+_CANCELLED = Status(1, "CANCELED")
 
 
 @dataclass(slots=True)
@@ -50,9 +34,11 @@ class Runner:
     """
     Moves jobs along the timeline:
 
-        PENDING   queue_seconds, at most 72 h     then EXPIRED
-        RUNNING   run_seconds, at most 24 h       then FAILED, with the rows done so far
+        PENDING   queue_seconds     72 h on Vertex, then EXPIRED
+        RUNNING   run_seconds       24 h on Vertex, then FAILED, rows done are kept
         an end
+
+    On the Developer API both together take 48 h at most, then EXPIRED with no rows.
 
     The input is read on the way from PENDING to RUNNING; the answers are made and
     written when RUNNING ends, as many of them as the time was enough for.
@@ -62,19 +48,23 @@ class Runner:
     timeline: Timeline
     store: Store
     settings: Settings
-    buckets: storage.Buckets
-    _inputs: dict[str, Rows] = field(default_factory=dict)
+    inputs: Inputs
+    outputs: Outputs
+    faults: Faults
+    _works: dict[str, Work] = field(default_factory=dict)
+    #: Jobs that a fault holds, and how each goes on once the fault is removed.
+    _held: dict[str, tuple[Job, Step]] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
         """Take a new job on."""
-        job.move(job.created, PENDING)
+        job.move(job.created, jobs.PENDING)
         self.store.add(job)
-        queue = timedelta(seconds=self.settings.queue_seconds)
-        longest = self.settings.limits.vertex_queue
-        if queue > longest:
-            self._plan(job, job.created + longest, self._expire)
+        start = job.created + timedelta(seconds=self.settings.queue_seconds)
+        limit = job.created + self._longest_queue(job)
+        if start > limit:
+            self._plan(job, limit, self._expire)
         else:
-            self._plan(job, job.created + queue, self._start)
+            self._plan(job, start, self._start)
 
     def cancel(self, job: Job) -> None:
         """
@@ -83,38 +73,156 @@ class Runner:
         ApiError 400 FAILED_PRECONDITION if it is over (seen live).
         """
         with self.store.lock:
-            now = self.clock.now()
             if job.over:
                 raise ApiError(
                     400,
-                    f"The job {job.name} is in state {job.state} and can't be "
-                    "cancelled.",
+                    f"{job.name} is in state {job.phase} and can't be cancelled.",
                     status="FAILED_PRECONDITION",
                 )
-            if job.ending:
+            if job.ending or job.phase == jobs.CANCELLING:
                 return
+            now = self.clock.now()
+            done = 0 if job.phase == jobs.PENDING else job.rows_done(now)
+            self._held.pop(job.name, None)
             job.turn += 1
-            if job.phase == PENDING:
-                self._end(job, now, CANCELLED, Status(1, "CANCELED"))
+            rule = self.faults.strike(subject_of(job), "cancelling")
+            if not rule and not done:
+                self._end(job, now, jobs.CANCELLED, _CANCELLED)
                 return
-            job.ending = True
-            done = job.rows_done(now)
-            job.move(now, CANCELLING)
+            job.move(now, jobs.CANCELLING)
+            then = str(rule.params["then"]) if rule else jobs.CANCELLED
+            wait = _seconds(rule) if rule else timedelta()
 
         def stop(job: Job, at: datetime) -> None:
-            tally = self._answer(job, done, at) if done else Tally(len(self._rows(job)))
+            job.ending = True
+            count = job.tally.total if then == jobs.SUCCEEDED else done
+            if count:
+                self._answer(job, count, at)
+            error = _CANCELLED if then == jobs.CANCELLED else None
+            if then == jobs.FAILED:
+                error = Status(13, "The job failed while it was being cancelled.")
             with self.store.lock:
-                job.tally = tally
-                self._end(job, at, CANCELLED, Status(1, "CANCELED"))
+                self._end(job, at, then, error)
 
-        self._plan(job, now, stop)
+        self._plan(job, now + wait, stop)
+
+    def release(self) -> None:
+        """Let the jobs go on that a fault held and that no fault holds any more."""
+        with self.store.lock:
+            held, now = list(self._held.values()), self.clock.now()
+            self._held.clear()
+            for job, step in held:
+                job.turn += 1
+                self._plan(job, now, step)
 
     def forget(self) -> None:
         """Drop every job's rows and plans."""
         self.timeline.clear()
-        for rows in list(self._inputs.values()):
-            rows.close()
-        self._inputs.clear()
+        for work in list(self._works.values()):
+            work.rows.close()
+        for job in self.store.ever():
+            if job.inline:
+                job.inline.close()
+        self._works.clear()
+        self._held.clear()
+
+    # The steps: each is planned for a time, and void if the job's turn has changed.
+
+    def _start(self, job: Job, at: datetime) -> None:
+        subject = subject_of(job)
+        if rule := self.faults.strike(subject, "stuck_pending"):
+            limit = job.created + self._longest_queue(job)
+            self._hold(job, self._start, rule, limit, self._expire)
+            return
+        if rule := self.faults.strike(subject, "failed", "expired"):
+            if not rule.params["rows"]:
+                self._end_early(job, at, rule)
+                return
+            job.doom = rule
+        turn = job.turn
+        self.outputs.check(job)
+        work = self.inputs.read(job)
+        with self.store.lock:
+            if job.turn != turn:
+                work.rows.close()
+                return
+            self._works[job.name] = work
+            job.partial_failures = work.unread
+            job.tally = Tally(total=len(work.rows))
+            job.move(at, jobs.RUNNING)
+            job.due = at + timedelta(seconds=self.settings.run_seconds)
+        if rule := self.faults.strike(subject, "paused", "updating", "unknown_state"):
+            self._detour(job, at, rule)
+        else:
+            self._plan_end(job, self._finish)
+
+    def _detour(self, job: Job, at: datetime, rule: Rule) -> None:
+        phase = str(rule.params.get("state", rule.fault)).upper()
+        back = at + _seconds(rule)
+
+        def resume(job: Job, at: datetime) -> None:
+            with self.store.lock:
+                job.move(at, jobs.RUNNING)
+            self._plan_end(job, self._finish)
+
+        with self.store.lock:
+            job.move(at, phase.removeprefix("JOB_STATE_"))
+            assert job.due
+            job.due += _seconds(rule)
+        self._plan(job, back, resume)
+
+    def _plan_end(self, job: Job, step: Step) -> None:
+        assert job.due
+        limit = self._time_limit(job)
+        if job.due > limit:
+            self._plan(job, limit, self._cut_off)
+        else:
+            self._plan(job, job.due, step)
+
+    def _finish(self, job: Job, at: datetime) -> None:
+        subject = subject_of(job)
+        if rule := self.faults.strike(subject, "stuck_running"):
+            limit = self._time_limit(job)
+            self._hold(job, self._finish, rule, limit, self._cut_off)
+            return
+        partly = self.faults.strike(subject, "partially_succeeded")
+        if not self._last_step(job):
+            return
+        doom = partly or job.doom
+        share = float(doom.params["rows"]) if doom else 1.0
+        self._answer(job, int(job.tally.total * share), at)
+        with self.store.lock:
+            if partly:
+                self._end(job, at, jobs.PARTIALLY_SUCCEEDED)
+            elif doom:
+                self._end_early(job, at, doom)
+            else:
+                self._end(job, at, jobs.SUCCEEDED)
+
+    def _cut_off(self, job: Job, at: datetime) -> None:
+        if not self._last_step(job):
+            return
+        if job.api is Api.DEVELOPER:
+            self._expire(job, at)
+            return
+        if done := job.rows_done(at):
+            self._answer(job, done, at)
+        with self.store.lock:
+            error = Status(4, "The job did not finish within 24 hours of running.")
+            self._end(job, at, jobs.FAILED, error)
+
+    def _expire(self, job: Job, at: datetime) -> None:
+        with self.store.lock:
+            error = Status(4, "The job expired before it was finished.")
+            self._end(job, at, jobs.EXPIRED, error)
+
+    def _end_early(self, job: Job, at: datetime, rule: Rule) -> None:
+        if rule.fault == "expired":
+            self._expire(job, at)
+            return
+        status = Status(int(rule.params["code"]), str(rule.params["message"]))
+        with self.store.lock:
+            self._end(job, at, jobs.FAILED, status)
 
     def _plan(self, job: Job, due: datetime, step: Step) -> None:
         turn = job.turn
@@ -132,49 +240,19 @@ class Runner:
 
         self.timeline.at(due, action)
 
-    def _start(self, job: Job, at: datetime) -> None:
-        turn = job.turn
-        rows = self._read(job)
+    def _hold(
+        self, job: Job, step: Step, rule: Rule, limit: datetime, then: Step
+    ) -> None:
         with self.store.lock:
-            if job.turn != turn:
-                rows.close()
-                return
-            self._inputs[job.name] = rows
-            job.tally = Tally(total=len(rows))
-            job.move(at, RUNNING)
-            job.due = at + timedelta(seconds=self.settings.run_seconds)
-            longest = at + self.settings.limits.vertex_run
-        if job.due > longest:
-            self._plan(job, longest, self._cut_off)
-        else:
-            self._plan(job, job.due, self._finish)
-
-    def _finish(self, job: Job, at: datetime) -> None:
-        if not self._last_step(job):
-            return
-        tally = self._answer(job, job.tally.total, at)
-        with self.store.lock:
-            job.tally = tally
-            self._end(job, at, SUCCEEDED)
-
-    def _cut_off(self, job: Job, at: datetime) -> None:
-        if not self._last_step(job):
-            return
-        tally = self._answer(job, job.rows_done(at), at)
-        with self.store.lock:
-            job.tally = tally
-            error = Status(4, "The job did not finish within 24 hours of running.")
-            self._end(job, at, FAILED, error)
-
-    def _expire(self, job: Job, at: datetime) -> None:
-        with self.store.lock:
-            error = Status(4, "The job expired after 72 hours in the queue.")
-            self._end(job, at, EXPIRED, error)
+            job.turn += 1
+            self._held[job.name] = (job, step)
+        if not rule.params["for_ever"]:
+            self._plan(job, limit, then)
 
     def _last_step(self, job: Job) -> bool:
         """Whether the end may begin: no cancel came between."""
         with self.store.lock:
-            if job.over or job.ending:
+            if job.over or job.ending or job.phase == jobs.CANCELLING:
                 return False
             job.ending = True
             return True
@@ -182,7 +260,7 @@ class Runner:
     def _fail(self, job: Job, at: datetime, error: Status, turn: int) -> None:
         with self.store.lock:
             if job.turn == turn and not job.over:
-                self._end(job, at, FAILED, error)
+                self._end(job, at, jobs.FAILED, error)
 
     def _end(
         self, job: Job, at: datetime, phase: str, error: Status | None = None
@@ -190,86 +268,74 @@ class Runner:
         job.turn += 1
         job.error = error
         job.move(at, phase)
-        if rows := self._inputs.pop(job.name, None):
-            rows.close()
+        self._held.pop(job.name, None)
+        if work := self._works.pop(job.name, None):
+            work.rows.close()
+        if job.inline:
+            job.inline.close()
+            job.inline = None
 
-    def _rows(self, job: Job) -> Rows:
-        return self._inputs[job.name]
+    def _longest_queue(self, job: Job) -> timedelta:
+        limits = self.settings.limits
+        if job.api is Api.DEVELOPER:
+            return limits.developer_life
+        return limits.vertex_queue
 
-    def _read(self, job: Job) -> Rows:
-        """The import: everything that can be wrong with the input fails the job."""
-        self.buckets.check(storage.split(_output_prefix(job))[0])
-        uris, missing = self.buckets.expand(job.source)
-        content = scratch()
-        try:
-            for uri in uris:
-                try:
-                    self.buckets.fetch(uri, content)
-                except JobFailed as failed:
-                    missing.append(failed.status)
-                content.write(b"\n")
-            if missing and len(missing) >= len(uris):
-                raise JobFailed(missing[0].code, missing[0].message)
-            rows = Rows.of_file(content)
-            _check_rows(rows)
-        except BaseException:
-            content.close()
-            raise
-        job.partial_failures = missing[:20]
-        return rows
+    def _time_limit(self, job: Job) -> datetime:
+        limits = self.settings.limits
+        if job.api is Api.DEVELOPER:
+            return job.created + limits.developer_life
+        return (job.started or job.created) + limits.vertex_run
 
-    def _answer(self, job: Job, count: int, at: datetime) -> Tally:
-        """Answer the first `count` rows and write them; the whole job's tally."""
-        rows = self._rows(job)
+    def _answer(self, job: Job, count: int, at: datetime) -> None:
+        """Answer the first `count` rows, write them, and count them in the tally."""
+        work = self._works[job.name]
+        began = job.started or at
+        total = len(work.rows)
         answers = Rows()
         failed = 0
-        began = job.started or at
-        for number in range(count):
-            line: dict[str, Any] = msgspec.json.decode(rows[number])
-            share = (number + 1) / len(rows)
-            answering = Answering(
-                model=job.model,
-                ask=self.settings.model,
-                at=began + (at - began) * share,
-            )
-            try:
-                out = formats.vertex_gemini(line, answering)
-            except RowFailed as exc:
-                failed += 1
-                out = formats.vertex_failure(line, exc, answering)
-            answers.append(msgspec.json.encode(out))
-        self._export(job, answers)
-        answers.close()
-        return Tally(total=len(rows), ok=count - failed, failed=failed)
-
-    def _export(self, job: Job, answers: Rows) -> None:
-        directory = _output_prefix(job).rstrip("/")
-        directory += f"/prediction-model-{timestamp(job.created - _DIRECTORY_LEAD)}"
-        job.output = {"gcsOutputDirectory": directory}
-        order = list(range(len(answers)))
-        random.Random(f"{self.settings.seed}/{job.display_name}").shuffle(order)
-        if len(order) > 1 and order == sorted(order):
-            order.reverse()
-        content = scratch()
-        for number in order:
-            content.write(answers[number] + b"\n")
-        content.seek(0)
-        self.buckets.put(f"{directory}/predictions.jsonl", content)
-        content.close()
-
-
-def _output_prefix(job: Job) -> str:
-    destination = job.body["outputConfig"]["gcsDestination"]
-    return str(destination["outputUriPrefix"])
-
-
-def _check_rows(rows: Rows) -> None:
-    for number, line in enumerate(rows, 1):
         try:
-            parsed = msgspec.json.decode(line)
-        except msgspec.DecodeError as exc:
-            raise JobFailed(3, f"{IMPORT_FAILED}Row {number}: {exc}") from None
-        if not isinstance(parsed, dict) or "request" not in parsed:
-            raise JobFailed(3, f"{IMPORT_FAILED}Row {number} has no `request`.")
-    if not len(rows):
-        raise JobFailed(3, f"{IMPORT_FAILED}The input holds no rows.")
+            for number in range(count):
+                moment = began + (at - began) * ((number + 1) / count)
+                line, ok = self._answer_row(job, work, work.rows[number], moment)
+                answers.append(line)
+                failed += not ok
+            with self.store.lock:
+                # Set before the export: one that fails leaves the counts behind.
+                job.tally = Tally(total=total, ok=count - failed, failed=failed)
+            self.outputs.write(job, work, answers)
+        finally:
+            answers.close()
+
+    def _answer_row(
+        self, job: Job, work: Work, line: bytes, at: datetime
+    ) -> tuple[bytes, bool]:
+        row = msgspec.json.decode(line)
+        if work.numbers:
+            row = importing.as_numbers(row, work.numbers)
+        rule = None
+        if self.faults.about_rows:
+            text = line.decode(errors="replace")
+            rule = self.faults.of_row(
+                Subject(job.model, job.display_name, job.labels, text)
+            )
+        answering = Answering(
+            model=job.model,
+            ask=self.settings.model,
+            at=at,
+            blocked=rule.params.get("reason") if rule else None,
+            cut=rule is not None and rule.fault == "row_max_tokens",
+        )
+        try:
+            if rule and rule.fault == "row_failed":
+                params = rule.params
+                raise RowFailed(int(params["code"]), str(params["message"]))
+            return msgspec.json.encode(work.format.answer(row, answering)), True
+        except RowFailed as failed:
+            return msgspec.json.encode(
+                work.format.failure(row, failed, answering)
+            ), False
+
+
+def _seconds(rule: Rule) -> timedelta:
+    return timedelta(seconds=float(rule.params["seconds"]))

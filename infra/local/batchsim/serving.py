@@ -55,42 +55,49 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """A server for `app`, to be run on a socket of `listen`."""
-    config = uvicorn.Config(
-        app,
-        http=_Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-        server_header=False,
+@contextlib.contextmanager
+def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+    """Serve `app` on a thread for the length of the block; then nobody is answered."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
     )
     # uvicorn says good morning at INFO; a fixture of somebody's tests should not.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    return uvicorn.Server(config)
+    loop = asyncio.new_event_loop()
 
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        with contextlib.closing(loop):
+            loop.run_until_complete(server.serve(sockets=[listener]))
 
-@contextlib.contextmanager
-def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
-    """Serve `app` on a thread for the length of the block."""
-    running = server(app)
-    thread = threading.Thread(
-        target=running.run,
-        kwargs={"sockets": [listener]},
-        name="batchsim-server",
-        daemon=True,
-    )
+    thread = threading.Thread(target=serve, name="batchsim-server", daemon=True)
     thread.start()
     try:
-        while not running.started:
+        while not server.started:
             if not thread.is_alive():
                 raise RuntimeError("batchsim's server ended before it was ready")
             time.sleep(0.002)
         yield
     finally:
-        running.should_exit = True
-        thread.join(timeout=5)
+        server.should_exit = True
+        if thread.is_alive():
+            # uvicorn takes 0.2 s over its farewell, which each test would wait for.
+            asyncio.run_coroutine_threadsafe(_close(server), loop).result(timeout=5)
         listener.close()
+
+
+async def _close(server: uvicorn.Server) -> None:
+    for one in server.servers:
+        one.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

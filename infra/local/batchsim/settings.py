@@ -1,30 +1,58 @@
 """How a batchsim behaves: what its owner can choose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from batchsim.models import Model, echo
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, kw_only=True)
 class Limits:
-    """What the services refuse. Defaults are the published figures of Nov 2026."""
+    """
+    What the services refuse. Defaults are the published figures of November 2026.
+
+    Vertex: rows and bytes a job, hours in the queue and running, active Claude jobs a
+    project, rows of a job for text-embedding-005 and older.
+
+    Developer API: bytes of a create request and of a file, of all files, how long an
+    upload is kept, how old an unfinished job may get, active jobs, and tokens that may
+    be queued by model (`*` as a wildcard; these differ by tier, so none by default).
+    """
 
     vertex_rows: int = 200_000
-    vertex_file_bytes: int = 1024 * MIB
+    vertex_file_bytes: int = 1 * GIB
     vertex_queue: timedelta = timedelta(hours=72)
     vertex_run: timedelta = timedelta(hours=24)
+    claude_jobs: int = 4
+    text_embedding_rows: int = 30_000
+    gemini_embedding_rows: int = 1_000_000
+
+    inline_bytes: int = 20 * MIB
+    file_bytes: int = 2 * GIB
+    storage_bytes: int = 20 * GIB
+    file_life: timedelta = timedelta(hours=48)
+    developer_life: timedelta = timedelta(hours=48)
+    developer_jobs: int = 100
+    queued_tokens: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settings:
     """
+    What may be changed at any time; a job looks when it comes to it.
+
     queue_seconds, run_seconds
         How long each job is PENDING, then RUNNING, on the simulator's clock.
+    model
+        What answers the rows.
     seed
-        Decides the order of output lines and which way a fault's probability falls.
+        Decides the order of answers and which way a fault's probability falls.
+    api_keys
+        The keys that the Developer API takes; None takes any.
     """
 
     queue_seconds: float = 2.0
@@ -32,3 +60,4 @@ class Settings:
     model: Model = echo
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
+    api_keys: frozenset[str] | None = None

@@ -4,26 +4,53 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
-from batchsim import app as http
-from batchsim.clock import Clock
+from batchsim import app, models
+from batchsim.clock import REAL, Clock
+from batchsim.developer import Developer
+from batchsim.faults import Faults
+from batchsim.files import Files
+from batchsim.inputs import Inputs
+from batchsim.journal import Journal
+from batchsim.models import Model
+from batchsim.outputs import Outputs
 from batchsim.running import Runner
 from batchsim.serving import listen, serving
-from batchsim.settings import Settings
+from batchsim.settings import Limits, Settings
 from batchsim.storage import Buckets
 from batchsim.store import Store
+from batchsim.tables import Tables
 from batchsim.timeline import Timeline
 from batchsim.vertex import Vertex
 
 
 class BatchSim:
     """
-    Both batch APIs on a loopback port, for the length of a block.
+    Both of Google's LLM batch APIs on a loopback port, for the length of a block.
 
-        with BatchSim(clock=Clock(speed=0)) as sim:
+        with BatchSim(speed=0) as sim:
             client = genai.Client(..., http_options={"base_url": sim.url})
             sim.clock.advance(hours=1)
 
-    Cloud Storage is the emulator at `storage`, by default `STORAGE_EMULATOR_HOST`.
+    speed
+        Seconds of its clock a real second; 0 stands still until it is advanced.
+    clock
+        A clock of your own, instead.
+    queue_seconds, run_seconds
+        How long a job is PENDING, then RUNNING, on that clock.
+    model
+        What answers: by default `echo`; else `template(...)` or a function that takes
+        a `Prompt`, gives a text or a whole response, and may raise `RowFailed`.
+    storage, bigquery
+        Addresses of emulators, by default `STORAGE_EMULATOR_HOST` and
+        `BIGQUERY_EMULATOR_HOST`. Google's own are never used.
+    seed
+        Decides the order of answers and which way a fault's probability falls.
+    admin
+        Whether /_sim is served.
+    port
+        0 takes a free one. `start` raises OSError if it is taken.
+
+    All of `settings` and `settings.limits` may be changed while it runs.
     """
 
     def __init__(
@@ -31,21 +58,66 @@ class BatchSim:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        speed: float = REAL,
         clock: Clock | None = None,
-        settings: Settings | None = None,
+        queue_seconds: float = 2.0,
+        run_seconds: float = 3.0,
+        model: Model = models.echo,
         storage: str | None = None,
+        bigquery: str | None = None,
+        limits: Limits | None = None,
+        seed: int = 0,
+        admin: bool = True,
     ) -> None:
-        self.clock = clock or Clock()
-        self.settings = settings or Settings()
-        self._host = host
-        self._port = port
-        self._timeline = Timeline(self.clock)
-        self._store = Store()
-        self._runner = Runner(
-            self.clock, self._timeline, self._store, self.settings, Buckets(storage)
+        self.clock = clock or Clock(speed)
+        self.settings = Settings(
+            queue_seconds=queue_seconds,
+            run_seconds=run_seconds,
+            model=model,
+            seed=seed,
+            limits=limits or Limits(),
         )
-        dialect = Vertex(self.clock, self._store, self._runner)
-        self.app = http.build(self.clock, self._timeline, self._store, dialect)
+        self.faults = Faults(seed)
+        self._host, self._port = host, port
+        self._store = Store()
+        self._journal = Journal()
+        self._timeline = Timeline(self.clock)
+        self._files = Files(self.clock, self.settings)
+        buckets, tables = Buckets(storage), Tables(bigquery)
+        self._runner = Runner(
+            self.clock,
+            self._timeline,
+            self._store,
+            self.settings,
+            Inputs(self.settings, buckets, tables, self._files),
+            Outputs(self.settings, buckets, tables, self._files, self.faults),
+            self.faults,
+        )
+        self.faults.on_removal(self._runner.release)
+        vertex = Vertex(self.clock, self._store, self._runner, self.faults)
+        developer = Developer(
+            self.clock,
+            self._store,
+            self._runner,
+            self._files,
+            self.faults,
+            self.settings,
+        )
+        self.app = app.build(
+            app.Parts(
+                clock=self.clock,
+                timeline=self._timeline,
+                store=self._store,
+                settings=self.settings,
+                faults=self.faults,
+                files=self._files,
+                journal=self._journal,
+                vertex=vertex,
+                developer=developer,
+                reset=self.reset,
+            ),
+            with_admin=admin,
+        )
         self._open = contextlib.ExitStack()
 
     @property
@@ -64,7 +136,15 @@ class BatchSim:
     def stop(self) -> None:
         """Answer no more, and drop what is held."""
         self._open.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget jobs, files, faults and the log. The clock stays where it is."""
         self._runner.forget()
+        self.faults.clear()
+        self._store.clear()
+        self._files.clear()
+        self._journal.clear()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,18 +1,15 @@
 """The Vertex dialect: batchPredictionJobs (aiplatform v1 and v1beta1 discovery)."""
 
-import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from batchsim import filters, jobs
+from batchsim import filters, jobs, listing
 from batchsim.clock import Clock
+from batchsim.faults import Faults
 from batchsim.jobs import Api, Job, Kind
-from batchsim.models import fingerprint
 from batchsim.running import Runner
 from batchsim.store import Store, project_number, vertex_id
 from batchsim.wire import (
@@ -32,28 +29,11 @@ PAGE = 100
 #: Members whose content is the user's own and is echoed letter by letter.
 _VERBATIM = frozenset({"labels", "modelParameters"})
 
-#: Messages of the create request (aiplatform v1/v1beta1 discovery): what may be set.
-_JOB = frozenset(
-    [
+#: What only the server writes: taken from a caller, and ignored.
+_OUTPUT_ONLY = frozenset(
+    {
         "name",
-        "displayName",
-        "model",
         "modelVersionId",
-        "inputConfig",
-        "outputConfig",
-        "instanceConfig",
-        "modelParameters",
-        "labels",
-        "encryptionSpec",
-        "serviceAccount",
-        "dedicatedResources",
-        "manualBatchTuningParameters",
-        "generateExplanation",
-        "explanationSpec",
-        "unmanagedContainerModel",
-        "disableContainerLogging",
-        "endpoint",
-        "modelMonitoringConfig",
         "state",
         "error",
         "createTime",
@@ -68,39 +48,43 @@ _JOB = frozenset(
         "satisfiesPzi",
         "modelMonitoringStatus",
         "modelMonitoringStatsAnomalies",
-    ]
+    }
 )
+#: What a create request may hold (aiplatform v1 and v1beta1 discovery).
+_JOB = _OUTPUT_ONLY | {
+    "displayName",
+    "model",
+    "inputConfig",
+    "outputConfig",
+    "instanceConfig",
+    "modelParameters",
+    "labels",
+    "encryptionSpec",
+    "serviceAccount",
+    "dedicatedResources",
+    "manualBatchTuningParameters",
+    "generateExplanation",
+    "explanationSpec",
+    "unmanagedContainerModel",
+    "disableContainerLogging",
+}
+#: What only v1beta1 knows.
+_BETA = frozenset({"endpoint", "modelMonitoringConfig"})
 _INPUT = frozenset(
-    ["instancesFormat", "gcsSource", "bigquerySource", "vertexMultimodalDatasetSource"]
+    {
+        "instancesFormat",
+        "gcsSource",
+        "bigquerySource",
+        "vertexMultimodalDatasetSource",
+    }
 )
 _OUTPUT = frozenset(
-    [
+    {
         "predictionsFormat",
         "gcsDestination",
         "bigqueryDestination",
         "vertexMultimodalDatasetDestination",
-    ]
-)
-#: Of `_JOB`, what only the server writes: taken from a caller, and ignored.
-_OUTPUT_ONLY = frozenset(
-    [
-        "name",
-        "modelVersionId",
-        "state",
-        "error",
-        "createTime",
-        "startTime",
-        "endTime",
-        "updateTime",
-        "outputInfo",
-        "completionStats",
-        "partialFailures",
-        "resourcesConsumed",
-        "satisfiesPzs",
-        "satisfiesPzi",
-        "modelMonitoringStatus",
-        "modelMonitoringStatsAnomalies",
-    ]
+    }
 )
 
 _LABEL = re.compile(r"[\w-]{0,64}")
@@ -113,6 +97,7 @@ _PUBLISHED = {
     "openai": ("gpt-oss",),
     "qwen": ("qwen",),
     "deepseek-ai": ("deepseek",),
+    "mistralai": ("mistral", "codestral"),
     "intfloat": ("multilingual-e5",),
 }
 
@@ -124,17 +109,19 @@ class Vertex:
     clock: Clock
     store: Store
     runner: Runner
-    _operations: dict[str, Json] = field(default_factory=dict)
+    faults: Faults
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
         """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
         job = camel_keys(body, _VERBATIM)
-        known_members(job, _JOB, "batch_prediction_job")
+        known = _JOB | _BETA if version == "v1beta1" else _JOB
+        known_members(job, known, "batch_prediction_job")
         job = {name: value for name, value in job.items() if name not in _OUTPUT_ONLY}
-        model = _model(job.get("model"))
+        model = _model(job.get("model"), location)
         _check_request(job)
-        parent = _parent(project, location)
+        parent = parent_of(project, location)
         with self.store.lock:
+            self._check_quota(project, model)
             made = Job(
                 seq=self.store.next_seq(),
                 api=Api.VERTEX,
@@ -153,35 +140,35 @@ class Vertex:
 
     def get(self, project: str, location: str, id: str) -> Job:
         """ApiError 404 if there is no such job in that project and location."""
-        name = f"{_parent(project, location)}/batchPredictionJobs/{id}"
-        if job := self.store.get(name):
+        name = f"{parent_of(project, location)}/batchPredictionJobs/{id}"
+        job = self.store.get(name)
+        if job and not self.faults.strike(listing.subject_of(job), "vanished"):
             return job
         raise ApiError(404, f"The BatchPredictionJob {name} does not exist.")
 
     def list(self, project: str, location: str, query: Mapping[str, str]) -> Json:
         """One page, newest first. ApiError 400 for a bad filter, size or token."""
         text = query.get("filter", "")
-        wanted = filters.parse(text)
-        size = _page_size(query.get("pageSize") or query.get("page_size"))
-        mark = fingerprint(text)[:12]
-        token = query.get("pageToken") or query.get("page_token")
-        before = _read_token(token, mark) if token else None
-        found: list[Job] = []
-        more = False
-        for job in self.store.newest_first(_parent(project, location)):
-            if (before is None or job.seq < before) and wanted(job):
-                if len(found) == size:
-                    more = True
-                    break
-                found.append(job)
+        asked = query.get("pageSize") or query.get("page_size")
+        found = listing.page(
+            self.store.newest_first(parent_of(project, location)),
+            filters.parse(text),
+            size=listing.page_size(asked, PAGE, PAGE),
+            token=query.get("pageToken") or query.get("page_token"),
+            query=text,
+            clock=self.clock,
+            faults=self.faults,
+        )
+        mask = query.get("readMask") or query.get("read_mask")
+        numbers = enums_as_numbers(query)
         answer: Json = {}
-        if found:
-            mask = query.get("readMask") or query.get("read_mask")
+        if found.views:
+            values = [resource(one.job, one.at, numbers) for one in found.views]
             answer["batchPredictionJobs"] = [
-                masked(resource(job), mask) if mask else resource(job) for job in found
+                masked(value, mask) if mask else value for value in values
             ]
-        if more:
-            answer["nextPageToken"] = _write_token(found[-1].seq, mark)
+        if found.token:
+            answer["nextPageToken"] = found.token
         return answer
 
     def cancel(self, project: str, location: str, id: str) -> Json:
@@ -214,26 +201,52 @@ class Vertex:
             "done": True,
             "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
         }
-        self._operations[operation["name"]] = operation
+        self.store.operations[operation["name"]] = operation
         return operation
 
     def operation(self, project: str, location: str, id: str) -> Json:
         """An operation that `delete` gave. ApiError 404 if there is none."""
-        name = f"{_parent(project, location)}/operations/{id}"
-        if operation := self._operations.get(name):
+        name = f"{parent_of(project, location)}/operations/{id}"
+        if operation := self.store.operations.get(name):
             return operation
         raise ApiError(404, f"Operation {name} not found.")
 
+    def _check_quota(self, project: str, model: str) -> None:
+        """Claude takes few jobs at a time in a project (docs, Claude batch quotas)."""
+        if "publishers/anthropic/" not in model:
+            return
+        under = f"projects/{project_number(project)}/"
+        active = sum(
+            1
+            for job in self.store.ever()
+            if not job.over
+            and job.parent.startswith(under)
+            and "publishers/anthropic/" in job.model
+        )
+        if active >= self.runner.settings.limits.claude_jobs:
+            raise ApiError(
+                429,
+                f"Quota exceeded: {active} Claude batch jobs are active in this "
+                "project. Wait for one to end.",
+            )
 
-def resource(job: Job, at: datetime | None = None) -> Json:
+
+def enums_as_numbers(query: Mapping[str, str]) -> bool:
+    """Whether the caller asked for that, as Google's generated clients do."""
+    return "enum-encoding=int" in query.get("$alt", "")
+
+
+def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Json:
     """
     A BatchPredictionJob as answered (aiplatform v1 discovery; live captures).
 
-    With `at`, as it was then: state and times of no later change are shown.
+    With `at`, as it was then: state and times of no later change are shown. With
+    `numbers`, the state is a number of the enum; 99 for one that nobody has heard of.
     """
     updated, phase = job.phase_at(at) if at else job.history[-1]
     over = phase in jobs.ENDS
-    answer: Json = {"name": job.name, **job.body, "state": f"JOB_STATE_{phase}"}
+    state = jobs.NUMBERS.get(phase, 99) if numbers else f"JOB_STATE_{phase}"
+    answer: Json = {"name": job.name, **job.body, "state": state}
     if over and job.error:
         answer["error"] = job.error.json()
     if over and job.partial_failures:
@@ -276,18 +289,21 @@ def masked(value: Json, mask: str) -> Json:
     return kept
 
 
-def _parent(project: str, location: str) -> str:
+def parent_of(project: str, location: str) -> str:
     return f"projects/{project_number(project)}/locations/{location}"
 
 
-def _model(model: object) -> str:
+def _model(model: object, location: str) -> str:
     if not isinstance(model, str) or not model:
         raise invalid("model: set it, such as publishers/google/models/gemini-2.5-pro.")
     publisher, name = _publisher(model)
     if publisher is None:
         return model
-    if not name.startswith(_PUBLISHED.get(publisher, ())):
+    begins = _PUBLISHED.get(publisher)
+    if begins is None or not name.startswith(begins):
         raise ApiError(404, f"The PublisherModel {name} does not exist.")
+    if location == "global" and publisher != "google":
+        raise invalid(f"model: {name} has no batch inference in global; name a region.")
     return model
 
 
@@ -309,28 +325,43 @@ def _check_request(job: Json) -> None:
     if not isinstance(job.get("displayName"), str) or not job["displayName"]:
         raise invalid("display_name: it is required.")
     _check_labels(job.get("labels", {}))
-    config = job.get("inputConfig") or {}
-    known_members(config, _INPUT, "batch_prediction_job.input_config")
+    config = _message(job, "inputConfig", _INPUT)
     _check_format(config.get("instancesFormat"), "input_config.instances_format")
     gcs = (config.get("gcsSource") or {}).get("uris") or []
     table = (config.get("bigquerySource") or {}).get("inputUri")
-    if not gcs and not table:
-        raise invalid("input_config: name a source, such as gcsSource.uris.")
+    if bool(gcs) == bool(table):
+        raise invalid("input_config: name one source, such as gcs_source.uris.")
     for uri in gcs:
         if not re.fullmatch(r"gs://[^/]+/.+", str(uri)):
             raise invalid(f"input_config.gcs_source: {uri!r} is no gs:// object.")
-    config = job.get("outputConfig") or {}
-    known_members(config, _OUTPUT, "batch_prediction_job.output_config")
+    if table and not re.fullmatch(r"bq://[^.]+\.[^.]+\.[^.]+", str(table)):
+        raise invalid(
+            f"input_config.bigquery_source: {table!r} is no bq://PROJECT.DATASET.TABLE."
+        )
+    config = _message(job, "outputConfig", _OUTPUT)
     _check_format(config.get("predictionsFormat"), "output_config.predictions_format")
     prefix = (config.get("gcsDestination") or {}).get("outputUriPrefix")
     table = (config.get("bigqueryDestination") or {}).get("outputUri")
-    if not prefix and not table:
-        raise invalid("output_config: name a destination, such as gcsDestination.")
+    if bool(prefix) == bool(table):
+        raise invalid("output_config: name one destination, such as gcs_destination.")
     if prefix and not re.match(r"gs://[^/]+", str(prefix)):
         raise invalid(f"output_config.gcs_destination: {prefix!r} is no gs:// prefix.")
+    if table and not re.match(r"bq://[^.]+", str(table)):
+        raise invalid(f"output_config.bigquery_destination: {table!r} is no bq:// URI.")
+
+
+def _message(job: Json, name: str, known: frozenset[str]) -> Json:
+    value = job.get(name)
+    snake = {"inputConfig": "input_config", "outputConfig": "output_config"}[name]
+    if not isinstance(value, dict) or not value:
+        raise invalid(f"{snake}: it is required.")
+    known_members(value, known, f"batch_prediction_job.{snake}")
+    return value
 
 
 def _check_format(name: object, where: str) -> None:
+    if name == "vertex-dataset":
+        raise ApiError(501, f"{where}: batchsim doesn't emulate multimodal datasets.")
     if name not in ("jsonl", "bigquery"):
         raise invalid(f"{where}: {name!r} isn't supported; write jsonl or bigquery.")
 
@@ -349,31 +380,3 @@ def _check_labels(labels: object) -> None:
                     f"labels: {key!r}: {value!r} breaks the rules: at most 64 of "
                     "lower-case letters, digits, _ and -."
                 )
-
-
-def _page_size(text: str | None) -> int:
-    if not text:
-        return PAGE
-    try:
-        size = int(text)
-    except ValueError:
-        raise invalid(f"page_size: {text!r} is no number.") from None
-    if size < 0:
-        raise invalid("page_size: it can't be negative.")
-    return min(size, PAGE) or PAGE
-
-
-def _write_token(seq: int, mark: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([seq, mark])).decode()
-
-
-def _read_token(token: str, mark: str) -> int:
-    try:
-        seq, its_mark = msgspec.json.decode(
-            base64.urlsafe_b64decode(token), type=tuple[int, str]
-        )
-    except (ValueError, msgspec.DecodeError):
-        raise invalid("page_token: it is none that this list gave.") from None
-    if its_mark != mark:
-        raise invalid("page_token: it was given for another filter.")
-    return seq

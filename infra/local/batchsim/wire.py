@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ class ApiError(Exception):
     A request that is refused, as the caller will see it.
 
     `code` is an HTTP status; `status` a canonical name, by default the usual one for
-    `code`; `details` go into the error as they are.
+    `code`; `details` go into the error as they are; `retry_after` is in seconds.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class ApiError(Exception):
         message: str,
         status: str | None = None,
         details: list[dict[str, Any]] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status or STATUS_NAMES.get(code, "UNKNOWN")
         self.message = message
         self.details = details
+        self.retry_after = retry_after
 
     @property
     def envelope(self) -> dict[str, Any]:
@@ -127,8 +129,3 @@ def row_timestamp(at: datetime) -> str:
 def counts(**numbers: int) -> dict[str, str]:
     """int64 members: written as strings, and zeros left out (proto3 JSON)."""
     return {name: str(number) for name, number in numbers.items() if number}
-
-
-def seconds(value: timedelta | float) -> timedelta:
-    """A duration, given as such or in seconds."""
-    return value if isinstance(value, timedelta) else timedelta(seconds=value)

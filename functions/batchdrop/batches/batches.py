@@ -1,0 +1,471 @@
+"""`client.batches` and `client.aio.batches`: two thin drivers of the same flows."""
+
+import builtins
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict, replace
+
+from batchdrop.batches import config as given
+from batchdrop.batches.call import Call, Flow
+from batchdrop.batches.config import (
+    CallConfig,
+    CreateBatchJobConfig,
+    ListBatchJobsConfig,
+)
+from batchdrop.batches.creating import Creating
+from batchdrop.batches.embeddings import embeddings_source
+from batchdrop.batches.pager import AsyncPager, Page, Pager
+from batchdrop.batches.results import ResultRow, Results
+from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
+from batchdrop.batches.waiting import waiting
+
+if TYPE_CHECKING:
+    from batchdrop.batches.client import Core
+
+#: What names a job: its name, or a job.
+Named = str | BatchJob | None
+
+_Create = CreateBatchJobConfig | Mapping[str, Any] | None
+_Listing = ListBatchJobsConfig | Mapping[str, Any] | None
+_Config = CallConfig | Mapping[str, Any] | None
+
+#: How many rows a thread reads before the async face hands them over.
+_BUNCH = 200
+
+
+class _Plans:
+    """What each operation does, as a flow or a call; the faces carry it out."""
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+        self._dialect = core.dialect
+        self._creating = Creating(
+            core.dialect, core.objects, core.options.retry_options
+        )
+        self._results = Results(
+            core.dialect, core.objects, lambda call: core.transport().stream(call)
+        )
+
+    def _create(self, model: str, src: Any, config: _Create) -> Flow[BatchJob]:
+        return self._creating.create(
+            model, given.source(src), given.create_config(config), _stamp()
+        )
+
+    def _embed(self, model: str, src: Any, config: _Create) -> Flow[BatchJob]:
+        return self._creating.create_embeddings(
+            model, embeddings_source(src), given.create_config(config), _stamp()
+        )
+
+    def _get(self, name: Named, job: Named, config: _Config) -> Call[BatchJob]:
+        options = given.call_config(config).http_options if config else None
+        return self._dialect.get(_name(name, job), options)
+
+    def _cancel(self, name: Named, job: Named, config: _Config) -> Call[None]:
+        options = given.call_config(config).http_options if config else None
+        return self._dialect.cancel(_name(name, job), options)
+
+    def _delete(
+        self, name: Named, job: Named, config: _Config
+    ) -> Call[DeleteResourceJob]:
+        options = given.call_config(config).http_options if config else None
+        return self._dialect.delete(_name(name, job), options)
+
+    def _wait(
+        self,
+        job: str | BatchJob,
+        timeout: float | None,
+        on_progress: Callable[[BatchJob], Any] | None,
+        interval: float,
+        max_interval: float,
+    ) -> Flow[BatchJob]:
+        ended = yield from waiting(
+            partial(self._dialect.get, _name(job, None)),
+            job if isinstance(job, BatchJob) else None,
+            timeout=timeout,
+            on_progress=on_progress,
+            interval=interval,
+            max_interval=max_interval,
+        )
+        if ended.collect_to is not None and ended.dest is not None:
+            ended = yield from self._results.collect(ended, None)
+        return ended
+
+
+class Batches(_Plans):
+    """
+    Batch jobs: made, looked at, stopped, removed, and their answers read.
+
+    Every call raises a BatchesError for what the service answers, or for no answer,
+    and a ValueError for what can't be asked at all.
+    """
+
+    def create(
+        self,
+        *,
+        model: str,
+        src: str | Sequence[Any] | Mapping[str, Any] | BatchJobSource,
+        config: _Create = None,
+    ) -> BatchJob:
+        """
+        Makes a job; it starts right away.
+
+            job = client.batches.create(
+                model="gemini-2.5-flash",
+                src="gs://b/requests.jsonl",
+                config={
+                    "destination": "gs://b/results/",
+                    "display_name": "Translation Batch",
+                    "generation_config": {"temperature": 0.2},
+                },
+            )
+
+        Args:
+            model: "gemini-2.5-flash", "anthropic/claude-x", "models/..", or a full
+                resource name.
+            src: where the requests are:
+                "gs://b/in.jsonl" (wildcards allowed), or a list of these;
+                "bq://project.dataset.table" (Vertex AI);
+                "projects/P/locations/L/datasets/D" (Vertex AI);
+                "files/abc" (Developer API);
+                a list of requests: InlinedRequests or dicts such as
+                {"contents": "hi", "config": {..}, "metadata": {"key": "1"}};
+                or a BatchJobSource, or a dict of its members.
+            config: a CreateBatchJobConfig or a dict of its members, in snake_case or
+                camelCase, the destination as "destination" or "dest".
+
+        What the services lack is made up for:
+
+        * Inline requests on Vertex AI are written as one JSONL to `config.staging`, or
+          to "staging/" under the destination, and submitted from there.
+        * A gs:// source on the Developer API is streamed through the File API. A gs://
+          destination there is filled by `wait()` or `collect(job)`, not by the service,
+          which doesn't know of it: keep the job that this call returns.
+        * `config.generation_config` is put into every request that doesn't say
+          otherwise; for a gs:// source that makes a staged copy.
+        * With `config.idempotency_token` a job that has this token (the label
+          batchdrop_token on Vertex AI, the end of the display name on the Developer
+          API) is looked for on all pages before each attempt, and returned if there is
+          one. A service may list a job some seconds late; within those, two callers
+          with one token may both create.
+
+        Raises:
+            ClientError: refused; nothing was made.
+            TransportError, ServerError: unclear unless `sent` is False: the job may
+                exist. The call is never repeated after these by itself, as a repeated
+                create is a second paid job, unless it has an idempotency_token.
+            ValueError: the service has no such source, destination or option.
+        """
+        return self._core.transport().run(self._create(model, src, config))
+
+    def create_embeddings(
+        self,
+        *,
+        model: str,
+        src: str | Sequence[Any] | Mapping[str, Any] | BatchJobSource,
+        config: _Create = None,
+    ) -> BatchJob:
+        """
+        Makes a job that embeds contents.
+
+            job = client.batches.create_embeddings(
+                model="gemini-embedding-001",
+                src={
+                    "inlined_requests": {
+                        "contents": ["one", "two"],
+                        "config": {"output_dimensionality": 768},
+                    }
+                },
+            )
+
+        Args:
+            src: contents as above; a list of contents, or of
+                {"content": .., "config": {..}, "metadata": {"key": ..}}; or where
+                ready requests are: "files/..", "gs://..", "bq://..".
+            config: as for `create`, without generation_config. On Vertex AI contents
+                are staged as for inline requests, in the form of the model's family:
+                gemini-embedding-*, or the older text models, which take text,
+                task_type and title.
+
+        Raises:
+            as `create`.
+        """
+        return self._core.transport().run(self._embed(model, src, config))
+
+    def get(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> BatchJob:
+        """
+        The job as it is now.
+
+            job = client.batches.get(name=job.name)
+
+        Args:
+            name: a full resource name, whose own project and location are asked; a bare
+                id; or a job. `batch_job` is another word for it. A name with
+                "/batchJobs/" is read as one with "/batchPredictionJobs/".
+            config: {"http_options": ..} for this call.
+
+        Raises:
+            ClientError: 404 if there is none, or not there.
+        """
+        return self._core.transport().send(self._get(name, batch_job, config))
+
+    def cancel(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> None:
+        """
+        Asks a job to stop. Vertex AI does so when it can, keeping finished rows, which
+        are paid; the Developer API at once. `get` tells.
+
+            client.batches.cancel(name=job.name)
+
+        Raises:
+            ClientError: 400 if the job has ended.
+        """
+        self._core.transport().send(self._cancel(name, batch_job, config))
+
+    def delete(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> DeleteResourceJob:
+        """
+        Removes a job that has ended; its answers in a bucket or table stay.
+
+            client.batches.delete(name=job.name)
+
+        Returns:
+            name, done and error of the operation; the Developer API gives none of them.
+        """
+        return self._core.transport().send(self._delete(name, batch_job, config))
+
+    def list(
+        self,
+        *,
+        config: _Listing = None,
+        page_size: int | None = None,
+        page_token: str | None = None,
+        filter: str | None = None,
+    ) -> Pager[BatchJob]:
+        """
+        All jobs, newest first, page after page as they are iterated.
+
+            for job in client.batches.list(config={"page_size": 10}): ...
+
+        Args:
+            config: a ListBatchJobsConfig or a dict; its members can also be given
+                directly. `filter` is Vertex AI's, such as
+                'state="JOB_STATE_RUNNING" AND labels.team=a'.
+
+        Jobs of the Developer API's list have no inline answers and may have old counts:
+        `get` one before reading it.
+        """
+        asked = given.list_config(
+            config, page_size=page_size, page_token=page_token, filter=filter
+        )
+
+        def fetch(token: str) -> Page[BatchJob]:
+            return self._core.transport().send(
+                self._dialect.list(replace(asked, page_token=token))
+            )
+
+        first = self._core.transport().send(self._dialect.list(asked))
+        return Pager("batch_jobs", first, fetch, _shown(asked))
+
+    def wait(
+        self,
+        job: str | BatchJob,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[BatchJob], Any] | None = None,
+        interval: float = 5.0,
+        max_interval: float = 60.0,
+    ) -> BatchJob:
+        """
+        Looks at a job until it has ended, in whichever terminal state, and returns it.
+
+            job = client.batches.wait(job, timeout=3600, on_progress=print)
+
+        Args:
+            timeout: seconds; None waits as long as the job takes, which may be days.
+            on_progress: called with the job after each look.
+            interval, max_interval: seconds between looks, growing by half each time.
+
+        A gs:// destination given to `create` on the Developer API is filled then.
+
+        Raises:
+            WaitTimeout: with the job as last seen; it goes on at the service.
+            BatchesError: a look was refused, or none succeeded ten times in a row.
+        """
+        return self._core.transport().run(
+            self._wait(job, timeout, on_progress, interval, max_interval)
+        )
+
+    def results(self, job: str | BatchJob) -> Iterator[ResultRow]:
+        """
+        The rows of a job that has ended, wherever they lie, as a stream.
+
+            for row in client.batches.results(job):
+                print(row.key, row.text or row.error)
+
+        They come from every shard of a Cloud Storage directory, a key once; from a
+        BigQuery table; from the Developer API's responses file; or from the job itself.
+        The order is not that of the requests: join by `row.key`.
+
+        Raises:
+            NoResults: the job goes on, or ended without leaving any rows.
+            MissingExtra: batchdrop[storage] or batchdrop[bigquery] is needed.
+        """
+        return self._core.transport().run(self._results.locate(job))
+
+    def collect(
+        self, job: str | BatchJob, *, destination: str | None = None
+    ) -> BatchJob:
+        """
+        Fills the gs:// destination of a Developer API job that has ended, with
+        DESTINATION/ID/predictions.jsonl. Doing it again changes nothing. On Vertex AI,
+        which writes by itself, this only returns the job.
+
+            job = client.batches.collect(job)
+            job.output_info.gcs_output_directory
+
+        Args:
+            job: as `create` returned it, or a name and a `destination`.
+
+        Raises:
+            NoResults: the job goes on, or ended without leaving any rows.
+            ValueError: no destination is known.
+        """
+        return self._core.transport().run(self._results.collect(job, destination))
+
+
+class AsyncBatches(_Plans):
+    """
+    Batches for asyncio: the same operations, to be awaited.
+
+        jobs = await asyncio.gather(*(client.aio.batches.get(name=n) for n in names))
+
+    Cloud Storage and BigQuery, whose clients block, are used in threads.
+    """
+
+    async def create(
+        self,
+        *,
+        model: str,
+        src: str | Sequence[Any] | Mapping[str, Any] | BatchJobSource,
+        config: _Create = None,
+    ) -> BatchJob:
+        """See Batches.create."""
+        return await self._core.async_transport().run(self._create(model, src, config))
+
+    async def create_embeddings(
+        self,
+        *,
+        model: str,
+        src: str | Sequence[Any] | Mapping[str, Any] | BatchJobSource,
+        config: _Create = None,
+    ) -> BatchJob:
+        """See Batches.create_embeddings."""
+        return await self._core.async_transport().run(self._embed(model, src, config))
+
+    async def get(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> BatchJob:
+        """See Batches.get."""
+        call = self._get(name, batch_job, config)
+        return await self._core.async_transport().send(call)
+
+    async def cancel(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> None:
+        """See Batches.cancel."""
+        call = self._cancel(name, batch_job, config)
+        await self._core.async_transport().send(call)
+
+    async def delete(
+        self, *, name: Named = None, batch_job: Named = None, config: _Config = None
+    ) -> DeleteResourceJob:
+        """See Batches.delete."""
+        call = self._delete(name, batch_job, config)
+        return await self._core.async_transport().send(call)
+
+    async def list(
+        self,
+        *,
+        config: _Listing = None,
+        page_size: int | None = None,
+        page_token: str | None = None,
+        filter: str | None = None,
+    ) -> AsyncPager[BatchJob]:
+        """
+        See Batches.list.
+
+            async for job in await client.aio.batches.list(): ...
+        """
+        asked = given.list_config(
+            config, page_size=page_size, page_token=page_token, filter=filter
+        )
+
+        async def fetch(token: str) -> Page[BatchJob]:
+            call = self._dialect.list(replace(asked, page_token=token))
+            return await self._core.async_transport().send(call)
+
+        first = await self._core.async_transport().send(self._dialect.list(asked))
+        return AsyncPager("batch_jobs", first, fetch, _shown(asked))
+
+    async def wait(
+        self,
+        job: str | BatchJob,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[BatchJob], Any] | None = None,
+        interval: float = 5.0,
+        max_interval: float = 60.0,
+    ) -> BatchJob:
+        """See Batches.wait; what `on_progress` returns is awaited if it can be."""
+        return await self._core.async_transport().run(
+            self._wait(job, timeout, on_progress, interval, max_interval)
+        )
+
+    async def results(self, job: str | BatchJob) -> AsyncIterator[ResultRow]:
+        """
+        See Batches.results. Rows are read in a thread, 200 at a time.
+
+            async for row in client.aio.batches.results(job): ...
+        """
+        import asyncio  # who is here has it; importing the client need not load it
+
+        rows = await self._core.async_transport().run(self._results.locate(job))
+        while bunch := await asyncio.to_thread(_some, rows):
+            for row in bunch:
+                yield row
+
+    async def collect(
+        self, job: str | BatchJob, *, destination: str | None = None
+    ) -> BatchJob:
+        """See Batches.collect."""
+        flow = self._results.collect(job, destination)
+        return await self._core.async_transport().run(flow)
+
+
+def _some(rows: Iterator[ResultRow]) -> builtins.list[ResultRow]:
+    return [*islice(rows, _BUNCH)]
+
+
+def _name(name: Named, job: Named) -> str:
+    chosen = name if job is None else job
+    if chosen is None or (name is not None and job is not None):
+        raise ValueError("pass one of name and batch_job")
+    return chosen.name if isinstance(chosen, BatchJob) else chosen
+
+
+def _stamp() -> str:
+    # Local time, as the official SDK has it: it ends names that people read.
+    return f"{datetime.now():%Y%m%d%H%M%S}_{os.urandom(3).hex()[:5]}"  # noqa: DTZ005
+
+
+def _shown(config: ListBatchJobsConfig) -> dict[str, Any]:
+    return {k: v for k, v in asdict(config).items() if k != "http_options"}

@@ -1,0 +1,334 @@
+"""
+The Developer API's File API: resumable upload, look-up, download.
+
+An upload is begun, gets an address of its own, and its bytes go there in chunks of
+8 MiB; a chunk that got no clear answer is followed by a question of how far it came.
+The address is a capability: no key is sent to it.
+"""
+
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import IO, Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchdrop.batches.call import Call, Flow, Pause, ask, work
+from batchdrop.batches.developer import Developer
+from batchdrop.batches.errors import ServerError, TransportError, UnclearAnswer
+from batchdrop.batches.types import HttpOptions, HttpRetryOptions, JobError
+from batchdrop.batches.wire import read, read_object
+
+CHUNK = 8 * 1024 * 1024
+JSONL = "application/jsonl"
+
+_NAME = re.compile(r"(?:files/)?([a-z0-9-]+)")
+
+
+class File(Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    A file of the File API; kept for 48 hours, only GENERATED ones can be downloaded.
+
+    `sha256_hash` is, in answers seen live, base64 of the hex digest's text.
+    """
+
+    name: str = ""  #: files/..
+    display_name: str | None = None
+    mime_type: str | None = None
+    size_bytes: int | None = None
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    expiration_time: datetime | None = None
+    sha256_hash: str | None = None
+    uri: str | None = None
+    download_uri: str | None = None
+    state: str | None = None  #: PROCESSING, ACTIVE or FAILED
+    source: str | None = None  #: UPLOADED, GENERATED or REGISTERED
+    error: JobError | None = None
+
+
+class UploadFileConfig(Struct, frozen=True, kw_only=True):
+    """The options of an upload."""
+
+    mime_type: str | None = None  #: guessed from the file's name
+    display_name: str | None = None  #: at most 512 characters
+    name: str | None = None  #: files/ and at most 40 of a-z, 0-9, "-"
+
+
+class _Page(Struct, rename="camel"):
+    files: list[Raw] | None = None
+    next_page_token: str | None = None
+
+
+_file_decoder = msgspec.json.Decoder(File, strict=False)
+_page_decoder = msgspec.json.Decoder(_Page, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How an upload stands: "active" or "final", bytes received, the file if made."""
+
+    status: str
+    received: int | None
+    file: File | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileApi:
+    """The calls of the File API, as values."""
+
+    dialect: Developer
+
+    def start(self, size: int, about: Mapping[str, Any]) -> Call[str]:
+        """
+        Begins an upload; the answer is its address.
+
+        Args:
+            size: how many bytes will come.
+            about: `mime_type`, and `display_name` or `name` if wanted.
+        """
+        base = self.dialect.base_url
+
+        def address(_: bytes, headers: Mapping[str, str]) -> str:
+            url = headers.get("x-goog-upload-url")
+            if not url:
+                raise UnclearAnswer("the upload got no address", sent=True)
+            return _moved(url, base) if base else url
+
+        return Call(
+            "POST",
+            f"{self.dialect.root()}/upload/{self.dialect.api_version}/files",
+            _unread,
+            body={"file": {**about, "size_bytes": size}},
+            headers={
+                "x-goog-upload-protocol": "resumable",
+                "x-goog-upload-command": "start",
+                "x-goog-upload-header-content-length": str(size),
+                "x-goog-upload-header-content-type": about["mime_type"],
+            },
+            read_whole=address,
+        )
+
+    def chunk(self, url: str, offset: int, content: bytes, last: bool) -> Call[Told]:
+        """Some bytes of an upload."""
+        return Call(
+            "POST",
+            url,
+            _unread,
+            content=content,
+            repeatable=False,  # the service counts; ask it before sending again
+            headers={
+                "x-goog-upload-command": "upload, finalize" if last else "upload",
+                "x-goog-upload-offset": str(offset),
+            },
+            signed=False,
+            read_whole=_told,
+        )
+
+    def query(self, url: str) -> Call[Told]:
+        """Asks how far an upload came."""
+        return Call(
+            "POST",
+            url,
+            _unread,
+            headers={"x-goog-upload-command": "query"},
+            signed=False,
+            read_whole=_told,
+        )
+
+    def get(self, name: str, options: HttpOptions | None = None) -> Call[File]:
+        """A file's description."""
+        return Call("GET", self._url(name, options), read_file, options=options)
+
+    def delete(self, name: str, options: HttpOptions | None = None) -> Call[None]:
+        """Removes a file."""
+        return Call("DELETE", self._url(name, options), _nothing, options=options)
+
+    def list(
+        self, page_size: int | None, page_token: str | None
+    ) -> Call[tuple[list[File], str | None]]:
+        """One page of files, and the next one's token."""
+        query = {"pageSize": page_size, "pageToken": page_token}
+        given = urlencode({k: v for k, v in query.items() if v is not None})
+        url = self.dialect.url("files")
+        return Call("GET", f"{url}?{given}" if given else url, _read_page)
+
+    def download(self, name: str) -> Call[bytes]:
+        """The bytes of a generated file."""
+        return Call("GET", f"{self._url(name, None)}:download?alt=media", bytes)
+
+    def _url(self, name: str, options: HttpOptions | None) -> str:
+        file = _NAME.fullmatch(name)
+        if not file:
+            raise ValueError(f"Invalid file name: {name!r}; write files/ID")
+        return self.dialect.url(f"files/{file[1]}", options)
+
+
+def upload(
+    api: FileApi,
+    pieces: Iterable[bytes],
+    size: int,
+    about: Mapping[str, Any],
+    retry: HttpRetryOptions | None = None,
+) -> Flow[File]:
+    """
+    Uploads a stream of known size in constant memory.
+
+    Args:
+        retry: how often one chunk is tried, and how long the waits between are.
+
+    Raises:
+        ValueError: there were more or fewer bytes than `size`.
+        TransportError: the upload was not confirmed.
+    """
+    url = yield from ask(api.start(size, about))
+    chunks = _chunks(pieces)
+    offset = 0
+    while True:
+        chunk = yield from work(lambda: next(chunks, b""))
+        end = offset + len(chunk)
+        if end > size or (not chunk and end < size):
+            raise ValueError(f"the source has {end} bytes where {size} were announced")
+        file = yield from _sent(
+            api, url, offset, chunk, end == size, retry or HttpRetryOptions()
+        )
+        if file is not None:
+            return file
+        offset = end
+
+
+def _sent(
+    api: FileApi,
+    url: str,
+    offset: int,
+    chunk: bytes,
+    last: bool,
+    retry: HttpRetryOptions,
+) -> Flow[File | None]:
+    """Sends a chunk until the service has all of it; the file, if that was the last."""
+    attempts = max(1, retry.attempts)
+    for attempt in range(1, attempts + 1):
+        try:
+            told = yield from ask(api.chunk(url, offset, chunk, last))
+        except (TransportError, ServerError):
+            if attempt == attempts:
+                raise
+            growing = retry.initial_delay * retry.exp_base ** (attempt - 1)
+            yield Pause(min(growing, retry.max_delay))
+            told = yield from ask(api.query(url))
+            if told.status == "active" and told.received is not None:
+                # What it has is not sent again; it may be all of the chunk.
+                chunk = chunk[max(0, told.received - offset) :]
+                offset = max(offset, told.received)
+                if chunk or last:
+                    continue
+        if told.status == "final" and last and told.file is not None:
+            return told.file
+        if told.status == "active" and not last:
+            return None
+        break
+    raise TransportError(
+        f"the upload stands at {told.status!r} after byte {offset + len(chunk)}; "
+        "upload it anew",
+        sent=True,
+        method="POST",
+        url=url.partition("?")[0],
+    )
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of exactly CHUNK, but for the last."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        while len(held) >= CHUNK:
+            yield bytes(held[:CHUNK])
+            del held[:CHUNK]
+    if held:
+        yield bytes(held)
+
+
+def _told(body: bytes, headers: Mapping[str, str]) -> Told:
+    status = headers.get("x-goog-upload-status", "")
+    received = headers.get("x-goog-upload-size-received")
+    return Told(
+        status=status,
+        received=int(received) if received and received.isdigit() else None,
+        file=read_made(body) if status == "final" and body else None,
+    )
+
+
+def read_file(body: bytes) -> File:
+    """A file from its JSON object."""
+    return read(_file_decoder, body)
+
+
+def read_made(body: bytes) -> File:
+    """A file from the answer to its upload."""
+    file = read_object(body).get("file")
+    return read_file(msgspec.json.encode(file if isinstance(file, dict) else {}))
+
+
+def _read_page(body: bytes) -> tuple[list[File], str | None]:
+    page = read(_page_decoder, body)
+    files = [read_file(raw) for raw in map(bytes, page.files or ()) if raw[:1] == b"{"]
+    return files, page.next_page_token or None
+
+
+def _nothing(body: bytes) -> None:
+    if body.strip():
+        read_object(body)
+
+
+def _unread(body: bytes) -> Any:
+    raise AssertionError("read_whole reads this answer")
+
+
+def _moved(url: str, base: str) -> str:
+    """An address at the host that the client was told to use."""
+    to = urlsplit(base)
+    return urlunsplit(urlsplit(url)._replace(scheme=to.scheme, netloc=to.netloc))
+
+
+def local(
+    file: str | os.PathLike[str] | IO[bytes],
+    *,
+    mime_type: str | None = None,
+    display_name: str | None = None,
+    name: str | None = None,
+) -> tuple[Iterator[bytes], int, dict[str, Any]]:
+    """
+    A file of this machine, or an open binary stream that can be sought, as what
+    `upload` takes: its pieces, its size and what is said of it.
+    """
+    import mimetypes
+
+    path = None if hasattr(file, "read") else os.fspath(file)
+    guessed = mimetypes.guess_type(path)[0] if path else None
+    if path and PurePath(path).suffix == ".jsonl":
+        guessed = JSONL
+    about: dict[str, Any] = {}
+    if name is not None:
+        about["name"] = name if name.startswith("files/") else f"files/{name}"
+    if display_name is not None:
+        about["display_name"] = display_name
+    about["mime_type"] = mime_type or guessed or JSONL
+    if path is not None:
+        return _read_path(path), os.stat(path).st_size, about
+    stream: IO[bytes] = file  # type: ignore[assignment]
+    start = stream.tell()
+    size = stream.seek(0, io.SEEK_END) - start
+    stream.seek(start)
+    return iter(lambda: stream.read(CHUNK), b""), size, about
+
+
+def _read_path(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as stream:
+        while piece := stream.read(CHUNK):
+            yield piece

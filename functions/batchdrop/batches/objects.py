@@ -1,0 +1,192 @@
+"""
+Cloud Storage and BigQuery, through Google's own clients, imported at first use.
+
+All of this blocks; the async face runs it in threads.
+"""
+
+import fnmatch
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from batchdrop.batches.errors import (
+    ClientError,
+    MissingExtra,
+    ServerError,
+    TransportError,
+)
+
+PIECE = 8 * 1024 * 1024  #: bytes held at a time; a multiple of 256 KiB, as GCS wants
+
+_WILDCARDS = frozenset("*?[")
+
+
+class Found(NamedTuple):
+    """One version of one object."""
+
+    uri: str
+    size: int
+    generation: int
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """gs://bucket/a/b -> ("bucket", "a/b"); ValueError for anything else."""
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not uri.startswith("gs://") or not bucket:
+        raise ValueError(f"not a gs:// address: {uri!r}; write gs://bucket/name")
+    return bucket, name
+
+
+def below(directory: str, name: str) -> str:
+    """gs://b/d and x -> gs://b/d/x, whether or not the directory ends with a slash."""
+    return f"{directory.rstrip('/')}/{name}"
+
+
+class Objects:
+    """
+    Objects and tables, read and written as streams.
+
+    Args:
+        credentials: google-auth credentials; the application default ones if None.
+        project: which project asks; found by Google's client if None.
+    """
+
+    def __init__(self, credentials: Any = None, project: str | None = None) -> None:
+        self._credentials = credentials
+        self._project = project
+        self._lock = threading.Lock()
+        self._made: dict[str, Any] = {}
+
+    def find(self, uri: str) -> list[Found]:
+        """
+        The objects of an address, which may have wildcards, by name.
+
+        Raises:
+            ClientError: 404 if there is none.
+        """
+        bucket, name = split_uri(uri)
+        with _translated("GET", uri):
+            if _WILDCARDS.isdisjoint(name):
+                blob = self._storage().bucket(bucket).get_blob(name)
+                blobs = [blob] if blob is not None else []
+            else:
+                fixed = name[: min(name.find(c) for c in _WILDCARDS if c in name)]
+                blobs = [
+                    blob
+                    for blob in self._storage().list_blobs(bucket, prefix=fixed)
+                    if fnmatch.fnmatchcase(blob.name, name)
+                ]
+        if not blobs:
+            raise ClientError(
+                404, "NOT_FOUND", f"no object {uri}", method="GET", url=uri
+            )
+        return [_found(blob) for blob in sorted(blobs, key=lambda b: str(b.name))]
+
+    def list(self, directory: str) -> list[Found]:
+        """The objects below a directory, by name; none is no error."""
+        bucket, name = split_uri(directory)
+        with _translated("GET", directory):
+            blobs = self._storage().list_blobs(bucket, prefix=below(name, ""))
+            return sorted(_found(blob) for blob in blobs)
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        """The bytes of one version of an object, piece by piece."""
+        bucket, name = split_uri(found.uri)
+        with _translated("GET", found.uri):
+            blob = (
+                self._storage().bucket(bucket).blob(name, generation=found.generation)
+            )
+            with blob.open("rb", chunk_size=PIECE) as stream:
+                while piece := stream.read(PIECE):
+                    yield piece
+
+    def write(self, uri: str, pieces: Iterable[bytes]) -> None:
+        """
+        Makes an object; one that is there already is never replaced. An error while
+        the pieces are made leaves no object.
+
+        Raises:
+            ClientError: 412 if the object exists.
+        """
+        bucket, name = split_uri(uri)
+        with _translated("POST", uri):
+            blob = self._storage().bucket(bucket).blob(name)
+            with blob.open(
+                "wb",
+                chunk_size=PIECE,
+                content_type="application/jsonl",
+                if_generation_match=0,
+            ) as stream:
+                for piece in pieces:
+                    stream.write(piece)
+
+    def rows(self, table: str) -> Iterator[Mapping[str, Any]]:
+        """The rows of a table, `project.dataset.table`."""
+        with _translated("GET", f"bq://{table}"):
+            for row in self._bigquery().list_rows(table):
+                yield dict(row)
+
+    def close(self) -> None:
+        """Closes the clients that were made."""
+        with self._lock:
+            for client in self._made.values():
+                client.close()
+            self._made.clear()
+
+    def _storage(self) -> Any:
+        return self._client("google.cloud.storage", "storage")
+
+    def _bigquery(self) -> Any:
+        return self._client("google.cloud.bigquery", "bigquery")
+
+    def _client(self, module: str, extra: str) -> Any:
+        with self._lock:
+            if extra not in self._made:
+                from importlib import import_module
+
+                try:
+                    library = import_module(module)
+                except ImportError as exc:
+                    raise MissingExtra(
+                        f"this call needs {module}, which isn't installed: "
+                        f"pip install 'batchdrop[{extra}]'"
+                    ) from exc
+                self._made[extra] = library.Client(
+                    project=self._project, credentials=self._credentials
+                )
+            return self._made[extra]
+
+
+def _found(blob: Any) -> Found:
+    return Found(f"gs://{blob.bucket.name}/{blob.name}", blob.size, blob.generation)
+
+
+@contextmanager
+def _translated(method: str, uri: str) -> Iterator[None]:
+    """Errors of Google's clients as ours, with the address they are about."""
+    try:
+        yield
+    except Exception as exc:
+        made = _translation(exc, method, uri)
+        if made is None:
+            raise
+        raise made from exc
+
+
+def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
+    # Recognised by module, as importing these libraries is left to when they are used.
+    module = type(exc).__module__
+    if module.startswith("google.") and isinstance(
+        code := getattr(exc, "code", 0), int
+    ):
+        message = str(getattr(exc, "message", exc))
+        if 400 <= code < 500:
+            return ClientError(code, "", message, method=method, url=uri)
+        if code >= 500:
+            return ServerError(code, "", message, method=method, url=uri)
+    if module.startswith(("google.", "requests.")):
+        return TransportError(
+            f"no answer: {type(exc).__name__}: {exc}", sent=True, method=method, url=uri
+        )
+    return None

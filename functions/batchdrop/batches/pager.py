@@ -1,0 +1,131 @@
+"""A list in pages: one page at a time, or all of it by iterating."""
+
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+#: The items of a page, and the token of the next one, None at the end.
+Page = tuple[Sequence[T], str | None]
+
+
+class _Pages(Generic[T]):
+    """
+    The page at hand.
+
+    Attributes:
+        page: its items; may be empty though more follow.
+        name: what is listed, such as "batch_jobs".
+        page_size: how many items a page was asked to have; if nobody said, how many
+            this one has.
+        config: what was asked, with the token of the next page.
+    """
+
+    def __init__(
+        self, name: str, first: Page[T], config: Mapping[str, Any] | None = None
+    ) -> None:
+        self.name = name
+        self._asked = {k: v for k, v in (config or {}).items() if v is not None}
+        self._take(first)
+
+    def _take(self, page: Page[T]) -> None:
+        self.page, self._token = page
+
+    @property
+    def page_size(self) -> int:
+        return int(self._asked.get("page_size", len(self.page)))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {**self._asked, "page_token": self._token}
+
+    def has_next_page(self) -> bool:
+        """True if there is a page after this one."""
+        return self._token is not None
+
+    def _next_token(self) -> str:
+        if self._token is None:
+            raise IndexError("No more pages to fetch.")
+        return self._token
+
+    def __len__(self) -> int:
+        return len(self.page)
+
+    def __getitem__(self, index: int) -> T:
+        return self.page[index]
+
+
+class Pager(_Pages[T]):
+    """
+    Iterates over this page and all that follow, asking for each when it is reached.
+    A page that is empty but has a token is walked through.
+
+        >>> pager = Pager("jobs", ([1, 2], None), lambda token: ([], None))
+        >>> list(pager), pager.has_next_page()
+        ([1, 2], False)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        first: Page[T],
+        fetch: Callable[[str], Page[T]],
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(name, first, config)
+        self._fetch = fetch
+        self._walk: Iterator[T] | None = None
+
+    def next_page(self) -> Sequence[T]:
+        """Goes to the next page; IndexError if this was the last."""
+        self._take(self._fetch(self._next_token()))
+        return self.page
+
+    def __iter__(self) -> Iterator[T]:
+        yield from self.page
+        while self.has_next_page():
+            yield from self.next_page()
+
+    def __next__(self) -> T:
+        if self._walk is None:
+            self._walk = iter(self)
+        return next(self._walk)
+
+
+class AsyncPager(_Pages[T]):
+    """Like Pager, with `async for`, and `await` before `next_page()`."""
+
+    def __init__(
+        self,
+        name: str,
+        first: Page[T],
+        fetch: Callable[[str], Awaitable[Page[T]]],
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(name, first, config)
+        self._fetch = fetch
+        self._walk: AsyncIterator[T] | None = None
+
+    async def next_page(self) -> Sequence[T]:
+        """Goes to the next page; IndexError if this was the last."""
+        self._take(await self._fetch(self._next_token()))
+        return self.page
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        for item in self.page:
+            yield item
+        while self.has_next_page():
+            for item in await self.next_page():
+                yield item
+
+    async def __anext__(self) -> T:
+        if self._walk is None:
+            self._walk = self.__aiter__()
+        return await anext(self._walk)

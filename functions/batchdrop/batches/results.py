@@ -1,0 +1,265 @@
+"""The rows of a finished job, wherever they lie, and their way to a bucket."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchdrop.batches.call import Call, Flow, ask, work
+from batchdrop.batches.developer import Developer, row_error
+from batchdrop.batches.errors import ClientError, NoResults
+from batchdrop.batches.files import FileApi
+from batchdrop.batches.lines import split
+from batchdrop.batches.objects import Objects, below
+from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
+from batchdrop.batches.vertex import Vertex
+
+_JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
+
+
+class ResultRow(Struct, frozen=True, kw_only=True):
+    """
+    The answer to one request.
+
+    Exactly one of `response` and `error` is given, but for a row that says neither:
+    then both are None. Rows come in any order and are joined by `key`.
+
+        >>> row_of({"key": "a", "response": {"candidates": []}}).key
+        'a'
+    """
+
+    key: str | None = None  #: `key`, `custom_id` or `metadata.key` of the request
+    response: dict[str, Any] | None = None
+    error: JobError | None = None
+    metadata: dict[str, Any] | None = None
+    raw: dict[str, Any] = {}  #: the whole row as it came
+
+    @property
+    def text(self) -> str | None:
+        """The text of the first candidate, its parts joined; None if it has none."""
+        try:
+            parts = (self.response or {})["candidates"][0]["content"]["parts"]
+            said = [part["text"] for part in parts if "text" in part]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return "".join(said) if said else None
+
+
+def row_of(raw: dict[str, Any]) -> ResultRow:
+    """
+    A row from its JSON value, of either service:
+
+        response, error              the Developer API's
+        response, status: ""         Vertex: answered
+        status: "Bad Request: {..}"  Vertex: not answered; the text ends in a JSON error
+        predictions                  Vertex: a legacy embedding
+    """
+    metadata = raw.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else None
+    response = raw.get("response")
+    if isinstance(response, str):  # BigQuery gives JSON columns as text
+        response = _decoded(response)
+    if response is None and "predictions" in raw:
+        response = {"predictions": raw["predictions"]}
+    error = row_error(raw.get("error")) or _status_error(raw.get("status"))
+    answered = isinstance(response, dict) and bool(response)
+    return ResultRow(
+        key=_key(raw, metadata),
+        response=response if answered and error is None else None,
+        error=error,
+        metadata=metadata,
+        raw=raw,
+    )
+
+
+def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | None:
+    for key in (raw.get("key"), raw.get("custom_id"), (metadata or {}).get("key")):
+        if key is not None:
+            return str(key)
+    return None
+
+
+def _status_error(status: object) -> JobError | None:
+    if not status:
+        return None
+    if isinstance(status, dict):
+        return row_error(status) if status.get("code") else None
+    text = str(status)
+    found = _JSON_IN_STATUS.search(text)
+    inner = _decoded(found[0]) if found else None
+    error = inner.get("error", inner) if isinstance(inner, dict) else None
+    if not isinstance(error, dict):
+        return JobError(message=text)
+    made = row_error(error)
+    return made if made and made.message else JobError(message=text)
+
+
+def _decoded(text: str | bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _inline_row(answer: InlinedResponse) -> ResultRow:
+    raw: dict[str, Any] = {}
+    if answer.response is not None:
+        raw["response"] = answer.response
+    if answer.error is not None:
+        raw["error"] = msgspec.to_builtins(answer.error)
+    if answer.metadata is not None:
+        raw["metadata"] = answer.metadata
+    return row_of(raw)
+
+
+def rows_of(lines: Iterable[bytes], where: str) -> Iterator[ResultRow]:
+    """
+    The rows of JSONL. A line that can't be read becomes a row with an error, its text
+    under raw["line"]: it holds up no other and doesn't go unnoticed.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        value = _decoded(text)
+        if isinstance(value, dict):
+            yield row_of(value)
+        else:
+            error = JobError(message=f"{where}, line {number}: not a JSON object")
+            yield ResultRow(error=error, raw={"line": text.decode(errors="replace")})
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """
+    Where a job's rows are, and how to read them.
+
+    Attributes:
+        stream: the body of a call's answer, piece by piece; blocks.
+    """
+
+    dialect: Vertex | Developer
+    objects: Objects
+    stream: Callable[[Call[Any]], Iterator[bytes]]
+
+    def locate(self, job: BatchJob | str) -> Flow[Iterator[ResultRow]]:
+        """
+        The rows of a job, as an iterator that blocks while it reads.
+
+        The job is asked for anew unless it has ended and says where its answers are:
+        a job out of a list doesn't have them.
+
+        Raises:
+            NoResults: the job goes on, or ended without leaving any.
+        """
+        job = yield from self._ended(job)
+        return self._rows(job)
+
+    def collect(self, job: BatchJob | str, destination: str | None) -> Flow[BatchJob]:
+        """See `Batches.collect`."""
+        directory = destination
+        if directory is None and isinstance(job, BatchJob):
+            directory = job.collect_to
+        job = yield from self._ended(job)
+        if isinstance(self.dialect, Vertex):
+            return job
+        if directory is None:
+            raise ValueError(
+                f"{job.name}: where to? The service doesn't keep the destination of a "
+                "job; pass the job that `create` returned, or destination='gs://..'"
+            )
+        home = below(directory, job.name.rpartition("/")[2])
+        uri = below(home, "predictions.jsonl")
+        yield from work(lambda: self._write(uri, job))
+        return replace(
+            job,
+            output_info=OutputInfo(gcs_output_directory=home),
+            collect_to=directory,
+        )
+
+    def _write(self, uri: str, job: BatchJob) -> None:
+        try:
+            self.objects.write(uri, self._lines(job))
+        except ClientError as exc:
+            # Objects appear whole or not at all, so one that is there is complete.
+            if exc.code != 412:
+                raise
+
+    def _lines(self, job: BatchJob) -> Iterator[bytes]:
+        assert job.dest is not None
+        if job.dest.file_name is not None:
+            yield from self._downloaded(job.dest.file_name)
+            return
+        for row in self._rows(job):
+            yield msgspec.json.encode(row.raw) + b"\n"
+
+    def _downloaded(self, name: str) -> Iterator[bytes]:
+        assert isinstance(self.dialect, Developer)
+        return self.stream(FileApi(self.dialect).download(name))
+
+    def _ended(self, job: BatchJob | str) -> Flow[BatchJob]:
+        name = job if isinstance(job, str) else job.name
+        if isinstance(job, str) or not job.done or not _has_rows(job):
+            job = yield from ask(self.dialect.get(name))
+        if not job.done:
+            raise NoResults(f"{name} is {job.state}: wait for its end", job)
+        if not _has_rows(job):
+            why = job.error.message if job.error else "the service gives no reason"
+            raise NoResults(f"{name} is {job.state} and left no rows: {why}", job)
+        return job
+
+    def _rows(self, job: BatchJob) -> Iterator[ResultRow]:
+        info, dest = job.output_info, job.dest
+        if info and info.gcs_output_directory:
+            return self._directory(info.gcs_output_directory)
+        if info and info.bigquery_output_table:
+            return self._table(info)
+        assert dest is not None
+        if dest.file_name is not None:
+            return rows_of(split(self._downloaded(dest.file_name)), dest.file_name)
+        answers = dest.inlined_responses or dest.inlined_embed_content_responses or ()
+        return map(_inline_row, answers)
+
+    def _directory(self, directory: str) -> Iterator[ResultRow]:
+        """
+        Every shard, a key only once, the first time it is seen.
+
+        Shards that a running job exports bit by bit may lie beside the final file; so
+        that one is read first, and rows without a key, which can't be told apart, are
+        taken from the others only where there is no final file.
+        """
+        shards = [f for f in self.objects.list(directory) if f.uri.endswith(".jsonl")]
+        final = [f for f in shards if f.uri.endswith("/predictions.jsonl")]
+        others = [f for f in shards if f not in final]
+        seen: set[str] = set()
+        for shard in final + others:
+            for row in rows_of(split(self.objects.read(shard)), shard.uri):
+                if row.key is None:
+                    if shard in final or not final:
+                        yield row
+                elif row.key not in seen:
+                    seen.add(row.key)
+                    yield row
+
+    def _table(self, info: OutputInfo) -> Iterator[ResultRow]:
+        table = (info.bigquery_output_table or "").removeprefix("bq://")
+        if "." not in table:
+            dataset = (info.bigquery_output_dataset or "").removeprefix("bq://")
+            table = f"{dataset}.{table}"
+        for row in self.objects.rows(table):
+            yield row_of(dict(row))
+
+
+def _has_rows(job: BatchJob) -> bool:
+    info, dest = job.output_info, job.dest
+    if info and (info.gcs_output_directory or info.bigquery_output_table):
+        return True
+    return dest is not None and (
+        dest.file_name is not None
+        or dest.inlined_responses is not None
+        or dest.inlined_embed_content_responses is not None
+    )

@@ -1,0 +1,320 @@
+"""The batch service as the worker needs it: what differs between the two backends."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from batchdrop.batches import BatchJob, ClientError, is_terminal
+from batchdrop.batches.batches import Batches
+from batchdrop.batches.file_face import Files
+from batchdrop.jobs import Batch, Job, Problem, Spec, Staging, Stats, derived_id
+from batchdrop.storage import Storage
+
+#: How many jobs one page of a list asks for.
+PAGE = 100
+#: The states in which a batch takes up room at the service.
+UNDER_WAY = (
+    "JOB_STATE_QUEUED",
+    "JOB_STATE_PENDING",
+    "JOB_STATE_RUNNING",
+    "JOB_STATE_CANCELLING",
+    "JOB_STATE_PAUSED",
+    "JOB_STATE_UPDATING",
+)
+
+
+class Service(Protocol):
+    """
+    What intake and poller ask of the service. Every method raises a BatchesError for
+    what the service answers, or for no answer.
+    """
+
+    def stage(self, job: Job) -> None:
+        """Brings the staged rows to where the service reads them. Doing it again is
+        no harm; it comes before the intent, so that nobody stages after a fence."""
+
+    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
+        """Takes away what `stage` brought for these epochs."""
+
+    def create(self, job: Job) -> Batch:
+        """Sends the request that makes a paid batch."""
+
+    def look(self, job: Job) -> list[Batch]:
+        """All batches of this job, on every page. A label or name alone is nothing,
+        as anybody in the project can set one: the input must be our staging."""
+
+    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
+        """What one pass over the service's list says of our batches, by name."""
+
+    def get(self, job: Job) -> Batch:
+        """The job's batch, by its name."""
+
+    def read(self, job: Job, answer: BatchJob) -> Batch:
+        """What we keep of what the service says."""
+
+    def collect(self, job: Job, batch: Batch) -> Batch:
+        """Sees to it that the answers of an ended batch lie at the destination."""
+
+    def active(self, model: str) -> int:
+        """How many batches of a model the service works on, whoever made them."""
+
+    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+        """All batches with the marks of this deployment, with the job they name."""
+
+    def cancel(self, name: str) -> None:
+        """Asks a batch to stop."""
+
+
+def marks(job: Job) -> dict[str, str]:
+    """By what a batch is known to be ours; its keys can't be set by users."""
+    return {
+        name: text
+        for name, text in (job.spec.labels if job.spec else {}).items()
+        if name.startswith("batchdrop_")
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class VertexService:
+    """Reads the staged object itself; knows labels, and filters a list by them."""
+
+    batches: Batches
+    deployment: str
+
+    def stage(self, job: Job) -> None:
+        pass
+
+    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
+        pass
+
+    def create(self, job: Job) -> Batch:
+        spec, staging = _chosen(job)
+        answer = self.batches.create(
+            model=spec.model,
+            src=staging.uri,
+            config={
+                "destination": spec.destination,
+                "display_name": spec.display_name,
+                "labels": spec.labels,
+            },
+        )
+        return self.read(job, answer)
+
+    def look(self, job: Job) -> list[Batch]:
+        query = " AND ".join(
+            f'labels.{name}="{text}"' for name, text in marks(job).items()
+        )
+        found = self.batches.list(filter=query, page_size=PAGE)
+        return [
+            batch
+            for batch in (self.read(job, answer) for answer in found)
+            if batch.epoch is not None
+        ]
+
+    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
+        since = min(_begun(job) for job in jobs)
+        for answer in self.batches.list(filter=self._ours(since), page_size=PAGE):
+            yield answer.name, answer
+
+    def get(self, job: Job) -> Batch:
+        assert job.batch is not None
+        return self.read(job, self.batches.get(name=job.batch.name))
+
+    def read(self, job: Job, answer: BatchJob) -> Batch:
+        source = answer.src.gcs_uri[0] if answer.src and answer.src.gcs_uri else None
+        epoch = None
+        if source is not None and job.staging is not None:
+            folder = job.staging.uri.rsplit("/", 2)[0]
+            match = re.fullmatch(rf"{re.escape(folder)}/(\d+)/requests\.jsonl", source)
+            epoch = int(match[1]) if match else None
+        return _batch(answer, source, epoch)
+
+    def collect(self, job: Job, batch: Batch) -> Batch:
+        return batch  # the service writes there by itself
+
+    def active(self, model: str) -> int:
+        query = " OR ".join(f'state="{state}"' for state in UNDER_WAY)
+        return sum(
+            (answer.model or "").rpartition("/")[2] == model.rpartition("/")[2]
+            for answer in self.batches.list(filter=query, page_size=PAGE)
+        )
+
+    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+        for answer in self.batches.list(filter=self._ours(since), page_size=PAGE):
+            yield (answer.labels or {}).get("batchdrop_job", ""), answer
+
+    def _ours(self, since: datetime) -> str:
+        return (
+            "labels.batchdrop_job:* "
+            f'AND labels.batchdrop_deployment="{self.deployment}" '
+            f'AND create_time>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
+        )
+
+    def cancel(self, name: str) -> None:
+        self.batches.cancel(name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperService:
+    """
+    Reads files of its own File API, and has no labels: the marks end the display
+    name, and finding them takes a walk through the whole list.
+    """
+
+    batches: Batches
+    files: Files
+    storage: Storage
+    deployment: str
+
+    def stage(self, job: Job) -> None:
+        _, staging = _chosen(job)
+        name = self._file(job, staging.epoch)
+        with _absent_is_fine():
+            if self.files.get(name=name).state != "FAILED":
+                return
+        with self.storage.open(staging.uri) as rows:
+            self.files.upload(file=rows, config={"name": name})
+
+    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
+        for epoch in epochs:
+            with _absent_is_fine():
+                self.files.delete(name=self._file(job, epoch))
+
+    def create(self, job: Job) -> Batch:
+        spec, staging = _chosen(job)
+        answer = self.batches.create(
+            model=spec.model,
+            src=self._file(job, staging.epoch),
+            config={"display_name": f"{spec.display_name} {_tail(job)}"},
+        )
+        return self.read(job, answer)
+
+    def look(self, job: Job) -> list[Batch]:
+        tail = _tail(job)
+        return [
+            batch
+            for answer in self.batches.list(page_size=PAGE)
+            if (answer.display_name or "").endswith(tail)
+            # The list leaves things out: ask for each that may be ours.
+            for batch in [self.read(job, self.batches.get(name=answer.name))]
+            if batch.epoch is not None
+        ]
+
+    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
+        # Its list is stale by nature, and it runs a hundred jobs at the most: each is
+        # asked for by name.
+        return iter(())
+
+    def get(self, job: Job) -> Batch:
+        assert job.batch is not None
+        return self.read(job, self.batches.get(name=job.batch.name))
+
+    def read(self, job: Job, answer: BatchJob) -> Batch:
+        source = answer.src.file_name if answer.src else None
+        match = re.fullmatch(rf"{self._file(job, 0)[:-1]}(\d+)", source or "")
+        return _batch(answer, source, int(match[1]) if match else None)
+
+    def collect(self, job: Job, batch: Batch) -> Batch:
+        spec, _ = _chosen(job)
+        if batch.state == "JOB_STATE_EXPIRED" or not batch.has_answers:
+            return batch
+        done = self.batches.collect(batch.name, destination=spec.destination)
+        return self.read(job, done)
+
+    def active(self, model: str) -> int:
+        return sum(
+            not is_terminal(answer.state)
+            for answer in self.batches.list(page_size=PAGE)
+            if (answer.model or "").endswith(f"/{model}")
+        )
+
+    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+        pattern = rf".* batchdrop_deployment={self.deployment} batchdrop_job=(\w+)"
+        for answer in self.batches.list(page_size=PAGE):
+            match = re.fullmatch(pattern, answer.display_name or "", re.DOTALL)
+            if match and (answer.create_time is None or answer.create_time >= since):
+                yield match[1], self.batches.get(name=answer.name)
+
+    def cancel(self, name: str) -> None:
+        self.batches.cancel(name=name)
+
+    def _file(self, job: Job, epoch: int) -> str:
+        """
+        A name of the File API: at most 40 of a-z, 0-9 and dashes. Two deployments on
+        one inbox have jobs of the same id, and files of their own.
+        """
+        return f"files/bd-{derived_id(self.deployment, job.id)}-{epoch}"
+
+
+def explained(batch: Batch) -> Problem | None:
+    """
+    An error of the service that a person can mend, with what to do about it: code 7,
+    its own agent may not read the rows or write the answers.
+    """
+    if batch.error is None or batch.error.code != 7:
+        return None
+    project = re.match(r"projects/([^/]+)/", batch.name)
+    number = project[1] if project else "PROJECT_NUMBER"
+    return Problem(
+        code="not_allowed",
+        message=f"{batch.error.message}. Grant the service agent "
+        f"service-{number}@gcp-sa-aiplatform.iam.gserviceaccount.com "
+        "roles/storage.objectViewer on the bucket of BATCHDROP_WORK and "
+        "roles/storage.objectUser on that of BATCHDROP_OUTPUT",
+    )
+
+
+def _chosen(job: Job) -> tuple[Spec, Staging]:
+    assert job.spec is not None
+    assert job.staging is not None
+    return job.spec, job.staging
+
+
+def _begun(job: Job) -> datetime:
+    known = job.batch.create_time if job.batch else None
+    return known or job.created_at
+
+
+@contextmanager
+def _absent_is_fine() -> Iterator[None]:
+    """The File API answers 403 as well as 404 to the name of a file that isn't."""
+    try:
+        yield
+    except ClientError as exc:
+        if exc.code not in (403, 404):
+            raise
+
+
+def _tail(job: Job) -> str:
+    """The end of a display name, in place of labels."""
+    return " ".join(f"{name}={text}" for name, text in sorted(marks(job).items()))
+
+
+def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
+    stats, error, info = answer.completion_stats, answer.error, answer.output_info
+    return Batch(
+        name=answer.name,
+        state=answer.state,
+        terminal=is_terminal(answer.state),
+        source=source,
+        epoch=epoch,
+        create_time=answer.create_time,
+        start_time=answer.start_time,
+        end_time=answer.end_time,
+        update_time=answer.update_time,
+        error=Problem(code=error.code or 0, message=error.message or "")
+        if error
+        else None,
+        completion_stats=Stats(
+            successful=stats.successful_count,
+            failed=stats.failed_count,
+            incomplete=stats.incomplete_count,
+        )
+        if stats
+        else None,
+        has_answers=answer.dest is not None and answer.dest.file_name is not None,
+        output_directory=info.gcs_output_directory if info else None,
+    )

@@ -1,0 +1,304 @@
+"""
+The Developer API's dialect: `batchGenerateContent`, `asyncBatchEmbedContent` and
+`batches` (generativelanguage v1beta discovery; captures of real operations).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from batchsim import jobs, listing
+from batchsim.clock import Clock
+from batchsim.faults import Faults
+from batchsim.files import Files
+from batchsim.jobs import Api, Job, Kind
+from batchsim.rows import Rows
+from batchsim.running import Runner
+from batchsim.settings import Settings
+from batchsim.store import Store, developer_id
+from batchsim.wire import (
+    ApiError,
+    camel_keys,
+    counts,
+    invalid,
+    known_members,
+    timestamp,
+)
+
+Json = dict[str, Any]
+
+#: Not documented. What you get unasked, and the most.
+PAGE, LARGEST_PAGE = 50, 100
+
+#: Under these the content is the user's own. A `request` is read in both spellings.
+_VERBATIM = frozenset({"request", "metadata", "userMetadata", "labels"})
+
+_BATCH = frozenset(
+    {
+        "name",
+        "model",
+        "displayName",
+        "inputConfig",
+        "priority",
+        "webhookConfig",
+        "state",
+        "createTime",
+        "updateTime",
+        "endTime",
+        "batchStats",
+        "output",
+    }
+)
+_INPUT = frozenset({"fileName", "requests"})
+
+_GENERATING = ("gemini-", "gemma-", "learnlm-")
+_EMBEDDING = ("gemini-embedding-", "text-embedding-", "embedding-")
+
+#: The message's package is this one whichever version was called (captures).
+_TYPES = "type.googleapis.com/google.ai.generativelanguage.v1main"
+
+_QUOTA = "You exceeded your current quota, please check your plan and billing details. "
+_HELP = {
+    "@type": "type.googleapis.com/google.rpc.Help",
+    "links": [
+        {
+            "description": "Learn more about Gemini API quotas",
+            "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
+        }
+    ],
+}
+
+
+@dataclass(slots=True)
+class Developer:
+    """The methods that make, show, stop and remove `batches`."""
+
+    clock: Clock
+    store: Store
+    runner: Runner
+    files: Files
+    faults: Faults
+    settings: Settings
+
+    def create(
+        self, version: str, kind: Kind, model: str, body: Json, size: int
+    ) -> Job:
+        """
+        Make a job of a request of `size` bytes.
+
+        ApiError 400 for a bad or too large request, 404 for an unknown model or file,
+        429 over a quota.
+        """
+        if size > self.settings.limits.inline_bytes:
+            raise invalid(
+                "Request payload size exceeds the limit: "
+                f"{self.settings.limits.inline_bytes} bytes."
+            )
+        model = _model(model, kind, version)
+        body = camel_keys(body, _VERBATIM)
+        known_members(body, frozenset({"batch"}), "")
+        batch = body.get("batch")
+        if not isinstance(batch, dict):
+            raise invalid("batch: it is required.")
+        known_members(batch, _BATCH, "batch")
+        config = batch.get("inputConfig")
+        if not isinstance(config, dict):
+            raise invalid("batch.input_config: it is required.")
+        known_members(config, _INPUT, "batch.input_config")
+        file, inline = config.get("fileName"), config.get("requests")
+        if (file is None) == (inline is None):
+            raise invalid("batch.input_config: set one of file_name and requests.")
+        lines = None if inline is None else _inline_lines(inline)
+        tokens = size // 4 if file is None else self._file_tokens(str(file))
+        with self.store.lock:
+            self._check_quotas(model, tokens)
+            made = Job(
+                seq=self.store.next_seq(),
+                api=Api.DEVELOPER,
+                kind=kind,
+                parent="",
+                name=f"batches/{developer_id()}",
+                version=version,
+                display_name=str(batch.get("displayName") or ""),
+                model=model,
+                labels={},
+                body=_kept(batch),
+                created=self.store.creation_time(self.clock.now()),
+                inlined=lines is not None,
+                tokens=tokens,
+            )
+            if lines is not None:
+                made.inline = Rows.of_lines(lines)
+                made.tally = jobs.Tally(total=len(lines))
+            self.runner.submit(made)
+        return made
+
+    def get(self, id: str) -> Job:
+        """ApiError 404 if there is no such batch."""
+        job = self.store.get(f"batches/{id}")
+        if job and not self.faults.strike(listing.subject_of(job), "vanished"):
+            return job
+        raise ApiError(404, f"Batch batches/{id} was not found.")
+
+    def list(self, query: Mapping[str, str]) -> Json:
+        """One page of operations, newest first, without inlined responses."""
+        asked = query.get("pageSize") or query.get("page_size")
+        found = listing.page(
+            self.store.newest_first(""),
+            lambda job: True,
+            size=listing.page_size(asked, PAGE, LARGEST_PAGE),
+            token=query.get("pageToken") or query.get("page_token"),
+            query="",
+            clock=self.clock,
+            faults=self.faults,
+        )
+        answer: Json = {}
+        if found.views:
+            answer["operations"] = [
+                operation(one.job, one.at, results=False) for one in found.views
+            ]
+        if found.token:
+            answer["nextPageToken"] = found.token
+        return answer
+
+    def cancel(self, id: str) -> Json:
+        """Ends the batch. ApiError 400 FAILED_PRECONDITION if it is over."""
+        self.runner.cancel(self.get(id))
+        return {}
+
+    def delete(self, id: str) -> Json:
+        """Removes the resource; a batch that isn't over runs on unseen."""
+        self.get(id).deleted = self.clock.now()
+        return {}
+
+    def _file_tokens(self, name: str) -> int:
+        id = name.removeprefix("files/")
+        try:
+            return self.files.find(id).size // 4
+        except ApiError:
+            raise ApiError(404, f"File {name} was not found.") from None
+
+    def _check_quotas(self, model: str, tokens: int) -> None:
+        limits = self.settings.limits
+        active = [
+            job
+            for job in self.store.ever()
+            if job.api is Api.DEVELOPER and not job.over
+        ]
+        if len(active) >= limits.developer_jobs:
+            why = f"{len(active)} batch jobs are active."
+            raise ApiError(429, _QUOTA + why, details=[_HELP])
+        for pattern, most in limits.queued_tokens.items():
+            if not fnmatchcase(model.partition("/")[2], pattern):
+                continue
+            queued = sum(job.tokens for job in active if job.model == model)
+            if queued + tokens > most:
+                why = f"{queued} tokens are queued for {model}, {tokens} more asked."
+                raise ApiError(429, _QUOTA + why, details=[_HELP])
+
+
+def operation(job: Job, at: datetime | None = None, *, results: bool = True) -> Json:
+    """
+    A batch as an Operation, `done` only once it is.
+
+    With `at`, as it was then; without `results`, no inlined responses, as in a list.
+    """
+    updated, phase = job.phase_at(at) if at else job.history[-1]
+    over = phase in jobs.ENDS
+    name = "EmbedContentBatch" if job.kind is Kind.EMBED else "GenerateContentBatch"
+    kind = f"{_TYPES}.{name}"
+    metadata: Json = {"@type": kind, "model": job.model}
+    if job.display_name:
+        metadata["displayName"] = job.display_name
+    for member in ("inputConfig", "priority", "webhookConfig"):
+        if member in job.body:
+            metadata[member] = job.body[member]
+    metadata["createTime"] = _nanoseconds(job.created)
+    metadata["updateTime"] = _nanoseconds(updated)
+    if over and job.ended:
+        metadata["endTime"] = _nanoseconds(job.ended)
+    if stats := _stats(job, over):
+        metadata["batchStats"] = stats
+    metadata["state"] = f"BATCH_STATE_{phase}"
+    metadata["name"] = job.name
+    answer: Json = {"name": job.name, "metadata": metadata}
+    if not over:
+        return answer
+    answer["done"] = True
+    output = job.output
+    if output and not results:
+        output = {name: output[name] for name in output if name == "responsesFile"}
+    if output:
+        metadata["output"] = output
+    if job.error:
+        answer["error"] = job.error.json()
+    elif output:
+        answer["response"] = {"@type": f"{kind}Output", **output}
+    return answer
+
+
+def _stats(job: Job, over: bool) -> Json:
+    tally = job.tally
+    return counts(
+        requestCount=tally.total,
+        successfulRequestCount=tally.ok if over else 0,
+        failedRequestCount=tally.failed if over else 0,
+        pendingRequestCount=0 if over else tally.total,
+    )
+
+
+def _kept(batch: Json) -> Json:
+    """What of a request is shown again: of the input, a file's name only."""
+    kept: Json = {
+        name: batch[name] for name in ("priority", "webhookConfig") if name in batch
+    }
+    if "priority" in kept:
+        kept["priority"] = str(kept["priority"])
+    if file := batch["inputConfig"].get("fileName"):
+        kept["inputConfig"] = {"fileName": file}
+    return kept
+
+
+def _inline_lines(inline: Any) -> list[bytes]:
+    """`{"requests": [{"request", "metadata"}]}` as lines."""
+    items = inline.get("requests") if isinstance(inline, dict) else None
+    if not isinstance(items, list) or not items:
+        raise invalid(
+            "batch.input_config.requests.requests: it must hold at least one request."
+        )
+    lines = []
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or "request" not in item:
+            raise invalid(
+                f"batch.input_config.requests.requests[{number}]: `request` is missing."
+            )
+        kept = {name: item[name] for name in ("request", "metadata") if name in item}
+        lines.append(msgspec.json.encode(kept))
+    return lines
+
+
+def _model(model: str, kind: Kind, version: str) -> str:
+    if re.fullmatch(r"tunedModels/[^/]+", model):
+        return model
+    name = model.removeprefix("models/")
+    begins = _EMBEDDING if kind is Kind.EMBED else _GENERATING
+    embeds = name.startswith(_EMBEDDING)
+    if not name.startswith(begins) or (kind is Kind.GENERATE and embeds):
+        method = (
+            "asyncBatchEmbedContent" if kind is Kind.EMBED else "batchGenerateContent"
+        )
+        raise ApiError(
+            404,
+            f"models/{name} is not found for API version {version}, or is not "
+            f"supported for {method}.",
+        )
+    return f"models/{name}"
+
+
+def _nanoseconds(at: datetime) -> str:
+    return timestamp(at)[:-1] + "000Z"

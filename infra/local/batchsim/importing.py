@@ -1,0 +1,174 @@
+"""
+Vertex's import: what a file must be, taken as a whole, before any row is run.
+
+The service loads the file as BigQuery would load JSON (seen live, and reported by
+users), so that one bad row fails the job, with code 3 and no answers:
+
+    one type per key over the whole file; a list in one row is a list in all
+    no nulls, no objects without members, no lists in lists
+    names of letters, digits, _ and -, that don't start with a digit
+    at most 15 objects within one another
+
+Key columns whose texts all look like numbers come back as numbers.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from batchsim.jobs import JobFailed
+from batchsim.rows import Rows
+
+DEEPEST = 15
+
+_FAILED = (
+    "Failed to import data. Please check the 'Prepare input' section of the batch "
+    "inference documentation. "
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
+_NUMERIC = re.compile(r"-?\d+(\.\d+)?")
+
+_KINDS: dict[type, str] = {
+    dict: "an object",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+}
+
+
+def failed(why: str) -> JobFailed:
+    """The failure of an import, with its reason."""
+    return JobFailed(3, _FAILED + why)
+
+
+def check(rows: Rows, payload: str, most: int) -> frozenset[str]:
+    """
+    The top-level columns that come back as numbers.
+
+    `payload` is the member each row must have, `most` how many rows a job may have.
+    JobFailed 3, naming row and member, if the file breaks a rule.
+    """
+    if not len(rows):
+        raise failed("The input holds no rows.")
+    if len(rows) > most:
+        raise failed(f"The input holds {len(rows)} rows; a job takes {most}.")
+    file = _Column("")
+    texts: set[str] = set()
+    for number, line in enumerate(rows, 1):
+        row = parse(line, number)
+        if payload not in row:
+            raise failed(f"Row {number} has no `{payload}`.")
+        try:
+            file.take_members(row, 0)
+        except ValueError as exc:
+            raise failed(f"Row {number}: {exc}") from None
+        for name, value in row.items():
+            if isinstance(value, str) and not _NUMERIC.fullmatch(value):
+                texts.add(name)
+    return frozenset(file.strings() - texts)
+
+
+def parse(line: bytes, number: int) -> dict[str, Any]:
+    """A row's object. JobFailed 3 if it is none."""
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise failed(f"Row {number} is no JSON: {exc}.") from None
+    if not isinstance(row, dict):
+        raise failed(f"Row {number} is no JSON object.")
+    return row
+
+
+def as_numbers(row: dict[str, Any], columns: frozenset[str]) -> dict[str, Any]:
+    """The row with the texts of `columns` as the numbers they look like."""
+    return {
+        name: msgspec.json.decode(_plain(value))
+        if name in columns and isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _plain(number: str) -> str:
+    # JSON knows no leading zeros: "000" is 0, "007" is 7.
+    sign = "-" if number.startswith("-") else ""
+    return sign + re.sub(r"^0+(?=\d)", "", number.removeprefix("-"))
+
+
+class _Column:
+    """What is known of one key so far."""
+
+    __slots__ = ("_kind", "_members", "_path", "_repeated")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kind: str | None = None
+        self._repeated: bool | None = None
+        self._members: dict[str, _Column] = {}
+
+    def strings(self) -> set[str]:
+        return {
+            name
+            for name, column in self._members.items()
+            if column._kind == "a string" and not column._repeated
+        }
+
+    def take_members(self, value: dict[str, Any], depth: int) -> None:
+        members = self._members
+        for name, member in value.items():
+            column = members.get(name)
+            if column is None:
+                column = members[name] = self._member(name)
+            column._take(member, depth)
+
+    def _member(self, name: str) -> "_Column":
+        path = f"{self._path}.{name}" if self._path else name
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{path}: {name!r} can't be a field name; use letters, digits, _ and -."
+            )
+        return _Column(path)
+
+    def _take(self, value: Any, depth: int) -> None:
+        if isinstance(value, list):
+            if self._repeated is False:
+                raise ValueError(
+                    f"{self._path}: Repeated field must be imported as a JSON array; "
+                    "it is none in an earlier row."
+                )
+            self._repeated = True
+            for item in value:
+                if isinstance(item, list):
+                    raise ValueError(f"{self._path}: a list can't hold lists.")
+                self._take_one(item, depth)
+            return
+        if self._repeated:
+            raise ValueError(
+                f"{self._path}: Repeated field must be imported as a JSON array."
+            )
+        self._repeated = False
+        self._take_one(value, depth)
+
+    def _take_one(self, value: Any, depth: int) -> None:
+        kind = _KINDS.get(type(value))
+        if kind is None:
+            raise ValueError(f"{self._path}: null isn't allowed; leave it out.")
+        if self._kind is None:
+            self._kind = kind
+        elif self._kind != kind:
+            raise ValueError(
+                f"{self._path} is {kind}, but {self._kind} in an earlier row or item; "
+                "a key has one type over the whole file."
+            )
+        if kind == "an object":
+            if not value:
+                raise ValueError(
+                    f"Cannot store struct {self._path} with no fields; leave it out."
+                )
+            if depth >= DEEPEST:
+                raise ValueError(
+                    f"{self._path}: more than {DEEPEST} objects within one another."
+                )
+            self.take_members(value, depth + 1)

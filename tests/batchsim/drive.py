@@ -1,0 +1,230 @@
+"""What tests of batchsim say to it, and what they find in the buckets afterwards."""
+
+import functools
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from batchsim import BatchSim
+
+Json = dict[str, Any]
+
+PARENT = "projects/my-project/locations/us-central1"
+JOBS = f"/v1/{PARENT}/batchPredictionJobs"
+GEMINI = "publishers/google/models/gemini-2.5-flash"
+
+#: One for all tests: to make one takes ten times as long as to use it.
+http = httpx.Client(trust_env=False, timeout=30)
+
+_numbers = itertools.count(1)
+
+
+def row(text: str = "hello", **beside: Any) -> Json:
+    """A Vertex line for Gemini."""
+    contents = [{"role": "user", "parts": [{"text": text}]}]
+    return {**beside, "request": {"contents": contents}}
+
+
+def rows(count: int) -> list[Json]:
+    return [row(f"row {n}", key=f"k{n}") for n in range(count)]
+
+
+def said(line: Json) -> str:
+    """The text of a Gemini answer."""
+    return str(line["response"]["candidates"][0]["content"]["parts"][0]["text"])
+
+
+@functools.cache
+def _storage(address: str) -> storage.Client:
+    return storage.Client(
+        project="my-project",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": address},
+    )
+
+
+@dataclass
+class Bucket:
+    """A bucket of the emulator, for one test alone."""
+
+    client: storage.Client
+    name: str
+
+    @classmethod
+    def new(cls, address: str) -> "Bucket":
+        client = _storage(address)
+        name = f"bucket-{next(_numbers)}"
+        client.create_bucket(name)
+        return cls(client, name)
+
+    def put(self, lines: Iterable[Json] | str, name: str = "in.jsonl") -> str:
+        """Make an object of JSON lines, or of a text; its URI."""
+        if not isinstance(lines, str):
+            lines = "".join(json.dumps(line) + "\n" for line in lines)
+        self.client.bucket(self.name).blob(name).upload_from_string(lines)
+        return f"gs://{self.name}/{name}"
+
+    def delete(self, name: str) -> None:
+        self.client.bucket(self.name).blob(name).delete()
+
+    def names(self, prefix: str = "") -> list[str]:
+        found = self.client.list_blobs(self.name, prefix=prefix)
+        return sorted(blob.name for blob in found)
+
+    def text(self, name: str) -> str:
+        blob = self.client.bucket(self.name).blob(name)
+        return str(blob.download_as_bytes().decode())
+
+    def answers(self, job: Json) -> list[Json]:
+        """The lines of a job's predictions, in the order they lie there."""
+        directory = job["outputInfo"]["gcsOutputDirectory"]
+        prefix = directory.removeprefix(f"gs://{self.name}/")
+        lines: list[Json] = []
+        for name in self.names(prefix):
+            lines += map(json.loads, self.text(name).splitlines())
+        return lines
+
+
+@dataclass
+class Vertex:
+    """Vertex's side of a simulator, over plain HTTP."""
+
+    sim: BatchSim
+    bucket: Bucket
+
+    def body(self, source: str | None = None, **changes: Any) -> Json:
+        body = {
+            "displayName": "my job",
+            "model": GEMINI,
+            "inputConfig": {
+                "instancesFormat": "jsonl",
+                "gcsSource": {"uris": [source or f"gs://{self.bucket.name}/in.jsonl"]},
+            },
+            "outputConfig": {
+                "predictionsFormat": "jsonl",
+                "gcsDestination": {"outputUriPrefix": f"gs://{self.bucket.name}/out"},
+            },
+        }
+        return {**body, **changes}
+
+    def create(self, lines: Iterable[Json] | str | None = None, **changes: Any) -> Json:
+        """Make a job of `lines`; the create answer."""
+        source = None if lines is None else self.bucket.put(lines)
+        return self.post(JOBS, self.body(source, **changes))
+
+    def run(self, lines: Iterable[Json] | str | None = None, **changes: Any) -> Json:
+        """Make a job of `lines` and see it through; the job as it ended."""
+        name = self.create(lines, **changes)["name"]
+        self.sim.clock.advance(hours=80)
+        return self.get(name)
+
+    def get(self, name: str) -> Json:
+        return self._json(http.get(f"{self.sim.url}/v1/{name}"))
+
+    def page(self, **query: Any) -> Json:
+        return self._json(http.get(self.sim.url + JOBS, params=query))
+
+    def all(self, **query: Any) -> list[Json]:
+        """Every page."""
+        found: list[Json] = []
+        token = ""
+        while True:
+            page = self.page(**query, pageToken=token)
+            found += page.get("batchPredictionJobs", [])
+            token = page.get("nextPageToken", "")
+            if not token:
+                return found
+
+    def names(self, **query: Any) -> list[str]:
+        """Display names of all jobs that a list gives, sorted."""
+        return sorted(job["displayName"] for job in self.all(**query))
+
+    def cancel(self, name: str) -> httpx.Response:
+        return http.post(f"{self.sim.url}/v1/{name}:cancel")
+
+    def delete(self, name: str) -> httpx.Response:
+        return http.delete(f"{self.sim.url}/v1/{name}")
+
+    def post(self, path: str, body: Json) -> Json:
+        return self._json(http.post(self.sim.url + path, json=body))
+
+    def refused(self, body: Json, path: str = JOBS) -> Json:
+        """The error that a create is answered with."""
+        answer = http.post(self.sim.url + path, json=body)
+        assert answer.status_code == answer.json()["error"]["code"]
+        return dict(answer.json()["error"])
+
+    def _json(self, answer: httpx.Response) -> Json:
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+@dataclass
+class Developer:
+    """The Developer API's side of a simulator, over plain HTTP."""
+
+    sim: BatchSim
+    version: str = "v1beta"
+    key: str = "a-key"
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        url = f"{self.sim.url}/{self.version}/{path}"
+        headers = {"x-goog-api-key": self.key}
+        return http.request(method, url, headers=headers, **options)
+
+    def create(self, batch: Json, model: str = "gemini-2.5-flash") -> Json:
+        path = f"models/{model}:batchGenerateContent"
+        answer = self.request("POST", path, json={"batch": batch})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def inline(self, count: int = 1, **batch: Any) -> Json:
+        """Make a job of so many inlined requests."""
+        items = [
+            {"request": row(f"row {n}")["request"], "metadata": {"key": f"k{n}"}}
+            for n in range(count)
+        ]
+        return self.create({"inputConfig": {"requests": {"requests": items}}, **batch})
+
+    def get(self, name: str) -> Json:
+        answer = self.request("GET", name)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def upload(self, lines: Iterable[Json] | str) -> str:
+        """Upload a file of JSON lines; its name."""
+        if not isinstance(lines, str):
+            lines = "".join(json.dumps(line) + "\n" for line in lines)
+        content = lines.encode()
+        start = http.post(
+            f"{self.sim.url}/upload/{self.version}/files",
+            headers={
+                "x-goog-api-key": self.key,
+                "x-goog-upload-protocol": "resumable",
+                "x-goog-upload-command": "start",
+                "x-goog-upload-header-content-length": str(len(content)),
+                "x-goog-upload-header-content-type": "application/jsonl",
+            },
+            json={"file": {"display_name": "lines"}},
+        )
+        done = http.post(
+            start.headers["x-goog-upload-url"],
+            headers={
+                "x-goog-upload-command": "upload, finalize",
+                "x-goog-upload-offset": "0",
+            },
+            content=content,
+        )
+        assert done.headers["x-goog-upload-status"] == "final", done.text
+        return str(done.json()["file"]["name"])
+
+    def download(self, name: str) -> str:
+        answer = self.request("GET", f"{name}:download?alt=media")
+        assert answer.status_code == 200, answer.text
+        return answer.text

@@ -1,0 +1,68 @@
+"""The official SDK and this client, made alike, to be compared on the wire."""
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from google import genai
+
+from batchdrop import Client
+from tests.client.credential import Token
+from tests.client.recorder import Recorder, Request
+
+#: How a client is made: keyword arguments that both take, but for http_options.
+VERTEX = {
+    "vertexai": True,
+    "project": "p",
+    "location": "us-central1",
+    "credentials": Token(),
+}
+DEVELOPER = {"vertexai": False, "api_key": "k3y"}
+
+
+def ours(url: str, arguments: dict[str, Any], **options: Any) -> Client:
+    return Client(**arguments, http_options={"base_url": url, **options})
+
+
+def theirs(url: str, arguments: dict[str, Any], **options: Any) -> genai.Client:
+    return genai.Client(**arguments, http_options={"base_url": url, **options})
+
+
+class Speakers:
+    """
+    One client of each make for each way to be made, kept for a whole module, as making
+    them takes far longer than a call.
+    """
+
+    def __init__(self, server: Recorder) -> None:
+        self._server = server
+        self._made: dict[Any, Any] = {}
+        self._runner = asyncio.Runner()
+
+    def wire(
+        self,
+        make: Callable[..., Any],
+        use: Callable[[Any], Any],
+        arguments: dict[str, Any],
+        **options: Any,
+    ) -> list[Request]:
+        """What `use` sends through a client; if it is a coroutine, through its aio."""
+        key = (make, id(arguments), *options.items())
+        if key not in self._made:
+            self._made[key] = make(self._server.url, arguments, **options)
+        client = self._made[key]
+        self._server.requests.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # theirs calls embeddings experimental
+            if asyncio.iscoroutinefunction(use):
+                self._runner.run(use(client.aio))
+            else:
+                use(client)
+        return list(self._server.requests)
+
+    def close(self) -> None:
+        for client in self._made.values():
+            self._runner.run(client.aio.aclose())
+            client.close()
+        self._runner.close()

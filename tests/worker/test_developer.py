@@ -1,0 +1,166 @@
+"""The worker over the Gemini Developer API: no labels, no filter, files of its own."""
+
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.jobs import Job, Phase
+from tests.worker.test_intake import intended
+from tests.worker.test_poller import check, several, states
+from tests.worker.world import GOOD, Wire, World
+
+pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)
+
+
+@pytest.fixture
+def submitted(world: World) -> Job:
+    drop = world.upload(GOOD * 3)
+    world.intake.take(drop)
+    return world.job(drop)
+
+
+def test_a_drop_becomes_a_batch_that_bears_our_marks_in_its_name(
+    world: World, submitted: Job
+) -> None:
+    (batch,) = world.batches()
+
+    assert submitted.phase is Phase.SUBMITTED
+    assert batch["displayName"] == (
+        f"reviews.jsonl batchdrop_deployment=tests batchdrop_job={submitted.id}"
+    )
+
+
+def test_the_answers_are_brought_into_the_output_bucket(
+    world: World, submitted: Job
+) -> None:
+    world.ticks(20)
+
+    job = world.job(submitted.source)
+    assert job.phase is Phase.ENDED
+    assert job.batch is not None
+    assert (job.batch.output_directory or "").startswith(
+        f"gs://{world.settings.output.bucket}/reviews.jsonl/{submitted.id}/"
+    )
+    assert sorted(line["key"] for line in world.answers(job)) == [
+        f"r000000{n}" for n in range(1, 4)
+    ]
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+def test_an_end_is_not_told_before_its_answers_are_there(
+    world: World, submitted: Job
+) -> None:
+    world.advance(timedelta(minutes=20))
+    output = world.gcs.bucket(world.settings.output.bucket)
+    output.delete()
+
+    with pytest.raises(ExceptionGroup):
+        world.tick()
+    assert world.job(submitted.source).phase is Phase.SUBMITTED
+
+    world.gcs.create_bucket(output.name)
+    world.ticks(1)
+    assert world.job(submitted.source).phase is Phase.ENDED
+
+
+def test_a_batch_whose_answer_was_lost_is_found_by_a_walk_through_the_list(
+    world: World,
+) -> None:
+    several(world, 3)
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+
+    world.intake.take(drop)
+    world.ticks(5)
+
+    job = world.job(drop)
+    assert job.phase is Phase.SUBMITTED
+    assert len(world.batches()) == 4
+
+
+def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [Wire.says(503)]
+
+    world.intake.take(drop)
+    world.ticks(8)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
+    world: World,
+) -> None:
+    job = intended(world)
+    file = world.service._file(job, 1)
+    world.ticks(14)
+    assert world.job(job.source).phase is Phase.PREPARED
+
+    with pytest.raises(Exception, match=r"40[0-9]"):
+        world.client.batches.create(
+            model="gemini-2.5-flash", src=file, config={"display_name": "frozen"}
+        )
+    world.ticks(40)
+
+    assert world.job(job.source).phase is Phase.ENDED
+    assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_SUCCEEDED"]
+
+
+def test_a_name_like_ours_over_another_file_is_not_taken_for_ours(
+    world: World,
+) -> None:
+    job = intended(world)
+    assert job.spec is not None
+    with world.storage.open(job.staging.uri if job.staging else "") as rows:
+        file = world.client.files.upload(file=rows, config={"name": "files/theirs"})
+    forged = world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=file.name,
+        config={
+            "display_name": "reviews.jsonl batchdrop_deployment=tests "
+            f"batchdrop_job={job.id}"
+        },
+    )
+
+    world.ticks(20)
+
+    kept = world.job(job.source)
+    assert kept.batch is not None
+    assert kept.batch.name != forged.name
+
+
+def test_the_cap_counts_what_the_service_works_on(world: World) -> None:
+    world.choose(max_active_jobs=1)
+    jobs = several(world, 2)
+
+    world.ticks(2)
+
+    assert [world.job(job.source).phase for job in jobs] == [
+        Phase.SUBMITTED,
+        Phase.WAITING,
+    ]
+
+
+def test_a_second_batch_of_a_job_is_cancelled_and_told(
+    world: World, submitted: Job
+) -> None:
+    world.advance(timedelta(seconds=world.settings.check_every - 60))
+    extra = world.service.create(submitted)
+
+    world.ticks(1)
+
+    assert states(world)[extra.name] == "JOB_STATE_CANCELLED"
+    job = world.job(submitted.source)
+    assert job.health is not None
+    assert job.health.code == "duplicate_batch"
+
+
+def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:
+    drop = world.upload()
+
+    check(world)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
