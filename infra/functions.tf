@@ -7,11 +7,11 @@ locals {
       description = "Makes one batch job of each file that lands in the inbox"
       trigger     = "upload"
       schedule    = null
-      # The longest that an event's function may have. One 1 GB file takes a minute.
+      # The longest that an event's function may have. 1 GB takes about a minute.
       timeout     = 540
-      memory      = "1Gi"
+      memory      = "512Mi" # files stream through: four at once were seen to need 270 MB
       cpu         = "1"
-      concurrency = 4 # files stream through; as many as the server has threads on 1 CPU
+      concurrency = 4 # the server has four threads for each CPU
       instances   = var.max_uploads
       buckets     = { inbox = "roles/storage.objectViewer", work = "roles/storage.objectUser" }
       batches     = true
@@ -24,13 +24,17 @@ locals {
       schedule    = "* * * * *"
       # Room after TICK for the last job it took up.
       timeout     = 600
-      memory      = "1Gi"
+      memory      = "512Mi" # 10,000 open jobs, and one file that is staged
       cpu         = "1"
       concurrency = 1 # a tick works alone; the next one finds the lock and leaves
       instances   = 3 # a long tick, the one that overtakes it, and one that is turned away
-      buckets     = { inbox = "roles/storage.objectViewer", work = "roles/storage.objectUser" }
-      batches     = true
-      announces   = true
+      # Vertex AI writes its results itself; those of the Developer API are collected.
+      buckets = merge(
+        { inbox = "roles/storage.objectViewer", work = "roles/storage.objectUser" },
+        var.developer_api ? { output = "roles/storage.objectUser" } : {},
+      )
+      batches   = true
+      announces = true
     }
     dashboard = {
       enabled     = var.dashboard
@@ -89,6 +93,8 @@ locals {
     CREATE_TIMEOUT = 60  # below LEASE
     SETTLE         = 120
     TICK           = 240 # below poll's time-out, by the time that one job takes
+    CHECK_EVERY    = 60 * 60
+    MISSED_WINDOW  = 3 * 24 * 60 * 60 # longer than Eventarc tries to deliver an event
   }
 
   environment = merge(
@@ -107,6 +113,8 @@ locals {
       LOG_EXECUTION_ID = "true"
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
+    { for limit, value in var.limits : "BATCHDROP_${upper(limit)}" => tostring(value) if value != null },
+    { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )
 

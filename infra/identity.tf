@@ -177,7 +177,7 @@ resource "google_project_iam_member" "storage_agent" {
 
 # Vertex AI reads what is staged and writes the results. It can't read the inbox.
 resource "google_storage_bucket_iam_member" "vertex_agent" {
-  for_each = {
+  for_each = var.developer_api ? {} : {
     work   = "roles/storage.objectViewer"
     output = "roles/storage.objectUser"
   }

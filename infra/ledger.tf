@@ -22,7 +22,9 @@ resource "google_firestore_database" "ledger" {
 # for these; production refuses the query.
 resource "google_firestore_index" "this" {
   for_each = {
+    due         = { collection = "jobs", fields = ["phase", "due"] }
     unpublished = { collection = "announcements", fields = ["published_at", "created_at"] }
+    waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
   }
 
   project    = local.project
@@ -45,11 +47,10 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "batch", "created_at", "error", "faults", "health", "history", "lease", "rows", "source", "spec",
-        "staging", "updated_at",
+        "absence", "batch", "created_at", "due", "error", "faults", "health", "history", "lease", "rows",
+        "source", "spec", "staging", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at"]
-      locks         = ["until"]
     } :
     { for field in fields : "${collection}.${field}" => { collection = collection, field = field } }
   ]...)

@@ -14,6 +14,9 @@ locals {
     unannounced = { filter = "jsonPayload.message=\"job not looked at\" AND jsonPayload.reason:\"announcement \"", labels = [] }
     stalled     = { filter = "jsonPayload.message=\"parked\"", labels = ["phase"] }
     not_allowed = { filter = "jsonPayload.message=\"postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
+    lost        = { filter = "jsonPayload.message=\"lost\"", labels = [] }
+    invisible   = { filter = "jsonPayload.message=\"not visible\"", labels = [] }
+    missed      = { filter = "jsonPayload.message=\"missed event\"", labels = [] }
     duplicates  = { filter = "jsonPayload.message=\"duplicate batch\"", labels = [] }
   }
 
@@ -39,9 +42,9 @@ locals {
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
-      query    = "sum(increase(${local.counts.stalled}[10m])) > 0 or sum(increase(${local.counts.not_allowed}[10m])) > 0"
+      query    = join(" or ", [for key in ["stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "Either a job was parked after several workers had stopped on it (message \"parked\"), or the service refuses the worker's account (message \"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its batch is gone (\"lost\"), or many batches are (\"not visible\"), or the service refuses the worker's account (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
     }
     announcements_unpublished = {
       title    = "announcements are not published"

@@ -141,6 +141,29 @@ variable "protect" {
   default     = true
 }
 
+variable "paused" {
+  description = "Whether everything waits: files are taken and staged, and no batch is made."
+  type        = bool
+  default     = false
+}
+
+variable "limits" {
+  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, rows and bytes of a day (UTC). What isn't said has no limit."
+  type = object({
+    max_active_jobs   = optional(number)
+    max_rows          = optional(number)
+    max_bytes         = optional(number)
+    max_rows_per_day  = optional(number)
+    max_bytes_per_day = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for limit in values(var.limits) : limit == null || try(limit >= 1 && floor(limit) == limit, false)])
+    error_message = "limits are whole numbers, 1 at least; leave out what shall have none."
+  }
+}
+
 # --- optional parts -----------------------------------------------------------
 
 variable "alert_emails" {

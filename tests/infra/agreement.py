@@ -46,7 +46,7 @@ class Environment(Mapping[str, str]):
 def environment(function: Resource) -> dict[str, str]:
     """What a function finds in its environment; a secret's value is unknown here."""
     config = function.block("service_config")
-    secrets = {each["key"]: "" for each in config["secret_environment_variables"]}
+    secrets = {each["key"]: "-" for each in config["secret_environment_variables"]}
     return {**secrets, **config["environment_variables"]}
 
 
@@ -222,7 +222,7 @@ def growing_times_have_no_index(plan: Plan, functions: Path) -> Iterator[str]:
         if query.is_simple
         for path in query.paths
     }
-    for collection in (*code.DOCUMENTS, "locks"):
+    for collection in code.DOCUMENTS:
         for field in code.growing(collection):
             if (collection, field) not in unindexed | asked:
                 yield f"{collection}.{field} grows, and is indexed for nobody"

@@ -23,7 +23,7 @@ DROP = Drop(bucket="inbox", name="a/b c.jsonl", generation=2**60, size=10**12)
 
 
 def examples() -> Iterator[Announcement]:
-    """One for each state that the service ends in, one rejected, one parked."""
+    """One for each state that the service ends in, and of all else that is told."""
     claimed = Job.claimed(DROP, "me", NOW, TIMING)
     yield _of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
     yield _of(claimed.parked(NOW))
@@ -42,6 +42,9 @@ def examples() -> Iterator[Announcement]:
     name = "projects/1/locations/global/batchPredictionJobs/2"
     sent = Batch(name=name, state="JOB_STATE_PENDING", terminal=False)
     submitted = prepared.submitting(NOW, TIMING).submitted(sent, NOW)
+    yield _of(submitted.lost(NOW))
+    again = submitted.lost(NOW).counting_rerun(NOW).rerun(NOW)
+    yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
     for state in WORDS:
         yield _of(submitted.ended(_ended(name, state), NOW))
 

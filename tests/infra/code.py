@@ -17,9 +17,9 @@ from tests.infra.terraform import ROOT
 
 FUNCTIONS = ROOT / "functions"
 
-#: What lies in which collection, as the ledger writes it. A lock is no class.
+#: What lies in which collection, as the ledger writes it. Of others there are a few
+#: documents only, whose indexes don't matter.
 DOCUMENTS: dict[str, Any] = {"jobs": Job, "announcements": Announcement}
-LOCK = {"by": str, "until": datetime}
 
 
 def doors(functions: Path = FUNCTIONS) -> dict[str, str]:
@@ -93,17 +93,12 @@ def ledger_queries() -> frozenset[Query]:
 
 def written(collection: str) -> set[str]:
     """The fields of a collection's documents, without those inside of maps."""
-    if collection == "locks":
-        return set(LOCK)
     # `version` is the one thing that a job knows and its document doesn't.
     return {each.name for each in fields(DOCUMENTS[collection])} - {"version"}
 
 
 def growing(collection: str) -> Iterator[str]:
     """The fields that hold a time, by themselves or inside of maps and lists."""
-    if collection == "locks":
-        yield from (name for name, type in LOCK.items() if type is datetime)
-        return
     for name, type in get_type_hints(DOCUMENTS[collection]).items():
         if name != "version" and _has_time(type):
             yield name

@@ -366,8 +366,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "more calls at once than threads",
         "functions.tf",
-        "concurrency = 4 # files",
-        "concurrency = 80 # files",
+        "concurrency = 4 # the",
+        "concurrency = 80 # the",
         "functions_fit_their_machines",
         "80 calls at once on 1 CPU",
     )
@@ -625,10 +625,10 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '        "staging", "updated_at",',
-        '        "staging", "updated_at", "due",',
+        '        "source", "spec", "staging", "updated_at",',
+        '        "source", "spec", "staging", "updated_at", "phase",',
         "queries_have_their_indexes",
-        "due has no index",
+        "phase has no index",
     )
     add(
         "an end for documents by a field that nobody writes",
@@ -641,8 +641,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '        "staging", "updated_at",',
-        '        "staging",',
+        '        "source", "spec", "staging", "updated_at",',
+        '        "source", "spec", "staging",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

@@ -32,8 +32,6 @@ ALLOWED = {
         "the project: functions' sources alone",
     ),
     Grant("Cloud Storage's own account", "roles/pubsub.publisher", "the project"),
-    Grant("Vertex AI's own account", "roles/storage.objectViewer", "bucket work"),
-    Grant("Vertex AI's own account", "roles/storage.objectUser", "bucket output"),
     Grant("Pub/Sub's own account", "roles/pubsub.publisher", "topic dead-letters"),
     Grant("Pub/Sub's own account", "roles/pubsub.subscriber", "subscription example"),
 }
@@ -42,11 +40,14 @@ ALLOWED = {
 FOR_VERTEX = {
     Grant("on_upload", "roles/aiplatform.user", "the project"),
     Grant("poll", "roles/aiplatform.user", "the project"),
+    Grant("Vertex AI's own account", "roles/storage.objectViewer", "bucket work"),
+    Grant("Vertex AI's own account", "roles/storage.objectUser", "bucket output"),
 }
 KEY = "secret developer-api-key"
 FOR_DEVELOPER_API = {
     Grant("on_upload", "roles/secretmanager.secretAccessor", KEY),
     Grant("poll", "roles/secretmanager.secretAccessor", KEY),
+    Grant("poll", "roles/storage.objectUser", "bucket output"),
 }
 
 #: What optional parts may have.

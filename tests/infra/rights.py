@@ -1,5 +1,5 @@
 """
-The table of infra/README.md that says what each service account may do, made from a plan.
+The table of infra/README.md that says who may do what, made from a plan.
 
     python -m tests.infra.rights      # writes it anew
 """

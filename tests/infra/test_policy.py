@@ -32,5 +32,5 @@ def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     found = {str(query) for query in code.ledger_queries()}
 
     assert "announcements(published_at ==, created_at ascending)" in found
-    assert "jobs(due ascending)" in found
+    assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
