@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.infra import rights
+from tests.infra import code, rights
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA
 
@@ -46,6 +46,18 @@ def test_the_variables_that_it_names_are_there() -> None:
 
     assert len(named) > 5
     assert commands | named <= variables()
+
+
+def test_it_says_which_parts_wait_for_the_code() -> None:
+    sentence = re.search(r"Some parts wait for the code: (.*?) can be set", README)
+    able = {
+        "dashboard": "dashboard" in code.doors(),
+        "developer_api": "GEMINI_API_KEY" in code.words(),
+        "routes_file": "ROUTES" in code.words(),
+    }
+
+    waiting = set(re.findall(r"`(\w+)`", sentence[1])) if sentence else set()
+    assert waiting == {part for part, is_able in able.items() if not is_able}
 
 
 def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:

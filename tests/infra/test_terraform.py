@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from batchdrop.settings import Settings
 from tests.infra import agreement, code, policy
 from tests.infra.conftest import EVERYTHING, SCHEMA, make_able
 from tests.infra.plan import Plan
@@ -164,6 +165,15 @@ def test_all_parts_together_keep_the_code_and_infra_in_agreement(
         agreement.filters_name_attributes,
     ):
         assert list(rule(everything, workspace.functions)) == []
+
+
+def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
+    for function in everything.of("google_cloudfunctions2_function"):
+        env = agreement.Environment(agreement.environment(function))
+        Settings.from_env(env)
+
+        # Another address is for the local stack; the ledger forgets no jobs yet.
+        assert env.asked - set(env) <= {"BATCHDROP_API_URL", "BATCHDROP_LEDGER_TTL"}
 
 
 def test_without_terraform_these_tests_are_skipped_and_on_ci_they_fail(
