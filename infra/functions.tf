@@ -161,8 +161,9 @@ resource "google_cloudfunctions2_function" "this" {
     ingress_settings                 = local.triggers[each.value.trigger].ingress
     environment_variables            = local.environment
 
+    # Settings ask for it in whatever function starts.
     dynamic "secret_environment_variables" {
-      for_each = each.value.batches ? google_secret_manager_secret.developer_api_key : {}
+      for_each = google_secret_manager_secret.developer_api_key
       content {
         key        = "GEMINI_API_KEY"
         project_id = local.project

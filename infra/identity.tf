@@ -71,7 +71,7 @@ resource "google_pubsub_topic_iam_member" "function" {
 }
 
 resource "google_secret_manager_secret_iam_member" "function" {
-  for_each = { for key, one in local.functions : key => one if one.batches && var.developer_api }
+  for_each = var.developer_api ? local.functions : {}
 
   project   = local.project
   secret_id = google_secret_manager_secret.developer_api_key["this"].secret_id

@@ -103,6 +103,8 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     must |= FOR_DEVELOPER_API if plan.variables["developer_api"] else FOR_VERTEX
     if plan.variables["dashboard"]:
         must |= FOR_DASHBOARD
+        if plan.variables["developer_api"]:
+            must.add(Grant("dashboard", "roles/secretmanager.secretAccessor", KEY))
         for viewer in plan.variables["dashboard_viewers"] or ():
             may.add(Grant(viewer, "roles/run.invoker", "function dashboard"))
     if plan.variables["kms_key"]:
