@@ -1,12 +1,10 @@
 """Plans, made once for all the tests that look at them."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import services
 from tests.infra import queries, terraform
 from tests.infra.plan import Plan
 from tests.infra.provider import serving
@@ -59,11 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment in which Terraform finds the stand-in for Google's providers."""
-    if shutil.which("terraform") is None:
-        services.unavailable(
-            "Terraform is not on the PATH; get 1.11 or later from "
-            "https://developer.hashicorp.com/terraform/install"
-        )
+    terraform.must_be_there()
     with serving(SCHEMA, tmp_path_factory.mktemp("tf")) as env:
         yield env
 

@@ -46,7 +46,7 @@ def _who(plan: Plan, grant: Resource) -> str:
         if account.values["member"] == member:
             # google_service_account.function["poll"] is "poll", .build is "build".
             kind = account.address.split(".")[1].partition("[")[0]
-            return account.key if kind in ("function", "caller") else kind
+            return str(account.key) if kind in ("function", "caller") else kind
     agent = re.fullmatch(r"serviceAccount:service-\d+@([a-z-]+)\.iam\..*", member)
     return AGENTS[agent[1]] if agent else str(member)
 

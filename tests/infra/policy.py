@@ -237,7 +237,7 @@ def no_secret_has_a_value(plan: Plan) -> Iterator[str]:
 def a_key_encrypts_everything_or_nothing(plan: Plan) -> Iterator[str]:
     """Half of it would be a promise that isn't kept."""
     key = plan.variables["kms_key"]
-    encrypted = {
+    encrypted: dict[str, Callable[[Resource], str | None]] = {
         "google_storage_bucket": lambda r: r.block("encryption").get(
             "default_kms_key_name"
         ),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import services
+
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 
@@ -74,6 +76,15 @@ class Workspace:
         self.run("plan", "-input=false", "-out=planned", f"-var-file={file.name}")
         plan: dict[str, Any] = json.loads(self.run("show", "-json", "planned"))
         return plan
+
+
+def must_be_there() -> None:
+    """Skips the test where there is no Terraform; with `CI` set, fails it."""
+    if shutil.which("terraform") is None:
+        services.unavailable(
+            "Terraform is not on the PATH; get 1.11 or later from "
+            "https://developer.hashicorp.com/terraform/install"
+        )
 
 
 def copy(folder: Path, env: Mapping[str, str]) -> Workspace:

@@ -4,8 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from batchdrop.settings import Settings
 from tests.infra import agreement, code, policy
 from tests.infra.conftest import EVERYTHING, SCHEMA, make_able
 from tests.infra.plan import Plan
-from tests.infra.terraform import INFRA, ROOT, TerraformError, Workspace
+from tests.infra.terraform import INFRA, TerraformError, Workspace, must_be_there
 
 TEXT = "".join(path.read_text() for path in sorted(INFRA.glob("*.tf")))
 
@@ -176,22 +174,21 @@ def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
         assert env.asked - set(env) <= {"BATCHDROP_API_URL", "BATCHDROP_LEDGER_TTL"}
 
 
-def test_without_terraform_these_tests_are_skipped_and_on_ci_they_fail(
-    tmp_path: Path,
+def test_without_terraform_these_tests_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    test = f"{__file__}::{test_it_is_valid.__name__}"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    env = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
 
-    runs = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=env | more, stdout=subprocess.PIPE, text=True
-        )
-        for more in ({}, {"CI": "true"})
-    ]
-    here, there = (run.communicate()[0] for run in runs)
+    with pytest.raises(pytest.skip.Exception, match="Terraform is not on the PATH"):
+        must_be_there()
 
-    assert "1 skipped" in here
-    assert "Terraform is not on the PATH" in here
-    assert "Terraform is not on the PATH" in there
-    assert [run.returncode for run in runs] == [0, 1]
+
+def test_without_terraform_these_tests_fail_on_ci(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+
+    with pytest.raises(pytest.fail.Exception, match="Terraform is not on the PATH"):
+        must_be_there()

@@ -130,7 +130,8 @@ class Deployed:
             self.env[f"BATCHDROP_{n}"] for n in ("PROJECT", "DATABASE")
         )
         with closing(firestore.Client(project=project, database=database)) as client:
-            return [each.to_dict() for each in client.collection(collection).stream()]
+            found = client.collection(collection).stream()
+            return [each.to_dict() or {} for each in found]
 
     def job(self, name: str) -> dict[str, Any]:
         """The job of a file."""
@@ -145,12 +146,9 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [uv.find_uv_bin(), "--quiet"]
     subprocess.run([*command, "venv", "--python", sys.executable, folder], check=True)
     python = folder / "bin/python"
-    into = ["--python", python]
-    wanted = ["--requirement", unpacked / "requirements.txt"]
-    # Wheels that lie in a folder are named to pip by this.
-    links = os.environ.get("PIP_FIND_LINKS")
-    more = ["--find-links", links] if links else []
-    subprocess.run([*command, "pip", "install", *into, *more, *wanted], check=True)
+    into = ["--python", str(python)]
+    wanted = ["--requirement", str(unpacked / "requirements.txt")]
+    subprocess.run([*command, "pip", "install", *into, *wanted], check=True)
     # A build of the functions ends with this too.
     subprocess.run([*command, "pip", "check", *into], check=True)
     return python
