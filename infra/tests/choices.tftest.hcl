@@ -30,22 +30,6 @@ run "nothing_is_optional_by_default" {
   }
 }
 
-# Applied, as some addresses are known only then.
-run "the_scheduler_calls_the_address_its_token_is_for" {
-  assert {
-    condition     = google_cloud_scheduler_job.this["poll"].http_target[0].uri == google_cloudfunctions2_function.this["poll"].service_config[0].uri
-    error_message = "Scheduler doesn't call the run.app address."
-  }
-  assert {
-    condition     = google_cloud_scheduler_job.this["poll"].http_target[0].oidc_token[0].audience == google_cloud_scheduler_job.this["poll"].http_target[0].uri
-    error_message = "The token is for another address than the one that is called."
-  }
-  assert {
-    condition     = google_pubsub_subscription.example.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id
-    error_message = "Dead letters go to another topic than the one that is watched."
-  }
-}
-
 run "batches_run_in_the_region_unless_told_otherwise" {
   command = plan
   variables {
@@ -70,90 +54,47 @@ run "alerts_can_be_left_out" {
   }
 }
 
-run "a_project_number_is_no_id" {
+# Each of these is wrong, and each has to be refused.
+run "what_is_wrong_is_refused" {
   command = plan
   variables {
-    project_id = "123456789012"
-  }
-  expect_failures = [var.project_id]
-}
-
-run "a_zip_is_named_by_its_content" {
-  command = plan
-  variables {
-    release = "functions-latest.zip"
-  }
-  expect_failures = [var.release]
-}
-
-run "a_long_name_makes_no_service_account" {
-  command = plan
-  variables {
-    name = "nineteen-characters"
-  }
-  expect_failures = [var.name]
-}
-
-run "nobody_uploads_anonymously" {
-  command = plan
-  variables {
-    uploaders = ["allUsers"]
-  }
-  expect_failures = [var.uploaders]
-}
-
-run "nobody_looks_anonymously" {
-  command = plan
-  variables {
-    dashboard_viewers = ["allAuthenticatedUsers"]
-  }
-  expect_failures = [var.dashboard_viewers]
-}
-
-run "a_trigger_needs_one_region" {
-  command = plan
-  variables {
-    region = "us"
-  }
-  expect_failures = [var.region]
-}
-
-run "a_batch_outlives_a_week" {
-  command = plan
-  variables {
-    work_days = 7
-  }
-  expect_failures = [var.work_days]
-}
-
-run "a_filter_has_256_bytes" {
-  command = plan
-  variables {
+    project_id          = "123456789012"                # a number is no id
+    deploy_bucket       = "gs://example-project-deploy" # a bucket's name has no scheme
+    model               = " "                           # nothing
+    release             = "functions-latest.zip"        # not named by its content
+    name                = "nineteen-characters"         # too long for a service account
+    region              = "us"                          # a trigger needs one region
+    model_location      = "moon"                        # nowhere
+    uploaders           = ["allUsers"]                  # everybody
+    max_uploads         = 0                             # nobody
+    work_days           = 7                             # shorter than a batch may take
+    announcements_days  = 0.5                           # half a day
+    limits              = { max_rows = 0 }              # nothing at all
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
+    alert_emails        = ["oncall"]                   # no address
+    kms_key             = "my-key"                     # not its full name
+    routes_file         = "there-is-no-such-file.toml" # not there
+    dashboard_viewers   = ["allAuthenticatedUsers"]    # everybody
+    cloud_build         = "destroy"                    # not one of three
   }
-  expect_failures = [var.subscription_filter]
-}
-
-run "a_build_may_plan_apply_or_nothing" {
-  command = plan
-  variables {
-    cloud_build = "destroy"
-  }
-  expect_failures = [var.cloud_build]
-}
-
-run "a_key_has_a_full_name" {
-  command = plan
-  variables {
-    kms_key = "my-key"
-  }
-  expect_failures = [var.kms_key]
-}
-
-run "an_alert_goes_to_an_address" {
-  command = plan
-  variables {
-    alert_emails = ["oncall"]
-  }
-  expect_failures = [var.alert_emails]
+  expect_failures = [
+    var.project_id,
+    var.deploy_bucket,
+    var.model,
+    var.release,
+    var.name,
+    var.region,
+    var.model_location,
+    var.uploaders,
+    var.max_uploads,
+    var.work_days,
+    var.announcements_days,
+    var.limits,
+    var.subscription_filter,
+    var.alert_emails,
+    var.kms_key,
+    var.routes_file,
+    var.dashboard_viewers,
+    var.cloud_build,
+  ]
 }

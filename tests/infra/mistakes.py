@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from tests.infra.terraform import INFRA
 
 #: Terraform itself. What is made once for each key is looked at in a plan alone.
-VALIDATE, PLAN, TEST = "validate", "plan", "test"
+VALIDATE, PLAN = "validate", "plan"
+TEST = "test -filter=tests/wiring.tftest.hcl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

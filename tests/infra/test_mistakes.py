@@ -24,7 +24,7 @@ def said_about(copy: Copy, workspace: Workspace) -> dict[str, str]:
             (workspace.infra / name).write_text(text)
     try:
         if (by := copy.mistakes[0].noticed_by) in (VALIDATE, TEST):
-            said = workspace.run(by)
+            said = workspace.run(*by.split())
             return {mistake.what: said for mistake in copy.mistakes}
         plan = Plan(workspace.plan(**CHOICES))
     except TerraformError as exc:

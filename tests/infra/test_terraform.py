@@ -33,7 +33,16 @@ def test_it_is_valid(workspace: Workspace) -> None:
 def test_its_own_tests_pass(workspace: Workspace) -> None:
     said = workspace.run("test")
 
-    assert re.search(r"Success! \d\d passed, 0 failed", said)
+    assert re.search(r"Success! [1-9] passed, 0 failed", said)
+
+
+def test_they_refuse_each_variable_that_can_be_wrong() -> None:
+    checked = re.findall(
+        r'^variable "(\w+)" \{(?:(?!^\}).)*?validation \{', TEXT, re.M | re.S
+    )
+    refused = (INFRA / "tests/choices.tftest.hcl").read_text()
+
+    assert set(re.findall(r"^    var\.(\w+),$", refused, re.M)) == set(checked)
 
 
 def test_the_state_lies_in_a_bucket_that_is_named_at_init() -> None:
