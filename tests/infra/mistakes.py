@@ -417,6 +417,14 @@ def _mistakes() -> tuple[Mistake, ...]:
         "may not publish dead letters",
     )
     add(
+        "announcements in any order",
+        "messaging.tf",
+        "enable_message_ordering    = true",
+        "enable_message_ordering    = false",
+        "a_jobs_announcements_come_in_order",
+        "an end may come before",
+    )
+    add(
         "a deadline out of bounds",
         "messaging.tf",
         "ack_deadline_seconds       = 60",

@@ -358,6 +358,16 @@ def dead_letters_are_complete(plan: Plan) -> Iterator[str]:
         yield "Pub/Sub may not publish dead letters"
 
 
+def a_jobs_announcements_come_in_order(plan: Plan) -> Iterator[str]:
+    """They are published with the job's id as the key of their order."""
+    for each in plan.of("google_pubsub_subscription"):
+        announced = "google_pubsub_topic.announcements" in plan.references(
+            each, "topic"
+        )
+        if announced and not each.values["enable_message_ordering"]:
+            yield f"{each.address}: an end may come before what led to it"
+
+
 def subscriptions_are_within_bounds(plan: Plan) -> Iterator[str]:
     """Bounds of the Pub/Sub API that the schema doesn't know."""
     for each in plan.of("google_pubsub_subscription"):
@@ -558,6 +568,7 @@ RULES: tuple[Rule, ...] = (
     functions_are_built_from_what_they_are_named_after,
     subscriptions_stay,
     dead_letters_are_complete,
+    a_jobs_announcements_come_in_order,
     subscriptions_are_within_bounds,
     durations_are_well_formed,
     schedules_are_well_formed,
