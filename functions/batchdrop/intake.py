@@ -238,11 +238,7 @@ class Intake:
             # A ledger that was lost or put back knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
             return self._reject(job, Problem(code="already_done", message=message))
-        try:
-            self.service.stage(job)
-        except BatchesError as exc:
-            raise Unavailable(f"could not hand over the rows: {exc}") from exc
-        crash("after_handing_over")
+        job = self._hand_over(job)
         spending = self._spending(job)
         job = self.ledger.advance(
             job,
@@ -254,8 +250,37 @@ class Intake:
         crash("after_intent")
         return job
 
+    def _hand_over(self, job: Job) -> Job:
+        """
+        Brings the rows to where the service reads them, before the intent. An older
+        holder may be about to do so, so that each uses a name of its own.
+        """
+        assert job.staging is not None
+        try:
+            if not self.service.is_staged(job):
+                if job.staging.epoch != job.lease.epoch:
+                    job = self._restage(job, job.staging.uri)
+                self.service.stage(job)
+        except BatchesError as exc:
+            raise Unavailable(f"could not hand over the rows: {exc}") from exc
+        crash("after_handing_over")
+        return job
+
+    def _restage(self, job: Job, uri: str) -> Job:
+        """Copies the rows to this worker's own epoch."""
+        staging = self._staging(job)
+        self.storage.copy(uri, staging.uri)
+        crash("after_copying")
+        job = self._write(job, lambda j: j.restaged(staging, self.now()))
+        crash("after_restaging")
+        return job
+
     def _look(self, job: Job) -> list[Batch]:
-        """The batches that the service has of this job, oldest first."""
+        """
+        The batches that the service has of this job, the one to keep first: of those
+        that name the newest staging, the oldest. Any that names an older one came
+        late, and if it hasn't read its rows by now, it won't find them.
+        """
         try:
             answers = self.service.look(job)
         except BatchesError as exc:
@@ -263,10 +288,12 @@ class Intake:
         found = [batch for batch in answers if not job.failed_by_fence(batch)]
         crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
-        return sorted(found, key=lambda b: (str(b.create_time), b.name))
+        return sorted(
+            found, key=lambda b: (-(b.epoch or 0), str(b.create_time), b.name)
+        )
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
-        """Records the oldest and tells of the others; only then cancels those."""
+        """Records the first and tells of the others; only then cancels those."""
         kept, *others = found
         health = None
         if others:
@@ -377,7 +404,14 @@ class Intake:
         hands: take away the input that it names. The wait until the next look starts
         when the older copies are gone.
         """
-        staging = self._staging(job)
+        job = self._withdraw(job)
+        job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
+        crash("after_fence")
+        log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
+        return job
+
+    def _withdraw(self, job: Job) -> Job:
+        """Moves the rows to this worker's own epoch, so that none lie under others."""
         held = {
             epoch: uri
             for uri in self.storage.names(self._folder(job))
@@ -386,10 +420,9 @@ class Intake:
         if not held:
             raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
         # A fence that didn't get to its write may have moved the rows already.
-        self.storage.copy(held[max(held)], staging.uri)
-        crash("after_fence_copy")
+        job = self._restage(job, held[max(held)])
         # A higher one belongs to a worker that has overtaken this one.
-        older = [epoch for epoch in held if epoch < staging.epoch]
+        older = [epoch for epoch in held if epoch < job.lease.epoch]
         try:
             self.service.withdraw(job, older)
         except BatchesError as exc:
@@ -397,9 +430,6 @@ class Intake:
         for epoch in older:
             self.storage.delete(held[epoch])
         crash("after_fence_delete")
-        job = self._write(job, lambda j: j.fenced_off(staging, self.now(), self.timing))
-        crash("after_fence")
-        log.info("fenced", extra={"job": job.id, "epoch": staging.epoch})
         return job
 
     # -- the pieces -------------------------------------------------------------

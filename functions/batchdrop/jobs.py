@@ -378,12 +378,19 @@ class Job:
         )
         return self._let_go(moved, now)
 
-    def fenced_off(self, staging: Staging, now: datetime, timing: Timing) -> Self:
+    def restaged(self, staging: Staging, now: datetime) -> Self:
         """
-        The rows were copied under this epoch and every older copy was deleted: a
-        request that a frozen worker sends yet names an input that is gone.
+        The rows lie under this epoch too. Written before older copies are deleted: a
+        batch that fails for want of one of those is known by it, whoever dies next.
         """
-        moved = self._moved(Phase.PREPARED, now, note="fenced", staging=staging)
+        return self._moved(self.phase, now, staging=staging)
+
+    def fenced_off(self, now: datetime, timing: Timing) -> Self:
+        """
+        Every older copy of the rows was deleted: a request that a frozen worker sends
+        yet names an input that is gone.
+        """
+        moved = self._moved(Phase.PREPARED, now, note="fenced")
         return self._let_go(replace(moved, resumes=0), now, due=now + timing.settle)
 
     # -- a worker that has to stop, and knows it --------------------------------

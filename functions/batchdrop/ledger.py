@@ -42,6 +42,15 @@ class Checked:
     finished: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """The last finished sweep."""
+
+    started: datetime | None = None
+    complete: datetime | None = None  #: the last one that accounted for all open jobs
+    failed: tuple[str, ...] = ()  #: ids of jobs to look at again
+
+
 class Ledger:
     """
     The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}` and
@@ -165,6 +174,37 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def count_open(self) -> int:
+        """How many jobs the service has and isn't done with, as far as we know."""
+        return self._count(_field("phase", "==", Phase.SUBMITTED))
+
+    def count_since(self, since: datetime) -> int:
+        """How many jobs came since then, whatever became of them."""
+        return self._count(_field("created_at", ">=", since))
+
+    def oldest_open(self, n: int) -> list[Job]:
+        """The open jobs whose batches were made first."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .order_by("batch.create_time")
+            .limit(n)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def open_ids(self) -> set[str]:
+        """The ids of all open jobs; nothing else of their documents is read."""
+        query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
+        return {snapshot.id for snapshot in query.select([]).stream()}
+
+    def get_all(self, job_ids: Iterable[str]) -> list[Job]:
+        """The jobs of these ids, as far as there are any."""
+        references = [self._job(job_id) for job_id in job_ids]
+        if not references:
+            return []
+        found = self._connect().get_all(references)
+        return [_job(snapshot) for snapshot in found if snapshot.exists]
 
     def due(self, now: datetime) -> list[Job]:
         """Jobs whose worker is gone, longest first; a page of them."""
@@ -325,6 +365,21 @@ class Ledger:
 
     def _job(self, job_id: str) -> Any:
         return self._jobs().document(job_id)
+
+    def swept(self) -> Swept:
+        """What the last sweep that was finished left to know."""
+        data = self._lock("sweep").get().to_dict()
+        return _decode(data, Swept) if data else Swept()
+
+    def sweep_finished(self, swept: Swept) -> None:
+        """For the next one to go on from."""
+        self._lock("sweep").set(_encode(swept))
+
+    # -- the pieces, continued --------------------------------------------------
+
+    def _count(self, condition: Any) -> int:
+        ((result,),) = self._jobs().where(filter=condition).count().get()
+        return int(result.value)
 
     def _lock(self, name: str) -> Any:
         return self._connect().collection("locks").document(name)

@@ -1,25 +1,24 @@
 """What happens at a tick: announce, sweep and settle, admit, resume, check."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
 from batchdrop.announce import Announcement
-from batchdrop.batches import BatchesError, BatchJob, ClientError
+from batchdrop.batches import BatchJob
 from batchdrop.crash import crash
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.intake import Intake, lane
 from batchdrop.jobs import MAX_RESUMES, Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger
-from batchdrop.service import Service, explained
+from batchdrop.service import Service
 from batchdrop.settings import Settings
+from batchdrop.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
-#: So many jobs that the list didn't show are asked for by name in one tick.
-MAX_GETS = 200
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
 #: So many objects of the inbox are compared with the ledger in one read.
@@ -45,6 +44,7 @@ class Poller:
     ledger: Ledger
     intake: Intake
     service: Service
+    sweep: Sweep
     publish: Callable[[Announcement], None]
     settings: Settings
     now: Callable[[], datetime]
@@ -74,7 +74,8 @@ class Poller:
     def _work(self, deadline: datetime) -> Ticked:
         errors: list[Exception] = []
         announced = self._announce(deadline, errors)
-        changed, ended = self._sweep(deadline, errors)
+        swept = self.sweep.run(deadline)
+        errors += swept.errors
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
         self._check(deadline, errors)
@@ -82,8 +83,8 @@ class Poller:
         announced += self._announce(deadline, errors)
         done = Ticked(
             announced=announced,
-            changed=changed,
-            ended=ended,
+            changed=swept.changed,
+            ended=swept.ended,
             admitted=admitted,
             resumed=resumed,
         )
@@ -91,8 +92,8 @@ class Poller:
             "tick",
             extra={
                 "announced": announced,
-                "changed": changed,
-                "ended": ended,
+                "changed": swept.changed,
+                "ended": swept.ended,
                 "admitted": admitted,
                 "resumed": resumed,
                 "errors": len(errors),
@@ -134,123 +135,6 @@ class Poller:
                 },
             )
         return sent
-
-    # -- sweep and settle -------------------------------------------------------
-
-    def _sweep(self, deadline: datetime, errors: list[Exception]) -> tuple[int, int]:
-        """
-        Asks the service once for all of ours, and by name for those the list doesn't
-        show: being absent from a list says nothing.
-        """
-        open_jobs = {
-            job.batch.name: job for job in self.ledger.submitted() if job.batch
-        }
-        if not open_jobs:
-            return 0, 0
-        changed = ended = 0
-        for job, batch in self._said(open_jobs, deadline, errors):
-            try:
-                after = self._settle(job, batch)
-            except Superseded:
-                continue  # another tick was here
-            except Exception as exc:
-                self._note(errors, exc, job.id)
-                continue
-            changed += after is not job
-            ended += after.phase is Phase.ENDED
-        return changed, ended
-
-    def _said(
-        self, open_jobs: dict[str, Job], deadline: datetime, errors: list[Exception]
-    ) -> Iterator[tuple[Job, Batch]]:
-        """What the service says of the open jobs, as far as it says anything."""
-        unseen = dict(open_jobs)
-        try:
-            for name, answer in self.service.sweep(open_jobs.values()):
-                if job := unseen.pop(name, None):
-                    yield job, self.service.read(job, answer)
-        except BatchesError as exc:
-            # Nothing is concluded from no answer; the next tick asks again.
-            errors.append(exc)
-            return
-        missing = []
-        for job in list(unseen.values())[:MAX_GETS]:
-            if self.now() >= deadline:
-                break
-            try:
-                yield job, self.service.get(job)
-            except Exception as exc:
-                if isinstance(exc, ClientError) and exc.code == 404:
-                    missing.append(job)
-                else:
-                    self._note(errors, exc, job.id)
-        self._not_found(missing, len(open_jobs), errors)
-
-    def _not_found(
-        self, missing: list[Job], asked: int, errors: list[Exception]
-    ) -> None:
-        """
-        One 404 means little, and many at once mean that it is we who can't see: a
-        key of another project, a wrong location.
-        """
-        blind = len(missing) > max(1, asked / 10)
-        for job in missing:
-            try:
-                if blind:
-                    self._blind(job, len(missing), asked, self.now())
-                else:
-                    self._absent(job, self.now())
-            except Superseded:
-                continue
-            except Exception as exc:
-                self._note(errors, exc, job.id)
-
-    def _absent(self, job: Job, now: datetime) -> None:
-        if job.not_found(now).may_be_lost(now):
-            log.error("lost", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.lost(now), announce=True)
-        else:
-            log.warning("not found", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.not_found(now))
-
-    def _blind(self, job: Job, missing: int, asked: int, now: datetime) -> None:
-        log.error("not visible", extra={"job": job.id, "missing": missing})
-        if job.health and job.health.code == "not_visible":
-            return
-        health = Health(
-            code="not_visible",
-            message=f"{missing} of {asked} open batches answer 404 at once; see "
-            "whether project, location and credentials are those that made them",
-            since=now,
-        )
-        self.ledger.advance(job, lambda j: j.ailing(health, now))
-
-    def _settle(self, job: Job, batch: Batch) -> Job:
-        """Writes what is new; an end together with its announcement."""
-        assert job.batch is not None
-        if batch.is_older_than(job.batch):
-            return job
-        # One that was found when it had ended already is not new, and yet an end.
-        if batch == job.batch and job.is_visible and not batch.terminal:
-            return job
-        now = self.now()
-        if not batch.terminal:
-            log.info("moved on", extra={"job": job.id, "state": batch.state})
-            after = self.ledger.advance(job, lambda j: j.observed(batch, now))
-            crash("after_observed")
-            return after
-        if job.failed_by_fence(batch):
-            log.warning("fenced batch failed", extra={"job": job.id})
-            return self.ledger.advance(job, lambda j: j.revived(now))
-        batch = self.service.collect(job, batch)
-        crash("after_collecting")
-        log.info("ended", extra={"job": job.id, "state": batch.state})
-        error = explained(batch)
-        after = self.ledger.advance(
-            job, lambda j: j.ended(batch, now, error), announce=True
-        )
-        crash("after_ended")
-        return after
 
     # -- admit, resume ----------------------------------------------------------
 

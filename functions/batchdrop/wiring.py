@@ -15,6 +15,7 @@ from batchdrop.poller import Poller
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Settings
 from batchdrop.storage import Storage
+from batchdrop.sweep import Sweep
 
 
 @cache
@@ -48,6 +49,12 @@ def poller() -> Poller:
         ledger=ledger(),
         intake=intake(),
         service=service(),
+        sweep=Sweep(
+            ledger=ledger(),
+            service=service(),
+            settle=timedelta(seconds=settings().settle),
+            now=utcnow,
+        ),
         publish=Publisher(_publisher_client, topic_path(settings())),
         settings=settings(),
         now=utcnow,

@@ -36,11 +36,15 @@ ENV = {
     "BATCHDROP_CREATE_TIMEOUT": "1.5",
     "BATCHDROP_SETTLE": "0.5",
     "BATCHDROP_TICK": "2",
+    "BATCHDROP_CHECK_EVERY": "1",
     # One freezes, and the other goes on: as with instances of a function.
     "WORKERS": "2",
     "THREADS": "4",
 }
-BACKENDS: dict[str, dict[str, str]] = {"vertex": {}}
+BACKENDS = {
+    "vertex": {"BATCHDROP_BACKEND": "vertex"},
+    "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
+}
 
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 45.0
@@ -238,7 +242,7 @@ class Lane:
 
     def _wait(self, ask: Callable[[], bool]) -> None:
         try:
-            until(ask, PATIENCE, every=0.1)
+            until(ask, PATIENCE, every=0.2)
         except AssertionError:
             # What is there then is told by the evidence.
             self.is_clean = False
@@ -340,7 +344,7 @@ def wake(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def schedule(url: str, every: float = 0.25) -> Iterator[None]:
+def schedule(url: str, every: float = 0.3) -> Iterator[None]:
     """
     Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
     does, but sooner, for a frozen worker not to hold up the next.

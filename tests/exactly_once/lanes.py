@@ -13,7 +13,7 @@ from tests.exactly_once.lane import Case, Lane
 from tests.exactly_once.promise import Outcome
 
 #: Lanes for each backend. A case mostly waits, for a lease to end or a list to settle.
-LANES = int(os.environ.get("LANES", "3"))
+LANES = int(os.environ.get("LANES", "2"))
 
 Runs = dict[Case, "Future[Outcome]"]
 

@@ -54,6 +54,8 @@ PLAIN = Scenario(
         {
             "after_claim",
             "after_staging",
+            "after_handing_over",
+            "after_collecting",
             "after_prepared",
             "after_intent",
             "before_create",
@@ -87,7 +89,8 @@ SCENARIOS = (
             {
                 "after_resumed",
                 "after_look",
-                "after_fence_copy",
+                "after_copying",
+                "after_restaging",
                 "after_fence_delete",
                 "after_fence",
             }

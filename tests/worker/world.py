@@ -21,6 +21,7 @@ from batchdrop.poller import Poller, Ticked
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
+from batchdrop.sweep import Sweep
 from batchsim.sim import BatchSim
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
@@ -136,6 +137,12 @@ class World:
             ledger=self.ledger,
             intake=self.intake,
             service=self.service,
+            sweep=Sweep(
+                ledger=self.ledger,
+                service=self.service,
+                settle=self.timing.settle,
+                now=self.now,
+            ),
             publish=self.publish,
             settings=self.settings,
             now=self.now,
