@@ -23,6 +23,7 @@ resource "google_firestore_database" "ledger" {
 resource "google_firestore_index" "this" {
   for_each = {
     due         = { collection = "jobs", fields = ["phase", "due"] }
+    oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
     unpublished = { collection = "announcements", fields = ["published_at", "created_at"] }
     waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
   }
@@ -47,7 +48,7 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "created_at", "due", "error", "faults", "health", "history", "lease", "rows",
+        "absence", "batch", "due", "error", "faults", "health", "history", "lease", "rows",
         "source", "spec", "staging", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at"]
