@@ -84,7 +84,8 @@ class Announcement:
 
 def _word(job: Job) -> str:
     if job.phase is Phase.REJECTED:
-        return "rejected"
+        cancelled = job.error is not None and job.error.code == "cancelled"
+        return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
     if job.is_parked or job.batch is None:

@@ -224,6 +224,16 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a person wants of a job; looked at before every request."""
+
+    cancel: bool
+    by: str
+    at: datetime
+    sent_at: datetime | None = None  #: when the service was asked to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
     """The service answers 404 to the batch's name: how often, and since when."""
 
@@ -274,6 +284,7 @@ class Job:
     faults: tuple[Fault, ...] = ()
     error: Problem | None = None
     health: Health | None = None
+    wanted: Wanted | None = None
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
     parent: str | None = None  #: the job of which this is a wanted repetition
@@ -311,6 +322,37 @@ class Job:
 
     # -- a person ---------------------------------------------------------------
 
+    def cancel_wanted(self, by: str, now: datetime) -> Self:
+        """
+        Somebody wants it cancelled; the first word counts.
+
+            arrived prepared waiting, nobody at it    over at once, nothing was paid
+            the same under a lease, submitting        before the next request
+            submitted                                 the sweep asks the service
+            over                                      ValueError
+        """
+        if not MOVES[self.phase]:
+            raise ValueError(f"job {self.id} is over: it is {self.phase}")
+        if self.wanted:
+            return self
+        wanted = Wanted(cancel=True, by=by, at=now)
+        job = self._moved(self.phase, now, note=f"cancel wanted by {by}", wanted=wanted)
+        unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
+        if self.phase in unsent and not self.is_held(now):
+            return job.cancelled(now)
+        return job
+
+    def cancelled(self, now: datetime) -> Self:
+        """It was wanted, and came before anything was paid."""
+        by = self.wanted.by if self.wanted else "nobody"
+        problem = Problem(code="cancelled", message=f"cancelled by {by}")
+        return self.rejected(problem, now)
+
+    def cancel_sent(self, now: datetime) -> Self:
+        """The service was asked to cancel the batch."""
+        assert self.wanted is not None
+        return replace(self, wanted=replace(self.wanted, sent_at=now), updated_at=now)
+
     def counting_rerun(self, now: datetime) -> Self:
         """One more wanted repetition of a job that is over."""
         if MOVES[self.phase]:
@@ -341,7 +383,12 @@ class Job:
     def submitting(
         self, now: datetime, timing: Timing, spent_on: str | None = None
     ) -> Self:
-        """The intent. Written before the request is sent, so that a crash is seen."""
+        """
+        The intent. Written before the request is sent, so that a crash is seen. Where
+        a cancel is wanted, that is the end instead.
+        """
+        if self.wanted:
+            return self.cancelled(now)
         until = now + timing.lease
         settled = until + timing.create_timeout + timing.settle
         moved = self._moved(

@@ -115,19 +115,18 @@ class Ledger:
         held: Job,
         move: Callable[[Job], Job],
         *,
-        announce: bool = False,
         spending: Spending | None = None,
         child: Callable[[Job], Job] | None = None,
     ) -> Job:
         """
-        Moves a job on, if it is still at the phase, epoch and holder of `held`.
+        Moves a job on, if it is still at the phase, epoch and holder of `held`. A
+        transition that raises `seq` has something to announce: that goes into the
+        outbox in the same commit.
 
         Args:
             held: the job as the caller knows it.
             move: a pure transition; called again when something else in the document
                 was written meanwhile.
-            announce: whether to put the new job's announcement into the outbox, in
-                the same commit.
             spending: what to add to a day's sum in the same commit.
             child: makes another job, of the new one, that the same commit creates.
 
@@ -140,10 +139,10 @@ class Ledger:
         current, taken = held, 0
         for _ in range(5):
             job = move(current)
-            if announce:
+            if job.seq > current.seq:
                 job = replace(job, seq=job.seq + taken)
             try:
-                return self._commit(current, job, announce, spending, child)
+                return self._commit(current, job, spending, child)
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
@@ -174,6 +173,16 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def to_cancel(self) -> list[Job]:
+        """The open jobs whose batches the service has not been asked to cancel yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
 
     def count_open(self) -> int:
         """How many jobs the service has and isn't done with, as far as we know."""
@@ -330,7 +339,6 @@ class Ledger:
         self,
         before: Job,
         job: Job,
-        announce: bool,
         spending: Spending | None,
         child: Callable[[Job], Job] | None,
     ) -> Job:
@@ -341,7 +349,7 @@ class Ledger:
             _document(job),
             option=client.write_option(last_update_time=before.version),
         )
-        if announce:
+        if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
                 self._announcements().document(announcement.id), _encode(announcement)

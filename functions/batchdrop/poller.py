@@ -216,7 +216,7 @@ class Poller:
         now = self.now()
         if job.resumes >= MAX_RESUMES:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
-            self.ledger.advance(job, lambda j: j.parked(now), announce=True)
+            self.ledger.advance(job, lambda j: j.parked(now))
             return False
         by = self.holder()
         held = self.ledger.advance(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -75,6 +76,8 @@ class Sweep:
                 tally.errors.append(exc)
                 return tally
         self._not_found(open_jobs, tally)
+        if open_jobs:
+            self._cancel(tally)
         if self.now() < deadline:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
@@ -205,11 +208,26 @@ class Sweep:
         crash("after_collecting")
         log.info("ended", extra={"job": job.id, "state": batch.state})
         error = explained(batch)
-        after = self.ledger.advance(
-            job, lambda j: j.ended(batch, now, error), announce=True
-        )
+        after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         crash("after_ended")
         return after
+
+    # -- cancel -----------------------------------------------------------------
+
+    def _cancel(self, tally: Tally) -> None:
+        """Asks the service to cancel what somebody wants cancelled."""
+        for job in self.ledger.to_cancel():
+            assert job.batch is not None
+            try:
+                with suppress(ClientError):  # it has ended: the next sweep says how
+                    self.service.cancel(job.batch.name)
+                crash("after_cancel")
+                self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
+                log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
+            except Superseded:
+                continue
+            except Exception as exc:
+                tally.note(exc, job.id)
 
     # -- 404 --------------------------------------------------------------------
 
@@ -234,7 +252,7 @@ class Sweep:
     def _absent(self, job: Job, now: datetime) -> None:
         if job.not_found(now).may_be_lost(now):
             log.error("lost", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.lost(now), announce=True)
+            self.ledger.advance(job, lambda j: j.lost(now))
         else:
             log.warning("not found", extra={"job": job.id})
             self.ledger.advance(job, lambda j: j.not_found(now))
