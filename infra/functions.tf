@@ -109,8 +109,6 @@ locals {
       BATCHDROP_TOPIC      = google_pubsub_topic.announcements.name
       BATCHDROP_DATABASE   = google_firestore_database.ledger.name
       BATCHDROP_DEPLOYMENT = var.name
-      # Set by the platform if it isn't by us, and then every plan shows a difference.
-      LOG_EXECUTION_ID = "true"
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
     { for limit, value in var.limits : "BATCHDROP_${upper(limit)}" => tostring(value) if value != null },

@@ -213,6 +213,7 @@ locals {
     "roles/cloudscheduler.viewer",
     "roles/datastore.viewer",
     "roles/iam.securityReviewer",
+    "roles/iam.serviceAccountViewer",
     "roles/logging.logWriter",
     "roles/logging.viewer",
     "roles/monitoring.viewer",

@@ -332,8 +332,9 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a key in the environment",
         "functions.tf",
-        '      LOG_EXECUTION_ID = "true"',
-        '      GEMINI_API_KEY   = "AIzaSyA-made-up-key-that-is-none-at-all"',
+        "      BATCHDROP_DEPLOYMENT = var.name\n",
+        "      BATCHDROP_DEPLOYMENT = var.name\n"
+        '      GEMINI_API_KEY = "AIzaSyA-made-up-key-that-is-none-at-all"\n',
         "no_secret_has_a_value",
         "looks like a key",
     )

@@ -65,6 +65,7 @@ TO_PLAN = {
     "roles/cloudscheduler.viewer",
     "roles/datastore.viewer",
     "roles/iam.securityReviewer",
+    "roles/iam.serviceAccountViewer",
     "roles/logging.logWriter",
     "roles/logging.viewer",
     "roles/monitoring.viewer",

@@ -147,7 +147,7 @@ def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
         ("steps:", "step: []\nsteps:", "not a build"),
         ("waitFor: [upload]", "waitFor: [uploads]", "waits for uploads"),
         ("logging: CLOUD_LOGGING_ONLY", "logging: NONE", "Cloud Logging"),
-        ("docker:28.3.3-cli", "docker:latest", "not pinned"),
+        ("docker:27.5.1-cli", "docker:latest", "not pinned"),
         ("  _APPLY:", "  APPLY:", "doesn't begin with _"),
         ('"$_APPLY" = true', '"$_REALLY" = true', "_REALLY is never said"),
         (
@@ -155,7 +155,7 @@ def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
             "    entrypoint: cp\n    script: ls\n",
             "a script and",
         ),
-        ("    name: docker:28.3.3-cli\n", "", "not pinned"),
+        ("    name: docker:27.5.1-cli\n", "", "not pinned"),
         (
             "  dynamicSubstitutions: true",
             "  dynamicSubstitutions: false",
