@@ -150,11 +150,7 @@ def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
         ("docker:27.5.1-cli", "docker:latest", "not pinned"),
         ("  _APPLY:", "  APPLY:", "doesn't begin with _"),
         ('"$_APPLY" = true', '"$_REALLY" = true', "_REALLY is never said"),
-        (
-            "    entrypoint: cp\n",
-            "    entrypoint: cp\n    script: ls\n",
-            "a script and",
-        ),
+        ("    args: [/bin", "    script: ls\n    args: [/bin", "a script and"),
         ("    name: docker:27.5.1-cli\n", "", "not pinned"),
         (
             "  dynamicSubstitutions: true",
