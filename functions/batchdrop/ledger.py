@@ -10,7 +10,7 @@ import msgspec
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import MOVES, Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -62,14 +62,20 @@ class Ledger:
     """
 
     def __init__(
-        self, connect: Callable[[], "firestore.Client"], event_source: str
+        self,
+        connect: Callable[[], "firestore.Client"],
+        event_source: str,
+        ttl: timedelta = timedelta(days=90),
     ) -> None:
         """
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
+            ttl: how long after its end a job's document, and its announcements, may be
+                deleted. It stands in `expire_at`, for Firestore's TTL policies.
         """
         self._connect = connect
+        self._ttl = ttl
         self._event_source = event_source
 
     # -- jobs -------------------------------------------------------------------
@@ -94,7 +100,7 @@ class Ledger:
         """
         from google.api_core import exceptions
 
-        data = _document(job)
+        data = self._document(job)
         try:
             result = self._job(job.id).create(data)
             return replace(job, version=result.update_time)
@@ -346,13 +352,15 @@ class Ledger:
         batch = client.batch()
         batch.update(
             self._job(job.id),
-            _document(job),
+            self._document(job),
             option=client.write_option(last_update_time=before.version),
         )
         if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id), _encode(announcement)
+                self._announcements().document(announcement.id),
+                _encode(announcement)
+                | {"expire_at": announcement.created_at + self._ttl},
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -364,9 +372,15 @@ class Ledger:
             )
         if child:
             another = child(job)
-            batch.create(self._job(another.id), _document(another))
+            batch.create(self._job(another.id), self._document(another))
         results = batch.commit()
         return replace(job, version=results[0].update_time)
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        data = _encode(replace(job, version=None))
+        del data["version"]
+        over = not MOVES[job.phase]
+        return data | {"expire_at": job.updated_at + self._ttl if over else None}
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -416,12 +430,6 @@ def _field(path: str, operator: str, value: Any) -> Any:
 def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
-    return data
-
-
-def _document(job: Job) -> dict[str, Any]:
-    data = _encode(replace(job, version=None))
-    del data["version"]
     return data
 
 

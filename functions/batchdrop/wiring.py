@@ -8,6 +8,7 @@ from typing import Any
 
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
+from batchdrop.check import Check
 from batchdrop.intake import Intake
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
@@ -55,6 +56,13 @@ def poller() -> Poller:
             settle=timedelta(seconds=settings().settle),
             now=utcnow,
         ),
+        check=Check(
+            ledger=ledger(),
+            intake=intake(),
+            service=service(),
+            settings=settings(),
+            now=utcnow,
+        ),
         publish=Publisher(_publisher_client, topic_path(settings())),
         settings=settings(),
         now=utcnow,
@@ -69,6 +77,7 @@ def ledger() -> Ledger:
     return Ledger(
         _firestore_client,
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
+        timedelta(seconds=chosen.ledger_ttl),
     )
 
 

@@ -14,6 +14,7 @@ LAYERS = [
     {"main", "cli"},
     {"wiring"},
     {"poller"},
+    {"check"},
     {"intake", "sweep"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},

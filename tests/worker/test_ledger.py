@@ -254,3 +254,18 @@ def test_a_document_of_a_later_version_is_refused_with_what_to_do(
 
     with pytest.raises(ValueError, match=r"document version 2.*deploy the newer one"):
         ledger.get(claimed.id)
+
+
+def test_a_document_says_when_it_may_go_once_its_job_is_over(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    document = database.collection("jobs").document(claimed.id)
+    assert document.get().get("expire_at") is None
+    problem = Problem(code="bad_rows", message="line 1: ...")
+
+    ledger.advance(claimed, lambda job: job.rejected(problem, clock()))
+
+    expected = clock() + timedelta(days=90)
+    assert document.get().get("expire_at") == expected
+    (announcement,) = database.collection("announcements").stream()
+    assert announcement.get("expire_at") == expected

@@ -13,6 +13,7 @@ from google.cloud import firestore, storage
 
 from batchdrop.announce import Announcement
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
+from batchdrop.check import Check
 from batchdrop.errors import Unavailable
 from batchdrop.intake import Intake
 from batchdrop.jobs import Drop, Job, Timing
@@ -141,6 +142,13 @@ class World:
                 ledger=self.ledger,
                 service=self.service,
                 settle=self.timing.settle,
+                now=self.now,
+            ),
+            check=Check(
+                ledger=self.ledger,
+                intake=self.intake,
+                service=self.service,
+                settings=self.settings,
                 now=self.now,
             ),
             publish=self.publish,
