@@ -55,10 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def provider() -> Iterator[dict[str, str]]:
     """The environment in which Terraform finds the stand-in for Google's providers."""
     terraform.must_be_there()
-    with serving(SCHEMA, tmp_path_factory.mktemp("tf")) as env:
+    with serving(SCHEMA) as env:
         yield env
 
 

@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -37,19 +38,20 @@ _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 
 
 @contextlib.contextmanager
-def serving(schema: Path, folder: Path) -> Iterator[dict[str, str]]:
+def serving(schema: Path) -> Iterator[dict[str, str]]:
     """
     Serves each provider of a schema file, and yields the environment for Terraform.
 
     Args:
         schema: gzipped JSON, in the shape of `terraform providers schema -json`.
-        folder: for the sockets; its path must be short.
     """
     schemas = json.loads(gzip.decompress(schema.read_bytes()))["provider_schemas"]
     reattach = {}
     with contextlib.ExitStack() as stack:
+        # A socket's path may have a hundred characters: not many for a temporary one.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tf-"))
         for address, provider in schemas.items():
-            socket = folder / f"{address.rpartition('/')[2]}.sock"
+            socket = f"{folder}/{address.rpartition('/')[2]}"
             server = grpc.server(futures.ThreadPoolExecutor(4))
             server.add_generic_rpc_handlers((_Service(Provider(provider)),))
             server.add_insecure_port(f"unix:{socket}")
@@ -60,7 +62,7 @@ def serving(schema: Path, folder: Path) -> Iterator[dict[str, str]]:
                 "ProtocolVersion": 6,
                 "Pid": os.getpid(),
                 "Test": True,
-                "Addr": {"Network": "unix", "String": str(socket)},
+                "Addr": {"Network": "unix", "String": socket},
             }
         yield {
             "TF_REATTACH_PROVIDERS": json.dumps(reattach),

@@ -61,8 +61,8 @@ def put(text: str, plan: Plan) -> str:
 def main() -> None:
     """Writes the table into infra/README.md."""
     schema = terraform.INFRA / "tests/schema/google-8.7.0.json.gz"
-    with tempfile.TemporaryDirectory() as folder, serving(schema, Path(folder)) as env:
-        plan = Plan(terraform.copy(Path(folder) / "copy", env).plan())
+    with tempfile.TemporaryDirectory() as folder, serving(schema) as env:
+        plan = Plan(terraform.copy(Path(folder), env).plan())
     README.write_text(put(README.read_text(), plan))
 
 

@@ -58,5 +58,5 @@ def test_it_is_noticed(said: Mapping[str, str], mistake: Mistake) -> None:
 def test_every_rule_notices_something() -> None:
     silent = {*POLICY, *AGREEMENT} - {mistake.noticed_by for mistake in MISTAKES}
 
-    # The stand-in knows members only, so that Terraform refuses a policy or a binding.
+    # The stand-in knows members only; this one has a test of its own.
     assert silent == {"no_grant_replaces_others"}

@@ -34,3 +34,23 @@ def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     assert "announcements(published_at ==, created_at ascending)" in found
     assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
+
+
+def test_a_policy_in_place_of_a_member_is_noticed() -> None:
+    # The stand-in doesn't know this type, so that no plan of ours could have it.
+    resource = {
+        "address": "google_project_iam_policy.all",
+        "type": "google_project_iam_policy",
+        "values": {"policy_data": "{}"},
+    }
+    plan = Plan(
+        {
+            "planned_values": {"root_module": {"resources": [resource]}},
+            "configuration": {"root_module": {"resources": []}},
+            "variables": {},
+        }
+    )
+
+    assert list(policy.no_grant_replaces_others(plan)) == [
+        "google_project_iam_policy.all takes away grants of others; use an _iam_member"
+    ]
