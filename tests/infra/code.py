@@ -76,13 +76,19 @@ def _log_line(call: ast.Call, file: str) -> LogLine | None:
 
 @functools.cache
 def words(functions: Path = FUNCTIONS) -> frozenset[str]:
-    """All texts that are written in the code, whole."""
-    return frozenset(
-        node.value
-        for file in functions.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    """All texts that are written in the code, whole; docstrings aside."""
+    found: set[str] = set()
+    for file in functions.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        found |= {
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in said
+        }
+    return frozenset(found)
 
 
 @functools.cache
