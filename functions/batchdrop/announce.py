@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import Job, Phase, Problem, derived_id
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
@@ -111,7 +111,7 @@ def _body(job: Job) -> dict[str, Any]:
         "output_directory": batch.output_directory if batch else None,
         "rows": job.rows,
         "stats": batch.completion_stats if batch else None,
-        "error": job.error or (batch.error if batch else None),
+        "error": _problem(job.error or (batch.error if batch else None)),
         "health": job.health,
         "created_at": job.created_at,
         "submitted_at": batch.create_time if batch else None,
@@ -119,6 +119,11 @@ def _body(job: Job) -> dict[str, Any]:
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,
     }
+
+
+def _problem(error: Problem | None) -> dict[str, str] | None:
+    """Our codes are words and the service's are numbers; a schema knows one type."""
+    return {"code": str(error.code), "message": error.message} if error else None
 
 
 class Publisher:
