@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import Job, Phase, Problem, derived_id
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
@@ -84,10 +84,11 @@ class Announcement:
 
 def _word(job: Job) -> str:
     if job.phase is Phase.REJECTED:
-        return "rejected"
+        cancelled = job.error is not None and job.error.code == "cancelled"
+        return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
-    if job.is_parked or job.batch is None:
+    if job.is_parked or job.batch is None or job.phase is Phase.SUBMITTED:
         return "stalled"
     return WORDS[job.batch.state]
 
@@ -110,13 +111,19 @@ def _body(job: Job) -> dict[str, Any]:
         "output_directory": batch.output_directory if batch else None,
         "rows": job.rows,
         "stats": batch.completion_stats if batch else None,
-        "error": job.error or (batch.error if batch else None),
+        "error": _problem(job.error or (batch.error if batch else None)),
         "health": job.health,
         "created_at": job.created_at,
+        "submitted_at": batch.create_time if batch else None,
         "started_at": batch.start_time if batch else None,
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,
     }
+
+
+def _problem(error: Problem | None) -> dict[str, str] | None:
+    """Our codes are words and the service's are numbers; a schema knows one type."""
+    return {"code": str(error.code), "message": error.message} if error else None
 
 
 class Publisher:

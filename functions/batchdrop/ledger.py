@@ -10,7 +10,7 @@ import msgspec
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import MOVES, Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -21,6 +21,8 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
+#: How many jobs one call hands out that a policy is about.
+POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -62,14 +64,20 @@ class Ledger:
     """
 
     def __init__(
-        self, connect: Callable[[], "firestore.Client"], event_source: str
+        self,
+        connect: Callable[[], "firestore.Client"],
+        event_source: str,
+        ttl: timedelta = timedelta(days=90),
     ) -> None:
         """
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
+            ttl: how long after its end a job's document, and its announcements, may be
+                deleted. It stands in `expire_at`, for Firestore's TTL policies.
         """
         self._connect = connect
+        self._ttl = ttl
         self._event_source = event_source
 
     # -- jobs -------------------------------------------------------------------
@@ -94,7 +102,7 @@ class Ledger:
         """
         from google.api_core import exceptions
 
-        data = _document(job)
+        data = self._document(job)
         try:
             result = self._job(job.id).create(data)
             return replace(job, version=result.update_time)
@@ -115,19 +123,18 @@ class Ledger:
         held: Job,
         move: Callable[[Job], Job],
         *,
-        announce: bool = False,
         spending: Spending | None = None,
         child: Callable[[Job], Job] | None = None,
     ) -> Job:
         """
-        Moves a job on, if it is still at the phase, epoch and holder of `held`.
+        Moves a job on, if it is still at the phase, epoch and holder of `held`. A
+        transition that raises `seq` has something to announce: that goes into the
+        outbox in the same commit.
 
         Args:
             held: the job as the caller knows it.
             move: a pure transition; called again when something else in the document
                 was written meanwhile.
-            announce: whether to put the new job's announcement into the outbox, in
-                the same commit.
             spending: what to add to a day's sum in the same commit.
             child: makes another job, of the new one, that the same commit creates.
 
@@ -140,10 +147,10 @@ class Ledger:
         current, taken = held, 0
         for _ in range(5):
             job = move(current)
-            if announce:
+            if job.seq > current.seq:
                 job = replace(job, seq=job.seq + taken)
             try:
-                return self._commit(current, job, announce, spending, child)
+                return self._commit(current, job, spending, child)
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
@@ -174,6 +181,48 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def running_since(self, time: datetime) -> list[Job]:
+        """Open jobs that began to run before then, and nobody wants cancelled yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted", "==", None))
+            .where(filter=_field("batch.start_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def over_since(self, time: datetime) -> list[Job]:
+        """Jobs that ended before then, and whose batches are still at the service."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.ENDED))
+            .where(filter=_field("deleted_at", "==", None))
+            .where(filter=_field("batch.end_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def still_since(self, time: datetime) -> list[Job]:
+        """Open jobs that stand still since then, of which nobody was told."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("state_since", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def to_cancel(self) -> list[Job]:
+        """The open jobs whose batches the service has not been asked to cancel yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
 
     def count_open(self) -> int:
         """How many jobs the service has and isn't done with, as far as we know."""
@@ -330,7 +379,6 @@ class Ledger:
         self,
         before: Job,
         job: Job,
-        announce: bool,
         spending: Spending | None,
         child: Callable[[Job], Job] | None,
     ) -> Job:
@@ -338,13 +386,15 @@ class Ledger:
         batch = client.batch()
         batch.update(
             self._job(job.id),
-            _document(job),
+            self._document(job),
             option=client.write_option(last_update_time=before.version),
         )
-        if announce:
+        if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id), _encode(announcement)
+                self._announcements().document(announcement.id),
+                _encode(announcement)
+                | {"expire_at": announcement.created_at + self._ttl},
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -356,9 +406,15 @@ class Ledger:
             )
         if child:
             another = child(job)
-            batch.create(self._job(another.id), _document(another))
+            batch.create(self._job(another.id), self._document(another))
         results = batch.commit()
         return replace(job, version=results[0].update_time)
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        data = _encode(replace(job, version=None))
+        del data["version"]
+        over = not MOVES[job.phase]
+        return data | {"expire_at": job.updated_at + self._ttl if over else None}
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -408,12 +464,6 @@ def _field(path: str, operator: str, value: Any) -> Any:
 def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
-    return data
-
-
-def _document(job: Job) -> dict[str, Any]:
-    data = _encode(replace(job, version=None))
-    del data["version"]
     return data
 
 
