@@ -229,7 +229,7 @@ def main() -> int:
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Lane(directory, chosen.backend, firestore) as lane,
+            Lane(directory, (chosen.backend, ""), firestore) as lane,
         ):
             soak = Soak(lane, random.Random(chosen.seed))
             soak.run(chosen.drops, chosen.seconds)
