@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from batchdrop.announce import Announcement
+from batchdrop.announce import Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import Job, Phase, derived_id
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
+#: An announcement that the service refused so often is set aside.
+MAX_REFUSALS = 10
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -213,30 +215,75 @@ class Ledger:
 
     # -- the outbox -------------------------------------------------------------
 
-    def unpublished(self) -> list[Announcement]:
-        """What is still to be said, oldest first, a job's in order; a page of them."""
+    def unpublished(self, after: Announcement | None = None) -> list[Announcement]:
+        """What is still to be said, oldest first: the page that follows `after`."""
         query = (
             self._announcements()
             .where(filter=_field("published_at", "==", None))
+            .where(filter=_field("set_aside_at", "==", None))
             .order_by("created_at")
+            .order_by("__name__")
             .limit(OUTBOX_PAGE)
         )
-        found = [
-            _decode(snapshot.to_dict(), Announcement) for snapshot in query.stream()
-        ]
-        return sorted(found, key=lambda one: (one.created_at, one.job_id, one.seq))
+        if after:
+            last = self._announcements().document(after.id)
+            query = query.start_after(
+                {"created_at": after.created_at, "__name__": last}
+            )
+        return [_decode(snapshot.to_dict(), Announcement) for snapshot in query.get()]
+
+    def is_unpublished(self, job_id: str, seq: int) -> bool:
+        """Whether a job's announcement of this number is still to be sent."""
+        id = announcement_id(job_id, seq)
+        data = self._announcements().document(id).get().to_dict()
+        return bool(
+            data and data["published_at"] is None and data.get("set_aside_at") is None
+        )
 
     def published(self, announcement: Announcement, now: datetime) -> None:
         """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"published_at": now, "attempts": announcement.attempts + 1}
+            {"published_at": now, "set_aside_at": None, "attempts": Increment(1)}
         )
 
     def not_published(self, announcement: Announcement) -> None:
-        """Counts an attempt that failed."""
+        """Counts an attempt that got no answer."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"attempts": announcement.attempts + 1}
+            {"attempts": Increment(1)}
         )
+
+    def refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
+        """
+        Counts an attempt that the service refused. The tenth sets the announcement
+        aside, which shows at the job's health, so that the job's later ones can go.
+
+        Returns:
+            Whether it is set aside.
+
+        Raises:
+            Superseded: the job was written to meanwhile; the next attempt counts.
+        """
+        from google.cloud.firestore_v1.transforms import Increment
+
+        changes = {
+            "attempts": Increment(1),
+            "refusals": announcement.refusals + 1,
+            "reason": why,
+        }
+        enough = announcement.refusals + 1 >= MAX_REFUSALS
+        if enough:
+            # First, so that it isn't set aside without a word if we die in between.
+            job = self.get(announcement.job_id)
+            if job:
+                health = announcement.unheard(why, now)
+                self.advance(job, lambda j: j.ailing(health, now))
+            changes["set_aside_at"] = now
+        self._announcements().document(announcement.id).update(changes)
+        return enough
 
     # -- locks ------------------------------------------------------------------
 

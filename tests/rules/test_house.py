@@ -14,7 +14,7 @@ LAYERS = [
     {"main", "cli"},
     {"wiring"},
     {"poller"},
-    {"intake"},
+    {"intake", "outbox"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},
