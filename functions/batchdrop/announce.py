@@ -33,6 +33,9 @@ TYPES = tuple(
     for word in (*WORDS.values(), "rejected", "lost", "stalled")
 )
 
+#: The health of a job of which an announcement was set aside.
+UNHEARD = "not_announced"
+
 # Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
 # names and words, a message stays below 10 kB: body and attributes together.
 MAX_WORDS = 500  #: an error's or a health's text
@@ -128,7 +131,7 @@ class Announcement:
     def unheard(self, why: str, now: datetime) -> Health:
         """What is the matter with the job when this is set aside."""
         return Health(
-            code="not_announced",
+            code=UNHEARD,
             message=f"Pub/Sub refused the announcement {self.id} ({self.type}) too "
             f"often: {why}. See to that, then run `batchdrop announcements replay "
             f"--job {self.job_id}`",

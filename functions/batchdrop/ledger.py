@@ -1,6 +1,6 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from batchdrop.announce import Announcement, announcement_id
+from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import Job, Phase, derived_id
 
@@ -284,6 +284,70 @@ class Ledger:
             changes["set_aside_at"] = now
         self._announcements().document(announcement.id).update(changes)
         return enough
+
+    def announcements_of(self, job_id: str) -> list[Announcement]:
+        """All that was announced of a job, or is to be, in that order."""
+        query = self._announcements().where(filter=_field("job_id", "==", job_id))
+        found = [_decode(one.to_dict(), Announcement) for one in query.stream()]
+        return sorted(found, key=lambda one: one.seq)
+
+    def announced(
+        self, since: datetime, until: datetime, types: Sequence[str] = TYPES
+    ) -> Iterator[Announcement]:
+        """All announcements of these types, made from `since` to before `until`."""
+        query = (
+            self._announcements()
+            .where(filter=_field("type", "in", list(types)))
+            .where(filter=_field("created_at", ">=", since))
+            .where(filter=_field("created_at", "<", until))
+            .order_by("created_at")
+        )
+        return (_decode(one.to_dict(), Announcement) for one in query.stream())
+
+    def replay(self, announcement: Announcement, now: datetime) -> None:
+        """Puts an announcement into the outbox once more, as it is."""
+        job = self.get(announcement.job_id)
+        if job and job.health and job.health.code == UNHEARD:
+            with suppress(Superseded):  # whoever moved it on knows better
+                self.advance(job, lambda j: j.heard(now))
+        self._announcements().document(announcement.id).update(
+            {"published_at": None, "set_aside_at": None, "refusals": 0}
+        )
+
+    def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
+        """
+        Puts what an announcement says into the outbox under a new number and id.
+
+        Raises:
+            Unavailable: Firestore gave no answer, or others keep writing to the job.
+        """
+        from google.api_core import exceptions
+
+        client, seq = self._connect(), announcement.seq
+        for _ in range(20):
+            job = self.get(announcement.job_id)
+            # The job's document may be gone: the ledger forgets it in time.
+            seq = max(seq, job.seq if job else 0) + 1
+            new = announcement.anew(seq, now)
+            batch = client.batch()
+            if job:
+                version = client.write_option(last_update_time=job.version)
+                batch.update(self._job(job.id), {"seq": seq}, option=version)
+            document = self._announcements().document(new.id)
+            batch.create(document, _encode(new))
+            try:
+                batch.commit()
+            except (exceptions.AlreadyExists, exceptions.Conflict):
+                held = document.get().to_dict()
+                if held and _decode(held, Announcement) == new:
+                    return new  # our own commit, whose answer was lost
+            except (exceptions.FailedPrecondition, exceptions.NotFound):
+                seq -= 1  # another wrote to the job: look at it again
+            except exceptions.GoogleAPICallError as exc:
+                raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
+            else:
+                return new
+        raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
 
     # -- locks ------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 #: From the doors down. A module may import those below its own line.
 LAYERS = [
-    {"main", "cli"},
+    {"main", "cli", "subscribe"},
     {"wiring"},
     {"poller"},
     {"intake", "outbox"},

@@ -29,6 +29,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop_local import eventarc
 from batchdrop_local.processes import free_port
+from tests import announcements
 from tests.clock import Clock
 
 TIMING = Timing(
@@ -50,6 +51,7 @@ class Topic:
 
     def __call__(self, announcement: Announcement) -> None:
         self.asked += 1
+        announcements.check(announcement)
         self.each()
         if self.down:
             raise Unavailable("no answer")

@@ -22,6 +22,7 @@ from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchsim.sim import BatchSim
+from tests import announcements
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
 
@@ -157,6 +158,7 @@ class World:
     def publish(self, announcement: Announcement) -> None:
         if self.pubsub_down:
             raise Unavailable("Pub/Sub is down")
+        announcements.check(announcement)
         self.heard.append(announcement)
 
     # -- what a test does -------------------------------------------------------
