@@ -386,6 +386,10 @@ class Job:
             parent=self.id,
         )
 
+    def heard(self, now: datetime) -> Self:
+        """What could not be announced of it is tried again."""
+        return self._moved(self.phase, now, note="announced again", health=None)
+
     # -- a worker at its steps --------------------------------------------------
 
     def prepared(

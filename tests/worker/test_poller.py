@@ -65,6 +65,7 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
         "ce-source": "//batchdrop/tests",
         "ce-subject": submitted.id,
         "ce-time": "",
+        "ce-sequence": "00000001",
         "content-type": "application/json",
         "job_id": submitted.id,
         "state": "JOB_STATE_SUCCEEDED",
