@@ -9,7 +9,7 @@ from typing import IO, Any
 from batchsim.jobs import JobFailed, Status
 
 #: Seconds until an emulator that doesn't answer fails the job.
-PATIENCE = 5.0
+PATIENCE = 3.0
 
 NO_EMULATOR = (
     "batchsim has no Cloud Storage to work with: set STORAGE_EMULATOR_HOST to an "
