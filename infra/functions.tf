@@ -111,7 +111,7 @@ locals {
       BATCHDROP_DEPLOYMENT = var.name
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
-    { for limit, value in var.limits : "BATCHDROP_${upper(limit)}" => tostring(value) if value != null },
+    { for choice, value in merge(var.limits, var.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )

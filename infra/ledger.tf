@@ -22,8 +22,11 @@ resource "google_firestore_database" "ledger" {
 # for these; production refuses the query.
 resource "google_firestore_index" "this" {
   for_each = {
+    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "batch.start_time"] }
+    deleting    = { collection = "jobs", fields = ["deleted_at", "phase", "batch.end_time"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
+    stalling    = { collection = "jobs", fields = ["phase", "state_since"] }
     unpublished = { collection = "announcements", fields = ["published_at", "created_at"] }
     waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
   }
@@ -48,8 +51,8 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "due", "error", "faults", "health", "history", "lease", "rows",
-        "source", "spec", "staging", "updated_at",
+        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "rows",
+        "source", "spec", "staging", "state_since", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at"]
     } :

@@ -164,6 +164,21 @@ variable "limits" {
   }
 }
 
+variable "policies" {
+  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of. What isn't said isn't done."
+  type = object({
+    cancel_after  = optional(number)
+    delete_after  = optional(number)
+    stalled_after = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for after in values(var.policies) : after == null || try(after > 0, false)])
+    error_message = "policies are numbers of seconds, above 0; leave out what shall not be done."
+  }
+}
+
 # --- optional parts -----------------------------------------------------------
 
 variable "alert_emails" {

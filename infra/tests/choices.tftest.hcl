@@ -70,6 +70,7 @@ run "what_is_wrong_is_refused" {
     work_days           = 7                             # shorter than a batch may take
     announcements_days  = 0.5                           # half a day
     limits              = { max_rows = 0 }              # nothing at all
+    policies            = { cancel_after = -1 }         # before it began
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -90,6 +91,7 @@ run "what_is_wrong_is_refused" {
     var.work_days,
     var.announcements_days,
     var.limits,
+    var.policies,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

@@ -31,6 +31,11 @@ EVERYTHING = {
         "max_rows_per_day": 4,
         "max_bytes_per_day": 5,
     },
+    "policies": {
+        "cancel_after": 80000,
+        "delete_after": 86400,
+        "stalled_after": 3600,
+    },
     "protect": False,
     "alert_emails": ["oncall@example.com"],
     "kms_key": "projects/k/locations/europe-west4/keyRings/r/cryptoKeys/c",
