@@ -56,7 +56,7 @@ WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published"
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
 #: Seconds from one harm to the next, on average.
-HARM_EVERY = 1.0
+HARM_EVERY = 0.5
 
 
 @dataclass
