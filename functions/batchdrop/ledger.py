@@ -304,15 +304,17 @@ class Ledger:
         )
         return (_decode(one.to_dict(), Announcement) for one in query.stream())
 
-    def replay(self, announcement: Announcement, now: datetime) -> None:
+    def replay(self, announcement: Announcement, now: datetime) -> Announcement:
         """Puts an announcement into the outbox once more, as it is."""
         job = self.get(announcement.job_id)
         if job and job.health and job.health.code == UNHEARD:
             with suppress(Superseded):  # whoever moved it on knows better
                 self.advance(job, lambda j: j.heard(now))
-        self._announcements().document(announcement.id).update(
+        again = announcement.waiting()
+        self._announcements().document(again.id).update(
             {"published_at": None, "set_aside_at": None, "refusals": 0}
         )
+        return again
 
     def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
         """
@@ -337,12 +339,18 @@ class Ledger:
             batch.create(document, _encode(new))
             try:
                 batch.commit()
-            except (exceptions.AlreadyExists, exceptions.Conflict):
+            except (
+                exceptions.AlreadyExists,
+                exceptions.FailedPrecondition,
+                exceptions.InvalidArgument,
+                exceptions.Aborted,
+                exceptions.NotFound,
+            ):
                 held = document.get().to_dict()
-                if held and _decode(held, Announcement) == new:
+                if held is None:
+                    seq -= 1  # it is the job that another wrote to: again
+                elif _decode(held, Announcement) == new:
                     return new  # our own commit, whose answer was lost
-            except (exceptions.FailedPrecondition, exceptions.NotFound):
-                seq -= 1  # another wrote to the job: look at it again
             except exceptions.GoogleAPICallError as exc:
                 raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
             else:
