@@ -150,7 +150,8 @@ class Announcement:
 
 def _word(job: Job) -> str:
     if job.phase is Phase.REJECTED:
-        return "rejected"
+        cancelled = job.error is not None and job.error.code == "cancelled"
+        return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
     if job.phase is Phase.ENDED and job.batch:
@@ -216,6 +217,7 @@ def _body(job: Job) -> dict[str, Any]:
         "error": told("error", job.error or (batch.error if batch else None)),
         "health": told("health", job.health),
         "created_at": job.created_at,
+        "submitted_at": batch.create_time if batch else None,
         "started_at": batch.start_time if batch else None,
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,

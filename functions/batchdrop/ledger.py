@@ -10,7 +10,7 @@ import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import MOVES, Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -23,6 +23,8 @@ VERSION = 1
 OUTBOX_PAGE = 500
 #: An announcement that the service refused so often is set aside.
 MAX_REFUSALS = 10
+#: How many jobs one call hands out that a policy is about.
+POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -44,6 +46,15 @@ class Checked:
     finished: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """The last finished sweep."""
+
+    started: datetime | None = None
+    complete: datetime | None = None  #: the last one that accounted for all open jobs
+    failed: tuple[str, ...] = ()  #: ids of jobs to look at again
+
+
 class Ledger:
     """
     The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}` and
@@ -55,14 +66,21 @@ class Ledger:
     """
 
     def __init__(
-        self, connect: Callable[[], "firestore.Client"], event_source: str
+        self,
+        connect: Callable[[], "firestore.Client"],
+        event_source: str,
+        ttl: timedelta = timedelta(days=90),
     ) -> None:
         """
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
+            ttl: how long after its end a job's document, and after it was sent an
+                announcement, may be deleted. It stands in `expire_at`, for Firestore's
+                TTL policies.
         """
         self._connect = connect
+        self._ttl = ttl
         self._event_source = event_source
 
     # -- jobs -------------------------------------------------------------------
@@ -87,7 +105,7 @@ class Ledger:
         """
         from google.api_core import exceptions
 
-        data = _document(job)
+        data = self._document(job)
         try:
             result = self._job(job.id).create(data)
             return replace(job, version=result.update_time)
@@ -108,19 +126,18 @@ class Ledger:
         held: Job,
         move: Callable[[Job], Job],
         *,
-        announce: bool = False,
         spending: Spending | None = None,
         child: Callable[[Job], Job] | None = None,
     ) -> Job:
         """
-        Moves a job on, if it is still at the phase, epoch and holder of `held`.
+        Moves a job on, if it is still at the phase, epoch and holder of `held`. A
+        transition that raises `seq` has something to announce: that goes into the
+        outbox in the same commit.
 
         Args:
             held: the job as the caller knows it.
             move: a pure transition; called again when something else in the document
                 was written meanwhile.
-            announce: whether to put the new job's announcement into the outbox, in
-                the same commit.
             spending: what to add to a day's sum in the same commit.
             child: makes another job, of the new one, that the same commit creates.
 
@@ -133,10 +150,10 @@ class Ledger:
         current, taken = held, 0
         for _ in range(5):
             job = move(current)
-            if announce:
+            if job.seq > current.seq:
                 job = replace(job, seq=job.seq + taken)
             try:
-                return self._commit(current, job, announce, spending, child)
+                return self._commit(current, job, spending, child)
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
@@ -167,6 +184,79 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def running_since(self, time: datetime) -> list[Job]:
+        """Open jobs that began to run before then, and nobody wants cancelled yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted", "==", None))
+            .where(filter=_field("batch.start_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def over_since(self, time: datetime) -> list[Job]:
+        """Jobs that ended before then, and whose batches are still at the service."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.ENDED))
+            .where(filter=_field("deleted_at", "==", None))
+            .where(filter=_field("batch.end_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def still_since(self, time: datetime) -> list[Job]:
+        """Open jobs that stand still since then, of which nobody was told."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("state_since", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def to_cancel(self) -> list[Job]:
+        """The open jobs whose batches the service has not been asked to cancel yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def count_open(self) -> int:
+        """How many jobs the service has and isn't done with, as far as we know."""
+        return self._count(_field("phase", "==", Phase.SUBMITTED))
+
+    def count_since(self, since: datetime) -> int:
+        """How many jobs came since then, whatever became of them."""
+        return self._count(_field("created_at", ">=", since))
+
+    def oldest_open(self, n: int) -> list[Job]:
+        """The open jobs whose batches were made first."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .order_by("batch.create_time")
+            .limit(n)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def open_ids(self) -> set[str]:
+        """The ids of all open jobs; nothing else of their documents is read."""
+        query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
+        return {snapshot.id for snapshot in query.select([]).stream()}
+
+    def get_all(self, job_ids: Iterable[str]) -> list[Job]:
+        """The jobs of these ids, as far as there are any."""
+        references = [self._job(job_id) for job_id in job_ids]
+        if not references:
+            return []
+        found = self._connect().get_all(references)
+        return [_job(snapshot) for snapshot in found if snapshot.exists]
 
     def due(self, now: datetime) -> list[Job]:
         """Jobs whose worker is gone, longest first; a page of them."""
@@ -245,7 +335,12 @@ class Ledger:
         from google.cloud.firestore_v1.transforms import Increment
 
         self._announcements().document(announcement.id).update(
-            {"published_at": now, "set_aside_at": None, "attempts": Increment(1)}
+            {
+                "published_at": now,
+                "set_aside_at": None,
+                "attempts": Increment(1),
+                "expire_at": now + self._ttl,
+            }
         )
 
     def not_published(self, announcement: Announcement) -> None:
@@ -312,7 +407,12 @@ class Ledger:
                 self.advance(job, lambda j: j.heard(now))
         again = announcement.waiting()
         self._announcements().document(again.id).update(
-            {"published_at": None, "set_aside_at": None, "refusals": 0}
+            {
+                "published_at": None,
+                "set_aside_at": None,
+                "refusals": 0,
+                "expire_at": None,
+            }
         )
         return again
 
@@ -336,7 +436,7 @@ class Ledger:
                 version = client.write_option(last_update_time=job.version)
                 batch.update(self._job(job.id), {"seq": seq}, option=version)
             document = self._announcements().document(new.id)
-            batch.create(document, _encode(new))
+            batch.create(document, _unsent(new))
             try:
                 batch.commit()
             except (
@@ -409,7 +509,6 @@ class Ledger:
         self,
         before: Job,
         job: Job,
-        announce: bool,
         spending: Spending | None,
         child: Callable[[Job], Job] | None,
     ) -> Job:
@@ -417,13 +516,13 @@ class Ledger:
         batch = client.batch()
         batch.update(
             self._job(job.id),
-            _document(job),
+            self._document(job),
             option=client.write_option(last_update_time=before.version),
         )
-        if announce:
+        if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id), _encode(announcement)
+                self._announcements().document(announcement.id), _unsent(announcement)
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -435,15 +534,36 @@ class Ledger:
             )
         if child:
             another = child(job)
-            batch.create(self._job(another.id), _document(another))
+            batch.create(self._job(another.id), self._document(another))
         results = batch.commit()
         return replace(job, version=results[0].update_time)
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        data = _encode(replace(job, version=None))
+        del data["version"]
+        over = not MOVES[job.phase]
+        return data | {"expire_at": job.updated_at + self._ttl if over else None}
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
 
     def _job(self, job_id: str) -> Any:
         return self._jobs().document(job_id)
+
+    def swept(self) -> Swept:
+        """What the last sweep that was finished left to know."""
+        data = self._lock("sweep").get().to_dict()
+        return _decode(data, Swept) if data else Swept()
+
+    def sweep_finished(self, swept: Swept) -> None:
+        """For the next one to go on from."""
+        self._lock("sweep").set(_encode(swept))
+
+    # -- the pieces, continued --------------------------------------------------
+
+    def _count(self, condition: Any) -> int:
+        ((result,),) = self._jobs().where(filter=condition).count().get()
+        return int(result.value)
 
     def _lock(self, name: str) -> Any:
         return self._connect().collection("locks").document(name)
@@ -475,10 +595,9 @@ def _encode(value: Any) -> dict[str, Any]:
     return data
 
 
-def _document(job: Job) -> dict[str, Any]:
-    data = _encode(replace(job, version=None))
-    del data["version"]
-    return data
+def _unsent(announcement: Announcement) -> dict[str, Any]:
+    """Its document. As long as nobody was told, it may not be deleted."""
+    return _encode(announcement) | {"expire_at": None}
 
 
 def _decode(data: Any, type: type[T]) -> T:

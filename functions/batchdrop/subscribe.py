@@ -117,6 +117,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     stats: Stats | None = None
     error: Problem | None = None
     health: Problem | None = None
+    submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     shortened: tuple[str, ...] = ()

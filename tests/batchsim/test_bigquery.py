@@ -158,6 +158,25 @@ def test_a_table_can_be_answered_in_a_bucket_and_a_file_in_a_table(
     }
 
 
+def test_a_file_whose_rows_differ_fills_one_table(
+    vertex: Vertex, dataset: Dataset
+) -> None:
+    lines = [
+        row("a", n="007", share=1),
+        row("b", n="8", share=0.5, note="x", flag=True, tags=["t"]),
+    ]
+
+    job = vertex.run(
+        lines, outputConfig=destination(f"bq://{PROJECT}.{dataset.name}.answers")
+    )
+
+    assert job["state"] == "JOB_STATE_SUCCEEDED", job
+    one, two = sorted(dataset.rows(job["outputInfo"]), key=lambda line: line["n"])
+    assert (one["n"], one["share"], one["note"], one["flag"]) == (7, 1.0, None, None)
+    assert (two["n"], two["share"], two["note"], two["flag"]) == (8, 0.5, "x", True)
+    assert two["tags"] == ["t"]
+
+
 def test_claude_tables_keep_custom_id_and_request(
     vertex: Vertex, dataset: Dataset
 ) -> None:

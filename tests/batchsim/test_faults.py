@@ -37,7 +37,7 @@ def test_a_reply_can_be_dropped_after_the_job_was_made(vertex: Vertex) -> None:
 def test_a_connection_can_be_reset_before_anything_is_done(vertex: Vertex) -> None:
     vertex.sim.faults.add("reset", op="create", count=1)
 
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
         http.post(vertex.sim.url + JOBS, json=vertex.body())
 
     assert vertex.names() == []
@@ -305,6 +305,32 @@ def test_a_list_can_show_jobs_as_they_were(vertex: Vertex) -> None:
     assert "completionStats" not in listed
     assert vertex.get(name)["state"] == "JOB_STATE_SUCCEEDED"
     assert vertex.names(filter='state="JOB_STATE_SUCCEEDED"') == []
+
+
+def test_a_stale_list_shows_a_job_that_was_quick_as_it_was_when_made(
+    vertex: Vertex,
+) -> None:
+    vertex.sim.settings.queue_seconds = vertex.sim.settings.run_seconds = 0
+    made = vertex.create(rows(1))
+    finished = vertex.get(made["name"])
+    vertex.sim.faults.add("list_stale", seconds=60)
+
+    (listed,) = vertex.page()["batchPredictionJobs"]
+
+    assert finished["state"] == "JOB_STATE_SUCCEEDED"
+    assert listed == made
+    assert made["state"] == "JOB_STATE_PENDING"
+    assert "startTime" not in made
+
+
+def test_a_stale_or_lagging_list_may_be_so_for_some_jobs_alone(
+    vertex: Vertex,
+) -> None:
+    for name in ("a", "b"):
+        vertex.create(displayName=name)
+    vertex.sim.faults.add("list_lagging", match={"display_name": "a"})
+
+    assert vertex.names() == ["b"]
 
 
 def test_a_list_can_lag_behind_creates(vertex: Vertex) -> None:
@@ -584,6 +610,7 @@ def test_a_probability_hits_the_same_rows_in_any_job(vertex: Vertex) -> None:
         ({"fault": "failed", "op": "create"}, "no fault of a request"),
         ({"fault": "failed", "match": {"colour": "red"}}, "'colour' is none of model"),
         ({"fault": "failed", "match": {"row_text": "x"}}, "doesn't look at rows"),
+        ({"fault": "list_truncated", "match": {"model": "x"}}, "about whole lists"),
         ({"fault": "failed", "colour": "red"}, "failed takes code, message, rows"),
         ({"fault": "internal", "seconds": 1}, "internal takes no parameters"),
         ({"fault": "internal", "probability": 1.5}, "isn't from 0 to 1"),

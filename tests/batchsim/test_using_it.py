@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsim import BatchSim
+from batchsim import BatchSim, Prompt
 from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, row, rows, said
 from tests.waiting import until
 
@@ -39,7 +40,7 @@ def shell(
         status = process.wait(timeout=10)
         process.stdout.close()
     assert status == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
@@ -56,17 +57,39 @@ def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
         http.get(f"{sim.url}/_sim/health")
 
 
-def test_a_fresh_process_is_ready_in_about_a_second(storage_emulator: str) -> None:
+def test_a_fresh_process_needs_less_than_a_second_to_be_ready() -> None:
+    # Imports and all. Of the processor, as other tests may keep the machine busy.
     code = (
-        "import time; t = time.monotonic()\n"
+        "import time\n"
         "from batchsim import BatchSim\n"
-        "with BatchSim(): print(time.monotonic() - t)"
+        "with BatchSim(): print(time.process_time())"
     )
 
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
-    # Imports and all. The machine may be busy; alone it takes 0.3 s.
-    assert float(ran.stdout) < 2
+    assert float(ran.stdout) < 1
+
+
+def test_stopping_it_drops_a_job_at_work_without_a_word(
+    storage_emulator: str, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def model(prompt: Prompt) -> str:
+        at_work.set()
+        go_on.wait(10)
+        return "too late"
+
+    with BatchSim(queue_seconds=0, run_seconds=0, model=model) as sim:
+        Vertex(sim, bucket).create(rows(3))
+        assert at_work.wait(10)
+    go_on.set()
+    working = [one for one in threading.enumerate() if one.name.startswith("batchsim-")]
+    for thread in working:
+        thread.join(10)
+
+    assert caplog.records == []
+    assert bucket.names("out/") == []
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(batchsim: BatchSim) -> None:
@@ -242,6 +265,20 @@ def test_the_storage_emulator_can_be_named_without_the_environment(
         job = Vertex(sim, bucket).run(rows(1))
 
     assert job["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_emulators(
+    vertex: Vertex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = vertex.create([row("x")])["name"]
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+
+    vertex.sim.clock.advance(60)
+
+    assert vertex.get(name)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 def test_names_of_modules_are_offered_by_the_package() -> None:

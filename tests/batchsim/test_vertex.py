@@ -321,6 +321,36 @@ def test_a_running_job_that_is_cancelled_leaves_what_it_had_finished(
     assert keys == ["k0", "k1", "k2"]
 
 
+@pytest.mark.parametrize("after", [0, 10])
+def test_a_cancelled_job_stays_cancelled(vertex: Vertex, after: float) -> None:
+    vertex.sim.settings.run_seconds = 100
+    name = vertex.create(rows(10))["name"]
+    vertex.sim.clock.advance(after)
+    vertex.cancel(name)
+    job = vertex.get(name)
+
+    vertex.sim.clock.advance(hours=100)
+
+    assert job["state"] == "JOB_STATE_CANCELLED"
+    assert vertex.get(name) == job
+
+
+@pytest.mark.parametrize("prefix", ["out", "out/", "deep/er", ""])
+def test_a_prefix_is_a_directory_with_or_without_its_slash(
+    vertex: Vertex, prefix: str
+) -> None:
+    destination = {"outputUriPrefix": f"gs://{vertex.bucket.name}/{prefix}"}
+    config = {"predictionsFormat": "jsonl", "gcsDestination": destination}
+
+    job = vertex.run(rows(1), outputConfig=config)
+
+    (name,) = (name for name in vertex.bucket.names() if name != "in.jsonl")
+    assert re.fullmatch(
+        f"({prefix.rstrip('/')}/|)prediction-model-[^/]*/predictions.jsonl", name
+    )
+    assert job["outputInfo"]["gcsOutputDirectory"].count("//") == 1
+
+
 def test_a_finished_job_can_not_be_cancelled(vertex: Vertex) -> None:
     job = vertex.run(rows(1))
 

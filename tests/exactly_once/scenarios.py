@@ -26,7 +26,7 @@ class Scenario:
     kills: tuple[str, ...] = ()
     faults: tuple[Rule, ...] = ()
     hidden: int = 0
-    run_seconds: float = 0.3
+    run_seconds: float = 0.2
     #: The points that this is the shortest way to.
     reaches: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -54,6 +54,8 @@ PLAIN = Scenario(
         {
             "after_claim",
             "after_staging",
+            "after_handing_over",
+            "after_collecting",
             "after_prepared",
             "after_intent",
             "before_create",
@@ -87,7 +89,8 @@ SCENARIOS = (
             {
                 "after_resumed",
                 "after_look",
-                "after_fence_copy",
+                "after_copying",
+                "after_restaging",
                 "after_fence_delete",
                 "after_fence",
             }

@@ -71,7 +71,7 @@ class Office:
         self.clock.time += self.pace
         now = self.clock()
         error = Problem(code="bad", message="bad rows")
-        return self.ledger.advance(job, lambda j: j.rejected(error, now), announce=True)
+        return self.ledger.advance(job, lambda j: j.rejected(error, now))
 
     def drain(self, deadline: datetime | None = None) -> int:
         self.failures = []

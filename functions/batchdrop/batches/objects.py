@@ -83,6 +83,12 @@ class Objects:
             )
         return [_found(blob) for blob in sorted(blobs, key=lambda b: str(b.name))]
 
+    def exists(self, uri: str) -> bool:
+        """True if there is such an object."""
+        bucket, name = split_uri(uri)
+        with _translated("GET", uri):
+            return bool(self._storage().bucket(bucket).blob(name).exists())
+
     def list(self, directory: str) -> list[Found]:
         """The objects below a directory, by name; none is no error."""
         bucket, name = split_uri(directory)

@@ -27,6 +27,7 @@ from batchsim.wire import (
     counts,
     invalid,
     known_members,
+    message,
     timestamp,
 )
 
@@ -102,12 +103,12 @@ class Developer:
         model = _model(model, kind, version)
         body = camel_keys(body, _VERBATIM)
         known_members(body, frozenset({"batch"}), "")
-        batch = body.get("batch")
-        if not isinstance(batch, dict):
+        batch = message(body, "batch")
+        if not batch:
             raise invalid("batch: it is required.")
         known_members(batch, _BATCH, "batch")
-        config = batch.get("inputConfig")
-        if not isinstance(config, dict):
+        config = message(batch, "inputConfig", "batch")
+        if "inputConfig" not in batch:
             raise invalid("batch.input_config: it is required.")
         known_members(config, _INPUT, "batch.input_config")
         file, inline = config.get("fileName"), config.get("requests")

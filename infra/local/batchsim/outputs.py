@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from batchsim import storage, tables
+from batchsim import importing, storage, tables
 from batchsim.faults import Faults
 from batchsim.files import Files
 from batchsim.inputs import Work
@@ -101,7 +101,13 @@ class Outputs:
             "bigqueryOutputTable": place[2],
         }
         self._refuse(job, uri)
-        source = work.columns or tables.columns_of(msgspec.json.decode(work.rows[0]))
+        source = work.columns
+        if source is None:
+            parsed = map(msgspec.json.decode, work.rows)
+            numbers = work.numbers
+            source = tables.columns_of(
+                importing.as_numbers(row, numbers) for row in parsed
+            )
         columns = tables.output_columns(source, work.format.payload)
         if work.format.payload == "content":
             columns = [("instance", "JSON"), ("predictions", "JSON")]

@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from batchsim.jobs import JobFailed
-from batchsim.storage import PATIENCE
+from batchsim.storage import PATIENCE, session
 
 NO_EMULATOR = (
     "batchsim has no BigQuery to work with: set BIGQUERY_EMULATOR_HOST to an "
@@ -146,10 +146,17 @@ def output_columns(source: Iterable[Column], payload: str) -> list[Column]:
     return [*kept, *extra]
 
 
-def columns_of(row: dict[str, Any]) -> list[Column]:
-    """Columns that hold a JSON row, for a source that has none of its own."""
+def columns_of(rows: Iterable[dict[str, Any]]) -> list[Column]:
+    """Columns that hold JSON rows, for a source that has none of its own."""
     kinds = {str: "STRING", bool: "BOOLEAN", int: "INTEGER", float: "FLOAT"}
-    return [(name, kinds.get(type(value), "JSON")) for name, value in row.items()]
+    columns: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            kind = kinds.get(type(value), "JSON")
+            # The import let numbers alone be of two types.
+            if columns.get(name) != "FLOAT":
+                columns[name] = kind
+    return list(columns.items())
 
 
 def _client(address: str, project: str) -> Any:
@@ -166,6 +173,7 @@ def _client(address: str, project: str) -> Any:
         project=project,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": address},
+        _http=session(),
     )
 
 
