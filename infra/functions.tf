@@ -94,6 +94,7 @@ locals {
     SETTLE         = 120
     TICK           = 240 # below poll's time-out, by the time that one job takes
     CHECK_EVERY    = 60 * 60
+    LEDGER_TTL     = var.ledger_days * 24 * 60 * 60
     MISSED_WINDOW  = 3 * 24 * 60 * 60 # longer than Eventarc tries to deliver an event
   }
 

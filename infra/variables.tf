@@ -113,14 +113,15 @@ variable "work_days" {
   }
 }
 
-variable "announcements_days" {
-  description = "Days that the ledger keeps an announcement after it was sent."
+variable "ledger_days" {
+  description = "Days that the ledger keeps a job after its end, and an announcement after it was sent."
   type        = number
-  default     = 30
+  default     = 90
 
   validation {
-    condition     = var.announcements_days >= 1 && floor(var.announcements_days) == var.announcements_days
-    error_message = "announcements_days must be a whole number, 1 at least."
+    # What the ledger has forgotten would be taken for a drop whose event never came.
+    condition     = var.ledger_days >= 4 && floor(var.ledger_days) == var.ledger_days
+    error_message = "ledger_days must be a whole number, 4 at least: missed events are looked for three days back."
   }
 }
 

@@ -21,7 +21,7 @@ EVERYTHING = {
     "uploaders": ["user:ann@example.com"],
     "max_uploads": 5,
     "work_days": 60,
-    "announcements_days": 90,
+    "ledger_days": 30,
     "subscription_filter": 'attributes.kind = "generation"',
     "paused": True,
     "limits": {

@@ -595,9 +595,9 @@ def _mistakes() -> tuple[Mistake, ...]:
         "another label than the batches have",
         "versions.tf",
         "labels = { batchdrop_deployment",
-        "labels = { deployment",
+        "labels = { team",
         "labels_are_the_workers",
-        "the worker puts no label deployment on batches",
+        "the worker puts no label team on batches",
     )
     add(
         "a metric over a message that nobody writes",
@@ -619,7 +619,7 @@ def _mistakes() -> tuple[Mistake, ...]:
         "an index left out",
         "ledger.tf",
         '    unpublished = { collection = "announcements", fields = '
-        '["published_at", "created_at"] }\n',
+        '["published_at", "set_aside_at", "created_at"] }\n',
         "",
         "queries_have_their_indexes",
         "there is no such index",
@@ -627,8 +627,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "an index the wrong way round",
         "ledger.tf",
-        'fields = ["published_at", "created_at"]',
-        'fields = ["created_at", "published_at"]',
+        'fields = ["published_at", "set_aside_at", "created_at"]',
+        'fields = ["created_at", "published_at", "set_aside_at"]',
         "queries_have_their_indexes",
         "there is no such index",
     )
@@ -643,10 +643,10 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "an end for documents by a field that nobody writes",
         "ledger.tf",
-        'field = "published_at", days',
-        'field = "expires_at", days',
+        'field      = "expire_at"',
+        'field      = "expires_at"',
         "fields_are_written",
-        "writes no announcements.expires_at",
+        "ledger writes no announcements.expires_at",
     )
     add(
         "a growing time with an index",
