@@ -109,6 +109,7 @@ def _body(job: Job) -> dict[str, Any]:
         "batch": batch.name if batch else None,
         "output_directory": batch.output_directory if batch else None,
         "rows": job.rows,
+        "report": job.report,
         "stats": batch.completion_stats if batch else None,
         "error": job.error or (batch.error if batch else None),
         "health": job.health,
