@@ -9,12 +9,12 @@ import psutil
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], seconds: float = 20) -> T:
+def until(ask: Callable[[], T], seconds: float = 20, every: float = 0.02) -> T:
     """The first answer of `ask` that counts as true. Fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"not so after {seconds:g} s: {ask}"
-        time.sleep(0.02)
+        time.sleep(every)
     return answer
 
 

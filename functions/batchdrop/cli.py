@@ -1,5 +1,6 @@
 """`batchdrop ...`: the command line, for people."""
 
+import getpass
 import signal
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,26 @@ def demo(as_json: bool) -> None:
 
 @main.command()
 @click.argument("job")
+def cancel(job: str) -> None:
+    """
+    Cancel a JOB, at whatever phase it is; what the service finished is paid.
+
+    The deployment is the one that the environment's BATCHDROP_* variables describe.
+    """
+    with _extra("worker"):
+        from batchdrop import wiring
+        from batchdrop.errors import BatchdropError
+
+        try:
+            after = wiring.intake().cancel(job, by=getpass.getuser())
+        except (BatchdropError, LookupError, ValueError) as exc:
+            raise click.ClickException(str(exc)) from exc
+    over = after.phase == "rejected"
+    click.echo("It is cancelled." if over else "It will be, at the next tick of poll.")
+
+
+@main.command()
+@click.argument("job")
 def rerun(job: str) -> None:
     """
     Run a JOB that is over once more, as a new job with the old one as its parent.
@@ -241,9 +262,10 @@ Drop a file with gcloud:
 or with Python:
 
   export STORAGE_EMULATOR_HOST={stack["env"]["STORAGE_EMULATOR_HOST"]}
-  python -c 'from google.cloud import storage
-  bucket = storage.Client("{project}").bucket("{inbox}")
-  bucket.blob("requests.jsonl").upload_from_filename("requests.jsonl")'
+
+  from google.cloud import storage
+  inbox = storage.Client("{project}").bucket("{inbox}")
+  inbox.blob("requests.jsonl").upload_from_filename("requests.jsonl")
 
 Announcements also go to {stack["subscription"]}.
 Ctrl-C ends everything.

@@ -101,6 +101,29 @@ class Intake:
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
 
+    def cancel(self, job_id: str, by: str) -> Job:
+        """
+        Has a job cancelled, at whatever phase it is. One that was not submitted is
+        over at once, or when the worker that holds it comes to its next request; a
+        batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it is over.
+            Superseded: it moved on at the same moment; try again.
+        """
+        job = self._known(job_id)
+        now = self.now()
+        job = self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
+        log.info("cancel wanted", extra={"job": job.id, "by": by})
+        return job
+
+    def _known(self, job_id: str) -> Job:
+        job = self.ledger.get(job_id)
+        if job is None:
+            raise LookupError(f"there is no job {job_id}")
+        return job
+
     def rerun(self, job_id: str) -> Job:
         """
         Makes a job of a job that is over, on purpose: it has an id of its own and the
@@ -111,10 +134,7 @@ class Intake:
             ValueError: it isn't over yet.
             Superseded: it was written to at the same moment; try again.
         """
-        parent = self.ledger.get(job_id)
-        if parent is None:
-            raise LookupError(f"there is no job {job_id}")
-        now = self.now()
+        parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
             parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
         )
@@ -218,9 +238,7 @@ class Intake:
         faults = tuple(reading.faults) if reading else None
         report = self._report(job, reading)
         job = self.ledger.advance(
-            job,
-            lambda j: j.rejected(problem, self.now(), found, faults, report),
-            announce=True,
+            job, lambda j: j.rejected(problem, self.now(), found, faults, report)
         )
         crash("after_rejected")
         return job
@@ -286,20 +304,45 @@ class Intake:
             # A ledger that was lost or put back knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
             return self._reject(job, Problem(code="already_done", message=message))
-        try:
-            self.service.stage(job)
-        except BatchesError as exc:
-            raise Unavailable(f"could not hand over the rows: {exc}") from exc
-        crash("after_handing_over")
+        job = self._hand_over(job)
         spending = self._spending(job)
         job = self.ledger.advance(
             job,
             lambda j: j.submitting(
                 self.now(), self.timing, spending.day if spending else None
             ),
+            # What a cancel keeps from being sent is counted all the same: seldom, and
+            # on the safe side.
             spending=spending,
         )
         crash("after_intent")
+        if job.phase is Phase.REJECTED:
+            log.info("cancelled", extra={"job": job.id})
+        return job
+
+    def _hand_over(self, job: Job) -> Job:
+        """
+        Brings the rows to where the service reads them, before the intent. An older
+        holder may be about to do so, so that each uses a name of its own.
+        """
+        assert job.staging is not None
+        try:
+            if not self.service.is_staged(job):
+                if job.staging.epoch != job.lease.epoch:
+                    job = self._restage(job, job.staging.uri)
+                self.service.stage(job)
+        except BatchesError as exc:
+            raise Unavailable(f"could not hand over the rows: {exc}") from exc
+        crash("after_handing_over")
+        return job
+
+    def _restage(self, job: Job, uri: str) -> Job:
+        """Copies the rows to this worker's own epoch."""
+        staging = self._staging(job)
+        self.storage.copy(uri, staging.uri)
+        crash("after_copying")
+        job = self._write(job, lambda j: j.restaged(staging, self.now()))
+        crash("after_restaging")
         return job
 
     def _has_results(self, job: Job) -> bool:
@@ -309,7 +352,11 @@ class Intake:
         return any(name != f"{place}{REPORT}" for name in names)
 
     def _look(self, job: Job) -> list[Batch]:
-        """The batches that the service has of this job, oldest first."""
+        """
+        The batches that the service has of this job, the one to keep first: of those
+        that name the newest staging, the oldest. Any that names an older one came
+        late, and if it hasn't read its rows by now, it won't find them.
+        """
         try:
             answers = self.service.look(job)
         except BatchesError as exc:
@@ -317,12 +364,22 @@ class Intake:
         found = [batch for batch in answers if not job.failed_by_fence(batch)]
         crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
-        return sorted(found, key=lambda b: (str(b.create_time), b.name))
+        return sorted(
+            found, key=lambda b: (-(b.epoch or 0), str(b.create_time), b.name)
+        )
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
-        """Records the oldest; only then are the others cancelled."""
+        """Records the first and tells of the others; only then cancels those."""
         kept, *others = found
-        job = self._record(job, kept)
+        health = None
+        if others:
+            health = Health(
+                code="duplicate_batch",
+                message=f"{len(others)} more were made, and are cancelled: "
+                + ", ".join(extra.name for extra in others),
+                since=self.now(),
+            )
+        job = self._record(job, kept, health)
         for extra in others:
             log.error(
                 "duplicate batch",
@@ -335,14 +392,6 @@ class Intake:
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
                 )
             crash("after_cancelling_extra")
-        if others:
-            health = Health(
-                code="duplicate_batch",
-                message=f"{len(others)} more were made and cancelled: "
-                + ", ".join(extra.name for extra in others),
-                since=self.now(),
-            )
-            job = self._write(job, lambda j: j.ailing(health, self.now()))
         return job
 
     # -- submitting: the request itself -----------------------------------------
@@ -351,6 +400,7 @@ class Intake:
         if self.now() + self.timing.create_timeout > job.lease.until:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
             return self._postpone(job, "too little of the lease left to send")
+        crash("before_create")
         try:
             batch = self.service.create(job)
         except BatchesError as exc:
@@ -359,8 +409,12 @@ class Intake:
         crash("after_create")
         return self._record(job, batch)
 
-    def _record(self, job: Job, batch: Batch) -> Job:
-        job = self._write(job, lambda j: j.submitted(batch, self.now()))
+    def _record(self, job: Job, batch: Batch, health: Health | None = None) -> Job:
+        def move(job: Job) -> Job:
+            job = job.submitted(batch, self.now())
+            return job.ailing(health, self.now()) if health else job
+
+        job = self._write(job, move)
         crash("after_submitted")
         log.info("submitted", extra={"job": job.id, "batch": batch.name})
         return job
@@ -426,7 +480,14 @@ class Intake:
         hands: take away the input that it names. The wait until the next look starts
         when the older copies are gone.
         """
-        staging = self._staging(job)
+        job = self._withdraw(job)
+        job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
+        crash("after_fence")
+        log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
+        return job
+
+    def _withdraw(self, job: Job) -> Job:
+        """Moves the rows to this worker's own epoch, so that none lie under others."""
         held = {
             epoch: uri
             for uri in self.storage.names(self._folder(job))
@@ -435,10 +496,9 @@ class Intake:
         if not held:
             raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
         # A fence that didn't get to its write may have moved the rows already.
-        self.storage.copy(held[max(held)], staging.uri)
-        crash("after_fence_copy")
+        job = self._restage(job, held[max(held)])
         # A higher one belongs to a worker that has overtaken this one.
-        older = [epoch for epoch in held if epoch < staging.epoch]
+        older = [epoch for epoch in held if epoch < job.lease.epoch]
         try:
             self.service.withdraw(job, older)
         except BatchesError as exc:
@@ -446,9 +506,6 @@ class Intake:
         for epoch in older:
             self.storage.delete(held[epoch])
         crash("after_fence_delete")
-        job = self._write(job, lambda j: j.fenced_off(staging, self.now(), self.timing))
-        crash("after_fence")
-        log.info("fenced", extra={"job": job.id, "epoch": staging.epoch})
         return job
 
     # -- the pieces -------------------------------------------------------------

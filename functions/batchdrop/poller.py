@@ -1,29 +1,28 @@
 """What happens at a tick: announce, sweep and settle, admit, resume, check."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
 
 from batchdrop.announce import Announcement
-from batchdrop.batches import BatchesError, BatchJob, ClientError
+from batchdrop.check import Check
 from batchdrop.crash import crash
-from batchdrop.errors import Superseded, Unavailable
+from batchdrop.errors import Superseded
 from batchdrop.intake import Intake, lane
-from batchdrop.jobs import MAX_RESUMES, Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
-from batchdrop.service import Service, explained
+from batchdrop.outbox import Outbox
+from batchdrop.policies import Policies
+from batchdrop.service import Service
 from batchdrop.settings import Settings
+from batchdrop.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
-#: So many jobs that the list didn't show are asked for by name in one tick.
-MAX_GETS = 200
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
-#: So many objects of the inbox are compared with the ledger in one read.
-CHECKED_AT_ONCE = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,9 @@ class Poller:
     ledger: Ledger
     intake: Intake
     service: Service
+    sweep: Sweep
+    policies: Policies
+    check: Check
     publish: Callable[[Announcement], None]
     settings: Settings
     now: Callable[[], datetime]
@@ -73,17 +75,20 @@ class Poller:
 
     def _work(self, deadline: datetime) -> Ticked:
         errors: list[Exception] = []
-        announced = self._announce(deadline, errors)
-        changed, ended = self._sweep(deadline, errors)
+        # However much there is to say, the other half is for what there is to do.
+        announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
+        swept = self.sweep.run(deadline)
+        errors += swept.errors
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
-        self._check(deadline, errors)
+        errors += self.policies.run(deadline)
+        errors += self.check.run(deadline)
         # What was settled just now needn't wait for the next tick.
         announced += self._announce(deadline, errors)
         done = Ticked(
             announced=announced,
-            changed=changed,
-            ended=ended,
+            changed=swept.changed,
+            ended=swept.ended,
             admitted=admitted,
             resumed=resumed,
         )
@@ -91,8 +96,8 @@ class Poller:
             "tick",
             extra={
                 "announced": announced,
-                "changed": changed,
-                "ended": ended,
+                "changed": swept.changed,
+                "ended": swept.ended,
                 "admitted": admitted,
                 "resumed": resumed,
                 "errors": len(errors),
@@ -105,151 +110,9 @@ class Poller:
     # -- announce ---------------------------------------------------------------
 
     def _announce(self, deadline: datetime, errors: list[Exception]) -> int:
-        """Sends what the outbox holds. A job's next one waits for the one before."""
-        sent = 0
-        held_back: set[str] = set()
-        for announcement in self.ledger.unpublished():
-            if self.now() >= deadline:
-                break
-            if announcement.job_id in held_back:
-                continue
-            try:
-                self.publish(announcement)
-                crash("after_publish")
-                self.ledger.published(announcement, self.now())
-            except Exception as exc:
-                held_back.add(announcement.job_id)
-                self._note(errors, exc, announcement.job_id)
-                if isinstance(exc, Unavailable):
-                    self.ledger.not_published(announcement)
-                continue
-            sent += 1
-            crash("after_published")
-            log.info(
-                "announced",
-                extra={
-                    "job": announcement.job_id,
-                    "announcement": announcement.id,
-                    "type": announcement.type,
-                },
-            )
-        return sent
-
-    # -- sweep and settle -------------------------------------------------------
-
-    def _sweep(self, deadline: datetime, errors: list[Exception]) -> tuple[int, int]:
-        """
-        Asks the service once for all of ours, and by name for those the list doesn't
-        show: being absent from a list says nothing.
-        """
-        open_jobs = {
-            job.batch.name: job for job in self.ledger.submitted() if job.batch
-        }
-        if not open_jobs:
-            return 0, 0
-        changed = ended = 0
-        for job, batch in self._said(open_jobs, deadline, errors):
-            try:
-                after = self._settle(job, batch)
-            except Superseded:
-                continue  # another tick was here
-            except Exception as exc:
-                self._note(errors, exc, job.id)
-                continue
-            changed += after is not job
-            ended += after.phase is Phase.ENDED
-        return changed, ended
-
-    def _said(
-        self, open_jobs: dict[str, Job], deadline: datetime, errors: list[Exception]
-    ) -> Iterator[tuple[Job, Batch]]:
-        """What the service says of the open jobs, as far as it says anything."""
-        unseen = dict(open_jobs)
-        try:
-            for name, answer in self.service.sweep(open_jobs.values()):
-                if job := unseen.pop(name, None):
-                    yield job, self.service.read(job, answer)
-        except BatchesError as exc:
-            # Nothing is concluded from no answer; the next tick asks again.
-            errors.append(exc)
-            return
-        missing = []
-        for job in list(unseen.values())[:MAX_GETS]:
-            if self.now() >= deadline:
-                break
-            try:
-                yield job, self.service.get(job)
-            except Exception as exc:
-                if isinstance(exc, ClientError) and exc.code == 404:
-                    missing.append(job)
-                else:
-                    self._note(errors, exc, job.id)
-        self._not_found(missing, len(open_jobs), errors)
-
-    def _not_found(
-        self, missing: list[Job], asked: int, errors: list[Exception]
-    ) -> None:
-        """
-        One 404 means little, and many at once mean that it is we who can't see: a
-        key of another project, a wrong location.
-        """
-        blind = len(missing) > max(1, asked / 10)
-        for job in missing:
-            try:
-                if blind:
-                    self._blind(job, len(missing), asked, self.now())
-                else:
-                    self._absent(job, self.now())
-            except Superseded:
-                continue
-            except Exception as exc:
-                self._note(errors, exc, job.id)
-
-    def _absent(self, job: Job, now: datetime) -> None:
-        if job.not_found(now).may_be_lost(now):
-            log.error("lost", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.lost(now), announce=True)
-        else:
-            log.warning("not found", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.not_found(now))
-
-    def _blind(self, job: Job, missing: int, asked: int, now: datetime) -> None:
-        log.error("not visible", extra={"job": job.id, "missing": missing})
-        if job.health and job.health.code == "not_visible":
-            return
-        health = Health(
-            code="not_visible",
-            message=f"{missing} of {asked} open batches answer 404 at once; see "
-            "whether project, location and credentials are those that made them",
-            since=now,
-        )
-        self.ledger.advance(job, lambda j: j.ailing(health, now))
-
-    def _settle(self, job: Job, batch: Batch) -> Job:
-        """Writes what is new; an end together with its announcement."""
-        assert job.batch is not None
-        if batch.is_older_than(job.batch):
-            return job
-        if batch == job.batch and job.is_visible:
-            return job
-        now = self.now()
-        if not batch.terminal:
-            log.info("moved on", extra={"job": job.id, "state": batch.state})
-            after = self.ledger.advance(job, lambda j: j.observed(batch, now))
-            crash("after_observed")
-            return after
-        if job.failed_by_fence(batch):
-            log.warning("fenced batch failed", extra={"job": job.id})
-            return self.ledger.advance(job, lambda j: j.revived(now))
-        batch = self.service.collect(job, batch)
-        crash("after_collecting")
-        log.info("ended", extra={"job": job.id, "state": batch.state})
-        error = explained(batch)
-        after = self.ledger.advance(
-            job, lambda j: j.ended(batch, now, error), announce=True
-        )
-        crash("after_ended")
-        return after
+        """Sends what the outbox holds."""
+        outbox = Outbox(ledger=self.ledger, publish=self.publish, now=self.now)
+        return outbox.drain(deadline, partial(self._note, errors))
 
     # -- admit, resume ----------------------------------------------------------
 
@@ -331,7 +194,7 @@ class Poller:
         now = self.now()
         if job.resumes >= MAX_RESUMES:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
-            self.ledger.advance(job, lambda j: j.parked(now), announce=True)
+            self.ledger.advance(job, lambda j: j.parked(now))
             return False
         by = self.holder()
         held = self.ledger.advance(
@@ -343,97 +206,6 @@ class Poller:
         )
         self.intake.carry_on(held, admitted=admitted)
         return True
-
-    # -- check, on a slower schedule --------------------------------------------
-
-    def _check(self, deadline: datetime, errors: list[Exception]) -> None:
-        """Compares the inbox and the service with the ledger, once in a while."""
-        start = self.now()
-        checked = self.ledger.checked(start)
-        every = timedelta(seconds=self.settings.check_every)
-        if checked.finished and start - checked.finished < every:
-            return
-        try:
-            window = timedelta(seconds=self.settings.missed_window)
-            done = self._claim_missed(
-                max(checked.first_start, start - window), deadline
-            ) and self._find_orphans(start - window, deadline, errors)
-        except Exception as exc:
-            log.error("not checked", extra={"reason": repr(exc)})
-            errors.append(exc)
-            return
-        if done:
-            self.ledger.check_finished(start)
-            log.info("checked")
-
-    def _claim_missed(self, since: datetime, deadline: datetime) -> bool:
-        """
-        Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
-        event after a day. What was there before the deployment was, and what the
-        ledger may have forgotten, isn't touched.
-        """
-        found = self.intake.storage.objects(self.settings.inbox)
-        # An event that is on its way right now needs no help.
-        until = self.now() - timedelta(seconds=self.settings.settle)
-        recent = (drop for drop, at in found if since <= at <= until)
-        while some := list(islice(recent, CHECKED_AT_ONCE)):
-            known = self.ledger.known(drop.job_id for drop in some)
-            for drop in some:
-                if drop.job_id in known or self.intake.ignores(drop):
-                    continue
-                if self.now() >= deadline:
-                    return False
-                log.warning("missed event", extra={"object": str(drop)})
-                self.intake.take(drop, missed=True)
-        return True
-
-    def _find_orphans(
-        self, since: datetime, deadline: datetime, errors: list[Exception]
-    ) -> bool:
-        """Finds batches with our marks that no job follows."""
-        for job_id, answer in self.service.ours(since):
-            if self.now() >= deadline:
-                return False
-            try:
-                self._see_to(job_id, answer)
-            except Superseded:
-                continue
-            except Exception as exc:
-                self._note(errors, exc, job_id)
-        return True
-
-    def _see_to(self, job_id: str, answer: BatchJob) -> None:
-        """
-        What is done about a batch with our marks:
-
-            no job, or its input isn't the job's staging    reported
-            the job's own                                   nothing
-            the job has another, and this one isn't over    cancelled, and told
-            the job is parked without one                   adopted
-            the job is under way without one                nothing: it looks itself
-        """
-        job = self.ledger.get(job_id) if is_job_id(job_id) else None
-        batch = self.service.read(job, answer) if job else None
-        if job is None or batch is None or batch.epoch is None:
-            log.error("orphan", extra={"batch": answer.name, "claims": job_id})
-        elif job.batch is not None and job.batch.name != batch.name:
-            if not batch.terminal:
-                self._cancel_extra(job, batch)
-        elif job.batch is None and job.is_parked:
-            log.warning("adopted", extra={"job": job.id, "batch": batch.name})
-            self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
-        elif job.phase is Phase.REJECTED:
-            log.error("orphan", extra={"batch": batch.name, "job": job.id})
-
-    def _cancel_extra(self, job: Job, batch: Batch) -> None:
-        log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
-        self.service.cancel(batch.name)
-        health = Health(
-            code="duplicate_batch",
-            message=f"another was made and cancelled: {batch.name}",
-            since=self.now(),
-        )
-        self.ledger.advance(job, lambda j: j.ailing(health, self.now()))
 
     # -- the pieces -------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batchdrop.batches import BatchJob, ClientError, is_terminal
+from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
 from batchdrop.jobs import Batch, Job, Problem, Spec, Staging, Stats, derived_id
@@ -32,9 +32,12 @@ class Service(Protocol):
     what the service answers, or for no answer.
     """
 
+    def is_staged(self, job: Job) -> bool:
+        """Whether the staged rows lie where the service reads them."""
+
     def stage(self, job: Job) -> None:
-        """Brings the staged rows to where the service reads them. Doing it again is
-        no harm; it comes before the intent, so that nobody stages after a fence."""
+        """Brings them there. Only the holder whose epoch the staging has may do it:
+        what another finished late would lie there again after a fence."""
 
     def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
         """Takes away what `stage` brought for these epochs."""
@@ -46,8 +49,9 @@ class Service(Protocol):
         """All batches of this job, on every page. A label or name alone is nothing,
         as anybody in the project can set one: the input must be our staging."""
 
-    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
-        """What one pass over the service's list says of our batches, by name."""
+    @property
+    def has_a_list(self) -> bool:
+        """Whether a list says of each batch what asking by name does."""
 
     def get(self, job: Job) -> Batch:
         """The job's batch, by its name."""
@@ -67,6 +71,9 @@ class Service(Protocol):
     def cancel(self, name: str) -> None:
         """Asks a batch to stop."""
 
+    def delete(self, name: str) -> None:
+        """Removes a batch that is over; its answers stay."""
+
 
 def marks(job: Job) -> dict[str, str]:
     """By what a batch is known to be ours; its keys can't be set by users."""
@@ -83,6 +90,9 @@ class VertexService:
 
     batches: Batches
     deployment: str
+
+    def is_staged(self, job: Job) -> bool:
+        return True
 
     def stage(self, job: Job) -> None:
         pass
@@ -114,10 +124,9 @@ class VertexService:
             if batch.epoch is not None
         ]
 
-    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
-        since = min(_begun(job) for job in jobs)
-        for answer in self.batches.list(filter=self._ours(since), page_size=PAGE):
-            yield answer.name, answer
+    @property
+    def has_a_list(self) -> bool:
+        return True
 
     def get(self, job: Job) -> Batch:
         assert job.batch is not None
@@ -143,18 +152,19 @@ class VertexService:
         )
 
     def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
-        for answer in self.batches.list(filter=self._ours(since), page_size=PAGE):
-            yield (answer.labels or {}).get("batchdrop_job", ""), answer
-
-    def _ours(self, since: datetime) -> str:
-        return (
+        query = (
             "labels.batchdrop_job:* "
             f'AND labels.batchdrop_deployment="{self.deployment}" '
             f'AND create_time>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
         )
+        for answer in self.batches.list(filter=query, page_size=PAGE):
+            yield (answer.labels or {}).get("batchdrop_job", ""), answer
 
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
+
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +179,16 @@ class DeveloperService:
     storage: Storage
     deployment: str
 
+    def is_staged(self, job: Job) -> bool:
+        _, staging = _chosen(job)
+        with _absent_is_fine():
+            file = self.files.get(name=self._file(job, staging.epoch))
+            return file.state != "FAILED"
+        return False
+
     def stage(self, job: Job) -> None:
         _, staging = _chosen(job)
         name = self._file(job, staging.epoch)
-        with _absent_is_fine():
-            if self.files.get(name=name).state != "FAILED":
-                return
         with self.storage.open(staging.uri) as rows:
             self.files.upload(file=rows, config={"name": name})
 
@@ -203,10 +217,9 @@ class DeveloperService:
             if batch.epoch is not None
         ]
 
-    def sweep(self, jobs: Iterable[Job]) -> Iterator[tuple[str, BatchJob]]:
-        # Its list is stale by nature, and it runs a hundred jobs at the most: each is
-        # asked for by name.
-        return iter(())
+    @property
+    def has_a_list(self) -> bool:
+        return False  # it is stale by nature, and has a hundred jobs at the most
 
     def get(self, job: Job) -> Batch:
         assert job.batch is not None
@@ -241,6 +254,9 @@ class DeveloperService:
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
 
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
+
     def _file(self, job: Job, epoch: int) -> str:
         """
         A name of the File API: at most 40 of a-z, 0-9 and dashes. Two deployments on
@@ -273,11 +289,6 @@ def _chosen(job: Job) -> tuple[Spec, Staging]:
     return job.spec, job.staging
 
 
-def _begun(job: Job) -> datetime:
-    known = job.batch.create_time if job.batch else None
-    return known or job.created_at
-
-
 @contextmanager
 def _absent_is_fine() -> Iterator[None]:
     """The File API answers 403 as well as 404 to the name of a file that isn't."""
@@ -299,6 +310,7 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         name=answer.name,
         state=answer.state,
         terminal=is_terminal(answer.state),
+        known=answer.state in JobState.__members__,
         source=source,
         epoch=epoch,
         create_time=answer.create_time,

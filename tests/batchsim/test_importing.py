@@ -1,11 +1,15 @@
 """Vertex imports a file as BigQuery would, and one bad row fails the job."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
-from tests.batchsim.drive import Vertex, row, rows
+from batchsim import BatchSim
+from tests.batchsim.drive import Bucket, Vertex, row, rows
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -121,6 +125,48 @@ def test_an_output_bucket_that_is_not_there_fails_the_job_with_code_9(
     assert job["error"]["message"].startswith(
         "Failed to get GCS bucket location for no-such-bucket"
     )
+
+
+class Forbidden(BaseHTTPRequestHandler):
+    """A Cloud Storage that lets nobody in."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def closed_storage() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Forbidden) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_bucket_that_may_not_be_read_fails_the_job_with_code_7(
+    bucket: Bucket, closed_storage: str
+) -> None:
+    with BatchSim(speed=0, storage=closed_storage) as sim:
+        job = Vertex(sim, bucket).run()
+
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert job["error"]["code"] == 7
+    assert "Permission denied" in job["error"]["message"]
+
+
+def test_a_storage_that_does_not_answer_fails_the_job_soon(bucket: Bucket) -> None:
+    with BatchSim(speed=0, storage="http://127.0.0.1:9") as sim:
+        job = Vertex(sim, bucket).run()
+
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert job["error"]["code"] == 13
+    assert f"gs://{bucket.name}" in job["error"]["message"]
 
 
 def test_an_input_object_that_is_not_there_fails_the_job_without_rows(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from batchsim.models import embedding, fitting
+from batchsim.models import RowFailed, embedding, fitting
 
 
 def cosine(one: str, other: str) -> float:
@@ -52,6 +52,22 @@ def test_a_value_has_the_type_its_schema_names(
     schema: dict[str, object], kind: type
 ) -> None:
     assert isinstance(fitting(schema, "text"), kind)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "OBJECT", "properties": ["a"]},
+        {"type": "ARRAY", "items": None, "minItems": "many"},
+        {"anyOf": [None]},
+        {"enum": 5},
+    ],
+)
+def test_what_is_no_schema_fails_the_row(schema: dict[str, object]) -> None:
+    with pytest.raises(RowFailed, match="response schema is invalid") as caught:
+        fitting(schema, "text")
+
+    assert caught.value.code == 400
 
 
 def test_a_value_keeps_to_bounds_of_length_and_size() -> None:

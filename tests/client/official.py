@@ -6,23 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from google import genai
-from google.auth.credentials import Credentials
 
 from batchdrop import Client
+from tests.client.credential import Token
 from tests.client.recorder import Recorder, Request
-
-
-class Token(Credentials):
-    """Credentials that are always fresh."""
-
-    def __init__(self, quota_project: str | None = None) -> None:
-        super().__init__()
-        self.token = "t0k3n"
-        self._quota_project_id = quota_project
-
-    def refresh(self, request: Any) -> None:
-        raise AssertionError("a fresh token needs no refresh")
-
 
 #: How a client is made: keyword arguments that both take, but for http_options.
 VERTEX = {

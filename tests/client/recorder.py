@@ -61,20 +61,23 @@ class Recorder:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def answer(self, request: Request) -> Answer:
+        """What this request is answered; one at a time."""
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
         body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
+        request = Request(
+            handler.command,
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            {k.lower(): v for k, v in handler.headers.items()},
+            body,
+        )
         with self._lock:
-            self.requests.append(
-                Request(
-                    handler.command,
-                    parts.path,
-                    dict(parse_qsl(parts.query, keep_blank_values=True)),
-                    {k.lower(): v for k, v in handler.headers.items()},
-                    body,
-                )
-            )
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            self.requests.append(request)
+            answer = self.answer(request)
         content = answer.body
         if not isinstance(content, bytes):
             content = json.dumps(content).encode()

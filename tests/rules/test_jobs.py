@@ -204,7 +204,7 @@ def test_the_fence_gives_up_the_lease_and_leaves_no_intent(
     second = submitting.resumed("second", clock(), TIMING)
     moved = Staging(epoch=2, uri="gs://work/x/2/requests.jsonl")
 
-    job = second.fenced_off(moved, clock(), TIMING)
+    job = second.restaged(moved, clock()).fenced_off(clock(), TIMING)
 
     assert job.phase is Phase.PREPARED
     assert job.staging == moved

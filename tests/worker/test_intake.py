@@ -200,6 +200,20 @@ def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
     assert job.batch.name == batch["name"]
 
 
+def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+    world.advance(timedelta(hours=1))
+
+    world.ticks(3)
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
 @pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
 def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     world: World, code: int
@@ -400,7 +414,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
 
 
-def test_of_two_batches_the_older_is_kept_and_the_other_cancelled(
+def test_of_two_batches_that_of_the_newest_staging_is_kept_and_the_other_cancelled(
     world: World,
 ) -> None:
     drop = world.upload()
@@ -415,11 +429,57 @@ def test_of_two_batches_the_older_is_kept_and_the_other_cancelled(
     job = world.job(drop)
     older, younger = sorted(world.batches(), key=lambda b: str(b["createTime"]))
     assert job.batch is not None
-    assert job.batch.name == older["name"]
-    assert younger["state"] == "JOB_STATE_CANCELLED"
+    assert job.batch.name == younger["name"]
+    assert older["state"] == "JOB_STATE_CANCELLED"
     assert job.health is not None
     assert job.health.code == "duplicate_batch"
-    assert younger["name"] in job.health.message
+    assert older["name"] in job.health.message
+
+
+def send_late(world: World, job: Job) -> None:
+    """What a worker that froze with its intent written does when it wakes."""
+    world.service.create(job)
+
+
+def test_a_late_batch_without_input_is_not_kept_in_place_of_a_good_one(
+    world: World,
+) -> None:
+    job = intended(world)
+    world.ticks(14)  # the fence is up
+    send_late(world, job)
+    world.wire.creates = [world.wire.reply_lost]
+    world.wire.lists = [Wire.shows_nothing]
+    world.ticks(2)  # made anew, and nobody has heard of it
+    assert world.job(job.source).phase is Phase.SUBMITTING
+
+    world.ticks(60)
+
+    kept = world.job(job.source)
+    assert kept.batch is not None
+    assert kept.batch.state == "JOB_STATE_SUCCEEDED"
+    paid = [batch for batch in world.batches() if batch["rows"]["done"]]
+    assert [batch["name"] for batch in paid] == [kept.batch.name]
+
+
+def test_a_late_batch_whose_input_a_dead_fence_took_is_not_the_end(
+    world: World,
+) -> None:
+    job = intended(world)
+    world.advance(timedelta(minutes=13))
+    died = world.ledger.advance(
+        job, lambda j: j.resumed("dies", world.now(), world.timing)
+    )
+    world.intake._withdraw(died)
+    send_late(world, job)
+    world.advance(timedelta(minutes=13))
+
+    world.ticks(60)
+
+    kept = world.job(job.source)
+    assert kept.phase is Phase.ENDED
+    assert kept.batch is not None
+    assert kept.batch.state == "JOB_STATE_SUCCEEDED"
+    assert len([batch for batch in world.batches() if batch["rows"]["done"]]) == 1
 
 
 def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> None:
@@ -515,3 +575,77 @@ def test_a_job_under_way_is_not_run_again(world: World) -> None:
 def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
     with pytest.raises(LookupError, match="there is no job nothing"):
         world.intake.rerun("nothing")
+
+
+# -- cancel --------------------------------------------------------------------------
+
+
+def test_a_waiting_job_that_is_cancelled_is_over_at_once_and_costs_nothing(
+    world: World,
+) -> None:
+    world.choose(paused=True)
+    drop = world.upload()
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.choose(paused=False)
+    world.ticks(3)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.message == "cancelled by ada"
+    assert world.batches() == []
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+
+
+def test_a_job_that_is_cancelled_under_its_worker_is_not_submitted(
+    world: World,
+) -> None:
+    job = claimed(world)
+
+    world.intake.cancel(job.id, by="ada")
+    world.intake.carry_on(job)
+
+    assert world.job(job.source).phase is Phase.REJECTED
+    assert world.batches() == []
+
+
+def test_a_batch_is_cancelled_by_the_tick_and_its_end_announced(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.intake.cancel(drop.job_id, by="bob")
+    world.ticks(2)
+
+    job = world.job(drop)
+    assert job.wanted is not None
+    assert job.wanted.by == "ada"
+    assert job.phase is Phase.ENDED
+    assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+
+
+def test_a_job_whose_request_may_be_out_is_cancelled_when_that_is_clear(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.ticks(6)
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
+
+
+def test_what_is_over_is_not_cancelled(world: World) -> None:
+    drop = world.upload("not json\n")
+    world.intake.take(drop)
+
+    with pytest.raises(ValueError, match="is over: it is rejected"):
+        world.intake.cancel(drop.job_id, by="ada")

@@ -1,8 +1,7 @@
 """`client.batches` and `client.aio.batches`: two thin drivers of the same flows."""
 
-import asyncio
 import builtins
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -282,7 +281,7 @@ class Batches(_Plans):
         *,
         timeout: float | None = None,
         on_progress: Callable[[BatchJob], Any] | None = None,
-        interval: float = 5.0,
+        interval: float = 0.5,
         max_interval: float = 60.0,
     ) -> BatchJob:
         """
@@ -423,7 +422,7 @@ class AsyncBatches(_Plans):
         *,
         timeout: float | None = None,
         on_progress: Callable[[BatchJob], Any] | None = None,
-        interval: float = 5.0,
+        interval: float = 0.5,
         max_interval: float = 60.0,
     ) -> BatchJob:
         """See Batches.wait; what `on_progress` returns is awaited if it can be."""
@@ -437,6 +436,8 @@ class AsyncBatches(_Plans):
 
             async for row in client.aio.batches.results(job): ...
         """
+        import asyncio  # who is here has it; importing the client need not load it
+
         rows = await self._core.async_transport().run(self._results.locate(job))
         while bunch := await asyncio.to_thread(_some, rows):
             for row in bunch:
@@ -463,7 +464,7 @@ def _name(name: Named, job: Named) -> str:
 
 def _stamp() -> str:
     # Local time, as the official SDK has it: it ends names that people read.
-    return f"{datetime.now():%Y%m%d%H%M%S}_{secrets.token_hex(3)[:5]}"  # noqa: DTZ005
+    return f"{datetime.now():%Y%m%d%H%M%S}_{os.urandom(3).hex()[:5]}"  # noqa: DTZ005
 
 
 def _shown(config: ListBatchJobsConfig) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from batchdrop.batches.vertex import Vertex
 if TYPE_CHECKING:
     from batchdrop.batches.transport import AsyncTransport, Transport
 
+__all__ = ["AsyncBatches", "AsyncClient", "Batches", "Client"]
+
 
 class Core:
     """What both faces share: settings, connections, the way to Cloud Storage."""
@@ -92,6 +94,7 @@ class Core:
             transport, self._async_transport = self._async_transport, None
         if transport is not None:
             await transport.close()
+        self.objects.close()
 
 
 class Client:
@@ -129,6 +132,8 @@ class Client:
 
     Raises:
         ValueError: contradicting arguments, no API key, or no project to be found.
+        NotSignedIn: no project was given, and there are no default credentials whose
+            project could be used.
 
     Attributes:
         batches: see Batches.

@@ -18,7 +18,6 @@ a text here: the address is kept without its query's key.
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -59,7 +58,11 @@ class ApiError(BatchesError):
         self.method = method
         self.url = url
         self.retry_after = retry_after
-        super().__init__(f"{code} {status}: {message} ({method} {url})")
+        super().__init__(code, status, message)
+
+    def __str__(self) -> str:
+        asked = f" ({self.method} {self.url})" if self.url else ""
+        return f"{self.code} {self.status}: {self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.code, self.status, self.message), self.__dict__
@@ -197,6 +200,8 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
+    from email.utils import parsedate_to_datetime  # 30 modules, for a rare answer
+
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
     except (TypeError, ValueError, OverflowError):

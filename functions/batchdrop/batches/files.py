@@ -7,7 +7,6 @@ The address is a capability: no key is sent to it.
 """
 
 import io
-import mimetypes
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -308,6 +307,8 @@ def local(
     A file of this machine, or an open binary stream that can be sought, as what
     `upload` takes: its pieces, its size and what is said of it.
     """
+    import mimetypes
+
     path = None if hasattr(file, "read") else os.fspath(file)
     guessed = mimetypes.guess_type(path)[0] if path else None
     if path and PurePath(path).suffix == ".jsonl":

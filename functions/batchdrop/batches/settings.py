@@ -3,8 +3,6 @@ Whom a client speaks to and as whom: its arguments and the environment, in the o
 that the official SDK gives them (google-genai 3.4.0).
 """
 
-import logging
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +13,6 @@ from batchdrop.batches.credentials import ApiKey, GoogleCredentials, Signer
 from batchdrop.batches.developer import Developer
 from batchdrop.batches.types import HttpOptions
 from batchdrop.batches.vertex import Vertex
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +143,8 @@ def _vertex_by_env(env: Mapping[str, str]) -> bool:
         if name in env
     }
     if len(set(said.values())) == 2:
+        import warnings
+
         warnings.warn(
             "GOOGLE_GENAI_USE_ENTERPRISE and GOOGLE_GENAI_USE_VERTEXAI contradict each "
             "other; the first is used",
@@ -158,6 +156,9 @@ def _vertex_by_env(env: Mapping[str, str]) -> bool:
 def _env_key(env: Mapping[str, str]) -> str | None:
     google, gemini = env.get("GOOGLE_API_KEY"), env.get("GEMINI_API_KEY")
     if google and gemini:
+        import logging
+
+        log = logging.getLogger(__name__)
         log.warning("both GOOGLE_API_KEY and GEMINI_API_KEY are set; the first is used")
     return google or gemini or None
 

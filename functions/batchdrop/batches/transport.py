@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -21,6 +22,7 @@ from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 #: When the caller sets no timeout: long enough for a large inline result (the service
 #: itself gives up at 60 s), short enough not to hang for ever.
@@ -39,38 +41,59 @@ VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
 
 
+#: What httpx itself would say; both encodings come with Python.
+_DEFAULTS = httpx.Headers(
+    {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
+)
+
+
 class _Prepared:
-    """What both faces need to make a request of a call and a value of an answer."""
+    """
+    What both faces need to make a request of a call and a value of an answer.
 
-    def __init__(self, options: HttpOptions) -> None:
+    Requests are made without httpx's merging of defaults, which takes a tenth of a
+    call: what is the same for all of them is put together once.
+    """
+
+    def __init__(self, options: HttpOptions, defaults: httpx.Headers) -> None:
         self._options = options
-        self._headers = _headers(options)
-        self._timeout = _timeout(options) or NO_TIMEOUT_GIVEN
+        self._headers = httpx.Headers(defaults)
+        self._headers.update(_headers(options))
+        self._timeout = (_timeout(options) or NO_TIMEOUT_GIVEN).as_dict()
+        # The headers with the credentials that were last used; they change hourly.
+        self._signed: tuple[Mapping[str, str], httpx.Headers] = ({}, self._headers)
 
-    def arguments(self, call: Call[Any], signed: Mapping[str, str]) -> dict[str, Any]:
-        """The arguments of httpx's build_request."""
-        headers = {**self._headers, **signed}
+    def request(self, call: Call[Any], signed: Mapping[str, str]) -> httpx.Request:
+        """The call as httpx sends it, signed with these headers."""
+        last, headers = self._signed
+        if last != signed:
+            headers = httpx.Headers(self._headers)
+            headers.update(signed)
+            self._signed = (signed, headers)
         timeout = self._timeout
         extra: Mapping[str, Any] | None = self._options.extra_body
         options = call.options
         if options is not None:
             if options.headers or options.timeout is not None:
-                headers |= _headers(options, headers)
-            timeout = _timeout(options) or timeout
+                headers = httpx.Headers(headers)
+                headers.update(_headers(options, headers))
+            own = _timeout(options)
+            timeout = own.as_dict() if own else timeout
             extra = options.extra_body or extra
         if call.headers:
-            headers |= call.headers
+            headers = httpx.Headers(headers)
+            headers.update(call.headers)
         content = call.content
         if call.body is not None:
             body = merged(call.body, extra) if extra else call.body
             content = msgspec.json.encode(body)
-        return {
-            "method": call.method,
-            "url": call.url,
-            "headers": headers,
-            "timeout": timeout,
-            "content": content,
-        }
+        return httpx.Request(
+            call.method,
+            call.url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": timeout},
+        )
 
     def pause(self, attempt: int, error: BatchesError, call: Call[Any]) -> float | None:
         """Seconds until the call is sent again, or None."""
@@ -153,6 +176,55 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
         raise
 
 
+class _Direct:
+    """
+    httpx without its client, whose cookies, redirects and authentication are of no use
+    here and take a third of a call (see tests/bench/client.py).
+    """
+
+    def __init__(self) -> None:
+        self._transport = httpx.HTTPTransport()
+
+    def send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        response.request = request
+        if not stream:
+            try:
+                response.read()
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _AsyncDirect:
+    """The same for a loop."""
+
+    def __init__(self) -> None:
+        self._transport = httpx.AsyncHTTPTransport()
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _behind_a_proxy() -> bool:
+    """True if the environment names one; then httpx's client finds the way."""
+    return any(scheme != "no" for scheme in getproxies())
+
+
 class Transport:
     """
     Carries out flows with blocking calls; safe to share between threads.
@@ -168,11 +240,15 @@ class Transport:
         signer: Signer | None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._prepared = _Prepared(options)
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
-        self._http: httpx.Client = options.httpx_client or httpx.Client()
+        self._http: httpx.Client | _Direct = options.httpx_client or (
+            httpx.Client() if _behind_a_proxy() else _Direct()
+        )
+        given = options.httpx_client
+        defaults = _DEFAULTS if given is None else given.headers
+        self._prepared = _Prepared(options, defaults)
 
     def run(self, flow: Flow[T]) -> T:
         """What the flow returns, its steps done one after the other."""
@@ -205,10 +281,13 @@ class Transport:
         Raises:
             BatchesError: the last error.
         """
+        return self._repeating(self._send_once, call)
+
+    def _repeating(self, send: Callable[[Call[T]], U], call: Call[T]) -> U:
         attempt = 1
         while True:
             try:
-                return self._send_once(call)
+                return send(call)
             except BatchesError as exc:
                 pause = self._prepared.pause(attempt, exc, call)
                 if pause is None:
@@ -217,9 +296,7 @@ class Transport:
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> T:
-        request = self._http.build_request(
-            **self._prepared.arguments(call, self._signed(call))
-        )
+        request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request)
         except httpx.HTTPError as exc:
@@ -227,21 +304,31 @@ class Transport:
         return _value(call, response.status_code, response.content, response.headers)
 
     def stream(self, call: Call[Any]) -> Iterator[bytes]:
-        """The body of the answer, piece by piece; the call's reader isn't used."""
-        arguments = self._prepared.arguments(call, self._signed(call))
-        request = self._http.build_request(**arguments)
+        """
+        The body of the answer, piece by piece; the call's reader isn't used. It is
+        sent again like any other until the answer begins, and not after that.
+        """
+        response = self._repeating(self._begin, call)
+        try:
+            yield from response.iter_bytes()
+        except httpx.HTTPError as exc:
+            raise _no_answer(exc, call) from exc
+        finally:
+            response.close()
+
+    def _begin(self, call: Call[Any]) -> httpx.Response:
+        request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request, stream=True)
+            if response.is_success:
+                return response
             try:
-                if not response.is_success:
-                    raise _refusal(
-                        call, response.status_code, response.read(), response.headers
-                    )
-                yield from response.iter_bytes()
+                body = response.read()
             finally:
                 response.close()
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
+        raise _refusal(call, response.status_code, body, response.headers)
 
     def _signed(self, call: Call[Any]) -> Mapping[str, str]:
         return self._signer.headers() if self._signer and call.signed else {}
@@ -260,20 +347,23 @@ class AsyncTransport:
     """
 
     def __init__(self, options: HttpOptions, signer: Signer | None) -> None:
-        self._prepared = _Prepared(options)
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
         self._by_loop: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, httpx.AsyncClient
+            asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncDirect
         ] = WeakKeyDictionary()
+        defaults = self._given.headers if self._given else _DEFAULTS
+        self._prepared = _Prepared(options, defaults)
 
     @property
-    def _http(self) -> httpx.AsyncClient:
+    def _http(self) -> httpx.AsyncClient | _AsyncDirect:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            self._by_loop[loop] = httpx.AsyncClient()
+            self._by_loop[loop] = (
+                httpx.AsyncClient() if _behind_a_proxy() else _AsyncDirect()
+            )
         return self._by_loop[loop]
 
     async def run(self, flow: Flow[T]) -> T:
@@ -317,10 +407,9 @@ class AsyncTransport:
             attempt += 1
 
     async def _send_once(self, call: Call[T]) -> T:
-        http = self._http
-        arguments = self._prepared.arguments(call, await self._signed(call))
+        request = self._prepared.request(call, await self._signed(call))
         try:
-            response = await http.send(http.build_request(**arguments))
+            response = await self._http.send(request)
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
         return _value(call, response.status_code, response.content, response.headers)

@@ -19,7 +19,7 @@ class Function:
     One function under the functions-framework, always at the same address.
 
     `pids` are those of the server and of its workers. When any of them dies there
-    are soon others, and `replaced` is called.
+    are soon others, and `replaced` is called; `log` takes a line about it.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Function:
         env: Mapping[str, str],
         processes: Processes,
         replaced: Callable[[], None],
+        log: Callable[[str], None],
     ) -> None:
         self.target = target
         self.address = f"http://127.0.0.1:{port}"
@@ -38,6 +39,7 @@ class Function:
         self._env = env
         self._processes = processes
         self._replaced = replaced
+        self._log = log
         self._members: list[psutil.Process] = []
         self._stopping = threading.Event()
         self._command = [
@@ -73,20 +75,26 @@ class Function:
             if self._process.status is not None:
                 self._replace()
             elif not all(member.is_running() for member in self._members):
+                self._log(f"a worker of {self.target} died")
                 self._look_again()
                 self._replaced()
 
     def _replace(self) -> None:
+        self._log(f"{self.target} ended with status {self._process.status}")
         # The workers of a server that was killed still hold its port.
         self._processes.stop(self._process)
         if time.monotonic() - self._started < 1:
             # It cannot run as it is. Look again once in a while, not all the time.
             self._stopping.wait(1)
         self._process = self._start()
-        with contextlib.suppress(StackError):
+        try:
             self._process.wait_until_ready()
-            self._look_again()
-            self._replaced()
+        except StackError as exc:
+            self._log(str(exc))
+            return
+        self._look_again()
+        self._log(f"{self.target} is back as {self._process.pid}")
+        self._replaced()
 
     def _look_again(self) -> None:
         """Find out who runs now, waiting for a worker where none is left."""

@@ -100,6 +100,7 @@ class Looker:
     """What anyone outside sees of a stack: objects, the ledger, announcements."""
 
     def __init__(self, stack: Stack) -> None:
+        self._stack = stack
         self._inbox = stack.buckets["inbox"]
         self._storage = storage.Client()
         self._ledger = Ledger(firestore.Client, event_source="demo")
@@ -137,6 +138,7 @@ class Looker:
         last = None
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
+            self._stack.check()
             job = self._ledger.get(job_id)
             if job is not None:
                 if job.batch is not None and job.batch.state != last:
@@ -197,4 +199,4 @@ def _text(content: Mapping[str, list[dict[str, str]]]) -> str:
 def _short(text: str) -> str:
     """The last line, which is what differs from row to row, cut short."""
     line = text.splitlines()[-1]
-    return line if len(line) <= 50 else f"{line[:49]}…"
+    return line if len(line) <= 32 else f"{line[:31]}…"

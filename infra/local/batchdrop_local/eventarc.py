@@ -22,17 +22,18 @@ from batchdrop_local.cloud_run import new_trace
 # As long as an event-driven function may run on Cloud Run.
 _TIMEOUT = 540
 _PARALLEL = 32
+_NO_PROXY = [("grpc.enable_http_proxy", 0)]
 
 
 def subscriber(address: str) -> SubscriberClient:
     """A client of the Pub/Sub emulator at HOST:PORT, whatever the environment says."""
-    channel = grpc.insecure_channel(address)
+    channel = grpc.insecure_channel(address, _NO_PROXY)
     return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
 
 
 def publisher(address: str) -> PublisherClient:
     """The same for publishing."""
-    channel = grpc.insecure_channel(address)
+    channel = grpc.insecure_channel(address, _NO_PROXY)
     return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -209,19 +209,27 @@ class Processes:
                 self._logs.add(name, line.decode(errors="replace").rstrip("\r\n"))
 
 
-def free_port() -> int:
+def free_port(taken: Collection[int] = ()) -> int:
     """
-    A loopback port that nobody listens on.
+    A loopback port that nobody listens on, and not one of those `taken`.
 
-    Taken from below the ranges that systems give to outgoing connections (32768 up
-    on Linux, 49152 up on macOS), one of which could otherwise take it before its
-    server has, or while its server is being replaced.
+    It is below the ranges that systems give to outgoing connections (32768 up on Linux,
+    49152 up on macOS), one of which could otherwise take it before its server has, or
+    while its server is being replaced.
     """
     for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if port not in taken and is_free(port):
             return port
     raise StackError("find a free port", "100 ports between 20000 and 32000 are taken")
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on the loopback port."""
+    with socket.socket() as probe:
+        # As servers do: what an earlier one left behind is not in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

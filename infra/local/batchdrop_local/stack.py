@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from google.cloud.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.types import Subscription
 
 import batchdrop
@@ -27,6 +28,7 @@ from batchdrop_local.processes import (
     Show,
     StackError,
     free_port,
+    is_free,
 )
 from batchdrop_local.scheduler import Scheduler
 
@@ -57,7 +59,8 @@ class Stack:
         show: takes each log line as it is written.
 
     Raises:
-        StackError: from entering and from `wait`; names the step, why, and the log.
+        StackError: names the step that failed, why, and the log. At once, when a port
+            is taken; from entering; from `wait`.
     """
 
     def __init__(
@@ -86,7 +89,13 @@ class Stack:
         self.topic = f"projects/{self.project}/topics/batchdrop-announcements"
         #: Gets every announcement too, for whoever wants to look.
         self.subscription = f"projects/{self.project}/subscriptions/batchdrop-look"
-        self._ports = {part: free_port() for part in PARTS} | dict(ports or {})
+        self._ports = dict(ports or {})
+        for part, port in self._ports.items():
+            if not is_free(port):
+                raise StackError(f"give {part} port {port}", "somebody listens there")
+        for part in PARTS:
+            if part not in self._ports:
+                self._ports[part] = free_port(self._ports.values())
         self.addresses = self._addresses()
         self.env = self._environment()
         self._poll_every = poll_every
@@ -126,6 +135,10 @@ class Stack:
     def wait(self) -> None:
         """Wait until a part ends that must not, and raise that."""
         self._ended.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what `wait` would raise, if there is something."""
         if self._failure is not None:
             raise self._failure
 
@@ -175,7 +188,8 @@ class Stack:
                 env=self._function_env
                 | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
                 processes=self._processes,
-                replaced=self._write,
+                replaced=self._write_again,
+                log=partial(self._logs.add, "stack"),
             )
         # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
         # second later: the first event would be late.
@@ -187,7 +201,10 @@ class Stack:
             service.wait_until_ready()
         for bucket in self.buckets.values():
             self._make_bucket(bucket)
-        events = callers.enter_context(self._make_topics())
+        subscriber = callers.enter_context(
+            eventarc.subscriber(self.addresses["pubsub"])
+        )
+        events = callers.enter_context(self._make_topics(subscriber))
         undo.callback(events.stop)
         for function in self._functions.values():
             function.wait_until_ready()
@@ -214,7 +231,12 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """What a client of the stack exports, and the functions run with."""
+        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        no_proxy = f"{direct},127.0.0.1" if direct else "127.0.0.1"
         return {
+            # Whoever has to use a proxy must not use it for this. Both are read.
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
             "GOOGLE_CLOUD_PROJECT": self.project,
             "FIRESTORE_EMULATOR_HOST": self.addresses["firestore"],
             "PUBSUB_EMULATOR_HOST": self.addresses["pubsub"],
@@ -294,13 +316,12 @@ class Stack:
             reason = f"answer {response.status_code}: {response.text[:200]}"
             raise StackError(f"make the bucket {name}", reason, self.log("gcs"))
 
-    def _make_topics(self) -> Eventarc:
+    def _make_topics(self, subscriber: SubscriberClient) -> Eventarc:
         """Make the topics and the subscription; events begin when it is entered."""
         notices = f"projects/{self.project}/topics/batchdrop-notices"
         with eventarc.publisher(self.addresses["pubsub"]) as publisher:
             publisher.create_topic(name=self.topic)
             publisher.create_topic(name=notices)
-        subscriber = eventarc.subscriber(self.addresses["pubsub"])
         subscriber.create_subscription(
             Subscription(
                 name=self.subscription, topic=self.topic, enable_message_ordering=True
@@ -330,6 +351,11 @@ class Stack:
                     )
                     self._ended.set()
 
+    def _write_again(self) -> None:
+        # Nothing is to be read of a stack that is not all up yet.
+        if self.file.exists():
+            self._write()
+
     def _write(self) -> None:
         with self._writing:
             # Whoever reads it finds all of the old or all of the new.
@@ -351,8 +377,6 @@ def _inherited() -> dict[str, str]:
     """Our own environment, less what would make this stack unlike another's."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("BATCHDROP_")}
     env["PYTHONUNBUFFERED"] = "1"
-    for variable in ("NO_PROXY", "no_proxy"):
-        env[variable] = ",".join(filter(None, [env.get(variable), "127.0.0.1"]))
     return env
 
 

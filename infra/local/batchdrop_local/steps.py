@@ -24,7 +24,8 @@ class Step:
     title: str
     console: Console
     began: float = field(default_factory=time.monotonic)
-    seconds: float | None = None  #: None: still at it
+    seconds: float | None = None  #: None: still at it, or failed
+    failed: bool = False
     said: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
@@ -70,8 +71,10 @@ class Steps:
         try:
             yield step
         except StackError:
+            step.failed = True
             raise
         except Exception as exc:
+            step.failed = True
             raise StackError(title, f"{type(exc).__name__}: {exc}", log) from exc
         step.seconds = time.monotonic() - step.began
         if not self._console.is_terminal:
@@ -86,12 +89,16 @@ class Steps:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(width=1)
         table.add_column(no_wrap=True)
-        table.add_column(ratio=1)
+        table.add_column(ratio=1, overflow="fold")
         table.add_column(justify="right", no_wrap=True)
         for step in self._steps:
-            done = step.seconds is not None
-            mark: RenderableType = Text("✓", "green") if done else Spinner("dots")
-            seconds = time.monotonic() - step.began if not done else step.seconds or 0
+            seconds = step.seconds or time.monotonic() - step.began
             said = Text("\n".join(step.said), "dim")
-            table.add_row(mark, step.title, said, f"{seconds:.2f} s")
+            table.add_row(_mark(step), step.title, said, f"{seconds:.2f} s")
         return table
+
+
+def _mark(step: Step) -> RenderableType:
+    if step.failed:
+        return Text("✗", "red")
+    return Spinner("dots") if step.seconds is None else Text("✓", "green")

@@ -86,8 +86,10 @@ def routes(
 
     async def add_faults(request: Request) -> Response:
         text = await request.body()
-        many = text.lstrip().startswith(b"[")
-        given = msgspec.json.decode(text) if many else [parse_object(text)]
+        if text.lstrip().startswith(b"["):
+            given = parse_object(b'{"rules":' + text + b"}")["rules"]
+        else:
+            given = [parse_object(text)]
         added = faults.load(given)
         return _reply({"rules": [rule.json() for rule in added]})
 

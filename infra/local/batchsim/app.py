@@ -18,6 +18,7 @@ from batchsim.clock import Clock
 from batchsim.developer import Developer
 from batchsim.faults import Faults, Rule, Subject
 from batchsim.files import Files
+from batchsim.formats import member
 from batchsim.jobs import Kind
 from batchsim.journal import Journal
 from batchsim.listing import subject_of
@@ -26,7 +27,7 @@ from batchsim.settings import Settings
 from batchsim.store import Store
 from batchsim.timeline import Timeline
 from batchsim.vertex import Vertex
-from batchsim.wire import ApiError, camel_keys, invalid, parse_object, timestamp
+from batchsim.wire import ApiError, invalid, parse_object, timestamp
 
 Handler = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]
@@ -88,8 +89,10 @@ class _Api:
             if parts.clock.manual and not parts.timeline.idle:
                 await asyncio.to_thread(parts.timeline.drain)
             self.admit(request, op)
-            subject = await self.subject(request, op)
-            rules = parts.faults.of_request(op, subject)
+            rules: list[Rule] = []
+            if parts.faults.rules():
+                subject = await self.subject(request, op)
+                rules = parts.faults.of_request(op, subject)
             request.scope["state"]["faults"] = [rule.fault for rule in rules]
             drops = False
             for rule in rules:
@@ -135,7 +138,7 @@ class _Vertex(_Api):
 
     async def subject(self, request: Request, op: str) -> Subject:
         if op == "create":
-            body = camel_keys(await _object(request), frozenset({"labels"}))
+            body = await _object(request)
             return _described(body.get("model"), body)
         if op in ("get", "cancel", "delete"):
             parent = vertex.parent_of(*_parent(request))
@@ -227,9 +230,8 @@ class _Developer(_Api):
 
     async def subject(self, request: Request, op: str) -> Subject:
         if op == "create":
-            batch = camel_keys(await _object(request)).get("batch")
-            model = _model(request)
-            return _described(model, batch if isinstance(batch, dict) else {})
+            batch = (await _object(request)).get("batch")
+            return _described(_model(request), batch if isinstance(batch, dict) else {})
         if op in ("get", "cancel", "delete"):
             id = request.path_params["id"]
             if job := self.parts.store.get(f"batches/{id}"):
@@ -396,7 +398,7 @@ def _described(model: Any, body: Json) -> Subject:
     labels = body.get("labels")
     return Subject(
         str(model or ""),
-        str(body.get("displayName") or ""),
+        str(member(body, "displayName") or ""),
         labels if isinstance(labels, dict) else {},
     )
 

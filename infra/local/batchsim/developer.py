@@ -27,6 +27,7 @@ from batchsim.wire import (
     counts,
     invalid,
     known_members,
+    message,
     timestamp,
 )
 
@@ -102,18 +103,18 @@ class Developer:
         model = _model(model, kind, version)
         body = camel_keys(body, _VERBATIM)
         known_members(body, frozenset({"batch"}), "")
-        batch = body.get("batch")
-        if not isinstance(batch, dict):
+        batch = message(body, "batch")
+        if "batch" not in body:
             raise invalid("batch: it is required.")
         known_members(batch, _BATCH, "batch")
-        config = batch.get("inputConfig")
-        if not isinstance(config, dict):
+        config = message(batch, "inputConfig", "batch")
+        if "inputConfig" not in batch:
             raise invalid("batch.input_config: it is required.")
         known_members(config, _INPUT, "batch.input_config")
         file, inline = config.get("fileName"), config.get("requests")
         if (file is None) == (inline is None):
             raise invalid("batch.input_config: set one of file_name and requests.")
-        rows = None if inline is None else _inline_rows(inline)
+        lines = None if inline is None else _inline_lines(inline)
         tokens = size // 4 if file is None else self._file_tokens(str(file))
         with self.store.lock:
             self._check_quotas(model, tokens)
@@ -129,12 +130,12 @@ class Developer:
                 labels={},
                 body=_kept(batch),
                 created=self.store.creation_time(self.clock.now()),
-                inline=rows,
-                inlined=rows is not None,
+                inlined=lines is not None,
                 tokens=tokens,
             )
-            if rows is not None:
-                made.tally = jobs.Tally(total=len(rows))
+            if lines is not None:
+                made.inline = Rows.of_lines(lines)
+                made.tally = jobs.Tally(total=len(lines))
             self.runner.submit(made)
         return made
 
@@ -264,22 +265,22 @@ def _kept(batch: Json) -> Json:
     return kept
 
 
-def _inline_rows(inline: Any) -> Rows:
-    """`{"requests": [{"request", "metadata"}]}` as rows."""
+def _inline_lines(inline: Any) -> list[bytes]:
+    """`{"requests": [{"request", "metadata"}]}` as lines."""
     items = inline.get("requests") if isinstance(inline, dict) else None
     if not isinstance(items, list) or not items:
         raise invalid(
             "batch.input_config.requests.requests: it must hold at least one request."
         )
-    rows = Rows()
+    lines = []
     for number, item in enumerate(items):
         if not isinstance(item, dict) or "request" not in item:
             raise invalid(
                 f"batch.input_config.requests.requests[{number}]: `request` is missing."
             )
         kept = {name: item[name] for name in ("request", "metadata") if name in item}
-        rows.append(msgspec.json.encode(kept))
-    return rows
+        lines.append(msgspec.json.encode(kept))
+    return lines
 
 
 def _model(model: str, kind: Kind, version: str) -> str:

@@ -199,15 +199,24 @@ class Faults:
             raise invalid(f"op: {op!r} is none of {', '.join(OPS)}.")
         if op is not None and known.stage is not Stage.REQUEST:
             raise invalid(f"op: {fault} is no fault of a request; leave op out.")
-        for name in match or {}:
+        for name, value in (match or {}).items():
             if name not in _MATCHES:
                 raise invalid(f"match: {name!r} is none of {', '.join(_MATCHES)}.")
+            if not isinstance(value, (str, dict) if name == "label" else str):
+                raise invalid(f"match.{name}: {value!r} is no text.")
+        if match and known.stage is Stage.LIST and "seconds" not in known.takes:
+            raise invalid(f"match: {fault} is about whole lists; leave match out.")
         if "row_text" in (match or {}) and known.stage is not Stage.ROW:
             raise invalid(f"match: {fault} doesn't look at rows; leave row_text out.")
-        for name in params:
+        for name, value in params.items():
             if name not in known.takes:
                 takes = ", ".join(known.takes) or "no parameters"
                 raise invalid(f"{name}: {fault} takes {takes}.")
+            default = known.takes[name]
+            # A bool is an int to Python, and neither is a text to anybody.
+            kinds = type(default) if isinstance(default, bool | str) else (int, float)
+            if not isinstance(value, kinds) and value is not default:
+                raise invalid(f"{name}: {value!r} won't do; the default is {default}.")
         if probability is not None and not 0 <= probability <= 1:
             raise invalid(f"probability: {probability} isn't from 0 to 1.")
         if count is not None and count < 1:
@@ -230,6 +239,8 @@ class Faults:
         """Add rules as JSON or TOML has them: `{"fault": ..., "count": ...}`."""
         added = []
         for rule in rules:
+            if not isinstance(rule, Mapping):
+                raise invalid(f"{rule!r} is no rule; write an object with a `fault`.")
             given = dict(rule)
             name = given.pop("fault", None)
             if not isinstance(name, str):

@@ -14,7 +14,7 @@ from batchsim.listing import page_size
 from batchsim.rows import scratch
 from batchsim.settings import Settings
 from batchsim.store import developer_id
-from batchsim.wire import ApiError, camel_keys, invalid, timestamp
+from batchsim.wire import ApiError, camel_keys, invalid, message, timestamp
 
 Json = dict[str, Any]
 
@@ -100,7 +100,7 @@ class Files:
 
     def begin(self, body: Json, headers: Mapping[str, str]) -> str:
         """The id of a new upload. ApiError 400 for a bad name or too large a file."""
-        meta = camel_keys(body.get("file") or {})
+        meta: Json = camel_keys(message(body, "file"))
         name = str(meta.get("name") or "").removeprefix("files/")
         if name:
             _check_name(name)

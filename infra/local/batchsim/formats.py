@@ -1,5 +1,6 @@
 """The line formats: how a row asks, and how its answer is written."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,12 +80,33 @@ def of_vertex_model(model: str) -> Format:
     return GEMINI
 
 
+@functools.cache
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
 def member(value: Mapping[str, Any], name: str) -> Any:
     """A member that may be spelled in camelCase (as `name`) or in snake_case."""
     if name in value:
         return value[name]
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-    return value.get(snake)
+    return value.get(_snake(name))
+
+
+def part_of(value: Mapping[str, Any], name: str) -> Json:
+    """A member that is an object, {} if it isn't there. RowFailed 400 otherwise."""
+    found = member(value, name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise RowFailed(400, f"Invalid value at '{name}': it must be an object.")
+    return found
+
+
+def _limit(value: Any) -> int | None:
+    """A limit of tokens. RowFailed 400 if it is none."""
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise RowFailed(400, f"{value!r} is no limit of tokens; give a number over 0.")
 
 
 # Gemini ---------------------------------------------------------------------------
@@ -100,8 +122,7 @@ def generate(request: Json, answering: Answering) -> Json:
     for content in contents:
         if not isinstance(content, dict) or not content.get("parts"):
             raise RowFailed(400, "Please provide at least one part for each content.")
-    system = member(request, "systemInstruction")
-    asked = [*([system] if isinstance(system, dict) else []), *contents]
+    asked = [part_of(request, "systemInstruction"), *contents]
     usage = _usage(asked)
     if answering.blocked:
         return {
@@ -109,13 +130,14 @@ def generate(request: Json, answering: Answering) -> Json:
             "modelVersion": answering.model_version,
             "usageMetadata": {**usage, "totalTokenCount": usage["promptTokenCount"]},
         }
-    config = member(request, "generationConfig") or {}
+    config = part_of(request, "generationConfig")
+    schema = part_of(config, "responseSchema") or part_of(config, "responseJsonSchema")
     prompt = Prompt(
         model=answering.model_version,
         text=text_of(contents[-1:]),
         request=request,
-        schema=member(config, "responseSchema") or member(config, "responseJsonSchema"),
-        max_tokens=member(config, "maxOutputTokens"),
+        schema=schema or None,
+        max_tokens=_limit(member(config, "maxOutputTokens")),
     )
     answer = answering.ask(prompt)
     if not isinstance(answer, str):
@@ -197,13 +219,13 @@ def _claude(line: Json, answering: Answering) -> Json:
     if not isinstance(messages, list) or not messages:
         raise RowFailed(400, "messages: Field required")
     limit = request.get("max_tokens")
-    if not isinstance(limit, int):
+    if limit is None:
         raise RowFailed(400, "max_tokens: Field required")
     prompt = Prompt(
         model=answering.model_version,
         text=_chat_text(messages[-1:]),
         request=request,
-        max_tokens=limit,
+        max_tokens=_limit(limit),
     )
     response: Json = {
         "id": f"msg_vrtx_{_response_id(prompt)}",
@@ -252,13 +274,14 @@ def _open_chat(body: Json, answering: Answering) -> Json:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RowFailed(400, "messages: it must hold at least one message.")
-    wanted = body.get("response_format") or {}
+    wanted = part_of(part_of(body, "response_format"), "json_schema")
+    limit = body.get("max_tokens", body.get("max_completion_tokens"))
     prompt = Prompt(
         model=answering.model_version,
         text=_chat_text(messages[-1:]),
         request=body,
-        schema=(wanted.get("json_schema") or {}).get("schema"),
-        max_tokens=body.get("max_tokens") or body.get("max_completion_tokens"),
+        schema=part_of(wanted, "schema") or None,
+        max_tokens=_limit(limit),
     )
     asked = tokens(_chat_text(messages))
     if answering.blocked:
@@ -359,7 +382,7 @@ def embed(request: Json, answering: Answering) -> tuple[list[float], int]:
     text = text_of([content])
     if not text:
         raise RowFailed(400, "The content has no text to embed.")
-    config = member(request, "embedContentConfig") or request
+    config = part_of(request, "embedContentConfig") or request
     asked = member(config, "outputDimensionality")
     return embedding(text, _dimension(asked, LARGEST_EMBEDDING)), tokens(text)
 
@@ -449,7 +472,9 @@ def _parts(content: Any) -> list[Json]:
     parts = content.get("parts") if isinstance(content, dict) else None
     if isinstance(parts, dict):
         return [parts]
-    return [part for part in parts or [] if isinstance(part, dict)]
+    if not isinstance(parts, list):
+        return []
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def _chat_text(messages: Iterable[Any]) -> str:

@@ -165,8 +165,8 @@ class Job:
         self.history.append((at, phase))
 
     def phase_at(self, at: datetime) -> tuple[datetime, str]:
-        """Which phase it was in at `at`, and since when."""
-        past = [change for change in self.history if change[0] <= at]
+        """Which phase it was in just before `at`, and since when; at first, PENDING."""
+        past = [change for change in self.history if change[0] < at]
         return past[-1] if past else self.history[0]
 
     def rows_done(self, now: datetime) -> int:

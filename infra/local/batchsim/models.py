@@ -71,15 +71,24 @@ def fitting(schema: Mapping[str, Any], text: str) -> Any:
     A value that fits a schema, the same for the same text.
 
     Reads Gemini's `Schema` (types in capitals) and JSON Schema: type, enum, const,
-    properties, required, items, minItems, minimum, maximum, minLength, format, anyOf
-    and nullable. Members that aren't required are filled in too.
+    properties, items, minItems, minimum, maximum, minLength, maxLength, format, anyOf
+    and oneOf. Members that aren't required are filled in too. RowFailed 400 for what
+    is no schema.
     """
+    try:
+        return _fitting(schema, text)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        # Any part of it may be anything: to run into it is the check.
+        raise RowFailed(400, f"The response schema is invalid: {exc}.") from None
+
+
+def _fitting(schema: Mapping[str, Any], text: str) -> Any:
     if "const" in schema:
         return schema["const"]
     if choices := schema.get("enum"):
         return choices[_number(text, "enum") % len(choices)]
     for one in schema.get("anyOf") or schema.get("oneOf") or []:
-        return fitting(one, text)
+        return _fitting(one, text)
     kind = schema.get("type") or ("object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = next((one for one in kind if one != "null"), "null")
@@ -87,13 +96,13 @@ def fitting(schema: Mapping[str, Any], text: str) -> Any:
         case "object":
             members = schema.get("properties") or {}
             return {
-                name: fitting(member, f"{text}/{name}" if name else text)
+                name: _fitting(member, f"{text}/{name}")
                 for name, member in members.items()
             }
         case "array":
             least = int(schema.get("minItems") or schema.get("min_items") or 1)
             item = schema.get("items") or {"type": "string"}
-            return [fitting(item, f"{text}/{n}") for n in range(least)]
+            return [_fitting(item, f"{text}/{n}") for n in range(least)]
         case "integer":
             return int(_between(schema, text))
         case "number":

@@ -1,6 +1,7 @@
 """Where a job's answers go, and in what state they arrive there."""
 
 import random
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from batchsim import storage, tables
+from batchsim import importing, storage, tables
 from batchsim.faults import Faults
 from batchsim.files import Files
 from batchsim.inputs import Work
@@ -100,13 +101,20 @@ class Outputs:
             "bigqueryOutputTable": place[2],
         }
         self._refuse(job, uri)
-        source = work.columns or tables.columns_of(msgspec.json.decode(work.rows[0]))
+        source = work.columns
+        if source is None:
+            parsed = map(msgspec.json.decode, work.rows)
+            numbers = work.numbers
+            source = tables.columns_of(
+                importing.as_numbers(row, numbers) for row in parsed
+            )
         columns = tables.output_columns(source, work.format.payload)
         if work.format.payload == "content":
             columns = [("instance", "JSON"), ("predictions", "JSON")]
             columns.append(("status", "STRING"))
         known = dict(columns)
-        with scratch() as content:
+        # Google's client looks at the file's mode, which `scratch` can't give it.
+        with tempfile.TemporaryFile("r+b") as content:
             for line in self._arranged(job, answers, shuffled=True):
                 row = msgspec.json.decode(_bytes(line, answers))
                 for name, kind in columns:

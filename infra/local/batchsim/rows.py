@@ -2,7 +2,7 @@
 
 import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 #: Up to this many bytes are kept in memory: most jobs never touch the disk.
@@ -30,6 +30,14 @@ class Rows:
                 rows._starts.append(at)
                 rows._lengths.append(len(text))
             at += len(line)
+        return rows
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[bytes]) -> "Rows":
+        """Lines without their line ends."""
+        rows = cls()
+        for line in lines:
+            rows.append(line)
         return rows
 
     def append(self, line: bytes) -> None:

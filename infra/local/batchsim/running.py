@@ -118,6 +118,11 @@ class Runner:
     def forget(self) -> None:
         """Drop every job's rows and plans."""
         self.timeline.clear()
+        with self.store.lock:
+            for job in self.store.ever():
+                job.turn += 1
+                if job.inline:
+                    job.inline.close()
         for work in list(self._works.values()):
             work.rows.close()
         self._works.clear()
@@ -151,7 +156,7 @@ class Runner:
         if rule := self.faults.strike(subject, "paused", "updating", "unknown_state"):
             self._detour(job, at, rule)
         else:
-            self._plan_end(job, self._finish)
+            self._plan_end(job)
 
     def _detour(self, job: Job, at: datetime, rule: Rule) -> None:
         phase = str(rule.params.get("state", rule.fault)).upper()
@@ -160,7 +165,7 @@ class Runner:
         def resume(job: Job, at: datetime) -> None:
             with self.store.lock:
                 job.move(at, jobs.RUNNING)
-            self._plan_end(job, self._finish)
+            self._plan_end(job)
 
         with self.store.lock:
             job.move(at, phase.removeprefix("JOB_STATE_"))
@@ -168,13 +173,13 @@ class Runner:
             job.due += _seconds(rule)
         self._plan(job, back, resume)
 
-    def _plan_end(self, job: Job, step: Step) -> None:
+    def _plan_end(self, job: Job) -> None:
         assert job.due
         limit = self._time_limit(job)
         if job.due > limit:
             self._plan(job, limit, self._cut_off)
         else:
-            self._plan(job, job.due, step)
+            self._plan(job, job.due, self._finish)
 
     def _finish(self, job: Job, at: datetime) -> None:
         subject = subject_of(job)
@@ -232,6 +237,8 @@ class Runner:
             except JobFailed as failed:
                 self._fail(job, at, failed.status, turn)
             except Exception as exc:
+                if job.turn != turn:
+                    return  # forgotten while it was at work: its rows are gone
                 log.exception("a job broke", extra={"job": job.name})
                 self._fail(job, at, Status(13, f"INTERNAL: {exc!r}"), turn)
 
@@ -268,6 +275,9 @@ class Runner:
         self._held.pop(job.name, None)
         if work := self._works.pop(job.name, None):
             work.rows.close()
+        if job.inline:
+            job.inline.close()
+            job.inline = None
 
     def _longest_queue(self, job: Job) -> timedelta:
         limits = self.settings.limits

@@ -6,6 +6,7 @@ import string
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from batchsim.jobs import Job
 
@@ -21,6 +22,8 @@ class Store:
         self._by_name: dict[str, Job] = {}
         self._by_parent: dict[str, list[Job]] = {}
         self._last: datetime | None = None
+        #: Long-running operations by name; all are done at once.
+        self.operations: dict[str, dict[str, Any]] = {}
 
     def next_seq(self) -> int:
         """The number of the next job: later ones have larger numbers."""
@@ -63,6 +66,7 @@ class Store:
             self._all.clear()
             self._by_name.clear()
             self._by_parent.clear()
+            self.operations.clear()
 
 
 def project_number(project: str) -> str:

@@ -11,6 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from batchsim.jobs import JobFailed
+from batchsim.storage import PATIENCE, session
 
 NO_EMULATOR = (
     "batchsim has no BigQuery to work with: set BIGQUERY_EMULATOR_HOST to an "
@@ -48,7 +49,9 @@ class Tables:
         """
         project, dataset, table = _parts(uri)
         with _translated(uri):
-            found = self._client(project).get_table(f"{project}.{dataset}.{table}")
+            found = self._client(project).get_table(
+                f"{project}.{dataset}.{table}", retry=_retry()
+            )
         columns = [(field.name, field.field_type) for field in found.schema]
         for field in found.schema:
             if field.name == payload:
@@ -72,7 +75,7 @@ class Tables:
         project, dataset, table = _parts(uri)
         with _translated(uri):
             listed = self._client(project).list_rows(
-                f"{project}.{dataset}.{table}", page_size=5000
+                f"{project}.{dataset}.{table}", page_size=5000, retry=_retry()
             )
             for row in listed:
                 values = dict(row.items())
@@ -94,12 +97,13 @@ class Tables:
         with _translated(uri):
             if not dataset:
                 dataset = DEFAULT_DATASET
-                client.create_dataset(f"{project}.{dataset}", exists_ok=True)
-            client.get_dataset(f"{project}.{dataset}")
+                made = f"{project}.{dataset}"
+                client.create_dataset(made, exists_ok=True, retry=_retry())
+            client.get_dataset(f"{project}.{dataset}", retry=_retry())
             if not table:
                 return project, dataset, f"predictions_{stamp}"
             try:
-                client.get_table(f"{project}.{dataset}.{table}")
+                client.get_table(f"{project}.{dataset}.{table}", retry=_retry())
             except exceptions.NotFound:
                 return project, dataset, table
         raise JobFailed(6, f"The table {uri} exists already; name a new one.")
@@ -117,7 +121,7 @@ class Tables:
         with _translated(f"bq://{'.'.join(place)}"):
             self._client(place[0]).load_table_from_file(
                 lines, ".".join(place), job_config=config, rewind=True
-            ).result()
+            ).result(retry=_retry())
 
     def _client(self, project: str) -> Any:
         address = self._address or os.environ.get("BIGQUERY_EMULATOR_HOST")
@@ -142,10 +146,17 @@ def output_columns(source: Iterable[Column], payload: str) -> list[Column]:
     return [*kept, *extra]
 
 
-def columns_of(row: dict[str, Any]) -> list[Column]:
-    """Columns that hold a JSON row, for a source that has none of its own."""
+def columns_of(rows: Iterable[dict[str, Any]]) -> list[Column]:
+    """Columns that hold JSON rows, for a source that has none of its own."""
     kinds = {str: "STRING", bool: "BOOLEAN", int: "INTEGER", float: "FLOAT"}
-    return [(name, kinds.get(type(value), "JSON")) for name, value in row.items()]
+    columns: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            kind = kinds.get(type(value), "JSON")
+            # The import let numbers alone be of two types.
+            if columns.get(name) != "FLOAT":
+                columns[name] = kind
+    return list(columns.items())
 
 
 def _client(address: str, project: str) -> Any:
@@ -162,6 +173,7 @@ def _client(address: str, project: str) -> Any:
         project=project,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": address},
+        _http=session(),
     )
 
 
@@ -190,6 +202,13 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value)} in a table")
 
 
+def _retry() -> Any:
+    # Left to itself, the client asks an emulator that is gone for ten minutes.
+    from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(PATIENCE)
+
+
 class _translated:
     """Raise the BigQuery client's errors as a job's."""
 
@@ -208,5 +227,5 @@ class _translated:
             raise JobFailed(9, f"{self._uri}: no such dataset or table.") from exc
         if isinstance(exc, exceptions.Forbidden):
             raise JobFailed(7, f"Permission denied on {self._uri}.") from exc
-        if isinstance(exc, exceptions.GoogleAPICallError | OSError):
+        if isinstance(exc, exceptions.GoogleAPIError | OSError):
             raise JobFailed(13, f"Cannot use {self._uri}: {exc}") from exc

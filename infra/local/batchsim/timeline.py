@@ -41,8 +41,11 @@ class Timeline:
     def at(self, due: datetime, action: Action) -> None:
         """Have `action` run once it is `due`."""
         with self._changed:
-            heapq.heappush(self._due, (due, next(self._count), action))
-            self._changed.notify_all()
+            item = (due, next(self._count), action)
+            heapq.heappush(self._due, item)
+            # Whoever waits, waits for the first on the line.
+            if self._due[0] is item:
+                self._changed.notify_all()
 
     @property
     def idle(self) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchsim.wire import (
     counts,
     invalid,
     known_members,
+    message,
     timestamp,
 )
 
@@ -110,7 +111,6 @@ class Vertex:
     store: Store
     runner: Runner
     faults: Faults
-    _operations: dict[str, Json] = field(default_factory=dict)
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
         """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
@@ -132,7 +132,7 @@ class Vertex:
                 version=version,
                 display_name=job["displayName"],
                 model=model,
-                labels=job.get("labels", {}),
+                labels=message(job, "labels"),
                 body=job,
                 created=self.store.creation_time(self.clock.now()),
             )
@@ -202,13 +202,13 @@ class Vertex:
             "done": True,
             "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
         }
-        self._operations[operation["name"]] = operation
+        self.store.operations[operation["name"]] = operation
         return operation
 
     def operation(self, project: str, location: str, id: str) -> Json:
         """An operation that `delete` gave. ApiError 404 if there is none."""
         name = f"{parent_of(project, location)}/operations/{id}"
-        if operation := self._operations.get(name):
+        if operation := self.store.operations.get(name):
             return operation
         raise ApiError(404, f"Operation {name} not found.")
 
@@ -261,7 +261,7 @@ def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Jso
             incompleteCount=job.tally.incomplete,
         )
     answer["createTime"] = timestamp(job.created)
-    if job.started and job.started <= updated:
+    if phase != jobs.PENDING and job.started and job.started <= updated:
         answer["startTime"] = timestamp(job.started)
     if over and job.ended:
         answer["endTime"] = timestamp(job.ended)
@@ -325,13 +325,15 @@ def _publisher(model: str) -> tuple[str | None, str]:
 def _check_request(job: Json) -> None:
     if not isinstance(job.get("displayName"), str) or not job["displayName"]:
         raise invalid("display_name: it is required.")
-    _check_labels(job.get("labels", {}))
-    config = _message(job, "inputConfig", _INPUT)
+    _check_labels(message(job, "labels"))
+    config = _config(job, "inputConfig", _INPUT)
     _check_format(config.get("instancesFormat"), "input_config.instances_format")
-    gcs = (config.get("gcsSource") or {}).get("uris") or []
-    table = (config.get("bigquerySource") or {}).get("inputUri")
+    gcs = message(config, "gcsSource", "input_config").get("uris") or []
+    table = message(config, "bigquerySource", "input_config").get("inputUri")
     if bool(gcs) == bool(table):
         raise invalid("input_config: name one source, such as gcs_source.uris.")
+    if not isinstance(gcs, list):
+        raise invalid("input_config.gcs_source.uris: it must be a list.")
     for uri in gcs:
         if not re.fullmatch(r"gs://[^/]+/.+", str(uri)):
             raise invalid(f"input_config.gcs_source: {uri!r} is no gs:// object.")
@@ -339,10 +341,10 @@ def _check_request(job: Json) -> None:
         raise invalid(
             f"input_config.bigquery_source: {table!r} is no bq://PROJECT.DATASET.TABLE."
         )
-    config = _message(job, "outputConfig", _OUTPUT)
+    config = _config(job, "outputConfig", _OUTPUT)
     _check_format(config.get("predictionsFormat"), "output_config.predictions_format")
-    prefix = (config.get("gcsDestination") or {}).get("outputUriPrefix")
-    table = (config.get("bigqueryDestination") or {}).get("outputUri")
+    prefix = message(config, "gcsDestination", "output_config").get("outputUriPrefix")
+    table = message(config, "bigqueryDestination", "output_config").get("outputUri")
     if bool(prefix) == bool(table):
         raise invalid("output_config: name one destination, such as gcs_destination.")
     if prefix and not re.match(r"gs://[^/]+", str(prefix)):
@@ -351,10 +353,10 @@ def _check_request(job: Json) -> None:
         raise invalid(f"output_config.bigquery_destination: {table!r} is no bq:// URI.")
 
 
-def _message(job: Json, name: str, known: frozenset[str]) -> Json:
-    value = job.get(name)
+def _config(job: Json, name: str, known: frozenset[str]) -> Json:
+    value = message(job, name, "batch_prediction_job")
     snake = {"inputConfig": "input_config", "outputConfig": "output_config"}[name]
-    if not isinstance(value, dict) or not value:
+    if not value:
         raise invalid(f"{snake}: it is required.")
     known_members(value, known, f"batch_prediction_job.{snake}")
     return value
@@ -367,9 +369,7 @@ def _check_format(name: object, where: str) -> None:
         raise invalid(f"{where}: {name!r} isn't supported; write jsonl or bigquery.")
 
 
-def _check_labels(labels: object) -> None:
-    if not isinstance(labels, dict):
-        raise invalid("labels: write an object of strings.")
+def _check_labels(labels: Json) -> None:
     for key, value in labels.items():
         for text in (key, value):
             if (

@@ -105,6 +105,17 @@ def camel_keys(value: Any, keep: frozenset[str] = frozenset()) -> Any:
     return value
 
 
+def message(value: Mapping[str, Any], name: str, where: str = "") -> dict[str, Any]:
+    """An object's member that is an object, or {} if it isn't there. ApiError 400."""
+    member = value.get(name)
+    if member is None:
+        return {}
+    if not isinstance(member, dict):
+        at = f"{where}.{name}" if where else name
+        raise invalid(f"Invalid value at '{at}': it must be an object.")
+    return member
+
+
 def known_members(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     """ApiError 400 for a member that the message doesn't have, as Google says it."""
     for name in value:

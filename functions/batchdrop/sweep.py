@@ -1,0 +1,288 @@
+"""What the service says of the jobs it has: one list, and few documents read."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from batchdrop.batches import BatchesError, BatchJob, ClientError
+from batchdrop.crash import crash
+from batchdrop.errors import BatchdropError, Superseded
+from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
+from batchdrop.ledger import Ledger, Swept
+from batchdrop.service import PAGE, Service, explained
+
+log = logging.getLogger(__name__)
+
+#: So many jobs that the list didn't show are asked for by name in one tick.
+MAX_GETS = 200
+#: So many documents are read at once.
+READ_AT_ONCE = 300
+#: The list reaches back at least this long.
+REACH = timedelta(hours=2)
+#: Up to so many jobs older than that are asked for by name, if that is less work.
+STRAGGLERS = 20
+#: All open jobs are accounted for at least this often.
+COMPLETE_EVERY = timedelta(hours=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a sweep did, and what it could not do."""
+
+    changed: int = 0
+    ended: int = 0
+    seen: set[str] = field(default_factory=set)  #: ids of open jobs accounted for
+    failed: set[str] = field(default_factory=set)  #: ids to look at again
+    missing: list[Job] = field(default_factory=list)  #: 404 to their batch's name
+    errors: list[Exception] = field(default_factory=list)
+
+    def note(self, exc: Exception, job_id: str) -> None:
+        """One job that can't be looked at doesn't hold up the others."""
+        exc.add_note(f"while looking at job {job_id}")
+        log.error("job not looked at", extra={"job": job_id, "reason": repr(exc)})
+        self.errors.append(exc)
+        self.failed.add(job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Brings the ledger up to what the service says."""
+
+    ledger: Ledger
+    service: Service
+    settle: timedelta  #: how far the service's list may lag
+    now: Callable[[], datetime]
+
+    def run(self, deadline: datetime) -> Tally:
+        """
+        Reads the documents of those jobs of whose batch the list says something new,
+        and asks by name for those that it doesn't show: being absent from a list says
+        nothing.
+        """
+        start, tally = self.now(), Tally()
+        before = self.ledger.swept()
+        open_jobs = self.ledger.count_open()
+        if open_jobs:
+            try:
+                if self.service.has_a_list:
+                    self._by_list(before, deadline, tally)
+                    self._unseen(before, open_jobs, deadline, tally)
+                else:
+                    self._by_name(self.ledger.submitted(), deadline, tally)
+            except BatchesError as exc:
+                # Nothing is concluded from no answer; the next tick asks again.
+                tally.errors.append(exc)
+                return tally
+        self._not_found(open_jobs, tally)
+        if open_jobs:
+            self._cancel(tally)
+        if self.now() < deadline:
+            complete = before.complete
+            if complete is None or start - complete >= COMPLETE_EVERY:
+                complete = start
+            self.ledger.sweep_finished(
+                Swept(
+                    started=start,
+                    complete=complete,
+                    failed=tuple(sorted(tally.failed))[:MAX_GETS],
+                )
+            )
+        return tally
+
+    # -- the list ---------------------------------------------------------------
+
+    def _by_list(self, before: Swept, deadline: datetime, tally: Tally) -> None:
+        since, stragglers = self._reach()
+        # What was said before the last sweep began is in the ledger.
+        news = before.started - self.settle if before.started else None
+        moved: dict[str, list[BatchJob]] = {}
+        for job_id, answer in self.service.ours(since):
+            if not is_job_id(job_id):
+                continue
+            if not answer.done:
+                tally.seen.add(job_id)
+            if news is None or answer.update_time is None or answer.update_time > news:
+                moved.setdefault(job_id, []).append(answer)
+            if len(moved) >= READ_AT_ONCE:
+                self._settle_moved(moved, deadline, tally)
+                moved = {}
+        self._settle_moved(moved, deadline, tally)
+        again = self.ledger.get_all(before.failed)
+        self._by_name([*stragglers, *again], deadline, tally)
+
+    def _reach(self) -> tuple[datetime, list[Job]]:
+        """
+        How far back to list, and the few older jobs to ask for by name instead,
+        whichever takes fewer requests.
+        """
+        recent = self.now() - REACH
+        oldest = self.ledger.oldest_open(STRAGGLERS + 1)
+        stragglers = [job for job in oldest if begun(job) < recent]
+        if not stragglers:
+            return recent, []
+        far = begun(stragglers[0])
+        if len(stragglers) > STRAGGLERS:
+            return far, []
+        pages = -(-self.ledger.count_since(far) // PAGE)
+        fewer = -(-self.ledger.count_since(recent) // PAGE)
+        if fewer + len(stragglers) < pages:
+            return recent, stragglers
+        return far, []
+
+    def _settle_moved(
+        self, moved: dict[str, list[BatchJob]], deadline: datetime, tally: Tally
+    ) -> None:
+        for job in self.ledger.get_all(moved):
+            # Anybody's batch can bear the label: only the job's own shows the job.
+            tally.seen.discard(job.id)
+            if job.phase is not Phase.SUBMITTED or job.batch is None:
+                continue
+            for answer in moved[job.id]:
+                if answer.name == job.batch.name and self.now() < deadline:
+                    self._look_at(job, self.service.read(job, answer), tally)
+
+    # -- by name ----------------------------------------------------------------
+
+    def _unseen(
+        self, before: Swept, open_jobs: int, deadline: datetime, tally: Tally
+    ) -> None:
+        """Accounts for the open jobs that the list didn't show, if there are any."""
+        due = before.complete is None or self.now() - before.complete >= COMPLETE_EVERY
+        if len(tally.seen) >= open_jobs and not due:
+            return
+        unseen = sorted(self.ledger.open_ids() - tally.seen)[:MAX_GETS]
+        self._by_name(self.ledger.get_all(unseen), deadline, tally)
+
+    def _by_name(self, jobs: Iterable[Job], deadline: datetime, tally: Tally) -> None:
+        for job in jobs:
+            if self.now() >= deadline:
+                return
+            if job.phase is not Phase.SUBMITTED:
+                continue
+            try:
+                batch = self.service.get(job)
+            except Exception as exc:
+                if isinstance(exc, ClientError) and exc.code == 404:
+                    tally.missing.append(job)
+                    tally.seen.add(job.id)
+                    tally.failed.add(job.id)
+                else:
+                    tally.note(exc, job.id)
+                    self._say_failing(job, exc, tally)
+                continue
+            self._look_at(job, batch, tally)
+
+    def _say_failing(self, job: Job, exc: Exception, tally: Tally) -> None:
+        """That we can't ask says nothing of the batch."""
+        if job.health and job.health.code == "poll_failing":
+            return
+        now = self.now()
+        health = Health(code="poll_failing", message=str(exc), since=now)
+        try:
+            self.ledger.advance(job, lambda j: j.ailing(health, now))
+        except BatchdropError as failure:
+            tally.note(failure, job.id)
+
+    # -- settle -----------------------------------------------------------------
+
+    def _look_at(self, job: Job, batch: Batch, tally: Tally) -> None:
+        tally.seen.add(job.id)
+        try:
+            after = self._settle(job, batch)
+        except Superseded:
+            return  # another tick was here
+        except Exception as exc:
+            tally.note(exc, job.id)
+            return
+        tally.changed += after is not job
+        tally.ended += after.phase is Phase.ENDED
+
+    def _settle(self, job: Job, batch: Batch) -> Job:
+        """Writes what is new; an end together with its announcement."""
+        assert job.batch is not None
+        if batch.is_older_than(job.batch):
+            return job
+        # One that was found when it had ended already is not new, and yet an end.
+        if batch == job.batch and job.is_heard and not batch.terminal:
+            return job
+        now = self.now()
+        if not batch.terminal:
+            log.info("moved on", extra={"job": job.id, "state": batch.state})
+            after = self.ledger.advance(job, lambda j: j.observed(batch, now))
+            crash("after_observed")
+            return after
+        if job.failed_by_fence(batch):
+            log.warning("fenced batch failed", extra={"job": job.id})
+            return self.ledger.advance(job, lambda j: j.revived(now))
+        batch = self.service.collect(job, batch)
+        crash("after_collecting")
+        log.info("ended", extra={"job": job.id, "state": batch.state})
+        error = explained(batch)
+        after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
+        crash("after_ended")
+        return after
+
+    # -- cancel -----------------------------------------------------------------
+
+    def _cancel(self, tally: Tally) -> None:
+        """Asks the service to cancel what somebody wants cancelled."""
+        for job in self.ledger.to_cancel():
+            assert job.batch is not None
+            try:
+                with suppress(ClientError):  # it has ended: the next sweep says how
+                    self.service.cancel(job.batch.name)
+                crash("after_cancel")
+                self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
+                log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
+            except Superseded:
+                continue
+            except Exception as exc:
+                tally.note(exc, job.id)
+
+    # -- 404 --------------------------------------------------------------------
+
+    def _not_found(self, open_jobs: int, tally: Tally) -> None:
+        """
+        One 404 means little, and many at once mean that it is we who can't see: a
+        key of another project, a wrong location.
+        """
+        missing = len(tally.missing)
+        blind = missing > max(1, open_jobs / 10)
+        for job in tally.missing:
+            try:
+                if blind:
+                    self._blind(job, missing, self.now())
+                else:
+                    self._absent(job, self.now())
+            except Superseded:
+                continue
+            except Exception as exc:
+                tally.note(exc, job.id)
+
+    def _absent(self, job: Job, now: datetime) -> None:
+        if job.not_found(now).may_be_lost(now):
+            log.error("lost", extra={"job": job.id})
+            self.ledger.advance(job, lambda j: j.lost(now))
+        else:
+            log.warning("not found", extra={"job": job.id})
+            self.ledger.advance(job, lambda j: j.not_found(now))
+
+    def _blind(self, job: Job, missing: int, now: datetime) -> None:
+        log.error("not visible", extra={"job": job.id, "missing": missing})
+        if job.health and job.health.code == "not_visible":
+            return
+        health = Health(
+            code="not_visible",
+            message=f"{missing} open batches answer 404 at once; see whether project, "
+            "location and credentials are those that made them",
+            since=now,
+        )
+        self.ledger.advance(job, lambda j: j.ailing(health, now))
+
+
+def begun(job: Job) -> datetime:
+    """When the service made the job's batch."""
+    known = job.batch.create_time if job.batch else None
+    return known or job.created_at

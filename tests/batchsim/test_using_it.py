@@ -1,0 +1,296 @@
+"""How batchsim is run and used: in Python, from the shell, in other people's pytest."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from batchsim import BatchSim, Prompt
+from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, row, rows, said
+from tests.waiting import until
+
+
+@contextmanager
+def shell(
+    *options: str, program: tuple[str, ...] = ("-m", "batchsim")
+) -> Iterator[str]:
+    """Run the command; its address. It must end at SIGTERM, at once and with 0."""
+    process = subprocess.Popen(
+        [sys.executable, *program, "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        found = re.fullmatch(r"batchsim is ready at (http://127\.0\.0\.1:\d+)\n", line)
+        assert found, line
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        status = process.wait(timeout=10)
+        process.stdout.close()
+    assert status == 0
+    assert time.monotonic() - began < 5
+
+
+def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
+    began = time.monotonic()
+    sim = BatchSim()
+    sim.start()
+    http.get(f"{sim.url}/_sim/health").raise_for_status()
+    started = time.monotonic()
+    sim.stop()
+
+    assert started - began < 1
+    assert time.monotonic() - started < 0.5
+    with pytest.raises(Exception, match="refused"):
+        http.get(f"{sim.url}/_sim/health")
+
+
+def test_a_fresh_process_needs_less_than_a_second_to_be_ready() -> None:
+    # Imports and all. Of the processor, as other tests may keep the machine busy.
+    code = (
+        "import time\n"
+        "from batchsim import BatchSim\n"
+        "with BatchSim(): print(time.process_time())"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert float(ran.stdout) < 1
+
+
+def test_stopping_it_drops_a_job_at_work_without_a_word(
+    storage_emulator: str, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def model(prompt: Prompt) -> str:
+        at_work.set()
+        go_on.wait(10)
+        return "too late"
+
+    with BatchSim(queue_seconds=0, run_seconds=0, model=model) as sim:
+        Vertex(sim, bucket).create(rows(3))
+        assert at_work.wait(10)
+    go_on.set()
+    working = [one for one in threading.enumerate() if one.name.startswith("batchsim-")]
+    for thread in working:
+        thread.join(10)
+
+    assert caplog.records == []
+    assert bucket.names("out/") == []
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(batchsim: BatchSim) -> None:
+    port = batchsim.url.rpartition(":")[2]
+
+    with pytest.raises(OSError, match="in use"):
+        BatchSim(port=int(port)).start()
+    ran = subprocess.run(
+        [sys.executable, "-m", "batchsim", "--port", port],
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode == 1
+    assert f"127.0.0.1:{port}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_two_simulators_know_nothing_of_one_another(developer: Developer) -> None:
+    developer.inline()
+
+    with BatchSim(speed=0) as other:
+        listed = Developer(other).request("GET", "batches").json()
+
+    assert listed == {}
+
+
+def test_the_command_runs_a_job_on_a_scaled_clock(bucket: Bucket) -> None:
+    options = ["--speed", "3600", "--queue-seconds", "60", "--run-seconds", "60"]
+    with shell(*options, "--template", "You said $text.") as url:
+        body = {
+            "displayName": "from the shell",
+            "model": "publishers/google/models/gemini-2.5-flash",
+            "inputConfig": {
+                "instancesFormat": "jsonl",
+                "gcsSource": {"uris": [bucket.put([row("hi")])]},
+            },
+            "outputConfig": {
+                "predictionsFormat": "jsonl",
+                "gcsDestination": {"outputUriPrefix": f"gs://{bucket.name}/out"},
+            },
+        }
+        name = http.post(url + JOBS, json=body).json()["name"]
+
+        until(lambda: "endTime" in http.get(f"{url}/v1/{name}").json())
+
+        job = http.get(f"{url}/v1/{name}").json()
+        assert job["state"] == "JOB_STATE_SUCCEEDED", job
+        assert said(*bucket.answers(job)) == "You said hi."
+
+
+def test_batchdrop_sim_is_the_same_command() -> None:
+    code = "from batchdrop.cli import main; main()"
+
+    with shell(program=("-c", code, "sim")) as url:
+        assert http.get(f"{url}/_sim/health").json()["status"] == "ok"
+
+
+def test_the_command_reads_faults_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "faults.toml"
+    file.write_text(
+        '[[fault]]\nfault = "rate_limited"\nop = "list"\ncount = 1\nretry_after = 3\n'
+        '[[fault]]\nfault = "failed"\nmatch = { display_name = "nightly*" }\n'
+    )
+
+    with shell("--faults", str(file), "--speed", "0") as url:
+        shown = http.get(f"{url}/_sim/faults").json()["rules"]
+        answer = http.get(url + JOBS)
+
+    assert [rule["fault"] for rule in shown] == ["rate_limited", "failed"]
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
+
+
+def test_the_command_can_leave_the_admin_paths_out() -> None:
+    with shell("--no-admin") as url:
+        assert http.get(f"{url}/_sim/health").status_code == 404
+        assert http.get(url + JOBS).json() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[[fault]]\nfault = "nonesuch"\n', "'nonesuch' is none of"),
+        ("[[fault]\n", "faults.toml"),
+    ],
+)
+def test_a_bad_file_of_faults_stops_the_start(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "faults.toml"
+    file.write_text(text)
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "batchsim", "--faults", str(file)],
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode == 2
+    assert named in ran.stderr
+
+
+OTHER_PROJECT = """
+import httpx
+import pytest
+
+def test_the_fixture_is_a_simulator_on_a_manual_clock(batchsim):
+    before = batchsim.clock.now()
+    batchsim.clock.advance(hours=24)
+    assert (batchsim.clock.now() - before).total_seconds() == 86400
+    assert httpx.get(batchsim.url + "/_sim/jobs").json() == {"jobs": []}
+
+@pytest.mark.batchsim(speed=3600, queue_seconds=7)
+def test_the_marker_gives_options(batchsim):
+    assert batchsim.clock.speed == 3600
+    assert batchsim.settings.queue_seconds == 7
+"""
+
+
+def test_another_project_gets_the_fixture_by_installing_this_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_theirs.py").write_text(OTHER_PROJECT)
+    argv = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-W", "error"]
+
+    ran = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stdout
+    assert "2 passed" in ran.stdout
+
+
+def test_the_plugin_imports_no_server_until_a_test_asks_for_it() -> None:
+    code = (
+        "import sys, batchsim.pytest_plugin\n"
+        "print({'starlette', 'uvicorn', 'google.auth'} & set(sys.modules))"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert ran.stdout == "set()\n"
+
+
+def test_starting_it_imports_no_google_client() -> None:
+    code = (
+        "import sys\n"
+        "from batchsim import BatchSim\n"
+        "with BatchSim(): print({'google.auth', 'google.api_core'} & set(sys.modules))"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert ran.stdout == "set()\n"
+
+
+def test_a_vertex_job_without_a_storage_emulator_fails_and_says_what_to_set(
+    batchsim: BatchSim, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+
+    job = Vertex(batchsim, bucket).run()
+
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert "STORAGE_EMULATOR_HOST" in job["error"]["message"]
+
+
+def test_the_storage_emulator_can_be_named_without_the_environment(
+    storage_emulator: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    address = storage_emulator.removeprefix("http://")
+
+    with BatchSim(speed=0, storage=address) as sim:
+        job = Vertex(sim, bucket).run(rows(1))
+
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_emulators(
+    vertex: Vertex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = vertex.create([row("x")])["name"]
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+
+    vertex.sim.clock.advance(60)
+
+    assert vertex.get(name)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_names_of_modules_are_offered_by_the_package() -> None:
+    import batchsim
+
+    assert all(getattr(batchsim, name) for name in batchsim.__all__)
+    with pytest.raises(AttributeError, match="nonesuch"):
+        _ = batchsim.nonesuch
+
+
+def test_the_environment_is_left_alone(storage_emulator: str) -> None:
+    before = dict(os.environ)
+
+    with BatchSim(speed=0, storage=storage_emulator):
+        assert dict(os.environ) == before

@@ -1,0 +1,247 @@
+"""The rows of a finished job, wherever they lie."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from batchdrop import Client
+from batchdrop.batches import (
+    BatchJob,
+    ClientError,
+    JobState,
+    MissingExtra,
+    OutputInfo,
+    ResultRow,
+)
+from batchdrop.batches.results import row_of
+from tests.client.buckets import Bucket
+from tests.client.datasets import Dataset
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(
+        vertexai=True, project="p", location="l", credentials=AnonymousCredentials()
+    ) as client:
+        yield client
+
+
+def finished(**output: str) -> BatchJob:
+    return BatchJob(
+        name="projects/1/locations/l/batchPredictionJobs/7",
+        state=JobState.SUCCEEDED,
+        output_info=OutputInfo(**output),
+    )
+
+
+def line(**row: object) -> bytes:
+    return json.dumps(row).encode() + b"\n"
+
+
+# One row.
+
+
+@pytest.mark.parametrize(
+    ("raw", "row"),
+    [
+        (
+            {"key": "a", "status": "", "response": {"candidates": []}},
+            ResultRow(key="a", response={"candidates": []}),
+        ),
+        ({"custom_id": 7, "response": {"a": 1}}, ResultRow(key="7", response={"a": 1})),
+        (
+            {"metadata": {"key": "m"}, "response": {"a": 1}},
+            ResultRow(key="m", response={"a": 1}, metadata={"key": "m"}),
+        ),
+        ({"response": {}, "status": ""}, ResultRow()),
+        ({"response": '{"a": 1}', "status": None}, ResultRow(response={"a": 1})),
+        (
+            {"predictions": [1], "instance": {"content": "x"}, "status": ""},
+            ResultRow(response={"predictions": [1]}),
+        ),
+        ({}, ResultRow()),
+    ],
+)
+def test_an_answered_row_is_read(raw, row):
+    read = row_of(raw)
+
+    assert (read.key, read.response, read.error, read.metadata) == (
+        row.key,
+        row.response,
+        None,
+        row.metadata,
+    )
+    assert read.raw == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "message"),
+    [
+        (
+            {
+                "status": 'Bad Request: {"error": {"code": 400, '
+                '"message": "Please use a valid role", "status": "INVALID_ARGUMENT"}}',
+                "response": {},
+            },
+            400,
+            "Please use a valid role",
+        ),
+        ({"status": "Internal error occurred."}, None, "Internal error occurred."),
+        ({"status": "it broke: {not json}"}, None, "it broke: {not json}"),
+        ({"error": {"code": 3, "message": "no"}}, 3, "no"),
+        ({"error": "no"}, None, "no"),
+        ({"status": {"code": 8, "message": "later"}}, 8, "later"),
+    ],
+)
+def test_a_row_that_was_not_answered_has_its_error(raw, code, message):
+    read = row_of({"key": "k", **raw})
+
+    assert read.response is None
+    assert (read.error.code, read.error.message) == (code, message)
+
+
+def test_a_rows_text_is_that_of_its_first_candidate():
+    parts = [{"text": "a"}, {"inlineData": {}}, {"text": "b"}]
+    answered = {"candidates": [{"content": {"parts": parts}}]}
+
+    assert row_of({"response": answered}).text == "ab"
+    assert row_of({"response": {"promptFeedback": {"blockReason": "X"}}}).text is None
+    assert row_of({"response": {"candidates": [{}]}}).text is None
+    assert row_of({"error": {"code": 3}}).text is None
+
+
+# A directory.
+
+
+def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket):
+    bucket.put("o/a-00001.jsonl", line(key="1", response={"n": 1}) + line(response={}))
+    bucket.put("o/deep/b.jsonl", line(key="1", response={"n": 2}) + line(key="2"))
+    bucket.put("o/notes.txt", b"not rows")
+    bucket.put("other/c.jsonl", line(key="3"))
+
+    rows = list(client.batches.results(finished(gcs_output_directory=bucket.uri("o"))))
+
+    assert [row.key for row in rows] == ["1", None, "2"]
+    assert rows[0].response == {"n": 1}
+
+
+def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
+    client, bucket: Bucket
+):
+    bucket.put(
+        "o/incremental_predictions/0.jsonl",
+        line(key="1", response={"n": 0}) + line(response={"n": 0}) + line(key="9"),
+    )
+    bucket.put("o/predictions.jsonl", line(key="1") + line(response={"n": 1}))
+
+    rows = list(client.batches.results(finished(gcs_output_directory=bucket.uri("o"))))
+
+    assert [(row.key, row.response) for row in rows] == [
+        ("1", None),
+        (None, {"n": 1}),
+        ("9", None),
+    ]
+
+
+def test_a_directory_without_a_file_has_no_rows(client, bucket: Bucket):
+    """A job may fail at the export, its directory named and empty."""
+    job = finished(gcs_output_directory=bucket.uri("empty"))
+
+    assert list(client.batches.results(job)) == []
+
+
+def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket):
+    content = b"".join(line(key=str(n), response={"n": n}) for n in range(1000))
+    bucket.put("o/predictions.jsonl", content)
+    job = finished(gcs_output_directory=bucket.uri("o"))
+
+    async def run() -> list[str | None]:
+        return [row.key async for row in client.aio.batches.results(job)]
+
+    assert asyncio.run(run()) == [str(n) for n in range(1000)]
+
+
+def test_a_directory_that_cannot_be_read_is_an_error_with_its_address(
+    client, bucket: Bucket
+):
+    job = finished(gcs_output_directory="gs://no-such-bucket-here/o")
+
+    with pytest.raises(ClientError) as caught:
+        list(client.batches.results(job))
+
+    assert caught.value.code == 404
+    assert "gs://no-such-bucket-here/o" in str(caught.value)
+
+
+# A table.
+
+
+@pytest.fixture
+def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
+    with Dataset(bigquery) as dataset:
+        yield dataset
+
+
+COLUMNS = {
+    "custom_id": "STRING",
+    "request": "JSON",
+    "response": "JSON",
+    "status": "STRING",
+}
+
+
+def test_the_rows_of_a_table_are_read(client, dataset: Dataset):
+    answered = json.dumps({"candidates": [{"content": {"parts": [{"text": "hi"}]}}]})
+    refused = 'Bad: {"error": {"code": 400, "message": "no"}}'
+    table = dataset.table(
+        "predictions_1",
+        COLUMNS,
+        [
+            {"custom_id": "a", "request": "{}", "response": answered, "status": ""},
+            {"custom_id": "b", "request": "{}", "status": refused},
+        ],
+    )
+    said = (
+        {
+            "bigquery_output_dataset": f"bq://{dataset.full_name}",
+            "bigquery_output_table": "predictions_1",
+        },
+        {"bigquery_output_table": f"bq://{table}"},
+    )
+
+    for output in said:
+        read = client.batches.results(finished(**output))
+        rows = {row.key: row for row in read}
+
+        assert rows.keys() == {"a", "b"}
+        assert rows["a"].text == "hi"
+        assert rows["a"].raw["request"] == {}
+        assert (rows["b"].error.code, rows["b"].error.message) == (400, "no")
+
+
+def test_a_table_that_is_not_there_is_an_error_with_its_address(
+    client, dataset: Dataset
+):
+    uri = f"bq://{dataset.full_name}.gone"
+
+    with pytest.raises(ClientError, match="gone") as caught:
+        list(client.batches.results(finished(bigquery_output_table=uri)))
+
+    assert caught.value.code == 404
+    assert uri in str(caught.value)
+
+
+# What isn't installed.
+
+
+def test_a_missing_package_is_named_with_its_extra(client, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'batchdrop\[bigquery\]'"):
+        list(client.batches.results(finished(bigquery_output_table="bq://p.d.t")))

@@ -1,0 +1,156 @@
+"""Waiting for the end, on a clock of the test's."""
+
+import asyncio
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from batchdrop import Client, JobState
+from batchdrop.batches import BatchJob, ClientError, ServerError, WaitTimeout
+from batchdrop.batches.call import Call, Pause, Tell
+from batchdrop.batches.waiting import waiting
+from tests.client.official import VERTEX, ours
+from tests.client.recorder import Answer, Recorder
+
+RUNNING = BatchJob(name="batches/a", state=JobState.RUNNING)
+DONE = BatchJob(name="batches/a", state=JobState.SUCCEEDED)
+
+
+@dataclass
+class World:
+    """A clock that pauses move, and a service that answers from a list."""
+
+    answers: list[BatchJob | Exception]
+    time: float = 100.0
+    pauses: list[float] = field(default_factory=list)
+
+    def wait(self, given: BatchJob | None = None, **options: Any) -> BatchJob:
+        settings = {"timeout": None, "on_progress": None, "interval": 4.0}
+        flow: Generator[Any, Any, BatchJob] = waiting(
+            lambda: Call("GET", "http://h/a", lambda _: RUNNING),
+            given,
+            **{**settings, "max_interval": 10.0, "now": lambda: self.time, **options},
+        )
+        result: Any = None
+        error: Exception | None = None
+        try:
+            while True:
+                step = flow.throw(error) if error else flow.send(result)
+                result, error = None, None
+                match step:
+                    case Pause(seconds=seconds):
+                        self.pauses.append(seconds)
+                        self.time += seconds
+                    case Tell(run=run):
+                        run()
+                    case Call():
+                        answer = self.answers.pop(0)
+                        if isinstance(answer, Exception):
+                            error = answer
+                        else:
+                            result = answer
+        except StopIteration as end:
+            return end.value
+
+
+def test_a_wait_looks_more_and_more_slowly():
+    world = World([RUNNING] * 5 + [DONE])
+
+    assert world.wait() == DONE
+    assert world.pauses == [4.0, 6.0, 9.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "JOB_STATE_SUCCEEDED",
+        "JOB_STATE_PARTIALLY_SUCCEEDED",
+        "JOB_STATE_FAILED",
+        "JOB_STATE_CANCELLED",
+        "JOB_STATE_EXPIRED",
+    ],
+)
+def test_a_wait_ends_in_every_terminal_state(state):
+    ended = BatchJob(name="batches/a", state=state)
+
+    assert World([RUNNING, ended]).wait() == ended
+
+
+@pytest.mark.parametrize("state", ["JOB_STATE_PAUSED", "JOB_STATE_DREAMING"])
+def test_a_wait_goes_on_in_any_other_state(state):
+    going = BatchJob(name="batches/a", state=state)
+
+    assert World([going, DONE]).wait() == DONE
+
+
+def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen():
+    world = World([RUNNING] * 9)
+
+    with pytest.raises(WaitTimeout, match="JOB_STATE_RUNNING after 12") as caught:
+        world.wait(timeout=12)
+
+    assert caught.value.job == RUNNING
+    assert sum(world.pauses) == 12
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_every_look_is_told():
+    seen: list[str] = []
+
+    World([RUNNING, DONE]).wait(on_progress=lambda job: seen.append(job.state))
+
+    assert seen == [JobState.RUNNING, JobState.SUCCEEDED]
+
+
+def test_a_service_that_is_away_for_a_while_does_not_end_a_wait():
+    away = ServerError(503, "UNAVAILABLE", "away")
+
+    assert World([away] * 9 + [RUNNING] + [away] * 9 + [DONE]).wait() == DONE
+
+
+def test_a_service_that_stays_away_ends_a_wait():
+    with pytest.raises(ServerError):
+        World([ServerError(503)] * 10).wait()
+
+
+def test_a_refusal_ends_a_wait_at_once():
+    with pytest.raises(ClientError):
+        World([ClientError(404, "NOT_FOUND", "gone"), DONE]).wait()
+
+
+def test_what_the_service_does_not_keep_outlives_a_wait():
+    given = BatchJob(
+        name="batches/a", generation_config={"seed": 1}, collect_to="gs://b"
+    )
+
+    ended = World([DONE]).wait(given)
+
+    assert ended.config.generation_config == {"seed": 1}
+    assert ended.config.destination == "gs://b"
+
+
+VERTEX_JOB = {"name": "projects/1/locations/l/batchPredictionJobs/7"}
+PAGES = [
+    Answer(body={**VERTEX_JOB, "state": "JOB_STATE_RUNNING"}),
+    Answer(body={**VERTEX_JOB, "state": "JOB_STATE_FAILED"}),
+]
+
+
+def test_both_faces_wait_on_the_wire():
+    seen: list[str] = []
+
+    async def tell(job: BatchJob) -> None:
+        seen.append(job.state)
+
+    async def run(client: Client) -> BatchJob:
+        async with client.aio as aio:
+            return await aio.batches.wait("7", on_progress=tell, interval=0.001)
+
+    with Recorder(*PAGES) as server, ours(server.url, VERTEX) as client:
+        assert client.batches.wait("7", interval=0.001).state is JobState.FAILED
+    with Recorder(*PAGES) as server, ours(server.url, VERTEX) as client:
+        assert asyncio.run(run(client)).state is JobState.FAILED
+
+    assert seen == [JobState.RUNNING, JobState.FAILED]

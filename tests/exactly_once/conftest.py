@@ -1,0 +1,28 @@
+"""The cases of all tests here, run in lanes over one pair of emulators."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.exactly_once.lane import Case
+from tests.exactly_once.lanes import Runs, running
+
+
+@pytest.fixture(scope="session")
+def runs(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    firestore_emulator: str,
+    pubsub_emulator: str,
+) -> Iterator[Runs]:
+    """What becomes of the cases that the selected tests are about."""
+    cases: list[Case] = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and "runs" in item.fixturenames
+        and "case" in item.callspec.params
+    ]
+    directory = tmp_path_factory.mktemp("lanes")
+    with running(cases, directory, firestore_emulator) as runs:
+        yield runs

@@ -1,0 +1,410 @@
+"""A deployment that jobs are sent through, one at a time, while harm is done to it."""
+
+import contextlib
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import httpx
+import psutil
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import firestore, storage
+from google.cloud.firestore_v1.base_query import FieldFilter
+from google.cloud.pubsub_v1.subscriber.message import Message as Received
+
+from batchdrop.crash import VARIABLE
+from batchdrop.jobs import Drop
+from batchdrop_local import eventarc
+from batchdrop_local.stack import Stack
+from tests.exactly_once.commits import Commits
+from tests.exactly_once.points import points
+from tests.exactly_once.promise import Evidence, Message, Outcome
+from tests.exactly_once.scenarios import Rule, Scenario
+from tests.waiting import is_alive, until
+
+#: Short, so that a case takes seconds. LEASE leaves time for a worker's first call.
+ENV = {
+    "BATCHDROP_LEASE": "2.5",
+    "BATCHDROP_CREATE_TIMEOUT": "1.5",
+    "BATCHDROP_SETTLE": "0.5",
+    "BATCHDROP_TICK": "2",
+    "BATCHDROP_CHECK_EVERY": "1",
+    # One freezes, and the other goes on: as with instances of a function.
+    "WORKERS": "2",
+    "THREADS": "4",
+}
+BACKENDS = {
+    "vertex": {"BATCHDROP_BACKEND": "vertex"},
+    "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
+}
+
+#: Seconds that a job may take to its end, whatever happens to it.
+PATIENCE = 45.0
+OVER = frozenset({"ended", "rejected"})
+ENDS = frozenset(
+    f"JOB_STATE_{end}"
+    for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """
+    One job's way, and the harm that is done.
+
+    ways     tried in turn, until one has met all the harm
+    kills    points at which the process dies, each once; one named twice: twice
+    freezes  points at which it stops; it is woken when the job has ended without it,
+             or, with `at_once`, when all have struck, in the order they are named
+    loses    the commit whose answer is lost, see `Commits.lose`, and how
+    """
+
+    name: str
+    backend: str
+    ways: tuple[Scenario, ...]
+    kills: tuple[str, ...] = ()
+    freezes: tuple[str, ...] = ()
+    at_once: bool = False
+    loses: tuple[str, grpc.StatusCode] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.backend}-{self.name}"
+
+
+class Traps:
+    """The files that `crash` looks at: one is set by being taken away."""
+
+    def __init__(self, directory: Path) -> None:
+        names = points()
+        self._folders = [directory / name for name in ("first", "second", "freeze")]
+        self._files = {
+            folder: {
+                name: folder / (f"{name}.freeze" if folder.name == "freeze" else name)
+                for name in names
+            }
+            for folder in self._folders
+        }
+        self._set: list[Path] = []
+        for folder in self._folders:
+            folder.mkdir(parents=True)
+        self.clear()
+        every = [path for files in self._files.values() for path in files.values()]
+        self.env = {VARIABLE: os.pathsep.join(map(str, every))}
+
+    def clear(self) -> None:
+        """Nothing happens at any point."""
+        for files in self._files.values():
+            for path in files.values():
+                path.touch()
+        self._set = []
+
+    def kill(self, *names: str) -> None:
+        """The next process at each of these dies; at one named twice, two do."""
+        for name in names:
+            files = [self._files[folder][name] for folder in self._folders[:2]]
+            free = next(path for path in files if path not in self._set)
+            self._spring(free)
+
+    def freeze(self, *names: str) -> None:
+        """The next process at each of these stops."""
+        for name in names:
+            self._spring(self._files[self._folders[2]][name])
+
+    def waiting(self) -> list[str]:
+        """Those that nothing has run into yet."""
+        return [path.name for path in self._set if not path.exists()]
+
+    def _spring(self, path: Path) -> None:
+        self._set.append(path)
+        path.unlink()
+
+
+@dataclass
+class Lane:
+    """The stack, a schedule of its own, and a hand on all that can go wrong."""
+
+    directory: Path
+    backend: str
+    firestore_address: str
+    is_clean: bool = True  #: nothing of an earlier job is going on any more
+    _messages: list[Message] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            self._open(undo)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._undo.__exit__(kind, error, traceback)
+
+    def _open(self, undo: ExitStack) -> None:
+        self.commits = undo.enter_context(Commits(self.firestore_address))
+        self.traps = Traps(self.directory / "traps")
+        env = ENV | BACKENDS[self.backend] | self.traps.env
+        self.stack = undo.enter_context(
+            Stack(
+                self.directory,
+                poll_every=None,
+                queue_seconds=0.2,
+                run_seconds=0.2,
+                env={**env, "FIRESTORE_EMULATOR_HOST": self.commits.address},
+            )
+        )
+        self._gcs = storage.Client(
+            project=self.stack.project,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options={"api_endpoint": self.stack.addresses["gcs"]},
+        )
+        undo.callback(self._gcs.close)
+        self._database = firestore.Client(project=self.stack.project)
+        undo.callback(self._database.close)
+        self._sim = undo.enter_context(
+            httpx.Client(base_url=self.stack.addresses["batchsim"], trust_env=False)
+        )
+        subscriber = eventarc.subscriber(self.stack.addresses["pubsub"])
+        undo.enter_context(subscriber)
+        pull = subscriber.subscribe(self.stack.subscription, self._hear)
+        undo.callback(pull.result)
+        undo.callback(pull.cancel)
+        undo.enter_context(schedule(self.stack.addresses["poll"]))
+
+    # -- a case -----------------------------------------------------------------
+
+    def run(self, case: Case) -> Outcome:
+        """Sends jobs until one has met all the harm, and tells of the last."""
+        for way in case.ways:
+            outcome = self._run(case, way)
+            if not outcome.missed or not self.is_clean:
+                break
+        return outcome
+
+    def _run(self, case: Case, way: Scenario) -> Outcome:
+        name = f"{uuid.uuid4().hex}.jsonl"
+        with self._harm(case, way, name):
+            drop = self.drop(way.text, name)
+            frozen: dict[str, psutil.Process] = {}
+
+            def is_quiet() -> bool:
+                self._show(drop, way)
+                self._find_frozen(case, frozen)
+                return self.is_over(drop)
+
+            def has_struck() -> bool:
+                return is_quiet() or len(frozen) == len(case.freezes)
+
+            self._wait(has_struck if case.at_once else is_quiet)
+            for point in case.freezes:
+                if process := frozen.get(point):
+                    wake(process)
+            self._wait(is_quiet)
+            return Outcome(
+                way=way,
+                evidence=self.evidence(drop),
+                missed=self.traps.waiting() + self.commits.waiting(),
+            )
+
+    @contextlib.contextmanager
+    def _harm(self, case: Case, way: Scenario, name: str) -> Iterator[None]:
+        self._sim.post("/_sim/settings", json={"run_seconds": way.run_seconds})
+        match = {"display_name": f"*{name.removesuffix('.jsonl')}*"}
+        rules = [
+            {**rule, "match": match} if rule.get("op") == "create" else dict(rule)
+            for rule in way.faults
+        ]
+        if way.hidden:
+            rules.append({"fault": "list_lagging", "seconds": 1e6, "match": match})
+        for rule in rules:
+            self.fault(rule)
+        if case.loses:
+            self.commits.lose(*case.loses)
+        self.traps.kill(*way.kills, *case.kills)
+        self.traps.freeze(*case.freezes)
+        try:
+            yield
+        finally:
+            self.forgive()
+
+    def fault(self, rule: Rule) -> None:
+        """Puts one of batchsim's rules in force."""
+        self._sim.post("/_sim/faults", json=dict(rule)).raise_for_status()
+
+    def forgive(self) -> None:
+        """Nothing goes wrong any more."""
+        self.traps.clear()
+        self.commits.forgive()
+        self._sim.delete("/_sim/faults")
+
+    def _wait(self, ask: Callable[[], bool]) -> None:
+        try:
+            until(ask, PATIENCE, every=0.2)
+        except AssertionError:
+            # What is there then is told by the evidence.
+            self.is_clean = False
+
+    def _show(self, drop: Drop, way: Scenario) -> None:
+        """Ends the lag of the list, once there is enough to see."""
+        if not way.hidden or len(self.batches(drop)) < way.hidden:
+            return
+        for rule in self._sim.get("/_sim/faults").json()["rules"]:
+            if rule["fault"] == "list_lagging":
+                self._sim.delete(f"/_sim/faults/{rule['id']}")
+
+    def _find_frozen(self, case: Case, frozen: dict[str, psutil.Process]) -> None:
+        if len(frozen) == len(case.freezes):
+            return
+        waiting = self.traps.waiting()
+        known = {process.pid for process in frozen.values()}
+        for point in case.freezes:
+            if point in frozen or f"{point}.freeze" in waiting:
+                continue
+            for pid in [pid for pids in self.stack.pids.values() for pid in pids]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    stopped = process.status() == psutil.STATUS_STOPPED
+                    if stopped and pid not in known:
+                        frozen[point] = process
+                        known.add(pid)
+                        break
+
+    # -- what a user does, and what is true afterwards --------------------------
+
+    def drop(self, text: str, name: str) -> Drop:
+        """Puts an object into the inbox."""
+        blob = self._gcs.bucket(self.stack.buckets["inbox"]).blob(name)
+        blob.upload_from_string(text)
+        return Drop(
+            bucket=blob.bucket.name,
+            name=name,
+            generation=int(blob.generation),
+            size=int(blob.size),
+        )
+
+    def evidence(self, drop: Drop) -> Evidence:
+        return Evidence(
+            drop=drop,
+            job=self.job(drop),
+            batches=self.batches(drop),
+            outbox=self.outbox(drop),
+            messages=self.messages(drop),
+        )
+
+    def is_over(self, drop: Drop) -> bool:
+        """Whether nothing is left to do for anybody."""
+        job = self.job(drop)
+        if not job or job["phase"] not in OVER:
+            return False
+        outbox = self.outbox(drop)
+        heard = {one.attributes["ce-id"] for one in self.messages(drop)}
+        return (
+            all(one["published_at"] for one in outbox)
+            and {one["id"] for one in outbox} == heard
+            and all(batch["state"] in ENDS for batch in self.batches(drop))
+        )
+
+    def job(self, drop: Drop) -> dict[str, Any] | None:
+        snapshot = self._database.collection("jobs").document(drop.job_id).get()
+        found: dict[str, Any] | None = snapshot.to_dict()
+        return found
+
+    def batches(self, drop: Drop) -> list[dict[str, Any]]:
+        return [batch for batch in self.all_batches() if self.is_of(batch, drop)]
+
+    def outbox(self, drop: Drop) -> list[dict[str, Any]]:
+        query = self._database.collection("announcements").where(
+            filter=FieldFilter("job_id", "==", drop.job_id)
+        )
+        return [snapshot.to_dict() for snapshot in query.stream()]
+
+    def all_batches(self) -> list[dict[str, Any]]:
+        """Every batch that the service ever made."""
+        made: list[dict[str, Any]] = self._sim.get("/_sim/jobs").json()["jobs"]
+        return made
+
+    def all_jobs(self) -> dict[str, dict[str, Any]]:
+        """Every job's document, by its id."""
+        found = self._database.collection("jobs").stream()
+        return {snapshot.id: snapshot.to_dict() for snapshot in found}
+
+    def all_announcements(self) -> list[dict[str, Any]]:
+        """The whole outbox."""
+        found = self._database.collection("announcements").stream()
+        return [snapshot.to_dict() for snapshot in found]
+
+    @staticmethod
+    def is_of(batch: dict[str, Any], drop: Drop) -> bool:
+        """By label, or by what the display name ends with."""
+        labelled = batch["labels"].get("batchdrop_job") == drop.job_id
+        return labelled or drop.job_id in batch["displayName"]
+
+    def deliver(self, drop: Drop) -> None:
+        """An event about a drop, as Eventarc sends it; any answer is fine."""
+        attributes = {
+            "bucketId": drop.bucket,
+            "objectId": drop.name,
+            "eventTime": "2026-03-01T12:00:00Z",
+        }
+        headers = eventarc.cloud_event_headers(attributes, uuid.uuid4().hex)
+        body = {
+            "bucket": drop.bucket,
+            "name": drop.name,
+            "generation": str(drop.generation),
+            "size": str(drop.size),
+        }
+        url = self.stack.addresses["on_upload"]
+        httpx.post(url, json=body, headers=headers, timeout=1, trust_env=False)
+
+    def messages(self, drop: Drop) -> list[Message]:
+        return [
+            one for one in self._messages[:] if one.attributes["job_id"] == drop.job_id
+        ]
+
+    def _hear(self, received: Received) -> None:
+        self._messages.append(Message(received.data, dict(received.attributes)))
+        received.ack()
+
+
+def wake(process: psutil.Process) -> None:
+    """Lets a frozen worker go on, and waits until what it had in hand is done."""
+    process.send_signal(signal.SIGCONT)
+    # gunicorn's workers end what they have begun, and then themselves.
+    process.terminate()
+    until(lambda: not is_alive(process))
+
+
+@contextlib.contextmanager
+def schedule(url: str, every: float = 0.4) -> Iterator[None]:
+    """
+    Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
+    does, but sooner, for a frozen worker not to hold up the next.
+    """
+    stopping = threading.Event()
+
+    def run() -> None:
+        # A connection kept would go to the same worker again, frozen or not.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(timeout=3, limits=limits, trust_env=False) as http:
+            while not stopping.wait(every):
+                with contextlib.suppress(httpx.TransportError):
+                    http.post(url)
+
+    thread = threading.Thread(target=run, name="schedule")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()

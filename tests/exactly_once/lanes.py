@@ -1,0 +1,70 @@
+"""Cases run side by side: each lane takes the next one as soon as it is free."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from tests.exactly_once.lane import Case, Lane
+from tests.exactly_once.promise import Outcome
+
+#: How many for each backend. A case mostly waits: for a lease to end, a list to settle.
+LANES = {"vertex": 4, "developer": 2}
+
+Runs = dict[Case, "Future[Outcome]"]
+
+
+@contextmanager
+def running(
+    cases: Iterable[Case], directory: Path, firestore_address: str
+) -> Iterator[Runs]:
+    """
+    Begins all cases, in their order, and yields what will become of each.
+
+    A lane ends with the last case for its backend. One in which a job came to no end
+    is given up, and another takes its place.
+    """
+    runs: Runs = {case: Future() for case in cases}
+    numbers = count(1)
+    threads = []
+    stopping = threading.Event()
+
+    def drive(waiting: "queue.Queue[Case]", backend: str) -> None:
+        while not stopping.is_set() and not waiting.empty():
+            folder = directory / f"{backend}-{next(numbers)}"
+            case: Case | None = None
+            try:
+                with Lane(folder, backend, firestore_address) as lane:
+                    while lane.is_clean and not stopping.is_set():
+                        case = waiting.get_nowait()
+                        runs[case].set_result(lane.run(case))
+                        case = None
+            except queue.Empty:
+                return
+            except BaseException as exc:
+                if case is None:
+                    with suppress(queue.Empty):
+                        case = waiting.get_nowait()
+                if case is not None:
+                    exc.add_note(f"the logs lie in {folder}")
+                    runs[case].set_exception(exc)
+
+    for backend in dict.fromkeys(case.backend for case in runs):
+        waiting: queue.Queue[Case] = queue.Queue()
+        for case in runs:
+            if case.backend == backend:
+                waiting.put(case)
+        for number in range(min(LANES[backend], waiting.qsize())):
+            name = f"lane {backend} {number}"
+            thread = threading.Thread(target=drive, args=(waiting, backend), name=name)
+            thread.start()
+            threads.append(thread)
+    try:
+        yield runs
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()

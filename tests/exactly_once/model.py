@@ -1,0 +1,656 @@
+"""
+The submit protocol as a graph of states, small enough to walk all of it.
+
+Workers take a job through the steps of `intake.py`; what each step writes is what the
+real transitions of `jobs.py` make of a real `Job`. Any worker may stop between any two
+steps, for ever or for a while; a request may arrive at any time after it was sent, or
+never, and its answer may get lost; the service reads the input at any time after it has
+made a batch. The list shows what was made SETTLE ago, and of what is younger anything.
+
+Time is counted in ticks, and always from now: a lease ends in so many ticks, a batch is
+so many ticks old. So the graph is finite though its walks are not.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import combinations
+from typing import NamedTuple
+
+from batchdrop.jobs import Batch, Drop, Job, Lease, Phase, Rows, Spec, Staging, Timing
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TICK = timedelta(seconds=1)
+SETTLE = 1
+TIMING = Timing(lease=TICK, create_timeout=TICK, settle=SETTLE * TICK)
+DROP = Drop(bucket="inbox", name="a.jsonl", generation=1, size=1)
+SPEC = Spec(
+    kind="generation",
+    backend="b",
+    location="l",
+    model="m",
+    destination="gs://o/",
+    display_name="a",
+)
+
+# What the service says of a batch.
+NEW, RUNNING, DONE, FAILED = "NEW", "RUNNING", "DONE", "FAILED"
+STOPPED, STOPPED_PAID = "STOPPED", "STOPPED_PAID"
+STATES = {
+    NEW: "JOB_STATE_PENDING",
+    RUNNING: "JOB_STATE_RUNNING",
+    DONE: "JOB_STATE_SUCCEEDED",
+    FAILED: "JOB_STATE_FAILED",
+    STOPPED: "JOB_STATE_CANCELLED",
+    STOPPED_PAID: "JOB_STATE_CANCELLED",
+}
+PAID = frozenset({RUNNING, DONE, STOPPED_PAID})
+OVER = frozenset({DONE, FAILED, STOPPED, STOPPED_PAID})
+
+
+class Document(NamedTuple):
+    """A job, as far as the protocol looks at it; times in ticks from now."""
+
+    phase: Phase
+    epoch: int
+    lease: int
+    due: int | None
+    staged: int  #: the epoch of the staging that it names
+    intent: int
+    batch: int | None  #: which one is recorded
+
+
+class Made(NamedTuple):
+    """A batch at the service."""
+
+    sender: int  #: the epoch of the worker that asked for it
+    input: int  #: the epoch of the staging that it names
+    state: str
+    age: int  #: in ticks, as far as the list's lag goes
+
+
+class Worker(NamedTuple):
+    """Somebody at work: what is next, the job as it was last seen, what is in hand."""
+
+    step: str
+    held: Document
+    hand: tuple[int, ...] = ()
+
+
+class State(NamedTuple):
+    job: Document | None = None
+    workers: tuple[Worker, ...] = ()
+    inputs: frozenset[int] = frozenset()  #: the epochs whose rows lie where named
+    uploads: frozenset[int] = frozenset()  #: the same in the Developer API's files
+    requests: frozenset[tuple[int, int]] = frozenset()  #: on their way: sender, input
+    batches: tuple[Made, ...] = ()
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will happen any more, unless a request was on its way for so long."""
+        return (
+            self.job is not None
+            and self.job.phase is Phase.ENDED
+            and not self.workers
+            and all(batch.state in OVER for batch in self.batches)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """What is walked; each switch takes a part of the protocol out."""
+
+    workers: int = 2  #: how many may be at work at once, frozen ones included
+    epochs: int = 4  #: walks go no further than so many holders
+    batches: int = 3
+    uploads: bool = False  #: the Developer API: rows are uploaded before the intent
+    #: The list lags for as long as it likes, and nothing can be fenced off.
+    fenceless: bool = False
+    fences: bool = True
+    looks_again: bool = True  #: after the fence
+    settles: bool = True  #: waits until a list can tell
+    records_first: bool = True  #: before it cancels the others
+    keeps_newest_staging: bool = True
+    one_uploader: bool = True  #: to each name of the Developer API's files
+    restages_first: bool = True  #: the ledger knows of the fence before it deletes
+
+
+@dataclass
+class Walk:
+    """All that was reached, and how."""
+
+    came_from: dict[State, tuple[str, State] | None]
+    nexts: dict[State, list[State]]
+    cut: set[State]  #: where the bounds of the walk are
+    wrong: list[str] | None = None  #: the shortest way to something wrong
+
+    def way_to(self, state: State) -> list[str]:
+        """The steps of a shortest way to a state."""
+        steps = []
+        before = self.came_from[state]
+        while before is not None:
+            steps.append(before[0])
+            before = self.came_from[before[1]]
+        return steps[::-1]
+
+    def dead_end(self, good: Callable[[State], bool]) -> list[str] | None:
+        """A shortest way to where no good end can be reached from any more."""
+        before: dict[State, list[State]] = {}
+        for state, nexts in self.nexts.items():
+            for after in nexts:
+                before.setdefault(after, []).append(state)
+        # What lies beyond the bounds of the walk is given the benefit of the doubt.
+        fine = {state for state in self.came_from if good(state)} | self.cut
+        left = list(fine)
+        while left:
+            for state in before.get(left.pop(), ()):
+                if state not in fine:
+                    fine.add(state)
+                    left.append(state)
+        ends = (state for state in self.came_from if state not in fine)
+        return next((self.way_to(state) for state in ends), None)
+
+
+def walk(protocol: Protocol, is_wrong: Callable[[State], bool]) -> Walk:
+    """Every state that the protocol can get into, nearest first, up to a wrong one."""
+    start = State()
+    done = Walk(came_from={start: None}, nexts={}, cut=set())
+    waiting = deque([start])
+    while waiting:
+        state = waiting.popleft()
+        nexts = done.nexts[state] = []
+        for name, after in Steps(protocol, state).all():
+            if after is None:
+                done.cut.add(state)
+                continue
+            nexts.append(after)
+            if after in done.came_from:
+                continue
+            done.came_from[after] = (name, state)
+            if is_wrong(after):
+                done.wrong = done.way_to(after)
+                return done
+            waiting.append(after)
+    return done
+
+
+def pays_twice(state: State) -> bool:
+    return sum(batch.state in PAID for batch in state.batches) > 1
+
+
+def cancels_what_it_keeps(state: State) -> bool:
+    if state.job is None or state.job.batch is None:
+        return False
+    return state.batches[state.job.batch].state in (STOPPED, STOPPED_PAID)
+
+
+def cancels_the_good_one(state: State) -> bool:
+    """It keeps a batch that can't find its rows, and has cancelled one that could."""
+    if state.job is None or state.job.batch is None:
+        return False
+    kept = state.batches[state.job.batch]
+    doomed = kept.state in (NEW, FAILED) and kept.input not in state.inputs
+    return doomed and any(
+        batch.state in (STOPPED, STOPPED_PAID) and batch.input in state.inputs
+        for batch in state.batches
+    )
+
+
+def keeps_one(state: State) -> bool:
+    """An end as it should be."""
+    return (
+        state.is_final
+        and state.job is not None
+        and state.job.batch is not None
+        and state.batches[state.job.batch].state == DONE
+    )
+
+
+# -- the real transitions, on documents ---------------------------------------------
+
+
+@cache
+def job_of(it: Document) -> Job:
+    return Job(
+        id=DROP.job_id,
+        phase=it.phase,
+        source=DROP,
+        lease=Lease(until=NOW + it.lease * TICK, epoch=it.epoch, by=f"w{it.epoch}"),
+        due=None if it.due is None else NOW + it.due * TICK,
+        staging=Staging(epoch=it.staged, uri=f"gs://w/{it.staged}")
+        if it.staged
+        else None,
+        intent=it.intent,
+        batch=None if it.batch is None else recorded(it.batch),
+        created_at=NOW,
+        updated_at=NOW,
+        history=Job.claimed(DROP, "w", NOW, TIMING).history,
+    )
+
+
+def document_of(job: Job) -> Document:
+    return Document(
+        phase=job.phase,
+        epoch=job.lease.epoch,
+        lease=max(0, (job.lease.until - NOW) // TICK),
+        due=None if job.due is None else max(0, (job.due - NOW) // TICK),
+        staged=job.staging.epoch if job.staging else 0,
+        intent=job.intent,
+        batch=int(job.batch.name) if job.batch else None,
+    )
+
+
+def recorded(number: int) -> Batch:
+    return Batch(name=str(number), state="", terminal=False)
+
+
+def said(number: int, made: Made) -> Batch:
+    """A batch as the worker reads it in a list."""
+    return Batch(
+        name=str(number),
+        state=STATES[made.state],
+        terminal=made.state in OVER,
+        epoch=made.input,
+    )
+
+
+@cache
+def moved(it: Document, move: str, *given: int) -> Document:
+    """What a transition of `jobs.py` makes of a job."""
+    job = job_of(it)
+    match move:
+        case "prepared":
+            staging = Staging(epoch=it.epoch, uri="gs://w/")
+            job = job.prepared(SPEC, staging, Rows(), NOW, TIMING)
+        case "submitting":
+            job = job.submitting(NOW, TIMING)
+        case "submitted":
+            job = job.submitted(recorded(given[0]), NOW)
+        case "unclear":
+            job = job.unclear("", NOW, TIMING)
+        case "postponed":
+            job = job.postponed("", NOW, due=NOW)
+        case "restaged":
+            job = job.restaged(Staging(epoch=it.epoch, uri="gs://w/"), NOW)
+        case "fenced_off":
+            job = job.fenced_off(NOW, TIMING)
+        case "resumed":
+            job = job.resumed("", NOW, TIMING)
+        case "ended":
+            job = job.ended(recorded(given[0]), NOW)
+        case "revived":
+            job = job.revived(NOW)
+    return document_of(job)
+
+
+# -- steps --------------------------------------------------------------------------
+
+Step = tuple[str, State | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """All that can happen next, one thing at a time. None: beyond the bounds."""
+
+    protocol: Protocol
+    state: State
+
+    def all(self) -> Iterator[Step]:
+        yield from self._time()
+        yield from self._service()
+        yield from self._poll()
+        for worker in dict.fromkeys(self.state.workers):
+            # One that stops for ever makes room for another.
+            if self._is_due and len(self.state.workers) == self.protocol.workers:
+                yield f"{_name(worker)} dies", self._with(worker, None)
+            for name, after in self._work(worker):
+                yield f"{_name(worker)} {name}", after
+
+    def _time(self) -> Iterator[Step]:
+        state = self.state
+        if state.job is None:
+            return
+        later = state._replace(
+            job=_later(state.job),
+            workers=_sorted(
+                worker._replace(held=_later(worker.held)) for worker in state.workers
+            ),
+            batches=tuple(
+                b._replace(age=min(SETTLE, b.age + 1)) for b in state.batches
+            ),
+        )
+        if later != state:
+            yield "time goes by", later
+
+    def _service(self) -> Iterator[Step]:
+        state = self.state
+        for request in state.requests:
+            left = state.requests - {request}
+            if len(state.batches) == self.protocol.batches:
+                yield "too many batches", None
+                continue
+            made = Made(*request, state=NEW, age=0)
+            yield (
+                f"request {request} arrives",
+                state._replace(requests=left, batches=(*state.batches, made)),
+            )
+        for number, batch in enumerate(state.batches):
+            if batch.state == NEW:
+                there = state.uploads if self.protocol.uploads else state.inputs
+                reads = RUNNING if batch.input in there else FAILED
+                yield f"batch {number} is {reads}", self._put(number, reads)
+            elif batch.state == RUNNING:
+                yield f"batch {number} is {DONE}", self._put(number, DONE)
+
+    def _put(self, number: int, to: str) -> State:
+        batches = list(self.state.batches)
+        batches[number] = batches[number]._replace(state=to)
+        return self.state._replace(batches=tuple(batches))
+
+    def _poll(self) -> Iterator[Step]:
+        """Claims, resumes and settles."""
+        state = self.state
+        job = state.job
+        if job is None:
+            first = document_of(Job.claimed(DROP, "w1", NOW, TIMING))
+            yield "w1 claims", self._join(first)
+            return
+        if job.phase is Phase.SUBMITTED:
+            assert job.batch is not None
+            batch = state.batches[job.batch]
+            if batch.state not in OVER:
+                return
+            if job_of(job).failed_by_fence(said(job.batch, batch)):
+                yield "poll revives", state._replace(job=moved(job, "revived"))
+            else:
+                after = moved(job, "ended", job.batch)
+                yield "poll settles", state._replace(job=after)
+            return
+        if not self._is_due or len(state.workers) == self.protocol.workers:
+            return
+        if job.epoch == self.protocol.epochs:
+            yield "too many holders", None
+            return
+        held = moved(job, "resumed")
+        yield f"w{held.epoch} resumes", self._join(held)
+
+    @property
+    def _is_due(self) -> bool:
+        job = self.state.job
+        if job is None or job.due is None:
+            return False
+        return job.due == 0 or (not self.protocol.settles and job.lease == 0)
+
+    def _work(self, worker: Worker) -> Iterator[Step]:
+        """What one worker does next: `Intake.carry_on`, step by step."""
+        held, state = worker.held, self.state
+        match worker.step:
+            case "stage":
+                inputs = state.inputs | {held.epoch}
+                yield (
+                    "stages",
+                    self._with(worker, worker._replace(step="prepare"), inputs=inputs),
+                )
+            case "prepare":
+                yield "writes prepared", self._write(worker, "prepared")
+            case "look":
+                for found in self._looks():
+                    yield (
+                        f"finds {found}",
+                        self._with(worker, self._found(worker, found)),
+                    )
+            case "upload":
+                yield from self._upload(worker)
+            case "uploading":
+                yield (
+                    "uploads",
+                    self._with(
+                        worker,
+                        worker._replace(step="intend"),
+                        uploads=state.uploads | {held.staged},
+                    ),
+                )
+            case "intend":
+                yield "writes its intent", self._write(worker, "submitting")
+            case "send":
+                yield (
+                    "sends nothing",
+                    self._with(worker, worker._replace(step="unclear")),
+                )
+                yield (
+                    "sends",
+                    self._with(
+                        worker,
+                        worker._replace(step="wait"),
+                        requests=state.requests | {(held.epoch, held.staged)},
+                    ),
+                )
+            case "wait":
+                yield (
+                    "hears nothing",
+                    self._with(worker, worker._replace(step="unclear")),
+                )
+                for number, batch in enumerate(state.batches):
+                    if batch.sender == held.epoch:
+                        yield (
+                            f"hears of batch {number}",
+                            self._with(
+                                worker, worker._replace(step="record", hand=(number,))
+                            ),
+                        )
+            case "unclear":
+                yield "writes unclear", self._write(worker, "unclear")
+            case "postpone":
+                yield "writes postponed", self._write(worker, "postponed")
+            case "record":
+                kept, *others = worker.hand
+                left = bool(others) and self.protocol.records_first
+                yield (
+                    f"records batch {kept}",
+                    self._write(
+                        worker,
+                        "submitted",
+                        kept,
+                        step="cancel" if left else None,
+                        hand=tuple(others) if left else (),
+                    ),
+                )
+            case "cancel":
+                yield from self._cancel(worker)
+            case "copy":
+                yield from self._copy(worker)
+            case "restage":
+                yield (
+                    "writes where the rows are",
+                    self._write(worker, "restaged", step="delete", hand=worker.hand),
+                )
+            case "delete":
+                gone = frozenset(worker.hand)
+                yield (
+                    "deletes",
+                    self._with(
+                        worker,
+                        worker._replace(step="fence", hand=()),
+                        inputs=state.inputs - gone,
+                        uploads=state.uploads - gone,
+                    ),
+                )
+            case "fence":
+                if not self.protocol.restages_first and (
+                    state.job
+                    and (state.job.phase, state.job.epoch) == (held.phase, held.epoch)
+                ):
+                    moved_on = moved(state.job, "restaged")
+                    both = replace(self, state=state._replace(job=moved_on))
+                    yield "writes the fence", both._write(worker, "fenced_off")
+                else:
+                    yield "writes the fence", self._write(worker, "fenced_off")
+
+    def _at(self, held: Document) -> Worker | None:
+        """The head of the loop: whether a worker goes on, and with which step."""
+        job = job_of(held)
+        if not job.is_held(NOW):
+            return None
+        match job.phase:
+            case Phase.ARRIVED:
+                step = "stage"
+            case Phase.PREPARED | Phase.WAITING:
+                step = "look" if self._must_look(job) else self._ready
+            case Phase.SUBMITTING if not job.intends:
+                step = "look"
+            case Phase.SUBMITTING:
+                late = NOW + TIMING.create_timeout > job.lease.until
+                step = "postpone" if late else "send"
+            case _:
+                return None
+        return Worker(step, held)
+
+    def _must_look(self, job: Job) -> bool:
+        fenced = job.staging is not None and job.staging.epoch > 1
+        return job.must_look and (self.protocol.looks_again or not fenced)
+
+    @property
+    def _ready(self) -> str:
+        return "upload" if self.protocol.uploads else "intend"
+
+    def _looks(self) -> Iterator[tuple[int, ...]]:
+        """What a list may show: all that is old, and any of what is not."""
+        old, young = [], []
+        for number, batch in enumerate(self.state.batches):
+            lags = self.protocol.fenceless or batch.age < SETTLE
+            (young if lags else old).append(number)
+        for count in range(len(young) + 1):
+            for some in combinations(young, count):
+                yield tuple(sorted((*old, *some)))
+
+    def _found(self, worker: Worker, shown: tuple[int, ...]) -> Worker:
+        job = job_of(worker.held)
+        batches = self.state.batches
+        found = [n for n in shown if not job.failed_by_fence(said(n, batches[n]))]
+        if found:
+            if self.protocol.keeps_newest_staging:
+                found.sort(key=lambda n: (-batches[n].input, n))
+            step = "record" if self.protocol.records_first else "cancel"
+            hand = tuple(found)
+            return worker._replace(step=step, hand=hand)
+        if job.phase is not Phase.SUBMITTING:
+            return worker._replace(step=self._ready)
+        if self.protocol.fences and not self.protocol.fenceless:
+            return worker._replace(step="copy")
+        return worker._replace(step="fence" if self.protocol.fenceless else self._ready)
+
+    def _cancel(self, worker: Worker) -> Iterator[Step]:
+        """One of those that aren't kept. `hand` begins with the kept one, unless that
+        is recorded already."""
+        recorded = self.protocol.records_first
+        first = 0 if recorded else 1
+        kept, others = worker.hand[:first], worker.hand[first:]
+        if not others:
+            after = None if recorded else worker._replace(step="record")
+            yield "has cancelled all", self._with(worker, after)
+            return
+        extra, *left = others
+        stops = {NEW: STOPPED, RUNNING: STOPPED_PAID}
+        batch = self.state.batches[extra].state
+        after = worker._replace(hand=(*kept, *left))
+        steps = replace(self, state=self._with(worker, after))
+        yield f"cancels batch {extra}", steps._put(extra, stops.get(batch, batch))
+
+    def _upload(self, worker: Worker) -> Iterator[Step]:
+        """Hands the rows over, if need be; each holder under a name of its own."""
+        held = worker.held
+        if held.staged in self.state.uploads:
+            after: State | None = self._with(worker, worker._replace(step="intend"))
+            yield "finds the rows uploaded", after
+        elif held.staged == held.epoch or not self.protocol.one_uploader:
+            after = self._with(worker, worker._replace(step="uploading"))
+            yield "begins to upload", after
+        elif held.staged not in self.state.inputs:
+            yield "has nothing to copy", self._with(worker, None)
+        else:
+            inputs = self.state.inputs | {held.epoch}
+            copied = replace(self, state=self.state._replace(inputs=inputs))
+            yield "copies", copied._write(worker, "restaged", step="uploading")
+
+    def _copy(self, worker: Worker) -> Iterator[Step]:
+        """The fence's first step. What it lists and what it copies are one here: a
+        copy whose source has gone meanwhile fails, and the worker stops."""
+        epoch, inputs = worker.held.epoch, self.state.inputs
+        if not inputs:
+            yield "has nothing to copy", self._with(worker, None)
+            return
+        older = tuple(sorted(one for one in inputs if one < epoch))
+        step = "restage" if self.protocol.restages_first else "delete"
+        yield (
+            "copies",
+            self._with(
+                worker,
+                worker._replace(step=step, hand=older),
+                inputs=inputs | {epoch},
+            ),
+        )
+
+    # -- the pieces -----------------------------------------------------------------
+
+    def _write(
+        self,
+        worker: Worker,
+        move: str,
+        *given: int,
+        step: str | None = None,
+        hand: tuple[int, ...] = (),
+    ) -> State:
+        """A compare-and-set: refused when the job is another's, or has moved on."""
+        now, held = self.state.job, worker.held
+        assert now is not None
+        if (now.phase, now.epoch) != (held.phase, held.epoch):
+            return self._with(worker, None)
+        after = moved(now, move, *given)
+        going = Worker(step, after, hand) if step else self._at(after)
+        return self._with(worker, going, job=after)
+
+    def _join(self, job: Document) -> State:
+        workers = [one for one in (*self.state.workers, self._at(job)) if one]
+        return self.state._replace(job=job, workers=_sorted(workers))
+
+    def _with(
+        self,
+        worker: Worker,
+        after: Worker | None,
+        *,
+        job: Document | None = None,
+        inputs: frozenset[int] | None = None,
+        uploads: frozenset[int] | None = None,
+        requests: frozenset[tuple[int, int]] | None = None,
+    ) -> State:
+        """The state after a worker's step; None: it is through."""
+        state = self.state
+        workers = list(state.workers)
+        workers.remove(worker)
+        if after is not None:
+            workers.append(after)
+        return State(
+            job=job or state.job,
+            workers=_sorted(workers),
+            inputs=state.inputs if inputs is None else inputs,
+            uploads=state.uploads if uploads is None else uploads,
+            requests=state.requests if requests is None else requests,
+            batches=state.batches,
+        )
+
+
+@cache
+def _later(it: Document) -> Document:
+    due = None if it.due is None else max(0, it.due - 1)
+    return it._replace(lease=max(0, it.lease - 1), due=due)
+
+
+def _sorted(workers: Iterable[Worker]) -> tuple[Worker, ...]:
+    # Who is who doesn't matter: fewer states.
+    return tuple(sorted(workers, key=lambda one: (one.held.epoch, one)))
+
+
+def _name(worker: Worker) -> str:
+    return f"w{worker.held.epoch}"

@@ -1,0 +1,31 @@
+"""The points at which a process can be had to die, as the code names them."""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+
+
+def points(files: Iterable[Path] | None = None) -> list[str]:
+    """
+    What `crash(...)` is called with, in the order of the modules' names and lines.
+
+    Raises:
+        ValueError: a call whose point can't be read, or a point named twice.
+    """
+    found: list[str] = []
+    for path in sorted(FUNCTIONS.rglob("*.py")) if files is None else files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id != "crash":
+                continue
+            match node.args:
+                case [ast.Constant(value=str(point))]:
+                    found.append(point)
+                case _:
+                    raise ValueError(f"{path}:{node.lineno}: crash() takes one literal")
+    if twice := {point for point in found if found.count(point) > 1}:
+        raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
+    return found

@@ -1,0 +1,131 @@
+"""The promise, checked on what is there at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchdrop.jobs import Drop
+from tests.exactly_once.scenarios import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as a subscriber gets it."""
+
+    data: bytes
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is to be found about a drop, when all is quiet."""
+
+    drop: Drop
+    job: dict[str, Any] | None  #: its document in Firestore
+    batches: Sequence[dict[str, Any]]  #: all that the service ever made of it
+    outbox: Sequence[dict[str, Any]]  #: its announcements in Firestore
+    messages: Sequence[Message]  #: what came on the subscription
+
+
+def is_paid(batch: dict[str, Any]) -> bool:
+    """Whether a batch costs something: it did rows, or it may yet."""
+    if batch["rows"]["done"]:
+        return True
+    if batch["state"] == "JOB_STATE_CANCELLED":
+        return batch["startTime"] is not None
+    return bool(batch["state"] != "JOB_STATE_FAILED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a job that harm was done to."""
+
+    way: Scenario  #: how it went
+    evidence: Evidence
+    missed: list[str]  #: the harm that it didn't meet
+
+
+def broken(outcome: Outcome) -> list[str]:
+    """Which promises don't hold for a scenario's drop, in words."""
+    way = outcome.way
+    return breaches(outcome.evidence, way.end, duplicates=way.hidden > 1)
+
+
+def breaches(
+    found: Evidence, end: str = "succeeded", duplicates: bool = False
+) -> list[str]:
+    """
+    Which promises don't hold, in words; none when all do.
+
+    Args:
+        end: how the job is to end, as its announcement's type says it.
+        duplicates: the service's list lagged for longer than SETTLE, so that a second
+            batch could not be avoided: it must have been cancelled.
+    """
+    job = found.job
+    if job is None:
+        return [f"{found.drop} has no job"]
+    phase = "rejected" if end == "rejected" else "ended"
+    wrong = []
+    if job["phase"] != phase:
+        note = job["history"][-1]
+        wrong.append(f"the job is {job['phase']} and not {phase}: {note}")
+    wrong += _batches(found, job, phase, duplicates)
+    return [f"{found.drop}: {what}" for what in wrong + _announcements(found, end)]
+
+
+def _batches(
+    found: Evidence, job: dict[str, Any], phase: str, duplicates: bool
+) -> list[str]:
+    paid = [batch for batch in found.batches if is_paid(batch)]
+    if phase == "rejected":
+        return [f"rejected, and yet paid: {names(paid)}"] if paid else []
+    wrong = []
+    recorded = (job["batch"] or {}).get("name")
+    kept = [batch for batch in found.batches if batch["name"] == recorded]
+    if not kept:
+        wrong.append(f"{recorded} is recorded; the service made {names(found.batches)}")
+    elif (state := job["batch"]["state"]) != kept[0]["state"]:
+        wrong.append(f"its batch is {kept[0]['state']} and was followed to {state}")
+    elif state == "JOB_STATE_CANCELLED":
+        wrong.append(f"the kept batch {recorded} was cancelled")
+    others = [batch for batch in paid if batch["name"] != recorded]
+    if duplicates:
+        others = [b for b in others if b["state"] != "JOB_STATE_CANCELLED"]
+        told = any(one["note"] == "duplicate_batch" for one in job["history"])
+        if len(paid) > 1 and not told:
+            wrong.append(f"nobody was told of the duplicates among {names(paid)}")
+    if others:
+        wrong.append(f"{recorded} is kept, and these are paid too: {names(others)}")
+    return wrong
+
+
+def _announcements(found: Evidence, end: str) -> list[str]:
+    wrong = []
+    type = f"dev.batchdrop.job.{end}.v1"
+    told = {one.attributes["ce-id"]: one for one in found.messages}
+    ends = [id for id, one in told.items() if one.attributes["ce-type"] == type]
+    if len(ends) != 1:
+        wrong.append(f"{len(ends)} announcements say {type}")
+    if strange := [
+        one.attributes["ce-type"] for id, one in told.items() if id not in ends
+    ]:
+        wrong.append(f"it was also announced: {', '.join(strange)}")
+    for message in found.messages:
+        if message != told[message.attributes["ce-id"]]:
+            wrong.append(f"a repeat of {message.attributes['ce-id']} differs")
+    for kept in found.outbox:
+        if kept["published_at"] is None:
+            wrong.append(f"the announcement {kept['id']} stays unpublished")
+        elif kept["id"] not in told:
+            wrong.append(f"the announcement {kept['id']} never came")
+    if len(found.outbox) != len(told):
+        wrong.append(f"the outbox has {len(found.outbox)}, {len(told)} were heard")
+    return wrong
+
+
+def names(batches: Sequence[dict[str, Any]]) -> str:
+    """Batches for a person's eye."""
+    return (
+        ", ".join(f"{batch['name']} ({batch['state']})" for batch in batches) or "none"
+    )

@@ -1,0 +1,111 @@
+"""Ways for a job to go, so that between them every point is passed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n' * 3
+BAD = GOOD + "not json\n"
+
+Rule = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """
+    A drop and what happens around it. Two can be laid over each other with `|`.
+
+    `faults` are batchsim's rules; those of requests strike only this drop's. As long
+    as the service has made fewer than `hidden` batches of the drop, no list shows
+    any: that is further than a list may lag.
+    """
+
+    name: str
+    text: str = GOOD
+    end: str = "succeeded"  #: how its announcement calls the end
+    kills: tuple[str, ...] = ()
+    faults: tuple[Rule, ...] = ()
+    hidden: int = 0
+    run_seconds: float = 0.2
+    #: The points that this is the shortest way to.
+    reaches: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def __or__(self, other: "Scenario") -> "Scenario":
+        if self == other:
+            return self
+        worse = max(self, other, key=lambda one: one.end == "rejected")
+        return replace(
+            worse,
+            name=f"{self.name}+{other.name}",
+            kills=self.kills + other.kills,
+            faults=self.faults + other.faults,
+            hidden=max(self.hidden, other.hidden),
+            run_seconds=max(self.run_seconds, other.run_seconds),
+        )
+
+
+def at_create(fault: str, count: int = 1, **params: Any) -> Rule:
+    return {"fault": fault, "op": "create", "count": count, **params}
+
+
+PLAIN = Scenario(
+    name="plain",
+    reaches=frozenset(
+        {
+            "after_claim",
+            "after_staging",
+            "after_handing_over",
+            "after_collecting",
+            "after_prepared",
+            "after_intent",
+            "before_create",
+            "after_create",
+            "after_submitted",
+            "after_lock",
+            "after_observed",
+            "after_ended",
+            "after_publish",
+            "after_published",
+        }
+    ),
+)
+SCENARIOS = (
+    PLAIN,
+    Scenario(
+        name="bad_rows",
+        text=BAD,
+        end="rejected",
+        reaches=frozenset({"after_rejected"}),
+    ),
+    Scenario(
+        name="reply_lost",
+        faults=(at_create("drop_reply"),),
+        reaches=frozenset({"after_failed_create"}),
+    ),
+    Scenario(
+        name="nothing_made",
+        faults=(at_create("unavailable"),),
+        reaches=frozenset(
+            {
+                "after_resumed",
+                "after_look",
+                "after_copying",
+                "after_restaging",
+                "after_fence_delete",
+                "after_fence",
+            }
+        ),
+    ),
+    Scenario(
+        name="two_made",
+        faults=(at_create("drop_reply", count=2),),
+        hidden=2,
+        run_seconds=6,
+        reaches=frozenset({"after_cancelling_extra"}),
+    ),
+)
+
+
+def ways_to(point: str) -> Iterator[Scenario]:
+    """All scenarios, those first that are known to pass the point."""
+    yield from sorted(SCENARIOS, key=lambda one: point not in one.reaches)
