@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test lint types requirements clean help
+.PHONY: demo dev test crash soak diagram lint types requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -14,6 +14,15 @@ dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 
 test: $(INSTALLED)  ## run all tests
 	$(VENV)/bin/pytest
+
+crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
+	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once
+
+soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
+	$(VENV)/bin/python -m tests.soak --drops 200 --seconds 300
+
+diagram: $(INSTALLED)  ## draw the phases of a job into the README
+	$(VENV)/bin/python -m tests.diagram --write
 
 lint: $(INSTALLED)  ## check how the code is written
 	$(VENV)/bin/ruff format --check

@@ -11,25 +11,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchdrop.batches import (
+        AsyncClient,
         BatchesError,
         BatchJob,
+        BatchJobDestination,
+        BatchJobSource,
         Client,
         ClientError,
+        CompletionStats,
+        DeleteResourceJob,
         HttpOptions,
+        HttpRetryOptions,
+        InlinedRequest,
+        InlinedResponse,
+        JobError,
         JobState,
+        NoResults,
+        ResultRow,
         ServerError,
         TransportError,
+        WaitTimeout,
     )
 
 __all__ = [
+    "AsyncClient",
     "BatchJob",
+    "BatchJobDestination",
+    "BatchJobSource",
     "BatchesError",
     "Client",
     "ClientError",
+    "CompletionStats",
+    "DeleteResourceJob",
     "HttpOptions",
+    "HttpRetryOptions",
+    "InlinedRequest",
+    "InlinedResponse",
+    "JobError",
     "JobState",
+    "NoResults",
+    "ResultRow",
     "ServerError",
     "TransportError",
+    "WaitTimeout",
 ]
 
 

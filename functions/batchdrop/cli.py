@@ -1,5 +1,6 @@
 """`batchdrop ...`: the command line, for people."""
 
+import getpass
 import signal
 import sys
 from collections.abc import Iterator
@@ -141,6 +142,26 @@ def demo(as_json: bool) -> None:
             f"{outcome.answers:,} answers to {outcome.rows['total']:,} rows "
             f"in {outcome.seconds:.1f} s"
         )
+
+
+@main.command()
+@click.argument("job")
+def cancel(job: str) -> None:
+    """
+    Cancel a JOB, at whatever phase it is; what the service finished is paid.
+
+    The deployment is the one that the environment's BATCHDROP_* variables describe.
+    """
+    with _extra("worker"):
+        from batchdrop import wiring
+        from batchdrop.errors import BatchdropError
+
+        try:
+            after = wiring.intake().cancel(job, by=getpass.getuser())
+        except (BatchdropError, LookupError, ValueError) as exc:
+            raise click.ClickException(str(exc)) from exc
+    over = after.phase == "rejected"
+    click.echo("It is cancelled." if over else "It will be, at the next tick of poll.")
 
 
 @main.command()

@@ -6,6 +6,7 @@
     ├── SourceGone      the dropped generation can't be read any more: reject the job
     ├── Misconfigured   a bucket or a right that the deployment needs is missing
     ├── Superseded      another worker holds the job by now: stop, write nothing
+    ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
     └── Unavailable     no answer, or "come back later": the ledger tries again
 
 The Batches client has a tree of its own, in `batchdrop.batches.errors`.
@@ -34,6 +35,10 @@ class Misconfigured(BatchdropError):
 
 class Superseded(BatchdropError):
     """The job's lease went to another worker, or the job moved on."""
+
+
+class Refused(BatchdropError):
+    """Pub/Sub has read the announcement and won't take it. Again is hardly better."""
 
 
 class Unavailable(BatchdropError):

@@ -87,6 +87,29 @@ class Intake:
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
 
+    def cancel(self, job_id: str, by: str) -> Job:
+        """
+        Has a job cancelled, at whatever phase it is. One that was not submitted is
+        over at once, or when the worker that holds it comes to its next request; a
+        batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it is over.
+            Superseded: it moved on at the same moment; try again.
+        """
+        job = self._known(job_id)
+        now = self.now()
+        job = self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
+        log.info("cancel wanted", extra={"job": job.id, "by": by})
+        return job
+
+    def _known(self, job_id: str) -> Job:
+        job = self.ledger.get(job_id)
+        if job is None:
+            raise LookupError(f"there is no job {job_id}")
+        return job
+
     def rerun(self, job_id: str) -> Job:
         """
         Makes a job of a job that is over, on purpose: it has an id of its own and the
@@ -97,10 +120,7 @@ class Intake:
             ValueError: it isn't over yet.
             Superseded: it was written to at the same moment; try again.
         """
-        parent = self.ledger.get(job_id)
-        if parent is None:
-            raise LookupError(f"there is no job {job_id}")
-        now = self.now()
+        parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
             parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
         )
@@ -170,9 +190,7 @@ class Intake:
         found = reading.rows() if reading else None
         faults = tuple(reading.faults) if reading else ()
         job = self.ledger.advance(
-            job,
-            lambda j: j.rejected(problem, self.now(), found, faults),
-            announce=True,
+            job, lambda j: j.rejected(problem, self.now(), found, faults)
         )
         crash("after_rejected")
         return job
@@ -245,9 +263,13 @@ class Intake:
             lambda j: j.submitting(
                 self.now(), self.timing, spending.day if spending else None
             ),
+            # What a cancel keeps from being sent is counted all the same: seldom, and
+            # on the safe side.
             spending=spending,
         )
         crash("after_intent")
+        if job.phase is Phase.REJECTED:
+            log.info("cancelled", extra={"job": job.id})
         return job
 
     def _hand_over(self, job: Job) -> Job:

@@ -15,6 +15,10 @@ from batchdrop.errors import NotADrop
 MAX_RESUMES = 5
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
+#: What is over when the service is heard again.
+PASSING = frozenset({"not_visible", "poll_failing", "unknown_state"})
+#: What is over when the batch comes to another state.
+STANDING = PASSING | {"stalled"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
@@ -187,6 +191,7 @@ class Batch:
     name: str  #: full resource name
     state: str  #: as the service wrote it, whether or not anybody knows it
     terminal: bool  #: whether the service is done with it
+    known: bool = True  #: whether the state is one that the API is known to have
     source: str | None = None  #: the input it names
     epoch: int | None = None  #: which staging of ours that is; None: none of ours
     create_time: datetime | None = None
@@ -197,6 +202,15 @@ class Batch:
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """When it came to its state, as the service tells."""
+        if self.terminal:
+            return self.end_time or self.update_time
+        if self.state == "JOB_STATE_RUNNING":
+            return self.start_time or self.update_time
+        return self.update_time
 
     def is_older_than(self, other: "Batch") -> bool:
         """Whether the service's answer was overtaken by one that we already have."""
@@ -224,6 +238,16 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a person wants of a job; looked at before every request."""
+
+    cancel: bool
+    by: str
+    at: datetime
+    sent_at: datetime | None = None  #: when the service was asked to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
     """The service answers 404 to the batch's name: how often, and since when."""
 
@@ -238,6 +262,7 @@ class Moment:
     at: datetime
     phase: Phase
     state: str | None = None
+    said_at: datetime | None = None  #: when the service says that it came to `state`
     note: str | None = None
 
 
@@ -274,6 +299,9 @@ class Job:
     faults: tuple[Fault, ...] = ()
     error: Problem | None = None
     health: Health | None = None
+    wanted: Wanted | None = None
+    state_since: datetime | None = None  #: since when we know of `batch.state`
+    deleted_at: datetime | None = None  #: when the batch was deleted at the service
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
     parent: str | None = None  #: the job of which this is a wanted repetition
@@ -311,6 +339,37 @@ class Job:
 
     # -- a person ---------------------------------------------------------------
 
+    def cancel_wanted(self, by: str, now: datetime) -> Self:
+        """
+        Somebody wants it cancelled; the first word counts.
+
+            arrived prepared waiting, nobody at it    over at once, nothing was paid
+            the same under a lease, submitting        before the next request
+            submitted                                 the sweep asks the service
+            over                                      ValueError
+        """
+        if not MOVES[self.phase]:
+            raise ValueError(f"job {self.id} is over: it is {self.phase}")
+        if self.wanted:
+            return self
+        wanted = Wanted(cancel=True, by=by, at=now)
+        job = self._moved(self.phase, now, note=f"cancel wanted by {by}", wanted=wanted)
+        unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
+        if self.phase in unsent and not self.is_held(now):
+            return job.cancelled(now)
+        return job
+
+    def cancelled(self, now: datetime) -> Self:
+        """It was wanted, and came before anything was paid."""
+        by = self.wanted.by if self.wanted else "nobody"
+        problem = Problem(code="cancelled", message=f"cancelled by {by}")
+        return self.rejected(problem, now)
+
+    def cancel_sent(self, now: datetime) -> Self:
+        """The service was asked to cancel the batch."""
+        assert self.wanted is not None
+        return replace(self, wanted=replace(self.wanted, sent_at=now), updated_at=now)
+
     def counting_rerun(self, now: datetime) -> Self:
         """One more wanted repetition of a job that is over."""
         if MOVES[self.phase]:
@@ -327,6 +386,10 @@ class Job:
             parent=self.id,
         )
 
+    def heard(self, now: datetime) -> Self:
+        """What could not be announced of it is tried again."""
+        return self._moved(self.phase, now, note="announced again", health=None)
+
     # -- a worker at its steps --------------------------------------------------
 
     def prepared(
@@ -341,7 +404,12 @@ class Job:
     def submitting(
         self, now: datetime, timing: Timing, spent_on: str | None = None
     ) -> Self:
-        """The intent. Written before the request is sent, so that a crash is seen."""
+        """
+        The intent. Written before the request is sent, so that a crash is seen. Where
+        a cancel is wanted, that is the end instead.
+        """
+        if self.wanted:
+            return self.cancelled(now)
         until = now + timing.lease
         settled = until + timing.create_timeout + timing.settle
         moved = self._moved(
@@ -455,14 +523,18 @@ class Job:
 
     def observed(self, batch: Batch, now: datetime) -> Self:
         """The service said something of the batch, and isn't done."""
-        back = self.health is not None and self.health.code == "not_visible"
-        return self._moved(
-            self.phase,
-            now,
-            batch=batch,
-            absence=None,
-            health=None if back else self.health,
-        )
+        health = self.health
+        moved_on = self.batch is None or batch.state != self.batch.state
+        if health is not None and health.code in (STANDING if moved_on else PASSING):
+            health = None
+        if not batch.known:
+            # Nobody has heard of it, so nothing is concluded from it.
+            health = Health(
+                code="unknown_state",
+                message=f"the service says {batch.state}; it is taken for under way",
+                since=now,
+            )
+        return self._moved(self.phase, now, batch=batch, absence=None, health=health)
 
     def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
         """The service is done."""
@@ -477,6 +549,17 @@ class Job:
             health=self.health if twice else None,
             seq=self.seq + 1,
         )
+
+    def stalled(self, health: Health, now: datetime) -> Self:
+        """It stands still in a state for longer than it should; told once."""
+        moved = self._moved(
+            self.phase, now, note="stalled", health=health, seq=self.seq + 1
+        )
+        return replace(moved, state_since=None)
+
+    def deleted(self, now: datetime) -> Self:
+        """The batch is gone at the service, as was wanted."""
+        return replace(self, deleted_at=now, updated_at=now)
 
     def not_found(self, now: datetime) -> Self:
         """The service answered 404 to the batch's name, once more."""
@@ -524,10 +607,13 @@ class Job:
         return self.intent == self.lease.epoch
 
     @property
-    def is_visible(self) -> bool:
-        """Whether the service knew the batch when it was last asked."""
-        hidden = self.health is not None and self.health.code == "not_visible"
-        return self.absence is None and not hidden
+    def is_heard(self) -> bool:
+        """Whether the service told of the batch when it was last asked."""
+        silent = self.health is not None and self.health.code in (
+            "not_visible",
+            "poll_failing",
+        )
+        return self.absence is None and not silent
 
     @property
     def is_lost(self) -> bool:
@@ -575,8 +661,16 @@ class Job:
         last = self.history[-1]
         if note is None and (last.phase, last.state) == (phase, state):
             return job
+        said_at = None
+        if job.batch and state != last.state:
+            said_at = job.batch.since
+            job = replace(job, state_since=None if job.batch.terminal else now)
         moment = Moment(
-            at=now, phase=phase, state=state, note=None if note is None else str(note)
+            at=now,
+            phase=phase,
+            state=state,
+            said_at=said_at,
+            note=None if note is None else str(note),
         )
         history = (*self.history, moment)
         if len(history) > MAX_HISTORY:

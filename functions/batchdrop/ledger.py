@@ -1,6 +1,6 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from batchdrop.announce import Announcement
+from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import MOVES, Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -21,6 +21,10 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
+#: How many jobs one call hands out that a policy is about.
+POLICY_PAGE = 100
+#: An announcement that the service refused so often is set aside.
+MAX_REFUSALS = 10
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -62,14 +66,20 @@ class Ledger:
     """
 
     def __init__(
-        self, connect: Callable[[], "firestore.Client"], event_source: str
+        self,
+        connect: Callable[[], "firestore.Client"],
+        event_source: str,
+        ttl: timedelta = timedelta(days=90),
     ) -> None:
         """
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
+            ttl: how long after its end a job's document, and its announcements, may be
+                deleted. It stands in `expire_at`, for Firestore's TTL policies.
         """
         self._connect = connect
+        self._ttl = ttl
         self._event_source = event_source
 
     # -- jobs -------------------------------------------------------------------
@@ -94,7 +104,7 @@ class Ledger:
         """
         from google.api_core import exceptions
 
-        data = _document(job)
+        data = self._document(job)
         try:
             result = self._job(job.id).create(data)
             return replace(job, version=result.update_time)
@@ -115,19 +125,18 @@ class Ledger:
         held: Job,
         move: Callable[[Job], Job],
         *,
-        announce: bool = False,
         spending: Spending | None = None,
         child: Callable[[Job], Job] | None = None,
     ) -> Job:
         """
-        Moves a job on, if it is still at the phase, epoch and holder of `held`.
+        Moves a job on, if it is still at the phase, epoch and holder of `held`. A
+        transition that raises `seq` has something to announce: that goes into the
+        outbox in the same commit.
 
         Args:
             held: the job as the caller knows it.
             move: a pure transition; called again when something else in the document
                 was written meanwhile.
-            announce: whether to put the new job's announcement into the outbox, in
-                the same commit.
             spending: what to add to a day's sum in the same commit.
             child: makes another job, of the new one, that the same commit creates.
 
@@ -140,10 +149,10 @@ class Ledger:
         current, taken = held, 0
         for _ in range(5):
             job = move(current)
-            if announce:
+            if job.seq > current.seq:
                 job = replace(job, seq=job.seq + taken)
             try:
-                return self._commit(current, job, announce, spending, child)
+                return self._commit(current, job, spending, child)
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
@@ -174,6 +183,48 @@ class Ledger:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
         return (_job(snapshot) for snapshot in query.stream())
+
+    def running_since(self, time: datetime) -> list[Job]:
+        """Open jobs that began to run before then, and nobody wants cancelled yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted", "==", None))
+            .where(filter=_field("batch.start_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def over_since(self, time: datetime) -> list[Job]:
+        """Jobs that ended before then, and whose batches are still at the service."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.ENDED))
+            .where(filter=_field("deleted_at", "==", None))
+            .where(filter=_field("batch.end_time", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def still_since(self, time: datetime) -> list[Job]:
+        """Open jobs that stand still since then, of which nobody was told."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("state_since", "<=", time))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def to_cancel(self) -> list[Job]:
+        """The open jobs whose batches the service has not been asked to cancel yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
 
     def count_open(self) -> int:
         """How many jobs the service has and isn't done with, as far as we know."""
@@ -253,30 +304,139 @@ class Ledger:
 
     # -- the outbox -------------------------------------------------------------
 
-    def unpublished(self) -> list[Announcement]:
-        """What is still to be said, oldest first, a job's in order; a page of them."""
+    def unpublished(self, after: Announcement | None = None) -> list[Announcement]:
+        """What is still to be said, oldest first: the page that follows `after`."""
         query = (
             self._announcements()
             .where(filter=_field("published_at", "==", None))
+            .where(filter=_field("set_aside_at", "==", None))
             .order_by("created_at")
+            .order_by("__name__")
             .limit(OUTBOX_PAGE)
         )
-        found = [
-            _decode(snapshot.to_dict(), Announcement) for snapshot in query.stream()
-        ]
-        return sorted(found, key=lambda one: (one.created_at, one.job_id, one.seq))
+        if after:
+            last = self._announcements().document(after.id)
+            query = query.start_after(
+                {"created_at": after.created_at, "__name__": last}
+            )
+        return [_decode(snapshot.to_dict(), Announcement) for snapshot in query.get()]
+
+    def is_unpublished(self, job_id: str, seq: int) -> bool:
+        """Whether a job's announcement of this number is still to be sent."""
+        id = announcement_id(job_id, seq)
+        data = self._announcements().document(id).get().to_dict()
+        return bool(
+            data and data["published_at"] is None and data.get("set_aside_at") is None
+        )
 
     def published(self, announcement: Announcement, now: datetime) -> None:
         """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"published_at": now, "attempts": announcement.attempts + 1}
+            {"published_at": now, "set_aside_at": None, "attempts": Increment(1)}
         )
 
     def not_published(self, announcement: Announcement) -> None:
-        """Counts an attempt that failed."""
+        """Counts an attempt that got no answer."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"attempts": announcement.attempts + 1}
+            {"attempts": Increment(1)}
         )
+
+    def refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
+        """
+        Counts an attempt that the service refused. The tenth sets the announcement
+        aside, which shows at the job's health, so that the job's later ones can go.
+
+        Returns:
+            Whether it is set aside.
+
+        Raises:
+            Superseded: the job was written to meanwhile; the next attempt counts.
+        """
+        from google.cloud.firestore_v1.transforms import Increment
+
+        changes = {
+            "attempts": Increment(1),
+            "refusals": announcement.refusals + 1,
+            "reason": why,
+        }
+        enough = announcement.refusals + 1 >= MAX_REFUSALS
+        if enough:
+            # First, so that it isn't set aside without a word if we die in between.
+            job = self.get(announcement.job_id)
+            if job:
+                health = announcement.unheard(why, now)
+                self.advance(job, lambda j: j.ailing(health, now))
+            changes["set_aside_at"] = now
+        self._announcements().document(announcement.id).update(changes)
+        return enough
+
+    def announcements_of(self, job_id: str) -> list[Announcement]:
+        """All that was announced of a job, or is to be, in that order."""
+        query = self._announcements().where(filter=_field("job_id", "==", job_id))
+        found = [_decode(one.to_dict(), Announcement) for one in query.stream()]
+        return sorted(found, key=lambda one: one.seq)
+
+    def announced(
+        self, since: datetime, until: datetime, types: Sequence[str] = TYPES
+    ) -> Iterator[Announcement]:
+        """All announcements of these types, made from `since` to before `until`."""
+        query = (
+            self._announcements()
+            .where(filter=_field("type", "in", list(types)))
+            .where(filter=_field("created_at", ">=", since))
+            .where(filter=_field("created_at", "<", until))
+            .order_by("created_at")
+        )
+        return (_decode(one.to_dict(), Announcement) for one in query.stream())
+
+    def replay(self, announcement: Announcement, now: datetime) -> None:
+        """Puts an announcement into the outbox once more, as it is."""
+        job = self.get(announcement.job_id)
+        if job and job.health and job.health.code == UNHEARD:
+            with suppress(Superseded):  # whoever moved it on knows better
+                self.advance(job, lambda j: j.heard(now))
+        self._announcements().document(announcement.id).update(
+            {"published_at": None, "set_aside_at": None, "refusals": 0}
+        )
+
+    def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
+        """
+        Puts what an announcement says into the outbox under a new number and id.
+
+        Raises:
+            Unavailable: Firestore gave no answer, or others keep writing to the job.
+        """
+        from google.api_core import exceptions
+
+        client, seq = self._connect(), announcement.seq
+        for _ in range(20):
+            job = self.get(announcement.job_id)
+            # The job's document may be gone: the ledger forgets it in time.
+            seq = max(seq, job.seq if job else 0) + 1
+            new = announcement.anew(seq, now)
+            batch = client.batch()
+            if job:
+                version = client.write_option(last_update_time=job.version)
+                batch.update(self._job(job.id), {"seq": seq}, option=version)
+            document = self._announcements().document(new.id)
+            batch.create(document, _encode(new))
+            try:
+                batch.commit()
+            except (exceptions.AlreadyExists, exceptions.Conflict):
+                held = document.get().to_dict()
+                if held and _decode(held, Announcement) == new:
+                    return new  # our own commit, whose answer was lost
+            except (exceptions.FailedPrecondition, exceptions.NotFound):
+                seq -= 1  # another wrote to the job: look at it again
+            except exceptions.GoogleAPICallError as exc:
+                raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
+            else:
+                return new
+        raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
 
     # -- locks ------------------------------------------------------------------
 
@@ -330,7 +490,6 @@ class Ledger:
         self,
         before: Job,
         job: Job,
-        announce: bool,
         spending: Spending | None,
         child: Callable[[Job], Job] | None,
     ) -> Job:
@@ -338,13 +497,15 @@ class Ledger:
         batch = client.batch()
         batch.update(
             self._job(job.id),
-            _document(job),
+            self._document(job),
             option=client.write_option(last_update_time=before.version),
         )
-        if announce:
+        if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id), _encode(announcement)
+                self._announcements().document(announcement.id),
+                _encode(announcement)
+                | {"expire_at": announcement.created_at + self._ttl},
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -356,9 +517,15 @@ class Ledger:
             )
         if child:
             another = child(job)
-            batch.create(self._job(another.id), _document(another))
+            batch.create(self._job(another.id), self._document(another))
         results = batch.commit()
         return replace(job, version=results[0].update_time)
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        data = _encode(replace(job, version=None))
+        del data["version"]
+        over = not MOVES[job.phase]
+        return data | {"expire_at": job.updated_at + self._ttl if over else None}
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -408,12 +575,6 @@ def _field(path: str, operator: str, value: Any) -> Any:
 def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
-    return data
-
-
-def _document(job: Job) -> dict[str, Any]:
-    data = _encode(replace(job, version=None))
-    del data["version"]
     return data
 
 

@@ -4,15 +4,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
 
 from batchdrop.announce import Announcement
-from batchdrop.batches import BatchJob
+from batchdrop.check import Check
 from batchdrop.crash import crash
-from batchdrop.errors import Superseded, Unavailable
+from batchdrop.errors import Superseded
 from batchdrop.intake import Intake, lane
-from batchdrop.jobs import MAX_RESUMES, Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
+from batchdrop.outbox import Outbox
+from batchdrop.policies import Policies
 from batchdrop.service import Service
 from batchdrop.settings import Settings
 from batchdrop.sweep import Sweep
@@ -21,8 +23,6 @@ log = logging.getLogger(__name__)
 
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
-#: So many objects of the inbox are compared with the ledger in one read.
-CHECKED_AT_ONCE = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,8 @@ class Poller:
     intake: Intake
     service: Service
     sweep: Sweep
+    policies: Policies
+    check: Check
     publish: Callable[[Announcement], None]
     settings: Settings
     now: Callable[[], datetime]
@@ -73,12 +75,14 @@ class Poller:
 
     def _work(self, deadline: datetime) -> Ticked:
         errors: list[Exception] = []
-        announced = self._announce(deadline, errors)
+        # However much there is to say, the other half is for what there is to do.
+        announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
         swept = self.sweep.run(deadline)
         errors += swept.errors
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
-        self._check(deadline, errors)
+        errors += self.policies.run(deadline)
+        errors += self.check.run(deadline)
         # What was settled just now needn't wait for the next tick.
         announced += self._announce(deadline, errors)
         done = Ticked(
@@ -106,35 +110,9 @@ class Poller:
     # -- announce ---------------------------------------------------------------
 
     def _announce(self, deadline: datetime, errors: list[Exception]) -> int:
-        """Sends what the outbox holds. A job's next one waits for the one before."""
-        sent = 0
-        held_back: set[str] = set()
-        for announcement in self.ledger.unpublished():
-            if self.now() >= deadline:
-                break
-            if announcement.job_id in held_back:
-                continue
-            try:
-                self.publish(announcement)
-                crash("after_publish")
-                self.ledger.published(announcement, self.now())
-            except Exception as exc:
-                held_back.add(announcement.job_id)
-                self._note(errors, exc, announcement.job_id)
-                if isinstance(exc, Unavailable):
-                    self.ledger.not_published(announcement)
-                continue
-            sent += 1
-            crash("after_published")
-            log.info(
-                "announced",
-                extra={
-                    "job": announcement.job_id,
-                    "announcement": announcement.id,
-                    "type": announcement.type,
-                },
-            )
-        return sent
+        """Sends what the outbox holds."""
+        outbox = Outbox(ledger=self.ledger, publish=self.publish, now=self.now)
+        return outbox.drain(deadline, partial(self._note, errors))
 
     # -- admit, resume ----------------------------------------------------------
 
@@ -216,7 +194,7 @@ class Poller:
         now = self.now()
         if job.resumes >= MAX_RESUMES:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
-            self.ledger.advance(job, lambda j: j.parked(now), announce=True)
+            self.ledger.advance(job, lambda j: j.parked(now))
             return False
         by = self.holder()
         held = self.ledger.advance(
@@ -228,102 +206,6 @@ class Poller:
         )
         self.intake.carry_on(held, admitted=admitted)
         return True
-
-    # -- check, on a slower schedule --------------------------------------------
-
-    def _check(self, deadline: datetime, errors: list[Exception]) -> None:
-        """Compares the inbox and the service with the ledger, once in a while."""
-        start = self.now()
-        checked = self.ledger.checked(start)
-        every = timedelta(seconds=self.settings.check_every)
-        if checked.finished and start - checked.finished < every:
-            return
-        try:
-            window = timedelta(seconds=self.settings.missed_window)
-            done = self._claim_missed(
-                max(checked.first_start, start - window), deadline
-            ) and self._find_orphans(start - window, deadline, errors)
-        except Exception as exc:
-            log.error("not checked", extra={"reason": repr(exc)})
-            errors.append(exc)
-            return
-        if done:
-            self.ledger.check_finished(start)
-            log.info("checked")
-
-    def _claim_missed(self, since: datetime, deadline: datetime) -> bool:
-        """
-        Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
-        event after a day. What was there before the deployment was, and what the
-        ledger may have forgotten, isn't touched.
-        """
-        found = self.intake.storage.objects(self.settings.inbox)
-        # An event that is on its way right now needs no help.
-        until = self.now() - timedelta(seconds=self.settings.settle)
-        recent = (drop for drop, at in found if since <= at <= until)
-        while some := list(islice(recent, CHECKED_AT_ONCE)):
-            known = self.ledger.known(drop.job_id for drop in some)
-            for drop in some:
-                if drop.job_id in known or self.intake.ignores(drop):
-                    continue
-                if self.now() >= deadline:
-                    return False
-                log.warning("missed event", extra={"object": str(drop)})
-                self.intake.take(drop, missed=True)
-        return True
-
-    def _find_orphans(
-        self, since: datetime, deadline: datetime, errors: list[Exception]
-    ) -> bool:
-        """Finds batches with our marks that no job follows."""
-        for job_id, answer in self.service.ours(since):
-            if self.now() >= deadline:
-                return False
-            try:
-                self._see_to(job_id, answer)
-            except Superseded:
-                continue
-            except Exception as exc:
-                self._note(errors, exc, job_id)
-        return True
-
-    def _see_to(self, job_id: str, answer: BatchJob) -> None:
-        """
-        What is done about a batch with our marks:
-
-            no job, or its input isn't the job's staging    reported
-            the job's own                                   nothing
-            the job has another, and this one was let in    cancelled, and told
-            the job is parked without one                   adopted
-            the job is under way without one                nothing: it looks itself
-        """
-        job = self.ledger.get(job_id) if is_job_id(job_id) else None
-        batch = self.service.read(job, answer) if job else None
-        if job is None or batch is None or batch.epoch is None:
-            log.error("orphan", extra={"batch": answer.name, "claims": job_id})
-        elif job.batch is not None and job.batch.name != batch.name:
-            if not job.failed_by_fence(batch):
-                self._see_to_extra(job, batch)
-        elif job.batch is None and job.is_parked:
-            log.warning("adopted", extra={"job": job.id, "batch": batch.name})
-            self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
-        elif job.phase is Phase.REJECTED:
-            log.error("orphan", extra={"batch": batch.name, "job": job.id})
-
-    def _see_to_extra(self, job: Job, batch: Batch) -> None:
-        """A worker may have died before it cancelled this one, or before it said so."""
-        if not batch.terminal:
-            log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
-            self.service.cancel(batch.name)
-            crash("after_cancelling_found")
-        if job.health and batch.name in job.health.message:
-            return
-        health = Health(
-            code="duplicate_batch",
-            message="another was made, and cancelled unless it was over: " + batch.name,
-            since=self.now(),
-        )
-        self.ledger.advance(job, lambda j: j.ailing(health, self.now()))
 
     # -- the pieces -------------------------------------------------------------
 

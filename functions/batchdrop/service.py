@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batchdrop.batches import BatchJob, ClientError, is_terminal
+from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
 from batchdrop.jobs import Batch, Job, Problem, Spec, Staging, Stats, derived_id
@@ -70,6 +70,9 @@ class Service(Protocol):
 
     def cancel(self, name: str) -> None:
         """Asks a batch to stop."""
+
+    def delete(self, name: str) -> None:
+        """Removes a batch that is over; its answers stay."""
 
 
 def marks(job: Job) -> dict[str, str]:
@@ -160,6 +163,9 @@ class VertexService:
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
 
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
+
 
 @dataclass(frozen=True, slots=True)
 class DeveloperService:
@@ -248,6 +254,9 @@ class DeveloperService:
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)
 
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)
+
     def _file(self, job: Job, epoch: int) -> str:
         """
         A name of the File API: at most 40 of a-z, 0-9 and dashes. Two deployments on
@@ -301,6 +310,7 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         name=answer.name,
         state=answer.state,
         terminal=is_terminal(answer.state),
+        known=answer.state in JobState.__members__,
         source=source,
         epoch=epoch,
         create_time=answer.create_time,

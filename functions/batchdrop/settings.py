@@ -64,6 +64,9 @@ class Settings:
     missed_window: float = 3 * 86400.0
     #: How long the ledger keeps the document of a job that is over.
     ledger_ttl: float = 90 * 86400.0
+    cancel_after: float | None = None  #: of running
+    delete_after: float | None = None  #: of a job's end, at the service
+    stalled_after: float | None = None  #: in one state
     paused: bool = False  #: nothing is submitted; all waits
     #: Batches of the model that the service may work on at once, whoever made them.
     max_active_jobs: int | None = None
@@ -107,6 +110,9 @@ class Settings:
                 )
             return duration
 
+        def optional(name: str) -> float | None:
+            return seconds(name, 0) if env.get(PREFIX + name) else None
+
         def whole(name: str) -> int | None:
             value = text(name, "0")
             if not value.isdecimal():
@@ -141,6 +147,9 @@ class Settings:
             check_every=seconds("CHECK_EVERY", 3600),
             missed_window=seconds("MISSED_WINDOW", 3 * 86400),
             ledger_ttl=seconds("LEDGER_TTL", 90 * 86400),
+            cancel_after=optional("CANCEL_AFTER"),
+            delete_after=optional("DELETE_AFTER"),
+            stalled_after=optional("STALLED_AFTER"),
             paused=switch("PAUSED"),
             max_active_jobs=whole("MAX_ACTIVE_JOBS"),
             max_rows=whole("MAX_ROWS"),

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
-from batchdrop.errors import Superseded
+from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.service import PAGE, Service, explained
@@ -75,6 +76,8 @@ class Sweep:
                 tally.errors.append(exc)
                 return tally
         self._not_found(open_jobs, tally)
+        if open_jobs:
+            self._cancel(tally)
         if self.now() < deadline:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
@@ -167,8 +170,20 @@ class Sweep:
                     tally.failed.add(job.id)
                 else:
                     tally.note(exc, job.id)
+                    self._say_failing(job, exc, tally)
                 continue
             self._look_at(job, batch, tally)
+
+    def _say_failing(self, job: Job, exc: Exception, tally: Tally) -> None:
+        """That we can't ask says nothing of the batch."""
+        if job.health and job.health.code == "poll_failing":
+            return
+        now = self.now()
+        health = Health(code="poll_failing", message=str(exc), since=now)
+        try:
+            self.ledger.advance(job, lambda j: j.ailing(health, now))
+        except BatchdropError as failure:
+            tally.note(failure, job.id)
 
     # -- settle -----------------------------------------------------------------
 
@@ -190,7 +205,7 @@ class Sweep:
         if batch.is_older_than(job.batch):
             return job
         # One that was found when it had ended already is not new, and yet an end.
-        if batch == job.batch and job.is_visible and not batch.terminal:
+        if batch == job.batch and job.is_heard and not batch.terminal:
             return job
         now = self.now()
         if not batch.terminal:
@@ -205,11 +220,26 @@ class Sweep:
         crash("after_collecting")
         log.info("ended", extra={"job": job.id, "state": batch.state})
         error = explained(batch)
-        after = self.ledger.advance(
-            job, lambda j: j.ended(batch, now, error), announce=True
-        )
+        after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         crash("after_ended")
         return after
+
+    # -- cancel -----------------------------------------------------------------
+
+    def _cancel(self, tally: Tally) -> None:
+        """Asks the service to cancel what somebody wants cancelled."""
+        for job in self.ledger.to_cancel():
+            assert job.batch is not None
+            try:
+                with suppress(ClientError):  # it has ended: the next sweep says how
+                    self.service.cancel(job.batch.name)
+                crash("after_cancel")
+                self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
+                log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
+            except Superseded:
+                continue
+            except Exception as exc:
+                tally.note(exc, job.id)
 
     # -- 404 --------------------------------------------------------------------
 
@@ -234,7 +264,7 @@ class Sweep:
     def _absent(self, job: Job, now: datetime) -> None:
         if job.not_found(now).may_be_lost(now):
             log.error("lost", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.lost(now), announce=True)
+            self.ledger.advance(job, lambda j: j.lost(now))
         else:
             log.warning("not found", extra={"job": job.id})
             self.ledger.advance(job, lambda j: j.not_found(now))

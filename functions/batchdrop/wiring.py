@@ -8,9 +8,11 @@ from typing import Any
 
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
+from batchdrop.check import Check
 from batchdrop.intake import Intake
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
+from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Settings
@@ -55,6 +57,16 @@ def poller() -> Poller:
             settle=timedelta(seconds=settings().settle),
             now=utcnow,
         ),
+        policies=Policies(
+            ledger=ledger(), service=service(), settings=settings(), now=utcnow
+        ),
+        check=Check(
+            ledger=ledger(),
+            intake=intake(),
+            service=service(),
+            settings=settings(),
+            now=utcnow,
+        ),
         publish=Publisher(_publisher_client, topic_path(settings())),
         settings=settings(),
         now=utcnow,
@@ -69,6 +81,7 @@ def ledger() -> Ledger:
     return Ledger(
         _firestore_client,
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
+        timedelta(seconds=chosen.ledger_ttl),
     )
 
 

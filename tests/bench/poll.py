@@ -30,7 +30,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 
-from batchdrop import ledger as ledger_module
 from batchdrop.jobs import Batch, Drop, Job, Rows, Spec, Staging
 from batchdrop.preflight import Row
 from batchdrop.settings import Location, Settings
@@ -118,7 +117,7 @@ class Fleet:
             batch = self.world.database.batch()
             for job in some:
                 reference = self.world.database.collection("jobs").document(job.id)
-                batch.set(reference, ledger_module._document(job))
+                batch.set(reference, self.world.ledger._document(job))
             batch.commit()
 
     def one(self) -> Job:
@@ -154,7 +153,7 @@ def bring_up_to_date(world: World) -> None:
         said: Batch = world.service.get(job)
         if said != job.batch:
             reference = world.database.collection("jobs").document(job.id)
-            after = ledger_module._document(replace(job, batch=said))
+            after = world.ledger._document(replace(job, batch=said))
             writer.update(reference, after)
         if n % 300 == 0:
             writer.commit()

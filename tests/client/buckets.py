@@ -15,6 +15,10 @@ class Bucket:
         self._client = storage.Client(project="p", credentials=AnonymousCredentials())
         self._bucket = self._client.create_bucket(f"b-{uuid.uuid4().hex[:12]}")
 
+    @property
+    def name(self) -> str:
+        return str(self._bucket.name)
+
     def uri(self, name: str) -> str:
         return f"gs://{self._bucket.name}/{name}"
 

@@ -1,6 +1,8 @@
 """The client as a whole: what it costs, what it closes, and what it never shows."""
 
 import asyncio
+import gzip
+import json
 import pickle
 import subprocess
 import sys
@@ -146,6 +148,12 @@ def test_no_error_shows_a_key_or_a_token():
                         client.batches.get(name="7")
                     errors.append(caught.value)
 
+    options = HttpOptions(
+        base_url="http://me:s3cret@h", headers={"authorization": "t0k3n"}
+    )
+    assert "authorization" in repr(options)
+    assert "t0k3n" not in repr(options)
+    assert "s3cret" not in repr(options)
     for error in errors:
         shown = f"{error} {error!r} {error.__dict__}"
         for word in ("s3cret", "t0k3n", "k3y"):
@@ -168,6 +176,13 @@ def test_an_error_survives_a_process_boundary(error):
         str(error),
         error.__dict__,
     )
+
+
+def test_a_jobs_repr_is_what_is_known_of_it():
+    job = BatchJob(name="n", state=JobState.RUNNING, wire=b'{"name": "n"}')
+
+    shown = "<JobState.JOB_STATE_RUNNING: 'JOB_STATE_RUNNING'>"
+    assert repr(job) == f"BatchJob(name='n', state={shown})"
 
 
 def test_values_cannot_be_changed():
@@ -204,7 +219,14 @@ def test_a_job_can_be_named_by_itself():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a/b", "projects/p/batchPredictionJobs/7", "batches/7", "7?x", "../7", "é"],
+    [
+        *("", "a/b", "projects/p/batchPredictionJobs/7", "batches/7", "7?x", "../7"),
+        # The location becomes a part of the host that credentials are sent to.
+        "projects/p/locations/evil.example?/batchPredictionJobs/7",
+        "projects/p/locations/evil.example#/batchPredictionJobs/7",
+        "projects/p/locations/x@evil.example:443/batchPredictionJobs/7",
+        "projects/p?x=/locations/l/batchPredictionJobs/7",
+    ],
 )
 def test_what_is_no_name_is_refused(name):
     with Recorder() as server, ours(server.url, VERTEX) as client:
@@ -213,6 +235,21 @@ def test_what_is_no_name_is_refused(name):
                 getattr(client.batches, method)(name=name)
 
     assert server.requests == []
+
+
+def test_a_location_that_is_none_is_refused():
+    client = Client(vertexai=True, project="p", location="evil.example#")
+
+    with pytest.raises(ValueError, match="invalid location"):
+        client.batches.get(name="7")
+
+
+@pytest.mark.parametrize("given", ["gs://o", 7, ["a"]])
+def test_a_config_that_is_none_is_refused(given):
+    client = Client(**VERTEX)
+
+    with pytest.raises(ValueError, match="config is a CreateBatchJobConfig or a dict"):
+        client.batches.create(model="m", src="gs://b/in.jsonl", config=given)
 
 
 def test_a_pager_can_be_walked_by_page_and_by_item():
@@ -295,3 +332,69 @@ def test_options_can_be_given_for_one_call():
     assert "x-mine" not in second.headers
     for request in (first, second):
         assert request.headers["user-agent"].endswith(" app/1")
+
+
+@pytest.mark.parametrize(
+    ("failure", "sent"),
+    [
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (httpx.PoolTimeout, False),
+        (httpx.ProxyError, False),
+        (httpx.UnsupportedProtocol, False),
+        (httpx.ReadTimeout, True),
+        (httpx.WriteTimeout, True),
+        (httpx.ReadError, True),
+        (httpx.WriteError, True),
+        (httpx.RemoteProtocolError, True),
+        (httpx.DecodingError, True),
+    ],
+)
+def test_a_failure_says_if_the_service_may_have_heard(failure, sent):
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise failure("it broke")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(fail)) as http,
+        Client(**VERTEX, http_options={"httpx_client": http}) as client,
+        pytest.raises(TransportError, match=failure.__name__) as caught,
+    ):
+        client.batches.create(model="m", src="gs://b/in.jsonl")
+
+    assert caught.value.sent is sent
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch):
+    """The proxy is asked for an address that there is not."""
+    with Recorder(Answer(body=JOB)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with ours("http://no-such-host.invalid", VERTEX) as client:
+            assert client.batches.get(name="7").name == JOB["name"]
+
+        async def run() -> str:
+            async with ours("http://no-such-host.invalid", VERTEX).aio as client:
+                return (await client.batches.get(name="7")).name
+
+        assert asyncio.run(run()) == JOB["name"]
+
+    assert len(proxy.requests) == 2
+
+
+def test_a_compressed_answer_is_read():
+    body = gzip.compress(json.dumps(JOB).encode())
+    answer = Answer(body=body, headers={"content-encoding": "gzip"})
+    with Recorder(answer) as server, ours(server.url, VERTEX) as client:
+        assert client.batches.get(name="7").name == JOB["name"]
+
+    assert "gzip" in server.requests[0].headers["accept-encoding"]
+
+
+def test_an_answer_that_breaks_off_is_no_answer():
+    answer = Answer(body=b"not gzip", headers={"content-encoding": "gzip"})
+    once = {"retry_options": {"attempts": 1}}
+    with Recorder(answer) as server, ours(server.url, VERTEX, **once) as client:
+        for _ in range(3):  # the connection is given back each time
+            with pytest.raises(TransportError) as caught:
+                client.batches.get(name="7")
+
+    assert caught.value.sent is True

@@ -9,7 +9,12 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from batchdrop import Client, JobState
-from batchdrop.batches import NoResults, ServerError, TransportError
+from batchdrop.batches import (
+    ClientError,
+    NoResults,
+    ServerError,
+    TransportError,
+)
 from tests.client.buckets import Bucket
 from tests.client.recorder import Answer, Recorder
 
@@ -252,6 +257,8 @@ def test_a_jobs_config_is_put_into_inline_requests():
         ("files/f", {"labels": {"a": "b"}}, "Vertex AI's"),
         ([{"contents": "a", "config": {"audio_timestamp": True}}], {}, "Vertex AI's"),
         ("local.jsonl", {}, "Unsupported source"),
+        ([], {}, "empty list"),
+        (7, {}, "Unsupported source"),
         ([{"contents": []}], {}, "needs contents"),
         ([{"prompt": "a"}], {}, "'prompt'"),
         ("files/f", {"displayname": "x"}, "it can have: display_name"),
@@ -299,6 +306,21 @@ def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket):
     assert again.output_info == job.output_info
     assert bucket.names() == ["out/abc/predictions.jsonl"]
     assert bucket.read("out/abc/predictions.jsonl") == answers
+
+
+def test_collecting_replaces_nothing(bucket: Bucket):
+    bucket.put("o/abc/predictions.jsonl", b"collected before")
+    with (
+        Recorder(
+            Answer(body=ended(responsesFile="files/batch-abc")), Answer(body=b"new")
+        ) as server,
+        client_of(server) as client,
+    ):
+        job = client.batches.collect("abc", destination=bucket.uri("o"))
+
+    assert len(server.requests) == 1  # nor is anything fetched
+    assert job.output_info.gcs_output_directory == bucket.uri("o/abc")
+    assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
 
 
 def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket):
@@ -352,6 +374,32 @@ def test_results_of_a_file_are_streamed_and_joined_by_key():
     assert rows[1].raw == {"line": "nonsense"}
     assert "files/batch-abc, line 3" in rows[1].error.message
     assert rows[2].error.code == 3
+
+
+def test_a_download_is_tried_again_until_it_begins():
+    with (
+        Recorder(
+            Answer(body=ended(responsesFile="files/batch-abc")),
+            Answer(503),
+            Answer(body=b'{"key":"a"}'),
+        ) as server,
+        client_of(server) as client,
+    ):
+        (row,) = client.batches.results("abc")
+
+    assert row.key == "a"
+    assert len(server.requests) == 3
+
+
+def test_a_download_that_is_refused_is_an_error():
+    refused = Answer(403, {"error": {"message": "not yours", "status": "DENIED"}})
+    done = Answer(body=ended(responsesFile="files/batch-abc"))
+    with (
+        Recorder(done, refused) as server,
+        client_of(server) as client,
+        pytest.raises(ClientError, match="not yours"),
+    ):
+        list(client.batches.results("abc"))
 
 
 def test_results_of_a_listed_job_are_asked_for_anew():

@@ -385,6 +385,72 @@ def test_the_same_call_sends_the_same_from_asyncio(speakers, arguments, name, ro
     assert len(sent) == 1
 
 
+REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    *(
+        (arguments, "create", {"model": model, "src": src})
+        for arguments, src in ((VERTEX, "gs://b/in.jsonl"), (DEVELOPER, "files/f"))
+        for model in ("", "a/../b", "a?b", "a&b")
+    ),
+    (VERTEX, "create", {"model": "m", "src": "in.jsonl"}),
+    (VERTEX, "create", {"model": "m", "src": "files/f"}),
+    (VERTEX, "create", {"model": "m", "src": {"file_name": "files/f"}}),
+    (
+        VERTEX,
+        "create",
+        {"model": "m", "src": {"gcs_uri": ["gs://b/a"], "bigquery_uri": "bq://p.d.t"}},
+    ),
+    (VERTEX, "create", {"model": "m", "src": {}}),
+    (
+        VERTEX,
+        "create",
+        {"model": "m", "src": "gs://b/in.jsonl", "config": {"dest": "o/p"}},
+    ),
+    (
+        VERTEX,
+        "create",
+        {
+            "model": "m",
+            "src": "gs://b/in.jsonl",
+            "config": {"webhook_config": {"uris": ["u"]}},
+        },
+    ),
+    (DEVELOPER, "create", {"model": "m", "src": "in.jsonl"}),
+    (DEVELOPER, "create", {"model": "m", "src": "bq://p.d.t"}),
+    (DEVELOPER, "create", {"model": "m", "src": {"bigquery_uri": "bq://p.d.t"}}),
+    (
+        DEVELOPER,
+        "create",
+        {"model": "m", "src": "files/f", "config": {"dest": "bq://p.d.t"}},
+    ),
+    (DEVELOPER, "create", {"model": "m", "src": [{"contents": []}]}),
+    (
+        DEVELOPER,
+        "create",
+        {
+            "model": "m",
+            "src": [{"contents": "a", "config": {"audio_timestamp": True}}],
+        },
+    ),
+    (DEVELOPER, "list", {"config": {"filter": "a"}}),
+    (VERTEX, "get", {"name": "batches/1"}),
+    (VERTEX, "cancel", {"name": "a b"}),
+    (VERTEX, "delete", {"name": "projects/p/batchPredictionJobs/1"}),
+    (DEVELOPER, "get", {"name": "batches/a/b"}),
+    (DEVELOPER, "cancel", {"name": "files/a"}),
+    (DEVELOPER, "delete", {"name": ""}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "method", "kwargs"), REFUSED)
+def test_what_the_official_one_refuses_is_refused(speakers, arguments, method, kwargs):
+    def use(client: Any) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            getattr(client.batches, method)(**kwargs)
+
+    assert speakers.wire(theirs, use, arguments) == []
+    assert speakers.wire(ours, use, arguments) == []
+
+
 def test_both_walk_all_pages_in_the_same_way():
     pages = [
         Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": "a"}),

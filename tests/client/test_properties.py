@@ -24,7 +24,7 @@ from batchdrop.batches.lines import Merge, Splitter
 from batchdrop.batches.results import row_of, rows_of
 
 settings.register_profile(
-    "client", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck)
+    "client", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("client")
 

@@ -219,11 +219,11 @@ def test_a_token_lets_a_create_that_made_nothing_be_repeated(how):
 def test_a_second_create_with_a_token_gives_the_first_ones_job(how):
     config = {"idempotency_token": "t-1", "display_name": "n"}
     with Service() as server, client_of(server, how) as client:
-        first = client.batches.create(model="m", src=how["src"], config=config)
         for name in ("other", "n t-10", "xt-1"):
             client.batches.create(
                 model="m", src=how["src"], config={"display_name": name}
             )
+        first = client.batches.create(model="m", src=how["src"], config=config)
         again = client.batches.create(model="m", src=how["src"], config=config)
 
     assert again == first

@@ -18,7 +18,7 @@ from batchdrop.batches import (
 )
 from batchdrop.batches.results import row_of
 from tests.client.buckets import Bucket
-from tests.client.tables import Tables
+from tests.client.datasets import Dataset
 
 
 @pytest.fixture
@@ -180,53 +180,59 @@ def test_a_directory_that_cannot_be_read_is_an_error_with_its_address(
 
 
 @pytest.fixture
-def tables(monkeypatch) -> Iterator[Tables]:
-    columns = [
-        ("custom_id", "STRING"),
-        ("request", "JSON"),
-        ("response", "JSON"),
-        ("status", "STRING"),
-    ]
+def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
+    with Dataset(bigquery) as dataset:
+        yield dataset
+
+
+COLUMNS = {
+    "custom_id": "STRING",
+    "request": "JSON",
+    "response": "JSON",
+    "status": "STRING",
+}
+
+
+def test_the_rows_of_a_table_are_read(client, dataset: Dataset):
     answered = json.dumps({"candidates": [{"content": {"parts": [{"text": "hi"}]}}]})
-    rows: list[list[str | None]] = [
-        ["a", "{}", answered, ""],
-        ["b", "{}", None, 'Bad: {"error": {"code": 400, "message": "no"}}'],
-        ["c", "{}", answered, ""],
-    ]
-    with Tables(p__d__predictions_1=(columns, rows)) as tables:
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", tables.url)
-        yield tables
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
+    refused = 'Bad: {"error": {"code": 400, "message": "no"}}'
+    table = dataset.table(
+        "predictions_1",
+        COLUMNS,
+        [
+            {"custom_id": "a", "request": "{}", "response": answered, "status": ""},
+            {"custom_id": "b", "request": "{}", "status": refused},
+        ],
+    )
+    said = (
         {
-            "bigquery_output_dataset": "bq://p.d",
+            "bigquery_output_dataset": f"bq://{dataset.full_name}",
             "bigquery_output_table": "predictions_1",
         },
-        {"bigquery_output_table": "bq://p.d.predictions_1"},
-    ],
-)
-def test_the_rows_of_a_table_are_read_on_all_pages(client, tables, output):
-    rows = list(client.batches.results(finished(**output)))
+        {"bigquery_output_table": f"bq://{table}"},
+    )
 
-    assert [(row.key, row.text) for row in rows] == [
-        ("a", "hi"),
-        ("b", None),
-        ("c", "hi"),
-    ]
-    assert (rows[1].error.code, rows[1].error.message) == (400, "no")
-    assert rows[0].raw["request"] == {}
+    for output in said:
+        read = client.batches.results(finished(**output))
+        rows = {row.key: row for row in read}
+
+        assert rows.keys() == {"a", "b"}
+        assert rows["a"].text == "hi"
+        assert rows["a"].raw["request"] == {}
+        assert (rows["b"].error.code, rows["b"].error.message) == (400, "no")
 
 
-def test_a_table_that_is_not_there_is_an_error_with_its_address(client, tables):
-    job = finished(bigquery_output_table="bq://p.d.gone")
+def test_a_table_that_is_not_there_is_an_error_with_its_address(
+    client, dataset: Dataset
+):
+    uri = f"bq://{dataset.full_name}.gone"
 
-    with pytest.raises(ClientError, match=r"bq://p\.d\.gone") as caught:
-        list(client.batches.results(job))
+    with pytest.raises(ClientError, match="gone") as caught:
+        list(client.batches.results(finished(bigquery_output_table=uri)))
 
     assert caught.value.code == 404
+    assert uri in str(caught.value)
 
 
 # What isn't installed.

@@ -27,12 +27,12 @@ from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
 from tests.exactly_once.points import points
 from tests.exactly_once.promise import Evidence, Message, Outcome
-from tests.exactly_once.scenarios import Scenario
+from tests.exactly_once.scenarios import Rule, Scenario
 from tests.waiting import is_alive, until
 
 #: Short, so that a case takes seconds. LEASE leaves time for a worker's first call.
 ENV = {
-    "BATCHDROP_LEASE": "3",
+    "BATCHDROP_LEASE": "2.5",
     "BATCHDROP_CREATE_TIMEOUT": "1.5",
     "BATCHDROP_SETTLE": "0.5",
     "BATCHDROP_TICK": "2",
@@ -159,8 +159,8 @@ class Lane:
             Stack(
                 self.directory,
                 poll_every=None,
-                queue_seconds=0.3,
-                run_seconds=0.3,
+                queue_seconds=0.2,
+                run_seconds=0.2,
                 env={**env, "FIRESTORE_EMULATOR_HOST": self.commits.address},
             )
         )
@@ -228,7 +228,7 @@ class Lane:
         if way.hidden:
             rules.append({"fault": "list_lagging", "seconds": 1e6, "match": match})
         for rule in rules:
-            self._sim.post("/_sim/faults", json=rule).raise_for_status()
+            self.fault(rule)
         if case.loses:
             self.commits.lose(*case.loses)
         self.traps.kill(*way.kills, *case.kills)
@@ -236,9 +236,17 @@ class Lane:
         try:
             yield
         finally:
-            self.traps.clear()
-            self.commits.forgive()
-            self._sim.delete("/_sim/faults")
+            self.forgive()
+
+    def fault(self, rule: Rule) -> None:
+        """Puts one of batchsim's rules in force."""
+        self._sim.post("/_sim/faults", json=dict(rule)).raise_for_status()
+
+    def forgive(self) -> None:
+        """Nothing goes wrong any more."""
+        self.traps.clear()
+        self.commits.forgive()
+        self._sim.delete("/_sim/faults")
 
     def _wait(self, ask: Callable[[], bool]) -> None:
         try:
@@ -269,6 +277,8 @@ class Lane:
                     stopped = process.status() == psutil.STATUS_STOPPED
                     if stopped and pid not in known:
                         frozen[point] = process
+                        known.add(pid)
+                        break
 
     # -- what a user does, and what is true afterwards --------------------------
 
@@ -311,19 +321,51 @@ class Lane:
         return found
 
     def batches(self, drop: Drop) -> list[dict[str, Any]]:
-        made = self._sim.get("/_sim/jobs").json()["jobs"]
-        return [
-            batch
-            for batch in made
-            if drop.job_id in (*batch["labels"].values(), batch["displayName"])
-            or drop.job_id in batch["displayName"]
-        ]
+        return [batch for batch in self.all_batches() if self.is_of(batch, drop)]
 
     def outbox(self, drop: Drop) -> list[dict[str, Any]]:
         query = self._database.collection("announcements").where(
             filter=FieldFilter("job_id", "==", drop.job_id)
         )
         return [snapshot.to_dict() for snapshot in query.stream()]
+
+    def all_batches(self) -> list[dict[str, Any]]:
+        """Every batch that the service ever made."""
+        made: list[dict[str, Any]] = self._sim.get("/_sim/jobs").json()["jobs"]
+        return made
+
+    def all_jobs(self) -> dict[str, dict[str, Any]]:
+        """Every job's document, by its id."""
+        found = self._database.collection("jobs").stream()
+        return {snapshot.id: snapshot.to_dict() for snapshot in found}
+
+    def all_announcements(self) -> list[dict[str, Any]]:
+        """The whole outbox."""
+        found = self._database.collection("announcements").stream()
+        return [snapshot.to_dict() for snapshot in found]
+
+    @staticmethod
+    def is_of(batch: dict[str, Any], drop: Drop) -> bool:
+        """By label, or by what the display name ends with."""
+        labelled = batch["labels"].get("batchdrop_job") == drop.job_id
+        return labelled or drop.job_id in batch["displayName"]
+
+    def deliver(self, drop: Drop) -> None:
+        """An event about a drop, as Eventarc sends it; any answer is fine."""
+        attributes = {
+            "bucketId": drop.bucket,
+            "objectId": drop.name,
+            "eventTime": "2026-03-01T12:00:00Z",
+        }
+        headers = eventarc.cloud_event_headers(attributes, uuid.uuid4().hex)
+        body = {
+            "bucket": drop.bucket,
+            "name": drop.name,
+            "generation": str(drop.generation),
+            "size": str(drop.size),
+        }
+        url = self.stack.addresses["on_upload"]
+        httpx.post(url, json=body, headers=headers, timeout=1, trust_env=False)
 
     def messages(self, drop: Drop) -> list[Message]:
         return [
@@ -344,7 +386,7 @@ def wake(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def schedule(url: str, every: float = 0.3) -> Iterator[None]:
+def schedule(url: str, every: float = 0.4) -> Iterator[None]:
     """
     Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
     does, but sooner, for a frozen worker not to hold up the next.

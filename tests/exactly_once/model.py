@@ -186,6 +186,18 @@ def cancels_what_it_keeps(state: State) -> bool:
     return state.batches[state.job.batch].state in (STOPPED, STOPPED_PAID)
 
 
+def cancels_the_good_one(state: State) -> bool:
+    """It keeps a batch that can't find its rows, and has cancelled one that could."""
+    if state.job is None or state.job.batch is None:
+        return False
+    kept = state.batches[state.job.batch]
+    doomed = kept.state in (NEW, FAILED) and kept.input not in state.inputs
+    return doomed and any(
+        batch.state in (STOPPED, STOPPED_PAID) and batch.input in state.inputs
+        for batch in state.batches
+    )
+
+
 def keeps_one(state: State) -> bool:
     """An end as it should be."""
     return (
@@ -434,10 +446,16 @@ class Steps:
                 yield "writes postponed", self._write(worker, "postponed")
             case "record":
                 kept, *others = worker.hand
-                others = tuple(others) if self.protocol.records_first else ()
+                left = bool(others) and self.protocol.records_first
                 yield (
                     f"records batch {kept}",
-                    self._write(worker, "submitted", kept, step="cancel", hand=others),
+                    self._write(
+                        worker,
+                        "submitted",
+                        kept,
+                        step="cancel" if left else None,
+                        hand=tuple(others) if left else (),
+                    ),
                 )
             case "cancel":
                 yield from self._cancel(worker)
@@ -524,22 +542,21 @@ class Steps:
         return worker._replace(step="fence" if self.protocol.fenceless else self._ready)
 
     def _cancel(self, worker: Worker) -> Iterator[Step]:
-        first = not self.protocol.records_first
-        others = worker.hand[1:] if first else worker.hand
+        """One of those that aren't kept. `hand` begins with the kept one, unless that
+        is recorded already."""
+        recorded = self.protocol.records_first
+        first = 0 if recorded else 1
+        kept, others = worker.hand[:first], worker.hand[first:]
         if not others:
-            step = worker._replace(step="record") if first else None
-            yield "has cancelled", self._with(worker, step)
+            after = None if recorded else worker._replace(step="record")
+            yield "has cancelled all", self._with(worker, after)
             return
-        extra = others[0]
+        extra, *left = others
         stops = {NEW: STOPPED, RUNNING: STOPPED_PAID}
-        state = self.state.batches[extra].state
-        left = worker.hand[:1] + others[1:] if first else others[1:]
-        after = self._with(worker, worker._replace(hand=left))
-        assert after is not None
-        yield (
-            f"cancels batch {extra}",
-            Steps(self.protocol, after)._put(extra, stops.get(state, state)),
-        )
+        batch = self.state.batches[extra].state
+        after = worker._replace(hand=(*kept, *left))
+        steps = replace(self, state=self._with(worker, after))
+        yield f"cancels batch {extra}", steps._put(extra, stops.get(batch, batch))
 
     def _upload(self, worker: Worker) -> Iterator[Step]:
         """Hands the rows over, if need be; each holder under a name of its own."""

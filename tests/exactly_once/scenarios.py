@@ -26,7 +26,7 @@ class Scenario:
     kills: tuple[str, ...] = ()
     faults: tuple[Rule, ...] = ()
     hidden: int = 0
-    run_seconds: float = 0.3
+    run_seconds: float = 0.2
     #: The points that this is the shortest way to.
     reaches: frozenset[str] = field(default=frozenset(), compare=False)
 

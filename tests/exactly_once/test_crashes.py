@@ -1,5 +1,7 @@
 """The main job, with the process killed or frozen at each point on its way."""
 
+import random
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from tests.exactly_once.lane import BACKENDS, Case
 from tests.exactly_once.lanes import Runs
 from tests.exactly_once.points import points
 from tests.exactly_once.promise import broken
-from tests.exactly_once.scenarios import ways_to
+from tests.exactly_once.scenarios import PLAIN, ways_to
 
 
 def killed_at(point: str, backend: str) -> Case:
@@ -29,7 +31,33 @@ def frozen_at(point: str, backend: str) -> Case:
     )
 
 
+def killed_at_both(pair: tuple[str, str]) -> Case:
+    one, other = pair
+    # What leads past each of them leads past both, if anything does.
+    way = next(ways_to(one)) | next(ways_to(other))
+    return Case(name=f"killed-{one}-{other}", backend="vertex", ways=(way,), kills=pair)
+
+
 KILLED = [killed_at(point, backend) for backend in BACKENDS for point in points()]
+#: A second death at the same point is one of the pairs.
+PAIRS = list(combinations_with_replacement(points(), 2))
+#: Few enough for every run; the seed is changed by whoever wants others.
+SAMPLE = random.Random(2026).sample(PAIRS, 6)
+#: Where a worker that wakes late could do harm: before each thing that it does.
+HARMFUL = {
+    "vertex": (
+        "after_staging",
+        "after_intent",
+        "before_create",
+        "after_create",
+        "after_look",
+        "after_copying",
+        "after_restaging",
+        "after_fence_delete",
+        "after_publish",
+    ),
+    "developer": ("after_restaging", "after_handing_over", "before_create"),
+}
 
 
 @pytest.mark.parametrize("case", KILLED, ids=str)
@@ -42,11 +70,62 @@ def test_a_job_whose_process_dies_at_a_point_is_paid_and_told_once(
     assert broken(outcome) == []
 
 
-FROZEN = [frozen_at(point, backend) for backend in BACKENDS for point in points()]
+@pytest.mark.parametrize("case", [*map(killed_at_both, SAMPLE)], ids=str)
+def test_a_job_whose_processes_die_at_two_points_is_paid_and_told_once(
+    case: Case, runs: Runs
+) -> None:
+    assert broken(runs[case].result()) == []
 
 
-@pytest.mark.parametrize("case", FROZEN, ids=str)
-def test_a_worker_that_freezes_at_a_point_and_wakes_does_no_harm(
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("case", [*map(killed_at_both, PAIRS)], ids=str)
+def test_at_each_pair_of_points(case: Case, runs: Runs) -> None:
+    assert broken(runs[case].result()) == []
+
+
+@pytest.mark.parametrize(
+    "case",
+    [frozen_at(point, backend) for backend, some in HARMFUL.items() for point in some],
+    ids=str,
+)
+def test_a_worker_that_freezes_and_wakes_late_does_no_harm(
+    case: Case, runs: Runs
+) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "case",
+    [frozen_at(point, backend) for backend in BACKENDS for point in points()],
+    ids=str,
+)
+def test_freezing_at_each_point(case: Case, runs: Runs) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+#: The first wakes, and sends, while the second is in the middle of its fence.
+CROSSING = [
+    Case(
+        name=f"crossing-{point}",
+        backend=backend,
+        ways=(PLAIN,),
+        freezes=("before_create", point),
+        at_once=True,
+    )
+    for backend in BACKENDS
+    for point in ("after_look", "after_copying", "after_fence_delete")
+]
+
+
+@pytest.mark.parametrize("case", CROSSING, ids=str)
+def test_a_request_sent_in_the_middle_of_a_fence_is_paid_once(
     case: Case, runs: Runs
 ) -> None:
     outcome = runs[case].result()

@@ -11,10 +11,11 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 #: From the doors down. A module may import those below its own line.
 LAYERS = [
-    {"main", "cli"},
+    {"main", "cli", "subscribe"},
     {"wiring"},
     {"poller"},
-    {"intake", "sweep"},
+    {"check"},
+    {"intake", "sweep", "policies", "outbox"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},

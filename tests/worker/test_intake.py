@@ -575,3 +575,77 @@ def test_a_job_under_way_is_not_run_again(world: World) -> None:
 def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
     with pytest.raises(LookupError, match="there is no job nothing"):
         world.intake.rerun("nothing")
+
+
+# -- cancel --------------------------------------------------------------------------
+
+
+def test_a_waiting_job_that_is_cancelled_is_over_at_once_and_costs_nothing(
+    world: World,
+) -> None:
+    world.choose(paused=True)
+    drop = world.upload()
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.choose(paused=False)
+    world.ticks(3)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.message == "cancelled by ada"
+    assert world.batches() == []
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+
+
+def test_a_job_that_is_cancelled_under_its_worker_is_not_submitted(
+    world: World,
+) -> None:
+    job = claimed(world)
+
+    world.intake.cancel(job.id, by="ada")
+    world.intake.carry_on(job)
+
+    assert world.job(job.source).phase is Phase.REJECTED
+    assert world.batches() == []
+
+
+def test_a_batch_is_cancelled_by_the_tick_and_its_end_announced(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.intake.cancel(drop.job_id, by="bob")
+    world.ticks(2)
+
+    job = world.job(drop)
+    assert job.wanted is not None
+    assert job.wanted.by == "ada"
+    assert job.phase is Phase.ENDED
+    assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+
+
+def test_a_job_whose_request_may_be_out_is_cancelled_when_that_is_clear(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.intake.take(drop)
+
+    world.intake.cancel(drop.job_id, by="ada")
+    world.ticks(6)
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
+
+
+def test_what_is_over_is_not_cancelled(world: World) -> None:
+    drop = world.upload("not json\n")
+    world.intake.take(drop)
+
+    with pytest.raises(ValueError, match="is over: it is rejected"):
+        world.intake.cancel(drop.job_id, by="ada")

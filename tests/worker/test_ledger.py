@@ -130,12 +130,12 @@ def test_a_write_beside_the_transition_is_kept(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     beside = database.collection("jobs").document(claimed.id)
-    beside.update({"wanted": {"cancel": True}})
+    beside.update({"remark": "seen by ada"})
 
     ledger.advance(claimed, lambda job: rich(job, clock))
 
     document = beside.get().to_dict() or {}
-    assert document["wanted"] == {"cancel": True}
+    assert document["remark"] == "seen by ada"
     assert document["phase"] == "prepared"
 
 
@@ -171,9 +171,7 @@ def test_a_transition_whose_answer_was_lost_counts_and_is_announced_once(
     lossy = Ledger(lambda: AnswerLost(database), "//batchdrop/tests")  # type: ignore[arg-type, return-value]
     problem = Problem(code="bad_rows", message="line 1: ...")
 
-    job = lossy.advance(
-        claimed, lambda job: job.rejected(problem, clock()), announce=True
-    )
+    job = lossy.advance(claimed, lambda job: job.rejected(problem, clock()))
 
     assert job.phase is Phase.REJECTED
     assert ledger.get(claimed.id) == job
@@ -191,7 +189,7 @@ def test_an_end_and_its_announcement_are_written_together(
     job = ledger.advance(job, lambda job: job.submitted(batch, clock()))
     done = replace(batch, state="JOB_STATE_SUCCEEDED", terminal=True)
 
-    ledger.advance(job, lambda job: job.ended(done, clock()), announce=True)
+    ledger.advance(job, lambda job: job.ended(done, clock()))
 
     (announcement,) = ledger.unpublished()
     assert announcement.job_id == claimed.id
@@ -256,3 +254,18 @@ def test_a_document_of_a_later_version_is_refused_with_what_to_do(
 
     with pytest.raises(ValueError, match=r"document version 2.*deploy the newer one"):
         ledger.get(claimed.id)
+
+
+def test_a_document_says_when_it_may_go_once_its_job_is_over(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    document = database.collection("jobs").document(claimed.id)
+    assert document.get().get("expire_at") is None
+    problem = Problem(code="bad_rows", message="line 1: ...")
+
+    ledger.advance(claimed, lambda job: job.rejected(problem, clock()))
+
+    expected = clock() + timedelta(days=90)
+    assert document.get().get("expire_at") == expected
+    (announcement,) = database.collection("announcements").stream()
+    assert announcement.get("expire_at") == expected

@@ -39,8 +39,13 @@ def test_a_job_is_followed_from_pending_to_its_end(
     assert job.batch is not None
     assert job.batch.completion_stats is not None
     assert job.batch.completion_stats.successful == 3
-    assert job.batch.start_time is not None
-    assert job.batch.end_time is not None
+    assert [
+        (moment.state, moment.said_at) for moment in job.history if moment.said_at
+    ] == [
+        ("JOB_STATE_PENDING", job.batch.create_time),
+        ("JOB_STATE_RUNNING", job.batch.start_time),
+        ("JOB_STATE_SUCCEEDED", job.batch.end_time),
+    ]
 
 
 def test_an_end_is_announced_once_with_what_a_subscriber_needs(
@@ -60,6 +65,7 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
         "ce-source": "//batchdrop/tests",
         "ce-subject": submitted.id,
         "ce-time": "",
+        "ce-sequence": "00000001",
         "content-type": "application/json",
         "job_id": submitted.id,
         "state": "JOB_STATE_SUCCEEDED",
@@ -171,6 +177,8 @@ def test_every_state_is_kept_as_it_came_and_ends_the_job_or_not(
     assert job.batch is not None
     assert job.batch.state == said
     assert job.phase is (Phase.ENDED if ends_as else Phase.SUBMITTED)
+    health = job.health.code if job.health else None
+    assert health == ("unknown_state" if "FUTURE" in said else None)
     assert [one.type for one in world.heard] == (
         [f"dev.batchdrop.job.{ends_as}.v1"] if ends_as else []
     )
@@ -190,6 +198,9 @@ def test_one_job_that_breaks_does_not_hold_up_the_others(
 
     (error,) = caught.value.exceptions
     assert submitted.id in "".join(error.__notes__)
+    health = world.job(submitted.source).health
+    assert health is not None
+    assert health.code == "poll_failing"
     batch = world.job(other).batch
     assert batch is not None
     assert batch.state == "JOB_STATE_RUNNING"
@@ -635,7 +646,7 @@ def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
     drop = world.upload()
     world.intake.take(drop)
     job = world.job(drop)
-    world.ledger.advance(job, lambda j: j.parked(world.now()), announce=True)
+    world.ledger.advance(job, lambda j: j.parked(world.now()))
 
     check(world)
 

@@ -13,16 +13,19 @@ from google.cloud import firestore, storage
 
 from batchdrop.announce import Announcement
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
+from batchdrop.check import Check
 from batchdrop.errors import Unavailable
 from batchdrop.intake import Intake
 from batchdrop.jobs import Drop, Job, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
 from batchdrop.service import DeveloperService, Service, VertexService
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
 from batchsim.sim import BatchSim
+from tests import announcements
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
 
@@ -143,6 +146,19 @@ class World:
                 settle=self.timing.settle,
                 now=self.now,
             ),
+            policies=Policies(
+                ledger=self.ledger,
+                service=self.service,
+                settings=self.settings,
+                now=self.now,
+            ),
+            check=Check(
+                ledger=self.ledger,
+                intake=self.intake,
+                service=self.service,
+                settings=self.settings,
+                now=self.now,
+            ),
             publish=self.publish,
             settings=self.settings,
             now=self.now,
@@ -164,6 +180,7 @@ class World:
     def publish(self, announcement: Announcement) -> None:
         if self.pubsub_down:
             raise Unavailable("Pub/Sub is down")
+        announcements.check(announcement)
         self.heard.append(announcement)
 
     # -- what a test does -------------------------------------------------------

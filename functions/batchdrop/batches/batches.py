@@ -281,7 +281,7 @@ class Batches(_Plans):
         *,
         timeout: float | None = None,
         on_progress: Callable[[BatchJob], Any] | None = None,
-        interval: float = 5.0,
+        interval: float = 0.5,
         max_interval: float = 60.0,
     ) -> BatchJob:
         """
@@ -422,7 +422,7 @@ class AsyncBatches(_Plans):
         *,
         timeout: float | None = None,
         on_progress: Callable[[BatchJob], Any] | None = None,
-        interval: float = 5.0,
+        interval: float = 0.5,
         max_interval: float = 60.0,
     ) -> BatchJob:
         """See Batches.wait; what `on_progress` returns is awaited if it can be."""

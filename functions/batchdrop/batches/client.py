@@ -94,6 +94,7 @@ class Core:
             transport, self._async_transport = self._async_transport, None
         if transport is not None:
             await transport.close()
+        self.objects.close()
 
 
 class Client:
@@ -131,6 +132,8 @@ class Client:
 
     Raises:
         ValueError: contradicting arguments, no API key, or no project to be found.
+        NotSignedIn: no project was given, and there are no default credentials whose
+            project could be used.
 
     Attributes:
         batches: see Batches.

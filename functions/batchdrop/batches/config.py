@@ -97,6 +97,10 @@ def fields(
     Raises:
         ValueError: an unknown name, or one given in two spellings.
     """
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{what} is a {kind.__name__} or a dict, not {type(given).__name__}"
+        )
     known = kind.__struct_fields__
     found: dict[str, Any] = {}
     for key, value in given.items():
@@ -195,7 +199,9 @@ def source(given: Any) -> BatchJobSource:
         return BatchJobSource(**values)
     if isinstance(given, Sequence):
         items = tuple(given)
-        if items and all(isinstance(i, str) and i.startswith("gs://") for i in items):
+        if not items:
+            raise ValueError("src is an empty list: there is nothing to ask")
+        if all(isinstance(i, str) and i.startswith("gs://") for i in items):
             return BatchJobSource(format="jsonl", gcs_uri=items)
         return BatchJobSource(inlined_requests=items)
     raise ValueError(_UNSUPPORTED.format(given))
@@ -230,6 +236,7 @@ def create_config(given: Any) -> CreateBatchJobConfig:
         values["generation_config"] = values["generation_config"].model_dump(
             exclude_none=True
         )
+    values["generation_config"] = values.get("generation_config") or None
     if values.get("dest") is not None:
         values["dest"] = destination(values["dest"])
     values["http_options"] = http_options(values.get("http_options"))

@@ -235,28 +235,28 @@ def webhook_config(given: Mapping[str, Any]) -> dict[str, Any]:
 # JSON to values.
 
 
-class _Stats(Struct, rename="camel"):
+class _Stats(Struct, rename="camel", gc=False):
     request_count: int | None = None
     successful_request_count: int | None = None
     failed_request_count: int | None = None
     pending_request_count: int | None = None
 
 
-class _Source(Struct, rename="camel"):
+class _Source(Struct, rename="camel", gc=False):
     file_name: str | None = None
 
 
-class _Responses(Struct, rename="camel"):
+class _Responses(Struct, rename="camel", gc=False):
     inlined_responses: list[Any] | None = None
 
 
-class _Output(Struct, rename="camel"):
+class _Output(Struct, rename="camel", gc=False):
     responses_file: str | None = None
     inlined_responses: _Responses | None = None
     inlined_embed_content_responses: _Responses | None = None
 
 
-class _Batch(Struct, rename="camel"):
+class _Batch(Struct, rename="camel", gc=False):
     name: str | None = None
     model: str | None = None
     display_name: str | None = None
@@ -270,7 +270,7 @@ class _Batch(Struct, rename="camel"):
     priority: int | None = None
 
 
-class _Operation(Struct, rename="camel"):
+class _Operation(Struct, rename="camel", gc=False):
     name: str | None = None
     metadata: _Batch | None = None
     done: bool | None = None
@@ -278,7 +278,7 @@ class _Operation(Struct, rename="camel"):
     response: _Output | None = None
 
 
-class _Page(Struct, rename="camel"):
+class _Page(Struct, rename="camel", gc=False):
     operations: list[Raw] | None = None
     next_page_token: str | None = None
 

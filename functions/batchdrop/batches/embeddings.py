@@ -82,7 +82,9 @@ def embeddings_source(given: Any) -> Source:
             items=tuple(Item(content=_content(c), config=config) for c in listed)
         )
     if isinstance(given, Sequence) and not isinstance(given, str):
-        if given and all(isinstance(g, str) and g.startswith("gs://") for g in given):
+        if not given:
+            raise ValueError("src is an empty list: there is nothing to embed")
+        if all(isinstance(g, str) and g.startswith("gs://") for g in given):
             return Source(given=source(given))
         return Source(items=tuple(_item(one) for one in given))
     return Source(given=source(given))

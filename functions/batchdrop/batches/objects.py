@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from batchdrop.batches.errors import (
     ClientError,
     MissingExtra,
+    NotSignedIn,
     ServerError,
     TransportError,
 )
@@ -82,6 +83,12 @@ class Objects:
                 404, "NOT_FOUND", f"no object {uri}", method="GET", url=uri
             )
         return [_found(blob) for blob in sorted(blobs, key=lambda b: str(b.name))]
+
+    def exists(self, uri: str) -> bool:
+        """True if there is such an object."""
+        bucket, name = split_uri(uri)
+        with _translated("GET", uri):
+            return bool(self._storage().bucket(bucket).blob(name).exists())
 
     def list(self, directory: str) -> list[Found]:
         """The objects below a directory, by name; none is no error."""
@@ -185,6 +192,13 @@ def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
             return ClientError(code, "", message, method=method, url=uri)
         if code >= 500:
             return ServerError(code, "", message, method=method, url=uri)
+    if module == "google.auth.exceptions":
+        return NotSignedIn(
+            f"no credentials for Google Cloud: {exc}",
+            sent=False,
+            method=method,
+            url=uri,
+        )
     if module.startswith(("google.", "requests.")):
         return TransportError(
             f"no answer: {type(exc).__name__}: {exc}", sent=True, method=method, url=uri

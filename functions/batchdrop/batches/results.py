@@ -182,11 +182,13 @@ class Results:
         )
 
     def _write(self, uri: str, job: BatchJob) -> None:
+        # Objects appear whole or not at all, so one that is there is complete.
+        if self.objects.exists(uri):
+            return
         try:
             self.objects.write(uri, self._lines(job))
         except ClientError as exc:
-            # Objects appear whole or not at all, so one that is there is complete.
-            if exc.code != 412:
+            if exc.code != 412:  # another was faster
                 raise
 
     def _lines(self, job: BatchJob) -> Iterator[bytes]:

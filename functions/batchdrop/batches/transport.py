@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -21,6 +22,7 @@ from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 #: When the caller sets no timeout: long enough for a large inline result (the service
 #: itself gives up at 60 s), short enough not to hang for ever.
@@ -174,6 +176,55 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
         raise
 
 
+class _Direct:
+    """
+    httpx without its client, whose cookies, redirects and authentication are of no use
+    here and take a third of a call (see tests/bench/client.py).
+    """
+
+    def __init__(self) -> None:
+        self._transport = httpx.HTTPTransport()
+
+    def send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        response.request = request
+        if not stream:
+            try:
+                response.read()
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _AsyncDirect:
+    """The same for a loop."""
+
+    def __init__(self) -> None:
+        self._transport = httpx.AsyncHTTPTransport()
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _behind_a_proxy() -> bool:
+    """True if the environment names one; then httpx's client finds the way."""
+    return any(scheme != "no" for scheme in getproxies())
+
+
 class Transport:
     """
     Carries out flows with blocking calls; safe to share between threads.
@@ -192,8 +243,11 @@ class Transport:
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
-        self._http: httpx.Client = options.httpx_client or httpx.Client()
-        defaults = _DEFAULTS if self._owned else self._http.headers
+        self._http: httpx.Client | _Direct = options.httpx_client or (
+            httpx.Client() if _behind_a_proxy() else _Direct()
+        )
+        given = options.httpx_client
+        defaults = _DEFAULTS if given is None else given.headers
         self._prepared = _Prepared(options, defaults)
 
     def run(self, flow: Flow[T]) -> T:
@@ -227,10 +281,13 @@ class Transport:
         Raises:
             BatchesError: the last error.
         """
+        return self._repeating(self._send_once, call)
+
+    def _repeating(self, send: Callable[[Call[T]], U], call: Call[T]) -> U:
         attempt = 1
         while True:
             try:
-                return self._send_once(call)
+                return send(call)
             except BatchesError as exc:
                 pause = self._prepared.pause(attempt, exc, call)
                 if pause is None:
@@ -247,20 +304,31 @@ class Transport:
         return _value(call, response.status_code, response.content, response.headers)
 
     def stream(self, call: Call[Any]) -> Iterator[bytes]:
-        """The body of the answer, piece by piece; the call's reader isn't used."""
+        """
+        The body of the answer, piece by piece; the call's reader isn't used. It is
+        sent again like any other until the answer begins, and not after that.
+        """
+        response = self._repeating(self._begin, call)
+        try:
+            yield from response.iter_bytes()
+        except httpx.HTTPError as exc:
+            raise _no_answer(exc, call) from exc
+        finally:
+            response.close()
+
+    def _begin(self, call: Call[Any]) -> httpx.Response:
         request = self._prepared.request(call, self._signed(call))
         try:
             response = self._http.send(request, stream=True)
+            if response.is_success:
+                return response
             try:
-                if not response.is_success:
-                    raise _refusal(
-                        call, response.status_code, response.read(), response.headers
-                    )
-                yield from response.iter_bytes()
+                body = response.read()
             finally:
                 response.close()
         except httpx.HTTPError as exc:
             raise _no_answer(exc, call) from exc
+        raise _refusal(call, response.status_code, body, response.headers)
 
     def _signed(self, call: Call[Any]) -> Mapping[str, str]:
         return self._signer.headers() if self._signer and call.signed else {}
@@ -282,18 +350,20 @@ class AsyncTransport:
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
         self._by_loop: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, httpx.AsyncClient
+            asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncDirect
         ] = WeakKeyDictionary()
         defaults = self._given.headers if self._given else _DEFAULTS
         self._prepared = _Prepared(options, defaults)
 
     @property
-    def _http(self) -> httpx.AsyncClient:
+    def _http(self) -> httpx.AsyncClient | _AsyncDirect:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            self._by_loop[loop] = httpx.AsyncClient()
+            self._by_loop[loop] = (
+                httpx.AsyncClient() if _behind_a_proxy() else _AsyncDirect()
+            )
         return self._by_loop[loop]
 
     async def run(self, flow: Flow[T]) -> T:

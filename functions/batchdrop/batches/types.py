@@ -78,7 +78,7 @@ def job_state(name: str) -> str:
     return _STATES.get(name, name)
 
 
-class JobError(Struct, frozen=True, kw_only=True):
+class JobError(Struct, frozen=True, kw_only=True, gc=False):
     """Why a job failed: google.rpc.Status. The code is gRPC's, not HTTP's."""
 
     code: int | None = None
@@ -86,7 +86,7 @@ class JobError(Struct, frozen=True, kw_only=True):
     details: Any = None
 
 
-class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel"):
+class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
     How many rows fared how. None: the service didn't say, which for these counts it
     does in place of zero; `incomplete_count` may be -1, unknown (aiplatform v1).
@@ -116,7 +116,7 @@ class InlinedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
 
 
-class BatchJobSource(Struct, frozen=True, kw_only=True):
+class BatchJobSource(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the requests are: exactly one of the members below `format`.
 
@@ -139,14 +139,14 @@ class BatchJobSource(Struct, frozen=True, kw_only=True):
         return self.bigquery_uri or self.vertex_dataset_name or self.file_name or ""
 
 
-class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True):
+class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True, gc=False):
     """A dataset to make of the answers."""
 
     bigquery_destination: str | None = None  #: bq://..
     display_name: str | None = None
 
 
-class BatchJobDestination(Struct, frozen=True, kw_only=True):
+class BatchJobDestination(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the answers go (Vertex), or where they are (Developer API).
 
@@ -181,7 +181,7 @@ class InlinedResponse(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
-class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel"):
+class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
     Where Vertex wrote the answers; only a job that got that far has it.
 
@@ -203,7 +203,7 @@ class JobConfig(Struct, frozen=True, kw_only=True):
     generation_config: Mapping[str, Any] | None = None
 
 
-class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
+class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """
     A batch job, as the service last described it.
 
@@ -269,6 +269,14 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False):
     def __hash__(self) -> int:
         return hash(self.name)
 
+    def __repr__(self) -> str:
+        said = (
+            f"{field}={value!r}"
+            for field in self.__struct_fields__
+            if field != "wire" and (value := getattr(self, field)) not in (None, ())
+        )
+        return f"BatchJob({', '.join(said)})"
+
 
 class DeleteResourceJob(Struct, frozen=True, kw_only=True):
     """What a delete did: the operation's name and whether it is over (Vertex)."""
@@ -306,9 +314,9 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
         base_url: in place of the service's own; a path in it is kept.
         api_version: "v1", "v1beta1", ...; in place of the default.
         timeout: **seconds** (a number or a timedelta) to wait for the connection and
-            for each read; also sent as X-Server-Timeout. None: no limit. The official
-            SDK counts milliseconds; so more than an hour is refused as a likely
-            mistake.
+            for each read; also sent as X-Server-Timeout. None: 30 s for the connection
+            and 300 s for each read, of which the service isn't told. The official SDK
+            counts milliseconds; so more than an hour is refused as a likely mistake.
         headers: added to every request, over the client's own.
         extra_body: merged into the body of a request that has one.
         retry_options: see HttpRetryOptions.
@@ -331,6 +339,14 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
                 f"http_options.timeout is in seconds, above 0 and up to 3600: "
                 f"{self.timeout} won't do (30 s is 30.0, not 30000)"
             )
+
+    def __repr__(self) -> str:
+        # A header or an address may hold a key.
+        headers = sorted(self.headers) if self.headers else None
+        return (
+            f"HttpOptions(api_version={self.api_version!r}, timeout={self.timeout!r}, "
+            f"headers={headers}, retry_options={self.retry_options!r})"
+        )
 
     @property
     def seconds(self) -> float | None:

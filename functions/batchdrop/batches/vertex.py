@@ -36,14 +36,23 @@ from batchdrop.batches.wire import read, read_object
 MULTI_REGIONS = ("us", "eu")
 
 _NAME = re.compile(
-    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)"
+    r"projects/(?P<project>[^/?#]+)/locations/(?P<location>[a-z0-9-]+)"
     r"/(?:batchPredictionJobs|batchJobs)/(?P<id>[^/?#]+)"
 )
+_LOCATION = re.compile(r"[a-z0-9-]+")
 _BARE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def host(location: str) -> str:
-    """The service's own address for a location, no slash at the end."""
+    """
+    The service's own address for a location, no slash at the end.
+
+    Raises:
+        ValueError: no location. A name may come from anybody, and credentials are sent
+            to this host.
+    """
+    if not _LOCATION.fullmatch(location):
+        raise ValueError(f"invalid location: {location!r}, such as 'us-central1'")
     if location == "global":
         return "https://aiplatform.googleapis.com"
     if location in MULTI_REGIONS:
@@ -288,37 +297,37 @@ def default_destination(src: BatchJobSource, stamp: str) -> BatchJobDestination 
 # JSON to values.
 
 
-class _Gcs(Struct, rename="camel"):
+class _Gcs(Struct, rename="camel", gc=False):
     uris: tuple[str, ...] | None = None
     output_uri_prefix: str | None = None
 
 
-class _BigQuery(Struct, rename="camel"):
+class _BigQuery(Struct, rename="camel", gc=False):
     input_uri: str | None = None
     output_uri: str | None = None
 
 
-class _Dataset(Struct, rename="camel"):
+class _Dataset(Struct, rename="camel", gc=False):
     dataset_name: str | None = None
     display_name: str | None = None
     bigquery_destination: _BigQuery | None = None
 
 
-class _Input(Struct, rename="camel"):
+class _Input(Struct, rename="camel", gc=False):
     instances_format: str | None = None
     gcs_source: _Gcs | None = None
     bigquery_source: _BigQuery | None = None
     vertex_multimodal_dataset_source: _Dataset | None = None
 
 
-class _Output(Struct, rename="camel"):
+class _Output(Struct, rename="camel", gc=False):
     predictions_format: str | None = None
     gcs_destination: _Gcs | None = None
     bigquery_destination: _BigQuery | None = None
     vertex_multimodal_dataset_destination: _Dataset | None = None
 
 
-class _Job(Struct, rename="camel"):
+class _Job(Struct, rename="camel", gc=False):
     name: str = ""
     display_name: str | None = None
     model: str | None = None
@@ -336,12 +345,12 @@ class _Job(Struct, rename="camel"):
     partial_failures: tuple[JobError, ...] | None = None
 
 
-class _Page(Struct, rename="camel"):
+class _Page(Struct, rename="camel", gc=False):
     batch_prediction_jobs: list[Raw] | None = None
     next_page_token: str | None = None
 
 
-class _Operation(Struct):
+class _Operation(Struct, gc=False):
     name: str | None = None
     done: bool | None = None
     error: JobError | None = None

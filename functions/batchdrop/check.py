@@ -1,0 +1,137 @@
+"""What is compared with the ledger once in a while: the inbox, and the service."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from batchdrop.batches import BatchJob
+from batchdrop.crash import crash
+from batchdrop.errors import Superseded
+from batchdrop.intake import Intake
+from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
+from batchdrop.ledger import Ledger
+from batchdrop.service import Service
+from batchdrop.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: So many objects of the inbox are compared with the ledger in one read.
+CHECKED_AT_ONCE = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Finds drops whose event never came, and batches that no job follows."""
+
+    ledger: Ledger
+    intake: Intake
+    service: Service
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def run(self, deadline: datetime) -> list[Exception]:
+        """
+        Does it when it is due, and again when it could not be finished.
+
+        Returns:
+            what went wrong on the way; nothing holds up anything else.
+        """
+        errors: list[Exception] = []
+        start = self.now()
+        checked = self.ledger.checked(start)
+        every = timedelta(seconds=self.settings.check_every)
+        if checked.finished and start - checked.finished < every:
+            return errors
+        try:
+            window = timedelta(seconds=self.settings.missed_window)
+            done = self._claim_missed(
+                max(checked.first_start, start - window), deadline
+            ) and self._find_orphans(start - window, deadline, errors)
+        except Exception as exc:
+            log.error("not checked", extra={"reason": repr(exc)})
+            errors.append(exc)
+            return errors
+        if done:
+            self.ledger.check_finished(start)
+            log.info("checked")
+        return errors
+
+    def _claim_missed(self, since: datetime, deadline: datetime) -> bool:
+        """
+        Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
+        event after a day. What was there before the deployment was, and what the
+        ledger may have forgotten, isn't touched.
+        """
+        found = self.intake.storage.objects(self.settings.inbox)
+        # An event that is on its way right now needs no help.
+        until = self.now() - timedelta(seconds=self.settings.settle)
+        recent = (drop for drop, at in found if since <= at <= until)
+        while some := list(islice(recent, CHECKED_AT_ONCE)):
+            known = self.ledger.known(drop.job_id for drop in some)
+            for drop in some:
+                if drop.job_id in known or self.intake.ignores(drop):
+                    continue
+                if self.now() >= deadline:
+                    return False
+                log.warning("missed event", extra={"object": str(drop)})
+                self.intake.take(drop, missed=True)
+        return True
+
+    def _find_orphans(
+        self, since: datetime, deadline: datetime, errors: list[Exception]
+    ) -> bool:
+        """Finds batches with our marks that no job follows."""
+        for job_id, answer in self.service.ours(since):
+            if self.now() >= deadline:
+                return False
+            try:
+                self._see_to(job_id, answer)
+            except Superseded:
+                continue
+            except Exception as exc:
+                exc.add_note(f"while looking at the batch {answer.name}")
+                log.error(
+                    "not seen to", extra={"batch": answer.name, "reason": repr(exc)}
+                )
+                errors.append(exc)
+        return True
+
+    def _see_to(self, job_id: str, answer: BatchJob) -> None:
+        """
+        What is done about a batch with our marks:
+
+            no job, or its input isn't the job's staging    reported
+            the job's own                                   nothing
+            the job has another, and this one was let in    cancelled, and told
+            the job is parked without one                   adopted
+            the job is under way without one                nothing: it looks itself
+        """
+        job = self.ledger.get(job_id) if is_job_id(job_id) else None
+        batch = self.service.read(job, answer) if job else None
+        if job is None or batch is None or batch.epoch is None:
+            log.error("orphan", extra={"batch": answer.name, "claims": job_id})
+        elif job.batch is not None and job.batch.name != batch.name:
+            if not job.failed_by_fence(batch):
+                self._see_to_extra(job, batch)
+        elif job.batch is None and job.is_parked:
+            log.warning("adopted", extra={"job": job.id, "batch": batch.name})
+            self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
+        elif job.phase is Phase.REJECTED:
+            log.error("orphan", extra={"batch": batch.name, "job": job.id})
+
+    def _see_to_extra(self, job: Job, batch: Batch) -> None:
+        """A worker may have died before it cancelled this one, or before it said so."""
+        if not batch.terminal:
+            log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
+            self.service.cancel(batch.name)
+            crash("after_cancelling_found")
+        if job.health and batch.name in job.health.message:
+            return
+        health = Health(
+            code="duplicate_batch",
+            message="another was made, and cancelled unless it was over: " + batch.name,
+            since=self.now(),
+        )
+        self.ledger.advance(job, lambda j: j.ailing(health, self.now()))

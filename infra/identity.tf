@@ -1,0 +1,301 @@
+# Who may do what. Each function has an account of its own; so have the two that call
+# them and the one that builds them. The table in README.md is made from this.
+
+# --- the functions ------------------------------------------------------------
+
+resource "google_service_account" "function" {
+  for_each = local.functions
+
+  project      = local.project
+  account_id   = "${var.name}-${replace(each.key, "_", "-")}"
+  display_name = "batchdrop: ${each.key}"
+  description  = each.value.description
+}
+
+# Which rows of the catalogue ask for which rights.
+locals {
+  project_roles = merge([
+    for key, one in local.functions : merge(
+      {
+        "${key}/datastore.user" = {
+          function  = key
+          role      = "roles/datastore.user"
+          condition = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.ledger.name}\""
+        }
+      },
+      !one.batches || var.developer_api ? {} : {
+        # Google's documentation of batch inference asks for this one.
+        "${key}/aiplatform.user" = { function = key, role = "roles/aiplatform.user", condition = null }
+      },
+    )
+  ]...)
+
+  bucket_roles = merge([
+    for key, one in local.functions : {
+      for bucket, role in one.buckets : "${key}/${bucket}" => { function = key, bucket = bucket, role = role }
+    }
+  ]...)
+}
+
+resource "google_project_iam_member" "function" {
+  for_each = local.project_roles
+
+  project = local.project
+  role    = each.value.role
+  member  = google_service_account.function[each.value.function].member
+
+  dynamic "condition" {
+    for_each = each.value.condition[*]
+    content {
+      title      = "The ledger alone"
+      expression = condition.value
+    }
+  }
+}
+
+resource "google_storage_bucket_iam_member" "function" {
+  for_each = local.bucket_roles
+
+  bucket = google_storage_bucket.this[each.value.bucket].name
+  role   = each.value.role
+  member = google_service_account.function[each.value.function].member
+}
+
+resource "google_pubsub_topic_iam_member" "function" {
+  for_each = { for key, one in local.functions : key => one if one.announces }
+
+  project = local.project
+  topic   = google_pubsub_topic.announcements.name
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.function[each.key].member
+}
+
+resource "google_secret_manager_secret_iam_member" "function" {
+  for_each = var.developer_api ? local.functions : {}
+
+  project   = local.project
+  secret_id = google_secret_manager_secret.developer_api_key["this"].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function[each.key].member
+}
+
+# --- who calls them -----------------------------------------------------------
+
+resource "google_service_account" "caller" {
+  for_each = {
+    eventarc  = "Brings events to functions"
+    scheduler = "Calls functions by the clock"
+  }
+
+  project      = local.project
+  account_id   = "${var.name}-${each.key}"
+  display_name = "batchdrop: ${each.key}"
+  description  = each.value
+}
+
+resource "google_project_iam_member" "eventarc" {
+  project = local.project
+  role    = "roles/eventarc.eventReceiver"
+  member  = google_service_account.caller["eventarc"].member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "caller" {
+  for_each = { for key, one in local.functions : key => local.triggers[one.trigger].caller if local.triggers[one.trigger].caller != null }
+
+  project  = local.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.caller[each.value].member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "viewer" {
+  for_each = var.dashboard ? var.dashboard_viewers : []
+
+  project  = local.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this["dashboard"].name
+  role     = "roles/run.invoker"
+  member   = each.key
+}
+
+# --- who builds them ----------------------------------------------------------
+
+resource "google_service_account" "build" {
+  project      = local.project
+  account_id   = "${var.name}-build"
+  display_name = "batchdrop: build"
+  description  = "Builds the functions' images"
+}
+
+resource "google_project_iam_member" "build" {
+  for_each = {
+    "roles/logging.logWriter" = null
+    # Cloud Functions puts the zip into a bucket of its own, from which the build reads.
+    "roles/storage.objectViewer" = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
+  }
+
+  project = local.project
+  role    = each.key
+  member  = google_service_account.build.member
+
+  dynamic "condition" {
+    for_each = each.value[*]
+    content {
+      title      = "Functions' sources alone"
+      expression = condition.value
+    }
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  project    = local.project
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+# --- people and programs that drop files --------------------------------------
+
+resource "google_storage_bucket_iam_member" "uploader" {
+  for_each = var.uploaders
+
+  bucket = google_storage_bucket.this["inbox"].name
+  role   = "roles/storage.objectCreator"
+  member = each.key
+}
+
+# --- Google's own accounts ----------------------------------------------------
+
+# Cloud Storage tells of new objects through Pub/Sub.
+resource "google_project_iam_member" "storage_agent" {
+  project = local.project
+  role    = "roles/pubsub.publisher"
+  member  = data.google_storage_project_service_account.this.member
+}
+
+# Vertex AI reads what is staged and writes the results. It can't read the inbox.
+resource "google_storage_bucket_iam_member" "vertex_agent" {
+  for_each = var.developer_api ? {} : {
+    work   = "roles/storage.objectViewer"
+    output = "roles/storage.objectUser"
+  }
+
+  bucket = google_storage_bucket.this[each.key].name
+  role   = each.value
+  member = local.agents["aiplatform.googleapis.com"]
+
+  depends_on = [google_project_service_identity.agent]
+}
+
+resource "google_kms_crypto_key_iam_member" "agent" {
+  for_each = var.kms_key == null ? {} : merge(
+    { for service in local.encrypting : service => local.agents[service] },
+    { "storage.googleapis.com" = data.google_storage_project_service_account.this.member },
+  )
+
+  crypto_key_id = var.kms_key
+  role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+  member        = each.value
+
+  depends_on = [google_project_service_identity.agent]
+}
+
+# --- Cloud Build --------------------------------------------------------------
+
+locals {
+  # To plan is to read how everything is set up.
+  planning = [
+    "roles/artifactregistry.reader",
+    "roles/browser",
+    "roles/cloudfunctions.viewer",
+    "roles/cloudscheduler.viewer",
+    "roles/datastore.viewer",
+    "roles/iam.securityReviewer",
+    "roles/iam.serviceAccountViewer",
+    "roles/logging.logWriter",
+    "roles/logging.viewer",
+    "roles/monitoring.viewer",
+    "roles/pubsub.viewer",
+    "roles/run.viewer",
+    "roles/secretmanager.viewer",
+    "roles/serviceusage.serviceUsageViewer",
+    "roles/storage.bucketViewer",
+  ]
+
+  # To apply is to set it up.
+  applying = [
+    "roles/artifactregistry.admin",
+    "roles/cloudfunctions.admin",
+    "roles/cloudscheduler.admin",
+    "roles/datastore.owner",
+    "roles/iam.serviceAccountAdmin",
+    "roles/iam.serviceAccountUser",
+    "roles/logging.configWriter",
+    "roles/monitoring.editor",
+    "roles/pubsub.admin",
+    "roles/run.admin",
+    "roles/secretmanager.admin",
+    "roles/serviceusage.serviceUsageAdmin",
+    "roles/storage.admin",
+  ]
+
+  building = {
+    off   = []
+    plan  = local.planning
+    apply = concat(local.planning, local.applying)
+  }
+}
+
+resource "google_service_account" "cloud_build" {
+  for_each = toset(var.cloud_build == "off" ? [] : ["this"])
+
+  project      = local.project
+  account_id   = "${var.name}-cloudbuild"
+  display_name = "batchdrop: Cloud Build"
+  description  = "Runs cloudbuild.yaml: tests, packages, and may ${var.cloud_build}"
+}
+
+resource "google_project_iam_member" "cloud_build" {
+  for_each = toset(local.building[var.cloud_build])
+
+  project = local.project
+  role    = each.key
+  member  = google_service_account.cloud_build["this"].member
+}
+
+# Whoever may grant roles can have them all. This one may grant those that a function, a
+# caller or the build has here, and no other; its own are changed by a person's apply.
+resource "google_project_iam_member" "cloud_build_grants" {
+  for_each = toset(var.cloud_build == "apply" ? ["this"] : [])
+
+  project = local.project
+  role    = "roles/resourcemanager.projectIamAdmin"
+  member  = google_service_account.cloud_build["this"].member
+
+  condition {
+    title      = "The roles of this deployment"
+    expression = "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(${jsonencode(local.granted)})"
+  }
+}
+
+locals {
+  granted = [
+    "roles/aiplatform.user",
+    "roles/datastore.user",
+    "roles/eventarc.eventReceiver",
+    "roles/logging.logWriter",
+    "roles/pubsub.publisher",
+    "roles/storage.objectViewer",
+  ]
+}
+
+# The state and the zips.
+resource "google_storage_bucket_iam_member" "cloud_build" {
+  for_each = google_service_account.cloud_build
+
+  bucket = var.deploy_bucket
+  role   = "roles/storage.objectUser"
+  member = each.value.member
+}

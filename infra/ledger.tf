@@ -1,0 +1,87 @@
+# The jobs, their announcements and the tick's lock.
+resource "google_firestore_database" "ledger" {
+  project                 = local.project
+  name                    = var.name
+  location_id             = var.region
+  type                    = "FIRESTORE_NATIVE"
+  database_edition        = "STANDARD"
+  delete_protection_state = var.protect ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
+  deletion_policy         = "DELETE"
+
+  dynamic "cmek_config" {
+    for_each = var.kms_key[*]
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent]
+}
+
+# Every query of ledger.py that one field's index can't answer. The emulator never asks
+# for these; production refuses the query.
+resource "google_firestore_index" "this" {
+  for_each = {
+    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "batch.start_time"] }
+    deleting    = { collection = "jobs", fields = ["deleted_at", "phase", "batch.end_time"] }
+    due         = { collection = "jobs", fields = ["phase", "due"] }
+    oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
+    stalling    = { collection = "jobs", fields = ["phase", "state_since"] }
+    unpublished = { collection = "announcements", fields = ["published_at", "created_at"] }
+    waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
+  }
+
+  project    = local.project
+  database   = google_firestore_database.ledger.name
+  collection = each.value.collection
+
+  dynamic "fields" {
+    for_each = each.value.fields
+    content {
+      field_path = fields.value
+      order      = "ASCENDING"
+    }
+  }
+}
+
+# Fields that no query looks at by themselves. An index on a time that only grows holds a
+# collection to 500 writes a second, and every index costs at every write. What is said
+# of a map holds for all that is in it.
+resource "google_firestore_field" "unindexed" {
+  for_each = merge([
+    for collection, fields in {
+      jobs = [
+        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "rows",
+        "source", "spec", "staging", "state_since", "updated_at",
+      ]
+      announcements = ["attributes", "body", "created_at"]
+    } :
+    { for field in fields : "${collection}.${field}" => { collection = collection, field = field } }
+  ]...)
+
+  project    = local.project
+  database   = google_firestore_database.ledger.name
+  collection = each.value.collection
+  field      = each.value.field
+
+  index_config {}
+}
+
+# Announcements go some time after they were sent; one that wasn't has no time there, and
+# stays.
+resource "google_firestore_field" "expiring" {
+  for_each = {
+    "announcements.published_at" = { collection = "announcements", field = "published_at", days = var.announcements_days }
+  }
+
+  project    = local.project
+  database   = google_firestore_database.ledger.name
+  collection = each.value.collection
+  field      = each.value.field
+
+  index_config {}
+
+  ttl_config {
+    expiration_offset = "${each.value.days * 24 * 60 * 60}s"
+  }
+}

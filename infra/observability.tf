@@ -1,0 +1,157 @@
+# What can be seen from outside: counts of the worker's own log lines, one page of
+# charts, and alerts that say what to do.
+locals {
+  services = [for function in values(google_cloudfunctions2_function.this) : function.name]
+
+  # One log line of the worker, by its message; a metric's labels are the line's fields.
+  counted = {
+    ticks       = { filter = "jsonPayload.message=\"tick\"", labels = [] }
+    claimed     = { filter = "jsonPayload.message=\"claimed\"", labels = [] }
+    submitted   = { filter = "jsonPayload.message=\"submitted\"", labels = [] }
+    rejected    = { filter = "jsonPayload.message=\"rejected\"", labels = ["code"] }
+    ended       = { filter = "jsonPayload.message=\"ended\"", labels = ["state"] }
+    announced   = { filter = "jsonPayload.message=\"announced\"", labels = ["type"] }
+    unannounced = { filter = "jsonPayload.message=\"job not looked at\" AND jsonPayload.reason:\"announcement \"", labels = [] }
+    parked      = { filter = "jsonPayload.message=\"parked\"", labels = ["phase"] }
+    stalled     = { filter = "jsonPayload.message=\"stalled\"", labels = ["state"] }
+    not_allowed = { filter = "jsonPayload.message=\"postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
+    lost        = { filter = "jsonPayload.message=\"lost\"", labels = [] }
+    invisible   = { filter = "jsonPayload.message=\"not visible\"", labels = [] }
+    missed      = { filter = "jsonPayload.message=\"missed event\"", labels = [] }
+    duplicates  = { filter = "jsonPayload.message=\"duplicate batch\"", labels = [] }
+  }
+
+  # A metric as PromQL calls it. There its own kind of resource has to be named.
+  counts = {
+    for key in keys(local.counted) : key =>
+    "logging_googleapis_com:user_${replace(var.name, "-", "_")}_${key}{monitored_resource=\"cloud_run_revision\"}"
+  }
+  undelivered = "pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letters.name}\"}"
+  requests    = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.services)}\"}"
+  latencies   = "run_googleapis_com:request_latencies_bucket{monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.services)}\"}"
+  errors      = replace(local.requests, "}", ",response_code_class=\"5xx\"}")
+
+  alerts = {
+    poll_silent = {
+      title    = "poll is silent"
+      severity = "CRITICAL"
+      # Nothing at all counts as none.
+      query    = "(sum(increase(${local.counts.ticks}[10m])) or vector(0)) < 1"
+      duration = "600s"
+      advice   = "No tick has ended for 20 minutes: no batch is followed, nothing is announced, nothing is resumed. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. Whatever was missed is made good by the next tick."
+    }
+    jobs_stalled = {
+      title    = "jobs are stalled"
+      severity = "ERROR"
+      query    = join(" or ", [for key in ["parked", "stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
+      duration = "0s"
+      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\"), or many batches are (\"not visible\"), or the service refuses the worker's account (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+    }
+    announcements_unpublished = {
+      title    = "announcements are not published"
+      severity = "ERROR"
+      query    = "sum(increase(${local.counts.unannounced}[10m])) > 0"
+      duration = "900s"
+      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger and go out once it does. The field `reason` of the log line \"job not looked at\" has Pub/Sub's words: a grant that is missing, or a body that the schema ${google_pubsub_schema.announcement.name} doesn't know."
+    }
+    dead_letters = {
+      title    = "dead letters"
+      severity = "WARNING"
+      query    = "sum(${local.undelivered}) > 0"
+      duration = "0s"
+      advice   = "A listener turned an announcement down ten times. It is held by the subscription ${google_pubsub_subscription.dead_letters.name}: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name}"
+    }
+    rejected_drops = {
+      title    = "drops are rejected"
+      severity = "WARNING"
+      query    = "sum(increase(${local.counts.rejected}[10m])) > 0"
+      duration = "0s"
+      advice   = "A dropped file was not sent. Nothing was paid. The log line \"rejected\" has the job, a code and the reason, and so has the announcement."
+    }
+    function_errors = {
+      title    = "functions fail"
+      severity = "ERROR"
+      query    = "sum by (service_name) (increase(${local.errors}[10m])) > 2"
+      duration = "0s"
+      advice   = "A function answers with errors. Events come again for 24 hours and ticks every minute, so little is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing."
+    }
+  }
+}
+
+resource "google_logging_metric" "this" {
+  for_each = local.counted
+
+  project     = local.project
+  name        = "${var.name}_${each.key}"
+  description = "batchdrop: ${replace(each.key, "_", " ")}"
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", formatlist("\"%s\"", local.services))}) AND ${each.value.filter}"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    dynamic "labels" {
+      for_each = each.value.labels
+      content {
+        key = labels.value
+      }
+    }
+  }
+
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.alert_emails
+
+  project      = local.project
+  display_name = "batchdrop: ${each.key}"
+  type         = "email"
+  labels       = { email_address = each.key }
+}
+
+resource "google_monitoring_alert_policy" "this" {
+  for_each = var.alerts ? local.alerts : {}
+
+  project               = local.project
+  display_name          = "${var.name}: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+
+  conditions {
+    display_name = each.value.title
+
+    condition_prometheus_query_language {
+      query               = each.value.query
+      duration            = each.value.duration
+      evaluation_interval = "60s"
+      # A metric of one's own is unknown for up to ten minutes after it was made, and a
+      # policy that names an unknown metric is refused.
+      disable_metric_validation = true
+    }
+  }
+
+  alert_strategy {
+    auto_close = "${24 * 60 * 60}s"
+  }
+
+  documentation {
+    content   = each.value.advice
+    mime_type = "text/markdown"
+  }
+
+  depends_on = [google_logging_metric.this]
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = local.project
+  dashboard_json = templatefile("${path.module}/dashboards/batchdrop.json.tftpl", {
+    name        = var.name
+    counts      = local.counts
+    requests    = local.requests
+    latencies   = local.latencies
+    undelivered = local.undelivered
+  })
+}

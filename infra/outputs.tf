@@ -1,0 +1,49 @@
+output "inbox" {
+  description = "Drop files here."
+  value       = "gs://${google_storage_bucket.this["inbox"].name}/"
+}
+
+output "output" {
+  description = "Results appear here, under NAME/JOB_ID/."
+  value       = "gs://${google_storage_bucket.this["output"].name}/"
+}
+
+output "topic" {
+  description = "Announcements are published here: subscribe to it."
+  value       = google_pubsub_topic.announcements.id
+}
+
+output "example_subscription" {
+  description = "A subscription that is there already, to look at announcements with."
+  value       = google_pubsub_subscription.example.id
+}
+
+output "ledger" {
+  description = "The Firestore database that holds the jobs."
+  value       = google_firestore_database.ledger.id
+}
+
+output "functions" {
+  description = "The functions, by what they are called in main.py."
+  value       = { for key, function in google_cloudfunctions2_function.this : key => function.id }
+}
+
+output "service_accounts" {
+  description = "The functions' service accounts. Grant these access to anything else that they should reach."
+  value       = { for key, account in google_service_account.function : key => account.email }
+}
+
+output "developer_api_key_secret" {
+  description = "The secret that the Developer API's key has to be put into; null without developer_api."
+  value       = one([for secret in google_secret_manager_secret.developer_api_key : secret.id])
+}
+
+output "dashboard" {
+  description = "The dashboard in Cloud Monitoring, below https://console.cloud.google.com/monitoring/dashboards/builder/."
+  value       = google_monitoring_dashboard.this.id
+}
+
+output "labels" {
+  description = "The label that all resources here carry, and all batches: filter a bill by it."
+  value       = local.labels
+}

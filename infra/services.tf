@@ -1,0 +1,79 @@
+# The APIs. They stay on when this is torn down: others may use them by then.
+resource "google_project_service" "api" {
+  for_each = toset([
+    "aiplatform.googleapis.com",
+    "artifactregistry.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudfunctions.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "eventarc.googleapis.com",
+    "firestore.googleapis.com",
+    "iam.googleapis.com",
+    "logging.googleapis.com",
+    "monitoring.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+    "storage.googleapis.com",
+  ])
+
+  project            = var.project_id
+  service            = each.key
+  disable_on_destroy = false
+}
+
+locals {
+  # The project, once its APIs are on: whoever names it waits for them.
+  project = one(distinct(values(google_project_service.api)[*].project))
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+# Google's own accounts, which work for us. Some are made on first use only, and a grant
+# to an account that isn't there yet fails.
+resource "google_project_service_identity" "agent" {
+  provider = google-beta
+  for_each = setunion(
+    ["aiplatform.googleapis.com", "eventarc.googleapis.com", "pubsub.googleapis.com"],
+    var.kms_key == null ? [] : local.encrypting,
+  )
+
+  project = local.project
+  service = each.key
+}
+
+# Asking for this one makes it.
+data "google_storage_project_service_account" "this" {
+  project = var.project_id
+}
+
+locals {
+  # Services that have to use the key themselves.
+  encrypting = [
+    "artifactregistry.googleapis.com",
+    "cloudfunctions.googleapis.com",
+    "eventarc.googleapis.com",
+    "firestore.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+  ]
+
+  # Their addresses, spelt out so that a plan shows who gets what.
+  agents = {
+    for service, domain in {
+      "aiplatform.googleapis.com"       = "gcp-sa-aiplatform"
+      "artifactregistry.googleapis.com" = "gcp-sa-artifactregistry"
+      "cloudfunctions.googleapis.com"   = "gcf-admin-robot"
+      "eventarc.googleapis.com"         = "gcp-sa-eventarc"
+      "firestore.googleapis.com"        = "gcp-sa-firestore"
+      "pubsub.googleapis.com"           = "gcp-sa-pubsub"
+      "run.googleapis.com"              = "serverless-robot-prod"
+      "secretmanager.googleapis.com"    = "gcp-sa-secretmanager"
+    } :
+    service => "serviceAccount:service-${data.google_project.this.number}@${domain}.iam.gserviceaccount.com"
+  }
+}

@@ -1,0 +1,102 @@
+# What can be chosen, and what is refused, in Terraform's own words:
+#   terraform -chdir=infra init -backend=false && terraform -chdir=infra test
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+  mock_data "google_storage_project_service_account" {
+    defaults = { member = "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
+  }
+}
+mock_provider "google-beta" {}
+
+variables {
+  project_id    = "example-project"
+  deploy_bucket = "example-project-batchdrop-deploy"
+  model         = "gemini-2.5-flash"
+  release       = "functions-0000000000000000000000000000000000000000000000000000000000000000.zip"
+}
+
+run "nothing_is_optional_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(google_secret_manager_secret.developer_api_key) == 0 && length(google_monitoring_notification_channel.email) == 0 && length(google_kms_crypto_key_iam_member.agent) == 0 && length(google_service_account.cloud_build) == 0
+    error_message = "An optional part is there that nobody chose."
+  }
+  assert {
+    condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(["on_upload", "poll"])
+    error_message = "The functions are not on_upload and poll."
+  }
+}
+
+run "batches_run_in_the_region_unless_told_otherwise" {
+  command = plan
+  variables {
+    region = "europe-west4"
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["poll"].service_config[0].environment_variables["BATCHDROP_LOCATION"] == "europe-west4"
+    error_message = "The batches run elsewhere."
+  }
+}
+
+run "alerts_can_be_left_out" {
+  command = plan
+  variables {
+    alerts = false
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.this) == 0 && length(google_logging_metric.this) > 0
+    error_message = "Leaving out the alerts leaves out something else, or not the alerts."
+  }
+}
+
+# Each of these is wrong, and each has to be refused.
+run "what_is_wrong_is_refused" {
+  command = plan
+  variables {
+    project_id          = "123456789012"                # a number is no id
+    deploy_bucket       = "gs://example-project-deploy" # a bucket's name has no scheme
+    model               = " "                           # nothing
+    release             = "functions-latest.zip"        # not named by its content
+    name                = "nineteen-characters"         # too long for a service account
+    region              = "us"                          # a trigger needs one region
+    model_location      = "moon"                        # nowhere
+    uploaders           = ["allUsers"]                  # everybody
+    max_uploads         = 0                             # nobody
+    work_days           = 7                             # shorter than a batch may take
+    announcements_days  = 0.5                           # half a day
+    limits              = { max_rows = 0 }              # nothing at all
+    policies            = { cancel_after = -1 }         # before it began
+    subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
+    alert_emails        = ["oncall"]                   # no address
+    kms_key             = "my-key"                     # not its full name
+    routes_file         = "there-is-no-such-file.toml" # not there
+    dashboard_viewers   = ["allAuthenticatedUsers"]    # everybody
+    cloud_build         = "destroy"                    # not one of three
+  }
+  expect_failures = [
+    var.project_id,
+    var.deploy_bucket,
+    var.model,
+    var.release,
+    var.name,
+    var.region,
+    var.model_location,
+    var.uploaders,
+    var.max_uploads,
+    var.work_days,
+    var.announcements_days,
+    var.limits,
+    var.policies,
+    var.subscription_filter,
+    var.alert_emails,
+    var.kms_key,
+    var.routes_file,
+    var.dashboard_viewers,
+    var.cloud_build,
+  ]
+}

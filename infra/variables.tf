@@ -1,0 +1,255 @@
+# --- what has to be said ------------------------------------------------------
+
+variable "project_id" {
+  description = "The Google Cloud project that everything is made in."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be a project's id (not its number): 6 to 30 lowercase letters, digits and hyphens."
+  }
+}
+
+variable "model" {
+  description = "The model of the batch jobs, such as gemini-2.5-flash."
+  type        = string
+
+  validation {
+    condition     = length(trimspace(var.model)) > 0
+    error_message = "model must name a model, such as gemini-2.5-flash."
+  }
+}
+
+variable "deploy_bucket" {
+  description = "The bucket that was made by hand: it holds Terraform's state and, under releases/, the zips."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", var.deploy_bucket))
+    error_message = "deploy_bucket must be a bucket's name, without gs://."
+  }
+}
+
+variable "release" {
+  description = "The zip to run, as pack.py names it: functions-SHA256.zip, under releases/ in deploy_bucket."
+  type        = string
+
+  validation {
+    # A name that follows from the content: another content is another object, which
+    # is what makes the functions be built again.
+    condition     = can(regex("^functions-[0-9a-f]{64}\\.zip$", var.release))
+    error_message = "release must be named functions-SHA256.zip; `python3 infra/pack.py` makes it and prints its name."
+  }
+}
+
+# --- what may be chosen -------------------------------------------------------
+
+variable "name" {
+  description = "The deployment's name: it begins all names here and labels all batches. A second deployment in one project takes another."
+  type        = string
+  default     = "batchdrop"
+
+  validation {
+    # A service account's id has 30 characters at most, and -on-upload is 10 of them; a
+    # Firestore database's id has 4 at least.
+    condition     = can(regex("^[a-z][a-z0-9-]{2,16}[a-z0-9]$", var.name))
+    error_message = "name must be 4 to 18 lowercase letters, digits and hyphens, a letter first."
+  }
+}
+
+variable "region" {
+  description = "The region of the buckets, the functions, the schedule and the ledger."
+  type        = string
+  default     = "us-central1"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be one region, such as us-central1: an event's trigger has to be where its bucket is."
+  }
+}
+
+variable "model_location" {
+  description = "Where the batches run: a region or 'global'. Default: the region."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.model_location == null || can(regex("^(global|us|eu|[a-z]+-[a-z]+[0-9]+)$", var.model_location))
+    error_message = "model_location must be 'global', 'us', 'eu' or a region such as us-central1."
+  }
+}
+
+variable "uploaders" {
+  description = "Who may drop files: IAM members such as user:ann@example.com or serviceAccount:app@project.iam.gserviceaccount.com. They can neither read nor replace."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.uploaders : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
+    error_message = "uploaders are IAM members with their kind in front, such as user:ann@example.com; never allUsers or allAuthenticatedUsers, for whoever may drop a file spends money."
+  }
+}
+
+variable "max_uploads" {
+  description = "The most instances of on_upload at a time; each takes four files at once. Further events wait."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.max_uploads >= 1 && var.max_uploads <= 1000 && floor(var.max_uploads) == var.max_uploads
+    error_message = "max_uploads must be a whole number from 1 to 1000."
+  }
+}
+
+variable "work_days" {
+  description = "Days that staged copies stay in the work bucket. The originals in the inbox stay for good."
+  type        = number
+  default     = 30
+
+  validation {
+    # A batch may queue for 72 hours and run for 24, after which it can be staged anew.
+    condition     = var.work_days >= 14 && floor(var.work_days) == var.work_days
+    error_message = "work_days must be a whole number, 14 at least: a batch reads its staged copy days after it was made."
+  }
+}
+
+variable "announcements_days" {
+  description = "Days that the ledger keeps an announcement after it was sent."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.announcements_days >= 1 && floor(var.announcements_days) == var.announcements_days
+    error_message = "announcements_days must be a whole number, 1 at least."
+  }
+}
+
+variable "subscription_filter" {
+  description = "What the example subscription is to get; by default all that somebody may want to look at. Can't be changed later: Pub/Sub makes the subscription anew."
+  type        = string
+  default     = "attributes.state != \"JOB_STATE_SUCCEEDED\""
+
+  validation {
+    condition     = length(var.subscription_filter) <= 256
+    error_message = "subscription_filter may have 256 bytes, no more."
+  }
+}
+
+variable "protect" {
+  description = "Whether what holds data refuses to be deleted: buckets with objects, the ledger, the key's secret. Set to false before tearing down."
+  type        = bool
+  default     = true
+}
+
+variable "paused" {
+  description = "Whether everything waits: files are taken and staged, and no batch is made."
+  type        = bool
+  default     = false
+}
+
+variable "limits" {
+  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, rows and bytes of a day (UTC). What isn't said has no limit."
+  type = object({
+    max_active_jobs   = optional(number)
+    max_rows          = optional(number)
+    max_bytes         = optional(number)
+    max_rows_per_day  = optional(number)
+    max_bytes_per_day = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for limit in values(var.limits) : limit == null || try(limit >= 1 && floor(limit) == limit, false)])
+    error_message = "limits are whole numbers, 1 at least; leave out what shall have none."
+  }
+}
+
+variable "policies" {
+  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of. What isn't said isn't done."
+  type = object({
+    cancel_after  = optional(number)
+    delete_after  = optional(number)
+    stalled_after = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for after in values(var.policies) : after == null || try(after > 0, false)])
+    error_message = "policies are numbers of seconds, above 0; leave out what shall not be done."
+  }
+}
+
+# --- optional parts -----------------------------------------------------------
+
+variable "alert_emails" {
+  description = "Who is told when something is wrong. Empty: incidents show in the console alone."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    error_message = "alert_emails must be e-mail addresses."
+  }
+}
+
+variable "alerts" {
+  description = "Whether to have alert policies. Each condition of one may cost a little by the month."
+  type        = bool
+  default     = true
+}
+
+variable "kms_key" {
+  description = "A Cloud KMS key in the region, as projects/P/locations/L/keyRings/R/cryptoKeys/K, that buckets, ledger, topics, secret and functions are encrypted with. Default: keys of Google's own."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must be a key's full name, projects/P/locations/L/keyRings/R/cryptoKeys/K."
+  }
+}
+
+variable "developer_api" {
+  description = "Whether batches go to the Gemini Developer API in place of Vertex AI. Its key is put by hand into the secret that this makes."
+  type        = bool
+  default     = false
+}
+
+variable "routes_file" {
+  description = "A TOML file of routes (which object names go to which model), kept as an object in the work bucket."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.routes_file == null || can(file(var.routes_file))
+    error_message = "routes_file can't be read; give a path from the folder that Terraform runs in."
+  }
+}
+
+variable "dashboard" {
+  description = "Whether to have the dashboard, a page that dashboard_viewers see."
+  type        = bool
+  default     = false
+}
+
+variable "dashboard_viewers" {
+  description = "Who may open the dashboard: IAM members."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.dashboard_viewers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
+    error_message = "dashboard_viewers are IAM members with their kind in front, such as group:team@example.com; never allUsers or allAuthenticatedUsers."
+  }
+}
+
+variable "cloud_build" {
+  description = "What a build of cloudbuild.yaml may do: 'off' (there is no account for it), 'plan' or 'apply'."
+  type        = string
+  default     = "off"
+
+  validation {
+    condition     = contains(["off", "plan", "apply"], var.cloud_build)
+    error_message = "cloud_build must be 'off', 'plan' or 'apply'."
+  }
+}

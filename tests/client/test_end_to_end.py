@@ -1,0 +1,183 @@
+"""The client against batchsim when things go wrong at the other end."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from batchdrop import Client, ClientError, JobState, NoResults, TransportError
+from batchdrop.batches import BatchJob
+from batchsim import BatchSim
+from tests.client.buckets import Bucket
+
+KEYS = {"a", "b", "c", "d"}
+
+
+@pytest.fixture
+def sim(storage_emulator: str) -> Iterator[BatchSim]:
+    with BatchSim(speed=0, queue_seconds=60, run_seconds=60) as sim:
+        yield sim
+
+
+@pytest.fixture(params=["vertex", "developer"])
+def client(sim: BatchSim, request: pytest.FixtureRequest) -> Iterator[Client]:
+    options = {
+        "base_url": sim.url,
+        "retry_options": {"attempts": 4, "initial_delay": 0, "jitter": 0},
+    }
+    if request.param == "vertex":
+        made = Client(
+            vertexai=True,
+            project="p",
+            location="us-central1",
+            credentials=AnonymousCredentials(),
+            http_options=options,
+        )
+    else:
+        made = Client(api_key="k", http_options=options)
+    with made as client:
+        yield client
+
+
+def create(client: Client, bucket: Bucket, **config: object) -> BatchJob:
+    return client.batches.create(
+        model="gemini-2.5-flash",
+        src=[{"contents": key, "metadata": {"key": key}} for key in sorted(KEYS)],
+        config={"dest": bucket.uri("out"), **config},
+    )
+
+
+def ended(sim: BatchSim, client: Client, job: BatchJob) -> BatchJob:
+    sim.clock.advance(hours=100)
+    return client.batches.wait(job, interval=0.001)
+
+
+def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket):
+    job = create(client, bucket, display_name="n")
+    assert (job.state, job.done) == (JobState.PENDING, False)
+
+    sim.clock.advance(90)
+    assert client.batches.get(name=job.name).state is JobState.RUNNING
+    with pytest.raises(NoResults, match="JOB_STATE_RUNNING"):
+        client.batches.results(job)
+
+    job = ended(sim, client, job)
+    assert job.state is JobState.SUCCEEDED
+    assert job.create_time < job.end_time
+    assert job.completion_stats.successful_count == 4
+    assert [j.display_name for j in client.batches.list()] == ["n"]
+    assert {row.key: row.text for row in client.batches.results(job)} == {
+        key: key for key in KEYS
+    }
+
+    client.batches.delete(name=job.name)
+    with pytest.raises(ClientError) as caught:
+        client.batches.get(name=job.name)
+    assert caught.value.code == 404
+    assert caught.value.status == "NOT_FOUND"
+
+
+def test_a_cancelled_job_ends_cancelled(sim: BatchSim, client: Client, bucket: Bucket):
+    job = create(client, bucket)
+
+    client.batches.cancel(name=job.name)
+
+    job = ended(sim, client, job)
+    assert (job.state, job.done) == (JobState.CANCELLED, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [("failed", JobState.FAILED), ("expired", JobState.EXPIRED)],
+)
+def test_a_job_that_leaves_nothing_says_why(
+    sim: BatchSim, client: Client, bucket: Bucket, fault: str, state: JobState
+):
+    sim.faults.add(fault)
+    job = ended(sim, client, create(client, bucket))
+
+    assert job.state is state
+    with pytest.raises(NoResults, match=state.value) as caught:
+        client.batches.results(job)
+    if fault == "failed":
+        assert "Internal error encountered." in str(caught.value)
+
+
+# The Developer API has one file, or none.
+@pytest.mark.parametrize("client", ["vertex"], indirect=True)
+def test_rows_that_come_twice_and_in_pieces_are_read_once(
+    sim: BatchSim, client: Client, bucket: Bucket
+):
+    sim.faults.add("output_sharded", shards=3)
+    sim.faults.add("rows_doubled", rows=2)
+    job = ended(sim, client, create(client, bucket))
+
+    rows = list(client.batches.results(job))
+
+    assert len(rows) == len(KEYS)
+    assert {row.key for row in rows} == KEYS
+
+
+def test_a_state_that_nobody_has_heard_of_is_waited_through(
+    sim: BatchSim, client: Client, bucket: Bucket
+):
+    sim.faults.add("unknown_state", state="HIBERNATING", seconds=600)
+    job = create(client, bucket)
+    sim.clock.advance(120)
+
+    job = client.batches.get(name=job.name)
+    assert "HIBERNATING" in job.state
+    assert not job.done
+    assert ended(sim, client, job).state is JobState.SUCCEEDED
+
+
+def test_a_list_with_empty_pages_is_whole(
+    sim: BatchSim, client: Client, bucket: Bucket
+):
+    sim.faults.add("list_empty_page", where="every")
+    names = {create(client, bucket).name.rpartition("/")[2] for _ in range(3)}
+
+    async def listed() -> set[str]:
+        async with client.aio as aio:
+            pager = await aio.batches.list(page_size=1)
+            return {job.name.rpartition("/")[2] async for job in pager}
+
+    found = {job.name.rpartition("/")[2] for job in client.batches.list(page_size=1)}
+    assert found == names
+    assert asyncio.run(listed()) == names
+
+
+def test_a_read_survives_a_service_in_trouble(
+    sim: BatchSim, client: Client, bucket: Bucket
+):
+    job = create(client, bucket)
+    for fault in ("unavailable", "reset", "drop_reply"):
+        sim.faults.add(fault, op="get", count=1)
+
+    assert client.batches.get(name=job.name).state is JobState.PENDING
+
+
+def test_a_create_whose_answer_is_lost_is_not_repeated_without_a_token(
+    sim: BatchSim, client: Client, bucket: Bucket
+):
+    sim.faults.add("drop_reply", op="create", count=1)
+
+    with pytest.raises(TransportError) as caught:
+        create(client, bucket)
+
+    assert caught.value.sent
+    assert len(list(client.batches.list())) == 1
+
+
+@pytest.mark.parametrize("fault", ["drop_reply", "reset", "unavailable"])
+def test_a_token_makes_one_job_of_many_attempts(
+    sim: BatchSim, client: Client, bucket: Bucket, fault: str
+):
+    sim.faults.add(fault, op="create", count=2)
+
+    first = create(client, bucket, idempotency_token="order-1", display_name="n")
+    again = create(client, bucket, idempotency_token="order-1", display_name="n")
+
+    assert again.name == first.name
+    assert len(list(client.batches.list())) == 1

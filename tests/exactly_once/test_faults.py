@@ -1,0 +1,87 @@
+"""The main job under what the service, its list, and Firestore's answers may do."""
+
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from tests.exactly_once.lane import BACKENDS, Case
+from tests.exactly_once.lanes import Runs
+from tests.exactly_once.promise import broken
+from tests.exactly_once.scenarios import PLAIN, Rule, Scenario, at_create
+
+
+def under(name: str, *faults: Rule, end: str = "succeeded") -> Scenario:
+    return replace(PLAIN, name=name, faults=faults, end=end)
+
+
+#: Each list strikes a job whose first request was made and not heard of, too: that is
+#: when a list matters.
+LOST = at_create("drop_reply")
+FAULTS = [
+    under("reply_lost", LOST),
+    under("reply_lost_twice", at_create("drop_reply", count=2)),
+    under("reset", at_create("reset")),
+    under("too_many", at_create("rate_limited", count=2)),
+    under("internal", at_create("internal", count=2)),
+    under("unavailable", at_create("unavailable", count=2)),
+    under("timed_out", at_create("slow", seconds=2.5)),
+    under("no_right", at_create("http_error", code=403)),
+    under("refused", at_create("http_error", code=400), end="rejected"),
+    under("list_fails", LOST, {"fault": "internal", "op": "list", "count": 3}),
+    under("list_resets", LOST, {"fault": "reset", "op": "list", "count": 3}),
+    under("list_stale", LOST, {"fault": "list_stale", "seconds": 0.4}),
+    under("list_lags", LOST, {"fault": "list_lagging", "seconds": 0.4}),
+    under("list_out_of_order", LOST, {"fault": "list_out_of_order"}),
+    under("list_empty_page", LOST, {"fault": "list_empty_page"}),
+    # The same when no request is lost, and the sweep sees less than there is.
+    under("sweep_truncated", {"fault": "list_truncated", "keep": 0}),
+    under("sweep_stale", {"fault": "list_stale", "seconds": 2}),
+    under("get_fails", {"fault": "internal", "op": "get", "count": 3}),
+]
+
+
+def under_fault(way: Scenario, backend: str) -> Case:
+    return Case(name=f"under-{way.name}", backend=backend, ways=(way,))
+
+
+UNDER_FAULTS = [under_fault(way, backend) for backend in BACKENDS for way in FAULTS]
+
+
+@pytest.mark.parametrize("case", UNDER_FAULTS, ids=str)
+def test_a_job_is_paid_and_told_once_whatever_the_service_does(
+    case: Case, runs: Runs
+) -> None:
+    assert broken(runs[case].result()) == []
+
+
+#: What the client of Firestore is told in place of the answer. It asks again after
+#: the first, and gives up after the second.
+UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")
+
+
+def unanswered(what: str, status: grpc.StatusCode, ways: Scenario) -> Case:
+    name = f"unanswered-{what}-{status.name.lower()}"
+    return Case(name=name, backend="vertex", ways=(ways,), loses=(what, status))
+
+
+LOSSES = [
+    *(unanswered(what, status, PLAIN) for what in WRITES for status in UNANSWERED),
+    *(
+        unanswered(
+            "rejected", status, replace(PLAIN, text="not json\n", end="rejected")
+        )
+        for status in UNANSWERED
+    ),
+]
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_a_commit_that_was_applied_and_not_answered_is_not_made_again(
+    case: Case, runs: Runs
+) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []

@@ -1,0 +1,114 @@
+"""Every way that the submit protocol can go, and what each part of it is there for."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from batchdrop.jobs import Phase
+from tests.exactly_once.model import (
+    Protocol,
+    State,
+    cancels_the_good_one,
+    cancels_what_it_keeps,
+    document_of,
+    job_of,
+    keeps_one,
+    pays_twice,
+    walk,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_collection() -> Iterator[None]:
+    """Half a walk's time would go into looking for garbage that isn't there."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def breaks(state: State) -> bool:
+    return (
+        pays_twice(state) or cancels_what_it_keeps(state) or cancels_the_good_one(state)
+    )
+
+
+@pytest.mark.parametrize("uploads", [False, True], ids=["vertex", "developer"])
+def test_two_workers_never_pay_twice_and_can_always_come_to_a_good_end(
+    uploads: bool,
+) -> None:
+    walked = walk(Protocol(uploads=uploads), breaks)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is None
+    assert sum(keeps_one(state) for state in walked.came_from) > 10
+
+
+def test_three_workers_at_once_never_pay_twice() -> None:
+    walked = walk(Protocol(workers=3, epochs=3), breaks)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is None
+
+
+def test_where_nothing_can_be_fenced_one_is_kept_and_never_cancelled() -> None:
+    walked = walk(Protocol(fenceless=True, epochs=3), cancels_what_it_keeps)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is None
+
+
+def test_without_the_fence_a_late_request_is_paid_too() -> None:
+    walked = walk(Protocol(fences=False, epochs=3), pays_twice)
+
+    assert walked.wrong is not None
+    assert walked.wrong[-1] == "batch 1 is RUNNING"
+
+
+def test_without_the_look_after_the_fence_two_are_paid() -> None:
+    assert walk(Protocol(looks_again=False, epochs=3), pays_twice).wrong
+
+
+def test_a_look_before_the_list_can_tell_pays_twice() -> None:
+    assert walk(Protocol(settles=False, epochs=3), pays_twice).wrong
+
+
+def test_cancelling_before_recording_cancels_what_another_keeps() -> None:
+    protocol = Protocol(fenceless=True, records_first=False)
+
+    walked = walk(protocol, cancels_what_it_keeps)
+
+    assert walked.wrong is not None
+    assert walked.wrong[-1].startswith("w4 records")
+
+
+def test_keeping_the_oldest_in_place_of_the_newest_staging_cancels_the_good_one() -> (
+    None
+):
+    protocol = Protocol(keeps_newest_staging=False)
+
+    assert walk(protocol, cancels_the_good_one).wrong
+
+
+def test_a_fence_that_deletes_before_the_ledger_knows_leaves_a_job_without_end() -> (
+    None
+):
+    walked = walk(Protocol(restages_first=False, epochs=3), breaks)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is not None
+
+
+def test_two_workers_that_upload_to_one_name_undo_the_fence() -> None:
+    protocol = Protocol(uploads=True, one_uploader=False)
+
+    assert walk(protocol, pays_twice).wrong
+
+
+def test_the_documents_of_the_model_are_jobs() -> None:
+    walked = walk(Protocol(epochs=3), breaks)
+
+    documents = {state.job for state in walked.came_from if state.job}
+
+    assert {document.phase for document in documents} >= set(Phase) - {Phase.REJECTED}
+    assert all(document_of(job_of(document)) == document for document in documents)

@@ -1,0 +1,69 @@
+"""Announcements of every kind, made by the code from jobs as they go."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from batchdrop.announce import WORDS, Announcement
+from batchdrop.jobs import (
+    Batch,
+    Drop,
+    Job,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TIMING = Timing(lease=600 * SECOND, create_timeout=60 * SECOND, settle=120 * SECOND)
+DROP = Drop(bucket="inbox", name="a/b c.jsonl", generation=2**60, size=10**12)
+
+
+def examples() -> Iterator[Announcement]:
+    """One for each state that the service ends in, and of all else that is told."""
+    claimed = Job.claimed(DROP, "me", NOW, TIMING)
+    yield _of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
+    yield _of(claimed.parked(NOW))
+    spec = Spec(
+        kind="generation",
+        backend="vertex",
+        location="global",
+        model="gemini-2.5-flash",
+        destination="gs://output/a/b c.jsonl/x/",
+        display_name="b c.jsonl",
+        labels={"batchdrop_job": claimed.id, "team": "ops"},
+    )
+    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
+    rows = Rows(total=3, accepted=3)
+    prepared = claimed.prepared(spec, staging, rows, NOW, TIMING)
+    name = "projects/1/locations/global/batchPredictionJobs/2"
+    sent = Batch(name=name, state="JOB_STATE_PENDING", terminal=False)
+    submitted = prepared.submitting(NOW, TIMING).submitted(sent, NOW)
+    yield _of(submitted.lost(NOW))
+    again = submitted.lost(NOW).counting_rerun(NOW).rerun(NOW)
+    yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
+    for state in WORDS:
+        yield _of(submitted.ended(_ended(name, state), NOW))
+
+
+def _ended(name: str, state: str) -> Batch:
+    failed = state != "JOB_STATE_SUCCEEDED"
+    return Batch(
+        name=name,
+        state=state,
+        terminal=True,
+        create_time=NOW,
+        start_time=NOW,
+        end_time=NOW,
+        # The service's codes are numbers.
+        error=Problem(code=9, message="bad bucket") if failed else None,
+        completion_stats=Stats(successful=2, failed=1),
+        output_directory="gs://output/a/b c.jsonl/x/prediction-1",
+    )
+
+
+def _of(job: Job) -> Announcement:
+    return Announcement.of(job, "//batchdrop/projects/p/deployments/d")

@@ -1,0 +1,109 @@
+"""Plans, made once for all the tests that look at them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.infra import queries, terraform
+from tests.infra.plan import Plan
+from tests.infra.provider import serving
+from tests.infra.terraform import Workspace
+
+SCHEMA = terraform.INFRA / "tests/schema/google-8.7.0.json.gz"
+
+#: Everything that can be chosen, chosen otherwise than by default.
+EVERYTHING = {
+    "project_id": "other-project",
+    "name": "drops",
+    "region": "europe-west4",
+    "model_location": "global",
+    "uploaders": ["user:ann@example.com"],
+    "max_uploads": 5,
+    "work_days": 60,
+    "announcements_days": 90,
+    "subscription_filter": 'attributes.kind = "generation"',
+    "paused": True,
+    "limits": {
+        "max_active_jobs": 1,
+        "max_rows": 2,
+        "max_bytes": 3,
+        "max_rows_per_day": 4,
+        "max_bytes_per_day": 5,
+    },
+    "policies": {
+        "cancel_after": 80000,
+        "delete_after": 86400,
+        "stalled_after": 3600,
+    },
+    "protect": False,
+    "alert_emails": ["oncall@example.com"],
+    "kms_key": "projects/k/locations/europe-west4/keyRings/r/cryptoKeys/c",
+    "developer_api": True,
+    "routes_file": "routes.toml",
+    "dashboard": True,
+    "dashboard_viewers": ["group:team@example.com"],
+    "cloud_build": "apply",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "after_all_others: runs at the very end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has the queries of the whole run recorded, and compared when it is over."""
+    last = [item for item in items if item.get_closest_marker("after_all_others")]
+    if last:
+        items[:] = [item for item in items if item not in last] + last
+        queries.record_all()
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[dict[str, str]]:
+    """The environment in which Terraform finds the stand-in for Google's providers."""
+    terraform.must_be_there()
+    with serving(SCHEMA) as env:
+        yield env
+
+
+@pytest.fixture(scope="session")
+def workspaces(
+    provider: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Workspace]:
+    """Makes a fresh copy of infra/ and functions/, to run Terraform in."""
+    return lambda: terraform.copy(tmp_path_factory.mktemp("copy"), provider)
+
+
+@pytest.fixture
+def workspace(workspaces: Callable[[], Workspace]) -> Workspace:
+    """A copy of infra/ and functions/ for this test alone."""
+    return workspaces()
+
+
+@pytest.fixture(scope="session")
+def plan(workspaces: Callable[[], Workspace]) -> Plan:
+    """What is made where nothing is chosen."""
+    return Plan(workspaces().plan())
+
+
+@pytest.fixture(scope="session")
+def everything(workspaces: Callable[[], Workspace]) -> Plan:
+    """What is made where all is chosen, of a code that can do all of it."""
+    workspace = workspaces()
+    make_able(workspace.functions)
+    (workspace.infra / "routes.toml").write_text("")
+    return Plan(workspace.plan(**EVERYTHING))
+
+
+def make_able(functions: Path) -> None:
+    """Puts into a copy of the code what optional parts look for, where it isn't yet."""
+    main, settings = functions / "main.py", functions / "batchdrop/settings.py"
+    for file, sign, addition in (
+        (main, "\ndef dashboard(", "@functions_framework.http\ndef dashboard(r): ..."),
+        (settings, "GEMINI_API_KEY", "# GEMINI_API_KEY"),
+        (settings, '"ROUTES"', '# "ROUTES"'),
+    ):
+        text = file.read_text()
+        if sign not in text:
+            file.write_text(f"{text}\n\n{addition}\n")

@@ -1,0 +1,80 @@
+"""Who may do what, read from a plan."""
+
+import re
+from dataclasses import dataclass
+
+from tests.infra.plan import Plan, Resource
+
+#: Google's own accounts, by the domain of their addresses.
+AGENTS = {
+    "gcf-admin-robot": "Cloud Functions' own account",
+    "gcp-sa-aiplatform": "Vertex AI's own account",
+    "gcp-sa-artifactregistry": "Artifact Registry's own account",
+    "gcp-sa-eventarc": "Eventarc's own account",
+    "gcp-sa-firestore": "Firestore's own account",
+    "gcp-sa-pubsub": "Pub/Sub's own account",
+    "gcp-sa-secretmanager": "Secret Manager's own account",
+    "gs-project-accounts": "Cloud Storage's own account",
+    "serverless-robot-prod": "Cloud Run's own account",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """One role of one account."""
+
+    who: str  #: an account's part in the deployment, or a person
+    role: str
+    on: str
+
+    def __str__(self) -> str:
+        return f"{self.who} has {self.role} on {self.on}"
+
+
+def grants(plan: Plan) -> list[Grant]:
+    """All grants that a plan makes."""
+    return sorted(
+        Grant(_who(plan, each), each.values["role"], _on(plan, each))
+        for each in plan.resources
+        if each.type.endswith("_iam_member")
+    )
+
+
+def _who(plan: Plan, grant: Resource) -> str:
+    member = grant.values["member"]
+    for account in plan.of("google_service_account"):
+        if account.values["member"] == member:
+            # google_service_account.function["poll"] is "poll", .build is "build".
+            kind = account.address.split(".")[1].partition("[")[0]
+            return str(account.key) if kind in ("function", "caller") else kind
+    agent = re.fullmatch(r"serviceAccount:service-\d+@([a-z-]+)\.iam\..*", member)
+    return AGENTS[agent[1]] if agent else str(member)
+
+
+def _on(plan: Plan, grant: Resource) -> str:
+    values = grant.values
+    match grant.type.removeprefix("google_").removesuffix("_iam_member"):
+        case "project":
+            condition = grant.block("condition")
+            limit = f": {condition['title'].lower()}" if condition else ""
+            return f"the project{limit}"
+        case "storage_bucket":
+            prefix = f"{plan.project}-{plan.name}-"
+            return f"bucket {values['bucket'].removeprefix(prefix)}"
+        case "pubsub_topic":
+            return f"topic {_short(plan, values['topic'])}"
+        case "pubsub_subscription":
+            return f"subscription {_short(plan, values['subscription'])}"
+        case "cloud_run_v2_service":
+            return f"function {_short(plan, values['name'])}"
+        case "secret_manager_secret":
+            return f"secret {_short(plan, values['secret_id'])}"
+        case "artifact_registry_repository":
+            return "the images"
+        case "kms_crypto_key":
+            return "the key"
+    return grant.address
+
+
+def _short(plan: Plan, name: str) -> str:
+    return name.removeprefix(f"{plan.name}-")

@@ -1,0 +1,109 @@
+"""Terraform, run on a copy of infra/ against the stand-in provider."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests import services
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+
+#: What has no default, said as a deployer would.
+CHOICES: Mapping[str, Any] = {
+    "project_id": "example-project",
+    "deploy_bucket": "example-project-batchdrop-deploy",
+    "model": "gemini-2.5-flash",
+    "release": f"functions-{'0123456789abcdef' * 4}.zip",
+}
+
+
+class TerraformError(Exception):
+    """Terraform said no; the text is what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """A folder with copies of infra/ and functions/, to run Terraform in."""
+
+    folder: Path
+    env: Mapping[str, str]
+
+    @property
+    def infra(self) -> Path:
+        return self.folder / "infra"
+
+    @property
+    def functions(self) -> Path:
+        return self.folder / "functions"
+
+    def run(self, *arguments: str) -> str:
+        """
+        What a command of Terraform prints.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        done = subprocess.run(
+            ["terraform", *arguments, "-no-color"],
+            cwd=self.infra,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            # Before that it says what it would have done.
+            said = done.stdout + done.stderr
+            raise TerraformError(said[said.find("Error:") :])
+        return done.stdout
+
+    def plan(self, **choices: Any) -> dict[str, Any]:
+        """
+        A plan from nothing, as `terraform show -json` has it.
+
+        Args:
+            choices: variables; those without a default have one here.
+        """
+        variables = {**CHOICES, **choices}
+        file = self.infra / "chosen.tfvars.json"
+        file.write_text(json.dumps(variables))
+        self.run("plan", "-input=false", "-out=planned", f"-var-file={file.name}")
+        plan: dict[str, Any] = json.loads(self.run("show", "-json", "planned"))
+        return plan
+
+
+def must_be_there() -> None:
+    """Skips the test where there is no Terraform; with `CI` set, fails it."""
+    if shutil.which("terraform") is None:
+        services.unavailable(
+            "Terraform is not on the PATH; get 1.11 or later from "
+            "https://developer.hashicorp.com/terraform/install"
+        )
+
+
+def copy(folder: Path, env: Mapping[str, str]) -> Workspace:
+    """
+    Copies infra/ and functions/. Left out is backend.tf, which would have Terraform ask
+    for a bucket; without it the state is a local file.
+    """
+    for name in ("infra", "functions"):
+        shutil.copytree(
+            ROOT / name,
+            folder / name,
+            ignore=shutil.ignore_patterns(
+                "__pycache__",
+                "local",
+                "schema",
+                "backend.tf",
+                ".terraform*",
+                "terraform.tfvars",
+                "*.tfstate*",
+            ),
+        )
+    return Workspace(folder=folder, env=env)

@@ -1,0 +1,46 @@
+"""What the deployment page says of a quiet month is what the worker does in one."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+
+from tests.infra.terraform import INFRA
+from tests.worker.conftest import world  # noqa: F401 - a fixture
+from tests.worker.world import World
+
+README = (INFRA / "README.md").read_text()
+
+
+def said(what: str) -> int:
+    """How many of them a tick has, by the table."""
+    found = re.search(rf"Firestore\]?[^|]*: {what} \| (\d+) a tick", README)
+    assert found is not None
+    return int(found[1])
+
+
+def test_an_idle_tick_reads_and_writes_as_often_as_the_page_says(
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world.tick()
+    calls: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        sent = getattr(FirestoreClient, name)
+
+        def counting(self: Any, **request: Any) -> Any:
+            calls[name] += 1
+            return sent(self, **request)
+
+        monkeypatch.setattr(FirestoreClient, name, counting)
+
+    for name in ("batch_get_documents", "run_query", "commit"):
+        count(name)
+    world.tick()
+
+    # A query that finds nothing is billed as one read.
+    assert calls["batch_get_documents"] + calls["run_query"] == said("reads")
+    assert calls["commit"] == said("writes")

@@ -1,0 +1,99 @@
+"""The deployment page says what is so."""
+
+import re
+
+import pytest
+
+from tests.infra import code, rights
+from tests.infra.plan import Plan
+from tests.infra.terraform import INFRA
+
+README = (INFRA / "README.md").read_text()
+VARIABLES = (INFRA / "variables.tf").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
+
+
+def variables() -> set[str]:
+    return set(re.findall(r'^variable "(\w+)"', VARIABLES, re.M))
+
+
+def test_the_table_of_rights_is_that_of_the_plan(plan: Plan) -> None:
+    assert rights.put(README, plan) == README, "run python -m tests.infra.rights"
+    assert len(rights.table(plan).splitlines()) > 20
+
+
+def test_it_is_deployed_in_five_commands() -> None:
+    block = next(each for each in BLOCKS if "buckets create" in each)
+
+    assert len(block.splitlines()) == 5
+
+
+def test_the_apply_says_all_that_has_no_default() -> None:
+    blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', VARIABLES, re.M | re.S)
+    required = {name for name, body in blocks if "  default " not in body}
+    apply = next(
+        line for line in README.splitlines() if "apply -var project_id" in line
+    )
+
+    assert set(re.findall(r"-var (\w+)=", apply)) == required
+
+
+def test_the_variables_that_it_names_are_there() -> None:
+    commands = set(re.findall(r"-var (\w+)=", "".join(BLOCKS)))
+    chosen = re.search(r"\| to \| set \|\n(.*?)\n\n", README, re.S)
+    assert chosen is not None
+    named = set(re.findall(r"`(\w+)`", chosen[1]))
+
+    assert len(named) > 5
+    assert commands | named <= variables()
+
+
+def test_it_says_which_parts_wait_for_the_code() -> None:
+    sentence = re.search(r"Some parts wait for the code: (.*?) can be set", README)
+    able = {
+        "dashboard": "dashboard" in code.doors(),
+        "developer_api": "GEMINI_API_KEY" in code.words(),
+        "routes_file": "ROUTES" in code.words(),
+    }
+
+    waiting = set(re.findall(r"`(\w+)`", sentence[1])) if sentence else set()
+    assert waiting == {part for part, is_able in able.items() if not is_able}
+
+
+def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:
+    named = set(re.findall(r"output -raw (\w+)", README))
+
+    assert len(named) > 2
+    assert named <= set(plan.outputs)
+
+
+def test_the_resources_that_it_names_are_there(everything: Plan) -> None:
+    for target in re.findall(r"-target (\S+)", README):
+        assert any(each.address.startswith(target) for each in everything.resources)
+
+
+def test_the_alerts_that_it_lists_are_there(plan: Plan) -> None:
+    listed = re.search(r"\| alert \| when \|\n\|---\|---\|\n(.*?)\n\n", README, re.S)
+    assert listed is not None
+    titles = re.findall(r"^\| ([^|]+) \|", listed[1], re.M)
+
+    policies = plan.of("google_monitoring_alert_policy")
+    assert {f"batchdrop: {title}" for title in titles} == {
+        each.values["display_name"] for each in policies
+    }
+
+
+def test_the_files_that_it_links_are_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+
+    assert len(links) > 2
+    for link in links:
+        assert (INFRA / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Deploy in five commands", "What it costs", "Update", "Roll back", "Tear down"],
+)
+def test_a_deployer_finds(heading: str) -> None:
+    assert f"\n## {heading}\n" in README

@@ -1,0 +1,203 @@
+"""infra/*.tf is written well and can be planned; nothing can be chosen too soon."""
+
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from batchdrop.settings import Settings
+from tests.infra import agreement, code, policy
+from tests.infra.conftest import EVERYTHING, SCHEMA, make_able
+from tests.infra.plan import Plan
+from tests.infra.terraform import INFRA, TerraformError, Workspace, must_be_there
+
+TEXT = "".join(path.read_text() for path in sorted(INFRA.glob("*.tf")))
+
+
+def test_it_is_formatted(workspace: Workspace) -> None:
+    shutil.copy(INFRA / "backend.tf", workspace.infra)
+
+    assert workspace.run("fmt", "-check", "-diff", "-recursive") == ""
+
+
+def test_it_is_valid(workspace: Workspace) -> None:
+    found = json.loads(workspace.run("validate", "-json"))
+
+    assert found["valid"]
+    assert found["diagnostics"] == []
+
+
+def test_its_own_tests_pass(workspace: Workspace) -> None:
+    said = workspace.run("test")
+
+    assert re.search(r"Success! [1-9] passed, 0 failed", said)
+
+
+def test_they_refuse_each_variable_that_can_be_wrong() -> None:
+    checked = re.findall(
+        r'^variable "(\w+)" \{(?:(?!^\}).)*?validation \{', TEXT, re.M | re.S
+    )
+    refused = (INFRA / "tests/choices.tftest.hcl").read_text()
+
+    assert set(re.findall(r"^    var\.(\w+),$", refused, re.M)) == set(checked)
+
+
+def test_the_state_lies_in_a_bucket_that_is_named_at_init() -> None:
+    text = (INFRA / "backend.tf").read_text()
+
+    assert re.search(r'backend "gcs" \{', text)
+    assert "bucket " not in re.sub(r"#.*", "", text)
+
+
+def test_versions_are_bounded() -> None:
+    assert 'required_version = ">= 1.11"' in TEXT
+    assert re.findall(r'version = "([^"]*)"', TEXT).count("~> 8.0") == 2
+
+
+def test_each_variable_and_output_says_what_it_is() -> None:
+    blocks = re.findall(r'^(variable|output) "(\w+)" \{$(.*?)^\}$', TEXT, re.M | re.S)
+
+    assert len(blocks) > 20
+    for kind, name, body in blocks:
+        assert re.search(r'^  description = "[A-Z].{10,}\."$', body, re.M), (kind, name)
+
+
+def test_each_variable_that_can_be_wrong_is_checked() -> None:
+    blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', TEXT, re.M | re.S)
+
+    for name, body in blocks:
+        anything_goes = re.search(r"type +=\s+bool$", body, re.M)
+        assert anything_goes or "validation {" in body, name
+
+
+def test_the_stand_in_knows_all_types_that_are_used() -> None:
+    used = set(re.findall(r'^(?:resource|data) "(\w+)"', TEXT, re.M))
+    schemas = json.loads(gzip.decompress(SCHEMA.read_bytes()))["provider_schemas"]
+    known = {
+        name
+        for schema in schemas.values()
+        for kind in ("resource_schemas", "data_source_schemas")
+        for name in schema[kind]
+    }
+
+    assert used == known, "run infra/tests/schema/make_schema.py"
+
+
+def test_the_example_of_choices_is_one(workspace: Workspace) -> None:
+    example = (workspace.infra / "terraform.tfvars.example").read_text()
+    # With the optional lines too.
+    (workspace.infra / "terraform.tfvars").write_text(
+        re.sub(r"(?m)^# (?=\w+ +=)", "", example)
+    )
+
+    assert "Plan:" in workspace.run("plan", "-input=false")
+
+
+@pytest.mark.parametrize("part", ["dashboard", "developer_api", "routes_file"])
+def test_what_the_code_cant_do_yet_cant_be_chosen(
+    workspace: Workspace, part: str
+) -> None:
+    able = {
+        "dashboard": "dashboard" in code.doors(),
+        "developer_api": "GEMINI_API_KEY" in code.words(),
+        "routes_file": "ROUTES" in code.words(),
+    }
+    (workspace.infra / "routes.toml").write_text("")
+    choice = {part: EVERYTHING[part]}
+
+    if able[part]:
+        plan = Plan(workspace.plan(**choice))
+        assert list(agreement.settings_are_set_and_read(plan, code.FUNCTIONS)) == []
+    else:
+        with pytest.raises(TerraformError, match=r"can't\s+do\s+that\s+yet"):
+            workspace.plan(**choice)
+
+
+def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
+    file = workspace.infra / "functions.tf"
+    entry = """\
+    collect = {
+      enabled     = true
+      description = "Joins answers with questions"
+      trigger     = "announcement"
+      schedule    = null
+      timeout     = 540
+      memory      = "1Gi"
+      cpu         = "1"
+      concurrency = 1
+      instances   = 5
+      buckets     = { output = "roles/storage.objectUser" }
+      batches     = false
+      announces   = false
+    }
+    dashboard = {
+"""
+    file.write_text(file.read_text().replace("    dashboard = {\n", entry, 1))
+    main = workspace.functions / "main.py"
+    if "collect" not in code.doors():
+        main.write_text(
+            f"{main.read_text()}\n\n@functions_framework.cloud_event\n"
+            "def collect(event: CloudEvent) -> None: ...\n"
+        )
+
+    plan = Plan(workspace.plan())
+
+    added = plan.at('google_cloudfunctions2_function.this["collect"]')
+    event = added.block("event_trigger")
+    assert event["event_type"] == "google.cloud.pubsub.topic.v1.messagePublished"
+    assert list(agreement.entry_points_exist(plan, workspace.functions)) == []
+    found = set(policy.each_account_has_exactly_its_roles(plan))
+    assert found == {
+        "collect has roles/datastore.user on the project: the ledger alone, "
+        "which nothing here needs",
+        "collect has roles/storage.objectUser on bucket output, "
+        "which nothing here needs",
+        "eventarc has roles/run.invoker on function collect, which nothing here needs",
+    }
+
+
+def test_all_parts_together_keep_the_code_and_infra_in_agreement(
+    everything: Plan, workspace: Workspace
+) -> None:
+    make_able(workspace.functions)
+
+    for rule in (
+        agreement.entry_points_exist,
+        agreement.labels_are_the_workers,
+        agreement.metrics_count_lines_that_are_logged,
+        agreement.queries_have_their_indexes,
+        agreement.filters_name_attributes,
+    ):
+        assert list(rule(everything, workspace.functions)) == []
+
+
+def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
+    for function in everything.of("google_cloudfunctions2_function"):
+        env = agreement.Environment(agreement.environment(function))
+        Settings.from_env(env)
+
+        # Another address is for the local stack; the ledger forgets no jobs yet.
+        assert env.asked - set(env) <= {"BATCHDROP_API_URL", "BATCHDROP_LEDGER_TTL"}
+
+
+def test_without_terraform_these_tests_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+
+    with pytest.raises(pytest.skip.Exception, match="Terraform is not on the PATH"):
+        must_be_there()
+
+
+def test_without_terraform_these_tests_fail_on_ci(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+
+    with pytest.raises(pytest.fail.Exception, match="Terraform is not on the PATH"):
+        must_be_there()
