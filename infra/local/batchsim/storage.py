@@ -54,7 +54,7 @@ class Buckets:
             matches = [name for name in names if fnmatchcase(name, pattern)]
             found += [f"gs://{bucket}/{name}" for name in matches]
             if not matches:
-                missing.append(Status(5, f"No object matches {uri}."))
+                missing.append(Status(9, f"No object matches {uri}."))
         return found, missing
 
     def fetch(self, uri: str, into: IO[bytes]) -> None:
