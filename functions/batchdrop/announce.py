@@ -1,17 +1,20 @@
 """Announcements: CloudEvents 1.0 over Pub/Sub, written to an outbox before they go."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
-from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job, Phase, Problem, derived_id
+from batchdrop.errors import Refused, Unavailable
+from batchdrop.jobs import Health, Job, Phase, Problem, derived_id
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
+
+T = TypeVar("T", Problem, Health)
 
 #: An announcement that isn't taken within this many seconds stays in the outbox.
 PUBLISH_TIMEOUT = 10.0
@@ -24,6 +27,27 @@ WORDS = {
     "JOB_STATE_CANCELLED": "cancelled",
     "JOB_STATE_EXPIRED": "expired",
 }
+#: What announcements there are.
+TYPES = tuple(
+    f"dev.batchdrop.job.{word}.v1"
+    for word in (*WORDS.values(), "rejected", "lost", "stalled")
+)
+
+#: The health of a job of which an announcement was set aside.
+UNHEARD = "not_announced"
+
+# Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
+# names and words, a message stays below 10 kB: body and attributes together.
+MAX_WORDS = 500  #: an error's or a health's text
+MAX_PATH = 1100  #: an object's name, the output directory, the report
+MAX_LABELS = 1200  #: all labels together
+MAX_TEXT = 200  #: any other text
+MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit; an object's name has no more
+
+
+def announcement_id(job_id: str, seq: int) -> str:
+    """The event id of a job's n-th announcement, counted from 1."""
+    return derived_id(job_id, str(seq))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +65,21 @@ class Announcement:
     attributes: dict[str, str]
     created_at: datetime
     published_at: datetime | None = None
-    attempts: int = 0
+    attempts: int = 0  #: how often it was sent, or tried to
+    refusals: int = 0  #: how often the service wouldn't take it
+    reason: str | None = None  #: in its words
+    set_aside_at: datetime | None = None  #: since when it isn't tried any more
 
     @classmethod
     def of(cls, job: Job, source: str) -> Self:
         """
-        What there is to say of a job that has just ended, was rejected or parked.
+        What there is to say of a job that has just ended, was rejected or stalls.
 
         Args:
             source: the deployment, as a CloudEvents `source`.
         """
-        id = derived_id(job.id, str(job.seq))
+        id = announcement_id(job.id, job.seq)
         type = f"dev.batchdrop.job.{_word(job)}.v1"
-        body = msgspec.json.encode(_body(job))
         # CloudEvents' binary mode for Pub/Sub puts the context into `ce-` attributes;
         # the plain ones are there for subscriptions to filter on.
         attributes = {
@@ -63,22 +89,62 @@ class Announcement:
             "ce-source": source,
             "ce-subject": job.id,
             "ce-time": job.updated_at.isoformat(),
+            # The CloudEvents extension for those who get them in another order.
+            "ce-sequence": _sequence(job.seq),
             "content-type": "application/json",
             "job_id": job.id,
             "state": job.batch.state if job.batch else str(job.phase),
             "bucket": job.source.bucket,
-            "object": job.source.name,
         }
         if job.spec:
             attributes |= {"model": job.spec.model, "kind": job.spec.kind}
+        attributes = {k: _clipped(text, MAX_TEXT) for k, text in attributes.items()}
+        name = job.source.name.encode()[:MAX_ATTRIBUTE].decode(errors="ignore")
+        attributes["object"] = name
         return cls(
             id=id,
             job_id=job.id,
             seq=job.seq,
             type=type,
-            body=body,
+            body=msgspec.json.encode(_body(job)),
             attributes=attributes,
             created_at=job.updated_at,
+        )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is still to be sent."""
+        return self.published_at is None and self.set_aside_at is None
+
+    def waiting(self) -> Self:
+        """The same, to be sent once more."""
+        return replace(self, published_at=None, set_aside_at=None, refusals=0)
+
+    def anew(self, seq: int, now: datetime) -> Self:
+        """The same said once more as something new, for those who remember ids."""
+        id = announcement_id(self.job_id, seq)
+        told = {"ce-id": id, "ce-sequence": _sequence(seq), "ce-replayof": self.id}
+        return replace(
+            self,
+            id=id,
+            seq=seq,
+            attributes=self.attributes | told,
+            created_at=now,
+            published_at=None,
+            attempts=0,
+            refusals=0,
+            reason=None,
+            set_aside_at=None,
+        )
+
+    def unheard(self, why: str, now: datetime) -> Health:
+        """What is the matter with the job when this is set aside."""
+        return Health(
+            code=UNHEARD,
+            message=f"Pub/Sub refused the announcement {self.id} ({self.type}) too "
+            f"often: {why}. See to that, then run `batchdrop announcements replay "
+            f"--job {self.job_id}`",
+            since=now,
         )
 
 
@@ -88,42 +154,106 @@ def _word(job: Job) -> str:
         return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
-    if job.is_parked or job.batch is None or job.phase is Phase.SUBMITTED:
-        return "stalled"
-    return WORDS[job.batch.state]
+    if job.phase is Phase.ENDED and job.batch:
+        return WORDS[job.batch.state]
+    return "stalled"
+
+
+def _sequence(seq: int) -> str:
+    return f"{seq:08}"  # they compare as texts
 
 
 def _body(job: Job) -> dict[str, Any]:
-    """The payload: where things are and how they went, never what rows say."""
+    """
+    The payload: where things are and how they went, never what rows say. What is too
+    long is shortened, and `shortened` names it: words end in an ellipsis; labels are
+    left out from the last in their order; a place is left out, as half a path
+    leads elsewhere. The ledger has all of it.
+    """
     spec, batch = job.spec, job.batch
+    shortened: list[str] = []
+
+    def brief(field: str, text: str, limit: int = MAX_TEXT) -> str:
+        cut = _clipped(text, limit)
+        if cut != text:
+            shortened.append(field)
+        return cut
+
+    def told(field: str, trouble: T | None) -> T | None:
+        # Our codes are words and the service's are numbers; a schema knows one type.
+        return trouble and replace(
+            trouble,
+            code=brief(f"{field}.code", str(trouble.code)),
+            message=brief(f"{field}.message", trouble.message, MAX_WORDS),
+        )
+
+    def place(field: str, uri: str | None) -> str | None:
+        if uri is None or _size(uri) <= MAX_PATH:
+            return uri
+        shortened.append(field)
+        return None
+
+    labels = _fitting(spec.labels if spec else {})
+    if spec and len(labels) < len(spec.labels):
+        shortened.append("labels")
     return {
         "job_id": job.id,
         "parent": job.parent,
         "phase": job.phase,
-        "state": batch.state if batch else None,
-        "source": job.source,
+        "state": brief("state", batch.state) if batch else None,
+        "source": {
+            "bucket": brief("source.bucket", job.source.bucket),
+            "name": brief("source.name", job.source.name, MAX_PATH),
+            "generation": job.source.generation,
+            "size": job.source.size,
+        },
         "kind": spec.kind if spec else None,
         "backend": spec.backend if spec else None,
-        "location": spec.location if spec else None,
-        "model": spec.model if spec else None,
-        "labels": spec.labels if spec else {},
-        "batch": batch.name if batch else None,
-        "output_directory": batch.output_directory if batch else None,
+        "location": brief("location", spec.location) if spec else None,
+        "model": brief("model", spec.model) if spec else None,
+        "labels": labels,
+        "batch": brief("batch", batch.name) if batch else None,
+        "output_directory": place(
+            "output_directory", batch.output_directory if batch else None
+        ),
         "rows": job.rows,
+        "report": place("report", job.report),
         "stats": batch.completion_stats if batch else None,
-        "error": _problem(job.error or (batch.error if batch else None)),
-        "health": job.health,
+        "error": told("error", job.error or (batch.error if batch else None)),
+        "health": told("health", job.health),
         "created_at": job.created_at,
         "submitted_at": batch.create_time if batch else None,
         "started_at": batch.start_time if batch else None,
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,
+        "shortened": shortened,
     }
 
 
-def _problem(error: Problem | None) -> dict[str, str] | None:
-    """Our codes are words and the service's are numbers; a schema knows one type."""
-    return {"code": str(error.code), "message": error.message} if error else None
+def _size(value: Any) -> int:
+    """Bytes as JSON: quotes and control characters take two to six."""
+    return len(msgspec.json.encode(value))
+
+
+def _clipped(text: str, limit: int) -> str:
+    """The text, if it takes no more bytes than this as JSON; else its beginning."""
+    if _size(text) <= limit + 2:
+        return text
+    # No character takes less than a byte, so this is a start; then a tenth at a time.
+    text = text[: limit - 3]
+    while _size(text) > limit - 1:
+        text = text[: len(text) * 9 // 10]
+    return text + "…"
+
+
+def _fitting(labels: Mapping[str, str]) -> dict[str, str]:
+    """As many as there is room for, in the order of their names."""
+    kept: dict[str, str] = {}
+    for name in sorted(labels):
+        if _size(kept | {name: labels[name]}) > MAX_LABELS:
+            break
+        kept[name] = labels[name]
+    return kept
 
 
 class Publisher:
@@ -141,22 +271,40 @@ class Publisher:
 
     def __call__(self, announcement: Announcement) -> None:
         """
+        Sends once and waits for the answer. The outbox is what tries again.
+
         Raises:
+            Refused: Pub/Sub has read it and won't take it: too large, not what the
+                topic's schema says.
             Unavailable: Pub/Sub has not confirmed it. It may have been sent.
         """
+        from google.api_core import exceptions
+        from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
+
+        about = f"announcement {announcement.id} of job {announcement.job_id}"
         client = self._connect()
-        key = announcement.job_id
         try:
             client.publish(
                 self._topic,
                 announcement.body,
-                ordering_key=key,
+                ordering_key=announcement.job_id,
+                # With any retry at all, the client tries for ever on an ordering key
+                # (python-pubsub, publisher/client.py), whatever the time-out says.
+                retry=None,
                 timeout=PUBLISH_TIMEOUT,
                 **announcement.attributes,
-            ).result(timeout=PUBLISH_TIMEOUT)
+            ).result(timeout=PUBLISH_TIMEOUT + 1)
+        except (MessageTooLargeError, TypeError, ValueError) as exc:
+            raise Refused(f"{about}: {exc!r}") from exc
+        except exceptions.InvalidArgument as exc:
+            self._resume(client, announcement)
+            raise Refused(f"{about}: {exc.message}") from exc
         except Exception as exc:
-            # The client holds back all that follows a failure on the same key.
-            client.resume_publish(self._topic, key)
-            raise Unavailable(
-                f"announcement {announcement.id} of job {key}: {exc!r}"
-            ) from exc
+            self._resume(client, announcement)
+            raise Unavailable(f"{about}: {exc!r}") from exc
+
+    def _resume(self, client: "PublisherClient", announcement: Announcement) -> None:
+        # The client holds back all that follows a failure on the same key. Where the
+        # failure is that nothing has come back yet, it doesn't, and says so.
+        with suppress(RuntimeError):
+            client.resume_publish(self._topic, announcement.job_id)

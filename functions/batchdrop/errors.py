@@ -3,9 +3,11 @@
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
     ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
+    ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation can't be read any more: reject the job
     ├── Misconfigured   a bucket or a right that the deployment needs is missing
     ├── Superseded      another worker holds the job by now: stop, write nothing
+    ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
     └── Unavailable     no answer, or "come back later": the ledger tries again
 
 The Batches client has a tree of its own, in `batchdrop.batches.errors`.
@@ -24,6 +26,14 @@ class NotADrop(BatchdropError):
     """An event that can't be read as an uploaded object. Again is no better."""
 
 
+class NotReadable(BatchdropError):
+    """The file as a whole can't be read as lines, or is more than may be sent."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class SourceGone(BatchdropError):
     """The generation that was dropped was overwritten or deleted before it was read."""
 
@@ -34,6 +44,10 @@ class Misconfigured(BatchdropError):
 
 class Superseded(BatchdropError):
     """The job's lease went to another worker, or the job moved on."""
+
+
+class Refused(BatchdropError):
+    """Pub/Sub has read the announcement and won't take it. Again is hardly better."""
 
 
 class Unavailable(BatchdropError):

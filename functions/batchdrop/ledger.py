@@ -1,6 +1,6 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from batchdrop.announce import Announcement
+from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import MOVES, Job, Phase, derived_id
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
+#: An announcement that the service refused so often is set aside.
+MAX_REFUSALS = 10
 #: How many jobs one call hands out that a policy is about.
 POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
@@ -73,8 +75,9 @@ class Ledger:
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
-            ttl: how long after its end a job's document, and its announcements, may be
-                deleted. It stands in `expire_at`, for Firestore's TTL policies.
+            ttl: how long after its end a job's document, and after it was sent an
+                announcement, may be deleted. It stands in `expire_at`, for Firestore's
+                TTL policies.
         """
         self._connect = connect
         self._ttl = ttl
@@ -302,30 +305,157 @@ class Ledger:
 
     # -- the outbox -------------------------------------------------------------
 
-    def unpublished(self) -> list[Announcement]:
-        """What is still to be said, oldest first, a job's in order; a page of them."""
+    def unpublished(self, after: Announcement | None = None) -> list[Announcement]:
+        """What is still to be said, oldest first: the page that follows `after`."""
         query = (
             self._announcements()
             .where(filter=_field("published_at", "==", None))
+            .where(filter=_field("set_aside_at", "==", None))
             .order_by("created_at")
+            .order_by("__name__")
             .limit(OUTBOX_PAGE)
         )
-        found = [
-            _decode(snapshot.to_dict(), Announcement) for snapshot in query.stream()
-        ]
-        return sorted(found, key=lambda one: (one.created_at, one.job_id, one.seq))
+        if after:
+            last = self._announcements().document(after.id)
+            query = query.start_after(
+                {"created_at": after.created_at, "__name__": last}
+            )
+        return [_decode(snapshot.to_dict(), Announcement) for snapshot in query.get()]
+
+    def is_unpublished(self, job_id: str, seq: int) -> bool:
+        """Whether a job's announcement of this number is still to be sent."""
+        id = announcement_id(job_id, seq)
+        data = self._announcements().document(id).get().to_dict()
+        return bool(
+            data and data["published_at"] is None and data.get("set_aside_at") is None
+        )
 
     def published(self, announcement: Announcement, now: datetime) -> None:
         """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"published_at": now, "attempts": announcement.attempts + 1}
+            {
+                "published_at": now,
+                "set_aside_at": None,
+                "attempts": Increment(1),
+                "expire_at": now + self._ttl,
+            }
         )
 
     def not_published(self, announcement: Announcement) -> None:
-        """Counts an attempt that failed."""
+        """Counts an attempt that got no answer."""
+        from google.cloud.firestore_v1.transforms import Increment
+
         self._announcements().document(announcement.id).update(
-            {"attempts": announcement.attempts + 1}
+            {"attempts": Increment(1)}
         )
+
+    def refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
+        """
+        Counts an attempt that the service refused. The tenth sets the announcement
+        aside, which shows at the job's health, so that the job's later ones can go.
+
+        Returns:
+            Whether it is set aside.
+
+        Raises:
+            Superseded: the job was written to meanwhile; the next attempt counts.
+        """
+        from google.cloud.firestore_v1.transforms import Increment
+
+        changes = {
+            "attempts": Increment(1),
+            "refusals": announcement.refusals + 1,
+            "reason": why,
+        }
+        enough = announcement.refusals + 1 >= MAX_REFUSALS
+        if enough:
+            # First, so that it isn't set aside without a word if we die in between.
+            job = self.get(announcement.job_id)
+            if job:
+                health = announcement.unheard(why, now)
+                self.advance(job, lambda j: j.ailing(health, now))
+            changes["set_aside_at"] = now
+        self._announcements().document(announcement.id).update(changes)
+        return enough
+
+    def announcements_of(self, job_id: str) -> list[Announcement]:
+        """All that was announced of a job, or is to be, in that order."""
+        query = self._announcements().where(filter=_field("job_id", "==", job_id))
+        found = [_decode(one.to_dict(), Announcement) for one in query.stream()]
+        return sorted(found, key=lambda one: one.seq)
+
+    def announced(
+        self, since: datetime, until: datetime, types: Sequence[str] = TYPES
+    ) -> Iterator[Announcement]:
+        """All announcements of these types, made from `since` to before `until`."""
+        query = (
+            self._announcements()
+            .where(filter=_field("type", "in", list(types)))
+            .where(filter=_field("created_at", ">=", since))
+            .where(filter=_field("created_at", "<", until))
+            .order_by("created_at")
+        )
+        return (_decode(one.to_dict(), Announcement) for one in query.stream())
+
+    def replay(self, announcement: Announcement, now: datetime) -> Announcement:
+        """Puts an announcement into the outbox once more, as it is."""
+        job = self.get(announcement.job_id)
+        if job and job.health and job.health.code == UNHEARD:
+            with suppress(Superseded):  # whoever moved it on knows better
+                self.advance(job, lambda j: j.heard(now))
+        again = announcement.waiting()
+        self._announcements().document(again.id).update(
+            {
+                "published_at": None,
+                "set_aside_at": None,
+                "refusals": 0,
+                "expire_at": None,
+            }
+        )
+        return again
+
+    def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
+        """
+        Puts what an announcement says into the outbox under a new number and id.
+
+        Raises:
+            Unavailable: Firestore gave no answer, or others keep writing to the job.
+        """
+        from google.api_core import exceptions
+
+        client, seq = self._connect(), announcement.seq
+        for _ in range(20):
+            job = self.get(announcement.job_id)
+            # The job's document may be gone: the ledger forgets it in time.
+            seq = max(seq, job.seq if job else 0) + 1
+            new = announcement.anew(seq, now)
+            batch = client.batch()
+            if job:
+                version = client.write_option(last_update_time=job.version)
+                batch.update(self._job(job.id), {"seq": seq}, option=version)
+            document = self._announcements().document(new.id)
+            batch.create(document, _unsent(new))
+            try:
+                batch.commit()
+            except (
+                exceptions.AlreadyExists,
+                exceptions.FailedPrecondition,
+                exceptions.InvalidArgument,
+                exceptions.Aborted,
+                exceptions.NotFound,
+            ):
+                held = document.get().to_dict()
+                if held is None:
+                    seq -= 1  # it is the job that another wrote to: again
+                elif _decode(held, Announcement) == new:
+                    return new  # our own commit, whose answer was lost
+            except exceptions.GoogleAPICallError as exc:
+                raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
+            else:
+                return new
+        raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
 
     # -- locks ------------------------------------------------------------------
 
@@ -392,9 +522,7 @@ class Ledger:
         if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id),
-                _encode(announcement)
-                | {"expire_at": announcement.created_at + self._ttl},
+                self._announcements().document(announcement.id), _unsent(announcement)
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -465,6 +593,11 @@ def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
     return data
+
+
+def _unsent(announcement: Announcement) -> dict[str, Any]:
+    """Its document. As long as nobody was told, it may not be deleted."""
+    return _encode(announcement) | {"expire_at": None}
 
 
 def _decode(data: Any, type: type[T]) -> T:

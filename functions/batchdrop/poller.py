@@ -4,14 +4,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from batchdrop.announce import Announcement
 from batchdrop.check import Check
 from batchdrop.crash import crash
-from batchdrop.errors import Superseded, Unavailable
+from batchdrop.errors import Superseded
 from batchdrop.intake import Intake, lane
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
+from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies
 from batchdrop.service import Service
 from batchdrop.settings import Settings
@@ -73,7 +75,8 @@ class Poller:
 
     def _work(self, deadline: datetime) -> Ticked:
         errors: list[Exception] = []
-        announced = self._announce(deadline, errors)
+        # However much there is to say, the other half is for what there is to do.
+        announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
         swept = self.sweep.run(deadline)
         errors += swept.errors
         admitted = self._admit(deadline, errors)
@@ -107,35 +110,9 @@ class Poller:
     # -- announce ---------------------------------------------------------------
 
     def _announce(self, deadline: datetime, errors: list[Exception]) -> int:
-        """Sends what the outbox holds. A job's next one waits for the one before."""
-        sent = 0
-        held_back: set[str] = set()
-        for announcement in self.ledger.unpublished():
-            if self.now() >= deadline:
-                break
-            if announcement.job_id in held_back:
-                continue
-            try:
-                self.publish(announcement)
-                crash("after_publish")
-                self.ledger.published(announcement, self.now())
-            except Exception as exc:
-                held_back.add(announcement.job_id)
-                self._note(errors, exc, announcement.job_id)
-                if isinstance(exc, Unavailable):
-                    self.ledger.not_published(announcement)
-                continue
-            sent += 1
-            crash("after_published")
-            log.info(
-                "announced",
-                extra={
-                    "job": announcement.job_id,
-                    "announcement": announcement.id,
-                    "type": announcement.type,
-                },
-            )
-        return sent
+        """Sends what the outbox holds."""
+        outbox = Outbox(ledger=self.ledger, publish=self.publish, now=self.now)
+        return outbox.drain(deadline, partial(self._note, errors))
 
     # -- admit, resume ----------------------------------------------------------
 

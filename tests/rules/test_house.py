@@ -11,11 +11,11 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 #: From the doors down. A module may import those below its own line.
 LAYERS = [
-    {"main", "cli"},
+    {"main", "cli", "subscribe"},
     {"wiring"},
     {"poller"},
     {"check"},
-    {"intake", "sweep", "policies"},
+    {"intake", "sweep", "policies", "outbox"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},
@@ -46,13 +46,21 @@ def test_imports_point_one_way() -> None:
         FUNCTIONS / "main.py",
         *(p for p in (FUNCTIONS / "batchdrop").glob("*.py") if p.stem != "__init__"),
     ]
+    inside = list((FUNCTIONS / "batchdrop" / "preflight").glob("*.py"))
 
-    assert {module.stem for module in modules} | {"batches"} == set(depth)
+    packages = {"batches", "preflight"}
+    assert {module.stem for module in modules} | packages == set(depth)
     upward = [
         f"{module.stem} imports {name}"
         for module in modules
         for name in imported(module)
         if depth[name] <= depth[module.stem]
+    ]
+    upward += [
+        f"preflight.{module.stem} imports {name}"
+        for module in inside
+        for name in imported(module) - {"preflight"}
+        if depth[name] <= depth["preflight"]
     ]
     assert upward == []
 

@@ -25,6 +25,7 @@ from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
 from batchsim.sim import BatchSim
+from tests import announcements
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
 
@@ -179,6 +180,7 @@ class World:
     def publish(self, announcement: Announcement) -> None:
         if self.pubsub_down:
             raise Unavailable("Pub/Sub is down")
+        announcements.check(announcement)
         self.heard.append(announcement)
 
     # -- what a test does -------------------------------------------------------

@@ -1,0 +1,116 @@
+"""What is still to be said goes out, a job's announcements one after the other."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.announce import Announcement
+from batchdrop.crash import crash
+from batchdrop.errors import Refused, Superseded
+from batchdrop.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+#: After so many in a row that got no answer, it is Pub/Sub that is down: the rest
+#: waits for the next tick. Each may take as long as the publish time-out.
+SILENCES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """Sends what the ledger holds and nobody was told yet."""
+
+    ledger: Ledger
+    publish: Callable[[Announcement], None]
+    now: Callable[[], datetime]
+
+    def drain(
+        self, deadline: datetime, failed: Callable[[Exception, str], None]
+    ) -> int:
+        """
+        Sends what there is, until the deadline. What becomes of an announcement:
+
+            taken                 marked, and the job's next one may go
+            refused               counted; the job's next one waits, other jobs don't
+            refused ten times     set aside, with the job's health; the next may go
+            no answer             again at the next tick, for as long as it takes
+            no answer, thrice     nothing more is sent in this tick
+            in a row
+
+        Args:
+            failed: is told what went wrong, and with which job.
+
+        Returns:
+            How many were sent.
+        """
+        sent = silences = 0
+        gone: dict[str, int] = {}
+        for announcement in self._pages():
+            if self.now() >= deadline or silences == SILENCES:
+                break
+            if not self._may_go(announcement, gone):
+                continue
+            job = announcement.job_id
+            try:
+                self.publish(announcement)
+                crash("after_publish")
+                self.ledger.published(announcement, self.now())
+            except Refused as exc:
+                silences = 0
+                failed(exc, job)
+                self._refused(announcement, exc, failed)
+            except Exception as exc:
+                silences += 1
+                failed(exc, job)
+                self.ledger.not_published(announcement)
+            else:
+                silences = 0
+                sent += 1
+                gone[job] = announcement.seq
+                crash("after_published")
+                log.info(
+                    "announced",
+                    extra={
+                        "job": job,
+                        "announcement": announcement.id,
+                        "type": announcement.type,
+                    },
+                )
+        return sent
+
+    def _pages(self) -> Iterator[Announcement]:
+        # By a cursor: those that have to stay don't stand in the way of the others.
+        last = None
+        while page := self.ledger.unpublished(last):
+            yield from page
+            last = page[-1]
+
+    def _may_go(self, announcement: Announcement, gone: dict[str, int]) -> bool:
+        """
+        Whether the job's announcement before this one is dealt with. Which comes first
+        in a page doesn't tell: two workers' clocks differ.
+        """
+        job_id, before = announcement.job_id, announcement.seq - 1
+        return (
+            before == 0
+            or gone.get(job_id) == before
+            or not self.ledger.is_unpublished(job_id, before)
+        )
+
+    def _refused(
+        self,
+        announcement: Announcement,
+        why: Refused,
+        failed: Callable[[Exception, str], None],
+    ) -> None:
+        try:
+            aside = self.ledger.refused(announcement, str(why), self.now())
+        except Superseded as exc:
+            failed(exc, announcement.job_id)
+            return
+        if aside:
+            log.error(
+                "announcement set aside",
+                extra={"job": announcement.job_id, "announcement": announcement.id},
+            )

@@ -1,0 +1,446 @@
+"""For those who listen: announcements read from any delivery, each handled once.
+
+    from batchdrop.subscribe import Handled, once, parse
+
+    @once(Handled("mailer", firestore.Client))
+    def mail(event: JobEvent) -> None: ...
+
+    def callback(message):            # a pull subscription's
+        mail(parse(message))
+        message.ack()
+
+Needs no more than batchdrop itself, and google-cloud-firestore for `Handled`.
+"""
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, wraps
+from importlib import resources
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from google.cloud import firestore
+
+T = TypeVar("T")
+
+#: What Eventarc calls the event that a message was published (google.events.cloud
+#: .pubsub.v1 MessagePublishedData).
+MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
+
+
+class BadAnnouncement(ValueError):
+    """
+    What came is no announcement of batchdrop, or one that can't be read. Again is no
+    better: acknowledge it, or let it go to the dead letters.
+    """
+
+
+class Busy(Exception):
+    """
+    Another delivery of the same event is being handled right now. Don't acknowledge
+    this one: should the other die, it is what gets the event handled.
+    """
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """The object that was dropped."""
+
+    bucket: str
+    name: str
+    generation: int
+    size: int  #: bytes
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """What became of the dropped file's rows."""
+
+    total: int = 0
+    accepted: int = 0
+    refused: int = 0
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """The service's own count of rows; None: it doesn't tell."""
+
+    successful: int | None = None
+    failed: int | None = None
+    incomplete: int | None = None
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What is the matter: a code, and words for a person."""
+
+    code: str
+    message: str
+    since: datetime | None = None
+
+
+class JobEvent(Struct, frozen=True, kw_only=True):
+    """
+    One announcement, as it was delivered. Every repeat has the same `id`; a job's have
+    a `seq` that grows. The fields from `job_id` on are the body's, as its JSON Schema
+    has them.
+    """
+
+    id: str
+    type: str  #: such as dev.batchdrop.job.succeeded.v1
+    deployment: str  #: who says so: the CloudEvent's source
+    seq: int  #: for a subscription that doesn't keep the order
+    replay_of: str | None = None  #: the event that this one says once more
+    message_id: str | None = None  #: Pub/Sub's; another one at each publication
+    attempt: int | None = None  #: deliveries so far, where dead letters are on
+
+    job_id: str
+    phase: str
+    source: Source
+    rows: Rows
+    created_at: datetime
+    announced_at: datetime
+    parent: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    backend: str | None = None
+    location: str | None = None
+    model: str | None = None
+    labels: dict[str, str] = {}
+    batch: str | None = None
+    output_directory: str | None = None
+    stats: Stats | None = None
+    error: Problem | None = None
+    health: Problem | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    shortened: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """
+        The type's word: "succeeded", "partially_succeeded", "failed", "cancelled",
+        "expired", "rejected", "lost" or "stalled". More may come.
+        """
+        return self.type.split(".")[-2]
+
+
+def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent:
+    """
+    Reads an announcement, however it was delivered:
+
+        pull                parse(message), of google.cloud.pubsub_v1's callback or pull
+        push                parse(body), or parse(body, headers); a dict or its JSON
+        push, unwrapped     parse(body, headers), with the message's metadata on
+        Eventarc            parse(event), a CloudEvent of functions-framework or a dict
+
+    Args:
+        message: what came; nothing about it is trusted. Whether the sender is who it
+            says is not for this to tell: see that only Pub/Sub may call.
+        headers: those of the HTTP request.
+
+    Raises:
+        BadAnnouncement: names what is missing or wrong.
+    """
+    letter = _opened(message, headers)
+    about = letter.attributes
+    if not re.fullmatch(r"dev\.batchdrop\.[a-z_.]+\.v1", about.get("ce-type", "")):
+        raise BadAnnouncement(
+            f"the attribute ce-type is {about.get('ce-type')!r}, not a type of "
+            "batchdrop's that this version reads (dev.batchdrop.*.v1)"
+        )
+    if not re.fullmatch(r"[a-z2-7]{26}", about.get("ce-id", "")):
+        raise BadAnnouncement(
+            f"the attribute ce-id is {about.get('ce-id')!r}, not an event id of "
+            "batchdrop's"
+        )
+    body = letter.data if isinstance(letter.data, Mapping) else _json(letter.data)
+    sequence = about.get("ce-sequence", "")
+    told = {
+        "id": about["ce-id"],
+        "type": about["ce-type"],
+        "deployment": about.get("ce-source", ""),
+        "seq": int(sequence) if re.fullmatch(r"[0-9]{1,18}", sequence) else 0,
+        "replay_of": about.get("ce-replayof"),
+        "message_id": letter.message_id,
+        "attempt": letter.attempt,
+    }
+    try:
+        event = msgspec.convert({**body, **told}, JobEvent)
+    except (msgspec.ValidationError, TypeError) as exc:
+        raise BadAnnouncement(f"the body is no announcement: {exc}") from exc
+    if about.get("ce-subject") != event.job_id:
+        raise BadAnnouncement(
+            f"the attribute ce-subject is {about.get('ce-subject')!r}, and the body "
+            f"is about job {event.job_id!r}"
+        )
+    return event
+
+
+def schema(type: str) -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of a type's body, with all that it refers to.
+
+        jsonschema.validate(body, schema("dev.batchdrop.job.failed.v1"))
+
+    Raises:
+        LookupError: there is no such type.
+    """
+    folder = resources.files("batchdrop") / "schemas"
+    known = {path.name.removesuffix(".json"): path for path in folder.iterdir()}
+    if type not in known:
+        raise LookupError(
+            f"no schema of {type!r}; there are {', '.join(sorted(known))}"
+        )
+    found: dict[str, Any] = msgspec.json.decode(known[type].read_bytes())
+    if "$ref" in found:
+        shared = known[found["$ref"].rpartition(":")[2]]
+        found["$defs"] = {"job": msgspec.json.decode(shared.read_bytes())}
+    return found
+
+
+# -- once -----------------------------------------------------------------------
+
+
+class Handled:
+    """
+    Which events a handler has dealt with: a document for each in Firestore,
+    `handled/HANDLER.EVENT`, with a TTL in its field `expire_at`.
+
+        nothing there            claim: a lease, then the handler
+        there and done           nothing to do
+        lease is running         Busy
+        lease is over            claim: whoever had it died, or the handler failed
+    """
+
+    def __init__(
+        self,
+        handler: str,
+        connect: "Callable[[], firestore.Client]",
+        *,
+        collection: str = "handled",
+        lease: timedelta = timedelta(minutes=10),
+        keep: timedelta = timedelta(days=45),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """
+        Args:
+            handler: its name; two handlers handle the same event each once.
+            connect: gives the client, on first use; `firestore.Client` does.
+            lease: longer than the handler ever takes.
+            keep: longer than an announcement may be delivered again; Pub/Sub keeps
+                messages for up to 31 days.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", handler):
+            raise ValueError(
+                f"handler is {handler!r}; it becomes a document's name, so it must be "
+                "letters, digits, - and _"
+            )
+        self._handler = handler
+        self._connect = connect
+        self._collection = collection
+        self._lease = lease
+        self._keep = keep
+        self._now = now
+
+    def claim(self, event_id: str) -> str | None:
+        """
+        Takes an event. Returns the claim's name; None where it was handled already.
+
+        Raises:
+            Busy: somebody has it.
+        """
+        from google.api_core import exceptions
+
+        document, by, now = self._document(event_id), uuid.uuid4().hex, self._now()
+        mine = {"by": by, "until": now + self._lease, "expire_at": now + self._keep}
+        try:
+            document.create(
+                {"handler": self._handler, "event": event_id, "done_at": None, **mine}
+            )
+            return by
+        except exceptions.AlreadyExists:
+            held = document.get()
+        data = held.to_dict() or {}
+        if data.get("done_at"):
+            return None
+        if data.get("by") == by:
+            return by  # our own commit, whose answer was lost
+        if not data or data["until"] > now:
+            raise Busy(f"event {event_id} is with another delivery")
+        option = self._client.write_option(last_update_time=held.update_time)
+        try:
+            document.update(mine, option=option)
+        except exceptions.FailedPrecondition:
+            # The same: ours, unless another was faster.
+            if (document.get().to_dict() or {}).get("by") != by:
+                raise Busy(f"event {event_id} is with another delivery") from None
+        return by
+
+    def done(self, event_id: str, by: str) -> None:
+        """The event was handled. Not written where the claim is another's by now."""
+        self._write(event_id, by, {"done_at": self._now()})
+
+    def release(self, event_id: str, by: str) -> None:
+        """The handler failed: the next delivery needn't wait for the lease."""
+        self._write(event_id, by, {"until": self._now()})
+
+    def _write(self, event_id: str, by: str, changes: dict[str, Any]) -> None:
+        from google.api_core import exceptions
+
+        document = self._document(event_id)
+        held = document.get()
+        if not held.exists or held.get("by") != by:
+            return
+        option = self._client.write_option(last_update_time=held.update_time)
+        with suppress(exceptions.FailedPrecondition):  # another's, as of now
+            document.update(changes, option=option)
+
+    @cached_property
+    def _client(self) -> "firestore.Client":
+        return self._connect()
+
+    def _document(self, event_id: str) -> Any:
+        name = f"{self._handler}.{event_id}"
+        return self._client.collection(self._collection).document(name)
+
+
+def once(
+    ledger: Handled,
+) -> Callable[[Callable[[JobEvent], T]], Callable[[JobEvent], T | None]]:
+    """
+    Makes a handler deal with each event once, however often it is delivered. The
+    handler runs again only where it raised, or where it was killed before its end
+    could be written: then there is no telling how far it came.
+
+    The wrapped handler returns what the handler does, None for an event that was
+    handled before, and raises Busy while another delivery of it is under way.
+    """
+
+    def decorate(handler: Callable[[JobEvent], T]) -> Callable[[JobEvent], T | None]:
+        @wraps(handler)
+        def wrapped(event: JobEvent) -> T | None:
+            by = ledger.claim(event.id)
+            if by is None:
+                return None
+            try:
+                result = handler(event)
+            except BaseException:
+                # What the handler raised is worth more; the lease ends by itself.
+                with suppress(Exception):
+                    ledger.release(event.id, by)
+                raise
+            ledger.done(event.id, by)
+            return result
+
+        return wrapped
+
+    return decorate
+
+
+# -- the pieces -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letter:
+    """What all deliveries have in common."""
+
+    attributes: Mapping[str, str]
+    data: Any  #: bytes, or the JSON object that they were
+    message_id: str | None = None
+    attempt: int | None = None
+
+
+def _opened(message: Any, headers: Mapping[str, str] | None) -> _Letter:
+    named = {name.lower(): value for name, value in (headers or {}).items()}
+    if "ce-type" in named:
+        return _event(
+            {k.removeprefix("ce-"): v for k, v in named.items() if k[:3] == "ce-"},
+            message,
+            named.get("x-goog-pubsub-message-id"),
+        )
+    if isinstance(message, bytes | bytearray | str):
+        message = _json(message)
+    if isinstance(message, Mapping):
+        if "specversion" in message:
+            return _event(message, message.get("data"))
+        return _pushed(message)
+    if hasattr(message, "get_attributes") and hasattr(message, "get_data"):
+        return _event(message.get_attributes(), message.get_data())
+    attempt = getattr(message, "delivery_attempt", None) or None
+    if hasattr(message, "message"):  # a ReceivedMessage
+        message = message.message
+    if not (hasattr(message, "attributes") and hasattr(message, "data")):
+        raise BadAnnouncement(
+            f"a {type(message).__name__} is no Pub/Sub message, push body or CloudEvent"
+        )
+    return _Letter(
+        attributes=_texts(message.attributes),
+        data=message.data,
+        message_id=getattr(message, "message_id", None) or None,
+        attempt=attempt,
+    )
+
+
+def _event(
+    context: Mapping[str, Any], data: Any, message_id: str | None = None
+) -> _Letter:
+    """A CloudEvent: Eventarc's about a message, or, unwrapped, our own."""
+    if context.get("type") == MESSAGE_PUBLISHED:
+        return _pushed(data if isinstance(data, Mapping) else _json(data))
+    attributes = {f"ce-{k}": str(v) for k, v in context.items() if k != "data"}
+    return _Letter(attributes=attributes, data=data, message_id=message_id)
+
+
+def _pushed(push: Mapping[str, Any]) -> _Letter:
+    """A push body or a message alone, as JSON spells them, in either of two ways."""
+    message = push.get("message", push)
+    if not isinstance(message, Mapping) or "attributes" not in message:
+        raise BadAnnouncement(
+            "no message with attributes: a push subscription without wrapping must "
+            "write the metadata (no_wrapper.write_metadata), and its headers are needed"
+        )
+    data = message.get("data", b"")
+    if isinstance(data, str):
+        try:
+            data = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as exc:
+            raise BadAnnouncement(f"the message's data is not Base64: {exc}") from exc
+    attempt = _either(push, "deliveryAttempt", "delivery_attempt")
+    message_id = _either(message, "messageId", "message_id")
+    return _Letter(
+        attributes=_texts(message["attributes"]),
+        data=data,
+        message_id=message_id if isinstance(message_id, str) else None,
+        attempt=attempt if isinstance(attempt, int) else None,
+    )
+
+
+def _either(values: Mapping[str, Any], one: str, other: str) -> Any:
+    return values.get(one, values.get(other))
+
+
+def _texts(attributes: Any) -> dict[str, str]:
+    try:
+        found = dict(attributes)
+    except (TypeError, ValueError):
+        raise BadAnnouncement("the message's attributes are no map") from None
+    if not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise BadAnnouncement("the message's attributes are not all texts")
+    return found
+
+
+def _json(data: Any) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as exc:
+        raise BadAnnouncement(f"not JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise BadAnnouncement("a JSON value that is no object")
+    return value

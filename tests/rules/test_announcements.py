@@ -1,0 +1,243 @@
+"""What announcements say: their schemas, their bounds, and that repeats are equal."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.announce import TYPES, Announcement
+from batchdrop.jobs import (
+    Batch,
+    Drop,
+    Health,
+    Job,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+)
+from batchdrop.subscribe import schema
+from tests import announcements
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TIMING = Timing(
+    lease=timedelta(minutes=10),
+    create_timeout=timedelta(minutes=1),
+    settle=timedelta(minutes=2),
+)
+DROP = Drop(bucket="inbox", name="a/b c.jsonl", generation=2**60, size=10**12)
+ENDS = ["SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]
+
+
+def submitted(
+    drop: Drop = DROP,
+    labels: dict[str, str] | None = None,
+    **batch: Any,
+) -> Job:
+    claimed = Job.claimed(drop, "me", NOW, TIMING)
+    spec = Spec(
+        kind="generation",
+        backend="vertex",
+        location="global",
+        model="gemini-2.5-flash",
+        destination="gs://output/x/",
+        display_name="b c.jsonl",
+        labels={"batchdrop_job": claimed.id, **(labels or {})},
+    )
+    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
+    rows = Rows(total=3, accepted=3)
+    prepared = claimed.prepared(spec, staging, rows, NOW, TIMING)
+    sent = Batch(
+        name="projects/1/locations/global/batchPredictionJobs/2",
+        state="JOB_STATE_PENDING",
+        terminal=False,
+    )
+    return prepared.submitting(NOW, TIMING).submitted(replace(sent, **batch), NOW)
+
+
+def ended(state: str, **batch: Any) -> Job:
+    job = submitted()
+    assert job.batch is not None
+    end = replace(job.batch, state=f"JOB_STATE_{state}", terminal=True, **batch)
+    return job.ended(end, NOW)
+
+
+def of(job: Job) -> Announcement:
+    return Announcement.of(job, "//batchdrop/projects/p/deployments/d")
+
+
+def body(announcement: Announcement) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(announcement.body)
+    return found
+
+
+def everything() -> Iterator[Announcement]:
+    """One of each type."""
+    claimed = Job.claimed(DROP, "me", NOW, TIMING)
+    yield of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
+    yield of(claimed.parked(NOW))
+    yield of(submitted().lost(NOW))
+    for state in ENDS:
+        yield of(
+            ended(
+                state,
+                start_time=NOW,
+                end_time=NOW,
+                error=Problem(code=9, message="bad bucket"),
+                completion_stats=Stats(successful=2, failed=1),
+                output_directory="gs://output/x/prediction-1",
+            )
+        )
+
+
+def test_one_of_each_type_is_what_its_schema_says() -> None:
+    made = list(everything())
+
+    for announcement in made:
+        announcements.check(announcement)
+    assert {announcement.type for announcement in made} == set(TYPES)
+
+
+def test_a_job_that_the_service_has_and_that_does_not_come_on_is_stalled() -> None:
+    health = Health(code="stalled", message="pending for 3 days", since=NOW)
+    stalled = replace(submitted().ailing(health, NOW), seq=1)
+
+    announcement = of(stalled)
+
+    announcements.check(announcement)
+    assert announcement.type == "dev.batchdrop.job.stalled.v1"
+
+
+def test_the_schema_names_every_field_that_is_announced_and_no_other() -> None:
+    described = set(schema("dev.batchdrop.job.v1")["properties"])
+
+    for announcement in everything():
+        assert set(body(announcement)) == described
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_a_schema_s_id_has_the_type_and_its_version(type: str) -> None:
+    found = schema(type)
+
+    assert found["$id"] == f"urn:batchdrop:schema:{type}"
+    assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(found)
+
+
+@pytest.mark.parametrize(
+    ("type", "wrong"),
+    [
+        ("dev.batchdrop.job.succeeded.v1", {"state": "JOB_STATE_FAILED"}),
+        ("dev.batchdrop.job.succeeded.v1", {"job_id": "../other"}),
+        ("dev.batchdrop.job.succeeded.v1", {"rows": {"total": "3"}}),
+        ("dev.batchdrop.job.failed.v1", {"error": {"code": 9, "message": "x"}}),
+        ("dev.batchdrop.job.failed.v1", {"ended_at": "yesterday"}),
+        ("dev.batchdrop.job.rejected.v1", {"error": None}),
+        ("dev.batchdrop.job.stalled.v1", {"health": None}),
+        ("dev.batchdrop.job.lost.v1", {"source": None}),
+    ],
+)
+def test_a_schema_turns_down_what_is_wrong(type: str, wrong: dict[str, Any]) -> None:
+    (announcement,) = (one for one in everything() if one.type == type)
+
+    with pytest.raises(jsonschema.ValidationError):
+        announcements.READERS[type].validate(body(announcement) | wrong)
+
+
+def test_a_type_without_a_schema_is_answered_with_those_there_are() -> None:
+    with pytest.raises(LookupError, match=r"dev\.batchdrop\.job\.failed\.v1"):
+        schema("dev.batchdrop.job.exploded.v1")
+
+
+def test_the_same_job_is_announced_with_the_same_id_and_bytes() -> None:
+    one, other = of(ended("FAILED")), of(ended("FAILED"))
+
+    assert one == other
+
+
+def test_long_texts_are_cut_and_the_announcement_says_which() -> None:
+    job = ended("FAILED", error=Problem(code=3, message="é" * 100_000))
+
+    said = body(of(job))
+
+    assert said["error"]["message"].startswith("ééé")
+    assert said["error"]["message"].endswith("…")
+    assert len(json.dumps(said["error"]["message"], ensure_ascii=False).encode()) < 600
+    assert said["shortened"] == ["error.message"]
+
+
+def test_what_is_short_is_said_whole() -> None:
+    name = "é" * 500 + ".jsonl"
+    job = submitted(drop=replace(DROP, name=name)).lost(NOW)
+
+    said = body(of(job))
+
+    assert said["source"]["name"] == name
+    assert said["shortened"] == []
+
+
+def test_the_attribute_has_the_whole_name_of_an_object_whatever_it_looks_like() -> None:
+    name = "\x01" * 1024
+    announcement = of(submitted(drop=replace(DROP, name=name)).lost(NOW))
+
+    assert announcement.attributes["object"] == name
+    assert "source.name" in body(announcement)["shortened"]
+    announcements.check(announcement)
+
+
+def test_labels_beyond_the_bound_are_left_out_and_ours_are_kept() -> None:
+    labels = {f"label_{n:02}": "x" * 63 for n in range(62)}
+
+    said = body(of(submitted(labels=labels).lost(NOW)))
+
+    assert "batchdrop_job" in said["labels"]
+    assert 5 < len(said["labels"]) < 63
+    assert said["shortened"] == ["labels"]
+
+
+def test_half_a_directory_is_not_announced() -> None:
+    job = ended("SUCCEEDED", output_directory="gs://output/" + '"' * 1000)
+
+    said = body(of(job))
+
+    assert said["output_directory"] is None
+    assert said["shortened"] == ["output_directory"]
+
+
+#: Quotes, control characters and four-byte ones take the most room.
+NASTY = st.text(st.sampled_from('"\\\x01aé😀'), min_size=0, max_size=9000)
+
+
+@given(NASTY, NASTY, NASTY, NASTY)
+def test_whatever_the_names_and_texts_an_announcement_stays_small(
+    name: str, message: str, label: str, directory: str
+) -> None:
+    drop = Drop(
+        bucket="b" * 222,
+        name=name.encode()[:1024].decode(errors="ignore"),
+        generation=2**63 - 1,
+        size=2**50,
+    )
+    job = submitted(
+        drop=drop,
+        labels={f"{label[:60]}{n}": label[:63] for n in range(63)},
+        name=f"projects/{'p' * 63}/locations/{message}",
+        output_directory=f"gs://{directory}",
+        state=message,
+    )
+    assert job.spec is not None
+    spec = replace(job.spec, model=message, location=message)
+    error = Problem(code=message, message=message)
+    health = Health(code=message, message=message, since=NOW)
+    report = f"gs://{directory}"
+    job = replace(job, spec=spec, error=error, health=health, seq=10**7, report=report)
+
+    announcements.check(Announcement.of(job, message))
