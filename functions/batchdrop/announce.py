@@ -39,7 +39,7 @@ UNHEARD = "not_announced"
 # Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
 # names and words, a message stays below 10 kB: body and attributes together.
 MAX_WORDS = 500  #: an error's or a health's text
-MAX_PATH = 1100  #: an object's name, and the output directory
+MAX_PATH = 1100  #: an object's name, the output directory, the report
 MAX_LABELS = 1200  #: all labels together
 MAX_TEXT = 200  #: any other text
 MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit; an object's name has no more
@@ -167,7 +167,7 @@ def _body(job: Job) -> dict[str, Any]:
     """
     The payload: where things are and how they went, never what rows say. What is too
     long is shortened, and `shortened` names it: words end in an ellipsis; labels are
-    left out from the last in their order; a directory is left out, as half a path
+    left out from the last in their order; a place is left out, as half a path
     leads elsewhere. The ledger has all of it.
     """
     spec, batch = job.spec, job.batch
@@ -187,10 +187,12 @@ def _body(job: Job) -> dict[str, Any]:
             message=brief(f"{field}.message", trouble.message, MAX_WORDS),
         )
 
-    directory = batch.output_directory if batch else None
-    if directory and _size(directory) > MAX_PATH:
-        shortened.append("output_directory")
-        directory = None
+    def place(field: str, uri: str | None) -> str | None:
+        if uri is None or _size(uri) <= MAX_PATH:
+            return uri
+        shortened.append(field)
+        return None
+
     labels = _fitting(spec.labels if spec else {})
     if spec and len(labels) < len(spec.labels):
         shortened.append("labels")
@@ -211,8 +213,11 @@ def _body(job: Job) -> dict[str, Any]:
         "model": brief("model", spec.model) if spec else None,
         "labels": labels,
         "batch": brief("batch", batch.name) if batch else None,
-        "output_directory": directory,
+        "output_directory": place(
+            "output_directory", batch.output_directory if batch else None
+        ),
         "rows": job.rows,
+        "report": place("report", job.report),
         "stats": batch.completion_stats if batch else None,
         "error": told("error", job.error or (batch.error if batch else None)),
         "health": told("health", job.health),

@@ -3,6 +3,7 @@
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
     ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
+    ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation can't be read any more: reject the job
     ├── Misconfigured   a bucket or a right that the deployment needs is missing
     ├── Superseded      another worker holds the job by now: stop, write nothing
@@ -23,6 +24,14 @@ class BadSetting(BatchdropError):
 
 class NotADrop(BatchdropError):
     """An event that can't be read as an uploaded object. Again is no better."""
+
+
+class NotReadable(BatchdropError):
+    """The file as a whole can't be read as lines, or is more than may be sent."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SourceGone(BatchdropError):

@@ -3,12 +3,21 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
+
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
-from batchdrop.errors import SourceGone, Superseded, Unavailable
+from batchdrop.errors import (
+    BadSetting,
+    NotReadable,
+    SourceGone,
+    Superseded,
+    Unavailable,
+)
 from batchdrop.jobs import (
     MAX_FAULTS,
     Batch,
@@ -24,12 +33,17 @@ from batchdrop.jobs import (
     Timing,
 )
 from batchdrop.ledger import Ledger, Spending
-from batchdrop.preflight import Row, rows
+from batchdrop.preflight import REJECT, Checker, Refused, Rules
 from batchdrop.service import Service
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)
+
+#: How a dropped file's name ends. A packed one is told by its bytes, too.
+SUFFIXES = (".jsonl", ".jsonl.gz")
+#: The report's name, under the job's output.
+REPORT = "rejected.jsonl"
 
 #: The service's names for "this request is wrong": it made nothing and never will.
 REFUSALS = frozenset({400, 404, 413, 422})
@@ -160,25 +174,58 @@ class Intake:
         if problem := self._over_limit(job, rows=0):
             return self._reject(job, problem)
         staging = self._staging(job)
-        reading = Reading()
+        reading = Reading(rules_of(self.settings))
         try:
-            self.storage.write(
-                staging.uri, reading.staged(self.storage.read(job.source))
-            )
+            self._read(job, staging, reading)
         except SourceGone as exc:
             return self._reject(job, Problem(code="source_gone", message=str(exc)))
+        except NotReadable as exc:
+            problem = Problem(code=exc.code, message=str(exc))
+            return self._reject(job, problem, reading)
         except _BadRows:
             return self._reject(job, reading.problem(), reading)
         crash("after_staging")
-        spec, found = self._spec(job), reading.rows()
+        spec, found = self._spec(job), reading.rows
         if problem := self._over_limit(job, found.total):
             return self._reject(job, problem, reading)
+        faults, report = tuple(reading.faults), self._report(job, reading)
         job = self._write(
-            job, lambda j: j.prepared(spec, staging, found, self.now(), self.timing)
+            job,
+            lambda j: j.prepared(
+                spec, staging, found, self.now(), self.timing, faults, report
+            ),
         )
         crash("after_prepared")
-        log.info("prepared", extra={"job": job.id, "rows": found.total})
+        log.info(
+            "prepared",
+            extra={"job": job.id, "rows": found.total, "refused": found.refused},
+        )
         return job
+
+    def _read(self, job: Job, staging: Staging, reading: "Reading") -> None:
+        """Checks and stages the rows, and reports those that can't be sent."""
+        with ExitStack() as stack:
+
+            def report(refused: Refused) -> None:
+                if reading.report is None:
+                    # Made with its first line: most files need none.
+                    writing = self.storage.writing(f"{self._output(job)}{REPORT}")
+                    reading.report = stack.enter_context(writing)
+                for line in reported(refused):
+                    reading.report(line)
+
+            lines = reading.staged(self.storage.read(job.source), report)
+            bad: Exception | None = None
+            try:
+                self.storage.write(staging.uri, lines)
+            except (_BadRows, NotReadable) as exc:
+                bad = exc  # the report is whole, and stays
+        if bad is not None:
+            raise bad
+
+    def _report(self, job: Job, reading: "Reading | None") -> str | None:
+        made = reading is not None and reading.report is not None
+        return f"{self._output(job)}{REPORT}" if made else None
 
     def _reject(
         self, job: Job, problem: Problem, reading: "Reading | None" = None
@@ -187,10 +234,11 @@ class Intake:
             "rejected",
             extra={"job": job.id, "code": problem.code, "reason": problem.message},
         )
-        found = reading.rows() if reading else None
-        faults = tuple(reading.faults) if reading else ()
+        found = reading.rows if reading else None
+        faults = tuple(reading.faults) if reading else None
+        report = self._report(job, reading)
         job = self.ledger.advance(
-            job, lambda j: j.rejected(problem, self.now(), found, faults)
+            job, lambda j: j.rejected(problem, self.now(), found, faults, report)
         )
         crash("after_rejected")
         return job
@@ -227,7 +275,7 @@ class Intake:
             backend=self.settings.backend,
             location=self.settings.location,
             model=self.settings.model,
-            destination=f"{self.settings.output}{name}/{job.id}/",
+            destination=self._output(job),
             display_name=name[-128:],  # the API's limit
             labels={
                 "batchdrop_job": job.id,
@@ -252,7 +300,7 @@ class Intake:
     def _intend(self, job: Job) -> Job:
         if job.must_look and (found := self._look(job)):
             return self._adopt(job, found)
-        if job.missed and self.storage.names(Location.parse(_destination(job))):
+        if job.missed and self._has_results(job):
             # A ledger that was lost or put back knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
             return self._reject(job, Problem(code="already_done", message=message))
@@ -296,6 +344,12 @@ class Intake:
         job = self._write(job, lambda j: j.restaged(staging, self.now()))
         crash("after_restaging")
         return job
+
+    def _has_results(self, job: Job) -> bool:
+        """Whether more than our own report lies at the destination."""
+        place = _destination(job)
+        names = self.storage.names(Location.parse(place))
+        return any(name != f"{place}{REPORT}" for name in names)
 
     def _look(self, job: Job) -> list[Batch]:
         """
@@ -467,11 +521,15 @@ class Intake:
                 return f"an object of the worker's own, under {place}"
         if drop.bucket != settings.inbox:
             return f"not in the inbox bucket {settings.inbox}"
-        if not drop.name.endswith(".jsonl"):
-            return "the name doesn't end in .jsonl"
+        if not drop.name.endswith(SUFFIXES):
+            return f"the name doesn't end in {' or '.join(SUFFIXES)}"
         if drop.size == 0:
             return "zero bytes"
         return None
+
+    def _output(self, job: Job) -> str:
+        """The gs:// prefix of all that is made for a job."""
+        return f"{self.settings.output}{job.source.name}/{job.id}/"
 
     def _folder(self, job: Job) -> Location:
         work = self.settings.work
@@ -498,6 +556,39 @@ def _destination(job: Job) -> str:
     return job.spec.destination if job.spec else ""
 
 
+def rules_of(settings: Settings) -> Rules:
+    """
+    How files are read in a deployment.
+
+    Raises:
+        BadSetting: a generation configuration that can't be merged.
+    """
+    config = settings.generation_config
+    try:
+        return Rules(
+            backend=settings.backend,
+            model=settings.model,
+            fix=settings.fix,
+            on_invalid=settings.on_invalid,
+            max_invalid=settings.max_invalid,
+            generation_config=config.encode() if config else None,
+            sources=(Location(bucket=settings.inbox, prefix=""),),
+        )
+    except ValueError as exc:
+        raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {exc}") from exc
+
+
+def reported(refused: Refused) -> Iterator[bytes]:
+    """
+    The report's lines on a line that was refused, one for each fault: `line`, `path`,
+    `code`, `message`, `fix`, and `text`, the line itself. What isn't UTF-8 in it is
+    written as `\\xNN`.
+    """
+    text = refused.text.decode(errors="backslashreplace")
+    for fault in refused.faults:
+        yield msgspec.json.encode({**msgspec.to_builtins(fault), "text": text}) + b"\n"
+
+
 class _BadRows(Exception):
     """Ends the upload of a file of which nothing is to be staged."""
 
@@ -506,40 +597,76 @@ class _BadRows(Exception):
 class Reading:
     """What is found while a file streams through."""
 
-    accepted: int = 0
-    refused: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    rules: Rules
+    faults: list[Fault] = field(default_factory=list)  #: the first ones
+    report: Callable[[bytes], None] | None = None
+    size: int = 0  #: bytes staged
+    _checker: Checker = field(init=False)
 
-    def staged(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def __post_init__(self) -> None:
+        self._checker = Checker(self.rules)
+
+    def staged(
+        self, chunks: Iterator[bytes], report: Callable[[Refused], None]
+    ) -> Iterator[bytes]:
         """
         The lines to send.
 
         Raises:
             _BadRows: at the end of a file that isn't fit to be sent.
+            NotReadable: it can't be read as lines, or is more than one job takes.
         """
-        for row in rows(chunks):
-            if isinstance(row, Row):
-                self.accepted += 1
-                if not self.refused:
-                    yield row.wrapped()
-            else:
-                self.refused += 1
-                if len(self.faults) < MAX_FAULTS:
-                    self.faults.append(row)
-        if self.refused or not self.accepted:
+        for block in self._checker.blocks(chunks):
+            for refused in block.refused:
+                report(refused)
+                room = MAX_FAULTS - len(self.faults)
+                self.faults += refused.faults[:room]
+            if not self._is_fit():
+                continue
+            self.size += len(block.staged)
+            self._limit()
+            if block.staged:
+                yield block.staged
+        if not self._is_fit() or not self.rows.accepted:
             raise _BadRows
 
+    @property
     def rows(self) -> Rows:
-        return Rows(
-            total=self.accepted + self.refused,
-            accepted=self.accepted,
-            refused=self.refused,
-        )
+        return self._checker.rows
+
+    def _is_fit(self) -> bool:
+        """Whether the lines so far may be sent, without those that are bad."""
+        if self.rules.on_invalid == REJECT:
+            return not self.rows.refused
+        most = self.rules.max_invalid
+        return most is None or self.rows.refused <= most
+
+    def _limit(self) -> None:
+        """One job takes so much."""
+        family = self.rules.family
+        for what, found, most in (
+            ("rows", self.rows.accepted, family.rows),
+            ("bytes", self.size, family.bytes),
+        ):
+            if most is not None and found > most:
+                raise NotReadable(
+                    "over_limit",
+                    f"more than {most:,} {what}, which is what a job of {family.name} "
+                    "takes; drop the file in parts",
+                )
 
     def problem(self) -> Problem:
-        if not self.faults:
+        refused = self.rows.refused
+        if not refused:
             return Problem(code="no_rows", message="the file has only blank lines")
         first = self.faults[0]
         where = f"line {first.line}" + (f", {first.path}" if first.path else "")
-        more = f" (and {self.refused - 1} more)" if self.refused > 1 else ""
-        return Problem(code="bad_rows", message=f"{where}: {first.message}{more}")
+        more = f" (and {refused - 1} more lines)" if refused > 1 else ""
+        message = f"{where}: {first.message}; {first.fix}{more}"
+        if self.rules.on_invalid != REJECT and not self._is_fit():
+            return Problem(
+                code="too_many_invalid",
+                message=f"{refused:,} bad lines, and {self.rules.max_invalid:,} may be "
+                f"left out; {message}",
+            )
+        return Problem(code="bad_rows", message=message)

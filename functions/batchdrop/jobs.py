@@ -164,6 +164,7 @@ class Fault:
     path: str  #: where in the line, such as `request.contents`; empty: the line itself
     code: str
     message: str
+    fix: str = ""  #: what to write instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,7 @@ class Rows:
     total: int = 0
     accepted: int = 0
     refused: int = 0
+    fixed: int = 0  #: of those accepted, how many were mended first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +298,8 @@ class Job:
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
     rows: Rows = Rows()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()  #: the first ones
+    report: str | None = None  #: the object with all lines that were refused
     error: Problem | None = None
     health: Health | None = None
     wanted: Wanted | None = None
@@ -393,13 +396,26 @@ class Job:
     # -- a worker at its steps --------------------------------------------------
 
     def prepared(
-        self, spec: Spec, staging: Staging, rows: Rows, now: datetime, timing: Timing
+        self,
+        spec: Spec,
+        staging: Staging,
+        rows: Rows,
+        now: datetime,
+        timing: Timing,
+        faults: tuple[Fault, ...] = (),
+        report: str | None = None,
     ) -> Self:
         """The rows are staged and the choice of model and place is made for good."""
-        return self._renewed(
-            self._moved(Phase.PREPARED, now, spec=spec, staging=staging, rows=rows),
-            now + timing.lease,
+        moved = self._moved(
+            Phase.PREPARED,
+            now,
+            spec=spec,
+            staging=staging,
+            rows=rows,
+            faults=faults[:MAX_FAULTS],
+            report=report,
         )
+        return self._renewed(moved, now + timing.lease)
 
     def submitting(
         self, now: datetime, timing: Timing, spent_on: str | None = None
@@ -431,7 +447,8 @@ class Job:
         error: Problem,
         now: datetime,
         rows: Rows | None = None,
-        faults: tuple[Fault, ...] = (),
+        faults: tuple[Fault, ...] | None = None,
+        report: str | None = None,
     ) -> Self:
         """Nothing was paid and nothing will be."""
         moved = self._moved(
@@ -440,7 +457,8 @@ class Job:
             note=error.code,
             error=error,
             rows=rows or self.rows,
-            faults=faults[:MAX_FAULTS],
+            faults=self.faults if faults is None else faults[:MAX_FAULTS],
+            report=report or self.report,
             health=None,
             seq=self.seq + 1,
         )

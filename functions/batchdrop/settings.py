@@ -70,6 +70,11 @@ class Settings:
     paused: bool = False  #: nothing is submitted; all waits
     #: Batches of the model that the service may work on at once, whoever made them.
     max_active_jobs: int | None = None
+    #: What to do with a file with bad lines: "reject" it, or "skip" them.
+    on_invalid: str = "reject"
+    max_invalid: int | None = None  #: how many lines "skip" leaves out of a file
+    fix: bool = False  #: mend nulls, empty objects and spellings in place of refusing
+    generation_config: str | None = None  #: JSON, merged into each request
     max_rows: int | None = None  #: of a job
     max_bytes: int | None = None  #: of a dropped file
     max_rows_per_day: int | None = None  #: of all jobs submitted on a day (UTC)
@@ -152,6 +157,10 @@ class Settings:
             stalled_after=optional("STALLED_AFTER"),
             paused=switch("PAUSED"),
             max_active_jobs=whole("MAX_ACTIVE_JOBS"),
+            on_invalid=text("ON_INVALID", "reject"),
+            max_invalid=whole("MAX_INVALID"),
+            fix=switch("FIX"),
+            generation_config=env.get(PREFIX + "GENERATION_CONFIG") or None,
             max_rows=whole("MAX_ROWS"),
             max_bytes=whole("MAX_BYTES"),
             max_rows_per_day=whole("MAX_ROWS_PER_DAY"),
@@ -177,6 +186,11 @@ class Settings:
             raise BadSetting(
                 f"GEMINI_API_KEY is not set; {PREFIX}BACKEND=developer needs one, "
                 "from a secret"
+            )
+        if self.on_invalid not in ("reject", "skip"):
+            raise BadSetting(
+                f"{PREFIX}ON_INVALID is {self.on_invalid!r}; it must be 'reject' or "
+                "'skip'"
             )
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.deployment):
             raise BadSetting(

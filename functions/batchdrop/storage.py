@@ -79,36 +79,38 @@ class Storage:
     def write(self, uri: str, lines: Iterator[bytes]) -> None:
         """
         Writes an object that must not be there yet, streaming. When `lines` raises,
-        no object is made. That it is there already is no error: a name under one
-        epoch belongs to one worker, whose repeated upload met its own. `lines` is
-        read to its end in any case.
+        no object is made. `lines` is read to its end in any case.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
             Misconfigured: the bucket, or the right to it, is missing.
         """
-        from requests import RequestException
+        with self.writing(uri) as write:
+            for line in lines:
+                write(line)
 
+    @contextmanager
+    def writing(self, uri: str) -> Iterator[Callable[[bytes], None]]:
+        """
+        The same for a caller that has its lines one after another: an object of what
+        is handed over, made when the context ends; none, if it ends with an error.
+
+        That it is there already is no error: what comes is dropped. A name under one
+        epoch, or under one job, belongs to what was read of one generation, so that a
+        repeated upload met its own.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        upload = _Upload(self._blob(uri))
         with _translated(uri):
-            stream = self._blob(uri).open(
-                "wb",
-                chunk_size=CHUNK,
-                content_type="application/jsonl",
-                if_generation_match=0,
-            )
             try:
-                # Not as a context: a writer that could not be closed is closed again
-                # when it is collected as garbage, and so may upload at any time.
-                for line in lines:
-                    stream.write(line)
-                stream.close()
-            except BaseException as exc:
-                with suppress(RequestException):
-                    stream.terminate()
-                if not _is_there_already(exc):
-                    raise
-                for _ in lines:
-                    pass
+                yield upload.write
+                upload.close()
+            except BaseException:
+                upload.end()
+                raise
 
     def copy(self, uri: str, target: str) -> None:
         """
@@ -159,6 +161,47 @@ class Storage:
         from google.cloud.storage import Blob
 
         return Blob.from_uri(uri, client=self._connect())
+
+
+class _Upload:
+    """
+    A new object, streaming. Its stream is ended by hand, never by a context of its own:
+    a writer that could not be closed is closed again when it is collected as garbage,
+    and so may upload at any time.
+    """
+
+    def __init__(self, blob: "storage.Blob") -> None:
+        self._stream = blob.open(
+            "wb",
+            chunk_size=CHUNK,
+            content_type="application/jsonl",
+            if_generation_match=0,
+        )
+        self._over = False
+
+    def write(self, data: bytes) -> None:
+        if not self._over:
+            self._try(lambda: self._stream.write(data))
+
+    def close(self) -> None:
+        if not self._over:
+            self._try(self._stream.close)
+
+    def end(self) -> None:
+        """Gives up: no object is made."""
+        from requests import RequestException
+
+        self._over = True
+        with suppress(RequestException):
+            self._stream.terminate()
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException as exc:
+            self.end()
+            if not _is_there_already(exc):
+                raise
 
 
 def _is_there_already(exc: BaseException) -> bool:

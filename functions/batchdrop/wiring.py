@@ -9,7 +9,7 @@ from typing import Any
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
-from batchdrop.intake import Intake
+from batchdrop.intake import Intake, rules_of
 from batchdrop.jobs import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
@@ -29,6 +29,7 @@ def settings() -> Settings:
 @cache
 def intake() -> Intake:
     """What `on_upload` does."""
+    rules_of(settings())  # what can't be read by stops the start
     return Intake(
         ledger=ledger(),
         storage=storage(),

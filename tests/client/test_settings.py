@@ -9,7 +9,7 @@ import pytest
 from google import genai
 
 from batchdrop import Client
-from batchdrop.batches import NotSignedIn
+from batchdrop.batches import BatchJob, JobState, NotSignedIn, OutputInfo
 from tests.client.official import Token
 
 CLOUD = [
@@ -199,6 +199,16 @@ def test_a_missing_sign_in_says_how_to_sign_in():
 
     with pytest.raises(NotSignedIn, match="gcloud auth application-default login"):
         client.batches.list()
+
+
+def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(monkeypatch):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    client = Client(vertexai=True, project="p", location="l")
+    info = OutputInfo(gcs_output_directory="gs://b/o")
+    job = BatchJob(name="n", state=JobState.SUCCEEDED, output_info=info)
+
+    with pytest.raises(NotSignedIn, match="gs://b/o"):
+        list(client.batches.results(job))
 
 
 def test_no_repr_shows_a_key_or_a_token():

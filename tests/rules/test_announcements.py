@@ -237,6 +237,7 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
     spec = replace(job.spec, model=message, location=message)
     error = Problem(code=message, message=message)
     health = Health(code=message, message=message, since=NOW)
-    job = replace(job, spec=spec, error=error, health=health, seq=10**7)
+    report = f"gs://{directory}"
+    job = replace(job, spec=spec, error=error, health=health, seq=10**7, report=report)
 
     announcements.check(Announcement.of(job, message))

@@ -46,13 +46,21 @@ def test_imports_point_one_way() -> None:
         FUNCTIONS / "main.py",
         *(p for p in (FUNCTIONS / "batchdrop").glob("*.py") if p.stem != "__init__"),
     ]
+    inside = list((FUNCTIONS / "batchdrop" / "preflight").glob("*.py"))
 
-    assert {module.stem for module in modules} | {"batches"} == set(depth)
+    packages = {"batches", "preflight"}
+    assert {module.stem for module in modules} | packages == set(depth)
     upward = [
         f"{module.stem} imports {name}"
         for module in modules
         for name in imported(module)
         if depth[name] <= depth[module.stem]
+    ]
+    upward += [
+        f"preflight.{module.stem} imports {name}"
+        for module in inside
+        for name in imported(module) - {"preflight"}
+        if depth[name] <= depth["preflight"]
     ]
     assert upward == []
 

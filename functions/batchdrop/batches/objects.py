@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from batchdrop.batches.errors import (
     ClientError,
     MissingExtra,
+    NotSignedIn,
     ServerError,
     TransportError,
 )
@@ -191,6 +192,13 @@ def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
             return ClientError(code, "", message, method=method, url=uri)
         if code >= 500:
             return ServerError(code, "", message, method=method, url=uri)
+    if module == "google.auth.exceptions":
+        return NotSignedIn(
+            f"no credentials for Google Cloud: {exc}",
+            sent=False,
+            method=method,
+            url=uri,
+        )
     if module.startswith(("google.", "requests.")):
         return TransportError(
             f"no answer: {type(exc).__name__}: {exc}", sent=True, method=method, url=uri

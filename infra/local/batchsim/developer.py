@@ -104,7 +104,7 @@ class Developer:
         body = camel_keys(body, _VERBATIM)
         known_members(body, frozenset({"batch"}), "")
         batch = message(body, "batch")
-        if not batch:
+        if "batch" not in body:
             raise invalid("batch: it is required.")
         known_members(batch, _BATCH, "batch")
         config = message(batch, "inputConfig", "batch")

@@ -1,0 +1,24 @@
+"""
+What a row must be: reads a file line by line and says what is wrong, and where.
+
+The same check runs in the function, before anything is paid, and on the command line.
+A `Checker` goes through a file once, in constant memory, and gives the lines to send in
+the backend's form, and each line that can't be sent with what is wrong in it and what
+to write instead.
+"""
+
+from batchdrop.preflight.checking import Block, Checker, Refused, own_columns
+from batchdrop.preflight.lines import LINE_LIMIT
+from batchdrop.preflight.rules import REJECT, SKIP, Family, Rules
+
+__all__ = [
+    "LINE_LIMIT",
+    "REJECT",
+    "SKIP",
+    "Block",
+    "Checker",
+    "Family",
+    "Refused",
+    "Rules",
+    "own_columns",
+]

@@ -1,0 +1,424 @@
+"""One pass over a file: checks each line, and gives the lines to send."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from batchdrop.jobs import Fault, Rows
+from batchdrop.preflight.columns import Columns
+from batchdrop.preflight.fixing import FIXABLE, fixed
+from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
+from batchdrop.preflight.looking import Full, Look, Members
+from batchdrop.preflight.rules import Rules
+from batchdrop.preflight.shapes import (
+    IDS,
+    Shape,
+    Unwrapped,
+    WrongShape,
+    merger,
+    other_request,
+    shape_of,
+    unwrapper,
+)
+
+#: What a decoder raises for a line that doesn't fit it.
+_MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+# Ids of which the import makes numbers (seen live).
+_NUMERIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+_EMPTY = re.compile(rb"\{\s*\}")
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that can't be sent, as it was written, and why."""
+
+    line: int
+    text: bytes
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What became of some lines: those to send, each with its line feed, and others."""
+
+    staged: bytes
+    rows: int
+    refused: tuple[Refused, ...] = ()
+
+
+class Checker:
+    """
+    Reads one file under some rules.
+
+    A row's id is its line's number in the file, counted from 1, behind a letter: the
+    import would make a number of digits alone. By it the user's own key and columns,
+    which are not sent, are found in the file again.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.accepted = self.refused = self.fixed = 0
+        self._line = 0
+        self._columns = Columns(rules) if rules.imports else None
+        self._merge = merger(rules)
+        self._shape: Shape | None = None
+        self._shape_line = 0
+        self._unwrap: Callable[[bytes], Unwrapped] | None = None
+        self._pass: Callable[[bytes], Any] | None = None
+        self._loose = False
+        #: The same, where a line that it takes is sent as it is.
+        self._direct: Callable[[bytes], Any] | None = None
+        #: Where each key of the user's stands, by its hash: 64 bits of a keyed one, so
+        #: that in a million keys two meet by chance once in many million files.
+        self._ids: dict[int, int] = {}
+        family = rules.family
+        self._head = b'{"%b":"r%%07d",' % family.id.encode()
+        self._open = f'"{family.wrapper}":'.encode() if family.wrapper else b""
+        self._close = b"}\n" if family.wrapper else b"\n"
+
+    @property
+    def rows(self) -> Rows:
+        """What has become of the rows so far."""
+        return Rows(
+            total=self.accepted + self.refused,
+            accepted=self.accepted,
+            refused=self.refused,
+            fixed=self.fixed,
+        )
+
+    def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
+        """
+        Reads a file, given its bytes in any pieces, packed or not.
+
+        Raises:
+            NotReadable: it can't be unpacked.
+        """
+        for lines in split_lines(unpacked(chunks, self.rules.max_unpacked)):
+            yield self._block(lines)
+
+    def _block(self, lines: list[bytes]) -> Block:
+        out: list[bytes] = []
+        refused: list[Refused] = []
+        number, rows = self._line, 0
+        head = self._head + self._open
+        close = self._close
+        for line in lines:
+            number += 1
+            text = line.strip()
+            if not text:
+                continue
+            # Most lines of most files: the line is the request, and brings nothing new.
+            if self._direct is not None:
+                try:
+                    self._direct(text)
+                except _MISFIT:
+                    pass
+                else:
+                    out += (head % number, text, close)
+                    rows += 1
+                    continue
+            staged = self._row(number, text)
+            if isinstance(staged, Refused):
+                refused.append(staged)
+            else:
+                out += staged
+                rows += 1
+        self._line = number
+        self.accepted += rows
+        self.refused += len(refused)
+        return Block(b"".join(out), rows, tuple(refused))
+
+    def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
+        """A line that needs more than a decoder."""
+        taken = self._known(text)
+        if taken is not None and not self._repeated(taken.id, number):
+            return self._staged(number, taken)
+        look = Look(self.rules, number, self._columns)
+        try:
+            taken = self._look(look, text)
+        except Full:
+            taken = None
+        except RecursionError:
+            look.deep()
+            taken = None
+        if taken is None:
+            return Refused(number, text[:LINE_LIMIT], tuple(look.faults))
+        return self._staged(number, taken)
+
+    def _staged(self, number: int, taken: Unwrapped) -> tuple[bytes, ...]:
+        head = self._head % number
+        if self.rules.family.wrapper is None:
+            return head, taken.request[1:], self._close
+        return head, taken.beside, self._open, taken.request, self._close
+
+    # -- lines that bring nothing new ------------------------------------------------
+
+    def _known(self, text: bytes) -> Unwrapped | None:
+        if self._pass is None:
+            return None
+        try:
+            taken = self._unwrap(text) if self._unwrap else Unwrapped(None, text)
+            if self._merge:
+                taken = taken._replace(request=self._merge(taken.request))
+            self._pass(taken.request)
+            if self._unwrap and not text.isascii():
+                text.decode()  # what isn't sent has been skipped, and may be anything
+        except _MISFIT:
+            return None
+        if self._loose and _has_empty(taken.request):
+            return None
+        if taken.id is not None and self._is_numeric(taken.id):
+            return None
+        return taken
+
+    def _repeated(self, id: str | None, number: int) -> bool:
+        """Whether a key was there before. One that wasn't is kept."""
+        if id is None:
+            return False
+        return self._ids.setdefault(hash(id), number) != number
+
+    def _is_numeric(self, id: str) -> bool:
+        return self.rules.imports and _NUMERIC.fullmatch(id) is not None
+
+    # -- lines that need a look ------------------------------------------------------
+
+    def _look(self, look: Look, text: bytes) -> Unwrapped | None:
+        """What is to be sent of a line; nothing, if the look has found faults."""
+        if self._unreadable(look, text):
+            return None
+        line: Members = _parsed(text)
+        shape = self._shape_of(look, line)
+        if shape is None:
+            return None
+        unwrap = self._unwrap
+        if self._shape is None:
+            unwrap = unwrapper(shape, self.rules)
+        self._look_beside(look, line, shape)
+        if look.faults:
+            return None
+        try:
+            taken = unwrap(text) if unwrap else Unwrapped(None, text)
+            if self._merge:
+                taken = taken._replace(request=self._merge(taken.request))
+        except _MISFIT as exc:
+            look.fault("", "bad_contents", str(exc), self._example())
+            return None
+        path = shape.wrapper or ""
+        mended = False
+        look.request(_parsed(taken.request), path)
+        if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
+            root = self._columns.root if self._columns else None
+            taken = taken._replace(request=fixed(taken.request, root))
+            look.faults.clear()
+            look.request(_parsed(taken.request), path)
+            mended = True
+        if taken.id is not None:
+            self._look_at_id(look, shape, taken.id)
+            mended = mended or self._is_numeric(taken.id)
+        if look.faults:
+            look.forget()
+            return None
+        self.fixed += mended
+        if self._shape is None:
+            self._shape, self._shape_line, self._unwrap = shape, look.line, unwrap
+        if self._columns is not None and self._columns.due():
+            self._pass = self._columns.decoder().decode
+            self._loose = self._columns.loose
+            as_it_is = not (self._unwrap or self._merge or self._loose)
+            self._direct = self._pass if as_it_is else None
+        return taken
+
+    def _unreadable(self, look: Look, text: bytes) -> bool:
+        """Whether a line is no JSON object; says so."""
+        if len(text) > LINE_LIMIT:
+            look.fault(
+                "",
+                "too_long",
+                f"has more than {LINE_LIMIT:,} bytes",
+                "write a shorter line; put media into a bucket, and their gs:// "
+                "addresses into the line",
+            )
+            return True
+        example = self._example()
+        try:
+            text.decode()
+        except UnicodeDecodeError as exc:
+            look.fault(
+                "",
+                "not_utf8",
+                f"byte {exc.start + 1} is not UTF-8",
+                "save the file as UTF-8",
+            )
+            return True
+        try:
+            value = _decode(text)
+        except msgspec.ValidationError as exc:
+            look.fault(
+                "",
+                "number_out_of_range",
+                f"has a number that no number type can hold: {exc}",
+                "write it as a string",
+            )
+        except msgspec.DecodeError as exc:
+            look.fault("", "not_json", _where(str(exc), text), example)
+        else:
+            if isinstance(value, dict):
+                return False
+            if isinstance(value, list):
+                look.fault(
+                    "",
+                    "json_array",
+                    "is a JSON array, not a line of JSON Lines",
+                    "write each of its items on a line of its own, without commas "
+                    "between them",
+                )
+            else:
+                look.fault("", "not_an_object", "is no JSON object", example)
+        return True
+
+    def _shape_of(self, look: Look, line: Members) -> Shape | None:
+        names, family = {name for name, _ in line}, self.rules.family
+        try:
+            shape = shape_of(names, family)
+            if shape.wrapper:
+                inner = next(v for n, v in reversed(line) if n == shape.wrapper)
+                if isinstance(inner, Members):
+                    found = {name for name, _ in inner}
+                    if what := other_request(found, family):
+                        raise WrongShape(what, shape.wrapper)
+        except WrongShape as exc:
+            if str(exc):
+                look.fault(
+                    exc.path,
+                    "wrong_shape",
+                    f"is {exc}, which {self.rules.model} doesn't take",
+                    self._example(),
+                )
+            else:
+                look.fault(
+                    "", "no_contents", f"has no {family.plain[0]}", self._example()
+                )
+            return None
+        except StopIteration:
+            look.fault("", "no_contents", "has no body", self._example())
+            return None
+        if self._shape is not None and shape != self._shape:
+            look.fault(
+                "",
+                "mixed_shapes",
+                f"has the shape {shape}, but line {self._shape_line} has the shape "
+                f"{self._shape}",
+                "write all lines of a file in one shape",
+            )
+            return None
+        return shape
+
+    def _look_beside(self, look: Look, line: Members, shape: Shape) -> None:
+        """What stands beside the request, and is read."""
+        members = dict(line)
+        if shape.id is not None:
+            id = members[shape.id]
+            # A number is read as zero, whatever it is.
+            if isinstance(id, int) and not isinstance(id, bool):
+                look.fault(
+                    shape.id,
+                    "numeric_id",
+                    "is a number, not a string",
+                    f'write it in quotes, a letter first: "{shape.id}": "r1"',
+                )
+            elif not isinstance(id, str) or not id:
+                look.fault(
+                    shape.id,
+                    "bad_key",
+                    "must be a string, not empty",
+                    f'write "{shape.id}": "..." or leave it out of all lines',
+                )
+        if shape.wrapper and not isinstance(members[shape.wrapper], Members):
+            look.fault(
+                shape.wrapper, "not_an_object", "must be a JSON object", self._example()
+            )
+        allowed = {
+            "method": ("POST",),
+            "url": ("/v1/chat/completions", "/v1/embeddings"),
+        }
+        for name in self.rules.family.beside:
+            if members.get(name) not in allowed[name]:
+                look.fault(
+                    name,
+                    "bad_value",
+                    f"must be {' or '.join(allowed[name])}",
+                    self._example(),
+                )
+
+    def _look_at_id(self, look: Look, shape: Shape, id: str) -> None:
+        name = shape.id or IDS[0]
+        if self._is_numeric(id) and not self.rules.fix:
+            look.fault(
+                name,
+                "numeric_id",
+                "looks like a number, and the import would make one of it: 007 comes "
+                "back as 7",
+                'begin it with a letter: "r007"',
+            )
+        elif not look.faults and self._repeated(id, look.line):
+            look.fault(
+                name,
+                "duplicate_key",
+                f"is the same as in line {self._ids[hash(id)]}",
+                "give each line a key of its own",
+            )
+
+    def _example(self) -> str:
+        return f"write one JSON object a line: {self.rules.family.example}"
+
+
+def own_columns(line: bytes) -> dict[str, msgspec.Raw]:
+    """
+    What a line of the dropped file has that isn't sent: the user's key, and members
+    beside a wrapped request. Empty for a line that is the request itself.
+    """
+    members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    wrapper = next((name for name in ("request", "body") if name in members), None)
+    if wrapper is None:
+        return {name: members[name] for name in IDS if name in members}
+    return {name: raw for name, raw in members.items() if name != wrapper}
+
+
+def _parsed(request: bytes) -> Any:
+    return json.loads(
+        request, object_pairs_hook=Members, parse_int=_zero, parse_float=_zero
+    )
+
+
+def _zero(_: str) -> int:
+    # That it is a number is all there is to know; some are too long for Python.
+    return 0
+
+
+def _has_empty(request: bytes) -> bool:
+    """Whether there may be an object without members."""
+    if not (
+        b"{}" in request or b"{ " in request or b"{\t" in request or b"{\r" in request
+    ):
+        return False
+    return _EMPTY.search(request) is not None
+
+
+def _where(message: str, text: bytes) -> str:
+    """A parser's message with the byte it names as a column of the line's text."""
+    match = re.search(r"\(byte (\d+)\)$", message)
+    if match is None:
+        if "truncated" in message and _HIGH_AT_END.search(text):
+            return "has half of a surrogate pair at its end"
+        if "truncated" in message:
+            return f"ends in the middle, at column {len(text.decode()) + 1}"
+        return message
+    column = len(text[: int(match[1])].decode(errors="ignore")) + 1
+    return f"{message[: match.start()].rstrip()} at column {column}"

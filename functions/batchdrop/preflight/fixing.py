@@ -1,0 +1,57 @@
+"""Mends what can be mended without a guess: nulls, empty objects, two spellings."""
+
+import msgspec
+
+from batchdrop.preflight.columns import Column
+from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
+
+#: What `fixed` takes care of.
+FIXABLE = frozenset({"null", "empty_object", "mixed_case"})
+
+#: Here an empty object says something: `{"googleSearch": {}}` asks for the tool. To
+#: leave it out would change the request, so that it stays, and is told.
+_SPEAKING = frozenset({"tools"})
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
+    """
+    A request without nulls and empty objects, and with its members spelled as those
+    before in the file. All other values keep their bytes.
+
+    Args:
+        value: JSON.
+        column: what is known of the place where it stands.
+        name: the member whose value it is.
+    """
+    start = value[:1]
+    if start == b"{":
+        kept = []
+        members = _members.decode(value)
+        for member, raw in members.items():
+            spelled = _spelled(member, column, name)
+            if spelled in members:
+                spelled = member  # both spellings in one object: no telling which
+            below = column.members.get(spelled) if column else None
+            inner = fixed(_bytes(raw), below, spelled)
+            if inner == b"null" or (inner == b"{}" and name not in _SPEAKING):
+                continue
+            kept.append(msgspec.json.encode(spelled) + b":" + inner)
+        return b"{" + b",".join(kept) + b"}"
+    if start == b"[":
+        items = [fixed(_bytes(raw), column, name) for raw in _items.decode(value)]
+        return b"[" + b",".join(i for i in items if i not in (b"null", b"{}")) + b"]"
+    return value
+
+
+def _spelled(member: str, column: Column | None, name: str) -> str:
+    common = camel(member)
+    if column is None or common not in TWO_SPELLINGS or name in OWN_NAMES:
+        return member
+    return column.spelled.get(common, (member, 0))[0]
+
+
+def _bytes(raw: msgspec.Raw) -> bytes:
+    return bytes(raw).strip()

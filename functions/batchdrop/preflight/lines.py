@@ -1,0 +1,122 @@
+"""From an object's bytes to its lines: unpacked, without a byte order mark."""
+
+import codecs
+import zlib
+from collections.abc import Iterable, Iterator
+
+from batchdrop.errors import NotReadable
+
+#: A longer line is cut, and what is cut off is dropped: nothing that the service takes
+#: is longer, and a file without line ends must not fill the memory.
+LINE_LIMIT = 20 * 1024 * 1024
+#: Bytes to be worked on at a time: few enough to stay in a processor's cache.
+SLICE = 256 * 1024
+
+_GZIP = b"\x1f\x8b"
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """
+    The lines of a stream of bytes, without line feeds, some at a time.
+
+    A line longer than LINE_LIMIT comes cut to LINE_LIMIT + 1 bytes, of which the last
+    is NUL: it is no JSON, whatever it begins with.
+    """
+    rest: list[bytes] = []
+    held = 0
+    for piece in _sliced(chunks):
+        first, *others = piece.split(b"\n")
+        # A line over many pieces is put together once, at its end.
+        if held <= LINE_LIMIT:
+            rest.append(first)
+            held += len(first)
+        if others:
+            *whole, last = others
+            yield [_joined(rest), *whole]
+            rest, held = [last], len(last)
+    if held:
+        yield [_joined(rest)]
+
+
+def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """
+    The bytes of a file that may be packed with gzip, which its first bytes tell. A
+    UTF-8 byte order mark is left out.
+
+    Args:
+        most: how many bytes it may unpack to.
+
+    Raises:
+        NotReadable: the packing is broken, or unpacks to more.
+    """
+    pieces = iter(chunks)
+    head = _head(pieces, 2)
+    plain = _joined_again(head, pieces)
+    if head.startswith(_GZIP):
+        plain = _gunzipped(plain, most)
+    start = _head(plain, 3)
+    yield start.removeprefix(codecs.BOM_UTF8)
+    yield from plain
+
+
+def _gunzipped(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Of all members of a gzip file, one after another, as gunzip reads them."""
+    total = 0
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    for chunk in chunks:
+        packed, more = chunk, False
+        while packed or more:
+            if inflate.eof:
+                if not packed.strip(b"\0"):
+                    break  # padding behind the last member
+                inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            try:
+                piece = inflate.decompress(packed, SLICE)
+            except zlib.error as exc:
+                raise NotReadable(
+                    "bad_gzip", f"the file is not whole gzip: {exc}; pack it again"
+                ) from exc
+            packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+            more = len(piece) == SLICE  # it may hold back what did not fit
+            total += len(piece)
+            if total > most:
+                raise NotReadable(
+                    "too_large_unpacked",
+                    f"the file unpacks to more than {most:,} bytes; "
+                    "drop it in several files",
+                )
+            if piece:
+                yield piece
+    if not inflate.eof:
+        raise NotReadable(
+            "bad_gzip", "the gzip file ends in its middle; upload it again"
+        )
+
+
+def _head(pieces: Iterator[bytes], length: int) -> bytes:
+    """The first bytes: at least so many, unless there are fewer."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= length:
+            break
+    return head
+
+
+def _joined_again(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if len(chunk) <= SLICE:
+            yield chunk
+            continue
+        for start in range(0, len(chunk), SLICE):
+            yield chunk[start : start + SLICE]
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    line = parts[0] if len(parts) == 1 else b"".join(parts)
+    return line[:LINE_LIMIT] + b"\0" if len(line) > LINE_LIMIT else line

@@ -1,0 +1,411 @@
+"""Python's look at one request: what is wrong with it, and what is new in it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchdrop.jobs import Fault
+from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
+from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
+from batchdrop.preflight.rules import ANYTHING, Must, Rules
+
+#: A line with more faults than this has them cut: the first ones are enough.
+MOST_FAULTS = 10
+
+# What the import takes as a name (seen live; BigQuery docs).
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
+
+_KINDS: dict[type, str] = {
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+}
+
+
+class Members(list[tuple[str, Any]]):
+    """An object's members as written: a name that comes twice is there twice."""
+
+
+class Full(Exception):
+    """Enough faults for one line."""
+
+
+@dataclass(slots=True)
+class Look:
+    """
+    One line's look. `columns` are those of the file, where the service imports it;
+    what a line teaches is taken back with `forget`.
+    """
+
+    rules: Rules
+    line: int
+    columns: Columns | None
+    faults: list[Fault] = field(default_factory=list)
+    _undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def request(self, value: Any, path: str) -> None:
+        """Finds all that is wrong in a request. One that is wrong teaches nothing."""
+        must = self.rules.family.must
+        depth = 0 if self.rules.family.wrapper is None else 1
+        try:
+            if not isinstance(value, Members):
+                self.fault(
+                    path,
+                    "not_an_object",
+                    "is no JSON object",
+                    f"write {self.rules.family.example}",
+                )
+            elif self.columns is not None:
+                self._object(value, self.columns.root, must, path, depth)
+            else:
+                self._object(value, None, must, path, depth)
+        except Full:
+            pass
+        if self.faults:
+            self.forget()
+
+    def deep(self) -> None:
+        """Nested so that it can't even be looked at."""
+        self.forget()
+        message = "nests too deeply to be read"
+        self.faults = [self._fault("", "too_deep", message, "nest less")]
+
+    def fault(self, path: str, code: str, message: str, fix: str) -> None:
+        """
+        Raises:
+            Full: that was the last one that is kept of a line.
+        """
+        self.faults.append(self._fault(path, code, message, fix))
+        if len(self.faults) >= MOST_FAULTS:
+            raise Full
+
+    def _fault(self, path: str, code: str, message: str, fix: str) -> Fault:
+        return Fault(
+            line=self.line, path=shortened(path), code=code, message=message, fix=fix
+        )
+
+    def forget(self) -> None:
+        """Takes back what this line has added to the columns."""
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+
+    # -- values -----------------------------------------------------------------
+
+    def _value(
+        self, value: Any, column: Column | None, must: Must, path: str, depth: int
+    ) -> None:
+        if must.refused:
+            code, _, message = must.refused.partition(": ")
+            message, _, fix = message.partition("; ")
+            self.fault(path, code, message, fix)
+            return
+        if value is None:
+            self._null(column, must, path)
+            return
+        if isinstance(value, list) and not isinstance(value, Members):
+            self._array(value, column, must, path, depth)
+            return
+        if must.kind == "an array":
+            self.fault(path, must.codes[1], "must be an array", f"write {must.missing}")
+            return
+        if column is not None and not self._repeats(column, False, path):
+            return
+        self._one(value, column, must, path, depth)
+
+    def _array(
+        self, value: list[Any], column: Column | None, must: Must, path: str, depth: int
+    ) -> None:
+        if must.kind not in ("", "an array"):
+            self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            return
+        if must.filled and not value:
+            self.fault(
+                path, must.codes[1], "must not be empty", f"write {must.missing}"
+            )
+            return
+        if column is not None and not self._repeats(column, True, path):
+            return
+        for number, item in enumerate(value):
+            at = f"{path}[{number}]"
+            if isinstance(item, list) and not isinstance(item, Members):
+                if column is not None:
+                    self.fault(
+                        at,
+                        "nested_array",
+                        "is an array in an array, which the import refuses",
+                        "put an object between them, or one array in place of two",
+                    )
+                    continue
+                self._array(item, None, ANYTHING, at, depth)
+            else:
+                self._one(item, column, must.items or ANYTHING, at, depth)
+
+    def _one(
+        self, value: Any, column: Column | None, must: Must, path: str, depth: int
+    ) -> None:
+        """A value that is no array, or an item of one."""
+        if value is None:
+            self._null(column, must, path)
+            return
+        kind = "an object" if isinstance(value, Members) else _KINDS[type(value)]
+        if must.kind not in ("", "an array") and kind != must.kind:
+            self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            return
+        if column is not None and not self._is_of(column, kind, path):
+            return
+        if isinstance(value, Members):
+            if column is not None and not self._fits(value, path, depth):
+                return
+            self._object(value, column, must, path, depth + 1)
+        elif isinstance(value, str):
+            self._string(value, must, path)
+
+    def _null(self, column: Column | None, must: Must, path: str) -> None:
+        if column is not None:
+            self.fault(
+                path, "null", "is null, which the import refuses", "leave it out"
+            )
+        elif must.kind:
+            self.fault(path, must.codes[1], "is null", _write(must))
+
+    def _fits(self, value: Members, path: str, depth: int) -> bool:
+        if not value:
+            self.fault(
+                path,
+                "empty_object",
+                "is an object without members, which the import refuses",
+                "leave it out",
+            )
+        elif depth >= DEEPEST:
+            self.fault(
+                path,
+                "too_deep",
+                f"is more than {DEEPEST} objects deep, which the import refuses",
+                "nest less, or write the inner part as a string of JSON",
+            )
+        else:
+            return True
+        return False
+
+    def _string(self, value: str, must: Must, path: str) -> None:
+        name = path.rpartition(".")[2].partition("[")[0]
+        if must.choices and value not in must.choices:
+            self.fault(
+                path,
+                must.codes[1],
+                f"is none of {', '.join(must.choices)}",
+                f"write {must.missing}",
+            )
+        elif must.filled and not value:
+            self.fault(path, must.codes[1], "is empty", f"write {must.missing}")
+        elif must.same_model:
+            if not re.search(self.rules.model_pattern, value):
+                self.fault(
+                    path,
+                    "other_model",
+                    f"is not the job's model, {self.rules.model}",
+                    "leave it out, or drop the line in a file for that model",
+                )
+        elif (pattern := self.rules.medium_pattern(name)) is not None and not re.search(
+            pattern, value
+        ):
+            self._medium(value, path)
+
+    def _medium(self, value: str, path: str) -> None:
+        if value.strip().lower().startswith("gs:"):
+            places = ", ".join(map(str, self.rules.sources or ())) or "nowhere"
+            self.fault(
+                path,
+                "medium_not_allowed",
+                "is a gs:// address outside the places that media may come from",
+                f"copy the object to one of them: {places}"
+                if self.rules.sources is not None
+                else "write gs://bucket/name",
+            )
+        else:
+            self.fault(
+                path,
+                "bad_medium",
+                "is neither a gs:// address nor inline data",
+                'copy it to a bucket and write its "gs://..." address, or send it as '
+                '"inlineData": {"mimeType": "...", "data": "<base64>"}',
+            )
+
+    # -- objects ----------------------------------------------------------------
+
+    def _object(
+        self,
+        members: Members,
+        column: Column | None,
+        must: Must,
+        path: str,
+        depth: int,
+    ) -> None:
+        dot = f"{path}." if path else ""
+        found = {name for name, _ in members}
+        google = self.rules.family.google
+        for name, inner in must.members.items():
+            if inner.required and name not in found:
+                self.fault(
+                    path,
+                    inner.codes[0],
+                    f"has no {name}",
+                    f"write {inner.missing}",
+                )
+        if must.any_of and not found.intersection(must.any_of):
+            self.fault(
+                path,
+                must.codes[0],
+                f"has no {' or '.join(must.any_of)}",
+                f"write {must.missing}",
+            )
+        if column is not None:
+            self._anchor(column, members, must)
+        for name, value in members:
+            rule = must.members.get(camel(name) if google else name, ANYTHING)
+            below = None
+            if column is not None:
+                below = self._member(column, name, rule, f"{dot}{name}")
+                if below is None:
+                    continue
+            self._value(value, below, rule, f"{dot}{name}", depth)
+
+    # -- columns ----------------------------------------------------------------
+
+    def _anchor(self, column: Column, members: Members, must: Must) -> None:
+        """Keeps a member in mind that every object at this place has had."""
+        names = [name for name, _ in members]
+        if not column.members:
+            # The first object: later ones could not tell what those before had.
+            wanted = [n for n in names if must.members.get(n, ANYTHING).required]
+            wanted += [n for n in names if n in must.any_of]
+            column.anchor = [*wanted, *names, None][0]
+            self._undo.append(lambda: setattr(column, "anchor", None))
+        elif column.anchor is not None and column.anchor not in names:
+            before = column.anchor
+            column.anchor = None
+            column.touch()
+            self._undo.append(lambda: setattr(column, "anchor", before))
+
+    def _member(
+        self, column: Column, name: str, must: Must, path: str
+    ) -> Column | None:
+        """The column of a member; None if there can't be one."""
+        known = column.members.get(name)
+        if known is not None:
+            return known
+        columns = self.columns
+        assert columns is not None
+        if not _NAME.fullmatch(name):
+            self.fault(
+                path,
+                "bad_name",
+                "has a name that the import can't make a column of",
+                "use letters, digits, _ and -, and no digit first; a raw JSON schema "
+                "can be written as a string in the prompt, or as Gemini's own Schema",
+            )
+            return None
+        if columns.count >= MOST_COLUMNS:
+            self.fault(
+                path,
+                "too_many_names",
+                f"is a new name after {MOST_COLUMNS:,} others, and the import takes no "
+                "more",
+                "write what varies as values, not as names",
+            )
+            return None
+        common = camel(name)
+        if (
+            self.rules.family.google
+            and common in TWO_SPELLINGS
+            and column.name not in OWN_NAMES
+        ):
+            other, line = column.spelled.get(common, (name, self.line))
+            if other != name:
+                self.fault(
+                    path,
+                    "mixed_case",
+                    f"is written {other} {self._where(line)}, and the import takes "
+                    "one spelling",
+                    f"write {other}",
+                )
+                return None
+            column.spelled[common] = (name, self.line)
+            self._undo.append(lambda: column.spelled.__delitem__(common))
+        made = column.members[name] = Column(name, column, must)
+        columns.count += 1
+        column.touch()
+
+        def undo() -> None:
+            del column.members[name]
+            assert self.columns is not None
+            self.columns.count -= 1
+
+        self._undo.append(undo)
+        return made
+
+    def _repeats(self, column: Column, repeated: bool, path: str) -> bool:
+        """Whether an array, or a single value, is what the column has had so far."""
+        if column.repeated is None:
+            column.repeated, column.repeated_line = repeated, self.line
+            column.touch()
+            self._undo.append(lambda: setattr(column, "repeated", None))
+        elif column.repeated != repeated:
+            now, then = (
+                ("an array", "a single value")
+                if repeated
+                else (
+                    "a single value",
+                    "an array",
+                )
+            )
+            self.fault(
+                path,
+                "mixed_types",
+                f"is {now}, but {then} {self._where(column.repeated_line)}; the import "
+                "takes one type over the whole file",
+                f"write {then} in every line",
+            )
+            return False
+        return True
+
+    def _is_of(self, column: Column, kind: str, path: str) -> bool:
+        columns = self.columns
+        assert columns is not None
+        if column.kind is None:
+            column.kind, column.kind_line = kind, self.line
+            column.touch()
+            objects = int(kind == "an object")
+            columns.objects += objects
+
+            def undo() -> None:
+                column.kind = None
+                assert self.columns is not None
+                self.columns.objects -= objects
+
+            self._undo.append(undo)
+        elif column.kind != kind:
+            self.fault(
+                path,
+                "mixed_types",
+                f"is {kind}, but {column.kind} {self._where(column.kind_line)}; the "
+                "import takes one type over the whole file",
+                f"write {column.kind} in every line",
+            )
+            return False
+        return True
+
+    def _where(self, line: int) -> str:
+        return "elsewhere in this line" if line == self.line else f"in line {line}"
+
+
+def _write(must: Must) -> str:
+    return f"write {must.missing}" if must.missing else f"write {must.kind}"
+
+
+def shortened(path: str) -> str:
+    """A path of a bearable length, whatever the names in it."""
+    return path if len(path) <= 200 else f"{path[:120]}...{path[-70:]}"

@@ -1,0 +1,360 @@
+"""What the rows of a file have to be: the choices that decide it, and line formats."""
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from batchdrop.settings import Location
+
+GB = 1000**3
+
+#: Members whose value is the address of a medium, and others that may be one.
+MEDIA = frozenset({"fileUri", "file_uri"})
+MAYBE_MEDIA = frozenset({"gcsUri", "gcs_uri", "uri", "url", "uris"})
+
+REJECT, SKIP = "reject", "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Must:
+    """What a value has to be, besides what holds for every value."""
+
+    kind: str = ""  #: "an object", "an array", "a string"; empty: anything
+    required: bool = False
+    filled: bool = False  #: at least one item
+    choices: tuple[str, ...] = ()  #: a string that is one of these
+    same_model: bool = False  #: names the job's model
+    refused: str = ""  #: why it may not be there at all
+    members: dict[str, "Must"] = field(default_factory=dict)
+    items: "Must | None" = None
+    any_of: tuple[str, ...] = ()  #: one of these members has to be there
+    missing: str = ""  #: what to write, when it is missing or of another kind
+    codes: tuple[str, str] = ("missing", "bad_value")  #: when missing, when wrong
+
+
+ANYTHING = Must()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """
+    A line format: what a backend takes for a kind of model.
+
+    A staged line is `{ID: row id, ..., WRAPPER: the request}`; without a wrapper the
+    members stand beside the id.
+    """
+
+    name: str
+    id: str
+    wrapper: str | None
+    plain: tuple[str, ...]  #: by one of these a line without wrapper is known
+    example: str  #: the line to write
+    must: Must  #: what the request has to be
+    rows: int | None  #: most rows of a job
+    bytes: int  #: most bytes of a staged file
+    beside: tuple[str, ...] = ()  #: members beside the wrapper that are sent
+    google: bool = True  #: Gemini's own names, which have two spellings
+    embeds: bool = False
+    config: bool = False  #: takes a generation configuration
+
+
+def _gemini(vertex: bool) -> Must:
+    # "Please use a valid role: user, model." (seen live on Vertex; the Developer API
+    # does without). `function` is what came before `user` for answers of tools.
+    role = Must(
+        kind="a string",
+        required=vertex,
+        choices=("user", "model", "function"),
+        missing='"role": "user", or "model" for what the model said before',
+        codes=("no_role", "bad_role"),
+    )
+    parts = Must(
+        kind="an array",
+        required=True,
+        filled=True,
+        items=Must(kind="an object", codes=("missing", "bad_parts")),
+        missing='"parts": [{"text": "..."}]',
+        codes=("no_parts", "bad_parts"),
+    )
+    content = Must(
+        kind="an object",
+        members={"role": role, "parts": parts},
+        missing='{"role": "user", "parts": [{"text": "..."}]}',
+        codes=("missing", "bad_contents"),
+    )
+    cached = Must()
+    if vertex:
+        # Batch on Vertex knows no explicit context caching (Vertex AI docs).
+        cached = Must(
+            refused="cached_content: batch jobs on Vertex can't use a context cache; "
+            "write the content into the line, or use the Developer API"
+        )
+    return Must(
+        kind="an object",
+        members={
+            "contents": Must(
+                kind="an array",
+                required=True,
+                filled=True,
+                items=content,
+                missing='"contents": [{"role": "user", "parts": [{"text": "..."}]}]',
+                codes=("no_contents", "bad_contents"),
+            ),
+            "cachedContent": cached,
+            "model": Must(same_model=True),
+        },
+    )
+
+
+_MESSAGES = Must(
+    kind="an array",
+    required=True,
+    filled=True,
+    items=Must(kind="an object", codes=("missing", "bad_contents")),
+    missing='"messages": [{"role": "user", "content": "..."}]',
+    codes=("no_contents", "bad_contents"),
+)
+
+_CLAUDE = Must(
+    kind="an object",
+    members={
+        "messages": _MESSAGES,
+        "max_tokens": Must(
+            kind="a number",
+            required=True,
+            missing='"max_tokens": 1024, the most tokens of an answer',
+            codes=("no_max_tokens", "bad_max_tokens"),
+        ),
+        "model": Must(same_model=True),
+    },
+)
+
+_OPEN = Must(
+    kind="an object",
+    any_of=("messages", "input"),
+    members={
+        "messages": Must(
+            kind="an array",
+            filled=True,
+            items=Must(kind="an object", codes=("missing", "bad_contents")),
+            missing='"messages": [{"role": "user", "content": "..."}]',
+            codes=("no_contents", "bad_contents"),
+        ),
+        "model": Must(same_model=True),
+    },
+    missing='"messages": [{"role": "user", "content": "..."}]',
+    codes=("no_contents", "bad_contents"),
+)
+
+_EMBEDDING = Must(
+    kind="an object",
+    members={
+        "content": Must(
+            kind="an object",
+            required=True,
+            members={
+                "parts": Must(
+                    kind="an array",
+                    required=True,
+                    filled=True,
+                    items=Must(kind="an object", codes=("missing", "bad_parts")),
+                    missing='"parts": [{"text": "..."}]',
+                    codes=("no_parts", "bad_parts"),
+                )
+            },
+            missing='"content": {"parts": [{"text": "..."}]}',
+            codes=("no_contents", "bad_contents"),
+        ),
+        "model": Must(same_model=True),
+    },
+)
+
+_TEXT_EMBEDDING = Must(
+    kind="an object",
+    members={
+        "content": Must(
+            kind="a string",
+            required=True,
+            filled=True,
+            missing='"content": "..."',
+            codes=("no_contents", "bad_contents"),
+        ),
+    },
+)
+
+_GEMINI_LINE = '{"contents": [{"role": "user", "parts": [{"text": "..."}]}]}'
+_EMBEDDING_LINE = '{"key": "...", "request": {"content": {"parts": [{"text": "..."}]}}}'
+
+# Limits: Vertex AI and Gemini API docs. "1 GB" is read in the strict way.
+_FAMILIES = {
+    "gemini": Family(
+        name="Gemini on Vertex",
+        id="key",
+        wrapper="request",
+        plain=("contents",),
+        example=_GEMINI_LINE,
+        must=_gemini(vertex=True),
+        rows=200_000,
+        bytes=GB,
+        config=True,
+    ),
+    "gemini-embedding": Family(
+        name="Gemini embeddings on Vertex",
+        id="key",
+        wrapper="request",
+        plain=("content", "text", "contents"),
+        example=_EMBEDDING_LINE,
+        must=_EMBEDDING,
+        rows=1_000_000,
+        bytes=GB,
+        embeds=True,
+    ),
+    "text-embedding": Family(
+        name="text embeddings on Vertex",
+        id="key",
+        wrapper=None,
+        plain=("content", "text", "contents"),
+        example='{"content": "..."}',
+        must=_TEXT_EMBEDDING,
+        rows=30_000,
+        bytes=GB,
+        embeds=True,
+    ),
+    "claude": Family(
+        name="Claude on Vertex",
+        id="custom_id",
+        wrapper="request",
+        plain=("messages",),
+        example='{"custom_id": "...", "request": {"messages": [{"role": "user", '
+        '"content": "..."}], "anthropic_version": "vertex-2023-10-16", '
+        '"max_tokens": 1024}}',
+        must=_CLAUDE,
+        rows=200_000,
+        bytes=GB,
+        google=False,
+    ),
+    "open": Family(
+        name="open models on Vertex",
+        id="custom_id",
+        wrapper="body",
+        plain=(),
+        example='{"custom_id": "...", "method": "POST", "url": '
+        '"/v1/chat/completions", "body": {"messages": [{"role": "user", '
+        '"content": "..."}]}}',
+        must=_OPEN,
+        rows=200_000,
+        bytes=GB,
+        beside=("method", "url"),
+        google=False,
+    ),
+    "developer": Family(
+        name="Gemini on the Developer API",
+        id="key",
+        wrapper="request",
+        plain=("contents",),
+        example=_GEMINI_LINE,
+        must=_gemini(vertex=False),
+        rows=None,
+        bytes=2 * GB,
+        config=True,
+    ),
+    "developer-embedding": Family(
+        name="embeddings on the Developer API",
+        id="key",
+        wrapper="request",
+        plain=("content", "text", "contents"),
+        example=_EMBEDDING_LINE,
+        must=_EMBEDDING,
+        rows=None,
+        bytes=2 * GB,
+        embeds=True,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """
+    What decides how a file is read; a value, so that each file may have its own.
+
+    Raises:
+        ValueError: a generation configuration that is no JSON object, or for a model
+            that takes none.
+    """
+
+    backend: str = "vertex"
+    model: str = "gemini-2.5-flash"
+    fix: bool = False  #: mend what can be mended without a guess
+    on_invalid: str = REJECT
+    max_invalid: int | None = None  #: with "skip": how many bad lines are left out
+    #: JSON, merged into each request's generation configuration; its own counts more.
+    generation_config: bytes | None = None
+    #: Where `gs://` media may lie; None: anywhere.
+    sources: tuple[Location, ...] | None = None
+    #: Most bytes that a packed file may unpack to.
+    max_unpacked: int = 20 * GB
+
+    def __post_init__(self) -> None:
+        if self.generation_config is None:
+            return
+        if not self.family.config:
+            raise ValueError(
+                f"a generation configuration is for Gemini, not for {self.model}"
+            )
+        try:
+            msgspec.json.decode(self.generation_config, type=dict[str, msgspec.Raw])
+        except msgspec.DecodeError as exc:
+            raise ValueError(
+                f"the generation configuration is no JSON object: {exc}"
+            ) from exc
+
+    @property
+    def imports(self) -> bool:
+        """Whether the service imports the file as a whole, as BigQuery would."""
+        return self.backend == "vertex"
+
+    @property
+    def family(self) -> Family:
+        """The line format, which backend and model decide."""
+        publisher = self.model.partition("publishers/")[2].partition("/")[0]
+        name = short_model(self.model)
+        if self.backend == "developer":
+            kind = "developer-embedding" if "embedding" in name else "developer"
+        elif publisher == "anthropic" or name.startswith("claude"):
+            kind = "claude"
+        elif publisher not in ("", "google"):
+            kind = "open"
+        elif name.startswith("gemini-embedding"):
+            kind = "gemini-embedding"
+        elif "embedding" in name:
+            kind = "text-embedding"
+        else:
+            kind = "gemini"
+        return _FAMILIES[kind]
+
+    @property
+    def model_pattern(self) -> str:
+        """What a line may name as its model: the job's."""
+        return rf"^(?:.*/)?{re.escape(short_model(self.model))}(?:@[^/]*)?$"
+
+    def medium_pattern(self, name: str) -> str | None:
+        """What the value of a member must match, if it is, or may be, a medium's."""
+        if name not in MEDIA and name not in MAYBE_MEDIA:
+            return None
+        places = (
+            ["[^/]+/."]
+            if self.sources is None
+            else [re.escape(f"{at.bucket}/{at.prefix}") + "." for at in self.sources]
+        )
+        allowed = f"gs://(?:{'|'.join(places)})" if places else "(?!)"
+        if name in MEDIA and self.backend == "vertex":
+            # Objects, and public videos of YouTube (Vertex AI docs).
+            youtube = r"https://(?:www\.youtube\.com|youtube\.com|youtu\.be)/."
+            return f"^(?:{allowed}|{youtube})"
+        return rf"^(?:(?!\s*[gG][sS]:)|{allowed})"
+
+
+def short_model(model: str) -> str:
+    """`gemini-2.5-flash` of `publishers/google/models/gemini-2.5-flash@001`."""
+    return model.rpartition("/")[2].partition("@")[0]

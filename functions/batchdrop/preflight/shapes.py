@@ -1,0 +1,249 @@
+"""How people write a line, and the line that the backend takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from batchdrop.preflight.names import camel, snake
+from batchdrop.preflight.rules import Family, Rules
+
+IDS = ("key", "custom_id")
+_URLS = Literal["/v1/chat/completions", "/v1/embeddings"]
+_Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+#: What a plain embedding line may say besides its content.
+_EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which members of a line are what. `id` is the user's own, if there is one."""
+
+    id: str | None
+    wrapper: str | None
+
+    def __str__(self) -> str:
+        names = [f'"{name}"' for name in (self.id, self.wrapper) if name]
+        return f"{{{', '.join(names)}}}" if self.wrapper else "a plain request"
+
+
+class Unwrapped(NamedTuple):
+    """What is taken of a line. Bytes are the user's, as far as they can be."""
+
+    id: str | None
+    request: bytes
+    beside: bytes = (
+        b""  #: members to be sent beside the request, each ending in a comma
+    )
+
+
+class WrongShape(Exception):
+    """A line that the model can't take; the text says what it looks like."""
+
+    def __init__(self, what: str, path: str = "") -> None:
+        super().__init__(what)
+        self.path = path
+
+
+def shape_of(names: set[str], family: Family) -> Shape:
+    """
+    The shape of a line with these members.
+
+    Raises:
+        WrongShape: it is none for this kind of model.
+    """
+    id = next((name for name in IDS if name in names), None)
+    if "body" in names or {"method", "url"} <= names:
+        if family.wrapper != "body":
+            raise WrongShape("an OpenAI-style line")
+        return Shape(id, "body")
+    if family.wrapper == "body":
+        raise WrongShape("a line without method, url and body")
+    if "request" in names:
+        return Shape(id, "request")
+    if names.intersection(family.plain):
+        if id is not None and not family.embeds:
+            raise WrongShape(f'a request with "{id}" among its members')
+        return Shape(id if family.embeds else None, None)
+    if "messages" in names:
+        raise WrongShape("a Claude or OpenAI-style request")
+    if "contents" in names:
+        raise WrongShape("a request of Gemini")
+    if names & {"content", "text"}:
+        raise WrongShape("an embedding line")
+    raise WrongShape("")
+
+
+def other_request(names: set[str], family: Family) -> str:
+    """What the inside of a wrapper is, if it is a request of another kind."""
+    mains = {
+        "contents": "a request of Gemini",
+        "messages": "a Claude or OpenAI-style request",
+        "content": "an embedding request",
+    }
+    ours = set(family.plain) | (
+        {"messages", "input"} if family.wrapper == "body" else set()
+    )
+    if names & ours:
+        return ""
+    return next((text for name, text in mains.items() if name in names), "")
+
+
+def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None:
+    """
+    Takes lines of one shape apart; None where the line is the request itself. It raises
+    msgspec.MsgspecError for a line of any other shape.
+    """
+    family = rules.family
+    if shape.wrapper is None:
+        return _embedding(rules) if family.embeds else None
+    names = {"request": shape.wrapper}
+    fields: list[Any] = [("request", msgspec.Raw)]
+    if shape.id is not None:
+        names["id"] = shape.id
+        fields.append(("id", Annotated[str, msgspec.Meta(min_length=1)]))
+    # Where a line with this member has another shape, it may not pass as this one.
+    for number, name in enumerate(IDS[: IDS.index(shape.id) if shape.id else None]):
+        names[f"not{number}"] = name
+        fields.append((f"not{number}", _Absent, msgspec.UNSET))
+    if family.beside:
+        fields += [("method", Literal["POST"]), ("url", _URLS)]
+    decode = msgspec.json.Decoder(
+        msgspec.defstruct("Line", fields, rename=names, kw_only=True, gc=False)
+    ).decode
+    text_only = family.wrapper is None
+
+    def unwrap(line: bytes) -> Unwrapped:
+        found: Any = decode(line)
+        id = found.id if shape.id else None
+        request = bytes(found.request)
+        if text_only:
+            return Unwrapped(id, _text_embedding(_members.decode(request)))
+        if family.beside:
+            beside = f'"method":"{found.method}","url":"{found.url}",'
+            return Unwrapped(id, request, beside.encode())
+        return Unwrapped(id, request)
+
+    return unwrap
+
+
+def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
+    """
+    Merges the job's generation configuration into requests. What a line says itself
+    stays, in its own bytes. The configuration's own members come to be in camelCase, so
+    that all lines have the same columns.
+    """
+    if rules.generation_config is None:
+        return None
+    ours = {
+        camel(name): bytes(raw)
+        for name, raw in _members.decode(rules.generation_config).items()
+    }
+    whole = b',"generationConfig":' + _object(ours) + b"}"
+
+    def merge(request: bytes) -> bytes:
+        members = _members.decode(request)
+        if not ours or not members:
+            return request
+        own = members.pop("generation_config", None)
+        own = members.pop("generationConfig", own)
+        if own is None:
+            return request.rstrip()[:-1] + whole
+        if not bytes(own).startswith(b"{"):
+            return request  # a fault, to be told as it stands
+        theirs = {camel(name): bytes(raw) for name, raw in _members.decode(own).items()}
+        kept = {name: bytes(raw) for name, raw in members.items()}
+        return _object({**kept, "generationConfig": _object({**ours, **theirs})})
+
+    return merge
+
+
+# -- embeddings --------------------------------------------------------------------
+
+
+def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
+    """Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`."""
+    family = rules.family
+
+    def unwrap(line: bytes) -> Unwrapped:
+        members = _members.decode(line)
+        id = None
+        for name in IDS:
+            if name in members:
+                id = msgspec.json.decode(members[name], type=str)
+                break
+        if family.wrapper is None:
+            return Unwrapped(id, _text_embedding(members))
+        request = {"content": _content(_given(members))}
+        config = {
+            name: bytes(members[name])
+            for name in members
+            if camel(name) in _EMBEDDING_CONFIG
+        }
+        if rules.imports:
+            # On Vertex these stand in an object of their own, in snake_case.
+            config = {snake(name): raw for name, raw in config.items()}
+            for name in ("embedContentConfig", "embed_content_config"):
+                if name in members:
+                    config |= {
+                        snake(inner): bytes(raw)
+                        for inner, raw in _members.decode(members[name]).items()
+                    }
+            if config:
+                request["embed_content_config"] = _object(config)
+        else:
+            request |= config
+        if "model" in members:
+            request["model"] = bytes(members["model"])
+        return Unwrapped(id, _object(request))
+
+    return unwrap
+
+
+def _given(members: dict[str, msgspec.Raw]) -> bytes:
+    """What is to be embedded: a text, or a content."""
+    for name in ("content", "text", "contents"):
+        if name in members:
+            value = bytes(members[name])
+            if name == "contents" and value.startswith(b"["):
+                items = _items.decode(value)
+                if len(items) != 1:
+                    raise msgspec.ValidationError(
+                        f"contents holds {len(items)} contents; write one a line"
+                    )
+                return bytes(items[0])
+            return value
+    raise msgspec.ValidationError("has no content")
+
+
+def _content(value: bytes) -> bytes:
+    if value.startswith(b'"'):
+        return b'{"parts":[{"text":%b}]}' % value
+    return value
+
+
+def _text_embedding(members: dict[str, msgspec.Raw]) -> bytes:
+    """A legacy instance: its content is a string."""
+    value = _given(members)
+    if value.startswith(b"{"):
+        parts = _items.decode(_members.decode(value).get("parts", msgspec.Raw(b"[]")))
+        texts = [_members.decode(part).get("text") for part in parts]
+        if len(texts) == 1 and texts[0] is not None:
+            value = bytes(texts[0])
+    instance = {"content": value}
+    for name, raw in members.items():
+        if camel(name) in _EMBEDDING_CONFIG:
+            instance[snake(name) if camel(name) == "taskType" else name] = bytes(raw)
+    return _object(instance)
+
+
+def _object(members: dict[str, bytes]) -> bytes:
+    inner = b",".join(
+        msgspec.json.encode(name) + b":" + raw for name, raw in members.items()
+    )
+    return b"{" + inner + b"}"

@@ -1,0 +1,392 @@
+"""Each kind of bad line: told by its line, its place and a code, with what to write."""
+
+import json
+from typing import Any
+
+import pytest
+
+from batchdrop.preflight import LINE_LIMIT
+from batchdrop.settings import Location
+from tests.preflight.reading import GOOD, faults, good, many, told
+
+CLAUDE = "publishers/anthropic/models/claude-sonnet-4-5"
+LLAMA = "publishers/meta/models/llama-3.3-70b-instruct-maas"
+OPEN_LINE: dict[str, Any] = {
+    "custom_id": "a",
+    "method": "POST",
+    "url": "/v1/chat/completions",
+    "body": {"messages": [{"role": "user", "content": "hi"}]},
+}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"x": 1}
+    for _ in range(depth):
+        value = {"x": value}
+    return value
+
+
+def content(**members: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": [{"text": "hi"}], **members}]}
+
+
+def medium(**members: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": [{"fileData": members}]}]}
+
+
+NOT_JSON = [
+    (b"nope", "not_json", "invalid character"),
+    (b'{"contents": [1,]}', "not_json", "trailing comma"),
+    (b'{"contents": [1]} {}', "not_json", "trailing characters at column 20"),
+    (b'{"contents": ["', "not_json", "ends in the middle, at column 16"),
+    (b'{"contents": [{"role": "us', "not_json", "ends in the middle"),
+    ("{“contents”: []}".encode(), "not_json", "column 2"),
+    (b"{'contents': []}", "not_json", "column 2"),
+    (b'{"contents": NaN}', "not_json", "column 14"),
+    (b'{"n": 01}', "not_json", "invalid number"),
+    (b'{"n": 1.}', "not_json", "invalid number"),
+    (b'{"n": +1}', "not_json", "invalid character"),
+    (b'{"n": 0x10}', "not_json", "column"),
+    (b'{"n": "a\tb"}', "not_json", "column 9"),
+    (b'{"n": "\x00"}', "not_json", "column 8"),
+    (b'{"n": 1}\x00', "not_json", "trailing characters"),
+    (b'{"n": "\\x41"}', "not_json", "column"),
+    (rb'{"n": "\ud800"}', "not_json", "half of a surrogate pair"),
+    (rb'{"n": "\ud800\u0041"}', "not_json", "surrogate"),
+    (rb'{"n": "\udc00"}', "not_json", "surrogate"),
+    ('{"ä": "ö", ü}'.encode(), "not_json", "column 12"),
+    (b"{" * 100_000, "not_json", "column 2"),
+    (b"[" * 100_000, "too_deep", "too deeply"),
+    (b'{"a":' * 100_000, "too_deep", "too deeply"),
+    (b'{"n": 1e999}', "number_out_of_range", "out of range"),
+    (b'{"n": ' + b"9" * 5000 + b"}", "number_out_of_range", "out of range"),
+    (b"[1, 2]", "json_array", "is a JSON array"),
+    (b"[" + json.dumps(GOOD).encode() + b"]", "json_array", "is a JSON array"),
+    (b'"text"', "not_an_object", "no JSON object"),
+    (b"null", "not_an_object", "no JSON object"),
+    (b"12", "not_an_object", "no JSON object"),
+    (b'{"contents": ["\xff"]}', "not_utf8", "byte 16 is not UTF-8"),
+    (b'{"contents": ["\xed\xa0\x80"]}', "not_utf8", "byte 16"),
+    (b'{"contents": ["\xc3"]}', "not_utf8", "byte 16"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "says"), NOT_JSON)
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+def test_what_is_no_json_is_told_with_its_place(
+    line: bytes, code: str, says: str, before: int
+) -> None:
+    (fault,) = faults(*many(GOOD, before), line, GOOD)
+
+    assert (fault.line, fault.path, fault.code) == (before + 1, "", code)
+    assert says in fault.message
+    assert fault.fix
+
+
+#: A good line, a bad one, and what is wrong in it.
+REQUESTS: list[tuple[object, object, str, str]] = [
+    # contents
+    (GOOD, {}, "", "no_contents"),
+    (GOOD, {"prompt": "x"}, "", "no_contents"),
+    ({"request": GOOD}, {"request": {"prompt": 1}}, "request", "no_contents"),
+    ({"request": GOOD}, {"request": 7}, "request", "not_an_object"),
+    ({"request": GOOD}, {"request": []}, "request", "not_an_object"),
+    ({"request": GOOD}, {"request": {}}, "request", "no_contents"),
+    (GOOD, {"contents": "x"}, "contents", "bad_contents"),
+    (GOOD, {"contents": []}, "contents", "bad_contents"),
+    (GOOD, {"contents": {"parts": []}}, "contents", "bad_contents"),
+    (GOOD, {"contents": [1]}, "contents[0]", "bad_contents"),
+    (GOOD, {"contents": None}, "contents", "null"),
+    ({"request": GOOD}, {"request": {"contents": {}}}, "request.contents", ""),
+    (GOOD, {"contents": [{"role": "user"}]}, "contents[0]", "no_parts"),
+    (GOOD, content(parts=[]), "contents[0].parts", "bad_parts"),
+    (GOOD, content(parts={"text": "x"}), "contents[0].parts", "bad_parts"),
+    (GOOD, content(parts=["x"]), "contents[0].parts[0]", "bad_parts"),
+    # roles
+    (GOOD, {"contents": [{"parts": [{"text": "x"}]}]}, "contents[0]", "no_role"),
+    (GOOD, content(role="assistant"), "contents[0].role", "bad_role"),
+    (GOOD, content(role="system"), "contents[0].role", "bad_role"),
+    (GOOD, content(role="User"), "contents[0].role", "bad_role"),
+    (GOOD, content(role=""), "contents[0].role", "bad_role"),
+    (GOOD, content(role=1), "contents[0].role", "bad_role"),
+    (GOOD, content(role=None), "contents[0].role", "null"),
+    # one type a key
+    (good(n=1), good(n="one"), "n", "mixed_types"),
+    (good(n="one"), good(n=["one"]), "n", "mixed_types"),
+    (good(n=["one"]), good(n="one"), "n", "mixed_types"),
+    (good(n=True), good(n=1), "n", "mixed_types"),
+    (good(n={"a": 1}), good(n="text"), "n", "mixed_types"),
+    (good(n=[{"a": 1}]), good(n=[{"a": "x"}]), "n[0].a", "mixed_types"),
+    (GOOD, good(n=[1, "one"]), "n[1]", "mixed_types"),
+    (GOOD, good(n=[[1]]), "n[0]", "nested_array"),
+    # nulls and empties
+    (GOOD, good(n=None), "n", "null"),
+    (GOOD, good(n=[None]), "n[0]", "null"),
+    (GOOD, good(n={"a": {}}), "n.a", "empty_object"),
+    (GOOD, good(tools=[{"google_search": {}}]), "tools[0].google_search", ""),
+    (good(n={"a": 1}), good(n={}), "n", "empty_object"),
+    # names and depth
+    (GOOD, good(n={"$defs": 1}), "n.$defs", "bad_name"),
+    (GOOD, good(n={"with space": 1}), "n.with space", "bad_name"),
+    (GOOD, good(n={"1st": 1}), "n.1st", "bad_name"),
+    (GOOD, good(n={"": 1}), "n.", "bad_name"),
+    (GOOD, good(n={"ä": 1}), "n.ä", "bad_name"),
+    (GOOD, good(n=nested(14)), "n" + ".x" * 14, "too_deep"),
+    # two spellings
+    (
+        good(generationConfig={"topP": 1}),
+        good(generation_config={"topP": 1}),
+        "generation_config",
+        "mixed_case",
+    ),
+    (
+        good(generation_config={"top_p": 1}),
+        good(generation_config={"topP": 1}),
+        "generation_config.topP",
+        "mixed_case",
+    ),
+    (
+        GOOD,
+        good(systemInstruction={"a": 1}, system_instruction={"a": 1}),
+        "system_instruction",
+        "mixed_case",
+    ),
+    # keys
+    ({"key": "a", "request": GOOD}, {"key": 7, "request": GOOD}, "key", "numeric_id"),
+    ({"key": "a", "request": GOOD}, {"key": "7", "request": GOOD}, "key", "numeric_id"),
+    (
+        {"custom_id": "a", "request": GOOD},
+        {"custom_id": "-1.5", "request": GOOD},
+        "custom_id",
+        "numeric_id",
+    ),
+    ({"key": "a", "request": GOOD}, {"key": "", "request": GOOD}, "key", "bad_key"),
+    ({"key": "a", "request": GOOD}, {"key": None, "request": GOOD}, "key", "bad_key"),
+    # what the batch or the job can't have
+    (GOOD, good(cachedContent="cachedContents/1"), "cachedContent", "cached_content"),
+    (GOOD, good(cached_content="cachedContents/1"), "cached_content", ""),
+    (GOOD, good(model="gemini-2.5-pro"), "model", "other_model"),
+    (
+        GOOD,
+        medium(fileUri="https://example.com/a.png", mimeType="image/png"),
+        "contents[0].parts[0].fileData.fileUri",
+        "bad_medium",
+    ),
+    (
+        GOOD,
+        medium(fileUri="/home/me/a.png"),
+        "contents[0].parts[0].fileData.fileUri",
+        "bad_medium",
+    ),
+    # shapes
+    (GOOD, {"request": GOOD}, "", "mixed_shapes"),
+    ({"request": GOOD}, GOOD, "", "mixed_shapes"),
+    ({"request": GOOD}, {"key": "a", "request": GOOD}, "", "mixed_shapes"),
+    (
+        {"key": "a", "request": GOOD},
+        {"custom_id": "b", "request": GOOD},
+        "",
+        "mixed_shapes",
+    ),
+    (GOOD, {"key": "a", **GOOD}, "", "wrong_shape"),
+    (GOOD, OPEN_LINE, "", "wrong_shape"),
+    (GOOD, {"messages": [{"role": "user", "content": "x"}]}, "", "wrong_shape"),
+    ({"request": GOOD}, {"request": {"messages": [1]}}, "request", "wrong_shape"),
+    (GOOD, {"content": "x"}, "", "wrong_shape"),
+    (GOOD, {"text": "x"}, "", "wrong_shape"),
+]
+
+
+@pytest.mark.parametrize(("first", "bad", "path", "code"), REQUESTS)
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+def test_a_bad_request_is_told_with_its_place(
+    first: object, bad: object, path: str, code: str, before: int
+) -> None:
+    keyed = isinstance(first, dict) and ("key" in first or "custom_id" in first)
+    lines = many(first, before) if not keyed else [first]
+
+    (fault,) = faults(*lines, bad)
+
+    assert (fault.line, fault.path) == (len(lines) + 1, path)
+    assert fault.code == code or not code
+    assert fault.message
+    assert fault.fix
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "bad", "path", "code"),
+    [
+        (CLAUDE, None, {"custom_id": "a", "request": GOOD}, "request", "wrong_shape"),
+        (CLAUDE, None, OPEN_LINE, "", "wrong_shape"),
+        (
+            CLAUDE,
+            None,
+            {"custom_id": "a", "request": {"max_tokens": 1}},
+            "request",
+            "no_contents",
+        ),
+        (
+            CLAUDE,
+            None,
+            {"custom_id": "a", "request": {"messages": [{"role": "user"}]}},
+            "request",
+            "no_max_tokens",
+        ),
+        (
+            CLAUDE,
+            None,
+            {"custom_id": "a", "request": {"messages": [], "max_tokens": 1}},
+            "request.messages",
+            "bad_contents",
+        ),
+        (LLAMA, None, GOOD, "", "wrong_shape"),
+        (LLAMA, None, {**OPEN_LINE, "method": "GET"}, "method", "bad_value"),
+        (LLAMA, None, {**OPEN_LINE, "url": "/v2/x"}, "url", "bad_value"),
+        (LLAMA, None, {**OPEN_LINE, "body": {"n": 1}}, "body", "no_contents"),
+        (LLAMA, None, {**OPEN_LINE, "body": GOOD}, "body", "wrong_shape"),
+        (
+            LLAMA,
+            None,
+            {**OPEN_LINE, "body": {**OPEN_LINE["body"], "model": "meta/other"}},
+            "body.model",
+            "other_model",
+        ),
+        ("gemini-embedding-001", None, {"prompt": "x"}, "", "no_contents"),
+        ("gemini-embedding-001", None, {"contents": []}, "", "bad_contents"),
+        ("gemini-embedding-001", None, {"contents": ["a", "b"]}, "", "bad_contents"),
+        ("gemini-embedding-001", None, {"content": 7}, "content", "bad_contents"),
+        ("text-embedding-005", None, {"content": ""}, "content", "bad_contents"),
+        (
+            "text-embedding-005",
+            None,
+            {"content": {"parts": [{"text": "a"}, {"text": "b"}]}},
+            "content",
+            "bad_contents",
+        ),
+    ],
+)
+def test_a_line_that_another_kind_of_model_refuses_is_told(
+    model: str, first: None, bad: object, path: str, code: str
+) -> None:
+    assert told(bad, model=model) == [(1, path, code)]
+
+
+def test_a_shape_for_another_model_is_answered_with_the_line_to_write() -> None:
+    (fault,) = faults(GOOD, model=CLAUDE)
+
+    assert "request of Gemini" in fault.message
+    assert '{"custom_id": "...", "request": {"messages":' in fault.fix
+
+
+def test_two_types_of_one_key_name_both_lines() -> None:
+    (fault,) = faults(GOOD, good(n=1), *many(GOOD), good(n="one"))
+
+    assert fault.line == 33
+    assert "is a string, but a number in line 2" in fault.message
+
+
+def test_a_key_that_comes_twice_names_both_lines() -> None:
+    lines = [{"key": f"a{n}", "request": GOOD} for n in range(30)]
+
+    (fault,) = faults(*lines, lines[4])
+
+    assert (fault.line, fault.path, fault.code) == (31, "key", "duplicate_key")
+    assert "line 5" in fault.message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gs://secrets/salaries.pdf",
+        "gs://inbox-2/x.png",
+        "gs://media/private/x.png",
+        "gs://inbox",
+        "gs://inbox/",
+    ],
+)
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
+def test_a_medium_outside_the_allowed_places_is_told(uri: str, backend: str) -> None:
+    places = (
+        Location(bucket="inbox", prefix=""),
+        Location(bucket="media", prefix="public/"),
+    )
+    fine = medium(fileUri="gs://inbox/x.png", mimeType="image/png")
+    bad = medium(fileUri=uri, mimeType="image/png")
+
+    found = told(*many(fine), bad, sources=places, backend=backend)
+
+    assert found == [
+        (31, "contents[0].parts[0].fileData.fileUri", "medium_not_allowed")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb'"fileUri": "\u0067s://secrets/x"',
+        rb'"fileUri": "gs:\/\/secrets\/x"',
+        rb'"fileUri": "gs://secrets/x", "fileUri": "gs://inbox/x"',
+        rb'"fileUri": "gs://inbox/x", "fileUri": "gs://secrets/x"',
+        rb'"file\u0055ri": "gs://secrets/x"',
+    ],
+)
+@pytest.mark.parametrize("before", [0, 30])
+def test_an_address_is_found_however_it_is_written(text: bytes, before: int) -> None:
+    line = b'{"contents":[{"role":"user","parts":[{"fileData":{%b}}]}]}' % text
+    fine = medium(fileUri="gs://inbox/x.png")
+
+    found = told(
+        *many(fine, before), line, sources=(Location(bucket="inbox", prefix=""),)
+    )
+
+    assert found == [
+        (before + 1, "contents[0].parts[0].fileData.fileUri", "medium_not_allowed")
+    ]
+
+
+def test_a_line_over_20_mb_is_refused_and_the_next_one_is_read() -> None:
+    long = b'{"contents": ["' + b"x" * (LINE_LIMIT + 1000) + b'"]}'
+
+    assert told(GOOD, long, GOOD) == [(2, "", "too_long")]
+
+
+def test_more_names_than_the_import_takes_are_told() -> None:
+    lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
+
+    assert {(line, code) for line, _, code in told(*lines)} == {
+        (20, "too_many_names"),
+        (21, "too_many_names"),
+    }
+
+
+def test_no_message_holds_a_text_of_the_line() -> None:
+    secret = "hunter2"
+    lines = [
+        {"contents": [{"role": secret, "parts": [{"text": secret}]}], "model": secret},
+        medium(fileUri=f"https://{secret}"),
+        medium(fileUri=f"gs://{secret}/x"),
+        b'{"contents": "%b"' % secret.encode(),
+    ]
+
+    found = faults(*lines, sources=())
+
+    assert len(found) >= 4
+    assert all(secret not in f"{one.message}{one.fix}{one.path}" for one in found)
+
+
+def test_only_the_rules_of_the_backend_apply() -> None:
+    lines = [
+        {"contents": [{"parts": [{"text": "x"}]}], "n": None},
+        good(n=[[1]], cachedContent="cachedContents/1", tools=[{"googleSearch": {}}]),
+        good(n={"$defs": nested(30)}, generation_config={}, generationConfig={}),
+        medium(fileUri="https://generativelanguage.googleapis.com/v1beta/files/a"),
+    ]
+
+    assert told(*lines, backend="developer") == []
+    assert len({line for line, _, _ in told(*lines)}) == 4
+
+
+def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
+    lines = [{"key": str(n), "request": GOOD} for n in range(3)]
+
+    assert told(*lines, backend="developer") == []

@@ -1,0 +1,105 @@
+"""From bytes to lines: pieces, packing, byte order marks, line ends, long lines."""
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.errors import NotReadable
+from batchdrop.preflight import LINE_LIMIT, Checker, Rules
+from batchdrop.preflight.lines import split_lines, unpacked
+from tests.preflight.reading import GOOD, file
+
+LINES = file(GOOD, GOOD, GOOD)
+
+
+def pieces(text: bytes, size: int) -> list[bytes]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 7))
+def test_lines_are_the_same_however_the_bytes_arrive(
+    parts: list[bytes], size: int
+) -> None:
+    text = b"\n".join(parts)
+
+    found = [line for block in split_lines(pieces(text, size)) for line in block]
+
+    lines = text.split(b"\n")
+    assert found == (lines if lines[-1] else lines[:-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINES,
+        LINES + b"\n",
+        LINES + b"\n\n  \n",
+        LINES.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + LINES,
+        b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n") + b"\r\n",
+        gzip.compress(LINES),
+        gzip.compress(b"\xef\xbb\xbf" + LINES),
+        gzip.compress(LINES[:50]) + gzip.compress(LINES[50:]),
+        gzip.compress(LINES) + b"\0" * 512,
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 1_000_000])
+def test_a_file_is_read_however_it_was_saved(text: bytes, size: int) -> None:
+    checker = Checker(Rules())
+
+    sent = b"".join(block.staged for block in checker.blocks(pieces(text, size)))
+
+    assert checker.rows.accepted == 3
+    assert checker.rows.refused == 0
+    assert json.loads(sent.splitlines()[0]) == {"key": "r0000001", "request": GOOD}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (gzip.compress(LINES)[:-4], "bad_gzip"),
+        (gzip.compress(LINES)[:20], "bad_gzip"),
+        (b"\x1f\x8bnot gzip at all", "bad_gzip"),
+        (gzip.compress(LINES) + b"trailing", "bad_gzip"),
+        (gzip.compress(b"x" * 2000), "too_large_unpacked"),
+    ],
+)
+def test_a_packing_that_can_not_be_undone_is_told(text: bytes, code: str) -> None:
+    with pytest.raises(NotReadable) as caught:
+        list(unpacked([text], most=1000))
+
+    assert caught.value.code == code
+
+
+def test_a_small_file_that_unpacks_to_very_much_is_stopped_early() -> None:
+    bomb = gzip.compress(b"\n" * 50_000_000)
+    read: list[int] = []
+
+    with pytest.raises(NotReadable, match="1,000,000"):
+        read.extend(len(piece) for piece in unpacked([bomb], most=1_000_000))
+
+    assert sum(read) <= 1_000_000
+
+
+def test_a_line_just_within_the_limit_is_read() -> None:
+    head, tail = b'{"contents":[{"role":"user","parts":[{"text":"', b'"}]}]}'
+    line = head + b"x" * (LINE_LIMIT - len(head) - len(tail)) + tail
+    checker = Checker(Rules())
+
+    (block,) = [b for b in checker.blocks(pieces(line, 1_000_000)) if b.rows]
+
+    assert len(line) == LINE_LIMIT
+    assert len(block.staged) > LINE_LIMIT
+
+
+def test_what_a_line_has_beyond_the_limit_is_not_dropped_in_silence() -> None:
+    """Cut at the limit it would be a good line."""
+    line = file(GOOD).ljust(LINE_LIMIT + 1) + b"garbage"
+    checker = Checker(Rules())
+
+    (block,) = checker.blocks([line])
+
+    assert [refused.faults[0].code for refused in block.refused] == ["too_long"]

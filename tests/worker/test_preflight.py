@@ -1,0 +1,257 @@
+"""What becomes of a drop with bad lines: its report, its announcement, its batch."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from batchdrop.intake import Reading, _BadRows, rules_of
+from batchdrop.jobs import Job, Phase
+from tests.worker.world import GOOD, World
+
+ROLELESS = '{"contents":[{"parts":[{"text":"my secret"}]}]}\n'
+
+
+def reported(world: World, job: Job) -> list[dict[str, Any]]:
+    """The lines of the report that the job names."""
+    assert job.report is not None
+    bucket, _, name = job.report.removeprefix("gs://").partition("/")
+    blob = world.gcs.bucket(bucket).blob(name)
+    return [json.loads(line) for line in blob.download_as_text().splitlines()]
+
+
+def outputs(world: World) -> list[str]:
+    bucket = world.settings.output.bucket
+    return [blob.name for blob in world.gcs.list_blobs(bucket)]
+
+
+def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD + ROLELESS + GOOD + "not json\n", "day/reviews.jsonl")
+
+    world.intake.take(drop)
+    world.tick()
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert (job.rows.total, job.rows.accepted, job.rows.refused) == (4, 2, 2)
+    assert job.report == (
+        f"gs://{world.settings.output.bucket}/day/reviews.jsonl/{drop.job_id}/"
+        "rejected.jsonl"
+    )
+    first, second = reported(world, job)
+    assert first["fix"].startswith('write "role": "user"')
+    del first["fix"]
+    assert first == {
+        "line": 2,
+        "path": "contents[0]",
+        "code": "no_role",
+        "message": "has no role",
+        "text": ROLELESS.strip(),
+    }
+    assert (second["line"], second["code"], second["text"]) == (
+        4,
+        "not_json",
+        "not json",
+    )
+    (announcement,) = world.heard
+    body = json.loads(announcement.body)
+    assert announcement.type == "dev.batchdrop.job.rejected.v1"
+    assert body["report"] == job.report
+    assert body["rows"]["refused"] == 2
+    assert world.batches() == []
+    assert world.staged(drop) == {}
+
+
+def test_the_ledger_and_the_announcement_hold_no_text_of_a_line(world: World) -> None:
+    drop = world.upload(ROLELESS)
+
+    world.intake.take(drop)
+    world.tick()
+
+    document = world.database.document(f"jobs/{drop.job_id}").get().to_dict()
+    assert "my secret" not in str(document)
+    assert "my secret" not in world.heard[0].body.decode()
+
+
+def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD + ROLELESS * 30)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.rows.refused == 30
+    assert [fault.line for fault in job.faults] == list(range(2, 22))
+    assert len(reported(world, job)) == 30
+
+
+def test_bad_lines_are_left_out_where_the_deployment_says_so(world: World) -> None:
+    world.choose(on_invalid="skip")
+    drop = world.upload(GOOD + ROLELESS + GOOD)
+
+    world.intake.take(drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ENDED
+    assert (job.rows.total, job.rows.accepted, job.rows.refused) == (3, 2, 1)
+    assert sorted(line["key"] for line in world.answers(job)) == [
+        "r0000001",
+        "r0000003",
+    ]
+    assert [line["line"] for line in reported(world, job)] == [2]
+    (announcement,) = world.heard
+    assert announcement.type == "dev.batchdrop.job.succeeded.v1"
+    assert json.loads(announcement.body)["report"] == job.report
+
+
+@pytest.mark.parametrize(("bad", "phase"), [(2, Phase.SUBMITTED), (3, Phase.REJECTED)])
+def test_no_more_bad_lines_are_left_out_than_allowed(
+    world: World, bad: int, phase: Phase
+) -> None:
+    world.choose(on_invalid="skip", max_invalid=2)
+    drop = world.upload(GOOD + ROLELESS * bad)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is phase
+    assert len(reported(world, job)) == bad
+    if phase is Phase.REJECTED:
+        assert job.error is not None
+        assert job.error.code == "too_many_invalid"
+        assert world.staged(drop) == {}
+
+
+def test_a_file_of_which_nothing_is_left_is_rejected(world: World) -> None:
+    world.choose(on_invalid="skip")
+    drop = world.upload(ROLELESS)
+
+    world.intake.take(drop)
+
+    assert world.job(drop).phase is Phase.REJECTED
+    assert world.batches() == []
+
+
+def test_a_good_file_has_no_report(world: World) -> None:
+    drop = world.upload()
+
+    world.intake.take(drop)
+
+    assert world.job(drop).report is None
+    assert outputs(world) == []
+
+
+def test_a_packed_file_is_read_as_what_is_in_it(world: World) -> None:
+    drop = world.upload(gzip.compress((GOOD * 3).encode()), "reviews.jsonl.gz")
+
+    world.intake.take(drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.rows.accepted == 3
+    assert len(world.answers(job)) == 3
+
+
+def test_a_packed_file_that_is_broken_is_rejected(world: World) -> None:
+    packed = gzip.compress((GOOD * 3).encode())[:-6]
+    drop = world.upload(packed, "reviews.jsonl.gz")
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "bad_gzip"
+    assert world.staged(drop) == {}
+
+
+def test_what_can_be_mended_is_mended_where_the_deployment_says_so(
+    world: World,
+) -> None:
+    world.choose(fix=True)
+    bad = GOOD.replace('{"contents"', '{"labels":null,"contents"')
+    drop = world.upload(GOOD + bad)
+
+    world.intake.take(drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.rows.fixed == 1
+    assert len(world.answers(job)) == 2
+
+
+def test_the_deployments_generation_configuration_reaches_every_row(
+    world: World,
+) -> None:
+    world.choose(generation_config='{"temperature": 0.5}')
+    drop = world.upload(GOOD * 2)
+
+    world.intake.take(drop)
+
+    (staged,) = world.staged(drop).values()
+    assert [
+        json.loads(line)["request"]["generationConfig"] for line in staged.splitlines()
+    ] == [{"temperature": 0.5}] * 2
+
+
+def test_media_come_from_the_inbox_alone(world: World) -> None:
+    line = (
+        '{"contents":[{"role":"user","parts":[{"fileData":{"mimeType":"image/png",'
+        '"fileUri":"gs://%s/x.png"}}]}]}\n'
+    )
+    drop = world.upload(line % world.settings.inbox + line % "somebody-elses")
+
+    world.intake.take(drop)
+
+    (fault,) = world.job(drop).faults
+    assert (fault.line, fault.code) == (2, "medium_not_allowed")
+    assert world.batches() == []
+
+
+def test_more_rows_than_a_job_takes_are_rejected(world: World) -> None:
+    world.choose(model="text-embedding-005")
+    drop = world.upload('{"content":"x"}\n' * 30_001)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "over_limit"
+    assert "30,000 rows" in job.error.message
+    assert world.staged(drop) == {}
+
+
+def test_a_worker_that_died_behind_its_report_is_followed_by_one_that_rejects(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD + ROLELESS)
+    claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
+    job = world.ledger.claim(claim)
+    assert job is not None
+    dead = Reading(rules_of(world.settings))
+    with pytest.raises(_BadRows):
+        world.intake._read(job, world.intake._staging(job), dead)
+
+    world.ticks(12)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert [line["line"] for line in reported(world, job)] == [2]
+
+
+def test_a_report_is_no_sign_of_results_for_a_drop_found_by_listing(
+    world: World,
+) -> None:
+    world.choose(on_invalid="skip")
+    drop = world.upload(GOOD + ROLELESS)
+
+    world.intake.take(drop, missed=True)
+    world.ticks(3)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
