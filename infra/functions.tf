@@ -94,6 +94,7 @@ locals {
     SETTLE         = 120
     TICK           = 240 # below poll's time-out, by the time that one job takes
     CHECK_EVERY    = 60 * 60
+    LEDGER_TTL     = var.ledger_days * 24 * 60 * 60
     MISSED_WINDOW  = 3 * 24 * 60 * 60 # longer than Eventarc tries to deliver an event
   }
 
@@ -111,7 +112,7 @@ locals {
       BATCHDROP_DEPLOYMENT = var.name
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
-    { for limit, value in var.limits : "BATCHDROP_${upper(limit)}" => tostring(value) if value != null },
+    { for choice, value in merge(var.limits, var.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )

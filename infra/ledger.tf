@@ -22,9 +22,13 @@ resource "google_firestore_database" "ledger" {
 # for these; production refuses the query.
 resource "google_firestore_index" "this" {
   for_each = {
+    announced   = { collection = "announcements", fields = ["type", "created_at"] }
+    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "batch.start_time"] }
+    deleting    = { collection = "jobs", fields = ["deleted_at", "phase", "batch.end_time"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
-    unpublished = { collection = "announcements", fields = ["published_at", "created_at"] }
+    stalling    = { collection = "jobs", fields = ["phase", "state_since"] }
+    unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
     waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
   }
 
@@ -48,10 +52,10 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "due", "error", "faults", "health", "history", "lease", "rows",
-        "source", "spec", "staging", "updated_at",
+        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "rows",
+        "source", "spec", "staging", "state_since", "updated_at",
       ]
-      announcements = ["attributes", "body", "created_at"]
+      announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :
     { for field in fields : "${collection}.${field}" => { collection = collection, field = field } }
   ]...)
@@ -64,21 +68,17 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# Announcements go some time after they were sent; one that wasn't has no time there, and
-# stays.
+# Jobs go some time after they are over, announcements after they were sent, and what a
+# subscriber remembers of an event when that can't come again. The code says when; what
+# isn't over has no time there, and stays.
 resource "google_firestore_field" "expiring" {
-  for_each = {
-    "announcements.published_at" = { collection = "announcements", field = "published_at", days = var.announcements_days }
-  }
+  for_each = toset(["jobs", "announcements"])
 
   project    = local.project
   database   = google_firestore_database.ledger.name
-  collection = each.value.collection
-  field      = each.value.field
+  collection = each.key
+  field      = "expire_at"
 
   index_config {}
-
-  ttl_config {
-    expiration_offset = "${each.value.days * 24 * 60 * 60}s"
-  }
+  ttl_config {}
 }

@@ -12,7 +12,8 @@ locals {
     ended       = { filter = "jsonPayload.message=\"ended\"", labels = ["state"] }
     announced   = { filter = "jsonPayload.message=\"announced\"", labels = ["type"] }
     unannounced = { filter = "jsonPayload.message=\"job not looked at\" AND jsonPayload.reason:\"announcement \"", labels = [] }
-    stalled     = { filter = "jsonPayload.message=\"parked\"", labels = ["phase"] }
+    parked      = { filter = "jsonPayload.message=\"parked\"", labels = ["phase"] }
+    stalled     = { filter = "jsonPayload.message=\"stalled\"", labels = ["state"] }
     not_allowed = { filter = "jsonPayload.message=\"postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
     lost        = { filter = "jsonPayload.message=\"lost\"", labels = [] }
     invisible   = { filter = "jsonPayload.message=\"not visible\"", labels = [] }
@@ -42,9 +43,9 @@ locals {
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
-      query    = join(" or ", [for key in ["stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
+      query    = join(" or ", [for key in ["parked", "stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its batch is gone (\"lost\"), or many batches are (\"not visible\"), or the service refuses the worker's account (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\"), or many batches are (\"not visible\"), or the service refuses the worker's account (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
     }
     announcements_unpublished = {
       title    = "announcements are not published"

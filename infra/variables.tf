@@ -113,14 +113,15 @@ variable "work_days" {
   }
 }
 
-variable "announcements_days" {
-  description = "Days that the ledger keeps an announcement after it was sent."
+variable "ledger_days" {
+  description = "Days that the ledger keeps a job after its end, and an announcement after it was sent."
   type        = number
-  default     = 30
+  default     = 90
 
   validation {
-    condition     = var.announcements_days >= 1 && floor(var.announcements_days) == var.announcements_days
-    error_message = "announcements_days must be a whole number, 1 at least."
+    # What the ledger has forgotten would be taken for a drop whose event never came.
+    condition     = var.ledger_days >= 4 && floor(var.ledger_days) == var.ledger_days
+    error_message = "ledger_days must be a whole number, 4 at least: missed events are looked for three days back."
   }
 }
 
@@ -161,6 +162,21 @@ variable "limits" {
   validation {
     condition     = alltrue([for limit in values(var.limits) : limit == null || try(limit >= 1 && floor(limit) == limit, false)])
     error_message = "limits are whole numbers, 1 at least; leave out what shall have none."
+  }
+}
+
+variable "policies" {
+  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of. What isn't said isn't done."
+  type = object({
+    cancel_after  = optional(number)
+    delete_after  = optional(number)
+    stalled_after = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for after in values(var.policies) : after == null || try(after > 0, false)])
+    error_message = "policies are numbers of seconds, above 0; leave out what shall not be done."
   }
 }
 

@@ -56,7 +56,7 @@ WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published"
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
 #: Seconds from one harm to the next, on average.
-HARM_EVERY = 1.0
+HARM_EVERY = 0.5
 
 
 @dataclass
@@ -229,7 +229,7 @@ def main() -> int:
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Lane(directory, chosen.backend, firestore) as lane,
+            Lane(directory, (chosen.backend, ""), firestore) as lane,
         ):
             soak = Soak(lane, random.Random(chosen.seed))
             soak.run(chosen.drops, chosen.seconds)

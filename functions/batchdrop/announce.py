@@ -111,6 +111,15 @@ class Announcement:
             created_at=job.updated_at,
         )
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is still to be sent."""
+        return self.published_at is None and self.set_aside_at is None
+
+    def waiting(self) -> Self:
+        """The same, to be sent once more."""
+        return replace(self, published_at=None, set_aside_at=None, refusals=0)
+
     def anew(self, seq: int, now: datetime) -> Self:
         """The same said once more as something new, for those who remember ids."""
         id = announcement_id(self.job_id, seq)

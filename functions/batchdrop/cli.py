@@ -1,18 +1,24 @@
 """`batchdrop ...`: the command line, for people."""
 
 import getpass
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import click
 except ImportError:
     sys.exit("The command line needs more: pip install 'batchdrop[cli]'")
+
+if TYPE_CHECKING:
+    from batchdrop.announce import Announcement
+    from batchdrop.ledger import Ledger
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -279,6 +285,198 @@ def check(
         else:
             checked.show(outcome)
     sys.exit(0 if outcome.is_good else 1)
+
+
+@main.group()
+def announcements() -> None:
+    """
+    What was announced, and what is to be announced again.
+
+    The deployment is the one that the environment's BATCHDROP_* variables describe.
+    """
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone (UTC if it has none), or how long ago it was."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    try:
+        if ago := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
+            return datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is neither a time (2026-03-01T12:00Z) nor how long ago it was "
+            "(90m, 12h, 7d)"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _chosen(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which announcements are meant."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="A JSON object a line."),
+        click.option("--until", type=_moment, metavar="TIME", help="Made before then."),
+        click.option(
+            "--since",
+            type=_moment,
+            metavar="TIME",
+            help="Made then or later: 2026-03-01T12:00Z, or 90m, 12h, 7d ago.",
+        ),
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            metavar="TYPE",
+            help="Such as failed, or dev.batchdrop.job.failed.v1. May be repeated.",
+        ),
+        click.option("--job", metavar="ID", help="Of one job."),
+    ):
+        command = option(command)
+    return command
+
+
+@announcements.command("list")
+@_chosen
+def list_(
+    job: str | None,
+    types: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """List announcements, oldest first; without --job and --since, of the last day."""
+    if not (job or since):
+        since = datetime.now(UTC) - timedelta(days=1)
+    with _ledger() as ledger:
+        found = _find(ledger, job, types, since, until)
+        if as_json:
+            for one in found:
+                click.echo(_line(one))
+        else:
+            _table(found)
+
+
+@announcements.command()
+@_chosen
+@click.option(
+    "--new", "anew", is_flag=True, help="As new events, for who remembers ids."
+)
+def replay(
+    job: str | None,
+    types: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+    anew: bool,
+) -> None:
+    """
+    Announce again: the same ids and the same bytes, unless --new.
+
+    Choose by --job, --type or --since, or several of them. They go into the outbox,
+    and the next calls of poll send them. What was set aside is tried again; what is in
+    the outbox anyway is left alone.
+    """
+    if not (job or types or since):
+        raise click.UsageError("say which: by --job, --type or --since")
+    with _ledger() as ledger:
+        again = [
+            one for one in _find(ledger, job, types, since, until) if not one.is_waiting
+        ]
+        put = ledger.replay_anew if anew else ledger.replay
+        sent = [put(one, datetime.now(UTC)) for one in again]
+    if as_json:
+        for one in sent:
+            click.echo(_line(one))
+    else:
+        click.echo(f"{len(sent)} in the outbox; the next calls of poll send them")
+
+
+@contextmanager
+def _ledger() -> "Iterator[Ledger]":
+    with _extra("worker"):
+        from google.api_core.exceptions import GoogleAPICallError
+        from google.auth.exceptions import GoogleAuthError
+
+        from batchdrop import wiring
+        from batchdrop.errors import BatchdropError
+
+    try:
+        yield wiring.ledger()
+    except BatchdropError as exc:
+        raise click.ClickException(str(exc)) from exc
+    except (GoogleAPICallError, GoogleAuthError) as exc:
+        raise click.ClickException(f"Firestore: {exc}") from exc
+
+
+def _find(
+    ledger: "Ledger",
+    job: str | None,
+    types: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+) -> "list[Announcement]":
+    from batchdrop.announce import TYPES
+
+    words = {type.split(".")[-2]: type for type in TYPES}
+    wanted = [words.get(type, type) for type in types] or list(TYPES)
+    for type in wanted:
+        if type not in TYPES:
+            raise click.BadParameter(
+                f"{type!r} is none of {', '.join(words)}", param_hint="--type"
+            )
+    since = since or datetime(1970, 1, 1, tzinfo=UTC)
+    until = until or datetime(9999, 1, 1, tzinfo=UTC)
+    if job is None:
+        return list(ledger.announced(since, until, wanted))
+    return [
+        one
+        for one in ledger.announcements_of(job)
+        if one.type in wanted and since <= one.created_at < until
+    ]
+
+
+def _line(one: "Announcement") -> str:
+    import msgspec
+
+    told = {
+        "id": one.id,
+        "job_id": one.job_id,
+        "seq": one.seq,
+        "type": one.type,
+        "created_at": one.created_at,
+        "published_at": one.published_at,
+        "set_aside_at": one.set_aside_at,
+        "reason": one.reason,
+        "attempts": one.attempts,
+        "attributes": one.attributes,
+        "body": msgspec.Raw(one.body),
+    }
+    return msgspec.json.encode(told).decode()
+
+
+def _table(found: "list[Announcement]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("made", "type", "job", "object", "sent", "id", box=box.SIMPLE)
+    for one in found:
+        sent = (
+            f"{one.published_at:%Y-%m-%d %H:%M:%S}" if one.published_at else "not yet"
+        )
+        if one.set_aside_at:
+            sent = f"set aside: {one.reason}"
+        table.add_row(
+            f"{one.created_at:%Y-%m-%d %H:%M:%S}",
+            one.type.split(".")[-2],
+            one.job_id,
+            Text(one.attributes["object"]),
+            Text(sent),
+            one.id,
+        )
+    # Where no terminal sets a width, a line is as long as it is.
+    Console(width=None if sys.stdout.isatty() else 250).print(table)
 
 
 @main.command(

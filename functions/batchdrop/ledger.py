@@ -21,10 +21,10 @@ T = TypeVar("T")
 VERSION = 1
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
-#: How many jobs one call hands out that a policy is about.
-POLICY_PAGE = 100
 #: An announcement that the service refused so often is set aside.
 MAX_REFUSALS = 10
+#: How many jobs one call hands out that a policy is about.
+POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 
@@ -75,8 +75,9 @@ class Ledger:
         Args:
             connect: gives the client, made on first use.
             event_source: the CloudEvents `source` of announcements.
-            ttl: how long after its end a job's document, and its announcements, may be
-                deleted. It stands in `expire_at`, for Firestore's TTL policies.
+            ttl: how long after its end a job's document, and after it was sent an
+                announcement, may be deleted. It stands in `expire_at`, for Firestore's
+                TTL policies.
         """
         self._connect = connect
         self._ttl = ttl
@@ -334,7 +335,12 @@ class Ledger:
         from google.cloud.firestore_v1.transforms import Increment
 
         self._announcements().document(announcement.id).update(
-            {"published_at": now, "set_aside_at": None, "attempts": Increment(1)}
+            {
+                "published_at": now,
+                "set_aside_at": None,
+                "attempts": Increment(1),
+                "expire_at": now + self._ttl,
+            }
         )
 
     def not_published(self, announcement: Announcement) -> None:
@@ -393,15 +399,22 @@ class Ledger:
         )
         return (_decode(one.to_dict(), Announcement) for one in query.stream())
 
-    def replay(self, announcement: Announcement, now: datetime) -> None:
+    def replay(self, announcement: Announcement, now: datetime) -> Announcement:
         """Puts an announcement into the outbox once more, as it is."""
         job = self.get(announcement.job_id)
         if job and job.health and job.health.code == UNHEARD:
             with suppress(Superseded):  # whoever moved it on knows better
                 self.advance(job, lambda j: j.heard(now))
-        self._announcements().document(announcement.id).update(
-            {"published_at": None, "set_aside_at": None, "refusals": 0}
+        again = announcement.waiting()
+        self._announcements().document(again.id).update(
+            {
+                "published_at": None,
+                "set_aside_at": None,
+                "refusals": 0,
+                "expire_at": None,
+            }
         )
+        return again
 
     def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
         """
@@ -423,15 +436,21 @@ class Ledger:
                 version = client.write_option(last_update_time=job.version)
                 batch.update(self._job(job.id), {"seq": seq}, option=version)
             document = self._announcements().document(new.id)
-            batch.create(document, _encode(new))
+            batch.create(document, _unsent(new))
             try:
                 batch.commit()
-            except (exceptions.AlreadyExists, exceptions.Conflict):
+            except (
+                exceptions.AlreadyExists,
+                exceptions.FailedPrecondition,
+                exceptions.InvalidArgument,
+                exceptions.Aborted,
+                exceptions.NotFound,
+            ):
                 held = document.get().to_dict()
-                if held and _decode(held, Announcement) == new:
+                if held is None:
+                    seq -= 1  # it is the job that another wrote to: again
+                elif _decode(held, Announcement) == new:
                     return new  # our own commit, whose answer was lost
-            except (exceptions.FailedPrecondition, exceptions.NotFound):
-                seq -= 1  # another wrote to the job: look at it again
             except exceptions.GoogleAPICallError as exc:
                 raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
             else:
@@ -503,9 +522,7 @@ class Ledger:
         if job.seq > before.seq:
             announcement = Announcement.of(job, self._event_source)
             batch.create(
-                self._announcements().document(announcement.id),
-                _encode(announcement)
-                | {"expire_at": announcement.created_at + self._ttl},
+                self._announcements().document(announcement.id), _unsent(announcement)
             )
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
@@ -576,6 +593,11 @@ def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
     return data
+
+
+def _unsent(announcement: Announcement) -> dict[str, Any]:
+    """Its document. As long as nobody was told, it may not be deleted."""
+    return _encode(announcement) | {"expire_at": None}
 
 
 def _decode(data: Any, type: type[T]) -> T:

@@ -68,8 +68,9 @@ run "what_is_wrong_is_refused" {
     uploaders           = ["allUsers"]                  # everybody
     max_uploads         = 0                             # nobody
     work_days           = 7                             # shorter than a batch may take
-    announcements_days  = 0.5                           # half a day
+    ledger_days         = 3                             # as short as what is looked for
     limits              = { max_rows = 0 }              # nothing at all
+    policies            = { cancel_after = -1 }         # before it began
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -88,8 +89,9 @@ run "what_is_wrong_is_refused" {
     var.uploaders,
     var.max_uploads,
     var.work_days,
-    var.announcements_days,
+    var.ledger_days,
     var.limits,
+    var.policies,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

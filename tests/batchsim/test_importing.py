@@ -1,5 +1,6 @@
 """Vertex imports a file as BigQuery would, and one bad row fails the job."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from batchsim import BatchSim
+from batchsim.jobs import JobFailed
+from batchsim.storage import Buckets
 from tests.batchsim.drive import Bucket, Vertex, row, rows
 
 
@@ -196,7 +199,7 @@ def test_the_input_is_read_when_the_job_starts_and_not_when_it_is_made(
 
 def test_several_objects_and_wildcards_make_one_job(vertex: Vertex) -> None:
     bucket = vertex.bucket
-    for name in ("a/1.jsonl", "a/2.jsonl", "b/3.jsonl", "c.txt"):
+    for name in ("a/1.jsonl", "a/2.jsonl", "a/3.txt", "b/3.jsonl"):
         bucket.put([row(name, key=name)], name)
     uris = [f"gs://{bucket.name}/a/*.jsonl", f"gs://{bucket.name}/b/3.jsonl"]
 
@@ -206,6 +209,26 @@ def test_several_objects_and_wildcards_make_one_job(vertex: Vertex) -> None:
 
     keys = sorted(line["key"] for line in bucket.answers(job))
     assert keys == ["a/1.jsonl", "a/2.jsonl", "b/3.jsonl"]
+
+
+def test_a_wildcard_that_matches_nothing_fails_the_job(vertex: Vertex) -> None:
+    uris = [f"gs://{vertex.bucket.name}/nothing/*.jsonl"]
+
+    job = vertex.run(
+        inputConfig={"instancesFormat": "jsonl", "gcsSource": {"uris": uris}}
+    )
+
+    assert job["error"]["code"] == 9
+    assert "nothing/*.jsonl" in job["error"]["message"]
+
+
+def test_an_object_that_may_not_be_read_is_told_from_one_that_is_missing(
+    closed_storage: str,
+) -> None:
+    with pytest.raises(JobFailed, match="Permission denied on gs://b/o") as caught:
+        Buckets(closed_storage).fetch("gs://b/o", io.BytesIO())
+
+    assert caught.value.status.code == 7
 
 
 def test_one_unreadable_object_of_several_is_a_partial_failure(vertex: Vertex) -> None:

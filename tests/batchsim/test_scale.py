@@ -35,18 +35,25 @@ def test_ten_thousand_jobs_are_held_listed_and_counted(vertex: Vertex) -> None:
 
 
 HUGE = f"""
-import resource, sys, time
+import sys, threading, time
+import psutil
 from batchsim import BatchSim
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# The system's own high-water mark would be that of the process we were forked from.
+most = 0
+def watch():
+    global most
+    while True:
+        most = max(most, psutil.Process().memory_info().rss / 2**20)
+        time.sleep(0.02)
+threading.Thread(target=watch, daemon=True).start()
 
 with BatchSim(speed=0, storage=sys.argv[1]) as sim:
     import httpx
     http = httpx.Client(base_url=sim.url, timeout=300)
     # A small job first: what clients and libraries take is there from the start.
     for source in ("small", "huge"):
-        before = peak()
+        before = most
         body = {{
             "displayName": source,
             "model": "publishers/google/models/gemini-2.5-flash",
@@ -66,7 +73,7 @@ with BatchSim(speed=0, storage=sys.argv[1]) as sim:
         job = http.get(f"/v1/{{name}}").json()
         stats = job["completionStats"]["successfulCount"]
         took = time.monotonic() - began
-        print(job["state"], stats, round(peak() - before), round(took, 1))
+        print(job["state"], stats, round(most - before), round(took, 1))
 """
 
 
@@ -91,5 +98,5 @@ def test_a_file_of_200_000_rows_is_run_without_holding_it_in_memory(
     small, huge = (line.split() for line in ran.stdout.splitlines())
     assert small[:2] == ["JOB_STATE_SUCCEEDED", "1"]
     assert huge[:2] == ["JOB_STATE_SUCCEEDED", str(ROW_COUNT)]
-    # The input has 54 MB and the answers 150 MB; where each row lies takes 5 MB.
-    assert int(huge[2]) < 40, ran.stdout
+    # The input has 54 MB and the answers 150 MB; both pass through chunks of 16 MB.
+    assert int(huge[2]) < 75, ran.stdout

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,9 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
 from batchdrop.crash import VARIABLE
-from batchdrop.jobs import Drop
+from batchdrop.errors import Superseded
+from batchdrop.jobs import Drop, Phase
+from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
 from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
@@ -44,6 +47,15 @@ ENV = {
 BACKENDS = {
     "vertex": {"BATCHDROP_BACKEND": "vertex"},
     "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
+}
+
+#: What some scenarios need besides.
+DEPLOYMENTS = {
+    "": {},
+    "impatient": {
+        "BATCHDROP_STALLED_AFTER": "1.5",
+        "BATCHDROP_DELETE_AFTER": "0.5",
+    },
 }
 
 #: Seconds that a job may take to its end, whatever happens to it.
@@ -74,6 +86,11 @@ class Case:
     freezes: tuple[str, ...] = ()
     at_once: bool = False
     loses: tuple[str, grpc.StatusCode] | None = None
+
+    @property
+    def deployment(self) -> tuple[str, str]:
+        """The backend and the settings of the lanes that it can run in."""
+        return self.backend, self.ways[0].lane
 
     def __str__(self) -> str:
         return f"{self.backend}-{self.name}"
@@ -132,7 +149,7 @@ class Lane:
     """The stack, a schedule of its own, and a hand on all that can go wrong."""
 
     directory: Path
-    backend: str
+    deployment: tuple[str, str]  #: backend, and further settings
     firestore_address: str
     is_clean: bool = True  #: nothing of an earlier job is going on any more
     _messages: list[Message] = field(default_factory=list)
@@ -154,7 +171,8 @@ class Lane:
     def _open(self, undo: ExitStack) -> None:
         self.commits = undo.enter_context(Commits(self.firestore_address))
         self.traps = Traps(self.directory / "traps")
-        env = ENV | BACKENDS[self.backend] | self.traps.env
+        backend, more = self.deployment
+        env = ENV | BACKENDS[backend] | DEPLOYMENTS[more] | self.traps.env
         self.stack = undo.enter_context(
             Stack(
                 self.directory,
@@ -172,6 +190,7 @@ class Lane:
         undo.callback(self._gcs.close)
         self._database = firestore.Client(project=self.stack.project)
         undo.callback(self._database.close)
+        self._ledger = Ledger(lambda: self._database, "//batchdrop/tests")
         self._sim = undo.enter_context(
             httpx.Client(base_url=self.stack.addresses["batchsim"], trust_env=False)
         )
@@ -200,13 +219,18 @@ class Lane:
 
             def is_quiet() -> bool:
                 self._show(drop, way)
+                if way.end == "cancelled":
+                    self._want_cancelled(drop)
                 self._find_frozen(case, frozen)
+                if way.lingers and self.traps.waiting():
+                    return False
                 return self.is_over(drop)
 
             def has_struck() -> bool:
                 return is_quiet() or len(frozen) == len(case.freezes)
 
-            self._wait(has_struck if case.at_once else is_quiet)
+            every = 0.05 if way.hidden else 0.2
+            self._wait(has_struck if case.at_once else is_quiet, every)
             for point in case.freezes:
                 if process := frozen.get(point):
                     wake(process)
@@ -248,9 +272,9 @@ class Lane:
         self.commits.forgive()
         self._sim.delete("/_sim/faults")
 
-    def _wait(self, ask: Callable[[], bool]) -> None:
+    def _wait(self, ask: Callable[[], bool], every: float = 0.2) -> None:
         try:
-            until(ask, PATIENCE, every=0.2)
+            until(ask, PATIENCE, every)
         except AssertionError:
             # What is there then is told by the evidence.
             self.is_clean = False
@@ -262,6 +286,14 @@ class Lane:
         for rule in self._sim.get("/_sim/faults").json()["rules"]:
             if rule["fault"] == "list_lagging":
                 self._sim.delete(f"/_sim/faults/{rule['id']}")
+
+    def _want_cancelled(self, drop: Drop) -> None:
+        """What `batchdrop cancel` does, once the job has been told of as stalled."""
+        job = self._ledger.get(drop.job_id)
+        if job and job.phase is Phase.SUBMITTED and job.seq and not job.wanted:
+            with contextlib.suppress(Superseded):
+                now = datetime.now(UTC)
+                self._ledger.advance(job, lambda j: j.cancel_wanted("a test", now))
 
     def _find_frozen(self, case: Case, frozen: dict[str, psutil.Process]) -> None:
         if len(frozen) == len(case.freezes):

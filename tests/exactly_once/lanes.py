@@ -11,8 +11,9 @@ from pathlib import Path
 from tests.exactly_once.lane import Case, Lane
 from tests.exactly_once.promise import Outcome
 
-#: How many for each backend. A case mostly waits: for a lease to end, a list to settle.
-LANES = {"vertex": 4, "developer": 2}
+#: How many for each backend and settings, else one. A case mostly waits: for a lease
+#: to end, for a list to settle.
+LANES = {("vertex", ""): 4, ("developer", ""): 2}
 
 Runs = dict[Case, "Future[Outcome]"]
 
@@ -24,7 +25,7 @@ def running(
     """
     Begins all cases, in their order, and yields what will become of each.
 
-    A lane ends with the last case for its backend. One in which a job came to no end
+    A lane ends with the last case for its settings. One in which a job came to no end
     is given up, and another takes its place.
     """
     runs: Runs = {case: Future() for case in cases}
@@ -32,12 +33,12 @@ def running(
     threads = []
     stopping = threading.Event()
 
-    def drive(waiting: "queue.Queue[Case]", backend: str) -> None:
+    def drive(waiting: "queue.Queue[Case]", deployment: tuple[str, str]) -> None:
         while not stopping.is_set() and not waiting.empty():
-            folder = directory / f"{backend}-{next(numbers)}"
+            folder = directory / f"{deployment[0]}-{next(numbers)}"
             case: Case | None = None
             try:
-                with Lane(folder, backend, firestore_address) as lane:
+                with Lane(folder, deployment, firestore_address) as lane:
                     while lane.is_clean and not stopping.is_set():
                         case = waiting.get_nowait()
                         runs[case].set_result(lane.run(case))
@@ -52,14 +53,13 @@ def running(
                     exc.add_note(f"the logs lie in {folder}")
                     runs[case].set_exception(exc)
 
-    for backend in dict.fromkeys(case.backend for case in runs):
+    for deployment in dict.fromkeys(case.deployment for case in runs):
         waiting: queue.Queue[Case] = queue.Queue()
         for case in runs:
-            if case.backend == backend:
+            if case.deployment == deployment:
                 waiting.put(case)
-        for number in range(min(LANES[backend], waiting.qsize())):
-            name = f"lane {backend} {number}"
-            thread = threading.Thread(target=drive, args=(waiting, backend), name=name)
+        for _ in range(min(LANES.get(deployment, 1), waiting.qsize())):
+            thread = threading.Thread(target=drive, args=(waiting, deployment))
             thread.start()
             threads.append(thread)
     try:

@@ -1,5 +1,6 @@
 """The promise, checked on what is there at the end."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,17 +49,23 @@ class Outcome:
 def broken(outcome: Outcome) -> list[str]:
     """Which promises don't hold for a scenario's drop, in words."""
     way = outcome.way
-    return breaches(outcome.evidence, way.end, duplicates=way.hidden > 1)
+    return breaches(outcome.evidence, way.end, also=way.also, duplicates=way.hidden > 1)
 
 
 def breaches(
-    found: Evidence, end: str = "succeeded", duplicates: bool = False
+    found: Evidence,
+    end: str = "succeeded",
+    *,
+    also: Sequence[str] = (),
+    duplicates: bool = False,
 ) -> list[str]:
     """
     Which promises don't hold, in words; none when all do.
 
     Args:
-        end: how the job is to end, as its announcement's type says it.
+        end: how the job is to end, as its announcement's type says it. Anybody may
+            have wanted it "cancelled".
+        also: what else is to be announced, once or more.
         duplicates: the service's list lagged for longer than SETTLE, so that a second
             batch could not be avoided: it must have been cancelled.
     """
@@ -70,15 +77,16 @@ def breaches(
     if job["phase"] != phase:
         note = job["history"][-1]
         wrong.append(f"the job is {job['phase']} and not {phase}: {note}")
-    wrong += _batches(found, job, phase, duplicates)
-    return [f"{found.drop}: {what}" for what in wrong + _announcements(found, end)]
+    wrong += _batches(found, job, end, duplicates)
+    wrong += _announcements(found, end, also)
+    return [f"{found.drop}: {what}" for what in wrong]
 
 
 def _batches(
-    found: Evidence, job: dict[str, Any], phase: str, duplicates: bool
+    found: Evidence, job: dict[str, Any], end: str, duplicates: bool
 ) -> list[str]:
     paid = [batch for batch in found.batches if is_paid(batch)]
-    if phase == "rejected":
+    if end == "rejected":
         return [f"rejected, and yet paid: {names(paid)}"] if paid else []
     wrong = []
     recorded = (job["batch"] or {}).get("name")
@@ -87,7 +95,7 @@ def _batches(
         wrong.append(f"{recorded} is recorded; the service made {names(found.batches)}")
     elif (state := job["batch"]["state"]) != kept[0]["state"]:
         wrong.append(f"its batch is {kept[0]['state']} and was followed to {state}")
-    elif state == "JOB_STATE_CANCELLED":
+    elif state == "JOB_STATE_CANCELLED" and end != "cancelled":
         wrong.append(f"the kept batch {recorded} was cancelled")
     others = [batch for batch in paid if batch["name"] != recorded]
     if duplicates:
@@ -100,17 +108,17 @@ def _batches(
     return wrong
 
 
-def _announcements(found: Evidence, end: str) -> list[str]:
+def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     wrong = []
-    type = f"dev.batchdrop.job.{end}.v1"
     told = {one.attributes["ce-id"]: one for one in found.messages}
-    ends = [id for id, one in told.items() if one.attributes["ce-type"] == type]
-    if len(ends) != 1:
-        wrong.append(f"{len(ends)} announcements say {type}")
-    if strange := [
-        one.attributes["ce-type"] for id, one in told.items() if id not in ends
-    ]:
-        wrong.append(f"it was also announced: {', '.join(strange)}")
+    types = Counter(one.attributes["ce-type"] for one in told.values())
+    for word in (end, *also):
+        type = f"dev.batchdrop.job.{word}.v1"
+        often = types.pop(type, 0)
+        if often != 1 and (word == end or not often):
+            wrong.append(f"{often} announcements say {type}")
+    if types:
+        wrong.append(f"it was also announced: {', '.join(types)}")
     for message in found.messages:
         if message != told[message.attributes["ce-id"]]:
             wrong.append(f"a repeat of {message.attributes['ce-id']} differs")

@@ -1,6 +1,6 @@
 """Ways for a job to go, so that between them every point is passed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +8,8 @@ GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n' * 3
 BAD = GOOD + "not json\n"
 
 Rule = Mapping[str, Any]
+#: Ends of a job; a later one prevails.
+ENDS = ("succeeded", "cancelled", "rejected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +29,16 @@ class Scenario:
     faults: tuple[Rule, ...] = ()
     hidden: int = 0
     run_seconds: float = 0.2
+    also: tuple[str, ...] = ()  #: what else is announced of it
+    lane: str = ""  #: the settings that it needs, see `lane.DEPLOYMENTS`
+    lingers: bool = False  #: there is more to do when the job is over
     #: The points that this is the shortest way to.
     reaches: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __or__(self, other: "Scenario") -> "Scenario":
         if self == other:
             return self
-        worse = max(self, other, key=lambda one: one.end == "rejected")
+        worse = max(self, other, key=lambda one: ENDS.index(one.end))
         return replace(
             worse,
             name=f"{self.name}+{other.name}",
@@ -41,6 +46,9 @@ class Scenario:
             faults=self.faults + other.faults,
             hidden=max(self.hidden, other.hidden),
             run_seconds=max(self.run_seconds, other.run_seconds),
+            also=self.also + other.also,
+            lane=self.lane or other.lane,
+            lingers=self.lingers or other.lingers,
         )
 
 
@@ -103,9 +111,30 @@ SCENARIOS = (
         run_seconds=6,
         reaches=frozenset({"after_cancelling_extra"}),
     ),
+    Scenario(
+        name="two_made_and_one_left",
+        faults=(at_create("drop_reply", count=2),),
+        kills=("after_submitted",),
+        hidden=2,
+        run_seconds=12,
+        reaches=frozenset({"after_cancelling_found"}),
+    ),
+    Scenario(
+        name="too_slow",
+        end="cancelled",
+        run_seconds=30,
+        also=("stalled",),
+        lane="impatient",
+        lingers=True,
+        reaches=frozenset({"after_stalled", "after_cancel", "after_delete"}),
+    ),
 )
 
 
-def ways_to(point: str) -> Iterator[Scenario]:
-    """All scenarios, those first that are known to pass the point."""
-    yield from sorted(SCENARIOS, key=lambda one: point not in one.reaches)
+def ways_to(point: str) -> list[Scenario]:
+    """
+    Scenarios in which a job passes the point, as far as is known, else all of those
+    that need no settings of their own.
+    """
+    known = [one for one in SCENARIOS if point in one.reaches]
+    return known or [one for one in SCENARIOS if not one.lane]

@@ -1,226 +1,294 @@
-"""Every example runs, against batchsim and the emulators, on both services."""
+"""The example functions, called as they would be on Google Cloud."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import functions_framework
 import pytest
-from google.auth.credentials import AnonymousCredentials
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import jwt
+from google.auth.crypt import RSASigner
+from google.auth.exceptions import TransportError
+from werkzeug.test import Client
 
-from batchdrop import Client, JobState
-from batchsim import BatchSim, Clock
-from tests.client.buckets import Bucket
-from tests.client.datasets import Dataset
-from tests.examples import (
-    create_with_retry,
-    embeddings,
-    from_bigquery,
-    generate_from_gcs,
-    generation_config,
-    in_parallel,
-    inline_requests,
-    managing_jobs,
-    process_results,
-)
+from batchdrop.announce import Announcement
+from batchdrop.jobs import Health, Problem
+from tests import announcements
+from tests.rules.test_announcements import NOW, ended, of, submitted
+from tests.whole.listener import Listener, listening
+from tests.worker.conftest import world as world  # a fixture of theirs
+from tests.worker.world import GOOD, World
 
-
-@pytest.fixture
-def sim(storage_emulator: str) -> Iterator[BatchSim]:
-    """A service that is done with a job as soon as it is made."""
-    with BatchSim(queue_seconds=0, run_seconds=0) as sim:
-        yield sim
+HERE = Path(__file__).parent
+AUDIENCE = "https://push.example.com/on_push"
+ACCOUNT = "pusher@p.iam.gserviceaccount.com"
 
 
-def client_of(sim: BatchSim, service: str) -> Client:
-    if service == "developer":
-        return Client(api_key="k", http_options={"base_url": sim.url})
-    return Client(
-        vertexai=True,
-        project="p",
-        location="us-central1",
-        credentials=AnonymousCredentials(),
-        http_options={"base_url": sim.url},
-    )
+class Google:
+    """Makes tokens, and gives out the key that they are checked with."""
 
-
-@pytest.fixture
-def vertex(sim: BatchSim) -> Iterator[Client]:
-    with client_of(sim, "vertex") as client:
-        yield client
-
-
-@pytest.fixture(params=["vertex", "developer"])
-def client(sim: BatchSim, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with client_of(sim, request.param) as client:
-        yield client
-
-
-@pytest.fixture
-def prompts(bucket: Bucket) -> Bucket:
-    """A bucket with three requests; the second has a temperature of its own."""
-    bucket.put(
-        "requests.jsonl",
-        b'{"key":"a","request":{"contents":[{"role":"user","parts":[{"text":"one"}]}]}}\n'
-        b'{"key":"b","request":{"contents":[{"role":"user","parts":[{"text":"two"}]}],'
-        b'"generationConfig":{"temperature":0}}}\n'
-        b'{"key":"c","request":{"contents":[{"role":"user","parts":[{"text":"x"}]}]}}\n',
-    )
-    return bucket
-
-
-def test_generate_from_gcs(vertex: Client, prompts: Bucket):
-    job = generate_from_gcs.main(vertex, prompts.name)
-
-    assert job.state is JobState.SUCCEEDED
-    assert {row.key for row in vertex.batches.results(job)} == {"a", "b", "c"}
-
-
-def test_generate_from_gcs_on_the_developer_api(sim: BatchSim, prompts: Bucket):
-    with client_of(sim, "developer") as client:
-        job = generate_from_gcs.main(client, prompts.name)
-
-    home = job.output_info.gcs_output_directory
-    rows = prompts.rows(f"{home}/predictions.jsonl")
-    assert {row["key"] for row in rows} == {"a", "b", "c"}
-
-
-def test_inline_requests(client: Client, bucket: Bucket):
-    assert inline_requests.main(client, bucket.name) == {
-        "question-1": "What is AI?",
-        "question-2": "What is ML?",
-        "question-3": "What is deep learning?",
-    }
-
-
-def test_from_bigquery(
-    storage_emulator: str, bigquery: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
-    request = '{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}'
-    with (
-        Dataset(bigquery) as dataset,
-        BatchSim(queue_seconds=0, run_seconds=0) as sim,
-        client_of(sim, "vertex") as client,
-    ):
-        table = dataset.table(
-            "prompts",
-            {"custom_id": "STRING", "request": "STRING"},
-            [{"custom_id": key, "request": request} for key in ("a", "b", "c")],
+    def __init__(self) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
-        rows = from_bigquery.main(client, table, f"{dataset.full_name}.answers")
+        self._private = private.decode()
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM,
+            serialization.PublicFormat.SubjectPublicKeyInfo,
+        )
+        self._signer = RSASigner.from_string(private, key_id="one")  # type: ignore[no-untyped-call]
+        self._keys = {"one": public.decode()}
+        self.status = 200
 
-    assert {row.key: row.text for row in rows} == {"a": "hi", "b": "hi", "c": "hi"}
+    def token(self, **claims: Any) -> str:
+        """What Pub/Sub sends (Pub/Sub docs, "Authenticate push requests")."""
+        now = datetime.now(UTC)
+        usual = {
+            "iss": "https://accounts.google.com",
+            "aud": AUDIENCE,
+            "email": ACCOUNT,
+            "email_verified": True,
+            "iat": int(now.timestamp()),
+            "exp": int((now + timedelta(hours=1)).timestamp()),
+        }
+        encoded: bytes = jwt.encode(self._signer, usual | claims)  # type: ignore[no-untyped-call]
+        return f"Bearer {encoded.decode()}"
 
+    def __call__(self, url: str, method: str = "GET", **_: Any) -> "Answer":
+        return Answer(self.status, json.dumps(self._keys).encode())
 
-def test_embeddings(client: Client, bucket: Bucket):
-    assert embeddings.main(client, bucket.name) == {"greeting": 64, "farewell": 64}
-
-
-@pytest.mark.parametrize("service", ["vertex", "developer"])
-def test_managing_jobs(service: str, prompts: Bucket):
-    now = datetime.now(UTC)
-    clock = Clock(speed=0, start=now - timedelta(days=10))
-    with (
-        BatchSim(clock=clock, queue_seconds=0, run_seconds=4 * 3600) as sim,
-        client_of(sim, service) as client,
-    ):
-
-        def create() -> str:
-            return client.batches.create(
-                model="gemini-2.5-flash",
-                src=[{"contents": "hi"}],
-                config={"dest": prompts.uri("o")},
-            ).name
-
-        old = create()
-        clock.advance(hours=8 * 24)
-        recent = create()
-        clock.advance(hours=2 * 24 - 3)
-        slow = create()
-        clock.advance(hours=2)
-        young = create()
-        clock.advance(hours=1)
-
-        cancelled, deleted = managing_jobs.main(client)
-
-        left = {job.name: job.done for job in client.batches.list()}
-    ids = [name.rpartition("/")[2] for name in (old, recent, slow, young)]
-    assert [n.rpartition("/")[2] for n in deleted] == ids[:1]
-    assert [n.rpartition("/")[2] for n in cancelled] == [ids[2]]
-    assert {n.rpartition("/")[2] for n in left} == set(ids[1:])
+    def account(self, token_uri: str) -> str:
+        """A service account's key file."""
+        told = {
+            "type": "service_account",
+            "project_id": "p",
+            "private_key_id": "one",
+            "private_key": self._private,
+            "client_email": ACCOUNT,
+            "token_uri": token_uri,
+        }
+        return json.dumps(told)
 
 
-def test_create_with_retry(sim: BatchSim, vertex: Client, prompts: Bucket):
-    """The service makes the job, and its answer is lost."""
-    sim.faults.add("drop_reply", op="create", count=1)
-
-    job = create_with_retry.main(vertex, prompts.name, "order-1")
-    again = create_with_retry.main(vertex, prompts.name, "order-1")
-
-    assert job is not None
-    assert again is not None
-    assert again.name == job.name
-    assert len(list(vertex.batches.list())) == 1
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    data: bytes
 
 
-def test_in_parallel(client: Client, bucket: Bucket):
-    jobs = in_parallel.main(client, bucket.name)
-
-    assert [job.state for job in jobs] == [JobState.SUCCEEDED] * 3
-    assert len({job.name for job in jobs}) == 3
+@pytest.fixture(scope="session")
+def google() -> Google:
+    return Google()
 
 
-def test_process_results(sim: BatchSim, client: Client, bucket: Bucket):
-    sim.faults.add("row_failed", match={"row_text": "bad"})
-    sim.faults.add("row_blocked", match={"row_text": "forbidden"})
-    job = client.batches.create(
-        model="gemini-2.5-flash",
-        src=[
-            {"contents": text, "metadata": {"key": text}}
-            for text in ("good", "bad", "forbidden")
-        ],
-        config={"dest": bucket.uri("o")},
-    )
-    client.batches.wait(job)
+class TokenServer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = b'{"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}'
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
-    count = process_results.main(client, job.name, {"good", "bad", "lost"})
-
-    assert (count["answered"], count["failed"], count["empty"]) == (1, 1, 1)
-    assert count["missing"] == 1
-    assert count["tokens"] > 0
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
-def test_generation_config(client: Client, prompts: Bucket):
-    job = generation_config.main(client, prompts.name)
+@pytest.fixture
+def signed_in(
+    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A service account that Google's libraries find."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), TokenServer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        key = tmp_path / "key.json"
+        key.write_text(google.account(f"http://127.0.0.1:{server.server_address[1]}"))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+        yield
+        server.shutdown()
+        thread.join()
 
-    assert job.state is JobState.SUCCEEDED
-    assert job.config.generation_config["temperature"] == 0.7
-    if client.vertexai:
-        (staged,) = job.src.gcs_uri
-        sent = [row["request"]["generationConfig"] for row in prompts.rows(staged)]
-        assert [one["temperature"] for one in sent] == [0.7, 0, 0.7]
-        assert {one["topK"] for one in sent} == {40}
+
+def function(name: str, target: str) -> Client:
+    source = HERE / f"{name}.py"
+    return functions_framework.create_app(target, str(source)).test_client()
 
 
-def test_an_example_runs_as_a_script(sim: BatchSim, prompts: Bucket):
-    script = Path(inline_requests.__file__)
-    env: dict[str, Any] = {
-        **os.environ,
-        "GEMINI_API_KEY": "k",
-        "GOOGLE_GEMINI_BASE_URL": sim.url,
-    }
+def deliver(door: Client, announcement: Announcement) -> int:
+    body, headers = announcements.eventarc(announcement)
+    return door.post("/", data=body, headers=headers).status_code
 
-    done = subprocess.run(
-        [sys.executable, str(script), prompts.name],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
-    assert done.returncode == 0, done.stderr
-    assert "question-1 What is AI?" in done.stdout
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """What functions-framework sets up is undone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+# -- reading the answers --------------------------------------------------------
+
+
+def test_the_answers_are_read_when_the_job_has_succeeded(
+    world: World,
+    signed_in: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("BATCHDROP_API_URL", world.sim.url)
+    world.intake.take(world.upload(GOOD * 3))
+    world.ticks(20)
+    (announcement,) = world.heard
+    door = function("read_results", "on_announcement")
+
+    answers = [deliver(door, announcement) for _ in range(2)]
+
+    assert answers == [200, 200]
+    said = [line.getMessage() for line in caplog.records if "answers" in line.msg]
+    assert said == ["3 answers, 0 rows failed"]  # once, though delivered twice
+
+
+def test_of_another_end_nothing_is_read(
+    firestore_emulator: str, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
+    door = function("read_results", "on_announcement")
+
+    # There is no service that it could ask.
+    assert deliver(door, of(ended("FAILED"))) == 200
+
+
+# -- telling a chat -------------------------------------------------------------
+
+
+@pytest.fixture
+def chat(
+    firestore_emulator: str, project: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Listener]:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
+    with listening(lambda _: 200) as chat:
+        monkeypatch.setenv("CHAT_WEBHOOK", chat.url)
+        yield chat
+
+
+def said(chat: Listener) -> list[str]:
+    return [json.loads(request.body)["text"] for request in chat.requests]
+
+
+def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None:
+    door = function("tell_chat", "on_announcement")
+    failed = ended("FAILED", error=Problem(code=9, message="bad bucket"))
+    health = Health(code="stalled", message="JOB_STATE_PENDING", since=NOW)
+
+    deliver(door, of(failed))
+    deliver(door, of(submitted().stalled(health, NOW)).anew(2, NOW))
+    deliver(door, of(ended("SUCCEEDED")).anew(3, NOW))
+
+    assert said(chat) == [
+        f"a/b c.jsonl: failed (9: bad bucket), job {failed.id}",
+        f"a/b c.jsonl: stalled (stalled: JOB_STATE_PENDING), job {failed.id}",
+    ]
+
+
+def test_a_chat_that_is_away_is_told_later_and_once(chat: Listener) -> None:
+    door = function("tell_chat", "on_announcement")
+    chat.answer = lambda _: 503
+
+    answers = [deliver(door, of(ended("FAILED")))]
+    chat.answer = lambda _: 200
+    answers += [deliver(door, of(ended("FAILED"))) for _ in range(2)]
+
+    assert answers == [500, 200, 200]
+    assert len(chat.requests) == 2  # the one that failed, and one
+
+
+def test_what_is_no_announcement_is_not_delivered_for_ever(chat: Listener) -> None:
+    door = function("tell_chat", "on_announcement")
+    body, headers = announcements.eventarc(of(ended("FAILED")))
+
+    answer = door.post("/", data=body.replace(b"ce-type", b"ce-kind"), headers=headers)
+
+    assert answer.status_code == 200
+    assert chat.requests == []
+
+
+# -- pushes with a token --------------------------------------------------------
+
+
+@pytest.fixture
+def is_from_pubsub(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], bool]:
+    from tests.examples.take_pushes import is_from_pubsub
+
+    monkeypatch.setenv("PUSH_AUDIENCE", AUDIENCE)
+    monkeypatch.setenv("PUSH_EMAIL", ACCOUNT)
+    return is_from_pubsub
+
+
+def test_pub_sub_s_token_is_taken(
+    google: Google, is_from_pubsub: Callable[[str, Any], bool]
+) -> None:
+    assert is_from_pubsub(google.token(), google)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "https://other.example.com"},
+        {"email": "somebody@gmail.com"},
+        {"email_verified": False},
+        {"iss": "https://evil.example.com"},
+        {"exp": 1_700_000_000, "iat": 1_699_990_000},
+    ],
+)
+def test_any_other_token_is_not(
+    google: Google, is_from_pubsub: Callable[[str, Any], bool], claims: dict[str, Any]
+) -> None:
+    assert not is_from_pubsub(google.token(**claims), google)
+
+
+def test_a_token_that_somebody_else_signed_is_not_taken(
+    google: Google, is_from_pubsub: Callable[[str, Any], bool]
+) -> None:
+    assert not is_from_pubsub(Google().token(), google)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer x.y.z", "Basic YTpi"])
+def test_no_token_is_not_taken(
+    google: Google, is_from_pubsub: Callable[[str, Any], bool], header: str
+) -> None:
+    assert not is_from_pubsub(header, google)
+
+
+def test_without_google_s_certificates_there_is_no_telling(
+    is_from_pubsub: Callable[[str, Any], bool],
+) -> None:
+    google = Google()
+    google.status = 503
+
+    with pytest.raises(TransportError):
+        is_from_pubsub(google.token(), google)
+
+
+def test_a_push_without_a_token_is_turned_away(
+    is_from_pubsub: Callable[[str, Any], bool],
+) -> None:
+    door = function("take_pushes", "on_push")
+
+    answer = door.post("/", json=announcements.push(of(ended("FAILED"))))
+
+    assert answer.status_code == 403

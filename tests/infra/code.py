@@ -20,6 +20,8 @@ FUNCTIONS = ROOT / "functions"
 #: What lies in which collection, as the ledger writes it. Of others there are a few
 #: documents only, whose indexes don't matter.
 DOCUMENTS: dict[str, Any] = {"jobs": Job, "announcements": Announcement}
+#: When a document may go; the ledger sets it beside what a value has.
+EXPIRY = "expire_at"
 
 
 def doors(functions: Path = FUNCTIONS) -> dict[str, str]:
@@ -99,8 +101,11 @@ def ledger_queries() -> frozenset[Query]:
 
 def written(collection: str) -> set[str]:
     """The fields of a collection's documents, without those inside of maps."""
-    # `version` is the one thing that a job knows and its document doesn't.
-    return {each.name for each in fields(DOCUMENTS[collection])} - {"version"}
+    # `version` is the one thing that a job knows and its document doesn't, and
+    # `expire_at` the one that only documents have.
+    return {each.name for each in fields(DOCUMENTS[collection])} - {"version"} | {
+        EXPIRY
+    }
 
 
 def growing(collection: str) -> Iterator[str]:
@@ -108,6 +113,7 @@ def growing(collection: str) -> Iterator[str]:
     for name, type in get_type_hints(DOCUMENTS[collection]).items():
         if name != "version" and _has_time(type):
             yield name
+    yield EXPIRY
 
 
 def _has_time(type: Any) -> bool:

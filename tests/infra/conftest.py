@@ -21,7 +21,7 @@ EVERYTHING = {
     "uploaders": ["user:ann@example.com"],
     "max_uploads": 5,
     "work_days": 60,
-    "announcements_days": 90,
+    "ledger_days": 30,
     "subscription_filter": 'attributes.kind = "generation"',
     "paused": True,
     "limits": {
@@ -30,6 +30,11 @@ EVERYTHING = {
         "max_bytes": 3,
         "max_rows_per_day": 4,
         "max_bytes_per_day": 5,
+    },
+    "policies": {
+        "cancel_after": 80000,
+        "delete_after": 86400,
+        "stalled_after": 3600,
     },
     "protect": False,
     "alert_emails": ["oncall@example.com"],

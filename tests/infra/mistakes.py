@@ -595,17 +595,17 @@ def _mistakes() -> tuple[Mistake, ...]:
         "another label than the batches have",
         "versions.tf",
         "labels = { batchdrop_deployment",
-        "labels = { deployment",
+        "labels = { team",
         "labels_are_the_workers",
-        "the worker puts no label deployment on batches",
+        "the worker puts no label team on batches",
     )
     add(
         "a metric over a message that nobody writes",
         "observability.tf",
         'jsonPayload.message=\\"parked\\"',
-        'jsonPayload.message=\\"stalled\\"',
+        'jsonPayload.message=\\"stuck\\"',
         "metrics_count_lines_that_are_logged",
-        "nobody logs ['stalled']",
+        "nobody logs ['stuck']",
     )
     add(
         "a metric over a field that the line lacks",
@@ -619,7 +619,7 @@ def _mistakes() -> tuple[Mistake, ...]:
         "an index left out",
         "ledger.tf",
         '    unpublished = { collection = "announcements", fields = '
-        '["published_at", "created_at"] }\n',
+        '["published_at", "set_aside_at", "created_at"] }\n',
         "",
         "queries_have_their_indexes",
         "there is no such index",
@@ -627,32 +627,32 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "an index the wrong way round",
         "ledger.tf",
-        'fields = ["published_at", "created_at"]',
-        'fields = ["created_at", "published_at"]',
+        'fields = ["published_at", "set_aside_at", "created_at"]',
+        'fields = ["created_at", "published_at", "set_aside_at"]',
         "queries_have_their_indexes",
         "there is no such index",
     )
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '        "source", "spec", "staging", "updated_at",',
-        '        "source", "spec", "staging", "updated_at", "phase",',
+        '        "source", "spec", "staging", "state_since", "updated_at",',
+        '        "source", "spec", "staging", "state_since", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
     add(
         "an end for documents by a field that nobody writes",
         "ledger.tf",
-        'field = "published_at", days',
-        'field = "expires_at", days',
+        'field      = "expire_at"',
+        'field      = "expires_at"',
         "fields_are_written",
-        "writes no announcements.expires_at",
+        "ledger writes no announcements.expires_at",
     )
     add(
         "a growing time with an index",
         "ledger.tf",
-        '        "source", "spec", "staging", "updated_at",',
-        '        "source", "spec", "staging",',
+        '        "source", "spec", "staging", "state_since", "updated_at",',
+        '        "source", "spec", "staging", "state_since",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

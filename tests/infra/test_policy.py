@@ -31,7 +31,9 @@ def test_every_query_of_the_whole_run_has_its_index(plan: Plan) -> None:
 def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     found = {str(query) for query in code.ledger_queries()}
 
-    assert "announcements(published_at ==, created_at ascending)" in found
+    assert (
+        "announcements(published_at ==, set_aside_at ==, created_at ascending)" in found
+    )
     assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
 

@@ -6,6 +6,7 @@ from google.cloud import firestore, storage
 
 from batchdrop.settings import Location, Settings
 from batchsim import BatchSim
+from tests.worker.office import Office
 from tests.worker.world import World
 
 
@@ -55,3 +56,9 @@ def world(
         yield world
         world.close()
     storage_client.close()
+
+
+@pytest.fixture
+def office(firestore_emulator: str, project: str) -> Office:
+    """An outbox and a topic, at a standing clock."""
+    return Office(firestore.Client(project=project))

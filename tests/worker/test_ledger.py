@@ -267,5 +267,18 @@ def test_a_document_says_when_it_may_go_once_its_job_is_over(
 
     expected = clock() + timedelta(days=90)
     assert document.get().get("expire_at") == expected
-    (announcement,) = database.collection("announcements").stream()
-    assert announcement.get("expire_at") == expected
+
+
+def test_an_announcement_may_go_once_it_was_sent_and_not_before(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    problem = Problem(code="bad_rows", message="line 1: ...")
+    ledger.advance(claimed, lambda job: job.rejected(problem, clock()))
+    (announcement,) = ledger.unpublished()
+    document = database.collection("announcements").document(announcement.id)
+    assert document.get().get("expire_at") is None
+
+    clock.advance(days=100)
+    ledger.published(announcement, clock())
+
+    assert document.get().get("expire_at") == clock() + timedelta(days=90)

@@ -1,13 +1,13 @@
 """What goes out of the outbox, when, and in which order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import grpc
 import pytest
 from google.api_core import exceptions
-from google.cloud import firestore, pubsub_v1
+from google.cloud import pubsub_v1
 from google.pubsub_v1.services.schema_service import SchemaServiceClient
 from google.pubsub_v1.services.schema_service.transports import (
     SchemaServiceGrpcTransport,
@@ -22,104 +22,12 @@ from google.pubsub_v1.types import (
     Topic as TopicRequest,
 )
 
-from batchdrop.announce import Announcement, Publisher
+from batchdrop.announce import Publisher
 from batchdrop.errors import Refused, Unavailable
-from batchdrop.jobs import Drop, Health, Job, Problem, Timing
-from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop_local import eventarc
 from batchdrop_local.processes import free_port
-from tests import announcements
-from tests.clock import Clock
-
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
-
-
-class Topic:
-    """The far end: takes what it gets, but what a test has it turn down."""
-
-    def __init__(self) -> None:
-        self.taken: list[Announcement] = []
-        self.refuses: set[str] = set()
-        self.down = False
-        self.asked = 0
-        self.each: Callable[[], None] = lambda: None
-
-    def __call__(self, announcement: Announcement) -> None:
-        self.asked += 1
-        announcements.check(announcement)
-        self.each()
-        if self.down:
-            raise Unavailable("no answer")
-        if announcement.id in self.refuses:
-            raise Refused("not what the schema says")
-        self.taken.append(announcement)
-
-    @property
-    def ids(self) -> list[str]:
-        return [announcement.id for announcement in self.taken]
-
-
-class Office:
-    """A ledger, a topic, and the way from one to the other."""
-
-    def __init__(self, database: firestore.Client) -> None:
-        self.database = database
-        self.ledger = Ledger(lambda: database, "//batchdrop/tests")
-        self.topic = Topic()
-        self.clock = Clock()
-        self.pace = timedelta(seconds=1)
-        self.failures: list[Exception] = []
-
-    def job(self, n: int) -> Job:
-        drop = Drop(bucket="inbox", name=f"{n}.jsonl", generation=n, size=10)
-        job = self.ledger.claim(Job.claimed(drop, "first", self.clock(), TIMING))
-        assert job is not None
-        return job
-
-    def rejected(self, n: int) -> Job:
-        """A job with one announcement."""
-        return self.announced(self.job(n))
-
-    def announced(self, job: Job) -> Job:
-        """A job with one announcement more, some time later."""
-        self.clock.time += self.pace
-        now = self.clock()
-        error = Problem(code="bad", message="bad rows")
-        return self.ledger.advance(job, lambda j: j.rejected(error, now))
-
-    def drain(self, deadline: datetime | None = None) -> int:
-        self.failures = []
-        outbox = Outbox(ledger=self.ledger, publish=self.topic, now=self.clock)
-        return outbox.drain(
-            deadline or self.clock() + timedelta(minutes=4),
-            lambda exc, _: self.failures.append(exc),
-        )
-
-    def health(self, job: Job) -> Health | None:
-        held = self.ledger.get(job.id)
-        assert held is not None
-        return held.health
-
-    def held(self, id: str) -> dict[str, object]:
-        data = self.database.collection("announcements").document(id).get().to_dict()
-        assert data is not None
-        return dict(data)
-
-    def ids(self, job: Job) -> list[str]:
-        """Of all its announcements, in the order in which they were made."""
-        found = self.database.collection("announcements").stream()
-        mine = [one.to_dict() for one in found if one.get("job_id") == job.id]
-        return [one["id"] for one in sorted(mine, key=lambda one: one["seq"])]
-
-
-@pytest.fixture
-def office(firestore_emulator: str, project: str) -> Office:
-    return Office(firestore.Client(project=project))
+from tests.worker.office import Office
 
 
 def test_what_was_sent_is_not_sent_again(office: Office) -> None:

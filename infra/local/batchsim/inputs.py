@@ -57,8 +57,6 @@ class Inputs:
                 try:
                     self.buckets.fetch(uri, content)
                 except JobFailed as failed:
-                    if len(uris) == 1:
-                        raise
                     unread.append(failed.status)
                     content.seek(start)
                     content.truncate()
@@ -71,7 +69,7 @@ class Inputs:
                     )
                 content.write(b"\n")
             if not read:
-                raise JobFailed(9, unread[0].message)
+                raise JobFailed(unread[0].code, unread[0].message)
             rows = Rows.of_file(content)
             format = formats.of_vertex_model(job.model)
             numbers = importing.check(rows, format.payload, self._most_rows(format))

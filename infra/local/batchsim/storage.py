@@ -8,6 +8,9 @@ from typing import IO, Any
 
 from batchsim.jobs import JobFailed, Status
 
+#: How much of a large object is sent at once, and held in memory; else it were 100 MiB.
+CHUNK = 16 * 1024 * 1024
+
 #: Seconds until an emulator that doesn't answer fails the job.
 PATIENCE = 3.0
 
@@ -51,7 +54,7 @@ class Buckets:
             matches = [name for name in names if fnmatchcase(name, pattern)]
             found += [f"gs://{bucket}/{name}" for name in matches]
             if not matches:
-                missing.append(Status(5, f"No object matches {uri}."))
+                missing.append(Status(9, f"No object matches {uri}."))
         return found, missing
 
     def fetch(self, uri: str, into: IO[bytes]) -> None:
@@ -83,7 +86,7 @@ class Buckets:
         size = content.seek(0, os.SEEK_END) - start
         content.seek(start)
         with _translated(uri):
-            self._bucket(bucket).blob(name).upload_from_file(
+            self._bucket(bucket).blob(name, chunk_size=CHUNK).upload_from_file(
                 content,
                 size=size,
                 content_type="application/octet-stream",

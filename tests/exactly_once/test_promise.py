@@ -1,0 +1,120 @@
+"""The check of the promise finds what is broken: else its silence would say nothing."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs import Drop
+from tests.exactly_once.promise import Evidence, Message, breaches, is_paid
+
+DROP = Drop(bucket="inbox", name="a.jsonl", generation=1, size=1)
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def batch(name: str, state: str, done: int = 0, started: bool = True) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state": f"JOB_STATE_{state}",
+        "rows": {"done": done},
+        "startTime": "2026-03-01T12:00:00Z" if started else None,
+    }
+
+
+def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any:
+    recorded = {"name": name, "state": f"JOB_STATE_{state}"}
+    return {"phase": phase, "batch": recorded, "history": [{"note": None}]}
+
+
+def message(id: str = "e1", end: str = "succeeded", data: bytes = b"{}") -> Message:
+    type = f"dev.batchdrop.job.{end}.v1"
+    return Message(data, {"ce-id": id, "ce-type": type, "job_id": DROP.job_id})
+
+
+KEPT = batch("b1", "SUCCEEDED", done=3)
+GOOD = Evidence(
+    drop=DROP,
+    job=job(),
+    batches=[KEPT],
+    outbox=[{"id": "e1", "published_at": AT}],
+    messages=[message()],
+)
+
+
+def test_a_kept_promise_is_found_kept() -> None:
+    assert breaches(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (replace(GOOD, job=None), "has no job"),
+        (replace(GOOD, job=job("submitted")), "the job is submitted and not ended"),
+        (replace(GOOD, batches=[]), "the service made none"),
+        (
+            replace(GOOD, batches=[KEPT, batch("b2", "SUCCEEDED", done=3)]),
+            "these are paid too: b2",
+        ),
+        (replace(GOOD, batches=[KEPT, batch("b2", "PENDING")]), "paid too: b2"),
+        (
+            replace(
+                GOOD,
+                job=job(state="CANCELLED"),
+                batches=[batch("b1", "CANCELLED", started=False)],
+            ),
+            "the kept batch b1 was cancelled",
+        ),
+        (replace(GOOD, job=job(state="RUNNING")), "was followed to JOB_STATE_RUNNING"),
+        (replace(GOOD, messages=[]), "0 announcements say"),
+        (replace(GOOD, messages=[message(), message("e2")]), "2 announcements say"),
+        (
+            replace(GOOD, messages=[message(), message("e2", "stalled")]),
+            "it was also announced: dev.batchdrop.job.stalled.v1",
+        ),
+        (
+            replace(GOOD, messages=[message(), message(data=b"{} ")]),
+            "a repeat of e1 differs",
+        ),
+        (
+            replace(GOOD, outbox=[{"id": "e1", "published_at": None}]),
+            "stays unpublished",
+        ),
+    ],
+)
+def test_a_broken_promise_is_told(found: Evidence, told: str) -> None:
+    assert [what for what in breaches(found) if told in what]
+
+
+def test_a_rejected_drop_that_was_paid_is_told() -> None:
+    found = replace(GOOD, job=job("rejected"), messages=[message(end="rejected")])
+
+    assert "rejected, and yet paid: b1" in breaches(found, "rejected")[0]
+    assert breaches(replace(found, batches=[]), "rejected") == []
+
+
+def test_a_duplicate_is_told_unless_it_was_cancelled_and_said_so() -> None:
+    two = replace(GOOD, batches=[KEPT, batch("b2", "CANCELLED", done=1)])
+    said = replace(
+        two,
+        job={**two.job, "history": [{"note": "duplicate_batch"}]} if two.job else {},
+    )
+
+    assert "paid too: b2" in breaches(two)[0]
+    assert "nobody was told" in breaches(two, duplicates=True)[0]
+    assert breaches(said, duplicates=True) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "paid"),
+    [
+        (batch("b", "SUCCEEDED", done=1), True),
+        (batch("b", "PENDING", started=False), True),
+        (batch("b", "FAILED"), False),
+        (batch("b", "FAILED", done=2), True),
+        (batch("b", "CANCELLED", started=False), False),
+        (batch("b", "CANCELLED"), True),
+    ],
+)
+def test_what_costs_something(one: dict[str, Any], paid: bool) -> None:
+    assert is_paid(one) is paid

@@ -1,0 +1,42 @@
+"""A function that tells a chat of jobs that stall or fail."""
+
+import json
+import logging
+import os
+import urllib.request
+
+import functions_framework
+from cloudevents.http import CloudEvent
+from google.cloud import firestore
+
+from batchdrop.subscribe import BadAnnouncement, Handled, JobEvent, once, parse
+
+log = logging.getLogger(__name__)
+
+
+@functions_framework.cloud_event
+def on_announcement(event: CloudEvent) -> None:
+    """Eventarc calls this for each message on the topic of the announcements."""
+    try:
+        job = parse(event)
+    except BadAnnouncement as exc:
+        log.error("not an announcement", extra={"reason": str(exc)})
+        return  # it would be no better the next time
+    if job.outcome in ("stalled", "failed", "lost", "expired"):
+        tell(job)
+
+
+@once(Handled("tell-chat", firestore.Client))
+def tell(job: JobEvent) -> None:
+    """Posts to CHAT_WEBHOOK, as Google Chat and Slack take it. Raising: again later."""
+    why = job.error or job.health
+    text = f"{job.source.name}: {job.outcome}"
+    if why is not None:
+        text += f" ({why.code}: {why.message})"
+    request = urllib.request.Request(
+        os.environ["CHAT_WEBHOOK"],
+        data=json.dumps({"text": f"{text}, job {job.job_id}"}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20):
+        pass

@@ -1,0 +1,98 @@
+"""A ledger on the real Firestore, and a topic that a test can have turn things down."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from google.cloud import firestore
+
+from batchdrop.announce import Announcement
+from batchdrop.errors import Refused, Unavailable
+from batchdrop.jobs import Drop, Health, Job, Problem, Timing
+from batchdrop.ledger import Ledger
+from batchdrop.outbox import Outbox
+from tests import announcements
+from tests.clock import Clock
+
+TIMING = Timing(
+    lease=timedelta(minutes=10),
+    create_timeout=timedelta(minutes=1),
+    settle=timedelta(minutes=2),
+)
+
+
+class Topic:
+    """The far end: takes what it gets, but what a test has it turn down."""
+
+    def __init__(self) -> None:
+        self.taken: list[Announcement] = []
+        self.refuses: set[str] = set()
+        self.down = False
+        self.asked = 0
+        self.each: Callable[[], None] = lambda: None
+
+    def __call__(self, announcement: Announcement) -> None:
+        self.asked += 1
+        announcements.check(announcement)
+        self.each()
+        if self.down:
+            raise Unavailable("no answer")
+        if announcement.id in self.refuses:
+            raise Refused("not what the schema says")
+        self.taken.append(announcement)
+
+    @property
+    def ids(self) -> list[str]:
+        return [announcement.id for announcement in self.taken]
+
+
+class Office:
+    """A ledger, a topic, and the way from one to the other."""
+
+    def __init__(self, database: firestore.Client) -> None:
+        self.database = database
+        self.ledger = Ledger(lambda: database, "//batchdrop/tests")
+        self.topic = Topic()
+        self.clock = Clock()
+        self.pace = timedelta(seconds=1)
+        self.failures: list[Exception] = []
+
+    def job(self, n: int) -> Job:
+        drop = Drop(bucket="inbox", name=f"{n}.jsonl", generation=n, size=10)
+        job = self.ledger.claim(Job.claimed(drop, "first", self.clock(), TIMING))
+        assert job is not None
+        return job
+
+    def rejected(self, n: int) -> Job:
+        """A job with one announcement."""
+        return self.announced(self.job(n))
+
+    def announced(self, job: Job) -> Job:
+        """A job with one announcement more, some time later."""
+        self.clock.time += self.pace
+        now = self.clock()
+        error = Problem(code="bad", message="bad rows")
+        return self.ledger.advance(job, lambda j: j.rejected(error, now))
+
+    def drain(self, deadline: datetime | None = None) -> int:
+        self.failures = []
+        outbox = Outbox(ledger=self.ledger, publish=self.topic, now=self.clock)
+        return outbox.drain(
+            deadline or self.clock() + timedelta(minutes=4),
+            lambda exc, _: self.failures.append(exc),
+        )
+
+    def health(self, job: Job) -> Health | None:
+        held = self.ledger.get(job.id)
+        assert held is not None
+        return held.health
+
+    def held(self, id: str) -> dict[str, object]:
+        data = self.database.collection("announcements").document(id).get().to_dict()
+        assert data is not None
+        return dict(data)
+
+    def ids(self, job: Job) -> list[str]:
+        """Of all its announcements, in the order in which they were made."""
+        found = self.database.collection("announcements").stream()
+        mine = [one.to_dict() for one in found if one.get("job_id") == job.id]
+        return [one["id"] for one in sorted(mine, key=lambda one: one["seq"])]
