@@ -180,6 +180,22 @@ variable "policies" {
   }
 }
 
+variable "rows" {
+  description = "What a file's rows may be: whether one with bad lines is rejected or goes on without them, and without how many at most; whether what can be mended is; what of generationConfig and its neighbours is put into every request that doesn't say otherwise."
+  type = object({
+    on_invalid        = optional(string)
+    max_invalid       = optional(number)
+    fix               = optional(bool)
+    generation_config = optional(any)
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["reject", "skip"], coalesce(var.rows.on_invalid, "reject"))
+    error_message = "rows.on_invalid is \"reject\" or \"skip\"."
+  }
+}
+
 # --- optional parts -----------------------------------------------------------
 
 variable "alert_emails" {

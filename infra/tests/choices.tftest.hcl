@@ -71,6 +71,7 @@ run "what_is_wrong_is_refused" {
     ledger_days         = 3                             # as short as what is looked for
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began
+    rows                = { on_invalid = "ignore" }     # one of two
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -92,6 +93,7 @@ run "what_is_wrong_is_refused" {
     var.ledger_days,
     var.limits,
     var.policies,
+    var.rows,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

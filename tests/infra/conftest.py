@@ -31,6 +31,12 @@ EVERYTHING = {
         "max_rows_per_day": 4,
         "max_bytes_per_day": 5,
     },
+    "rows": {
+        "on_invalid": "skip",
+        "max_invalid": 3,
+        "fix": True,
+        "generation_config": {"temperature": 0.5},
+    },
     "policies": {
         "cancel_after": 80000,
         "delete_after": 86400,
