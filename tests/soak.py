@@ -31,7 +31,7 @@ import psutil
 from batchdrop.jobs import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
-from tests.exactly_once.lane import BACKENDS, Lane
+from tests.exactly_once.lane import BACKENDS, LOSSY, Lane
 from tests.exactly_once.promise import Evidence, breaches, is_paid
 from tests.exactly_once.scenarios import GOOD
 from tests.waiting import until
@@ -229,7 +229,7 @@ def main() -> int:
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Lane(directory, (chosen.backend, ""), firestore) as lane,
+            Lane(directory, (chosen.backend, LOSSY), firestore) as lane,
         ):
             soak = Soak(lane, random.Random(chosen.seed))
             soak.run(chosen.drops, chosen.seconds)

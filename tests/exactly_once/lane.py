@@ -28,7 +28,7 @@ from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
 from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
-from tests.exactly_once.points import points
+from tests.exactly_once.points import all_points
 from tests.exactly_once.promise import Evidence, Message, Outcome
 from tests.exactly_once.scenarios import Rule, Scenario
 from tests.waiting import is_alive, until
@@ -49,9 +49,12 @@ BACKENDS = {
     "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
 }
 
-#: What some scenarios need besides.
+#: A lane of which Firestore's answers can be lost. The way through here costs time.
+LOSSY = "lossy"
+#: What some cases need besides.
 DEPLOYMENTS = {
     "": {},
+    LOSSY: {},
     "impatient": {
         "BATCHDROP_STALLED_AFTER": "1.5",
         "BATCHDROP_DELETE_AFTER": "0.5",
@@ -90,7 +93,7 @@ class Case:
     @property
     def deployment(self) -> tuple[str, str]:
         """The backend and the settings of the lanes that it can run in."""
-        return self.backend, self.ways[0].lane
+        return self.backend, LOSSY if self.loses else self.ways[0].lane
 
     def __str__(self) -> str:
         return f"{self.backend}-{self.name}"
@@ -100,7 +103,7 @@ class Traps:
     """The files that `crash` looks at: one is set by being taken away."""
 
     def __init__(self, directory: Path) -> None:
-        names = points()
+        names = all_points()
         self._folders = [directory / name for name in ("first", "second", "freeze")]
         self._files = {
             folder: {
@@ -169,17 +172,20 @@ class Lane:
         self._undo.__exit__(kind, error, traceback)
 
     def _open(self, undo: ExitStack) -> None:
-        self.commits = undo.enter_context(Commits(self.firestore_address))
         self.traps = Traps(self.directory / "traps")
         backend, more = self.deployment
         env = ENV | BACKENDS[backend] | DEPLOYMENTS[more] | self.traps.env
+        self.commits = Commits(self.firestore_address)
+        if more == LOSSY:
+            undo.enter_context(self.commits)
+            env["FIRESTORE_EMULATOR_HOST"] = self.commits.address
         self.stack = undo.enter_context(
             Stack(
                 self.directory,
                 poll_every=None,
                 queue_seconds=0.2,
                 run_seconds=0.2,
-                env={**env, "FIRESTORE_EMULATOR_HOST": self.commits.address},
+                env=env,
             )
         )
         self._gcs = storage.Client(
@@ -229,7 +235,7 @@ class Lane:
             def has_struck() -> bool:
                 return is_quiet() or len(frozen) == len(case.freezes)
 
-            every = 0.05 if way.hidden else 0.2
+            every = 0.05 if way.hidden else 0.3
             self._wait(has_struck if case.at_once else is_quiet, every)
             for point in case.freezes:
                 if process := frozen.get(point):
@@ -272,7 +278,7 @@ class Lane:
         self.commits.forgive()
         self._sim.delete("/_sim/faults")
 
-    def _wait(self, ask: Callable[[], bool], every: float = 0.2) -> None:
+    def _wait(self, ask: Callable[[], bool], every: float = 0.3) -> None:
         try:
             until(ask, PATIENCE, every)
         except AssertionError:

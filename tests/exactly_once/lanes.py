@@ -13,7 +13,7 @@ from tests.exactly_once.promise import Outcome
 
 #: How many for each backend and settings, else one. A case mostly waits: for a lease
 #: to end, for a list to settle.
-LANES = {("vertex", ""): 4, ("developer", ""): 2}
+LANES = {("vertex", ""): 3, ("developer", ""): 2}
 
 Runs = dict[Case, "Future[Outcome]"]
 

@@ -70,7 +70,6 @@ PLAIN = Scenario(
             "after_create",
             "after_submitted",
             "after_lock",
-            "after_observed",
             "after_ended",
             "after_publish",
             "after_published",
@@ -79,6 +78,11 @@ PLAIN = Scenario(
 )
 SCENARIOS = (
     PLAIN,
+    Scenario(
+        name="long_enough_to_be_seen",
+        run_seconds=2,
+        reaches=frozenset({"after_observed"}),
+    ),
     Scenario(
         name="bad_rows",
         text=BAD,
