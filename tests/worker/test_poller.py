@@ -1,11 +1,13 @@
 """What happens at a tick, among real services."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from batchdrop.announce import Announcement
 from batchdrop.errors import Unavailable
 from batchdrop.jobs import Job, Phase
 from tests.worker.world import GOOD, Wire, World
@@ -101,6 +103,26 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
     )
     assert heard.attempts >= 1
     assert world.ledger.unpublished() == []
+
+
+def test_however_much_there_is_to_say_the_open_jobs_are_looked_at(
+    world: World, submitted: Job
+) -> None:
+    for n in range(6):
+        world.intake.take(world.upload("not json", name=f"{n}.jsonl"))
+    heard: list[str] = []
+
+    def slow(announcement: Announcement) -> None:
+        world.advance(timedelta(minutes=1))
+        heard.append(announcement.id)
+
+    world.poller = replace(world.poller, publish=slow)
+    world.advance(timedelta(minutes=6))
+
+    world.tick()
+
+    assert 2 <= len(heard) < 6
+    assert state(world, submitted) == "JOB_STATE_RUNNING"
 
 
 def test_an_error_while_polling_changes_nothing_that_is_said_of_the_batch(
