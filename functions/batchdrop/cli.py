@@ -382,6 +382,103 @@ def _table(found: "list[Announcement]") -> None:
     Console(width=None if sys.stdout.isatty() else 250).print(table)
 
 
+@main.command()
+@click.argument("file")
+@click.option(
+    "--backend",
+    type=click.Choice(["vertex", "developer"]),
+    envvar="BATCHDROP_BACKEND",
+    default="vertex",
+    show_default=True,
+    help="Whose rules apply.",
+)
+@click.option(
+    "--model",
+    envvar="BATCHDROP_MODEL",
+    default="gemini-2.5-flash",
+    show_default=True,
+    help="The model of the job.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.option("--fix", is_flag=True, help="Mend what needs no guess, into OUT.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --fix: the file to write, which must not be there yet.",
+)
+@click.option(
+    "--allow",
+    "places",
+    multiple=True,
+    metavar="GS_PREFIX",
+    help="Where gs:// media may lie; anywhere, unless this is given.",
+)
+@click.option(
+    "--prices",
+    metavar="PRICES",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A price list of your own, as JSON.",
+)
+@click.option(
+    "--answer-tokens",
+    type=click.IntRange(min=0),
+    default=250,
+    show_default=True,
+    metavar="N",
+    help="How long an answer is taken to be.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="How many errors to print; 20, and 10,000 as JSON.",
+)
+def check(
+    file: str,
+    backend: str,
+    model: str,
+    as_json: bool,
+    fix: bool,
+    output: Path | None,
+    places: tuple[str, ...],
+    prices: Path | None,
+    answer_tokens: int,
+    most: int | None,
+) -> None:
+    """
+    Tell what is wrong with FILE, a path or a gs:// address, before a job is paid.
+
+    The rules are those that a dropped file goes through. It ends with 1 if there is
+    anything wrong.
+    """
+    from batchdrop import checked
+
+    if fix != (output is not None):
+        raise click.UsageError("--fix and -o OUT go together")
+    with _extra("cli"):
+        try:
+            outcome = checked.check(
+                file,
+                backend=backend,
+                model=model,
+                output=output,
+                places=places,
+                prices=prices.read_bytes() if prices else None,
+                answer_tokens=answer_tokens,
+                most=most or (10_000 if as_json else 20),
+            )
+        except checked.CanNotCheck as exc:
+            raise click.ClickException(str(exc)) from exc
+        if as_json:
+            click.echo(checked.as_json(outcome))
+        else:
+            checked.show(outcome)
+    sys.exit(0 if outcome.is_good else 1)
+
+
 @main.command(
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},

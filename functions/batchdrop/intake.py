@@ -353,9 +353,9 @@ class Intake:
 
     def _look(self, job: Job) -> list[Batch]:
         """
-        The batches that the service has of this job, the one to keep first: of those
-        that name the newest staging, the oldest. Any that names an older one came
-        late, and if it hasn't read its rows by now, it won't find them.
+        The batches that the service has of this job, the one to keep first: the oldest
+        of those that have read their rows; else the oldest of those that name the
+        newest staging, as one that names an older won't find its rows any more.
         """
         try:
             answers = self.service.look(job)
@@ -365,7 +365,13 @@ class Intake:
         crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
         return sorted(
-            found, key=lambda b: (-(b.epoch or 0), str(b.create_time), b.name)
+            found,
+            key=lambda b: (
+                not b.has_begun,
+                0 if b.has_begun else -(b.epoch or 0),
+                str(b.create_time),
+                b.name,
+            ),
         )
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:

@@ -206,6 +206,15 @@ class Batch:
     output_directory: str | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it has read its rows, which is when they begin to cost."""
+        return self.state not in (
+            "JOB_STATE_UNSPECIFIED",
+            "JOB_STATE_QUEUED",
+            "JOB_STATE_PENDING",
+        )
+
+    @property
     def since(self) -> datetime | None:
         """When it came to its state, as the service tells."""
         if self.terminal:

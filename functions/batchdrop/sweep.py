@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
-from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import MOVES, Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.service import PAGE, Service, explained
 
@@ -138,6 +138,9 @@ class Sweep:
             # Anybody's batch can bear the label: only the job's own shows the job.
             tally.seen.discard(job.id)
             if job.phase is not Phase.SUBMITTED or job.batch is None:
+                if MOVES[job.phase]:
+                    # Its batch isn't recorded yet: what is new now will not be then.
+                    tally.failed.add(job.id)
                 continue
             for answer in moved[job.id]:
                 if answer.name == job.batch.name and self.now() < deadline:

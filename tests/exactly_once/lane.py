@@ -28,7 +28,7 @@ from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
 from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
-from tests.exactly_once.points import points
+from tests.exactly_once.points import all_points
 from tests.exactly_once.promise import Evidence, Message, Outcome
 from tests.exactly_once.scenarios import Rule, Scenario
 from tests.waiting import is_alive, until
@@ -103,7 +103,7 @@ class Traps:
     """The files that `crash` looks at: one is set by being taken away."""
 
     def __init__(self, directory: Path) -> None:
-        names = points()
+        names = all_points()
         self._folders = [directory / name for name in ("first", "second", "freeze")]
         self._files = {
             folder: {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.exactly_once.lane import BACKENDS, Case
 from tests.exactly_once.lanes import Runs
-from tests.exactly_once.points import points
+from tests.exactly_once.points import all_points, points
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import PLAIN, ways_to
 
@@ -39,9 +39,9 @@ def killed_at_both(pair: tuple[str, str]) -> Case:
     return Case(name=f"killed-{one}-{other}", backend="vertex", ways=(way,), kills=pair)
 
 
-KILLED = [killed_at(point, backend) for backend in BACKENDS for point in points()]
+KILLED = [killed_at(point, backend) for backend in BACKENDS for point in all_points()]
 #: A second death at the same point is one of the pairs.
-PAIRS = list(combinations_with_replacement(points(), 2))
+PAIRS = list(combinations_with_replacement(all_points(), 2))
 #: Few enough for every run; the seed is changed by whoever wants others.
 SAMPLE = random.Random(2026).sample(PAIRS, 4)
 #: Where a worker that wakes late could do harm: before each thing that it does.
@@ -101,7 +101,7 @@ def test_a_worker_that_freezes_and_wakes_late_does_no_harm(
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "case",
-    [frozen_at(point, backend) for backend in BACKENDS for point in points()],
+    [frozen_at(point, backend) for backend in BACKENDS for point in all_points()],
     ids=str,
 )
 def test_freezing_at_each_point(case: Case, runs: Runs) -> None:

@@ -257,13 +257,17 @@ def test_what_would_change_the_request_is_not_mended() -> None:
     assert {line for line, _, _ in told(*lines, fix=True)} == {1, 2, 3, 4}
 
 
-def test_a_numeric_key_is_no_matter_when_mending_as_it_is_not_sent() -> None:
-    lines = [{"key": f"00{n}", "request": GOOD} for n in range(20)]
+def test_a_mended_line_keeps_the_shape_and_columns_it_was_written_in() -> None:
+    line = b'{"id": 1.10, "request": {"n": null, "contents": %b}, "key": "a"}'
+    contents = json.dumps(GOOD["contents"]).encode()
 
-    checker, _, faults = read_all(file(*lines), Rules(fix=True))
+    _, block = Checker(Rules(fix=True)).blocks([b"\n" + line % contents])
 
-    assert faults == []
-    assert checker.rows.fixed == 20
+    (mended,) = block.mended.items()
+    assert (mended[0], block.first) == (2, 2)
+    assert json.loads(mended[1]) == {"id": 1.1, "request": GOOD, "key": "a"}
+    assert mended[1].startswith(b'{"id":1.10,')
+    assert block.lines == [line % contents]
 
 
 # -- a decoder made of what was seen ---------------------------------------------------

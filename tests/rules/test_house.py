@@ -15,7 +15,7 @@ LAYERS = [
     {"wiring"},
     {"poller"},
     {"check"},
-    {"intake", "sweep", "policies", "outbox"},
+    {"intake", "sweep", "policies", "outbox", "checked"},
     {"ledger", "service"},
     {"announce", "storage", "preflight"},
     {"crash"},

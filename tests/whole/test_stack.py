@@ -47,6 +47,7 @@ def test_stack_json_says_where_everything_is(stack: Stack) -> None:
         "location",
         "topic",
         "subscription",
+        "dead_letters",
         "pids",
     }
     assert set(told["addresses"]) == {

@@ -414,7 +414,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
 
 
-def test_of_two_batches_that_of_the_newest_staging_is_kept_and_the_other_cancelled(
+def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled(
     world: World,
 ) -> None:
     drop = world.upload()
@@ -429,11 +429,11 @@ def test_of_two_batches_that_of_the_newest_staging_is_kept_and_the_other_cancell
     job = world.job(drop)
     older, younger = sorted(world.batches(), key=lambda b: str(b["createTime"]))
     assert job.batch is not None
-    assert job.batch.name == younger["name"]
-    assert older["state"] == "JOB_STATE_CANCELLED"
+    assert job.batch.name == older["name"]
+    assert younger["state"] == "JOB_STATE_CANCELLED"
     assert job.health is not None
     assert job.health.code == "duplicate_batch"
-    assert older["name"] in job.health.message
+    assert younger["name"] in job.health.message
 
 
 def send_late(world: World, job: Job) -> None:

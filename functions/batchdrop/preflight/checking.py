@@ -19,6 +19,7 @@ from batchdrop.preflight.shapes import (
     Shape,
     Unwrapped,
     WrongShape,
+    an_object,
     merger,
     other_request,
     shape_of,
@@ -33,6 +34,7 @@ _NUMERIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
 _EMPTY = re.compile(rb"\{\s*\}")
 _decode = msgspec.json.Decoder().decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,11 @@ class Block:
     """What became of some lines: those to send, each with its line feed, and others."""
 
     staged: bytes
-    rows: int
-    refused: tuple[Refused, ...] = ()
+    rows: int  #: how many are staged
+    refused: tuple[Refused, ...]
+    lines: list[bytes]  #: as they were written, blank ones too
+    first: int  #: the number of the first of these
+    mended: dict[int, bytes]  #: those that were mended, in the user's own shape
 
 
 class Checker:
@@ -66,6 +71,7 @@ class Checker:
         self.rules = rules
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
+        self._mended: dict[int, bytes] = {}
         self._columns = Columns(rules) if rules.imports else None
         self._merge = merger(rules)
         self._shape: Shape | None = None
@@ -107,6 +113,8 @@ class Checker:
         out: list[bytes] = []
         refused: list[Refused] = []
         number, rows = self._line, 0
+        first = number + 1
+        self._mended = {}
         head = self._head + self._open
         close = self._close
         for line in lines:
@@ -133,7 +141,7 @@ class Checker:
         self._line = number
         self.accepted += rows
         self.refused += len(refused)
-        return Block(b"".join(out), rows, tuple(refused))
+        return Block(b"".join(out), rows, tuple(refused), lines, first, self._mended)
 
     def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
         """A line that needs more than a decoder."""
@@ -203,29 +211,19 @@ class Checker:
         self._look_beside(look, line, shape)
         if look.faults:
             return None
-        try:
-            taken = unwrap(text) if unwrap else Unwrapped(None, text)
-            if self._merge:
-                taken = taken._replace(request=self._merge(taken.request))
-        except _MISFIT as exc:
-            look.fault("", "bad_contents", str(exc), self._example())
-            return None
-        path = shape.wrapper or ""
-        mended = False
-        look.request(_parsed(taken.request), path)
+        taken = self._taken(look, text, shape, unwrap)
         if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
-            root = self._columns.root if self._columns else None
-            taken = taken._replace(request=fixed(taken.request, root))
             look.faults.clear()
-            look.request(_parsed(taken.request), path)
-            mended = True
-        if taken.id is not None:
+            text = self._mend(text, shape)
+            taken = self._taken(look, text, shape, unwrap)
+            self._mended[look.line] = text
+        if taken is not None and taken.id is not None:
             self._look_at_id(look, shape, taken.id)
-            mended = mended or self._is_numeric(taken.id)
         if look.faults:
             look.forget()
+            self._mended.pop(look.line, None)
             return None
-        self.fixed += mended
+        self.fixed += look.line in self._mended
         if self._shape is None:
             self._shape, self._shape_line, self._unwrap = shape, look.line, unwrap
         if self._columns is not None and self._columns.due():
@@ -234,6 +232,35 @@ class Checker:
             as_it_is = not (self._unwrap or self._merge or self._loose)
             self._direct = self._pass if as_it_is else None
         return taken
+
+    def _taken(
+        self,
+        look: Look,
+        text: bytes,
+        shape: Shape,
+        unwrap: Callable[[bytes], Unwrapped] | None,
+    ) -> Unwrapped | None:
+        """What a line has to say, and a look at its request."""
+        try:
+            taken = unwrap(text) if unwrap else Unwrapped(None, text)
+            if self._merge:
+                taken = taken._replace(request=self._merge(taken.request))
+        except _MISFIT as exc:
+            look.fault("", "bad_contents", str(exc), self._example())
+            return None
+        look.request(_parsed(taken.request), shape.wrapper or "")
+        return taken
+
+    def _mend(self, text: bytes, shape: Shape) -> bytes:
+        """The line as the user should have written it."""
+        # An embedding line has other members than the request that is made of it.
+        known = self._columns is not None and not self.rules.family.embeds
+        root = self._columns.root if self._columns and known else None
+        if shape.wrapper is None:
+            return fixed(text, root)
+        members = {name: bytes(raw) for name, raw in _members.decode(text).items()}
+        members[shape.wrapper] = fixed(members[shape.wrapper], root)
+        return an_object(members)
 
     def _unreadable(self, look: Look, text: bytes) -> bool:
         """Whether a line is no JSON object; says so."""
@@ -359,7 +386,7 @@ class Checker:
 
     def _look_at_id(self, look: Look, shape: Shape, id: str) -> None:
         name = shape.id or IDS[0]
-        if self._is_numeric(id) and not self.rules.fix:
+        if self._is_numeric(id):
             look.fault(
                 name,
                 "numeric_id",

@@ -144,7 +144,7 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
         camel(name): bytes(raw)
         for name, raw in _members.decode(rules.generation_config).items()
     }
-    whole = b',"generationConfig":' + _object(ours) + b"}"
+    whole = b',"generationConfig":' + an_object(ours) + b"}"
 
     def merge(request: bytes) -> bytes:
         members = _members.decode(request)
@@ -158,7 +158,7 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
             return request  # a fault, to be told as it stands
         theirs = {camel(name): bytes(raw) for name, raw in _members.decode(own).items()}
         kept = {name: bytes(raw) for name, raw in members.items()}
-        return _object({**kept, "generationConfig": _object({**ours, **theirs})})
+        return an_object({**kept, "generationConfig": an_object({**ours, **theirs})})
 
     return merge
 
@@ -195,12 +195,12 @@ def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
                         for inner, raw in _members.decode(members[name]).items()
                     }
             if config:
-                request["embed_content_config"] = _object(config)
+                request["embed_content_config"] = an_object(config)
         else:
             request |= config
         if "model" in members:
             request["model"] = bytes(members["model"])
-        return Unwrapped(id, _object(request))
+        return Unwrapped(id, an_object(request))
 
     return unwrap
 
@@ -239,10 +239,11 @@ def _text_embedding(members: dict[str, msgspec.Raw]) -> bytes:
     for name, raw in members.items():
         if camel(name) in _EMBEDDING_CONFIG:
             instance[snake(name) if camel(name) == "taskType" else name] = bytes(raw)
-    return _object(instance)
+    return an_object(instance)
 
 
-def _object(members: dict[str, bytes]) -> bytes:
+def an_object(members: dict[str, bytes]) -> bytes:
+    """JSON, of values that are JSON already."""
     inner = b",".join(
         msgspec.json.encode(name) + b":" + raw for name, raw in members.items()
     )

@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import httpx
 from google.cloud.pubsub_v1 import SubscriberClient
-from google.pubsub_v1.types import Subscription
 
 import batchdrop
 from batchdrop_local import emulators, eventarc, fake_gcs
@@ -31,6 +30,7 @@ from batchdrop_local.processes import (
     is_free,
 )
 from batchdrop_local.scheduler import Scheduler
+from batchdrop_local.topics import Topics
 
 FUNCTIONS = ("on_upload", "poll")
 #: What listens on a port, and may be given a fixed one.
@@ -86,9 +86,12 @@ class Stack:
             "work": "batchdrop-work",
             "output": "batchdrop-output",
         }
-        self.topic = f"projects/{self.project}/topics/batchdrop-announcements"
-        #: Gets every announcement too, for whoever wants to look.
-        self.subscription = f"projects/{self.project}/subscriptions/batchdrop-look"
+        self._topics = Topics(self.project)
+        self.topic = self._topics.announcements
+        #: Gets every announcement, for whoever wants to look.
+        self.subscription = self._topics.listener
+        #: Holds what was delivered there too often and never acknowledged.
+        self.dead_letters = self._topics.turned_down
         self._ports = dict(ports or {})
         for part, port in self._ports.items():
             if not is_free(port):
@@ -119,6 +122,7 @@ class Stack:
             "buckets": self.buckets,
             "topic": self.topic,
             "subscription": self.subscription,
+            "dead_letters": self.dead_letters,
             "pids": self.pids,
             "env": self.env,
         }
@@ -320,13 +324,8 @@ class Stack:
         """Make the topics and the subscription; events begin when it is entered."""
         notices = f"projects/{self.project}/topics/batchdrop-notices"
         with eventarc.publisher(self.addresses["pubsub"]) as publisher:
-            publisher.create_topic(name=self.topic)
             publisher.create_topic(name=notices)
-        subscriber.create_subscription(
-            Subscription(
-                name=self.subscription, topic=self.topic, enable_message_ordering=True
-            )
-        )
+            self._topics.make(publisher, subscriber)
         return Eventarc(
             subscriber,
             topic=notices,

@@ -1,0 +1,205 @@
+"""`batchdrop check`: a file's check for people, and for programs."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from batchdrop.errors import BatchdropError
+from batchdrop.jobs import Fault
+from batchdrop.preflight import LINE_LIMIT, Checker, Rules
+from batchdrop.preflight.estimate import Estimate, Estimator, Prices
+from batchdrop.preflight.showing import excerpt
+from batchdrop.settings import Location
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Bytes read at a time.
+CHUNK = 1024 * 1024
+#: A line's text is kept for showing up to this length.
+SHOWN = 200_000
+
+
+class CanNotCheck(Exception):
+    """The file, or an option, can't be used; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What there is to say of a file."""
+
+    file: str
+    rules: Rules
+    rows: int = 0
+    bad_rows: int = 0
+    fixed: int = 0
+    found: int = 0  #: errors, of which the first are kept
+    errors: list[tuple[Fault, str]] = field(default_factory=list)  #: with the line
+    estimate: Estimate
+    output: Path | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a job could be made of it, all rows included."""
+        return not self.found and self.rows > 0
+
+
+def check(
+    file: str,
+    *,
+    backend: str,
+    model: str,
+    output: Path | None,
+    places: tuple[str, ...],
+    prices: bytes | None,
+    answer_tokens: int,
+    most: int,
+) -> Outcome:
+    """
+    Reads a file to its end, and writes it again, mended, if there is an `output`.
+
+    Args:
+        file: a path, or a gs:// address.
+        places: gs:// prefixes that media may come from; none: anywhere.
+        most: how many errors are kept.
+
+    Raises:
+        CanNotCheck: the file can't be read, the output written, or an option used.
+    """
+    try:
+        rules = Rules(
+            backend=backend,
+            model=model,
+            fix=output is not None,
+            sources=tuple(map(Location.parse, places)) if places else None,
+        )
+        estimator = Estimator(rules, Prices.load(prices), answer_tokens)
+    except ValueError as exc:
+        raise CanNotCheck(str(exc)) from exc
+    checker, found = Checker(rules), 0
+    errors: list[tuple[Fault, str]] = []
+    try:
+        with ExitStack() as stack:
+            source = stack.enter_context(_opened(file))
+            mended = stack.enter_context(output.open("xb")) if output else None
+            for block in checker.blocks(iter(lambda: source.read(CHUNK), b"")):
+                estimator.add(block)
+                for refused in block.refused:
+                    found += len(refused.faults)
+                    text = refused.text[:SHOWN].decode(errors="backslashreplace")
+                    for fault in refused.faults[: max(0, most - len(errors))]:
+                        errors.append((fault, text))
+                if mended is not None:
+                    for number, line in enumerate(block.lines, block.first):
+                        if len(line) <= LINE_LIMIT:  # a longer one was cut
+                            mended.write(block.mended.get(number, line) + b"\n")
+    except FileExistsError as exc:
+        raise CanNotCheck(f"{output} is there already; choose another name") from exc
+    except OSError as exc:
+        raise CanNotCheck(f"{exc.filename or file}: {exc.strerror or exc}") from exc
+    except BatchdropError as exc:
+        raise CanNotCheck(f"{file}: {exc}") from exc
+    rows = checker.rows
+    return Outcome(
+        file=file,
+        rules=rules,
+        rows=rows.total,
+        bad_rows=rows.refused,
+        fixed=rows.fixed,
+        found=found,
+        errors=errors,
+        estimate=estimator.result(),
+        output=output,
+    )
+
+
+def as_json(outcome: Outcome) -> str:
+    """One object; `errors` has `line`, `path`, `code`, `message` and `fix` of each."""
+    said = {
+        "file": outcome.file,
+        "backend": outcome.rules.backend,
+        "model": outcome.rules.model,
+        "rows": outcome.rows,
+        "bad_rows": outcome.bad_rows,
+        "fixed": outcome.fixed,
+        "errors_found": outcome.found,
+        "errors": [asdict(fault) for fault, _ in outcome.errors],
+        "estimate": asdict(outcome.estimate),
+    }
+    return msgspec.json.encode(said).decode()
+
+
+def show(outcome: Outcome, console: "Console | None" = None) -> None:
+    """Prints a report in which the offending text is marked."""
+    from rich.console import Console
+    from rich.text import Text
+
+    out = console or Console(highlight=False, soft_wrap=True)
+    for fault, text in outcome.errors:
+        head = Text(f"{outcome.file}:{fault.line}", "bold")
+        head.append(f"  {fault.path}" if fault.path else "", "cyan")
+        head.append(f"  {fault.code}", "red")
+        out.print(head)
+        piece, start, end = excerpt(text, fault)
+        shown = Text(f"    {piece}")
+        shown.stylize("bold red", start + 4, end + 4)
+        out.print(shown)
+        out.print(Text("    " + " " * start + "^" * (end - start), "red"))
+        out.print(Text(f"    {fault.message}"))
+        out.print(Text(f"    {fault.fix}", "green"), "")
+    if outcome.found > len(outcome.errors):
+        out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
+    for line in _summary(outcome):
+        out.print(Text(line))
+
+
+def _summary(outcome: Outcome) -> Iterator[str]:
+    guess = outcome.estimate
+    family = outcome.rules.family
+    if outcome.found:
+        yield f"{outcome.bad_rows:,} of {outcome.rows:,} rows are bad"
+    elif not outcome.rows:
+        yield "there are no rows"
+    else:
+        yield f"{outcome.rows:,} rows, none of them bad, for {family.name}"
+    if outcome.output:
+        yield f"{outcome.fixed:,} rows were mended; {outcome.output} has all lines"
+    if not guess.rows:
+        return
+    parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"
+    yield (
+        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} tokens, "
+        f"in {parts}"
+    )
+    if guess.cost is None:
+        yield f"no price of {outcome.rules.model} is known; give a list with --prices"
+    else:
+        yield (
+            f"about {guess.cost:,.2f} {guess.currency} by the prices of "
+            f"{guess.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
+        )
+
+
+def _opened(file: str) -> "IO[bytes]":
+    if not file.startswith("gs://"):
+        return Path(file).open("rb")
+    try:
+        from google.cloud import storage
+    except ImportError as exc:
+        raise CanNotCheck(
+            f"{file}: to read it needs more: pip install 'batchdrop[storage]'"
+        ) from exc
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        blob = storage.Blob.from_uri(file, client=storage.Client())
+        blob.reload()
+        opened: IO[bytes] = blob.open("rb", chunk_size=8 * CHUNK)
+    except (GoogleAPICallError, GoogleAuthError, ValueError, OSError) as exc:
+        raise CanNotCheck(f"{file}: {exc}") from exc
+    return opened

@@ -1,0 +1,158 @@
+"""What a file would come to as a job: tokens, parts and cost, roughly."""
+
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from batchdrop.preflight.checking import Block
+from batchdrop.preflight.rules import Rules, short_model
+
+#: Rows that are looked at; the rest is taken to be like them.
+SAMPLE = 1000
+#: Bytes of text that make a token, about; and tokens that a medium counts as, at least.
+BYTES_PER_TOKEN = 4
+MEDIUM_TOKENS = 258
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What `per_tokens` tokens cost."""
+
+    input: float
+    output: float
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """A price list, and the day from which it is."""
+
+    as_of: str
+    currency: str
+    per_tokens: int
+    models: dict[str, Price]
+    note: str = ""
+
+    @classmethod
+    def load(cls, text: bytes | None = None) -> "Prices":
+        """
+        Args:
+            text: a list of one's own, as JSON; None: the one that comes with this.
+
+        Raises:
+            ValueError: it is no such list.
+        """
+        if text is None:
+            text = files("batchdrop.preflight").joinpath("prices.json").read_bytes()
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.DecodeError as exc:
+            raise ValueError(f"not a price list: {exc}") from exc
+
+    def of(self, model: str) -> Price | None:
+        """A model's price; a version of a model costs what the model does."""
+        name = short_model(model)
+        known = [
+            one for one in self.models if name == one or name.startswith(f"{one}-0")
+        ]
+        return self.models[max(known, key=len)] if known else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a job of the good rows would be."""
+
+    rows: int
+    bytes: int  #: as staged
+    tokens: int  #: of the prompts
+    answer_tokens: int  #: of the answers, as assumed
+    parts: int  #: jobs it has to be split into
+    cost: float | None  #: None: the list has no price for the model
+    currency: str
+    prices_as_of: str
+
+
+class Estimator:
+    """Looks at the first rows of a file."""
+
+    def __init__(self, rules: Rules, prices: Prices, answer_tokens: int) -> None:
+        self.rules = rules
+        self.prices = prices
+        self.answer_tokens = answer_tokens
+        self._rows = self._bytes = self._tokens = self._answers = 0
+        self._all_rows = self._all_bytes = 0
+
+    def add(self, block: Block) -> None:
+        self._all_rows += block.rows
+        self._all_bytes += len(block.staged)
+        if self._rows >= SAMPLE:
+            return
+        for line in block.staged.split(b"\n")[: SAMPLE - self._rows]:
+            if line:
+                row = msgspec.json.decode(line)
+                self._rows += 1
+                self._bytes += len(line) + 1
+                self._tokens += _tokens(row)
+                limit = _limit(row)
+                self._answers += min(self.answer_tokens, limit or self.answer_tokens)
+
+    def result(self) -> Estimate:
+        family = self.rules.family
+        scale = self._all_bytes / self._bytes if self._bytes else 0
+        tokens = round(self._tokens * scale)
+        per_row = self._answers / self._rows if self._rows else 0
+        answers = 0 if family.embeds else round(per_row * self._all_rows)
+        price = self.prices.of(self.rules.model)
+        cost = None
+        if price is not None:
+            spent = tokens * price.input + answers * price.output
+            cost = round(spent / self.prices.per_tokens, 4)
+        parts = max(
+            math.ceil(self._all_bytes / family.bytes),
+            math.ceil(self._all_rows / family.rows) if family.rows else 0,
+        )
+        return Estimate(
+            rows=self._all_rows,
+            bytes=self._all_bytes,
+            tokens=tokens,
+            answer_tokens=answers,
+            parts=parts,
+            cost=cost,
+            currency=self.prices.currency,
+            prices_as_of=self.prices.as_of,
+        )
+
+
+def _tokens(value: Any) -> int:
+    """Of all texts and media in a row."""
+    if isinstance(value, list):
+        return sum(map(_tokens, value))
+    if not isinstance(value, dict):
+        return 0
+    count = 0
+    for name, inner in value.items():
+        if name in ("inlineData", "inline_data", "fileData", "file_data"):
+            count += MEDIUM_TOKENS
+        elif isinstance(inner, str):
+            if name in ("text", "content", "input", "system"):
+                count += math.ceil(len(inner.encode()) / BYTES_PER_TOKEN)
+        else:
+            count += _tokens(inner)
+    return count
+
+
+def _limit(row: dict[str, Any]) -> int | None:
+    """The most tokens that a row lets its answer have."""
+    request = row.get("request") or row.get("body") or row
+    if not isinstance(request, dict):
+        return None
+    config = request.get("generationConfig") or request.get("generation_config") or {}
+    for place, name in (
+        (config, "maxOutputTokens"),
+        (config, "max_output_tokens"),
+        (request, "max_tokens"),
+    ):
+        limit = place.get(name) if isinstance(place, dict) else None
+        if isinstance(limit, int) and limit > 0:
+            return limit
+    return None

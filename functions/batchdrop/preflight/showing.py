@@ -1,0 +1,82 @@
+"""Where in a line's text a fault is, for people to see."""
+
+import json
+import re
+
+from batchdrop.jobs import Fault
+
+_values = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def excerpt(text: str, fault: Fault, width: int = 72) -> tuple[str, int, int]:
+    """
+    A piece of a line's text around what is wrong, and from where to where in it that
+    is. Characters that would move a cursor are shown as dots.
+    """
+    start, end = span(text, fault)
+    end = min(end, start + width - 8)
+    left = max(0, min(start - 24, len(text) - width))
+    piece = text[left : left + width]
+    shown = "".join(c if c.isprintable() else "·" for c in piece)
+    before, after = "…" * (left > 0), "…" * (left + width < len(text))
+    at = len(before) - left
+    return f"{before}{shown}{after}", start + at, max(end, start + 1) + at
+
+
+def span(text: str, fault: Fault) -> tuple[int, int]:
+    """Where the faulty value begins and ends; all of the text if it isn't found."""
+    if column := re.search(r"column (\d+)", fault.message):
+        start = max(0, min(int(column[1]), len(text)) - 1)
+        return start, start + 1
+    if not fault.path:
+        return 0, len(text)
+    try:
+        return _find(text, _start(text, 0), fault.path)
+    except (json.JSONDecodeError, LookupError, RecursionError, ValueError):
+        return 0, len(text)
+
+
+def _find(text: str, at: int, path: str) -> tuple[int, int]:
+    if not path:
+        return at, _values.raw_decode(text, at)[1]
+    if index := re.match(r"\[(\d+)\]\.?", path):
+        return _find(text, _item(text, at, int(index[1])), path[index.end() :])
+    for name, start in reversed(_members(text, at)):
+        # A name may hold dots and brackets of its own.
+        rest = path.removeprefix(name)
+        if path.startswith(name) and (not rest or rest[0] in ".["):
+            return _find(text, start, rest.removeprefix("."))
+    raise LookupError(path)
+
+
+def _members(text: str, at: int) -> list[tuple[str, int]]:
+    """The members of the object that begins there, and where their values begin."""
+    if text[at] != "{":
+        raise LookupError
+    found = []
+    at = _start(text, at + 1)
+    while text[at] == '"':
+        name, at = _values.raw_decode(text, at)
+        at = _start(text, _start(text, at) + 1)
+        found.append((name, at))
+        at = _start(text, _values.raw_decode(text, at)[1])
+        if text[at] != ",":
+            break
+        at = _start(text, at + 1)
+    return found
+
+
+def _item(text: str, at: int, index: int) -> int:
+    if text[at] != "[":
+        raise LookupError
+    at = _start(text, at + 1)
+    for _ in range(index):
+        at = _start(text, _values.raw_decode(text, at)[1])
+        at = _start(text, at + 1)
+    return at
+
+
+def _start(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at

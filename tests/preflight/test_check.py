@@ -1,0 +1,251 @@
+"""`batchdrop check`: the same rules, before anything is dropped."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from batchdrop.cli import main
+from batchdrop.jobs import Fault
+from batchdrop.preflight.estimate import Prices
+from batchdrop.preflight.showing import excerpt, span
+from tests.preflight.reading import GOOD, faults, file, good
+
+BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command on a file of these lines, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("BATCHDROP_MODEL", "BATCHDROP_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+
+    def check(text: bytes, *arguments: str) -> Result:
+        Path("in.jsonl").write_bytes(text)
+        return CliRunner().invoke(main, ["check", "in.jsonl", *arguments])
+
+    return check
+
+
+def said(result: Result) -> dict[str, Any]:
+    return dict(json.loads(result.stdout))
+
+
+def test_a_good_file_ends_well_and_is_estimated(run: Run) -> None:
+    done = run(file(*[GOOD] * 2000), "--json")
+
+    assert done.exit_code == 0
+    assert said(done)["rows"] == 2000
+    assert said(done)["errors"] == []
+    estimate = said(done)["estimate"]
+    assert estimate["rows"] == 2000
+    assert estimate["tokens"] == pytest.approx(2000, rel=0.02)  # "hi" is one
+    assert estimate["parts"] == 1
+    assert estimate["bytes"] > 2000 * len(json.dumps(GOOD))
+
+
+def test_errors_are_listed_and_end_it_with_1(run: Run) -> None:
+    done = run(file(GOOD, BAD, b"nope"), "--json")
+
+    assert done.exit_code == 1
+    first, second = said(done)["errors"]
+    assert set(first) == {"line", "path", "code", "message", "fix"}
+    assert (first["line"], first["path"], first["code"]) == (
+        2,
+        "contents[0].role",
+        "bad_role",
+    )
+    assert (second["line"], second["code"]) == (3, "not_json")
+
+
+def test_the_report_for_people_marks_what_is_wrong(run: Run) -> None:
+    done = run(file(GOOD, BAD))
+
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == "in.jsonl:2  contents[0].role  bad_role"
+    marked = slice(lines[2].index("^"), lines[2].rindex("^") + 1)
+    assert lines[1][marked] == '"assistant"'
+    assert 'write "role": "user"' in done.stdout
+    assert "1 of 2 rows are bad" in done.stdout
+
+
+def test_a_file_of_blank_lines_is_not_good(run: Run) -> None:
+    assert run(b"\n\n").exit_code == 1
+
+
+def test_a_packed_file_is_checked(run: Run) -> None:
+    done = run(gzip.compress(file(GOOD, GOOD)), "--json")
+
+    assert (done.exit_code, said(done)["rows"]) == (0, 2)
+
+
+def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
+    roleless = {"contents": [{"parts": [{"text": "x"}]}]}
+
+    assert run(file(roleless)).exit_code == 1
+    assert run(file(roleless), "--backend", "developer").exit_code == 0
+    assert run(file({"text": "x"})).exit_code == 1
+    assert run(file({"text": "x"}), "--model", "gemini-embedding-001").exit_code == 0
+
+
+def test_media_are_held_to_the_places_that_are_named(run: Run) -> None:
+    line = {
+        "contents": [
+            {"role": "user", "parts": [{"fileData": {"fileUri": "gs://media/x"}}]}
+        ]
+    }
+
+    assert run(file(line)).exit_code == 0
+    assert run(file(line), "--allow", "gs://media/").exit_code == 0
+    assert run(file(line), "--allow", "gs://other").exit_code == 1
+
+
+def test_what_is_mended_is_written_and_is_good_then(run: Run) -> None:
+    lines = file(GOOD, b"", good(n=None), good(labels={}))
+
+    done = run(lines, "--fix", "-o", "out.jsonl", "--json")
+
+    assert done.exit_code == 0
+    assert said(done)["fixed"] == 2
+    written = Path("out.jsonl").read_bytes()
+    assert written.split(b"\n")[0] == json.dumps(GOOD).encode()
+    assert run(written).exit_code == 0
+
+
+def test_what_can_not_be_mended_is_written_as_it_was(run: Run) -> None:
+    done = run(file(BAD, good(n=None)), "--fix", "-o", "out.jsonl")
+
+    assert done.exit_code == 1
+    first, second = Path("out.jsonl").read_text().splitlines()
+    assert json.loads(first) == BAD
+    assert json.loads(second) == GOOD
+
+
+def test_nothing_is_written_over(run: Run) -> None:
+    done = run(file(GOOD), "--fix", "-o", "in.jsonl")
+
+    assert done.exit_code == 1
+    assert "in.jsonl is there already" in done.stderr
+    assert Path("in.jsonl").read_bytes() == file(GOOD)
+
+
+def test_an_output_without_fix_is_refused(run: Run) -> None:
+    done = run(file(GOOD), "-o", "out.jsonl")
+
+    assert done.exit_code == 2
+    assert "go together" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_named(run: Run) -> None:
+    done = CliRunner().invoke(main, ["check", "gone.jsonl"])
+
+    assert done.exit_code == 1
+    assert "gone.jsonl: No such file" in done.stderr
+
+
+def test_only_the_first_errors_are_printed_and_all_are_counted(run: Run) -> None:
+    done = run(file(*[BAD] * 50))
+
+    assert done.stdout.count("bad_role") == 20
+    assert "and 30 more errors" in done.stdout
+    assert said(run(file(*[BAD] * 50), "--json"))["errors_found"] == 50
+
+
+# -- what it would cost ---------------------------------------------------------------
+
+
+def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
+    prices = {
+        "as_of": "2030-01-01",
+        "currency": "EUR",
+        "per_tokens": 1000,
+        "models": {"gemini-2.5-flash": {"input": 1.0, "output": 10.0}},
+    }
+    Path("prices.json").write_text(json.dumps(prices))
+    lines = [good(generationConfig={"maxOutputTokens": 20})] * 1000
+
+    done = run(file(*lines), "--json", "--prices", "prices.json")
+
+    estimate = said(done)["estimate"]
+    assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
+    assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
+    assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
+
+
+def test_a_model_without_a_price_has_no_cost(run: Run) -> None:
+    done = run(file(GOOD), "--model", "gemini-of-tomorrow")
+
+    assert done.exit_code == 0
+    assert "no price of gemini-of-tomorrow is known" in done.stdout
+
+
+def test_what_is_no_price_list_is_told(run: Run) -> None:
+    Path("prices.json").write_text('{"models": 7}')
+
+    done = run(file(GOOD), "--prices", "prices.json")
+
+    assert done.exit_code == 1
+    assert "not a price list" in done.stderr
+
+
+def test_a_price_is_found_for_a_version_and_not_for_a_neighbour() -> None:
+    prices = Prices.load()
+
+    flash = prices.of("publishers/google/models/gemini-2.5-flash")
+    lite = prices.of("gemini-2.5-flash-lite")
+    assert flash is not None
+    assert lite is not None
+    assert lite.input < flash.input
+    assert prices.of("gemini-2.5-flash-001") == flash
+    assert prices.of("gemini-2.5-flash-image") is None
+
+
+# -- marking -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ('{"a": 1, "b": [10, {"c": "x"}]}', "b[1].c", '"x"'),
+        ('{"a": 1, "b": [10, {"c": "x"}]}', "b[0]", "10"),
+        ('{"a": 1, "b": [10, {"c": "x"}]}', "b", '[10, {"c": "x"}]'),
+        ('{ "a" : 1, "a" : 22 }', "a", "22"),
+        ('{"a.b": {"c[0]": 5}}', "a.b.c[0]", "5"),
+        (r'{"\u0061": 7}', "a", "7"),
+        ('{"a": 1}', "b", '{"a": 1}'),
+        ('{"a": 1}', "", '{"a": 1}'),
+    ],
+)
+def test_what_is_marked_is_the_value_at_the_path(
+    text: str, path: str, value: str
+) -> None:
+    start, end = span(text, Fault(line=1, path=path, code="x", message="y"))
+
+    assert text[start:end] == value
+
+
+def test_a_long_line_is_shown_around_what_is_wrong() -> None:
+    text = json.dumps({"a": "x" * 5000, "b": {"c": "wrong"}, "d": "y" * 5000})
+    fault = Fault(line=1, path="b.c", code="x", message="y")
+
+    piece, start, end = excerpt(text, fault)
+
+    assert len(piece) < 80
+    assert piece[start:end] == '"wrong"'
+
+
+def test_a_parsers_column_is_marked() -> None:
+    text = '{"ä": "ö", ü}'
+    (fault,) = faults(text.encode())
+
+    piece, start, end = excerpt(text, fault)
+
+    assert piece[start:end] == "ü"
