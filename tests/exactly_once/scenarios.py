@@ -46,9 +46,10 @@ class Scenario:
             faults=self.faults + other.faults,
             hidden=max(self.hidden, other.hidden),
             run_seconds=max(self.run_seconds, other.run_seconds),
-            also=self.also + other.also,
+            # Of a file that is rejected nothing else can become.
+            also=() if worse.end == "rejected" else self.also + other.also,
             lane=self.lane or other.lane,
-            lingers=self.lingers or other.lingers,
+            lingers=worse.lingers,
         )
 
 
