@@ -23,7 +23,7 @@ resource "google_firestore_database" "ledger" {
 resource "google_firestore_index" "this" {
   for_each = {
     announced   = { collection = "announcements", fields = ["type", "created_at"] }
-    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "batch.start_time"] }
+    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "running_since"] }
     deleting    = { collection = "jobs", fields = ["deleted_at", "phase", "batch.end_time"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
@@ -53,7 +53,7 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "rows",
-        "source", "spec", "staging", "state_since", "updated_at",
+        "running_since", "source", "spec", "staging", "state_since", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

@@ -313,6 +313,7 @@ class Job:
     health: Health | None = None
     wanted: Wanted | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
+    running_since: datetime | None = None
     deleted_at: datetime | None = None  #: when the batch was deleted at the service
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
@@ -692,6 +693,9 @@ class Job:
         if job.batch and state != last.state:
             said_at = job.batch.since
             job = replace(job, state_since=None if job.batch.terminal else now)
+            if job.batch.state == "JOB_STATE_RUNNING" and not job.running_since:
+                # The Developer API doesn't say when: then it is when we heard of it.
+                job = replace(job, running_since=job.batch.start_time or now)
         moment = Moment(
             at=now,
             phase=phase,

@@ -191,7 +191,7 @@ class Ledger:
             self._jobs()
             .where(filter=_field("phase", "==", Phase.SUBMITTED))
             .where(filter=_field("wanted", "==", None))
-            .where(filter=_field("batch.start_time", "<=", time))
+            .where(filter=_field("running_since", "<=", time))
             .limit(POLICY_PAGE)
         )
         return [_job(snapshot) for snapshot in query.stream()]

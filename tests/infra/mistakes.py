@@ -635,8 +635,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '        "source", "spec", "staging", "state_since", "updated_at",',
-        '        "source", "spec", "staging", "state_since", "updated_at", "phase",',
+        '"source", "spec", "staging", "state_since", "updated_at",',
+        '"source", "spec", "staging", "state_since", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
@@ -651,8 +651,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '        "source", "spec", "staging", "state_since", "updated_at",',
-        '        "source", "spec", "staging", "state_since",',
+        '"source", "spec", "staging", "state_since", "updated_at",',
+        '"source", "spec", "staging", "state_since",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

@@ -164,3 +164,15 @@ def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> No
     check(world)
 
     assert world.job(drop).phase is Phase.SUBMITTED
+
+
+def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
+    world: World, submitted: Job
+) -> None:
+    world.choose(cancel_after=240.0)
+
+    world.ticks(12)
+
+    job = world.job(submitted.source)
+    assert job.wanted is not None
+    assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
