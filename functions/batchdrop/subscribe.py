@@ -66,6 +66,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     total: int = 0
     accepted: int = 0
     refused: int = 0
+    fixed: int = 0  #: accepted, after something was put right
 
 
 class Stats(Struct, frozen=True, kw_only=True):
@@ -120,6 +121,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    report: str | None = None
     shortened: tuple[str, ...] = ()
 
     @property
