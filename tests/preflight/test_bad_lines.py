@@ -390,3 +390,40 @@ def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
     lines = [{"key": str(n), "request": GOOD} for n in range(3)]
 
     assert told(*lines, backend="developer") == []
+
+
+def test_an_empty_object_is_told_where_no_member_is_in_all_of_them() -> None:
+    picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    lines = many({"contents": [{"role": "user", "parts": [{"text": "x"}, picture]}]})
+    bad = b'{"contents": [{"role": "user", "parts": [{"text": "x"}, { }]}]}'
+
+    assert told(*lines, bad) == [(31, "contents[0].parts[1]", "empty_object")]
+
+
+def test_a_request_that_asks_nothing_is_told_where_others_ask_in_two_ways() -> None:
+    chat = {**OPEN_LINE, "body": {**OPEN_LINE["body"], "temperature": 1}}
+    embed = {**OPEN_LINE, "body": {"input": "x", "temperature": 1}}
+    lines = [
+        {**line, "custom_id": f"{kind}{n}"}
+        for n in range(20)
+        for kind, line in (("a", chat), ("b", embed))
+    ]
+    bad = {**OPEN_LINE, "custom_id": "c", "body": {"temperature": 1}}
+
+    assert told(*lines, bad, model=LLAMA) == [(41, "body", "no_contents")]
+
+
+@pytest.mark.parametrize("before", [1, 30])
+def test_what_is_not_sent_has_to_be_text_all_the_same(before: int) -> None:
+    bad = b'{"request": %b, "note": "\xff"}' % json.dumps(GOOD).encode()
+
+    found = told(*many({"request": GOOD, "note": "ä"}, before), bad)
+
+    assert found == [(before + 1, "", "not_utf8")]
+
+
+def test_both_spellings_in_one_object_are_not_mended() -> None:
+    lines = many(good(generationConfig={"topP": 1}))
+    bad = good(generationConfig={"topP": 1, "top_p": 2})
+
+    assert told(*lines, bad, fix=True) == [(31, "generationConfig.top_p", "mixed_case")]
