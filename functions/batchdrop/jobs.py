@@ -690,12 +690,13 @@ class Job:
         if note is None and (last.phase, last.state) == (phase, state):
             return job
         said_at = None
-        if job.batch and state != last.state:
-            said_at = job.batch.since
-            job = replace(job, state_since=None if job.batch.terminal else now)
-            if job.batch.state == "JOB_STATE_RUNNING" and not job.running_since:
+        batch = job.batch
+        if batch and state != last.state:
+            said_at = batch.since
+            job = replace(job, state_since=None if batch.terminal else now)
+            if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
                 # The Developer API doesn't say when: then it is when we heard of it.
-                job = replace(job, running_since=job.batch.start_time or now)
+                job = replace(job, running_since=batch.start_time or now)
         moment = Moment(
             at=now,
             phase=phase,
