@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -158,14 +158,8 @@ def cancel(job: str) -> None:
 
     The deployment is the one that the environment's BATCHDROP_* variables describe.
     """
-    with _extra("worker"):
-        from batchdrop import wiring
-        from batchdrop.errors import BatchdropError
-
-        try:
-            after = wiring.intake().cancel(job, by=getpass.getuser())
-        except (BatchdropError, LookupError, ValueError) as exc:
-            raise click.ClickException(str(exc)) from exc
+    with _deployment() as wiring:
+        after = wiring.intake().cancel(job, by=getpass.getuser())
     over = after.phase == "rejected"
     click.echo("It is cancelled." if over else "It will be, at the next tick of poll.")
 
@@ -179,14 +173,8 @@ def rerun(job: str) -> None:
     It is paid again. The deployment is the one that the environment's BATCHDROP_*
     variables describe; its poll takes the new job up.
     """
-    with _extra("worker"):
-        from batchdrop import wiring
-        from batchdrop.errors import BatchdropError
-
-        try:
-            new = wiring.intake().rerun(job)
-        except (BatchdropError, LookupError, ValueError) as exc:
-            raise click.ClickException(str(exc)) from exc
+    with _deployment() as wiring:
+        new = wiring.intake().rerun(job)
     click.echo(new.id)
 
 
@@ -250,7 +238,8 @@ def list_(
     """List announcements, oldest first; without --job and --since, of the last day."""
     if not (job or since):
         since = datetime.now(UTC) - timedelta(days=1)
-    with _ledger() as ledger:
+    with _deployment() as wiring:
+        ledger = wiring.ledger()
         found = _find(ledger, job, types, since, until)
         if as_json:
             for one in found:
@@ -281,7 +270,8 @@ def replay(
     """
     if not (job or types or since):
         raise click.UsageError("say which: by --job, --type or --since")
-    with _ledger() as ledger:
+    with _deployment() as wiring:
+        ledger = wiring.ledger()
         again = [
             one for one in _find(ledger, job, types, since, until) if not one.is_waiting
         ]
@@ -295,7 +285,8 @@ def replay(
 
 
 @contextmanager
-def _ledger() -> "Iterator[Ledger]":
+def _deployment() -> Iterator[ModuleType]:
+    """The wiring of the deployment that the environment describes; its errors told."""
     with _extra("worker"):
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError
@@ -304,8 +295,8 @@ def _ledger() -> "Iterator[Ledger]":
         from batchdrop.errors import BatchdropError
 
     try:
-        yield wiring.ledger()
-    except BatchdropError as exc:
+        yield wiring
+    except (BatchdropError, LookupError, ValueError) as exc:
         raise click.ClickException(str(exc)) from exc
     except (GoogleAPICallError, GoogleAuthError) as exc:
         raise click.ClickException(f"Firestore: {exc}") from exc

@@ -1,0 +1,51 @@
+"""`batchdrop cancel` and `batchdrop rerun`, on a deployment of real services."""
+
+import pytest
+from click.testing import CliRunner, Result
+
+from batchdrop import wiring
+from batchdrop.cli import main
+from batchdrop.jobs import Phase
+from tests.worker.world import World
+
+
+@pytest.fixture
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(wiring, "intake", lambda: world.intake)
+    return world
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
+    deployed.choose(paused=True)
+    drop = deployed.upload()
+    deployed.intake.take(drop)
+
+    ran = run("cancel", drop.job_id)
+
+    assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
+    assert deployed.job(drop).phase is Phase.REJECTED
+
+
+def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
+    drop = deployed.upload("not json\n")
+    deployed.intake.take(drop)
+
+    ran = run("rerun", drop.job_id)
+
+    again = deployed.ledger.get(ran.output.strip())
+    assert again is not None
+    assert again.parent == drop.job_id
+
+
+@pytest.mark.parametrize("command", ["cancel", "rerun"])
+def test_a_job_that_is_not_there_is_an_error_without_a_traceback(
+    deployed: World, command: str
+) -> None:
+    ran = run(command, "nothing")
+
+    assert ran.exit_code == 1
+    assert ran.output == "Error: there is no job nothing\n"
