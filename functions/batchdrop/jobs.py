@@ -129,15 +129,32 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What the batch is to be: chosen once, frozen when the job is prepared."""
+    """
+    What the batch is to be: chosen once, frozen when the job is prepared. Who chose
+    each of these is in `Job.spec_from`.
+    """
 
-    kind: str  #: "generation"
+    kind: str  #: "generation" or "embedding"
     backend: str
     location: str
     model: str
-    destination: str  #: gs:// prefix of this job's results
+    destination: str  #: gs:// prefix of this job's results, or a bq:// address
     display_name: str
     labels: dict[str, str] = field(default_factory=dict)
+    generation_config: str | None = None  #: JSON, merged into each request
+    on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
+    max_invalid: int | None = None  #: how many lines "skip" leaves out
+    fix: bool = False
+    manifest: str = "optional"  #: or "required": the file waits for one
+    max_active: int | None = None  #: batches of the lane at the service at once
+    max_rows: int | None = None  #: of a file; one with more is rejected
+    max_bytes: int | None = None
+    part_rows: int | None = None  #: of a part; a file with more is split
+    part_bytes: int | None = None
+    cancel_after: float | None = None  #: seconds of running
+    delete_after: float | None = None  #: seconds after the end
+    #: Seconds in a state, by its name such as JOB_STATE_PENDING; "" is for any other.
+    stalled_after: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +171,21 @@ class Problem:
 
     code: str | int
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a file that is more than one batch takes: a job of its own."""
+
+    n: int  #: counted from 0
+    first: int  #: the row ids in it: the lines of the file, counted from 1
+    last: int
+    rows: int
+    bytes: int  #: as staged
+    staging: Staging
+    #: How it ended: JOB_STATE_..., "rejected" or "lost"; None: it hasn't.
+    state: str | None = None
+    stats: "Stats | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +335,12 @@ class Job:
     v: int = 1
     due: datetime | None = None
     spec: Spec | None = None
+    spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
+    lane: str = ""  #: backend, location and model: what has room of its own
+    #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
+    parts: dict[str, Part] = field(default_factory=dict)
+    part_of: str | None = None  #: the job of which this is a part
+    part: Part | None = None  #: which part
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
