@@ -24,6 +24,13 @@ LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
+#: A file is split into no more parts than one commit can make jobs of.
+MAX_PARTS = 500
+
+#: The backends.
+VERTEX, DEVELOPER = "vertex", "developer"
+#: What a batch makes of its rows.
+GENERATION, EMBEDDING = "generation", "embedding"
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
@@ -141,6 +148,7 @@ class Spec:
     destination: str  #: gs:// prefix of this job's results, or a bq:// address
     display_name: str
     labels: dict[str, str] = field(default_factory=dict)
+    source: str | None = None  #: what the service reads itself: a table, a dataset
     generation_config: str | None = None  #: JSON, merged into each request
     on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
     max_invalid: int | None = None  #: how many lines "skip" leaves out
@@ -155,6 +163,16 @@ class Spec:
     delete_after: float | None = None  #: seconds after the end
     #: Seconds in a state, by its name such as JOB_STATE_PENDING; "" is for any other.
     stalled_after: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What has a list of its own at the service; the Developer API is one place."""
+        return f"{VERTEX} {self.location}" if self.backend == VERTEX else self.backend
+
+    @property
+    def lane(self) -> str:
+        """What has room of its own at the service."""
+        return f"{self.place} {self.model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +189,23 @@ class Problem:
 
     code: str | int
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """An object elsewhere that a manifest names: its rows follow those before it."""
+
+    uri: str
+    generation: int
+    size: int  #: bytes
+    first: int = 0  #: the row id of its first line; 0: not known yet
+
+    @property
+    def drop(self) -> Drop:
+        bucket, _, name = self.uri.removeprefix("gs://").partition("/")
+        return Drop(
+            bucket=bucket, name=name, generation=self.generation, size=self.size
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +232,7 @@ class Fault:
     code: str
     message: str
     fix: str = ""  #: what to write instead
+    place: str = ""  #: of rows from elsewhere: which object, and which line of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +272,7 @@ class Batch:
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
+    output_table: str | None = None  #: bq://project.dataset.table
 
     @property
     def has_begun(self) -> bool:
@@ -336,7 +373,10 @@ class Job:
     due: datetime | None = None
     spec: Spec | None = None
     spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
-    lane: str = ""  #: backend, location and model: what has room of its own
+    manifest: str | None = None  #: the object, and its generation, that spoke for it
+    inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
+    place: str = ""  #: `spec.place`, to be asked for by itself
+    lane: str = ""  #: `spec.lane`
     #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
@@ -352,6 +392,9 @@ class Job:
     wanted: Wanted | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
+    cancel_at: datetime | None = None  #: when it has run for too long
+    stall_at: datetime | None = None  #: when it has been in its state for too long
+    delete_at: datetime | None = None  #: when its batch is to go at the service
     deleted_at: datetime | None = None  #: when the batch was deleted at the service
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
@@ -404,7 +447,8 @@ class Job:
         if self.wanted:
             return self
         wanted = Wanted(cancel=True, by=by, at=now)
-        job = self._moved(self.phase, now, note=f"cancel wanted by {by}", wanted=wanted)
+        note = f"cancel wanted by {by}"
+        job = self._moved(self.phase, now, note=note, wanted=wanted, cancel_at=None)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
@@ -443,6 +487,38 @@ class Job:
 
     # -- a worker at its steps --------------------------------------------------
 
+    def chosen(
+        self,
+        spec: Spec,
+        spec_from: dict[str, str],
+        manifest: str | None,
+        inputs: tuple[Input, ...],
+    ) -> Self:
+        """What is to be made of it, who says so, and where its rows come from."""
+        return replace(
+            self,
+            spec=spec,
+            spec_from=spec_from,
+            place=spec.place,
+            lane=spec.lane,
+            manifest=manifest,
+            inputs=inputs,
+        )
+
+    def unstaged(self, now: datetime) -> Self:
+        """What was check-pointed doesn't count: all is chosen and read anew."""
+        moved = self._moved(
+            self.phase,
+            now,
+            note="check-points dropped",
+            spec=None,
+            spec_from={},
+            manifest=None,
+            inputs=(),
+            parts={},
+        )
+        return self._let_go(moved, now, due=now)
+
     def prepared(
         self,
         spec: Spec,
@@ -458,6 +534,8 @@ class Job:
             Phase.PREPARED,
             now,
             spec=spec,
+            place=spec.place,
+            lane=spec.lane,
             staging=staging,
             rows=rows,
             faults=faults[:MAX_FAULTS],
@@ -613,19 +691,26 @@ class Job:
             error=error,
             absence=None,
             health=self.health if twice else None,
+            delete_at=_after(
+                batch.end_time or now, self.spec.delete_after if self.spec else None
+            ),
             seq=self.seq + 1,
         )
 
     def stalled(self, health: Health, now: datetime) -> Self:
         """It stands still in a state for longer than it should; told once."""
-        moved = self._moved(
-            self.phase, now, note="stalled", health=health, seq=self.seq + 1
+        return self._moved(
+            self.phase,
+            now,
+            note="stalled",
+            health=health,
+            stall_at=None,
+            seq=self.seq + 1,
         )
-        return replace(moved, state_since=None)
 
     def deleted(self, now: datetime) -> Self:
         """The batch is gone at the service, as was wanted."""
-        return replace(self, deleted_at=now, updated_at=now)
+        return replace(self, deleted_at=now, delete_at=None, updated_at=now)
 
     def not_found(self, now: datetime) -> Self:
         """The service answered 404 to the batch's name, once more."""
@@ -651,7 +736,16 @@ class Job:
 
     def revived(self, now: datetime) -> Self:
         """The batch failed because we had deleted its input: that was not the end."""
-        moved = self._moved(Phase.WAITING, now, note="fenced_batch_failed", batch=None)
+        moved = self._moved(
+            Phase.WAITING,
+            now,
+            note="fenced_batch_failed",
+            batch=None,
+            state_since=None,
+            running_since=None,
+            cancel_at=None,
+            stall_at=None,
+        )
         return replace(moved, due=now)
 
     # -- questions --------------------------------------------------------------
@@ -731,10 +825,7 @@ class Job:
         batch = job.batch
         if batch and state != last.state:
             said_at = batch.since
-            job = replace(job, state_since=None if batch.terminal else now)
-            if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
-                # The Developer API doesn't say when: then it is when we heard of it.
-                job = replace(job, running_since=batch.start_time or now)
+            job = job._in_state(batch, now)
         moment = Moment(
             at=now,
             phase=phase,
@@ -746,6 +837,23 @@ class Job:
         if len(history) > MAX_HISTORY:
             history = (history[0], *history[-(MAX_HISTORY - 1) :])
         return replace(job, history=history)
+
+    def _in_state(self, batch: Batch, now: datetime) -> Self:
+        """The batch came to another state: from now on other patience counts."""
+        if batch.terminal:
+            return replace(self, state_since=None, stall_at=None, cancel_at=None)
+        spec = self.spec
+        patience = spec.stalled_after if spec else {}
+        seconds = patience.get(batch.state, patience.get(""))
+        job = replace(self, state_since=now, stall_at=_after(now, seconds))
+        if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
+            # The Developer API doesn't say when: then it is when we heard of it.
+            since = batch.start_time or now
+            cancel_at = _after(since, spec.cancel_after if spec else None)
+            job = replace(
+                job, running_since=since, cancel_at=None if job.wanted else cancel_at
+            )
+        return job
 
     def _renewed(self, job: Self, until: datetime) -> Self:
         return replace(job, lease=replace(job.lease, until=until), due=until)
@@ -766,3 +874,7 @@ class Job:
 
     def _resumes_before(self) -> int:
         return max(0, self.resumes - 1)
+
+
+def _after(time: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else time + timedelta(seconds=seconds)

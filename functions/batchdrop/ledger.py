@@ -180,42 +180,26 @@ class Ledger:
                 raise Unavailable(f"job {held.id}: {exc}") from exc
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
-    def submitted(self) -> Iterator[Job]:
-        """All jobs that the service has and isn't done with, as far as we know."""
-        query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
+    def submitted(self, place: str) -> Iterator[Job]:
+        """All jobs that the service at a place has and isn't done with, as we know."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("place", "==", place))
+        )
         return (_job(snapshot) for snapshot in query.stream())
 
-    def running_since(self, time: datetime) -> list[Job]:
-        """Open jobs that began to run before then, and nobody wants cancelled yet."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("wanted", "==", None))
-            .where(filter=_field("running_since", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return [_job(snapshot) for snapshot in query.stream()]
+    def run_too_long(self, now: datetime) -> list[Job]:
+        """Open jobs that have run for as long as they may, some of them."""
+        return self._past(Phase.SUBMITTED, "cancel_at", now)
 
-    def over_since(self, time: datetime) -> list[Job]:
-        """Jobs that ended before then, and whose batches are still at the service."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.ENDED))
-            .where(filter=_field("deleted_at", "==", None))
-            .where(filter=_field("batch.end_time", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return [_job(snapshot) for snapshot in query.stream()]
+    def stand_too_long(self, now: datetime) -> list[Job]:
+        """Open jobs that have stood still for long, of which nobody was told."""
+        return self._past(Phase.SUBMITTED, "stall_at", now)
 
-    def still_since(self, time: datetime) -> list[Job]:
-        """Open jobs that stand still since then, of which nobody was told."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("state_since", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return [_job(snapshot) for snapshot in query.stream()]
+    def to_delete(self, now: datetime) -> list[Job]:
+        """Jobs that ended long ago, and whose batches are to go at the service."""
+        return self._past(Phase.ENDED, "delete_at", now)
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
@@ -227,9 +211,12 @@ class Ledger:
         )
         return [_job(snapshot) for snapshot in query.stream()]
 
-    def count_open(self) -> int:
-        """How many jobs the service has and isn't done with, as far as we know."""
-        return self._count(_field("phase", "==", Phase.SUBMITTED))
+    def count_open(self, lane: str | None = None) -> int:
+        """How many jobs the service has and isn't done with, in a lane or in all."""
+        conditions = [_field("phase", "==", Phase.SUBMITTED)]
+        if lane is not None:
+            conditions.append(_field("lane", "==", lane))
+        return self._count(*conditions)
 
     def count_since(self, since: datetime) -> int:
         """How many jobs came since then, whatever became of them."""
@@ -270,11 +257,25 @@ class Ledger:
         )
         return [_job(snapshot) for snapshot in query.stream()]
 
-    def waiting(self) -> Iterator[Job]:
-        """Jobs that wait for room at the service, first come first."""
+    def lanes_waiting(self) -> Iterator[str]:
+        """The lanes in which jobs wait; one document is read for each."""
+        queue = self._jobs().where(filter=_field("phase", "==", Phase.WAITING))
+        last = ""
+        while (
+            found := queue.where(filter=_field("lane", ">", last))
+            .order_by("lane")
+            .limit(1)
+            .get()
+        ):
+            last = found[0].get("lane")
+            yield last
+
+    def waiting(self, lane: str) -> Iterator[Job]:
+        """Jobs that wait for room in a lane, first come first."""
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", Phase.WAITING))
+            .where(filter=_field("lane", "==", lane))
             .order_by("created_at")
         )
         return (_job(snapshot) for snapshot in query.stream())
@@ -561,8 +562,21 @@ class Ledger:
 
     # -- the pieces, continued --------------------------------------------------
 
-    def _count(self, condition: Any) -> int:
-        ((result,),) = self._jobs().where(filter=condition).count().get()
+    def _past(self, phase: Phase, field: str, now: datetime) -> list[Job]:
+        """A page of a phase's jobs that have come to a time that a policy has set."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", phase))
+            .where(filter=_field(field, "<=", now))
+            .limit(POLICY_PAGE)
+        )
+        return [_job(snapshot) for snapshot in query.stream()]
+
+    def _count(self, *conditions: Any) -> int:
+        query = self._jobs()
+        for condition in conditions:
+            query = query.where(filter=condition)
+        ((result,),) = query.count().get()
         return int(result.value)
 
     def _lock(self, name: str) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from batchdrop.intake import Reading, _BadRows, rules_of
 from batchdrop.jobs import Job, Phase
 from tests.worker.world import GOOD, World
 
@@ -232,17 +231,15 @@ def test_a_worker_that_died_behind_its_report_is_followed_by_one_that_rejects(
 ) -> None:
     drop = world.upload(GOOD + ROLELESS)
     claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
-    job = world.ledger.claim(claim)
-    assert job is not None
-    dead = Reading(rules_of(world.settings))
-    with pytest.raises(_BadRows):
-        world.intake._read(job, world.intake._staging(job), dead)
+    assert world.ledger.claim(claim) is not None
+    uri = f"{world.settings.output}{drop.name}/{drop.job_id}/rejected.jsonl"
+    world.storage.write(uri, iter([b'{"line":2,"of":"the first"}\n']))
 
     world.ticks(12)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
-    assert [line["line"] for line in reported(world, job)] == [2]
+    assert reported(world, job) == [{"line": 2, "of": "the first"}]
 
 
 def test_a_report_is_no_sign_of_results_for_a_drop_found_by_listing(
