@@ -3,8 +3,10 @@
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
@@ -141,6 +143,9 @@ class Intake:
         over at once, or when the worker that holds it comes to its next request; a
         batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
 
+        A family's cancel is one for each of its parts. It is written at the family
+        first, so that `poll` goes on with it wherever this ends.
+
         Raises:
             LookupError: there is no such job.
             ValueError: it is over.
@@ -150,7 +155,27 @@ class Intake:
         now = self.now()
         job = self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
         log.info("cancel wanted", extra={"job": job.id, "by": by})
+        if job.phase is Phase.SPLIT:
+            self.cancel_parts(job)
+            return self._known(job_id)
         return job
+
+    def cancel_parts(self, family: Job) -> None:
+        """Tells the parts of a cancel that is wanted, and then that all know of it."""
+        assert family.wanted is not None
+        by, told = family.wanted.by, True
+        for part in self.ledger.get_all(family.parts):
+            if part.is_over or part.wanted:
+                continue
+            now = self.now()
+            try:
+                self.ledger.advance(part, partial(Job.cancel_wanted, by=by, now=now))
+            except Superseded:
+                told = False  # it moved on at the same moment; at the next tick
+        if told:
+            with suppress(Superseded):  # that was the last of them
+                self.ledger.advance(family, lambda j: j.cancel_sent(self.now()))
+            log.info("parts cancelled", extra={"job": family.id})
 
     def _known(self, job_id: str) -> Job:
         job = self.ledger.get(job_id)
@@ -170,7 +195,7 @@ class Intake:
         """
         parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
-            parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
+            parent, lambda j: j.counting_rerun(now), children=lambda j: [j.rerun(now)]
         )
         log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
         return parent.rerun(now)
@@ -210,7 +235,7 @@ class Intake:
         return Spending(
             day=f"{self.now():%Y-%m-%d}",
             rows=job.rows.total,
-            bytes=job.source.size,
+            bytes=job.size,
         )
 
     # -- prepared, waiting: look, unless it is fresh; write the intent ----------

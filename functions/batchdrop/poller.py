@@ -78,6 +78,7 @@ class Poller:
         announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
         swept = self.sweep.run(deadline)
         errors += swept.errors
+        self._cancel_families(deadline, errors)
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
         errors += self.policies.run(deadline)
@@ -112,6 +113,18 @@ class Poller:
         """Sends what the outbox holds."""
         outbox = Outbox(ledger=self.ledger, publish=self.publish, now=self.now)
         return outbox.drain(deadline, partial(self._note, errors))
+
+    # -- cancel -----------------------------------------------------------------
+
+    def _cancel_families(self, deadline: datetime, errors: list[Exception]) -> None:
+        """Goes on where whoever wanted it was stopped, or came upon a worker."""
+        for family in self.ledger.families_to_cancel():
+            if self.now() >= deadline:
+                return
+            try:
+                self.intake.cancel_parts(family)
+            except Exception as exc:
+                self._note(errors, exc, family.id)
 
     # -- admit, resume ----------------------------------------------------------
 
@@ -165,7 +178,7 @@ class Poller:
             return True
         spent = self.ledger.spent(f"{now:%Y-%m-%d}")
         within = (rows is None or spent.rows + job.rows.total <= rows) and (
-            bytes is None or spent.bytes + job.source.size <= bytes
+            bytes is None or spent.bytes + job.size <= bytes
         )
         if not within:
             log.warning("day's limit reached", extra={"job": job.id})
