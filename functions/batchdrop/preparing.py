@@ -115,7 +115,7 @@ class Preparing:
             return self._wait_for_manifest(job)
         # What a check-point has frozen stays as it is.
         made = _Made(
-            spec=job.spec or self._spec(job, chosen.spec, source),
+            spec=job.spec or self._spec(job, chosen.spec),
             origin=job.spec_from or chosen.origin,
             manifest=job.manifest or spoke,
             inputs=job.inputs or self._inputs(source),
@@ -155,7 +155,7 @@ class Preparing:
         why = f"waits for {name}"
         return self.ledger.advance(job, lambda j: j.postponed(why, now, due=again))
 
-    def _spec(self, job: Job, chosen: Spec, manifest: Manifest | None) -> Spec:
+    def _spec(self, job: Job, chosen: Spec) -> Spec:
         """The choice, with what is this job's own in it."""
         destination = chosen.destination
         if destination.startswith("gs://"):
@@ -168,7 +168,6 @@ class Preparing:
             chosen,
             destination=destination,
             labels={**chosen.labels, **marks},
-            source=(manifest.table or manifest.dataset) if manifest else None,
         )
 
     def _inputs(self, manifest: Manifest | None) -> tuple[Input, ...]:

@@ -110,5 +110,8 @@ def test_the_documents_of_the_model_are_jobs() -> None:
 
     documents = {state.job for state in walked.came_from if state.job}
 
-    assert {document.phase for document in documents} >= set(Phase) - {Phase.SPLIT, Phase.REJECTED}
+    assert {document.phase for document in documents} >= set(Phase) - {
+        Phase.SPLIT,
+        Phase.REJECTED,
+    }
     assert all(document_of(job_of(document)) == document for document in documents)

@@ -170,12 +170,14 @@ def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> No
 
 
 def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
     world.choose(cancel_after=240.0)
+    drop = world.upload()
+    world.intake.take(drop)
 
     world.ticks(12)
 
-    job = world.job(submitted.source)
+    job = world.job(drop)
     assert job.wanted is not None
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]

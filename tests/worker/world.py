@@ -142,9 +142,7 @@ class World:
                 settle=self.timing.settle,
                 now=self.now,
             ),
-            policies=Policies(
-                ledger=self.ledger, services=self.services, now=self.now
-            ),
+            policies=Policies(ledger=self.ledger, services=self.services, now=self.now),
             check=Check(
                 ledger=self.ledger,
                 intake=self.intake,
