@@ -91,7 +91,21 @@ class Policies:
 
     def _standing_still(self) -> list[Job]:
         after = self.settings.stalled_after
-        return [] if after is None else self.ledger.still_since(self._ago(after))
+        if not after:
+            return []
+        return [
+            job
+            for job in self.ledger.still_since(self._ago(min(after.values())))
+            if self._stands_still(job)
+        ]
+
+    def _stands_still(self, job: Job) -> bool:
+        state, since = job.batch.state if job.batch else "", job.state_since
+        after = self.settings.stalled_after
+        seconds = after.get(state, after.get(""))
+        if seconds is None or since is None:
+            return False
+        return since <= self._ago(seconds)
 
     def _stalled(self, job: Job) -> None:
         """Tells of it, once for each state that it stands still in; cancels nothing."""

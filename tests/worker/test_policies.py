@@ -75,7 +75,7 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
 def test_what_stands_still_is_told_once_for_each_state(
     world: World, submitted: Job
 ) -> None:
-    world.choose(stalled_after=120.0)
+    world.choose(stalled_after={"": 120.0})
 
     world.ticks(4)
     assert types(world) == ["stalled.v1"]
@@ -93,7 +93,7 @@ def test_what_stands_still_is_told_once_for_each_state(
 
 
 def test_standing_still_cancels_nothing(world: World, submitted: Job) -> None:
-    world.choose(stalled_after=60.0)
+    world.choose(stalled_after={"": 60.0})
 
     world.ticks(30)
 
