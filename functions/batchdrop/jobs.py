@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
+from batchdrop.names import MAX_NAME, OTHER
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
@@ -26,8 +27,6 @@ LOST_FOR = timedelta(hours=1)
 MAX_FAULTS = 20
 #: A file has at most so many parts, as one commit makes the jobs of all of them.
 MAX_PARTS = 500
-#: A display name has at most so many characters at the service.
-MAX_DISPLAY_NAME = 128
 
 #: The backends.
 VERTEX, DEVELOPER = "vertex", "developer"
@@ -166,7 +165,7 @@ class Spec:
     part_bytes: int | None = None
     cancel_after: float | None = None  #: seconds of running
     delete_after: float | None = None  #: seconds after the end
-    #: Seconds in a state, by its name such as JOB_STATE_PENDING; "" is for any other.
+    #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.
     stalled_after: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -666,8 +665,7 @@ class Job:
             spec=replace(
                 spec,
                 destination=_place_of_part(spec.destination, part.n),
-                display_name=spec.display_name[: MAX_DISPLAY_NAME - len(ending)]
-                + ending,
+                display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
                 labels=labels,
                 # The staged rows have it already, and 500 copies are a lot.
                 generation_config=None,
@@ -1062,7 +1060,7 @@ class Job:
             return replace(self, state_since=None, stall_at=None, cancel_at=None)
         spec = self.spec
         patience = spec.stalled_after if spec else {}
-        seconds = patience.get(batch.state, patience.get(""))
+        seconds = patience.get(batch.state, patience.get(OTHER))
         job = replace(self, state_since=now, stall_at=_after(now, seconds))
         if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
             # The Developer API doesn't say when: then it is when we heard of it.

@@ -251,10 +251,7 @@ class Preparing:
                         first = self._write(job, n, group, self.staging(job))
                         continue
                     if first is not None:
-                        # Only now is it known to be a part.
-                        staging = self._part_staging(job, 0)
-                        self.storage.copy(first.staging.uri, staging.uri)
-                        job = self._check_point(job, made, first.at(staging))
+                        job = self._first_of_several(job, made, first)
                         first = None
                     filled = self._write(job, n, group, self._part_staging(job, n))
                     job = self._check_point(job, made, filled)
@@ -263,6 +260,15 @@ class Preparing:
         if bad is not None:
             raise bad
         return job, n + 1
+
+    def _first_of_several(self, job: Job, made: "_Made", first: "_Filled") -> Job:
+        """What was staged as a whole is only a part, as there is more of it."""
+        if job.parts:
+            return job  # known already
+        staging = self._part_staging(job, 0)
+        self.storage.copy(first.staging.uri, staging.uri)
+        crash("after_first_part")
+        return self._check_point(job, made, first.at(staging))
 
     def _write(
         self, job: Job, n: int, pieces: Iterator[Piece], staging: Staging

@@ -69,7 +69,7 @@ class Settings:
     ledger_ttl: float = 90 * 86400.0
     cancel_after: float | None = None  #: of running
     delete_after: float | None = None  #: of a job's end, at the service
-    #: In one state, by its name such as JOB_STATE_PENDING; "" is for any other.
+    #: In one state, by its name such as JOB_STATE_PENDING, or "other".
     stalled_after: dict[str, float] = field(default_factory=dict)
     paused: bool = False  #: nothing is submitted; all waits
     #: Batches of the model that the service may work on at once, whoever made them.

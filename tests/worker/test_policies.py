@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from batchdrop.jobs import Job, Phase
+from batchdrop.names import OTHER
 from tests.worker.test_poller import states
 from tests.worker.world import GOOD, World
 
@@ -77,7 +78,7 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
 def test_what_stands_still_is_told_once_for_each_state(
     world: World,
 ) -> None:
-    job = submitted(world, stalled_after={"": 120.0})
+    job = submitted(world, stalled_after={OTHER: 120.0})
 
     world.ticks(4)
     assert types(world) == ["stalled.v1"]
@@ -95,7 +96,7 @@ def test_what_stands_still_is_told_once_for_each_state(
 
 
 def test_standing_still_cancels_nothing(world: World) -> None:
-    submitted(world, stalled_after={"": 60.0})
+    submitted(world, stalled_after={OTHER: 60.0})
 
     world.ticks(30)
 
@@ -113,7 +114,7 @@ def test_each_state_has_a_patience_of_its_own(world: World) -> None:
 
 
 def test_a_state_without_one_has_that_of_all_others(world: World) -> None:
-    submitted(world, stalled_after={"JOB_STATE_PENDING": 9000.0, "": 120.0})
+    submitted(world, stalled_after={"JOB_STATE_PENDING": 9000.0, OTHER: 120.0})
 
     world.ticks(10)
 
@@ -163,7 +164,7 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
 def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
     world: World,
 ) -> None:
-    job = submitted(world, stalled_after={"": 60.0})
+    job = submitted(world, stalled_after={OTHER: 60.0})
     world.choose(stalled_after={}, cancel_after=1.0)
 
     world.ticks(20)
