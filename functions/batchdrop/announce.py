@@ -222,6 +222,7 @@ def _body(job: Job) -> dict[str, Any]:
         "labels": labels,
         "batch": brief("batch", batch.name) if batch else None,
         "output_directory": place("output_directory", _output(job)),
+        "output_table": place("output_table", batch.output_table if batch else None),
         "rows": job.rows,
         "report": place("report", job.report),
         "stats": job.stats,

@@ -128,6 +128,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     batch: str | None = None
     output_directory: str | None = None
+    output_table: str | None = None
     stats: Stats | None = None
     error: Problem | None = None
     health: Problem | None = None

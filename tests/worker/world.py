@@ -197,9 +197,16 @@ class World:
 
     # -- what a test does -------------------------------------------------------
 
-    def upload(self, text: str | bytes = GOOD, name: str = "reviews.jsonl") -> Drop:
+    def upload(
+        self,
+        text: str | bytes = GOOD,
+        name: str = "reviews.jsonl",
+        metadata: dict[str, str] | None = None,
+        bucket: str | None = None,
+    ) -> Drop:
         """Puts an object into the inbox, and says what an event would say of it."""
-        blob = self.gcs.bucket(self.settings.inbox).blob(name)
+        blob = self.gcs.bucket(bucket or self.settings.inbox).blob(name)
+        blob.metadata = metadata
         blob.upload_from_string(text)
         return Drop(
             bucket=blob.bucket.name,
