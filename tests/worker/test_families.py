@@ -371,7 +371,7 @@ def test_two_last_parts_that_end_at_once_make_one_announcement(world: World) -> 
 
     assert world.job(job.source).phase is Phase.ENDED
     (announcement,) = world.ledger.unpublished()
-    assert announcement.job_id == job.id
+    assert (announcement.job_id, announcement.seq) == (job.id, 1)
 
 
 def void(_: object) -> None:
@@ -441,6 +441,18 @@ def test_a_part_ends_though_its_family_is_forgotten_at_that_moment(
 
     assert phases(world, job)[0] is Phase.ENDED
     assert not document.get().exists
+
+
+def test_a_part_ends_though_its_family_has_begun_anew(world: World) -> None:
+    job = submitted(world)
+    world.database.collection("jobs").document(job.id).delete()
+    claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
+    anew = world.ledger.claim(claim)
+
+    settle(world.ledger, world, parts(world, job)[0])
+
+    assert phases(world, job)[0] is Phase.ENDED
+    assert world.job(job.source) == anew
 
 
 def test_the_outbox_of_an_earlier_family_of_the_same_id_is_left_as_it_was(
@@ -609,6 +621,10 @@ def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
 
     world.ticks(3)
     today = phases(world, job)
+    sent = [part for part in parts(world, job) if part.phase is Phase.SUBMITTED]
+    spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
+    assert spent.bytes == sum(part.size for part in sent)
+    assert spent.rows == sum(part.rows.total for part in sent)
     world.ticks(1, timedelta(days=1))
 
     assert today.count(Phase.WAITING) >= 1
