@@ -25,8 +25,10 @@ LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
-#: A file has at most so many parts, as one commit makes the jobs of all of them.
-MAX_PARTS = 500
+#: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
+#: each with a common name, 13 kB with the longest and every label, and the emulator
+#: takes 4 MiB at once (production 10).
+MAX_PARTS = 300
 
 #: The backends.
 VERTEX, DEVELOPER = "vertex", "developer"
@@ -667,7 +669,7 @@ class Job:
                 destination=_place_of_part(spec.destination, part.n),
                 display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
                 labels=labels,
-                # The staged rows have it already, and 500 copies are a lot.
+                # The staged rows have it already, and copies for all are a lot.
                 generation_config=None,
             ),
             spec_from=self.spec_from,
