@@ -309,13 +309,13 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
             continue
         word = key.lower().removeprefix(METADATA)
         name = word.replace("-", "_")
-        if word not in _READ:
-            known = ", ".join(f"{METADATA}{each}" for each in _READ)
+        if word not in KEYS:
+            known = ", ".join(f"{METADATA}{each}" for each in KEYS)
             _bad(key, f"unknown; the keys that are known: {known}")
         if name in choices:
             _bad(key, "it is there twice, in two spellings; leave one out")
         try:
-            choices[name] = _READ[word](text)
+            choices[name] = KEYS[word](text)
         except ValueError as exc:
             _bad(key, str(exc))
         origins[name] = f"metadata {METADATA}{word}"
@@ -349,7 +349,7 @@ def _destination(text: str) -> str:
     return destination(names.text(text))
 
 
-_READ = {
+KEYS = {
     "model": names.text,
     "destination": _destination,
     "display-name": names.display_name,
@@ -388,5 +388,5 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={given}" for name, given in value.items())
+        return ", ".join(f"{name}={_words(given)}" for name, given in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

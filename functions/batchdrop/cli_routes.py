@@ -128,10 +128,12 @@ def explain(
             "spec": msgspec.to_builtins(chosen.spec)
             | dict.fromkeys(unknown.keys() - {"sources"}),
             "spec_from": chosen.origin,
-            "sources": None if "sources" in unknown else chosen.sources,
+            "sources": None
+            if "sources" in unknown
+            else [str(place) for place in chosen.sources],
             "not_set": sorted(set(unknown.values())),
         }
-        click.echo(msgspec.json.encode(told, enc_hook=str).decode())
+        click.echo(msgspec.json.encode(told).decode())
         return
     _table(
         row._replace(value=f"{unknown[row.name]} is not set")

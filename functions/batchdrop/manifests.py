@@ -227,7 +227,7 @@ def _source(raw: Raw) -> dict[str, Any]:
 
 # -- config ------------------------------------------------------------------------
 
-_CONFIG = (
+CONFIG = (
     "display_name",
     "destination",
     "dest",
@@ -297,8 +297,8 @@ def _config(raw: Raw) -> dict[str, Any]:
         path, name = f"config.{key}", _snake(key)
         if name in _REFUSED:
             _bad(path, _REFUSED[name])
-        if name not in _CONFIG:
-            _bad(path, _known(key, _CONFIG))
+        if name not in CONFIG:
+            _bad(path, _known(key, CONFIG))
         field = "destination" if name == "dest" else name
         if field in found:
             _bad(path, f"{field} is there twice, in two spellings; leave one out")

@@ -247,10 +247,10 @@ def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
                 _check_match(match)
             elif key == "name":
                 name = names.text(given)
-            elif key in _KEYS:
-                choices[key] = _KEYS[key](given)
+            elif key in KEYS:
+                choices[key] = KEYS[key](given)
             else:
-                known = ", ".join(("match", "name", *_KEYS))
+                known = ", ".join(("match", "name", *KEYS))
                 errors.append(f"{key}: unknown; a route can have: {known}")
         except ValueError as exc:
             errors.append(f"{key}: {exc}")
@@ -335,7 +335,7 @@ def _stalled(given: object) -> dict[str, float]:
 
 
 #: How each key is read. The keys are fields of `jobs.Spec`.
-_KEYS: dict[str, Callable[[object], Any]] = {
+KEYS: dict[str, Callable[[object], Any]] = {
     "kind": names.kind,
     "backend": names.choice("vertex", "developer"),
     "location": _location,
