@@ -11,16 +11,19 @@ import msgspec
 from batchdrop.jobs import Fault, Rows
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed
+from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
 from batchdrop.preflight.looking import Full, Look, Members
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
+    NUMERIC,
     Shape,
     Unwrapped,
     WrongShape,
     an_object,
     merger,
+    opening,
     other_request,
     shape_of,
     unwrapper,
@@ -29,9 +32,8 @@ from batchdrop.preflight.shapes import (
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# Ids of which the import makes numbers (seen live).
-_NUMERIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+_BRACE = ord("}")
 _EMPTY = re.compile(rb"\{\s*\}")
 _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -79,11 +81,9 @@ class Checker:
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._pass: Callable[[bytes], Any] | None = None
         self._loose = False
-        #: The same, where a line that it takes is sent as it is.
-        self._direct: Callable[[bytes], Any] | None = None
-        #: Where each key of the user's stands, by its hash: 64 bits of a keyed one, so
-        #: that in a million keys two meet by chance once in many million files.
-        self._ids: dict[int, int] = {}
+        #: The same for whole lines, where what is sent can be cut out of them.
+        self._quick: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
+        self._keys = Keys()
         family = rules.family
         self._head = b'{"%b":"r%%07d",' % family.id.encode()
         self._open = f'"{family.wrapper}":'.encode() if family.wrapper else b""
@@ -115,24 +115,14 @@ class Checker:
         number, rows = self._line, 0
         first = number + 1
         self._mended = {}
-        head = self._head + self._open
-        close = self._close
         for line in lines:
             number += 1
             text = line.strip()
             if not text:
                 continue
-            # Most lines of most files: the line is the request, and brings nothing new.
-            if self._direct is not None:
-                try:
-                    self._direct(text)
-                except _MISFIT:
-                    pass
-                else:
-                    out += (head % number, text, close)
-                    rows += 1
-                    continue
-            staged = self._row(number, text)
+            # Most lines of most files bring nothing new.
+            quick = self._quick(number, text) if self._quick else None
+            staged = quick or self._row(number, text)
             if isinstance(staged, Refused):
                 refused.append(staged)
             else:
@@ -168,6 +158,47 @@ class Checker:
 
     # -- lines that bring nothing new ------------------------------------------------
 
+    def _quickly(self) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
+        """
+        Gives what is to be sent of a line, if its request can be cut out of it, and
+        neither request nor key brings anything new; else nothing. There is none for
+        files whose requests aren't sent as they are.
+        """
+        shape, decode = self._shape, self._pass
+        if shape is None or decode is None or self._merge or self._loose:
+            return None
+        head, close = self._head + self._open, self._close
+        if self._unwrap is None:
+
+            def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
+                try:
+                    decode(text)
+                except _MISFIT:
+                    return None
+                return head % number, text, close
+
+            return plain
+        pattern = opening(shape, self.rules)
+        if pattern is None:
+            return None
+        match, first = pattern.match, self._keys.first
+        keyed = shape.id is not None
+
+        def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
+            begin = match(text)
+            if begin is None or text[-1] != _BRACE:
+                return None
+            request = text[begin.end() : -1]
+            try:
+                decode(request)
+            except _MISFIT:
+                return None
+            if keyed and first(begin[1], number) != number:
+                return None
+            return head % number, request, close
+
+        return wrapped
+
     def _known(self, text: bytes) -> Unwrapped | None:
         if self._pass is None:
             return None
@@ -186,14 +217,12 @@ class Checker:
             return None
         return taken
 
-    def _repeated(self, id: str | None, number: int) -> bool:
+    def _repeated(self, id: bytes | None, number: int) -> bool:
         """Whether a key was there before. One that wasn't is kept."""
-        if id is None:
-            return False
-        return self._ids.setdefault(hash(id), number) != number
+        return id is not None and self._keys.first(id, number) != number
 
-    def _is_numeric(self, id: str) -> bool:
-        return self.rules.imports and _NUMERIC.fullmatch(id) is not None
+    def _is_numeric(self, id: bytes) -> bool:
+        return self.rules.imports and NUMERIC.fullmatch(id) is not None
 
     # -- lines that need a look ------------------------------------------------------
 
@@ -229,8 +258,7 @@ class Checker:
         if self._columns is not None and self._columns.due():
             self._pass = self._columns.decoder().decode
             self._loose = self._columns.loose
-            as_it_is = not (self._unwrap or self._merge or self._loose)
-            self._direct = self._pass if as_it_is else None
+            self._quick = self._quickly()
         return taken
 
     def _taken(
@@ -384,7 +412,7 @@ class Checker:
                     self._example(),
                 )
 
-    def _look_at_id(self, look: Look, shape: Shape, id: str) -> None:
+    def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
         name = shape.id or IDS[0]
         if self._is_numeric(id):
             look.fault(
@@ -398,7 +426,7 @@ class Checker:
             look.fault(
                 name,
                 "duplicate_key",
-                f"is the same as in line {self._ids[hash(id)]}",
+                f"is the same as in line {self._keys.first(id, look.line)}",
                 "give each line a key of its own",
             )
 

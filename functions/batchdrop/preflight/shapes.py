@@ -1,5 +1,6 @@
 """How people write a line, and the line that the backend takes."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,6 +11,8 @@ from batchdrop.preflight.names import camel, snake
 from batchdrop.preflight.rules import Family, Rules
 
 IDS = ("key", "custom_id")
+#: Ids of which the import makes numbers (seen live).
+NUMERIC = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _URLS = Literal["/v1/chat/completions", "/v1/embeddings"]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 
@@ -35,7 +38,7 @@ class Shape:
 class Unwrapped(NamedTuple):
     """What is taken of a line. Bytes are the user's, as far as they can be."""
 
-    id: str | None
+    id: bytes | None
     request: bytes
     beside: bytes = (
         b""  #: members to be sent beside the request, each ending in a comma
@@ -120,7 +123,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
 
     def unwrap(line: bytes) -> Unwrapped:
         found: Any = decode(line)
-        id = found.id if shape.id else None
+        id = found.id.encode() if shape.id else None
         request = bytes(found.request)
         if text_only:
             return Unwrapped(id, _text_embedding(_members.decode(request)))
@@ -130,6 +133,26 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         return Unwrapped(id, request)
 
     return unwrap
+
+
+def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
+    """
+    What most lines of a shape with a wrapper begin with, up to the request, with the
+    user's key as its first group. The rest of such a line is the request and a brace:
+    where that is one JSON object, the line has no other members. There is none for
+    requests that aren't sent as they are, and where more is sent than the request.
+    """
+    if shape.wrapper is None or rules.family.wrapper is None or rules.family.beside:
+        return None
+    space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
+    members = rb'"%b"' % shape.wrapper.encode() + colon
+    if shape.id is not None:
+        # Without escapes, bytes that may not be UTF-8, and what needs a look.
+        no_number = rb'(?!%b")' % NUMERIC.pattern if rules.imports else b""
+        key = rb'"%b([ !#-\[\]-~]+)"' % no_number
+        id = rb'"%b"' % shape.id.encode() + colon + key
+        members = id + space + b"," + space + members
+    return re.compile(rb"\{" + space + members)
 
 
 def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
@@ -175,7 +198,7 @@ def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
         id = None
         for name in IDS:
             if name in members:
-                id = msgspec.json.decode(members[name], type=str)
+                id = msgspec.json.decode(members[name], type=str).encode()
                 break
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members))
