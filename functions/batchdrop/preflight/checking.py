@@ -18,6 +18,7 @@ from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
     NUMERIC,
+    OtherModel,
     Shape,
     Unwrapped,
     WrongShape,
@@ -33,6 +34,7 @@ from batchdrop.preflight.shapes import (
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+_SPACE = b" \t\r"
 _BRACE = ord("}")
 _EMPTY = re.compile(rb"\{\s*\}")
 _decode = msgspec.json.Decoder().decode
@@ -74,7 +76,7 @@ class Checker:
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
         self._mended: dict[int, bytes] = {}
-        self._columns = Columns(rules) if rules.imports else None
+        self._columns = Columns(rules)
         self._merge = merger(rules)
         self._shape: Shape | None = None
         self._shape_line = 0
@@ -188,7 +190,7 @@ class Checker:
             begin = match(text)
             if begin is None or text[-1] != _BRACE:
                 return None
-            request = text[begin.end() : -1]
+            request = text[begin.end() : -1].rstrip(_SPACE)
             try:
                 decode(request)
             except _MISFIT:
@@ -255,9 +257,9 @@ class Checker:
         self.fixed += look.line in self._mended
         if self._shape is None:
             self._shape, self._shape_line, self._unwrap = shape, look.line, unwrap
-        if self._columns is not None and self._columns.due():
+        if self._columns.due():
             self._pass = self._columns.decoder().decode
-            self._loose = self._columns.loose
+            self._loose = self.rules.imports and self._columns.loose
             self._quick = self._quickly()
         return taken
 
@@ -273,6 +275,9 @@ class Checker:
             taken = unwrap(text) if unwrap else Unwrapped(None, text)
             if self._merge:
                 taken = taken._replace(request=self._merge(taken.request))
+        except OtherModel:
+            look.other_model(f"{shape.wrapper}.model" if shape.wrapper else "model")
+            return None
         except _MISFIT as exc:
             look.fault("", "bad_contents", str(exc), self._example())
             return None
@@ -282,8 +287,7 @@ class Checker:
     def _mend(self, text: bytes, shape: Shape) -> bytes:
         """The line as the user should have written it."""
         # An embedding line has other members than the request that is made of it.
-        known = self._columns is not None and not self.rules.family.embeds
-        root = self._columns.root if self._columns and known else None
+        root = None if self.rules.family.embeds else self._columns.root
         if shape.wrapper is None:
             return fixed(text, root)
         members = {name: bytes(raw) for name, raw in _members.decode(text).items()}

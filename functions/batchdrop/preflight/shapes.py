@@ -19,6 +19,7 @@ _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
+_GENERATION_CONFIG = ("generationConfig", "generation_config")
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
 
@@ -51,6 +52,10 @@ class WrongShape(Exception):
     def __init__(self, what: str, path: str = "") -> None:
         super().__init__(what)
         self.path = path
+
+
+class OtherModel(msgspec.ValidationError):
+    """A line for another model than the job's, in a member that isn't sent."""
 
 
 def shape_of(names: set[str], family: Family) -> Shape:
@@ -126,7 +131,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         id = found.id.encode() if shape.id else None
         request = bytes(found.request)
         if text_only:
-            return Unwrapped(id, _text_embedding(_members.decode(request)))
+            return Unwrapped(id, _text_embedding(_members.decode(request), rules))
         if family.beside:
             beside = f'"method":"{found.method}","url":"{found.url}",'
             return Unwrapped(id, request, beside.encode())
@@ -173,13 +178,16 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
         members = _members.decode(request)
         if not ours or not members:
             return request
-        own = members.pop("generation_config", None)
-        own = members.pop("generationConfig", own)
-        if own is None:
+        owns = [members.pop(n) for n in _GENERATION_CONFIG if n in members]
+        if not owns:
             return request.rstrip()[:-1] + whole
-        if not bytes(own).startswith(b"{"):
+        own = bytes(owns[0])
+        if len(owns) > 1 or not own.startswith(b"{"):
             return request  # a fault, to be told as it stands
-        theirs = {camel(name): bytes(raw) for name, raw in _members.decode(own).items()}
+        found = _members.decode(own)
+        theirs = {camel(name): bytes(raw) for name, raw in found.items()}
+        if len(theirs) < len(found):
+            return request  # two spellings of one member: another
         kept = {name: bytes(raw) for name, raw in members.items()}
         return an_object({**kept, "generationConfig": an_object({**ours, **theirs})})
 
@@ -201,7 +209,7 @@ def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
                 id = msgspec.json.decode(members[name], type=str).encode()
                 break
         if family.wrapper is None:
-            return Unwrapped(id, _text_embedding(members))
+            return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
         config = {
             name: bytes(members[name])
@@ -250,8 +258,12 @@ def _content(value: bytes) -> bytes:
     return value
 
 
-def _text_embedding(members: dict[str, msgspec.Raw]) -> bytes:
+def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
     """A legacy instance: its content is a string."""
+    if "model" in members:
+        model = msgspec.json.decode(members["model"])
+        if not re.search(rules.model_pattern, str(model)):
+            raise OtherModel
     value = _given(members)
     if value.startswith(b"{"):
         parts = _items.decode(_members.decode(value).get("parts", msgspec.Raw(b"[]")))
