@@ -213,6 +213,18 @@ def test_the_jobs_configuration_is_merged_and_a_lines_own_counts_more() -> None:
     assert all("generation_config" not in line["request"] for line in sent)
 
 
+@pytest.mark.parametrize("times", [1, 30])
+def test_a_lines_own_configuration_counts_however_its_name_is_written(
+    times: int,
+) -> None:
+    line = json.dumps(good(generationConfig={"topP": 0})).encode()
+    line = line.replace(b"generationConfig", rb"\u0067enerationConfig")
+
+    sent = staged(*many(GOOD, times), line, generation_config=b'{"topP": 1}')
+
+    assert sent[-1]["request"]["generationConfig"] == {"topP": 0}
+
+
 def test_a_merged_configuration_keeps_all_bytes() -> None:
     line = (
         b'{"contents":[{"role":"user","parts":[{"text":"x"}]}],'
@@ -330,12 +342,16 @@ values = st.recursive(
     max_leaves=4,
 )
 requests = st.builds(
-    lambda n, role: {
+    lambda n, role, own: {
         "contents": [{"role": role, "parts": [{"text": "x"}]}],
         **({"n": n} if n is not None else {}),
+        **own,
     },
     values,
     st.sampled_from(["user", "model", "x"]),
+    st.sampled_from(
+        [{}, {}, {"generationConfig": {"topP": 0}}, {"generation_config": {"topK": 1}}]
+    ),
 )
 
 
@@ -383,27 +399,31 @@ def same_said(text: bytes, rules: Rules) -> None:
 
 
 each_backend = pytest.mark.parametrize("backend", ["vertex", "developer"])
+each_config = pytest.mark.parametrize("config", [None, b'{"topP": 1}', b"{}"])
 
 
 @each_backend
+@each_config
 @given(st.lists(requests, max_size=6), requests)
 def test_a_decoder_says_the_same_as_a_look(
-    backend: str, before: list[Any], last: Any
+    backend: str, config: bytes | None, before: list[Any], last: Any
 ) -> None:
     """Each line thrice, so that what the first taught, the others are passed by."""
     text = file(*[line for line in [*before, last] for _ in range(3)])
 
-    same_said(text, Rules(backend=backend))
+    same_said(text, Rules(backend=backend, generation_config=config))
 
 
 @each_backend
+@each_config
 @given(st.lists(keyed, max_size=6), requests)
 def test_a_keyed_line_is_cut_as_it_would_be_parsed(
-    backend: str, lines: list[bytes], first: Any
+    backend: str, config: bytes | None, lines: list[bytes], first: Any
 ) -> None:
     known = [{"key": f"k{number}", "request": first} for number in range(3)]
 
-    same_said(file(*known, *lines), Rules(backend=backend))
+    rules = Rules(backend=backend, generation_config=config)
+    same_said(file(*known, *lines), rules)
 
 
 @each_backend

@@ -23,6 +23,7 @@ from batchdrop.preflight.shapes import (
     Unwrapped,
     WrongShape,
     an_object,
+    appender,
     merger,
     opening,
     other_request,
@@ -167,17 +168,19 @@ class Checker:
         files whose requests aren't sent as they are.
         """
         shape, decode = self._shape, self._pass
-        if shape is None or decode is None or self._merge or self._loose:
+        if shape is None or decode is None or self._loose:
             return None
+        append = appender(self.rules)
         head, close = self._head + self._open, self._close
         if self._unwrap is None:
 
             def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
                 try:
-                    decode(text)
+                    request = append(text) if append else text
+                    decode(request)
                 except _MISFIT:
                     return None
-                return head % number, text, close
+                return head % number, request, close
 
             return plain
         pattern = opening(shape, self.rules)
@@ -192,6 +195,8 @@ class Checker:
                 return None
             request = text[begin.end() : -1].rstrip(_SPACE)
             try:
+                if append:
+                    request = append(request)
                 decode(request)
             except _MISFIT:
                 return None

@@ -160,6 +160,37 @@ def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
     return re.compile(rb"\{" + space + members)
 
 
+def appender(rules: Rules) -> Callable[[bytes], bytes] | None:
+    """
+    Does what a merger does, to requests that have no configuration of their own, of
+    which no more is known than that each begins and ends with a brace. It raises
+    msgspec.ValidationError for one that may have one.
+    """
+    if rules.generation_config is None:
+        return None
+    whole = _whole(_ours(rules))
+
+    def append(request: bytes) -> bytes:
+        # A letter of the member's name may be written by its number.
+        if b'"generation' in request or b"\\u00" in request:
+            raise msgspec.ValidationError("may have a configuration")
+        return request[:-1] + whole
+
+    return append
+
+
+def _ours(rules: Rules) -> dict[str, bytes]:
+    """The job's configuration, in camelCase."""
+    assert rules.generation_config is not None
+    members = _members.decode(rules.generation_config)
+    return {camel(name): bytes(raw) for name, raw in members.items()}
+
+
+def _whole(ours: dict[str, bytes]) -> bytes:
+    """An object's end, with the configuration as its last member."""
+    return b',"generationConfig":' + an_object(ours) + b"}"
+
+
 def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
     """
     Merges the job's generation configuration into requests. What a line says itself
@@ -168,11 +199,8 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
     """
     if rules.generation_config is None:
         return None
-    ours = {
-        camel(name): bytes(raw)
-        for name, raw in _members.decode(rules.generation_config).items()
-    }
-    whole = b',"generationConfig":' + an_object(ours) + b"}"
+    ours = _ours(rules)
+    whole = _whole(ours)
 
     def merge(request: bytes) -> bytes:
         members = _members.decode(request)
