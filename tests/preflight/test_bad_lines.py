@@ -462,6 +462,15 @@ def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
     assert told(*lines, backend="developer") == []
 
 
+def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
+    lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
+    bad = good(more={"fileData": {"fileUri": "gs://secrets/x"}})
+
+    found = told(*lines, bad, backend="developer", sources=())
+
+    assert found == [(22, "more.fileData.fileUri", "medium_not_allowed")]
+
+
 @pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
 @pytest.mark.parametrize(
     "spoilt",
@@ -478,9 +487,9 @@ def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
 def test_a_medium_is_found_in_whatever_no_import_would_take(
     spoilt: dict[str, Any], before: int
 ) -> None:
-    fine = {**medium(fileUri="gs://inbox/x"), "n": [{"a": 1}]}
+    fine = {**medium(fileUri="gs://inbox/x"), "n": [{"a": 1}], "m": "text"}
     address = {"fileData": {"fileUri": "gs://secrets/x"}}
-    bad = {**fine, **spoilt, "tools": [[address], {"x": address}, "x"]}
+    bad = {**fine, **spoilt, "tools": [[address], {"x": address}, "x"], "m": address}
 
     found = told(
         *many(fine, before),
@@ -491,6 +500,7 @@ def test_a_medium_is_found_in_whatever_no_import_would_take(
     )
 
     assert found == [
+        (before + 2, "m.fileData.fileUri", "medium_not_allowed"),
         (before + 2, "tools[0][0].fileData.fileUri", "medium_not_allowed"),
         (before + 2, "tools[1].x.fileData.fileUri", "medium_not_allowed"),
     ]
