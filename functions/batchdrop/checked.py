@@ -1,7 +1,7 @@
 """`batchdrop check`: a file's check for people, and for programs."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -85,7 +85,7 @@ def check(
     try:
         with ExitStack() as stack:
             source = stack.enter_context(_opened(file))
-            mended = stack.enter_context(output.open("xb")) if output else None
+            mended = stack.enter_context(_written(output)) if output else None
             for block in checker.blocks(iter(lambda: source.read(CHUNK), b"")):
                 estimator.add(block)
                 for refused in block.refused:
@@ -182,6 +182,17 @@ def _summary(outcome: Outcome) -> Iterator[str]:
             f"about {guess.cost:,.2f} {guess.currency} by the prices of "
             f"{guess.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
         )
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[IO[bytes]]:
+    """A new file, which is not left behind half written."""
+    with output.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            output.unlink()
+            raise
 
 
 def _opened(file: str) -> "IO[bytes]":

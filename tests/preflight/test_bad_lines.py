@@ -61,6 +61,8 @@ NOT_JSON = [
     (b'{"n": 1e999}', "number_out_of_range", "out of range"),
     (b'{"n": ' + b"9" * 5000 + b"}", "number_out_of_range", "out of range"),
     (b"[1, 2]", "json_array", "is a JSON array"),
+    (b"[", "json_array", "begins a JSON array"),
+    (b'[{"contents": [1]},', "json_array", "begins a JSON array"),
     (b"[" + json.dumps(GOOD).encode() + b"]", "json_array", "is a JSON array"),
     (b'"text"', "not_an_object", "no JSON object"),
     (b"null", "not_an_object", "no JSON object"),
@@ -73,10 +75,11 @@ NOT_JSON = [
 
 @pytest.mark.parametrize(("line", "code", "says"), NOT_JSON)
 @pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
 def test_what_is_no_json_is_told_with_its_place(
-    line: bytes, code: str, says: str, before: int
+    line: bytes, code: str, says: str, before: int, backend: str
 ) -> None:
-    (fault,) = faults(*many(GOOD, before), line, GOOD)
+    (fault,) = faults(*many(GOOD, before), line, GOOD, backend=backend)
 
     assert (fault.line, fault.path, fault.code) == (before + 1, "", code)
     assert says in fault.message
@@ -353,6 +356,31 @@ def test_two_types_of_one_key_name_both_lines() -> None:
 
     assert fault.line == 33
     assert "is a string, but a number in line 2" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (CLAUDE, {"request": {"messages": [{"content": "x"}], "max_tokens": 1}}),
+        (LLAMA, {k: v for k, v in OPEN_LINE.items() if k != "custom_id"}),
+        ("gemini-embedding-001", {"request": {"content": {"parts": [{"text": "x"}]}}}),
+        ("gemini-embedding-001", {"content": "x"}),
+        ("text-embedding-005", {"content": "x"}),
+    ],
+)
+@pytest.mark.parametrize("id", ["key", "custom_id"])
+def test_a_key_is_looked_at_for_every_kind_of_model(
+    model: str, line: dict[str, Any], id: str
+) -> None:
+    fine = [{**line, id: f"k{number}"} for number in range(30)]
+    bad = [{**line, id: key} for key in ("k3", "007", "", 7)]
+
+    assert told(*fine, *bad, model=model) == [
+        (31, id, "duplicate_key"),
+        (32, id, "numeric_id"),
+        (33, id, "bad_key"),
+        (34, id, "numeric_id"),
+    ]
 
 
 def test_a_key_that_comes_twice_names_both_lines() -> None:

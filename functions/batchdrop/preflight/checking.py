@@ -35,6 +35,7 @@ from batchdrop.preflight.shapes import (
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+_NO_ARRAY = "write each of its items on a line of its own, without commas between them"
 _SPACE = b" \t\r"
 _BRACE = ord("}")
 _EMPTY = re.compile(rb"\{\s*\}")
@@ -168,8 +169,9 @@ class Checker:
         files whose requests aren't sent as they are.
         """
         shape, decode = self._shape, self._pass
-        if shape is None or decode is None or self._loose:
+        if shape is None or decode is None:
             return None
+        loose = self._loose
         append = appender(self.rules)
         head, close = self._head + self._open, self._close
         if self._unwrap is None:
@@ -179,6 +181,8 @@ class Checker:
                     request = append(text) if append else text
                     decode(request)
                 except _MISFIT:
+                    return None
+                if loose and _has_empty(request):
                     return None
                 return head % number, request, close
 
@@ -199,6 +203,8 @@ class Checker:
                     request = append(request)
                 decode(request)
             except _MISFIT:
+                return None
+            if loose and _has_empty(request):
                 return None
             if keyed and first(begin[1], number) != number:
                 return None
@@ -331,18 +337,16 @@ class Checker:
                 "write it as a string",
             )
         except msgspec.DecodeError as exc:
-            look.fault("", "not_json", _where(str(exc), text), example)
+            if text.startswith(b"["):
+                look.fault("", "json_array", "begins a JSON array", _NO_ARRAY)
+            else:
+                look.fault("", "not_json", _where(str(exc), text), example)
         else:
             if isinstance(value, dict):
                 return False
             if isinstance(value, list):
-                look.fault(
-                    "",
-                    "json_array",
-                    "is a JSON array, not a line of JSON Lines",
-                    "write each of its items on a line of its own, without commas "
-                    "between them",
-                )
+                what = "is a JSON array, not a line of JSON Lines"
+                look.fault("", "json_array", what, _NO_ARRAY)
             else:
                 look.fault("", "not_an_object", "is no JSON object", example)
         return True

@@ -14,9 +14,11 @@ IDS = ("key", "custom_id")
 #: Ids of which the import makes numbers (seen live).
 NUMERIC = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _URLS = Literal["/v1/chat/completions", "/v1/embeddings"]
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_id = msgspec.json.Decoder(_Id).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 _GENERATION_CONFIG = ("generationConfig", "generation_config")
@@ -114,7 +116,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
         names["id"] = shape.id
-        fields.append(("id", Annotated[str, msgspec.Meta(min_length=1)]))
+        fields.append(("id", _Id))
     # Where a line with this member has another shape, it may not pass as this one.
     for number, name in enumerate(IDS[: IDS.index(shape.id) if shape.id else None]):
         names[f"not{number}"] = name
@@ -234,7 +236,7 @@ def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
         id = None
         for name in IDS:
             if name in members:
-                id = msgspec.json.decode(members[name], type=str).encode()
+                id = _id(members[name]).encode()
                 break
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
