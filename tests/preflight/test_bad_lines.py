@@ -383,6 +383,36 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
     ]
 
 
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", "gemini-embedding-001"),
+        ("vertex", "text-embedding-005"),
+        ("developer", "gemini-embedding-001"),
+    ],
+)
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "x"},
+        {"contents": "x"},
+        {"content": "x", "key": "a"},
+        {"content": "x", "custom_id": "a"},
+        {"request": {"content": {"parts": [{"text": "x"}]}}},
+    ],
+)
+def test_shapes_of_embedding_lines_are_not_mixed(
+    backend: str, model: str, before: int, other: object
+) -> None:
+    (fault,) = faults(
+        *many({"content": "x"}, before), other, backend=backend, model=model
+    )
+
+    assert (fault.line, fault.code) == (before + 1, "mixed_shapes")
+    assert 'but line 1 has the shape {"content"}' in fault.message
+
+
 def test_a_key_that_comes_twice_names_both_lines() -> None:
     lines = [{"key": f"a{n}", "request": GOOD} for n in range(30)]
 

@@ -1,7 +1,7 @@
 """How people write a line, and the line that the backend takes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -32,10 +32,11 @@ class Shape:
 
     id: str | None
     wrapper: str | None
+    embeds: str | None = None  #: without a wrapper: what is to be embedded
 
     def __str__(self) -> str:
-        names = [f'"{name}"' for name in (self.id, self.wrapper) if name]
-        return f"{{{', '.join(names)}}}" if self.wrapper else "a plain request"
+        names = [f'"{n}"' for n in (self.id, self.wrapper, self.embeds) if n]
+        return f"{{{', '.join(names)}}}" if names else "a plain request"
 
 
 class Unwrapped(NamedTuple):
@@ -48,7 +49,7 @@ class Unwrapped(NamedTuple):
     )
 
 
-class WrongShape(Exception):
+class WrongShape(msgspec.ValidationError):
     """A line that the model can't take; the text says what it looks like."""
 
     def __init__(self, what: str, path: str = "") -> None:
@@ -60,7 +61,7 @@ class OtherModel(msgspec.ValidationError):
     """A line for another model than the job's, in a member that isn't sent."""
 
 
-def shape_of(names: set[str], family: Family) -> Shape:
+def shape_of(names: Set[str], family: Family) -> Shape:
     """
     The shape of a line with these members.
 
@@ -68,7 +69,7 @@ def shape_of(names: set[str], family: Family) -> Shape:
         WrongShape: it is none for this kind of model.
     """
     id = next((name for name in IDS if name in names), None)
-    if "body" in names or {"method", "url"} <= names:
+    if "body" in names or ("method" in names and "url" in names):
         if family.wrapper != "body":
             raise WrongShape("an OpenAI-style line")
         return Shape(id, "body")
@@ -76,10 +77,13 @@ def shape_of(names: set[str], family: Family) -> Shape:
         raise WrongShape("a line without method, url and body")
     if "request" in names:
         return Shape(id, "request")
-    if names.intersection(family.plain):
-        if id is not None and not family.embeds:
+    plain = next((name for name in family.plain if name in names), None)
+    if plain is not None:
+        if family.embeds:
+            return Shape(id, None, plain)
+        if id is not None:
             raise WrongShape(f'a request with "{id}" among its members')
-        return Shape(id if family.embeds else None, None)
+        return Shape(None, None)
     if "messages" in names:
         raise WrongShape("a Claude or OpenAI-style request")
     if "contents" in names:
@@ -111,7 +115,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
     """
     family = rules.family
     if shape.wrapper is None:
-        return _embedding(rules) if family.embeds else None
+        return _embedding(shape, rules) if family.embeds else None
     names = {"request": shape.wrapper}
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
@@ -227,17 +231,15 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
 # -- embeddings --------------------------------------------------------------------
 
 
-def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
+def _embedding(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped]:
     """Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`."""
     family = rules.family
 
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
-        id = None
-        for name in IDS:
-            if name in members:
-                id = _id(members[name]).encode()
-                break
+        if shape_of(members.keys(), family) != shape:
+            raise msgspec.ValidationError("has another shape")
+        id = _id(members[shape.id]).encode() if shape.id else None
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
