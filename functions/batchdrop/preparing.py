@@ -111,7 +111,7 @@ class Preparing:
             metadata=self.storage.metadata(job.source),
             manifest=source,
         )
-        if source is None and chosen.spec.manifest == "required":
+        if job.spec is None and source is None and chosen.spec.manifest == "required":
             return self._wait_for_manifest(job)
         # What a check-point has frozen stays as it is.
         made = _Made(
