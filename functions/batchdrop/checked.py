@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 #: A line's text is kept for showing up to this length.
 SHOWN = 200_000
+#: Of each error. Its place is always the one file.
+_TOLD = ("line", "path", "code", "message", "fix")
 
 
 class CanNotCheck(Exception):
@@ -127,7 +129,10 @@ def as_json(outcome: Outcome) -> str:
         "bad_rows": outcome.bad_rows,
         "fixed": outcome.fixed,
         "errors_found": outcome.found,
-        "errors": [asdict(fault) for fault, _ in outcome.errors],
+        "errors": [
+            {name: getattr(fault, name) for name in _TOLD}
+            for fault, _ in outcome.errors
+        ],
         "estimate": asdict(outcome.estimate),
     }
     return msgspec.json.encode(said).decode()
