@@ -18,7 +18,7 @@ METADATA = "batchdrop-"
 #: The settings that stand for fields of `Spec` under another name.
 _NAMES = {"destination": "OUTPUT", "max_active": "MAX_ACTIVE_JOBS"}
 #: What has no setting.
-_NO_SETTING = frozenset({"kind", "display_name", "manifest"})
+_NO_SETTING = frozenset({"kind", "display_name", "manifest", "source"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +171,7 @@ class _Choosing:
         table = manifest.table or manifest.dataset
         if table is None:
             return
+        self.values["source"], self.origin["source"] = table, file
         said = f"the source {names.short(table)} ({file})"
         if self.values["backend"] != "vertex":
             raise BadChoice("not_possible", f"{said} is only for Vertex AI")
@@ -271,8 +272,13 @@ def _environment(settings: Settings, name: str) -> _Layer:
     choices: dict[str, Any] = {
         "display_name": name[-names.MAX_NAME :],
         "manifest": "optional",
+        "source": None,
     }
-    origins = {"display_name": "the object's name", "manifest": "default"}
+    origins = {
+        "display_name": "the object's name",
+        "manifest": "default",
+        "source": "the object",
+    }
     defaults = {each.name: each for each in fields(Settings)}
     for each in fields(Spec):
         if each.name in _NO_SETTING:
@@ -382,7 +388,5 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return ", ".join(
-            f"{name or 'any'}={_words(given)}" for name, given in value.items()
-        )
+        return ", ".join(f"{name}={_words(given)}" for name, given in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

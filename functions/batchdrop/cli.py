@@ -165,8 +165,9 @@ def cancel(job: str) -> None:
     """
     with _deployment() as wiring:
         after = wiring.intake().cancel(job, by=getpass.getuser())
-    over = after.phase == "rejected"
-    click.echo("It is cancelled." if over else "It will be, at the next tick of poll.")
+    click.echo(
+        "It is cancelled." if after.is_over else "It will be, at the next tick of poll."
+    )
 
 
 @main.command()

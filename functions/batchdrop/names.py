@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+#: In place of a state's name: any that isn't named. Firestore takes no empty key.
+OTHER = "other"
 #: Characters of a display name.
 MAX_NAME = 128
 #: Of labels; the service takes 64 of them, and two are ours.
@@ -256,7 +258,7 @@ def stalled_after(given: object) -> dict[str, float]:
         ValueError: an unknown state, or no number of seconds.
     """
     if not isinstance(given, Mapping):
-        return {"": seconds(given)}
+        return {OTHER: seconds(given)}
     found: dict[str, float] = {}
     for name, value in given.items():
         state = str(name).removeprefix("JOB_STATE_")

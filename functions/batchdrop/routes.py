@@ -413,3 +413,12 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
     for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):
         if most is not None and (chosen.get(key) or 0) > most:
             yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"
+
+
+def places(settings: Settings, routes: Routes) -> frozenset[tuple[str, str]]:
+    """The backends and locations that a deployment's jobs may go to."""
+    chosen = [route.choices for route in routes.routes]
+    return frozenset(
+        (one.get("backend", settings.backend), one.get("location", settings.location))
+        for one in [{}, *chosen]
+    )

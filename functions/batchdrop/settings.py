@@ -69,7 +69,7 @@ class Settings:
     ledger_ttl: float = 90 * 86400.0
     cancel_after: float | None = None  #: of running
     delete_after: float | None = None  #: of a job's end, at the service
-    #: In one state, by its name such as JOB_STATE_PENDING; "" is for any other.
+    #: In one state, by its name such as JOB_STATE_PENDING, or "other".
     stalled_after: dict[str, float] = field(default_factory=dict)
     paused: bool = False  #: nothing is submitted; all waits
     #: Batches of the model that the service may work on at once, whoever made them.
@@ -220,8 +220,8 @@ class Settings:
 
     @property
     def queues(self) -> bool:
-        """Whether jobs wait in a queue, from which only the tick admits them."""
-        limits = (self.max_active_jobs, self.max_rows_per_day, self.max_bytes_per_day)
+        """Whether all jobs wait in a queue, from which only the tick admits them."""
+        limits = (self.max_rows_per_day, self.max_bytes_per_day)
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:

@@ -641,7 +641,7 @@ def test_an_explanation_has_each_value_and_who_said_it() -> None:
     assert rows["model"] == ("gemini-2.5-flash", "BATCHDROP_MODEL")
     assert rows["labels"] == ("a=b", "a: metadata batchdrop-labels")
     assert rows["fix"] == ("true", "metadata batchdrop-fix")
-    assert rows["stalled_after"] == ("any=60", "route 1 (a/**)")
+    assert rows["stalled_after"] == ("other=60", "route 1 (a/**)")
     assert rows["cancel_after"] == ("1000", "route 1 (a/**)")
     assert rows["max_rows"] == ("-", "default")
     assert rows["sources"][0] == "gs://inbox/, gs://shared/rows/"

@@ -114,7 +114,7 @@ def test_what_a_deployment_lists_is_read() -> None:
     ("value", "seconds"),
     [
         ("", {}),
-        ("3600", {"": 3600}),
+        ("3600", {"other": 3600}),
         (
             "PENDING=60, JOB_STATE_RUNNING=1.5",
             {"JOB_STATE_PENDING": 60, "JOB_STATE_RUNNING": 1.5},
