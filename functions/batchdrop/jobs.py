@@ -423,6 +423,7 @@ class Job:
     inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
     place: str = ""  #: `spec.place`, to be asked for by itself
     lane: str = ""  #: `spec.lane`
+    queue: str | None = None  #: the lane again, as long as it waits for room there
     #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
@@ -1035,6 +1036,7 @@ class Job:
         if phase is not self.phase and phase not in MOVES[self.phase]:
             raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
         job = replace(self, phase=phase, updated_at=now, **changes)
+        job = replace(job, queue=job.lane if phase is Phase.WAITING else None)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
         if note is None and (last.phase, last.state) == (phase, state):

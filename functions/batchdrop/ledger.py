@@ -299,23 +299,17 @@ class Ledger:
 
     def lanes_waiting(self) -> Iterator[str]:
         """The lanes in which jobs wait; one document is read for each."""
-        queue = self._jobs().where(filter=_field("phase", "==", Phase.WAITING))
+        queues = self._jobs().order_by("queue").limit(1)
         last = ""
-        while (
-            found := queue.where(filter=_field("lane", ">", last))
-            .order_by("lane")
-            .limit(1)
-            .get()
-        ):
-            last = found[0].get("lane")
+        while found := queues.where(filter=_field("queue", ">", last)).get():
+            last = found[0].get("queue")
             yield last
 
     def waiting(self, lane: str) -> Iterator[Job]:
         """Jobs that wait for room in a lane, first come first."""
         query = (
             self._jobs()
-            .where(filter=_field("phase", "==", Phase.WAITING))
-            .where(filter=_field("lane", "==", lane))
+            .where(filter=_field("queue", "==", lane))
             .order_by("created_at")
         )
         return (_job(snapshot) for snapshot in query.stream())
@@ -677,10 +671,18 @@ def _sparse(data: dict[str, Any]) -> dict[str, Any]:
     neither kept in an index nor paid for.
     """
     return {
-        name: _sparse(value) if isinstance(value, dict) else value
+        name: _sparse_value(value)
         for name, value in data.items()
         if value is not None and value != {} and value != []
     }
+
+
+def _sparse_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _sparse(value)
+    if isinstance(value, list):
+        return [_sparse_value(item) for item in value]
+    return value
 
 
 def _unsent(announcement: Announcement) -> dict[str, Any]:
