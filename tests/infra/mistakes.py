@@ -197,12 +197,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a role that is too much",
         "functions.tf",
-        'buckets     = { inbox = "roles/storage.objectViewer", work = '
-        '"roles/storage.objectUser" }\n      batches     = true\n'
-        "      announces   = false",
-        'buckets     = { inbox = "roles/storage.objectAdmin", work = '
-        '"roles/storage.objectUser" }\n      batches     = true\n'
-        "      announces   = false",
+        '        inbox  = "roles/storage.objectViewer"\n',
+        '        inbox  = "roles/storage.objectAdmin"\n',
         "each_account_has_exactly_its_roles",
         "on_upload has roles/storage.objectAdmin on bucket inbox",
     )
@@ -221,6 +217,70 @@ def _mistakes() -> tuple[Mistake, ...]:
         "",
         "each_account_has_exactly_its_roles",
         "nobody says that Vertex AI's own account has roles/storage.objectViewer",
+    )
+    add(
+        "sources that nobody may read",
+        "identity.tf",
+        'if contains(keys(buckets), "inbox")]',
+        'if contains(keys(buckets), "source")]',
+        "each_account_has_exactly_its_roles",
+        "nobody says that poll has roles/storage.objectViewer on gs://rows/search/",
+    )
+    add(
+        "a prefix that opens its whole bucket",
+        "identity.tf",
+        'if prefix != ""]',
+        'if prefix == "all"]',
+        "each_account_has_exactly_its_roles",
+        "on_upload has roles/storage.objectViewer on bucket rows, which nothing",
+    )
+    add(
+        "a condition that is met by other prefixes",
+        "identity.tf",
+        "/objects/${condition.value}",
+        "/objects/",
+        "each_account_has_exactly_its_roles",
+        "poll has roles/storage.objectUser on bucket results if resource.type",
+    )
+    add(
+        "reports that nobody may write",
+        "functions.tf",
+        '        output = "roles/storage.objectCreator" # reports of bad lines\n',
+        "",
+        "each_account_has_exactly_its_roles",
+        "nobody says that on_upload has roles/storage.objectCreator on bucket output",
+    )
+    add(
+        "all tables of the project in place of a dataset's",
+        "identity.tf",
+        '? ["roles/bigquery.jobUser"] : []',
+        '? ["roles/bigquery.jobUser", "roles/bigquery.dataEditor"] : []',
+        "nothing_is_granted_on_all_data_of_the_project",
+        "has roles/bigquery.dataEditor on all of the project",
+    )
+    add(
+        "a dataset to read that may be written",
+        "identity.tf",
+        'each.value.right == "write" ?',
+        'each.value.right != "" ?',
+        "each_account_has_exactly_its_roles",
+        "has roles/bigquery.dataEditor on dataset example-project.rows, which nothing",
+    )
+    add(
+        "tables without BigQuery",
+        "services.tf",
+        '["bigquery.googleapis.com"] : []',
+        "[] : []",
+        "the_apis_that_are_used_are_on",
+        "bigquery.googleapis.com is off",
+    )
+    add(
+        "a key that only the usual backend has",
+        "secrets.tf",
+        'contains(var.backends, "developer")',
+        'var.backends[0] == "developer"',
+        PLAN,
+        "The given key does not identify an element in this collection value",
     )
     add(
         "a function for everybody",
@@ -635,8 +695,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '"source", "spec", "staging", "state_since", "updated_at",',
-        '"source", "spec", "staging", "state_since", "updated_at", "phase",',
+        '"staging", "stall_at", "state_since", "updated_at",',
+        '"staging", "stall_at", "state_since", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
@@ -651,8 +711,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '"source", "spec", "staging", "state_since", "updated_at",',
-        '"source", "spec", "staging", "state_since",',
+        '"staging", "stall_at", "state_since", "updated_at",',
+        '"staging", "stall_at", "state_since",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )
