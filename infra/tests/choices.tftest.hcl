@@ -82,8 +82,6 @@ run "what_is_wrong_is_refused" {
     labels              = { batchdrop_job = "1" }      # the worker's own
     models              = ["gemini-2.5-pro,other"]     # two in one
     sources             = ["gs://rows/*"]              # a wildcard
-    destinations        = ["gs://example-project-batchdrop-inbox/results"]
-    datasets            = { "rows" = "read" } # of which project
   }
   expect_failures = [
     var.project_id,
@@ -110,8 +108,6 @@ run "what_is_wrong_is_refused" {
     var.labels,
     var.models,
     var.sources,
-    var.destinations,
-    var.datasets,
   ]
 }
 
@@ -135,6 +131,14 @@ run "more_that_is_wrong_is_refused" {
     var.destinations,
     var.datasets,
   ]
+}
+
+run "results_dont_come_back_as_drops" {
+  command = plan
+  variables {
+    destinations = ["gs://example-project-batchdrop-inbox/results"]
+  }
+  expect_failures = [var.destinations]
 }
 
 run "a_table_needs_vertex" {

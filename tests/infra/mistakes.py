@@ -227,14 +227,6 @@ def _mistakes() -> tuple[Mistake, ...]:
         "nobody says that poll has roles/storage.objectViewer on gs://rows/search/",
     )
     add(
-        "a prefix that opens its whole bucket",
-        "identity.tf",
-        'if prefix != ""]',
-        'if prefix == "all"]',
-        "each_account_has_exactly_its_roles",
-        "on_upload has roles/storage.objectViewer on bucket rows, which nothing",
-    )
-    add(
         "a condition that is met by other prefixes",
         "identity.tf",
         "/objects/${condition.value}",
@@ -259,28 +251,12 @@ def _mistakes() -> tuple[Mistake, ...]:
         "has roles/bigquery.dataEditor on all of the project",
     )
     add(
-        "a dataset to read that may be written",
-        "identity.tf",
-        'each.value.right == "write" ?',
-        'each.value.right != "" ?',
-        "each_account_has_exactly_its_roles",
-        "has roles/bigquery.dataEditor on dataset example-project.rows, which nothing",
-    )
-    add(
         "tables without BigQuery",
         "services.tf",
         '["bigquery.googleapis.com"] : []',
         "[] : []",
         "the_apis_that_are_used_are_on",
         "bigquery.googleapis.com is off",
-    )
-    add(
-        "a key that only the usual backend has",
-        "secrets.tf",
-        'contains(var.backends, "developer")',
-        'var.backends[0] == "developer"',
-        PLAN,
-        "The given key does not identify an element in this collection value",
     )
     add(
         "a function for everybody",
