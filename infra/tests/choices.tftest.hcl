@@ -120,7 +120,6 @@ run "more_that_is_wrong_is_refused" {
     labels       = { team = "Search" }                # no capitals
     sources      = ["gs://rows/../secrets"]           # dots
     destinations = ["gs://results/a\" || true"]       # a quote, in what becomes a condition
-    datasets     = { "projects/p/locations/l/datasets/1" = "write" }
   }
   expect_failures = [
     var.backends,
@@ -129,6 +128,15 @@ run "more_that_is_wrong_is_refused" {
     var.labels,
     var.sources,
     var.destinations,
+  ]
+}
+
+run "a_dataset_of_vertex_is_only_read" {
+  command = plan
+  variables {
+    datasets = { "projects/p/locations/l/datasets/1" = "write" }
+  }
+  expect_failures = [
     var.datasets,
   ]
 }
