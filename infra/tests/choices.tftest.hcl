@@ -170,21 +170,10 @@ run "patience_is_one_for_all_states" {
   }
 }
 
-run "or_one_for_each" {
+run "what_lies_elsewhere_is_opened_by_prefix_and_patience_goes_by_state" {
   command = plan
   variables {
-    policies = { stalled_after = { PENDING = 259200, RUNNING = 86400 } }
-  }
-
-  assert {
-    condition     = google_cloudfunctions2_function.this["poll"].service_config[0].environment_variables["BATCHDROP_STALLED_AFTER"] == "PENDING=259200,RUNNING=86400"
-    error_message = "The states aren't handed on as the code reads them."
-  }
-}
-
-run "what_lies_elsewhere_is_opened_by_prefix" {
-  command = plan
-  variables {
+    policies     = { stalled_after = { PENDING = 259200, RUNNING = 86400 } }
     sources      = ["gs://rows/search", "gs://example-project-batchdrop-inbox/media"]
     destinations = ["gs://results"]
     datasets     = { "other.rows" = "read", "projects/p/locations/l/datasets/1" = "read" }
@@ -201,5 +190,9 @@ run "what_lies_elsewhere_is_opened_by_prefix" {
   assert {
     condition     = keys(google_bigquery_dataset_access.vertex_agent) == ["other.rows"]
     error_message = "Not BigQuery's datasets alone are opened."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["poll"].service_config[0].environment_variables["BATCHDROP_STALLED_AFTER"] == "PENDING=259200,RUNNING=86400"
+    error_message = "The states aren't handed on as the code reads them."
   }
 }

@@ -34,7 +34,7 @@ def test_it_is_valid(workspace: Workspace) -> None:
 def test_its_own_tests_pass(workspace: Workspace) -> None:
     said = workspace.run("test")
 
-    assert re.search(r"Success! [1-9] passed, 0 failed", said)
+    assert re.search(r"Success! \d+ passed, 0 failed", said)
 
 
 def test_they_refuse_each_variable_that_can_be_wrong() -> None:
