@@ -635,6 +635,8 @@ class Job:
             Phase.SPLIT,
             now,
             spec=spec,
+            place=spec.place,
+            lane=spec.lane,
             rows=rows,
             faults=faults[:MAX_FAULTS],
             report=report,
