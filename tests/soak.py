@@ -155,8 +155,9 @@ class Soak:
         """Pub/Sub is away, mute, deaf or slow for a while."""
         if self.outage_until is not None:
             return
-        self.harm["outages"] += 1
-        self.lane.pubsub.become(self.chance.choice((State.CUT, State.MUTE, State.SLOW)))
+        state = self.chance.choice([state for state in State if state != State.OPEN])
+        self.harm[f"Pub/Sub {state.value}"] += 1
+        self.lane.pubsub.become(state)
         lasting = self.chance.uniform(0.5, self.longest_outage)
         self.outage_until = time.monotonic() + lasting
 
