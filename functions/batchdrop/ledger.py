@@ -1,5 +1,6 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,10 @@ from batchdrop.jobs import MOVES, Job, Phase, derived_id
 if TYPE_CHECKING:
     from google.cloud import firestore
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+Readable = TypeVar("Readable", Job, Announcement)
 
 #: The newest document version written here; a reader accepts the one before.
 VERSION = 1
@@ -183,7 +187,7 @@ class Ledger:
     def submitted(self) -> Iterator[Job]:
         """All jobs that the service has and isn't done with, as far as we know."""
         query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
-        return (_job(snapshot) for snapshot in query.stream())
+        return _readable(query.stream(), _job)
 
     def running_since(self, time: datetime) -> list[Job]:
         """Open jobs that began to run before then, and nobody wants cancelled yet."""
@@ -194,7 +198,7 @@ class Ledger:
             .where(filter=_field("running_since", "<=", time))
             .limit(POLICY_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def over_since(self, time: datetime) -> list[Job]:
         """Jobs that ended before then, and whose batches are still at the service."""
@@ -205,7 +209,7 @@ class Ledger:
             .where(filter=_field("batch.end_time", "<=", time))
             .limit(POLICY_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def still_since(self, time: datetime) -> list[Job]:
         """Open jobs that stand still since then, of which nobody was told."""
@@ -215,7 +219,7 @@ class Ledger:
             .where(filter=_field("state_since", "<=", time))
             .limit(POLICY_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
@@ -225,7 +229,7 @@ class Ledger:
             .where(filter=_field("wanted.cancel", "==", True))
             .where(filter=_field("wanted.sent_at", "==", None))
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def count_open(self) -> int:
         """How many jobs the service has and isn't done with, as far as we know."""
@@ -243,7 +247,7 @@ class Ledger:
             .order_by("batch.create_time")
             .limit(n)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def open_ids(self) -> set[str]:
         """The ids of all open jobs; nothing else of their documents is read."""
@@ -256,7 +260,7 @@ class Ledger:
         if not references:
             return []
         found = self._connect().get_all(references)
-        return [_job(snapshot) for snapshot in found if snapshot.exists]
+        return list(_readable((one for one in found if one.exists), _job))
 
     def due(self, now: datetime) -> list[Job]:
         """Jobs whose worker is gone, longest first; a page of them."""
@@ -268,7 +272,7 @@ class Ledger:
             .order_by("due")
             .limit(DUE_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def waiting(self) -> Iterator[Job]:
         """Jobs that wait for room at the service, first come first."""
@@ -277,7 +281,7 @@ class Ledger:
             .where(filter=_field("phase", "==", Phase.WAITING))
             .order_by("created_at")
         )
-        return (_job(snapshot) for snapshot in query.stream())
+        return _readable(query.stream(), _job)
 
     def known(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that the ledger has a job of."""
@@ -320,7 +324,7 @@ class Ledger:
             query = query.start_after(
                 {"created_at": after.created_at, "__name__": last}
             )
-        return [_decode(snapshot.to_dict(), Announcement) for snapshot in query.get()]
+        return list(_readable(query.get(), _announcement))
 
     def is_unpublished(self, job_id: str, seq: int) -> bool:
         """Whether a job's announcement of this number is still to be sent."""
@@ -612,6 +616,22 @@ def _job(snapshot: Any) -> Job:
             f"{VERSION - 1} and {VERSION}: deploy the newer one again"
         )
     return replace(job, version=snapshot.update_time)
+
+
+def _announcement(snapshot: Any) -> Announcement:
+    return _decode(snapshot.to_dict(), Announcement)
+
+
+def _readable(
+    snapshots: Iterable[Any], read: Callable[[Any], Readable]
+) -> Iterator[Readable]:
+    """What can be read. A document that can't holds up no other, and isn't silent."""
+    for snapshot in snapshots:
+        try:
+            yield read(snapshot)
+        except (ValueError, msgspec.ValidationError) as exc:
+            about = {"document": snapshot.reference.path, "reason": str(exc)}
+            log.error("unreadable", extra=about)
 
 
 def _plain(value: Any) -> Any:
