@@ -12,8 +12,8 @@ demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 	$(VENV)/bin/batchdrop local up
 
-test: $(INSTALLED)  ## run all tests
-	$(VENV)/bin/pytest
+test: $(INSTALLED)  ## run all tests, in two processes
+	$(VENV)/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once
