@@ -13,7 +13,7 @@ dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 	$(VENV)/bin/batchdrop local up
 
 test: $(INSTALLED)  ## run all tests, in two processes
-	$(VENV)/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once

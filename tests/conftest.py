@@ -1,43 +1,53 @@
 """Fixtures that more than one ring of tests uses."""
 
+import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
 
-
-@pytest.hookimpl(tryfirst=True)  # before the names of groups are looked for
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """
-    Says what stays together where tests run in several processes, as `make test` has
-    them; each process has its own services. What takes longest begins first.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: FIRST.get(group(item), len(FIRST)))
-
-
-#: The cases run side by side in lanes that are started once. What asks Firestore is
-#: together with the test that looks for the index of every query that was asked.
-FIRST = {"lanes": 0, "ledger": 1}
+#: What stays in one process where tests run in several, by folder or file; each process
+#: has services of its own. Cases run in lanes, which are started once. What asks
+#: Firestore is where the test is that looks for the index of every query.
+TOGETHER = {
+    "exactly_once/test_crashes.py": "lanes",
+    "exactly_once/test_faults.py": "lanes",
+    "doors": "ledger",
+    "examples": "ledger",
+    "infra": "ledger",
+    "rules": "ledger",
+    "whole": "ledger",
+    "worker": "ledger",
+}
 
 
-def group(item: pytest.Item) -> str:
-    """The name of the group that a test is in; else its file's."""
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    names = getattr(item, "fixturenames", ())
-    if folder == "exactly_once":
-        return "lanes" if "runs" in names else item.path.stem
-    if folder == "infra" or "firestore_emulator" in names:
-        return "ledger"
-    return item.path.stem
+def together(nodeid: str) -> str:
+    """The name of what a test stays with: else its file's."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return TOGETHER.get(file) or TOGETHER.get(file.partition("/")[0]) or file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What `pytest -n 2` asks for; `make test` does."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid)
+
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where there are several processes, what takes longest begins first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {"lanes": 0, "ledger": 1}
+        items.sort(key=lambda item: order.get(together(item.nodeid), 2))
 
 
 @pytest.fixture(scope="session")
