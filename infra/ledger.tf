@@ -52,8 +52,8 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "rows",
-        "running_since", "source", "spec", "staging", "state_since", "updated_at",
+        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "part",
+        "parts", "rows", "running_since", "source", "spec", "staging", "state_since", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

@@ -12,10 +12,12 @@ from tests import services
 
 #: What stays in one process where tests run in several, by folder or file; each process
 #: has services of its own. Cases run in lanes, which are started once. What asks
-#: Firestore is where the test is that looks for the index of every query.
+#: Firestore is where the test is that looks for the index of every query. The demo has
+#: to see each state of its batch, and comes when the lanes are over.
 TOGETHER = {
     "exactly_once/test_crashes.py": "lanes",
     "exactly_once/test_faults.py": "lanes",
+    "whole/test_demo.py": "lanes",
     "doors": "ledger",
     "examples": "ledger",
     "infra": "ledger",

@@ -93,7 +93,7 @@ class Announcement:
             "ce-sequence": _sequence(job.seq),
             "content-type": "application/json",
             "job_id": job.id,
-            "state": job.batch.state if job.batch else str(job.phase),
+            "state": _state(job) or str(job.phase),
             "bucket": job.source.bucket,
         }
         if job.spec:
@@ -148,7 +148,13 @@ class Announcement:
         )
 
 
+def _state(job: Job) -> str | None:
+    return job.result or (job.batch.state if job.batch else None)
+
+
 def _word(job: Job) -> str:
+    if job.result:
+        return WORDS[job.result]
     if job.phase is Phase.REJECTED:
         cancelled = job.error is not None and job.error.code == "cancelled"
         return "cancelled" if cancelled else "rejected"
@@ -170,7 +176,7 @@ def _body(job: Job) -> dict[str, Any]:
     left out from the last in their order; a place is left out, as half a path
     leads elsewhere. The ledger has all of it.
     """
-    spec, batch = job.spec, job.batch
+    spec, batch, state = job.spec, job.batch, _state(job)
     shortened: list[str] = []
 
     def brief(field: str, text: str, limit: int = MAX_TEXT) -> str:
@@ -199,8 +205,10 @@ def _body(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "parent": job.parent,
+        "part_of": job.part_of,
+        "parts": _parts(job),
         "phase": job.phase,
-        "state": brief("state", batch.state) if batch else None,
+        "state": brief("state", state) if state else None,
         "source": {
             "bucket": brief("source.bucket", job.source.bucket),
             "name": brief("source.name", job.source.name, MAX_PATH),
@@ -213,12 +221,11 @@ def _body(job: Job) -> dict[str, Any]:
         "model": brief("model", spec.model) if spec else None,
         "labels": labels,
         "batch": brief("batch", batch.name) if batch else None,
-        "output_directory": place(
-            "output_directory", batch.output_directory if batch else None
-        ),
+        "output_directory": place("output_directory", _output(job)),
+        "output_table": place("output_table", batch.output_table if batch else None),
         "rows": job.rows,
         "report": place("report", job.report),
-        "stats": batch.completion_stats if batch else None,
+        "stats": job.stats,
         "error": told("error", job.error or (batch.error if batch else None)),
         "health": told("health", job.health),
         "created_at": job.created_at,
@@ -228,6 +235,21 @@ def _body(job: Job) -> dict[str, Any]:
         "announced_at": job.updated_at,
         "shortened": shortened,
     }
+
+
+def _parts(job: Job) -> dict[str, int] | None:
+    """Of a family, how many parts there are, and how many ended in which way."""
+    if not job.result:
+        return None
+    ends = [part.outcome for part in job.parts.values()]
+    return {"total": len(ends)} | {w: ends.count(state) for state, w in WORDS.items()}
+
+
+def _output(job: Job) -> str | None:
+    """Where the answers lie; those of parts in a folder for each."""
+    if job.result and job.spec and job.spec.destination.startswith("gs://"):
+        return job.spec.destination
+    return job.batch.output_directory if job.batch else None
 
 
 def _size(value: Any) -> int:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from batchdrop.batches import BatchJob
+from batchdrop.batches import BatchesError, BatchJob
 from batchdrop.crash import crash
 from batchdrop.errors import Superseded
 from batchdrop.intake import Intake
 from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger
-from batchdrop.service import Service
+from batchdrop.service import Service, Services
 from batchdrop.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Check:
 
     ledger: Ledger
     intake: Intake
-    service: Service
+    services: Services
     settings: Settings
     now: Callable[[], datetime]
 
@@ -47,8 +47,10 @@ class Check:
         try:
             window = timedelta(seconds=self.settings.missed_window)
             done = self._claim_missed(
-                max(checked.first_start, start - window), deadline
-            ) and self._find_orphans(start - window, deadline, errors)
+                max(checked.first_start, start - window), deadline, errors
+            )
+            for service in self.services.chosen():
+                done &= self._looked_through(service, start - window, deadline, errors)
         except Exception as exc:
             log.error("not checked", extra={"reason": repr(exc)})
             errors.append(exc)
@@ -58,7 +60,9 @@ class Check:
             log.info("checked")
         return errors
 
-    def _claim_missed(self, since: datetime, deadline: datetime) -> bool:
+    def _claim_missed(
+        self, since: datetime, deadline: datetime, errors: list[Exception]
+    ) -> bool:
         """
         Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
         event after a day. What was there before the deployment was, and what the
@@ -68,6 +72,7 @@ class Check:
         # An event that is on its way right now needs no help.
         until = self.now() - timedelta(seconds=self.settings.settle)
         recent = (drop for drop, at in found if since <= at <= until)
+        done = True
         while some := list(islice(recent, CHECKED_AT_ONCE)):
             known = self.ledger.known(drop.job_id for drop in some)
             for drop in some:
@@ -75,19 +80,45 @@ class Check:
                     continue
                 if self.now() >= deadline:
                     return False
-                log.warning("missed event", extra={"object": str(drop)})
-                self.intake.take(drop, missed=True)
-        return True
+                try:
+                    self.intake.take(drop, missed=True)
+                except Exception as exc:
+                    done = False
+                    exc.add_note(f"while looking at {drop}")
+                    log.error(
+                        "not claimed", extra={"object": str(drop), "reason": repr(exc)}
+                    )
+                    errors.append(exc)
+        return done
+
+    def _looked_through(
+        self,
+        service: Service,
+        since: datetime,
+        deadline: datetime,
+        errors: list[Exception],
+    ) -> bool:
+        """Whether one place was looked through; another's silence holds up none."""
+        try:
+            return self._find_orphans(service, since, deadline, errors)
+        except BatchesError as exc:
+            log.error("not checked", extra={"reason": repr(exc)})
+            errors.append(exc)
+            return False
 
     def _find_orphans(
-        self, since: datetime, deadline: datetime, errors: list[Exception]
+        self,
+        service: Service,
+        since: datetime,
+        deadline: datetime,
+        errors: list[Exception],
     ) -> bool:
         """Finds batches with our marks that no job follows."""
-        for job_id, answer in self.service.ours(since):
+        for job_id, answer in service.ours(since):
             if self.now() >= deadline:
                 return False
             try:
-                self._see_to(job_id, answer)
+                self._see_to(service, job_id, answer)
             except Superseded:
                 continue
             except Exception as exc:
@@ -98,7 +129,7 @@ class Check:
                 errors.append(exc)
         return True
 
-    def _see_to(self, job_id: str, answer: BatchJob) -> None:
+    def _see_to(self, service: Service, job_id: str, answer: BatchJob) -> None:
         """
         What is done about a batch with our marks:
 
@@ -109,23 +140,23 @@ class Check:
             the job is under way without one                nothing: it looks itself
         """
         job = self.ledger.get(job_id) if is_job_id(job_id) else None
-        batch = self.service.read(job, answer) if job else None
+        batch = service.read(job, answer) if job else None
         if job is None or batch is None or batch.epoch is None:
             log.error("orphan", extra={"batch": answer.name, "claims": job_id})
         elif job.batch is not None and job.batch.name != batch.name:
             if not job.failed_by_fence(batch):
-                self._see_to_extra(job, batch)
+                self._see_to_extra(service, job, batch)
         elif job.batch is None and job.is_parked:
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
             log.error("orphan", extra={"batch": batch.name, "job": job.id})
 
-    def _see_to_extra(self, job: Job, batch: Batch) -> None:
+    def _see_to_extra(self, service: Service, job: Job, batch: Batch) -> None:
         """A worker may have died before it cancelled this one, or before it said so."""
         if not batch.terminal:
             log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
-            self.service.cancel(batch.name)
+            service.cancel(batch.name)
             crash("after_cancelling_found")
         if job.health and batch.name in job.health.message:
             return

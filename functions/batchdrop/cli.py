@@ -16,6 +16,8 @@ try:
 except ImportError:
     sys.exit("The command line needs more: pip install 'batchdrop[cli]'")
 
+from batchdrop.cli_routes import routes
+
 if TYPE_CHECKING:
     from batchdrop.announce import Announcement
     from batchdrop.ledger import Ledger
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 @click.version_option(package_name="batchdrop")
 def main() -> None:
     """Drop a JSONL of LLM requests into a bucket; get one batch job and its answers."""
+
+
+main.add_command(routes)
 
 
 @main.group()
@@ -160,8 +165,9 @@ def cancel(job: str) -> None:
     """
     with _deployment() as wiring:
         after = wiring.intake().cancel(job, by=getpass.getuser())
-    over = after.phase == "rejected"
-    click.echo("It is cancelled." if over else "It will be, at the next tick of poll.")
+    click.echo(
+        "It is cancelled." if after.is_over else "It will be, at the next tick of poll."
+    )
 
 
 @main.command()

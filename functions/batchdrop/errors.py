@@ -3,6 +3,7 @@
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
     ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
+    ├── BadChoice       what a file chooses can't be had: reject the job
     ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation can't be read any more: reject the job
     ├── Misconfigured   a bucket or a right that the deployment needs is missing
@@ -24,6 +25,14 @@ class BadSetting(BatchdropError):
 
 class NotADrop(BatchdropError):
     """An event that can't be read as an uploaded object. Again is no better."""
+
+
+class BadChoice(BatchdropError):
+    """What a manifest or an object's metadata chooses is wrong, or not allowed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotReadable(BatchdropError):

@@ -2,48 +2,34 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import msgspec
+from functools import partial
 
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
 from batchdrop.errors import (
-    BadSetting,
+    BadChoice,
+    Misconfigured,
     NotReadable,
     SourceGone,
     Superseded,
     Unavailable,
 )
-from batchdrop.jobs import (
-    MAX_FAULTS,
-    Batch,
-    Drop,
-    Fault,
-    Health,
-    Job,
-    Phase,
-    Problem,
-    Rows,
-    Spec,
-    Staging,
-    Timing,
-)
+from batchdrop.jobs import Batch, Drop, Health, Job, Phase, Problem, Timing
 from batchdrop.ledger import Ledger, Spending
-from batchdrop.preflight import REJECT, Checker, Refused, Rules
-from batchdrop.service import Service
+from batchdrop.manifests import is_manifest, speaks_for
+from batchdrop.preparing import REPORT, Preparing
+from batchdrop.service import Services
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)
 
 #: How a dropped file's name ends. A packed one is told by its bytes, too.
-SUFFIXES = (".jsonl", ".jsonl.gz")
-#: The report's name, under the job's output.
-REPORT = "rejected.jsonl"
+SUFFIXES = (".jsonl", ".jsonl.gz", ".job.json")
 
 #: The service's names for "this request is wrong": it made nothing and never will.
 REFUSALS = frozenset({400, 404, 413, 422})
@@ -56,7 +42,8 @@ class Intake:
 
     ledger: Ledger
     storage: Storage
-    service: Service
+    services: Services
+    preparing: Preparing
     settings: Settings
     timing: Timing
     now: Callable[[], datetime]
@@ -76,14 +63,66 @@ class Intake:
         if reason := self.ignores(drop):
             log.info("ignored", extra={"object": str(drop), "reason": reason})
             return
+        if is_manifest(drop.name) and self._speaks_for_another(drop):
+            return
         claim = Job.claimed(drop, self.holder(), self.now(), self.timing, missed=missed)
         job = self.ledger.claim(claim)
         if job is None:
             log.info("known", extra={"job": claim.id, "object": str(drop)})
             return
         crash("after_claim")
+        if missed:
+            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
         log.info("claimed", extra={"job": job.id, "object": str(drop)})
         self.carry_on(job)
+
+    def _speaks_for_another(self, drop: Drop) -> bool:
+        """
+        Whether a manifest is no job of its own, but says something of a file beside it:
+
+            it has a source of its own, or can't be read    a job; no
+            the file isn't there, or nobody has taken it    whoever does reads it
+            the file waits for it                           goes on now
+            the file was taken with it                      nothing to do
+            the file is being read right now                no telling: again later
+            the file was taken without it                   a job that is rejected; no
+
+        Raises:
+            Unavailable: no telling yet; deliver it again.
+        """
+        try:
+            if self.preparing.manifest(drop).has_source:
+                return False
+        except (BadChoice, Misconfigured, NotReadable, SourceGone):
+            return False
+        for name in speaks_for(drop.name):
+            file = self.storage.find(drop.bucket, name)
+            job = self.ledger.get(file.job_id) if file else None
+            if job is None or job.manifest == str(drop):
+                continue
+            if job.phase is not Phase.ARRIVED:
+                return False
+            if job.is_held(self.now()):
+                raise Unavailable(f"{drop} speaks for {file}, which is being read now")
+            log.info("woken", extra={"job": job.id, "manifest": str(drop)})
+            self.resume(job)
+        return True
+
+    def resume(self, job: Job, *, admitted: bool = False) -> None:
+        """
+        Takes up a job that nobody holds, and carries it on.
+
+        Raises:
+            Superseded: somebody was faster.
+            Unavailable: Firestore gave no answer.
+        """
+        by, now = self.holder(), self.now()
+        held = self.ledger.advance(job, lambda j: j.resumed(by, now, self.timing))
+        crash("after_resumed")
+        log.info(
+            "resumed", extra={"job": job.id, "phase": job.phase, "time": held.resumes}
+        )
+        self.carry_on(held, admitted=admitted)
 
     def carry_on(self, job: Job, *, admitted: bool = False) -> None:
         """
@@ -107,6 +146,9 @@ class Intake:
         over at once, or when the worker that holds it comes to its next request; a
         batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
 
+        A family's cancel is one for each of its parts. It is written at the family
+        first, so that `poll` goes on with it wherever this ends.
+
         Raises:
             LookupError: there is no such job.
             ValueError: it is over.
@@ -116,7 +158,27 @@ class Intake:
         now = self.now()
         job = self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
         log.info("cancel wanted", extra={"job": job.id, "by": by})
+        if job.phase is Phase.SPLIT:
+            self.cancel_parts(job)
+            return self._known(job_id)
         return job
+
+    def cancel_parts(self, family: Job) -> None:
+        """Tells the parts of a cancel that is wanted, and then that all know of it."""
+        assert family.wanted is not None
+        by, told = family.wanted.by, True
+        for part in self.ledger.get_all(family.parts):
+            if part.is_over or part.wanted:
+                continue
+            now = self.now()
+            try:
+                self.ledger.advance(part, partial(Job.cancel_wanted, by=by, now=now))
+            except Superseded:
+                told = False  # it moved on at the same moment; at the next tick
+        if told:
+            with suppress(Superseded):  # that was the last of them
+                self.ledger.advance(family, lambda j: j.cancel_sent(self.now()))
+            log.info("parts cancelled", extra={"job": family.id})
 
     def _known(self, job_id: str) -> Job:
         job = self.ledger.get(job_id)
@@ -136,7 +198,7 @@ class Intake:
         """
         parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
-            parent, lambda j: j.counting_rerun(now), child=lambda j: j.rerun(now)
+            parent, lambda j: j.counting_rerun(now), children=lambda j: [j.rerun(now)]
         )
         log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
         return parent.rerun(now)
@@ -144,7 +206,7 @@ class Intake:
     def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:
         match job.phase:
             case Phase.ARRIVED:
-                return self._prepare
+                return self.preparing.prepare
             case Phase.PREPARED | Phase.WAITING:
                 return self._intend if admitted else self._queue_or_intend
             case Phase.SUBMITTING:
@@ -168,95 +230,6 @@ class Intake:
             log.exception("step failed", extra={"job": job.id, "phase": job.phase})
             return self._write(job, lambda j: j.gave_up(why, now))
 
-    # -- arrived: check the rows, stage them ------------------------------------
-
-    def _prepare(self, job: Job) -> Job:
-        if problem := self._over_limit(job, rows=0):
-            return self._reject(job, problem)
-        staging = self._staging(job)
-        reading = Reading(rules_of(self.settings))
-        try:
-            self._read(job, staging, reading)
-        except SourceGone as exc:
-            return self._reject(job, Problem(code="source_gone", message=str(exc)))
-        except NotReadable as exc:
-            problem = Problem(code=exc.code, message=str(exc))
-            return self._reject(job, problem, reading)
-        except _BadRows:
-            return self._reject(job, reading.problem(), reading)
-        crash("after_staging")
-        spec, found = self._spec(job), reading.rows
-        if problem := self._over_limit(job, found.total):
-            return self._reject(job, problem, reading)
-        faults, report = tuple(reading.faults), self._report(job, reading)
-        job = self._write(
-            job,
-            lambda j: j.prepared(
-                spec, staging, found, self.now(), self.timing, faults, report
-            ),
-        )
-        crash("after_prepared")
-        log.info(
-            "prepared",
-            extra={"job": job.id, "rows": found.total, "refused": found.refused},
-        )
-        return job
-
-    def _read(self, job: Job, staging: Staging, reading: "Reading") -> None:
-        """Checks and stages the rows, and reports those that can't be sent."""
-        with ExitStack() as stack:
-
-            def report(refused: Refused) -> None:
-                if reading.report is None:
-                    # Made with its first line: most files need none.
-                    writing = self.storage.writing(f"{self._output(job)}{REPORT}")
-                    reading.report = stack.enter_context(writing)
-                for line in reported(refused):
-                    reading.report(line)
-
-            lines = reading.staged(self.storage.read(job.source), report)
-            bad: Exception | None = None
-            try:
-                self.storage.write(staging.uri, lines)
-            except (_BadRows, NotReadable) as exc:
-                bad = exc  # the report is whole, and stays
-        if bad is not None:
-            raise bad
-
-    def _report(self, job: Job, reading: "Reading | None") -> str | None:
-        made = reading is not None and reading.report is not None
-        return f"{self._output(job)}{REPORT}" if made else None
-
-    def _reject(
-        self, job: Job, problem: Problem, reading: "Reading | None" = None
-    ) -> Job:
-        log.warning(
-            "rejected",
-            extra={"job": job.id, "code": problem.code, "reason": problem.message},
-        )
-        found = reading.rows if reading else None
-        faults = tuple(reading.faults) if reading else None
-        report = self._report(job, reading)
-        job = self.ledger.advance(
-            job, lambda j: j.rejected(problem, self.now(), found, faults, report)
-        )
-        crash("after_rejected")
-        return job
-
-    def _over_limit(self, job: Job, rows: int) -> Problem | None:
-        """Whether a job is more than may ever be submitted at once."""
-        chosen, size = self.settings, job.source.size
-        for what, found, limit, setting in (
-            ("rows", rows, chosen.max_rows, "MAX_ROWS"),
-            ("bytes", size, chosen.max_bytes, "MAX_BYTES"),
-            ("rows", rows, chosen.max_rows_per_day, "MAX_ROWS_PER_DAY"),
-            ("bytes", size, chosen.max_bytes_per_day, "MAX_BYTES_PER_DAY"),
-        ):
-            if limit is not None and found > limit:
-                message = f"{found:,} {what}, over BATCHDROP_{setting}={limit}"
-                return Problem(code="over_limit", message=message)
-        return None
-
     def _spending(self, job: Job) -> Spending | None:
         """What to count against the day, once a job, whatever becomes of a request."""
         chosen = self.settings
@@ -265,22 +238,7 @@ class Intake:
         return Spending(
             day=f"{self.now():%Y-%m-%d}",
             rows=job.rows.total,
-            bytes=job.source.size,
-        )
-
-    def _spec(self, job: Job) -> Spec:
-        name = job.source.name
-        return Spec(
-            kind="generation",
-            backend=self.settings.backend,
-            location=self.settings.location,
-            model=self.settings.model,
-            destination=self._output(job),
-            display_name=name[-128:],  # the API's limit
-            labels={
-                "batchdrop_job": job.id,
-                "batchdrop_deployment": self.settings.deployment,
-            },
+            bytes=job.size,
         )
 
     # -- prepared, waiting: look, unless it is fresh; write the intent ----------
@@ -288,12 +246,12 @@ class Intake:
     def _queue_or_intend(self, job: Job) -> Job:
         """Where jobs queue, only the tick admits them, so that none overtakes."""
         now = self.now()
-        if self.settings.queues:
+        if self.settings.queues or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
             return self._write(job, lambda j: j.postponed(why, now, due=now))
-        until = self.ledger.lane_paused_until(lane(job))
+        until = self.ledger.lane_paused_until(job.lane)
         if until and now < until:
-            why = f"{lane(job)} is paused until {until:%H:%M:%S}"
+            why = f"{job.lane} is paused until {until:%H:%M:%S}"
             return self._write(job, lambda j: j.postponed(why, now, due=until))
         return self._intend(job)
 
@@ -303,7 +261,9 @@ class Intake:
         if job.missed and self._has_results(job):
             # A ledger that was lost or put back knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
-            return self._reject(job, Problem(code="already_done", message=message))
+            return self.preparing.reject(
+                job, Problem(code="already_done", message=message)
+            )
         job = self._hand_over(job)
         spending = self._spending(job)
         job = self.ledger.advance(
@@ -327,10 +287,12 @@ class Intake:
         """
         assert job.staging is not None
         try:
-            if not self.service.is_staged(job):
+            if job.spec and job.spec.source:
+                return job  # the service reads it where it lies
+            if not self.services.of(job).is_staged(job):
                 if job.staging.epoch != job.lease.epoch:
                     job = self._restage(job, job.staging.uri)
-                self.service.stage(job)
+                self.services.of(job).stage(job)
         except BatchesError as exc:
             raise Unavailable(f"could not hand over the rows: {exc}") from exc
         crash("after_handing_over")
@@ -338,7 +300,7 @@ class Intake:
 
     def _restage(self, job: Job, uri: str) -> Job:
         """Copies the rows to this worker's own epoch."""
-        staging = self._staging(job)
+        staging = self.preparing.staging(job)
         self.storage.copy(uri, staging.uri)
         crash("after_copying")
         job = self._write(job, lambda j: j.restaged(staging, self.now()))
@@ -348,6 +310,8 @@ class Intake:
     def _has_results(self, job: Job) -> bool:
         """Whether more than our own report lies at the destination."""
         place = _destination(job)
+        if not place.startswith("gs://"):
+            return False
         names = self.storage.names(Location.parse(place))
         return any(name != f"{place}{REPORT}" for name in names)
 
@@ -358,7 +322,7 @@ class Intake:
         newest staging, as one that names an older won't find its rows any more.
         """
         try:
-            answers = self.service.look(job)
+            answers = self.services.of(job).look(job)
         except BatchesError as exc:
             raise Unavailable(f"could not look for batches of {job.id}: {exc}") from exc
         found = [batch for batch in answers if not job.failed_by_fence(batch)]
@@ -392,7 +356,7 @@ class Intake:
                 extra={"job": job.id, "kept": kept.name, "cancelled": extra.name},
             )
             try:
-                self.service.cancel(extra.name)
+                self.services.of(job).cancel(extra.name)
             except ClientError as exc:
                 log.warning(
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
@@ -408,7 +372,7 @@ class Intake:
             return self._postpone(job, "too little of the lease left to send")
         crash("before_create")
         try:
-            batch = self.service.create(job)
+            batch = self.services.of(job).create(job)
         except BatchesError as exc:
             crash("after_failed_create")
             return self._not_created(job, exc)
@@ -438,7 +402,7 @@ class Intake:
         code = error.code if isinstance(error, ClientError) else None
         if code in REFUSALS:
             problem = Problem(code="service_refused", message=str(error))
-            return self._reject(job, problem)
+            return self.preparing.reject(job, problem)
         if code in NO_RIGHT:
             health = Health(
                 code="not_allowed",
@@ -451,7 +415,7 @@ class Intake:
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
             pause = self.timing.settle if wait is None else timedelta(seconds=wait)
-            self.ledger.pause_lane(lane(job), self.now() + pause)
+            self.ledger.pause_lane(job.lane, self.now() + pause)
             return self._postpone(job, f"429: {error}", pause=pause)
         if isinstance(error, TransportError) and not error.sent:
             return self._postpone(job, f"service unreachable: {error}")
@@ -484,9 +448,11 @@ class Intake:
         """
         Nothing to be found, and yet a frozen worker may hold the request in its
         hands: take away the input that it names. The wait until the next look starts
-        when the older copies are gone.
+        when the older copies are gone. A table can't be taken away: there a second
+        batch may come of it, which `check` finds and cancels.
         """
-        job = self._withdraw(job)
+        if job.spec is None or job.spec.source is None:
+            job = self._withdraw(job)
         job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
         crash("after_fence")
         log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
@@ -496,17 +462,19 @@ class Intake:
         """Moves the rows to this worker's own epoch, so that none lie under others."""
         held = {
             epoch: uri
-            for uri in self.storage.names(self._folder(job))
+            for uri in self.storage.names(self.preparing.folder(job.id))
             if (epoch := self._epoch(job, uri)) is not None
         }
         if not held:
-            raise RuntimeError(f"nothing is staged under {self._folder(job)} any more")
+            raise RuntimeError(
+                f"nothing is staged under {self.preparing.folder(job.id)} any more"
+            )
         # A fence that didn't get to its write may have moved the rows already.
         job = self._restage(job, held[max(held)])
         # A higher one belongs to a worker that has overtaken this one.
         older = [epoch for epoch in held if epoch < job.lease.epoch]
         try:
-            self.service.withdraw(job, older)
+            self.services.of(job).withdraw(job, older)
         except BatchesError as exc:
             raise Unavailable(f"could not withdraw the rows: {exc}") from exc
         for epoch in older:
@@ -533,146 +501,12 @@ class Intake:
             return "zero bytes"
         return None
 
-    def _output(self, job: Job) -> str:
-        """The gs:// prefix of all that is made for a job."""
-        return f"{self.settings.output}{job.source.name}/{job.id}/"
-
-    def _folder(self, job: Job) -> Location:
-        work = self.settings.work
-        return Location(bucket=work.bucket, prefix=f"{work.prefix}{job.id}/")
-
-    def _staging(self, job: Job) -> Staging:
-        epoch = job.lease.epoch
-        return Staging(epoch=epoch, uri=f"{self._folder(job)}{epoch}/requests.jsonl")
-
     def _epoch(self, job: Job, uri: str) -> int | None:
         match = re.fullmatch(
-            r"(\d+)/requests\.jsonl", uri[len(str(self._folder(job))) :]
+            r"(\d+)/requests\.jsonl", uri[len(str(self.preparing.folder(job.id))) :]
         )
         return int(match[1]) if match else None
 
 
-def lane(job: Job) -> str:
-    """What has room of its own at the service."""
-    spec = job.spec
-    return f"{spec.backend} {spec.location} {spec.model}" if spec else ""
-
-
 def _destination(job: Job) -> str:
     return job.spec.destination if job.spec else ""
-
-
-def rules_of(settings: Settings) -> Rules:
-    """
-    How files are read in a deployment.
-
-    Raises:
-        BadSetting: a generation configuration that can't be merged.
-    """
-    config = settings.generation_config
-    try:
-        return Rules(
-            backend=settings.backend,
-            model=settings.model,
-            fix=settings.fix,
-            on_invalid=settings.on_invalid,
-            max_invalid=settings.max_invalid,
-            generation_config=config.encode() if config else None,
-            sources=(Location(bucket=settings.inbox, prefix=""),),
-        )
-    except ValueError as exc:
-        raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {exc}") from exc
-
-
-def reported(refused: Refused) -> Iterator[bytes]:
-    """
-    The report's lines on a line that was refused, one for each fault: `line`, `path`,
-    `code`, `message`, `fix`, and `text`, the line itself. What isn't UTF-8 in it is
-    written as `\\xNN`.
-    """
-    text = refused.text.decode(errors="backslashreplace")
-    for fault in refused.faults:
-        yield msgspec.json.encode({**msgspec.to_builtins(fault), "text": text}) + b"\n"
-
-
-class _BadRows(Exception):
-    """Ends the upload of a file of which nothing is to be staged."""
-
-
-@dataclass(slots=True)
-class Reading:
-    """What is found while a file streams through."""
-
-    rules: Rules
-    faults: list[Fault] = field(default_factory=list)  #: the first ones
-    report: Callable[[bytes], None] | None = None
-    size: int = 0  #: bytes staged
-    _checker: Checker = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._checker = Checker(self.rules)
-
-    def staged(
-        self, chunks: Iterator[bytes], report: Callable[[Refused], None]
-    ) -> Iterator[bytes]:
-        """
-        The lines to send.
-
-        Raises:
-            _BadRows: at the end of a file that isn't fit to be sent.
-            NotReadable: it can't be read as lines, or is more than one job takes.
-        """
-        for block in self._checker.blocks(chunks):
-            for refused in block.refused:
-                report(refused)
-                room = MAX_FAULTS - len(self.faults)
-                self.faults += refused.faults[:room]
-            if not self._is_fit():
-                continue
-            self.size += len(block.staged)
-            self._limit()
-            if block.staged:
-                yield block.staged
-        if not self._is_fit() or not self.rows.accepted:
-            raise _BadRows
-
-    @property
-    def rows(self) -> Rows:
-        return self._checker.rows
-
-    def _is_fit(self) -> bool:
-        """Whether the lines so far may be sent, without those that are bad."""
-        if self.rules.on_invalid == REJECT:
-            return not self.rows.refused
-        most = self.rules.max_invalid
-        return most is None or self.rows.refused <= most
-
-    def _limit(self) -> None:
-        """One job takes so much."""
-        family = self.rules.family
-        for what, found, most in (
-            ("rows", self.rows.accepted, family.rows),
-            ("bytes", self.size, family.bytes),
-        ):
-            if most is not None and found > most:
-                raise NotReadable(
-                    "over_limit",
-                    f"more than {most:,} {what}, which is what a job of {family.name} "
-                    "takes; drop the file in parts",
-                )
-
-    def problem(self) -> Problem:
-        refused = self.rows.refused
-        if not refused:
-            return Problem(code="no_rows", message="the file has only blank lines")
-        first = self.faults[0]
-        where = f"line {first.line}" + (f", {first.path}" if first.path else "")
-        more = f" (and {refused - 1} more lines)" if refused > 1 else ""
-        message = f"{where}: {first.message}; {first.fix}{more}"
-        if self.rules.on_invalid != REJECT and not self._is_fit():
-            return Problem(
-                code="too_many_invalid",
-                message=f"{refused:,} bad lines, and {self.rules.max_invalid:,} may be "
-                f"left out; {message}",
-            )
-        return Problem(code="bad_rows", message=message)

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
+from batchdrop.names import MAX_NAME, OTHER
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
@@ -24,6 +25,15 @@ LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
+#: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
+#: each with a common name, 13 kB with the longest and every label, and the emulator
+#: takes 4 MiB at once (production 10).
+MAX_PARTS = 300
+
+#: The backends.
+VERTEX, DEVELOPER = "vertex", "developer"
+#: What a batch makes of its rows.
+GENERATION, EMBEDDING = "generation", "embedding"
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
@@ -50,12 +60,13 @@ class Phase(StrEnum):
     SUBMITTING = "submitting"  #: the intent is written; the request may have been sent
     SUBMITTED = "submitted"  #: the service has it, under `batch.name`
     ENDED = "ended"  #: the service is done with it, well or badly
+    SPLIT = "split"  #: its parts are jobs of their own; it never is a batch itself
     REJECTED = "rejected"  #: nothing was paid: bad rows, refused, source gone
 
 
 #: Which phase may follow which. A phase may always be written again as it is.
 MOVES: dict[Phase, frozenset[Phase]] = {
-    Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.REJECTED}),
+    Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.SPLIT, Phase.REJECTED}),
     Phase.PREPARED: frozenset(
         {Phase.SUBMITTING, Phase.SUBMITTED, Phase.WAITING, Phase.REJECTED}
     ),
@@ -64,6 +75,8 @@ MOVES: dict[Phase, frozenset[Phase]] = {
         {Phase.SUBMITTED, Phase.WAITING, Phase.PREPARED, Phase.REJECTED}
     ),
     Phase.SUBMITTED: frozenset({Phase.ENDED, Phase.WAITING}),
+    # Also where nothing of it was paid: what became of the parts is `result`.
+    Phase.SPLIT: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
     Phase.REJECTED: frozenset(),
 }
@@ -129,15 +142,43 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What the batch is to be: chosen once, frozen when the job is prepared."""
+    """
+    What the batch is to be: chosen once, frozen when the job is prepared. Who chose
+    each of these is in `Job.spec_from`.
+    """
 
-    kind: str  #: "generation"
+    kind: str  #: "generation" or "embedding"
     backend: str
     location: str
     model: str
-    destination: str  #: gs:// prefix of this job's results
+    destination: str  #: gs:// prefix of this job's results, or a bq:// address
     display_name: str
     labels: dict[str, str] = field(default_factory=dict)
+    source: str | None = None  #: what the service reads itself: a table, a dataset
+    generation_config: str | None = None  #: JSON, merged into each request
+    on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
+    max_invalid: int | None = None  #: how many lines "skip" leaves out
+    fix: bool = False
+    manifest: str = "optional"  #: or "required": the file waits for one
+    max_active: int | None = None  #: batches of the lane at the service at once
+    max_rows: int | None = None  #: of a file; one with more is rejected
+    max_bytes: int | None = None
+    part_rows: int | None = None  #: of a part; a file with more is split
+    part_bytes: int | None = None
+    cancel_after: float | None = None  #: seconds of running
+    delete_after: float | None = None  #: seconds after the end
+    #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.
+    stalled_after: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What has a list of its own at the service; the Developer API is one place."""
+        return f"{VERTEX} {self.location}" if self.backend == VERTEX else self.backend
+
+    @property
+    def lane(self) -> str:
+        """What has room of its own at the service."""
+        return f"{self.place} {self.model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +198,78 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """An object elsewhere that a manifest names: its rows follow those before it."""
+
+    uri: str
+    generation: int
+    size: int  #: bytes
+    first: int = 0  #: the row id of its first line; 0: not known yet
+
+    @property
+    def drop(self) -> Drop:
+        bucket, _, name = self.uri.removeprefix("gs://").partition("/")
+        return Drop(
+            bucket=bucket, name=name, generation=self.generation, size=self.size
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a file that is more than one batch takes: a job of its own."""
+
+    n: int  #: counted from 0
+    first: int  #: the row ids in it: the lines of the file, counted from 1
+    last: int
+    rows: int
+    bytes: int  #: as staged
+    staging: Staging
+    #: How it ended: JOB_STATE_..., "rejected", "lost", or "cancelled" before it was
+    #: sent; None: it hasn't.
+    state: str | None = None
+    stats: "Stats | None" = None
+
+    @property
+    def outcome(self) -> str | None:
+        """How that counts for the family, as a JOB_STATE_...; None: it hasn't ended."""
+        return {
+            "rejected": "JOB_STATE_FAILED",
+            "lost": "JOB_STATE_FAILED",
+            "cancelled": "JOB_STATE_CANCELLED",
+        }.get(self.state or "", self.state)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are answers of it."""
+        done = ("JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED")
+        return self.state in done or bool(self.stats and self.stats.successful)
+
+
+def family_result(parts: Collection[Part]) -> str | None:
+    """
+    How a family ended, given how its parts did, of which one that was lost or
+    rejected has failed:
+
+        some haven't ended                    None
+        all succeeded                         JOB_STATE_SUCCEEDED
+        there are answers of some             JOB_STATE_PARTIALLY_SUCCEEDED
+        of none, and all were cancelled       JOB_STATE_CANCELLED
+        of none, and all expired              JOB_STATE_EXPIRED
+        of none                               JOB_STATE_FAILED
+    """
+    outcomes = {part.outcome for part in parts}
+    if None in outcomes:
+        return None
+    if outcomes == {"JOB_STATE_SUCCEEDED"}:
+        return "JOB_STATE_SUCCEEDED"
+    if any(part.has_rows for part in parts):
+        return "JOB_STATE_PARTIALLY_SUCCEEDED"
+    if outcomes in ({"JOB_STATE_CANCELLED"}, {"JOB_STATE_EXPIRED"}):
+        return outcomes.pop()
+    return "JOB_STATE_FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What is wrong with one line of the dropped file; its text is not kept."""
 
@@ -165,6 +278,7 @@ class Fault:
     code: str
     message: str
     fix: str = ""  #: what to write instead
+    place: str = ""  #: of rows from elsewhere: which object, and which line of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +318,7 @@ class Batch:
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
+    output_table: str | None = None  #: bq://project.dataset.table
 
     @property
     def has_begun(self) -> bool:
@@ -303,6 +418,16 @@ class Job:
     v: int = 1
     due: datetime | None = None
     spec: Spec | None = None
+    spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
+    manifest: str | None = None  #: the object, and its generation, that spoke for it
+    inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
+    place: str = ""  #: `spec.place`, to be asked for by itself
+    lane: str = ""  #: `spec.lane`
+    #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
+    parts: dict[str, Part] = field(default_factory=dict)
+    part_of: str | None = None  #: the job of which this is a part
+    part: Part | None = None  #: which part
+    result: str | None = None  #: of a family that ended: how, as a JOB_STATE_...
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
@@ -314,6 +439,9 @@ class Job:
     wanted: Wanted | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
+    cancel_at: datetime | None = None  #: when it has run for too long
+    stall_at: datetime | None = None  #: when it has been in its state for too long
+    delete_at: datetime | None = None  #: when its batch is to go at the service
     deleted_at: datetime | None = None  #: when the batch was deleted at the service
     absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
@@ -359,14 +487,16 @@ class Job:
             arrived prepared waiting, nobody at it    over at once, nothing was paid
             the same under a lease, submitting        before the next request
             submitted                                 the sweep asks the service
+            split                                     its parts, each by itself
             over                                      ValueError
         """
-        if not MOVES[self.phase]:
+        if self.is_over:
             raise ValueError(f"job {self.id} is over: it is {self.phase}")
         if self.wanted:
             return self
         wanted = Wanted(cancel=True, by=by, at=now)
-        job = self._moved(self.phase, now, note=f"cancel wanted by {by}", wanted=wanted)
+        note = f"cancel wanted by {by}"
+        job = self._moved(self.phase, now, note=note, wanted=wanted, cancel_at=None)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
@@ -379,13 +509,18 @@ class Job:
         return self.rejected(problem, now)
 
     def cancel_sent(self, now: datetime) -> Self:
-        """The service was asked to cancel the batch."""
+        """The service was asked to cancel the batch; or all parts know of it."""
         assert self.wanted is not None
         return replace(self, wanted=replace(self.wanted, sent_at=now), updated_at=now)
 
     def counting_rerun(self, now: datetime) -> Self:
         """One more wanted repetition of a job that is over."""
-        if MOVES[self.phase]:
+        if self.part_of:
+            raise ValueError(
+                f"job {self.id} is a part of {self.part_of}; run that once more, "
+                "which splits the file anew"
+            )
+        if not self.is_over:
             raise ValueError(f"job {self.id} is {self.phase}: it isn't over yet")
         return replace(self, reruns=self.reruns + 1, updated_at=now)
 
@@ -405,6 +540,38 @@ class Job:
 
     # -- a worker at its steps --------------------------------------------------
 
+    def chosen(
+        self,
+        spec: Spec,
+        spec_from: dict[str, str],
+        manifest: str | None,
+        inputs: tuple[Input, ...],
+    ) -> Self:
+        """What is to be made of it, who says so, and where its rows come from."""
+        return replace(
+            self,
+            spec=spec,
+            spec_from=spec_from,
+            place=spec.place,
+            lane=spec.lane,
+            manifest=manifest,
+            inputs=inputs,
+        )
+
+    def unstaged(self, now: datetime) -> Self:
+        """What was check-pointed doesn't count: all is chosen and read anew."""
+        moved = self._moved(
+            self.phase,
+            now,
+            note="check-points dropped",
+            spec=None,
+            spec_from={},
+            manifest=None,
+            inputs=(),
+            parts={},
+        )
+        return self._let_go(moved, now, due=now)
+
     def prepared(
         self,
         spec: Spec,
@@ -420,12 +587,138 @@ class Job:
             Phase.PREPARED,
             now,
             spec=spec,
+            place=spec.place,
+            lane=spec.lane,
             staging=staging,
             rows=rows,
             faults=faults[:MAX_FAULTS],
             report=report,
         )
         return self._renewed(moved, now + timing.lease)
+
+    def part_id(self, n: int) -> str:
+        """The id of the job that the n-th part is to be, counted from 0."""
+        return derived_id(self.id, f"part-{n}")
+
+    def part_staged(self, part: Part, now: datetime, timing: Timing) -> Self:
+        """
+        One more part lies staged as a whole: whoever takes the job up after this
+        worker goes on behind it.
+        """
+        if self.phase is not Phase.ARRIVED:
+            raise ValueError(f"job {self.id} is {self.phase}: it has no more parts")
+        if part.n >= MAX_PARTS:
+            raise ValueError(f"a file has at most {MAX_PARTS} parts")
+        parts = self.parts | {self.part_id(part.n): part}
+        moved = self._moved(self.phase, now, parts=parts, resumes=0)
+        return self._renewed(moved, now + timing.lease)
+
+    def split(
+        self,
+        spec: Spec,
+        rows: Rows,
+        now: datetime,
+        faults: tuple[Fault, ...] = (),
+        report: str | None = None,
+    ) -> Self:
+        """
+        All parts are staged, and the choice of model and place is made for good. From
+        here on each is a job of its own: see `children`. Where a cancel is wanted,
+        that is the end instead.
+        """
+        if self.wanted:
+            return self.cancelled(now)
+        if {part.n for part in self.parts.values()} != set(range(len(self.parts) or 1)):
+            raise ValueError(f"job {self.id} lacks some of its parts")
+        moved = self._moved(
+            Phase.SPLIT,
+            now,
+            spec=spec,
+            rows=rows,
+            faults=faults[:MAX_FAULTS],
+            report=report,
+            health=None,
+        )
+        return self._let_go(moved, now, resumes=0)
+
+    def children(self, now: datetime) -> list[Self]:
+        """
+        The parts of a job that was split, as jobs for `poll` to take up. They come
+        in the place of their file, so that none waits behind what was dropped later.
+        Whoever takes one up has an epoch over 1, and so looks before it sends.
+        """
+        if self.phase is not Phase.SPLIT:
+            return []
+        assert self.spec is not None
+        parts = sorted(self.parts.items(), key=lambda item: item[1].n)
+        return [self._child(id, part, self.spec, now) for id, part in parts]
+
+    def _child(self, id: str, part: Part, spec: Spec, now: datetime) -> Self:
+        ending = f" part {part.n + 1}/{len(self.parts)}"
+        labels = dict(spec.labels)
+        if "batchdrop_job" in labels:
+            labels["batchdrop_job"] = id
+        return type(self)(
+            id=id,
+            phase=Phase.PREPARED,
+            source=self.source,
+            lease=Lease(until=now, epoch=part.staging.epoch, by="nobody"),
+            due=now,
+            spec=replace(
+                spec,
+                destination=_place_of_part(spec.destination, part.n),
+                display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
+                labels=labels,
+                # The staged rows have it already, and copies for all are a lot.
+                generation_config=None,
+            ),
+            spec_from=self.spec_from,
+            place=self.place,
+            lane=self.lane,
+            part_of=self.id,
+            part=part,
+            staging=part.staging,
+            rows=Rows(total=part.rows, accepted=part.rows),
+            missed=self.missed,
+            created_at=self.created_at,
+            updated_at=now,
+            history=(Moment(at=now, phase=Phase.PREPARED),),
+        )
+
+    def part_over(self, child: "Job", now: datetime) -> Self:
+        """
+        One of the parts is over. The last one ends the family, which is announced
+        once for all of them; why the first failed is the family's error.
+        """
+        told = child.batch.completion_stats if child.batch else None
+        part = replace(
+            self.parts[child.id],
+            state=child.end,
+            # What the service said of a batch before it was lost is no answer.
+            stats=None if child.is_lost else told,
+        )
+        problem = child.error or (child.batch.error if child.batch else None)
+        error = self.error
+        if problem and not error:
+            error = Problem(
+                code=problem.code,
+                message=f"part {part.n + 1} of {len(self.parts)}, job {child.id}: "
+                f"{problem.message}",
+            )
+        parts = self.parts | {child.id: part}
+        result = family_result(parts.values())
+        changes: dict[str, Any] = {"parts": parts, "error": error}
+        if result is None:
+            return self._moved(self.phase, now, **changes)
+        return self._moved(
+            Phase.ENDED,
+            now,
+            note=result,
+            **changes,
+            result=result,
+            health=None,
+            seq=self.seq + 1,
+        )
 
     def submitting(
         self, now: datetime, timing: Timing, spent_on: str | None = None
@@ -470,7 +763,7 @@ class Job:
             faults=self.faults if faults is None else faults[:MAX_FAULTS],
             report=report or self.report,
             health=None,
-            seq=self.seq + 1,
+            seq=self._seq_at_end,
         )
         return self._let_go(moved, now)
 
@@ -575,19 +868,26 @@ class Job:
             error=error,
             absence=None,
             health=self.health if twice else None,
-            seq=self.seq + 1,
+            delete_at=_after(
+                batch.end_time or now, self.spec.delete_after if self.spec else None
+            ),
+            seq=self._seq_at_end,
         )
 
     def stalled(self, health: Health, now: datetime) -> Self:
         """It stands still in a state for longer than it should; told once."""
-        moved = self._moved(
-            self.phase, now, note="stalled", health=health, seq=self.seq + 1
+        return self._moved(
+            self.phase,
+            now,
+            note="stalled",
+            health=health,
+            stall_at=None,
+            seq=self.seq + 1,
         )
-        return replace(moved, state_since=None)
 
     def deleted(self, now: datetime) -> Self:
         """The batch is gone at the service, as was wanted."""
-        return replace(self, deleted_at=now, updated_at=now)
+        return replace(self, deleted_at=now, delete_at=None, updated_at=now)
 
     def not_found(self, now: datetime) -> Self:
         """The service answered 404 to the batch's name, once more."""
@@ -608,12 +908,21 @@ class Job:
                 code="lost", message=f"the service does not know {name} any more"
             ),
             health=None,
-            seq=self.seq + 1,
+            seq=self._seq_at_end,
         )
 
     def revived(self, now: datetime) -> Self:
         """The batch failed because we had deleted its input: that was not the end."""
-        moved = self._moved(Phase.WAITING, now, note="fenced_batch_failed", batch=None)
+        moved = self._moved(
+            Phase.WAITING,
+            now,
+            note="fenced_batch_failed",
+            batch=None,
+            state_since=None,
+            running_since=None,
+            cancel_at=None,
+            stall_at=None,
+        )
         return replace(moved, due=now)
 
     # -- questions --------------------------------------------------------------
@@ -645,7 +954,48 @@ class Job:
 
     @property
     def is_lost(self) -> bool:
-        return self.error is not None and self.error.code == "lost"
+        # A family's error is one of its parts'.
+        lost = self.error is not None and self.error.code == "lost"
+        return lost and not self.is_family
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it was split, and its parts are what counts."""
+        return self.phase is Phase.SPLIT or self.result is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will become of it any more."""
+        return not MOVES[self.phase]
+
+    @property
+    def end(self) -> str | None:
+        """How it ended: see `Part.state`; of a family, `result`."""
+        if self.result or not self.is_over:
+            return self.result
+        if self.phase is Phase.REJECTED:
+            cancelled = self.error is not None and self.error.code == "cancelled"
+            return "cancelled" if cancelled else "rejected"
+        if self.is_lost:
+            return "lost"
+        return self.batch.state if self.batch else None
+
+    @property
+    def size(self) -> int:
+        """The bytes that count against limits."""
+        return self.part.bytes if self.part else self.source.size
+
+    @property
+    def stats(self) -> Stats | None:
+        """The service's own count of rows; of a family, all that its parts tell."""
+        if not self.is_family:
+            return self.batch.completion_stats if self.batch else None
+        told = [part.stats for part in self.parts.values() if part.stats]
+        return Stats(
+            successful=_sum(each.successful for each in told),
+            failed=_sum(each.failed for each in told),
+            incomplete=_sum(each.incomplete for each in told),
+        )
 
     def may_be_lost(self, now: datetime) -> bool:
         """Not one 404, nor many within a short time, make a batch lost."""
@@ -693,10 +1043,7 @@ class Job:
         batch = job.batch
         if batch and state != last.state:
             said_at = batch.since
-            job = replace(job, state_since=None if batch.terminal else now)
-            if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
-                # The Developer API doesn't say when: then it is when we heard of it.
-                job = replace(job, running_since=batch.start_time or now)
+            job = job._in_state(batch, now)
         moment = Moment(
             at=now,
             phase=phase,
@@ -708,6 +1055,23 @@ class Job:
         if len(history) > MAX_HISTORY:
             history = (history[0], *history[-(MAX_HISTORY - 1) :])
         return replace(job, history=history)
+
+    def _in_state(self, batch: Batch, now: datetime) -> Self:
+        """The batch came to another state: from now on other patience counts."""
+        if batch.terminal:
+            return replace(self, state_since=None, stall_at=None, cancel_at=None)
+        spec = self.spec
+        patience = spec.stalled_after if spec else {}
+        seconds = patience.get(batch.state, patience.get(OTHER))
+        job = replace(self, state_since=now, stall_at=_after(now, seconds))
+        if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
+            # The Developer API doesn't say when: then it is when we heard of it.
+            since = batch.start_time or now
+            cancel_at = _after(since, spec.cancel_after if spec else None)
+            job = replace(
+                job, running_since=since, cancel_at=None if job.wanted else cancel_at
+            )
+        return job
 
     def _renewed(self, job: Self, until: datetime) -> Self:
         return replace(job, lease=replace(job.lease, until=until), due=until)
@@ -726,5 +1090,32 @@ class Job:
             resumes=job.resumes if resumes is None else resumes,
         )
 
+    @property
+    def _seq_at_end(self) -> int:
+        """A part's end has no announcement of its own: its family's has it."""
+        return self.seq if self.part_of else self.seq + 1
+
     def _resumes_before(self) -> int:
         return max(0, self.resumes - 1)
+
+
+def _after(time: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else time + timedelta(seconds=seconds)
+
+
+def _place_of_part(destination: str, n: int) -> str:
+    """
+    Where a part's answers go: beside the other parts', and never into their table,
+    as the service wants one that isn't there yet.
+    """
+    if not destination.startswith("bq://"):
+        return f"{destination}part-{n:04}/"
+    # A project may be named as `example.com:project`.
+    names = destination.rpartition(":")[2].removeprefix("//").split(".")
+    return f"{destination}_part_{n:04}" if len(names) == 3 else destination
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Of those that are known, if there are any."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

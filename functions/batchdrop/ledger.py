@@ -11,7 +11,7 @@ import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import MOVES, Job, Phase, derived_id
+from batchdrop.jobs import Job, Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -23,6 +23,8 @@ Readable = TypeVar("Readable", Job, Announcement)
 
 #: The newest document version written here; a reader accepts the one before.
 VERSION = 1
+#: How often a write is tried again that others came before.
+MAX_TRIES = 5
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
 #: An announcement that the service refused so often is set aside.
@@ -131,19 +133,20 @@ class Ledger:
         move: Callable[[Job], Job],
         *,
         spending: Spending | None = None,
-        child: Callable[[Job], Job] | None = None,
+        children: Callable[[Job], Sequence[Job]] = lambda _: (),
     ) -> Job:
         """
         Moves a job on, if it is still at the phase, epoch and holder of `held`. A
         transition that raises `seq` has something to announce: that goes into the
-        outbox in the same commit.
+        outbox in the same commit. So does what the end of a part means for the
+        family: the part is over and its family knows, or neither.
 
         Args:
             held: the job as the caller knows it.
             move: a pure transition; called again when something else in the document
                 was written meanwhile.
             spending: what to add to a day's sum in the same commit.
-            child: makes another job, of the new one, that the same commit creates.
+            children: makes other jobs, of the new one, that the same commit creates.
 
         Raises:
             Superseded: the job moved on, or is another worker's.
@@ -152,74 +155,82 @@ class Ledger:
         from google.api_core import exceptions
 
         current, taken = held, 0
-        for _ in range(5):
-            job = move(current)
-            if job.seq > current.seq:
-                job = replace(job, seq=job.seq + taken)
+        for _ in range(MAX_TRIES):
+            job = _numbered(current, move(current), taken)
+            writes = [(current, job), *self._family(current, job, taken)]
             try:
-                return self._commit(current, job, spending, child)
+                return self._commit(writes, spending, children(job))
             except (
                 exceptions.AlreadyExists,
                 exceptions.FailedPrecondition,
                 exceptions.InvalidArgument,
                 exceptions.Aborted,
+                exceptions.NotFound,
             ):
                 # Another's write came first, or our own was applied and its answer
                 # lost: the document tells.
                 found = self.get(held.id)
                 if found == job:
                     return found
-                if found is None or not _same_hold(found, held):
+                if found is None:
+                    raise Superseded(f"job {held.id} is not in the ledger") from None
+                if not _same_hold(found, held):
                     raise Superseded(
                         f"job {held.id} is not at {held.phase} any more"
                     ) from None
-                if found.version == current.version:
+                if self._are_as_written_from(writes):
                     # The outbox has outlived the document of an earlier job of this
                     # id, whose announcements stay what they are.
                     taken += 1
                 current = found
-            except exceptions.NotFound as exc:
-                raise Superseded(f"job {held.id} is not in the ledger") from exc
             except exceptions.GoogleAPICallError as exc:
                 raise Unavailable(f"job {held.id}: {exc}") from exc
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
-    def submitted(self) -> Iterator[Job]:
-        """All jobs that the service has and isn't done with, as far as we know."""
-        query = self._jobs().where(filter=_field("phase", "==", Phase.SUBMITTED))
+    def _family(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
+        """
+        What the end of a part makes of its family, before and after. Nothing, where
+        the family is no more: the ledger forgets it in time.
+        """
+        if job.part_of is None or before.is_over or not job.is_over:
+            return []
+        from google.api_core import exceptions
+
+        try:
+            parent = self.get(job.part_of)
+        except exceptions.GoogleAPICallError as exc:
+            raise Unavailable(f"family {job.part_of}: {exc}") from exc
+        if parent is None or parent.phase is not Phase.SPLIT:
+            log.error("part without a family", extra={"job": job.id})
+            return []
+        after = parent.part_over(job, job.updated_at)
+        return [(parent, _numbered(parent, after, taken))]
+
+    def _are_as_written_from(self, writes: Sequence[tuple[Job, Job]]) -> bool:
+        """Whether nobody has written to these since they were read."""
+        held = {job.id: job.version for job in self.get_all(b.id for b, _ in writes)}
+        return all(held.get(before.id) == before.version for before, _ in writes)
+
+    def submitted(self, place: str) -> Iterator[Job]:
+        """All jobs that the service at a place has and isn't done with, as we know."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SUBMITTED))
+            .where(filter=_field("place", "==", place))
+        )
         return _readable(query.stream(), _job)
 
-    def running_since(self, time: datetime) -> list[Job]:
-        """Open jobs that began to run before then, and nobody wants cancelled yet."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("wanted", "==", None))
-            .where(filter=_field("running_since", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return list(_readable(query.stream(), _job))
+    def run_too_long(self, now: datetime) -> list[Job]:
+        """Open jobs that have run for as long as they may, some of them."""
+        return self._past(Phase.SUBMITTED, "cancel_at", now)
 
-    def over_since(self, time: datetime) -> list[Job]:
-        """Jobs that ended before then, and whose batches are still at the service."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.ENDED))
-            .where(filter=_field("deleted_at", "==", None))
-            .where(filter=_field("batch.end_time", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return list(_readable(query.stream(), _job))
+    def stand_too_long(self, now: datetime) -> list[Job]:
+        """Open jobs that have stood still for long, of which nobody was told."""
+        return self._past(Phase.SUBMITTED, "stall_at", now)
 
-    def still_since(self, time: datetime) -> list[Job]:
-        """Open jobs that stand still since then, of which nobody was told."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("state_since", "<=", time))
-            .limit(POLICY_PAGE)
-        )
-        return list(_readable(query.stream(), _job))
+    def to_delete(self, now: datetime) -> list[Job]:
+        """Jobs that ended long ago, and whose batches are to go at the service."""
+        return self._past(Phase.ENDED, "delete_at", now)
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
@@ -231,9 +242,22 @@ class Ledger:
         )
         return list(_readable(query.stream(), _job))
 
-    def count_open(self) -> int:
-        """How many jobs the service has and isn't done with, as far as we know."""
-        return self._count(_field("phase", "==", Phase.SUBMITTED))
+    def families_to_cancel(self) -> list[Job]:
+        """The split jobs whose parts were not all told yet that a cancel is wanted."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", Phase.SPLIT))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return list(_readable(query.stream(), _job))
+
+    def count_open(self, lane: str | None = None) -> int:
+        """How many jobs the service has and isn't done with, in a lane or in all."""
+        conditions = [_field("phase", "==", Phase.SUBMITTED)]
+        if lane is not None:
+            conditions.append(_field("lane", "==", lane))
+        return self._count(*conditions)
 
     def count_since(self, since: datetime) -> int:
         """How many jobs came since then, whatever became of them."""
@@ -274,11 +298,25 @@ class Ledger:
         )
         return list(_readable(query.stream(), _job))
 
-    def waiting(self) -> Iterator[Job]:
-        """Jobs that wait for room at the service, first come first."""
+    def lanes_waiting(self) -> Iterator[str]:
+        """The lanes in which jobs wait; one document is read for each."""
+        queue = self._jobs().where(filter=_field("phase", "==", Phase.WAITING))
+        last = ""
+        while (
+            found := queue.where(filter=_field("lane", ">", last))
+            .order_by("lane")
+            .limit(1)
+            .get()
+        ):
+            last = found[0].get("lane")
+            yield last
+
+    def waiting(self, lane: str) -> Iterator[Job]:
+        """Jobs that wait for room in a lane, first come first."""
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", Phase.WAITING))
+            .where(filter=_field("lane", "==", lane))
             .order_by("created_at")
         )
         return _readable(query.stream(), _job)
@@ -511,23 +549,24 @@ class Ledger:
 
     def _commit(
         self,
-        before: Job,
-        job: Job,
+        writes: Sequence[tuple[Job, Job]],
         spending: Spending | None,
-        child: Callable[[Job], Job] | None,
+        children: Sequence[Job],
     ) -> Job:
+        """Writes all of it or nothing; returns the first job, with its version."""
         client = self._connect()
         batch = client.batch()
-        batch.update(
-            self._job(job.id),
-            self._document(job),
-            option=client.write_option(last_update_time=before.version),
-        )
-        if job.seq > before.seq:
-            announcement = Announcement.of(job, self._event_source)
-            batch.create(
-                self._announcements().document(announcement.id), _unsent(announcement)
+        for before, job in writes:
+            batch.update(
+                self._job(job.id),
+                self._document(job),
+                option=client.write_option(last_update_time=before.version),
             )
+        for before, job in writes:
+            if job.seq > before.seq:
+                announcement = Announcement.of(job, self._event_source)
+                document = self._announcements().document(announcement.id)
+                batch.create(document, _unsent(announcement))
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
 
@@ -536,17 +575,16 @@ class Ledger:
                 {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
                 merge=True,
             )
-        if child:
-            another = child(job)
-            batch.create(self._job(another.id), self._document(another))
+        for child in children:
+            batch.create(self._job(child.id), self._document(child))
         results = batch.commit()
-        return replace(job, version=results[0].update_time)
+        return replace(writes[0][1], version=results[0].update_time)
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = _encode(replace(job, version=None))
         del data["version"]
-        over = not MOVES[job.phase]
-        return data | {"expire_at": job.updated_at + self._ttl if over else None}
+        over = job.updated_at + self._ttl if job.is_over else None
+        return data | {"expire_at": over}
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -565,8 +603,21 @@ class Ledger:
 
     # -- the pieces, continued --------------------------------------------------
 
-    def _count(self, condition: Any) -> int:
-        ((result,),) = self._jobs().where(filter=condition).count().get()
+    def _past(self, phase: Phase, field: str, now: datetime) -> list[Job]:
+        """A page of a phase's jobs that have come to a time that a policy has set."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", phase))
+            .where(filter=_field(field, "<=", now))
+            .limit(POLICY_PAGE)
+        )
+        return list(_readable(query.stream(), _job))
+
+    def _count(self, *conditions: Any) -> int:
+        query = self._jobs()
+        for condition in conditions:
+            query = query.where(filter=condition)
+        ((result,),) = query.count().get()
         return int(result.value)
 
     def _lock(self, name: str) -> Any:
@@ -577,6 +628,11 @@ class Ledger:
 
     def _announcements(self) -> Any:
         return self._connect().collection("announcements")
+
+
+def _numbered(before: Job, job: Job, taken: int) -> Job:
+    """With the next number for its announcement, if it has one, that isn't taken."""
+    return replace(job, seq=job.seq + taken) if job.seq > before.seq else job
 
 
 def _same_hold(found: Job, held: Job) -> bool:

@@ -1,28 +1,29 @@
-"""What a deployment wants done about jobs that take long, or are long over."""
+"""What is to be done about jobs that take long, or are long over."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from batchdrop.batches import ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import Superseded
 from batchdrop.jobs import Health, Job
 from batchdrop.ledger import Ledger
-from batchdrop.service import Service
-from batchdrop.settings import Settings
+from batchdrop.service import Services
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """Each of them is off unless its setting is there."""
+    """
+    Each of them is off for a job whose `spec` doesn't have it. The job itself knows
+    when its time has come, so that a tick reads the documents of no others.
+    """
 
     ledger: Ledger
-    service: Service
-    settings: Settings
+    services: Services
     now: Callable[[], datetime]
 
     def run(self, deadline: datetime) -> list[Exception]:
@@ -34,11 +35,11 @@ class Policies:
         """
         errors: list[Exception] = []
         for jobs, policy in (
-            (self._long_running, self._cancel),
-            (self._long_over, self._delete),
-            (self._standing_still, self._stalled),
+            (self.ledger.run_too_long, self._cancel),
+            (self.ledger.to_delete, self._delete),
+            (self.ledger.stand_too_long, self._stalled),
         ):
-            for job in jobs():
+            for job in jobs(self.now()):
                 if self.now() >= deadline:
                     return errors
                 try:
@@ -54,32 +55,21 @@ class Policies:
                     errors.append(exc)
         return errors
 
-    def _ago(self, seconds: float) -> datetime:
-        return self.now() - timedelta(seconds=seconds)
-
-    # -- BATCHDROP_CANCEL_AFTER -------------------------------------------------
-
-    def _long_running(self) -> list[Job]:
-        after = self.settings.cancel_after
-        return [] if after is None else self.ledger.running_since(self._ago(after))
-
     def _cancel(self, job: Job) -> None:
-        by = f"BATCHDROP_CANCEL_AFTER={self.settings.cancel_after:g}"
+        """`cancel_after`: as if somebody had asked for it."""
+        after = job.spec.cancel_after if job.spec else None
+        by = (
+            f"cancel_after={after:g} of {job.spec_from.get('cancel_after', 'its spec')}"
+        )
         log.warning("cancel wanted", extra={"job": job.id, "by": by})
         now = self.now()
         self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
 
-    # -- BATCHDROP_DELETE_AFTER -------------------------------------------------
-
-    def _long_over(self) -> list[Job]:
-        after = self.settings.delete_after
-        return [] if after is None else self.ledger.over_since(self._ago(after))
-
     def _delete(self, job: Job) -> None:
-        """Deletes the batch at the service; its answers, and our document, stay."""
+        """`delete_after`: the batch goes; its answers, and our document, stay."""
         assert job.batch is not None
         try:
-            self.service.delete(job.batch.name)
+            self.services.of(job).delete(job.batch.name)
         except ClientError as exc:
             if exc.code != 404:
                 raise
@@ -87,14 +77,8 @@ class Policies:
         log.info("deleted", extra={"job": job.id, "batch": job.batch.name})
         self.ledger.advance(job, lambda j: j.deleted(self.now()))
 
-    # -- BATCHDROP_STALLED_AFTER ------------------------------------------------
-
-    def _standing_still(self) -> list[Job]:
-        after = self.settings.stalled_after
-        return [] if after is None else self.ledger.still_since(self._ago(after))
-
     def _stalled(self, job: Job) -> None:
-        """Tells of it, once for each state that it stands still in; cancels nothing."""
+        """`stalled_after`: told once for each state it stands in; cancels nothing."""
         state, since = job.batch.state if job.batch else "", job.state_since
         log.warning("stalled", extra={"job": job.id, "state": state})
         now = self.now()

@@ -1,6 +1,7 @@
 """What happens at a tick: announce, sweep and settle, admit, resume, check."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +11,11 @@ from batchdrop.announce import Announcement
 from batchdrop.check import Check
 from batchdrop.crash import crash
 from batchdrop.errors import Superseded
-from batchdrop.intake import Intake, lane
+from batchdrop.intake import Intake
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies
-from batchdrop.service import Service
 from batchdrop.settings import Settings
 from batchdrop.sweep import Sweep
 
@@ -43,7 +43,6 @@ class Poller:
 
     ledger: Ledger
     intake: Intake
-    service: Service
     sweep: Sweep
     policies: Policies
     check: Check
@@ -79,6 +78,7 @@ class Poller:
         announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
         swept = self.sweep.run(deadline)
         errors += swept.errors
+        self._cancel_families(deadline, errors)
         admitted = self._admit(deadline, errors)
         resumed = self._resume(deadline, errors)
         errors += self.policies.run(deadline)
@@ -114,51 +114,59 @@ class Poller:
         outbox = Outbox(ledger=self.ledger, publish=self.publish, now=self.now)
         return outbox.drain(deadline, partial(self._note, errors))
 
+    # -- cancel -----------------------------------------------------------------
+
+    def _cancel_families(self, deadline: datetime, errors: list[Exception]) -> None:
+        """Goes on where whoever wanted it was stopped, or came upon a worker."""
+        for family in self.ledger.families_to_cancel():
+            if self.now() >= deadline:
+                return
+            try:
+                self.intake.cancel_parts(family)
+            except Exception as exc:
+                self._note(errors, exc, family.id)
+
     # -- admit, resume ----------------------------------------------------------
 
     def _admit(self, deadline: datetime, errors: list[Exception]) -> int:
         """
         Lets waiting jobs go on, first come first served, as far as there is room in
-        their lane and in the day's limits.
+        their lane and in the day's limits. Of a lane without room no more is read.
         """
         if self.settings.paused:
             return 0
-        admitted = 0
-        full: set[str] = set()
-        room: dict[str, int] = {}
-        for job in self.ledger.waiting():
-            now, where = self.now(), lane(job)
+        queue = Queue(self.ledger)
+        active: dict[str, int] = {}  # batches of a lane at the service
+        admitted: Counter[str] = Counter()
+        while job := queue.first():
+            now = self.now()
             if now >= deadline or not self._within_day(job, now):
                 break
-            if where in full or not job.is_due(now) or job.is_held(now):
+            if not job.is_due(now) or job.is_held(now):
                 continue
             try:
-                if where not in room:
-                    room[where] = self._room(job, now)
-                if room[where] < 1:
-                    full.add(where)
+                spec = job.spec
+                room = MAX_ADMITTED
+                if spec and spec.max_active is not None:
+                    if job.lane not in active:
+                        service = self.intake.services.of(job)
+                        active[job.lane] = service.active(spec.model)
+                    room = min(room, spec.max_active - active[job.lane])
+                if admitted[job.lane] >= room or self._paused(job):
+                    queue.leave(job.lane)
                     continue
-                admitted += self._take_up(job, admitted=True)
-                room[where] -= 1
-                until = self.ledger.lane_paused_until(where)
-                if until and self.now() < until:
-                    full.add(where)  # it said no to this one
+                admitted[job.lane] += self._take_up(job, admitted=True)
             except Superseded:
                 continue
             except Exception as exc:
-                full.add(where)
+                queue.leave(job.lane)
                 self._note(errors, exc, job.id)
-        return admitted
+        return admitted.total()
 
-    def _room(self, job: Job, now: datetime) -> int:
-        """How many more a lane takes now."""
-        until = self.ledger.lane_paused_until(lane(job))
-        if until and now < until:
-            return 0
-        cap = self.settings.max_active_jobs
-        if cap is None or job.spec is None:
-            return MAX_ADMITTED
-        return cap - self.service.active(job.spec.model)
+    def _paused(self, job: Job) -> bool:
+        """Whether the service has said no to the lane a short while ago."""
+        until = self.ledger.lane_paused_until(job.lane)
+        return until is not None and self.now() < until
 
     def _within_day(self, job: Job, now: datetime) -> bool:
         """
@@ -170,7 +178,7 @@ class Poller:
             return True
         spent = self.ledger.spent(f"{now:%Y-%m-%d}")
         within = (rows is None or spent.rows + job.rows.total <= rows) and (
-            bytes is None or spent.bytes + job.source.size <= bytes
+            bytes is None or spent.bytes + job.size <= bytes
         )
         if not within:
             log.warning("day's limit reached", extra={"job": job.id})
@@ -196,15 +204,7 @@ class Poller:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
             self.ledger.advance(job, lambda j: j.parked(now))
             return False
-        by = self.holder()
-        held = self.ledger.advance(
-            job, lambda j: j.resumed(by, now, self.intake.timing)
-        )
-        crash("after_resumed")
-        log.info(
-            "resumed", extra={"job": job.id, "phase": job.phase, "time": held.resumes}
-        )
-        self.intake.carry_on(held, admitted=admitted)
+        self.intake.resume(job, admitted=admitted)
         return True
 
     # -- the pieces -------------------------------------------------------------
@@ -213,3 +213,33 @@ class Poller:
         exc.add_note(f"while looking at job {job_id}")
         log.error("job not looked at", extra={"job": job_id, "reason": repr(exc)})
         errors.append(exc)
+
+
+class Queue:
+    """All waiting jobs, first come first, but for the lanes that were left."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._lanes = {lane: ledger.waiting(lane) for lane in ledger.lanes_waiting()}
+        self._next: dict[str, Job] = {}
+        for lane in list(self._lanes):
+            self._advance(lane)
+
+    def first(self) -> Job | None:
+        """Takes the one that has waited longest."""
+        if not self._next:
+            return None
+        job = min(self._next.values(), key=lambda one: (one.created_at, one.id))
+        self._advance(job.lane)
+        return job
+
+    def leave(self, lane: str) -> None:
+        """No more of this one."""
+        self._lanes.pop(lane, None)
+        self._next.pop(lane, None)
+
+    def _advance(self, lane: str) -> None:
+        job = next(self._lanes[lane], None)
+        if job is None:
+            self.leave(lane)
+        else:
+            self._next[lane] = job

@@ -1,7 +1,7 @@
-"""The batch service as the worker needs it: what differs between the two backends."""
+"""The batch services as the worker needs them: what differs between the backends."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,16 @@ from typing import Protocol
 from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
-from batchdrop.jobs import Batch, Job, Problem, Spec, Staging, Stats, derived_id
+from batchdrop.jobs import (
+    EMBEDDING,
+    Batch,
+    Job,
+    Problem,
+    Spec,
+    Staging,
+    Stats,
+    derived_id,
+)
 from batchdrop.storage import Storage
 
 #: How many jobs one page of a list asks for.
@@ -28,8 +37,9 @@ UNDER_WAY = (
 
 class Service(Protocol):
     """
-    What intake and poller ask of the service. Every method raises a BatchesError for
-    what the service answers, or for no answer.
+    What intake and poller ask of the service at one place: a location of Vertex AI, or
+    the Developer API. Every method raises a BatchesError for what the service answers,
+    or for no answer.
     """
 
     def is_staged(self, job: Job) -> bool:
@@ -73,6 +83,46 @@ class Service(Protocol):
 
     def delete(self, name: str) -> None:
         """Removes a batch that is over; its answers stay."""
+
+
+class Services:
+    """
+    The services that jobs go to: one for each backend and location. Those that the
+    deployment chooses have their lists read at every tick. A job that went elsewhere,
+    under choices of another day, is asked for by its name.
+    """
+
+    def __init__(
+        self, connect: Callable[[str, str], Service], chosen: Set[tuple[str, str]]
+    ) -> None:
+        """
+        Args:
+            connect: makes the service of a backend and location, on first use.
+            chosen: the backends and locations of the deployment.
+        """
+        self._connect = connect
+        self._chosen = chosen
+        self._made: dict[tuple[str, str], Service] = {}
+
+    def of(self, job: Job) -> Service:
+        """The service that a job is for, once that is chosen."""
+        assert job.spec is not None
+        return self._at(job.spec.backend, job.spec.location)
+
+    def chosen(self) -> list[Service]:
+        """Those of the deployment, the Developer API once."""
+        places = {
+            (backend, location if backend == "vertex" else "")
+            for backend, location in self._chosen
+        }
+        return [self._at(*place) for place in sorted(places)]
+
+    def _at(self, backend: str, location: str) -> Service:
+        place = (backend, location if backend == "vertex" else "")
+        # Two threads may both make one: either will do.
+        return self._made.setdefault(
+            place, self._made.get(place) or self._connect(*place)
+        )
 
 
 def marks(job: Job) -> dict[str, str]:
@@ -133,12 +183,15 @@ class VertexService:
         return self.read(job, self.batches.get(name=job.batch.name))
 
     def read(self, job: Job, answer: BatchJob) -> Batch:
-        source = answer.src.gcs_uri[0] if answer.src and answer.src.gcs_uri else None
+        source = str(answer.src) if answer.src else None
         epoch = None
         if source is not None and job.staging is not None:
             folder = job.staging.uri.rsplit("/", 2)[0]
             match = re.fullmatch(rf"{re.escape(folder)}/(\d+)/requests\.jsonl", source)
-            epoch = int(match[1]) if match else None
+            if match:
+                epoch = int(match[1])
+            elif source == job.staging.uri:  # a table, which lies where it lies
+                epoch = job.staging.epoch
         return _batch(answer, source, epoch)
 
     def collect(self, job: Job, batch: Batch) -> Batch:
@@ -199,7 +252,10 @@ class DeveloperService:
 
     def create(self, job: Job) -> Batch:
         spec, staging = _chosen(job)
-        answer = self.batches.create(
+        make = self.batches.create
+        if spec.kind == EMBEDDING:
+            make = self.batches.create_embeddings
+        answer = make(
             model=spec.model,
             src=self._file(job, staging.epoch),
             config={"display_name": f"{spec.display_name} {_tail(job)}"},
@@ -329,4 +385,7 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         else None,
         has_answers=answer.dest is not None and answer.dest.file_name is not None,
         output_directory=info.gcs_output_directory if info else None,
+        output_table=f"{info.bigquery_output_dataset}.{info.bigquery_output_table}"
+        if info and info.bigquery_output_table
+        else None,
     )

@@ -1,13 +1,16 @@
 """What a deployment can choose: read once, from the environment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeVar
 
+from batchdrop import names
 from batchdrop.errors import BadSetting
 
 PREFIX = "BATCHDROP_"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,8 @@ class Settings:
     ledger_ttl: float = 90 * 86400.0
     cancel_after: float | None = None  #: of running
     delete_after: float | None = None  #: of a job's end, at the service
-    stalled_after: float | None = None  #: in one state
+    #: In one state, by its name such as JOB_STATE_PENDING, or "other".
+    stalled_after: dict[str, float] = field(default_factory=dict)
     paused: bool = False  #: nothing is submitted; all waits
     #: Batches of the model that the service may work on at once, whoever made them.
     max_active_jobs: int | None = None
@@ -77,8 +81,17 @@ class Settings:
     generation_config: str | None = None  #: JSON, merged into each request
     max_rows: int | None = None  #: of a job
     max_bytes: int | None = None  #: of a dropped file
+    part_rows: int | None = None  #: of a part of a file; None: what the API takes
+    part_bytes: int | None = None
     max_rows_per_day: int | None = None  #: of all jobs submitted on a day (UTC)
     max_bytes_per_day: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)  #: of each job
+    routes: str | None = None  #: path or gs:// address of a TOML file
+    models: tuple[str, ...] = ()  #: that a file may choose, besides `model`
+    #: Where rows and media may come from, besides the inbox.
+    sources: tuple[Location, ...] = ()
+    destinations: tuple[Location, ...] = ()  #: where results may go, besides `output`
+    datasets: tuple[str, ...] = ()  #: that may be read from or written to
     api_key: str | None = field(default=None, repr=False)  #: GEMINI_API_KEY
 
     @classmethod
@@ -90,8 +103,11 @@ class Settings:
             BadSetting: names the setting that is missing or wrong.
         """
 
+        def given(name: str) -> str:
+            return env.get(PREFIX + name, "").strip()
+
         def text(name: str, default: str | None = None) -> str:
-            value = env.get(PREFIX + name, "").strip() or default
+            value = given(name) or default
             if value is None:
                 raise BadSetting(f"{PREFIX}{name} is not set; {MEANING[name]}")
             return value
@@ -133,6 +149,30 @@ class Settings:
                 raise BadSetting(f"{PREFIX}{name} is {value!r}; it is true or false")
             return value in ("true", "1")
 
+        def several(name: str, read: Callable[[str], _T]) -> tuple[_T, ...]:
+            items = (each.strip() for each in given(name).split(","))
+            try:
+                return tuple(read(each) for each in items if each)
+            except ValueError as exc:
+                raise BadSetting(f"{PREFIX}{name}: {exc}; {MEANING[name]}") from exc
+
+        def read(name: str, reading: Callable[[str], dict[str, _T]]) -> dict[str, _T]:
+            value = given(name)
+            try:
+                return reading(value) if value else {}
+            except ValueError as exc:
+                raise BadSetting(f"{PREFIX}{name}: {exc}; {MEANING[name]}") from exc
+
+        def config(name: str) -> str | None:
+            value = given(name)
+            try:
+                return names.a_config(value) if value else None
+            except ValueError as exc:
+                raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
+
+        def prefix(uri: str) -> Location:
+            return Location.parse(names.gs_prefix(uri))
+
         settings = cls(
             project=text("PROJECT"),
             location=text("LOCATION"),
@@ -154,17 +194,25 @@ class Settings:
             ledger_ttl=seconds("LEDGER_TTL", 90 * 86400),
             cancel_after=optional("CANCEL_AFTER"),
             delete_after=optional("DELETE_AFTER"),
-            stalled_after=optional("STALLED_AFTER"),
+            stalled_after=read("STALLED_AFTER", _stalled_after),
             paused=switch("PAUSED"),
             max_active_jobs=whole("MAX_ACTIVE_JOBS"),
             on_invalid=text("ON_INVALID", "reject"),
             max_invalid=whole("MAX_INVALID"),
             fix=switch("FIX"),
-            generation_config=env.get(PREFIX + "GENERATION_CONFIG") or None,
+            generation_config=config("GENERATION_CONFIG"),
             max_rows=whole("MAX_ROWS"),
             max_bytes=whole("MAX_BYTES"),
+            part_rows=whole("PART_ROWS"),
+            part_bytes=whole("PART_BYTES"),
             max_rows_per_day=whole("MAX_ROWS_PER_DAY"),
             max_bytes_per_day=whole("MAX_BYTES_PER_DAY"),
+            labels=read("LABELS", names.labels),
+            routes=given("ROUTES") or None,
+            models=several("MODELS", _model),
+            sources=several("SOURCES", prefix),
+            destinations=several("DESTINATIONS", prefix),
+            datasets=several("DATASETS", names.dataset),
             api_key=env.get("GEMINI_API_KEY") or None,
         )
         settings._check()
@@ -172,8 +220,8 @@ class Settings:
 
     @property
     def queues(self) -> bool:
-        """Whether jobs wait in a queue, from which only the tick admits them."""
-        limits = (self.max_active_jobs, self.max_rows_per_day, self.max_bytes_per_day)
+        """Whether all jobs wait in a queue, from which only the tick admits them."""
+        limits = (self.max_rows_per_day, self.max_bytes_per_day)
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:
@@ -215,6 +263,34 @@ class Settings:
                 raise BadSetting(
                     f"{PREFIX}{name} is {place}, in the inbox bucket; use another one"
                 )
+        for place in self.destinations:
+            for name, bucket in (("INBOX", self.inbox), ("WORK", self.work.bucket)):
+                if place.bucket == bucket:
+                    raise BadSetting(
+                        f"{PREFIX}DESTINATIONS: {place} lies in the bucket of "
+                        f"{PREFIX}{name}; use another one"
+                    )
+
+
+def _model(text: str) -> str:
+    # A route may have another backend, so that either's names will do.
+    try:
+        names.model(text, "vertex")
+    except ValueError:
+        names.model(text, "developer")
+    return text
+
+
+def _stalled_after(text: str) -> dict[str, float]:
+    if "=" not in text:
+        return names.stalled_after(text)
+    given: dict[str, str] = {}
+    for pair in text.split(","):
+        state, _, value = (each.strip() for each in pair.partition("="))
+        if state in given:
+            raise ValueError(f"{state} is there twice")
+        given[state] = value
+    return names.stalled_after(given)
 
 
 MEANING = {
@@ -225,4 +301,14 @@ MEANING = {
     "WORK": "set it to a gs:// prefix for staged files",
     "OUTPUT": "set it to a gs:// prefix for results",
     "TOPIC": "set it to the Pub/Sub topic of the announcements",
+    "STALLED_AFTER": "set it to a number of seconds for every state, or to some by "
+    "state, as PENDING=259200,RUNNING=86400",
+    "LABELS": "set it to the labels of each job, as team=search,env=prod",
+    "MODELS": "set it to the models that a file may choose, with commas between",
+    "SOURCES": "set it to gs:// prefixes that rows and media may come from, with "
+    "commas between; the inbox is one anyway",
+    "DESTINATIONS": "set it to gs:// prefixes that results may go to, with commas "
+    "between; BATCHDROP_OUTPUT is one anyway",
+    "DATASETS": "set it to datasets that jobs may read or write, with commas between: "
+    "project.dataset, or projects/P/locations/L/datasets/D",
 }

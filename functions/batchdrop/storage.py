@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING
 
-from batchdrop.errors import Misconfigured, SourceGone, Unavailable
+from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
 from batchdrop.jobs import Drop
 from batchdrop.settings import Location
 
@@ -44,6 +44,53 @@ class Storage:
             blob.open("rb", chunk_size=CHUNK) as stream,
         ):
             yield from iter(lambda: stream.read(CHUNK), b"")
+
+    def content(self, drop: Drop, most: int) -> bytes:
+        """
+        All of a small object.
+
+        Raises:
+            NotReadable: it has more than `most` bytes.
+            SourceGone, Unavailable, Misconfigured: as `read`.
+        """
+        found = bytearray()
+        for chunk in self.read(drop):
+            found += chunk
+            if len(found) > most:
+                raise NotReadable("over_limit", f"{drop} has more than {most:,} bytes")
+        return bytes(found)
+
+    def metadata(self, drop: Drop) -> dict[str, str]:
+        """
+        What whoever uploaded a generation has said of it, beside its bytes.
+
+        Raises:
+            SourceGone, Unavailable, Misconfigured: as `read`.
+        """
+        bucket = self._connect().bucket(drop.bucket)
+        blob = bucket.blob(drop.name, generation=drop.generation)
+        with _translated(str(drop), gone=True):
+            blob.reload()
+        return dict(blob.metadata or {})
+
+    def find(self, bucket: str, name: str) -> Drop | None:
+        """
+        The generation of an object that is there now, if there is one.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(f"gs://{bucket}/{name}"):
+            blob = self._connect().bucket(bucket).get_blob(name)
+        if blob is None:
+            return None
+        return Drop(
+            bucket=bucket,
+            name=name,
+            generation=int(blob.generation),
+            size=int(blob.size),
+        )
 
     def objects(self, bucket: str) -> Iterator[tuple[Drop, datetime]]:
         """

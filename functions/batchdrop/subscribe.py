@@ -77,6 +77,17 @@ class Stats(Struct, frozen=True, kw_only=True):
     incomplete: int | None = None
 
 
+class Parts(Struct, frozen=True, kw_only=True):
+    """What became of the parts of a file that was split."""
+
+    total: int
+    succeeded: int = 0
+    partially_succeeded: int = 0
+    failed: int = 0  #: refused and lost ones among them
+    cancelled: int = 0
+    expired: int = 0
+
+
 class Problem(Struct, frozen=True, kw_only=True):
     """What is the matter: a code, and words for a person."""
 
@@ -107,6 +118,8 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     created_at: datetime
     announced_at: datetime
     parent: str | None = None
+    part_of: str | None = None
+    parts: Parts | None = None
     state: str | None = None
     kind: str | None = None
     backend: str | None = None
@@ -115,6 +128,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     batch: str | None = None
     output_directory: str | None = None
+    output_table: str | None = None
     stats: Stats | None = None
     error: Problem | None = None
     health: Problem | None = None

@@ -1,6 +1,7 @@
 """What the service says of the jobs it has: one list, and few documents read."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from datetime import datetime, timedelta
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
-from batchdrop.jobs import MOVES, Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import DEVELOPER, MOVES, Batch, Health, Job, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
-from batchdrop.service import PAGE, Service, explained
+from batchdrop.service import PAGE, Service, Services, explained
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Sweep:
     """Brings the ledger up to what the service says."""
 
     ledger: Ledger
-    service: Service
+    services: Services
     settle: timedelta  #: how far the service's list may lag
     now: Callable[[], datetime]
 
@@ -64,21 +65,16 @@ class Sweep:
         start, tally = self.now(), Tally()
         before = self.ledger.swept()
         open_jobs = self.ledger.count_open()
+        all_heard = True
         if open_jobs:
-            try:
-                if self.service.has_a_list:
-                    self._by_list(before, deadline, tally)
-                    self._unseen(before, open_jobs, deadline, tally)
-                else:
-                    self._by_name(self.ledger.submitted(), deadline, tally)
-            except BatchesError as exc:
-                # Nothing is concluded from no answer; the next tick asks again.
-                tally.errors.append(exc)
-                return tally
-        self._not_found(open_jobs, tally)
+            all_heard = self._by_lists(before, deadline, tally)
+            self._by_name(self.ledger.submitted(DEVELOPER), deadline, tally)
+            if all_heard:
+                self._unseen(before, open_jobs, deadline, tally)
+        self._not_found(tally)
         if open_jobs:
             self._cancel(tally)
-        if self.now() < deadline:
+        if all_heard and self.now() < deadline:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
                 complete = start
@@ -93,12 +89,47 @@ class Sweep:
 
     # -- the list ---------------------------------------------------------------
 
-    def _by_list(self, before: Swept, deadline: datetime, tally: Tally) -> None:
+    def _by_lists(self, before: Swept, deadline: datetime, tally: Tally) -> bool:
+        """
+        Reads the list of each place, and asks by name for the few that it would take
+        long to come to.
+
+        Returns:
+            whether all have answered: of what lies where one didn't, nothing is known.
+        """
+        listed = [one for one in self.services.chosen() if one.has_a_list]
+        if not listed:
+            return True
         since, stragglers = self._reach()
+        all_heard = True
+        for service in listed:
+            try:
+                self._by_list(service, since, before, deadline, tally)
+            except BatchesError as exc:
+                # Nothing is concluded from no answer; the next tick asks again.
+                log.error("no list", extra={"reason": repr(exc)})
+                tally.errors.append(exc)
+                all_heard = False
+        again = self.ledger.get_all(before.failed)
+        late = {job.id: job for job in (*stragglers, *again)}
+        # Those of the Developer API are asked for by name anyway.
+        self._by_name(
+            [job for job in late.values() if job.place != DEVELOPER], deadline, tally
+        )
+        return all_heard
+
+    def _by_list(
+        self,
+        service: Service,
+        since: datetime,
+        before: Swept,
+        deadline: datetime,
+        tally: Tally,
+    ) -> None:
         # What was said before the last sweep began is in the ledger.
         news = before.started - self.settle if before.started else None
         moved: dict[str, list[BatchJob]] = {}
-        for job_id, answer in self.service.ours(since):
+        for job_id, answer in service.ours(since):
             if not is_job_id(job_id):
                 continue
             if not answer.done:
@@ -109,8 +140,6 @@ class Sweep:
                 self._settle_moved(moved, deadline, tally)
                 moved = {}
         self._settle_moved(moved, deadline, tally)
-        again = self.ledger.get_all(before.failed)
-        self._by_name([*stragglers, *again], deadline, tally)
 
     def _reach(self) -> tuple[datetime, list[Job]]:
         """
@@ -144,7 +173,7 @@ class Sweep:
                 continue
             for answer in moved[job.id]:
                 if answer.name == job.batch.name and self.now() < deadline:
-                    self._look_at(job, self.service.read(job, answer), tally)
+                    self._look_at(job, self.services.of(job).read(job, answer), tally)
 
     # -- by name ----------------------------------------------------------------
 
@@ -165,7 +194,7 @@ class Sweep:
             if job.phase is not Phase.SUBMITTED:
                 continue
             try:
-                batch = self.service.get(job)
+                batch = self.services.of(job).get(job)
             except Exception as exc:
                 if isinstance(exc, ClientError) and exc.code == 404:
                     tally.missing.append(job)
@@ -219,7 +248,7 @@ class Sweep:
         if job.failed_by_fence(batch):
             log.warning("fenced batch failed", extra={"job": job.id})
             return self.ledger.advance(job, lambda j: j.revived(now))
-        batch = self.service.collect(job, batch)
+        batch = self.services.of(job).collect(job, batch)
         crash("after_collecting")
         log.info("ended", extra={"job": job.id, "state": batch.state})
         error = explained(batch)
@@ -235,7 +264,7 @@ class Sweep:
             assert job.batch is not None
             try:
                 with suppress(ClientError):  # it has ended: the next sweep says how
-                    self.service.cancel(job.batch.name)
+                    self.services.of(job).cancel(job.batch.name)
                 crash("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
                 log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
@@ -246,17 +275,22 @@ class Sweep:
 
     # -- 404 --------------------------------------------------------------------
 
-    def _not_found(self, open_jobs: int, tally: Tally) -> None:
+    def _not_found(self, tally: Tally) -> None:
         """
-        One 404 means little, and many at once mean that it is we who can't see: a
-        key of another project, a wrong location.
+        One 404 means little, and many at once in a lane mean that it is we who can't
+        see: a key of another project, a wrong location.
         """
-        missing = len(tally.missing)
-        blind = missing > max(1, open_jobs / 10)
+        missing = Counter(job.lane for job in tally.missing)
+        # One alone is never so: else no job of a small deployment could be lost.
+        blind = {
+            lane
+            for lane, count in missing.items()
+            if count > 1 and count > self.ledger.count_open(lane) / 10
+        }
         for job in tally.missing:
             try:
-                if blind:
-                    self._blind(job, missing, self.now())
+                if job.lane in blind:
+                    self._blind(job, missing[job.lane], self.now())
                 else:
                     self._absent(job, self.now())
             except Superseded:

@@ -4,17 +4,22 @@ import os
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
-from batchdrop.intake import Intake, rules_of
-from batchdrop.jobs import Timing
+from batchdrop.choosing import choose
+from batchdrop.errors import BadSetting
+from batchdrop.intake import Intake
+from batchdrop.jobs import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
-from batchdrop.service import DeveloperService, Service, VertexService
+from batchdrop.preparing import Preparing, rules_of
+from batchdrop.routes import Routes, places
+from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
@@ -27,19 +32,51 @@ def settings() -> Settings:
 
 
 @cache
+def routes() -> Routes:
+    """
+    What the deployer chose for files by their names. Read once: where it is an object,
+    its name changes with what it holds.
+    """
+    file = settings().routes
+    if file is None:
+        return Routes.none()
+    if file.startswith("gs://"):
+        with storage().open(file) as object:
+            text = object.read()
+    else:
+        text = Path(file).read_bytes()
+    found = Routes.parse(text, file)
+    found.check(settings())
+    return found
+
+
+@cache
 def intake() -> Intake:
     """What `on_upload` does."""
-    rules_of(settings())  # what can't be read by stops the start
+    timing = Timing(
+        lease=timedelta(seconds=settings().lease),
+        create_timeout=timedelta(seconds=settings().create_timeout),
+        settle=timedelta(seconds=settings().settle),
+    )
+    try:  # what can't be read by stops the start
+        usual = choose(settings(), routes(), "any.jsonl", metadata={}, manifest=None)
+        rules_of(usual.spec, usual.sources)
+    except ValueError as exc:
+        raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {exc}") from exc
     return Intake(
         ledger=ledger(),
         storage=storage(),
-        service=service(),
-        settings=settings(),
-        timing=Timing(
-            lease=timedelta(seconds=settings().lease),
-            create_timeout=timedelta(seconds=settings().create_timeout),
-            settle=timedelta(seconds=settings().settle),
+        services=services(),
+        preparing=Preparing(
+            ledger=ledger(),
+            storage=storage(),
+            settings=settings(),
+            routes=routes(),
+            timing=timing,
+            now=utcnow,
         ),
+        settings=settings(),
+        timing=timing,
         now=utcnow,
         holder=new_holder,
     )
@@ -51,20 +88,17 @@ def poller() -> Poller:
     return Poller(
         ledger=ledger(),
         intake=intake(),
-        service=service(),
         sweep=Sweep(
             ledger=ledger(),
-            service=service(),
+            services=services(),
             settle=timedelta(seconds=settings().settle),
             now=utcnow,
         ),
-        policies=Policies(
-            ledger=ledger(), service=service(), settings=settings(), now=utcnow
-        ),
+        policies=Policies(ledger=ledger(), services=services(), now=utcnow),
         check=Check(
             ledger=ledger(),
             intake=intake(),
-            service=service(),
+            services=services(),
             settings=settings(),
             now=utcnow,
         ),
@@ -93,17 +127,20 @@ def storage() -> Storage:
 
 
 @cache
-def service() -> Service:
-    """The batch service, through the deployment's backend."""
-    chosen, client = settings(), batches()
-    if chosen.backend == "vertex":
-        return VertexService(client.batches, chosen.deployment)
-    return DeveloperService(client.batches, client.files, storage(), chosen.deployment)
+def services() -> Services:
+    """The batch services that jobs go to."""
+    return Services(_service, places(settings(), routes()))
 
 
-@cache
-def batches() -> Client:
-    """The client of the batch API."""
+def _service(backend: str, location: str) -> Service:
+    client, deployment = _client(backend, location), settings().deployment
+    if backend == VERTEX:
+        return VertexService(client.batches, deployment)
+    return DeveloperService(client.batches, client.files, storage(), deployment)
+
+
+def _client(backend: str, location: str) -> Client:
+    """The client of a batch API."""
     chosen = settings()
     options = HttpOptions(
         base_url=chosen.api_url,
@@ -113,7 +150,7 @@ def batches() -> Client:
         # The ledger tries again at the next tick; nobody sleeps in a function.
         retry_options=HttpRetryOptions(attempts=1),
     )
-    if chosen.backend == "developer":
+    if backend == DEVELOPER:
         return Client(vertexai=False, api_key=chosen.api_key, http_options=options)
     credentials = None
     if chosen.api_url and chosen.api_url.startswith("http://"):
@@ -124,7 +161,7 @@ def batches() -> Client:
     return Client(
         vertexai=True,
         project=chosen.project,
-        location=chosen.location,
+        location=location,
         credentials=credentials,
         http_options=options,
     )

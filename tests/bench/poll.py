@@ -143,14 +143,14 @@ class Fleet:
             world.timing,
         )
         job = job.submitting(world.now(), world.timing)
-        return job.submitted(world.service.create(job), world.now())
+        return job.submitted(world.services.of(job).create(job), world.now())
 
 
 def bring_up_to_date(world: World) -> None:
     """Writes the states that the jobs have by now, as ticks before would have."""
     writer = world.database.batch()
     for n, job in enumerate(world.ledger.submitted(), start=1):
-        said: Batch = world.service.get(job)
+        said: Batch = world.services.of(job).get(job)
         if said != job.batch:
             reference = world.database.collection("jobs").document(job.id)
             after = world.ledger._document(replace(job, batch=said))

@@ -8,6 +8,7 @@ from batchdrop.jobs import (
     Batch,
     Drop,
     Job,
+    Part,
     Problem,
     Rows,
     Spec,
@@ -47,6 +48,13 @@ def examples() -> Iterator[Announcement]:
     yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
     for state in WORDS:
         yield _of(submitted.ended(_ended(name, state), NOW))
+    part = Part(n=0, first=1, last=3, rows=3, bytes=10, staging=staging)
+    family = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
+    (child,) = family.children(NOW)
+    yield _of(child.parked(NOW))
+    over = child.submitting(NOW, TIMING).submitted(sent, NOW)
+    over = over.ended(_ended(name, "JOB_STATE_FAILED"), NOW)
+    yield _of(family.part_over(over, NOW))
 
 
 def _ended(name: str, state: str) -> Batch:

@@ -537,9 +537,9 @@ def _mistakes() -> tuple[Mistake, ...]:
         "a setting that nobody reads",
         "functions.tf",
         "      BATCHDROP_MODEL      = var.model\n",
-        "      BATCHDROP_MODEL      = var.model\n      BATCHDROP_MODELS = var.model\n",
+        "      BATCHDROP_MODEL      = var.model\n      BATCHDROP_MODELL = var.model\n",
         "settings_are_set_and_read",
-        "nobody reads BATCHDROP_MODELS",
+        "nobody reads BATCHDROP_MODELL",
     )
     add(
         "a setting that isn't set",

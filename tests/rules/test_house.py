@@ -12,14 +12,18 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 #: From the doors down. A module may import those below its own line.
 LAYERS = [
     {"main", "cli", "subscribe"},
+    {"cli_routes"},
     {"wiring"},
     {"poller"},
     {"check"},
     {"intake", "sweep", "policies", "outbox", "checked"},
-    {"ledger", "service"},
+    {"preparing"},
+    {"choosing"},
+    {"ledger", "service", "routes", "manifests", "reading"},
     {"announce", "storage", "preflight"},
     {"crash"},
     {"jobs", "settings", "logs", "batches"},
+    {"names"},
     {"errors"},
 ]
 

@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 from batchdrop import wiring
 from batchdrop.cli import main
 from batchdrop.jobs import Phase
+from tests.worker.test_families import THREE, family, submitted
 from tests.worker.world import World
 
 
@@ -28,6 +29,32 @@ def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
 
     assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
     assert deployed.job(drop).phase is Phase.REJECTED
+
+
+def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
+    unsent = family(deployed, *THREE)
+
+    ran = run("cancel", unsent.id)
+
+    assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
+    assert deployed.job(unsent.source).result == "JOB_STATE_CANCELLED"
+
+
+def test_a_family_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> None:
+    running = submitted(deployed, *THREE)
+
+    ran = run("cancel", running.id)
+
+    assert ran.output == "It will be, at the next tick of poll.\n"
+
+
+def test_a_part_is_not_run_again_from_the_command_line(deployed: World) -> None:
+    whole = family(deployed, *THREE)
+
+    ran = run("rerun", whole.part_id(0))
+
+    assert ran.exit_code == 1
+    assert f"is a part of {whole.id}; run that once more" in ran.output
 
 
 def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:

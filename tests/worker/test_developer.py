@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.jobs import Job, Phase
+from batchdrop.service import DeveloperService
 from tests.worker.test_intake import intended
 from tests.worker.test_poller import check, several, states
 from tests.worker.world import GOOD, Wire, World
@@ -95,12 +96,14 @@ def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
     world: World,
 ) -> None:
     job = intended(world)
-    file = world.service._file(job, 1)
+    service = world.services.of(job)
+    assert isinstance(service, DeveloperService)
+    file = service._file(job, 1)
     world.ticks(14)
     assert world.job(job.source).phase is Phase.PREPARED
 
     with pytest.raises(Exception, match=r"40[0-9]"):
-        world.client.batches.create(
+        service.batches.create(
             model="gemini-2.5-flash", src=file, config={"display_name": "frozen"}
         )
     world.ticks(40)
@@ -148,7 +151,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_told(
     world: World, submitted: Job
 ) -> None:
     world.advance(timedelta(seconds=world.settings.check_every - 60))
-    extra = world.service.create(submitted)
+    extra = world.services.of(submitted).create(submitted)
 
     world.ticks(1)
 
@@ -167,12 +170,14 @@ def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> No
 
 
 def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
     world.choose(cancel_after=240.0)
+    drop = world.upload()
+    world.intake.take(drop)
 
     world.ticks(12)
 
-    job = world.job(submitted.source)
+    job = world.job(drop)
     assert job.wanted is not None
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]

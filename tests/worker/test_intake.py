@@ -438,7 +438,7 @@ def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled
 
 def send_late(world: World, job: Job) -> None:
     """What a worker that froze with its intent written does when it wakes."""
-    world.service.create(job)
+    world.services.of(job).create(job)
 
 
 def test_a_late_batch_without_input_is_not_kept_in_place_of_a_good_one(

@@ -1,16 +1,17 @@
 """What a deployment wants done about jobs that take long, or are long over."""
 
 from datetime import timedelta
-
-import pytest
+from typing import Any
 
 from batchdrop.jobs import Job, Phase
+from batchdrop.names import OTHER
 from tests.worker.test_poller import states
 from tests.worker.world import GOOD, World
 
 
-@pytest.fixture
-def submitted(world: World) -> Job:
+def submitted(world: World, **settings: Any) -> Job:
+    """A job of a deployment with these settings."""
+    world.choose(**settings)
     drop = world.upload(GOOD)
     world.intake.take(drop)
     return world.job(drop)
@@ -21,51 +22,53 @@ def types(world: World) -> list[str]:
 
 
 def test_without_settings_nothing_is_cancelled_deleted_or_told(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
+    job = submitted(world)
+
     world.ticks(40)
 
     assert list(states(world).values()) == ["JOB_STATE_SUCCEEDED"]
-    assert world.job(submitted.source).deleted_at is None
+    assert world.job(job.source).deleted_at is None
     assert types(world) == ["succeeded.v1"]
 
 
 def test_what_runs_too_long_is_cancelled_and_it_is_said_why(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
-    world.choose(cancel_after=240.0)
+    job = submitted(world, cancel_after=240.0)
 
     world.ticks(12)
 
-    job = world.job(submitted.source)
+    job = world.job(job.source)
     assert job.phase is Phase.ENDED
     assert job.wanted is not None
-    assert job.wanted.by == "BATCHDROP_CANCEL_AFTER=240"
+    assert job.wanted.by == "cancel_after=240 of BATCHDROP_CANCEL_AFTER"
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
     assert types(world) == ["cancelled.v1"]
 
 
 def test_what_only_waits_for_the_service_does_not_run(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
-    world.choose(cancel_after=60.0)
+    job = submitted(world, cancel_after=60.0)
 
     world.ticks(5)
 
-    assert world.job(submitted.source).wanted is None
+    assert world.job(job.source).wanted is None
 
 
 def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
-    world.choose(delete_after=3600.0)
+    job = submitted(world, delete_after=3600.0)
     world.ticks(20)
-    ended = world.job(submitted.source)
+    ended = world.job(job.source)
     assert ended.deleted_at is None
 
     world.ticks(2, timedelta(hours=1))
 
-    job = world.job(submitted.source)
+    job = world.job(job.source)
     assert job.deleted_at is not None
     assert job.phase is Phase.ENDED
     assert len(world.answers(job)) == 1
@@ -73,13 +76,13 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
 
 
 def test_what_stands_still_is_told_once_for_each_state(
-    world: World, submitted: Job
+    world: World,
 ) -> None:
-    world.choose(stalled_after=120.0)
+    job = submitted(world, stalled_after={OTHER: 120.0})
 
     world.ticks(4)
     assert types(world) == ["stalled.v1"]
-    health = world.job(submitted.source).health
+    health = world.job(job.source).health
     assert health is not None
     assert "JOB_STATE_PENDING since" in health.message
 
@@ -88,13 +91,83 @@ def test_what_stands_still_is_told_once_for_each_state(
 
     world.ticks(10)
     assert types(world) == ["stalled.v1", "stalled.v1", "succeeded.v1"]
-    assert world.job(submitted.source).health is None
+    assert world.job(job.source).health is None
     assert len({one.id for one in world.heard}) == 3
 
 
-def test_standing_still_cancels_nothing(world: World, submitted: Job) -> None:
-    world.choose(stalled_after=60.0)
+def test_standing_still_cancels_nothing(world: World) -> None:
+    submitted(world, stalled_after={OTHER: 60.0})
 
     world.ticks(30)
 
     assert list(states(world).values()) == ["JOB_STATE_SUCCEEDED"]
+
+
+def test_each_state_has_a_patience_of_its_own(world: World) -> None:
+    submitted(world, stalled_after={"JOB_STATE_RUNNING": 120.0})
+
+    world.ticks(5)
+    assert types(world) == []
+
+    world.ticks(5)
+    assert types(world) == ["stalled.v1"]
+
+
+def test_a_state_without_one_has_that_of_all_others(world: World) -> None:
+    submitted(world, stalled_after={"JOB_STATE_PENDING": 9000.0, OTHER: 120.0})
+
+    world.ticks(10)
+
+    (told,) = world.heard
+    assert "JOB_STATE_RUNNING since" in told.body.decode()
+
+
+ROUTES = """
+[[route]]
+match = "patient/**"
+name = "patient"
+cancel_after = 0
+stalled_after = 0
+
+[[route]]
+match = "**"
+cancel_after = 120
+delete_after = 3600
+stalled_after = { PENDING = 60 }
+"""
+
+
+def test_a_route_has_policies_of_its_own(world: World) -> None:
+    world.choose(ROUTES, cancel_after=60.0)
+    drops = [world.upload(GOOD, name) for name in ("patient/a.jsonl", "b.jsonl")]
+    for drop in drops:
+        world.intake.take(drop)
+
+    world.ticks(20)
+
+    patient, other = map(world.job, drops)
+    assert patient.wanted is None
+    assert patient.batch is not None
+    assert patient.batch.state == "JOB_STATE_SUCCEEDED"
+    assert other.wanted is not None
+    assert other.wanted.by == "cancel_after=120 of route 2 (**)"
+    assert other.batch is not None
+    assert other.batch.state == "JOB_STATE_CANCELLED"
+    assert sorted(types(world)) == ["cancelled.v1", "stalled.v1", "succeeded.v1"]
+
+    world.ticks(2, timedelta(hours=1))
+
+    assert world.job(patient.source).deleted_at is None
+    assert world.job(other.source).deleted_at is not None
+
+
+def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
+    world: World,
+) -> None:
+    job = submitted(world, stalled_after={OTHER: 60.0})
+    world.choose(stalled_after={}, cancel_after=1.0)
+
+    world.ticks(20)
+
+    assert "stalled.v1" in types(world)
+    assert world.job(job.source).wanted is None

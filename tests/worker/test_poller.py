@@ -270,7 +270,7 @@ def vanish(world: World, *jobs: Job) -> None:
     """The service answers 404 to these batches' names, and lists them no more."""
     for job in jobs:
         assert job.batch is not None
-        world.intake.service.cancel(job.batch.name)
+        world.services.of(job).cancel(job.batch.name)
         world.client.batches.delete(name=job.batch.name)
 
 

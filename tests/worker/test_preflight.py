@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from batchdrop.intake import Reading, _BadRows, rules_of
 from batchdrop.jobs import Job, Phase
 from tests.worker.world import GOOD, World
 
@@ -213,30 +212,15 @@ def test_media_come_from_the_inbox_alone(world: World) -> None:
     assert world.batches() == []
 
 
-def test_more_rows_than_a_job_takes_are_rejected(world: World) -> None:
-    world.choose(model="text-embedding-005")
-    drop = world.upload('{"content":"x"}\n' * 30_001)
-
-    world.intake.take(drop)
-
-    job = world.job(drop)
-    assert job.phase is Phase.REJECTED
-    assert job.error is not None
-    assert job.error.code == "over_limit"
-    assert "30,000 rows" in job.error.message
-    assert world.staged(drop) == {}
-
-
 def test_a_worker_that_died_behind_its_report_is_followed_by_one_that_rejects(
     world: World,
 ) -> None:
     drop = world.upload(GOOD + ROLELESS)
     claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
-    job = world.ledger.claim(claim)
-    assert job is not None
-    dead = Reading(rules_of(world.settings))
-    with pytest.raises(_BadRows):
-        world.intake._read(job, world.intake._staging(job), dead)
+    assert world.ledger.claim(claim) is not None
+    uri = f"{world.settings.output}{drop.name}/{drop.job_id}/rejected.jsonl"
+    line = {"line": 2, "code": "no_role", "text": ROLELESS.strip()}
+    world.storage.write(uri, iter([json.dumps(line).encode()]))
 
     world.ticks(12)
 

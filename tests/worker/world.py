@@ -20,7 +20,9 @@ from batchdrop.jobs import Drop, Job, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
-from batchdrop.service import DeveloperService, Service, VertexService
+from batchdrop.preparing import Preparing
+from batchdrop.routes import Routes, places
+from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
@@ -94,6 +96,7 @@ class World:
     gcs: storage.Client
     database: firestore.Client
     settings: Settings
+    routes: Routes = field(default_factory=Routes.none)
     wire: Wire = field(default_factory=Wire)
     heard: list[Announcement] = field(default_factory=list)
     pubsub_down: bool = False
@@ -106,25 +109,11 @@ class World:
             httpx_client=self._http,
             retry_options=HttpRetryOptions(attempts=1),
         )
+        self._options = options
         self.storage = Storage(lambda: self.gcs)
-        deployment = self.settings.deployment
-        self.service: Service
-        if self.settings.backend == "vertex":
-            self.client = Client(
-                vertexai=True,
-                project=self.settings.project,
-                location=self.settings.location,
-                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-                http_options=options,
-            )
-            self.service = VertexService(self.client.batches, deployment)
-        else:
-            self.client = Client(
-                vertexai=False, api_key="key-of-tests", http_options=options
-            )
-            self.service = DeveloperService(
-                self.client.batches, self.client.files, self.storage, deployment
-            )
+        #: For those who make batches on their own.
+        self.client = self._client(self.settings.backend, self.settings.location)
+        self.services = Services(self._service, places(self.settings, self.routes))
         self.timing = Timing(
             lease=timedelta(seconds=self.settings.lease),
             create_timeout=timedelta(seconds=self.settings.create_timeout),
@@ -135,7 +124,15 @@ class World:
         self.intake = Intake(
             ledger=self.ledger,
             storage=self.storage,
-            service=self.service,
+            services=self.services,
+            preparing=Preparing(
+                ledger=self.ledger,
+                storage=self.storage,
+                settings=self.settings,
+                routes=self.routes,
+                timing=self.timing,
+                now=self.now,
+            ),
             settings=self.settings,
             timing=self.timing,
             now=self.now,
@@ -144,23 +141,17 @@ class World:
         self.poller = Poller(
             ledger=self.ledger,
             intake=self.intake,
-            service=self.service,
             sweep=Sweep(
                 ledger=self.ledger,
-                service=self.service,
+                services=self.services,
                 settle=self.timing.settle,
                 now=self.now,
             ),
-            policies=Policies(
-                ledger=self.ledger,
-                service=self.service,
-                settings=self.settings,
-                now=self.now,
-            ),
+            policies=Policies(ledger=self.ledger, services=self.services, now=self.now),
             check=Check(
                 ledger=self.ledger,
                 intake=self.intake,
-                service=self.service,
+                services=self.services,
                 settings=self.settings,
                 now=self.now,
             ),
@@ -171,13 +162,34 @@ class World:
         )
 
     def close(self) -> None:
-        self.client.close()
         self._http.close()
 
-    def choose(self, **settings: Any) -> None:
+    def choose(self, routes: str | None = None, **settings: Any) -> None:
         """Deploys again, with other settings; what the services hold stays."""
         self.settings = replace(self.settings, **settings)
+        if routes is not None:
+            self.routes = Routes.parse(routes.encode(), "routes.toml")
+            self.routes.check(self.settings)
         self.__post_init__()
+
+    def _service(self, backend: str, location: str) -> Service:
+        client, deployment = self._client(backend, location), self.settings.deployment
+        if backend == "vertex":
+            return VertexService(client.batches, deployment)
+        return DeveloperService(client.batches, client.files, self.storage, deployment)
+
+    def _client(self, backend: str, location: str) -> Client:
+        if backend != "vertex":
+            return Client(
+                vertexai=False, api_key="key-of-tests", http_options=self._options
+            )
+        return Client(
+            vertexai=True,
+            project=self.settings.project,
+            location=location,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            http_options=self._options,
+        )
 
     def holder(self) -> str:
         return f"worker-{next(self._names)}"
@@ -190,9 +202,16 @@ class World:
 
     # -- what a test does -------------------------------------------------------
 
-    def upload(self, text: str | bytes = GOOD, name: str = "reviews.jsonl") -> Drop:
+    def upload(
+        self,
+        text: str | bytes = GOOD,
+        name: str = "reviews.jsonl",
+        metadata: dict[str, str] | None = None,
+        bucket: str | None = None,
+    ) -> Drop:
         """Puts an object into the inbox, and says what an event would say of it."""
-        blob = self.gcs.bucket(self.settings.inbox).blob(name)
+        blob = self.gcs.bucket(bucket or self.settings.inbox).blob(name)
+        blob.metadata = metadata
         blob.upload_from_string(text)
         return Drop(
             bucket=blob.bucket.name,

@@ -99,6 +99,11 @@ class Checker:
             fixed=self.fixed,
         )
 
+    @property
+    def line(self) -> int:
+        """How many lines were read, blank ones too; the next file's are counted on."""
+        return self._line
+
     def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
         """
         Reads a file, given its bytes in any pieces, packed or not.

@@ -1,0 +1,392 @@
+"""What a job is to be: of all that is said about it, the strongest word, if allowed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, NoReturn
+
+from batchdrop import names
+from batchdrop.errors import BadChoice
+from batchdrop.jobs import Spec
+from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
+from batchdrop.preflight import Rules
+from batchdrop.routes import Route, Routes
+from batchdrop.settings import PREFIX, Location, Settings
+
+#: Keys of an object's metadata that begin so are for us.
+METADATA = "batchdrop-"
+
+#: The settings that stand for fields of `Spec` under another name.
+_NAMES = {"destination": "OUTPUT", "max_active": "MAX_ACTIVE_JOBS"}
+#: What has no setting.
+_NO_SETTING = frozenset({"kind", "display_name", "manifest", "source"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """
+    What a job is to be. In `spec`, `destination` is the prefix as it was chosen, and
+    `labels` are the user's alone.
+    """
+
+    spec: Spec
+    origin: dict[str, str]  #: by the fields of `spec`: who said it
+    sources: tuple[Location, ...]  #: where rows and media may come from
+    route: Route | None
+
+
+class _Layer(NamedTuple):
+    """What one of those that may choose says. The weaker ones come first."""
+
+    choices: Mapping[str, Any]
+    origins: Mapping[str, str]
+    code: str  #: for a choice of this layer that can't be had
+
+
+def choose(
+    settings: Settings,
+    routes: Routes,
+    name: str,
+    *,
+    metadata: Mapping[str, str],
+    manifest: Manifest | None,
+) -> Chosen:
+    """
+    Decides what is made of an object. Strongest first: its metadata, its manifest, the
+    first route that is for its name, the environment. Labels are merged; of all else
+    the strongest word replaces the others as a whole.
+
+    Raises:
+        BadChoice: `bad_metadata`, `bad_manifest`; `not_allowed`, what the deployment's
+            lists don't have; `not_possible`, what doesn't go together.
+    """
+    route = routes.route_of(name)
+    layers = [_environment(settings, name)]
+    if route is not None:
+        layers.append(_layer(route.choices, str(route), "not_possible"))
+    if manifest is not None:
+        file = name if is_manifest(name) else manifest_name(name)
+        layers.append(_of_manifest(manifest, file))
+    layers.append(_of_metadata(metadata))
+    return _Choosing(settings, route, manifest, layers).chosen()
+
+
+@dataclass(slots=True)
+class _Choosing:
+    settings: Settings
+    route: Route | None
+    manifest: Manifest | None
+    layers: list[_Layer]
+    values: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    #: The number of the layer that has chosen a field.
+    depth: dict[str, int] = field(default_factory=dict)
+
+    def chosen(self) -> Chosen:
+        for depth, layer in enumerate(self.layers):
+            for name, value in layer.choices.items():
+                if name != "labels":
+                    self.values[name] = value
+                    self.origin[name] = layer.origins[name]
+                    self.depth[name] = depth
+        self._labels()
+        self._model()
+        self._kind()
+        self._generation_config()
+        self._destination()
+        sources = (
+            Location(bucket=self.settings.inbox, prefix=""),
+            *self.settings.sources,
+        )
+        if self.manifest is not None:
+            self._source(self.manifest, sources)
+        return Chosen(
+            spec=Spec(**self.values),
+            origin={each.name: self.origin[each.name] for each in fields(Spec)},
+            sources=sources,
+            route=self.route,
+        )
+
+    # -- what is allowed ----------------------------------------------------------
+
+    def _refuse(self, what: str, rule: str) -> NoReturn:
+        raise BadChoice("not_allowed", f"{what} is not allowed; {PREFIX}{rule}")
+
+    def _by_route(self, name: str) -> list[Any]:
+        """What the route says, which is allowed for its files."""
+        choices = self.route.choices if self.route else {}
+        return [choices[name]] if name in choices else []
+
+    def _model(self) -> None:
+        backend, given = self.values["backend"], self.values["model"]
+        said = f"the model {names.short(given)} ({self.origin['model']})"
+        listed = {
+            _model_or_none(model, backend)
+            for model in (
+                self.settings.model,
+                *self.settings.models,
+                *self._by_route("model"),
+            )
+        }
+        model = _model_or_none(given, backend)
+        if model is None and given == self.settings.model:
+            return  # the deployer's own word
+        if model is None or model not in listed:
+            self._refuse(said, "MODEL and BATCHDROP_MODELS list those that are")
+        self.values["model"] = model
+
+    def _destination(self) -> None:
+        given = self.values["destination"]
+        said = f"the destination {names.short(given)} ({self.origin['destination']})"
+        if given.startswith("bq://"):
+            if self.values["backend"] != "vertex":
+                self._impossible("destination", f"{said} is only for Vertex AI")
+            self._in_datasets(said, names.bq_dataset(given))
+            return
+        place = Location.parse(given)
+        listed = [
+            self.settings.output,
+            *self.settings.destinations,
+            *map(Location.parse, self._by_route("destination")),
+        ]
+        inside = any(each.holds(place.bucket, place.prefix) for each in listed)
+        # A deployment may have WORK beside, or below, OUTPUT in one bucket.
+        ours = self.settings.work.holds(place.bucket, place.prefix)
+        chosen = self.depth["destination"] > 0
+        if place.bucket == self.settings.inbox or (chosen and ours):
+            self._refuse(said, "INBOX and BATCHDROP_WORK are no places for results")
+        if not inside:
+            self._refuse(
+                said, "OUTPUT and BATCHDROP_DESTINATIONS list the prefixes that are"
+            )
+
+    def _source(self, manifest: Manifest, places: tuple[Location, ...]) -> None:
+        file = self.origin_of_manifest
+        for address in manifest.objects:
+            at, _, name = address.removeprefix("gs://").partition("/")
+            if not any(place.holds(at, name) for place in places):
+                self._refuse(
+                    f"the source {names.short(address)} ({file})",
+                    "INBOX and BATCHDROP_SOURCES list the prefixes that are",
+                )
+        table = manifest.table or manifest.dataset
+        if table is None:
+            return
+        self.values["source"], self.origin["source"] = table, file
+        said = f"the source {names.short(table)} ({file})"
+        if self.values["backend"] != "vertex":
+            raise BadChoice("not_possible", f"{said} is only for Vertex AI")
+        dataset = names.bq_dataset(table) if manifest.table else table
+        self._in_datasets(said, dataset)
+        if self.values["generation_config"] is not None:
+            raise BadChoice(
+                "not_possible",
+                f"the generation configuration ({self.origin['generation_config']}) "
+                f"can't be put into {names.short(table)}, whose rows are sent as they "
+                "are: write it into them, and an empty one, {}, into the manifest",
+            )
+
+    def _in_datasets(self, said: str, dataset: str) -> None:
+        if dataset not in self.settings.datasets:
+            self._refuse(said, "DATASETS lists the datasets that are")
+
+    @property
+    def origin_of_manifest(self) -> str:
+        return next(
+            layer.origins["src"] for layer in self.layers if "src" in layer.origins
+        )
+
+    # -- what goes together -------------------------------------------------------
+
+    def _impossible(self, name: str, what: str) -> NoReturn:
+        raise BadChoice(self.layers[self.depth[name]].code, what)
+
+    def _labels(self) -> None:
+        labels: dict[str, str] = {}
+        origins: dict[str, str] = {}
+        for layer in self.layers:
+            for name, value in layer.choices.get("labels", {}).items():
+                labels[name] = value
+                origins[name] = layer.origins["labels"]
+        if len(labels) > names.MAX_LABELS:
+            raise BadChoice(
+                "not_possible",
+                f"{len(labels)} labels, of {', '.join(sorted(set(origins.values())))}; "
+                f"a job can have {names.MAX_LABELS}",
+            )
+        self.values["labels"] = labels
+        self.origin["labels"] = "default"
+        if labels:
+            said = (f"{name}: {origin}" for name, origin in origins.items())
+            self.origin["labels"] = ", ".join(said)
+
+    def _kind(self) -> None:
+        model = self.values["model"]
+        kind = "embedding" if self._rules().family.embeds else "generation"
+        if "kind" not in self.values:
+            self.values["kind"] = kind
+            self.origin["kind"] = "the model"
+        # Without a deployment, it may be that nobody knows the model.
+        elif model and self.values["kind"] != kind:
+            self._impossible(
+                "kind",
+                f'the kind "{self.values["kind"]}" ({self.origin["kind"]}) is not that '
+                f'of {model} ({self.origin["model"]}); write "{kind}", or leave it out',
+            )
+
+    def _generation_config(self) -> None:
+        """
+        What is for all jobs of a deployment or route isn't for a model that takes none,
+        if that was chosen by a stronger word. Otherwise they contradict each other.
+        """
+        if self.values["generation_config"] is None or self._rules().family.config:
+            return
+        model, origin = self.values["model"], self.origin["generation_config"]
+        if self.depth["generation_config"] >= self.depth["model"]:
+            self._impossible(
+                "generation_config",
+                f"a generation configuration ({origin}) is for Gemini; {model} takes "
+                "none: write the parameters into each request",
+            )
+        self.values["generation_config"] = None
+        self.origin["generation_config"] = f"{origin}, but {model} takes none"
+
+    def _rules(self) -> Rules:
+        return Rules(backend=self.values["backend"], model=self.values["model"])
+
+
+def _model_or_none(text: str, backend: str) -> str | None:
+    try:
+        return names.model(text, backend)
+    except ValueError:
+        return None
+
+
+# -- the layers --------------------------------------------------------------------
+
+
+def _layer(choices: Mapping[str, Any], origin: str, code: str) -> _Layer:
+    return _Layer(choices, dict.fromkeys(choices, origin), code)
+
+
+def _environment(settings: Settings, name: str) -> _Layer:
+    choices: dict[str, Any] = {
+        "display_name": name[-names.MAX_NAME :],
+        "manifest": "optional",
+        "source": None,
+    }
+    origins = {
+        "display_name": "the object's name",
+        "manifest": "default",
+        "source": "the object",
+    }
+    defaults = {each.name: each for each in fields(Settings)}
+    for each in fields(Spec):
+        if each.name in _NO_SETTING:
+            continue
+        setting = _NAMES.get(each.name, each.name.upper())
+        value = getattr(settings, setting.lower())
+        default = defaults[setting.lower()].default
+        choices[each.name] = str(value) if isinstance(value, Location) else value
+        by_default = value == default or value == {}
+        origins[each.name] = "default" if by_default else f"{PREFIX}{setting}"
+    return _Layer(choices, origins, "not_possible")
+
+
+def _of_manifest(manifest: Manifest, file: str) -> _Layer:
+    origin = f"manifest {file}"
+    choices = dict(manifest.choices)
+    if manifest.model is not None:
+        choices["model"] = manifest.model
+    layer = _layer(choices, origin, "bad_manifest")
+    return layer._replace(origins={**layer.origins, "src": origin})
+
+
+def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
+    choices: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, text in metadata.items():
+        if not key.lower().startswith(METADATA):
+            continue
+        word = key.lower().removeprefix(METADATA)
+        name = word.replace("-", "_")
+        if word not in KEYS:
+            known = ", ".join(f"{METADATA}{each}" for each in KEYS)
+            _bad(key, f"unknown; the keys that are known: {known}")
+        if name in choices:
+            _bad(key, "it is there twice, in two spellings; leave one out")
+        try:
+            choices[name] = KEYS[word](text)
+        except ValueError as exc:
+            _bad(key, str(exc))
+        origins[name] = f"metadata {METADATA}{word}"
+    return _Layer(choices, origins, "bad_metadata")
+
+
+def _bad(key: str, what: str) -> NoReturn:
+    raise BadChoice("bad_metadata", f"{key[:200]}: {what}")
+
+
+def _limit(text: str) -> int | None:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise ValueError(
+            f"it is {names.short(text)}; write a whole number, or 0 for no limit"
+        )
+    return names.limit(int(text))
+
+
+def _switch(text: str) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError(f"it is {names.short(text)}; write true or false")
+    return known[text.lower()]
+
+
+def _labels(text: str) -> dict[str, str]:
+    return names.labels(names.text(text))
+
+
+def _destination(text: str) -> str:
+    return destination(names.text(text))
+
+
+KEYS = {
+    "model": names.text,
+    "destination": _destination,
+    "display-name": names.display_name,
+    "generation-config": names.a_config,
+    "labels": _labels,
+    "on-invalid": names.on_invalid,
+    "max-invalid": _limit,
+    "fix": _switch,
+    "kind": names.kind,
+}
+
+
+# -- for people --------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One thing that is chosen, its value in words, and who said it."""
+
+    name: str
+    value: str
+    origin: str
+
+
+def explain(chosen: Chosen) -> Iterator[Row]:
+    """What each value is, and where it comes from."""
+    for each in fields(Spec):
+        value = getattr(chosen.spec, each.name)
+        yield Row(each.name, _words(value), chosen.origin[each.name])
+    places = ", ".join(map(str, chosen.sources))
+    yield Row("sources", places, f"{PREFIX}INBOX, {PREFIX}SOURCES")
+
+
+def _words(value: Any) -> str:
+    if value is None or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_words(given)}" for name, given in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)

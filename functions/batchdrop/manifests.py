@@ -1,0 +1,440 @@
+"""Manifests: what `NAME.job.json` says of a job, in the shape {model, src, config}."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Self
+
+import msgspec
+from msgspec import Raw
+
+from batchdrop import names
+from batchdrop.batches import inline
+from batchdrop.errors import BadChoice
+
+SUFFIX = ".job.json"
+#: Bytes; requests may stand in it.
+MAX_SIZE = 20 * 1000**2
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+#: What a decoder raises for what it can't read.
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+#: What the conversion raises for a request that isn't made as it should be.
+_INCONVERTIBLE = (
+    *(ValueError, TypeError, AttributeError, KeyError),
+    *(msgspec.MsgspecError, RecursionError),
+)
+
+#: The members of the official SDK's InlinedRequest.
+_INLINED = frozenset({"contents", "config", "metadata", "model"})
+
+
+def is_manifest(name: str) -> bool:
+    """Whether an object is one, by its name."""
+    return name.endswith(SUFFIX)
+
+
+def manifest_name(object_name: str) -> str:
+    """The name of the manifest that speaks for a file."""
+    stem = object_name.removesuffix(".gz").removesuffix(".jsonl")
+    return f"{stem}{SUFFIX}"
+
+
+def speaks_for(manifest_name: str) -> tuple[str, str]:
+    """The names of the files that a manifest can speak for."""
+    stem = manifest_name.removesuffix(SUFFIX)
+    return f"{stem}.jsonl", f"{stem}.jsonl.gz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """
+    What is chosen for one job. At most one of `objects`, `table`, `dataset` and
+    `requests` is there; with none it speaks for the file beside it.
+    """
+
+    model: str | None = None
+    objects: tuple[str, ...] = ()  #: gs:// addresses
+    table: str | None = None  #: bq://project.dataset.table
+    dataset: str | None = None  #: projects/P/locations/L/datasets/D
+    requests: tuple[bytes, ...] = ()  #: as they were written; see `lines`
+    #: By the names of the fields of `jobs.Spec`; what isn't there isn't chosen here.
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """
+        Reads a manifest.
+
+        Raises:
+            BadChoice: `bad_manifest`, with the path in it and what to write instead.
+        """
+        if len(data) > MAX_SIZE:
+            _bad(
+                "",
+                f"it has {len(data):,} bytes, and may have {MAX_SIZE:,}; write the "
+                "requests into a file of their own, and its name with .job.json here",
+            )
+        try:
+            data.decode()
+        except UnicodeDecodeError as exc:
+            _bad("", f"byte {exc.start + 1} is not UTF-8; save it as UTF-8")
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        members = _object(data, "")
+        for name in members:
+            if name not in ("model", "src", "config"):
+                _bad(name, _known(name, ("model", "src", "config")))
+        model = None
+        if "model" in members:
+            with_path = _value(members["model"], "model")
+            model = _read(names.text, with_path, "model")
+        source = _source(members["src"]) if "src" in members else {}
+        choices = _config(members["config"]) if "config" in members else {}
+        return cls(model=model, choices=choices, **source)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it says what the rows are, so that it is a job by itself."""
+        return bool(self.objects or self.table or self.dataset or self.requests)
+
+    def lines(self, kind: str = "generation") -> Iterator[bytes]:
+        """
+        The requests that stand in it, as lines of a file (without line feeds). What
+        has the shape of the official SDK's InlinedRequest becomes a line with its
+        metadata's `key`, or `request-N`; all else stays as it was written, and so do
+        all numbers.
+
+        Args:
+            kind: "generation" or "embedding".
+
+        Raises:
+            BadChoice: `bad_manifest`, for one that can't be read as either.
+        """
+        members = [_object(each, f"src[{n}]") for n, each in enumerate(self.requests)]
+        converted = all(_may_be_inlined(m) for m in members) and any(
+            _is_inlined(m, kind) for m in members
+        )
+        for number, (request, its) in enumerate(
+            zip(self.requests, members, strict=True)
+        ):
+            path = f"src[{number}]"
+            if converted or (_may_be_inlined(its) and _is_inlined(its, kind)):
+                convert = _embedding if kind == "embedding" else _generation
+                yield convert(its, request, number, path)
+            else:
+                yield request
+
+
+# -- reading -----------------------------------------------------------------------
+
+
+def _bad(path: str, what: str) -> NoReturn:
+    where = f"{path[:200]}: " if path else ""
+    raise BadChoice("bad_manifest", f"{where}{what}")
+
+
+def _known(name: str, known: tuple[str, ...]) -> str:
+    return f"unknown; write one of {', '.join(known)}, or leave {names.short(name)} out"
+
+
+def _object(raw: bytes | Raw, path: str) -> dict[str, Raw]:
+    """The members of an object that are there, those that are null left out."""
+    try:
+        members = _members.decode(raw)
+    except msgspec.ValidationError:
+        _bad(path, f'it is {_kind(raw)}; write an object, {{"...": ...}}')
+    except _MALFORMED as exc:
+        _bad(path, f"no JSON: {exc}")
+    return {name: each for name, each in members.items() if bytes(each) != b"null"}
+
+
+def _list(raw: bytes | Raw, path: str) -> list[Raw]:
+    try:
+        return _items.decode(raw)
+    except _MALFORMED as exc:
+        _bad(path, f"no JSON: {exc}")
+
+
+def _value(raw: bytes | Raw, path: str) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except _MALFORMED as exc:
+        _bad(path, f"no JSON: {exc}")
+
+
+def _kind(raw: bytes | Raw) -> str:
+    first = bytes(raw).lstrip()[:1]
+    return {b"[": "a list", b'"': "a text", b"{": "an object"}.get(first, "a value")
+
+
+def _read(reading: Callable[[Any], Any], value: Any, path: str) -> Any:
+    try:
+        return reading(value)
+    except ValueError as exc:
+        _bad(path, str(exc))
+
+
+def _one_line(raw: bytes | Raw) -> bytes:
+    # Within a text a line feed is escaped, so that these stand between values.
+    return re.sub(rb"[\r\n]", b" ", bytes(raw)).strip()
+
+
+# -- src ---------------------------------------------------------------------------
+
+_SOURCES = (
+    'write "gs://bucket/object.jsonl" or a list of these, '
+    '"bq://project.dataset.table", "projects/P/locations/L/datasets/D", a list of '
+    "requests, or leave it out for the file beside the manifest"
+)
+
+
+def _source(raw: Raw) -> dict[str, Any]:
+    if _kind(raw) == "a text":
+        text = _value(raw, "src")
+        if text.startswith("bq://"):
+            return {"table": _read(names.bq_table, text, "src")}
+        if names.is_vertex_dataset(text):
+            return {"dataset": text}
+        if not text.startswith("gs://"):
+            _bad("src", f"it is {names.short(text)}; {_SOURCES}")
+        return {"objects": (_read(names.gs_object, text, "src"),)}
+    if _kind(raw) != "a list":
+        _bad("src", f"it is {_kind(raw)}; {_SOURCES}")
+    items = _list(raw, "src")
+    if not items:
+        _bad("src", f"it is an empty list; {_SOURCES}")
+    kinds = [_kind(item) for item in items]
+    for number, kind in enumerate(kinds):
+        path = f"src[{number}]"
+        if kind not in ("a text", "an object"):
+            _bad(path, f"it is {kind}; write a request, or a gs:// address")
+        if kind != kinds[0]:
+            _bad(path, f"it is {kind}, and src[0] is {kinds[0]}; write all of one kind")
+    if kinds[0] == "an object":
+        return {"requests": tuple(map(_one_line, items))}
+    addresses = []
+    for number, item in enumerate(items):
+        path = f"src[{number}]"
+        address = _read(names.gs_object, _value(item, path), path)
+        if address in addresses:
+            _bad(path, f"{address} is there twice; its rows would be paid twice")
+        addresses.append(address)
+    return {"objects": tuple(addresses)}
+
+
+# -- config ------------------------------------------------------------------------
+
+CONFIG = (
+    "display_name",
+    "destination",
+    "dest",
+    "generation_config",
+    "labels",
+    "on_invalid",
+    "max_invalid",
+    "fix",
+    "kind",
+)
+
+_DEPLOYER = "a file can't choose it: it is for the deployer, in the environment"
+_ROUTE = f"{_DEPLOYER} or a route"
+_CREDENTIALS = "a file can't name credentials, or who acts for it"
+_ADDRESS = "a file can't name addresses of services"
+#: What is refused by name, and why.
+_REFUSED = {
+    **dict.fromkeys(
+        (
+            *("credentials", "api_key", "access_token", "token", "service_account"),
+            *("encryption_spec", "encryption_key", "kms_key_name", "impersonate"),
+        ),
+        _CREDENTIALS,
+    ),
+    **dict.fromkeys(
+        (
+            *(
+                "api_url",
+                "base_url",
+                "api_endpoint",
+                "endpoint",
+                "proxy",
+                "api_version",
+            ),
+            *("http_options", "webhook_config", "webhook", "callback_url"),
+        ),
+        _ADDRESS,
+    ),
+    **dict.fromkeys(
+        (
+            *("backend", "location", "max_active", "max_rows", "max_bytes"),
+            *("part_rows", "part_bytes", "manifest"),
+            *("cancel_after", "delete_after", "stalled_after"),
+        ),
+        _ROUTE,
+    ),
+    **dict.fromkeys(
+        (
+            *("project", "deployment", "topic", "inbox", "work", "staging", "routes"),
+            *("models", "sources", "destinations", "datasets", "priority"),
+            "idempotency_token",
+        ),
+        _DEPLOYER,
+    ),
+    "model": 'write it beside config: {"model": ..., "config": {...}}',
+    "src": 'write it beside config: {"src": ..., "config": {...}}',
+}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda m: f"_{m[0].lower()}", name)
+
+
+def _config(raw: Raw) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in _object(raw, "config").items():
+        path, name = f"config.{key}", _snake(key)
+        if name in _REFUSED:
+            _bad(path, _REFUSED[name])
+        if name not in CONFIG:
+            _bad(path, _known(key, CONFIG))
+        field = "destination" if name == "dest" else name
+        if field in found:
+            _bad(path, f"{field} is there twice, in two spellings; leave one out")
+        if field == "generation_config":
+            found[field] = _generation_config(value, path)
+        elif field == "destination":
+            found[field] = _destination(value, path)
+        else:
+            found[field] = _read(_READ[field], _value(value, path), path)
+    return found
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "display_name": names.display_name,
+    "labels": names.label_table,
+    "on_invalid": names.on_invalid,
+    "max_invalid": names.limit,
+    "fix": names.switch,
+    "kind": names.kind,
+}
+
+
+def _generation_config(raw: Raw, path: str) -> str | None:
+    """As it was written; one without members says that there is none."""
+    try:
+        return names.a_config(bytes(raw).decode())
+    except ValueError as exc:
+        _bad(path, str(exc))
+
+
+def _destination(raw: Raw, path: str) -> str:
+    if _kind(raw) == "an object":
+        members = _object(raw, path)
+        texts = {}
+        for key, value in members.items():
+            name = _snake(key)
+            if name == "format":
+                continue
+            if name not in ("gcs_uri", "bigquery_uri"):
+                _bad(f"{path}.{key}", _known(key, ("gcs_uri", "bigquery_uri")))
+            texts[f"{path}.{key}"] = (name, value)
+        if len(texts) != 1:
+            _bad(path, "write one of gcs_uri and bigquery_uri")
+        [(path, (name, raw))] = texts.items()
+        scheme = {"gcs_uri": "gs://", "bigquery_uri": "bq://"}[name]
+        text = _read(names.text, _value(raw, path), path)
+        if not text.startswith(scheme):
+            _bad(path, f"it is {names.short(text)}; write {scheme}...")
+    text = _read(names.text, _value(raw, path), path)
+    return str(_read(destination, text, path))
+
+
+def destination(text: str) -> str:
+    """
+    Where results may go: a gs:// prefix, or a bq:// address.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith("bq://"):
+        return names.bq_destination(text)
+    if text.startswith("gs://"):
+        return names.gs_prefix(text)
+    raise ValueError(
+        f"it is {names.short(text)}; write gs://bucket/prefix/ or "
+        "bq://project.dataset.table"
+    )
+
+
+# -- requests in the official SDK's shape ------------------------------------------
+
+
+def _may_be_inlined(members: Mapping[str, Raw]) -> bool:
+    return "contents" in members and _INLINED.issuperset(members)
+
+
+def _is_inlined(members: Mapping[str, Raw], kind: str) -> bool:
+    """Whether it is no row that would be taken as it is."""
+    if "config" in members or "metadata" in members:
+        return True
+    if kind == "embedding":
+        return False
+    contents = members["contents"]
+    if _kind(contents) != "a list":
+        return True
+    return any(
+        _kind(item) != "an object" or "parts" not in _object(item, "contents")
+        for item in _list(contents, "contents")
+    )
+
+
+def _generation(
+    members: Mapping[str, Raw], request: bytes, number: int, path: str
+) -> bytes:
+    # Numbers stay as they are written, however many digits they have.
+    try:
+        given = json.loads(
+            request, parse_int=_number, parse_float=_number, parse_constant=_constant
+        )
+        made, metadata = inline.request(given)
+        if not made.get("generationConfig"):
+            made.pop("generationConfig", None)  # the import refuses empty objects
+        key = _key(metadata, number, f"{path}.metadata")
+        return msgspec.json.encode({"key": key, "request": made})
+    except _INCONVERTIBLE as exc:
+        _bad(path, f"{exc or type(exc).__name__}; write it as a row of a JSONL file")
+
+
+def _number(text: str) -> Raw:
+    return Raw(text.encode())
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _embedding(
+    members: Mapping[str, Raw], request: bytes, number: int, path: str
+) -> bytes:
+    config = _object(members["config"], f"{path}.config") if "config" in members else {}
+    metadata = _value(members["metadata"], path) if "metadata" in members else None
+    line: dict[str, Any] = {"key": _key(metadata, number, f"{path}.metadata")}
+    line |= {name: members[name] for name in ("model", "contents") if name in members}
+    for name, value in config.items():
+        if name in line:
+            _bad(f"{path}.config.{name}", "unknown; leave it out")
+        line[name] = value
+    return msgspec.json.encode(line)
+
+
+def _key(metadata: Any, number: int, path: str) -> str:
+    if metadata is None:
+        return f"request-{number + 1}"
+    if not isinstance(metadata, dict):
+        _bad(path, 'write an object, {"key": "..."}')
+    key = metadata.get("key", f"request-{number + 1}")
+    if not isinstance(key, str) or not key:
+        _bad(f"{path}.key", 'write a text, "key": "..."')
+    return key

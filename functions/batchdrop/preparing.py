@@ -1,0 +1,466 @@
+"""What is made of a drop before anything is sent: choices, and checked rows."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Self
+
+from batchdrop.choosing import Chosen, choose
+from batchdrop.crash import crash
+from batchdrop.errors import BadChoice, NotReadable, SourceGone
+from batchdrop.jobs import (
+    Drop,
+    Input,
+    Job,
+    Part,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Timing,
+)
+from batchdrop.ledger import Ledger
+from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
+from batchdrop.preflight import Rules
+from batchdrop.reading import BadRows, Limits, Piece, Reading
+from batchdrop.routes import Routes
+from batchdrop.settings import Location, Settings
+from batchdrop.storage import Storage
+
+log = logging.getLogger(__name__)
+
+#: The report's name, under the job's output.
+REPORT = "rejected.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparing:
+    """The first step of a job: from `arrived` to `prepared`, `split` or `rejected`."""
+
+    ledger: Ledger
+    storage: Storage
+    settings: Settings
+    routes: Routes
+    timing: Timing
+    now: Callable[[], datetime]
+
+    def prepare(self, job: Job) -> Job:
+        """
+        Chooses, checks and stages.
+
+        Raises:
+            Superseded, Unavailable, Misconfigured: nothing is written; try again.
+        """
+        try:
+            return self._prepare(job)
+        except SourceGone as exc:
+            return self.reject(job, Problem(code="source_gone", message=str(exc)))
+        except (BadChoice, NotReadable) as exc:
+            return self.reject(job, Problem(code=exc.code, message=str(exc)))
+
+    def manifest(self, drop: Drop) -> Manifest:
+        """
+        What a manifest says.
+
+        Raises:
+            BadChoice: what it says can't be read, or isn't allowed to be said.
+            NotReadable, SourceGone, Unavailable, Misconfigured: it can't be had.
+        """
+        try:
+            return Manifest.parse(self.storage.content(drop, MAX_SIZE))
+        except BadChoice as exc:
+            raise BadChoice(exc.code, f"{drop}: {exc}") from exc
+
+    def staging(self, job: Job) -> Staging:
+        """Where the present holder of a job stages its rows."""
+        epoch = job.lease.epoch
+        return Staging(epoch=epoch, uri=f"{self.folder(job.id)}{epoch}/requests.jsonl")
+
+    def folder(self, job_id: str) -> Location:
+        """Where a job's rows lie as they are sent."""
+        work = self.settings.work
+        return Location(bucket=work.bucket, prefix=f"{work.prefix}{job_id}/")
+
+    def reject(self, job: Job, problem: Problem, found: "Reading | None" = None) -> Job:
+        """Ends a job of which nothing was sent, and tells why."""
+        log.warning(
+            "rejected",
+            extra={"job": job.id, "code": problem.code, "reason": problem.message},
+        )
+        rows = found.rows if found else None
+        faults = tuple(found.faults) if found else None
+        report = found.report if found else None
+        job = self.ledger.advance(
+            job, lambda j: j.rejected(problem, self.now(), rows, faults, report)
+        )
+        crash("after_rejected")
+        return job
+
+    # -- choices ----------------------------------------------------------------
+
+    def _prepare(self, job: Job) -> Job:
+        source, spoke = self._manifest(job)
+        chosen = choose(
+            self.settings,
+            self.routes,
+            job.source.name,
+            metadata=self.storage.metadata(job.source),
+            manifest=source,
+        )
+        if job.spec is None and source is None and chosen.spec.manifest == "required":
+            return self._wait_for_manifest(job)
+        # What a check-point has frozen stays as it is.
+        made = _Made(
+            spec=job.spec or self._spec(job, chosen.spec),
+            origin=job.spec_from or chosen.origin,
+            manifest=job.manifest or spoke,
+            inputs=job.inputs or self._inputs(source),
+        )
+        if made.spec.source is not None:
+            # A table is read by the service; its rows can't be checked before.
+            staging = Staging(epoch=job.lease.epoch, uri=made.spec.source)
+            return self._prepared(job, made, staging, None)
+        return self._check_and_stage(job, made, chosen, source)
+
+    def _manifest(self, job: Job) -> tuple[Manifest | None, str | None]:
+        """What speaks for a drop: the drop itself, or an object beside it."""
+        drop = job.source
+        if is_manifest(drop.name):
+            manifest = self.manifest(drop)
+            if not manifest.has_source:
+                raise BadChoice(
+                    "manifest_too_late",
+                    f"{drop} has no src, and the file that it speaks for was taken "
+                    "without it. Drop the manifest first, and then the file; or drop "
+                    "both again",
+                )
+            return manifest, str(drop)
+        beside = self.storage.find(drop.bucket, manifest_name(drop.name))
+        if beside is None or beside.size == 0:
+            return None, None
+        manifest = self.manifest(beside)
+        if manifest.has_source:
+            return None, None  # a job of its own
+        return manifest, str(beside)
+
+    def _wait_for_manifest(self, job: Job) -> Job:
+        """It wakes the file when it comes. Looked for now and then all the same."""
+        name, now = manifest_name(job.source.name), self.now()
+        log.info("waits for its manifest", extra={"job": job.id, "manifest": name})
+        again = now + timedelta(seconds=self.settings.check_every)
+        why = f"waits for {name}"
+        return self.ledger.advance(job, lambda j: j.postponed(why, now, due=again))
+
+    def _spec(self, job: Job, chosen: Spec) -> Spec:
+        """The choice, with what is this job's own in it."""
+        destination = chosen.destination
+        if destination.startswith("gs://"):
+            destination = f"{destination}{job.source.name}/{job.id}/"
+        marks = {
+            "batchdrop_job": job.id,
+            "batchdrop_deployment": self.settings.deployment,
+        }
+        return replace(
+            chosen,
+            destination=destination,
+            labels={**chosen.labels, **marks},
+        )
+
+    def _inputs(self, manifest: Manifest | None) -> tuple[Input, ...]:
+        """The objects that a manifest names, as they are now."""
+        found = []
+        for uri in manifest.objects if manifest else ():
+            bucket, _, name = uri.removeprefix("gs://").partition("/")
+            drop = self.storage.find(bucket, name)
+            if drop is None:
+                raise BadChoice("no_source", f"{uri}, which src names, is not there")
+            found.append(
+                Input(uri=uri, generation=drop.generation, size=drop.size, first=0)
+            )
+        return tuple(found)
+
+    # -- rows -------------------------------------------------------------------
+
+    def _check_and_stage(
+        self, job: Job, made: "_Made", chosen: Chosen, manifest: Manifest | None
+    ) -> Job:
+        spec = made.spec
+        size = sum(one.size for one in made.inputs) or job.source.size
+        if problem := self._over_limit(made, rows=0, size=size):
+            return self.reject(job, problem)
+        rules = rules_of(spec, chosen.sources)
+        reading = Reading(rules, limits_of(spec, rules))
+        files = self._files(job, made, manifest)
+        try:
+            job, parts = self._stage(job, made, reading, files)
+        except _Changed:
+            log.warning("check-points dropped", extra={"job": job.id})
+            return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
+        except NotReadable as exc:
+            return self.reject(job, Problem(code=exc.code, message=str(exc)), reading)
+        except BadRows:
+            return self.reject(job, reading.problem(), reading)
+        crash("after_staging")
+        if problem := self._over_limit(made, reading.rows.total, size):
+            return self.reject(job, problem, reading)
+        made = replace(made, inputs=reading.numbered(made.inputs))
+        if parts == 1:
+            return self._prepared(job, made, self.staging(job), reading)
+        return self._split(job, made, reading)
+
+    def _files(
+        self, job: Job, made: "_Made", manifest: Manifest | None
+    ) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """The bytes to read, each with the address that people need to find them."""
+        if manifest is not None and manifest.requests:
+            yield "", (line + b"\n" for line in manifest.lines(made.spec.kind))
+            return
+        if not made.inputs:
+            yield "", self.storage.read(job.source)
+        for one in made.inputs:
+            yield one.uri, self.storage.read(one.drop)
+
+    def _stage(
+        self,
+        job: Job,
+        made: "_Made",
+        reading: Reading,
+        files: Iterator[tuple[str, Iterator[bytes]]],
+    ) -> tuple[Job, int]:
+        """
+        Writes what is to be sent, and reports what can't be. The first part has the
+        place of a job that isn't split, as nobody knows yet that there are more. Each
+        that is finished is check-pointed: whoever takes the job up next reads the file
+        again, and writes only what is missing.
+
+        Returns:
+            the job as it is now, and how many parts there are.
+        """
+        bad: Exception | None = None
+        first: _Filled | None = None
+        n = 0
+        with _Report(self.storage, self._report(job, made.spec), reading) as report:
+            try:
+                pieces = reading.pieces(files, report.write)
+                for n, group in groupby(pieces, attrgetter("part")):
+                    if n == 0:
+                        first = self._write(job, n, group, self.staging(job))
+                        continue
+                    if first is not None:
+                        job = self._first_of_several(job, made, first)
+                        first = None
+                    filled = self._write(job, n, group, self._part_staging(job, n))
+                    job = self._check_point(job, made, filled)
+            except (BadRows, NotReadable) as exc:
+                bad = exc  # the report is whole, and stays
+        if bad is not None:
+            raise bad
+        return job, n + 1
+
+    def _first_of_several(self, job: Job, made: "_Made", first: "_Filled") -> Job:
+        """What was staged as a whole is only a part, as there is more of it."""
+        if job.parts:
+            return job  # known already
+        staging = self._part_staging(job, 0)
+        self.storage.copy(first.staging.uri, staging.uri)
+        crash("after_first_part")
+        return self._check_point(job, made, first.at(staging))
+
+    def _write(
+        self, job: Job, n: int, pieces: Iterator[Piece], staging: Staging
+    ) -> "_Filled":
+        """Writes a part, unless it was check-pointed: then it must be the same."""
+        filled = _Filled(n, staging)
+        known = job.parts.get(job.part_id(n))
+        if known is None:
+            self.storage.write(staging.uri, filled.taking(pieces))
+            return filled
+        for _ in filled.taking(pieces):
+            pass
+        if filled.part != replace(known, staging=staging):
+            raise _Changed
+        return filled
+
+    def _check_point(self, job: Job, made: "_Made", filled: "_Filled") -> Job:
+        part = filled.part
+        if job.part_id(part.n) in job.parts:
+            return job
+        job = self.ledger.advance(
+            job,
+            lambda j: made.on(j).part_staged(part, self.now(), self.timing),
+        )
+        crash("after_part")
+        log.info("part staged", extra={"job": job.id, "part": part.n})
+        return job
+
+    def _part_staging(self, job: Job, n: int) -> Staging:
+        epoch = job.lease.epoch
+        folder = self.folder(job.part_id(n))
+        return Staging(epoch=epoch, uri=f"{folder}{epoch}/requests.jsonl")
+
+    # -- the last write ---------------------------------------------------------
+
+    def _prepared(
+        self, job: Job, made: "_Made", staging: Staging, reading: Reading | None
+    ) -> Job:
+        rows = reading.rows if reading else Rows()
+        faults = tuple(reading.faults) if reading else ()
+        report = reading.report if reading else None
+        job = self.ledger.advance(
+            job,
+            lambda j: made.on(j).prepared(
+                made.spec, staging, rows, self.now(), self.timing, faults, report
+            ),
+        )
+        crash("after_prepared")
+        log.info(
+            "prepared",
+            extra={"job": job.id, "rows": rows.total, "refused": rows.refused},
+        )
+        return job
+
+    def _split(self, job: Job, made: "_Made", reading: Reading) -> Job:
+        faults = tuple(reading.faults)
+        job = self.ledger.advance(
+            job,
+            lambda j: made.on(j).split(
+                made.spec, reading.rows, self.now(), faults, reading.report
+            ),
+            children=lambda j: j.children(self.now()),
+        )
+        crash("after_split")
+        log.info(
+            "split",
+            extra={
+                "job": job.id,
+                "parts": len(job.parts),
+                "rows": reading.rows.total,
+                "refused": reading.rows.refused,
+            },
+        )
+        return job
+
+    # -- the pieces -------------------------------------------------------------
+
+    def _report(self, job: Job, spec: Spec) -> str:
+        """Where the lines are told that can't be sent: beside the results to come."""
+        if spec.destination.startswith("gs://"):
+            return f"{spec.destination}{REPORT}"
+        return f"{self.settings.output}{job.source.name}/{job.id}/{REPORT}"
+
+    def _over_limit(self, made: "_Made", rows: int, size: int) -> Problem | None:
+        """Whether a file is more than may ever be submitted."""
+        spec, chosen = made.spec, self.settings
+        for what, found, limit, name in (
+            ("rows", rows, spec.max_rows, "max_rows"),
+            ("bytes", size, spec.max_bytes, "max_bytes"),
+            ("rows", rows, chosen.max_rows_per_day, "max_rows_per_day"),
+            ("bytes", size, chosen.max_bytes_per_day, "max_bytes_per_day"),
+        ):
+            if limit is not None and found > limit:
+                who = made.origin.get(name, f"BATCHDROP_{name.upper()}")
+                what_for = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
+                message = f"{found:,} {what}, over {what_for}={limit}"
+                return Problem(code="over_limit", message=message)
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """All that was chosen for a job."""
+
+    spec: Spec
+    origin: dict[str, str]
+    manifest: str | None
+    inputs: tuple[Input, ...]
+
+    def on(self, job: Job) -> Job:
+        return job.chosen(self.spec, self.origin, self.manifest, self.inputs)
+
+
+class _Changed(Exception):
+    """What was check-pointed is not what is read now: another version made it."""
+
+
+class _Report:
+    """The object with the lines that can't be sent. Most files need none."""
+
+    def __init__(self, storage: Storage, uri: str, reading: Reading) -> None:
+        self._storage = storage
+        self._uri = uri
+        self._reading = reading
+        self._stack = ExitStack()
+        self._write: Callable[[bytes], None] | None = None
+
+    def __enter__(self) -> Self:
+        self._stack.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, line: bytes) -> None:
+        if self._write is None:
+            self._write = self._stack.enter_context(self._storage.writing(self._uri))
+            self._reading.report = self._uri
+        self._write(line)
+
+
+class _Filled:
+    """A part while it is written."""
+
+    def __init__(self, n: int, staging: Staging) -> None:
+        self.staging = staging
+        self.part = Part(n=n, first=0, last=0, rows=0, bytes=0, staging=staging)
+
+    def taking(self, pieces: Iterator[Piece]) -> Iterator[bytes]:
+        """The bytes of these, which are counted."""
+        for piece in pieces:
+            part = self.part
+            self.part = replace(
+                part,
+                first=part.first or piece.first,
+                last=piece.last,
+                rows=part.rows + piece.rows,
+                bytes=part.bytes + len(piece.data),
+            )
+            yield piece.data
+
+    def at(self, staging: Staging) -> "_Filled":
+        """The same, in another place."""
+        moved = _Filled(self.part.n, staging)
+        moved.part = replace(self.part, staging=staging)
+        return moved
+
+
+def rules_of(spec: Spec, sources: tuple[Location, ...]) -> Rules:
+    """
+    How the rows of a job are read.
+
+    Raises:
+        ValueError: a generation configuration that can't be merged.
+    """
+    config = spec.generation_config
+    return Rules(
+        backend=spec.backend,
+        model=spec.model,
+        fix=spec.fix,
+        on_invalid=spec.on_invalid,
+        max_invalid=spec.max_invalid,
+        generation_config=config.encode() if config else None,
+        sources=sources,
+    )
+
+
+def limits_of(spec: Spec, rules: Rules) -> Limits:
+    """What one batch takes: the API's limits, or less where that was chosen."""
+    family = rules.family
+    rows = [most for most in (family.rows, spec.part_rows) if most is not None]
+    return Limits(
+        rows=min(rows, default=None),
+        bytes=min(family.bytes, spec.part_bytes or family.bytes),
+    )

@@ -1,0 +1,424 @@
+"""Routes: what a deployer chooses for files by their names, read from a TOML file."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from batchdrop import names
+from batchdrop.errors import BadSetting
+from batchdrop.preflight import Rules
+from batchdrop.settings import Location, Settings
+
+
+class BadRoutes(BadSetting):
+    """Routes that can't be used; `errors` has one line for each thing to mend."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = tuple(errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What is chosen for the files whose names match."""
+
+    number: int  #: counted from 1, in the order of the file
+    match: tuple[str, ...]
+    name: str = ""
+    #: By the names of the fields of `jobs.Spec`; what isn't there isn't chosen here.
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+    def matches(self, name: str) -> bool:
+        """Whether the route is for an object."""
+        return any(Pattern.parse(each).matches(name) for each in self.match)
+
+    @property
+    def table(self) -> str:
+        """What to call it where its file is read."""
+        patterns = ", ".join(f'"{each}"' for each in self.match)
+        return f"[[route]] {self.number} ({patterns})"
+
+    def __str__(self) -> str:
+        patterns = ", ".join(self.match)
+        return f"route {self.name or f'{self.number} ({patterns})'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """Routes in their order; the first that matches counts."""
+
+    file: str
+    routes: tuple[Route, ...]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Where a deployment has none."""
+        return cls(file="", routes=())
+
+    @classmethod
+    def parse(cls, text: bytes, file: str) -> Self:
+        """
+        Reads routes.
+
+        Args:
+            file: what to call the file in errors.
+
+        Raises:
+            BadRoutes: with all that is wrong in it.
+        """
+        try:
+            tables = tomllib.loads(text.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as exc:
+            raise BadRoutes([f"{file}: no TOML: {exc}"]) from exc
+        errors = [
+            f"{file}: {key}: unknown; a file of routes has only [[route]]"
+            for key in tables
+            if key != "route"
+        ]
+        given = tables.get("route", [])
+        if not isinstance(given, list):
+            errors.append(f"{file}: [route]: write it with two brackets, [[route]]")
+            given = []
+        routes = []
+        for number, table in enumerate(given, 1):
+            if isinstance(table, dict):
+                route, wrong = _route(number, table)
+                routes.append(route)
+                errors += (f"{file}: {route.table}: {each}" for each in wrong)
+            else:
+                errors.append(f"{file}: route: write each as a table, [[route]]")
+        errors += _twice(file, routes)
+        if errors:
+            raise BadRoutes(errors)
+        return cls(file=file, routes=tuple(routes))
+
+    def route_of(self, name: str) -> Route | None:
+        """The first route that is for an object."""
+        return next((route for route in self.routes if route.matches(name)), None)
+
+    def check(self, settings: Settings) -> None:
+        """
+        Compares them with the deployment that they are for.
+
+        Raises:
+            BadRoutes: with all that can't be.
+        """
+        errors = [
+            f"{self.file}: {route.table}: {wrong}"
+            for route in self.routes
+            for wrong in _at_odds(route, settings)
+        ]
+        if errors:
+            raise BadRoutes(errors)
+
+
+# -- names -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """
+    A pattern for whole names of objects:
+
+        *        anything within a folder
+        **       anything, over folders; `**/` also nothing
+        ?        one character, no slash
+        [a-z]    one of these, [!a-z] one of all others, no slash
+
+    Names come from whoever uploads, and a regular expression can be made to take hours
+    by a name: here each character is looked at once, against each part of the pattern.
+    """
+
+    parts: tuple[Any, ...]  #: characters, sets, or one of the words below
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Reads a pattern.
+
+        Raises:
+            ValueError: it can't match what is meant.
+        """
+        if not text or not text.isprintable():
+            raise ValueError(f"{names.short(text)} is no pattern")
+        if text.startswith(("/", "gs://")):
+            raise ValueError(
+                f"{names.short(text)} begins with {text[: text.index('/') + 1]}; names "
+                "of objects don't: write the folder first"
+            )
+        parts: list[Any] = []
+        at = 0
+        while at < len(text):
+            if text.startswith("**/", at) and (at == 0 or text[at - 1] == "/"):
+                parts += (_FOLDERS, _IN_A_FOLDER)
+                at += 3
+            elif text.startswith("**", at):
+                parts.append(_ALL)
+                at += 2
+            elif text[at] == "*":
+                parts.append(_SOME)
+                at += 1
+            elif text[at] == "?":
+                parts.append(re.compile(r"[^/]"))
+                at += 1
+            elif text[at] == "[":
+                end = text.find("]", at + (3 if text[at + 1 : at + 2] == "!" else 2))
+                if end < 0:
+                    raise ValueError(f"{names.short(text)} has a [ without its ]")
+                parts.append(_one_of(text[at + 1 : end]))
+                at = end + 1
+            else:
+                parts.append(text[at])
+                at += 1
+        return cls(tuple(parts))
+
+    def matches(self, name: str) -> bool:
+        """Whether it fits a whole name."""
+        at = self._reached({0})
+        for character in name:
+            at = self._reached(set(self._after(at, character)))
+            if not at:
+                return False
+        return len(self.parts) in at
+
+    def _reached(self, at: set[int]) -> set[int]:
+        """With all places that nothing has to be read for."""
+        todo = list(at)
+        while todo:
+            place = todo.pop()
+            part = self.parts[place] if place < len(self.parts) else None
+            step = (
+                {_SOME: 1, _ALL: 1, _FOLDERS: 2}.get(part) if part in _WORDS else None
+            )
+            if step and place + step not in at:
+                at.add(place + step)
+                todo.append(place + step)
+        return at
+
+    def _after(self, at: set[int], character: str) -> Iterator[int]:
+        slash = character == "/"
+        for place in at:
+            part = self.parts[place] if place < len(self.parts) else None
+            if part == _ALL or (part == _SOME and not slash):
+                yield place
+            elif part == _FOLDERS:
+                yield place if slash else place + 1
+            elif part == _IN_A_FOLDER:
+                yield place - 1 if slash else place
+            elif part == character or (
+                isinstance(part, re.Pattern) and part.match(character)
+            ):
+                yield place + 1
+
+
+#: Longer than a character, so that they can't be mistaken for one.
+_SOME, _ALL, _FOLDERS, _IN_A_FOLDER = "some", "all", "folders", "in a folder"
+_WORDS = (_SOME, _ALL, _FOLDERS)
+
+
+def _one_of(inside: str) -> re.Pattern[str]:
+    negated = inside.startswith("!")
+    body = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
+    try:
+        return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
+    except re.error as exc:
+        raise ValueError(f"[{inside}] is no set of characters: {exc}") from exc
+
+
+# -- tables ------------------------------------------------------------------------
+
+
+def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
+    """A route, and what is wrong with it."""
+    errors: list[str] = []
+    match: tuple[str, ...] = ()
+    name = ""
+    choices: dict[str, Any] = {}
+    if "match" not in table:
+        errors.append('match is missing; write match = "folder/**"')
+    for key, given in table.items():
+        try:
+            if key == "match":
+                match = tuple(given) if isinstance(given, list) else (given,)
+                _check_match(match)
+            elif key == "name":
+                name = names.text(given)
+            elif key in KEYS:
+                choices[key] = KEYS[key](given)
+            else:
+                known = ", ".join(("match", "name", *KEYS))
+                errors.append(f"{key}: unknown; a route can have: {known}")
+        except ValueError as exc:
+            errors.append(f"{key}: {exc}")
+    match = tuple(map(str, match))
+    return Route(number=number, match=match, name=name, choices=choices), errors
+
+
+def _check_match(patterns: tuple[Any, ...]) -> None:
+    if not patterns:
+        raise ValueError('it is empty; write match = "folder/**"')
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise ValueError(
+                f"it is {names.short(pattern)}; write a pattern, or a list of patterns"
+            )
+        Pattern.parse(pattern)
+
+
+def _location(given: object) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[a-z0-9-]+", given):
+        raise ValueError(f"it is {names.short(given)}; write a region, or global")
+    return given
+
+
+def _model(given: object) -> str:
+    text = names.text(given)
+    try:
+        names.model(text, "vertex")
+    except ValueError:
+        names.model(text, "developer")
+    return text
+
+
+def _destination(given: object) -> str:
+    return names.gs_prefix(names.text(given))
+
+
+def _config(given: object) -> str | None:
+    if not isinstance(given, dict):
+        raise ValueError(
+            f"it is {names.short(given)}; write a table, [route.generation_config]"
+        )
+    if wrong := next(_no_json(given, ""), None):
+        raise ValueError(wrong)
+    return json.dumps(given, ensure_ascii=False) if given else None
+
+
+def _no_json(value: Any, path: str) -> Iterator[str]:
+    """What TOML has and JSON hasn't."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _no_json(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _no_json(item, f"{path}[{number}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} is {value}; JSON has no such number"
+    elif not isinstance(value, (str, int)):
+        yield f"{path} is a {type(value).__name__}, which JSON hasn't; write a text"
+
+
+def _seconds(given: object) -> float | None:
+    if given == 0 and not isinstance(given, bool):
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise ValueError(
+            f"it is {names.short(given)}; write a number of seconds, or 0 for never"
+        )
+    return names.seconds(given)
+
+
+def _stalled(given: object) -> dict[str, float]:
+    if given == 0 and not isinstance(given, bool):
+        return {}
+    if isinstance(given, str):
+        raise ValueError(
+            f"it is {names.short(given)}; write a number of seconds, or a table, "
+            "[route.stalled_after]"
+        )
+    return names.stalled_after(given)
+
+
+#: How each key is read. The keys are fields of `jobs.Spec`.
+KEYS: dict[str, Callable[[object], Any]] = {
+    "kind": names.kind,
+    "backend": names.choice("vertex", "developer"),
+    "location": _location,
+    "model": _model,
+    "destination": _destination,
+    "generation_config": _config,
+    "labels": names.label_table,
+    "on_invalid": names.on_invalid,
+    "max_invalid": names.limit,
+    "fix": names.switch,
+    "max_active": names.limit,
+    "max_rows": names.limit,
+    "max_bytes": names.limit,
+    "part_rows": names.limit,
+    "part_bytes": names.limit,
+    "manifest": names.choice("optional", "required"),
+    "cancel_after": _seconds,
+    "delete_after": _seconds,
+    "stalled_after": _stalled,
+}
+
+
+def _twice(file: str, routes: list[Route]) -> Iterator[str]:
+    """Routes that can't be told apart, or that no file can come to."""
+    by_name: dict[str, Route] = {}
+    by_pattern: dict[str, Route] = {}
+    for route in routes:
+        if route.name and (other := by_name.get(route.name)):
+            yield f"{file}: {route.table}: name: {other.table} has it; write another"
+        by_name.setdefault(route.name, route)
+        for pattern in route.match:
+            if other := by_pattern.get(pattern):
+                yield (
+                    f'{file}: {route.table}: match: {other.table} has "{pattern}" '
+                    "too, and the first counts; leave one out"
+                )
+            by_pattern.setdefault(pattern, route)
+
+
+def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
+    """What is wrong with a route in a deployment, key by key."""
+    chosen = route.choices
+    backend = chosen.get("backend", settings.backend)
+    if chosen.get("backend") == "developer" and not settings.api_key:
+        yield 'backend: "developer" needs GEMINI_API_KEY to be set, from a secret'
+    if (destination := chosen.get("destination")) is not None:
+        bucket = Location.parse(destination).bucket
+        for name, own in (("INBOX", settings.inbox), ("WORK", settings.work.bucket)):
+            if bucket == own:
+                yield (
+                    f"destination: {destination} lies in the bucket of "
+                    f"BATCHDROP_{name}; use another one"
+                )
+    model = chosen.get("model", settings.model)
+    if not model:
+        return  # a deployment always has one; who checks a file alone may not know it
+    try:
+        model = names.model(model, backend)
+    except ValueError as exc:
+        if {"model", "backend"}.intersection(chosen):
+            yield f"model: {exc} (the backend is {backend})"
+        return
+    family = Rules(backend=backend, model=model).family
+    kind = "embedding" if family.embeds else "generation"
+    if chosen.get("kind", kind) != kind:
+        yield (
+            f'kind: it is "{chosen["kind"]}", but {model} is for {kind}; write '
+            f'"{kind}", or another model'
+        )
+    if chosen.get("generation_config") and not family.config:
+        yield (
+            f"generation_config: {model} takes none; write the parameters into each "
+            "request"
+        )
+    for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):
+        if most is not None and (chosen.get(key) or 0) > most:
+            yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"
+
+
+def places(settings: Settings, routes: Routes) -> frozenset[tuple[str, str]]:
+    """The backends and locations that a deployment's jobs may go to."""
+    chosen = [route.choices for route in routes.routes]
+    return frozenset(
+        (one.get("backend", settings.backend), one.get("location", settings.location))
+        for one in [{}, *chosen]
+    )

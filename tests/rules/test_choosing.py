@@ -1,0 +1,682 @@
+"""What a job is to be: who is listened to, and what is refused."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchdrop
+from batchdrop import manifests, names
+from batchdrop.batches import developer, vertex
+from batchdrop.batches.types import JobState, is_terminal
+from batchdrop.choosing import KEYS as METADATA_KEYS
+from batchdrop.choosing import Chosen, choose, explain
+from batchdrop.errors import BadChoice
+from batchdrop.jobs import Spec
+from batchdrop.manifests import Manifest
+from batchdrop.preflight import Rules
+from batchdrop.routes import KEYS as ROUTE_KEYS
+from batchdrop.routes import Routes
+from batchdrop.settings import Location, Settings
+from tests.rules.test_settings import ENOUGH
+
+MORE = ENOUGH | {
+    "BATCHDROP_MODELS": "gemini-2.5-pro, publishers/meta/models/llama-x,"
+    "gemini-embedding-001,projects/1/locations/us/models/2",
+    "BATCHDROP_SOURCES": "gs://shared/rows",
+    "BATCHDROP_DESTINATIONS": "gs://results/teams/",
+    "BATCHDROP_DATASETS": "bq://p.good,projects/1/locations/us/datasets/3",
+    "GEMINI_API_KEY": "k",
+}
+
+
+def settings(**more: str) -> Settings:
+    return Settings.from_env(MORE | {f"BATCHDROP_{k}": v for k, v in more.items()})
+
+
+def routes(text: str) -> Routes:
+    read = Routes.parse(text.encode(), "routes.toml")
+    read.check(settings())
+    return read
+
+
+def chosen(
+    metadata: Mapping[str, str] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    *,
+    name: str = "a/x.jsonl",
+    route: str = "",
+    env: Settings | None = None,
+) -> Chosen:
+    return choose(
+        env or settings(),
+        routes(f"[[route]]\nmatch = 'a/**'\n{route}") if route else Routes.none(),
+        name,
+        metadata={f"batchdrop-{k}": v for k, v in (metadata or {}).items()},
+        manifest=None
+        if manifest is None
+        else Manifest.parse(json.dumps(manifest).encode()),
+    )
+
+
+def refusal(*args: Any, **kwargs: Any) -> tuple[str, str]:
+    """The code and the text of a choice that can't be had."""
+    with pytest.raises(BadChoice) as caught:
+        chosen(*args, **kwargs)
+    return caught.value.code, str(caught.value)
+
+
+# -- who is listened to ------------------------------------------------------------
+
+
+def test_where_nobody_says_anything_the_environment_counts() -> None:
+    found = chosen(env=Settings.from_env(ENOUGH))
+
+    assert found.spec == Spec(
+        kind="generation",
+        backend="vertex",
+        location="us-central1",
+        model="gemini-2.5-flash",
+        destination="gs://output/results/",
+        display_name="a/x.jsonl",
+    )
+    assert found.origin["model"] == "BATCHDROP_MODEL"
+    assert found.origin["destination"] == "BATCHDROP_OUTPUT"
+    assert found.origin["backend"] == "default"
+    assert found.origin["kind"] == "the model"
+    assert found.sources == (Location(bucket="inbox", prefix=""),)
+    assert found.route is None
+
+
+def test_every_field_has_an_origin() -> None:
+    found = chosen()
+
+    assert set(found.origin) == set(Spec.__dataclass_fields__)
+    assert all(found.origin.values())
+
+
+def test_the_environments_own_choices_are_told_by_their_names() -> None:
+    found = chosen(
+        env=settings(
+            ON_INVALID="skip",
+            MAX_ACTIVE_JOBS="3",
+            PART_ROWS="10",
+            STALLED_AFTER="PENDING=5",
+            GENERATION_CONFIG='{"topK": 1}',
+        )
+    )
+
+    assert found.spec.max_active == 3
+    assert found.spec.part_rows == 10
+    assert found.spec.stalled_after == {"JOB_STATE_PENDING": 5}
+    assert found.spec.generation_config == '{"topK": 1}'
+    assert found.origin["max_active"] == "BATCHDROP_MAX_ACTIVE_JOBS"
+    assert found.origin["part_rows"] == "BATCHDROP_PART_ROWS"
+    assert found.origin["stalled_after"] == "BATCHDROP_STALLED_AFTER"
+    assert found.origin["on_invalid"] == "BATCHDROP_ON_INVALID"
+
+
+def test_the_stronger_word_counts() -> None:
+    route = 'on_invalid = "skip"\nmax_invalid = 1\nfix = true\nlocation = "eu"'
+    manifest = {"config": {"max_invalid": 2, "fix": False}}
+
+    found = chosen({"max-invalid": "3"}, manifest, route=route)
+
+    assert found.origin["location"] == "route 1 (a/**)"
+    assert (found.spec.on_invalid, found.origin["on_invalid"]) == (
+        "skip",
+        "route 1 (a/**)",
+    )
+    assert (found.spec.fix, found.origin["fix"]) == (False, "manifest a/x.job.json")
+    assert (found.spec.max_invalid, found.origin["max_invalid"]) == (
+        3,
+        "metadata batchdrop-max-invalid",
+    )
+
+
+def test_a_configuration_replaces_a_weaker_one_as_a_whole() -> None:
+    route = "generation_config = {temperature = 0}"
+
+    assert chosen(route=route).spec.generation_config == '{"temperature": 0}'
+    assert chosen(
+        {"generation-config": '{"topK":\n 1}'}, route=route
+    ).spec.generation_config == ('{"topK":  1}')
+    assert (
+        chosen({"generation-config": "{}"}, route=route).spec.generation_config is None
+    )
+
+
+def test_labels_are_merged_and_the_stronger_layer_wins_for_each() -> None:
+    found = chosen(
+        {"labels": "run=7"},
+        {"config": {"labels": {"env": "test"}}},
+        route='labels = {env = "prod", team = "a"}',
+        env=settings(LABELS="team=search,cost=x"),
+    )
+
+    assert found.spec.labels == {"team": "a", "cost": "x", "env": "test", "run": "7"}
+    assert found.origin["labels"] == (
+        "team: route 1 (a/**), cost: BATCHDROP_LABELS, env: manifest a/x.job.json, "
+        "run: metadata batchdrop-labels"
+    )
+
+
+def test_labels_of_all_layers_together_leave_room_for_ours() -> None:
+    many = ",".join(f"l{n}=x" for n in range(62))
+
+    assert len(chosen({"labels": many}).spec.labels) == 62
+    code, text = refusal({"labels": many}, {"config": {"labels": {"more": "x"}}})
+    assert code == "not_possible"
+    assert text.startswith("63 labels, of manifest a/x.job.json, metadata batchdrop-")
+
+
+def test_a_manifest_that_was_dropped_is_called_by_its_own_name() -> None:
+    found = chosen(manifest={"model": "gemini-2.5-pro"}, name="a/y.job.json")
+
+    assert found.origin["model"] == "manifest a/y.job.json"
+
+
+def test_a_long_name_is_cut_to_what_the_service_takes() -> None:
+    assert chosen(name="a" * 200 + "b" * 128).spec.display_name == "b" * 128
+
+
+def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> None:
+    found = choose(
+        settings(),
+        Routes.none(),
+        "x",
+        metadata={"Batchdrop-Model": "gemini-2.5-pro", "owner": "me", "batchdrop": "x"},
+        manifest=None,
+    )
+
+    assert found.spec.model == "gemini-2.5-pro"
+    assert found.origin["model"] == "metadata batchdrop-model"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("modle", "x", "the keys that are known: batchdrop-model, batchdrop-dest"),
+        ("backend", "developer", "unknown"),
+        ("location", "eu", "unknown"),
+        ("max-rows", "1", "unknown"),
+        ("cancel-after", "1", "unknown"),
+        ("max_invalid", "1", "unknown"),
+        ("model", " ", "write a text"),
+        ("destination", "s3://x", "write gs://bucket/prefix/ or bq://"),
+        ("destination", "gs://results/teams/../x", "made of dots"),
+        ("display-name", "x" * 129, "at most 128"),
+        ("display-name", "a\nb", "a text of one line"),
+        ("generation-config", "temperature=0", "write a JSON object"),
+        ("generation-config", "[]", "write a JSON object"),
+        ("generation-config", '{"a": NaN}', "write a JSON object"),
+        ("generation-config", '{"a": "\\ud800"}', "write a JSON object"),
+        ("generation-config", '{"a": "\ud800"}', "write a JSON object"),
+        ("labels", "team", "write team=search,env=prod"),
+        ("labels", "batchdrop_job=x", "begin with batchdrop_"),
+        ("labels", "team=x,team=y", "there twice"),
+        ("labels", "team=X", "lowercase letters"),
+        ("on-invalid", "drop", 'write "reject" or "skip"'),
+        ("max-invalid", "-1", "write a whole number"),
+        ("max-invalid", "٣", "write a whole number"),
+        ("max-invalid", "9" * 5000, "write a whole number"),
+        ("fix", "yes", "write true or false"),
+        ("kind", "chat", 'write "generation" or "embedding"'),
+    ],
+)
+def test_metadata_that_cannot_be_is_named_with_what_to_write(
+    key: str, value: str, says: str
+) -> None:
+    code, text = refusal({key: value})
+
+    assert code == "bad_metadata"
+    assert text.startswith(f"batchdrop-{key}: ")
+    assert says in text
+
+
+def test_a_key_in_two_spellings_is_refused() -> None:
+    assert "there twice" in refusal({"fix": "true", "FIX": "false"})[1]
+
+
+# -- what goes together ------------------------------------------------------------
+
+
+def test_the_kind_follows_from_the_model() -> None:
+    assert chosen({"model": "gemini-embedding-001"}).spec.kind == "embedding"
+    assert chosen({"kind": "generation"}).spec.kind == "generation"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "manifest", "code"),
+    [
+        ({"kind": "embedding"}, None, "bad_metadata"),
+        ({}, {"config": {"kind": "embedding"}}, "bad_manifest"),
+        (
+            {"model": "gemini-embedding-001"},
+            {"config": {"kind": "generation"}},
+            "bad_m",
+        ),
+    ],
+)
+def test_a_kind_that_is_not_the_models_is_refused(
+    metadata: dict[str, str], manifest: dict[str, Any] | None, code: str
+) -> None:
+    found, text = refusal(metadata, manifest)
+
+    assert found.startswith(code)
+    assert "is not that of gemini-" in text
+
+
+def test_the_deployments_configuration_is_not_for_a_model_that_takes_none() -> None:
+    env = settings(GENERATION_CONFIG='{"topK": 1}')
+
+    found = chosen({"model": "gemini-embedding-001"}, env=env)
+
+    assert found.spec.generation_config is None
+    assert found.origin["generation_config"] == (
+        "BATCHDROP_GENERATION_CONFIG, but gemini-embedding-001 takes none"
+    )
+
+
+def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:
+    code, text = refusal(
+        {"model": "gemini-embedding-001", "generation-config": '{"topK": 1}'}
+    )
+
+    assert code == "bad_metadata"
+    assert "takes none" in text
+
+
+def test_tables_and_datasets_are_only_for_vertex() -> None:
+    route = 'backend = "developer"'
+
+    code, text = refusal({"destination": "bq://p.good.t"}, route=route)
+    assert (code, text[-21:]) == ("bad_metadata", "is only for Vertex AI")
+    code, text = refusal(manifest={"src": "bq://p.good.t"}, route=route)
+    assert (code, text[-21:]) == ("not_possible", "is only for Vertex AI")
+
+
+def test_a_configuration_is_not_put_into_the_rows_of_a_table() -> None:
+    env = settings(GENERATION_CONFIG='{"topK": 1}')
+    table = {"src": "bq://p.good.t"}
+
+    code, text = refusal(manifest=table, env=env)
+    assert code == "not_possible"
+    assert "BATCHDROP_GENERATION_CONFIG" in text
+
+    found = chosen(manifest=table | {"config": {"generation_config": {}}}, env=env)
+    assert found.spec.generation_config is None
+
+
+# -- what is allowed ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "is_sent"),
+    [
+        ("gemini-2.5-pro", "gemini-2.5-pro"),
+        ("publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("google/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("meta/llama-x", "publishers/meta/models/llama-x"),
+        ("publishers/meta/models/llama-x", "publishers/meta/models/llama-x"),
+        ("projects/1/locations/us/models/2", "projects/1/locations/us/models/2"),
+    ],
+)
+def test_a_model_is_allowed_in_each_of_its_spellings(given: str, is_sent: str) -> None:
+    assert chosen({"model": given}).spec.model == is_sent
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gemini-2.5-pro-x",
+        "gemini-2.5-pro@001",
+        "Gemini-2.5-pro",
+        "meta/gemini-2.5-pro",
+        "publishers/meta/models/gemini-2.5-pro",
+        "google/llama-x",
+        "projects/1/locations/us/publishers/google/models/gemini-2.5-pro",
+        "projects/2/locations/us/models/2",
+        "projects/1/locations/us/endpoints/2",
+        "tunedModels/gemini-2.5-pro",
+        "gemini-2.5-pro/..",
+        "../gemini-2.5-pro",
+        "x/../gemini-2.5-pro",
+        "models/../gemini-2.5-pro",
+        "gemini-2.5-pro?x",
+        "gemini-2.5-pro&x",
+        "gemini-2.5-pro#x",
+        "gemini-2.5-pro:predict",
+        "gemini-2.5-pro%2f",
+        " gemini-2.5-pro",
+        "gemini-2.5-pro\n",
+        "/gemini-2.5-pro",
+        "gemini-2.5-pro/",
+    ],
+)
+def test_any_other_model_is_refused_with_the_rule(model: str) -> None:
+    code, text = refusal(manifest={"model": model})
+
+    if "\n" not in model:
+        assert code == "not_allowed"
+        assert "(manifest a/x.job.json)" in text
+        assert "BATCHDROP_MODELS" in text
+    assert code in ("not_allowed", "bad_manifest")
+
+
+def test_without_lists_only_the_deployments_own_is_allowed() -> None:
+    env = Settings.from_env(ENOUGH)
+
+    assert chosen({"model": "google/gemini-2.5-flash"}, env=env)
+    for metadata, rule in (
+        ({"model": "gemini-2.5-pro"}, "BATCHDROP_MODELS"),
+        ({"destination": "gs://elsewhere/x"}, "BATCHDROP_DESTINATIONS"),
+        ({"destination": "bq://p.d.t"}, "BATCHDROP_DATASETS"),
+    ):
+        code, text = refusal(metadata, env=env)
+        assert code == "not_allowed"
+        assert rule in text
+
+
+def test_a_routes_own_model_and_destination_are_allowed_for_its_files() -> None:
+    route = 'model = "gemini-9"\ndestination = "gs://nightly/out"'
+
+    assert chosen(route=route).spec.model == "gemini-9"
+    assert chosen(route=route).spec.destination == "gs://nightly/out/"
+    found = chosen(
+        {"model": "models/gemini-9", "destination": "gs://nightly/out/x"}, route=route
+    )
+    assert found.spec.destination == "gs://nightly/out/x/"
+    assert chosen({"model": "gemini-2.5-flash"}, route=route)
+    assert refusal({"model": "gemini-9"}, route=route, name="b/x")[0] == "not_allowed"
+    assert (
+        refusal({"destination": "gs://nightly/out"}, route=route, name="b/x")[0]
+        == "not_allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "gs://output/results",
+        "gs://output/results/",
+        "gs://output/results/mine",
+        "gs://results/teams/a/b/",
+        "bq://p.good",
+        "bq://p.good.t",
+    ],
+)
+def test_a_destination_within_those_that_are_listed_is_allowed(
+    destination: str,
+) -> None:
+    assert chosen({"destination": destination}).spec.destination.startswith(destination)
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "gs://output",
+        "gs://output/result",
+        "gs://output/results-2",
+        "gs://results/team",
+        "gs://results/",
+        "gs://inbox/x",
+        "gs://work/x",
+        "gs://output/Results",
+        "bq://p.bad.t",
+        "bq://p.goo.d",
+        "bq://q.good.t",
+    ],
+)
+def test_any_other_destination_is_refused(destination: str) -> None:
+    code, text = refusal(manifest={"config": {"dest": destination}})
+
+    assert code == "not_allowed"
+    assert destination in text
+    assert "(manifest a/x.job.json)" in text
+
+
+def test_no_file_sends_results_among_the_staged_ones() -> None:
+    env = settings(OUTPUT="gs://one/", WORK="gs://one/work")
+
+    assert chosen({"destination": "gs://one/x"}, env=env)
+    assert refusal({"destination": "gs://one/work"}, env=env)[0] == "not_allowed"
+    assert refusal({"destination": "gs://one/work/x"}, env=env)[0] == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    "src",
+    [
+        "gs://inbox/a.jsonl",
+        "gs://shared/rows/a/b.jsonl",
+        ["gs://shared/rows/a", "gs://inbox/b"],
+        "bq://p.good.t",
+        "projects/1/locations/us/datasets/3",
+        [{"contents": "hi"}],
+    ],
+)
+def test_a_source_within_those_that_are_listed_is_allowed(src: Any) -> None:
+    found = chosen(manifest={"src": src})
+
+    assert found.spec.destination == "gs://output/results/"
+    assert found.sources == (
+        Location(bucket="inbox", prefix=""),
+        Location(bucket="shared", prefix="rows/"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("src", "rule"),
+    [
+        ("gs://shared/rows", "BATCHDROP_SOURCES"),
+        ("gs://shared/rowsx/a", "BATCHDROP_SOURCES"),
+        ("gs://shared/a", "BATCHDROP_SOURCES"),
+        ("gs://inbox2/a", "BATCHDROP_SOURCES"),
+        ("gs://work/a", "BATCHDROP_SOURCES"),
+        ("gs://output/results/a", "BATCHDROP_SOURCES"),
+        (["gs://inbox/a", "gs://secret/a"], "BATCHDROP_SOURCES"),
+        ("bq://p.bad.t", "BATCHDROP_DATASETS"),
+        ("bq://p.goodx.t", "BATCHDROP_DATASETS"),
+        ("projects/1/locations/us/datasets/33", "BATCHDROP_DATASETS"),
+    ],
+)
+def test_any_other_source_is_refused_with_the_rule(src: Any, rule: str) -> None:
+    code, text = refusal(manifest={"src": src})
+
+    assert code == "not_allowed"
+    assert rule in text
+    assert "(manifest a/x.job.json)" in text
+
+
+# -- untrusted input ---------------------------------------------------------------
+
+
+def words(text: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(text.split())
+
+
+PIECES = words("""gs:// bq:// inbox shared rows output results teams work secret
+    p.good p.bad .t
+    / // .. . ../ gemini-2.5-pro gemini-2.5-flash gemini-embedding-001 publishers google
+    models projects/1/locations/us/models/2 projects/1/locations/us/datasets/3 meta
+    llama-x /x ? & # % * : @001""")
+TEXT = (
+    st.lists(PIECES, max_size=6).map("".join)
+    | st.lists(PIECES, max_size=5).map("/".join)
+    | st.text(max_size=12)
+    | words("""gs://output/results/ gs://results/teams/a gs://shared/rows/x bq://p.good.t
+        gs://inbox/a publishers/google/models/gemini-2.5-pro true 3 reject
+        a=b {"topK":1} embedding""")
+)
+KEYS = words(
+    "model destination display-name generation-config labels on-invalid max-invalid "
+    "fix kind"
+)
+CONFIG = st.dictionaries(
+    words(
+        "displayName destination dest generation_config labels on_invalid fix "
+        "kind backend location"
+    )
+    | st.text(max_size=4),
+    TEXT
+    | st.dictionaries(st.sampled_from(["gcs_uri", "bigqueryUri", "a"]), TEXT)
+    | st.booleans(),
+    max_size=3,
+)
+MANIFESTS = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "model": TEXT,
+        "src": TEXT | st.lists(TEXT, max_size=2),
+        "config": CONFIG,
+    },
+)
+ROUTES = routes(
+    "[[route]]\nmatch = 'a/**'\nmodel = 'gemini-9'\ndestination = 'gs://nightly/out'\n"
+    "[[route]]\nmatch = 'd/**'\nbackend = 'developer'\n"
+)
+
+
+@given(
+    st.dictionaries(KEYS, TEXT, max_size=3),
+    MANIFESTS,
+    st.sampled_from(["a/x.jsonl", "b.jsonl", "d/x.jsonl"]) | st.text(max_size=20),
+)
+def test_no_file_chooses_anything_that_is_not_allowed(
+    metadata: dict[str, str], manifest: dict[str, Any] | None, name: str
+) -> None:
+    read = None
+    try:
+        if manifest is not None:
+            read = Manifest.parse(json.dumps(manifest).encode())
+        found = choose(
+            settings(),
+            ROUTES,
+            name,
+            metadata={f"batchdrop-{k}": v for k, v in metadata.items()},
+            manifest=read,
+        )
+    except BadChoice:
+        return
+
+    spec, routed = found.spec, found.route is ROUTES.routes[0]
+    assert spec.model in {
+        "gemini-2.5-flash",
+        "gemini-2.5-pro",
+        "publishers/meta/models/llama-x",
+        "gemini-embedding-001",
+        "projects/1/locations/us/models/2",
+        *(["gemini-9"] if routed else []),
+    }
+    places = ["gs://output/results/", "gs://results/teams/", "bq://p.good"]
+    assert spec.destination.startswith(
+        tuple(places + (["gs://nightly/out/"] if routed else []))
+    )
+    assert spec.destination[len("gs://") :].count("//") == 0
+    assert ".." not in spec.destination
+    assert spec.backend == ("developer" if name.startswith("d/") else "vertex")
+    assert spec.location == "us-central1"
+    assert spec.kind == (
+        "embedding" if spec.model == "gemini-embedding-001" else "generation"
+    )
+    assert not any(label.startswith("batchdrop") for label in spec.labels)
+    assert spec.stalled_after == {}
+    for address in read.objects if read else ():
+        assert address.startswith(("gs://inbox/", "gs://shared/rows/"))
+    Rules(
+        backend=spec.backend,
+        model=spec.model,
+        generation_config=spec.generation_config.encode()
+        if spec.generation_config
+        else None,
+    )
+
+
+@given(TEXT)
+def test_a_model_is_sent_as_what_was_compared(text: str) -> None:
+    """However it is spelled, the client makes the same address of it."""
+    for backend, sent_as in (
+        ("vertex", vertex.model_name),
+        ("developer", developer.model_name),
+    ):
+        try:
+            model = names.model(text, backend)
+        except ValueError:
+            continue
+
+        assert names.model(model, backend) == model
+        sent = sent_as(model)
+        if backend == "developer":
+            assert sent == (model if "/" in model else f"models/{model}")
+        elif not text.startswith("models/"):
+            assert sent == sent_as(text)
+
+
+def test_the_states_to_stand_still_in_are_all_that_are_no_end() -> None:
+    ours = {f"JOB_STATE_{state}" for state in names.STATES}
+
+    assert ours == {str(state) for state in JobState if not is_terminal(state)}
+
+
+# -- for people --------------------------------------------------------------------
+
+
+def test_an_explanation_has_each_value_and_who_said_it() -> None:
+    rows = {
+        row.name: (row.value, row.origin)
+        for row in explain(
+            chosen(
+                {"labels": "a=b", "fix": "true"},
+                route="stalled_after = 60\ncancel_after = 1e3",
+            )
+        )
+    }
+
+    assert rows["model"] == ("gemini-2.5-flash", "BATCHDROP_MODEL")
+    assert rows["labels"] == ("a=b", "a: metadata batchdrop-labels")
+    assert rows["fix"] == ("true", "metadata batchdrop-fix")
+    assert rows["stalled_after"] == ("other=60", "route 1 (a/**)")
+    assert rows["cancel_after"] == ("1000", "route 1 (a/**)")
+    assert rows["max_rows"] == ("-", "default")
+    assert rows["sources"][0] == "gs://inbox/, gs://shared/rows/"
+
+
+GUIDE = (Path(batchdrop.__file__).parent / "ROUTES.md").read_text(encoding="utf-8")
+
+
+def example(language: str) -> str:
+    """The one example of a language in the guide."""
+    [text] = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    return str(text)
+
+
+def test_the_examples_of_the_guide_are_good() -> None:
+    read = routes(example("toml"))
+    manifest = Manifest.parse(example("json").encode())
+
+    found = choose(settings(), read, "x.job.json", metadata={}, manifest=manifest)
+
+    assert [route.match for route in read.routes] == [
+        ("translations/**",),
+        ("embed/**", "**/*.embed.jsonl"),
+    ]
+    assert found.spec.destination == "gs://results/teams/search/"
+    assert found.spec.max_invalid == 10
+
+
+@pytest.mark.parametrize(
+    "key", [*ROUTE_KEYS, *(f"batchdrop-{key}" for key in METADATA_KEYS)]
+)
+def test_the_guide_names_every_key(key: str) -> None:
+    assert f"`{key}`" in GUIDE
+
+
+@pytest.mark.parametrize("member", manifests.CONFIG)
+def test_the_guide_names_every_member_of_a_manifests_config(member: str) -> None:
+    assert member in GUIDE.partition("## Manifests")[2].partition("## Routes")[0]

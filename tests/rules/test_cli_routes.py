@@ -1,0 +1,177 @@
+"""`batchdrop routes`: for people who write routes, with a deployment and without."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from batchdrop.cli import main
+from tests.rules.test_settings import ENOUGH
+
+GOOD = """
+[[route]]
+match = "translations/**"
+name = "nightly"
+model = "gemini-2.5-pro"
+labels = {team = "search"}
+
+[[route]]
+match = "a/*"
+destination = "gs://elsewhere/x"
+"""
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    runner = CliRunner(env=dict.fromkeys(ENOUGH) | (env or {}))
+    return runner.invoke(main, ["routes", *arguments])
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    file = tmp_path / "routes.toml"
+    file.write_text(GOOD)
+    return str(file)
+
+
+def shown(result: Result) -> dict[str, tuple[str, str]]:
+    """The table's rows: what, value and from."""
+    cells = (
+        [c.strip() for c in line.split("  ") if c.strip()]
+        for line in result.stdout.splitlines()
+    )
+    return {row[0]: (row[1], row[2]) for row in cells if len(row) == 3}
+
+
+def test_good_routes_are_counted_without_a_deployment(good: str) -> None:
+    result = run("check", good)
+
+    assert result.exit_code == 0
+    assert result.stdout == f"{good}: 2 routes, and all of it good\n"
+
+
+def test_all_errors_are_told_one_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text('[[route]]\nmatch = "a"\nfix = 1\nkind = "x"\n[[route]]\n')
+
+    result = run("check", str(file))
+
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.split(": ")[1:3] for line in lines] == [
+        ['[[route]] 1 ("a")', "fix"],
+        ['[[route]] 1 ("a")', "kind"],
+        ["[[route]] 2 ()", 'match is missing; write match = "folder/**"'],
+    ]
+    assert all(line.startswith(f"{file}: ") for line in lines)
+
+
+def test_what_the_environment_says_is_taken_into_account(good: str) -> None:
+    result = run("check", good, env={"BATCHDROP_INBOX": "elsewhere"})
+
+    assert result.exit_code == 1
+    assert "lies in the bucket of BATCHDROP_INBOX" in result.stdout
+
+
+def test_a_wrong_setting_is_told(good: str) -> None:
+    result = run("check", good, env={"BATCHDROP_LEASE": "x"})
+
+    assert result.exit_code == 1
+    assert "BATCHDROP_LEASE is 'x'" in result.stderr
+
+
+def test_an_explanation_says_who_chose_each_value(good: str) -> None:
+    result = run(
+        "explain",
+        "translations/de/x.jsonl",
+        *("--file", good, "--metadata", "batchdrop-labels=run=7"),
+        env=ENOUGH,
+    )
+
+    rows = shown(result)
+    assert result.exit_code == 0
+    assert rows["model"] == ("gemini-2.5-pro", "route nightly")
+    assert rows["labels"] == (
+        "team=search, run=7",
+        "team: route nightly, run: metadata batchdrop-labels",
+    )
+    assert rows["destination"] == ("gs://output/results/", "BATCHDROP_OUTPUT")
+    assert rows["location"] == ("us-central1", "BATCHDROP_LOCATION")
+
+
+def test_what_only_a_deployment_can_say_is_told_as_not_set(good: str) -> None:
+    table = shown(run("explain", "b.jsonl", "--file", good))
+    told = json.loads(run("explain", "b.jsonl", "--file", good, "--json").stdout)
+
+    assert table["model"] == ("BATCHDROP_MODEL is not set", "BATCHDROP_MODEL")
+    assert table["kind"] == ("BATCHDROP_MODEL is not set", "the model")
+    assert table["destination"][0] == "BATCHDROP_OUTPUT is not set"
+    assert table["sources"][0] == "BATCHDROP_INBOX is not set"
+    assert table["on_invalid"] == ("reject", "default")
+    assert told["spec"]["model"] is None
+    assert told["sources"] is None
+    assert told["spec"]["on_invalid"] == "reject"
+    assert "not-set" not in json.dumps(told)
+    assert told["not_set"] == [
+        "BATCHDROP_INBOX",
+        "BATCHDROP_LOCATION",
+        "BATCHDROP_MODEL",
+        "BATCHDROP_OUTPUT",
+    ]
+
+
+def test_the_deployments_own_routes_are_taken(good: str) -> None:
+    result = run("explain", "a/x", "--json", env=ENOUGH | {"BATCHDROP_ROUTES": good})
+
+    told = json.loads(result.stdout)
+    assert told["route"] == "route 2 (a/*)"
+    assert told["spec"]["destination"] == "gs://elsewhere/x/"
+    assert told["spec_from"]["destination"] == "route 2 (a/*)"
+    assert told["sources"] == ["gs://inbox/"]
+
+
+def test_routes_in_a_bucket_are_to_be_fetched_first() -> None:
+    result = run("explain", "a", env={"BATCHDROP_ROUTES": "gs://work/routes.toml"})
+
+    assert result.exit_code == 2
+    assert "gs://work/routes.toml: fetch it" in result.stderr
+
+
+def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "any.json"
+    file.write_text('{"config": {"fix": true}}')
+
+    result = run("explain", "a/x.jsonl", "--manifest", str(file))
+
+    assert shown(result)["fix"] == ("true", "manifest a/x.job.json")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ("batchdrop-model=gemini-9", "not_allowed: the model 'gemini-9'"),
+        ("batchdrop-modle=x", "bad_metadata: batchdrop-modle: unknown"),
+    ],
+)
+def test_a_choice_that_would_be_refused_ends_with_1(metadata: str, says: str) -> None:
+    result = run("explain", "a", "--metadata", metadata, env=ENOUGH)
+
+    assert result.exit_code == 1
+    assert says in result.stderr
+
+
+def test_a_manifest_that_would_be_refused_ends_with_1(tmp_path: Path) -> None:
+    file = tmp_path / "x.job.json"
+    file.write_text("{}x")
+
+    result = run("explain", "x.jsonl", "--manifest", str(file))
+
+    assert result.exit_code == 1
+    assert "bad_manifest: no JSON" in result.stderr
+
+
+def test_metadata_without_a_value_is_refused() -> None:
+    result = run("explain", "a", "--metadata", "batchdrop-model")
+
+    assert result.exit_code == 2
+    assert "write K=V" in result.stderr

@@ -1,0 +1,504 @@
+"""A file that is split: its parts, and the one end that they come to."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.announce import Announcement
+from batchdrop.jobs import (
+    MAX_PARTS,
+    Batch,
+    Drop,
+    Job,
+    Part,
+    Phase,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+    family_result,
+)
+from tests import announcements
+from tests.clock import Clock
+
+TIMING = Timing(
+    lease=timedelta(minutes=10),
+    create_timeout=timedelta(minutes=1),
+    settle=timedelta(minutes=2),
+)
+DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=1000)
+SPEC = Spec(
+    kind="generation",
+    backend="vertex",
+    location="us-central1",
+    model="gemini-2.5-flash",
+    destination="gs://out/reviews.jsonl/x/",
+    display_name="reviews.jsonl",
+    labels={
+        "batchdrop_job": DROP.job_id,
+        "batchdrop_deployment": "tests",
+        "team": "ops",
+    },
+    generation_config='{"temperature":0}',
+)
+ROWS = Rows(total=6, accepted=6)
+
+
+def part(n: int, state: str | None = None, successful: int | None = None) -> Part:
+    return Part(
+        n=n,
+        first=2 * n + 1,
+        last=2 * n + 2,
+        rows=2,
+        bytes=300 + n,
+        staging=Staging(epoch=n + 1, uri=f"gs://work/p{n}/{n + 1}/requests.jsonl"),
+        state=state,
+        stats=None if successful is None else Stats(successful=successful),
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def arrived(clock: Clock) -> Job:
+    return Job.claimed(DROP, "first", clock(), TIMING)
+
+
+@pytest.fixture
+def staged(arrived: Job, clock: Clock) -> Job:
+    for n in range(3):
+        arrived = arrived.part_staged(part(n), clock(), TIMING)
+    return arrived
+
+
+@pytest.fixture
+def family(staged: Job, clock: Clock) -> Job:
+    return staged.split(SPEC, ROWS, clock())
+
+
+@pytest.fixture
+def children(family: Job, clock: Clock) -> list[Job]:
+    return family.children(clock())
+
+
+def ended(child: Job, clock: Clock, word: str, **batch: object) -> Job:
+    sent = Batch(name=f"batches/{child.id}", state="JOB_STATE_PENDING", terminal=False)
+    done = replace(sent, state=f"JOB_STATE_{word}", terminal=True, **batch)  # type: ignore[arg-type]
+    job = child.submitting(clock(), TIMING).submitted(sent, clock())
+    return job.ended(done, clock())
+
+
+# -- splitting -----------------------------------------------------------------------
+
+
+def test_a_part_that_is_staged_is_kept_and_counts_as_progress(
+    arrived: Job, clock: Clock
+) -> None:
+    again = arrived.resumed("second", clock(), TIMING).resumed("3", clock(), TIMING)
+    clock.advance(minutes=5)
+
+    job = again.part_staged(part(0), clock(), TIMING)
+
+    assert job.phase is Phase.ARRIVED
+    assert job.parts == {arrived.part_id(0): part(0)}
+    assert job.lease.until == job.due == clock() + TIMING.lease
+    assert job.resumes == 0
+    assert job.history == arrived.history
+
+
+def test_a_part_has_the_same_id_whoever_stages_it(arrived: Job, clock: Clock) -> None:
+    other = arrived.resumed("second", clock(), TIMING)
+
+    assert arrived.part_id(0) == other.part_id(0)
+    assert len({arrived.part_id(n) for n in range(100)} | {arrived.id}) == 101
+
+
+def test_a_file_has_so_many_parts_and_no_more(arrived: Job, clock: Clock) -> None:
+    arrived.part_staged(part(MAX_PARTS - 1), clock(), TIMING)
+
+    with pytest.raises(ValueError, match=f"at most {MAX_PARTS} parts"):
+        arrived.part_staged(part(MAX_PARTS), clock(), TIMING)
+
+
+def test_what_was_split_gets_no_more_parts(family: Job, clock: Clock) -> None:
+    with pytest.raises(ValueError, match="is split: it has no more parts"):
+        family.part_staged(part(3), clock(), TIMING)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_job_is_not_split_while_it_lacks_a_part(
+    staged: Job, clock: Clock, missing: int
+) -> None:
+    parts = dict(staged.parts)
+    del parts[staged.part_id(missing)]
+
+    with pytest.raises(ValueError, match="lacks some of its parts"):
+        replace(staged, parts=parts).split(SPEC, ROWS, clock())
+
+
+def test_a_job_without_parts_is_not_split(arrived: Job, clock: Clock) -> None:
+    with pytest.raises(ValueError, match="lacks some of its parts"):
+        arrived.split(SPEC, ROWS, clock())
+
+
+def test_what_was_split_is_nobodys_to_take_up(family: Job, clock: Clock) -> None:
+    assert family.phase is Phase.SPLIT
+    assert not family.is_held(clock())
+    assert family.due is None
+    assert (family.spec, family.rows, family.seq) == (SPEC, ROWS, 0)
+
+
+def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) -> None:
+    job = staged.cancel_wanted("ada", clock()).split(SPEC, ROWS, clock())
+
+    assert job.phase is Phase.REJECTED
+    assert job.seq == 1
+    assert job.children(clock()) == []
+
+
+def test_a_part_is_a_job_of_its_own_in_its_files_place(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    _, child, _ = children
+
+    assert child.id == family.part_id(1)
+    assert (child.part_of, child.part) == (family.id, part(1))
+    assert (child.source, child.created_at) == (DROP, family.created_at)
+    assert child.phase is Phase.PREPARED
+    assert child.is_due(clock())
+    assert not child.is_held(clock())
+    assert child.staging == part(1).staging
+    assert child.lease.epoch == 2
+    assert child.rows == Rows(total=2, accepted=2)
+    assert child.spec == replace(
+        SPEC,
+        destination="gs://out/reviews.jsonl/x/part-0001/",
+        display_name="reviews.jsonl part 2/3",
+        labels=SPEC.labels | {"batchdrop_job": child.id},
+        generation_config=None,
+    )
+
+
+def test_whoever_takes_up_a_part_looks_before_it_sends(
+    children: list[Job], clock: Clock
+) -> None:
+    assert children[0].lease.epoch == 1
+
+    assert children[0].resumed("worker", clock(), TIMING).must_look
+
+
+def test_a_parts_name_is_no_longer_than_the_service_takes(
+    staged: Job, clock: Clock
+) -> None:
+    long = replace(SPEC, display_name="n" * 128)
+
+    child = staged.split(long, ROWS, clock()).children(clock())[2]
+
+    assert child.spec is not None
+    assert child.spec.display_name == "n" * 119 + " part 3/3"
+
+
+@pytest.mark.parametrize(
+    ("destination", "of_part"),
+    [
+        ("gs://out/a/", "gs://out/a/part-0001/"),
+        ("bq://p.answers.mine", "bq://p.answers.mine_part_0001"),
+        (
+            "bq://example.com:p.answers.mine",
+            "bq://example.com:p.answers.mine_part_0001",
+        ),
+        ("bq://p.answers", "bq://p.answers"),
+        ("bq://example.com:p.answers", "bq://example.com:p.answers"),
+        ("bq://p", "bq://p"),
+    ],
+)
+def test_parts_write_beside_each_other(
+    staged: Job, clock: Clock, destination: str, of_part: str
+) -> None:
+    spec = replace(SPEC, destination=destination)
+
+    child = staged.split(spec, ROWS, clock()).children(clock())[1]
+
+    assert child.spec is not None
+    assert child.spec.destination == of_part
+
+
+def test_the_parts_of_a_drop_that_was_missed_are_treated_as_missed(
+    staged: Job, clock: Clock
+) -> None:
+    family = replace(staged, missed=True).split(SPEC, ROWS, clock())
+
+    assert all(child.missed for child in family.children(clock()))
+
+
+def test_a_part_counts_with_its_own_bytes_against_limits(
+    family: Job, children: list[Job]
+) -> None:
+    assert [family.size, *(child.size for child in children)] == [1000, 300, 301, 302]
+
+
+# -- the family's end ----------------------------------------------------------------
+
+DONE, PARTLY = ("JOB_STATE_SUCCEEDED", None), ("JOB_STATE_PARTIALLY_SUCCEEDED", None)
+FAILED, FAILED_LATE = ("JOB_STATE_FAILED", 0), ("JOB_STATE_FAILED", 1)
+CANCELLED, CANCELLED_LATE = ("JOB_STATE_CANCELLED", 0), ("JOB_STATE_CANCELLED", 1)
+EXPIRED, EXPIRED_LATE = ("JOB_STATE_EXPIRED", 0), ("JOB_STATE_EXPIRED", 1)
+UNSENT, LOST, REFUSED = ("cancelled", None), ("lost", None), ("rejected", None)
+OPEN = (None, None)
+
+
+@pytest.mark.parametrize(
+    ("parts", "result"),
+    [
+        ([DONE], "SUCCEEDED"),
+        ([DONE, DONE], "SUCCEEDED"),
+        ([DONE, OPEN], None),
+        ([FAILED, OPEN], None),
+        ([OPEN], None),
+        ([DONE, PARTLY], "PARTIALLY_SUCCEEDED"),
+        ([PARTLY, PARTLY], "PARTIALLY_SUCCEEDED"),
+        ([DONE, FAILED], "PARTIALLY_SUCCEEDED"),
+        ([DONE, LOST], "PARTIALLY_SUCCEEDED"),
+        ([DONE, REFUSED], "PARTIALLY_SUCCEEDED"),
+        ([DONE, UNSENT], "PARTIALLY_SUCCEEDED"),
+        ([FAILED_LATE, FAILED], "PARTIALLY_SUCCEEDED"),
+        ([CANCELLED_LATE, UNSENT], "PARTIALLY_SUCCEEDED"),
+        ([EXPIRED_LATE, EXPIRED], "PARTIALLY_SUCCEEDED"),
+        ([FAILED, FAILED], "FAILED"),
+        ([LOST], "FAILED"),
+        ([REFUSED, REFUSED], "FAILED"),
+        ([FAILED, LOST, REFUSED], "FAILED"),
+        ([FAILED, CANCELLED], "FAILED"),
+        ([CANCELLED, EXPIRED], "FAILED"),
+        ([REFUSED, UNSENT], "FAILED"),
+        ([CANCELLED, CANCELLED], "CANCELLED"),
+        ([CANCELLED, UNSENT], "CANCELLED"),
+        ([UNSENT, UNSENT], "CANCELLED"),
+        ([EXPIRED, EXPIRED], "EXPIRED"),
+    ],
+)
+def test_how_a_family_ends(
+    parts: list[tuple[str | None, int | None]], result: str | None
+) -> None:
+    made = [part(n, *each) for n, each in enumerate(parts)]
+
+    assert family_result(made) == (result and f"JOB_STATE_{result}")
+    assert family_result(made[::-1]) == (result and f"JOB_STATE_{result}")
+
+
+def test_the_last_part_ends_the_family_and_none_before(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    first, second, third = (ended(one, clock, "SUCCEEDED") for one in children)
+
+    two = family.part_over(third, clock()).part_over(first, clock())
+    assert (two.phase, two.seq, two.result) == (Phase.SPLIT, 0, None)
+
+    over = two.part_over(second, clock())
+    assert over.phase is Phase.ENDED
+    assert over.seq == 1
+    assert over.result == over.end == "JOB_STATE_SUCCEEDED"
+    assert over.error is None
+
+
+def test_a_part_announces_no_end_of_its_own(children: list[Job], clock: Clock) -> None:
+    problem = Problem(code="service_refused", message="no")
+    sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
+    running = children[0].submitting(clock(), TIMING).submitted(sent, clock())
+
+    assert ended(children[0], clock, "FAILED").seq == 0
+    assert children[0].rejected(problem, clock()).seq == 0
+    assert children[0].cancel_wanted("ada", clock()).seq == 0
+    assert running.lost(clock()).seq == 0
+
+
+def test_how_a_part_ended_stands_in_its_family(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    stats = Stats(successful=1, failed=1)
+    sent = Batch(
+        name="batches/1",
+        state="JOB_STATE_RUNNING",
+        terminal=False,
+        completion_stats=stats,
+    )
+    running = children[1].submitting(clock(), TIMING).submitted(sent, clock())
+    refused = Problem(code="service_refused", message="no such model")
+    for over in (
+        ended(children[0], clock, "FAILED", completion_stats=stats),
+        running.lost(clock()),
+        children[2].rejected(refused, clock()),
+    ):
+        family = family.part_over(over, clock())
+
+    told = [(each.state, each.stats) for each in family.parts.values()]
+    assert told == [("JOB_STATE_FAILED", stats), ("lost", None), ("rejected", None)]
+    assert family.result == "JOB_STATE_PARTIALLY_SUCCEEDED"
+
+
+def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    for child in children:
+        family = family.part_over(child.cancel_wanted("ada", clock()), clock())
+
+    assert family.result == "JOB_STATE_CANCELLED"
+    assert family.phase is Phase.ENDED
+
+
+def test_why_the_first_part_failed_is_the_familys_error(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    for child, why in zip(children, (None, "bad bucket", "worse"), strict=True):
+        error = Problem(code=9, message=why) if why else None
+        word = "FAILED" if why else "SUCCEEDED"
+        family = family.part_over(ended(child, clock, word, error=error), clock())
+
+    assert family.error == Problem(
+        code=9, message=f"part 2 of 3, job {children[1].id}: bad bucket"
+    )
+
+
+def test_a_family_of_which_a_part_was_lost_is_not_lost_itself(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
+    for child in children:
+        running = child.submitting(clock(), TIMING).submitted(sent, clock())
+        family = family.part_over(running.lost(clock()), clock())
+
+    assert family.error is not None
+    assert family.error.code == "lost"
+    assert not family.is_lost
+    assert family.end == "JOB_STATE_FAILED"
+
+
+# -- a person ------------------------------------------------------------------------
+
+
+def test_a_family_of_which_a_cancel_is_wanted_waits_for_its_parts(
+    family: Job, clock: Clock
+) -> None:
+    job = family.cancel_wanted("ada", clock())
+
+    assert job.phase is Phase.SPLIT
+    assert job.wanted is not None
+    assert job.wanted.by == "ada"
+
+
+def test_a_part_is_not_run_again_by_itself(children: list[Job], clock: Clock) -> None:
+    over = ended(children[0], clock, "FAILED")
+
+    with pytest.raises(ValueError, match=rf"a part of {DROP.job_id}; run that"):
+        over.counting_rerun(clock())
+
+
+def test_a_family_is_run_again_as_a_file_that_nobody_has_split(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    for child in children:
+        family = family.part_over(ended(child, clock, "FAILED"), clock())
+
+    again = family.counting_rerun(clock()).rerun(clock())
+
+    assert (again.phase, again.source) == (Phase.ARRIVED, DROP)
+    assert (again.parts, again.result, again.parent) == ({}, None, family.id)
+    assert again.part_id(0) != family.part_id(0)
+
+
+# -- what is announced ---------------------------------------------------------------
+
+
+def test_a_family_is_announced_as_one(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    words = ("SUCCEEDED", "SUCCEEDED", "FAILED")
+    for n, (child, word) in enumerate(zip(children, words, strict=True)):
+        stats = Stats(successful=n, failed=2) if n else None
+        family = family.part_over(
+            ended(child, clock, word, completion_stats=stats), clock()
+        )
+
+    told = Announcement.of(family, "//batchdrop/tests")
+    body = json.loads(told.body)
+
+    announcements.check(told)
+    assert told.type == "dev.batchdrop.job.partially_succeeded.v1"
+    assert told.attributes["state"] == body["state"] == "JOB_STATE_PARTIALLY_SUCCEEDED"
+    assert told.attributes["job_id"] == family.id
+    assert body["parts"] == {
+        "total": 3,
+        "succeeded": 2,
+        "partially_succeeded": 0,
+        "failed": 1,
+        "cancelled": 0,
+        "expired": 0,
+    }
+    assert body["stats"] == {"successful": 3, "failed": 4, "incomplete": None}
+    assert body["output_directory"] == "gs://out/reviews.jsonl/x/"
+    assert (body["batch"], body["part_of"]) == (None, None)
+
+
+@pytest.mark.parametrize("word", ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"])
+def test_a_familys_announcement_has_the_type_of_its_end(
+    family: Job, children: list[Job], clock: Clock, word: str
+) -> None:
+    for child in children:
+        family = family.part_over(ended(child, clock, word), clock())
+
+    told = Announcement.of(family, "//batchdrop/tests")
+
+    announcements.check(told)
+    assert told.type == f"dev.batchdrop.job.{word.lower()}.v1"
+
+
+def test_a_part_that_stalls_is_told_of_by_itself(
+    children: list[Job], clock: Clock
+) -> None:
+    told = Announcement.of(children[0].parked(clock()), "//batchdrop/tests")
+    body = json.loads(told.body)
+
+    announcements.check(told)
+    assert told.type == "dev.batchdrop.job.stalled.v1"
+    assert (body["job_id"], body["part_of"]) == (children[0].id, DROP.job_id)
+    assert body["parts"] is None
+
+
+def test_a_job_that_was_not_split_has_no_parts_to_tell_of(
+    arrived: Job, clock: Clock
+) -> None:
+    problem = Problem(code="no_rows", message="empty")
+
+    body = json.loads(Announcement.of(arrived.rejected(problem, clock()), "//x").body)
+
+    assert (body["parts"], body["part_of"]) == (None, None)
+
+
+def test_a_familys_announcement_stays_small_whatever_its_parts_say(
+    clock: Clock,
+) -> None:
+    drop = replace(DROP, name="\N{SNOWMAN}" * 341)
+    job = Job.claimed(drop, "first", clock(), TIMING)
+    for n in range(MAX_PARTS):
+        job = job.part_staged(part(n), clock(), TIMING)
+    spec = replace(
+        SPEC,
+        destination=f"gs://out/{drop.name}/x/",
+        labels={f"{n:063}": "\N{SNOWMAN}" * 63 for n in range(64)},
+    )
+    job = job.split(spec, ROWS, clock())
+    words = Problem(code="c" * 9999, message="\N{SNOWMAN}" * 9999)
+    for child in job.children(clock()):
+        job = job.part_over(ended(child, clock, "FAILED", error=words), clock())
+
+    told = Announcement.of(job, "//batchdrop/tests")
+
+    announcements.check(told)
+    assert json.loads(told.body)["parts"]["failed"] == MAX_PARTS

@@ -1,0 +1,328 @@
+"""Routes: which files they are for, and what is said of those that can't be."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.errors import BadSetting
+from batchdrop.routes import BadRoutes, Pattern, Route, Routes
+from batchdrop.settings import Settings
+from tests.rules.test_settings import ENOUGH
+
+SETTINGS = Settings.from_env(ENOUGH)
+
+
+def route(text: str) -> Route:
+    """The one route of a file that has it alone."""
+    [only] = Routes.parse(f"[[route]]\n{text}".encode(), "routes.toml").routes
+    return only
+
+
+def errors_of(text: str, settings: Settings = SETTINGS) -> list[str]:
+    with pytest.raises(BadRoutes) as caught:
+        Routes.parse(text.encode(), "routes.toml").check(settings)
+    return list(caught.value.errors)
+
+
+def error_of(line: str, settings: Settings = SETTINGS) -> str:
+    """What is said of one route with this line, behind the name of its table."""
+    [error] = errors_of(f'[[route]]\nmatch = "a/**"\n{line}\n', settings)
+    return error.removeprefix('routes.toml: [[route]] 1 ("a/**"): ')
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("translations/**", "translations/a.jsonl"),
+        ("translations/**", "translations/de/2026/a.jsonl"),
+        ("**/a.jsonl", "a.jsonl"),
+        ("**/a.jsonl", "x/y/a.jsonl"),
+        ("x/**/a.jsonl", "x/a.jsonl"),
+        ("x/**/a.jsonl", "x/y/z/a.jsonl"),
+        ("**/de/**", "x/de/y/a.jsonl"),
+        ("*.jsonl", "a.jsonl"),
+        ("**.jsonl", "x/a.jsonl"),
+        ("a?c", "abc"),
+        ("[0-9]*", "1abc"),
+        ("[!0-9]*", "abc"),
+        ("[]]", "]"),
+        ("[!]]", "["),
+        ("[^a]", "^"),
+        ("a.c", "a.c"),
+        ("*a*b*", "xxaxxbxx"),
+        ("ü*", "übung"),
+    ],
+)
+def test_a_pattern_fits_what_it_says(pattern: str, name: str) -> None:
+    assert Pattern.parse(pattern).matches(name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("translations/**", "translations"),
+        ("translations/**", "my/translations/a.jsonl"),
+        ("translations/*", "translations/de/a.jsonl"),
+        ("**/a.jsonl", "ba.jsonl"),
+        ("x/**/a.jsonl", "x/ya.jsonl"),
+        ("x/**/a.jsonl", "xa.jsonl"),
+        ("*.jsonl", "x/a.jsonl"),
+        ("a?c", "a/c"),
+        ("a[!b]c", "a/c"),
+        ("[0-9]*", "abc"),
+        ("[!0-9]*", "1abc"),
+        ("a.c", "abc"),
+        ("a", "ab"),
+        ("a", "A"),
+        ("folders", "x"),
+    ],
+)
+def test_a_pattern_fits_nothing_else(pattern: str, name: str) -> None:
+    assert not Pattern.parse(pattern).matches(name)
+
+
+def test_no_name_takes_long_to_match() -> None:
+    pattern = Pattern.parse("**a" * 20 + "*a" * 20 + "b")
+
+    started = time.perf_counter()
+    assert not pattern.matches("a" * 1024)
+
+    assert time.perf_counter() - started < 10
+
+
+@given(
+    st.text(alphabet="ab/*?[]!-.", max_size=12), st.text(alphabet="ab/-.", max_size=9)
+)
+def test_a_pattern_is_refused_or_says_of_each_name_whether_it_fits(
+    pattern: str, name: str
+) -> None:
+    try:
+        read = Pattern.parse(pattern)
+    except ValueError:
+        return
+
+    assert read.matches(name) in (True, False)
+
+
+@given(st.text(alphabet="ab/.-_", min_size=1, max_size=12))
+def test_a_pattern_without_wildcards_is_the_name(name: str) -> None:
+    if name.startswith("/"):
+        return
+
+    assert Pattern.parse(name).matches(name)
+    assert not Pattern.parse(name).matches(f"{name}a")
+
+
+def test_the_first_route_that_matches_counts() -> None:
+    routes = Routes.parse(
+        b'[[route]]\nmatch = ["a/b/**", "c"]\n[[route]]\nname = "rest"\nmatch = "a/**"',
+        "routes.toml",
+    )
+
+    assert str(routes.route_of("a/b/c.jsonl")) == "route 1 (a/b/**, c)"
+    assert str(routes.route_of("a/x.jsonl")) == "route rest"
+    assert routes.route_of("b.jsonl") is None
+    assert Routes.none().route_of("a/x.jsonl") is None
+
+
+def test_each_key_is_read_into_what_a_job_needs() -> None:
+    read = route(
+        """
+        match = "a/**"
+        kind = "generation"
+        backend = "vertex"
+        location = "global"
+        model = "gemini-2.5-pro"
+        destination = "gs://elsewhere/results"
+        labels = {team = "search"}
+        on_invalid = "skip"
+        max_invalid = 10
+        fix = true
+        max_active = 3
+        max_rows = 1000
+        max_bytes = 0
+        part_rows = 100
+        part_bytes = 1_000_000
+        manifest = "required"
+        cancel_after = 3600
+        delete_after = 0
+        [route.generation_config]
+        temperature = 0.0
+        seed = 123456789012345678901234567890
+        [route.stalled_after]
+        PENDING = 60
+        JOB_STATE_RUNNING = 1.5
+        """
+    )
+
+    assert read.choices == {
+        "kind": "generation",
+        "backend": "vertex",
+        "location": "global",
+        "model": "gemini-2.5-pro",
+        "destination": "gs://elsewhere/results/",
+        "labels": {"team": "search"},
+        "on_invalid": "skip",
+        "max_invalid": 10,
+        "fix": True,
+        "max_active": 3,
+        "max_rows": 1000,
+        "max_bytes": None,
+        "part_rows": 100,
+        "part_bytes": 1_000_000,
+        "manifest": "required",
+        "cancel_after": 3600.0,
+        "delete_after": None,
+        "generation_config": (
+            '{"temperature": 0.0, "seed": 123456789012345678901234567890}'
+        ),
+        "stalled_after": {"JOB_STATE_PENDING": 60.0, "JOB_STATE_RUNNING": 1.5},
+    }
+
+
+def test_a_number_of_seconds_is_for_every_state() -> None:
+    assert route('match = "a"\nstalled_after = 60').choices["stalled_after"] == {
+        "other": 60
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "says"),
+    [
+        ('modl = "x"', "modl", "unknown; a route can have: match, name, kind,"),
+        ('kind = "chat"', "kind", 'write "generation" or "embedding"'),
+        ('backend = "openai"', "backend", 'write "vertex" or "developer"'),
+        ('location = "us/central1"', "location", "write a region, or global"),
+        ('model = "gemini-x?key=1"', "model", "no model's name"),
+        ("model = 1", "model", "write a text"),
+        ('destination = "s3://b/x"', "destination", "gs://bucket/prefix"),
+        ('destination = "bq://p.d.t"', "destination", "gs://bucket/prefix"),
+        ('destination = "gs://bucket/a//b"', "destination", "a part that is empty"),
+        ('destination = "gs://inbox/x"', "destination", "of BATCHDROP_INBOX"),
+        ('destination = "gs://work/x"', "destination", "of BATCHDROP_WORK"),
+        ('generation_config = "{}"', "generation_config", "[route.generation_config]"),
+        ("generation_config = {a = {b = inf}}", "generation_config", "a.b is inf"),
+        ("generation_config = {a = [2026-01-01]}", "generation_config", "a[0] is a"),
+        ('labels = "a=b"', "labels", "write labels by their names"),
+        ('labels = {Team = "x"}', "labels", "'Team': write lowercase letters"),
+        ("labels = {team = 1}", "labels", "its value is 1; write a text"),
+        ('labels = {batchdrop_job = "x"}', "labels", "begin with batchdrop_"),
+        ('on_invalid = "drop"', "on_invalid", 'write "reject" or "skip"'),
+        ("max_invalid = -1", "max_invalid", "write a whole number"),
+        ("max_invalid = true", "max_invalid", "write a whole number"),
+        ('fix = "yes"', "fix", "write true or false"),
+        ("max_active = 1.5", "max_active", "write a whole number"),
+        ('max_rows = "10"', "max_rows", "write a whole number"),
+        ("max_bytes = -5", "max_bytes", "write a whole number"),
+        ("part_rows = 200001", "part_rows", "takes at most 200000"),
+        ("part_bytes = 1000000001", "part_bytes", "takes at most 1000000000"),
+        ('manifest = "always"', "manifest", 'write "optional" or "required"'),
+        ('cancel_after = "1h"', "cancel_after", "write a number of seconds"),
+        ("delete_after = -1", "delete_after", "no number of seconds"),
+        ("stalled_after = nan", "stalled_after", "no number of seconds"),
+        ("stalled_after = {PENDNG = 1}", "stalled_after", "write one of UNSPECIFIED,"),
+        ('name = ""', "name", "write a text"),
+        ('kind = "embedding"', "kind", "but gemini-2.5-flash is for generation"),
+        ('backend = "developer"', "backend", "needs GEMINI_API_KEY"),
+        ('model = "tunedModels/x"', "model", "(the backend is vertex)"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_table_and_key_and_what_to_write(
+    line: str, key: str, says: str
+) -> None:
+    error = error_of(line)
+
+    assert error.startswith(f"{key}: ")
+    assert says in error
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = ", "routes.toml: no TOML: "),
+        ("[route]\nmatch = 'a'", "routes.toml: [route]: write it with two brackets"),
+        ("route = [1]", "routes.toml: route: write each as a table"),
+        ("[deploy]\nx = 1", "routes.toml: deploy: unknown"),
+        ("[[route]]\nfix = true", "match is missing"),
+        ("[[route]]\nmatch = []", "match: it is empty"),
+        ("[[route]]\nmatch = 1", "match: it is 1; write a pattern"),
+        ("[[route]]\nmatch = ''", "match: '' is no pattern"),
+        ("[[route]]\nmatch = '/a'", "match: '/a' begins with /"),
+        ("[[route]]\nmatch = 'a['", "match: 'a[' has a [ without its ]"),
+        ("[[route]]\nmatch = '[z-a]'", "match: [z-a] is no set of characters"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_its_name(text: str, says: str) -> None:
+    [error] = errors_of(text)
+
+    assert error.startswith("routes.toml: ")
+    assert says in error
+
+
+def test_all_that_is_wrong_in_a_file_is_told_at_once() -> None:
+    errors = errors_of(
+        """
+        [[route]]
+        match = "a/**"
+        fix = 1
+        kind = "x"
+        [[route]]
+        match = "b/**"
+        name = "b"
+        max_rows = "x"
+        """
+    )
+
+    assert [error.split(": ")[1:3] for error in errors] == [
+        ['[[route]] 1 ("a/**")', "fix"],
+        ['[[route]] 1 ("a/**")', "kind"],
+        ['[[route]] 2 ("b/**")', "max_rows"],
+    ]
+
+
+def test_routes_that_are_never_reached_or_have_one_name_are_told() -> None:
+    errors = errors_of(
+        '[[route]]\nmatch = "a"\nname = "x"\n[[route]]\nmatch = "a"\nname = "x"'
+    )
+
+    assert [error.split(": ")[2] for error in errors] == ["name", "match"]
+
+
+def test_a_configuration_is_only_for_a_model_that_takes_one() -> None:
+    error = error_of(
+        'model = "text-embedding-005"\ngeneration_config = {temperature = 0}'
+    )
+
+    assert error.startswith("generation_config: text-embedding-005 takes none")
+
+
+def test_a_route_for_the_developer_api_is_good_where_its_key_is() -> None:
+    settings = Settings.from_env(ENOUGH | {"GEMINI_API_KEY": "k"})
+
+    Routes.parse(b'[[route]]\nmatch = "a"\nbackend = "developer"', "f").check(settings)
+
+
+def test_a_route_whose_backend_lacks_the_deployments_model_is_told() -> None:
+    env = {"GEMINI_API_KEY": "k", "BATCHDROP_MODEL": "anthropic/claude-x"}
+
+    error = error_of('backend = "developer"', Settings.from_env(ENOUGH | env))
+
+    assert "'anthropic/claude-x' is no model of the Developer API" in error
+
+
+def test_bad_routes_are_a_bad_setting() -> None:
+    with pytest.raises(BadSetting, match=r"routes\.toml"):
+        Routes.parse(b"x", "routes.toml")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_text_does_anything_but_parse_or_be_told(text: bytes) -> None:
+    errors: tuple[str, ...] = ()
+    try:
+        Routes.parse(text, "routes.toml").check(SETTINGS)
+    except BadRoutes as exc:
+        errors = exc.errors
+
+    assert all(error.startswith("routes.toml: ") for error in errors)

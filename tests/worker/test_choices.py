@@ -1,0 +1,514 @@
+"""What a file chooses: by its metadata, a manifest, a route, or not at all."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from batchdrop.errors import Unavailable
+from batchdrop.jobs import Drop, Job, Phase
+from batchdrop.settings import Location
+from tests.client.datasets import Dataset
+from tests.worker.world import GOOD, World
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+FLASH, PRO = "gemini-2.5-flash", "gemini-2.5-pro"
+
+
+def manifest(**members: Any) -> str:
+    return json.dumps(members)
+
+
+def take(world: World, *drops: Drop) -> list[Job]:
+    """What becomes of some drops whose events come in this order."""
+    for drop in drops:
+        world.intake.take(drop)
+    return [world.job(drop) for drop in drops]
+
+
+def models(world: World) -> list[str]:
+    """The models of all batches, without their publishers."""
+    return sorted(batch["model"].rpartition("/")[2] for batch in world.batches())
+
+
+def problem(job: Job) -> str:
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    return f"{job.error.code}: {job.error.message}"
+
+
+def staged(world: World, job: Job) -> list[dict[str, Any]]:
+    assert job.staging is not None
+    with world.storage.open(job.staging.uri) as rows:
+        return [json.loads(line) for line in rows.read().splitlines()]
+
+
+@pytest.fixture
+def elsewhere(world: World) -> str:
+    """A bucket of somebody's, which the deployment lets files read from."""
+    bucket = f"{world.settings.project}-data"
+    world.gcs.create_bucket(bucket)
+    world.choose(sources=(Location(bucket=bucket, prefix="rows/"),))
+    return bucket
+
+
+@pytest.fixture
+def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
+    with Dataset(bigquery) as dataset:
+        yield dataset
+
+
+# -- who is stronger ---------------------------------------------------------------
+
+
+@both
+def test_the_objects_metadata_is_stronger_than_all_else(world: World) -> None:
+    world.choose(
+        '[[route]]\nmatch = "a/**"\nmodel = "gemini-2.5-flash-lite"\n'
+        'labels = { team = "route", stage = "route" }\n',
+        models=(FLASH, PRO),
+        labels={"team": "settings", "cost": "settings"},
+    )
+    world.upload(
+        manifest(model=FLASH, config={"labels": {"stage": "manifest"}}), "a/x.job.json"
+    )
+    drop = world.upload(GOOD, "a/x.jsonl", {"batchdrop-model": PRO})
+
+    (job,) = take(world, drop)
+
+    assert models(world) == [PRO]
+    assert job.spec is not None
+    assert job.spec.model.endswith(PRO)
+    assert job.spec.labels == {
+        "team": "route",
+        "stage": "manifest",
+        "cost": "settings",
+        "batchdrop_job": job.id,
+        "batchdrop_deployment": "tests",
+    }
+    assert job.spec_from["model"] == "metadata batchdrop-model"
+    assert job.spec_from["backend"] in ("default", "BATCHDROP_BACKEND")
+    assert job.manifest is not None
+    assert job.manifest.startswith(f"gs://{world.settings.inbox}/a/x.job.json#")
+
+
+def test_the_first_route_that_matches_counts(world: World) -> None:
+    world.choose(
+        '[[route]]\nmatch = "a/*.jsonl"\nmodel = "gemini-2.5-pro"\n'
+        '[[route]]\nmatch = "**"\nmodel = "gemini-2.5-flash-lite"\n'
+    )
+
+    take(world, world.upload(GOOD, "a/x.jsonl"), world.upload(GOOD, "b/x.jsonl"))
+
+    assert models(world) == ["gemini-2.5-flash-lite", PRO]
+
+
+def test_a_routes_generation_configuration_reaches_every_row(world: World) -> None:
+    world.choose(
+        '[[route]]\nmatch = "**"\ngeneration_config = { temperature = 0.25 }\n',
+        generation_config='{"topK": 3}',
+    )
+
+    (job,) = take(world, world.upload(GOOD))
+
+    (row,) = staged(world, job)
+    assert row["request"]["generationConfig"] == {"temperature": 0.25}
+
+
+def test_a_route_says_what_becomes_of_bad_lines(world: World) -> None:
+    world.choose('[[route]]\nmatch = "**"\non_invalid = "skip"\nfix = true\n')
+
+    (job,) = take(world, world.upload(GOOD + "not json\n"))
+
+    assert (job.phase, job.rows.accepted, job.rows.refused) == (Phase.SUBMITTED, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"), [("max_rows", GOOD * 3), ("max_bytes", GOOD * 3)]
+)
+def test_a_route_limits_what_a_file_may_be(world: World, limit: str, text: str) -> None:
+    world.choose(f'[[route]]\nname = "small"\nmatch = "**"\n{limit} = 2\n')
+
+    (job,) = take(world, world.upload(text))
+
+    assert problem(job).startswith("over_limit")
+    assert f"over {limit} of route small=2" in problem(job)
+
+
+def test_results_go_where_a_route_says(world: World) -> None:
+    bucket = f"{world.settings.project}-else"
+    world.gcs.create_bucket(bucket)
+    world.choose(f'[[route]]\nmatch = "**"\ndestination = "gs://{bucket}/night"\n')
+    drop = world.upload(GOOD)
+
+    take(world, drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.output_directory is not None
+    prefix = f"gs://{bucket}/night/reviews.jsonl/{job.id}/"
+    assert job.batch.output_directory.startswith(prefix)
+    assert [line["key"] for line in world.answers(job)] == ["r0000001"]
+
+
+def test_metadata_that_nobody_knows_is_refused_by_its_name(world: World) -> None:
+    drop = world.upload(GOOD, metadata={"batchdrop-modle": PRO, "colour": "blue"})
+
+    (job,) = take(world, drop)
+
+    assert problem(job).startswith("bad_metadata: batchdrop-modle: unknown")
+    assert world.batches() == []
+
+
+# -- manifests beside a file -------------------------------------------------------
+
+
+@both
+def test_a_manifest_dropped_first_speaks_for_the_file_beside_it(world: World) -> None:
+    world.choose(models=(PRO,))
+    spoken = world.upload(manifest(model=PRO), "a/x.job.json")
+    world.intake.take(spoken)
+
+    (job,) = take(world, world.upload(GOOD, "a/x.jsonl"))
+
+    assert models(world) == [PRO]
+    assert job.spec_from["model"] == "manifest a/x.job.json"
+    assert world.jobs() == 1
+
+
+def test_an_event_of_a_manifest_that_comes_late_finds_it_was_heard(
+    world: World,
+) -> None:
+    world.choose(models=(PRO,))
+    spoken = world.upload(manifest(model=PRO), "x.job.json")
+    take(world, world.upload(GOOD, "x.jsonl"))
+
+    world.intake.take(spoken)
+    world.intake.take(spoken)
+
+    assert world.jobs() == 1
+    assert models(world) == [PRO]
+
+
+def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD, "x.jsonl")
+    world.intake.take(drop)
+
+    spoken = world.upload(manifest(config={"display_name": "late"}), "x.job.json")
+    (late,) = take(world, spoken)
+    world.intake.take(spoken)
+    world.tick()
+
+    assert problem(late).startswith("manifest_too_late")
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.rejected.v1"]
+    assert world.heard[0].attributes["object"] == "x.job.json"
+
+
+def test_a_manifest_whose_file_is_being_read_right_now_comes_again(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD, "x.jsonl")
+    claim = Job.claimed(drop, "somebody", world.now(), world.timing)
+    assert world.ledger.claim(claim) is not None
+    spoken = world.upload(manifest(), "x.job.json")
+
+    with pytest.raises(Unavailable, match="being read now"):
+        world.intake.take(spoken)
+
+    assert world.jobs() == 1
+
+
+REQUIRED = '[[route]]\nmatch = "a/**"\nmanifest = "required"\n'
+
+
+@both
+def test_where_a_manifest_is_required_the_file_waits_for_it(world: World) -> None:
+    world.choose(REQUIRED, models=(PRO,))
+    drop = world.upload(GOOD, "a/x.jsonl")
+    (job,) = take(world, drop)
+    assert job.phase is Phase.ARRIVED
+    world.ticks(5)
+    assert world.job(drop).phase is Phase.ARRIVED
+
+    world.intake.take(world.upload(manifest(model=PRO), "a/x.job.json"))
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert models(world) == [PRO]
+    assert world.jobs() == 1
+
+
+def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
+    world: World,
+) -> None:
+    world.choose(REQUIRED)
+    drop = world.upload(GOOD, "a/x.jsonl")
+    take(world, drop)
+    world.upload(manifest(), "a/x.job.json")
+
+    world.sim.clock.advance(seconds=world.settings.check_every)
+    world.tick()
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert world.jobs() == 1
+
+
+def test_waiting_for_a_manifest_is_not_dying(world: World) -> None:
+    world.choose(REQUIRED, check_every=60.0)
+    drop = world.upload(GOOD, "a/x.jsonl")
+    take(world, drop)
+
+    world.ticks(30)
+
+    job = world.job(drop)
+    assert (job.phase, job.health, job.resumes) == (Phase.ARRIVED, None, 0)
+
+
+def test_a_manifest_that_can_not_be_read_is_told_at_once_and_again_with_its_file(
+    world: World,
+) -> None:
+    spoken = world.upload('{"model": 5}', "x.job.json")
+
+    (of_manifest, of_file) = take(world, spoken, world.upload(GOOD, "x.jsonl"))
+
+    assert "bad_manifest" in problem(of_manifest)
+    assert "x.job.json" in problem(of_file)
+    assert "model: it is 5" in problem(of_file)
+    assert world.batches() == []
+
+
+def test_a_manifest_speaks_for_a_packed_file_too(world: World) -> None:
+    world.choose(models=(PRO,))
+    world.upload(manifest(model=PRO), "x.job.json")
+
+    take(world, world.upload(GOOD, "x.jsonl.gz"))
+
+    assert models(world) == [PRO]
+
+
+# -- manifests that start jobs -----------------------------------------------------
+
+
+@both
+def test_inline_requests_become_a_batch_with_results(world: World) -> None:
+    requests = [
+        {"contents": "one", "metadata": {"key": "mine-1"}},
+        {
+            "contents": "two",
+            "metadata": {"key": "mine-2"},
+            "config": {"temperature": 0},
+        },
+    ]
+    drop = world.upload(manifest(model=FLASH, src=requests), "inline.job.json")
+
+    take(world, drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ENDED
+    rows = staged(world, job)
+    assert [row["key"] for row in rows] == ["r0000001", "r0000002"]
+    assert rows[1]["request"]["generationConfig"] == {"temperature": 0}
+    assert job.rows.total == 2
+    assert len(answered(world)) == 2
+
+
+def answered(world: World) -> list[str]:
+    """The keys of all answers in the output bucket."""
+    return [
+        json.loads(line)["key"]
+        for blob in world.gcs.list_blobs(world.settings.output.bucket)
+        for line in blob.download_as_text().splitlines()
+    ]
+
+
+@both
+def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> None:
+    names = ["rows/a.jsonl", "rows/b.jsonl"]
+    # The last line of the first has no line feed.
+    world.upload(GOOD + GOOD.strip(), names[0], bucket=elsewhere)
+    world.upload(GOOD, names[1], bucket=elsewhere)
+    src = [f"gs://{elsewhere}/{name}" for name in names]
+    drop = world.upload(manifest(src=src), "job.job.json")
+
+    take(world, drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ENDED
+    assert [(one.uri, one.first) for one in job.inputs] == [(src[0], 1), (src[1], 3)]
+    assert sorted(answered(world)) == ["r0000001", "r0000002", "r0000003"]
+
+
+def test_a_bad_line_elsewhere_is_told_with_its_object_and_its_line_there(
+    world: World, elsewhere: str
+) -> None:
+    world.upload(GOOD * 2, "rows/a.jsonl", bucket=elsewhere)
+    world.upload(GOOD + "not json\n", "rows/b.jsonl", bucket=elsewhere)
+    src = [f"gs://{elsewhere}/rows/{name}.jsonl" for name in "ab"]
+
+    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+
+    assert problem(job).startswith(f"bad_rows: gs://{elsewhere}/rows/b.jsonl line 2:")
+    (fault,) = job.faults
+    assert (fault.line, fault.place) == (4, f"gs://{elsewhere}/rows/b.jsonl line 2")
+
+
+def test_a_source_that_is_not_there_is_named(world: World, elsewhere: str) -> None:
+    src = f"gs://{elsewhere}/rows/a.jsonl"
+
+    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+
+    assert problem(job) == f"no_source: {src}, which src names, is not there"
+
+
+def test_a_table_becomes_a_batch_with_results(world: World, dataset: Dataset) -> None:
+    world.choose(datasets=(dataset.full_name,))
+    request = json.loads(GOOD)
+    table = dataset.table(
+        "prompts",
+        {"id": "STRING", "request": "STRING"},
+        [{"id": f"a{n}", "request": json.dumps(request)} for n in range(3)],
+    )
+    drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
+
+    take(world, drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.state == "JOB_STATE_SUCCEEDED"
+    assert job.batch.source == f"bq://{table}"
+    assert job.batch.output_directory is not None
+    assert job.batch.output_directory.startswith(str(world.settings.output))
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+def test_a_tables_results_go_into_a_table_where_that_is_chosen(
+    world: World, dataset: Dataset
+) -> None:
+    world.choose(datasets=(dataset.full_name,))
+    table = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
+    config = {"dest": f"bq://{dataset.full_name}"}
+    drop = world.upload(manifest(src=f"bq://{table}", config=config), "table.job.json")
+
+    take(world, drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.state == "JOB_STATE_SUCCEEDED"
+    assert job.batch.output_directory is None
+    assert job.batch.output_table is not None
+    assert job.batch.output_table.startswith(f"bq://{dataset.full_name}.predictions_")
+    body = json.loads(world.heard[0].body)
+    assert body["output_table"] == job.batch.output_table
+
+
+def test_a_job_over_a_table_is_followed_up_without_a_second_batch(
+    world: World, dataset: Dataset
+) -> None:
+    """A table can't be taken away from a frozen worker; but it can be looked for."""
+    world.choose(datasets=(dataset.full_name,))
+    table = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
+    world.wire.creates = [world.wire.reply_lost]
+    drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
+
+    take(world, drop)
+    world.ticks(30)
+
+    assert len(world.batches()) == 1
+    assert world.job(drop).phase is Phase.ENDED
+
+
+def test_a_second_batch_over_a_table_is_found_and_cancelled(
+    world: World, dataset: Dataset
+) -> None:
+    world.choose(datasets=(dataset.full_name,))
+    table = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
+    (job,) = take(world, world.upload(manifest(src=f"bq://{table}"), "table.job.json"))
+    second = world.services.of(job).create(job)
+
+    world.choose(check_every=60.0)
+    world.ticks(3)
+
+    states = {batch["name"].split("/")[-1]: batch["state"] for batch in world.batches()}
+    assert states[second.name.split("/")[-1]] == "JOB_STATE_CANCELLED"
+    after = world.job(job.source)
+    assert after.batch is not None
+    assert after.batch.name != second.name
+
+
+# -- what is not allowed -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rule"),
+    [
+        ({"batchdrop-model": PRO}, "BATCHDROP_MODELS"),
+        ({"batchdrop-destination": "gs://theirs/x"}, "BATCHDROP_DESTINATIONS"),
+        ({"batchdrop-destination": "bq://p.d"}, "BATCHDROP_DATASETS"),
+    ],
+)
+def test_what_the_deployment_does_not_list_is_refused_by_the_rule(
+    world: World, metadata: dict[str, str], rule: str
+) -> None:
+    (job,) = take(world, world.upload(GOOD, metadata=metadata))
+
+    assert problem(job).startswith("not_allowed")
+    assert rule in problem(job)
+    assert world.batches() == []
+
+
+@pytest.mark.parametrize(
+    ("src", "rule"),
+    [
+        ("gs://theirs/rows.jsonl", "BATCHDROP_SOURCES"),
+        ("bq://p.d.t", "BATCHDROP_DATASETS"),
+        ("projects/p/locations/l/datasets/d", "BATCHDROP_DATASETS"),
+    ],
+)
+def test_a_source_that_the_deployment_does_not_list_is_refused_by_the_rule(
+    world: World, src: str, rule: str
+) -> None:
+    (job,) = take(world, world.upload(manifest(src=src), "x.job.json"))
+
+    assert problem(job).startswith("not_allowed")
+    assert rule in problem(job)
+
+
+def test_media_may_come_from_where_rows_may(world: World, elsewhere: str) -> None:
+    part = {
+        "fileData": {"mimeType": "image/png", "fileUri": f"gs://{elsewhere}/rows/a.png"}
+    }
+    line = {"contents": [{"role": "user", "parts": [part]}]}
+
+    (job,) = take(world, world.upload(json.dumps(line)))
+
+    assert job.phase is Phase.SUBMITTED
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"http_options": {"base_url": "http://theirs"}},
+        {"credentials": "x"},
+        {"labels": {"batchdrop_job": "x"}},
+        {"backend": "developer"},
+    ],
+)
+def test_what_only_a_deployer_says_is_refused_by_its_name(
+    world: World, config: dict[str, Any]
+) -> None:
+    (job,) = take(
+        world,
+        world.upload(manifest(src=[json.loads(GOOD)], config=config), "x.job.json"),
+    )
+
+    assert problem(job).startswith("bad_manifest")
+    assert next(iter(config)) in problem(job)

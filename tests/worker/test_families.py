@@ -1,0 +1,799 @@
+"""A file that was split, among services: its parts go their ways to one end."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+import httpx
+import pytest
+from google.api_core import exceptions
+from google.cloud import firestore
+
+from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs import (
+    MAX_PARTS,
+    MAX_RESUMES,
+    Drop,
+    Job,
+    Part,
+    Phase,
+    Rows,
+    Spec,
+    Staging,
+)
+from batchdrop.ledger import Ledger
+from tests.worker.test_poller import check, states, vanish
+from tests.worker.world import GOOD, Wire, World
+
+BAD = "not json\n"
+
+both_backends = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+def staged(world: World, *texts: str, epoch: int = 1) -> Job:
+    """A job whose worker has staged the parts, and not split it yet."""
+    drop = world.upload(GOOD * 7)
+    job = world.ledger.claim(
+        Job.claimed(drop, world.holder(), world.now(), world.timing)
+    )
+    assert job is not None
+    first = 1
+    for n, text in enumerate(texts):
+        lines = text.splitlines(keepends=True)
+        uri = f"{world.settings.work}{job.part_id(n)}/{epoch}/requests.jsonl"
+        world.storage.write(uri, (line.encode() for line in lines))
+        part = Part(
+            n=n,
+            first=first,
+            last=first + len(lines) - 1,
+            rows=len(lines),
+            bytes=len(text),
+            staging=Staging(epoch=epoch, uri=uri),
+        )
+        job = part_staged(world, job, part)
+        first += len(lines)
+    return job
+
+
+def part_staged(world: World, job: Job, part: Part) -> Job:
+    return world.ledger.advance(
+        job, lambda j: j.part_staged(part, world.now(), world.timing)
+    )
+
+
+def rows(first: int, n: int) -> str:
+    """So many rows as they are staged, from this line of the file on."""
+    return "".join(
+        f'{{"key":"r{line:07}","request":{GOOD.strip()}}}\n'
+        for line in range(first, first + n)
+    )
+
+
+#: Three parts of a file with seven rows, and a middle one that can't be imported.
+THREE = (rows(1, 3), rows(4, 3), rows(7, 1))
+MIDDLE_BAD = (THREE[0], BAD, THREE[2])
+
+
+def spec_of(world: World, job: Job, **labels: str) -> Spec:
+    settings = world.settings
+    return Spec(
+        kind="generation",
+        backend=settings.backend,
+        location=settings.location,
+        model=settings.model,
+        destination=f"{settings.output}{job.source.name}/{job.id}/",
+        display_name=job.source.name[-128:],
+        labels={
+            "batchdrop_job": job.id,
+            "batchdrop_deployment": settings.deployment,
+            **labels,
+        },
+    )
+
+
+def split(world: World, job: Job, ledger: Ledger | None = None) -> Job:
+    total = sum(part.rows for part in job.parts.values())
+    return (ledger or world.ledger).advance(
+        job,
+        lambda j: j.split(
+            spec_of(world, job), Rows(total=total, accepted=total), world.now()
+        ),
+        children=lambda j: j.children(world.now()),
+    )
+
+
+def family(world: World, *texts: str) -> Job:
+    return split(world, staged(world, *(texts or THREE)))
+
+
+def submitted(world: World, *texts: str) -> Job:
+    """A family of which the service has all parts."""
+    job = family(world, *texts)
+    world.tick()
+    assert phases(world, job) == [Phase.SUBMITTED] * len(job.parts)
+    return job
+
+
+def parts(world: World, job: Job) -> list[Job]:
+    """The parts' own jobs, in their order."""
+    found = {one.id: one for one in world.ledger.get_all(job.parts)}
+    return [found[id] for id in sorted(job.parts, key=lambda id: job.parts[id].n)]
+
+
+def phases(world: World, job: Job) -> list[Phase]:
+    return [part.phase for part in parts(world, job)]
+
+
+def heard(world: World) -> list[str]:
+    """The words of all that was announced."""
+    return [one.type.split(".")[3] for one in world.heard]
+
+
+def body(world: World) -> dict[str, Any]:
+    """What the only announcement says."""
+    (announcement,) = world.heard
+    found: dict[str, Any] = json.loads(announcement.body)
+    return found
+
+
+def told(world: World, job: Job) -> list[str | None]:
+    """How the parts ended, as their family has it."""
+    held = world.job(job.source)
+    return [part.state for part in sorted(held.parts.values(), key=lambda p: p.n)]
+
+
+# -- ends ----------------------------------------------------------------------------
+
+
+@both_backends
+def test_the_parts_become_batches_and_one_announcement_tells_of_all(
+    world: World,
+) -> None:
+    job = family(world)
+
+    world.ticks(20)
+
+    over, done = world.job(job.source), parts(world, job)
+    assert over.phase is Phase.ENDED
+    assert over.result == "JOB_STATE_SUCCEEDED"
+    assert [part.phase for part in done] == [Phase.ENDED] * 3
+    assert len(world.batches()) == 3
+    assert heard(world) == ["succeeded"]
+    assert body(world)["job_id"] == job.id
+    assert body(world)["parts"]["total"] == body(world)["parts"]["succeeded"] == 3
+    assert body(world)["rows"]["total"] == body(world)["stats"]["successful"] == 7
+    keys = [sorted(line["key"] for line in world.answers(part)) for part in done]
+    assert [len(each) for each in keys] == [3, 3, 1]
+    assert [*chain(*keys)] == [f"r{line:07}" for line in range(1, 8)]
+    for n, part in enumerate(done):
+        assert part.batch is not None
+        place = f"{body(world)['output_directory']}part-{n:04}/"
+        assert (part.batch.output_directory or "").startswith(place)
+
+
+def test_a_parts_batch_bears_its_own_marks_and_says_which_it_is(world: World) -> None:
+    job = submitted(world)
+
+    names = {batch["displayName"] for batch in world.batches()}
+    marks = {
+        httpx.get(f"{world.sim.url}/v1/{batch['name']}").json()["labels"][
+            "batchdrop_job"
+        ]
+        for batch in world.batches()
+    }
+
+    assert names == {f"reviews.jsonl part {n}/3" for n in (1, 2, 3)}
+    assert marks == set(job.parts)
+
+
+@both_backends
+def test_a_part_that_fails_leaves_the_family_partially_succeeded(
+    world: World,
+) -> None:
+    job = family(world, *MIDDLE_BAD)
+
+    world.ticks(20)
+
+    assert told(world, job) == [
+        "JOB_STATE_SUCCEEDED",
+        "JOB_STATE_FAILED",
+        "JOB_STATE_SUCCEEDED",
+    ]
+    assert heard(world) == ["partially_succeeded"]
+    assert body(world)["parts"]["failed"] == 1
+    assert body(world)["error"]["message"].startswith(
+        f"part 2 of 3, job {job.part_id(1)}: "
+    )
+
+
+def test_a_family_none_of_whose_parts_succeeds_has_failed(world: World) -> None:
+    family(world, BAD, BAD)
+
+    world.ticks(20)
+
+    assert heard(world) == ["failed"]
+
+
+def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
+    job = submitted(world)
+    vanish(world, parts(world, job)[0])
+
+    world.ticks(5, timedelta(minutes=20))
+
+    assert told(world, job) == ["lost", "JOB_STATE_SUCCEEDED", "JOB_STATE_SUCCEEDED"]
+    assert heard(world) == ["partially_succeeded"]
+    assert body(world)["parts"]["failed"] == 1
+
+
+@both_backends
+def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
+    job = family(world)
+    world.wire.creates = [Wire.says(400)]
+
+    world.ticks(20)
+
+    assert sorted(map(str, told(world, job))) == [
+        "JOB_STATE_SUCCEEDED",
+        "JOB_STATE_SUCCEEDED",
+        "rejected",
+    ]
+    assert heard(world) == ["partially_succeeded"]
+    assert "words for 400" in body(world)["error"]["message"]
+
+
+def test_a_family_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
+    world: World,
+) -> None:
+    job = family(world)
+    world.wire.creates = [Wire.says(400)] * 3
+
+    world.ticks(2)
+
+    assert world.job(job.source).phase is Phase.ENDED
+    assert heard(world) == ["failed"]
+    assert world.batches() == []
+
+
+def test_parts_that_end_at_different_times_end_the_family_with_the_last(
+    world: World,
+) -> None:
+    job = family(world)
+    world.choose(max_active_jobs=1)
+
+    world.ticks(35)
+    assert told(world, job).count("JOB_STATE_SUCCEEDED") == 2
+    assert world.heard == []
+
+    world.ticks(20)
+    assert heard(world) == ["succeeded"]
+
+
+def test_a_split_file_is_no_job_to_take_up_nor_one_that_is_open(world: World) -> None:
+    job = family(world)
+
+    assert job.id not in {one.id for one in world.ledger.due(world.now())}
+    world.tick()
+    assert world.ledger.count_open() == 3
+    assert world.job(job.source) == job
+
+
+# -- two at once, and answers that are lost ------------------------------------------
+
+
+class Meddler:
+    """A client with which something happens around the n-th commit of jobs."""
+
+    def __init__(
+        self,
+        client: firestore.Client,
+        n: int,
+        *,
+        before: Callable[[], None] = lambda: None,
+        lose: bool = False,
+    ) -> None:
+        self._client = client
+        self._left = n
+        self._before = before
+        self._lose = lose
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def batch(self) -> firestore.WriteBatch:
+        batch = self._client.batch()
+        commit = batch.commit
+
+        def meddled() -> object:
+            self._left -= 1
+            if self._left:
+                return commit()
+            self._before()
+            result = commit()
+            if self._lose:
+                # What Firestore says to the library's second try of the same commit.
+                raise exceptions.FailedPrecondition("the document has changed")
+            return result
+
+        batch.commit = meddled  # type: ignore[method-assign]
+        return batch
+
+
+def ledger_over(client: object) -> Ledger:
+    return Ledger(lambda: client, "//batchdrop/tests")  # type: ignore[arg-type, return-value]
+
+
+def settle(ledger: Ledger, world: World, part: Job) -> Job:
+    """Writes a part's end as a tick does."""
+    assert part.batch is not None
+    done = replace(part.batch, state="JOB_STATE_SUCCEEDED", terminal=True)
+    return ledger.advance(part, lambda j: j.ended(done, world.now()))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_an_end_whose_answer_was_lost_counts_once_in_the_family(
+    world: World, n: int
+) -> None:
+    job = submitted(world)
+    world.advance(timedelta(minutes=20))
+    world.database = Meddler(world.database, n, lose=True)  # type: ignore[assignment]
+
+    world.ticks(2)
+
+    assert world.job(job.source).result == "JOB_STATE_SUCCEEDED"
+    assert phases(world, job) == [Phase.ENDED] * 3
+    assert heard(world) == ["succeeded"]
+
+
+def test_a_split_whose_answer_was_lost_makes_each_part_once(world: World) -> None:
+    lossy = ledger_over(Meddler(world.database, 1, lose=True))
+
+    job = split(world, staged(world, *THREE), lossy)
+
+    assert job == world.job(job.source)
+    assert phases(world, job) == [Phase.PREPARED] * 3
+    assert world.jobs() == 4
+
+
+def test_two_last_parts_that_end_at_once_make_one_announcement(world: World) -> None:
+    job = submitted(world)
+    first, second, third = parts(world, job)
+    settle(world.ledger, world, third)
+    # Between reading the family and writing to it, another tick ends the other part.
+    meddler = Meddler(
+        world.database, 1, before=lambda: void(settle(world.ledger, world, second))
+    )
+
+    settle(ledger_over(meddler), world, first)
+
+    assert world.job(job.source).phase is Phase.ENDED
+    (announcement,) = world.ledger.unpublished()
+    assert (announcement.job_id, announcement.seq) == (job.id, 1)
+
+
+def void(_: object) -> None:
+    pass
+
+
+def test_two_ticks_that_end_the_same_last_part_make_one_announcement(
+    world: World,
+) -> None:
+    job = submitted(world, THREE[0])
+    (part,) = parts(world, job)
+
+    def other_tick() -> None:
+        world.advance(timedelta(seconds=1))
+        settle(world.ledger, world, part)
+
+    late = ledger_over(Meddler(world.database, 1, before=other_tick))
+    with pytest.raises(Superseded):
+        settle(late, world, part)
+
+    assert world.job(job.source).phase is Phase.ENDED
+    assert len(world.ledger.unpublished()) == 1
+
+
+def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
+    job = submitted(world, *(rows(n, 1) for n in range(1, 9)))
+    ledgers = [ledger_over(world.database) for _ in job.parts]
+
+    def end(pair: tuple[Ledger, Job]) -> None:
+        ledger, part = pair
+        while True:
+            try:
+                settle(ledger, world, part)
+            except Unavailable:
+                continue  # others keep writing: the next tick tries again
+            return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(end, zip(ledgers, parts(world, job), strict=True)))
+
+    assert told(world, job) == ["JOB_STATE_SUCCEEDED"] * 8
+    assert world.job(job.source).phase is Phase.ENDED
+    assert len(world.ledger.unpublished()) == 1
+
+
+def test_a_part_ends_though_the_ledger_has_forgotten_its_family(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = submitted(world)
+    world.database.collection("jobs").document(job.id).delete()
+
+    world.ticks(20)
+
+    assert phases(world, job) == [Phase.ENDED] * 3
+    assert world.heard == []
+    assert "part without a family" in [record.message for record in caplog.records]
+
+
+def test_a_part_ends_though_its_family_is_forgotten_at_that_moment(
+    world: World,
+) -> None:
+    job = submitted(world)
+    document = world.database.collection("jobs").document(job.id)
+    meddler = Meddler(world.database, 1, before=lambda: void(document.delete()))
+
+    settle(ledger_over(meddler), world, parts(world, job)[0])
+
+    assert phases(world, job)[0] is Phase.ENDED
+    assert not document.get().exists
+
+
+def test_a_part_ends_though_its_family_has_begun_anew(world: World) -> None:
+    job = submitted(world)
+    world.database.collection("jobs").document(job.id).delete()
+    claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
+    anew = world.ledger.claim(claim)
+
+    settle(world.ledger, world, parts(world, job)[0])
+
+    assert phases(world, job)[0] is Phase.ENDED
+    assert world.job(job.source) == anew
+
+
+def test_the_outbox_of_an_earlier_family_of_the_same_id_is_left_as_it_was(
+    world: World,
+) -> None:
+    job = submitted(world, THREE[0])
+    world.ticks(20)
+    (old,) = world.heard
+    for document in world.database.collection("jobs").stream():
+        document.reference.delete()
+    claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
+    again = world.ledger.claim(claim)
+    assert again is not None
+    again = part_staged(world, again, job.parts[job.part_id(0)])
+    split(world, again)
+
+    world.ticks(20)
+
+    assert [one.attributes["ce-sequence"] for one in world.heard] == [
+        "00000001",
+        "00000002",
+    ]
+    assert world.heard[0] == old
+
+
+def test_the_largest_family_there_can_be_is_made_in_one_commit(world: World) -> None:
+    drop = Drop(bucket="inbox", name="n" * 1024, generation=2**60, size=10**12)
+    job = world.ledger.claim(Job.claimed(drop, "w", world.now(), world.timing))
+    assert job is not None
+    made = {}
+    for n in range(MAX_PARTS):
+        uri = f"{world.settings.work}{job.part_id(n)}/1/requests.jsonl"
+        made[job.part_id(n)] = Part(
+            n=n,
+            first=1,
+            last=200_000,
+            rows=200_000,
+            bytes=10**9,
+            staging=Staging(epoch=1, uri=uri),
+        )
+    labels = {f"{n:063}": "v" * 63 for n in range(62)}
+    spec = spec_of(world, job, **labels)
+
+    split_job = world.ledger.advance(
+        job,
+        lambda j: replace(j, parts=made).split(spec, Rows(), world.now()),
+        children=lambda j: j.children(world.now()),
+    )
+
+    assert len(parts(world, split_job)) == MAX_PARTS
+
+
+# -- workers that die ----------------------------------------------------------------
+
+
+@both_backends
+def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
+    world: World,
+) -> None:
+    job = family(world)
+    first = parts(world, job)[0]
+    held = world.ledger.advance(
+        first, lambda j: j.resumed(world.holder(), world.now(), world.timing)
+    )
+    held = world.intake._hand_over(held)
+    world.ledger.advance(held, lambda j: j.submitting(world.now(), world.timing))
+
+    world.ticks(45)
+
+    part = parts(world, job)[0]
+    assert "fenced" in [moment.note for moment in part.history]
+    assert part.staging is not None
+    assert part.staging != first.staging
+    assert world.job(job.source).parts[part.id].staging == first.staging
+    assert len(world.batches()) == 3
+    assert heard(world) == ["succeeded"]
+
+
+@both_backends
+def test_a_parts_batch_of_which_nobody_heard_is_found_again(world: World) -> None:
+    job = family(world)
+    world.wire.creates = [world.wire.reply_lost]
+
+    world.ticks(30)
+
+    assert len(world.batches()) == 3
+    assert phases(world, job) == [Phase.ENDED] * 3
+    assert heard(world) == ["succeeded"]
+
+
+def test_a_part_on_which_workers_die_is_parked_and_told_of_by_itself(
+    world: World,
+) -> None:
+    job = family(world)
+    document = world.database.collection("jobs").document(job.part_id(1))
+    document.update({"resumes": MAX_RESUMES})
+
+    world.tick()
+
+    assert heard(world) == ["stalled"]
+    assert body(world)["job_id"] == job.part_id(1)
+    assert body(world)["part_of"] == job.id
+    assert world.job(job.source).phase is Phase.SPLIT
+
+
+def test_batches_of_parts_are_no_orphans(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = family(world)
+    world.tick()
+
+    check(world)
+
+    assert "orphan" not in [record.message for record in caplog.records]
+    assert world.job(job.source).phase is Phase.ENDED
+
+
+def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
+    job = submitted(world)
+    part = parts(world, job)[0]
+    assert part.spec is not None
+    assert part.staging is not None
+    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    extra = world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=part.staging.uri,
+        config={"destination": part.spec.destination, "labels": part.spec.labels},
+    )
+
+    world.ticks(1)
+
+    health = parts(world, job)[0].health
+    assert states(world)[extra.name] == "JOB_STATE_CANCELLED"
+    assert health is not None
+    assert health.code == "duplicate_batch"
+
+
+def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = submitted(world)
+    assert job.spec is not None
+    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    forged = world.client.batches.create(
+        model="gemini-2.5-flash",
+        src=f"gs://{world.settings.inbox}/reviews.jsonl",
+        config={"destination": job.spec.destination, "labels": job.spec.labels},
+    )
+
+    world.ticks(1)
+
+    assert states(world)[forged.name] == "JOB_STATE_PENDING"
+    assert [r.__dict__["batch"] for r in caplog.records if r.message == "orphan"] == [
+        forged.name
+    ]
+
+
+# -- limits --------------------------------------------------------------------------
+
+
+def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
+    world: World,
+) -> None:
+    world.choose(max_bytes_per_day=len(THREE[0]) + len(THREE[2]))
+    job = family(world)
+
+    world.ticks(3)
+    today = phases(world, job)
+    sent = [part for part in parts(world, job) if part.phase is Phase.SUBMITTED]
+    spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
+    assert spent.bytes == sum(part.size for part in sent)
+    assert spent.rows == sum(part.rows.total for part in sent)
+    world.ticks(1, timedelta(days=1))
+
+    assert today.count(Phase.WAITING) >= 1
+    assert today.count(Phase.SUBMITTED) >= 1
+    assert phases(world, job).count(Phase.WAITING) < today.count(Phase.WAITING)
+
+
+# -- cancel and rerun ----------------------------------------------------------------
+
+
+def test_a_cancel_while_a_file_is_being_staged_leaves_no_parts(world: World) -> None:
+    job = staged(world, *THREE)
+
+    world.intake.cancel(job.id, by="ada")
+    after = split(world, world.job(job.source))
+    world.tick()
+
+    assert after.phase is Phase.REJECTED
+    assert world.jobs() == 1
+    assert heard(world) == ["cancelled"]
+
+
+def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
+    world: World,
+) -> None:
+    job = family(world)
+
+    after = world.intake.cancel(job.id, by="ada")
+    world.ticks(3)
+
+    assert (after.phase, after.result) == (Phase.ENDED, "JOB_STATE_CANCELLED")
+    assert phases(world, job) == [Phase.REJECTED] * 3
+    assert heard(world) == ["cancelled"]
+    assert body(world)["error"]["message"].endswith("cancelled by ada")
+    assert world.batches() == []
+
+
+def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None:
+    world.choose(paused=True)
+    job = family(world)
+    world.ticks(1)
+    assert phases(world, job) == [Phase.WAITING] * 3
+
+    world.intake.cancel(job.id, by="ada")
+    world.choose(paused=False)
+    world.ticks(3)
+
+    assert heard(world) == ["cancelled"]
+    assert world.batches() == []
+
+
+@both_backends
+def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
+    job = submitted(world)
+
+    world.intake.cancel(job.id, by="ada")
+    again = world.intake.cancel(job.id, by="bob")
+    world.ticks(3)
+
+    assert again.wanted is not None
+    assert again.wanted.by == "ada"
+    assert {part.wanted.by if part.wanted else None for part in parts(world, job)} == {
+        "ada"
+    }
+    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert set(states(world).values()) == {"JOB_STATE_CANCELLED"}
+    assert heard(world) == ["cancelled"]
+
+
+def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
+    world: World,
+) -> None:
+    job = family(world)
+    world.wire.creates = [world.wire.reply_lost]
+    world.tick()
+    assert sorted(phases(world, job)) == ["submitted", "submitted", "submitting"]
+
+    world.intake.cancel(job.id, by="ada")
+    world.ticks(10)
+
+    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert heard(world) == ["cancelled"]
+
+
+def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
+    world: World,
+) -> None:
+    job = family(world, THREE[0])
+    (part,) = parts(world, job)
+    held = world.ledger.advance(
+        part, lambda j: j.resumed(world.holder(), world.now(), world.timing)
+    )
+
+    world.intake.cancel(job.id, by="ada")
+    world.intake.carry_on(held)
+    world.tick()
+
+    assert world.batches() == []
+    assert heard(world) == ["cancelled"]
+
+
+def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
+    world: World,
+) -> None:
+    job = family(world)
+    world.choose(max_active_jobs=1)
+    world.ticks(18)
+    assert told(world, job).count("JOB_STATE_SUCCEEDED") == 1
+
+    world.intake.cancel(job.id, by="ada")
+    world.ticks(4)
+
+    assert heard(world) == ["partially_succeeded"]
+    assert body(world)["parts"]["succeeded"] == 1
+    assert body(world)["parts"]["cancelled"] == 2
+
+
+def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> None:
+    job = submitted(world)
+    now = world.now()
+    # Whoever wanted it died after the first writes.
+    world.ledger.advance(job, lambda j: j.cancel_wanted("ada", now))
+    first = parts(world, job)[0]
+    world.ledger.advance(first, lambda j: j.cancel_wanted("ada", now))
+
+    world.ticks(3)
+
+    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert heard(world) == ["cancelled"]
+    assert world.ledger.families_to_cancel() == []
+
+
+def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
+    job = submitted(world)
+
+    world.intake.cancel(job.id, by="ada")
+
+    assert world.ledger.families_to_cancel() == []
+    wanted = world.job(job.source).wanted
+    assert wanted is not None
+    assert wanted.sent_at == world.now()
+
+
+def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
+    job = family(world)
+
+    world.intake.cancel(job.part_id(1), by="ada")
+    world.ticks(20)
+
+    assert told(world, job) == [
+        "JOB_STATE_SUCCEEDED",
+        "cancelled",
+        "JOB_STATE_SUCCEEDED",
+    ]
+    assert heard(world) == ["partially_succeeded"]
+
+
+def test_a_part_is_not_run_again_but_its_family_is_as_a_file_nobody_has_split(
+    world: World,
+) -> None:
+    job = family(world, BAD, BAD)
+    world.ticks(20)
+
+    with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):
+        world.intake.rerun(job.part_id(0))
+    again = world.intake.rerun(job.id)
+
+    held = world.ledger.get(again.id)
+    assert held == again
+    assert (held.source, held.parts, held.phase) == (job.source, {}, Phase.ARRIVED)
+    world.ticks(20)
+    assert heard(world) == ["failed", "succeeded"]

@@ -1,0 +1,312 @@
+"""A file that is more than one batch takes: its parts, and its check-points."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from batchdrop import preparing, reading
+from batchdrop.jobs import Job, Part, Phase
+from tests.worker.world import GOOD, World
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+class Killed(BaseException):
+    """As after a SIGKILL: nothing more is done."""
+
+
+def rows(n: int) -> str:
+    """So many requests, each with a text of its own, and a blank line among them."""
+    lines = [
+        json.dumps({"contents": [{"role": "user", "parts": [{"text": f"row {i}"}]}]})
+        for i in range(1, n + 1)
+    ]
+    return "\n".join([lines[0], "", *lines[1:]]) + "\n"
+
+
+def keys(text: str) -> list[str]:
+    return [json.loads(line)["key"] for line in text.splitlines()]
+
+
+def family(world: World, job: Job) -> list[Job]:
+    """The jobs of a file's parts, in their order."""
+    found = world.ledger.get_all(job.parts)
+    return sorted(found, key=lambda one: one.part.n if one.part else -1)
+
+
+def in_order(job: Job) -> list[Part]:
+    return sorted(job.parts.values(), key=lambda part: part.n)
+
+
+def staged(world: World, job: Job) -> str:
+    """The rows that a job sends."""
+    assert job.staging is not None
+    with world.storage.open(job.staging.uri) as rows:
+        return rows.read().decode()
+
+
+def answers(world: World) -> list[dict[str, Any]]:
+    """All lines that lie in the output bucket."""
+    return [
+        json.loads(line)
+        for blob in world.gcs.list_blobs(world.settings.output.bucket)
+        for line in blob.download_as_text().splitlines()
+    ]
+
+
+def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
+    """The worker dies when it comes to a point for the n-th time."""
+    passed = 0
+
+    def crash(name: str) -> None:
+        nonlocal passed
+        passed += name == point
+        if passed == time and name == point:
+            raise Killed
+
+    monkeypatch.setattr(preparing, "crash", crash)
+
+
+@both
+def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
+    world: World,
+) -> None:
+    world.choose(part_rows=3)
+    drop = world.upload(rows(8))
+
+    world.intake.take(drop)
+    parent = world.job(drop)
+    assert parent.phase is Phase.SPLIT
+    assert [(p.first, p.last, p.rows) for p in in_order(parent)] == [
+        (1, 4, 3),
+        (5, 7, 3),
+        (8, 9, 2),
+    ]
+    assert world.batches() == []
+
+    world.ticks(20)
+
+    parts = family(world, parent)
+    assert [part.phase for part in parts] == [Phase.ENDED] * 3
+    assert len(world.batches()) == 3
+    assert sorted(line["key"] for line in answers(world)) == [
+        f"r{n:07}" for n in (1, 3, 4, 5, 6, 7, 8, 9)
+    ]
+    parent = world.job(drop)
+    assert (parent.phase, parent.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
+    assert [one.job_id for one in world.heard] == [drop.job_id]
+    assert world.heard[0].type == "dev.batchdrop.job.succeeded.v1"
+
+
+def test_no_part_has_more_bytes_than_a_part_may(world: World) -> None:
+    text = rows(20)
+    world.choose(part_bytes=len(text) // 3)
+    drop = world.upload(text)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert len(job.parts) > 3
+    sizes = [len(staged(world, part)) for part in family(world, job)]
+    assert max(sizes) <= len(text) // 3
+    assert sizes == [part.bytes for part in in_order(job)]
+
+
+def test_a_row_larger_than_a_part_may_be_has_one_of_its_own(world: World) -> None:
+    world.choose(part_bytes=10)
+    drop = world.upload(rows(3))
+
+    world.intake.take(drop)
+
+    assert [part.rows for part in in_order(world.job(drop))] == [1, 1, 1]
+
+
+def test_a_file_that_fits_stays_one_job(world: World) -> None:
+    world.choose(part_rows=8)
+    drop = world.upload(rows(8))
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert (job.phase, job.parts) == (Phase.SUBMITTED, {})
+
+
+def test_a_file_over_the_limits_of_the_api_is_split_by_itself(world: World) -> None:
+    world.choose(model="text-embedding-005")
+    drop = world.upload(gzip.compress(b'{"content":"x"}\n' * 60_001))
+
+    world.intake.take(drop)
+
+    parts = in_order(world.job(drop))
+    assert [part.rows for part in parts] == [30_000, 30_000, 1]
+
+
+def test_a_bad_line_in_the_last_part_has_nothing_submitted_of_any(
+    world: World,
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5) + "not json\n" + rows(3))
+
+    world.intake.take(drop)
+    world.ticks(3)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert (job.rows.total, job.rows.refused) == (9, 1)
+    assert world.batches() == []
+    assert world.jobs() == 1
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.rejected.v1"]
+
+
+def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
+    world: World,
+) -> None:
+    world.choose(part_rows=2, on_invalid="skip")
+    drop = world.upload(rows(3) + "not json\n" + rows(2))
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert (job.rows.accepted, job.rows.refused) == (5, 1)
+    assert [staged(world, part) for part in family(world, job)] != []
+    assert [keys(staged(world, part)) for part in family(world, job)] == [
+        ["r0000001", "r0000003"],
+        ["r0000004", "r0000006"],
+        ["r0000008"],
+    ]
+
+
+@pytest.mark.parametrize("point", ["after_part", "after_staging", "after_split"])
+def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(7))
+    with monkeypatch.context() as patch:
+        dies_at(patch, point)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+
+    world.ticks(40)
+
+    parent = world.job(drop)
+    assert parent.result == "JOB_STATE_SUCCEEDED"
+    assert len(world.batches()) == 4
+    assert len(answers(world)) == 7
+    assert len({line["key"] for line in answers(world)}) == 7
+
+
+def test_a_part_that_is_finished_is_not_staged_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(7))
+    with monkeypatch.context() as patch:
+        dies_at(patch, "after_part", time=3)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+    done = in_order(world.job(drop))
+    assert [part.staging.epoch for part in done] == [1, 1, 1]
+
+    world.ticks(12)
+
+    parts = in_order(world.job(drop))
+    assert [part.staging for part in parts[:3]] == [part.staging for part in done]
+    assert parts[3].staging.epoch == 2
+
+
+def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.choose(part_rows=1)
+    drop = world.upload(rows(9))
+    with monkeypatch.context() as patch:
+        # Each worker gets as far as one more part.
+        dies_at(patch, "after_part", time=1)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+        for _ in range(8):
+            dies_at(patch, "after_part", time=1)
+            world.advance(world.timing.lease)
+            with pytest.raises(Killed):
+                world.tick()
+
+    world.ticks(30)
+
+    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
+    assert len(world.batches()) == 9
+
+
+def test_what_was_chosen_for_the_first_part_holds_for_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(7))
+    with monkeypatch.context() as patch:
+        dies_at(patch, "after_part", time=2)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+
+    world.choose(model="gemini-2.5-pro", part_rows=3)
+    world.ticks(12)
+
+    job = world.job(drop)
+    assert [part.rows for part in in_order(job)] == [2, 2, 2, 1]
+    assert {part.spec.model for part in family(world, job) if part.spec} == {
+        "gemini-2.5-flash"
+    }
+
+
+def test_check_points_that_are_not_those_of_today_are_dropped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer version of the check may take lines that the older one refused."""
+    world.choose(part_rows=2)
+    drop = world.upload(rows(7))
+    with monkeypatch.context() as patch:
+        dies_at(patch, "after_part", time=2)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+    document = world.database.collection("jobs").document(drop.job_id)
+    first = world.job(drop).part_id(0)
+    document.update({f"parts.{first}.rows": 1})
+
+    world.ticks(30)
+
+    job = world.job(drop)
+    assert [part.rows for part in in_order(job)] == [2, 2, 2, 1]
+    assert job.result == "JOB_STATE_SUCCEEDED"
+    assert len(answers(world)) == 7
+
+
+def test_more_parts_than_a_family_may_have_are_refused_by_their_number(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_PARTS", 3)
+    world.choose(part_rows=1)
+    drop = world.upload(GOOD * 4)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "over_limit"
+    assert "more than 3 parts" in job.error.message
+
+
+@both
+def test_a_familys_parts_wait_for_room_one_after_the_other(world: World) -> None:
+    world.choose(part_rows=2, max_active_jobs=1)
+    drop = world.upload(rows(6))
+
+    world.intake.take(drop)
+    world.ticks(3)
+    assert len(world.batches()) == 1
+
+    world.ticks(60)
+
+    assert len(world.batches()) == 3
+    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
