@@ -85,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "after_all_others: runs at the very end")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the queries of the whole run recorded, and compared when it is over."""
     last = [item for item in items if item.get_closest_marker("after_all_others")]

@@ -47,6 +47,7 @@ class Wire(httpx.BaseTransport):
         self.down = False
         self.creates: list[Fault] = []
         self.lists: list[Fault] = []
+        self.gets: list[Fault] = []
         self.before_create: Callable[[], None] | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -59,6 +60,10 @@ class Wire(httpx.BaseTransport):
                 self.before_create()
         elif request.method == "GET" and request.url.path.endswith(LISTS):
             faults = self.lists
+        elif request.method == "GET" and request.url.path.rpartition("/")[0].endswith(
+            LISTS
+        ):
+            faults = self.gets
         if faults and (answer := faults.pop(0)(request)) is not None:
             return answer
         return self._below.handle_request(request)
