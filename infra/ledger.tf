@@ -26,11 +26,10 @@ resource "google_firestore_index" "this" {
     cancelling  = { collection = "jobs", fields = ["phase", "cancel_at"] }
     deleting    = { collection = "jobs", fields = ["phase", "delete_at"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
-    lanes       = { collection = "jobs", fields = ["phase", "lane"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
     stalling    = { collection = "jobs", fields = ["phase", "stall_at"] }
     unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
-    waiting     = { collection = "jobs", fields = ["phase", "lane", "created_at"] }
+    waiting     = { collection = "jobs", fields = ["queue", "created_at"] }
   }
 
   project    = local.project
@@ -48,8 +47,8 @@ resource "google_firestore_index" "this" {
 
 # Fields that no query looks at by themselves. An index on a time that only grows holds a
 # collection to 500 writes a second, and every index costs at every write. What is said
-# of a map holds for all that is in it. `phase`, `place`, `lane` and `wanted` keep theirs:
-# queries that compare several of them merge these.
+# of a map holds for all that is in it. `phase`, `place`, `lane`, `queue` and `wanted` keep
+# theirs: queries that compare several of them merge these.
 resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {

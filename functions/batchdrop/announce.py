@@ -228,9 +228,11 @@ def _body(job: Job) -> dict[str, Any]:
         "stats": job.stats,
         "error": told("error", job.error or (batch.error if batch else None)),
         "health": told("health", job.health),
+        "cancelled_by": brief("cancelled_by", job.wanted.by) if job.wanted else None,
         "created_at": job.created_at,
         "submitted_at": batch.create_time if batch else None,
-        "started_at": batch.start_time if batch else None,
+        # The Developer API doesn't say: then it is when we heard that it runs.
+        "started_at": (batch.start_time or job.running_since) if batch else None,
         "ended_at": batch.end_time if batch else None,
         "announced_at": job.updated_at,
         "shortened": shortened,

@@ -496,22 +496,26 @@ class Ledger:
     # -- locks ------------------------------------------------------------------
 
     def lock(self, name: str, by: str, now: datetime, hold: timedelta) -> bool:
-        """Takes a lock for `hold`, unless another holder's time still runs."""
+        """
+        Takes a lock for `hold`, unless another holder's time still runs. Each taking
+        adds an epoch, by which people see in the logs and the document who was first.
+        """
         from google.api_core import exceptions
 
         reference = self._lock(name)
-        data = {"by": by, "until": now + hold}
+        data: dict[str, Any] = {"by": by, "until": now + hold}
         snapshot = reference.get()
         try:
             if not snapshot.exists:
-                reference.create(data)
+                reference.create(data | {"epoch": 1})
             elif snapshot.get("until") > now:
                 return False
             else:
                 option = self._connect().write_option(
                     last_update_time=snapshot.update_time
                 )
-                reference.update(data, option=option)
+                epoch = snapshot.get("epoch") + 1
+                reference.update(data | {"epoch": epoch}, option=option)
         except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
             return bool(reference.get().get("by") == by)  # ours, if the answer was lost
         return True

@@ -132,6 +132,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     stats: Stats | None = None
     error: Problem | None = None
     health: Problem | None = None
+    cancelled_by: str | None = None  #: who, or which policy, wanted it cancelled
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
