@@ -125,13 +125,13 @@ class Preparing:
             metadata=self.storage.metadata(job.source),
             manifest=source,
         )
-        if source is None and chosen.spec.manifest == "required":
-            return self._wait_for_manifest(job)
         # What a check-point has frozen stays as it is.
+        if job.spec is None and source is None and chosen.spec.manifest == "required":
+            return self._wait_for_manifest(job)
         made = _Made(
             spec=job.spec or self._spec(job, chosen.spec),
             origin=job.spec_from or chosen.origin,
-            manifest=job.manifest or spoke,
+            manifest=spoke,
             inputs=job.inputs or self._inputs(source),
         )
         if made.spec.source is not None:
@@ -153,6 +153,8 @@ class Preparing:
                     "both again",
                 )
             return manifest, str(drop)
+        if job.spec is not None:
+            return None, job.manifest  # a check-point has frozen what was chosen
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
         if beside is None or beside.size == 0:
             return None, None
