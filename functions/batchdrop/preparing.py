@@ -276,6 +276,8 @@ class Preparing:
                 bad = exc  # the report is whole, and stays
         if bad is not None:
             raise bad
+        if len(job.parts) not in (0, n + 1):
+            raise _Changed
         return job, n + 1
 
     def _first_of_several(self, job: Job, made: "_Made", first: "_Filled") -> Job:
