@@ -18,9 +18,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from batchdrop.jobs import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
 from tests.exactly_once.lane import BACKENDS, LOSSY, Lane
-from tests.exactly_once.promise import Evidence, breaches, is_paid
+from tests.exactly_once.promise import Evidence, breaches, gathered, is_paid
 from tests.exactly_once.scenarios import GOOD
 from tests.waiting import until
 
@@ -55,6 +55,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
 WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
+#: So many come in parts, and so many are manifests with requests in them.
+IN_PARTS, INLINED = 0.15, 0.1
 #: Seconds from one harm to the next, on average.
 HARM_EVERY = 0.5
 
@@ -93,8 +95,17 @@ class Soak:
             until(self._is_over, patience, every=0.5)
 
     def _is_over(self) -> bool:
-        left = [drop for drop in self.drops if not self.lane.is_over(drop)]
-        return not left
+        return all(one.is_over for one in self._evidence())
+
+    def _evidence(self) -> list[Evidence]:
+        """What there is about each drop."""
+        everything = (
+            self.lane.all_jobs(),
+            self.lane.all_batches(),
+            self.lane.all_announcements(),
+            self.lane.all_messages(),
+        )
+        return [gathered(drop, *everything) for drop in self.drops]
 
     # -- what is done -----------------------------------------------------------
 
@@ -102,6 +113,13 @@ class Soak:
         bad = self.chance.random() < BAD
         text = GOOD * self.chance.randint(1, 20) + ("not json\n" if bad else "")
         name = f"{len(self.drops):04}-{self.chance.getrandbits(32):08x}.jsonl"
+        kind = self.chance.random()
+        if kind < IN_PARTS:
+            text, name = text[-len(GOOD) * 2 :], f"parts/{name}"
+        elif kind < IN_PARTS + INLINED:
+            lines = [json.loads(line) for line in text.splitlines()[: -bad or None]]
+            text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
+            name = name.replace(".jsonl", ".job.json")
         self.drops[self.lane.drop(text, name)] = "rejected" if bad else "succeeded"
 
     def _kill(self) -> None:
@@ -163,31 +181,31 @@ class Soak:
 
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
-        jobs, outbox = self.lane.all_jobs(), defaultdict(list)
-        for announcement in self.lane.all_announcements():
-            outbox[announcement["job_id"]].append(announcement)
-        all_batches = self.lane.all_batches()
         broken, paid, kept, announced, messages = [], 0, 0, set(), 0
-        for drop, end in self.drops.items():
-            batches = [b for b in all_batches if self.lane.is_of(b, drop)]
-            evidence = Evidence(
-                drop=drop,
-                job=jobs.get(drop.job_id),
-                batches=batches,
-                outbox=outbox[drop.job_id],
-                messages=self.lane.messages(drop),
-            )
-            broken += breaches(evidence, end)
-            paid += sum(map(is_paid, batches))
-            recorded = ((evidence.job or {}).get("batch") or {}).get("name")
-            kept += any(batch["name"] == recorded for batch in batches)
+        families, parts = 0, 0
+        jobs, all_batches = self.lane.all_jobs(), self.lane.all_batches()
+        for evidence in self._evidence():
+            answers = self.lane.answers(evidence.drop)
+            evidence = replace(evidence, answers=answers)
+            broken += breaches(evidence, self.drops[evidence.drop])
+            families += bool(evidence.parts)
+            parts += len(evidence.parts)
+            for one in (evidence, *evidence.parts):
+                paid += sum(map(is_paid, one.batches))
+                recorded = ((one.job or {}).get("batch") or {}).get("name")
+                kept += any(batch["name"] == recorded for batch in one.batches)
             announced |= {one.attributes["ce-id"] for one in evidence.messages}
             messages += len(evidence.messages)
-        if strangers := set(jobs) - {drop.job_id for drop in self.drops}:
+        dropped = {drop.job_id for drop in self.drops}
+        if strangers := {
+            id for id, job in jobs.items() if (job["part_of"] or id) not in dropped
+        }:
             broken.append(f"jobs of no drop: {', '.join(sorted(strangers))}")
         return {
             "drops": len(self.drops),
-            "jobs": len(jobs),
+            "jobs": len(jobs) - parts,
+            "families": families,
+            "parts": parts,
             "batches": len(all_batches),
             "kept": kept,
             "paid": paid,
@@ -197,7 +215,7 @@ class Soak:
             "announcements": len(announced),
             "messages": messages,
             "resumed": sum(job["lease"]["epoch"] > 1 for job in jobs.values()),
-            "rejected": sum(job["phase"] == "rejected" for job in jobs.values()),
+            "rejected": sum(end == "rejected" for end in self.drops.values()),
             "harm": dict(self.harm),
             "broken": broken,
         }

@@ -183,7 +183,9 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
 
 
 def test_a_number_of_seconds_is_for_every_state() -> None:
-    assert route('match = "a"\nstalled_after = 60').choices["stalled_after"] == {"other": 60}
+    assert route('match = "a"\nstalled_after = 60').choices["stalled_after"] == {
+        "other": 60
+    }
 
 
 @pytest.mark.parametrize(
