@@ -16,7 +16,7 @@ test: $(INSTALLED)  ## run all tests
 	$(VENV)/bin/pytest
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
-	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once
+	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker
 
 soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
 	$(VENV)/bin/python -m tests.soak --drops 200 --seconds 300

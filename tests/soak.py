@@ -55,8 +55,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
 WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
-#: So many come in parts, and so many are manifests with requests in them.
-IN_PARTS, INLINED = 0.15, 0.1
+#: Of so many drops one comes in parts, and one is a manifest with requests in it.
+IN_PARTS, INLINED = 6, 8
 #: Seconds from one harm to the next, on average.
 HARM_EVERY = 0.5
 
@@ -113,10 +113,10 @@ class Soak:
         bad = self.chance.random() < BAD
         text = GOOD * self.chance.randint(1, 20) + ("not json\n" if bad else "")
         name = f"{len(self.drops):04}-{self.chance.getrandbits(32):08x}.jsonl"
-        kind = self.chance.random()
-        if kind < IN_PARTS:
+        n = len(self.drops) + 1
+        if n % IN_PARTS == 0:
             text, name = text[-len(GOOD) * 2 :], f"parts/{name}"
-        elif kind < IN_PARTS + INLINED:
+        elif n % INLINED == 0:
             lines = [json.loads(line) for line in text.splitlines()[: -bad or None]]
             text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
             name = name.replace(".jsonl", ".job.json")
