@@ -115,6 +115,8 @@ locals {
     { for choice, value in merge(var.limits, var.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for choice, value in { ON_INVALID = var.rows.on_invalid, MAX_INVALID = var.rows.max_invalid, FIX = var.rows.fix } : "BATCHDROP_${choice}" => tostring(value) if value != null },
     { for config in [var.rows.generation_config] : "BATCHDROP_GENERATION_CONFIG" => jsonencode(config) if config != null },
+    { for list, items in var.allowed : "BATCHDROP_${upper(list)}" => join(",", items) if length(items) > 0 },
+    { for labels in [var.labels] : "BATCHDROP_LABELS" => join(",", [for name, value in labels : "${name}=${value}"]) if length(labels) > 0 },
     { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )

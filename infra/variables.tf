@@ -149,11 +149,13 @@ variable "paused" {
 }
 
 variable "limits" {
-  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, rows and bytes of a day (UTC). What isn't said has no limit."
+  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, of a part of one that is split, and of a day (UTC). What isn't said has no limit but the service's."
   type = object({
     max_active_jobs   = optional(number)
     max_rows          = optional(number)
     max_bytes         = optional(number)
+    part_rows         = optional(number)
+    part_bytes        = optional(number)
     max_rows_per_day  = optional(number)
     max_bytes_per_day = optional(number)
   })
@@ -193,6 +195,37 @@ variable "rows" {
   validation {
     condition     = contains(["reject", "skip"], coalesce(var.rows.on_invalid, "reject"))
     error_message = "rows.on_invalid is \"reject\" or \"skip\"."
+  }
+}
+
+variable "labels" {
+  description = "Labels of every batch, by their names. A route, a manifest or an object's metadata may add to them."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}$", "${name}=${value}")) && !startswith(name, "batchdrop_")])
+    error_message = "labels are lowercase letters, digits, hyphens and underscores, 63 at most, a letter first in their names; those that begin with batchdrop_ are the worker's own."
+  }
+}
+
+variable "allowed" {
+  description = "What a file may choose besides the model, the inbox and the output bucket: models, gs:// prefixes of rows and media, gs:// prefixes of results, datasets. Who runs the batches needs rights there, which are given by hand."
+  type = object({
+    models       = optional(set(string), [])
+    sources      = optional(set(string), [])
+    destinations = optional(set(string), [])
+    datasets     = optional(set(string), [])
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for item in setunion(values(var.allowed)...) : !strcontains(item, ",")])
+    error_message = "allowed: one model, prefix or dataset an item, without commas."
+  }
+  validation {
+    condition     = alltrue([for prefix in concat(tolist(var.allowed.sources), tolist(var.allowed.destinations)) : startswith(prefix, "gs://")])
+    error_message = "allowed.sources and allowed.destinations are gs:// prefixes."
   }
 }
 

@@ -47,7 +47,7 @@ class Check:
         try:
             window = timedelta(seconds=self.settings.missed_window)
             done = self._claim_missed(
-                max(checked.first_start, start - window), deadline
+                max(checked.first_start, start - window), deadline, errors
             )
             for service in self.services.chosen():
                 done &= self._looked_through(service, start - window, deadline, errors)
@@ -60,7 +60,9 @@ class Check:
             log.info("checked")
         return errors
 
-    def _claim_missed(self, since: datetime, deadline: datetime) -> bool:
+    def _claim_missed(
+        self, since: datetime, deadline: datetime, errors: list[Exception]
+    ) -> bool:
         """
         Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
         event after a day. What was there before the deployment was, and what the
@@ -70,6 +72,7 @@ class Check:
         # An event that is on its way right now needs no help.
         until = self.now() - timedelta(seconds=self.settings.settle)
         recent = (drop for drop, at in found if since <= at <= until)
+        done = True
         while some := list(islice(recent, CHECKED_AT_ONCE)):
             known = self.ledger.known(drop.job_id for drop in some)
             for drop in some:
@@ -77,9 +80,16 @@ class Check:
                     continue
                 if self.now() >= deadline:
                     return False
-                log.warning("missed event", extra={"object": str(drop)})
-                self.intake.take(drop, missed=True)
-        return True
+                try:
+                    self.intake.take(drop, missed=True)
+                except Exception as exc:
+                    done = False
+                    exc.add_note(f"while looking at {drop}")
+                    log.error(
+                        "not claimed", extra={"object": str(drop), "reason": repr(exc)}
+                    )
+                    errors.append(exc)
+        return done
 
     def _looked_through(
         self,

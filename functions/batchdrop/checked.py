@@ -1,7 +1,7 @@
 """`batchdrop check`: a file's check for people, and for programs."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 #: A line's text is kept for showing up to this length.
 SHOWN = 200_000
+#: Of each error. Its place is always the one file.
+_TOLD = ("line", "path", "code", "message", "fix")
 
 
 class CanNotCheck(Exception):
@@ -85,7 +87,7 @@ def check(
     try:
         with ExitStack() as stack:
             source = stack.enter_context(_opened(file))
-            mended = stack.enter_context(output.open("xb")) if output else None
+            mended = stack.enter_context(_written(output)) if output else None
             for block in checker.blocks(iter(lambda: source.read(CHUNK), b"")):
                 estimator.add(block)
                 for refused in block.refused:
@@ -127,7 +129,10 @@ def as_json(outcome: Outcome) -> str:
         "bad_rows": outcome.bad_rows,
         "fixed": outcome.fixed,
         "errors_found": outcome.found,
-        "errors": [asdict(fault) for fault, _ in outcome.errors],
+        "errors": [
+            {name: getattr(fault, name) for name in _TOLD}
+            for fault, _ in outcome.errors
+        ],
         "estimate": asdict(outcome.estimate),
     }
     return msgspec.json.encode(said).decode()
@@ -182,6 +187,17 @@ def _summary(outcome: Outcome) -> Iterator[str]:
             f"about {guess.cost:,.2f} {guess.currency} by the prices of "
             f"{guess.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
         )
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[IO[bytes]]:
+    """A new file, which is not left behind half written."""
+    with output.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            output.unlink()
+            raise
 
 
 def _opened(file: str) -> "IO[bytes]":

@@ -12,6 +12,7 @@ from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
 from batchdrop.errors import (
     BadChoice,
+    Misconfigured,
     NotReadable,
     SourceGone,
     Superseded,
@@ -70,6 +71,8 @@ class Intake:
             log.info("known", extra={"job": claim.id, "object": str(drop)})
             return
         crash("after_claim")
+        if missed:
+            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
         log.info("claimed", extra={"job": job.id, "object": str(drop)})
         self.carry_on(job)
 
@@ -91,7 +94,7 @@ class Intake:
         try:
             if self.preparing.manifest(drop).has_source:
                 return False
-        except (BadChoice, NotReadable, SourceGone):
+        except (BadChoice, Misconfigured, NotReadable, SourceGone):
             return False
         for name in speaks_for(drop.name):
             file = self.storage.find(drop.bucket, name)

@@ -558,7 +558,7 @@ class Ledger:
         for before, job in writes:
             batch.update(
                 self._job(job.id),
-                self._document(job),
+                self._changes(before, job),
                 option=client.write_option(last_update_time=before.version),
             )
         for before, job in writes:
@@ -579,11 +579,28 @@ class Ledger:
         results = batch.commit()
         return replace(writes[0][1], version=results[0].update_time)
 
+    def _changes(self, before: Job, job: Job) -> dict[str, Any]:
+        """
+        The fields that differ. The precondition has it that the rest of the document
+        is as it was; most of it is, and to encode it takes longer than all else.
+        """
+        from google.cloud.firestore import DELETE_FIELD
+
+        old, new = self._document(before), self._document(job)
+        return {
+            name: new.get(name, DELETE_FIELD)
+            for name in old | new
+            if name == "updated_at" or old.get(name) != new.get(name)
+        }
+
     def _document(self, job: Job) -> dict[str, Any]:
-        data = _encode(replace(job, version=None))
-        del data["version"]
-        over = job.updated_at + self._ttl if job.is_over else None
-        return data | {"expire_at": over}
+        data = _sparse(_encode(replace(job, version=None)))
+        if job.wanted:
+            # As long as it says null here, it is asked for: see `to_cancel`.
+            data["wanted"]["sent_at"] = job.wanted.sent_at
+        if job.is_over:
+            data["expire_at"] = job.updated_at + self._ttl
+        return data
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -652,6 +669,18 @@ def _encode(value: Any) -> dict[str, Any]:
     """A dataclass as Firestore takes it: maps, lists, times, bytes."""
     data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
     return data
+
+
+def _sparse(data: dict[str, Any]) -> dict[str, Any]:
+    """
+    Without what isn't said, in all maps: it reads as not said, and what isn't there is
+    neither kept in an index nor paid for.
+    """
+    return {
+        name: _sparse(value) if isinstance(value, dict) else value
+        for name, value in data.items()
+        if value is not None and value != {} and value != []
+    }
 
 
 def _unsent(announcement: Announcement) -> dict[str, Any]:

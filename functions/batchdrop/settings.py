@@ -220,8 +220,8 @@ class Settings:
 
     @property
     def queues(self) -> bool:
-        """Whether jobs wait in a queue, from which only the tick admits them."""
-        limits = (self.max_active_jobs, self.max_rows_per_day, self.max_bytes_per_day)
+        """Whether all jobs wait in a queue, from which only the tick admits them."""
+        limits = (self.max_rows_per_day, self.max_bytes_per_day)
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:

@@ -68,7 +68,8 @@ class Sweep:
         all_heard = True
         if open_jobs:
             all_heard = self._by_lists(before, deadline, tally)
-            self._by_name(self.ledger.submitted(DEVELOPER), deadline, tally)
+            if not all(one.has_a_list for one in self.services.chosen()):
+                self._by_name(self.ledger.submitted(DEVELOPER), deadline, tally)
             if all_heard:
                 self._unseen(before, open_jobs, deadline, tally)
         self._not_found(tally)

@@ -72,6 +72,8 @@ run "what_is_wrong_is_refused" {
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began
     rows                = { on_invalid = "ignore" }     # one of two
+    labels              = { batchdrop_job = "x" }       # the worker's own
+    allowed             = { sources = ["s3://rows"] }   # elsewhere
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -94,6 +96,8 @@ run "what_is_wrong_is_refused" {
     var.limits,
     var.policies,
     var.rows,
+    var.labels,
+    var.allowed,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

@@ -31,7 +31,7 @@ from google.cloud import firestore, storage
 from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 
 from batchdrop.jobs import Batch, Drop, Job, Rows, Spec, Staging
-from batchdrop.preflight import Row
+from batchdrop.preflight import Checker, Rules
 from batchdrop.settings import Location, Settings
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim
@@ -42,6 +42,8 @@ MOVE, END = 60, 40
 QUEUE = RUN = timedelta(minutes=20)
 MINUTE = timedelta(minutes=1)
 MODEL = "gemini-2.5-flash"
+LOCATION = "us-central1"
+PLACE = f"vertex {LOCATION}"
 
 
 @contextmanager
@@ -89,8 +91,8 @@ class Fleet:
         self.jobs = jobs
         self.ticks = ticks
         self.uri = f"gs://{world.settings.work.bucket}/shared/1/requests.jsonl"
-        staged = Row(1, GOOD.strip().encode()).wrapped()
-        world.storage.write(self.uri, iter([staged]))
+        (block,) = Checker(Rules(model=MODEL)).blocks([GOOD.encode()])
+        world.storage.write(self.uri, iter([block.staged]))
 
     def launch(self) -> None:
         """Makes all jobs; afterwards the clock is where the first tick is due."""
@@ -149,12 +151,13 @@ class Fleet:
 def bring_up_to_date(world: World) -> None:
     """Writes the states that the jobs have by now, as ticks before would have."""
     writer = world.database.batch()
-    for n, job in enumerate(world.ledger.submitted(), start=1):
+    submitted = world.ledger.submitted(PLACE)
+    for n, job in enumerate(submitted, start=1):
         said: Batch = world.services.of(job).get(job)
         if said != job.batch:
             reference = world.database.collection("jobs").document(job.id)
             after = world.ledger._document(replace(job, batch=said))
-            writer.update(reference, after)
+            writer.update(reference, {"batch": after["batch"]})
         if n % 300 == 0:
             writer.commit()
             writer = world.database.batch()
@@ -212,9 +215,8 @@ def usual(world: World, jobs: int, part: int) -> dict[str, float]:
         http_options={"base_url": world.sim.url},
     )
     documents = world.database.collection("usual")
-    names = [
-        job.batch.name for job in islice(world.ledger.submitted(), part) if job.batch
-    ]
+    submitted = world.ledger.submitted(PLACE)
+    names = [job.batch.name for job in islice(submitted, part) if job.batch]
     began = time.perf_counter()
     for name in names:
         job = client.batches.get(name=name)
@@ -241,7 +243,7 @@ def a_world() -> Iterator[World]:
         )
         settings = Settings(
             project="bench",
-            location="us-central1",
+            location=LOCATION,
             model=MODEL,
             inbox="bench-inbox",
             work=Location(bucket="bench-work", prefix=""),

@@ -11,18 +11,37 @@ import json
 import multiprocessing
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchdrop.preflight import Checker, Rules
 from batchdrop.settings import Location
 
+#: Most megabytes that are timed in a round: many short rounds, in which all take turns,
+#: tell more of a machine that does other things too than a few long ones.
+TIMED = 40
 #: Bytes read at a time, as from a bucket.
 CHUNK = 8 * 1024 * 1024
 WORDS = Path(__file__).read_text().split()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the lines of a file are like."""
+
+    name: str
+    size: int
+    keyed: bool = False
+
+
+SMALL, LARGE = Kind("500 B", 500), Kind("5 KB", 5000)
+SMALL_KEYED = Kind("500 B, keyed", 500, keyed=True)
+LARGE_KEYED = Kind("5 KB, keyed", 5000, keyed=True)
 
 
 def text(length: int, dice: random.Random) -> str:
@@ -39,7 +58,7 @@ def text(length: int, dice: random.Random) -> str:
     return made[:length]
 
 
-def line(size: int, dice: random.Random, keyed: bool = False) -> bytes:
+def line(size: int, dice: random.Random) -> bytes:
     """A request with a system instruction and a configuration, of about that size."""
     request: dict[str, Any] = {
         "systemInstruction": {"parts": [{"text": "Answer in one word."}]},
@@ -48,25 +67,23 @@ def line(size: int, dice: random.Random, keyed: bool = False) -> bytes:
     }
     rest = size - len(json.dumps(request))
     request["contents"][0]["parts"][0]["text"] = text(rest, dice)
-    if keyed:
-        key = f"id-{dice.getrandbits(60)}"
-        return json.dumps({"key": key, "request": request}).encode()
     return json.dumps(request).encode()
 
 
-def make(path: Path, size: int, megabytes: int, keyed: bool = False) -> None:
-    """A file of different lines, repeated until it is large enough."""
-    dice = random.Random(size)
+def make(path: Path, kind: Kind, megabytes: int) -> None:
+    """A file of different requests, repeated until it is large enough."""
+    dice = random.Random(kind.size)
+    some = [line(kind.size, dice) for _ in range(4_000_000 // kind.size)]
     want = megabytes * 1_000_000
-    if keyed:
-        with path.open("wb") as out:
-            while out.tell() < want:
-                out.write(line(size, dice, keyed) + b"\n")
-        return
-    block = b"".join(line(size, dice) + b"\n" for _ in range(4_000_000 // size))
     with path.open("wb") as out:
         while out.tell() < want:
-            out.write(block)
+            if kind.keyed:
+                out.writelines(
+                    b'{"key": "id-%d", "request": %b}\n' % (dice.getrandbits(60), one)
+                    for one in some
+                )
+            else:
+                out.write(b"\n".join(some) + b"\n")
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -100,6 +117,7 @@ def genai() -> Callable[[bytes], Any]:
     def parse(each: bytes) -> Any:
         # It has the system instruction and the configuration in one.
         request = json.loads(each)
+        request = request.get("request", request)
         config = request.pop("generationConfig")
         config["systemInstruction"] = request.pop("systemInstruction")
         return InlinedRequest.model_validate({**request, "config": config})
@@ -113,20 +131,38 @@ def seconds(run: Callable[..., None], path: Path, rows: int | None = None) -> fl
     return time.perf_counter() - start
 
 
-def _peak(path: Path) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ours(path)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return max(before, after) / 1024
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole file's way through, in a process of its own."""
+
+    mb_per_s: float
+    peak_mb: float  #: the most memory that the process ever had
 
 
-def peak(path: Path) -> float:
-    """The most memory, in MB, of a process that checks and stages the file."""
+def _whole(path: Path) -> Whole:
+    taken = seconds(ours, path)
+    return Whole(path.stat().st_size / taken / 1e6, peak_mb())
+
+
+def peak_mb() -> float:
+    """
+    The most memory that this process has had. Linux alone tells it of the program;
+    elsewhere what the process had before it became this program counts too.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def whole(path: Path) -> Whole:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (path,))
+        return pool.apply(_whole, (path,))
 
 
-def measured(path: Path, size: int, rounds: int) -> dict[str, float]:
+def measured(path: Path, kind: Kind, rounds: int) -> dict[str, float]:
     """MB/s of each, the best of some rounds taken in turn, so that noise is shared."""
     import orjson
 
@@ -135,14 +171,14 @@ def measured(path: Path, size: int, rounds: int) -> dict[str, float]:
     runs: dict[str, tuple[Callable[..., None], int | None]] = {
         "batchdrop": (ours, None),
         "orjson": (per_line(orjson.loads), None),
-        "json": (per_line(json.loads), max(1, total // size // 4)),
-        "genai": (per_line(genai()), max(1, min(total // size, 20_000))),
+        "json": (per_line(json.loads), max(1, total // kind.size // 4)),
+        "genai": (per_line(genai()), max(1, min(total // kind.size, 2_000))),
     }
     best: dict[str, float] = {}
     for _ in range(rounds):
         for name, (run, rows) in runs.items():
             taken = seconds(run, path, rows)
-            read = total if rows is None else rows * size
+            read = total if rows is None else rows * kind.size
             best[name] = max(best.get(name, 0.0), read / taken / 1e6)
     return best
 
@@ -150,55 +186,49 @@ def measured(path: Path, size: int, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.preflight")
     parser.add_argument("--mb", type=int, default=100, help="size of the files")
-    parser.add_argument("--rounds", type=int, default=3, help="the best of so many")
+    parser.add_argument("--rounds", type=int, default=9, help="the best of so many")
     parser.add_argument("--json", action="store_true", help="one object, last")
     chosen = parser.parse_args()
 
-    found: dict[str, dict[str, float]] = {}
+    ratios: dict[Kind, dict[str, float]] = {}
+    speeds: dict[Kind, float] = {}
+    peaks: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "requests.jsonl"
-        peaks = []
-        for name, size, keyed in (
-            ("500 B", 500, False),
-            ("5 KB", 5000, False),
-            ("500 B, keyed", 500, True),
-        ):
-            # With keys one file is enough, for the memory that they take.
-            make(path, size, min(chosen.mb, 100) if keyed else chosen.mb, keyed)
-            if keyed:
-                import orjson
-
-                total = path.stat().st_size / 1e6
-                found[name] = {
-                    "batchdrop": max(total / seconds(ours, path) for _ in range(3)),
-                    "orjson": max(
-                        total / seconds(per_line(orjson.loads), path) for _ in range(3)
-                    ),
-                }
-            else:
-                found[name] = measured(path, size, chosen.rounds)
-            peaks.append(peak(path))
-
-    for name, speeds in found.items():
-        print(f"lines of {name}, {chosen.mb} MB")
-        for what, speed in speeds.items():
-            ratio = found[name]["batchdrop"] / speed
-            print(
-                f"  {what:<10} {speed:8.1f} MB/s   batchdrop is {ratio:5.2f} times it"
-            )
-    print(f"peak memory {max(peaks):.0f} MB")
+        kinds = (SMALL, LARGE, SMALL_KEYED, LARGE_KEYED)
+        # First, before large files keep the disk busy.
+        for kind in kinds:
+            make(path, kind, min(chosen.mb, TIMED))
+            found = measured(path, kind, chosen.rounds)
+            speeds[kind] = found["batchdrop"]
+            ratios[kind] = {who: found["batchdrop"] / its for who, its in found.items()}
+            print(f"lines of {kind.name}")
+            for who, its in found.items():
+                ratio = f"batchdrop is {ratios[kind][who]:5.2f} times it"
+                print(f"  {who:<10} {its:8.1f} MB/s   {ratio}")
+        for kind in kinds:
+            print(f"lines of {kind.name}, a file in one go")
+            for size in sorted({min(chosen.mb, 10), chosen.mb}):
+                make(path, kind, size)
+                done = whole(path)
+                peaks[size] = max(peaks.get(size, 0.0), done.peak_mb)
+                print(
+                    f"  {size:>5} MB {done.mb_per_s:10.1f} MB/s, "
+                    f"at most {done.peak_mb:.0f} MB of memory"
+                )
     if chosen.json:
-        small, large = found["500 B"], found["5 KB"]
         outcome = {
-            "mb_per_s": round(large["batchdrop"], 1),
-            "mb_per_s_500": round(small["batchdrop"], 1),
-            "orjson_ratio_5k": round(large["batchdrop"] / large["orjson"], 3),
-            "orjson_ratio_500": round(small["batchdrop"] / small["orjson"], 3),
-            "orjson_ratio_500_keyed": round(
-                found["500 B, keyed"]["batchdrop"] / found["500 B, keyed"]["orjson"], 3
-            ),
-            "genai_ratio_500": round(small["batchdrop"] / small["genai"], 1),
-            "peak_mb": round(max(peaks), 1),
+            "mb_per_s": round(speeds[LARGE], 1),
+            "mb_per_s_500": round(speeds[SMALL], 1),
+            "mb_per_s_500_keyed": round(speeds[SMALL_KEYED], 1),
+            "orjson_ratio_5k": round(ratios[LARGE]["orjson"], 3),
+            "orjson_ratio_500": round(ratios[SMALL]["orjson"], 3),
+            "orjson_ratio_5k_keyed": round(ratios[LARGE_KEYED]["orjson"], 3),
+            "orjson_ratio_500_keyed": round(ratios[SMALL_KEYED]["orjson"], 3),
+            "genai_ratio_500": round(ratios[SMALL]["genai"], 1),
+            "genai_ratio_500_keyed": round(ratios[SMALL_KEYED]["genai"], 1),
+            "peak_mb": round(peaks[chosen.mb], 1),
+            "peak_mb_of_10_mb": round(peaks[min(chosen.mb, 10)], 1),
         }
         print(json.dumps(outcome))
 

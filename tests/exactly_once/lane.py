@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -369,9 +369,8 @@ class Lane:
         ]
 
     def _jobs(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        jobs = self._database.collection("jobs")
-        found = self._database.get_all([jobs.document(id) for id in ids])
-        return {one.id: one.to_dict() for one in found if one.exists}
+        # With what a document doesn't say.
+        return {job.id: asdict(job) for job in self._ledger.get_all(ids)}
 
     def batches(self, drop: Drop) -> list[dict[str, Any]]:
         """All that were ever made of it, whole or in parts."""
@@ -390,9 +389,9 @@ class Lane:
         return made
 
     def all_jobs(self) -> dict[str, dict[str, Any]]:
-        """Every job's document, by its id."""
-        found = self._database.collection("jobs").stream()
-        return {snapshot.id: snapshot.to_dict() for snapshot in found}
+        """Every job, by its id."""
+        found = self._database.collection("jobs").select([]).stream()
+        return self._jobs(snapshot.id for snapshot in found)
 
     def all_announcements(self) -> list[dict[str, Any]]:
         """The whole outbox."""

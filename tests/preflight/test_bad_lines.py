@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.preflight import LINE_LIMIT
+from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.settings import Location
 from tests.preflight.reading import GOOD, faults, good, many, told
 
@@ -61,6 +61,8 @@ NOT_JSON = [
     (b'{"n": 1e999}', "number_out_of_range", "out of range"),
     (b'{"n": ' + b"9" * 5000 + b"}", "number_out_of_range", "out of range"),
     (b"[1, 2]", "json_array", "is a JSON array"),
+    (b"[", "json_array", "begins a JSON array"),
+    (b'[{"contents": [1]},', "json_array", "begins a JSON array"),
     (b"[" + json.dumps(GOOD).encode() + b"]", "json_array", "is a JSON array"),
     (b'"text"', "not_an_object", "no JSON object"),
     (b"null", "not_an_object", "no JSON object"),
@@ -73,10 +75,11 @@ NOT_JSON = [
 
 @pytest.mark.parametrize(("line", "code", "says"), NOT_JSON)
 @pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
 def test_what_is_no_json_is_told_with_its_place(
-    line: bytes, code: str, says: str, before: int
+    line: bytes, code: str, says: str, before: int, backend: str
 ) -> None:
-    (fault,) = faults(*many(GOOD, before), line, GOOD)
+    (fault,) = faults(*many(GOOD, before), line, GOOD, backend=backend)
 
     assert (fault.line, fault.path, fault.code) == (before + 1, "", code)
     assert says in fault.message
@@ -259,6 +262,20 @@ def test_a_bad_request_is_told_with_its_place(
         (
             "text-embedding-005",
             None,
+            {"content": "x", "model": "text-embedding-004"},
+            "model",
+            "other_model",
+        ),
+        (
+            "gemini-embedding-001",
+            None,
+            {"text": "x", "model": "models/gemini-embedding-2"},
+            "model",
+            "other_model",
+        ),
+        (
+            "text-embedding-005",
+            None,
             {"content": {"parts": [{"text": "a"}, {"text": "b"}]}},
             "content",
             "bad_contents",
@@ -271,11 +288,67 @@ def test_a_line_that_another_kind_of_model_refuses_is_told(
     assert told(bad, model=model) == [(1, path, code)]
 
 
-def test_a_shape_for_another_model_is_answered_with_the_line_to_write() -> None:
-    (fault,) = faults(GOOD, model=CLAUDE)
+#: Lines of each kind of model, and what they look like to others.
+SHAPES: dict[str, tuple[dict[str, Any], str]] = {
+    "gemini": (GOOD, "request of Gemini"),
+    "gemini, wrapped": ({"request": GOOD}, "request of Gemini"),
+    "gemini, keyed": ({"key": "a", "request": GOOD}, "request of Gemini"),
+    "claude": ({"messages": [{"role": "user", "content": "x"}]}, "Claude or OpenAI"),
+    "claude, keyed": (
+        {"custom_id": "a", "request": {"messages": [{"role": "user", "content": "x"}]}},
+        "Claude or OpenAI",
+    ),
+    "openai": (OPEN_LINE, "OpenAI-style line"),
+    "embedding": ({"content": "x"}, "embedding line"),
+    "embedding, text": ({"text": "x"}, "embedding line"),
+    "embedding, keyed": (
+        {"key": "a", "request": {"content": {"parts": [{"text": "x"}]}}},
+        "embedding request",
+    ),
+}
+VERTEX, DEVELOPER = "vertex", "developer"
 
-    assert "request of Gemini" in fault.message
-    assert '{"custom_id": "...", "request": {"messages":' in fault.fix
+
+MODELS = [
+    (VERTEX, "gemini-2.5-flash", "gemini"),
+    (DEVELOPER, "gemini-2.5-flash", "gemini"),
+    (VERTEX, CLAUDE, "claude"),
+    (VERTEX, LLAMA, "openai"),
+    (VERTEX, "gemini-embedding-001", "embedding"),
+    (VERTEX, "text-embedding-005", "embedding"),
+    (DEVELOPER, "gemini-embedding-001", "embedding"),
+]
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "shape"),
+    [
+        (backend, model, shape)
+        for backend, model, takes in MODELS
+        for shape in SHAPES
+        # A list of one content may be what is to be embedded.
+        if not shape.startswith((takes, "gemini" if takes == "embedding" else takes))
+    ],
+)
+def test_a_shape_for_another_model_is_answered_with_the_line_to_write(
+    backend: str, model: str, shape: str
+) -> None:
+    line, looks_like = SHAPES[shape]
+    if model == LLAMA:
+        looks_like = "a line without method, url and body"
+
+    (fault,) = faults(line, backend=backend, model=model)
+
+    assert fault.code == "wrong_shape"
+    assert looks_like in fault.message
+    assert fault.fix.endswith(Rules(backend=backend, model=model).family.example)
+
+
+def test_the_line_to_write_is_one_that_is_taken() -> None:
+    for backend, model, _ in MODELS:
+        example = Rules(backend=backend, model=model).family.example
+
+        assert told(example.encode(), backend=backend, model=model) == []
 
 
 def test_two_types_of_one_key_name_both_lines() -> None:
@@ -283,6 +356,61 @@ def test_two_types_of_one_key_name_both_lines() -> None:
 
     assert fault.line == 33
     assert "is a string, but a number in line 2" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (CLAUDE, {"request": {"messages": [{"content": "x"}], "max_tokens": 1}}),
+        (LLAMA, {k: v for k, v in OPEN_LINE.items() if k != "custom_id"}),
+        ("gemini-embedding-001", {"request": {"content": {"parts": [{"text": "x"}]}}}),
+        ("gemini-embedding-001", {"content": "x"}),
+        ("text-embedding-005", {"content": "x"}),
+    ],
+)
+@pytest.mark.parametrize("id", ["key", "custom_id"])
+def test_a_key_is_looked_at_for_every_kind_of_model(
+    model: str, line: dict[str, Any], id: str
+) -> None:
+    fine = [{**line, id: f"k{number}"} for number in range(30)]
+    bad = [{**line, id: key} for key in ("k3", "007", "", 7)]
+
+    assert told(*fine, *bad, model=model) == [
+        (31, id, "duplicate_key"),
+        (32, id, "numeric_id"),
+        (33, id, "bad_key"),
+        (34, id, "numeric_id"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", "gemini-embedding-001"),
+        ("vertex", "text-embedding-005"),
+        ("developer", "gemini-embedding-001"),
+    ],
+)
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "x"},
+        {"contents": "x"},
+        {"content": "x", "key": "a"},
+        {"content": "x", "custom_id": "a"},
+        {"request": {"content": {"parts": [{"text": "x"}]}}},
+    ],
+)
+def test_shapes_of_embedding_lines_are_not_mixed(
+    backend: str, model: str, before: int, other: object
+) -> None:
+    (fault,) = faults(
+        *many({"content": "x"}, before), other, backend=backend, model=model
+    )
+
+    assert (fault.line, fault.code) == (before + 1, "mixed_shapes")
+    assert 'but line 1 has the shape {"content"}' in fault.message
 
 
 def test_a_key_that_comes_twice_names_both_lines() -> None:
@@ -390,6 +518,50 @@ def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
     lines = [{"key": str(n), "request": GOOD} for n in range(3)]
 
     assert told(*lines, backend="developer") == []
+
+
+def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
+    lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
+    bad = good(more={"fileData": {"fileUri": "gs://secrets/x"}})
+
+    found = told(*lines, bad, backend="developer", sources=())
+
+    assert found == [(22, "more.fileData.fileUri", "medium_not_allowed")]
+
+
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"n": "a single one"},
+        {"n": [[{"a": 1}]]},
+        {"n": {}},
+        {"n": None},
+        {"n": [{"a": "text"}, {}, [], None, 1.5]},
+        {"n": nested(40)},
+        {"$new": {"a b": 1}},
+    ],
+)
+def test_a_medium_is_found_in_whatever_no_import_would_take(
+    spoilt: dict[str, Any], before: int
+) -> None:
+    fine = {**medium(fileUri="gs://inbox/x"), "n": [{"a": 1}], "m": "text"}
+    address = {"fileData": {"fileUri": "gs://secrets/x"}}
+    bad = {**fine, **spoilt, "tools": [[address], {"x": address}, "x"], "m": address}
+
+    found = told(
+        *many(fine, before),
+        {**fine, **spoilt},
+        bad,
+        backend="developer",
+        sources=(Location(bucket="inbox", prefix=""),),
+    )
+
+    assert found == [
+        (before + 2, "m.fileData.fileUri", "medium_not_allowed"),
+        (before + 2, "tools[0][0].fileData.fileUri", "medium_not_allowed"),
+        (before + 2, "tools[1].x.fileData.fileUri", "medium_not_allowed"),
+    ]
 
 
 def test_an_empty_object_is_told_where_no_member_is_in_all_of_them() -> None:

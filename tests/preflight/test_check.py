@@ -129,6 +129,14 @@ def test_what_can_not_be_mended_is_written_as_it_was(run: Run) -> None:
     assert json.loads(second) == GOOD
 
 
+def test_a_file_that_can_not_be_read_to_its_end_leaves_none_behind(run: Run) -> None:
+    done = run(gzip.compress(file(GOOD, GOOD))[:-4], "--fix", "-o", "out.jsonl")
+
+    assert done.exit_code == 1
+    assert "ends in its middle" in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
 def test_nothing_is_written_over(run: Run) -> None:
     done = run(file(GOOD), "--fix", "-o", "in.jsonl")
 
@@ -178,6 +186,13 @@ def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
     assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
     assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
     assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
+
+
+def test_a_file_over_a_limit_comes_to_several_jobs(run: Run) -> None:
+    done = run(file(*[{"text": "x"}] * 30_001), "--model", "text-embedding-005")
+
+    assert done.exit_code == 0
+    assert "in 2 jobs" in done.stdout
 
 
 def test_a_model_without_a_price_has_no_cost(run: Run) -> None:

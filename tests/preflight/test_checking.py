@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.preflight import Checker, Rules, own_columns
+from batchdrop.preflight.keys import Keys
 from tests.preflight.reading import GOOD, file, good, many, read_all, staged, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-4-5"
@@ -89,11 +90,43 @@ def test_lines_of_other_models_become_what_these_take(
 
 
 @pytest.mark.parametrize(
-    "line", [{"content": "hi"}, {"text": "hi"}, {"contents": ["hi"]}, {"content": HI}]
+    "line",
+    [
+        {"content": "hi"},
+        {"text": "hi"},
+        {"contents": ["hi"]},
+        {"content": HI},
+        {"text": "hi", "model": "text-embedding-005", "mine": 7},
+        {"request": {"content": "hi"}},
+        {"key": "mine", "request": {"content": HI}},
+        {"custom_id": "mine", "request": {"content": "hi"}},
+    ],
 )
 def test_an_older_embedding_model_gets_its_text_bare(line: object) -> None:
     assert staged(line, model="text-embedding-005") == [
         {"key": "r0000001", "content": "hi"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"content": "hi"},
+        {"content": HI, "key": "mine"},
+        {"text": "hi"},
+        {"contents": "hi"},
+        {"contents": [HI]},
+        {"request": {"content": HI}},
+        {"key": "mine", "request": {"content": HI}},
+        {"custom_id": "mine", "request": {"content": HI}},
+    ],
+)
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
+def test_every_way_to_write_an_embedding_becomes_the_backends(
+    line: object, backend: str
+) -> None:
+    assert staged(line, model=EMBEDDING, backend=backend) == [
+        {"key": "r0000001", "request": {"content": HI}}
     ]
 
 
@@ -180,6 +213,18 @@ def test_the_jobs_configuration_is_merged_and_a_lines_own_counts_more() -> None:
     assert all("generation_config" not in line["request"] for line in sent)
 
 
+@pytest.mark.parametrize("times", [1, 30])
+def test_a_lines_own_configuration_counts_however_its_name_is_written(
+    times: int,
+) -> None:
+    line = json.dumps(good(generationConfig={"topP": 0})).encode()
+    line = line.replace(b"generationConfig", rb"\u0067enerationConfig")
+
+    sent = staged(*many(GOOD, times), line, generation_config=b'{"topP": 1}')
+
+    assert sent[-1]["request"]["generationConfig"] == {"topP": 0}
+
+
 def test_a_merged_configuration_keeps_all_bytes() -> None:
     line = (
         b'{"contents":[{"role":"user","parts":[{"text":"x"}]}],'
@@ -191,6 +236,19 @@ def test_a_merged_configuration_keeps_all_bytes() -> None:
 
     assert b'"seed":123456789012345678901234567890' in sent[0]
     assert b'"temperature":0.50' in sent[0]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"generationConfig": {"topP": 1, "top_p": 0}},
+        {"generationConfig": {"topP": 1}, "generation_config": {"topP": 0}},
+    ],
+)
+def test_merging_hides_no_second_spelling(own: dict[str, Any]) -> None:
+    found = told(good(**own), generation_config=b'{"temperature": 0}')
+
+    assert [code for _, _, code in found] == ["mixed_case"]
 
 
 @pytest.mark.parametrize(
@@ -284,30 +342,108 @@ values = st.recursive(
     max_leaves=4,
 )
 requests = st.builds(
-    lambda n, role: {
+    lambda n, role, own: {
         "contents": [{"role": role, "parts": [{"text": "x"}]}],
         **({"n": n} if n is not None else {}),
+        **own,
     },
     values,
     st.sampled_from(["user", "model", "x"]),
+    st.sampled_from(
+        [{}, {}, {"generationConfig": {"topP": 0}}, {"generation_config": {"topK": 1}}]
+    ),
 )
 
 
-@given(st.lists(requests, max_size=6), requests)
-def test_a_decoder_says_the_same_as_a_look(before: list[Any], last: Any) -> None:
-    """Each line thrice, so that what the first taught, the others are passed by."""
-    rules = Rules()
-    looking = Checker(rules)
-    assert looking._columns is not None
+#: Keys, and how a line with one is written; some of them aren't what they seem.
+keys = st.sampled_from(["a", "b", "a-1", "é", 'a"b', "7", "-1.5", "1e3", "7x", ""])
+ways = st.sampled_from(
+    [
+        b'{"key":%(key)b,"request":%(request)b}',
+        b'{ "key" : %(key)b , "request" : %(request)b }',
+        b'{"request":%(request)b,"key":%(key)b}',
+        b'{"key":%(key)b,"request":%(request)b,"key":"z"}',
+        b'{"key":%(key)b,"request":%(request)b,"n":"\xff"}',
+        b'{"key":%(key)b,"request":%(request)b}}',
+        b'{"key":%(key)b,"request":%(request)b\x0b}',
+        b'{"key":%(key)b,"request":%(request)b',
+        b'{"key":%(key)b,"request":%(request)b]',
+        b'{"key":"\xff","request":%(request)b}',
+        b'{"key":%(key)b,"request":[%(request)b]}',
+        b'{"key":%(key)b,"request":}',
+        b'{"key":%(key)b,"key":"z","request":%(request)b}',
+        b'{"custom_id":%(key)b,"request":%(request)b}',
+    ]
+)
+keyed = st.builds(
+    lambda way, key, request, ascii: (
+        way
+        % {
+            b"key": json.dumps(key, ensure_ascii=ascii).encode(),
+            b"request": json.dumps(request).encode(),
+        }
+    ),
+    ways,
+    keys,
+    st.just(GOOD) | requests,
+    st.booleans(),
+)
+
+
+def same_said(text: bytes, rules: Rules) -> None:
+    looking, passing = Checker(rules), Checker(rules)
     looking._columns.due = lambda: False  # type: ignore[method-assign]
-    passing = Checker(rules)
-    assert passing._columns is not None
     passing._columns.due = lambda: True  # type: ignore[method-assign]
-    text = file(*[line for line in [*before, last] for _ in range(3)])
 
     looked, passed = list(looking.blocks([text])), list(passing.blocks([text]))
 
     assert passed == looked
+
+
+each_backend = pytest.mark.parametrize("backend", ["vertex", "developer"])
+each_config = pytest.mark.parametrize("config", [None, b'{"topP": 1}', b"{}"])
+
+
+@each_backend
+@each_config
+@given(st.lists(requests, max_size=6), requests)
+def test_a_decoder_says_the_same_as_a_look(
+    backend: str, config: bytes | None, before: list[Any], last: Any
+) -> None:
+    """Each line thrice, so that what the first taught, the others are passed by."""
+    text = file(*[line for line in [*before, last] for _ in range(3)])
+
+    same_said(text, Rules(backend=backend, generation_config=config))
+
+
+@each_backend
+@each_config
+@given(st.lists(keyed, max_size=12))
+def test_a_keyed_line_is_cut_as_it_would_be_parsed(
+    backend: str, config: bytes | None, lines: list[bytes]
+) -> None:
+    known = [{"key": f"k{number}", "request": GOOD} for number in range(3)]
+
+    rules = Rules(backend=backend, generation_config=config)
+    same_said(file(*known, *lines), rules)
+
+
+@each_backend
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+def test_lines_of_one_form_are_passed_without_a_look(backend: str, keyed: bool) -> None:
+    lines = [
+        {"key": f"k{number}", "request": good(n=number)} if keyed else good(n=number)
+        for number in range(100)
+    ]
+    checker = Checker(Rules(backend=backend))
+    looked = []
+    row = checker._row
+    checker._row = lambda *of: looked.append(of) or row(*of)  # type: ignore
+
+    rows = sum(block.rows for block in checker.blocks([file(*lines)]))
+
+    assert rows == 100
+    assert len(looked) < 20
 
 
 def test_lines_of_many_forms_need_few_decoders() -> None:
@@ -315,7 +451,6 @@ def test_lines_of_many_forms_need_few_decoders() -> None:
     lines = [good(n={f"n{number}": 1}) for number in range(3000)]
     checker = Checker(Rules())
     made = []
-    assert checker._columns is not None
     due = checker._columns.due
     checker._columns.due = lambda: due() and not made.append(1)  # type: ignore
 
@@ -340,6 +475,43 @@ def test_any_value_comes_out_as_it_went_in(value: object) -> None:
     line = good(n=value)
 
     assert staged(line, backend="developer") == [{"key": "r0000001", "request": line}]
+
+
+# -- keys -----------------------------------------------------------------------------
+
+
+class Hashed(bytes):
+    """A key with a hash of one's choice."""
+
+    hash = 0
+
+    def __hash__(self) -> int:
+        return self.hash
+
+
+def hashed(hash: bytes) -> Hashed:
+    key = Hashed()
+    key.hash = int.from_bytes(hash, "little")
+    return key
+
+
+def test_a_key_is_found_at_the_line_where_it_was_first() -> None:
+    keys, lines = Keys(), dict[bytes, int]()
+
+    for line in range(20_000):
+        key = b"k%d" % (line * line % 12_345)
+        assert keys.first(key, line) == lines.setdefault(key, line)
+
+
+def test_a_key_is_not_found_across_others() -> None:
+    keys, low = Keys(), b"\1\2\0\0"
+    keys.first(hashed(low + low), 5)
+
+    found = keys.first(hashed(low + b"\5\0\0\0"), 9)
+
+    assert found == 9
+    assert keys.first(hashed(low + b"\5\0\0\0"), 10) == 9
+    assert keys.first(hashed(low + low), 11) == 5
 
 
 def test_a_staged_line_is_json_whatever_surrounds_it() -> None:

@@ -2,13 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchdrop.preflight import Checker, Rules
 from batchsim import importing
+from batchsim.formats import of_vertex_model
 from batchsim.jobs import JobFailed
 from batchsim.rows import Rows, scratch
 
@@ -43,48 +47,130 @@ def deep(draw: st.DrawFn) -> Any:
     return value
 
 
-requests = st.builds(
-    lambda members, text: {
-        **members,
-        "contents": [{"role": "user", "parts": [{"text": text}]}],
-    },
-    st.dictionaries(names, values | deep(), max_size=3),
-    st.text(max_size=3),
-)
-#: Lines that are requests, and some that are not even JSON.
-lines = st.one_of(
-    requests.map(lambda request: json.dumps({"request": request}).encode()),
-    requests.map(
-        lambda request: json.dumps({"request": request}, ensure_ascii=False).encode(
-            errors="surrogatepass"
-        )
-    ),
-    st.sampled_from(
-        [
-            b"",
-            b"  ",
-            b"[]",
-            b"nope",
-            b'{"request":',
-            b'{"request": 1e999}',
-            b'{"request": {"contents": [1e999]}}',
-            rb'{"request": {"contents": "\ud800"}}',
-            b'{"request": {"contents": "\xff"}}',
-            b'{"request": ' + b'{"a":' * 40 + b"1" + b"}" * 41,
-            b'{"key": "a"}',
-        ]
-    ),
-)
-files = st.lists(lines, max_size=5).map(lambda some: b"\n".join(some * 2))
+@dataclass(frozen=True)
+class Family:
+    """How lines of a kind of model are written, with anything in them."""
+
+    model: str
+    request: Callable[[dict[str, Any], str], Any]  #: of its members, and a text
+    line: Callable[[Any, str], Any]  #: of a request, and a key
+
+    @property
+    def payload(self) -> str:
+        """The member that the service wants in each line."""
+        return of_vertex_model(self.model).payload
 
 
-def imported(text: bytes) -> str | None:
+def _text_embedding(members: dict[str, Any], text: str) -> Any:
+    # Of other members none are sent, so that they may be anything.
+    title = dict(zip(["title"], members.values(), strict=False))
+    return {**title, "content": text or "x"}
+
+
+FAMILIES = {
+    "gemini": Family(
+        "publishers/google/models/gemini-2.5-flash",
+        lambda members, text: {
+            **members,
+            "contents": [{"role": "user", "parts": [{"text": text}]}],
+        },
+        lambda request, key: {"request": request},
+    ),
+    "gemini, keyed": Family(
+        "gemini-2.5-flash",
+        lambda members, text: {
+            **members,
+            "contents": [{"role": "user", "parts": [{"text": text}]}],
+        },
+        lambda request, key: {"key": key, "request": request},
+    ),
+    "embeddings": Family(
+        "publishers/google/models/gemini-embedding-001",
+        lambda members, text: {**members, "content": {"parts": [{"text": text}]}},
+        lambda request, key: {"key": key, "request": request},
+    ),
+    "text embeddings": Family(
+        "publishers/google/models/text-embedding-005",
+        _text_embedding,
+        lambda request, key: request,
+    ),
+    "claude": Family(
+        "publishers/anthropic/models/claude-sonnet-4-5",
+        lambda members, text: {
+            **members,
+            "messages": [{"role": "user", "content": text}],
+            "max_tokens": 9,
+        },
+        lambda request, key: {"custom_id": key, "request": request},
+    ),
+    "open models": Family(
+        "publishers/meta/models/llama-3.3-70b-instruct-maas",
+        lambda members, text: {
+            **members,
+            "messages": [{"role": "user", "content": text}],
+        },
+        lambda request, key: {
+            "custom_id": key,
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": request,
+        },
+    ),
+}
+members = st.dictionaries(names, values | deep(), max_size=3)
+texts = st.text(max_size=3)
+
+
+def requests(family: Family) -> st.SearchStrategy[Any]:
+    return st.builds(family.request, members, texts)
+
+
+#: Lines that aren't even JSON, or a request, whatever the model.
+NO_LINES = [
+    b"",
+    b"  ",
+    b"[]",
+    b"nope",
+    b'{"PAYLOAD":',
+    b'{"PAYLOAD": 1e999}',
+    b'{"PAYLOAD": {"contents": [1e999]}}',
+    rb'{"PAYLOAD": {"contents": "\ud800"}}',
+    b'{"PAYLOAD": {"contents": "\xff"}}',
+    b'{"PAYLOAD": ' + b'{"a":' * 40 + b"1" + b"}" * 41,
+    b'{"key": "a"}',
+    b'{"PAYLOAD": {"messages": [{"content": "x"}], "n": null}, "custom_id": "a"}',
+    b'{"PAYLOAD": {"content": {"parts": [{"text": {}}]}}, "key": "a"}',
+]
+
+
+@st.composite
+def files(draw: st.DrawFn, family: Family) -> bytes:
+    """
+    Lines in the backend's form, some of them no lines, all of them twice: a decoder has
+    been made of what was good by then. No key comes twice.
+    """
+    written = []
+    some = draw(
+        st.lists(requests(family) | st.sampled_from(NO_LINES), max_size=5),
+    )
+    for number, one in enumerate(some * 2):
+        if isinstance(one, bytes):
+            written.append(one.replace(b"PAYLOAD", family.payload.encode()))
+            continue
+        line = family.line(one, f"k{number}")
+        ascii = draw(st.booleans())
+        text = json.dumps(line, ensure_ascii=ascii)
+        written.append(text.encode(errors="surrogatepass"))
+    return b"\n".join(written)
+
+
+def imported(text: bytes, family: Family) -> str | None:
     """Why the import refuses a file, if it does."""
     source = scratch()
     source.write(text)
     rows = Rows.of_file(source)
     try:
-        importing.check(rows, "request", 200_000)
+        importing.check(rows, family.payload, 200_000)
     except JobFailed as failed:
         return failed.status.message
     finally:
@@ -92,37 +178,57 @@ def imported(text: bytes) -> str | None:
     return None
 
 
-def read(text: bytes) -> tuple[bytes, set[int]]:
+def read(text: bytes, family: Family) -> tuple[bytes, set[int]]:
     """What is staged of a file, and the lines that were refused."""
-    blocks = list(Checker(Rules()).blocks([text]))
+    blocks = list(Checker(Rules(model=family.model)).blocks([text]))
     staged = b"".join(block.staged for block in blocks)
     return staged, {one.line for block in blocks for one in block.refused}
 
 
-@given(files)
-def test_what_is_staged_is_imported(text: bytes) -> None:
-    staged, _ = read(text)
-
-    assert not staged or imported(staged) is None
+each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
-@given(files)
-def test_what_the_import_refuses_is_told_on_the_same_line(text: bytes) -> None:
-    _, refused = read(text)
+@each_family
+@settings(max_examples=50)
+@given(st.data())
+def test_what_is_staged_is_imported(family: Family, data: st.DataObject) -> None:
+    text = data.draw(files(family))
 
-    why = imported(text)
+    staged, _ = read(text, family)
+
+    assert not staged or imported(staged, family) is None
+
+
+@each_family
+@settings(max_examples=50)
+@given(st.data())
+def test_what_the_import_refuses_is_told_on_the_same_line(
+    family: Family, data: st.DataObject
+) -> None:
+    text = data.draw(files(family))
+
+    _, refused = read(text, family)
+
+    why = imported(text, family)
     match = re.search(r"Row (\d+)", why or "")
     if match:
         numbers = [n for n, line in enumerate(text.split(b"\n"), 1) if line.strip()]
         assert numbers[int(match[1]) - 1] in refused, why
 
 
-@given(st.lists(requests, min_size=1, max_size=4), st.integers(1, 12))
+@each_family
+@settings(max_examples=50)
+@given(st.data())
 def test_what_is_left_when_bad_lines_are_skipped_is_imported(
-    some: list[Any], times: int
+    family: Family, data: st.DataObject
 ) -> None:
-    text = b"\n".join(json.dumps(request).encode() for request in some * times)
+    some = data.draw(st.lists(requests(family), min_size=1, max_size=4))
+    times = data.draw(st.integers(1, 12))
+    text = b"\n".join(
+        json.dumps(family.line(request, f"k{number}")).encode()
+        for number, request in enumerate(some * times)
+    )
 
-    staged, _ = read(text)
+    staged, _ = read(text, family)
 
-    assert not staged or imported(staged) is None
+    assert not staged or imported(staged, family) is None

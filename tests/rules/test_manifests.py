@@ -456,3 +456,10 @@ def test_a_deep_one_is_no_json(deep: str) -> None:
 def test_a_deep_request_is_told() -> None:
     deep = "[" * 5000 + "]" * 5000
     error_of(f'{{"src": [{{"contents": {deep}, "config": {{}}}}]}}')
+
+
+@pytest.mark.parametrize("number", ["-0", "1" + "0" * 5000, "1e2", "0.10"])
+def test_no_number_is_written_in_another_way(number: str) -> None:
+    [line] = lines_of(f'[{{"contents": "a", "config": {{"seed": {number}}}}}]')
+
+    assert f'"seed":{number}}}'.encode() in line

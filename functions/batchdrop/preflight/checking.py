@@ -11,16 +11,21 @@ import msgspec
 from batchdrop.jobs import Fault, Rows
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed
+from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
 from batchdrop.preflight.looking import Full, Look, Members
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
+    NUMERIC,
+    OtherModel,
     Shape,
     Unwrapped,
     WrongShape,
     an_object,
+    appender,
     merger,
+    opening,
     other_request,
     shape_of,
     unwrapper,
@@ -29,9 +34,10 @@ from batchdrop.preflight.shapes import (
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# Ids of which the import makes numbers (seen live).
-_NUMERIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+_NO_ARRAY = "write each of its items on a line of its own, without commas between them"
+_SPACE = b" \t\r"
+_BRACE = ord("}")
 _EMPTY = re.compile(rb"\{\s*\}")
 _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -72,18 +78,16 @@ class Checker:
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
         self._mended: dict[int, bytes] = {}
-        self._columns = Columns(rules) if rules.imports else None
+        self._columns = Columns(rules)
         self._merge = merger(rules)
         self._shape: Shape | None = None
         self._shape_line = 0
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._pass: Callable[[bytes], Any] | None = None
         self._loose = False
-        #: The same, where a line that it takes is sent as it is.
-        self._direct: Callable[[bytes], Any] | None = None
-        #: Where each key of the user's stands, by its hash: 64 bits of a keyed one, so
-        #: that in a million keys two meet by chance once in many million files.
-        self._ids: dict[int, int] = {}
+        #: The same for whole lines, where what is sent can be cut out of them.
+        self._quick: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
+        self._keys = Keys()
         family = rules.family
         self._head = b'{"%b":"r%%07d",' % family.id.encode()
         self._open = f'"{family.wrapper}":'.encode() if family.wrapper else b""
@@ -120,24 +124,14 @@ class Checker:
         number, rows = self._line, 0
         first = number + 1
         self._mended = {}
-        head = self._head + self._open
-        close = self._close
         for line in lines:
             number += 1
             text = line.strip()
             if not text:
                 continue
-            # Most lines of most files: the line is the request, and brings nothing new.
-            if self._direct is not None:
-                try:
-                    self._direct(text)
-                except _MISFIT:
-                    pass
-                else:
-                    out += (head % number, text, close)
-                    rows += 1
-                    continue
-            staged = self._row(number, text)
+            # Most lines of most files bring nothing new.
+            quick = self._quick(number, text) if self._quick else None
+            staged = quick or self._row(number, text)
             if isinstance(staged, Refused):
                 refused.append(staged)
             else:
@@ -173,6 +167,56 @@ class Checker:
 
     # -- lines that bring nothing new ------------------------------------------------
 
+    def _quickly(self) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
+        """
+        Gives what is to be sent of a line, if its request can be cut out of it, and
+        neither request nor key brings anything new; else nothing. There is none for
+        files whose requests aren't sent as they are.
+        """
+        shape, decode = self._shape, self._pass
+        if shape is None or decode is None:
+            return None
+        loose = self._loose
+        append = appender(self.rules)
+        head, close = self._head + self._open, self._close
+        if self._unwrap is None:
+
+            def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
+                try:
+                    request = append(text) if append else text
+                    decode(request)
+                except _MISFIT:
+                    return None
+                if loose and _has_empty(request):
+                    return None
+                return head % number, request, close
+
+            return plain
+        pattern = opening(shape, self.rules)
+        if pattern is None:
+            return None
+        match, first = pattern.match, self._keys.first
+        keyed = shape.id is not None
+
+        def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
+            begin = match(text)
+            if begin is None or text[-1] != _BRACE:
+                return None
+            request = text[begin.end() : -1].rstrip(_SPACE)
+            try:
+                if append:
+                    request = append(request)
+                decode(request)
+            except _MISFIT:
+                return None
+            if loose and _has_empty(request):
+                return None
+            if keyed and first(begin[1], number) != number:
+                return None
+            return head % number, request, close
+
+        return wrapped
+
     def _known(self, text: bytes) -> Unwrapped | None:
         if self._pass is None:
             return None
@@ -191,14 +235,12 @@ class Checker:
             return None
         return taken
 
-    def _repeated(self, id: str | None, number: int) -> bool:
+    def _repeated(self, id: bytes | None, number: int) -> bool:
         """Whether a key was there before. One that wasn't is kept."""
-        if id is None:
-            return False
-        return self._ids.setdefault(hash(id), number) != number
+        return id is not None and self._keys.first(id, number) != number
 
-    def _is_numeric(self, id: str) -> bool:
-        return self.rules.imports and _NUMERIC.fullmatch(id) is not None
+    def _is_numeric(self, id: bytes) -> bool:
+        return self.rules.imports and NUMERIC.fullmatch(id) is not None
 
     # -- lines that need a look ------------------------------------------------------
 
@@ -231,11 +273,10 @@ class Checker:
         self.fixed += look.line in self._mended
         if self._shape is None:
             self._shape, self._shape_line, self._unwrap = shape, look.line, unwrap
-        if self._columns is not None and self._columns.due():
+        if self._columns.due():
             self._pass = self._columns.decoder().decode
-            self._loose = self._columns.loose
-            as_it_is = not (self._unwrap or self._merge or self._loose)
-            self._direct = self._pass if as_it_is else None
+            self._loose = self.rules.imports and self._columns.loose
+            self._quick = self._quickly()
         return taken
 
     def _taken(
@@ -250,6 +291,9 @@ class Checker:
             taken = unwrap(text) if unwrap else Unwrapped(None, text)
             if self._merge:
                 taken = taken._replace(request=self._merge(taken.request))
+        except OtherModel:
+            look.other_model(f"{shape.wrapper}.model" if shape.wrapper else "model")
+            return None
         except _MISFIT as exc:
             look.fault("", "bad_contents", str(exc), self._example())
             return None
@@ -259,8 +303,7 @@ class Checker:
     def _mend(self, text: bytes, shape: Shape) -> bytes:
         """The line as the user should have written it."""
         # An embedding line has other members than the request that is made of it.
-        known = self._columns is not None and not self.rules.family.embeds
-        root = self._columns.root if self._columns and known else None
+        root = None if self.rules.family.embeds else self._columns.root
         if shape.wrapper is None:
             return fixed(text, root)
         members = {name: bytes(raw) for name, raw in _members.decode(text).items()}
@@ -299,18 +342,16 @@ class Checker:
                 "write it as a string",
             )
         except msgspec.DecodeError as exc:
-            look.fault("", "not_json", _where(str(exc), text), example)
+            if text.startswith(b"["):
+                look.fault("", "json_array", "begins a JSON array", _NO_ARRAY)
+            else:
+                look.fault("", "not_json", _where(str(exc), text), example)
         else:
             if isinstance(value, dict):
                 return False
             if isinstance(value, list):
-                look.fault(
-                    "",
-                    "json_array",
-                    "is a JSON array, not a line of JSON Lines",
-                    "write each of its items on a line of its own, without commas "
-                    "between them",
-                )
+                what = "is a JSON array, not a line of JSON Lines"
+                look.fault("", "json_array", what, _NO_ARRAY)
             else:
                 look.fault("", "not_an_object", "is no JSON object", example)
         return True
@@ -389,7 +430,7 @@ class Checker:
                     self._example(),
                 )
 
-    def _look_at_id(self, look: Look, shape: Shape, id: str) -> None:
+    def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
         name = shape.id or IDS[0]
         if self._is_numeric(id):
             look.fault(
@@ -403,7 +444,7 @@ class Checker:
             look.fault(
                 name,
                 "duplicate_key",
-                f"is the same as in line {self._ids[hash(id)]}",
+                f"is the same as in line {self._keys.first(id, look.line)}",
                 "give each line a key of its own",
             )
 

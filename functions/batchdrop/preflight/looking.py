@@ -35,13 +35,16 @@ class Full(Exception):
 @dataclass(slots=True)
 class Look:
     """
-    One line's look. `columns` are those of the file, where the service imports it;
-    what a line teaches is taken back with `forget`.
+    One line's look. `columns` are those of the file; what a line teaches is taken back
+    with `forget`.
+
+    Where the service doesn't import the file, a value may stand outside the columns: it
+    is looked at all the same, without one.
     """
 
     rules: Rules
     line: int
-    columns: Columns | None
+    columns: Columns
     faults: list[Fault] = field(default_factory=list)
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
@@ -57,10 +60,8 @@ class Look:
                     "is no JSON object",
                     f"write {self.rules.family.example}",
                 )
-            elif self.columns is not None:
-                self._object(value, self.columns.root, must, path, depth)
             else:
-                self._object(value, None, must, path, depth)
+                self._object(value, self.columns.root, must, path, depth)
         except Full:
             pass
         if self.faults:
@@ -80,6 +81,11 @@ class Look:
         self.faults.append(self._fault(path, code, message, fix))
         if len(self.faults) >= MOST_FAULTS:
             raise Full
+
+    def refuse(self, path: str, code: str, message: str, fix: str) -> None:
+        """A fault in the eyes of the import; none where there is no import."""
+        if self.rules.imports:
+            self.fault(path, code, message, fix)
 
     def _fault(self, path: str, code: str, message: str, fix: str) -> Fault:
         return Fault(
@@ -103,7 +109,7 @@ class Look:
             self.fault(path, code, message, fix)
             return
         if value is None:
-            self._null(column, must, path)
+            self._null(must, path)
             return
         if isinstance(value, list) and not isinstance(value, Members):
             self._array(value, column, must, path, depth)
@@ -112,7 +118,9 @@ class Look:
             self.fault(path, must.codes[1], "must be an array", f"write {must.missing}")
             return
         if column is not None and not self._repeats(column, False, path):
-            return
+            column = None
+            if self.rules.imports:
+                return
         self._one(value, column, must, path, depth)
 
     def _array(
@@ -127,19 +135,20 @@ class Look:
             )
             return
         if column is not None and not self._repeats(column, True, path):
-            return
+            column = None
+            if self.rules.imports:
+                return
         for number, item in enumerate(value):
             at = f"{path}[{number}]"
             if isinstance(item, list) and not isinstance(item, Members):
-                if column is not None:
-                    self.fault(
-                        at,
-                        "nested_array",
-                        "is an array in an array, which the import refuses",
-                        "put an object between them, or one array in place of two",
-                    )
-                    continue
-                self._array(item, None, ANYTHING, at, depth)
+                self.refuse(
+                    at,
+                    "nested_array",
+                    "is an array in an array, which the import refuses",
+                    "put an object between them, or one array in place of two",
+                )
+                if not self.rules.imports:
+                    self._array(item, None, ANYTHING, at, depth)
             else:
                 self._one(item, column, must.items or ANYTHING, at, depth)
 
@@ -148,23 +157,27 @@ class Look:
     ) -> None:
         """A value that is no array, or an item of one."""
         if value is None:
-            self._null(column, must, path)
+            self._null(must, path)
             return
         kind = "an object" if isinstance(value, Members) else _KINDS[type(value)]
         if must.kind not in ("", "an array") and kind != must.kind:
             self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
             return
         if column is not None and not self._is_of(column, kind, path):
-            return
-        if isinstance(value, Members):
-            if column is not None and not self._fits(value, path, depth):
+            column = None
+            if self.rules.imports:
                 return
+        if isinstance(value, Members):
+            if not self._fits(value, path, depth):
+                column = None
+                if self.rules.imports:
+                    return
             self._object(value, column, must, path, depth + 1)
         elif isinstance(value, str):
             self._string(value, must, path)
 
-    def _null(self, column: Column | None, must: Must, path: str) -> None:
-        if column is not None:
+    def _null(self, must: Must, path: str) -> None:
+        if self.rules.imports:
             self.fault(
                 path, "null", "is null, which the import refuses", "leave it out"
             )
@@ -172,7 +185,7 @@ class Look:
             self.fault(path, must.codes[1], "is null", _write(must))
 
     def _fits(self, value: Members, path: str, depth: int) -> bool:
-        if not value:
+        if not value and self.rules.imports:
             self.fault(
                 path,
                 "empty_object",
@@ -180,7 +193,7 @@ class Look:
                 "leave it out",
             )
         elif depth >= DEEPEST:
-            self.fault(
+            self.refuse(
                 path,
                 "too_deep",
                 f"is more than {DEEPEST} objects deep, which the import refuses",
@@ -203,16 +216,19 @@ class Look:
             self.fault(path, must.codes[1], "is empty", f"write {must.missing}")
         elif must.same_model:
             if not re.search(self.rules.model_pattern, value):
-                self.fault(
-                    path,
-                    "other_model",
-                    f"is not the job's model, {self.rules.model}",
-                    "leave it out, or drop the line in a file for that model",
-                )
+                self.other_model(path)
         elif (pattern := self.rules.medium_pattern(name)) is not None and not re.search(
             pattern, value
         ):
             self._medium(value, path)
+
+    def other_model(self, path: str) -> None:
+        self.fault(
+            path,
+            "other_model",
+            f"is not the job's model, {self.rules.model}",
+            "leave it out, or drop the line in a file for that model",
+        )
 
     def _medium(self, value: str, path: str) -> None:
         if value.strip().lower().startswith("gs:"):
@@ -269,7 +285,7 @@ class Look:
             below = None
             if column is not None:
                 below = self._member(column, name, rule, f"{dot}{name}")
-                if below is None:
+                if below is None and self.rules.imports:
                     continue
             self._value(value, below, rule, f"{dot}{name}", depth)
 
@@ -297,9 +313,8 @@ class Look:
         known = column.members.get(name)
         if known is not None:
             return known
-        columns = self.columns
-        assert columns is not None
-        if not _NAME.fullmatch(name):
+        columns, imports = self.columns, self.rules.imports
+        if imports and not _NAME.fullmatch(name):
             self.fault(
                 path,
                 "bad_name",
@@ -309,7 +324,7 @@ class Look:
             )
             return None
         if columns.count >= MOST_COLUMNS:
-            self.fault(
+            self.refuse(
                 path,
                 "too_many_names",
                 f"is a new name after {MOST_COLUMNS:,} others, and the import takes no "
@@ -319,7 +334,8 @@ class Look:
             return None
         common = camel(name)
         if (
-            self.rules.family.google
+            imports
+            and self.rules.family.google
             and common in TWO_SPELLINGS
             and column.name not in OWN_NAMES
         ):
@@ -341,8 +357,7 @@ class Look:
 
         def undo() -> None:
             del column.members[name]
-            assert self.columns is not None
-            self.columns.count -= 1
+            columns.count -= 1
 
         self._undo.append(undo)
         return made
@@ -362,7 +377,7 @@ class Look:
                     "an array",
                 )
             )
-            self.fault(
+            self.refuse(
                 path,
                 "mixed_types",
                 f"is {now}, but {then} {self._where(column.repeated_line)}; the import "
@@ -374,7 +389,6 @@ class Look:
 
     def _is_of(self, column: Column, kind: str, path: str) -> bool:
         columns = self.columns
-        assert columns is not None
         if column.kind is None:
             column.kind, column.kind_line = kind, self.line
             column.touch()
@@ -383,12 +397,11 @@ class Look:
 
             def undo() -> None:
                 column.kind = None
-                assert self.columns is not None
-                self.columns.objects -= objects
+                columns.objects -= objects
 
             self._undo.append(undo)
         elif column.kind != kind:
-            self.fault(
+            self.refuse(
                 path,
                 "mixed_types",
                 f"is {kind}, but {column.kind} {self._where(column.kind_line)}; the "

@@ -1,6 +1,7 @@
 """How people write a line, and the line that the backend takes."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,12 +11,17 @@ from batchdrop.preflight.names import camel, snake
 from batchdrop.preflight.rules import Family, Rules
 
 IDS = ("key", "custom_id")
+#: Ids of which the import makes numbers (seen live).
+NUMERIC = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _URLS = Literal["/v1/chat/completions", "/v1/embeddings"]
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_id = msgspec.json.Decoder(_Id).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
+_GENERATION_CONFIG = ("generationConfig", "generation_config")
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
 
@@ -26,23 +32,24 @@ class Shape:
 
     id: str | None
     wrapper: str | None
+    embeds: str | None = None  #: without a wrapper: what is to be embedded
 
     def __str__(self) -> str:
-        names = [f'"{name}"' for name in (self.id, self.wrapper) if name]
-        return f"{{{', '.join(names)}}}" if self.wrapper else "a plain request"
+        names = [f'"{n}"' for n in (self.id, self.wrapper, self.embeds) if n]
+        return f"{{{', '.join(names)}}}" if names else "a plain request"
 
 
 class Unwrapped(NamedTuple):
     """What is taken of a line. Bytes are the user's, as far as they can be."""
 
-    id: str | None
+    id: bytes | None
     request: bytes
     beside: bytes = (
         b""  #: members to be sent beside the request, each ending in a comma
     )
 
 
-class WrongShape(Exception):
+class WrongShape(msgspec.ValidationError):
     """A line that the model can't take; the text says what it looks like."""
 
     def __init__(self, what: str, path: str = "") -> None:
@@ -50,7 +57,11 @@ class WrongShape(Exception):
         self.path = path
 
 
-def shape_of(names: set[str], family: Family) -> Shape:
+class OtherModel(msgspec.ValidationError):
+    """A line for another model than the job's, in a member that isn't sent."""
+
+
+def shape_of(names: Set[str], family: Family) -> Shape:
     """
     The shape of a line with these members.
 
@@ -58,7 +69,7 @@ def shape_of(names: set[str], family: Family) -> Shape:
         WrongShape: it is none for this kind of model.
     """
     id = next((name for name in IDS if name in names), None)
-    if "body" in names or {"method", "url"} <= names:
+    if "body" in names or ("method" in names and "url" in names):
         if family.wrapper != "body":
             raise WrongShape("an OpenAI-style line")
         return Shape(id, "body")
@@ -66,10 +77,13 @@ def shape_of(names: set[str], family: Family) -> Shape:
         raise WrongShape("a line without method, url and body")
     if "request" in names:
         return Shape(id, "request")
-    if names.intersection(family.plain):
-        if id is not None and not family.embeds:
+    plain = next((name for name in family.plain if name in names), None)
+    if plain is not None:
+        if family.embeds:
+            return Shape(id, None, plain)
+        if id is not None:
             raise WrongShape(f'a request with "{id}" among its members')
-        return Shape(id if family.embeds else None, None)
+        return Shape(None, None)
     if "messages" in names:
         raise WrongShape("a Claude or OpenAI-style request")
     if "contents" in names:
@@ -101,12 +115,12 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
     """
     family = rules.family
     if shape.wrapper is None:
-        return _embedding(rules) if family.embeds else None
+        return _embedding(shape, rules) if family.embeds else None
     names = {"request": shape.wrapper}
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
         names["id"] = shape.id
-        fields.append(("id", Annotated[str, msgspec.Meta(min_length=1)]))
+        fields.append(("id", _Id))
     # Where a line with this member has another shape, it may not pass as this one.
     for number, name in enumerate(IDS[: IDS.index(shape.id) if shape.id else None]):
         names[f"not{number}"] = name
@@ -120,16 +134,67 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
 
     def unwrap(line: bytes) -> Unwrapped:
         found: Any = decode(line)
-        id = found.id if shape.id else None
+        id = found.id.encode() if shape.id else None
         request = bytes(found.request)
         if text_only:
-            return Unwrapped(id, _text_embedding(_members.decode(request)))
+            return Unwrapped(id, _text_embedding(_members.decode(request), rules))
         if family.beside:
             beside = f'"method":"{found.method}","url":"{found.url}",'
             return Unwrapped(id, request, beside.encode())
         return Unwrapped(id, request)
 
     return unwrap
+
+
+def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
+    """
+    What most lines of a shape with a wrapper begin with, up to the request, with the
+    user's key as its first group. The rest of such a line is the request and a brace:
+    where that is one JSON object, the line has no other members. There is none for
+    requests that aren't sent as they are, and where more is sent than the request.
+    """
+    if shape.wrapper is None or rules.family.wrapper is None or rules.family.beside:
+        return None
+    space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
+    members = rb'"%b"' % shape.wrapper.encode() + colon
+    if shape.id is not None:
+        # Without escapes, bytes that may not be UTF-8, and what needs a look.
+        no_number = rb'(?!%b")' % NUMERIC.pattern if rules.imports else b""
+        key = rb'"%b([ !#-\[\]-~]+)"' % no_number
+        id = rb'"%b"' % shape.id.encode() + colon + key
+        members = id + space + b"," + space + members
+    return re.compile(rb"\{" + space + members)
+
+
+def appender(rules: Rules) -> Callable[[bytes], bytes] | None:
+    """
+    Does what a merger does, to requests that have no configuration of their own, of
+    which no more is known than that each begins and ends with a brace. It raises
+    msgspec.ValidationError for one that may have one.
+    """
+    if rules.generation_config is None:
+        return None
+    whole = _whole(_ours(rules))
+
+    def append(request: bytes) -> bytes:
+        # A letter of the member's name may be written by its number.
+        if b'"generation' in request or b"\\u00" in request:
+            raise msgspec.ValidationError("may have a configuration")
+        return request[:-1] + whole
+
+    return append
+
+
+def _ours(rules: Rules) -> dict[str, bytes]:
+    """The job's configuration, in camelCase."""
+    assert rules.generation_config is not None
+    members = _members.decode(rules.generation_config)
+    return {camel(name): bytes(raw) for name, raw in members.items()}
+
+
+def _whole(ours: dict[str, bytes]) -> bytes:
+    """An object's end, with the configuration as its last member."""
+    return b',"generationConfig":' + an_object(ours) + b"}"
 
 
 def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
@@ -140,23 +205,23 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
     """
     if rules.generation_config is None:
         return None
-    ours = {
-        camel(name): bytes(raw)
-        for name, raw in _members.decode(rules.generation_config).items()
-    }
-    whole = b',"generationConfig":' + an_object(ours) + b"}"
+    ours = _ours(rules)
+    whole = _whole(ours)
 
     def merge(request: bytes) -> bytes:
         members = _members.decode(request)
         if not ours or not members:
             return request
-        own = members.pop("generation_config", None)
-        own = members.pop("generationConfig", own)
-        if own is None:
+        owns = [members.pop(n) for n in _GENERATION_CONFIG if n in members]
+        if not owns:
             return request.rstrip()[:-1] + whole
-        if not bytes(own).startswith(b"{"):
+        own = bytes(owns[0])
+        if len(owns) > 1 or not own.startswith(b"{"):
             return request  # a fault, to be told as it stands
-        theirs = {camel(name): bytes(raw) for name, raw in _members.decode(own).items()}
+        found = _members.decode(own)
+        theirs = {camel(name): bytes(raw) for name, raw in found.items()}
+        if len(theirs) < len(found):
+            return request  # two spellings of one member: another
         kept = {name: bytes(raw) for name, raw in members.items()}
         return an_object({**kept, "generationConfig": an_object({**ours, **theirs})})
 
@@ -166,19 +231,17 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
 # -- embeddings --------------------------------------------------------------------
 
 
-def _embedding(rules: Rules) -> Callable[[bytes], Unwrapped]:
+def _embedding(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped]:
     """Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`."""
     family = rules.family
 
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
-        id = None
-        for name in IDS:
-            if name in members:
-                id = msgspec.json.decode(members[name], type=str)
-                break
+        if shape_of(members.keys(), family) != shape:
+            raise msgspec.ValidationError("has another shape")
+        id = _id(members[shape.id]).encode() if shape.id else None
         if family.wrapper is None:
-            return Unwrapped(id, _text_embedding(members))
+            return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
         config = {
             name: bytes(members[name])
@@ -227,8 +290,12 @@ def _content(value: bytes) -> bytes:
     return value
 
 
-def _text_embedding(members: dict[str, msgspec.Raw]) -> bytes:
+def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
     """A legacy instance: its content is a string."""
+    if "model" in members:
+        model = msgspec.json.decode(members["model"])
+        if not re.search(rules.model_pattern, str(model)):
+            raise OtherModel
     value = _given(members)
     if value.startswith(b"{"):
         parts = _items.decode(_members.decode(value).get("parts", msgspec.Raw(b"[]")))

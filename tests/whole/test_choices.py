@@ -1,0 +1,311 @@
+"""
+Every shape of line and every kind of manifest, on both APIs, over the whole stack.
+
+One deployment has them all, by its routes. Everything is dropped at once; then each
+test looks at what became of one drop.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import firestore, pubsub_v1, storage
+
+from batchdrop_local.stack import Stack
+from tests.client.datasets import Dataset
+from tests.waiting import until
+from tests.whole.test_main_job import Deployment
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The return_immediately flag is deprecated"
+)
+
+ROUTES = """
+[[route]]
+match = "developer/embedding/**"
+backend = "developer"
+model = "gemini-embedding-001"
+
+[[route]]
+match = "developer/parts/**"
+backend = "developer"
+part_rows = 2
+
+[[route]]
+match = "developer/**"
+backend = "developer"
+
+[[route]]
+match = "vertex/embedding/**"
+model = "gemini-embedding-001"
+
+[[route]]
+match = "vertex/text-embedding/**"
+model = "text-embedding-005"
+
+[[route]]
+match = "vertex/claude/**"
+model = "publishers/anthropic/models/claude-sonnet-4-5"
+
+[[route]]
+match = "vertex/open/**"
+model = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
+
+[[route]]
+match = "vertex/parts/**"
+part_rows = 2
+
+[[route]]
+match = "vertex/required/**"
+manifest = "required"
+
+[[route]]
+match = "vertex/europe/**"
+location = "europe-west4"
+"""
+
+CONTENTS: Any = [{"role": "user", "parts": [{"text": "hello"}]}]
+CONTENT: Any = {"parts": [{"text": "hello"}]}
+MESSAGES: Any = {"messages": [{"role": "user", "content": "hello"}]}
+CLAUDE: Any = {**MESSAGES, "anthropic_version": "vertex-2023-10-16", "max_tokens": 9}
+
+GEMINI = {
+    "contents": {"contents": CONTENTS},
+    "request": {"request": {"contents": CONTENTS}},
+    "key": {"key": "mine", "request": {"contents": CONTENTS}},
+    "custom_id": {"custom_id": "mine", "request": {"contents": CONTENTS}},
+}
+EMBEDDING = {
+    "content": {"content": CONTENT},
+    "text": {"text": "hello"},
+    "contents": {"contents": "hello"},
+    "key": {"key": "mine", "request": {"content": CONTENT}},
+}
+OTHERS = {
+    "vertex/claude/custom_id": {"custom_id": "mine", "request": CLAUDE},
+    "vertex/claude/request": CLAUDE,
+    "vertex/open/body": {
+        "custom_id": "mine",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": MESSAGES,
+    },
+    "vertex/europe/contents": GEMINI["contents"],
+}
+#: One line of each shape, by the name of the file that has two of it.
+SHAPES: dict[str, Any] = {
+    **{
+        f"{api}/{s}": line
+        for api in ("vertex", "developer")
+        for s, line in GEMINI.items()
+    },
+    **{
+        f"{api}/embedding/{s}": line
+        for api in ("vertex", "developer")
+        for s, line in EMBEDDING.items()
+    },
+    **{f"vertex/text-embedding/{s}": line for s, line in EMBEDDING.items()},
+    **OTHERS,
+}
+ROW = json.dumps(GEMINI["contents"]) + "\n"
+BAD = ROW + '{"contents": []}\n'
+
+
+def two(line: dict[str, Any]) -> str:
+    """Two lines, with keys of their own."""
+    ids = [name for name in ("key", "custom_id") if name in line]
+    return "".join(
+        json.dumps(line | {name: f"mine-{n}" for name in ids}) + "\n" for n in (1, 2)
+    )
+
+
+def manifests(inbox: str, table: str) -> dict[str, dict[str, Any]]:
+    """One of each kind that starts a job, by the name of its object."""
+    inline = [
+        {"contents": "one", "metadata": {"key": "a"}},
+        {"contents": "two", "config": {"temperature": 0}},
+    ]
+    objects = [f"gs://{inbox}/elsewhere/{name}.rows" for name in "ab"]
+    kinds: dict[str, dict[str, Any]] = {
+        "inline": {"src": inline},
+        "rows": {"src": [GEMINI["contents"], GEMINI["contents"]]},
+        "object": {"src": objects[0]},
+        "objects": {"src": objects},
+        "model": {"model": "gemini-2.5-pro", "src": inline},
+    }
+    return {
+        **{
+            f"{api}/{name}.job.json": manifest
+            for api in ("vertex", "developer")
+            for name, manifest in kinds.items()
+        },
+        "vertex/table.job.json": {"src": f"bq://{table}"},
+    }
+
+
+class Night(Deployment):
+    """A deployment after everything was dropped at once."""
+
+    drops: dict[str, Any]
+
+    def over(self, name: str) -> dict[str, Any]:
+        """What became of one drop."""
+        drop = self.drops[name]
+        return until(lambda: self.at(drop, "ended", "rejected"), seconds=60)
+
+    def answers_of(self, name: str) -> list[str]:
+        """The lines under a drop's output, but for the report."""
+        bucket = self.stack.buckets["output"]
+        prefix = f"{name}/{self.drops[name].job_id}/"
+        return [
+            line
+            for blob in self.gcs.list_blobs(bucket, prefix=prefix)
+            for line in blob.download_as_text().splitlines()
+        ]
+
+
+@pytest.fixture(scope="module")
+def night(
+    tmp_path_factory: pytest.TempPathFactory,
+    firestore_emulator: str,
+    pubsub_emulator: str,
+    bigquery: str,
+) -> Iterator[Night]:
+    folder: Path = tmp_path_factory.mktemp("choices")
+    (folder / "routes.toml").write_text(ROUTES)
+    with pytest.MonkeyPatch.context() as patch, Dataset(bigquery) as dataset:
+        patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
+        rows = [{"request": ROW.strip()}] * 2
+        table = dataset.table("prompts", {"request": "STRING"}, rows)
+        env = {
+            "BATCHDROP_ROUTES": str(folder / "routes.toml"),
+            "BATCHDROP_MODELS": "gemini-2.5-pro",
+            "BATCHDROP_DATASETS": dataset.full_name,
+            # Many files are read at once on few processors.
+            "BATCHDROP_LEASE": "30",
+        }
+        with Stack(
+            folder, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env
+        ) as stack:
+            for name, value in stack.env.items():
+                patch.setenv(name, value)
+            with pubsub_v1.SubscriberClient() as subscriber:
+                topic = stack.topic
+                name = f"projects/{stack.project}/subscriptions/choices"
+                subscriber.create_subscription(name=name, topic=topic)
+                gcs, database = storage.Client(), firestore.Client()
+                night = Night(stack, gcs, database, subscriber, name)
+                drop_all(night, table)
+                yield night
+                database.close()
+                gcs.close()
+
+
+def drop_all(night: Night, table: str) -> None:
+    inbox = night.stack.buckets["inbox"]
+    for name in "ab":
+        night.drop(ROW * 2, f"elsewhere/{name}.rows")
+    texts = {f"{shape}.jsonl": two(line) for shape, line in SHAPES.items()}
+    texts |= {
+        name: json.dumps(manifest) for name, manifest in manifests(inbox, table).items()
+    }
+    for api in ("vertex", "developer"):
+        texts[f"{api}/spoken.job.json"] = json.dumps({"model": "gemini-2.5-pro"})
+        texts[f"{api}/spoken.jsonl"] = ROW
+        texts[f"{api}/parts/file.jsonl"] = ROW * 5
+        texts[f"{api}/bad.jsonl"] = BAD
+    texts["vertex/required/file.jsonl"] = ROW
+    texts["vertex/required/file.job.json"] = json.dumps(
+        {"config": {"labels": {"of": "manifest"}}}
+    )
+    night.drops = {name: night.drop(text, name) for name, text in texts.items()}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_drop_of_each_shape_ends_in_results(night: Night, shape: str) -> None:
+    job = night.over(f"{shape}.jsonl")
+
+    assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
+    answers = night.answers_of(f"{shape}.jsonl")
+    assert len(answers) == 2
+    assert sorted("r0000002" in answer for answer in answers) == [False, True]
+
+
+@pytest.mark.parametrize("api", ["vertex", "developer"])
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [("inline", 2), ("rows", 2), ("object", 2), ("objects", 4), ("model", 2)],
+)
+def test_a_manifest_of_each_kind_ends_in_results(
+    night: Night, api: str, kind: str, rows: int
+) -> None:
+    name = f"{api}/{kind}.job.json"
+    job = night.over(name)
+
+    assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
+    answers = night.answers_of(name)
+    keys = sorted(json.loads(answer)["key"] for answer in answers)
+    assert keys == [f"r{n:07}" for n in range(1, rows + 1)]
+    wanted = "gemini-2.5-pro" if kind == "model" else "gemini-2.5-flash"
+    assert job["spec"]["model"] == wanted
+
+
+def test_a_manifest_over_a_table_ends_in_results(night: Night) -> None:
+    job = night.over("vertex/table.job.json")
+
+    assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(night.answers_of("vertex/table.job.json")) == 2
+
+
+@pytest.mark.parametrize("api", ["vertex", "developer"])
+def test_a_manifest_speaks_for_the_file_beside_it(night: Night, api: str) -> None:
+    job = night.over(f"{api}/spoken.jsonl")
+
+    assert job["spec"]["model"] == "gemini-2.5-pro"
+    assert job["spec_from"]["model"] == f"manifest {api}/spoken.job.json"
+    assert night.job(night.drops[f"{api}/spoken.job.json"]) is None
+
+
+def test_a_file_waits_for_the_manifest_that_its_route_requires(night: Night) -> None:
+    job = night.over("vertex/required/file.jsonl")
+
+    assert job["spec"]["labels"]["of"] == "manifest"
+    assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
+
+
+@pytest.mark.parametrize("api", ["vertex", "developer"])
+def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
+    night: Night, api: str
+) -> None:
+    name = f"{api}/parts/file.jsonl"
+    job = night.over(name)
+
+    assert job["result"] == "JOB_STATE_SUCCEEDED"
+    assert len(job["parts"]) == 3
+    keys = sorted(json.loads(answer)["key"] for answer in night.answers_of(name))
+    assert keys == [f"r{n:07}" for n in range(1, 6)]
+    (message,) = until(lambda: night.announced(night.drops[name]))
+    assert json.loads(message.data)["parts"]["succeeded"] == 3
+    of_parts = [
+        one for one in night.messages if one.attributes["job_id"] in job["parts"]
+    ]
+    assert of_parts == []
+
+
+@pytest.mark.parametrize("api", ["vertex", "developer"])
+def test_a_rejected_drop_has_its_report_its_announcement_and_no_batch(
+    night: Night, api: str
+) -> None:
+    name = f"{api}/bad.jsonl"
+    job = night.over(name)
+
+    assert job["phase"] == "rejected"
+    (line,) = map(json.loads, night.answers_of(name))
+    assert (line["line"], line["code"]) == (2, "bad_contents")
+    (message,) = until(lambda: night.announced(night.drops[name]))
+    assert message.attributes["ce-type"] == "dev.batchdrop.job.rejected.v1"
+    assert json.loads(message.data)["report"] == job["report"]
+    assert job["batch"] is None
+    assert not [one for one in night.batches(night.drops[name])]
