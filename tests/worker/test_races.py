@@ -362,6 +362,7 @@ def test_a_manifest_that_comes_when_parts_are_check_pointed_is_never_lost(
     with at(point, die), pytest.raises(Killed):
         world.intake.take(drop)
     manifest = spoken(world)
+    world.advance(world.timing.lease)
 
     heard = False
     for _ in range(12):
