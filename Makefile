@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test crash soak diagram lint types requirements clean help
+.PHONY: demo dev test crash soak outages diagram lint types requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -12,14 +12,17 @@ demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 	$(VENV)/bin/batchdrop local up
 
-test: $(INSTALLED)  ## run all tests
-	$(VENV)/bin/pytest
+test: $(INSTALLED)  ## run all tests, in two processes
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker
 
 soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
 	$(VENV)/bin/python -m tests.soak --drops 200 --seconds 300
+
+outages: $(INSTALLED)  ## the same, and Pub/Sub fails, schedules double, ticks overlap
+	$(VENV)/bin/python -m tests.soak --outages --drops 120 --seconds 180
 
 diagram: $(INSTALLED)  ## draw the phases of a job into the README
 	$(VENV)/bin/python -m tests.diagram --write

@@ -52,4 +52,26 @@ resource "google_storage_bucket_object" "routes" {
   name         = "routes/${filesha256(each.value)}.toml"
   source       = each.value
   content_type = "application/toml"
+
+  lifecycle {
+    precondition {
+      condition     = length(local.route_destinations) == length(regexall("gs://", local.routes)) && alltrue([for uri in local.route_destinations : can(regex(local.prefix, uri))])
+      error_message = "routes_file: write each destination on a line of its own, as destination = \"gs://bucket/prefix/\", or nobody could be granted to write there."
+    }
+    precondition {
+      condition     = length(setsubtract(local.route_backends, var.backends)) == 0
+      error_message = "routes_file: a route's backend is not among the backends."
+    }
+  }
+}
+
+# What has to be known here of the routes. Terraform reads no TOML; what is written in the
+# usual way can be found all the same, and anything else is refused above.
+locals {
+  # Its lines, but for those that are comments.
+  routes = join("\n", [
+    for line in flatten([for file in var.routes_file[*] : try(split("\n", file(file)), [])]) : line if !startswith(trimspace(line), "#")
+  ])
+  route_destinations = flatten(regexall("(?m)^\\s*destination\\s*=\\s*[\"'](gs://[^\"'\n]+)[\"']", local.routes))
+  route_backends     = flatten(regexall("(?m)^\\s*backend\\s*=\\s*[\"'](vertex|developer)[\"']", local.routes))
 }

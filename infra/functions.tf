@@ -13,9 +13,13 @@ locals {
       cpu         = "1"
       concurrency = 4 # the server has four threads for each CPU
       instances   = var.max_uploads
-      buckets     = { inbox = "roles/storage.objectViewer", work = "roles/storage.objectUser" }
-      batches     = true
-      announces   = false
+      buckets = {
+        inbox  = "roles/storage.objectViewer"
+        work   = "roles/storage.objectUser"
+        output = "roles/storage.objectCreator" # reports of bad lines
+      }
+      batches   = true
+      announces = false
     }
     poll = {
       enabled     = true
@@ -28,11 +32,14 @@ locals {
       cpu         = "1"
       concurrency = 1 # a tick works alone; the next one finds the lock and leaves
       instances   = 3 # a long tick, the one that overtakes it, and one that is turned away
-      # Vertex AI writes its results itself; those of the Developer API are collected.
-      buckets = merge(
-        { inbox = "roles/storage.objectViewer", work = "roles/storage.objectUser" },
-        var.developer_api ? { output = "roles/storage.objectUser" } : {},
-      )
+      buckets = {
+        inbox = "roles/storage.objectViewer"
+        work  = "roles/storage.objectUser"
+        # Vertex AI writes its results itself; those of the Developer API are collected.
+        # And who repeats what another began may come upon its report, which may not end
+        # in a right that is missing.
+        output = "roles/storage.objectUser"
+      }
       batches   = true
       announces = true
     }
@@ -102,7 +109,7 @@ locals {
     {
       BATCHDROP_PROJECT    = var.project_id
       BATCHDROP_LOCATION   = coalesce(var.model_location, var.region)
-      BATCHDROP_BACKEND    = var.developer_api ? "developer" : "vertex"
+      BATCHDROP_BACKEND    = var.backends[0]
       BATCHDROP_MODEL      = var.model
       BATCHDROP_INBOX      = google_storage_bucket.this["inbox"].name
       BATCHDROP_WORK       = "gs://${google_storage_bucket.this["work"].name}/staged"
@@ -112,23 +119,31 @@ locals {
       BATCHDROP_DEPLOYMENT = var.name
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
-    { for choice, value in merge(var.limits, var.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
+    { for choice, value in merge(var.limits, local.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for choice, value in { ON_INVALID = var.rows.on_invalid, MAX_INVALID = var.rows.max_invalid, FIX = var.rows.fix } : "BATCHDROP_${choice}" => tostring(value) if value != null },
     { for config in [var.rows.generation_config] : "BATCHDROP_GENERATION_CONFIG" => jsonencode(config) if config != null },
-    { for list, items in var.allowed : "BATCHDROP_${upper(list)}" => join(",", items) if length(items) > 0 },
-    { for labels in [var.labels] : "BATCHDROP_LABELS" => join(",", [for name, value in labels : "${name}=${value}"]) if length(labels) > 0 },
+    { for choice, values in local.lists : "BATCHDROP_${choice}" => join(",", values) if length(values) > 0 },
     { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
   )
 
-  # What the code can do. A part that relies on it can be turned on no sooner.
-  main     = file("${path.module}/../functions/main.py")
-  settings = file("${path.module}/../functions/batchdrop/settings.py")
-  able = {
-    functions     = { for key in keys(local.catalogue) : key => strcontains(local.main, "\ndef ${key}(") }
-    developer_api = strcontains(local.settings, "GEMINI_API_KEY")
-    routes_file   = strcontains(local.settings, "\"ROUTES\"")
+  policies = merge(var.policies, {
+    stalled_after = var.policies.stalled_after == null ? null : try(
+      tostring(tonumber(var.policies.stalled_after)),
+      join(",", [for state, after in var.policies.stalled_after : "${state}=${after}"]),
+    )
+  })
+  lists = {
+    LABELS       = [for key, value in var.labels : "${key}=${value}"]
+    MODELS       = var.models
+    SOURCES      = var.sources
+    DESTINATIONS = var.destinations
+    DATASETS     = keys(var.datasets)
   }
+
+  # What the code can do. A part that relies on it can be turned on no sooner.
+  main = file("${path.module}/../functions/main.py")
+  able = { for key in keys(local.catalogue) : key => strcontains(local.main, "\ndef ${key}(") }
 }
 
 resource "google_cloudfunctions2_function" "this" {
@@ -198,16 +213,8 @@ resource "google_cloudfunctions2_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = local.able.functions[each.key]
+      condition     = local.able[each.key]
       error_message = "functions/main.py has no function ${each.key}: this version of the code can't do that yet."
-    }
-    precondition {
-      condition     = !var.developer_api || local.able.developer_api
-      error_message = "developer_api: settings.py doesn't read GEMINI_API_KEY: this version of the code can't do that yet."
-    }
-    precondition {
-      condition     = var.routes_file == null || local.able.routes_file
-      error_message = "routes_file: settings.py doesn't read ROUTES: this version of the code can't do that yet."
     }
   }
 
@@ -221,6 +228,7 @@ resource "google_cloudfunctions2_function" "this" {
     google_project_iam_member.storage_agent,
     google_project_service_identity.agent,
     google_secret_manager_secret_iam_member.function,
+    google_storage_bucket_iam_member.elsewhere,
     google_storage_bucket_iam_member.function,
   ]
 }

@@ -14,6 +14,8 @@ resource "google_service_account" "function" {
 
 # Which rows of the catalogue ask for which rights.
 locals {
+  on_vertex = contains(var.backends, "vertex")
+
   project_roles = merge([
     for key, one in local.functions : merge(
       {
@@ -23,8 +25,9 @@ locals {
           condition = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.ledger.name}\""
         }
       },
-      !one.batches || var.developer_api ? {} : {
-        # Google's documentation of batch inference asks for this one.
+      !one.batches || !local.on_vertex ? {} : {
+        # Google's documentation of batch inference asks for this one. It is for batches
+        # in all locations.
         "${key}/aiplatform.user" = { function = key, role = "roles/aiplatform.user", condition = null }
       },
     )
@@ -71,12 +74,61 @@ resource "google_pubsub_topic_iam_member" "function" {
 }
 
 resource "google_secret_manager_secret_iam_member" "function" {
-  for_each = var.developer_api ? local.functions : {}
+  for_each = contains(var.backends, "developer") ? local.functions : {}
 
   project   = local.project
   secret_id = google_secret_manager_secret.developer_api_key["this"].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.key].member
+}
+
+# --- what isn't made here ------------------------------------------------------
+
+# Whoever reads the inbox reads under the sources, and whoever writes to the output bucket
+# writes under the destinations.
+locals {
+  hands   = merge({ for key, one in local.functions : key => one.buckets }, { vertex_agent = local.vertex_agent })
+  members = merge({ for key, account in google_service_account.function : key => account.member }, { vertex_agent = local.agents["aiplatform.googleapis.com"] })
+
+  # All who read the inbox read what is staged as well.
+  sources      = [for uri in var.sources : "${trimsuffix(uri, "/")}/" if !contains([local.buckets.inbox, local.buckets.work], try(split("/", uri)[2], ""))]
+  destinations = distinct([for uri in concat(tolist(var.destinations), local.route_destinations) : "${trimsuffix(uri, "/")}/" if try(split("/", uri)[2], "") != local.buckets.output])
+
+  elsewhere = merge({}, flatten([
+    for who, buckets in local.hands : concat(
+      [for uri in local.sources : { "${who} reads ${uri}" = { who = who, uri = uri, role = buckets["inbox"] } } if contains(keys(buckets), "inbox")],
+      [for uri in local.destinations : { "${who} writes ${uri}" = { who = who, uri = uri, role = buckets["output"] } } if contains(keys(buckets), "output")],
+    )
+  ])...)
+
+  # BigQuery's datasets; those of Vertex AI itself are within its roles on the project.
+  tables = {
+    for name, right in var.datasets : name => {
+      project = regex(local.bigquery, name)[0]
+      dataset = regex(local.bigquery, name)[1]
+      right   = right
+    } if can(regex(local.bigquery, name))
+  }
+}
+
+resource "google_storage_bucket_iam_member" "elsewhere" {
+  for_each = local.elsewhere
+
+  bucket = split("/", each.value.uri)[2]
+  role   = each.value.role
+  member = local.members[each.value.who]
+
+  # Names may be listed, as otherwise what isn't there would look like what isn't
+  # allowed; objects are open under the prefix alone.
+  dynamic "condition" {
+    for_each = [for prefix in [join("/", slice(split("/", each.value.uri), 3, length(split("/", each.value.uri))))] : prefix if prefix != ""]
+    content {
+      title      = "Under a prefix alone"
+      expression = "resource.type == \"storage.googleapis.com/Bucket\" || resource.name.startsWith(\"projects/_/buckets/${split("/", each.value.uri)[2]}/objects/${condition.value}\")"
+    }
+  }
+
+  depends_on = [google_project_service_identity.agent]
 }
 
 # --- who calls them -----------------------------------------------------------
@@ -175,18 +227,48 @@ resource "google_project_iam_member" "storage_agent" {
   member  = data.google_storage_project_service_account.this.member
 }
 
-# Vertex AI reads what is staged and writes the results. It can't read the inbox.
-resource "google_storage_bucket_iam_member" "vertex_agent" {
-  for_each = var.developer_api ? {} : {
+# Vertex AI reads what is staged, and media beside a file that its rows name; and it writes
+# the results.
+locals {
+  vertex_agent = local.on_vertex ? {
+    inbox  = "roles/storage.objectViewer"
     work   = "roles/storage.objectViewer"
     output = "roles/storage.objectUser"
-  }
+  } : {}
+}
+
+resource "google_storage_bucket_iam_member" "vertex_agent" {
+  for_each = local.vertex_agent
 
   bucket = google_storage_bucket.this[each.key].name
   role   = each.value
   member = local.agents["aiplatform.googleapis.com"]
 
   depends_on = [google_project_service_identity.agent]
+}
+
+# To read or write a table is a job of BigQuery, which is the project's.
+resource "google_project_iam_member" "vertex_agent" {
+  for_each = toset(length(local.tables) > 0 ? ["roles/bigquery.jobUser"] : [])
+
+  project = local.project
+  role    = each.key
+  member  = local.agents["aiplatform.googleapis.com"]
+
+  depends_on = [google_project_service_identity.agent]
+}
+
+# An entry of its own: an _iam_member would take away what others have authorized there,
+# such as views.
+resource "google_bigquery_dataset_access" "vertex_agent" {
+  for_each = local.tables
+
+  project       = each.value.project
+  dataset_id    = each.value.dataset
+  role          = each.value.right == "write" ? "roles/bigquery.dataEditor" : "roles/bigquery.dataViewer"
+  user_by_email = trimprefix(local.agents["aiplatform.googleapis.com"], "serviceAccount:")
+
+  depends_on = [google_project_service.api, google_project_service_identity.agent]
 }
 
 resource "google_kms_crypto_key_iam_member" "agent" {
@@ -283,12 +365,25 @@ resource "google_project_iam_member" "cloud_build_grants" {
 locals {
   granted = [
     "roles/aiplatform.user",
+    "roles/bigquery.jobUser",
     "roles/datastore.user",
     "roles/eventarc.eventReceiver",
     "roles/logging.logWriter",
     "roles/pubsub.publisher",
     "roles/storage.objectViewer",
   ]
+}
+
+# Who sets up a dataset's grants, or plans to, has to see them.
+resource "google_bigquery_dataset_access" "cloud_build" {
+  for_each = var.cloud_build == "off" ? {} : local.tables
+
+  project       = each.value.project
+  dataset_id    = each.value.dataset
+  role          = var.cloud_build == "apply" ? "roles/bigquery.dataOwner" : "roles/bigquery.metadataViewer"
+  user_by_email = google_service_account.cloud_build["this"].email
+
+  depends_on = [google_project_service.api]
 }
 
 # The state and the zips.

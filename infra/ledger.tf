@@ -23,13 +23,14 @@ resource "google_firestore_database" "ledger" {
 resource "google_firestore_index" "this" {
   for_each = {
     announced   = { collection = "announcements", fields = ["type", "created_at"] }
-    cancelling  = { collection = "jobs", fields = ["phase", "wanted", "running_since"] }
-    deleting    = { collection = "jobs", fields = ["deleted_at", "phase", "batch.end_time"] }
+    cancelling  = { collection = "jobs", fields = ["phase", "cancel_at"] }
+    deleting    = { collection = "jobs", fields = ["phase", "delete_at"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
+    lanes       = { collection = "jobs", fields = ["phase", "lane"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
-    stalling    = { collection = "jobs", fields = ["phase", "state_since"] }
+    stalling    = { collection = "jobs", fields = ["phase", "stall_at"] }
     unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
-    waiting     = { collection = "jobs", fields = ["phase", "created_at"] }
+    waiting     = { collection = "jobs", fields = ["phase", "lane", "created_at"] }
   }
 
   project    = local.project
@@ -47,13 +48,15 @@ resource "google_firestore_index" "this" {
 
 # Fields that no query looks at by themselves. An index on a time that only grows holds a
 # collection to 500 writes a second, and every index costs at every write. What is said
-# of a map holds for all that is in it.
+# of a map holds for all that is in it. `phase`, `place`, `lane` and `wanted` keep theirs:
+# queries that compare several of them merge these.
 resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "deleted_at", "due", "error", "faults", "health", "history", "lease", "part",
-        "parts", "rows", "running_since", "source", "spec", "staging", "state_since", "updated_at",
+        "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "faults", "health",
+        "history", "inputs", "lease", "manifest", "part", "part_of", "parts", "report", "rows", "running_since",
+        "source", "spec", "spec_from", "staging", "stall_at", "state_since", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

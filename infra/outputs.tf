@@ -34,7 +34,7 @@ output "service_accounts" {
 }
 
 output "developer_api_key_secret" {
-  description = "The secret that the Developer API's key has to be put into; null without developer_api."
+  description = "The secret that the Developer API's key has to be put into; null without that backend."
   value       = one([for secret in google_secret_manager_secret.developer_api_key : secret.id])
 }
 

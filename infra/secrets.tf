@@ -1,7 +1,7 @@
 # The Developer API's key. Its value never passes through here, and so is in no plan and
 # no state: add it by hand (see README.md).
 resource "google_secret_manager_secret" "developer_api_key" {
-  for_each = toset(var.developer_api ? ["this"] : [])
+  for_each = toset(contains(var.backends, "developer") ? ["this"] : [])
 
   project             = local.project
   secret_id           = "${var.name}-developer-api-key"

@@ -1,6 +1,6 @@
 # The APIs. They stay on when this is torn down: others may use them by then.
 resource "google_project_service" "api" {
-  for_each = toset([
+  for_each = toset(concat(length(local.tables) > 0 ? ["bigquery.googleapis.com"] : [], [
     "aiplatform.googleapis.com",
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
@@ -16,7 +16,7 @@ resource "google_project_service" "api" {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
-  ])
+  ]))
 
   project            = var.project_id
   service            = each.key

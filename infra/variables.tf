@@ -149,7 +149,7 @@ variable "paused" {
 }
 
 variable "limits" {
-  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, of a part of one that is split, and of a day (UTC). What isn't said has no limit but the service's."
+  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, of a part of a file that is split, and of a day (UTC). What isn't said has no limit but the service's own."
   type = object({
     max_active_jobs   = optional(number)
     max_rows          = optional(number)
@@ -168,17 +168,32 @@ variable "limits" {
 }
 
 variable "policies" {
-  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of. What isn't said isn't done."
+  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of; the last also by state, as { PENDING = 259200, RUNNING = 86400 }. What isn't said isn't done."
   type = object({
     cancel_after  = optional(number)
     delete_after  = optional(number)
-    stalled_after = optional(number)
+    stalled_after = optional(any)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for after in values(var.policies) : after == null || try(after > 0, false)])
+    condition = alltrue([
+      for after in [var.policies.cancel_after, var.policies.delete_after] : after == null || try(after > 0 && after < 1e9, false)
+    ])
     error_message = "policies are numbers of seconds, above 0; leave out what shall not be done."
+  }
+
+  validation {
+    # A number, or a map of numbers.
+    condition = var.policies.stalled_after == null || try(
+      tonumber(var.policies.stalled_after) > 0 && tonumber(var.policies.stalled_after) < 1e9,
+      length(var.policies.stalled_after) > 0 && alltrue([
+        for state, after in var.policies.stalled_after :
+        after > 0 && after < 1e9 && contains(["UNSPECIFIED", "QUEUED", "PENDING", "RUNNING", "CANCELLING", "PAUSED", "UPDATING"], state)
+      ]),
+      false,
+    )
+    error_message = "policies.stalled_after is a number of seconds, above 0, or such numbers by state: UNSPECIFIED, QUEUED, PENDING, RUNNING, CANCELLING, PAUSED or UPDATING."
   }
 }
 
@@ -199,34 +214,84 @@ variable "rows" {
 }
 
 variable "labels" {
-  description = "Labels of every batch, by their names. A route, a manifest or an object's metadata may add to them."
+  description = "Labels that every batch gets, such as { team = \"search\" }. Files may add to them."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for name, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}$", "${name}=${value}")) && !startswith(name, "batchdrop_")])
-    error_message = "labels are lowercase letters, digits, hyphens and underscores, 63 at most, a letter first in their names; those that begin with batchdrop_ are the worker's own."
+    # The service takes 64, of which two are the worker's own.
+    condition = length(var.labels) <= 62 && alltrue([
+      for key, value in var.labels :
+      can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value)) && !startswith(key, "batchdrop_")
+    ])
+    error_message = "labels are at most 62, of lowercase letters, digits, - and _, 63 characters at most, a letter first in a name; those that begin with batchdrop_ are the worker's own."
   }
 }
 
-variable "allowed" {
-  description = "What a file may choose besides the model, the inbox and the output bucket: models, gs:// prefixes of rows and media, gs:// prefixes of results, datasets. Who runs the batches needs rights there, which are given by hand."
-  type = object({
-    models       = optional(set(string), [])
-    sources      = optional(set(string), [])
-    destinations = optional(set(string), [])
-    datasets     = optional(set(string), [])
-  })
-  default = {}
+# --- how far a file may reach -------------------------------------------------
+
+variable "models" {
+  description = "Models that a file may choose by its metadata or manifest, besides `model`. A route's own model needs no place here."
+  type        = set(string)
+  default     = []
 
   validation {
-    condition     = alltrue([for item in setunion(values(var.allowed)...) : !strcontains(item, ",")])
-    error_message = "allowed: one model, prefix or dataset an item, without commas."
+    condition     = alltrue([for model in var.models : can(regex("^[A-Za-z0-9_@.-]+(/[A-Za-z0-9_@.-]+)*$", model))])
+    error_message = "models are names such as gemini-2.5-pro, or publishers/anthropic/models/claude-sonnet-4-5."
   }
+}
+
+variable "sources" {
+  description = "Where rows, and media that rows name, may come from besides the inbox: gs:// prefixes. The buckets are there already, in whatever project; rights to read under the prefixes are granted here."
+  type        = set(string)
+  default     = []
+
   validation {
-    condition     = alltrue([for prefix in concat(tolist(var.allowed.sources), tolist(var.allowed.destinations)) : startswith(prefix, "gs://")])
-    error_message = "allowed.sources and allowed.destinations are gs:// prefixes."
+    condition     = alltrue([for uri in var.sources : can(regex(local.prefix, uri)) && !strcontains("${uri}/", "/./") && !strcontains("${uri}/", "/../")])
+    error_message = "sources are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or made of dots."
   }
+}
+
+variable "destinations" {
+  description = "Where a file may have its results besides the output bucket: gs:// prefixes. The buckets are there already, in whatever project; rights to write under the prefixes are granted here. A route's own destination needs no place here."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for uri in var.destinations : can(regex(local.prefix, uri)) && !strcontains("${uri}/", "/./") && !strcontains("${uri}/", "/../")])
+    error_message = "destinations are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or made of dots."
+  }
+
+  validation {
+    condition     = length(setintersection([for uri in var.destinations : try(regex("^gs://([^/]+)", uri)[0], "")], [local.buckets.inbox, local.buckets.work])) == 0
+    error_message = "destinations may lie neither in the inbox, where results would come back as drops, nor where files are staged."
+  }
+}
+
+variable "datasets" {
+  description = "Datasets that a file may name, each with what it may do there: \"read\" (rows come from it) or \"write\" (results may go there as well). project.dataset of BigQuery, or projects/P/locations/L/datasets/D of Vertex AI, which is only read. They are there already, in whatever project."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for name, right in var.datasets :
+      can(regex(local.bigquery, name)) ? contains(["read", "write"], right) : can(regex("^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/datasets/[A-Za-z0-9_-]+$", name)) && right == "read"
+    ])
+    error_message = "datasets are such as { \"project.dataset\" = \"write\", \"projects/P/locations/L/datasets/D\" = \"read\" }: \"read\" or \"write\" for one of BigQuery, \"read\" for one of Vertex AI."
+  }
+
+  validation {
+    condition     = length(var.datasets) == 0 || contains(var.backends, "vertex")
+    error_message = "datasets are for Vertex AI alone: name it among the backends."
+  }
+}
+
+locals {
+  # Where these are written: no part of an address could be taken for something else, in
+  # a list with commas or in the condition of a grant.
+  prefix   = "^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/*?,\"'\\\\\\[\\][:cntrl:]]+)*/?$"
+  bigquery = "^((?:[a-z0-9.-]+:)?[a-z0-9-]+)\\.([A-Za-z0-9_]+)$"
 }
 
 # --- optional parts -----------------------------------------------------------
@@ -259,14 +324,19 @@ variable "kms_key" {
   }
 }
 
-variable "developer_api" {
-  description = "Whether batches go to the Gemini Developer API in place of Vertex AI. Its key is put by hand into the secret that this makes."
-  type        = bool
-  default     = false
+variable "backends" {
+  description = "Where batches may go: \"vertex\" (Vertex AI), \"developer\" (the Gemini Developer API) or both. They go to the first, unless a route says otherwise. The Developer API's key is put by hand into a secret that this makes."
+  type        = list(string)
+  default     = ["vertex"]
+
+  validation {
+    condition     = length(var.backends) > 0 && length(distinct(var.backends)) == length(var.backends) && length(setsubtract(var.backends, ["vertex", "developer"])) == 0
+    error_message = "backends are \"vertex\", \"developer\" or both, the usual one first."
+  }
 }
 
 variable "routes_file" {
-  description = "A TOML file of routes (which object names go to which model), kept as an object in the work bucket."
+  description = "A TOML file of routes: what is chosen for objects by their names. It is kept as an object in the work bucket, and what its routes write to is granted here."
   type        = string
   default     = null
 

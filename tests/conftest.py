@@ -1,12 +1,55 @@
 """Fixtures that more than one ring of tests uses."""
 
+import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
+
+#: What stays in one process where tests run in several, by folder or file; each process
+#: has services of its own. Cases run in lanes, which are started once. What asks
+#: Firestore is where the test is that looks for the index of every query. The demo has
+#: to see each state of its batch, and comes when the lanes are over.
+TOGETHER = {
+    "exactly_once/test_crashes.py": "lanes",
+    "exactly_once/test_faults.py": "lanes",
+    "whole/test_demo.py": "lanes",
+    "doors": "ledger",
+    "examples": "ledger",
+    "infra": "ledger",
+    "rules": "ledger",
+    "whole": "ledger",
+    "worker": "ledger",
+}
+
+
+def together(nodeid: str) -> str:
+    """The name of what a test stays with: else its file's."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return TOGETHER.get(file) or TOGETHER.get(file.partition("/")[0]) or file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What `pytest -n 2` asks for; `make test` does."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid)
+
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where there are several processes, what takes longest begins first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {"lanes": 0, "ledger": 1}
+        items.sort(key=lambda item: order.get(together(item.nodeid), 2))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The services that tests run against, each in a process of its own."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -102,12 +103,11 @@ def environment(name: str, *requirements: str) -> Path:
     """
     folder = CACHE / f"{name}-{_fingerprint(*requirements)}"
     python = folder / "bin" / "python"
-    done = folder / "done"
-    if not done.exists():
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        _install([*uv, "venv", "--clear", str(folder)])
-        _install([*uv, "pip", "install", "--python", str(python), *requirements])
-        done.touch()
+    with _once(folder) as is_first:
+        if is_first:
+            uv = [sys.executable, "-m", "uv", "--quiet"]
+            _install([*uv, "venv", "--clear", str(folder)])
+            _install([*uv, "pip", "install", "--python", str(python), *requirements])
     return python
 
 
@@ -116,14 +116,29 @@ def node_folder(*packages: str) -> Path:
     if not shutil.which("node") or not shutil.which("npm"):
         unavailable("needs node and npm on the PATH")
     folder = CACHE / f"node-{_fingerprint(*packages)}"
-    done = folder / "done"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text('{"private": true}')
-        quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
-        _install(["npm", "install", "--prefix", str(folder), *quiet, *packages])
-        done.touch()
+    with _once(folder) as is_first:
+        if is_first:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "package.json").write_text('{"private": true}')
+            quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
+            _install(["npm", "install", "--prefix", str(folder), *quiet, *packages])
     return folder
+
+
+@contextlib.contextmanager
+def _once(folder: Path) -> Iterator[bool]:
+    """
+    Yields whether the folder is still to be filled, and takes it for filled when that
+    went well. Other processes that want the same wait.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    done = folder / "done"
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_first = not done.exists()
+        yield is_first
+        if is_first:
+            done.touch()
 
 
 def _install(argv: list[str]) -> None:

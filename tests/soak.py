@@ -1,12 +1,16 @@
 """
 Many drops at once, while processes die and freeze and everything else misbehaves.
 
-    python -m tests.soak --drops 200 --seconds 300 --seed 7 [--json]
+    python -m tests.soak --drops 200 --seconds 300 --seed 7 [--outages] [--json]
 
 For `seconds` files are dropped and harm is done, both as the seed says; then all is
-left to come to its end, and the promise is checked for every drop. Prints what was
-found, as one JSON object on the last line if so wished; the exit status is 1 if a
-promise broke.
+left to come to its end, and the promise is checked for every drop. With `--outages`
+Pub/Sub fails as well: it is away, its answers are lost, or it takes longer than a
+tick; two schedules call `poll` at the same moments, now and then twice; ticks overlap;
+jobs stall, which gives them more to announce; and what was announced is replayed.
+
+Prints what was found, as one JSON object on the last line if so wished; the exit
+status is 1 if a promise broke.
 """
 
 import argparse
@@ -31,8 +35,15 @@ import psutil
 from batchdrop.jobs import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
-from tests.exactly_once.lane import BACKENDS, LOSSY, Lane
-from tests.exactly_once.promise import Evidence, breaches, gathered, is_paid
+from tests.exactly_once.lane import BACKENDS, LOSSY, STORMY, Lane
+from tests.exactly_once.outages import State
+from tests.exactly_once.promise import (
+    Evidence,
+    breaches,
+    disorder,
+    gathered,
+    is_paid,
+)
 from tests.exactly_once.scenarios import GOOD
 from tests.waiting import until
 
@@ -52,11 +63,17 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "list_out_of_order"},
     {"fault": "list_empty_page"},
 )
+STALLED = "dev.batchdrop.job.stalled.v1"
 WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")
+#: An outage of Pub/Sub lasts no longer: that is longer than a publish is waited for,
+#: and that is longer than a tick.
+LONGEST_OUTAGE = 12.0
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
 #: Of so many drops one comes in parts, and one is a manifest with requests in it.
 IN_PARTS, INLINED = 6, 8
+#: Of the harm, so much is what `--outages` adds.
+OUTAGES = 0.4
 #: Seconds from one harm to the next, on average.
 HARM_EVERY = 0.5
 
@@ -67,12 +84,17 @@ class Soak:
 
     lane: Lane
     chance: random.Random
+    outages: bool = False
     drops: dict[Drop, str] = field(default_factory=dict)  #: and how each is to end
     harm: Counter[str] = field(default_factory=Counter)
     frozen: list[tuple[float, psutil.Process]] = field(default_factory=list)
+    outage_until: float | None = None
 
     def run(self, drops: int, seconds: float) -> None:
         """Drops and does harm for so long."""
+        self.longest_outage = min(LONGEST_OUTAGE, seconds / 3)
+        if self.outages:
+            self.lane.pace(queue_seconds=1.2, run_seconds=1.5)
         start = time.monotonic()
         plan: list[tuple[float, Callable[[], None]]] = [
             (self.chance.uniform(0, seconds), self._drop) for _ in range(drops)
@@ -80,6 +102,8 @@ class Soak:
         kinds = (self._kill, self._freeze, self._fault, self._repeat, self._lose)
         for _ in range(round(seconds / HARM_EVERY)):
             harm = self.chance.choices(kinds, weights=(3, 2, 5, 4, 2))[0]
+            if self.outages and self.chance.random() < OUTAGES:
+                harm = self.chance.choice((self._break, self._replay))
             plan.append((self.chance.uniform(0, seconds), harm))
         for at, act in sorted(plan, key=lambda one: one[0]):
             while (left := start + at - time.monotonic()) > 0:
@@ -147,6 +171,25 @@ class Soak:
                 self.frozen.remove((until_, process))
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
+        if self.outage_until is not None and self.outage_until <= now:
+            self.outage_until = None
+            self.lane.pubsub.become(State.OPEN)
+
+    def _break(self) -> None:
+        """Pub/Sub is away, mute, deaf or slow for a while."""
+        if self.outage_until is not None:
+            return
+        state = self.chance.choice([state for state in State if state != State.OPEN])
+        self.harm[f"Pub/Sub {state.value}"] += 1
+        self.lane.pubsub.become(state)
+        lasting = self.chance.uniform(0.5, self.longest_outage)
+        self.outage_until = time.monotonic() + lasting
+
+    def _replay(self) -> None:
+        """Somebody has a job's announcements sent once more."""
+        if self.drops:
+            self.harm["replays"] += 1
+            self.lane.replay(self.chance.choice(list(self.drops)))
 
     def _fault(self) -> None:
         self.harm["faults"] += 1
@@ -181,21 +224,28 @@ class Soak:
 
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
-        broken, paid, kept, announced, messages = [], 0, 0, set(), 0
+        broken, paid, kept, announced, ends = [], 0, 0, set(), 0
         families, parts = 0, 0
         jobs, all_batches = self.lane.all_jobs(), self.lane.all_batches()
         for evidence in self._evidence():
             answers = self.lane.answers(evidence.drop)
-            evidence = replace(evidence, answers=answers)
-            broken += breaches(evidence, self.drops[evidence.drop])
+            each = (evidence, *evidence.parts)
+            stalled = any(one["type"] == STALLED for job in each for one in job.outbox)
+            broken += breaches(
+                replace(evidence, answers=answers),
+                self.drops[evidence.drop],
+                also=["stalled"] if stalled else [],
+            )
             families += bool(evidence.parts)
             parts += len(evidence.parts)
-            for one in (evidence, *evidence.parts):
+            for one in each:
                 paid += sum(map(is_paid, one.batches))
                 recorded = ((one.job or {}).get("batch") or {}).get("name")
                 kept += any(batch["name"] == recorded for batch in one.batches)
-            announced |= {one.attributes["ce-id"] for one in evidence.messages}
-            messages += len(evidence.messages)
+            announced |= {m.attributes["ce-id"] for one in each for m in one.messages}
+            ends += any(m.attributes["ce-type"] != STALLED for m in evidence.messages)
+        everything = self.lane.all_messages()
+        broken += disorder(everything)
         dropped = {drop.job_id for drop in self.drops}
         if strangers := {
             id for id, job in jobs.items() if (job["part_of"] or id) not in dropped
@@ -212,8 +262,10 @@ class Soak:
             "duplicates_cancelled": sum(
                 batch["state"] == "JOB_STATE_CANCELLED" for batch in all_batches
             ),
+            "ends": ends,
             "announcements": len(announced),
-            "messages": messages,
+            "messages": len(everything),
+            "overlaps": self.lane.overlaps(),
             "resumed": sum(job["lease"]["epoch"] > 1 for job in jobs.values()),
             "rejected": sum(end == "rejected" for end in self.drops.values()),
             "harm": dict(self.harm),
@@ -239,17 +291,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=BACKENDS, default="vertex")
+    parser.add_argument("--outages", action="store_true")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    settings = STORMY if chosen.outages else LOSSY
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="batchdrop-soak-") as folder:
         directory = Path(folder)
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Lane(directory, (chosen.backend, LOSSY), firestore) as lane,
+            Lane(directory, (chosen.backend, settings), firestore) as lane,
         ):
-            soak = Soak(lane, random.Random(chosen.seed))
+            soak = Soak(lane, random.Random(chosen.seed), chosen.outages)
             soak.run(chosen.drops, chosen.seconds)
             soak.settle(patience=60 + chosen.drops / 4)
             found = soak.found()

@@ -423,6 +423,7 @@ class Job:
     inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
     place: str = ""  #: `spec.place`, to be asked for by itself
     lane: str = ""  #: `spec.lane`
+    queue: str | None = None  #: the lane again, as long as it waits for room there
     #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
@@ -634,6 +635,8 @@ class Job:
             Phase.SPLIT,
             now,
             spec=spec,
+            place=spec.place,
+            lane=spec.lane,
             rows=rows,
             faults=faults[:MAX_FAULTS],
             report=report,
@@ -1037,6 +1040,7 @@ class Job:
         if phase is not self.phase and phase not in MOVES[self.phase]:
             raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
         job = replace(self, phase=phase, updated_at=now, **changes)
+        job = replace(job, queue=job.lane if phase is Phase.WAITING else None)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
         if note is None and (last.phase, last.state) == (phase, state):

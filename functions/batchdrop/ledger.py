@@ -16,9 +16,10 @@ from batchdrop.jobs import Job, Phase, derived_id
 if TYPE_CHECKING:
     from google.cloud import firestore
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Readable = TypeVar("Readable", Job, Announcement)
 
 #: The newest document version written here; a reader accepts the one before.
 VERSION = 1
@@ -217,7 +218,7 @@ class Ledger:
             .where(filter=_field("phase", "==", Phase.SUBMITTED))
             .where(filter=_field("place", "==", place))
         )
-        return (_job(snapshot) for snapshot in query.stream())
+        return _readable(query.stream(), _job)
 
     def run_too_long(self, now: datetime) -> list[Job]:
         """Open jobs that have run for as long as they may, some of them."""
@@ -239,7 +240,7 @@ class Ledger:
             .where(filter=_field("wanted.cancel", "==", True))
             .where(filter=_field("wanted.sent_at", "==", None))
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def families_to_cancel(self) -> list[Job]:
         """The split jobs whose parts were not all told yet that a cancel is wanted."""
@@ -249,7 +250,7 @@ class Ledger:
             .where(filter=_field("wanted.cancel", "==", True))
             .where(filter=_field("wanted.sent_at", "==", None))
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def count_open(self, lane: str | None = None) -> int:
         """How many jobs the service has and isn't done with, in a lane or in all."""
@@ -270,7 +271,7 @@ class Ledger:
             .order_by("batch.create_time")
             .limit(n)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def open_ids(self) -> set[str]:
         """The ids of all open jobs; nothing else of their documents is read."""
@@ -283,7 +284,7 @@ class Ledger:
         if not references:
             return []
         found = self._connect().get_all(references)
-        return [_job(snapshot) for snapshot in found if snapshot.exists]
+        return list(_readable((one for one in found if one.exists), _job))
 
     def due(self, now: datetime) -> list[Job]:
         """Jobs whose worker is gone, longest first; a page of them."""
@@ -295,30 +296,24 @@ class Ledger:
             .order_by("due")
             .limit(DUE_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def lanes_waiting(self) -> Iterator[str]:
         """The lanes in which jobs wait; one document is read for each."""
-        queue = self._jobs().where(filter=_field("phase", "==", Phase.WAITING))
+        queues = self._jobs().order_by("queue").limit(1)
         last = ""
-        while (
-            found := queue.where(filter=_field("lane", ">", last))
-            .order_by("lane")
-            .limit(1)
-            .get()
-        ):
-            last = found[0].get("lane")
+        while found := queues.where(filter=_field("queue", ">", last)).get():
+            last = found[0].get("queue")
             yield last
 
     def waiting(self, lane: str) -> Iterator[Job]:
         """Jobs that wait for room in a lane, first come first."""
         query = (
             self._jobs()
-            .where(filter=_field("phase", "==", Phase.WAITING))
-            .where(filter=_field("lane", "==", lane))
+            .where(filter=_field("queue", "==", lane))
             .order_by("created_at")
         )
-        return (_job(snapshot) for snapshot in query.stream())
+        return _readable(query.stream(), _job)
 
     def known(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that the ledger has a job of."""
@@ -361,7 +356,7 @@ class Ledger:
             query = query.start_after(
                 {"created_at": after.created_at, "__name__": last}
             )
-        return [_decode(snapshot.to_dict(), Announcement) for snapshot in query.get()]
+        return list(_readable(query.get(), _announcement))
 
     def is_unpublished(self, job_id: str, seq: int) -> bool:
         """Whether a job's announcement of this number is still to be sent."""
@@ -627,7 +622,7 @@ class Ledger:
             .where(filter=_field(field, "<=", now))
             .limit(POLICY_PAGE)
         )
-        return [_job(snapshot) for snapshot in query.stream()]
+        return list(_readable(query.stream(), _job))
 
     def _count(self, *conditions: Any) -> int:
         query = self._jobs()
@@ -677,10 +672,18 @@ def _sparse(data: dict[str, Any]) -> dict[str, Any]:
     neither kept in an index nor paid for.
     """
     return {
-        name: _sparse(value) if isinstance(value, dict) else value
+        name: _sparse_value(value)
         for name, value in data.items()
         if value is not None and value != {} and value != []
     }
+
+
+def _sparse_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _sparse(value)
+    if isinstance(value, list):
+        return [_sparse_value(item) for item in value]
+    return value
 
 
 def _unsent(announcement: Announcement) -> dict[str, Any]:
@@ -700,6 +703,22 @@ def _job(snapshot: Any) -> Job:
             f"{VERSION - 1} and {VERSION}: deploy the newer one again"
         )
     return replace(job, version=snapshot.update_time)
+
+
+def _announcement(snapshot: Any) -> Announcement:
+    return _decode(snapshot.to_dict(), Announcement)
+
+
+def _readable(
+    snapshots: Iterable[Any], read: Callable[[Any], Readable]
+) -> Iterator[Readable]:
+    """What can be read. A document that can't holds up no other, and isn't silent."""
+    for snapshot in snapshots:
+        try:
+            yield read(snapshot)
+        except (ValueError, msgspec.ValidationError) as exc:
+            about = {"document": snapshot.reference.path, "reason": str(exc)}
+            log.error("unreadable", extra=about)
 
 
 def _plain(value: Any) -> Any:

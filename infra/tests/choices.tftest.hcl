@@ -72,14 +72,16 @@ run "what_is_wrong_is_refused" {
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began
     rows                = { on_invalid = "ignore" }     # one of two
-    labels              = { batchdrop_job = "x" }       # the worker's own
-    allowed             = { sources = ["s3://rows"] }   # elsewhere
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
     routes_file         = "there-is-no-such-file.toml" # not there
     dashboard_viewers   = ["allAuthenticatedUsers"]    # everybody
     cloud_build         = "destroy"                    # not one of three
+    backends            = ["vertex", "openai"]         # one of two
+    labels              = { batchdrop_job = "1" }      # the worker's own
+    models              = ["gemini-2.5-pro,other"]     # two in one
+    sources             = ["gs://rows/*"]              # a wildcard
   }
   expect_failures = [
     var.project_id,
@@ -96,13 +98,101 @@ run "what_is_wrong_is_refused" {
     var.limits,
     var.policies,
     var.rows,
-    var.labels,
-    var.allowed,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,
     var.routes_file,
     var.dashboard_viewers,
     var.cloud_build,
+    var.backends,
+    var.labels,
+    var.models,
+    var.sources,
   ]
+}
+
+run "more_that_is_wrong_is_refused" {
+  command = plan
+  variables {
+    backends     = []                                 # none
+    limits       = { part_rows = 0.5 }                # half a row
+    policies     = { stalled_after = { ENDED = 60 } } # no state to stand in
+    labels       = { team = "Search" }                # no capitals
+    sources      = ["gs://rows/../secrets"]           # dots
+    destinations = ["gs://results/a\" || true"]       # a quote, in what becomes a condition
+  }
+  expect_failures = [
+    var.backends,
+    var.limits,
+    var.policies,
+    var.labels,
+    var.sources,
+    var.destinations,
+  ]
+}
+
+run "a_dataset_of_vertex_is_only_read" {
+  command = plan
+  variables {
+    datasets = { "projects/p/locations/l/datasets/1" = "write" }
+  }
+  expect_failures = [
+    var.datasets,
+  ]
+}
+
+run "results_dont_come_back_as_drops" {
+  command = plan
+  variables {
+    destinations = ["gs://example-project-batchdrop-inbox/results"]
+  }
+  expect_failures = [var.destinations]
+}
+
+run "a_table_needs_vertex" {
+  command = plan
+  variables {
+    backends = ["developer"]
+    datasets = { "example-project.rows" = "read" }
+  }
+  expect_failures = [var.datasets]
+}
+
+run "patience_is_one_for_all_states" {
+  command = plan
+  variables {
+    policies = { stalled_after = 3600 }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["poll"].service_config[0].environment_variables["BATCHDROP_STALLED_AFTER"] == "3600"
+    error_message = "The number isn't handed on as it is."
+  }
+}
+
+run "what_lies_elsewhere_is_opened_by_prefix_and_patience_goes_by_state" {
+  command = plan
+  variables {
+    policies     = { stalled_after = { PENDING = 259200, RUNNING = 86400 } }
+    sources      = ["gs://rows/search", "gs://example-project-batchdrop-inbox/media"]
+    destinations = ["gs://results"]
+    datasets     = { "other.rows" = "read", "projects/p/locations/l/datasets/1" = "read" }
+  }
+
+  assert {
+    condition     = alltrue([for grant in google_storage_bucket_iam_member.elsewhere : length(grant.condition) == (grant.bucket == "rows" ? 1 : 0)])
+    error_message = "A prefix is opened with its whole bucket, or a bucket isn't opened."
+  }
+  assert {
+    condition     = length(google_storage_bucket_iam_member.elsewhere) == 6
+    error_message = "Two functions and Vertex AI read one place and write to another, and the inbox is open to them anyway."
+  }
+  assert {
+    condition     = keys(google_bigquery_dataset_access.vertex_agent) == ["other.rows"]
+    error_message = "Not BigQuery's datasets alone are opened."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["poll"].service_config[0].environment_variables["BATCHDROP_STALLED_AFTER"] == "PENDING=259200,RUNNING=86400"
+    error_message = "The states aren't handed on as the code reads them."
+  }
 }

@@ -1,12 +1,15 @@
 """A deployment that jobs are sent through, one at a time, while harm is done to it."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,8 +30,11 @@ from batchdrop.errors import Superseded
 from batchdrop.jobs import Drop, Phase
 from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
+from batchdrop_local.cloud_run import new_trace
+from batchdrop_local.emulators import PUBSUB
 from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
+from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
 from tests.exactly_once.promise import Evidence, Message, Outcome, gathered
 from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
@@ -54,12 +60,18 @@ BACKENDS = {
 LOSSY = "lossy"
 #: A lane from which jobs go to either backend.
 BOTH = "both"
+#: The same, and Pub/Sub can fail; there is more to say of each job; two schedules call.
+STORMY = "stormy"
 #: What some cases need besides.
 DEPLOYMENTS = {
     "": {},
     LOSSY: {},
     BOTH: {"GEMINI_API_KEY": "a-key"},
+    STORMY: {"BATCHDROP_STALLED_AFTER": "0.5"},
 }
+
+#: Tells one call's log lines from another's.
+TRACE = "logging.googleapis.com/trace"
 
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 45.0
@@ -174,9 +186,13 @@ class Lane:
         chosen.write_text(routes(TRAITS | (ELSEWHERE if more == BOTH else {})))
         env["BATCHDROP_ROUTES"] = str(chosen)
         self.commits = Commits(self.firestore_address)
-        if more == LOSSY:
+        self.pubsub = Line(os.environ[PUBSUB.variable])
+        if more in (LOSSY, STORMY):
             undo.enter_context(self.commits)
             env["FIRESTORE_EMULATOR_HOST"] = self.commits.address
+        if more == STORMY:
+            undo.enter_context(self.pubsub)
+            env["PUBSUB_EMULATOR_HOST"] = self.pubsub.address
         self.stack = undo.enter_context(
             Stack(
                 self.directory,
@@ -203,7 +219,12 @@ class Lane:
         pull = subscriber.subscribe(self.stack.subscription, self._hear)
         undo.callback(pull.result)
         undo.callback(pull.cancel)
-        undo.enter_context(schedule(self.stack.addresses["poll"]))
+        poll = self.stack.addresses["poll"]
+        undo.enter_context(schedule(poll))
+        if more == STORMY:
+            # Of one that is made anew the old one may be left, and a call may be sent
+            # twice.
+            undo.enter_context(schedule(poll, twice_in=5))
 
     # -- a case -----------------------------------------------------------------
 
@@ -253,7 +274,7 @@ class Lane:
 
     @contextlib.contextmanager
     def _harm(self, case: Case, way: Scenario, word: str) -> Iterator[None]:
-        self._sim.post("/_sim/settings", json={"run_seconds": way.run_seconds})
+        self.pace(run_seconds=way.run_seconds)
         match = {"display_name": f"*{word}*"}
         rules = [
             {**rule, "match": match} if rule.get("op") == "create" else dict(rule)
@@ -272,6 +293,10 @@ class Lane:
         finally:
             self.forgive()
 
+    def pace(self, **seconds: float) -> None:
+        """How long batches take from now on: `queue_seconds`, `run_seconds`."""
+        self._sim.post("/_sim/settings", json=seconds).raise_for_status()
+
     def fault(self, rule: Rule) -> None:
         """Puts one of batchsim's rules in force."""
         self._sim.post("/_sim/faults", json=dict(rule)).raise_for_status()
@@ -280,6 +305,7 @@ class Lane:
         """Nothing goes wrong any more."""
         self.traps.clear()
         self.commits.forgive()
+        self.pubsub.become(State.OPEN)
         self._sim.delete("/_sim/faults")
 
     def _wait(self, ask: Callable[[], bool], every: float = 0.3) -> None:
@@ -415,6 +441,29 @@ class Lane:
         url = self.stack.addresses["on_upload"]
         httpx.post(url, json=body, headers=headers, timeout=1, trust_env=False)
 
+    def replay(self, drop: Drop) -> None:
+        """What `batchdrop announcements replay --job` does."""
+        for one in self._ledger.announcements_of(drop.job_id):
+            if not one.is_waiting:
+                self._ledger.replay(one, datetime.now(UTC))
+
+    def overlaps(self) -> int:
+        """How many ticks wrote log lines while another one was at work."""
+        at_work: dict[str, list[int]] = {}
+        ticks = set()
+        for n, line in enumerate(self.stack.log("poll").read_text().splitlines()):
+            with contextlib.suppress(ValueError, KeyError):
+                told = json.loads(line)
+                at_work.setdefault(told[TRACE], []).append(n)
+                if told["message"] == "tick":
+                    ticks.add(told[TRACE])
+        spans = sorted((at_work[tick][0], at_work[tick][-1]) for tick in ticks)
+        found, end = 0, -1
+        for first, last in spans:
+            found += first < end
+            end = max(end, last)
+        return found
+
     def messages(self, drop: Drop) -> list[Message]:
         return [
             one for one in self._messages[:] if one.attributes["job_id"] == drop.job_id
@@ -438,20 +487,34 @@ def wake(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def schedule(url: str, every: float = 0.4) -> Iterator[None]:
+def schedule(url: str, every: float = 0.4, twice_in: int = 0) -> Iterator[None]:
     """
     Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
-    does, but sooner, for a frozen worker not to hold up the next.
+    does, but sooner, for a frozen worker not to hold up the next. Two schedules call
+    at the same moments.
+
+    Args:
+        twice_in: one call in so many is sent twice; 0: none is.
     """
     stopping = threading.Event()
 
     def run() -> None:
         # A connection kept would go to the same worker again, frozen or not.
         limits = httpx.Limits(max_keepalive_connections=0)
-        with httpx.Client(timeout=3, limits=limits, trust_env=False) as http:
-            while not stopping.wait(every):
+        with (
+            httpx.Client(timeout=3, limits=limits, trust_env=False) as http,
+            ThreadPoolExecutor(2, "call") as pool,
+        ):
+
+            def call(_: int) -> None:
                 with contextlib.suppress(httpx.TransportError):
-                    http.post(url)
+                    http.post(url, headers=new_trace())
+
+            for n in itertools.count(1):
+                if stopping.wait(every - time.monotonic() % every):
+                    return
+                twice = twice_in and n % twice_in == 0
+                list(pool.map(call, range(2 if twice else 1)))
 
     thread = threading.Thread(target=run, name="schedule")
     thread.start()

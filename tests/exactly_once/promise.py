@@ -246,16 +246,36 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
             wrong.append(f"{often} announcements say {type}")
     if types:
         wrong.append(f"it was also announced: {', '.join(types)}")
-    for message in messages:
-        if message != told[message.attributes["ce-id"]]:
-            wrong.append(f"a repeat of {message.attributes['ce-id']} differs")
+    wrong += disorder(messages)
     for kept in outbox:
+        said = told.get(kept["id"])
+        if said and said != Message(kept["body"], kept["attributes"]):
+            wrong.append(f"the announcement {kept['id']} came unlike it is kept")
         if kept["published_at"] is None:
             wrong.append(f"the announcement {kept['id']} stays unpublished")
         elif kept["id"] not in told:
             wrong.append(f"the announcement {kept['id']} never came")
     if len(outbox) != len(told):
         wrong.append(f"the outbox has {len(outbox)}, {len(told)} were heard")
+    return wrong
+
+
+def disorder(messages: Sequence[Message]) -> list[str]:
+    """
+    What repeats and order of messages break: an id with two contents, a job's
+    announcement that is heard for the first time after a later one.
+    """
+    wrong = []
+    told: dict[str, Message] = {}
+    latest: dict[str, str] = {}
+    for message in messages:
+        id, job = message.attributes["ce-id"], message.attributes["ce-subject"]
+        number = message.attributes["ce-sequence"]
+        if id not in told and number < latest.get(job, ""):
+            wrong.append(f"{id}, number {number}, came after {latest[job]}")
+        if message != told.setdefault(id, message):
+            wrong.append(f"a repeat of {id} differs")
+        latest[job] = max(number, latest.get(job, ""))
     return wrong
 
 

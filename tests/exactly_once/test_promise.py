@@ -36,8 +36,25 @@ def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any
 
 
 def message(id: str = "e1", end: str = "succeeded", data: bytes = b"{}") -> Message:
-    type = f"dev.batchdrop.job.{end}.v1"
-    return Message(data, {"ce-id": id, "ce-type": type, "job_id": DROP.job_id})
+    attributes = {
+        "ce-id": id,
+        "ce-type": f"dev.batchdrop.job.{end}.v1",
+        "ce-subject": DROP.job_id,
+        "ce-sequence": f"{int(id[1:]):08}",
+        "job_id": DROP.job_id,
+    }
+    return Message(data, attributes)
+
+
+def kept(told: Message, published_at: datetime | None = AT) -> dict[str, Any]:
+    """A message's document in the outbox."""
+    id, body, attributes = told.attributes["ce-id"], told.data, told.attributes
+    return {
+        "id": id,
+        "body": body,
+        "attributes": attributes,
+        "published_at": published_at,
+    }
 
 
 KEPT = batch("b1", "SUCCEEDED", done=3)
@@ -45,7 +62,7 @@ GOOD = Evidence(
     drop=DROP,
     job=job(),
     batches=[KEPT],
-    outbox=[{"id": "e1", "published_at": AT}],
+    outbox=[kept(message())],
     messages=[message()],
 )
 
@@ -85,8 +102,12 @@ def test_a_kept_promise_is_found_kept() -> None:
             "a repeat of e1 differs",
         ),
         (
-            replace(GOOD, outbox=[{"id": "e1", "published_at": None}]),
+            replace(GOOD, outbox=[kept(message(), None)]),
             "stays unpublished",
+        ),
+        (
+            replace(GOOD, outbox=[kept(message(data=b"[]"))]),
+            "e1 came unlike it is kept",
         ),
     ],
 )
@@ -95,7 +116,12 @@ def test_a_broken_promise_is_told(found: Evidence, told: str) -> None:
 
 
 def test_a_rejected_drop_that_was_paid_is_told() -> None:
-    found = replace(GOOD, job=job("rejected"), messages=[message(end="rejected")])
+    found = replace(
+        GOOD,
+        job=job("rejected"),
+        messages=[message(end="rejected")],
+        outbox=[kept(message(end="rejected"))],
+    )
 
     assert "rejected, and yet paid: b1" in breaches(found, "rejected")[0]
     assert breaches(replace(found, batches=[]), "rejected") == []
@@ -189,7 +215,7 @@ BESIDE = replace(
 TOO_LATE = replace(
     BESIDE,
     job=job("rejected") | {"batch": None, "error": {"code": "manifest_too_late"}},
-    outbox=[{"id": "e9", "published_at": AT}],
+    outbox=[kept(message("e9", "rejected"))],
     messages=[message("e9", "rejected")],
 )
 

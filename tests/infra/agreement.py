@@ -284,7 +284,7 @@ def what_a_message_asks_for_is_granted(plan: Plan, functions: Path) -> Iterator[
         for role in re.findall(r"roles/[\w.]+", word)
     }
     granted = {each.values["role"] for each in plan.resources if "role" in each.values}
-    if not plan.variables["developer_api"]:
+    if "vertex" in plan.variables["backends"]:
         for role in named - granted:
             yield f"a message tells people to grant {role}, which nothing here does"
 

@@ -12,6 +12,23 @@ from tests.infra.terraform import Workspace
 
 SCHEMA = terraform.INFRA / "tests/schema/google-8.7.0.json.gz"
 
+#: Routes as a deployer may write them.
+ROUTES = """\
+[[route]]
+match = "cheap/**"
+backend = "developer"
+model = "gemini-2.5-flash-lite"
+
+[[route]]
+match = "vectors/**"
+# destination = "gs://not-any-more/"
+backend = 'vertex'
+location = "us-central1"
+model = "gemini-embedding-001"
+destination = "gs://vectors/new/"
+stalled_after = {PENDING = 7200}
+"""
+
 #: Everything that can be chosen, chosen otherwise than by default.
 EVERYTHING = {
     "project_id": "other-project",
@@ -28,8 +45,8 @@ EVERYTHING = {
         "max_active_jobs": 1,
         "max_rows": 2,
         "max_bytes": 3,
-        "part_rows": 2,
-        "part_bytes": 3,
+        "part_rows": 6,
+        "part_bytes": 7,
         "max_rows_per_day": 4,
         "max_bytes_per_day": 5,
     },
@@ -42,19 +59,21 @@ EVERYTHING = {
     "policies": {
         "cancel_after": 80000,
         "delete_after": 86400,
-        "stalled_after": 3600,
+        "stalled_after": {"PENDING": 259200, "RUNNING": 3600},
     },
     "labels": {"team": "search", "env": "prod"},
-    "allowed": {
-        "models": ["gemini-2.5-pro"],
-        "sources": ["gs://shared/rows"],
-        "destinations": ["gs://results/a", "gs://results/b"],
-        "datasets": ["p.d"],
+    "models": ["gemini-2.5-pro", "publishers/meta/models/llama-x"],
+    "sources": ["gs://rows/teams/search", "gs://other-project-drops-output"],
+    "destinations": ["gs://results", "gs://rows/answers/"],
+    "datasets": {
+        "other-project.rows": "read",
+        "elsewhere.answers": "write",
+        "projects/other-project/locations/europe-west4/datasets/1": "read",
     },
     "protect": False,
     "alert_emails": ["oncall@example.com"],
     "kms_key": "projects/k/locations/europe-west4/keyRings/r/cryptoKeys/c",
-    "developer_api": True,
+    "backends": ["developer", "vertex"],
     "routes_file": "routes.toml",
     "dashboard": True,
     "dashboard_viewers": ["group:team@example.com"],
@@ -66,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "after_all_others: runs at the very end")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the queries of the whole run recorded, and compared when it is over."""
     last = [item for item in items if item.get_closest_marker("after_all_others")]
@@ -107,18 +127,14 @@ def everything(workspaces: Callable[[], Workspace]) -> Plan:
     """What is made where all is chosen, of a code that can do all of it."""
     workspace = workspaces()
     make_able(workspace.functions)
-    (workspace.infra / "routes.toml").write_text("")
-    return Plan(workspace.plan(**EVERYTHING))
+    (workspace.infra / "routes.toml").write_text(ROUTES)
+    return Plan(workspace.plan(**EVERYTHING), workspace.infra)
 
 
 def make_able(functions: Path) -> None:
     """Puts into a copy of the code what optional parts look for, where it isn't yet."""
-    main, settings = functions / "main.py", functions / "batchdrop/settings.py"
-    for file, sign, addition in (
-        (main, "\ndef dashboard(", "@functions_framework.http\ndef dashboard(r): ..."),
-        (settings, "GEMINI_API_KEY", "# GEMINI_API_KEY"),
-        (settings, '"ROUTES"', '# "ROUTES"'),
-    ):
-        text = file.read_text()
-        if sign not in text:
-            file.write_text(f"{text}\n\n{addition}\n")
+    main = functions / "main.py"
+    text = main.read_text()
+    if "\ndef dashboard(" not in text:
+        door = "@functions_framework.http\ndef dashboard(r): ..."
+        main.write_text(f"{text}\n\n{door}\n")

@@ -19,6 +19,13 @@ AGENTS = {
 }
 
 
+#: The condition that opens a folder of a bucket, and the bucket's list.
+UNDER_A_PREFIX = re.compile(
+    r'resource\.type == "storage\.googleapis\.com/Bucket" \|\| '
+    r'resource\.name\.startsWith\("projects/_/buckets/([^/"]+)/objects/([^"]+/)"\)'
+)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
     """One role of one account."""
@@ -36,12 +43,13 @@ def grants(plan: Plan) -> list[Grant]:
     return sorted(
         Grant(_who(plan, each), each.values["role"], _on(plan, each))
         for each in plan.resources
-        if each.type.endswith("_iam_member")
+        if each.type.endswith(("_iam_member", "_dataset_access"))
     )
 
 
 def _who(plan: Plan, grant: Resource) -> str:
-    member = grant.values["member"]
+    by_email = f"serviceAccount:{grant.values.get('user_by_email')}"
+    member = grant.values.get("member", by_email)
     for account in plan.of("google_service_account"):
         if account.values["member"] == member:
             # google_service_account.function["poll"] is "poll", .build is "build".
@@ -59,8 +67,16 @@ def _on(plan: Plan, grant: Resource) -> str:
             limit = f": {condition['title'].lower()}" if condition else ""
             return f"the project{limit}"
         case "storage_bucket":
+            if (condition := grant.block("condition")) and (
+                limit := UNDER_A_PREFIX.fullmatch(condition["expression"])
+            ):
+                return f"gs://{limit[1]}/{limit[2]}"
+            # A condition that isn't understood is none that could be relied on.
+            limit = f" if {condition['expression']}" if condition else ""
             prefix = f"{plan.project}-{plan.name}-"
-            return f"bucket {values['bucket'].removeprefix(prefix)}"
+            return f"bucket {values['bucket'].removeprefix(prefix)}{limit}"
+        case "bigquery_dataset_access":
+            return f"dataset {values['project']}.{values['dataset_id']}"
         case "pubsub_topic":
             return f"topic {_short(plan, values['topic'])}"
         case "pubsub_subscription":

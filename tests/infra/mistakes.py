@@ -197,12 +197,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a role that is too much",
         "functions.tf",
-        'buckets     = { inbox = "roles/storage.objectViewer", work = '
-        '"roles/storage.objectUser" }\n      batches     = true\n'
-        "      announces   = false",
-        'buckets     = { inbox = "roles/storage.objectAdmin", work = '
-        '"roles/storage.objectUser" }\n      batches     = true\n'
-        "      announces   = false",
+        '        inbox  = "roles/storage.objectViewer"\n',
+        '        inbox  = "roles/storage.objectAdmin"\n',
         "each_account_has_exactly_its_roles",
         "on_upload has roles/storage.objectAdmin on bucket inbox",
     )
@@ -221,6 +217,46 @@ def _mistakes() -> tuple[Mistake, ...]:
         "",
         "each_account_has_exactly_its_roles",
         "nobody says that Vertex AI's own account has roles/storage.objectViewer",
+    )
+    add(
+        "sources that nobody may read",
+        "identity.tf",
+        'if contains(keys(buckets), "inbox")]',
+        'if contains(keys(buckets), "source")]',
+        "each_account_has_exactly_its_roles",
+        "nobody says that poll has roles/storage.objectViewer on gs://rows/search/",
+    )
+    add(
+        "a condition that is met by other prefixes",
+        "identity.tf",
+        "/objects/${condition.value}",
+        "/objects/",
+        "each_account_has_exactly_its_roles",
+        "poll has roles/storage.objectUser on bucket results if resource.type",
+    )
+    add(
+        "reports that nobody may write",
+        "functions.tf",
+        '        output = "roles/storage.objectCreator" # reports of bad lines\n',
+        "",
+        "each_account_has_exactly_its_roles",
+        "nobody says that on_upload has roles/storage.objectCreator on bucket output",
+    )
+    add(
+        "all tables of the project in place of a dataset's",
+        "identity.tf",
+        '? ["roles/bigquery.jobUser"] : []',
+        '? ["roles/bigquery.jobUser", "roles/bigquery.dataEditor"] : []',
+        "nothing_is_granted_on_all_data_of_the_project",
+        "has roles/bigquery.dataEditor on all of the project",
+    )
+    add(
+        "tables without BigQuery",
+        "services.tf",
+        '["bigquery.googleapis.com"] : []',
+        "[] : []",
+        "the_apis_that_are_used_are_on",
+        "bigquery.googleapis.com is off",
     )
     add(
         "a function for everybody",
@@ -635,8 +671,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '"source", "spec", "staging", "state_since", "updated_at",',
-        '"source", "spec", "staging", "state_since", "updated_at", "phase",',
+        '"staging", "stall_at", "state_since", "updated_at",',
+        '"staging", "stall_at", "state_since", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
@@ -651,8 +687,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '"source", "spec", "staging", "state_since", "updated_at",',
-        '"source", "spec", "staging", "state_since",',
+        '"staging", "stall_at", "state_since", "updated_at",',
+        '"staging", "stall_at", "state_since",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

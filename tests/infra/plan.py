@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -24,7 +25,12 @@ class Resource:
 class Plan:
     """What Terraform would make, and how it is written down."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any], folder: Path = Path()) -> None:
+        """
+        Args:
+            folder: where Terraform ran.
+        """
+        self._folder = folder
         root = plan["planned_values"]["root_module"]
         self.resources = [
             Resource(
@@ -55,6 +61,10 @@ class Plan:
     @property
     def project(self) -> str:
         return str(self.variables["project_id"])
+
+    def file(self, path: str) -> bytes:
+        """What a file holds that the plan names."""
+        return (self._folder / path).read_bytes()
 
     def of(self, type: str) -> list[Resource]:
         """All resources of a type."""

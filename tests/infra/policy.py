@@ -6,6 +6,8 @@ sentences; a good plan leaves it without words.
 import re
 from collections.abc import Callable, Iterator
 
+from batchdrop.routes import Routes
+from batchdrop.settings import Location
 from tests.infra.grants import AGENTS, Grant, grants
 from tests.infra.plan import Plan, Resource
 
@@ -17,10 +19,12 @@ ALLOWED = {
     Grant("on_upload", "roles/datastore.user", LEDGER),
     Grant("on_upload", "roles/storage.objectViewer", "bucket inbox"),
     Grant("on_upload", "roles/storage.objectUser", "bucket work"),
+    Grant("on_upload", "roles/storage.objectCreator", "bucket output"),
     Grant("poll", "roles/datastore.user", LEDGER),
     Grant("poll", "roles/pubsub.publisher", "topic announcements"),
     Grant("poll", "roles/storage.objectViewer", "bucket inbox"),
     Grant("poll", "roles/storage.objectUser", "bucket work"),
+    Grant("poll", "roles/storage.objectUser", "bucket output"),
     Grant("eventarc", "roles/eventarc.eventReceiver", "the project"),
     Grant("eventarc", "roles/run.invoker", "function on-upload"),
     Grant("scheduler", "roles/run.invoker", "function poll"),
@@ -36,18 +40,31 @@ ALLOWED = {
     Grant("Pub/Sub's own account", "roles/pubsub.subscriber", "subscription example"),
 }
 
-#: On top of these, where the batches go to Vertex AI, or else to the Developer API.
+#: On top of these, where batches may go to Vertex AI, and where to the Developer API.
+VERTEX = "Vertex AI's own account"
 FOR_VERTEX = {
     Grant("on_upload", "roles/aiplatform.user", "the project"),
     Grant("poll", "roles/aiplatform.user", "the project"),
-    Grant("Vertex AI's own account", "roles/storage.objectViewer", "bucket work"),
-    Grant("Vertex AI's own account", "roles/storage.objectUser", "bucket output"),
+    Grant(VERTEX, "roles/storage.objectViewer", "bucket inbox"),
+    Grant(VERTEX, "roles/storage.objectViewer", "bucket work"),
+    Grant(VERTEX, "roles/storage.objectUser", "bucket output"),
 }
 KEY = "secret developer-api-key"
 FOR_DEVELOPER_API = {
     Grant("on_upload", "roles/secretmanager.secretAccessor", KEY),
     Grant("poll", "roles/secretmanager.secretAccessor", KEY),
-    Grant("poll", "roles/storage.objectUser", "bucket output"),
+}
+
+#: What is granted under each prefix that rows may come from, or results go to.
+READING = {
+    "on_upload": "roles/storage.objectViewer",
+    "poll": "roles/storage.objectViewer",
+    VERTEX: "roles/storage.objectViewer",
+}
+WRITING = {
+    "on_upload": "roles/storage.objectCreator",
+    "poll": "roles/storage.objectUser",
+    VERTEX: "roles/storage.objectUser",
 }
 
 #: What optional parts may have.
@@ -101,10 +118,12 @@ PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     """Roles against an allow-list; what people may do is not in the list."""
     must, may = set(ALLOWED), set[Grant]()
-    must |= FOR_DEVELOPER_API if plan.variables["developer_api"] else FOR_VERTEX
+    must |= FOR_DEVELOPER_API if developer_api(plan) else set()
+    must |= FOR_VERTEX if on_vertex(plan) else set()
+    must |= set(_beyond(plan))
     if plan.variables["dashboard"]:
         must |= FOR_DASHBOARD
-        if plan.variables["developer_api"]:
+        if developer_api(plan):
             must.add(Grant("dashboard", "roles/secretmanager.secretAccessor", KEY))
         for viewer in plan.variables["dashboard_viewers"] or ():
             may.add(Grant(viewer, "roles/run.invoker", "function dashboard"))
@@ -124,6 +143,58 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     found = set(grants(plan))
     yield from (f"{each}, which nothing here needs" for each in found - must - may)
     yield from (f"nobody says that {each}, which is needed" for each in must - found)
+
+
+def developer_api(plan: Plan) -> bool:
+    """Whether batches may go to the Developer API."""
+    return "developer" in plan.variables["backends"]
+
+
+def on_vertex(plan: Plan) -> bool:
+    """Whether batches may go to Vertex AI."""
+    return "vertex" in plan.variables["backends"]
+
+
+def _beyond(plan: Plan) -> Iterator[Grant]:
+    """What is needed in buckets and datasets that aren't made here."""
+    for who in ("on_upload", "poll", *([VERTEX] if on_vertex(plan) else [])):
+        for uri in plan.variables["sources"] or ():
+            yield Grant(who, READING[who], _place(plan, uri))
+        for uri in [*(plan.variables["destinations"] or ()), *_of_routes(plan)]:
+            yield Grant(who, WRITING[who], _place(plan, uri))
+    for name, right in (plan.variables["datasets"] or {}).items():
+        if name.startswith("projects/"):
+            continue  # Vertex AI's own, within the roles on the project
+        role = {"read": "dataViewer", "write": "dataEditor"}[right]
+        yield Grant(VERTEX, f"roles/bigquery.{role}", f"dataset {name}")
+        yield Grant(VERTEX, "roles/bigquery.jobUser", "the project")
+        if (may := plan.variables["cloud_build"]) != "off":
+            role = {"plan": "metadataViewer", "apply": "dataOwner"}[may]
+            yield Grant("cloud_build", f"roles/bigquery.{role}", f"dataset {name}")
+
+
+def _of_routes(plan: Plan) -> Iterator[str]:
+    """What the routes write to, as the worker reads them."""
+    for each in plan.of("google_storage_bucket_object"):
+        routes = Routes.parse(plan.file(each.values["source"]), each.values["source"])
+        for route in routes.routes:
+            if "destination" in route.choices:
+                yield route.choices["destination"]
+
+
+def _place(plan: Plan, uri: str) -> str:
+    place = Location.parse(uri)
+    own = f"{plan.project}-{plan.name}-"
+    return str(place) if place.prefix else f"bucket {place.bucket.removeprefix(own)}"
+
+
+def nothing_is_granted_on_all_data_of_the_project(plan: Plan) -> Iterator[str]:
+    """Objects and tables are granted where they lie, or by a condition."""
+    for each in plan.of("google_project_iam_member"):
+        role, who = each.values["role"], each.address.split(".")[1].partition("[")[0]
+        data = re.match(r"roles/(storage\.object|storage\.legacy|bigquery\.data)", role)
+        if data and not each.block("condition") and who != "cloud_build":
+            yield f"{each.address} has {role} on all of the project"
 
 
 def no_member_is_public(plan: Plan) -> Iterator[str]:
@@ -439,6 +510,7 @@ def account_ids_fit(plan: Plan) -> Iterator[str]:
 #: The API that makes each kind of resource.
 APIS = {
     "artifact_registry": "artifactregistry",
+    "bigquery": "bigquery",
     "cloud_run": "run",
     "cloud_scheduler": "cloudscheduler",
     "cloudfunctions2": "cloudfunctions",
@@ -553,6 +625,7 @@ def all_that_can_go_wrong_has_an_alert(plan: Plan) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     each_account_has_exactly_its_roles,
+    nothing_is_granted_on_all_data_of_the_project,
     no_member_is_public,
     no_role_is_basic,
     no_grant_replaces_others,

@@ -26,6 +26,7 @@ MEANING = {
     "roles/pubsub.publisher": "publish",
     "roles/pubsub.subscriber": "take messages off",
     "roles/run.invoker": "call it",
+    "roles/storage.objectCreator": "make objects",
     "roles/storage.objectUser": "read, make, replace and delete objects",
     "roles/storage.objectViewer": "read objects",
 }

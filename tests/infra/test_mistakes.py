@@ -14,7 +14,13 @@ from tests.infra.terraform import TerraformError, Workspace
 POLICY = {rule.__name__: rule for rule in policy.RULES}
 AGREEMENT = {rule.__name__: rule for rule in agreement.RULES}
 #: So that the parts are there which mistakes are made in.
-CHOICES = {"cloud_build": "apply"}
+CHOICES = {
+    "cloud_build": "apply",
+    "backends": ["vertex", "developer"],
+    "sources": ["gs://rows/search"],
+    "destinations": ["gs://results/search"],
+    "datasets": {"example-project.rows": "read"},
+}
 
 
 def said_about(copy: Copy, workspace: Workspace) -> dict[str, str]:

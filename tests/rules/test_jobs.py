@@ -230,6 +230,48 @@ def test_a_batch_that_failed_for_want_of_its_fenced_input_is_told_from_others(
     assert not submitted.failed_by_fence(failed(another))
 
 
+@pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
+def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
+    arrived: Job, prepared: Job, clock: Clock, phase: Phase
+) -> None:
+    held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
+
+    under_lease = held.cancel_wanted("ada", clock())
+    clock.advance(minutes=10)
+    free = held.cancel_wanted("ada", clock())
+
+    assert under_lease.phase is phase
+    assert free.phase is Phase.REJECTED
+    assert free.error == Problem(code="cancelled", message="cancelled by ada")
+    assert free.seq == 1
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.WAITING])
+def test_where_a_cancel_is_wanted_no_intent_is_written(
+    prepared: Job, clock: Clock, phase: Phase
+) -> None:
+    wanted = replace(prepared, phase=phase).cancel_wanted("ada", clock())
+
+    job = wanted.submitting(clock(), TIMING)
+
+    assert (job.phase, job.intent) == (Phase.REJECTED, 0)
+
+
+@pytest.mark.parametrize("phase", [Phase.SUBMITTING, Phase.SUBMITTED])
+def test_of_what_may_be_at_the_service_a_cancel_is_kept_and_nothing_concluded(
+    submitting: Job, submitted: Job, clock: Clock, phase: Phase
+) -> None:
+    job = submitting if phase is Phase.SUBMITTING else submitted
+
+    wanted = job.cancel_wanted("ada", clock()).cancel_wanted("bob", clock())
+
+    assert (wanted.phase, wanted.seq) == (phase, 0)
+    assert wanted.wanted is not None
+    assert wanted.wanted.by == "ada"
+    notes = [moment.note for moment in wanted.history if moment.note]
+    assert notes == ["cancel wanted by ada"]
+
+
 def test_what_ended_does_not_move_again(submitted: Job, clock: Clock) -> None:
     done = replace(RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True)
     ended = submitted.ended(done, clock())

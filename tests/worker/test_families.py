@@ -92,6 +92,7 @@ def spec_of(world: World, job: Job, **labels: str) -> Spec:
             "batchdrop_deployment": settings.deployment,
             **labels,
         },
+        max_active=settings.max_active_jobs,
     )
 
 
@@ -261,8 +262,8 @@ def test_a_family_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
 def test_parts_that_end_at_different_times_end_the_family_with_the_last(
     world: World,
 ) -> None:
-    job = family(world)
     world.choose(max_active_jobs=1)
+    job = family(world)
 
     world.ticks(35)
     assert told(world, job).count("JOB_STATE_SUCCEEDED") == 2
@@ -729,8 +730,8 @@ def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
 def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     world: World,
 ) -> None:
-    job = family(world)
     world.choose(max_active_jobs=1)
+    job = family(world)
     world.ticks(18)
     assert told(world, job).count("JOB_STATE_SUCCEEDED") == 1
 

@@ -260,7 +260,7 @@ def test_a_document_says_when_it_may_go_once_its_job_is_over(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     document = database.collection("jobs").document(claimed.id)
-    assert document.get().get("expire_at") is None
+    assert "expire_at" not in document.get().to_dict()
     problem = Problem(code="bad_rows", message="line 1: ...")
 
     ledger.advance(claimed, lambda job: job.rejected(problem, clock()))

@@ -47,6 +47,7 @@ class Wire(httpx.BaseTransport):
         self.down = False
         self.creates: list[Fault] = []
         self.lists: list[Fault] = []
+        self.gets: list[Fault] = []
         self.before_create: Callable[[], None] | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -59,6 +60,10 @@ class Wire(httpx.BaseTransport):
                 self.before_create()
         elif request.method == "GET" and request.url.path.endswith(LISTS):
             faults = self.lists
+        elif request.method == "GET" and request.url.path.rpartition("/")[0].endswith(
+            LISTS
+        ):
+            faults = self.gets
         if faults and (answer := faults.pop(0)(request)) is not None:
             return answer
         return self._below.handle_request(request)
@@ -95,6 +100,7 @@ class World:
     wire: Wire = field(default_factory=Wire)
     heard: list[Announcement] = field(default_factory=list)
     pubsub_down: bool = False
+    _clients: list[Client] = field(default_factory=list)
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -157,6 +163,8 @@ class World:
         )
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self._http.close()
 
     def choose(self, routes: str | None = None, **settings: Any) -> None:
@@ -174,17 +182,20 @@ class World:
         return DeveloperService(client.batches, client.files, self.storage, deployment)
 
     def _client(self, backend: str, location: str) -> Client:
-        if backend != "vertex":
-            return Client(
+        if backend == "vertex":
+            made = Client(
+                vertexai=True,
+                project=self.settings.project,
+                location=location,
+                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+                http_options=self._options,
+            )
+        else:
+            made = Client(
                 vertexai=False, api_key="key-of-tests", http_options=self._options
             )
-        return Client(
-            vertexai=True,
-            project=self.settings.project,
-            location=location,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-            http_options=self._options,
-        )
+        self._clients.append(made)
+        return made
 
     def holder(self) -> str:
         return f"worker-{next(self._names)}"

@@ -1,0 +1,301 @@
+"""How far a sweep looks, what it reads, and what it keeps of what it hears."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from batchdrop.announce import announcement_id
+from batchdrop.jobs import Job, Phase
+from tests.worker.test_poller import several, state
+from tests.worker.world import GOOD, Fault, World
+
+developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
+both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+def submit(world: World, name: str = "reviews.jsonl", rows: int = 3) -> Job:
+    drop = world.upload(GOOD * rows, name)
+    world.intake.take(drop)
+    return world.job(drop)
+
+
+def resource(world: World, job: Job, **changes: Any) -> dict[str, Any]:
+    """A Vertex batch as the service shows it now, but for some members."""
+    assert job.batch is not None
+    found = httpx.get(f"{world.sim.url}/v1/{job.batch.name}").raise_for_status()
+    return dict(found.json() | changes)
+
+
+def listed(world: World, *resources: dict[str, Any]) -> None:
+    """The next list has these and no others."""
+    world.wire.lists.append(says({"batchPredictionJobs": list(resources)}))
+
+
+def asked(world: World) -> tuple[list[datetime], list[str]]:
+    """What a tick asks the service: lists, by where they begin, and gets, by name."""
+    before = len(requests(world))
+    world.tick()
+    lists, gets = [], []
+    for one in requests(world)[before:]:
+        if one["method"] == "GET" and one["path"].endswith("PredictionJobs"):
+            (filter,) = parse_qs(one["query"])["filter"]
+            begin = filter.partition('create_time>="')[2].rstrip('"')
+            lists.append(datetime.fromisoformat(begin))
+        elif one["method"] == "GET":
+            gets.append(one["path"].split("/", 2)[2])
+    return lists, gets
+
+
+def requests(world: World) -> list[dict[str, Any]]:
+    log = httpx.get(f"{world.sim.url}/_sim/log").raise_for_status().json()
+    return list(log["requests"])
+
+
+# -- how far ------------------------------------------------------------------------
+
+
+def test_a_sweep_asks_for_one_list_that_reaches_back_two_hours(world: World) -> None:
+    several(world, 3)
+
+    lists, gets = asked(world)
+
+    assert lists == [world.now() - timedelta(hours=2)]
+    assert gets == []
+
+
+def test_a_batch_that_takes_longer_is_reached_by_the_list(world: World) -> None:
+    world.sim.faults.add("stuck_pending")
+    job = submit(world)
+    assert job.batch is not None
+    world.ticks(1)
+    world.advance(timedelta(hours=5))
+    world.ticks(1)
+
+    lists, _ = asked(world)
+
+    assert lists == [job.batch.create_time]
+
+
+def test_a_straggler_is_asked_for_by_name_where_the_list_to_it_has_more_pages(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.sweep.PAGE", 1)
+    world.sim.faults.add("stuck_pending", match={"display_name": "old.jsonl"})
+    old = submit(world, "old.jsonl")
+    assert old.batch is not None
+    several(world, 3)  # these lie between
+    world.ticks(1)
+    world.advance(timedelta(hours=5))
+    world.ticks(1)
+
+    lists, gets = asked(world)
+
+    assert lists == [world.now() - timedelta(hours=2)]
+    assert gets == [old.batch.name]
+
+
+def test_many_stragglers_are_reached_by_the_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.sweep.PAGE", 1)
+    monkeypatch.setattr("batchdrop.sweep.STRAGGLERS", 2)
+    world.sim.faults.add("stuck_pending")
+    jobs = several(world, 3)
+    world.ticks(1)
+    world.advance(timedelta(hours=5))
+    world.ticks(1)
+
+    lists, gets = asked(world)
+
+    assert jobs[0].batch is not None
+    assert lists == [jobs[0].batch.create_time]
+    assert gets == []
+
+
+def test_once_an_hour_every_open_job_is_accounted_for(world: World) -> None:
+    world.sim.faults.add("stuck_running")
+    hidden = submit(world, "hidden.jsonl")
+    world.ticks(1)
+    assert hidden.batch is not None
+    # Somebody's batch bears the marks of a job that is over: as many are to be seen as
+    # are open, and one of them isn't.
+    over = world.upload("not json", "over.jsonl")
+    world.intake.take(over)
+    labels = {"batchdrop_job": over.job_id, "batchdrop_deployment": "tests"}
+    shown = resource(world, hidden, name=f"{hidden.batch.name}9", labels=labels)
+    shown["updateTime"] = (world.now() - timedelta(days=1)).isoformat()
+
+    asked_for = []
+    for _ in range(65):
+        world.advance(timedelta(minutes=1))
+        listed(world, shown)
+        asked_for.append(hidden.batch.name in asked(world)[1])
+
+    assert asked_for.count(True) == 1
+    assert asked_for.index(True) >= 55
+
+
+# -- what is read, and kept ----------------------------------------------------------
+
+
+def test_only_the_documents_of_batches_that_moved_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.sweep.STRAGGLERS", 0)  # it reads one more: the first
+    first, still = several(world, 2)
+    world.ticks(7)
+    assert state(world, first) == state(world, still) == "JOB_STATE_RUNNING"
+    # Nobody could read it.
+    document = world.database.collection("jobs").document(still.id)
+    document.update({"created_at": "yesterday"})
+
+    world.ticks(1)
+    document.update({"created_at": still.created_at})
+    world.ticks(20)
+
+    assert state(world, still) == "JOB_STATE_SUCCEEDED"
+
+
+def test_an_answer_that_was_overtaken_is_ignored_though_it_is_news(
+    world: World,
+) -> None:
+    job = submit(world)
+    world.ticks(7)
+    # Two more replies of the service that cross on their way.
+    early, late = (world.now() + timedelta(seconds=n) for n in (10, 20))
+    pending = resource(world, job, state="JOB_STATE_PENDING")
+    listed(world, resource(world, job, updateTime=late.isoformat()))
+    listed(world, pending | {"updateTime": early.isoformat()})
+
+    world.ticks(2)
+
+    assert state(world, job) == "JOB_STATE_RUNNING"
+    batch = world.job(job.source).batch
+    assert batch is not None
+    assert batch.update_time == late
+
+
+def test_the_counts_are_kept_current_while_it_runs(world: World) -> None:
+    job = submit(world, rows=10)
+    world.ticks(7)
+    counts = []
+
+    for done in (2, 5, 9):
+        world.advance(timedelta(minutes=1))
+        stats = {"successfulCount": f"{done}", "incompleteCount": f"{10 - done}"}
+        now = world.now().isoformat()
+        listed(world, resource(world, job, completionStats=stats, updateTime=now))
+        world.tick()
+        counts.append(progress(world, job))
+
+    assert counts == [(2, 8), (5, 5), (9, 1)]
+    assert state(world, job) == "JOB_STATE_RUNNING"
+    # Progress is no state: history has none of it.
+    assert len(world.job(job.source).history) == 5
+
+
+@developer_api
+def test_the_developer_api_s_counts_are_kept_current_while_it_runs(
+    world: World,
+) -> None:
+    job = submit(world, rows=10)
+    world.ticks(7)
+    assert job.batch is not None
+    url, key = f"{world.sim.url}/v1beta/{job.batch.name}", {"x-goog-api-key": "k"}
+    answer = httpx.get(url, headers=key).raise_for_status().json()
+    counts = []
+
+    for left in (8, 5, 1):
+        answer["metadata"]["batchStats"] |= {
+            "successfulRequestCount": f"{10 - left}",
+            "pendingRequestCount": f"{left}",
+        }
+        world.wire.gets = [says(answer)]
+        world.ticks(1)
+        counts.append(progress(world, job))
+
+    assert counts == [(2, 8), (5, 5), (9, 1)]
+    assert state(world, job) == "JOB_STATE_RUNNING"
+
+
+def says(answer: dict[str, Any]) -> Fault:
+    # Made into bytes now: what follows may change it.
+    text = json.dumps(answer)
+    return lambda _: httpx.Response(200, text=text)
+
+
+def progress(world: World, job: Job) -> tuple[int | None, int | None]:
+    """How many rows are done, and how many aren't."""
+    batch = world.job(job.source).batch
+    assert batch is not None
+    assert batch.completion_stats is not None
+    return batch.completion_stats.successful, batch.completion_stats.incomplete
+
+
+@both_apis
+def test_how_long_it_waited_and_ran_can_be_told_from_the_document(
+    world: World,
+) -> None:
+    job = submit(world)  # five minutes in the queue, ten at work
+
+    world.ticks(20)
+
+    job = world.job(job.source)
+    assert job.phase is Phase.ENDED
+    assert job.batch is not None
+    assert job.batch.create_time is not None
+    assert job.batch.end_time is not None
+    assert job.running_since is not None
+    # Where the service tells no start, it is when a tick first heard of it.
+    late = (
+        timedelta(minutes=1) if world.settings.backend == "developer" else timedelta(0)
+    )
+    waited = job.running_since - job.batch.create_time
+    ran = job.batch.end_time - job.running_since
+    assert timedelta(minutes=5) <= waited <= timedelta(minutes=5) + late
+    assert timedelta(minutes=10) - late <= ran <= timedelta(minutes=10)
+
+
+# -- documents that nobody can read ----------------------------------------------------
+
+
+@both_apis
+def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = several(world, 3)
+    spoilt = world.database.collection("jobs").document(jobs[0].id)
+    spoilt.update({"v": 99})
+    waiting = world.upload("not json", "bad.jsonl")
+
+    world.ticks(6)
+    world.intake.take(waiting)
+    world.ticks(14)
+
+    assert [world.job(job.source).phase for job in jobs[1:]] == [Phase.ENDED] * 2
+    assert len(world.heard) == 3
+    told = [one.__dict__ for one in caplog.records if one.message == "unreadable"]
+    assert {one["document"] for one in told} == {f"jobs/{jobs[0].id}"}
+    assert "version 99" in told[0]["reason"]
+
+
+def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.pubsub_down = True
+    drops = [world.upload("not json", f"{n}.jsonl") for n in range(3)]
+    for drop in drops:
+        world.intake.take(drop)
+    spoilt, *others = [announcement_id(drop.job_id, 1) for drop in drops]
+    world.database.document(f"announcements/{spoilt}").update({"seq": "first"})
+    world.pubsub_down = False
+
+    world.ticks(2)
+
+    assert {one.id for one in world.heard} == set(others)
+    told = [one.__dict__ for one in caplog.records if one.message == "unreadable"]
+    assert {one["document"] for one in told} == {f"announcements/{spoilt}"}
