@@ -16,7 +16,7 @@ test: $(INSTALLED)  ## run all tests, in two processes
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
-	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once
+	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker
 
 soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
 	$(VENV)/bin/python -m tests.soak --drops 200 --seconds 300

@@ -22,9 +22,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,13 @@ from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
 from tests.exactly_once.lane import BACKENDS, LOSSY, STORMY, Lane
 from tests.exactly_once.outages import State
-from tests.exactly_once.promise import Evidence, breaches, disorder, is_paid
+from tests.exactly_once.promise import (
+    Evidence,
+    breaches,
+    disorder,
+    gathered,
+    is_paid,
+)
 from tests.exactly_once.scenarios import GOOD
 from tests.waiting import until
 
@@ -64,6 +70,8 @@ WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published"
 LONGEST_OUTAGE = 12.0
 #: Of the drops, so many are files with a bad line.
 BAD = 0.1
+#: Of so many drops one comes in parts, and one is a manifest with requests in it.
+IN_PARTS, INLINED = 6, 8
 #: Of the harm, so much is what `--outages` adds.
 OUTAGES = 0.4
 #: Seconds from one harm to the next, on average.
@@ -111,8 +119,17 @@ class Soak:
             until(self._is_over, patience, every=0.5)
 
     def _is_over(self) -> bool:
-        left = [drop for drop in self.drops if not self.lane.is_over(drop)]
-        return not left
+        return all(one.is_over for one in self._evidence())
+
+    def _evidence(self) -> list[Evidence]:
+        """What there is about each drop."""
+        everything = (
+            self.lane.all_jobs(),
+            self.lane.all_batches(),
+            self.lane.all_announcements(),
+            self.lane.all_messages(),
+        )
+        return [gathered(drop, *everything) for drop in self.drops]
 
     # -- what is done -----------------------------------------------------------
 
@@ -120,6 +137,13 @@ class Soak:
         bad = self.chance.random() < BAD
         text = GOOD * self.chance.randint(1, 20) + ("not json\n" if bad else "")
         name = f"{len(self.drops):04}-{self.chance.getrandbits(32):08x}.jsonl"
+        n = len(self.drops) + 1
+        if n % IN_PARTS == 0:
+            text, name = text[-len(GOOD) * 2 :], f"parts/{name}"
+        elif n % INLINED == 0:
+            lines = [json.loads(line) for line in text.splitlines()[: -bad or None]]
+            text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
+            name = name.replace(".jsonl", ".job.json")
         self.drops[self.lane.drop(text, name)] = "rejected" if bad else "succeeded"
 
     def _kill(self) -> None:
@@ -200,36 +224,38 @@ class Soak:
 
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
-        jobs, outbox = self.lane.all_jobs(), defaultdict(list)
-        for announcement in self.lane.all_announcements():
-            outbox[announcement["job_id"]].append(announcement)
-        all_batches = self.lane.all_batches()
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
-        for drop, end in self.drops.items():
-            batches = [b for b in all_batches if self.lane.is_of(b, drop)]
-            evidence = Evidence(
-                drop=drop,
-                job=jobs.get(drop.job_id),
-                batches=batches,
-                outbox=outbox[drop.job_id],
-                messages=self.lane.messages(drop),
+        families, parts = 0, 0
+        jobs, all_batches = self.lane.all_jobs(), self.lane.all_batches()
+        for evidence in self._evidence():
+            answers = self.lane.answers(evidence.drop)
+            each = (evidence, *evidence.parts)
+            stalled = any(one["type"] == STALLED for job in each for one in job.outbox)
+            broken += breaches(
+                replace(evidence, answers=answers),
+                self.drops[evidence.drop],
+                also=["stalled"] if stalled else [],
             )
-            stalled = any(one["type"] == STALLED for one in evidence.outbox)
-            broken += breaches(evidence, end, also=["stalled"] if stalled else [])
-            paid += sum(map(is_paid, batches))
-            recorded = ((evidence.job or {}).get("batch") or {}).get("name")
-            kept += any(batch["name"] == recorded for batch in batches)
-            announced |= {one.attributes["ce-id"] for one in evidence.messages}
-            ends += any(
-                one.attributes["ce-type"] != STALLED for one in evidence.messages
-            )
+            families += bool(evidence.parts)
+            parts += len(evidence.parts)
+            for one in each:
+                paid += sum(map(is_paid, one.batches))
+                recorded = ((one.job or {}).get("batch") or {}).get("name")
+                kept += any(batch["name"] == recorded for batch in one.batches)
+            announced |= {m.attributes["ce-id"] for one in each for m in one.messages}
+            ends += any(m.attributes["ce-type"] != STALLED for m in evidence.messages)
         everything = self.lane.all_messages()
         broken += disorder(everything)
-        if strangers := set(jobs) - {drop.job_id for drop in self.drops}:
+        dropped = {drop.job_id for drop in self.drops}
+        if strangers := {
+            id for id, job in jobs.items() if (job["part_of"] or id) not in dropped
+        }:
             broken.append(f"jobs of no drop: {', '.join(sorted(strangers))}")
         return {
             "drops": len(self.drops),
-            "jobs": len(jobs),
+            "jobs": len(jobs) - parts,
+            "families": families,
+            "parts": parts,
             "batches": len(all_batches),
             "kept": kept,
             "paid": paid,
@@ -241,7 +267,7 @@ class Soak:
             "messages": len(everything),
             "overlaps": self.lane.overlaps(),
             "resumed": sum(job["lease"]["epoch"] > 1 for job in jobs.values()),
-            "rejected": sum(job["phase"] == "rejected" for job in jobs.values()),
+            "rejected": sum(end == "rejected" for end in self.drops.values()),
             "harm": dict(self.harm),
             "broken": broken,
         }

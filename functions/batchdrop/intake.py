@@ -85,7 +85,8 @@ class Intake:
             the file waits for it                           goes on now
             the file was taken with it                      nothing to do
             the file is being read right now                no telling: again later
-            the file was taken without it                   a job that is rejected; no
+            the file was taken without it, or its parts
+            are being staged without it                     a job that is rejected; no
 
         Raises:
             Unavailable: no telling yet; deliver it again.
@@ -100,7 +101,7 @@ class Intake:
             job = self.ledger.get(file.job_id) if file else None
             if job is None or job.manifest == str(drop):
                 continue
-            if job.phase is not Phase.ARRIVED:
+            if job.phase is not Phase.ARRIVED or job.spec is not None:
                 return False
             if job.is_held(self.now()):
                 raise Unavailable(f"{drop} speaks for {file}, which is being read now")

@@ -755,6 +755,7 @@ class Job:
         rows: Rows | None = None,
         faults: tuple[Fault, ...] | None = None,
         report: str | None = None,
+        manifest: str | None = None,
     ) -> Self:
         """Nothing was paid and nothing will be."""
         moved = self._moved(
@@ -765,6 +766,7 @@ class Job:
             rows=rows or self.rows,
             faults=self.faults if faults is None else faults[:MAX_FAULTS],
             report=report or self.report,
+            manifest=self.manifest or manifest,
             health=None,
             seq=self._seq_at_end,
         )

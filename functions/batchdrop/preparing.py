@@ -55,12 +55,15 @@ class Preparing:
         Raises:
             Superseded, Unavailable, Misconfigured: nothing is written; try again.
         """
+        spoke: str | None = None
         try:
-            return self._prepare(job)
+            manifest, spoke = self._manifest(job)
+            return self._prepare(job, manifest, spoke)
         except SourceGone as exc:
-            return self.reject(job, Problem(code="source_gone", message=str(exc)))
+            problem = Problem(code="source_gone", message=str(exc))
         except (BadChoice, NotReadable) as exc:
-            return self.reject(job, Problem(code=exc.code, message=str(exc)))
+            problem = Problem(code=exc.code, message=str(exc))
+        return self.reject(job, problem, manifest=spoke)
 
     def manifest(self, drop: Drop) -> Manifest:
         """
@@ -85,8 +88,19 @@ class Preparing:
         work = self.settings.work
         return Location(bucket=work.bucket, prefix=f"{work.prefix}{job_id}/")
 
-    def reject(self, job: Job, problem: Problem, found: "Reading | None" = None) -> Job:
-        """Ends a job of which nothing was sent, and tells why."""
+    def reject(
+        self,
+        job: Job,
+        problem: Problem,
+        found: "Reading | None" = None,
+        manifest: str | None = None,
+    ) -> Job:
+        """
+        Ends a job of which nothing was sent, and tells why.
+
+        Args:
+            manifest: what spoke for it: it was heard, and is not too late.
+        """
         log.warning(
             "rejected",
             extra={"job": job.id, "code": problem.code, "reason": problem.message},
@@ -95,15 +109,15 @@ class Preparing:
         faults = tuple(found.faults) if found else None
         report = found.report if found else None
         job = self.ledger.advance(
-            job, lambda j: j.rejected(problem, self.now(), rows, faults, report)
+            job,
+            lambda j: j.rejected(problem, self.now(), rows, faults, report, manifest),
         )
         crash("after_rejected")
         return job
 
     # -- choices ----------------------------------------------------------------
 
-    def _prepare(self, job: Job) -> Job:
-        source, spoke = self._manifest(job)
+    def _prepare(self, job: Job, source: Manifest | None, spoke: str | None) -> Job:
         chosen = choose(
             self.settings,
             self.routes,
@@ -111,13 +125,13 @@ class Preparing:
             metadata=self.storage.metadata(job.source),
             manifest=source,
         )
+        # What a check-point has frozen stays as it is.
         if job.spec is None and source is None and chosen.spec.manifest == "required":
             return self._wait_for_manifest(job)
-        # What a check-point has frozen stays as it is.
         made = _Made(
             spec=job.spec or self._spec(job, chosen.spec),
             origin=job.spec_from or chosen.origin,
-            manifest=job.manifest or spoke,
+            manifest=spoke,
             inputs=job.inputs or self._inputs(source),
         )
         if made.spec.source is not None:
@@ -139,6 +153,8 @@ class Preparing:
                     "both again",
                 )
             return manifest, str(drop)
+        if job.spec is not None:
+            return None, job.manifest  # a check-point has frozen what was chosen
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
         if beside is None or beside.size == 0:
             return None, None
@@ -191,7 +207,7 @@ class Preparing:
         spec = made.spec
         size = sum(one.size for one in made.inputs) or job.source.size
         if problem := self._over_limit(made, rows=0, size=size):
-            return self.reject(job, problem)
+            return self.reject(job, problem, manifest=made.manifest)
         rules = rules_of(spec, chosen.sources)
         reading = Reading(rules, limits_of(spec, rules))
         files = self._files(job, made, manifest)
@@ -201,12 +217,13 @@ class Preparing:
             log.warning("check-points dropped", extra={"job": job.id})
             return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
         except NotReadable as exc:
-            return self.reject(job, Problem(code=exc.code, message=str(exc)), reading)
+            problem = Problem(code=exc.code, message=str(exc))
+            return self.reject(job, problem, reading, made.manifest)
         except BadRows:
-            return self.reject(job, reading.problem(), reading)
+            return self.reject(job, reading.problem(), reading, made.manifest)
         crash("after_staging")
         if problem := self._over_limit(made, reading.rows.total, size):
-            return self.reject(job, problem, reading)
+            return self.reject(job, problem, reading, made.manifest)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if parts == 1:
             return self._prepared(job, made, self.staging(job), reading)
@@ -259,6 +276,8 @@ class Preparing:
                 bad = exc  # the report is whole, and stays
         if bad is not None:
             raise bad
+        if len(job.parts) not in (0, n + 1):
+            raise _Changed
         return job, n + 1
 
     def _first_of_several(self, job: Job, made: "_Made", first: "_Filled") -> Job:

@@ -8,10 +8,10 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +36,8 @@ from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
 from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
-from tests.exactly_once.promise import Evidence, Message, Outcome
-from tests.exactly_once.scenarios import Rule, Scenario
+from tests.exactly_once.promise import Evidence, Message, Outcome, gathered
+from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
 from tests.waiting import is_alive, until
 
 #: Short, so that a case takes seconds. LEASE leaves time for a worker's first call.
@@ -58,17 +58,16 @@ BACKENDS = {
 
 #: A lane of which Firestore's answers can be lost. The way through here costs time.
 LOSSY = "lossy"
+#: A lane from which jobs go to either backend.
+BOTH = "both"
 #: The same, and Pub/Sub can fail; there is more to say of each job; two schedules call.
 STORMY = "stormy"
 #: What some cases need besides.
 DEPLOYMENTS = {
     "": {},
     LOSSY: {},
+    BOTH: {"GEMINI_API_KEY": "a-key"},
     STORMY: {"BATCHDROP_STALLED_AFTER": "0.5"},
-    "impatient": {
-        "BATCHDROP_STALLED_AFTER": "1.5",
-        "BATCHDROP_DELETE_AFTER": "0.5",
-    },
 }
 
 #: Tells one call's log lines from another's.
@@ -76,11 +75,6 @@ TRACE = "logging.googleapis.com/trace"
 
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 45.0
-OVER = frozenset({"ended", "rejected"})
-ENDS = frozenset(
-    f"JOB_STATE_{end}"
-    for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -188,6 +182,9 @@ class Lane:
         self.traps = Traps(self.directory / "traps")
         backend, more = self.deployment
         env = ENV | BACKENDS[backend] | DEPLOYMENTS[more] | self.traps.env
+        chosen = self.directory / "routes.toml"
+        chosen.write_text(routes(TRAITS | (ELSEWHERE if more == BOTH else {})))
+        env["BATCHDROP_ROUTES"] = str(chosen)
         self.commits = Commits(self.firestore_address)
         self.pubsub = Line(os.environ[PUBSUB.variable])
         if more in (LOSSY, STORMY):
@@ -240,9 +237,13 @@ class Lane:
         return outcome
 
     def _run(self, case: Case, way: Scenario) -> Outcome:
-        name = f"{uuid.uuid4().hex}.jsonl"
-        with self._harm(case, way, name):
-            drop = self.drop(way.text, name)
+        word = uuid.uuid4().hex
+        stem = f"{way.folder}{word}"
+        with self._harm(case, way, word):
+            drop = self.drop(way.text, f"{stem}{way.suffix}")
+            if "required" in way.traits:
+                until(lambda: self._is_waiting(drop), PATIENCE)
+            beside = self.drop(way.beside, f"{stem}.job.json") if way.beside else None
             frozen: dict[str, psutil.Process] = {}
 
             def is_quiet() -> bool:
@@ -252,7 +253,7 @@ class Lane:
                 self._find_frozen(case, frozen)
                 if way.lingers and self.traps.waiting():
                     return False
-                return self.is_over(drop)
+                return self.evidence(drop, beside).is_over
 
             def has_struck() -> bool:
                 return is_quiet() or len(frozen) == len(case.freezes)
@@ -265,14 +266,16 @@ class Lane:
             self._wait(is_quiet)
             return Outcome(
                 way=way,
-                evidence=self.evidence(drop),
+                evidence=replace(
+                    self.evidence(drop, beside), answers=self.answers(drop)
+                ),
                 missed=self.traps.waiting() + self.commits.waiting(),
             )
 
     @contextlib.contextmanager
-    def _harm(self, case: Case, way: Scenario, name: str) -> Iterator[None]:
+    def _harm(self, case: Case, way: Scenario, word: str) -> Iterator[None]:
         self.pace(run_seconds=way.run_seconds)
-        match = {"display_name": f"*{name.removesuffix('.jsonl')}*"}
+        match = {"display_name": f"*{word}*"}
         rules = [
             {**rule, "match": match} if rule.get("op") == "create" else dict(rule)
             for rule in way.faults
@@ -312,6 +315,11 @@ class Lane:
             # What is there then is told by the evidence.
             self.is_clean = False
 
+    def _is_waiting(self, drop: Drop) -> bool:
+        """Whether nobody is at work on a job that is known."""
+        job = self._ledger.get(drop.job_id)
+        return job is not None and not job.is_held(datetime.now(UTC))
+
     def _show(self, drop: Drop, way: Scenario) -> None:
         """Ends the lag of the list, once there is enough to see."""
         if not way.hidden or len(self.batches(drop)) < way.hidden:
@@ -323,7 +331,10 @@ class Lane:
     def _want_cancelled(self, drop: Drop) -> None:
         """What `batchdrop cancel` does, once the job has been told of as stalled."""
         job = self._ledger.get(drop.job_id)
-        if job and job.phase is Phase.SUBMITTED and job.seq and not job.wanted:
+        if job is None or job.wanted:
+            return
+        told = job.seq or any(one.seq for one in self._ledger.get_all(job.parts))
+        if job.phase in (Phase.SUBMITTED, Phase.SPLIT) and told:
             with contextlib.suppress(Superseded):
                 now = datetime.now(UTC)
                 self._ledger.advance(job, lambda j: j.cancel_wanted("a test", now))
@@ -358,39 +369,43 @@ class Lane:
             size=int(blob.size),
         )
 
-    def evidence(self, drop: Drop) -> Evidence:
-        return Evidence(
-            drop=drop,
-            job=self.job(drop),
-            batches=self.batches(drop),
-            outbox=self.outbox(drop),
-            messages=self.messages(drop),
-        )
+    def evidence(self, drop: Drop, beside: Drop | None = None) -> Evidence:
+        drops = [one for one in (drop, beside) if one]
+        jobs = self._jobs(one.job_id for one in drops)
+        jobs |= self._jobs(part for job in jobs.values() for part in job["parts"])
+        ids = {*jobs, *(one.job_id for one in drops)}
+        everything = (jobs, self.all_batches(), self.outbox(ids), self._messages[:])
+        found = gathered(drop, *everything)
+        return replace(found, beside=gathered(beside, *everything) if beside else None)
 
     def is_over(self, drop: Drop) -> bool:
         """Whether nothing is left to do for anybody."""
-        job = self.job(drop)
-        if not job or job["phase"] not in OVER:
-            return False
-        outbox = self.outbox(drop)
-        heard = {one.attributes["ce-id"] for one in self.messages(drop)}
-        return (
-            all(one["published_at"] for one in outbox)
-            and {one["id"] for one in outbox} == heard
-            and all(batch["state"] in ENDS for batch in self.batches(drop))
-        )
+        return self.evidence(drop).is_over
 
-    def job(self, drop: Drop) -> dict[str, Any] | None:
-        snapshot = self._database.collection("jobs").document(drop.job_id).get()
-        found: dict[str, Any] | None = snapshot.to_dict()
-        return found
+    def answers(self, drop: Drop) -> list[str]:
+        """The keys of all rows in the drop's output."""
+        found = self._gcs.list_blobs(
+            self.stack.buckets["output"], prefix=f"{drop.name}/{drop.job_id}/"
+        )
+        return [
+            json.loads(line)["key"]
+            for blob in found
+            if not blob.name.endswith("/rejected.jsonl")
+            for line in blob.download_as_text().splitlines()
+        ]
+
+    def _jobs(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        # With what a document doesn't say.
+        return {job.id: asdict(job) for job in self._ledger.get_all(ids)}
 
     def batches(self, drop: Drop) -> list[dict[str, Any]]:
-        return [batch for batch in self.all_batches() if self.is_of(batch, drop)]
+        """All that were ever made of it, whole or in parts."""
+        found = self.evidence(drop)
+        return [batch for each in (found, *found.parts) for batch in each.batches]
 
-    def outbox(self, drop: Drop) -> list[dict[str, Any]]:
+    def outbox(self, ids: Collection[str]) -> list[dict[str, Any]]:
         query = self._database.collection("announcements").where(
-            filter=FieldFilter("job_id", "==", drop.job_id)
+            filter=FieldFilter("job_id", "in", sorted(ids))
         )
         return [snapshot.to_dict() for snapshot in query.stream()]
 
@@ -400,20 +415,14 @@ class Lane:
         return made
 
     def all_jobs(self) -> dict[str, dict[str, Any]]:
-        """Every job's document, by its id."""
-        found = self._database.collection("jobs").stream()
-        return {snapshot.id: snapshot.to_dict() for snapshot in found}
+        """Every job, by its id."""
+        found = self._database.collection("jobs").select([]).stream()
+        return self._jobs(snapshot.id for snapshot in found)
 
     def all_announcements(self) -> list[dict[str, Any]]:
         """The whole outbox."""
         found = self._database.collection("announcements").stream()
         return [snapshot.to_dict() for snapshot in found]
-
-    @staticmethod
-    def is_of(batch: dict[str, Any], drop: Drop) -> bool:
-        """By label, or by what the display name ends with."""
-        labelled = batch["labels"].get("batchdrop_job") == drop.job_id
-        return labelled or drop.job_id in batch["displayName"]
 
     def deliver(self, drop: Drop) -> None:
         """An event about a drop, as Eventarc sends it; any answer is fine."""

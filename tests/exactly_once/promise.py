@@ -1,12 +1,17 @@
 """The promise, checked on what is there at the end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from batchdrop.jobs import Drop
 from tests.exactly_once.scenarios import Scenario
+
+ENDS = frozenset(
+    f"JOB_STATE_{end}"
+    for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,66 @@ class Evidence:
     batches: Sequence[dict[str, Any]]  #: all that the service ever made of it
     outbox: Sequence[dict[str, Any]]  #: its announcements in Firestore
     messages: Sequence[Message]  #: what came on the subscription
+    answers: Sequence[str] | None = None  #: the keys of all rows that came out of it
+    parts: "Sequence[Evidence]" = ()  #: the same of each part
+    #: Of a manifest that was dropped beside it; its answers aren't looked for.
+    beside: "Evidence | None" = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do for anybody."""
+        if self.job is None or self.job["phase"] not in ("ended", "rejected"):
+            return False
+        heard = {one.attributes["ce-id"] for one in self.messages}
+        return (
+            all(one["published_at"] for one in self.outbox)
+            and {one["id"] for one in self.outbox} == heard
+            and all(batch["state"] in ENDS for batch in self.batches)
+            and all(part.is_over for part in self.parts)
+            and (self.beside is None or self._is_heard or self.beside.is_over)
+        )
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether it was made as the manifest beside it says."""
+        assert self.job is not None
+        assert self.beside is not None
+        return bool(self.job["manifest"] == str(self.beside.drop))
+
+
+def gathered(
+    drop: Drop,
+    jobs: Mapping[str, dict[str, Any]],
+    batches: Sequence[dict[str, Any]],
+    outbox: Sequence[dict[str, Any]],
+    messages: Sequence[Message],
+    job_id: str = "",
+) -> Evidence:
+    """What concerns a drop, of all that there is; or a part of it, by its job's id."""
+    id = job_id or drop.job_id
+    job = jobs.get(id)
+    staged = sorted(job["parts"].items(), key=lambda it: it[1]["n"]) if job else []
+    # Until the file is split no job of them is there, nor a batch.
+    split = job is not None and (job["phase"] == "split" or job["result"])
+    own = {id} if split else {id, *dict(staged)}
+    return Evidence(
+        drop=drop,
+        job=job,
+        batches=[batch for batch in batches if any(is_of(batch, one) for one in own)],
+        outbox=[one for one in outbox if one["job_id"] == id],
+        messages=[one for one in messages if one.attributes["job_id"] == id],
+        parts=[
+            gathered(drop, jobs, batches, outbox, messages, part) for part, _ in staged
+        ]
+        if split
+        else (),
+    )
+
+
+def is_of(batch: dict[str, Any], job_id: str) -> bool:
+    """By label, or by what the display name ends with."""
+    labelled = batch["labels"].get("batchdrop_job") == job_id
+    return labelled or job_id in batch["displayName"]
 
 
 def is_paid(batch: dict[str, Any]) -> bool:
@@ -77,9 +142,68 @@ def breaches(
     if job["phase"] != phase:
         note = job["history"][-1]
         wrong.append(f"the job is {job['phase']} and not {phase}: {note}")
-    wrong += _batches(found, job, end, duplicates)
+    if found.parts:
+        wrong += _family(found, job, end, duplicates)
+    else:
+        wrong += _batches(found, job, end, duplicates)
     wrong += _announcements(found, end, also)
+    if end == "succeeded" and found.answers is not None:
+        wrong += _rows(job, found.answers, duplicates)
+    if found.beside:
+        wrong += _manifest(job, found.beside)
     return [f"{found.drop}: {what}" for what in wrong]
+
+
+def _family(
+    found: Evidence, job: dict[str, Any], end: str, duplicates: bool
+) -> list[str]:
+    """What is wrong with a file's parts, each of which is one batch, and no news."""
+    wrong = []
+    if found.batches:
+        wrong.append(f"it was split, and sent as a whole too: {names(found.batches)}")
+    if job["result"] != f"JOB_STATE_{end.upper()}":
+        wrong.append(f"its parts have come to {job['result']}")
+    sent = 0
+    for part in found.parts:
+        if part.job is None:
+            wrong.append("one of its parts has no job")
+            continue
+        sent += part.job["rows"]["accepted"]
+        each = [] if part.job["phase"] in ("ended", "rejected") else ["isn't over"]
+        unsent = end == "cancelled" and part.job["phase"] == "rejected"
+        each += _batches(part, part.job, "rejected" if unsent else end, duplicates)
+        types = {one.attributes["ce-type"] for one in part.messages}
+        if others := types - {"dev.batchdrop.job.stalled.v1"}:
+            each.append(f"was announced: {', '.join(sorted(others))}")
+        wrong += [f"part {part.job['part']['n']}: {what}" for what in each]
+    if sent != job["rows"]["accepted"]:
+        wrong.append(f"{job['rows']['accepted']} rows came in, its parts have {sent}")
+    return wrong
+
+
+def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list[str]:
+    """Whether each row that went in has come out; their ids count them."""
+    wanted = {f"r{n:07}" for n in range(1, job["rows"]["accepted"] + 1)}
+    wrong = []
+    if set(answers) != wanted:
+        wrong.append(f"{sorted(wanted)} went in, {sorted(set(answers))} came out")
+    if len(set(answers)) < len(answers) and not duplicates:
+        wrong.append(f"{len(answers)} answers to {len(set(answers))} rows")
+    return wrong
+
+
+def _manifest(job: dict[str, Any], beside: Evidence) -> list[str]:
+    """Whether a manifest was heard, or told of as having come too late: one of both."""
+    heard = job["manifest"] == str(beside.drop)
+    if heard and beside.job is None:
+        return []
+    if heard:
+        return [f"{beside.drop} was heard, and is a job as well"]
+    if job["manifest"] or beside.job is None:
+        return [f"{beside.drop} is lost: the file has {job['manifest']}"]
+    code = (beside.job["error"] or {}).get("code")
+    late = [] if code == "manifest_too_late" else [f"the manifest says {code}"]
+    return late + breaches(beside, "rejected")
 
 
 def _batches(
@@ -110,7 +234,10 @@ def _batches(
 
 def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     wrong = []
-    told = {one.attributes["ce-id"]: one for one in found.messages}
+    # Of a file's parts no end is told, but all that else there may be to tell.
+    messages = [one for each in (found, *found.parts) for one in each.messages]
+    outbox = [one for each in (found, *found.parts) for one in each.outbox]
+    told = {one.attributes["ce-id"]: one for one in messages}
     types = Counter(one.attributes["ce-type"] for one in told.values())
     for word in (end, *also):
         type = f"dev.batchdrop.job.{word}.v1"
@@ -119,8 +246,8 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
             wrong.append(f"{often} announcements say {type}")
     if types:
         wrong.append(f"it was also announced: {', '.join(types)}")
-    wrong += disorder(found.messages)
-    for kept in found.outbox:
+    wrong += disorder(messages)
+    for kept in outbox:
         said = told.get(kept["id"])
         if said and said != Message(kept["body"], kept["attributes"]):
             wrong.append(f"the announcement {kept['id']} came unlike it is kept")
@@ -128,8 +255,8 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
             wrong.append(f"the announcement {kept['id']} stays unpublished")
         elif kept["id"] not in told:
             wrong.append(f"the announcement {kept['id']} never came")
-    if len(found.outbox) != len(told):
-        wrong.append(f"the outbox has {len(found.outbox)}, {len(told)} were heard")
+    if len(outbox) != len(told):
+        wrong.append(f"the outbox has {len(outbox)}, {len(told)} were heard")
     return wrong
 
 

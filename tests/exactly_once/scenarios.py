@@ -1,13 +1,26 @@
 """Ways for a job to go, so that between them every point is passed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n' * 3
 BAD = GOOD + "not json\n"
 
+MANIFEST = json.dumps({"config": {"labels": {"spoken": "for"}}})
+INLINE = json.dumps({"src": [json.loads(line) for line in GOOD.splitlines()]})
+
 Rule = Mapping[str, Any]
+#: What a route chooses for a scenario's drop, by the folder that it comes into.
+TRAITS = {
+    "impatient": "stalled_after = 1.5\ndelete_after = 0.5",
+    "parts": "part_rows = 2",
+    "required": 'manifest = "required"',
+}
+#: The same, where a deployment has both backends.
+ELSEWHERE = {"elsewhere": 'backend = "developer"'}
 #: Ends of a job; a later one prevails.
 ENDS = ("succeeded", "cancelled", "rejected")
 
@@ -30,6 +43,9 @@ class Scenario:
     hidden: int = 0
     run_seconds: float = 0.2
     also: tuple[str, ...] = ()  #: what else is announced of it
+    traits: frozenset[str] = frozenset()  #: what its route chooses, see `TRAITS`
+    suffix: str = ".jsonl"
+    beside: str = ""  #: the manifest that is dropped after it
     lane: str = ""  #: the settings that it needs, see `lane.DEPLOYMENTS`
     lingers: bool = False  #: there is more to do when the job is over
     #: The points that this is the shortest way to.
@@ -48,9 +64,25 @@ class Scenario:
             run_seconds=max(self.run_seconds, other.run_seconds),
             # Of a file that is rejected nothing else can become.
             also=() if worse.end == "rejected" else self.also + other.also,
+            traits=self.traits | other.traits,
             lane=self.lane or other.lane,
             lingers=worse.lingers,
         )
+
+    @property
+    def folder(self) -> str:
+        """Where in the inbox it is dropped."""
+        return "".join(f"{trait}/" for trait in sorted(self.traits))
+
+
+def routes(traits: Mapping[str, str]) -> str:
+    """A file of routes: one for each folder of `Scenario.folder`, deepest first."""
+    tables = []
+    for count in range(len(traits), 0, -1):
+        for some in combinations(sorted(traits), count):
+            choices = "\n".join(traits[trait] for trait in some)
+            tables.append(f'[[route]]\nmatch = "{"/".join(some)}/**"\n{choices}\n')
+    return "\n".join(tables)
 
 
 def at_create(fault: str, count: int = 1, **params: Any) -> Rule:
@@ -129,10 +161,28 @@ SCENARIOS = (
         end="cancelled",
         run_seconds=30,
         also=("stalled",),
-        lane="impatient",
+        traits=frozenset({"impatient"}),
         lingers=True,
         reaches=frozenset({"after_stalled", "after_cancel", "after_delete"}),
     ),
+    Scenario(
+        name="in_parts",
+        traits=frozenset({"parts"}),
+        reaches=frozenset({"after_first_part", "after_part", "after_split"}),
+    ),
+)
+IN_PARTS = SCENARIOS[-1]
+#: A file and its manifest, dropped at the same time; one that waits for its manifest;
+#: and a manifest that is a job.
+ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
+AWAITED = replace(ACCOMPANIED, name="awaited", traits=frozenset({"required"}))
+INLINED = replace(PLAIN, name="inlined", text=INLINE, suffix=".job.json")
+#: A file that goes to the other backend, in parts.
+ELSEWHERE_IN_PARTS = replace(
+    IN_PARTS,
+    name="elsewhere_in_parts",
+    traits=frozenset({"elsewhere", "parts"}),
+    lane="both",
 )
 
 

@@ -10,7 +10,17 @@ from tests.exactly_once.lane import BACKENDS, Case
 from tests.exactly_once.lanes import Runs
 from tests.exactly_once.points import all_points, points
 from tests.exactly_once.promise import broken
-from tests.exactly_once.scenarios import PLAIN, ways_to
+from tests.exactly_once.scenarios import (
+    ACCOMPANIED,
+    AWAITED,
+    ELSEWHERE_IN_PARTS,
+    IN_PARTS,
+    INLINED,
+    PLAIN,
+    SCENARIOS,
+    Scenario,
+    ways_to,
+)
 
 
 def killed_at(point: str, backend: str) -> Case:
@@ -137,6 +147,74 @@ def test_a_request_sent_in_the_middle_of_a_fence_is_paid_once(
 
     assert outcome.missed == []
     assert broken(outcome) == []
+
+
+#: Jobs that come about in other ways, and where it is worth most to kill one.
+FENCED = next(one for one in SCENARIOS if one.name == "nothing_made")
+OTHERS = {
+    "vertex": (
+        (IN_PARTS, ("after_create",)),
+        (IN_PARTS | FENCED, ("after_restaging", "after_fence_delete")),
+        (ELSEWHERE_IN_PARTS, ("before_create",)),
+        (INLINED, ("after_staging",)),
+        (ACCOMPANIED, ("after_claim", "after_prepared")),
+        (AWAITED, ("after_resumed",)),
+    ),
+    "developer": ((IN_PARTS, ("after_create",)),),
+}
+
+
+def otherwise(
+    way: Scenario, backend: str, *, kills: tuple[str, ...] = (), freeze: str = ""
+) -> Case:
+    point = freeze or "-".join(kills)
+    return Case(
+        name=f"{way.name}-{'frozen' if freeze else 'killed'}-{point}",
+        backend=backend,
+        ways=(way, way),
+        kills=kills,
+        freezes=(freeze,) if freeze else (),
+    )
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(
+            otherwise(way, backend, kills=kills)
+            for backend, some in OTHERS.items()
+            for way, kills in some
+        ),
+        *(
+            otherwise(IN_PARTS, "vertex", freeze=point)
+            for point in ("after_part", "after_staging", "before_create")
+        ),
+    ],
+    ids=str,
+)
+def test_parts_and_jobs_by_manifests_are_paid_and_told_once(
+    case: Case, runs: Runs
+) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "case",
+    [
+        otherwise(way | ways_to(point)[0], backend, **{harm: value})  # type: ignore[arg-type]
+        for way in (IN_PARTS, INLINED, ACCOMPANIED, AWAITED)
+        for backend in BACKENDS
+        for point in all_points()
+        for harm, value in (("kills", (point,)), ("freeze", point))
+    ],
+    ids=str,
+)
+def test_parts_and_jobs_by_manifests_at_each_point(case: Case, runs: Runs) -> None:
+    assert broken(runs[case].result()) == []
 
 
 def test_the_points_are_read_from_the_code(tmp_path: Path) -> None:

@@ -24,7 +24,15 @@ def batch(name: str, state: str, done: int = 0, started: bool = True) -> dict[st
 
 def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any:
     recorded = {"name": name, "state": f"JOB_STATE_{state}"}
-    return {"phase": phase, "batch": recorded, "history": [{"note": None}]}
+    return {
+        "phase": phase,
+        "batch": recorded,
+        "history": [{"note": None}],
+        "rows": {"accepted": 2},
+        "result": None,
+        "manifest": None,
+        "part": None,
+    }
 
 
 def message(id: str = "e1", end: str = "succeeded", data: bytes = b"{}") -> Message:
@@ -129,6 +137,109 @@ def test_a_duplicate_is_told_unless_it_was_cancelled_and_said_so() -> None:
     assert "paid too: b2" in breaches(two)[0]
     assert "nobody was told" in breaches(two, duplicates=True)[0]
     assert breaches(said, duplicates=True) == []
+
+
+def part(n: int, name: str, state: str = "SUCCEEDED") -> Evidence:
+    document = job(name=name, state=state) | {"part": {"n": n}, "rows": {"accepted": 1}}
+    made = [batch(name, state, done=1)]
+    return replace(GOOD, job=document, batches=made, outbox=[], messages=[])
+
+
+FAMILY = replace(
+    GOOD,
+    job=job() | {"batch": None, "result": "JOB_STATE_SUCCEEDED"},
+    batches=[],
+    parts=[part(0, "b1"), part(1, "b2")],
+    answers=["r0000002", "r0000001"],
+)
+
+
+def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
+    assert breaches(FAMILY) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (replace(FAMILY, batches=[KEPT]), "sent as a whole too: b1"),
+        (replace(FAMILY, parts=[part(0, "b1")]), "2 rows came in, its parts have 1"),
+        (
+            replace(FAMILY, parts=[part(0, "b1"), replace(GOOD, job=None)]),
+            "one of its parts has no job",
+        ),
+        (
+            replace(
+                FAMILY,
+                parts=[
+                    part(0, "b1"),
+                    replace(part(1, "b2"), batches=[KEPT, batch("b2", "SUCCEEDED", 1)]),
+                ],
+            ),
+            "part 1: b2 is kept, and these are paid too: b1",
+        ),
+        (
+            replace(
+                FAMILY,
+                parts=[part(0, "b1"), replace(part(1, "b2"), messages=[message("e2")])],
+            ),
+            "part 1: was announced: dev.batchdrop.job.succeeded.v1",
+        ),
+        (
+            replace(
+                FAMILY, job=FAMILY.job and {**FAMILY.job, "result": "JOB_STATE_FAILED"}
+            ),
+            "its parts have come to JOB_STATE_FAILED",
+        ),
+        (
+            replace(FAMILY, answers=["r0000001"]),
+            "r0000002'] went in, ['r0000001'] came",
+        ),
+        (
+            replace(FAMILY, answers=["r0000001", "r0000002", "r0000002"]),
+            "3 answers to 2 rows",
+        ),
+    ],
+)
+def test_a_familys_promise_that_is_broken_is_told(found: Evidence, told: str) -> None:
+    assert [what for what in breaches(found) if told in what]
+
+
+BESIDE = replace(
+    GOOD,
+    drop=replace(DROP, name="a.job.json"),
+    job=None,
+    batches=[],
+    outbox=[],
+    messages=[],
+)
+TOO_LATE = replace(
+    BESIDE,
+    job=job("rejected") | {"batch": None, "error": {"code": "manifest_too_late"}},
+    outbox=[kept(message("e9", "rejected"))],
+    messages=[message("e9", "rejected")],
+)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "beside", "told"),
+    [
+        (str(BESIDE.drop), BESIDE, ""),
+        (None, TOO_LATE, ""),
+        (None, BESIDE, "is lost: the file has None"),
+        ("gs://inbox/a.job.json#0", BESIDE, "is lost: the file has gs://inbox/"),
+        (str(BESIDE.drop), TOO_LATE, "was heard, and is a job as well"),
+        (None, replace(TOO_LATE, messages=[]), "0 announcements say"),
+    ],
+)
+def test_a_manifest_is_heard_or_told_of(
+    manifest: str | None, beside: Evidence, told: str
+) -> None:
+    found = replace(GOOD, job=job() | {"manifest": manifest}, beside=beside)
+
+    wrong = breaches(found)
+
+    assert ([what for what in wrong if told in what] if told else wrong == []) != []
+    assert bool(wrong) == bool(told)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,537 @@
+"""Workers that die, or wake late, with parts, manifests and tables in their hands."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop import check, intake, preparing
+from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs import Drop, Job, Phase
+from tests.client.datasets import Dataset
+from tests.exactly_once.promise import is_paid
+from tests.worker.test_choices import answered, dataset
+from tests.worker.test_parts import Killed, family, rows
+from tests.worker.world import GOOD, Wire, World
+
+__all__ = ["dataset"]  # a fixture
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
+    """Points of which these are tried in every run, and all others by `make crash`."""
+    rest = [one for one in also if one not in points]
+    return [
+        *points,
+        *(pytest.param(point, marks=pytest.mark.exhaustive) for point in rest),
+    ]
+
+
+FLASH, PRO = "gemini-2.5-flash", "gemini-2.5-pro"
+
+
+@contextmanager
+def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
+    """
+    Does something when a worker first comes to a point. While it does, that worker is
+    frozen, and others may pass; where it raises `Killed`, that worker is dead.
+
+    Yields:
+        the points that were passed, in their order.
+    """
+    passed: list[str] = []
+
+    def crash(name: str) -> None:
+        passed.append(name)
+        if name == point and passed.count(name) == 1:
+            act()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (intake, preparing, check):
+            patch.setattr(module, "crash", crash)
+        yield passed
+
+
+def die() -> None:
+    raise Killed
+
+
+def to_the_end(world: World, drop: Drop) -> None:
+    """The schedule runs, at long intervals, until the job is over and told of."""
+    for _ in range(40):
+        world.ticks(1, timedelta(minutes=4))
+        if world.job(drop).is_over and not world.ledger.unpublished():
+            return
+
+
+def dies_in_a_tick(world: World, point: str) -> None:
+    """The schedule runs until a worker that it calls has died."""
+    with at(point, die), pytest.raises(Killed):
+        world.ticks(40, timedelta(minutes=4))
+
+
+def deliver(world: World, drop: Drop) -> bool:
+    """Whether an event was acknowledged. One that wasn't comes again."""
+    try:
+        world.intake.take(drop)
+    except (Superseded, Unavailable):
+        return False
+    return True
+
+
+def keys(n: int) -> list[str]:
+    """Of all rows that `rows(n)` has; the second line is blank."""
+    return [f"r{line:07}" for line in (1, *range(3, n + 2))]
+
+
+def paid(world: World) -> list[dict[str, Any]]:
+    return [batch for batch in world.batches() if is_paid(batch)]
+
+
+def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
+    """What is true of a family in the end, whatever happened on the way."""
+    job = world.job(drop)
+    assert (job.phase, job.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
+    parts = family(world, job)
+    kept = {part.batch.name for part in parts if part.batch}
+    assert {batch["name"] for batch in paid(world)} == kept
+    assert len(kept) == len(parts)
+    assert sorted(answered(world)) == keys(n)
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert world.heard[0].job_id == job.id
+
+
+# -- parts ---------------------------------------------------------------------------
+
+SPLITTING = ("after_claim", "after_first_part", "after_part", "after_staging")
+
+
+@both
+@pytest.mark.parametrize("point", mostly("after_part", also=SPLITTING))
+def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
+    world: World, point: str
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+    seen: list[Job] = []
+
+    def others() -> None:
+        world.ticks(4, timedelta(minutes=4))
+        seen.append(world.job(drop))
+        assert seen[0].is_family
+
+    with at(point, others):
+        world.intake.take(drop)
+    world.ticks(20)
+
+    assert [part.staging for part in world.job(drop).parts.values()] == [
+        part.staging for part in seen[0].parts.values()
+    ]
+    parts_are_paid_once(world, drop, 5)
+
+
+@both
+@pytest.mark.parametrize(
+    "point", mostly("after_first_part", also=(*SPLITTING, "after_split"))
+)
+def test_a_worker_that_dies_while_it_splits_costs_no_row_and_no_batch(
+    world: World, point: str
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(drop)
+    to_the_end(world, drop)
+
+    parts_are_paid_once(world, drop, 5)
+
+
+@both
+def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
+    world: World,
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+    with at("after_claim", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    world.advance(world.timing.lease)
+    # The second has split it, and a part's worker has died with its intent.
+    dies_in_a_tick(world, "after_intent")
+    # Now the first wakes, and writes under its own epoch what it has read.
+    for part in world.job(drop).parts:
+        late = f"{world.settings.work}{part}/1/requests.jsonl"
+        world.storage.write(late, iter([b"not json\n"]))
+
+    to_the_end(world, drop)
+
+    parts_are_paid_once(world, drop, 5)
+    (fenced,) = [
+        part
+        for part in family(world, world.job(drop))
+        if "fenced" in [moment.note for moment in part.history]
+    ]
+    folder = world.intake.preparing.folder(fenced.id)
+    assert f"{folder}1/requests.jsonl" not in world.storage.names(folder)
+
+
+@both
+@pytest.mark.parametrize(
+    "point", mostly("before_create", also=("after_intent", "after_create"))
+)
+def test_a_worker_of_a_part_that_wakes_after_the_next_has_sent_it_pays_nothing(
+    world: World, point: str
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(3))
+    world.intake.take(drop)
+
+    with at(point, lambda: world.ticks(15, timedelta(minutes=4))):
+        world.ticks(1)
+    to_the_end(world, drop)
+    world.advance(timedelta(minutes=10))  # in which what was sent late would run
+
+    parts_are_paid_once(world, drop, 3)
+
+
+def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -> None:
+    """A newer version of the check refuses lines that the older one took."""
+    world.choose(part_rows=2, on_invalid="skip")
+    drop = world.upload(rows(4))
+    with at("after_staging", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    document = world.database.collection("jobs").document(drop.job_id)
+    held = world.job(drop)
+    last = document.get().to_dict()["parts"][held.part_id(1)]  # type: ignore[index]
+    document.update({f"parts.{held.part_id(2)}": {**last, "n": 2}})
+
+    to_the_end(world, drop)
+
+    parts_are_paid_once(world, drop, 4)
+
+
+def test_a_family_that_runs_again_has_parts_of_its_own(world: World) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(3))
+    world.intake.take(drop)
+    world.ticks(20)
+
+    again = world.intake.rerun(drop.job_id)
+    world.ticks(20)
+
+    first, second = world.job(drop), world.ledger.get(again.id)
+    assert second is not None
+    assert second.result == "JOB_STATE_SUCCEEDED"
+    assert not set(first.parts) & set(second.parts)
+    assert len(paid(world)) == 4
+    assert sorted(answered(world)) == sorted(keys(3) * 2)
+
+
+@both
+@pytest.mark.parametrize(
+    "ticks",
+    [8, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (0, 1, 20))],
+)
+def test_a_family_whose_ledger_was_lost_is_not_paid_again(
+    world: World, ticks: int
+) -> None:
+    """The file is found in the inbox, and each part looks before it sends."""
+    world.choose(part_rows=2, missed_window=1e6, check_every=120.0, max_active_jobs=1)
+    world.tick()
+    world.advance(timedelta(minutes=5))
+    drop = world.upload(rows(5))
+    world.intake.take(drop)
+    world.ticks(ticks)
+    for document in world.database.collection("jobs").stream():
+        document.reference.delete()
+    world.heard.clear()
+
+    world.choose(max_active_jobs=None)
+    to_the_end(world, drop)
+
+    job = world.job(drop)
+    assert job.missed
+    assert job.phase is Phase.ENDED
+    assert len(paid(world)) == 3
+    assert sorted(answered(world)) == keys(5)
+    assert [one.job_id for one in world.heard] == [job.id]
+
+
+def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
+    world: World,
+) -> None:
+    world.choose(part_rows=2, max_rows_per_day=10)
+    drop = world.upload(rows(5))
+    world.intake.take(drop)
+
+    for point in ("after_intent", "before_create", "after_create"):
+        dies_in_a_tick(world, point)
+    to_the_end(world, drop)
+
+    parts_are_paid_once(world, drop, 5)
+    days = {part.spent_on for part in family(world, world.job(drop))}
+    assert sum(world.ledger.spent(day).rows for day in days if day) == 5
+
+
+# -- a file and its manifest ---------------------------------------------------------
+
+#: All that a worker passes on a file's way to the service.
+ON_THE_WAY = (
+    "after_claim",
+    "after_staging",
+    "after_prepared",
+    "after_handing_over",
+    "after_intent",
+    "before_create",
+    "after_create",
+    "after_submitted",
+)
+
+
+def spoken(world: World) -> Drop:
+    return world.upload(json.dumps({"model": PRO}), "a/x.job.json")
+
+
+def nothing_is_lost(world: World, drop: Drop, manifest: Drop) -> None:
+    """The file is paid once; its manifest is heard, or somebody is told it isn't."""
+    job, of_manifest = world.job(drop), world.ledger.get(manifest.job_id)
+    assert job.phase is Phase.ENDED
+    assert job.spec is not None
+    batches = [part.batch for part in family(world, job)] or [job.batch]
+    assert {b["name"] for b in paid(world)} == {b.name for b in batches if b}
+    assert len(paid(world)) == len(batches)
+    models = {batch["model"].rpartition("/")[2] for batch in paid(world)}
+    ends = [one.attributes["object"] for one in world.heard]
+    if job.manifest == str(manifest):
+        assert models == {PRO}
+        assert of_manifest is None
+        assert ends == [drop.name]
+    else:
+        assert job.manifest is None
+        assert models == {FLASH}
+        assert of_manifest is not None
+        assert of_manifest.error is not None
+        assert of_manifest.error.code == "manifest_too_late"
+        assert sorted(ends) == [manifest.name, drop.name]
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
+@pytest.mark.parametrize(
+    "point", mostly("after_claim", "after_prepared", also=ON_THE_WAY)
+)
+def test_a_manifest_that_comes_while_its_file_is_on_the_way_is_never_lost(
+    world: World, point: str, dies: bool
+) -> None:
+    world.choose(models=(PRO,))
+    drop = world.upload(GOOD, "a/x.jsonl")
+    came: list[tuple[Drop, bool]] = []
+
+    def comes() -> None:
+        manifest = spoken(world)
+        came.append((manifest, deliver(world, manifest)))
+        if dies:
+            die()
+
+    with at(point, comes):
+        try:
+            world.intake.take(drop)
+        except Killed:
+            assert dies
+    ((manifest, heard),) = came
+    for _ in range(12):
+        heard = heard or deliver(world, manifest)
+        world.ticks(1, timedelta(minutes=4))
+    deliver(world, drop)
+    deliver(world, manifest)
+    world.ticks(2)
+
+    assert heard
+    nothing_is_lost(world, drop, manifest)
+
+
+@pytest.mark.parametrize("point", mostly("after_part", also=SPLITTING[1:]))
+def test_a_manifest_that_comes_when_parts_are_check_pointed_is_never_lost(
+    world: World, point: str
+) -> None:
+    world.choose(models=(PRO,), part_rows=1)
+    drop = world.upload(GOOD * 2, "a/x.jsonl")
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(drop)
+    manifest = spoken(world)
+    world.advance(world.timing.lease)
+
+    heard = False
+    for _ in range(12):
+        heard = heard or deliver(world, manifest)
+        world.ticks(1, timedelta(minutes=4))
+
+    assert heard
+    nothing_is_lost(world, drop, manifest)
+
+
+@pytest.mark.parametrize("point", mostly("after_part", also=("after_staging",)))
+def test_a_file_of_which_parts_are_check_pointed_needs_its_manifest_no_more(
+    world: World, point: str
+) -> None:
+    world.choose(
+        '[[route]]\nmatch = "a/**"\nmanifest = "required"\n',
+        models=(PRO,),
+        part_rows=1,
+    )
+    manifest = spoken(world)
+    drop = world.upload(GOOD * 2, "a/x.jsonl")
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(drop)
+    world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
+
+    to_the_end(world, drop)
+
+    nothing_is_lost(world, drop, manifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("not json\n", "bad_rows"), ("\n", "no_rows"), (GOOD * 3, "over_limit")],
+)
+def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
+    world: World, text: str, code: str
+) -> None:
+    world.choose(models=(PRO,), max_rows=2)
+    manifest = spoken(world)
+    drop = world.upload(text, "a/x.jsonl")
+    world.intake.take(drop)
+
+    deliver(world, manifest)
+    deliver(world, manifest)
+    world.tick()
+
+    job = world.job(drop)
+    assert job.error is not None
+    assert (job.error.code, job.manifest) == (code, str(manifest))
+    assert world.jobs() == 1
+    assert [one.attributes["object"] for one in world.heard] == ["a/x.jsonl"]
+
+
+def test_a_manifest_that_wants_what_it_may_not_is_told_with_its_file_alone(
+    world: World,
+) -> None:
+    manifest = spoken(world)  # of a model that nobody has allowed
+    drop = world.upload(GOOD, "a/x.jsonl")
+    world.intake.take(drop)
+
+    deliver(world, manifest)
+
+    job = world.job(drop)
+    assert job.error is not None
+    assert (job.error.code, job.manifest) == ("not_allowed", str(manifest))
+    assert world.jobs() == 1
+
+
+@pytest.mark.parametrize("first", ["file", "manifest"])
+def test_a_file_and_its_manifest_told_of_twice_in_any_order_are_one_job(
+    world: World, first: str
+) -> None:
+    world.choose('[[route]]\nmatch = "a/**"\nmanifest = "required"\n', models=(PRO,))
+    manifest, drop = spoken(world), world.upload(GOOD, "a/x.jsonl")
+    events = [drop, manifest] if first == "file" else [manifest, drop]
+
+    for drop_ in (*events, *events[::-1]):
+        assert deliver(world, drop_)
+    to_the_end(world, drop)
+
+    nothing_is_lost(world, drop, manifest)
+
+
+@both
+@pytest.mark.parametrize("point", mostly("after_intent", also=ON_THE_WAY))
+def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
+    world: World, point: str
+) -> None:
+    text = json.dumps({"model": FLASH, "src": [json.loads(GOOD)] * 3})
+    drop = world.upload(text, "x.job.json")
+
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(drop)
+    to_the_end(world, drop)
+
+    job = world.job(drop)
+    assert (job.phase, job.rows.total) == (Phase.ENDED, 3)
+    assert [b["name"] for b in paid(world)] == [job.batch.name if job.batch else None]
+    assert len(answered(world)) == 3
+    assert [one.attributes["object"] for one in world.heard] == ["x.job.json"]
+
+
+# -- tables, which can't be taken away from a sleeper ----------------------------------
+
+
+@pytest.fixture
+def table(world: World, dataset: Dataset) -> Drop:
+    """A manifest that names one."""
+    world.choose(datasets=(dataset.full_name,), check_every=60.0)
+    name = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
+    return world.upload(json.dumps({"src": f"bq://{name}"}), "table.job.json")
+
+
+def one_is_kept(world: World, drop: Drop, made: int) -> None:
+    """One batch is followed to its end; all others are cancelled, and told of."""
+    job = world.job(drop)
+    assert job.batch is not None
+    assert (job.phase, job.batch.state) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
+    others = [b for b in world.batches() if b["name"] != job.batch.name]
+    assert len(others) == made - 1
+    assert {b["state"] for b in others} <= {"JOB_STATE_CANCELLED"}
+    if others:
+        assert job.health is not None
+        assert job.health.code == "duplicate_batch"
+        assert all(b["name"] in job.health.message for b in others)
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+@pytest.mark.parametrize(
+    "point",
+    # It is neither staged nor handed over.
+    mostly("after_create", also=(*ON_THE_WAY[:1], *ON_THE_WAY[2:3], *ON_THE_WAY[4:])),
+)
+def test_a_job_over_a_table_whose_worker_dies_is_one_batch(
+    world: World, table: Drop, point: str
+) -> None:
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(table)
+    to_the_end(world, table)
+
+    one_is_kept(world, table, made=1)
+
+
+def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_told(
+    world: World, table: Drop
+) -> None:
+    world.wire.creates = [world.wire.reply_lost]
+    world.wire.lists = [Wire.shows_nothing] * 1000
+    world.intake.take(table)
+    while len(world.batches()) < 2:
+        world.ticks(1)
+
+    world.wire.lists.clear()
+    world.ticks(40)
+
+    one_is_kept(world, table, made=2)
+
+
+@pytest.mark.parametrize("point", ["after_intent", "before_create"])
+def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
+    world: World, table: Drop, point: str
+) -> None:
+    def others() -> None:
+        while world.job(table).phase is not Phase.SUBMITTED:
+            world.ticks(1)
+
+    with at(point, others):
+        world.intake.take(table)
+    world.ticks(40)
+
+    # One that sleeps before it looks at its lease sends nothing any more.
+    one_is_kept(world, table, made=2 if point == "before_create" else 1)
