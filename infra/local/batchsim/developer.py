@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -150,7 +151,7 @@ class Developer:
         """One page of operations, newest first, without inlined responses."""
         asked = query.get("pageSize") or query.get("page_size")
         found = listing.page(
-            self.store.newest_first(""),
+            partial(self.store.newest_first, ""),
             lambda job: True,
             size=listing.page_size(asked, PAGE, LARGEST_PAGE),
             token=query.get("pageToken") or query.get("page_token"),

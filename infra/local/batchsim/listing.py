@@ -2,7 +2,7 @@
 
 import base64
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,7 +63,7 @@ class _Place:
 
 
 def page(
-    jobs: Iterable[Job],
+    jobs: Callable[[int | None], Iterable[Job]],
     wanted: Predicate,
     *,
     size: int,
@@ -73,7 +73,8 @@ def page(
     faults: Faults,
 ) -> Page:
     """
-    The page at `token`. ApiError 400 if it isn't one that this `query` gave.
+    The page at `token`, of the `jobs` made before one, newest first. ApiError 400 if
+    the token isn't one that this `query` gave.
 
     The token holds the place by job, so that jobs made meanwhile shift nothing.
     """
@@ -86,9 +87,7 @@ def page(
             return Page([], _write_token(_Place(place.before, True), mark))
     found: list[View] = []
     more = False
-    for view in _views(jobs, rules, clock, faults):
-        if place.before is not None and view.job.seq >= place.before:
-            continue
+    for view in _views(jobs(place.before), rules, clock, faults):
         if wanted(view):
             if len(found) == size:
                 more = True

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 import string
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,10 +51,12 @@ class Store:
         job = self._by_name.get(name)
         return None if job is None or job.deleted else job
 
-    def newest_first(self, parent: str) -> Iterator[Job]:
-        """Jobs under a parent that haven't been deleted."""
+    def newest_first(self, parent: str, before: int | None = None) -> Iterator[Job]:
+        """Jobs under a parent that haven't been deleted; those made `before` one."""
         with self.lock:
-            jobs = self._by_parent.get(parent, [])[:]
+            jobs = self._by_parent.get(parent, [])
+            end = None if before is None else bisect_left(jobs, before, key=_seq)
+            jobs = jobs[:end]
         return (job for job in reversed(jobs) if not job.deleted)
 
     def ever(self) -> list[Job]:
@@ -67,6 +70,10 @@ class Store:
             self._by_name.clear()
             self._by_parent.clear()
             self.operations.clear()
+
+
+def _seq(job: Job) -> int:
+    return job.seq
 
 
 def project_number(project: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from batchsim import filters, jobs, listing
@@ -152,7 +153,7 @@ class Vertex:
         text = query.get("filter", "")
         asked = query.get("pageSize") or query.get("page_size")
         found = listing.page(
-            self.store.newest_first(parent_of(project, location)),
+            partial(self.store.newest_first, parent_of(project, location)),
             filters.parse(text),
             size=listing.page_size(asked, PAGE, PAGE),
             token=query.get("pageToken") or query.get("page_token"),
