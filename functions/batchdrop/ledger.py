@@ -59,6 +59,8 @@ class Swept:
     started: datetime | None = None
     complete: datetime | None = None  #: the last one that accounted for all open jobs
     failed: tuple[str, ...] = ()  #: ids of jobs to look at again
+    #: No batch of an open job was older; one asks again when it may be a straggler.
+    oldest: datetime | None = None
 
 
 class Ledger:

@@ -38,6 +38,7 @@ class Tally:
     failed: set[str] = field(default_factory=set)  #: ids to look at again
     missing: list[Job] = field(default_factory=list)  #: 404 to their batch's name
     errors: list[Exception] = field(default_factory=list)
+    oldest: datetime | None = None  #: no open job's batch is older, if that is known
 
     def note(self, exc: Exception, job_id: str) -> None:
         """One job that can't be looked at doesn't hold up the others."""
@@ -84,6 +85,7 @@ class Sweep:
                     started=start,
                     complete=complete,
                     failed=tuple(sorted(tally.failed))[:MAX_GETS],
+                    oldest=tally.oldest,
                 )
             )
         return tally
@@ -101,7 +103,7 @@ class Sweep:
         listed = [one for one in self.services.chosen() if one.has_a_list]
         if not listed:
             return True
-        since, stragglers = self._reach()
+        since, stragglers = self._reach(before, tally)
         all_heard = True
         for service in listed:
             try:
@@ -142,13 +144,18 @@ class Sweep:
                 moved = {}
         self._settle_moved(moved, deadline, tally)
 
-    def _reach(self) -> tuple[datetime, list[Job]]:
+    def _reach(self, before: Swept, tally: Tally) -> tuple[datetime, list[Job]]:
         """
         How far back to list, and the few older jobs to ask for by name instead,
         whichever takes fewer requests.
         """
         recent = self.now() - REACH
+        if before.oldest and before.oldest >= recent:
+            # Those that were open then are younger, and those since then anyway.
+            tally.oldest = before.oldest
+            return recent, []
         oldest = self.ledger.oldest_open(STRAGGLERS + 1)
+        tally.oldest = begun(oldest[0]) if oldest else self.now()
         stragglers = [job for job in oldest if begun(job) < recent]
         if not stragglers:
             return recent, []
