@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchdrop import preparing, reading
-from batchdrop.jobs import Job, Part, Phase
+from batchdrop.jobs import Drop, Job, Part, Phase
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
@@ -67,6 +67,18 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
             raise Killed
 
     monkeypatch.setattr(preparing, "crash", crash)
+
+
+def killed(
+    world: World, monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1
+) -> Drop:
+    """A file of seven rows whose first worker dies there."""
+    drop = world.upload(rows(7))
+    with monkeypatch.context() as patch:
+        dies_at(patch, point, time)
+        with pytest.raises(Killed):
+            world.intake.take(drop)
+    return drop
 
 
 @both
@@ -183,11 +195,7 @@ def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     world.choose(part_rows=2)
-    drop = world.upload(rows(7))
-    with monkeypatch.context() as patch:
-        dies_at(patch, point)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
+    drop = killed(world, monkeypatch, point)
 
     world.ticks(40)
 
@@ -202,11 +210,7 @@ def test_a_part_that_is_finished_is_not_staged_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.choose(part_rows=2)
-    drop = world.upload(rows(7))
-    with monkeypatch.context() as patch:
-        dies_at(patch, "after_part", time=3)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
+    drop = killed(world, monkeypatch, "after_part", time=3)
     done = in_order(world.job(drop))
     assert [part.staging.epoch for part in done] == [1, 1, 1]
 
@@ -243,11 +247,7 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.choose(part_rows=2)
-    drop = world.upload(rows(7))
-    with monkeypatch.context() as patch:
-        dies_at(patch, "after_part", time=2)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
+    drop = killed(world, monkeypatch, "after_part", time=2)
 
     world.choose(model="gemini-2.5-pro", part_rows=3)
     world.ticks(12)
@@ -264,11 +264,7 @@ def test_check_points_that_are_not_those_of_today_are_dropped(
 ) -> None:
     """A newer version of the check may take lines that the older one refused."""
     world.choose(part_rows=2)
-    drop = world.upload(rows(7))
-    with monkeypatch.context() as patch:
-        dies_at(patch, "after_part", time=2)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
+    drop = killed(world, monkeypatch, "after_part", time=2)
     document = world.database.collection("jobs").document(drop.job_id)
     first = world.job(drop).part_id(0)
     document.update({f"parts.{first}.rows": 1})
