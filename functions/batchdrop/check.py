@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from batchdrop.batches import BatchesError, BatchJob
-from batchdrop.crash import crash
 from batchdrop.errors import Superseded
 from batchdrop.intake import Intake
-from batchdrop.jobs import Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.service import Service, Services
 from batchdrop.settings import Settings
+from batchdrop.sweep import cancel_extra
 
 log = logging.getLogger(__name__)
 
@@ -145,24 +145,9 @@ class Check:
             log.error("orphan", extra={"batch": answer.name, "claims": job_id})
         elif job.batch is not None and job.batch.name != batch.name:
             if not job.failed_by_fence(batch):
-                self._see_to_extra(service, job, batch)
+                cancel_extra(self.ledger, service, job, batch, self.now())
         elif job.batch is None and job.is_parked:
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
             log.error("orphan", extra={"batch": batch.name, "job": job.id})
-
-    def _see_to_extra(self, service: Service, job: Job, batch: Batch) -> None:
-        """A worker may have died before it cancelled this one, or before it said so."""
-        if not batch.terminal:
-            log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
-            service.cancel(batch.name)
-            crash("after_cancelling_found")
-        if job.health and batch.name in job.health.message:
-            return
-        health = Health(
-            code="duplicate_batch",
-            message="another was made, and cancelled unless it was over: " + batch.name,
-            since=self.now(),
-        )
-        self.ledger.advance(job, lambda j: j.ailing(health, self.now()))

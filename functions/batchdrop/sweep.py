@@ -180,8 +180,26 @@ class Sweep:
                     tally.failed.add(job.id)
                 continue
             for answer in moved[job.id]:
-                if answer.name == job.batch.name and self.now() < deadline:
-                    self._look_at(job, self.services.of(job).read(job, answer), tally)
+                if self.now() >= deadline:
+                    return
+                batch = self.services.of(job).read(job, answer)
+                if batch.name == job.batch.name:
+                    self._look_at(job, batch, tally)
+                elif batch.epoch is not None and job.spec and job.spec.source:
+                    self._see_to_extra(job, batch, tally)
+
+    def _see_to_extra(self, job: Job, batch: Batch, tally: Tally) -> None:
+        """
+        A second batch over a table, which no fence keeps from being paid: the sooner it
+        is cancelled, the less it costs. Of all others `check` takes care, when a batch
+        that was found here can't be the one that the job goes on with.
+        """
+        try:
+            cancel_extra(self.ledger, self.services.of(job), job, batch, self.now())
+        except Superseded:
+            return  # another tick was here
+        except Exception as exc:
+            tally.note(exc, job.id)
 
     # -- by name ----------------------------------------------------------------
 
@@ -325,6 +343,27 @@ class Sweep:
             since=now,
         )
         self.ledger.advance(job, lambda j: j.ailing(health, now))
+
+
+def cancel_extra(
+    ledger: Ledger, service: Service, job: Job, batch: Batch, now: datetime
+) -> None:
+    """
+    Cancels a batch of a job that has another, and says so at the job's health. Whoever
+    let it in may have died before it did, or before it said so.
+    """
+    if not batch.terminal:
+        log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
+        service.cancel(batch.name)
+        crash("after_cancelling_found")
+    if job.health and batch.name in job.health.message:
+        return
+    health = Health(
+        code="duplicate_batch",
+        message="another was made, and cancelled unless it was over: " + batch.name,
+        since=now,
+    )
+    ledger.advance(job, lambda j: j.ailing(health, now))
 
 
 def begun(job: Job) -> datetime:

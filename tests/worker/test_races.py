@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop import check, intake, preparing
+from batchdrop import intake, preparing, sweep
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import Drop, Job, Phase
 from tests.client.datasets import Dataset
@@ -51,7 +51,7 @@ def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
             act()
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (intake, preparing, check):
+        for module in (intake, preparing, sweep):
             patch.setattr(module, "crash", crash)
         yield passed
 
