@@ -143,6 +143,8 @@ class Poller:
             if now >= deadline or not self._within_day(job, now):
                 break
             if not job.is_due(now) or job.is_held(now):
+                if self._paused(job):
+                    queue.leave(job.lane)  # it is so for all that are behind
                 continue
             try:
                 spec = job.spec

@@ -1,0 +1,19 @@
+"""The benchmark of the check runs, and says what it promises to say."""
+
+import json
+import subprocess
+import sys
+
+
+def test_the_bench_prints_its_figures_and_one_object_last() -> None:
+    command = [sys.executable, "-m", "tests.bench.preflight", "--mb", "1", "--json"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["mb_per_s"] > 0
+    for name in ("orjson_ratio_5k", "orjson_ratio_500", "genai_ratio_500"):
+        assert said[name] > 0
+    # What no busy machine can turn round.
+    assert said["genai_ratio_500"] > 1
+    assert said["peak_mb"] < 300
