@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from batchdrop.batches import BatchesError, BatchJob
-from batchdrop.errors import Superseded
+from batchdrop.errors import Superseded, Unavailable
 from batchdrop.intake import Intake
 from batchdrop.jobs import Phase, is_job_id
 from batchdrop.ledger import Ledger
@@ -82,6 +82,11 @@ class Check:
                     return False
                 try:
                     self.intake.take(drop, missed=True)
+                except Unavailable as exc:
+                    done = False  # there was no telling yet: at the next tick
+                    log.warning(
+                        "not claimed", extra={"object": str(drop), "reason": str(exc)}
+                    )
                 except Exception as exc:
                     done = False
                     exc.add_note(f"while looking at {drop}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -511,3 +512,23 @@ def test_what_only_a_deployer_says_is_refused_by_its_name(
 
     assert problem(job).startswith("bad_manifest")
     assert next(iter(config)) in problem(job)
+
+
+def test_a_missed_manifest_whose_file_is_being_read_is_looked_at_again(
+    world: World,
+) -> None:
+    drop = world.upload(GOOD, "x.jsonl")
+    world.upload(manifest(), "x.job.json")
+    world.choose(check_every=60.0, missed_window=1e6)
+    world.advance(timedelta(minutes=5))
+    claim = Job.claimed(drop, "somebody", world.now(), world.timing)
+    assert world.ledger.claim(claim) is not None
+
+    world.tick()  # nothing is the matter that anybody has to be told of
+    assert world.jobs() == 1
+
+    world.ticks(12)
+    job = world.job(drop)
+    assert job.phase is Phase.SUBMITTED
+    assert job.manifest is not None
+    assert world.jobs() == 1
