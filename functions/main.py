@@ -12,7 +12,7 @@ from batchdrop.jobs import Drop
 
 logs.set_up()
 # A wrong setting stops the start, where a deployment sees it, and not the first event.
-settings = wiring.settings()
+settings = wiring.start()
 log = logging.getLogger("batchdrop.main")
 
 

@@ -72,6 +72,11 @@ def check(
     Raises:
         CanNotCheck: the file can't be read, the output written, or an option used.
     """
+    if file.endswith(".job.json"):
+        raise CanNotCheck(
+            f"{file} is a manifest, not a file of rows; see what it chooses with "
+            f"`batchdrop routes explain {Path(file).name} --manifest {file}`"
+        )
     try:
         rules = Rules(
             backend=backend,

@@ -161,10 +161,13 @@ def cancel(job: str) -> None:
     """
     Cancel a JOB, at whatever phase it is; what the service finished is paid.
 
-    The deployment is the one that the environment's BATCHDROP_* variables describe.
+    A JOB is an id, or the address of what was dropped: gs://inbox/name, whose present
+    generation is meant, or gs://inbox/name#generation. The deployment is the one that
+    the environment's BATCHDROP_* variables describe.
     """
     with _deployment() as wiring:
-        after = wiring.intake().cancel(job, by=getpass.getuser())
+        id = _job_id(wiring, job)
+        after = wiring.intake().cancel(id, by=getpass.getuser())
     click.echo(
         "It is cancelled." if after.is_over else "It will be, at the next tick of poll."
     )
@@ -176,11 +179,13 @@ def rerun(job: str) -> None:
     """
     Run a JOB that is over once more, as a new job with the old one as its parent.
 
-    It is paid again. The deployment is the one that the environment's BATCHDROP_*
-    variables describe; its poll takes the new job up.
+    It is paid again, and reads the object that was dropped again: it must be there yet.
+    A JOB is an id, or the address of what was dropped, gs://inbox/name. The deployment
+    is the one that the environment's BATCHDROP_* variables describe; its poll takes the
+    new job up.
     """
     with _deployment() as wiring:
-        new = wiring.intake().rerun(job)
+        new = wiring.intake().rerun(_job_id(wiring, job))
     click.echo(new.id)
 
 
@@ -288,6 +293,23 @@ def replay(
             click.echo(_line(one))
     else:
         click.echo(f"{len(sent)} in the outbox; the next calls of poll send them")
+
+
+def _job_id(wiring: ModuleType, job: str) -> str:
+    """A job's id, given that or the address of what was dropped."""
+    if not job.startswith("gs://"):
+        return job
+    from batchdrop.jobs import Drop
+
+    address, _, generation = job.removeprefix("gs://").partition("#")
+    bucket, _, name = address.partition("/")
+    if generation.isdecimal():
+        number = int(generation)
+        return Drop(bucket=bucket, name=name, generation=number, size=0).job_id
+    found: Drop | None = wiring.storage().find(bucket, name)
+    if found is None:
+        raise click.ClickException(f"{job} is not there; give the job's id")
+    return found.job_id
 
 
 @contextmanager

@@ -536,10 +536,12 @@ class Ledger:
         from google.api_core import exceptions
 
         reference = self._lock("check")
-        # That another tick was faster is fine.
-        with suppress(exceptions.AlreadyExists):
-            reference.create({"first_start": now, "finished": None})
-        return _decode(reference.get().to_dict(), Checked)
+        if not (snapshot := reference.get()).exists:
+            # That another tick was faster is fine.
+            with suppress(exceptions.AlreadyExists):
+                reference.create({"first_start": now, "finished": None})
+            snapshot = reference.get()
+        return _decode(snapshot.to_dict(), Checked)
 
     def check_finished(self, now: datetime) -> None:
         """The comparison that began then is complete."""
@@ -680,14 +682,14 @@ def _sparse(data: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _sparse_value(value)
         for name, value in data.items()
-        if value is not None and value != {} and value != []
+        if value is not None and value != {} and value not in ([], ())
     }
 
 
 def _sparse_value(value: Any) -> Any:
     if isinstance(value, dict):
         return _sparse(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_sparse_value(item) for item in value]
     return value
 

@@ -111,7 +111,8 @@ class Reading:
         first = self.faults[0]
         where = first.place or f"line {first.line}"
         where += f", {first.path}" if first.path else ""
-        more = f" (and {refused - 1} more lines)" if refused > 1 else ""
+        others = refused - 1
+        more = f" (and {others:,} more line{'s' * (others > 1)})" if others else ""
         message = f"{where}: {first.message}; {first.fix}{more}"
         if self.rules.on_invalid != REJECT and not self._is_fit():
             return Problem(

@@ -31,6 +31,17 @@ def settings() -> Settings:
     return Settings.from_env(os.environ)
 
 
+def start() -> Settings:
+    """
+    The deployment's choices, and its routes where they lie in a file: what is wrong
+    with them stops the start. Routes in a bucket are read at an instance's first call.
+    """
+    chosen = settings()
+    if chosen.routes and not chosen.routes.startswith("gs://"):
+        routes()
+    return chosen
+
+
 @cache
 def routes() -> Routes:
     """
@@ -44,7 +55,10 @@ def routes() -> Routes:
         with storage().open(file) as object:
             text = object.read()
     else:
-        text = Path(file).read_bytes()
+        try:
+            text = Path(file).read_bytes()
+        except OSError as exc:
+            raise BadSetting(f"BATCHDROP_ROUTES: {file}: {exc.strerror}") from exc
     found = Routes.parse(text, file)
     found.check(settings())
     return found

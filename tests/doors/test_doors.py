@@ -154,3 +154,24 @@ def test_a_missing_setting_stops_the_start_by_its_name(
 
     with pytest.raises(BadSetting, match="BATCHDROP_MODEL is not set"):
         functions_framework.create_app("on_upload", str(MAIN))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "BATCHDROP_ROUTES: .*routes.toml: No such file"),
+        ('[[route]]\nmatch = "**"\nmodle = "x"\n', "modle: unknown"),
+    ],
+)
+def test_routes_that_are_wrong_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, told: str
+) -> None:
+    file = tmp_path / "routes.toml"
+    if text is not None:
+        file.write_text(text)
+    env = {**ENOUGH, "BATCHDROP_ROUTES": str(file)}
+    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(env))
+    wiring.routes.cache_clear()
+
+    with pytest.raises(BadSetting, match=told):
+        functions_framework.create_app("on_upload", str(MAIN))

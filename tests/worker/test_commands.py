@@ -13,6 +13,7 @@ from tests.worker.world import World
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(wiring, "intake", lambda: world.intake)
+    monkeypatch.setattr(wiring, "storage", lambda: world.storage)
     return world
 
 
@@ -29,6 +30,29 @@ def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
 
     assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
     assert deployed.job(drop).phase is Phase.REJECTED
+
+
+def test_a_job_may_be_called_by_what_was_dropped(deployed: World) -> None:
+    deployed.choose(paused=True)
+    older = deployed.upload()
+    deployed.intake.take(older)
+    newer = deployed.upload()
+    deployed.intake.take(newer)
+    address = f"gs://{newer.bucket}/{newer.name}"
+
+    assert run("cancel", address).exit_code == 0
+    assert deployed.job(newer).phase is Phase.REJECTED
+    assert deployed.job(older).wanted is None
+
+    assert run("cancel", f"{address}#{older.generation}").exit_code == 0
+    assert deployed.job(older).wanted is not None
+
+
+def test_an_address_where_nothing_is_says_so(deployed: World) -> None:
+    ran = run("rerun", f"gs://{deployed.settings.inbox}/gone.jsonl")
+
+    assert ran.exit_code == 1
+    assert "gone.jsonl is not there; give the job's id" in ran.output
 
 
 def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:

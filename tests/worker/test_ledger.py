@@ -10,7 +10,18 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import Superseded
-from batchdrop.jobs import Batch, Drop, Job, Phase, Problem, Rows, Spec, Staging, Timing
+from batchdrop.jobs import (
+    Batch,
+    Drop,
+    Health,
+    Job,
+    Phase,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Timing,
+)
 from batchdrop.ledger import Ledger
 from tests.clock import Clock
 
@@ -254,6 +265,34 @@ def test_a_document_of_a_later_version_is_refused_with_what_to_do(
 
     with pytest.raises(ValueError, match=r"document version 2.*deploy the newer one"):
         ledger.get(claimed.id)
+
+
+def test_a_document_leaves_out_what_is_empty(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    document = database.collection("jobs").document(claimed.id)
+    ledger.advance(claimed, lambda job: job.gave_up("no luck", clock()))
+
+    said = document.get().to_dict()
+
+    assert not {"health", "faults", "inputs", "parts", "spec", "error"} & set(said)
+    assert [set(one) for one in said["history"]] == [
+        {"at", "phase"},
+        {"at", "phase", "note"},
+    ]
+
+
+def test_what_a_job_has_no_more_leaves_its_document(
+    ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
+) -> None:
+    health = Health(code="stalled", message="...", since=clock())
+    ailing = ledger.advance(claimed, lambda job: job.ailing(health, clock()))
+
+    well = ledger.advance(ailing, lambda job: job.heard(clock()))
+
+    document = database.collection("jobs").document(claimed.id)
+    assert "health" not in document.get().to_dict()
+    assert ledger.get(claimed.id) == well
 
 
 def test_a_document_says_when_it_may_go_once_its_job_is_over(

@@ -17,6 +17,7 @@ import httpx
 from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
+from batchdrop.crash import VARIABLE
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
 from batchdrop_local.eventarc import Eventarc
@@ -100,7 +101,12 @@ class Stack:
             if part not in self._ports:
                 self._ports[part] = free_port(self._ports.values())
         self.addresses = self._addresses()
-        self.env = self._environment()
+        #: What was chosen is for whoever uses the stack, too: the command line, say.
+        self.env = self._environment() | {
+            name: value
+            for name, value in (env or {}).items()
+            if name.startswith("BATCHDROP_") and name != VARIABLE
+        }
         self._poll_every = poll_every
         self._durations = (queue_seconds, run_seconds)
         self._function_env = {**_inherited(), **self.env, **(env or {})}
