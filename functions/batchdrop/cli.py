@@ -104,6 +104,7 @@ def up(
                 param_hint="--port",
             )
         fixed[name] = int(text)
+    chosen = _known(_pairs("--set", settings))
 
     with _signals_interrupt():
         try:
@@ -112,7 +113,7 @@ def up(
                 queue_seconds=queue_seconds,
                 run_seconds=run_seconds,
                 ports=fixed,
-                env=_pairs("--set", settings),
+                env=chosen,
                 show=_show,
             ) as stack:
                 click.echo(_how_to_use(stack.description, stack.file))
@@ -538,6 +539,21 @@ def _signals_interrupt() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _known(pairs: dict[str, str]) -> dict[str, str]:
+    """The same pairs, if there are settings of these names; others would do nothing."""
+    from dataclasses import fields
+
+    from batchdrop.settings import PREFIX, Settings
+
+    known = {f"{PREFIX}{field.name.upper()}" for field in fields(Settings)}
+    for name in pairs:
+        if name.startswith(PREFIX) and name not in known:
+            raise click.BadParameter(
+                f"there is no setting {name}; see the README", param_hint="--set"
+            )
+    return pairs
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

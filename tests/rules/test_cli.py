@@ -32,6 +32,13 @@ def test_a_setting_without_a_value_is_refused() -> None:
     assert "BATCHDROP_LEASE: it must be NAME=VALUE" in ran.output
 
 
+def test_a_setting_that_nobody_reads_is_refused_by_its_name() -> None:
+    ran = CliRunner().invoke(main, ["local", "up", "--set", "BATCHDROP_PART_ROW=3"])
+
+    assert ran.exit_code == 2
+    assert "there is no setting BATCHDROP_PART_ROW" in ran.output
+
+
 @pytest.mark.parametrize("command", ["local up", "demo", "sim"])
 def test_without_the_local_stack_it_says_what_to_install(command: str) -> None:
     # None makes the import fail as it does where the extra is not installed.

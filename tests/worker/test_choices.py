@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from batchdrop import wiring
 from batchdrop.errors import Unavailable
 from batchdrop.jobs import Drop, Job, Phase
 from batchdrop.settings import Location
@@ -532,3 +534,19 @@ def test_a_missed_manifest_whose_file_is_being_read_is_looked_at_again(
     assert job.phase is Phase.SUBMITTED
     assert job.manifest is not None
     assert world.jobs() == 1
+
+
+def test_routes_may_lie_in_a_bucket(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = world.settings.work.bucket
+    world.upload('[[route]]\nmatch = "a/**"\n', "routes/1.toml", bucket=bucket)
+    settings = replace(world.settings, routes=f"gs://{bucket}/routes/1.toml")
+    monkeypatch.setattr(wiring, "settings", lambda: settings)
+    monkeypatch.setattr(wiring, "storage", lambda: world.storage)
+    wiring.routes.cache_clear()
+
+    found = wiring.routes()
+
+    wiring.routes.cache_clear()
+    assert [route.match for route in found.routes] == [("a/**",)]
