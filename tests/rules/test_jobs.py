@@ -230,6 +230,21 @@ def test_a_batch_that_failed_for_want_of_its_fenced_input_is_told_from_others(
     assert not submitted.failed_by_fence(failed(another))
 
 
+def test_a_job_whose_fenced_batch_failed_has_all_its_patience_again(
+    submitting: Job, clock: Clock
+) -> None:
+    spec = replace(SPEC, cancel_after=60.0, stalled_after={"other": 60.0})
+    patient = replace(submitting, spec=spec).submitted(RUNNING, clock())
+    assert patient.cancel_at == patient.stall_at == clock() + timedelta(minutes=1)
+
+    again = patient.revived(clock())
+
+    assert (again.cancel_at, again.stall_at, again.running_since) == (None, None, None)
+    clock.advance(hours=1)
+    second = again.submitting(clock(), TIMING).submitted(RUNNING, clock())
+    assert second.cancel_at == clock() + timedelta(minutes=1)
+
+
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
 def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
     arrived: Job, prepared: Job, clock: Clock, phase: Phase
