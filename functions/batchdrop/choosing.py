@@ -162,7 +162,7 @@ class _Choosing:
     def _source(self, manifest: Manifest, places: tuple[Location, ...]) -> None:
         file = self.origin_of_manifest
         for address in manifest.objects:
-            at, _, name = address.removeprefix("gs://").partition("/")
+            at, name = names.bucket_and_name(address)
             if not any(place.holds(at, name) for place in places):
                 self._refuse(
                     f"the source {names.short(address)} ({file})",

@@ -301,9 +301,10 @@ def _job_id(wiring: ModuleType, job: str) -> str:
     if not job.startswith("gs://"):
         return job
     from batchdrop.jobs import Drop
+    from batchdrop.names import bucket_and_name
 
-    address, _, generation = job.removeprefix("gs://").partition("#")
-    bucket, _, name = address.partition("/")
+    address, _, generation = job.partition("#")
+    bucket, name = bucket_and_name(address)
     if generation.isdecimal():
         number = int(generation)
         return Drop(bucket=bucket, name=name, generation=number, size=0).job_id

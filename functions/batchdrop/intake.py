@@ -450,7 +450,7 @@ class Intake:
         Nothing to be found, and yet a frozen worker may hold the request in its
         hands: take away the input that it names. The wait until the next look starts
         when the older copies are gone. A table can't be taken away: there a second
-        batch may come of it, which `check` finds and cancels.
+        batch may come of it, which the sweep finds and cancels.
         """
         if job.spec is None or job.spec.source is None:
             job = self._withdraw(job)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.names import MAX_NAME, OTHER
+from batchdrop.names import MAX_NAME, OTHER, bucket_and_name
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
@@ -32,8 +32,8 @@ MAX_PARTS = 300
 
 #: The backends.
 VERTEX, DEVELOPER = "vertex", "developer"
-#: What a batch makes of its rows.
-GENERATION, EMBEDDING = "generation", "embedding"
+#: What a batch makes of its rows; else it generates.
+EMBEDDING = "embedding"
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
@@ -208,7 +208,7 @@ class Input:
 
     @property
     def drop(self) -> Drop:
-        bucket, _, name = self.uri.removeprefix("gs://").partition("/")
+        bucket, name = bucket_and_name(self.uri)
         return Drop(
             bucket=bucket, name=name, generation=self.generation, size=self.size
         )
@@ -421,9 +421,6 @@ class Job:
     spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
     manifest: str | None = None  #: the object, and its generation, that spoke for it
     inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
-    place: str = ""  #: `spec.place`, to be asked for by itself
-    lane: str = ""  #: `spec.lane`
-    queue: str | None = None  #: the lane again, as long as it waits for room there
     #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
@@ -553,8 +550,6 @@ class Job:
             self,
             spec=spec,
             spec_from=spec_from,
-            place=spec.place,
-            lane=spec.lane,
             manifest=manifest,
             inputs=inputs,
         )
@@ -588,8 +583,6 @@ class Job:
             Phase.PREPARED,
             now,
             spec=spec,
-            place=spec.place,
-            lane=spec.lane,
             staging=staging,
             rows=rows,
             faults=faults[:MAX_FAULTS],
@@ -635,8 +628,6 @@ class Job:
             Phase.SPLIT,
             now,
             spec=spec,
-            place=spec.place,
-            lane=spec.lane,
             rows=rows,
             faults=faults[:MAX_FAULTS],
             report=report,
@@ -676,8 +667,6 @@ class Job:
                 generation_config=None,
             ),
             spec_from=self.spec_from,
-            place=self.place,
-            lane=self.lane,
             part_of=self.id,
             part=part,
             staging=part.staging,
@@ -964,6 +953,16 @@ class Job:
         return lost and not self.is_family
 
     @property
+    def place(self) -> str:
+        """Where its batch is to be, once that is chosen: see `Spec.place`."""
+        return self.spec.place if self.spec else ""
+
+    @property
+    def lane(self) -> str:
+        """What has room of its own at the service: see `Spec.lane`."""
+        return self.spec.lane if self.spec else ""
+
+    @property
     def is_family(self) -> bool:
         """Whether it was split, and its parts are what counts."""
         return self.phase is Phase.SPLIT or self.result is not None
@@ -1040,7 +1039,6 @@ class Job:
         if phase is not self.phase and phase not in MOVES[self.phase]:
             raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
         job = replace(self, phase=phase, updated_at=now, **changes)
-        job = replace(job, queue=job.lane if phase is Phase.WAITING else None)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
         if note is None and (last.phase, last.state) == (phase, state):

@@ -236,23 +236,11 @@ class Ledger:
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("wanted.cancel", "==", True))
-            .where(filter=_field("wanted.sent_at", "==", None))
-        )
-        return list(_readable(query.stream(), _job))
+        return self._unsent_cancels(Phase.SUBMITTED)
 
     def families_to_cancel(self) -> list[Job]:
         """The split jobs whose parts were not all told yet that a cancel is wanted."""
-        query = (
-            self._jobs()
-            .where(filter=_field("phase", "==", Phase.SPLIT))
-            .where(filter=_field("wanted.cancel", "==", True))
-            .where(filter=_field("wanted.sent_at", "==", None))
-        )
-        return list(_readable(query.stream(), _job))
+        return self._unsent_cancels(Phase.SPLIT)
 
     def count_open(self, lane: str | None = None) -> int:
         """How many jobs the service has and isn't done with, in a lane or in all."""
@@ -598,6 +586,9 @@ class Ledger:
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = _sparse(_encode(replace(job, version=None)))
+        # What is derived, and asked for: a lane's jobs, and those that wait in it.
+        data |= {"place": job.place, "lane": job.lane} if job.spec else {}
+        data |= {"queue": job.lane} if job.phase is Phase.WAITING else {}
         if job.wanted:
             # As long as it says null here, it is asked for: see `to_cancel`.
             data["wanted"]["sent_at"] = job.wanted.sent_at
@@ -621,6 +612,16 @@ class Ledger:
         self._lock("sweep").set(_encode(swept))
 
     # -- the pieces, continued --------------------------------------------------
+
+    def _unsent_cancels(self, phase: Phase) -> list[Job]:
+        """A phase's jobs that somebody wants cancelled, and nothing was done yet."""
+        query = (
+            self._jobs()
+            .where(filter=_field("phase", "==", phase))
+            .where(filter=_field("wanted.cancel", "==", True))
+            .where(filter=_field("wanted.sent_at", "==", None))
+        )
+        return list(_readable(query.stream(), _job))
 
     def _past(self, phase: Phase, field: str, now: datetime) -> list[Job]:
         """A page of a phase's jobs that have come to a time that a policy has set."""

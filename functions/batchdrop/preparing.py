@@ -25,6 +25,7 @@ from batchdrop.jobs import (
 )
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
+from batchdrop.names import bucket_and_name
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.routes import Routes
@@ -80,8 +81,7 @@ class Preparing:
 
     def staging(self, job: Job) -> Staging:
         """Where the present holder of a job stages its rows."""
-        epoch = job.lease.epoch
-        return Staging(epoch=epoch, uri=f"{self.folder(job.id)}{epoch}/requests.jsonl")
+        return self._staging(job.id, job.lease.epoch)
 
     def folder(self, job_id: str) -> Location:
         """Where a job's rows lie as they are sent."""
@@ -190,13 +190,10 @@ class Preparing:
         """The objects that a manifest names, as they are now."""
         found = []
         for uri in manifest.objects if manifest else ():
-            bucket, _, name = uri.removeprefix("gs://").partition("/")
-            drop = self.storage.find(bucket, name)
+            drop = self.storage.find(*bucket_and_name(uri))
             if drop is None:
                 raise BadChoice("no_source", f"{uri}, which src names, is not there")
-            found.append(
-                Input(uri=uri, generation=drop.generation, size=drop.size, first=0)
-            )
+            found.append(Input(uri=uri, generation=drop.generation, size=drop.size))
         return tuple(found)
 
     # -- rows -------------------------------------------------------------------
@@ -317,9 +314,10 @@ class Preparing:
         return job
 
     def _part_staging(self, job: Job, n: int) -> Staging:
-        epoch = job.lease.epoch
-        folder = self.folder(job.part_id(n))
-        return Staging(epoch=epoch, uri=f"{folder}{epoch}/requests.jsonl")
+        return self._staging(job.part_id(n), job.lease.epoch)
+
+    def _staging(self, job_id: str, epoch: int) -> Staging:
+        return Staging(epoch=epoch, uri=f"{self.folder(job_id)}{epoch}/requests.jsonl")
 
     # -- the last write ---------------------------------------------------------
 
