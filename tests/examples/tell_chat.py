@@ -1,11 +1,10 @@
 """A function that tells a chat of jobs that stall or fail."""
 
-import json
 import logging
 import os
-import urllib.request
 
 import functions_framework
+import httpx
 from cloudevents.http import CloudEvent
 from google.cloud import firestore
 
@@ -33,10 +32,9 @@ def tell(job: JobEvent) -> None:
     text = f"{job.source.name}: {job.outcome}"
     if why is not None:
         text += f" ({why.code}: {why.message})"
-    request = urllib.request.Request(
+    answer = httpx.post(
         os.environ["CHAT_WEBHOOK"],
-        data=json.dumps({"text": f"{text}, job {job.job_id}"}).encode(),
-        headers={"content-type": "application/json"},
+        json={"text": f"{text}, job {job.job_id}"},
+        timeout=20,
     )
-    with urllib.request.urlopen(request, timeout=20):
-        pass
+    answer.raise_for_status()
