@@ -8,7 +8,7 @@ from cloudevents.http import CloudEvent
 
 from batchdrop import logs, wiring
 from batchdrop.errors import NotADrop
-from batchdrop.jobs import Drop
+from batchdrop.records import Drop
 
 logs.set_up()
 # A wrong setting stops the start, where a deployment sees it, and not the first event.

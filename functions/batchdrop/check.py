@@ -9,8 +9,8 @@ from itertools import islice
 from batchdrop.batches import BatchesError, BatchJob
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.intake import Intake
-from batchdrop.jobs import Phase, is_job_id
 from batchdrop.ledger import Ledger
+from batchdrop.records import Phase, is_job_id
 from batchdrop.service import Service, Services
 from batchdrop.settings import Settings
 from batchdrop.sweep import cancel_extra

@@ -9,10 +9,10 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from batchdrop.errors import BatchdropError
-from batchdrop.jobs import Fault
 from batchdrop.preflight import LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
 from batchdrop.preflight.showing import excerpt
+from batchdrop.records import Fault
 from batchdrop.settings import Location
 
 if TYPE_CHECKING:

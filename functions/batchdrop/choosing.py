@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from batchdrop import names
 from batchdrop.errors import BadChoice
-from batchdrop.jobs import Spec
 from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
 from batchdrop.preflight import Rules
+from batchdrop.records import Spec
 from batchdrop.routes import Route, Routes
 from batchdrop.settings import PREFIX, Location, Settings
 

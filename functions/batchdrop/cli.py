@@ -300,8 +300,8 @@ def _job_id(wiring: ModuleType, job: str) -> str:
     """A job's id, given that or the address of what was dropped."""
     if not job.startswith("gs://"):
         return job
-    from batchdrop.jobs import Drop
     from batchdrop.names import bucket_and_name
+    from batchdrop.records import Drop
 
     address, _, generation = job.partition("#")
     bucket, name = bucket_and_name(address)

@@ -18,10 +18,11 @@ from batchdrop.errors import (
     Superseded,
     Unavailable,
 )
-from batchdrop.jobs import Batch, Drop, Health, Job, Phase, Problem, Timing
+from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.manifests import is_manifest, speaks_for
 from batchdrop.preparing import REPORT, Preparing
+from batchdrop.records import Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.service import Services
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage

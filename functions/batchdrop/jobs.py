@@ -1,16 +1,32 @@
 """What a job is and how it moves: a frozen value and pure transitions."""
 
-import base64
-import hashlib
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Self
 
-from batchdrop.errors import NotADrop
-from batchdrop.names import MAX_NAME, OTHER, bucket_and_name
+from batchdrop.names import MAX_NAME, OTHER
+from batchdrop.records import (
+    Absence,
+    Batch,
+    Drop,
+    Fault,
+    Health,
+    Input,
+    Lease,
+    Moment,
+    Part,
+    Phase,
+    Problem,
+    Rows,
+    Spec,
+    Staging,
+    Stats,
+    Timing,
+    Wanted,
+    derived_id,
+    family_result,
+)
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
@@ -30,40 +46,6 @@ MAX_FAULTS = 20
 #: takes 4 MiB at once (production 10).
 MAX_PARTS = 300
 
-#: The backends.
-VERTEX, DEVELOPER = "vertex", "developer"
-#: What a batch makes of its rows; else it generates.
-EMBEDDING = "embedding"
-
-FINALIZED = "google.cloud.storage.object.v1.finalized"
-
-
-def derived_id(*parts: str) -> str:
-    """26 characters of lowercase base32 of a SHA-256: the same for the same parts."""
-    digest = hashlib.sha256("#".join(parts).encode()).digest()
-    return base64.b32encode(digest).decode().lower()[:26]
-
-
-def is_job_id(text: str) -> bool:
-    """Whether a text could be a job's id: it may come from anybody's label."""
-    return re.fullmatch(r"[a-z2-7]{26}", text) is not None
-
-
-class Phase(StrEnum):
-    """How far a job has come with us. What the service says of it is `batch.state`."""
-
-    ARRIVED = "arrived"  #: the ledger knows of the drop; nothing is staged
-    PREPARED = "prepared"  #: staged; no request that names this staging was sent
-    WAITING = (
-        "waiting"  #: staged; there is no room for it yet, and nothing is in flight
-    )
-    SUBMITTING = "submitting"  #: the intent is written; the request may have been sent
-    SUBMITTED = "submitted"  #: the service has it, under `batch.name`
-    ENDED = "ended"  #: the service is done with it, well or badly
-    SPLIT = "split"  #: its parts are jobs of their own; it never is a batch itself
-    REJECTED = "rejected"  #: nothing was paid: bad rows, refused, source gone
-
-
 #: Which phase may follow which. A phase may always be written again as it is.
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.SPLIT, Phase.REJECTED}),
@@ -80,316 +62,6 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.ENDED: frozenset(),
     Phase.REJECTED: frozenset(),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """How long things may take. A lease outlives any call of the function it is for."""
-
-    lease: timedelta
-    create_timeout: timedelta
-    settle: timedelta
-
-    @classmethod
-    def none(cls) -> Self:
-        """No time at all: a lease that is over at once."""
-        return cls(lease=timedelta(0), create_timeout=timedelta(0), settle=timedelta(0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """One generation of one object in the inbox bucket."""
-
-    bucket: str
-    name: str
-    generation: int
-    size: int  #: bytes
-
-    @classmethod
-    def from_event(cls, type: str, data: Any) -> Self:
-        """
-        Reads a storage event's type and data (google.events.cloud.storage.v1
-        StorageObjectData: 64-bit integers come as strings, or as numbers).
-
-        Raises:
-            NotADrop: not a storage event, or its data can't be read.
-        """
-        if type != FINALIZED:
-            raise NotADrop(f"an event of type {type!r}, not {FINALIZED!r}")
-        if not isinstance(data, Mapping):
-            # What isn't valid JSON reaches us as bytes.
-            raise NotADrop("a storage event whose data is not a JSON object")
-        try:
-            drop = cls(
-                bucket=data["bucket"],
-                name=data["name"],
-                generation=int(data["generation"]),
-                size=int(data.get("size", 0)),
-            )
-        except (KeyError, TypeError, ValueError) as exc:
-            raise NotADrop(f"a storage event that names no object: {exc!r}") from exc
-        if not (isinstance(drop.bucket, str) and isinstance(drop.name, str)):
-            raise NotADrop("a storage event whose bucket or name is not a string")
-        return drop
-
-    @property
-    def job_id(self) -> str:
-        return derived_id(f"{self.bucket}/{self.name}", str(self.generation))
-
-    def __str__(self) -> str:
-        return f"gs://{self.bucket}/{self.name}#{self.generation}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
-    """
-    What the batch is to be: chosen once, frozen when the job is prepared. Who chose
-    each of these is in `Job.spec_from`.
-    """
-
-    kind: str  #: "generation" or "embedding"
-    backend: str
-    location: str
-    model: str
-    destination: str  #: gs:// prefix of this job's results, or a bq:// address
-    display_name: str
-    labels: dict[str, str] = field(default_factory=dict)
-    source: str | None = None  #: what the service reads itself: a table, a dataset
-    generation_config: str | None = None  #: JSON, merged into each request
-    on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
-    max_invalid: int | None = None  #: how many lines "skip" leaves out
-    fix: bool = False
-    manifest: str = "optional"  #: or "required": the file waits for one
-    max_active: int | None = None  #: batches of the lane at the service at once
-    max_rows: int | None = None  #: of a file; one with more is rejected
-    max_bytes: int | None = None
-    part_rows: int | None = None  #: of a part; a file with more is split
-    part_bytes: int | None = None
-    cancel_after: float | None = None  #: seconds of running
-    delete_after: float | None = None  #: seconds after the end
-    #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.
-    stalled_after: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def place(self) -> str:
-        """What has a list of its own at the service; the Developer API is one place."""
-        return f"{VERTEX} {self.location}" if self.backend == VERTEX else self.backend
-
-    @property
-    def lane(self) -> str:
-        """What has room of its own at the service."""
-        return f"{self.place} {self.model}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staging:
-    """Where the rows lie as they are sent. One folder per epoch that staged them."""
-
-    epoch: int
-    uri: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Why something did not work, in words for a person."""
-
-    code: str | int
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """An object elsewhere that a manifest names: its rows follow those before it."""
-
-    uri: str
-    generation: int
-    size: int  #: bytes
-    first: int = 0  #: the row id of its first line; 0: not known yet
-
-    @property
-    def drop(self) -> Drop:
-        bucket, name = bucket_and_name(self.uri)
-        return Drop(
-            bucket=bucket, name=name, generation=self.generation, size=self.size
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A part of a file that is more than one batch takes: a job of its own."""
-
-    n: int  #: counted from 0
-    first: int  #: the row ids in it: the lines of the file, counted from 1
-    last: int
-    rows: int
-    bytes: int  #: as staged
-    staging: Staging
-    #: How it ended: JOB_STATE_..., "rejected", "lost", or "cancelled" before it was
-    #: sent; None: it hasn't.
-    state: str | None = None
-    stats: "Stats | None" = None
-
-    @property
-    def outcome(self) -> str | None:
-        """How that counts for the family, as a JOB_STATE_...; None: it hasn't ended."""
-        return {
-            "rejected": "JOB_STATE_FAILED",
-            "lost": "JOB_STATE_FAILED",
-            "cancelled": "JOB_STATE_CANCELLED",
-        }.get(self.state or "", self.state)
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether there are answers of it."""
-        done = ("JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED")
-        return self.state in done or bool(self.stats and self.stats.successful)
-
-
-def family_result(parts: Collection[Part]) -> str | None:
-    """
-    How a family ended, given how its parts did, of which one that was lost or
-    rejected has failed:
-
-        some haven't ended                    None
-        all succeeded                         JOB_STATE_SUCCEEDED
-        there are answers of some             JOB_STATE_PARTIALLY_SUCCEEDED
-        of none, and all were cancelled       JOB_STATE_CANCELLED
-        of none, and all expired              JOB_STATE_EXPIRED
-        of none                               JOB_STATE_FAILED
-    """
-    outcomes = {part.outcome for part in parts}
-    if None in outcomes:
-        return None
-    if outcomes == {"JOB_STATE_SUCCEEDED"}:
-        return "JOB_STATE_SUCCEEDED"
-    if any(part.has_rows for part in parts):
-        return "JOB_STATE_PARTIALLY_SUCCEEDED"
-    if outcomes in ({"JOB_STATE_CANCELLED"}, {"JOB_STATE_EXPIRED"}):
-        return outcomes.pop()
-    return "JOB_STATE_FAILED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What is wrong with one line of the dropped file; its text is not kept."""
-
-    line: int  #: counted from 1
-    path: str  #: where in the line, such as `request.contents`; empty: the line itself
-    code: str
-    message: str
-    fix: str = ""  #: what to write instead
-    place: str = ""  #: of rows from elsewhere: which object, and which line of it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """What became of the rows."""
-
-    total: int = 0
-    accepted: int = 0
-    refused: int = 0
-    fixed: int = 0  #: of those accepted, how many were mended first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """The service's own count of rows, as far as it tells."""
-
-    successful: int | None = None
-    failed: int | None = None
-    incomplete: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What the service last said of the batch."""
-
-    name: str  #: full resource name
-    state: str  #: as the service wrote it, whether or not anybody knows it
-    terminal: bool  #: whether the service is done with it
-    known: bool = True  #: whether the state is one that the API is known to have
-    source: str | None = None  #: the input it names
-    epoch: int | None = None  #: which staging of ours that is; None: none of ours
-    create_time: datetime | None = None
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    update_time: datetime | None = None
-    error: Problem | None = None
-    completion_stats: Stats | None = None
-    has_answers: bool = False  #: the service keeps them, for us to collect
-    output_directory: str | None = None
-    output_table: str | None = None  #: bq://project.dataset.table
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether it has read its rows, which is when they begin to cost."""
-        return self.state not in (
-            "JOB_STATE_UNSPECIFIED",
-            "JOB_STATE_QUEUED",
-            "JOB_STATE_PENDING",
-        )
-
-    @property
-    def since(self) -> datetime | None:
-        """When it came to its state, as the service tells."""
-        if self.terminal:
-            return self.end_time or self.update_time
-        if self.state == "JOB_STATE_RUNNING":
-            return self.start_time or self.update_time
-        return self.update_time
-
-    def is_older_than(self, other: "Batch") -> bool:
-        """Whether the service's answer was overtaken by one that we already have."""
-        if self.update_time is None or other.update_time is None:
-            return False
-        return self.update_time < other.update_time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What is the matter on our side. A healthy job has none."""
-
-    code: str
-    message: str
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """Who has the job to itself, and until when. Each taking over adds an epoch."""
-
-    until: datetime
-    epoch: int
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a person wants of a job; looked at before every request."""
-
-    cancel: bool
-    by: str
-    at: datetime
-    sent_at: datetime | None = None  #: when the service was asked to
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absence:
-    """The service answers 404 to the batch's name: how often, and since when."""
-
-    count: int
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """One line of a job's history."""
-
-    at: datetime
-    phase: Phase
-    state: str | None = None
-    said_at: datetime | None = None  #: when the service says that it came to `state`
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -429,7 +101,7 @@ class Job:
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
-    rows: Rows = Rows()
+    rows: Rows = field(default_factory=Rows)
     faults: tuple[Fault, ...] = ()  #: the first ones
     report: str | None = None  #: the object with all lines that were refused
     error: Problem | None = None

@@ -11,7 +11,8 @@ import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job, Phase, derived_id
+from batchdrop.jobs import Job
+from batchdrop.records import Phase, derived_id
 
 if TYPE_CHECKING:
     from google.cloud import firestore

@@ -61,7 +61,7 @@ class Manifest:
     table: str | None = None  #: bq://project.dataset.table
     dataset: str | None = None  #: projects/P/locations/L/datasets/D
     requests: tuple[bytes, ...] = ()  #: as they were written; see `lines`
-    #: By the names of the fields of `jobs.Spec`; what isn't there isn't chosen here.
+    #: By the names of the fields of `records.Spec`; what isn't there isn't chosen here.
     choices: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -8,8 +8,9 @@ from datetime import datetime
 from batchdrop.batches import ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import Superseded
-from batchdrop.jobs import Health, Job
+from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
+from batchdrop.records import Health
 from batchdrop.service import Services
 
 log = logging.getLogger(__name__)

@@ -12,22 +12,13 @@ from typing import Any, Self
 from batchdrop.choosing import Chosen, choose
 from batchdrop.crash import crash
 from batchdrop.errors import BadChoice, NotReadable, SourceGone
-from batchdrop.jobs import (
-    Drop,
-    Input,
-    Job,
-    Part,
-    Problem,
-    Rows,
-    Spec,
-    Staging,
-    Timing,
-)
+from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
 from batchdrop.names import bucket_and_name
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
+from batchdrop.records import Drop, Input, Part, Problem, Rows, Spec, Staging, Timing
 from batchdrop.routes import Routes
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage

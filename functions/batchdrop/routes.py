@@ -29,7 +29,7 @@ class Route:
     number: int  #: counted from 1, in the order of the file
     match: tuple[str, ...]
     name: str = ""
-    #: By the names of the fields of `jobs.Spec`; what isn't there isn't chosen here.
+    #: By the names of the fields of `records.Spec`; what isn't there isn't chosen here.
     choices: Mapping[str, Any] = field(default_factory=dict)
 
     def matches(self, name: str) -> bool:
@@ -334,7 +334,7 @@ def _stalled(given: object) -> dict[str, float]:
     return names.stalled_after(given)
 
 
-#: How each key is read. The keys are fields of `jobs.Spec`.
+#: How each key is read. The keys are fields of `records.Spec`.
 KEYS: dict[str, Callable[[object], Any]] = {
     "kind": names.kind,
     "backend": names.choice("vertex", "developer"),

@@ -10,10 +10,10 @@ from typing import Protocol
 from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
-from batchdrop.jobs import (
+from batchdrop.jobs import Job
+from batchdrop.records import (
     EMBEDDING,
     Batch,
-    Job,
     Problem,
     Spec,
     Staging,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
-from batchdrop.jobs import Drop
+from batchdrop.records import Drop
 from batchdrop.settings import Location
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
-from batchdrop.jobs import DEVELOPER, MOVES, Batch, Health, Job, Phase, is_job_id
+from batchdrop.jobs import MOVES, Job
 from batchdrop.ledger import Ledger, Swept
+from batchdrop.records import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.service import PAGE, Service, Services, explained
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from batchdrop.check import Check
 from batchdrop.choosing import choose
 from batchdrop.errors import BadSetting
 from batchdrop.intake import Intake
-from batchdrop.jobs import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preparing import Preparing, rules_of
+from batchdrop.records import DEVELOPER, VERTEX, Timing
 from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Settings

@@ -31,8 +31,9 @@ from google.cloud import firestore, storage
 from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import Batch, Drop, Job, Rows, Spec, Staging
+from batchdrop.jobs import Job
 from batchdrop.preflight import Checker, Rules
+from batchdrop.records import Batch, Drop, Rows, Spec, Staging
 from batchdrop.settings import Location, Settings
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim

@@ -27,8 +27,8 @@ from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
 from batchdrop.crash import VARIABLE
 from batchdrop.errors import Superseded
-from batchdrop.jobs import Drop, Phase
 from batchdrop.ledger import Ledger
+from batchdrop.records import Drop, Phase
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB

@@ -19,7 +19,8 @@ from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
-from batchdrop.jobs import Batch, Drop, Job, Lease, Phase, Rows, Spec, Staging, Timing
+from batchdrop.jobs import Job
+from batchdrop.records import Batch, Drop, Lease, Phase, Rows, Spec, Staging, Timing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=1)

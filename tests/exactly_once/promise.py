@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchdrop.jobs import Drop
+from batchdrop.records import Drop
 from tests.exactly_once.scenarios import Scenario
 
 ENDS = frozenset(

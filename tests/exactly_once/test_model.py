@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchdrop.jobs import Phase
+from batchdrop.records import Phase
 from tests.exactly_once.model import (
     Protocol,
     State,

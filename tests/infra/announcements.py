@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from batchdrop.announce import WORDS, Announcement
-from batchdrop.jobs import (
+from batchdrop.jobs import Job
+from batchdrop.records import (
     Batch,
     Drop,
-    Job,
     Part,
     Problem,
     Rows,

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from batchdrop.jobs import Fault
 from batchdrop.preflight import Checker, Rules
+from batchdrop.records import Fault
 
 GOOD: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batchdrop.cli import main
-from batchdrop.jobs import Fault
 from batchdrop.preflight.estimate import Prices
 from batchdrop.preflight.showing import excerpt, span
+from batchdrop.records import Fault
 from tests.preflight.reading import GOOD, faults, file, good
 
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}

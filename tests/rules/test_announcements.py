@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.announce import TYPES, Announcement
-from batchdrop.jobs import (
+from batchdrop.jobs import Job
+from batchdrop.records import (
     Batch,
     Drop,
     Health,
-    Job,
     Problem,
     Rows,
     Spec,

@@ -7,11 +7,10 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import (
-    MAX_PARTS,
+from batchdrop.jobs import MAX_PARTS, Job
+from batchdrop.records import (
     Batch,
     Drop,
-    Job,
     Part,
     Phase,
     Problem,

@@ -23,6 +23,7 @@ LAYERS = [
     {"announce", "storage", "preflight"},
     {"crash"},
     {"jobs", "settings", "logs", "batches"},
+    {"records"},
     {"names"},
     {"errors"},
 ]

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs import (
+from batchdrop.jobs import Job
+from batchdrop.records import (
     FINALIZED,
     Batch,
     Drop,
     Fault,
-    Job,
     Phase,
     Problem,
     Rows,

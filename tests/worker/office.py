@@ -7,9 +7,10 @@ from google.cloud import firestore
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Refused, Unavailable
-from batchdrop.jobs import Drop, Health, Job, Problem, Timing
+from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
+from batchdrop.records import Drop, Health, Problem, Timing
 from tests import announcements
 from tests.clock import Clock
 

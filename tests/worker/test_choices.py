@@ -10,7 +10,8 @@ import pytest
 
 from batchdrop import wiring
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Drop, Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Drop, Phase
 from batchdrop.settings import Location
 from tests.client.datasets import Dataset
 from tests.worker.world import GOOD, World

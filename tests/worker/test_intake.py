@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
 from tests.worker.world import GOOD, Wire, World
 
 

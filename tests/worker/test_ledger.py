@@ -10,11 +10,12 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import Superseded
-from batchdrop.jobs import (
+from batchdrop.jobs import Job
+from batchdrop.ledger import Ledger
+from batchdrop.records import (
     Batch,
     Drop,
     Health,
-    Job,
     Phase,
     Problem,
     Rows,
@@ -22,7 +23,6 @@ from batchdrop.jobs import (
     Staging,
     Timing,
 )
-from batchdrop.ledger import Ledger
 from tests.clock import Clock
 
 TIMING = Timing(

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job
 from batchdrop.names import OTHER
+from batchdrop.records import Phase
 from tests.worker.test_poller import states
 from tests.worker.world import GOOD, World
 

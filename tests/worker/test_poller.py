@@ -9,7 +9,8 @@ import pytest
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
 from tests.worker.world import GOOD, Wire, World
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
 from tests.worker.world import GOOD, World
 
 ROLELESS = '{"contents":[{"parts":[{"text":"my secret"}]}]}\n'

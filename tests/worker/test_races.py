@@ -10,7 +10,8 @@ import pytest
 
 from batchdrop import intake, preparing, sweep
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Drop, Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Drop, Phase
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
 from tests.worker.test_choices import answered, dataset

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from batchdrop.announce import announcement_id
-from batchdrop.jobs import Job, Phase
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
 from tests.worker.test_poller import several, state
 from tests.worker.world import GOOD, Fault, World
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from batchdrop.jobs import Fault, Rows
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed
 from batchdrop.preflight.keys import Keys
@@ -30,6 +29,7 @@ from batchdrop.preflight.shapes import (
     shape_of,
     unwrapper,
 )
+from batchdrop.records import Fault, Rows
 
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchdrop.jobs import Fault
 from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
 from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
 from batchdrop.preflight.rules import ANYTHING, Must, Rules
+from batchdrop.records import Fault
 
 #: A line with more faults than this has them cut: the first ones are enough.
 MOST_FAULTS = 10

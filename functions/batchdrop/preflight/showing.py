@@ -3,7 +3,7 @@
 import json
 import re
 
-from batchdrop.jobs import Fault
+from batchdrop.records import Fault
 
 _values = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
