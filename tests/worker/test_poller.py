@@ -482,7 +482,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
 def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
     world: World, limit: str
 ) -> None:
-    world.choose(**{limit: 2})
+    world.choose(None, **{limit: 2})
     drop = world.upload(GOOD * 3)
 
     world.intake.take(drop)
