@@ -178,6 +178,22 @@ def cancel(job: str) -> None:
 
 @main.command()
 @click.argument("job")
+def resume(job: str) -> None:
+    """
+    Let a JOB go on that was parked, with the health resume_failing, when what stopped
+    its workers is mended.
+
+    A JOB is an id, or the address of what was dropped, gs://inbox/name. The deployment
+    is the one that the environment's BATCHDROP_* variables describe; its poll takes the
+    job up.
+    """
+    with _deployment() as wiring:
+        wiring.intake().let_on(_job_id(wiring, job), by=getpass.getuser())
+    click.echo("It goes on at the next tick of poll.")
+
+
+@main.command()
+@click.argument("job")
 def rerun(job: str) -> None:
     """
     Run a JOB that is over once more, as a new job with the old one as its parent.
