@@ -520,3 +520,13 @@ def test_a_staged_line_is_json_whatever_surrounds_it() -> None:
         _, sent, faults = read_all(line % request, Rules())
         assert faults == []
         assert msgspec.json.decode(sent[0])["request"] == GOOD
+
+
+def test_a_configuration_that_is_null_is_none_where_there_is_no_import() -> None:
+    (line,) = staged(
+        good(generationConfig=None),
+        backend="developer",
+        generation_config=b'{"temperature": 0}',
+    )
+
+    assert line["request"]["generationConfig"] == {"temperature": 0}
