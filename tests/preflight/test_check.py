@@ -96,6 +96,22 @@ def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
     assert run(file({"text": "x"}), "--model", "gemini-embedding-001").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", ""),
+        ("vertex", "publishers/x"),
+        ("vertex", "gemini-2.5-flash:predict"),
+        ("developer", "publishers/anthropic/models/claude-sonnet-4-5"),
+    ],
+)
+def test_what_is_no_model_is_told(run: Run, backend: str, model: str) -> None:
+    done = run(file(GOOD), "--backend", backend, "--model", model)
+
+    assert done.exit_code == 1
+    assert "is no model" in done.stderr
+
+
 def test_media_are_held_to_the_places_that_are_named(run: Run) -> None:
     line = {
         "contents": [
@@ -186,6 +202,11 @@ def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
     assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
     assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
     assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
+
+
+def test_a_few_rows_do_not_cost_nothing(run: Run) -> None:
+    assert "under 0.01 USD" in run(file(GOOD)).stdout
+    assert "about 0.00" not in run(file(GOOD)).stdout
 
 
 def test_a_file_over_a_limit_comes_to_several_jobs(run: Run) -> None:

@@ -298,6 +298,12 @@ def test_a_configuration_is_only_for_a_model_that_takes_one() -> None:
     assert error.startswith("generation_config: text-embedding-005 takes none")
 
 
+def test_a_configuration_that_no_line_could_be_sent_with_is_told() -> None:
+    error = error_of('generation_config = {topP = 1, x = {"a b" = 1}}')
+
+    assert error.startswith("generation_config: x.a b has a name that the import can't")
+
+
 def test_a_route_for_the_developer_api_is_good_where_its_key_is() -> None:
     settings = Settings.from_env(ENOUGH | {"GEMINI_API_KEY": "k"})
 

@@ -477,6 +477,22 @@ class Checker:
         return f"write one JSON object a line: {self.rules.family.example}"
 
 
+def config_fault(rules: Rules) -> str:
+    """
+    What is wrong with the generation configuration of a job, by itself, and what to
+    write; empty if nothing is. Each line would be refused for it, and `fix` mends only
+    what stands in lines.
+    """
+    if rules.generation_config is None:
+        return ""
+    for block in Checker(rules).blocks([rules.family.example.encode()]):
+        for refused in block.refused:
+            fault = refused.faults[0]
+            path = fault.path.removeprefix("generationConfig.")
+            return f"{path} {fault.message}; {fault.fix}"
+    return ""
+
+
 def own_columns(line: bytes) -> dict[str, msgspec.Raw]:
     """
     What a line of the dropped file has that isn't sent: the user's key, and members
