@@ -222,11 +222,15 @@ _WORDS = (_SOME, _ALL, _FOLDERS)
 
 def _one_of(inside: str) -> re.Pattern[str]:
     negated = inside.startswith("!")
-    body = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
-    try:
-        return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
-    except re.error as exc:
-        raise ValueError(f"[{inside}] is no set of characters: {exc}") from exc
+    # Taken apart here: to a regular expression some more characters say something.
+    items = re.findall("(.)-(.)|(.)", inside[negated:], re.DOTALL)
+    if wrong := next((f"{a}-{b}" for a, b, _ in items if a > b), None):
+        raise ValueError(f"[{inside}] is no set of characters: {wrong} is none")
+    body = "".join(
+        re.escape(one) if one else f"{re.escape(a)}-{re.escape(b)}"
+        for a, b, one in items
+    )
+    return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
 
 
 # -- tables ------------------------------------------------------------------------
