@@ -84,12 +84,15 @@ class Preparing:
         job: Job,
         problem: Problem,
         found: "Reading | None" = None,
+        made: "_Made | None" = None,
         manifest: str | None = None,
     ) -> Job:
         """
         Ends a job of which nothing was sent, and tells why.
 
         Args:
+            found: what was read of it.
+            made: what was chosen for it, by which it may have been refused.
             manifest: what spoke for it: it was heard, and is not too late.
         """
         log.warning(
@@ -101,7 +104,9 @@ class Preparing:
         report = found.report if found else None
         job = self.ledger.advance(
             job,
-            lambda j: j.rejected(problem, self.now(), rows, faults, report, manifest),
+            lambda j: (made.on(j) if made else j).rejected(
+                problem, self.now(), rows, faults, report, manifest
+            ),
         )
         crash("after_rejected")
         return job
@@ -195,7 +200,7 @@ class Preparing:
         spec = made.spec
         size = sum(one.size for one in made.inputs) or job.source.size
         if problem := self._over_limit(made, rows=0, size=size):
-            return self.reject(job, problem, manifest=made.manifest)
+            return self.reject(job, problem, made=made)
         rules = rules_of(spec, chosen.sources)
         reading = Reading(rules, limits_of(spec, rules))
         files = self._files(job, made, manifest)
@@ -206,12 +211,12 @@ class Preparing:
             return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
         except NotReadable as exc:
             problem = Problem(code=exc.code, message=str(exc))
-            return self.reject(job, problem, reading, made.manifest)
+            return self.reject(job, problem, reading, made)
         except BadRows:
-            return self.reject(job, reading.problem(), reading, made.manifest)
+            return self.reject(job, reading.problem(), reading, made)
         crash("after_staging")
         if problem := self._over_limit(made, reading.rows.total, size):
-            return self.reject(job, problem, reading, made.manifest)
+            return self.reject(job, problem, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if parts == 1:
             return self._prepared(job, made, self.staging(job), reading)
