@@ -215,7 +215,12 @@ class Preparing:
         except BadRows:
             return self.reject(job, reading.problem(), reading, made)
         crash("after_staging")
-        if problem := self._over_limit(made, reading.rows.total, size):
+        # A part is a job of its own, and waits for a day that has room for it.
+        units = [(one.rows, one.bytes) for one in job.parts.values()]
+        problem = self._over_limit(made, reading.rows.total, size) or self._over_day(
+            units or [(reading.rows.total, size)]
+        )
+        if problem:
             return self.reject(job, problem, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if parts == 1:
@@ -366,19 +371,39 @@ class Preparing:
         return f"{self.settings.output}{job.source.name}/{job.id}/{REPORT}"
 
     def _over_limit(self, made: "_Made", rows: int, size: int) -> Problem | None:
-        """Whether a file is more than may ever be submitted."""
-        spec, chosen = made.spec, self.settings
+        """Whether a file is more than may be submitted of one."""
         for what, found, limit, name in (
-            ("rows", rows, spec.max_rows, "max_rows"),
-            ("bytes", size, spec.max_bytes, "max_bytes"),
-            ("rows", rows, chosen.max_rows_per_day, "max_rows_per_day"),
-            ("bytes", size, chosen.max_bytes_per_day, "max_bytes_per_day"),
+            ("rows", rows, made.spec.max_rows, "max_rows"),
+            ("bytes", size, made.spec.max_bytes, "max_bytes"),
         ):
             if limit is not None and found > limit:
-                who = made.origin.get(name, f"BATCHDROP_{name.upper()}")
+                who = made.origin[name]
                 what_for = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
                 message = f"{found:,} {what}, over {what_for}={limit}"
                 return Problem(code="over_limit", message=message)
+        return None
+
+    def _over_day(self, units: list[tuple[int, int]]) -> Problem | None:
+        """
+        Whether no day will ever have room.
+
+        Args:
+            units: rows and bytes of each job that is made of a file.
+        """
+        of_one = "" if len(units) == 1 else " in one of its parts"
+        rows, sizes = zip(*units, strict=True)
+        for what, most, limit in (
+            ("rows", max(rows), self.settings.max_rows_per_day),
+            ("bytes", max(sizes), self.settings.max_bytes_per_day),
+        ):
+            if limit is not None and most > limit:
+                name = what.upper()
+                return Problem(
+                    code="over_limit",
+                    message=f"{most:,} {what}{of_one}, over BATCHDROP_MAX_{name}_PER_"
+                    f"DAY={limit}; smaller parts, by BATCHDROP_PART_{name}, can go "
+                    "over several days",
+                )
         return None
 
 
