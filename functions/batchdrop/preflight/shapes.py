@@ -73,18 +73,20 @@ def shape_of(names: Set[str], family: Family) -> Shape:
         WrongShape: it is none for this kind of model.
     """
     id = next((name for name in IDS if name in names), None)
-    if "body" in names or ("method" in names and "url" in names):
-        if family.wrapper != "body":
-            raise WrongShape("an OpenAI-style line")
-        return Shape(id, "body")
+    openai = "body" in names or ("method" in names and "url" in names)
     if family.wrapper == "body":
-        raise WrongShape("a line without method, url and body")
+        if not openai:
+            raise WrongShape("a line without method, url and body")
+        return Shape(id, "body")
+    # Beside what is sent, a column may have any name.
     if "request" in names:
         return Shape(id, "request")
     plain = next((name for name in family.plain if name in names), None)
+    if plain is not None and family.embeds:
+        return Shape(id, None, plain)
+    if openai:
+        raise WrongShape("an OpenAI-style line")
     if plain is not None:
-        if family.embeds:
-            return Shape(id, None, plain)
         if id is not None:
             raise WrongShape(f'a request with "{id}" among its members')
         return Shape(None, None)
