@@ -734,3 +734,15 @@ def test_both_spellings_in_one_object_are_not_mended() -> None:
     bad = good(generationConfig={"topP": 1, "top_p": 2})
 
     assert told(*lines, bad, fix=True) == [(31, "generationConfig.top_p", "mixed_case")]
+
+
+def test_what_is_bad_in_a_line_that_was_mended_has_its_path_as_it_was_written() -> None:
+    parts = [{}, {"fileData": {"fileUri": "here.png"}}]
+    line = {"contents": [{"role": "assistant", "parts": parts}, {"parts": [{}]}]}
+
+    assert told(line, fix=True) == [
+        (1, "contents[0].role", "bad_role"),
+        (1, "contents[0].parts[1].fileData.fileUri", "bad_medium"),
+        (1, "contents[1]", "no_role"),
+        (1, "contents[1].parts", "bad_parts"),
+    ]

@@ -265,10 +265,15 @@ class Checker:
             return None
         taken = self._taken(look, text, shape, unwrap)
         if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
+            left = [fault for fault in look.faults if fault.code not in FIXABLE]
             look.faults.clear()
             text = self._mend(text, shape)
             taken = self._taken(look, text, shape, unwrap)
             self._mended[look.line] = text
+            # Paths of what is bad still are those of the line as it was written.
+            told = {(fault.code, fault.message) for fault in left}
+            new = [f for f in look.faults if (f.code, f.message) not in told]
+            look.faults[:] = left + new
         if taken is not None and taken.id is not None:
             self._look_at_id(look, shape, taken.id)
         if look.faults:
