@@ -162,7 +162,7 @@ def show(outcome: Outcome, console: "Console | None" = None) -> None:
         out.print(shown)
         out.print(Text("    " + " " * start + "^" * (end - start), "red"))
         out.print(Text(f"    {fault.message}"))
-        out.print(Text(f"    {fault.fix}", "green"), "")
+        out.print(Text(f"    {fault.fix}", "green"), end="\n\n")
     if outcome.found > len(outcome.errors):
         out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
     for line in _summary(outcome):
@@ -185,8 +185,8 @@ def _summary(outcome: Outcome) -> Iterator[str]:
         return
     parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"
     yield (
-        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} tokens, "
-        f"in {parts}"
+        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} "
+        f"token{'s' * (guess.tokens != 1)}, in {parts}"
     )
     if guess.cost is None:
         yield f"no price of {outcome.rules.model} is known; give a list with --prices"

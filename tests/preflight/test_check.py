@@ -4,11 +4,13 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from batchdrop import preflight
 from batchdrop.cli import main
 from batchdrop.preflight.estimate import Prices
 from batchdrop.preflight.showing import excerpt, span
@@ -74,7 +76,18 @@ def test_the_report_for_people_marks_what_is_wrong(run: Run) -> None:
     marked = slice(lines[2].index("^"), lines[2].rindex("^") + 1)
     assert lines[1][marked] == '"assistant"'
     assert 'write "role": "user"' in done.stdout
-    assert "1 of 2 rows are bad" in done.stdout
+    assert lines[4].startswith('    write "role": "user"')
+    assert lines[5:7] == ["", "1 of 2 rows are bad"]
+    assert "about 1 token, in one job" in done.stdout
+
+
+def test_the_readme_shows_the_report_as_it_is(run: Run) -> None:
+    readme = Path(preflight.__file__).with_name("README.md").read_text()
+    fine = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+
+    report = run(file(fine, BAD)).stdout.replace("in.jsonl", "requests.jsonl")
+
+    assert indent(report, "    ") in readme
 
 
 def test_a_file_of_blank_lines_is_not_good(run: Run) -> None:
