@@ -32,9 +32,9 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 #: Far enough apart that a slow machine doesn't take one for the other: what is not
-#: held is in each of its states for less than two seconds, and long enough to be seen.
+#: held is in each of its states for less than three seconds, and long enough for that.
 POLICIES = {
-    "BATCHDROP_STALLED_AFTER": "3",
+    "BATCHDROP_STALLED_AFTER": "5",
     "BATCHDROP_DELETE_AFTER": "2",
 }
 #: For one file alone: on a slow machine others run as long before anybody looks.
@@ -49,14 +49,14 @@ Rule = dict[str, Any]
 
 
 def detour(state: str) -> Rule:
-    return {"fault": "unknown_state", "state": state, "seconds": 1.2}
+    return {"fault": "unknown_state", "state": state, "seconds": 2}
 
 
 #: What is dropped, and what befalls its batch.
 FILES: dict[str, tuple[Rule, ...]] = {
     "plain": (),
-    "paused": ({"fault": "paused", "seconds": 1.2},),
-    "updating": ({"fault": "updating", "seconds": 1.2},),
+    "paused": ({"fault": "paused", "seconds": 2},),
+    "updating": ({"fault": "updating", "seconds": 2},),
     "queued": (detour("QUEUED"),),
     "unspecified": (detour("UNSPECIFIED"),),
     "future": (detour("FROM_THE_FUTURE"),),
@@ -69,7 +69,7 @@ FILES: dict[str, tuple[Rule, ...]] = {
     "cancelled": ({"fault": "stuck_running", "for_ever": True},),
     "cancelled_too_late": (
         {"fault": "stuck_running", "for_ever": True},
-        {"fault": "cancelling", "seconds": 1.2, "then": "SUCCEEDED"},
+        {"fault": "cancelling", "seconds": 2, "then": "SUCCEEDED"},
     ),
     "runs_too_long": ({"fault": "stuck_running", "for_ever": True},),
     "stands_still": ({"fault": "stuck_pending", "for_ever": True},),
@@ -188,7 +188,7 @@ def followed(
             folder,
             poll_every=0.25,
             queue_seconds=0.4,
-            run_seconds=1.5,
+            run_seconds=2.5,
             env=POLICIES | {"BATCHDROP_ROUTES": str(routes)},
         ) as stack,
         pytest.MonkeyPatch.context() as patch,
