@@ -10,7 +10,7 @@ same names, same types, no nulls, nothing missing that has to be there. Most lin
 most files pass through it, in C, and need no look from Python.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -101,6 +101,13 @@ class Columns:
             for column in _all(self.root)
         )
         return decoder
+
+    def decoder_of(self, *path: str) -> Callable[[bytes], Any] | None:
+        """The same for the value at a place, if there was one."""
+        column: Column | None = self.root
+        for name in path:
+            column = column.members.get(name) if column else None
+        return msgspec.json.Decoder(self._type(column)).decode if column else None
 
     def _type(self, column: Column) -> Any:
         if column.type is None:
