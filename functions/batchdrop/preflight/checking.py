@@ -189,14 +189,15 @@ class Checker:
         if shape is None or decode is None:
             return None
         loose = self._loose
-        merge = self._merger.splice if self._merger else None
+        merge = self._merger.passing(self._columns) if self._merger else None
         if self._unwrap is None:
             head, close = self._head + self._open, self._close
 
             def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
                 try:
                     request = merge(text) if merge else text
-                    decode(request)
+                    if not merge:
+                        decode(text)
                 except _MISFIT:
                     return None
                 if loose and _has_empty(request):
@@ -223,7 +224,8 @@ class Checker:
             try:
                 if merge:
                     value = merge(value)
-                passes(value)
+                else:
+                    passes(value)
             except _MISFIT:
                 return None
             if loose and _has_empty(value):
@@ -243,7 +245,7 @@ class Checker:
         opening: re.Pattern[bytes],
         decode: Callable[[bytes], Any],
     ) -> "_Cut | None":
-        """What is cut out of lines of a shape; of embeddings, of those like this one."""
+        """What is cut out of lines of a shape; of embeddings: of lines like this."""
         head, close = self._head, self._close
         if shape.embeds is None:
             beside = BESIDE if self._family.beside else b""

@@ -109,6 +109,13 @@ class Columns:
             column = column.members.get(name) if column else None
         return msgspec.json.Decoder(self._type(column)).decode if column else None
 
+    def decoder_beside(self, *names: str) -> Callable[[bytes], Any]:
+        """
+        The same for a request of which some members may be anything. It gives each of
+        these as it is written, by its name.
+        """
+        return msgspec.json.Decoder(self._struct(self.root, names)).decode
+
     def _type(self, column: Column) -> Any:
         if column.type is None:
             column.type = self._made(column)
@@ -145,10 +152,12 @@ class Columns:
             return Annotated[str, msgspec.Meta(min_length=1)]
         return str
 
-    def _struct(self, column: Column) -> Any:
-        fields: list[Any] = []
+    def _struct(self, column: Column, apart: tuple[str, ...] = ()) -> Any:
+        fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
         names = {}
         for number, (name, member) in enumerate(column.members.items()):
+            if name in apart:
+                continue
             field = f"f{number}"
             names[field] = name
             made = self._type(member)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
+from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.names import camel
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import an_object
@@ -13,6 +15,7 @@ from batchdrop.preflight.shapes import an_object
 _REMEMBERED, _LARGEST = 100, 10_000
 
 _SPACE = b" \t\r"
+_SNAKE = b'"generation_config"'
 _NAMES = ("generationConfig", "generation_config")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -22,15 +25,8 @@ Merge = Callable[[bytes], bytes]
 class _Own(msgspec.Struct):
     """A request's own configuration, in either spelling of its name."""
 
-    camel: msgspec.Raw | msgspec.UnsetType = msgspec.field(
-        default=msgspec.UNSET, name="generationConfig"
-    )
-    snake: msgspec.Raw | msgspec.UnsetType = msgspec.field(
-        default=msgspec.UNSET, name="generation_config"
-    )
-
-
-_own = msgspec.json.Decoder(_Own).decode
+    generationConfig: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    generation_config: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Merger:
@@ -43,9 +39,7 @@ class Merger:
     def __init__(self, configuration: bytes) -> None:
         ours = _members(configuration)
         self._ours = {camel(name): bytes(raw) for name, raw in ours.items()}
-        self._whole = b',"generationConfig":' + an_object(self._ours) + b"}"
-        # Most files have the same few configurations in all lines.
-        self._merged_before = lru_cache(_REMEMBERED)(self._merged)
+        self._splice = self._splicer(msgspec.json.Decoder(_Own).decode, self._merged)
 
     @classmethod
     def of(cls, rules: Rules) -> "Merger | None":
@@ -59,35 +53,60 @@ class Merger:
         if not kept:
             return request
         try:
-            return self.splice(request)
+            return self._splice(request)
         except msgspec.ValidationError:
             owns = [kept.pop(name) for name in _NAMES if name in kept]
         try:
             (own,) = owns
-            return an_object({**kept, "generationConfig": self._merged(own)})
+            return an_object({**kept, _NAMES[0]: self._merged(own)})
         except ValueError:
             return request  # a fault, to be told as it stands
 
-    def splice(self, request: bytes) -> bytes:
+    def passing(self, columns: Columns) -> Merge:
         """
-        Does the same, for a request that has members, and begins and ends with a brace;
-        what it has beside its configuration isn't looked at, and keeps all its bytes.
+        Merges as `merge` does, and takes only requests that bring nothing new to these
+        columns when it is done; for any other it raises what a decoder does.
+        """
+        passes = columns.decoder_of(_NAMES[0])
 
-        Raises:
-            msgspec.MsgspecError: it can't be done so with this request.
+        def merged(own: bytes) -> bytes:
+            made = self._merged(own)
+            if passes is None:
+                raise msgspec.ValidationError("is the first configuration")
+            passes(made)
+            return made
+
+        return self._splicer(columns.decoder_beside(*_NAMES), merged)
+
+    def _splicer(self, own_of: Callable[[bytes], Any], merged: Merge) -> Merge:
         """
-        found = _own(request)
-        given = found.snake if found.camel is msgspec.UNSET else found.camel
-        if given is msgspec.UNSET:
-            return request[:-1] + self._whole
-        own = bytes(given)
-        at = request.find(own)
-        if len(own) > _LARGEST or at != request.rfind(own):
-            raise msgspec.ValidationError("may stand in several places")
-        before, after = request[:at], request[at + len(own) :]
-        if found.snake is not msgspec.UNSET:
-            before = _respelled(before, found)
-        return before + self._merged_before(own) + after
+        Merges by putting bytes between those of a request that has members, and begins
+        and ends with a brace. All that isn't its configuration keeps its place.
+
+        Args:
+            own_of: gives a request's own configuration, as an `_Own` does.
+            merged: makes one of a line's own configuration and the job's.
+        """
+        # Most files have the same few configurations in all lines.
+        remembered = lru_cache(_REMEMBERED)(merged)
+
+        def splice(request: bytes) -> bytes:
+            found = own_of(request)
+            own = found.generationConfig
+            if own is msgspec.UNSET:
+                own = found.generation_config
+            if own is msgspec.UNSET:
+                return b'%b,"generationConfig":%b}' % (request[:-1], remembered(b"{}"))
+            own = bytes(own)
+            at = request.find(own)
+            if len(own) > _LARGEST or at != request.rfind(own):
+                raise msgspec.ValidationError("may stand in several places")
+            before, after = request[:at], request[at + len(own) :]
+            if found.generation_config is not msgspec.UNSET:
+                before = _respelled(before, found)
+            return before + remembered(own) + after
+
+        return splice
 
     def _merged(self, own: bytes) -> bytes:
         """
@@ -101,9 +120,9 @@ class Merger:
         return an_object({**self._ours, **theirs})
 
 
-def _respelled(before: bytes, found: _Own) -> bytes:
+def _respelled(before: bytes, found: Any) -> bytes:
     """What stands before a configuration in snake_case, with the other name."""
     name = before.rstrip(_SPACE).removesuffix(b":").rstrip(_SPACE)
-    if found.camel is not msgspec.UNSET or not name.endswith(b'"generation_config"'):
-        raise msgspec.ValidationError("has it twice, or by a name in another form")
-    return name.removesuffix(b'"generation_config"') + b'"generationConfig":'
+    if found.generationConfig is not msgspec.UNSET or not name.endswith(_SNAKE):
+        raise msgspec.ValidationError("is there twice, or has a name in another form")
+    return name.removesuffix(_SNAKE) + b'"generationConfig":'
