@@ -283,7 +283,7 @@ class Checker:
             if self._merger:
                 taken = taken._replace(request=self._merger.merge(taken.request))
             self._pass(taken.request)
-            if self._unwrap and not text.isascii():
+            if (self._unwrap or self._merger) and not text.isascii():
                 text.decode()  # what isn't sent has been skipped, and may be anything
         except _MISFIT:
             return None

@@ -10,6 +10,7 @@ same names, same types, no nulls, nothing missing that has to be there. Most lin
 most files pass through it, in C, and need no look from Python.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,8 @@ from batchdrop.preflight.rules import ANYTHING, Must, Rules
 MOST_COLUMNS = 10_000
 #: Objects within one another, in a row (seen live).
 DEEPEST = 15
+#: No decoder knows a name with one of these, which the import refuses anyway.
+_UNFIT = re.compile(r'[\\"\x00-\x1f]')
 
 
 class Column:
@@ -156,7 +159,7 @@ class Columns:
         fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
         names = {}
         for number, (name, member) in enumerate(column.members.items()):
-            if name in apart:
+            if name in apart or _UNFIT.search(name):
                 continue
             field = f"f{number}"
             names[field] = name

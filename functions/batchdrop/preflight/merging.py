@@ -1,5 +1,6 @@
 """Merges the job's generation configuration into requests, of which its own stays."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,9 +15,10 @@ from batchdrop.preflight.shapes import an_object
 #: Of the lines' configurations, so many, of at most so many bytes, are remembered.
 _REMEMBERED, _LARGEST = 100, 10_000
 
-_SPACE = b" \t\r"
-_SNAKE = b'"generation_config"'
 _NAMES = ("generationConfig", "generation_config")
+_CAMEL, _SNAKE = (b'"%b"' % name.encode() for name in _NAMES)
+#: A letter of a name that is written by its number.
+_numbered = re.compile(rb"\\u00[4-7]").search
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Merge = Callable[[bytes], bytes]
@@ -56,11 +58,13 @@ class Merger:
             return self._splice(request)
         except msgspec.ValidationError:
             owns = [kept.pop(name) for name in _NAMES if name in kept]
-        try:
-            (own,) = owns
-            return an_object({**kept, _NAMES[0]: self._merged(own)})
-        except ValueError:
+        if len(owns) > 1:
             return request  # a fault, to be told as it stands
+        try:
+            merged = self._merged(owns[0] if owns else b"{}")
+        except msgspec.ValidationError:
+            return request  # another
+        return an_object({**kept, _NAMES[0]: merged})
 
     def passing(self, columns: Columns) -> Merge:
         """
@@ -81,30 +85,38 @@ class Merger:
     def _splicer(self, own_of: Callable[[bytes], Any], merged: Merge) -> Merge:
         """
         Merges by putting bytes between those of a request that has members, and begins
-        and ends with a brace. All that isn't its configuration keeps its place.
+        and ends with a brace, if its configuration's name is there once. What stands
+        beside it isn't looked at, and keeps its bytes.
 
         Args:
             own_of: gives a request's own configuration, as an `_Own` does.
             merged: makes one of a line's own configuration and the job's.
         """
+
         # Most files have the same few configurations in all lines.
-        remembered = lru_cache(_REMEMBERED)(merged)
+        @lru_cache(_REMEMBERED)
+        def remembered(own: bytes) -> bytes:
+            return _CAMEL + b":" + merged(own)
+
+        numbered, unset = _numbered, msgspec.UNSET
 
         def splice(request: bytes) -> bytes:
+            if numbered(request):
+                raise msgspec.ValidationError("may have any name")
             found = own_of(request)
-            own = found.generationConfig
-            if own is msgspec.UNSET:
-                own = found.generation_config
-            if own is msgspec.UNSET:
-                return b'%b,"generationConfig":%b}' % (request[:-1], remembered(b"{}"))
+            own, name = found.generationConfig, _CAMEL
+            if own is unset:
+                own, name = found.generation_config, _SNAKE
+                if own is unset:
+                    return request[:-1] + b"," + remembered(b"{}") + b"}"
+            elif found.generation_config is not unset:
+                raise msgspec.ValidationError("has two spellings")
             own = bytes(own)
-            at = request.find(own)
-            if len(own) > _LARGEST or at != request.rfind(own):
+            parts = request.split(name)
+            if len(parts) != 2 or len(own) > _LARGEST:
                 raise msgspec.ValidationError("may stand in several places")
-            before, after = request[:at], request[at + len(own) :]
-            if found.generation_config is not msgspec.UNSET:
-                before = _respelled(before, found)
-            return before + remembered(own) + after
+            before, after = parts
+            return before + remembered(own) + after[after.index(own) + len(own) :]
 
         return splice
 
@@ -118,11 +130,3 @@ class Merger:
         if len(theirs) < len(found):
             raise msgspec.ValidationError("spells a member in two ways")
         return an_object({**self._ours, **theirs})
-
-
-def _respelled(before: bytes, found: Any) -> bytes:
-    """What stands before a configuration in snake_case, with the other name."""
-    name = before.rstrip(_SPACE).removesuffix(b":").rstrip(_SPACE)
-    if found.generationConfig is not msgspec.UNSET or not name.endswith(_SNAKE):
-        raise msgspec.ValidationError("is there twice, or has a name in another form")
-    return name.removesuffix(_SNAKE) + b'"generationConfig":'
