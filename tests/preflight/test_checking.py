@@ -225,17 +225,41 @@ def test_a_lines_own_configuration_counts_however_its_name_is_written(
     assert sent[-1]["request"]["generationConfig"] == {"topP": 0}
 
 
-def test_a_merged_configuration_keeps_all_bytes() -> None:
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize("name", [b"generationConfig", b"generation_config"])
+def test_a_merged_configuration_keeps_all_bytes(name: bytes, times: int) -> None:
     line = (
-        b'{"contents":[{"role":"user","parts":[{"text":"x"}]}],'
-        b'"generationConfig":{"seed":123456789012345678901234567890}}'
+        b'{"%b":{"seed":123456789012345678901234567890},'
+        b' "contents":[{"role":"user", "parts":[{"text":"\\u00e4 \\n"}]}]}'
     )
     rules = Rules(generation_config=b'{"temperature": 0.50}')
 
-    _, sent, _ = read_all(line, rules)
+    _, sent, _ = read_all(file(*[line % name] * times), rules)
 
-    assert b'"seed":123456789012345678901234567890' in sent[0]
-    assert b'"temperature":0.50' in sent[0]
+    assert sent[-1] == (
+        b'{"key":"r%07d","request":{"generationConfig":'
+        b'{"temperature":0.50,"seed":123456789012345678901234567890},'
+        b' "contents":[{"role":"user", "parts":[{"text":"\\u00e4 \\n"}]}]}}' % times
+    )
+
+
+@pytest.mark.parametrize("times", [1, 30])
+def test_what_only_speaks_of_a_configuration_is_none(times: int) -> None:
+    told = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
+    line = {"contents": told, "labels": {"generationConfig": {"topP": 0}}}
+
+    sent = staged(*many(line, times), generation_config=b'{"topP": 1}')
+
+    assert sent[-1]["request"] == {**line, "generationConfig": {"topP": 1}}
+
+
+def test_what_a_merge_leaves_out_is_utf8_like_all_else() -> None:
+    line = file(GOOD)[:-1] + b',"generationConfig":{},"generationConfig":{"topP":0}}'
+    bad = line.replace(b"{}", b'{"topP":"\xff"}')
+
+    found = told(*many(line), bad, generation_config=b'{"topP": 1}')
+
+    assert found == [(31, "", "not_utf8")]
 
 
 @pytest.mark.parametrize(
@@ -740,6 +764,15 @@ def test_lines_of_many_forms_need_few_decoders() -> None:
 
     assert rows == 3000
     assert len(made) < 100
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_name_that_no_decoder_can_know_is_taken_all_the_same(name: str) -> None:
+    line = good(labels={name: "x", "n": 1})
+
+    sent = staged(*many(line), backend="developer")
+
+    assert [each["request"] for each in sent] == many(line)
 
 
 @given(st.binary(max_size=40))

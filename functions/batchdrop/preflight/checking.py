@@ -181,9 +181,12 @@ class Checker:
         self, line: bytes
     ) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
         """
-        Gives what is to be sent of a line, if its request can be cut out of it, and
-        neither request nor key brings anything new; else nothing. There is none for
-        files whose requests aren't sent as they are.
+        Gives what is to be sent of a line, if its request, or what is to be embedded,
+        can be cut out of it, and neither that nor the key brings anything new; else
+        nothing. There is none where a request isn't sent as a whole.
+
+        Args:
+            line: that the lines to come are likely to be like.
         """
         shape, decode = self._shape, self._pass
         if shape is None or decode is None:
@@ -195,14 +198,15 @@ class Checker:
 
             def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
                 try:
-                    request = merge(text) if merge else text
-                    if not merge:
+                    if merge:
+                        text = merge(text)
+                    else:
                         decode(text)
                 except _MISFIT:
                     return None
-                if loose and _has_empty(request):
+                if loose and _has_empty(text):
                     return None
-                return head % number, request, close
+                return head % number, text, close
 
             return plain
         pattern = opening(shape, self.rules)
@@ -245,7 +249,10 @@ class Checker:
         opening: re.Pattern[bytes],
         decode: Callable[[bytes], Any],
     ) -> "_Cut | None":
-        """What is cut out of lines of a shape; of embeddings: of lines like this."""
+        """
+        How lines of a shape are cut. Of lines to be embedded, which say more beside
+        their text, those are that end as this one does.
+        """
         head, close = self._head, self._close
         if shape.embeds is None:
             beside = BESIDE if self._family.beside else b""
@@ -284,7 +291,8 @@ class Checker:
                 taken = taken._replace(request=self._merger.merge(taken.request))
             self._pass(taken.request)
             if (self._unwrap or self._merger) and not text.isascii():
-                text.decode()  # what isn't sent has been skipped, and may be anything
+                # What isn't sent has been skipped, and may be anything.
+                text.decode()
         except _MISFIT:
             return None
         if self._loose and _has_empty(taken.request):
