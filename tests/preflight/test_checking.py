@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.preflight import Checker, Rules, own_columns
@@ -589,6 +589,8 @@ endings = st.sampled_from(
         b',"model":"MODEL"}',
         b',"model":"another"}',
         b',"content":"b"}',
+        b',"content":"hi"}',
+        b',"key":"z"}',
         b',"text":"b"}',
         b',"key":"KEY"}',
         b',"mine":[1,{}]}',
@@ -606,6 +608,8 @@ endings = st.sampled_from(
         ("developer", EMBEDDING),
     ],
 )
+@example(b'{"key":"KEY","content":', b',"key":"z"}', [(b'"a"',)], [])
+@example(b'{"content":', b',"content":"hi"}', [(b'"a"',)], [])
 @given(
     openings,
     endings,

@@ -274,11 +274,6 @@ class Checker:
         passes = self._columns.decoder_of(*place)
         if passes is None or not sent.startswith(start + value):
             return None
-        try:
-            decode(sent)
-            passes(value)
-        except _MISFIT:
-            return None
         before = head + (self._open + start if self._family.wrapper else start[1:])
         return _Cut(passes, before, sent[len(start + value) :] + close, behind)
 
