@@ -35,6 +35,10 @@ MORE = ENOUGH | {
 }
 
 
+#: A configuration that the import refuses.
+NO_LINES = '{"x": {}}'
+
+
 def settings(**more: str) -> Settings:
     return Settings.from_env(MORE | {f"BATCHDROP_{k}": v for k, v in more.items()})
 
@@ -243,6 +247,22 @@ def test_a_key_in_two_spellings_is_refused() -> None:
     assert "there twice" in refusal({"fix": "true", "FIX": "false"})[1]
 
 
+@pytest.mark.parametrize("key", ["batchdrop_model", "Batchdrop_Model", "batchdrop_x"])
+def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
+    key: str,
+) -> None:
+    with pytest.raises(BadChoice, match="that are known: batchdrop-model") as caught:
+        choose(
+            settings(),
+            Routes.none(),
+            "x.jsonl",
+            metadata={key: "gemini-2.5-pro"},
+            manifest=None,
+        )
+
+    assert caught.value.code == "bad_metadata"
+
+
 # -- what goes together ------------------------------------------------------------
 
 
@@ -281,6 +301,41 @@ def test_the_deployments_configuration_is_not_for_a_model_that_takes_none() -> N
     assert found.origin["generation_config"] == (
         "BATCHDROP_GENERATION_CONFIG, but gemini-embedding-001 takes none"
     )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "manifest", "env", "code", "who"),
+    [
+        ({"generation-config": NO_LINES}, None, "", "bad_metadata", "metadata "),
+        ({}, {"generation_config": {"x": {}}}, "", "bad_manifest", "manifest "),
+        ({}, None, NO_LINES, "not_possible", "BATCHDROP_GENERATION_CONFIG"),
+    ],
+    ids=["metadata", "manifest", "environment"],
+)
+def test_a_configuration_that_every_line_would_be_refused_for_is_refused_itself(
+    metadata: dict[str, str],
+    manifest: dict[str, Any] | None,
+    env: str,
+    code: str,
+    who: str,
+) -> None:
+    found, text = refusal(
+        metadata,
+        {"config": manifest} if manifest else None,
+        env=settings(GENERATION_CONFIG=env),
+    )
+
+    assert found == code
+    assert text.startswith(f"the generation configuration ({who}")
+    assert "can't be sent: x is an object without members" in text
+
+
+def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
+    config = {"generation-config": '{"topK": null}'}
+
+    assert refusal({**config, "fix": "true"})[0] == "bad_metadata"
+    developer = chosen(config, env=settings(BACKEND="developer"))
+    assert developer.spec.generation_config
 
 
 def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:

@@ -38,15 +38,16 @@ class Merger:
     that all lines have the same columns.
     """
 
-    def __init__(self, configuration: bytes) -> None:
+    def __init__(self, configuration: bytes, imports: bool) -> None:
         ours = _members(configuration)
+        self._imports = imports
         self._ours = {camel(name): bytes(raw) for name, raw in ours.items()}
         self._splice = self._splicer(msgspec.json.Decoder(_Own).decode, self._merged)
 
     @classmethod
     def of(cls, rules: Rules) -> "Merger | None":
         """None where there is nothing to merge."""
-        merger = cls(rules.generation_config or b"{}")
+        merger = cls(rules.generation_config or b"{}", rules.imports)
         return merger if merger._ours else None
 
     def merge(self, request: bytes) -> bytes:
@@ -125,6 +126,8 @@ class Merger:
         Raises:
             msgspec.ValidationError: it is no object, or has two spellings of a member.
         """
+        if own == b"null" and not self._imports:
+            own = b"{}"  # as good as not there
         found = _members(own)
         theirs = {camel(name): bytes(raw) for name, raw in found.items()}
         if len(theirs) < len(found):
