@@ -428,7 +428,8 @@ def test_any_other_model_is_refused_with_the_rule(model: str) -> None:
 def test_without_lists_only_the_deployments_own_is_allowed() -> None:
     env = Settings.from_env(ENOUGH)
 
-    assert chosen({"model": "google/gemini-2.5-flash"}, env=env)
+    own = chosen({"model": "google/gemini-2.5-flash"}, env=env)
+    assert own.spec.model == "gemini-2.5-flash"
     for metadata, rule in (
         ({"model": "gemini-2.5-pro"}, "BATCHDROP_MODELS"),
         ({"destination": "gs://elsewhere/x"}, "BATCHDROP_DESTINATIONS"),
@@ -448,7 +449,8 @@ def test_a_routes_own_model_and_destination_are_allowed_for_its_files() -> None:
         {"model": "models/gemini-9", "destination": "gs://nightly/out/x"}, route=route
     )
     assert found.spec.destination == "gs://nightly/out/x/"
-    assert chosen({"model": "gemini-2.5-flash"}, route=route)
+    own = chosen({"model": "gemini-2.5-flash"}, route=route)
+    assert own.spec.model == "gemini-2.5-flash"
     assert refusal({"model": "gemini-9"}, route=route, name="b/x")[0] == "not_allowed"
     assert (
         refusal({"destination": "gs://nightly/out"}, route=route, name="b/x")[0]
@@ -500,7 +502,8 @@ def test_any_other_destination_is_refused(destination: str) -> None:
 def test_no_file_sends_results_among_the_staged_ones() -> None:
     env = settings(OUTPUT="gs://one/", WORK="gs://one/work")
 
-    assert chosen({"destination": "gs://one/x"}, env=env)
+    found = chosen({"destination": "gs://one/x"}, env=env)
+    assert found.spec.destination == "gs://one/x/"
     assert refusal({"destination": "gs://one/work"}, env=env)[0] == "not_allowed"
     assert refusal({"destination": "gs://one/work/x"}, env=env)[0] == "not_allowed"
 

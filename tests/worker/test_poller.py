@@ -486,7 +486,7 @@ def test_a_file_over_a_days_limit_goes_over_several_days_where_it_is_split(
 def test_a_part_that_no_day_has_room_for_rejects_its_file(
     world: World, what: str
 ) -> None:
-    world.choose(**{f"max_{what}_per_day": 2, "part_rows": 3})
+    world.choose(None, **{f"max_{what}_per_day": 2, "part_rows": 3})
     drop = world.upload(GOOD * 7)
 
     world.intake.take(drop)
@@ -523,7 +523,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
 def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
     world: World, limit: str
 ) -> None:
-    world.choose(**{limit: 2})
+    world.choose(None, **{limit: 2})
     drop = world.upload(GOOD * 3)
 
     world.intake.take(drop)
