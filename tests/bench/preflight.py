@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,44 @@ CHUNK = 8 * 1024 * 1024
 WORDS = Path(__file__).read_text().split()
 
 
+KEYED = b'{"key": "id-%(id)d", "request": %(request)b}'
+BODY = (
+    b'{"custom_id": "id-%(id)d", "method": "POST", "url": "/v1/chat/completions", '
+    b'"body": %(request)b}'
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What the lines of a file are like."""
 
     name: str
-    size: int
-    keyed: bool = False
+    size: int  #: of a request
+    form: bytes = b"%(request)b"
+    model: str = "gemini-2.5-flash"
+    configuration: bytes | None = None  #: of the job, to be merged into each line's own
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            model=self.model,
+            generation_config=self.configuration,
+            sources=(Location(bucket="inbox", prefix=""),),
+        )
 
 
 SMALL, LARGE = Kind("500 B", 500), Kind("5 KB", 5000)
-SMALL_KEYED = Kind("500 B, keyed", 500, keyed=True)
-LARGE_KEYED = Kind("5 KB, keyed", 5000, keyed=True)
+SMALL_KEYED = Kind("500 B, keyed", 500, form=KEYED)
+LARGE_KEYED = Kind("5 KB, keyed", 5000, form=KEYED)
+#: These are timed beside orjson alone.
+MERGED = Kind(
+    "500 B, with a configuration that the job's is merged into",
+    500,
+    configuration=b'{"temperature": 0.5, "topP": 0.9}',
+)
+TEXTS = Kind("500 B, to be embedded", 500, model="gemini-embedding-001")
+OPEN = Kind("500 B, OpenAI-style", 400, form=BODY, model="publishers/meta/models/llama")
+MORE = {"merged": MERGED, "embedding": TEXTS, "open": OPEN}
 
 
 def text(length: int, dice: random.Random) -> str:
@@ -58,32 +85,38 @@ def text(length: int, dice: random.Random) -> str:
     return made[:length]
 
 
-def line(size: int, dice: random.Random) -> bytes:
-    """A request with a system instruction and a configuration, of about that size."""
-    request: dict[str, Any] = {
-        "systemInstruction": {"parts": [{"text": "Answer in one word."}]},
-        "contents": [{"role": "user", "parts": [{"text": ""}]}],
-        "generationConfig": {"temperature": 0.2, "maxOutputTokens": 256},
-    }
-    rest = size - len(json.dumps(request))
-    request["contents"][0]["parts"][0]["text"] = text(rest, dice)
+def line(kind: Kind, dice: random.Random) -> bytes:
+    """A request of about that size, with what requests have beside the prompt."""
+    prompt: dict[str, Any] = {"text": ""}
+    request: dict[str, Any]
+    if kind is TEXTS:
+        request = prompt
+    elif kind is OPEN:
+        prompt = {"role": "user", "content": ""}
+        system = {"role": "system", "content": "Answer in one word."}
+        request = {"messages": [system, prompt], "max_tokens": 256}
+    else:
+        request = {
+            "systemInstruction": {"parts": [{"text": "Answer in one word."}]},
+            "contents": [{"role": "user", "parts": [prompt]}],
+            "generationConfig": {"temperature": 0.2, "maxOutputTokens": 256},
+        }
+    rest = kind.size - len(json.dumps(request))
+    prompt["content" if kind is OPEN else "text"] = text(rest, dice)
     return json.dumps(request).encode()
 
 
 def make(path: Path, kind: Kind, megabytes: int) -> None:
     """A file of different requests, repeated until it is large enough."""
     dice = random.Random(kind.size)
-    some = [line(kind.size, dice) for _ in range(4_000_000 // kind.size)]
+    some = [line(kind, dice) for _ in range(4_000_000 // kind.size)]
     want = megabytes * 1_000_000
     with path.open("wb") as out:
         while out.tell() < want:
-            if kind.keyed:
-                out.writelines(
-                    b'{"key": "id-%d", "request": %b}\n' % (dice.getrandbits(60), one)
-                    for one in some
-                )
-            else:
-                out.write(b"\n".join(some) + b"\n")
+            out.writelines(
+                kind.form % {b"id": dice.getrandbits(60), b"request": one} + b"\n"
+                for one in some
+            )
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -91,9 +124,9 @@ def chunks(path: Path) -> Iterator[bytes]:
         yield from iter(lambda: source.read(CHUNK), b"")
 
 
-def ours(path: Path, rows: int | None = None) -> None:
+def ours(path: Path, rows: int | None = None, kind: Kind = SMALL) -> None:
     """Checks and stages."""
-    checker = Checker(Rules(sources=(Location(bucket="inbox", prefix=""),)))
+    checker = Checker(kind.rules)
     with tempfile.TemporaryFile(buffering=0, dir=path.parent) as out:
         for block in checker.blocks(chunks(path)):
             out.write(block.staged)
@@ -169,11 +202,12 @@ def measured(path: Path, kind: Kind, rounds: int) -> dict[str, float]:
     total = path.stat().st_size
     # The slow ones get as many lines as take them about as long.
     runs: dict[str, tuple[Callable[..., None], int | None]] = {
-        "batchdrop": (ours, None),
+        "batchdrop": (partial(ours, kind=kind), None),
         "orjson": (per_line(orjson.loads), None),
-        "json": (per_line(json.loads), max(1, total // kind.size // 4)),
-        "genai": (per_line(genai()), max(1, min(total // kind.size, 2_000))),
     }
+    if kind not in MORE.values():
+        runs["json"] = per_line(json.loads), max(1, total // kind.size // 4)
+        runs["genai"] = per_line(genai()), max(1, min(total // kind.size, 2_000))
     best: dict[str, float] = {}
     for _ in range(rounds):
         for name, (run, rows) in runs.items():
@@ -197,7 +231,7 @@ def main() -> None:
         path = Path(folder) / "requests.jsonl"
         kinds = (SMALL, LARGE, SMALL_KEYED, LARGE_KEYED)
         # First, before large files keep the disk busy.
-        for kind in kinds:
+        for kind in (*kinds, *MORE.values()):
             make(path, kind, min(chosen.mb, TIMED))
             found = measured(path, kind, chosen.rounds)
             speeds[kind] = found["batchdrop"]
@@ -229,6 +263,10 @@ def main() -> None:
             "genai_ratio_500_keyed": round(ratios[SMALL_KEYED]["genai"], 1),
             "peak_mb": round(peaks[chosen.mb], 1),
             "peak_mb_of_10_mb": round(peaks[min(chosen.mb, 10)], 1),
+            **{
+                f"orjson_ratio_500_{name}": round(ratios[kind]["orjson"], 3)
+                for name, kind in MORE.items()
+            },
         }
         print(json.dumps(outcome))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.preflight import Checker, Rules, own_columns
@@ -226,17 +226,41 @@ def test_a_lines_own_configuration_counts_however_its_name_is_written(
     assert sent[-1]["request"]["generationConfig"] == {"topP": 0}
 
 
-def test_a_merged_configuration_keeps_all_bytes() -> None:
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize("name", [b"generationConfig", b"generation_config"])
+def test_a_merged_configuration_keeps_all_bytes(name: bytes, times: int) -> None:
     line = (
-        b'{"contents":[{"role":"user","parts":[{"text":"x"}]}],'
-        b'"generationConfig":{"seed":123456789012345678901234567890}}'
+        b'{"%b":{"seed":123456789012345678901234567890},'
+        b' "contents":[{"role":"user", "parts":[{"text":"\\u00e4 \\n"}]}]}'
     )
     rules = Rules(generation_config=b'{"temperature": 0.50}')
 
-    _, sent, _ = read_all(line, rules)
+    _, sent, _ = read_all(file(*[line % name] * times), rules)
 
-    assert b'"seed":123456789012345678901234567890' in sent[0]
-    assert b'"temperature":0.50' in sent[0]
+    assert sent[-1] == (
+        b'{"key":"r%07d","request":{"generationConfig":'
+        b'{"temperature":0.50,"seed":123456789012345678901234567890},'
+        b' "contents":[{"role":"user", "parts":[{"text":"\\u00e4 \\n"}]}]}}' % times
+    )
+
+
+@pytest.mark.parametrize("times", [1, 30])
+def test_what_only_speaks_of_a_configuration_is_none(times: int) -> None:
+    told = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
+    line = {"contents": told, "labels": {"generationConfig": {"topP": 0}}}
+
+    sent = staged(*many(line, times), generation_config=b'{"topP": 1}')
+
+    assert sent[-1]["request"] == {**line, "generationConfig": {"topP": 1}}
+
+
+def test_what_a_merge_leaves_out_is_utf8_like_all_else() -> None:
+    line = file(GOOD)[:-1] + b',"generationConfig":{},"generationConfig":{"topP":0}}'
+    bad = line.replace(b"{}", b'{"topP":"\xff"}')
+
+    found = told(*many(line), bad, generation_config=b'{"topP": 1}')
+
+    assert found == [(31, "", "not_utf8")]
 
 
 @pytest.mark.parametrize(
@@ -429,22 +453,308 @@ def test_a_keyed_line_is_cut_as_it_would_be_parsed(
     same_said(file(*known, *lines), rules)
 
 
-@each_backend
-@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
-def test_lines_of_one_form_are_passed_without_a_look(backend: str, keyed: bool) -> None:
-    lines = [
-        {"key": f"k{number}", "request": good(n=number)} if keyed else good(n=number)
-        for number in range(100)
+#: A line's own configuration, by the names that it may have; some are none at all.
+names = st.sampled_from(
+    [
+        b'"generationConfig"',
+        b'"generation_config"',
+        rb'"\u0067enerationConfig"',
+        rb'"generation\u005fconfig"',
+        rb'"x\"generation_config"',
+        b'"labels"',
     ]
-    checker = Checker(Rules(backend=backend))
+)
+configurations = st.sampled_from(
+    [
+        b'{"topP":0}',
+        b'{ "topP" : 0 , "topK":123456789012345678901234567890 }',
+        b'{"topP":0,"topP":1}',
+        b'{"top_p":0}',
+        b'{"top_p":0,"topP":1}',
+        rb'{"\u0074opP":0}',
+        b'{"topK":{"topP":0}}',
+        b'{"topP":"a"}',
+        b'{"topP":"\xff"}',
+        b'{"topP":0}}',
+        b'{"topP":null}',
+        b"{}",
+        b"{ }",
+        b"null",
+        b'"{}"',
+    ]
+)
+contents = json.dumps(GOOD["contents"]).encode()
+speaking = json.dumps([{"role": "user", "parts": [{"text": '"topP":0 {"topP":0}'}]}])
+configured = st.builds(
+    lambda way, one, other, own, second: (
+        way
+        % {
+            b"contents": contents,
+            b"speaking": speaking.encode(),
+            b"one": one,
+            b"other": other,
+            b"own": own,
+            b"second": second,
+        }
+    ),
+    st.sampled_from(
+        [
+            b'{"contents":%(contents)b,%(one)b:%(own)b}',
+            b'{%(one)b : %(own)b, "contents":%(speaking)b}',
+            b'{"contents":%(contents)b,%(one)b:%(own)b,%(other)b:%(second)b}',
+            b'{"contents":%(contents)b,"labels":{%(one)b:%(own)b},%(other)b:%(own)b}',
+            b'{%(one)b:%(own)b,"contents":%(contents)b,%(one)b:%(second)b}',
+        ]
+    ),
+    names,
+    names,
+    configurations,
+    configurations,
+)
+
+
+@each_backend
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+@given(st.lists(configured, max_size=6), st.permutations([0, 0, 1, 2]))
+def test_a_configuration_is_put_in_as_it_would_be_parsed(
+    backend: str, wrapped: bool, some: list[bytes], known: list[int]
+) -> None:
+    """A line that is known before, and each line twice."""
+    taught = [
+        good(),
+        good(generationConfig={"topP": 0}),
+        good(generationConfig={"topK": 1}, labels={"topP": 1}),
+    ]
+    lines = [json.dumps(taught[number]).encode() for number in known]
+    lines += [line for line in some for _ in range(2)]
+    if wrapped:
+        lines = [b'{"request": %b}' % line for line in lines]
+
+    rules = Rules(backend=backend, generation_config=b'{"topP": 1, "temperature": 0}')
+    same_said(file(*lines), rules)
+
+
+#: Embedding lines: how they open, what is to be embedded, and how they end.
+openings = st.sampled_from(
+    [
+        b'{"content":',
+        b'{ "content" : ',
+        b'{"text":',
+        b'{"contents":',
+        b'{"content":"z","content":',
+        b'{"key":"KEY","content":',
+        b'{"key":"7","content":',
+        b'{"key":"KEY", "text":',
+        b'{"custom_id":"KEY","content":',
+        b'{"taskType":"CLUSTERING","content":',
+        b'{"key":"KEY","request":{"content":',
+    ]
+)
+embedded = st.sampled_from(
+    [
+        b'"hi"',
+        b'"hi" ',
+        b'"{}"',
+        b'"content"',
+        b'"CLUSTERING"',
+        b'""',
+        b'"\xff"',
+        rb'"\ud800"',
+        b'"a","b"',
+        b'"a", "taskType":"b"',
+        b'"a"}]},"x":[{"y":"b"',
+        b'{"parts":[{"text":"hi"}]}',
+        b'{ "parts" : [{"text":"hi", "n":1}] }',
+        b'{"parts":[{"text":"hi"}]},"taskType":"b"',
+        b'{"parts":[{"text":"hi"}]},"content":{"parts":[{"text":"b"}]}',
+        b'{"parts":[{"text":7}]}',
+        b'{"parts":[]}',
+        b"{}",
+        b'["hi"]',
+        b"7",
+        b"null",
+        b"",
+    ]
+)
+endings = st.sampled_from(
+    [
+        b"}",
+        b" }",
+        b"}}",
+        b"]",
+        b',"taskType":"CLUSTERING"}',
+        b', "task_type":"CLUSTERING","outputDimensionality":3}',
+        b',"embed_content_config":{"taskType":"CLUSTERING"}}',
+        b',"title":null}',
+        b',"title":{}}',
+        b',"model":"MODEL"}',
+        b',"model":"another"}',
+        b',"content":"b"}',
+        b',"content":"hi"}',
+        b',"key":"z"}',
+        b',"text":"b"}',
+        b',"key":"KEY"}',
+        b',"mine":[1,{}]}',
+        b',"mine":"\xff"}',
+        b',"mine":1,}',
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", EMBEDDING),
+        ("vertex", "text-embedding-005"),
+        ("developer", EMBEDDING),
+    ],
+)
+@example(b'{"key":"KEY","content":', b',"key":"z"}', [(b'"a"',)], [])
+@example(b'{"content":', b',"content":"hi"}', [(b'"a"',)], [])
+@given(
+    openings,
+    endings,
+    st.lists(st.tuples(embedded), min_size=1, max_size=6),
+    st.lists(st.tuples(openings, embedded, endings), max_size=6),
+)
+def test_what_is_embedded_is_cut_as_it_would_be_parsed(
+    backend: str,
+    model: str,
+    opening: bytes,
+    ending: bytes,
+    alike: list[tuple[bytes]],
+    others: list[tuple[bytes, bytes, bytes]],
+) -> None:
+    """Lines that open and end alike, and others."""
+    first = opening + b'"hi"' + ending
+    lines = [first, first, *(opening + value + ending for (value,) in alike)]
+    lines += [b"".join(parts) for parts in others]
+    text = b"\n".join(
+        line.replace(b"KEY", b"k%d" % number).replace(b"MODEL", model.encode())
+        for number, line in enumerate(lines)
+    )
+
+    same_said(text, Rules(backend=backend, model=model))
+
+
+bodies = st.sampled_from(
+    [
+        b'{"messages":[{"role":"user","content":"hi"}]}',
+        b'{"messages":[{"role":"user","content":"hi"}], "n":{}}',
+        b'{"messages":[{"role":"user","content":"hi"}], "model":"another"}',
+        b'{"messages":[{"role":"user","content":"\xff"}]}',
+        b'{"input":"hi"}',
+        b'{"messages":[]}',
+        b'{"messages":[{"role":"user","content":"hi"}]},"body":{"input":"hi"}',
+        b'{"messages":[{"role":"user","content":"hi"}]},"mine":1',
+        b"{}",
+        b"null",
+        b"[]",
+        b"",
+    ]
+)
+asked = st.sampled_from(
+    [
+        b'{"custom_id":"KEY","method":"POST","url":"/v1/chat/completions","body":BODY}',
+        b'{"custom_id":"KEY","method":"POST","url":"/v1/embeddings","body": BODY }',
+        b'{ "custom_id":"KEY" ,"method" :"POST" , "url": "/v1/embeddings","body":BODY}',
+        b'{"custom_id":"KEY","method":"GET","url":"/v1/chat/completions","body":BODY}',
+        b'{"custom_id":"KEY","method":"POST","url":"/v1/completions","body":BODY}',
+        b'{"custom_id":"KEY","method":"POST","url":"/v1/embeddings?","body":BODY}',
+        b'{"method":"POST","url":"/v1/chat/completions","body":BODY}',
+        b'{"method":"POST","url":"/v1/embeddings","body":BODY,"custom_id":"KEY"}',
+        b'{"custom_id":"k0","method":"POST","url":"/v1/embeddings","body":BODY}',
+        b'{"custom_id":"7","method":"POST","url":"/v1/embeddings","body":BODY}',
+        b'{"custom_id":"KEY","method":"POST","body":BODY}',
+        b'{"custom_id":"KEY","body":BODY}',
+    ]
+)
+
+
+@given(asked, st.lists(st.tuples(asked, bodies), max_size=10))
+def test_an_openai_style_line_is_cut_as_it_would_be_parsed(
+    opening: bytes, others: list[tuple[bytes, bytes]]
+) -> None:
+    body = b'{"messages":[{"role":"user","content":"hi"}]}'
+    lines = [(opening, body), (opening, body), *others]
+    text = b"\n".join(
+        line.replace(b"KEY", b"k%d" % number).replace(b"BODY", body)
+        for number, (line, body) in enumerate(lines)
+    )
+
+    same_said(text, Rules(model=LLAMA))
+
+
+def looked_at(lines: list[object], rules: Rules) -> int:
+    """How many of these lines, which are all good, didn't go the short way."""
+    checker = Checker(rules)
     looked = []
     row = checker._row
     checker._row = lambda *of: looked.append(of) or row(*of)  # type: ignore
 
     rows = sum(block.rows for block in checker.blocks([file(*lines)]))
 
-    assert rows == 100
-    assert len(looked) < 20
+    assert rows == len(lines)
+    return len(looked)
+
+
+@each_backend
+@pytest.mark.parametrize("config", [None, b'{"topP": 1}'], ids=["as it is", "merged"])
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+@pytest.mark.parametrize("own", [None, "generationConfig", "generation_config"])
+def test_lines_of_one_form_are_passed_without_a_look(
+    backend: str, config: bytes | None, keyed: bool, own: str | None
+) -> None:
+    lines: list[object] = []
+    for number in range(100):
+        request = good(n=number, **({own: {"topK": number}} if own else {}))
+        lines.append({"key": f"k{number}", "request": request} if keyed else request)
+
+    assert looked_at(lines, Rules(backend=backend, generation_config=config)) < 20
+
+
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", EMBEDDING),
+        ("vertex", "text-embedding-005"),
+        ("developer", EMBEDDING),
+    ],
+)
+@pytest.mark.parametrize("name", ["content", "text", "contents"])
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+@pytest.mark.parametrize("more", [{}, {"taskType": "CLUSTERING", "mine": [1]}])
+def test_embedding_lines_that_end_alike_are_passed_without_a_look(
+    backend: str, model: str, name: str, keyed: bool, more: dict[str, Any]
+) -> None:
+    lines: list[object] = [
+        {**({"key": f"k{number}"} if keyed else {}), name: f"text {number}", **more}
+        for number in range(100)
+    ]
+
+    assert looked_at(lines, Rules(backend=backend, model=model)) < 20
+
+
+def test_contents_to_embed_are_passed_without_a_look() -> None:
+    lines: list[object] = [
+        {"content": {"parts": [{"text": f"text {number}"}]}} for number in range(100)
+    ]
+
+    assert looked_at(lines, Rules(model=EMBEDDING)) < 20
+
+
+def test_openai_style_lines_are_passed_without_a_look() -> None:
+    lines: list[object] = [
+        {
+            "custom_id": f"k{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {**TURNS, "n": number},
+        }
+        for number in range(100)
+    ]
+
+    assert looked_at(lines, Rules(model=LLAMA)) < 20
 
 
 def test_lines_of_many_forms_need_few_decoders() -> None:
@@ -459,6 +769,15 @@ def test_lines_of_many_forms_need_few_decoders() -> None:
 
     assert rows == 3000
     assert len(made) < 100
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_name_that_no_decoder_can_know_is_taken_all_the_same(name: str) -> None:
+    line = good(labels={name: "x", "n": 1})
+
+    sent = staged(*many(line), backend="developer")
+
+    assert [each["request"] for each in sent] == many(line)
 
 
 @given(st.binary(max_size=40))

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,19 +14,21 @@ from batchdrop.preflight.fixing import FIXABLE, fixed
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
 from batchdrop.preflight.looking import Full, Look, Members
+from batchdrop.preflight.merging import Merger
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
+    BARE,
+    BESIDE,
     IDS,
     NUMERIC,
+    URLS,
     NotOneContent,
     OtherModel,
     Shape,
     Unwrapped,
     WrongShape,
     an_object,
-    appender,
     as_written,
-    merger,
     opening,
     other_request,
     shape_of,
@@ -42,10 +44,18 @@ _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
 MOST_DIGITS = 4300
 _NO_ARRAY = "write each of its items on a line of its own, without commas between them"
 _SPACE = b" \t\r"
-_BRACE = ord("}")
 _EMPTY = re.compile(rb"\{\s*\}")
 _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Cut(NamedTuple):
+    """What checks a value that is cut out of a line, and what is sent around it."""
+
+    passes: Callable[[bytes], Any]
+    before: bytes
+    after: bytes
+    behind: bytes  #: what the line itself has behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ class Checker:
         self._line = 0
         self._mended: dict[int, bytes] = {}
         self._columns = Columns(rules)
-        self._merge = merger(rules)
+        self._merger = Merger.of(rules)
         self._shape: Shape | None = None
         self._shape_line = 0
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
@@ -93,7 +103,7 @@ class Checker:
         #: The same for whole lines, where what is sent can be cut out of them.
         self._quick: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
         self._keys = Keys()
-        family = rules.family
+        self._family = family = rules.family
         self._head = b'{"%b":"r%%07d",' % family.id.encode()
         self._open = f'"{family.wrapper}":'.encode() if family.wrapper else b""
         self._close = b"}\n" if family.wrapper else b"\n"
@@ -166,72 +176,123 @@ class Checker:
 
     def _staged(self, number: int, taken: Unwrapped) -> tuple[bytes, ...]:
         head = self._head % number
-        if self.rules.family.wrapper is None:
+        if self._family.wrapper is None:
             return head, taken.request[1:], self._close
         return head, taken.beside, self._open, taken.request, self._close
 
     # -- lines that bring nothing new ------------------------------------------------
 
-    def _quickly(self) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
+    def _quickly(
+        self, line: bytes
+    ) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
         """
-        Gives what is to be sent of a line, if its request can be cut out of it, and
-        neither request nor key brings anything new; else nothing. There is none for
-        files whose requests aren't sent as they are.
+        Gives what is to be sent of a line, if its request, or what is to be embedded,
+        can be cut out of it, and neither that nor the key brings anything new; else
+        nothing. There is none where a request isn't sent as a whole.
+
+        Args:
+            line: that the lines to come are likely to be like.
         """
         shape, decode = self._shape, self._pass
         if shape is None or decode is None:
             return None
         loose = self._loose
-        append = appender(self.rules)
-        head, close = self._head + self._open, self._close
+        merge = self._merger.passing(self._columns) if self._merger else None
         if self._unwrap is None:
+            head, close = self._head + self._open, self._close
 
             def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
                 try:
-                    request = append(text) if append else text
-                    decode(request)
+                    if merge:
+                        text = merge(text)
+                    else:
+                        decode(text)
                 except _MISFIT:
                     return None
-                if loose and _has_empty(request):
+                if loose and _has_empty(text):
                     return None
-                return head % number, request, close
+                return head % number, text, close
 
             return plain
         pattern = opening(shape, self.rules)
         if pattern is None:
             return None
+        cut = self._cut(line, shape, pattern, decode)
+        if cut is None:
+            return None
         match, first = pattern.match, self._keys.first
-        keyed = shape.id is not None
+        passes, before, after, behind = cut
+        width = len(behind)
+        keyed, beside = shape.id is not None, bool(self._family.beside)
 
         def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
             begin = match(text)
-            if begin is None or text[-1] != _BRACE:
+            if begin is None or not text.endswith(behind):
                 return None
-            request = text[begin.end() : -1].rstrip(_SPACE)
+            value = text[begin.end() : -width].rstrip(_SPACE)
             try:
-                if append:
-                    request = append(request)
-                decode(request)
+                if merge:
+                    value = merge(value)
+                else:
+                    passes(value)
             except _MISFIT:
                 return None
-            if loose and _has_empty(request):
+            if loose and _has_empty(value):
                 return None
             if keyed and first(begin[1], number) != number:
                 return None
-            return head % number, request, close
+            if beside:
+                return before % (number, begin["url"]), value, after
+            return before % number, value, after
 
         return wrapped
+
+    def _cut(
+        self,
+        line: bytes,
+        shape: Shape,
+        opening: re.Pattern[bytes],
+        decode: Callable[[bytes], Any],
+    ) -> "_Cut | None":
+        """
+        How lines of a shape are cut. Of lines to be embedded, which say more beside
+        their text, those are that end as this one does.
+        """
+        head, close = self._head, self._close
+        if shape.embeds is None:
+            beside = BESIDE if self._family.beside else b""
+            return _Cut(decode, head + beside + self._open, close, b"}")
+        begin = opening.match(line)
+        value = bytes(_members.decode(line)[shape.embeds])
+        if begin is None or not line.startswith(value, begin.end()):
+            return None
+        behind = line[begin.end() + len(value) :].lstrip(_SPACE)
+        others = _members.decode(b"{" + behind.removeprefix(b","))
+        if shape.embeds in others or shape.id in others:
+            return None
+        # What is sent of this line tells what is sent of those with another value.
+        start, place = b'{"content":', ["content"]
+        if self._family.wrapper and value.startswith(b'"'):
+            start, place = start + BARE[0], ["content", "parts", "text"]
+        assert self._unwrap is not None
+        sent = self._unwrap(line).request
+        passes = self._columns.decoder_of(*place)
+        if passes is None or not sent.startswith(start + value):
+            return None
+        before = head + (self._open + start if self._family.wrapper else start[1:])
+        return _Cut(passes, before, sent[len(start + value) :] + close, behind)
 
     def _known(self, text: bytes) -> Unwrapped | None:
         if self._pass is None:
             return None
         try:
             taken = self._unwrap(text) if self._unwrap else Unwrapped(None, text)
-            if self._merge:
-                taken = taken._replace(request=self._merge(taken.request))
+            if self._merger:
+                taken = taken._replace(request=self._merger.merge(taken.request))
             self._pass(taken.request)
-            if self._unwrap and not text.isascii():
-                text.decode()  # what isn't sent has been skipped, and may be anything
+            if (self._unwrap or self._merger) and not text.isascii():
+                # What isn't sent has been skipped, and may be anything.
+                text.decode()
         except _MISFIT:
             return None
         if self._loose and _has_empty(taken.request):
@@ -286,7 +347,7 @@ class Checker:
         if self._columns.due():
             self._pass = self._columns.decoder().decode
             self._loose = self.rules.imports and self._columns.loose
-            self._quick = self._quickly()
+            self._quick = self._quickly(text)
         return taken
 
     def _taken(
@@ -299,8 +360,8 @@ class Checker:
         """What a line has to say, and a look at its request."""
         try:
             taken = unwrap(text) if unwrap else Unwrapped(None, text)
-            if self._merge:
-                taken = taken._replace(request=self._merge(taken.request))
+            if self._merger:
+                taken = taken._replace(request=self._merger.merge(taken.request))
         except OtherModel:
             look.other_model(f"{shape.wrapper}.model" if shape.wrapper else "model")
             return None
@@ -326,13 +387,13 @@ class Checker:
 
     def _is_made(self, shape: Shape) -> bool:
         """Whether what is sent has other members than what was written."""
-        family = self.rules.family
+        family = self._family
         return family.embeds and None in (shape.wrapper, family.wrapper)
 
     def _mend(self, text: bytes, shape: Shape) -> bytes:
         """The line as the user should have written it."""
         # An embedding line has other members than the request that is made of it.
-        root = None if self.rules.family.embeds else self._columns.root
+        root = None if self._family.embeds else self._columns.root
         if shape.wrapper is None:
             return fixed(text, root)
         members = {name: bytes(raw) for name, raw in _members.decode(text).items()}
@@ -387,7 +448,7 @@ class Checker:
         return True
 
     def _shape_of(self, look: Look, line: Members) -> Shape | None:
-        names, family = {name for name, _ in line}, self.rules.family
+        names, family = {name for name, _ in line}, self._family
         try:
             shape = shape_of(names, family)
             if shape.wrapper:
@@ -449,9 +510,9 @@ class Checker:
             )
         allowed = {
             "method": ("POST",),
-            "url": ("/v1/chat/completions", "/v1/embeddings"),
+            "url": URLS,
         }
-        for name in self.rules.family.beside:
+        for name in self._family.beside:
             if members.get(name) not in allowed[name]:
                 look.fault(
                     name,
@@ -479,7 +540,7 @@ class Checker:
             )
 
     def _example(self) -> str:
-        return f"write one JSON object a line: {self.rules.family.example}"
+        return f"write one JSON object a line: {self._family.example}"
 
 
 def config_fault(rules: Rules) -> str:

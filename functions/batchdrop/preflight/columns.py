@@ -10,7 +10,8 @@ same names, same types, no nulls, nothing missing that has to be there. Most lin
 most files pass through it, in C, and need no look from Python.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,6 +22,8 @@ from batchdrop.preflight.rules import ANYTHING, Must, Rules
 MOST_COLUMNS = 10_000
 #: Objects within one another, in a row (seen live).
 DEEPEST = 15
+#: No decoder knows a name with one of these, which the import refuses anyway.
+_UNFIT = re.compile(r'[\\"\x00-\x1f]')
 
 
 class Column:
@@ -102,6 +105,20 @@ class Columns:
         )
         return decoder
 
+    def decoder_of(self, *path: str) -> Callable[[bytes], Any] | None:
+        """The same for the value at a place, if there was one."""
+        column: Column | None = self.root
+        for name in path:
+            column = column.members.get(name) if column else None
+        return msgspec.json.Decoder(self._type(column)).decode if column else None
+
+    def decoder_beside(self, *names: str) -> Callable[[bytes], Any]:
+        """
+        The same for a request of which some members may be anything. It gives each of
+        these as it is written, by its name.
+        """
+        return msgspec.json.Decoder(self._struct(self.root, names)).decode
+
     def _type(self, column: Column) -> Any:
         if column.type is None:
             column.type = self._made(column)
@@ -138,10 +155,12 @@ class Columns:
             return Annotated[str, msgspec.Meta(min_length=1)]
         return str
 
-    def _struct(self, column: Column) -> Any:
-        fields: list[Any] = []
+    def _struct(self, column: Column, apart: tuple[str, ...] = ()) -> Any:
+        fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
         names = {}
         for number, (name, member) in enumerate(column.members.items()):
+            if name in apart or _UNFIT.search(name):
+                continue
             field = f"f{number}"
             names[field] = name
             made = self._type(member)

@@ -1,12 +1,10 @@
 """The keys of a file, to find one that comes twice."""
 
 import struct
-from collections import defaultdict
 
 #: A hash, and the line behind it.
 _entry = struct.Struct("<qQ")
 _packed = _entry.pack
-_packed_hash = struct.Struct("<q").pack
 #: So many that in a file of a million keys each has a few entries.
 _BUCKETS = 2**16
 
@@ -20,18 +18,21 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self._buckets: defaultdict[int, bytearray] = defaultdict(bytearray)
+        # Bytes, which are made anew for each entry, have no room to spare.
+        self._buckets = [b""] * _BUCKETS
 
     def first(self, key: bytes, line: int) -> int:
         """The line in which a key is first seen: this one, if it is new."""
         found = hash(key)
-        bucket = self._buckets[found % _BUCKETS]
-        wanted = _packed_hash(found)
+        number = found % _BUCKETS
+        bucket = self._buckets[number]
+        entry = _packed(found, line)
+        wanted = entry[:8]
         at = bucket.find(wanted)
         # In the middle of an entry the same bytes mean nothing.
         while at > 0 and at % _entry.size:
             at = bucket.find(wanted, at + 1)
         if at < 0:
-            bucket += _packed(found, line)
+            self._buckets[number] = bucket + entry
             return line
         return int(_entry.unpack_from(bucket, at)[1])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -13,15 +14,19 @@ from batchdrop.preflight.rules import Family, Rules
 IDS = ("key", "custom_id")
 #: Ids of which the import makes numbers (seen live).
 NUMERIC = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_URLS = Literal["/v1/chat/completions", "/v1/embeddings"]
+URLS = ("/v1/chat/completions", "/v1/embeddings")
+#: What is sent beside a body.
+BESIDE = b'"method":"POST","url":"%b",'
+#: What a text is put between, to be a content.
+BARE = b'{"parts":[{"text":', b"}]}"
 _Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _id = msgspec.json.Decoder(_Id).decode
+_encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
-_GENERATION_CONFIG = ("generationConfig", "generation_config")
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
 
@@ -132,7 +137,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         names[f"not{number}"] = name
         fields.append((f"not{number}", _Absent, msgspec.UNSET))
     if family.beside:
-        fields += [("method", Literal["POST"]), ("url", _URLS)]
+        fields += [("method", Literal["POST"]), ("url", Literal[URLS])]
     decode = msgspec.json.Decoder(
         msgspec.defstruct("Line", fields, rename=names, kw_only=True, gc=False)
     ).decode
@@ -145,8 +150,7 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         if text_only:
             return Unwrapped(id, _text_embedding(_members.decode(request), rules))
         if family.beside:
-            beside = f'"method":"{found.method}","url":"{found.url}",'
-            return Unwrapped(id, request, beside.encode())
+            return Unwrapped(id, request, BESIDE % found.url.encode())
         return Unwrapped(id, request)
 
     return unwrap
@@ -154,86 +158,26 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
 
 def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
     """
-    What most lines of a shape with a wrapper begin with, up to the request, with the
-    user's key as its first group. The rest of such a line is the request and a brace:
-    where that is one JSON object, the line has no other members. There is none for
-    requests that aren't sent as they are, and where more is sent than the request.
+    What most lines of a shape begin with, up to what is sent of them, with the user's
+    key as its first group. The rest of such a line is that value and a brace: where it
+    is one JSON value, the line has no other members. There is none for lines that are
+    sent as they are, and for requests of which a part is sent.
     """
-    if shape.wrapper is None or rules.family.wrapper is None or rules.family.beside:
+    if shape.embeds is None and (shape.wrapper is None or rules.family.wrapper is None):
         return None
     space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
-    members = rb'"%b"' % shape.wrapper.encode() + colon
+    members = []
     if shape.id is not None:
         # Without escapes, bytes that may not be UTF-8, and what needs a look.
         no_number = rb'(?!%b")' % NUMERIC.pattern if rules.imports else b""
         key = rb'"%b([ !#-\[\]-~]+)"' % no_number
-        id = rb'"%b"' % shape.id.encode() + colon + key
-        members = id + space + b"," + space + members
-    return re.compile(rb"\{" + space + members)
-
-
-def appender(rules: Rules) -> Callable[[bytes], bytes] | None:
-    """
-    Does what a merger does, to requests that have no configuration of their own, of
-    which no more is known than that each begins and ends with a brace. It raises
-    msgspec.ValidationError for one that may have one.
-    """
-    if rules.generation_config is None:
-        return None
-    whole = _whole(_ours(rules))
-
-    def append(request: bytes) -> bytes:
-        # A letter of the member's name may be written by its number.
-        if b'"generation' in request or b"\\u00" in request:
-            raise msgspec.ValidationError("may have a configuration")
-        return request[:-1] + whole
-
-    return append
-
-
-def _ours(rules: Rules) -> dict[str, bytes]:
-    """The job's configuration, in camelCase."""
-    assert rules.generation_config is not None
-    members = _members.decode(rules.generation_config)
-    return {camel(name): bytes(raw) for name, raw in members.items()}
-
-
-def _whole(ours: dict[str, bytes]) -> bytes:
-    """An object's end, with the configuration as its last member."""
-    return b',"generationConfig":' + an_object(ours) + b"}"
-
-
-def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
-    """
-    Merges the job's generation configuration into requests. What a line says itself
-    stays, in its own bytes. The configuration's own members come to be in camelCase, so
-    that all lines have the same columns.
-    """
-    if rules.generation_config is None:
-        return None
-    ours = _ours(rules)
-    whole = _whole(ours)
-
-    def merge(request: bytes) -> bytes:
-        members = _members.decode(request)
-        if not ours or not members:
-            return request
-        owns = [members.pop(n) for n in _GENERATION_CONFIG if n in members]
-        if not owns:
-            return request.rstrip()[:-1] + whole
-        own = bytes(owns[0])
-        if own == b"null" and not rules.imports:
-            own = b"{}"  # as good as not there
-        if len(owns) > 1 or not own.startswith(b"{"):
-            return request  # a fault, to be told as it stands
-        found = _members.decode(own)
-        theirs = {camel(name): bytes(raw) for name, raw in found.items()}
-        if len(theirs) < len(found):
-            return request  # two spellings of one member: another
-        kept = {name: bytes(raw) for name, raw in members.items()}
-        return an_object({**kept, "generationConfig": an_object({**ours, **theirs})})
-
-    return merge
+        members.append(rb'"%b"' % shape.id.encode() + colon + key)
+    if rules.family.beside:
+        members.append(rb'"method"' + colon + rb'"POST"')
+        members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % "|".join(URLS).encode())
+    main = shape.wrapper or shape.embeds or ""
+    members.append(rb'"%b"' % main.encode() + colon)
+    return re.compile(rb"\{" + space + (space + b"," + space).join(members))
 
 
 # -- embeddings --------------------------------------------------------------------
@@ -243,22 +187,30 @@ def _embedding(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped]:
     """Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`."""
     family = rules.family
 
+    @lru_cache(100)
+    def config_of(names: tuple[str, ...]) -> list[tuple[str, str]]:
+        """
+        What a line with these members says beside its content: the name that is sent,
+        and its own.
+
+        Raises:
+            msgspec.ValidationError: it has another shape.
+        """
+        if shape_of(set(names), family) != shape:
+            raise msgspec.ValidationError("has another shape")
+        said = [name for name in names if camel(name) in _EMBEDDING_CONFIG]
+        return [(snake(name) if rules.imports else name, name) for name in said]
+
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
-        if shape_of(members.keys(), family) != shape:
-            raise msgspec.ValidationError("has another shape")
+        said = config_of(tuple(members))
         id = _id(members[shape.id]).encode() if shape.id else None
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
-        config = {
-            name: bytes(members[name])
-            for name in members
-            if camel(name) in _EMBEDDING_CONFIG
-        }
+        config = {sent: bytes(members[name]) for sent, name in said}
         if rules.imports:
             # On Vertex these stand in an object of their own, in snake_case.
-            config = {snake(name): raw for name, raw in config.items()}
             for name in ("embedContentConfig", "embed_content_config"):
                 if name in members:
                     config |= {
@@ -291,9 +243,7 @@ def _given(members: dict[str, msgspec.Raw]) -> bytes:
 
 
 def _content(value: bytes) -> bytes:
-    if value.startswith(b'"'):
-        return b'{"parts":[{"text":%b}]}' % value
-    return value
+    return value.join(BARE) if value.startswith(b'"') else value
 
 
 def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
@@ -351,7 +301,5 @@ def _first(path: str) -> tuple[str, str]:
 
 def an_object(members: dict[str, bytes]) -> bytes:
     """JSON, of values that are JSON already."""
-    inner = b",".join(
-        msgspec.json.encode(name) + b":" + raw for name, raw in members.items()
-    )
+    inner = b",".join([_encode(name) + b":" + raw for name, raw in members.items()])
     return b"{" + inner + b"}"
