@@ -509,7 +509,12 @@ class Job:
         return self._moved(self.phase, now, note=health.code, health=health)
 
     def observed(self, batch: Batch, now: datetime) -> Self:
-        """The service said something of the batch, and isn't done."""
+        """
+        The service said something of the batch, and isn't done. What it said before
+        what is known already changes nothing.
+        """
+        if self.batch and batch.is_older_than(self.batch):
+            return self
         health = self.health
         moved_on = self.batch is None or batch.state != self.batch.state
         if health is not None and health.code in (STANDING if moved_on else PASSING):
@@ -541,7 +546,12 @@ class Job:
         )
 
     def stalled(self, health: Health, now: datetime) -> Self:
-        """It stands still in a state for longer than it should; told once."""
+        """
+        It stands still in a state for longer than it should; told once. Where it has
+        come on meanwhile, or was told of, there is nothing to tell.
+        """
+        if self.stall_at is None or now < self.stall_at:
+            return self
         return self._moved(
             self.phase,
             now,
