@@ -33,9 +33,9 @@ MAX_RESUMES = 5
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
 #: What is over when the service is heard again.
-PASSING = frozenset({"not_visible", "poll_failing", "unknown_state"})
+PASSING = frozenset({"not_visible", "poll_failing"})
 #: What is over when the batch comes to another state.
-STANDING = PASSING | {"stalled"}
+STANDING = PASSING | {"stalled", "unknown_state"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
@@ -155,7 +155,8 @@ class Job:
         Somebody wants it cancelled; the first word counts.
 
             arrived prepared waiting, nobody at it    over at once, nothing was paid
-            the same under a lease, submitting        before the next request
+            the same under a lease, submitting        before the next request, for
+                                                      which a parked one is taken up
             submitted                                 the sweep asks the service
             split                                     its parts, each by itself
             over                                      ValueError
@@ -170,6 +171,10 @@ class Job:
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
+        if job.is_parked and job.phase is Phase.SUBMITTING:
+            # Whether a batch was made of it must be seen first: once more, with the
+            # patience of the first time.
+            job = replace(job, due=now, resumes=0, health=None)
         return job
 
     def cancelled(self, now: datetime) -> Self:
@@ -493,7 +498,12 @@ class Job:
         )
 
     def parked(self, now: datetime) -> Self:
-        """Workers keep dying on it: it stays as it is until a person looks."""
+        """
+        Workers keep dying on it: it stays as it is until a person looks. Told once,
+        though two ticks may come to it.
+        """
+        if self.is_parked:
+            return self
         message = f"{self.resumes} workers stopped on this job without a word"
         moved = self._moved(
             self.phase,
@@ -519,7 +529,7 @@ class Job:
         moved_on = self.batch is None or batch.state != self.batch.state
         if health is not None and health.code in (STANDING if moved_on else PASSING):
             health = None
-        if not batch.known:
+        if not batch.known and health is None:
             # Nobody has heard of it, so nothing is concluded from it.
             health = Health(
                 code="unknown_state",
@@ -594,6 +604,8 @@ class Job:
             now,
             note="fenced_batch_failed",
             batch=None,
+            # A batch that is found in its place is to be cancelled as well.
+            wanted=replace(self.wanted, sent_at=None) if self.wanted else None,
             state_since=None,
             running_since=None,
             cancel_at=None,
@@ -745,7 +757,13 @@ class Job:
     def _in_state(self, batch: Batch, now: datetime) -> Self:
         """The batch came to another state: from now on other patience counts."""
         if batch.terminal:
-            return replace(self, state_since=None, stall_at=None, cancel_at=None)
+            return replace(
+                self,
+                state_since=None,
+                running_since=self.running_since or batch.start_time,
+                stall_at=None,
+                cancel_at=None,
+            )
         spec = self.spec
         patience = spec.stalled_after if spec else {}
         seconds = patience.get(batch.state, patience.get(OTHER))

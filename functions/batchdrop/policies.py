@@ -37,8 +37,9 @@ class Policies:
         errors: list[Exception] = []
         for jobs, policy in (
             (self.ledger.run_too_long, self._cancel),
-            (self.ledger.to_delete, self._delete),
             (self.ledger.stand_too_long, self._stalled),
+            # Last, as nobody waits for it.
+            (self.ledger.to_delete, self._delete),
         ):
             for job in jobs(self.now()):
                 if self.now() >= deadline:
@@ -59,9 +60,8 @@ class Policies:
     def _cancel(self, job: Job) -> None:
         """`cancel_after`: as if somebody had asked for it."""
         after = job.spec.cancel_after if job.spec else None
-        by = (
-            f"cancel_after={after:g} of {job.spec_from.get('cancel_after', 'its spec')}"
-        )
+        whose = job.spec_from.get("cancel_after", "its spec")
+        by = f"cancel_after={after:.15g} of {whose}"  # 15: not as 1.2e+06
         log.warning("cancel wanted", extra={"job": job.id, "by": by})
         now = self.now()
         self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))

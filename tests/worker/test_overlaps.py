@@ -1,4 +1,4 @@
-"""Two ticks at once: each reads a job, and what it writes is still true when it does."""
+"""Two ticks at once: what is written of a job is still true when it is written."""
 
 from collections.abc import Callable
 from datetime import timedelta

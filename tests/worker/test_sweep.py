@@ -13,7 +13,7 @@ from batchdrop.errors import Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
 from tests.worker.test_poller import several, state, vanish
-from tests.worker.world import GOOD, Fault, Wire, World
+from tests.worker.world import GOOD, Fault, Wire, World, slow
 
 developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
 both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
@@ -369,13 +369,6 @@ def test_a_list_that_takes_too_long_is_left_when_the_tick_is_over(
 
     assert len(lists) == 3
     assert gets == []
-
-
-def slow(world: World, duration: timedelta) -> Fault:
-    def wait(_: httpx.Request) -> None:
-        world.advance(duration)
-
-    return wait
 
 
 def test_an_end_counts_though_its_time_is_before_what_was_heard_last(

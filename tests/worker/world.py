@@ -279,3 +279,12 @@ class World:
             for blob in found
             for line in blob.download_as_text().splitlines()
         ]
+
+
+def slow(world: World, duration: timedelta) -> Fault:
+    """The answer takes so long."""
+
+    def wait(_: httpx.Request) -> None:
+        world.advance(duration)
+
+    return wait
