@@ -101,6 +101,8 @@ class Job:
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
+    #: Names of batches that it has besides: to be cancelled, and never taken up.
+    superfluous: tuple[str, ...] = ()
     rows: Rows = field(default_factory=Rows)
     faults: tuple[Fault, ...] = ()  #: the first ones
     report: str | None = None  #: the object with all lines that were refused
@@ -414,6 +416,18 @@ class Job:
             self._moved(Phase.SUBMITTED, now, batch=batch, health=None, resumes=0), now
         )
 
+    def condemning(self, names: Iterable[str], health: Health, now: datetime) -> Self:
+        """
+        These batches are none that it goes on with, whatever becomes of the one that it
+        has. Written before they are cancelled: whoever is to do so may freeze, and
+        wake when there is none but them.
+        """
+        new = [name for name in names if name not in self.superfluous]
+        assert self.batch is not None
+        assert self.batch.name not in new
+        job = self.ailing(health, now)
+        return replace(job, superfluous=(*self.superfluous, *new))
+
     def rejected(
         self,
         error: Problem,
@@ -710,6 +724,16 @@ class Job:
         request of a fresh claim goes out unlooked.
         """
         return self.lease.epoch > 1 or self.missed
+
+    def may_take_up(self, batch: Batch) -> bool:
+        """
+        Whether it can go on with a batch that was found. One that is to be cancelled
+        is none, unless it is over and was not: then a late cancel does no harm.
+        """
+        if self.failed_by_fence(batch):
+            return False
+        spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
+        return spared or batch.name not in self.superfluous
 
     def failed_by_fence(self, batch: Batch) -> bool:
         """

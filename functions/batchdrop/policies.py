@@ -60,8 +60,9 @@ class Policies:
     def _cancel(self, job: Job) -> None:
         """`cancel_after`: as if somebody had asked for it."""
         after = job.spec.cancel_after if job.spec else None
-        whose = job.spec_from.get("cancel_after", "its spec")
-        by = f"cancel_after={after:.15g} of {whose}"  # 15: not as 1.2e+06
+        by = (
+            f"cancel_after={after:g} of {job.spec_from.get('cancel_after', 'its spec')}"
+        )
         log.warning("cancel wanted", extra={"job": job.id, "by": by})
         now = self.now()
         self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))

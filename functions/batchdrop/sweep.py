@@ -374,21 +374,25 @@ def cancel_extra(
     ledger: Ledger, service: Service, job: Job, batch: Batch, now: datetime
 ) -> None:
     """
-    Cancels a batch of a job that has another, and says so at the job's health. Whoever
-    let it in may have died before it did, or before it said so.
+    Says at a job that has a batch that this is another, and cancels it. Whoever let it
+    in may have died before it did, or before it said so.
+
+    Raises:
+        Superseded: the job has moved on, and may have this very batch by now.
     """
+    crash("after_finding_extra")
+    if batch.name not in job.superfluous:
+        health = Health(
+            code="duplicate_batch",
+            message="another was made, and cancelled unless it was over: " + batch.name,
+            since=now,
+        )
+        ledger.advance(job, lambda j: j.condemning([batch.name], health, now))
+        crash("after_condemning")
     if not batch.terminal:
         log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
         service.cancel(batch.name)
         crash("after_cancelling_found")
-    if job.health and batch.name in job.health.message:
-        return
-    health = Health(
-        code="duplicate_batch",
-        message="another was made, and cancelled unless it was over: " + batch.name,
-        since=now,
-    )
-    ledger.advance(job, lambda j: j.ailing(health, now))
 
 
 def begun(job: Job) -> datetime:

@@ -51,18 +51,6 @@ def test_what_runs_too_long_is_cancelled_and_it_is_said_why(
     assert types(world) == ["cancelled.v1"]
 
 
-def test_a_patience_of_weeks_is_told_in_whole_seconds(world: World) -> None:
-    world.sim.faults.add("stuck_running")
-    job = submitted(world, cancel_after=1209600.0)
-    world.ticks(7)
-
-    world.ticks(2, timedelta(days=15))
-
-    wanted = world.job(job.source).wanted
-    assert wanted is not None
-    assert wanted.by == "cancel_after=1209600 of BATCHDROP_CANCEL_AFTER"
-
-
 def test_what_only_waits_for_the_service_does_not_run(
     world: World,
 ) -> None:
