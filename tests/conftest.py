@@ -9,6 +9,7 @@ import pytest
 
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
+from tests.clock import Clock
 
 #: What stays in one process where tests run in several, by folder or file; each process
 #: has services of its own. Cases run in lanes, which are started once. What asks
@@ -50,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         order = {"lanes": 0, "ledger": 1}
         items.sort(key=lambda item: order.get(together(item.nodeid), 2))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

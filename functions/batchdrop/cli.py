@@ -16,6 +16,7 @@ try:
 except ImportError:
     sys.exit("The command line needs more: pip install 'batchdrop[cli]'")
 
+from batchdrop.cli_options import Pair
 from batchdrop.cli_routes import routes
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def local() -> None:
     "--port",
     "ports",
     multiple=True,
+    type=Pair(),
     metavar="PART=PORT",
     help="A fixed port for firestore, pubsub, gcs, batchsim, on_upload or poll.",
 )
@@ -74,7 +76,7 @@ def local() -> None:
     "--set",
     "settings",
     multiple=True,
-    metavar="NAME=VALUE",
+    type=Pair(),
     help="An environment variable of the functions, such as BATCHDROP_LEASE=60.",
 )
 def up(
@@ -82,8 +84,8 @@ def up(
     poll_every: float,
     queue_seconds: float,
     run_seconds: float,
-    ports: tuple[str, ...],
-    settings: tuple[str, ...],
+    ports: tuple[tuple[str, str], ...],
+    settings: tuple[tuple[str, str], ...],
 ) -> None:
     """
     Start the local stack here and keep it until Ctrl-C.
@@ -96,7 +98,7 @@ def up(
         from batchdrop_local.stack import PARTS, Stack
 
     fixed = {}
-    for name, text in _pairs("--port", ports).items():
+    for name, text in dict(ports).items():
         if name not in PARTS or not text.isdecimal() or not 0 < int(text) < 65536:
             raise click.BadParameter(
                 f"{name}={text}: it must be PART=PORT, with PART one of "
@@ -104,7 +106,7 @@ def up(
                 param_hint="--port",
             )
         fixed[name] = int(text)
-    chosen = _known(_pairs("--set", settings))
+    chosen = _known(dict(settings))
 
     with _signals_interrupt():
         try:
@@ -172,6 +174,22 @@ def cancel(job: str) -> None:
     click.echo(
         "It is cancelled." if after.is_over else "It will be, at the next tick of poll."
     )
+
+
+@main.command()
+@click.argument("job")
+def resume(job: str) -> None:
+    """
+    Let a JOB go on that was parked, with the health resume_failing, when what stopped
+    its workers is mended.
+
+    A JOB is an id, or the address of what was dropped, gs://inbox/name. The deployment
+    is the one that the environment's BATCHDROP_* variables describe; its poll takes the
+    job up.
+    """
+    with _deployment() as wiring:
+        wiring.intake().let_on(_job_id(wiring, job), by=getpass.getuser())
+    click.echo("It goes on at the next tick of poll.")
 
 
 @main.command()
@@ -560,18 +578,6 @@ def _known(pairs: dict[str, str]) -> dict[str, str]:
             raise click.BadParameter(
                 f"there is no setting {name}; see the README", param_hint="--set"
             )
-    return pairs
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(
-                f"{text}: it must be NAME=VALUE", param_hint=option
-            )
-        pairs[name] = value
     return pairs
 
 

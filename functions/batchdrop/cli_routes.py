@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchdrop.cli_options import Pair
 from batchdrop.errors import BadChoice, BadSetting
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def check(file: Path) -> None:
 @click.option(
     "--metadata",
     multiple=True,
-    metavar="K=V",
+    type=Pair(),
     help="Of the object, such as batchdrop-model=gemini-2.5-pro. May be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -79,7 +80,7 @@ def explain(
     name: str,
     file: Path | None,
     manifest_file: Path | None,
-    metadata: tuple[str, ...],
+    metadata: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
     """
@@ -91,12 +92,6 @@ def explain(
     from batchdrop.manifests import Manifest
     from batchdrop.routes import Routes
 
-    said = {}
-    for text in metadata:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{text}: write K=V", param_hint="--metadata")
-        said[key] = value
     settings, missing = _settings(os.environ)
     if file is None and settings.routes is not None:
         if settings.routes.startswith("gs://"):
@@ -110,7 +105,7 @@ def explain(
             settings,
             _read(file, settings) if file else Routes.none(),
             name,
-            metadata=said,
+            metadata=dict(metadata),
             manifest=manifest,
         )
     except BadChoice as exc:

@@ -6,7 +6,7 @@
     ├── BadChoice       what a file chooses can't be had: reject the job
     ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation can't be read any more: reject the job
-    ├── Misconfigured   a bucket or a right that the deployment needs is missing
+    ├── Misconfigured   a bucket, key or right that we need is missing: wait for it
     ├── Superseded      another worker holds the job by now: stop, write nothing
     ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
     └── Unavailable     no answer, or "come back later": the ledger tries again
@@ -48,7 +48,7 @@ class SourceGone(BatchdropError):
 
 
 class Misconfigured(BatchdropError):
-    """A bucket or a right is missing; a person has to see to it."""
+    """A bucket, a key or a right is missing; a person has to see to it."""
 
 
 class Superseded(BatchdropError):

@@ -12,6 +12,7 @@ from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
 from batchdrop.errors import (
     BadChoice,
+    BatchdropError,
     Misconfigured,
     NotReadable,
     SourceGone,
@@ -22,8 +23,8 @@ from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.manifests import is_manifest, speaks_for
 from batchdrop.preparing import REPORT, Preparing
-from batchdrop.records import Batch, Drop, Health, Phase, Problem, Timing
-from batchdrop.service import Services
+from batchdrop.records import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
+from batchdrop.service import Services, is_not_allowed
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 
@@ -34,7 +35,6 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".job.json")
 
 #: The service's names for "this request is wrong": it made nothing and never will.
 REFUSALS = frozenset({400, 404, 413, 422})
-NO_RIGHT = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +205,20 @@ class Intake:
         log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
         return parent.rerun(now)
 
+    def let_on(self, job_id: str, by: str) -> Job:
+        """
+        Has `poll` take up a parked job at its next tick.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it isn't parked.
+            Superseded: it was written to at the same moment; try again.
+        """
+        job, now = self._known(job_id), self.now()
+        job = self.ledger.advance(job, lambda j: j.let_on(by, now))
+        log.info("let on", extra={"job": job.id, "by": by})
+        return job
+
     def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:
         match job.phase:
             case Phase.ARRIVED:
@@ -221,6 +235,8 @@ class Intake:
             return step(job)
         except Superseded:
             raise
+        except Misconfigured as exc:
+            return self._not_allowed(job, str(exc))
         except Unavailable as exc:
             why, now = str(exc), self.now()
             log.warning("postponed", extra={"job": job.id, "reason": why})
@@ -296,7 +312,7 @@ class Intake:
                     job = self._restage(job, job.staging.uri)
                 self.services.of(job).stage(job)
         except BatchesError as exc:
-            raise Unavailable(f"could not hand over the rows: {exc}") from exc
+            raise self._trouble(job, "could not hand over the rows", exc) from exc
         crash("after_handing_over")
         return job
 
@@ -336,7 +352,7 @@ class Intake:
                     service.cancel(batch.name)
                     raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
         except BatchesError as exc:
-            raise Unavailable(f"could not look for batches of {job.id}: {exc}") from exc
+            raise self._trouble(job, "could not look for its batches", exc) from exc
         found = [batch for batch in answers if job.may_take_up(batch)]
         crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
@@ -413,25 +429,18 @@ class Intake:
         """
         What each answer to create means:
 
+            401 403, a bad key     our set-up lacks a right              waiting
             400 404 413 422        nothing was made and never will be    rejected
-            401 403                our set-up lacks a right              waiting
             429                    nothing was made for now              waiting
             no connection          nothing was sent                      waiting
             all else, or none      it may have been made                 look later
         """
         code = error.code if isinstance(error, ClientError) else None
+        if is_not_allowed(error):
+            return self._not_allowed(job, f"{error}. {self._remedy(job)}", sent=False)
         if code in REFUSALS:
             problem = Problem(code="service_refused", message=str(error))
             return self.preparing.reject(job, problem)
-        if code in NO_RIGHT:
-            health = Health(
-                code="not_allowed",
-                message=f"{error}. Grant the worker's service account "
-                f"roles/aiplatform.user on project {self.settings.project}",
-                since=self.now(),
-            )
-            pause = self.timing.settle
-            return self._postpone(job, "not_allowed", pause=pause, health=health)
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
             pause = self.timing.settle if wait is None else timedelta(seconds=wait)
@@ -443,18 +452,43 @@ class Intake:
         log.warning("unclear", extra={"job": job.id, "reason": why})
         return self._write(job, lambda j: j.unclear(why, self.now(), self.timing))
 
-    def _postpone(
-        self,
-        job: Job,
-        why: str,
-        pause: timedelta = timedelta(0),
-        health: Health | None = None,
-    ) -> Job:
-        level = logging.ERROR if health else logging.WARNING
-        log.log(level, "postponed", extra={"job": job.id, "reason": why})
+    def _postpone(self, job: Job, why: str, pause: timedelta = timedelta(0)) -> Job:
+        log.warning("postponed", extra={"job": job.id, "reason": why})
         now = self.now()
+        return self._write(job, lambda j: j.postponed(why, now, due=now + pause))
+
+    def _not_allowed(self, job: Job, why: str, *, sent: bool | None = None) -> Job:
+        """
+        A person has to see to our set-up; the job waits, however long that takes.
+
+        Args:
+            sent: False: no request of it is on its way, whatever its phase says.
+        """
+        reason, now, settle = "not_allowed", self.now(), self.timing.settle
+        log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
+        known = job.health
+        since = known.since if known and known.code == reason else now
+        health = Health(code=reason, message=why, since=since)
+        if job.phase is Phase.SUBMITTING and sent is not False:
+            return self._write(
+                job, lambda j: j.unclear(reason, now, self.timing, health)
+            )
         return self._write(
-            job, lambda j: j.postponed(why, now, due=now + pause, health=health)
+            job, lambda j: j.postponed(reason, now, due=now + settle, health=health)
+        )
+
+    def _trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:
+        """What a step raises that got no further at the service."""
+        if is_not_allowed(error):
+            return Misconfigured(f"{what}: {error}. {self._remedy(job)}")
+        return Unavailable(f"{what}: {error}")
+
+    def _remedy(self, job: Job) -> str:
+        if job.spec and job.spec.backend == DEVELOPER:
+            return "GEMINI_API_KEY must be a valid key for the Gemini API"
+        return (
+            "Grant the worker's service account roles/aiplatform.user on project "
+            f"{self.settings.project}"
         )
 
     # -- submitting, by a worker that is gone: look, then fence -----------------
@@ -496,7 +530,7 @@ class Intake:
         try:
             self.services.of(job).withdraw(job, older)
         except BatchesError as exc:
-            raise Unavailable(f"could not withdraw the rows: {exc}") from exc
+            raise self._trouble(job, "could not withdraw the rows", exc) from exc
         for epoch in older:
             self.storage.delete(held[epoch])
         crash("after_fence_delete")

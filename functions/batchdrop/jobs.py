@@ -266,6 +266,7 @@ class Job:
             rows=rows,
             faults=faults[:MAX_FAULTS],
             report=report,
+            health=None,
         )
         return self._renewed(moved, now + timing.lease)
 
@@ -469,9 +470,11 @@ class Job:
 
     # -- a worker that has to stop, and knows it --------------------------------
 
-    def unclear(self, why: str, now: datetime, timing: Timing) -> Self:
+    def unclear(
+        self, why: str, now: datetime, timing: Timing, health: Health | None = None
+    ) -> Self:
         """The request may or may not have made a batch; look, when a list can tell."""
-        moved = self._moved(self.phase, now, note=why)
+        moved = self._moved(self.phase, now, note=why, health=health or self.health)
         return self._let_go(
             moved, now, due=now + timing.settle, resumes=self._resumes_before()
         )
@@ -518,7 +521,12 @@ class Job:
         """
         if self.is_parked:
             return self
-        message = f"{self.resumes} workers stopped on this job without a word"
+        said = self.history[-1].note
+        message = (
+            f"{self.resumes} workers stopped on this job"
+            f"{f', and the last said: {said}' if said else ' without a word'}. "
+            f"See to that, then run `batchdrop resume {self.id}`"
+        )
         moved = self._moved(
             self.phase,
             now,
@@ -527,6 +535,13 @@ class Job:
             seq=self.seq + 1,
         )
         return self._let_go(moved, now)
+
+    def let_on(self, by: str, now: datetime) -> Self:
+        """A person has looked: workers may try it again, as often as at first."""
+        if not self.is_parked:
+            raise ValueError(f"job {self.id} isn't parked: it goes on by itself")
+        moved = self._moved(self.phase, now, note=f"resumed by {by}", health=None)
+        return replace(moved, due=now, resumes=0)
 
     def ailing(self, health: Health, now: datetime) -> Self:
         """Something is the matter that doesn't stop the job."""
@@ -759,8 +774,8 @@ class Job:
         job = replace(self, phase=phase, updated_at=now, **changes)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
-        if note is None and (last.phase, last.state) == (phase, state):
-            return job
+        if (last.phase, last.state) == (phase, state) and note in (None, last.note):
+            return job  # history has it
         said_at = None
         batch = job.batch
         if batch and state != last.state:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batchdrop.batches import BatchJob, ClientError, JobState, is_terminal
+from batchdrop.batches import BatchesError, BatchJob, ClientError, JobState, is_terminal
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
 from batchdrop.jobs import Job
@@ -319,6 +319,18 @@ class DeveloperService:
         one inbox have jobs of the same id, and files of their own.
         """
         return f"files/bd-{derived_id(self.deployment, job.id)}-{epoch}"
+
+
+def is_not_allowed(error: BatchesError) -> bool:
+    """
+    Whether it is our set-up that lacks a right, and no job's fault. A key that the
+    Developer API doesn't know is a 400 like a bad request, but for its reason.
+    """
+    if not isinstance(error, ClientError):
+        return False
+    details = error.details if isinstance(error.details, list) else []
+    reasons = [detail.get("reason") for detail in details if isinstance(detail, dict)]
+    return error.code in (401, 403) or "API_KEY_INVALID" in reasons
 
 
 def explained(batch: Batch) -> Problem | None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 
-def test_the_bench_prints_its_figures_and_one_object_last():
+def test_the_bench_prints_its_figures_and_one_object_last() -> None:
     command = [sys.executable, "-m", "tests.bench.client", "--json"]
 
     done = subprocess.run(

@@ -30,11 +30,11 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_no_client():
+def test_importing_the_package_loads_no_client() -> None:
     assert "batchdrop.batches" not in loaded_by("import batchdrop")
 
 
-def test_importing_and_making_a_client_loads_nothing_heavy():
+def test_importing_and_making_a_client_loads_nothing_heavy() -> None:
     loaded = loaded_by(
         "from batchdrop import Client, JobState\n"
         "Client(vertexai=True, project='p', location='l')\n"
@@ -45,7 +45,7 @@ def test_importing_and_making_a_client_loads_nothing_heavy():
     assert loaded & heavy == set()
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_is_there() -> None:
     for module in (batchdrop, batchdrop.batches):
         for name in module.__all__:
             assert getattr(module, name) is not None
@@ -54,7 +54,7 @@ def test_every_public_name_is_there():
     assert "Client" in dir(batchdrop)
 
 
-def test_the_public_names_are_documented():
+def test_the_public_names_are_documented() -> None:
     for name in batchdrop.batches.__all__:
         assert getattr(batchdrop.batches, name).__doc__, name
     for face in (batchdrop.batches.Batches, batchdrop.batches.AsyncBatches):
@@ -63,7 +63,7 @@ def test_the_public_names_are_documented():
                 assert member.__doc__, name
 
 
-def test_a_client_is_shared_between_threads():
+def test_a_client_is_shared_between_threads() -> None:
     with (
         Recorder(Answer(body=JOB)) as server,
         ours(server.url, VERTEX) as client,
@@ -77,7 +77,7 @@ def test_a_client_is_shared_between_threads():
     ]
 
 
-def test_credentials_are_renewed_once_though_many_threads_need_them():
+def test_credentials_are_renewed_once_though_many_threads_need_them() -> None:
     renewed = []
 
     class Stale(Token):
@@ -101,7 +101,7 @@ def test_credentials_are_renewed_once_though_many_threads_need_them():
     assert {r.headers["authorization"] for r in server.requests} == {"Bearer fresh"}
 
 
-def test_a_client_works_on_one_loop_after_another():
+def test_a_client_works_on_one_loop_after_another() -> None:
     async def get(client: Client) -> str:
         try:
             return (await client.aio.batches.get(name="7")).name
@@ -114,7 +114,7 @@ def test_a_client_works_on_one_loop_after_another():
     assert names == [JOB["name"]] * 2
 
 
-def test_a_closed_client_says_so():
+def test_a_closed_client_says_so() -> None:
     with Recorder(Answer(body=JOB)) as server:
         client = ours(server.url, VERTEX)
         client.batches.get(name="7")
@@ -125,7 +125,7 @@ def test_a_closed_client_says_so():
             client.batches.get(name="7")
 
 
-def test_a_given_httpx_client_is_used_and_left_open():
+def test_a_given_httpx_client_is_used_and_left_open() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=JOB)
 
@@ -136,7 +136,7 @@ def test_a_given_httpx_client_is_used_and_left_open():
         assert not http.is_closed
 
 
-def test_no_error_shows_a_key_or_a_token():
+def test_no_error_shows_a_key_or_a_token() -> None:
     with Recorder(Answer(500, b"it broke")) as server:
         secret = server.url.replace("http://", "http://me:s3cret@")
         once = {"retry_options": {"attempts": 1}}
@@ -168,7 +168,7 @@ def test_no_error_shows_a_key_or_a_token():
         WaitTimeout("late", BatchJob(name="n")),
     ],
 )
-def test_an_error_survives_a_process_boundary(error):
+def test_an_error_survives_a_process_boundary(error) -> None:
     back = pickle.loads(pickle.dumps(error))
 
     assert (type(back), str(back), back.__dict__) == (
@@ -178,14 +178,14 @@ def test_an_error_survives_a_process_boundary(error):
     )
 
 
-def test_a_jobs_repr_is_what_is_known_of_it():
+def test_a_jobs_repr_is_what_is_known_of_it() -> None:
     job = BatchJob(name="n", state=JobState.RUNNING, wire=b'{"name": "n"}')
 
     shown = "<JobState.JOB_STATE_RUNNING: 'JOB_STATE_RUNNING'>"
     assert repr(job) == f"BatchJob(name='n', state={shown})"
 
 
-def test_values_cannot_be_changed():
+def test_values_cannot_be_changed() -> None:
     for value in (
         BatchJob(name="n"),
         InlinedRequest(contents="a"),
@@ -195,14 +195,14 @@ def test_values_cannot_be_changed():
             value.name = "other"
 
 
-def test_the_twelve_states_have_long_and_short_names():
+def test_the_twelve_states_have_long_and_short_names() -> None:
     assert len(JobState) == 12
     assert JobState.SUCCEEDED is JobState.JOB_STATE_SUCCEEDED
     assert JobState.SUCCEEDED == "JOB_STATE_SUCCEEDED"
     assert JobState.SUCCEEDED.name == "JOB_STATE_SUCCEEDED"
 
 
-def test_a_job_can_be_named_by_itself():
+def test_a_job_can_be_named_by_itself() -> None:
     with Recorder(Answer(body=JOB)) as server, ours(server.url, VERTEX) as client:
         job = client.batches.get(name="7")
         client.batches.get(batch_job=job)
@@ -228,7 +228,7 @@ def test_a_job_can_be_named_by_itself():
         "projects/p?x=/locations/l/batchPredictionJobs/7",
     ],
 )
-def test_what_is_no_name_is_refused(name):
+def test_what_is_no_name_is_refused(name) -> None:
     with Recorder() as server, ours(server.url, VERTEX) as client:
         for method in ("get", "cancel", "delete"):
             with pytest.raises(ValueError, match="Invalid batch job name"):
@@ -237,7 +237,7 @@ def test_what_is_no_name_is_refused(name):
     assert server.requests == []
 
 
-def test_a_location_that_is_none_is_refused():
+def test_a_location_that_is_none_is_refused() -> None:
     client = Client(vertexai=True, project="p", location="evil.example#")
 
     with pytest.raises(ValueError, match="invalid location"):
@@ -245,14 +245,14 @@ def test_a_location_that_is_none_is_refused():
 
 
 @pytest.mark.parametrize("given", ["gs://o", 7, ["a"]])
-def test_a_config_that_is_none_is_refused(given):
+def test_a_config_that_is_none_is_refused(given) -> None:
     client = Client(**VERTEX)
 
     with pytest.raises(ValueError, match="config is a CreateBatchJobConfig or a dict"):
         client.batches.create(model="m", src="gs://b/in.jsonl", config=given)
 
 
-def test_a_pager_can_be_walked_by_page_and_by_item():
+def test_a_pager_can_be_walked_by_page_and_by_item() -> None:
     pages = [Answer(body=PAGE), Answer(body={"batchPredictionJobs": [JOB, JOB]})]
     with Recorder(*pages) as server, ours(server.url, VERTEX) as client:
         pager = client.batches.list(page_size=5, page_token="s", filter="f")
@@ -271,7 +271,7 @@ def test_a_pager_can_be_walked_by_page_and_by_item():
     ]
 
 
-def test_an_async_pager_can_be_walked_by_page_and_by_item():
+def test_an_async_pager_can_be_walked_by_page_and_by_item() -> None:
     pages = [
         Answer(body=PAGE),
         Answer(body={"nextPageToken": "u"}),
@@ -294,7 +294,7 @@ def test_an_async_pager_can_be_walked_by_page_and_by_item():
         assert asyncio.run(run(client)) == (3, 0, 2)
 
 
-def test_a_delete_tells_what_the_operation_says():
+def test_a_delete_tells_what_the_operation_says() -> None:
     operation = {"name": "operations/1", "done": True, "error": {"code": 5}}
     with Recorder(Answer(body=operation)) as server, ours(server.url, VERTEX) as client:
         deleted = client.batches.delete(name="7")
@@ -302,7 +302,7 @@ def test_a_delete_tells_what_the_operation_says():
     assert (deleted.name, deleted.done, deleted.error.code) == ("operations/1", True, 5)
 
 
-def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others():
+def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others() -> None:
     job = {
         **JOB,
         "createTime": "yesterday",
@@ -318,7 +318,7 @@ def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others():
     assert read.raw["createTime"] == "yesterday"
 
 
-def test_options_can_be_given_for_one_call():
+def test_options_can_be_given_for_one_call() -> None:
     once = {"http_options": {"headers": {"x-mine": "1"}, "timeout": 1.5}}
     with (
         Recorder(Answer(body=JOB)) as server,
@@ -350,7 +350,7 @@ def test_options_can_be_given_for_one_call():
         (httpx.DecodingError, True),
     ],
 )
-def test_a_failure_says_if_the_service_may_have_heard(failure, sent):
+def test_a_failure_says_if_the_service_may_have_heard(failure, sent) -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise failure("it broke")
 
@@ -364,7 +364,7 @@ def test_a_failure_says_if_the_service_may_have_heard(failure, sent):
     assert caught.value.sent is sent
 
 
-def test_a_proxy_of_the_environment_is_used(monkeypatch):
+def test_a_proxy_of_the_environment_is_used(monkeypatch) -> None:
     """The proxy is asked for an address that there is not."""
     with Recorder(Answer(body=JOB)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -380,7 +380,7 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch):
     assert len(proxy.requests) == 2
 
 
-def test_a_compressed_answer_is_read():
+def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(json.dumps(JOB).encode())
     answer = Answer(body=body, headers={"content-encoding": "gzip"})
     with Recorder(answer) as server, ours(server.url, VERTEX) as client:
@@ -389,7 +389,7 @@ def test_a_compressed_answer_is_read():
     assert "gzip" in server.requests[0].headers["accept-encoding"]
 
 
-def test_an_answer_that_breaks_off_is_no_answer():
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
     answer = Answer(body=b"not gzip", headers={"content-encoding": "gzip"})
     once = {"retry_options": {"attempts": 1}}
     with Recorder(answer) as server, ours(server.url, VERTEX, **once) as client:

@@ -51,7 +51,7 @@ def client_of(server: Recorder) -> Client:
 # Uploads.
 
 
-def test_a_file_is_uploaded_and_its_description_read(tmp_path):
+def test_a_file_is_uploaded_and_its_description_read(tmp_path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"abc\n")
     with Recorder(START, FINAL) as server, client_of(server) as client:
@@ -78,7 +78,7 @@ def test_a_file_is_uploaded_and_its_description_read(tmp_path):
     assert "x-goog-api-key" not in chunk.headers
 
 
-def test_a_large_file_goes_in_chunks_of_8_mib():
+def test_a_large_file_goes_in_chunks_of_8_mib() -> None:
     content = bytes(range(256)) * (8 * MIB // 256) + b"rest"
     with Recorder(START, ACTIVE, FINAL) as server, client_of(server) as client:
         client.files.upload(file=io.BytesIO(content))
@@ -90,7 +90,7 @@ def test_a_large_file_goes_in_chunks_of_8_mib():
     assert first.body + second.body == content
 
 
-def test_a_stream_is_uploaded_from_where_it_stands():
+def test_a_stream_is_uploaded_from_where_it_stands() -> None:
     stream = io.BytesIO(b"skipped, sent")
     stream.seek(9)
     with Recorder(START, FINAL) as server, client_of(server) as client:
@@ -99,7 +99,7 @@ def test_a_stream_is_uploaded_from_where_it_stands():
     assert server.requests[1].body == b"sent"
 
 
-def test_a_chunk_without_a_clear_answer_goes_on_where_the_service_stands():
+def test_a_chunk_without_a_clear_answer_goes_on_where_the_service_stands() -> None:
     so_far = Answer(
         headers={
             "x-goog-upload-status": "active",
@@ -119,7 +119,7 @@ def test_a_chunk_without_a_clear_answer_goes_on_where_the_service_stands():
     assert (rest.headers["x-goog-upload-offset"], rest.body) == ("3", b"def")
 
 
-def test_a_chunk_that_did_arrive_is_not_sent_again():
+def test_a_chunk_that_did_arrive_is_not_sent_again() -> None:
     arrived = Answer(
         headers={
             "x-goog-upload-status": "active",
@@ -136,7 +136,7 @@ def test_a_chunk_that_did_arrive_is_not_sent_again():
     assert [len(r.body) for r in server.requests[1:]] == [8 * MIB, 0, 1]
 
 
-def test_an_upload_that_is_not_confirmed_is_an_error():
+def test_an_upload_that_is_not_confirmed_is_an_error() -> None:
     with Recorder(START, Answer()) as server, client_of(server) as client:
         with pytest.raises(TransportError, match="upload it anew"):
             client.files.upload(file=io.BytesIO(b"abc"))
@@ -145,7 +145,7 @@ def test_an_upload_that_is_not_confirmed_is_an_error():
             client.files.upload(file=io.BytesIO(b"abc"))
 
 
-def test_an_upload_works_from_asyncio():
+def test_an_upload_works_from_asyncio() -> None:
     async def run(client: Client) -> str:
         async with client.aio as aio:
             return (await aio.files.upload(file=io.BytesIO(b"abc"))).name
@@ -156,7 +156,7 @@ def test_an_upload_works_from_asyncio():
     assert server.requests[1].body == b"abc"
 
 
-def test_files_are_listed_read_and_removed():
+def test_files_are_listed_read_and_removed() -> None:
     pages = [
         Answer(body={"files": [{"name": "files/a"}], "nextPageToken": "t"}),
         Answer(body={"files": [{"name": "files/b", "sizeBytes": "7"}]}),
@@ -183,7 +183,7 @@ def test_files_are_listed_read_and_removed():
     ]
 
 
-def test_files_are_not_vertexs():
+def test_files_are_not_vertexs() -> None:
     client = Client(vertexai=True, project="p", credentials=AnonymousCredentials())
 
     with pytest.raises(ValueError, match="gs:// objects"):
@@ -193,7 +193,7 @@ def test_files_are_not_vertexs():
 # A bucket's object as a source.
 
 
-def test_an_object_is_streamed_through_the_file_api(bucket: Bucket):
+def test_an_object_is_streamed_through_the_file_api(bucket: Bucket) -> None:
     content = b'{"key": "a", "request": {}}\n'
     src = bucket.put("dir/in.jsonl", content)
     with (
@@ -213,7 +213,7 @@ def test_an_object_is_streamed_through_the_file_api(bucket: Bucket):
 
 def test_objects_are_merged_with_the_jobs_config_and_announced_at_their_new_size(
     bucket: Bucket,
-):
+) -> None:
     bucket.put("in/1.jsonl", b'{"key":"a","request":{}}')
     bucket.put("in/2.jsonl", b'{"key":"b","request":{"generationConfig":{"topK":1}}}\n')
     with (
@@ -234,7 +234,7 @@ def test_objects_are_merged_with_the_jobs_config_and_announced_at_their_new_size
     ]
 
 
-def test_a_jobs_config_is_put_into_inline_requests():
+def test_a_jobs_config_is_put_into_inline_requests() -> None:
     with Recorder(Answer(body=OPERATION)) as server, client_of(server) as client:
         client.batches.create(
             model="m",
@@ -268,7 +268,7 @@ def test_a_jobs_config_is_put_into_inline_requests():
 )
 def test_what_the_service_does_not_have_is_refused_before_anything_is_sent(
     src, config, why
-):
+) -> None:
     with (
         Recorder() as server,
         client_of(server) as client,
@@ -282,7 +282,7 @@ def test_what_the_service_does_not_have_is_refused_before_anything_is_sent(
 # A bucket as a destination.
 
 
-def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket):
+def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket) -> None:
     answers = b'{"key":"a","response":{}}\n{"key":"b","error":{"code":3}}\n'
     with (
         Recorder(
@@ -308,7 +308,7 @@ def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket):
     assert bucket.read("out/abc/predictions.jsonl") == answers
 
 
-def test_collecting_replaces_nothing(bucket: Bucket):
+def test_collecting_replaces_nothing(bucket: Bucket) -> None:
     bucket.put("o/abc/predictions.jsonl", b"collected before")
     with (
         Recorder(
@@ -323,7 +323,7 @@ def test_collecting_replaces_nothing(bucket: Bucket):
     assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
 
 
-def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket):
+def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket) -> None:
     output = {
         "inlinedResponses": {
             "inlinedResponses": [
@@ -346,7 +346,7 @@ def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket):
     assert rows[1]["error"]["message"] == "no"
 
 
-def test_collecting_needs_to_know_where_to():
+def test_collecting_needs_to_know_where_to() -> None:
     done = ended(responsesFile="files/batch-abc")
     with Recorder(Answer(body=done)) as server, client_of(server) as client:
         job = client.batches.get(name="abc")
@@ -357,7 +357,7 @@ def test_collecting_needs_to_know_where_to():
 # Results.
 
 
-def test_results_of_a_file_are_streamed_and_joined_by_key():
+def test_results_of_a_file_are_streamed_and_joined_by_key() -> None:
     lines = (
         b'{"key":"b","response":{"a":1}}\n\nnonsense\n{"key":"a","error":{"code":3}}'
     )
@@ -376,7 +376,7 @@ def test_results_of_a_file_are_streamed_and_joined_by_key():
     assert rows[2].error.code == 3
 
 
-def test_a_download_is_tried_again_until_it_begins():
+def test_a_download_is_tried_again_until_it_begins() -> None:
     with (
         Recorder(
             Answer(body=ended(responsesFile="files/batch-abc")),
@@ -391,7 +391,7 @@ def test_a_download_is_tried_again_until_it_begins():
     assert len(server.requests) == 3
 
 
-def test_a_download_that_is_refused_is_an_error():
+def test_a_download_that_is_refused_is_an_error() -> None:
     refused = Answer(403, {"error": {"message": "not yours", "status": "DENIED"}})
     done = Answer(body=ended(responsesFile="files/batch-abc"))
     with (
@@ -402,7 +402,7 @@ def test_a_download_that_is_refused_is_an_error():
         list(client.batches.results("abc"))
 
 
-def test_results_of_a_listed_job_are_asked_for_anew():
+def test_results_of_a_listed_job_are_asked_for_anew() -> None:
     """A list leaves the answers out."""
     item = {
         "response": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
@@ -422,7 +422,7 @@ def test_results_of_a_listed_job_are_asked_for_anew():
     assert rows[1].error.message == "no answer but None"
 
 
-def test_inline_embeddings_are_told_from_generated_answers():
+def test_inline_embeddings_are_told_from_generated_answers() -> None:
     item = {"response": {"embedding": {"values": [1.0]}}, "metadata": {"key": "k"}}
     whole = ended(inlinedResponses={"inlinedResponses": [item]})
     with Recorder(Answer(body=whole)) as server, client_of(server) as client:
@@ -448,7 +448,7 @@ def test_inline_embeddings_are_told_from_generated_answers():
         ),
     ],
 )
-def test_a_job_without_rows_says_why(operation, why):
+def test_a_job_without_rows_says_why(operation, why) -> None:
     with (
         Recorder(Answer(body=operation)) as server,
         client_of(server) as client,
@@ -473,7 +473,9 @@ def test_a_job_without_rows_says_why(operation, why):
         ({}, JobState.UNSPECIFIED),
     ],
 )
-def test_an_operation_that_is_done_has_ended_whatever_else_it_says(operation, state):
+def test_an_operation_that_is_done_has_ended_whatever_else_it_says(
+    operation, state
+) -> None:
     with Recorder(Answer(body=operation)) as server, client_of(server) as client:
         job = client.batches.get(name="abc")
 

@@ -49,7 +49,7 @@ def developer(server):
         yield client
 
 
-def test_labels_and_a_key_can_be_given(server, official, client):
+def test_labels_and_a_key_can_be_given(server, official, client) -> None:
     config = {"labels": {"a": "b"}, "encryption_spec": {"kms_key_name": "k"}}
 
     with pytest.raises(ValueError, match="labels"):
@@ -62,7 +62,7 @@ def test_labels_and_a_key_can_be_given(server, official, client):
 
 def test_a_destination_can_be_spelled_as_the_documentation_does(
     server, official, client
-):
+) -> None:
     config = {"destination": "gs://o/p"}
 
     with pytest.raises(ValueError, match="destination"):
@@ -73,7 +73,7 @@ def test_a_destination_can_be_spelled_as_the_documentation_does(
     assert output["gcsDestination"] == {"outputUriPrefix": "gs://o/p"}
 
 
-def test_a_names_own_project_and_location_are_asked(server, official, client):
+def test_a_names_own_project_and_location_are_asked(server, official, client) -> None:
     official.batches.get(name=ELSEWHERE)
     client.batches.get(name=ELSEWHERE)
 
@@ -82,7 +82,7 @@ def test_a_names_own_project_and_location_are_asked(server, official, client):
     assert mine.path == f"/v1beta1/{ELSEWHERE}"
 
 
-def test_without_a_base_url_a_names_own_region_is_the_host():
+def test_without_a_base_url_a_names_own_region_is_the_host() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -100,7 +100,7 @@ def test_without_a_base_url_a_names_own_region_is_the_host():
     ]
 
 
-def test_a_name_can_say_batch_jobs(server, official, client):
+def test_a_name_can_say_batch_jobs(server, official, client) -> None:
     name = "projects/p/locations/us-central1/batchJobs/7"
 
     with pytest.raises(ValueError, match="Invalid batch job name"):
@@ -112,7 +112,7 @@ def test_a_name_can_say_batch_jobs(server, official, client):
 
 def test_a_bare_id_is_a_name_on_the_developer_api(
     server, official_developer, developer
-):
+) -> None:
     with pytest.raises(ValueError, match="Invalid batch job name"):
         official_developer.batches.get(name="abc")
     developer.batches.get(name="abc")
@@ -120,7 +120,9 @@ def test_a_bare_id_is_a_name_on_the_developer_api(
     assert server.requests[0].path == "/v1/batches/abc"
 
 
-def test_a_source_without_a_format_gets_the_one_it_has(server, official, client):
+def test_a_source_without_a_format_gets_the_one_it_has(
+    server, official, client
+) -> None:
     # The service requires instancesFormat, so the official call can only fail.
     src = {"gcs_uri": ["gs://b/in.jsonl"]}
     config = {"dest": {"gcs_uri": "gs://o/p"}, "display_name": "n"}
@@ -136,7 +138,7 @@ def test_a_source_without_a_format_gets_the_one_it_has(server, official, client)
     assert mine == theirs_
 
 
-def test_a_list_of_addresses_is_a_source(server, official, client):
+def test_a_list_of_addresses_is_a_source(server, official, client) -> None:
     src = ["gs://b/1.jsonl", "gs://b/2.jsonl"]
 
     with pytest.raises(ValueError, match="inlined_requests"):
@@ -149,7 +151,7 @@ def test_a_list_of_addresses_is_a_source(server, official, client):
 
 def test_nested_camel_case_is_left_as_it_was_written(
     server, official_developer, developer
-):
+) -> None:
     # Both spellings are read by the service at every level.
     src = [{"contents": "x", "config": {"thinkingConfig": {"thinkingBudget": 5}}}]
 
@@ -166,7 +168,7 @@ def test_nested_camel_case_is_left_as_it_was_written(
     ]
 
 
-def test_a_priority_can_be_given(server, official_developer, developer):
+def test_a_priority_can_be_given(server, official_developer, developer) -> None:
     with pytest.raises(ValueError, match="priority"):
         official_developer.batches.create(
             model="m", src="files/f", config={"priority": 5}
@@ -176,7 +178,7 @@ def test_a_priority_can_be_given(server, official_developer, developer):
     assert server.requests[0].json["batch"]["priority"] == "5"
 
 
-def test_an_empty_page_in_the_middle_is_walked_through():
+def test_an_empty_page_in_the_middle_is_walked_through() -> None:
     counted = []
     for make in (theirs, ours):
         pages = [
@@ -193,7 +195,7 @@ def test_an_empty_page_in_the_middle_is_walked_through():
     assert counted == ["IndexError('list index out of range')", 2]
 
 
-def test_a_partly_successful_job_has_ended():
+def test_a_partly_successful_job_has_ended() -> None:
     job = {**JOB, "state": "JOB_STATE_PARTIALLY_SUCCEEDED"}
     done = []
     for make in (theirs, ours):
@@ -203,7 +205,7 @@ def test_a_partly_successful_job_has_ended():
     assert done == [False, True]
 
 
-def test_a_failed_developer_job_has_its_error():
+def test_a_failed_developer_job_has_its_error() -> None:
     operation = {
         "name": "batches/a",
         "metadata": {
@@ -232,7 +234,7 @@ def test_a_failed_developer_job_has_its_error():
     assert jobs[1].raw == operation
 
 
-def test_an_unclear_create_is_not_repeated_though_retries_are_on():
+def test_an_unclear_create_is_not_repeated_though_retries_are_on() -> None:
     # A repeated create is a second paid job.
     sent = []
     for make in (theirs, ours):
@@ -248,7 +250,7 @@ def test_an_unclear_create_is_not_repeated_though_retries_are_on():
     assert sent == [3, 1]
 
 
-def test_a_read_is_repeated_though_nobody_asked_for_it():
+def test_a_read_is_repeated_though_nobody_asked_for_it() -> None:
     sent = []
     for make in (theirs, ours):
         answers = [Answer(503, headers={"retry-after": "0"}), Answer(body=JOB)]
@@ -260,7 +262,7 @@ def test_a_read_is_repeated_though_nobody_asked_for_it():
     assert sent == [1, 2]
 
 
-def test_any_2xx_is_a_success():
+def test_any_2xx_is_a_success() -> None:
     for make, fails in ((theirs, True), (ours, False)):
         with (
             Recorder(Answer(201, JOB)) as server,
@@ -275,7 +277,7 @@ def test_any_2xx_is_a_success():
 
 def test_a_base_url_keeps_its_path_when_the_environment_has_the_project(
     server, monkeypatch
-):
+) -> None:
     # The official one asks the bare address, unsigned: the project is forgotten.
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "q")
     arguments = {k: v for k, v in VERTEX.items() if k not in ("project", "location")}
@@ -293,7 +295,7 @@ def test_a_base_url_keeps_its_path_when_the_environment_has_the_project(
     assert "authorization" in mine.headers
 
 
-def test_a_function_as_a_tool_is_refused(server, official_developer, developer):
+def test_a_function_as_a_tool_is_refused(server, official_developer, developer) -> None:
     def weather(city: str) -> str:
         """The weather."""
         return city
@@ -309,7 +311,7 @@ def test_a_function_as_a_tool_is_refused(server, official_developer, developer):
 
 def test_inline_requests_and_embeddings_on_vertex_are_refused_by_the_official_one(
     server, official, client
-):
+) -> None:
     with pytest.raises(ValueError, match="Exactly one of"):
         official.batches.create(model="m", src=[{"contents": "x"}])
     with (

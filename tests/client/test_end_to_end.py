@@ -53,7 +53,7 @@ def ended(sim: BatchSim, client: Client, job: BatchJob) -> BatchJob:
     return client.batches.wait(job, interval=0.001)
 
 
-def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket):
+def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket) -> None:
     job = create(client, bucket, display_name="n")
     assert (job.state, job.done) == (JobState.PENDING, False)
 
@@ -78,7 +78,9 @@ def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket):
     assert caught.value.status == "NOT_FOUND"
 
 
-def test_a_cancelled_job_ends_cancelled(sim: BatchSim, client: Client, bucket: Bucket):
+def test_a_cancelled_job_ends_cancelled(
+    sim: BatchSim, client: Client, bucket: Bucket
+) -> None:
     job = create(client, bucket)
 
     client.batches.cancel(name=job.name)
@@ -93,7 +95,7 @@ def test_a_cancelled_job_ends_cancelled(sim: BatchSim, client: Client, bucket: B
 )
 def test_a_job_that_leaves_nothing_says_why(
     sim: BatchSim, client: Client, bucket: Bucket, fault: str, state: JobState
-):
+) -> None:
     sim.faults.add(fault)
     job = ended(sim, client, create(client, bucket))
 
@@ -108,7 +110,7 @@ def test_a_job_that_leaves_nothing_says_why(
 @pytest.mark.parametrize("client", ["vertex"], indirect=True)
 def test_rows_that_come_twice_and_in_pieces_are_read_once(
     sim: BatchSim, client: Client, bucket: Bucket
-):
+) -> None:
     sim.faults.add("output_sharded", shards=3)
     sim.faults.add("rows_doubled", rows=2)
     job = ended(sim, client, create(client, bucket))
@@ -121,7 +123,7 @@ def test_rows_that_come_twice_and_in_pieces_are_read_once(
 
 def test_a_state_that_nobody_has_heard_of_is_waited_through(
     sim: BatchSim, client: Client, bucket: Bucket
-):
+) -> None:
     sim.faults.add("unknown_state", state="HIBERNATING", seconds=600)
     job = create(client, bucket)
     sim.clock.advance(120)
@@ -134,7 +136,7 @@ def test_a_state_that_nobody_has_heard_of_is_waited_through(
 
 def test_a_list_with_empty_pages_is_whole(
     sim: BatchSim, client: Client, bucket: Bucket
-):
+) -> None:
     sim.faults.add("list_empty_page", where="every")
     names = {create(client, bucket).name.rpartition("/")[2] for _ in range(3)}
 
@@ -150,7 +152,7 @@ def test_a_list_with_empty_pages_is_whole(
 
 def test_a_read_survives_a_service_in_trouble(
     sim: BatchSim, client: Client, bucket: Bucket
-):
+) -> None:
     job = create(client, bucket)
     for fault in ("unavailable", "reset", "drop_reply"):
         sim.faults.add(fault, op="get", count=1)
@@ -160,7 +162,7 @@ def test_a_read_survives_a_service_in_trouble(
 
 def test_a_create_whose_answer_is_lost_is_not_repeated_without_a_token(
     sim: BatchSim, client: Client, bucket: Bucket
-):
+) -> None:
     sim.faults.add("drop_reply", op="create", count=1)
 
     with pytest.raises(TransportError) as caught:
@@ -173,7 +175,7 @@ def test_a_create_whose_answer_is_lost_is_not_repeated_without_a_token(
 @pytest.mark.parametrize("fault", ["drop_reply", "reset", "unavailable"])
 def test_a_token_makes_one_job_of_many_attempts(
     sim: BatchSim, client: Client, bucket: Bucket, fault: str
-):
+) -> None:
     sim.faults.add(fault, op="create", count=2)
 
     first = create(client, bucket, idempotency_token="order-1", display_name="n")

@@ -358,7 +358,7 @@ def speakers() -> Iterator[Speakers]:
 
 
 @pytest.mark.parametrize(("arguments", "name", "row"), BOTH, ids=IDS)
-def test_the_same_call_sends_the_same(speakers, arguments, name, row):
+def test_the_same_call_sends_the_same(speakers, arguments, name, row) -> None:
     method, kwargs = row
 
     def use(client: Any) -> None:
@@ -372,7 +372,9 @@ def test_the_same_call_sends_the_same(speakers, arguments, name, row):
 
 
 @pytest.mark.parametrize(("arguments", "name", "row"), BOTH, ids=IDS)
-def test_the_same_call_sends_the_same_from_asyncio(speakers, arguments, name, row):
+def test_the_same_call_sends_the_same_from_asyncio(
+    speakers, arguments, name, row
+) -> None:
     method, kwargs = row
 
     async def use(client: Any) -> None:
@@ -442,7 +444,9 @@ REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("arguments", "method", "kwargs"), REFUSED)
-def test_what_the_official_one_refuses_is_refused(speakers, arguments, method, kwargs):
+def test_what_the_official_one_refuses_is_refused(
+    speakers, arguments, method, kwargs
+) -> None:
     def use(client: Any) -> None:
         with pytest.raises(ValueError, match=r"."):
             getattr(client.batches, method)(**kwargs)
@@ -451,7 +455,7 @@ def test_what_the_official_one_refuses_is_refused(speakers, arguments, method, k
     assert speakers.wire(ours, use, arguments) == []
 
 
-def test_both_walk_all_pages_in_the_same_way():
+def test_both_walk_all_pages_in_the_same_way() -> None:
     pages = [
         Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": "a"}),
         Answer(body={"batchPredictionJobs": [JOB, JOB]}),
@@ -473,7 +477,7 @@ def test_both_walk_all_pages_in_the_same_way():
     assert said_by[0] == said_by[1]
 
 
-def test_the_quota_project_is_sent_along(speakers):
+def test_the_quota_project_is_sent_along(speakers) -> None:
     arguments = {**VERTEX, "credentials": Token("payer")}
 
     def use(client: Any) -> None:
@@ -486,7 +490,7 @@ def test_the_quota_project_is_sent_along(speakers):
     assert sent[0].headers["x-goog-user-project"] == "payer"
 
 
-def test_a_path_in_the_base_address_is_kept():
+def test_a_path_in_the_base_address_is_kept() -> None:
     said_by = []
     for make in (theirs, ours):
         with Recorder() as server:
@@ -498,7 +502,7 @@ def test_a_path_in_the_base_address_is_kept():
     assert said_by == ["/x/v1/batches/abc"] * 2
 
 
-def test_a_timeout_is_told_to_the_service(speakers):
+def test_a_timeout_is_told_to_the_service(speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 
@@ -510,7 +514,7 @@ def test_a_timeout_is_told_to_the_service(speakers):
     assert sent[0].headers["x-server-timeout"] == "3"
 
 
-def test_every_request_says_who_sends_it(speakers):
+def test_every_request_says_who_sends_it(speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 

@@ -80,7 +80,7 @@ PARSERS = [
 
 @pytest.mark.parametrize("parse", PARSERS)
 @given(answer=likely_objects | st.dictionaries(text, json_values, max_size=5))
-def test_any_object_as_an_answer_is_read(parse, answer: dict[str, Any]):
+def test_any_object_as_an_answer_is_read(parse, answer: dict[str, Any]) -> None:
     result = parse(msgspec.json.encode(answer))
 
     if isinstance(result, BatchJob):
@@ -90,14 +90,14 @@ def test_any_object_as_an_answer_is_read(parse, answer: dict[str, Any]):
 
 
 @given(body=st.binary(max_size=60) | json_values.map(msgspec.json.encode))
-def test_any_bytes_as_an_answer_are_read_or_unclear(body: bytes):
+def test_any_bytes_as_an_answer_are_read_or_unclear(body: bytes) -> None:
     for parse in PARSERS:
         with contextlib.suppress(UnclearAnswer):
             parse(body)
 
 
 @given(row=likely_objects)
-def test_any_object_as_a_row_is_read(row: dict[str, Any]):
+def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     read = row_of(row)
 
     assert read.raw == row
@@ -106,14 +106,16 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]):
 
 
 @given(content=st.binary(max_size=80))
-def test_any_bytes_as_rows_are_read_and_none_is_lost(content: bytes):
+def test_any_bytes_as_rows_are_read_and_none_is_lost(content: bytes) -> None:
     lines = content.split(b"\n")
 
     assert len(list(rows_of(lines, "x"))) == sum(bool(line.strip()) for line in lines)
 
 
 @given(content=st.binary(max_size=80), cuts=st.lists(st.integers(0, 80), max_size=5))
-def test_lines_do_not_depend_on_how_the_bytes_arrive(content: bytes, cuts: list[int]):
+def test_lines_do_not_depend_on_how_the_bytes_arrive(
+    content: bytes, cuts: list[int]
+) -> None:
     splitter, at, lines = Splitter(), 0, []
     for cut in [*sorted(cuts), len(content)]:
         lines += splitter.feed(content[at:cut])
@@ -158,7 +160,7 @@ destinations = st.one_of(
     name=word,
     labels=st.dictionaries(word, word, min_size=1, max_size=3),
 )
-def test_what_is_said_to_vertex_is_read_back_equal(src, dest, name, labels):
+def test_what_is_said_to_vertex_is_read_back_equal(src, dest, name, labels) -> None:
     config = CreateBatchJobConfig(display_name=name, dest=dest, labels=labels)
 
     body = VERTEX.create("m", src, config, "stamp").body
@@ -171,7 +173,9 @@ def test_what_is_said_to_vertex_is_read_back_equal(src, dest, name, labels):
 
 
 @given(file=word, name=word, priority=st.integers(-(2**63), 2**63 - 1))
-def test_what_is_said_to_the_developer_api_is_read_back_equal(file, name, priority):
+def test_what_is_said_to_the_developer_api_is_read_back_equal(
+    file, name, priority
+) -> None:
     src = BatchJobSource(file_name=f"files/{file}")
     config = CreateBatchJobConfig(display_name=name, priority=priority)
 
@@ -196,7 +200,7 @@ def test_what_is_said_to_the_developer_api_is_read_back_equal(file, name, priori
     ),
     metadata=st.none() | st.dictionaries(text, text, max_size=3),
 )
-def test_a_request_that_is_ready_is_sent_as_it_is(contents, metadata):
+def test_a_request_that_is_ready_is_sent_as_it_is(contents, metadata) -> None:
     sent = d.inlined_request({"contents": contents, "metadata": metadata})
 
     assert sent["request"] == {"contents": contents}
@@ -204,7 +208,7 @@ def test_a_request_that_is_ready_is_sent_as_it_is(contents, metadata):
 
 
 @given(request=st.dictionaries(text, json_values, max_size=4), config=st.just({}))
-def test_a_merge_of_nothing_changes_nothing(request, config):
+def test_a_merge_of_nothing_changes_nothing(request, config) -> None:
     text_of = msgspec.json.encode(request)
 
     assert Merge(config).request(text_of) == text_of
@@ -218,7 +222,7 @@ def test_a_merge_of_nothing_changes_nothing(request, config):
         st.sampled_from(["temperature", "top_p", "seed"]), st.integers()
     ),
 )
-def test_a_merge_gives_every_value_once_and_the_own_one_first(own, job):
+def test_a_merge_gives_every_value_once_and_the_own_one_first(own, job) -> None:
     merged = Merge(job).value({"generationConfig": own})["generationConfig"]
 
     expected = {{"top_p": "topP"}.get(name, name): value for name, value in job.items()}

@@ -44,7 +44,7 @@ UNCLEAR = UnclearAnswer("no JSON", sent=True)
         (NotSignedIn("no", sent=False), False, False, False),
     ],
 )
-def test_what_is_sent_again(error, read, create, create_with_options):
+def test_what_is_sent_again(error, read, create, create_with_options) -> None:
     def again(call: Call[None], given: HttpRetryOptions | None) -> bool:
         return pause_before_repeating(1, error, call, given, 0.0) is not None
 
@@ -53,7 +53,7 @@ def test_what_is_sent_again(error, read, create, create_with_options):
     assert again(CREATE, GIVEN) is create_with_options
 
 
-def test_the_waits_double_up_to_a_minute_and_end_after_five_attempts():
+def test_the_waits_double_up_to_a_minute_and_end_after_five_attempts() -> None:
     def pause(attempt: int) -> float | None:
         return pause_before_repeating(attempt, ApiError(503), READ, None, 0.5)
 
@@ -63,7 +63,7 @@ def test_the_waits_double_up_to_a_minute_and_end_after_five_attempts():
 
 
 @pytest.mark.parametrize("attempts", [0, 1])
-def test_no_attempts_and_one_mean_never_again(attempts):
+def test_no_attempts_and_one_mean_never_again(attempts) -> None:
     options = HttpRetryOptions(attempts=attempts)
 
     assert pause_before_repeating(1, ApiError(503), READ, options, 0.0) is None
@@ -72,13 +72,13 @@ def test_no_attempts_and_one_mean_never_again(attempts):
 @pytest.mark.parametrize(
     ("asked", "pause"), [(0.0, 0.0), (17.0, 17.0), (60.0, 60.0), (61.0, None)]
 )
-def test_a_retry_after_is_waited_in_full_or_not_at_all(asked, pause):
+def test_a_retry_after_is_waited_in_full_or_not_at_all(asked, pause) -> None:
     error = ApiError(429, retry_after=asked)
 
     assert pause_before_repeating(1, error, READ, None, 0.5) == pause
 
 
-def test_the_codes_can_be_chosen():
+def test_the_codes_can_be_chosen() -> None:
     options = HttpRetryOptions(http_status_codes=(418,))
 
     assert pause_before_repeating(1, ApiError(418), READ, options, 0.0) == 1.0
@@ -95,7 +95,7 @@ def test_the_codes_can_be_chosen():
         ("", None),
     ],
 )
-def test_a_retry_after_is_seconds_or_a_date(header, seconds):
+def test_a_retry_after_is_seconds_or_a_date(header, seconds) -> None:
     answer = Answer(429, {}, {"retry-after": header})
     with (
         Recorder(answer) as server,
@@ -107,7 +107,7 @@ def test_a_retry_after_is_seconds_or_a_date(header, seconds):
     assert caught.value.retry_after == seconds
 
 
-def test_a_cut_connection_is_tried_again_from_asyncio():
+def test_a_cut_connection_is_tried_again_from_asyncio() -> None:
     answer = (
         b"HTTP/1.1 200 OK\r\ncontent-length: 21\r\nconnection: close\r\n\r\n"
         b'{"name": "batches/a"}'
@@ -193,7 +193,7 @@ def client_of(server: Recorder, how: dict[str, Any]) -> Client:
     return ours(server.url, how["arguments"], retry_options=AT_ONCE)
 
 
-def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(how):
+def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(how) -> None:
     with Service("lost") as server, client_of(server, how) as client:
         job = client.batches.create(
             model="m", src=how["src"], config={"idempotency_token": "t-1"}
@@ -204,7 +204,7 @@ def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(how):
     assert server.creates == 1
 
 
-def test_a_token_lets_a_create_that_made_nothing_be_repeated(how):
+def test_a_token_lets_a_create_that_made_nothing_be_repeated(how) -> None:
     with Service("failed", "failed") as server, client_of(server, how) as client:
         client.batches.create(
             model="m",
@@ -216,7 +216,7 @@ def test_a_token_lets_a_create_that_made_nothing_be_repeated(how):
     assert server.creates == 3
 
 
-def test_a_second_create_with_a_token_gives_the_first_ones_job(how):
+def test_a_second_create_with_a_token_gives_the_first_ones_job(how) -> None:
     config = {"idempotency_token": "t-1", "display_name": "n"}
     with Service() as server, client_of(server, how) as client:
         for name in ("other", "n t-10", "xt-1"):
@@ -230,7 +230,7 @@ def test_a_second_create_with_a_token_gives_the_first_ones_job(how):
     assert len(server.jobs) == 4
 
 
-def test_of_several_jobs_with_a_token_the_oldest_is_taken(how):
+def test_of_several_jobs_with_a_token_the_oldest_is_taken(how) -> None:
     config = {"idempotency_token": "t-1"}
     with Service() as server, client_of(server, how) as client:
         first = client.batches.create(model="m", src=how["src"], config=config)
@@ -241,7 +241,7 @@ def test_of_several_jobs_with_a_token_the_oldest_is_taken(how):
     assert again.name == first.name
 
 
-def test_a_refusal_ends_a_create_with_a_token(how):
+def test_a_refusal_ends_a_create_with_a_token(how) -> None:
     with Recorder(Answer(), Answer(400, {"error": {"message": "no"}})) as server:
         client = client_of(server, how)
         with pytest.raises(ClientError):
@@ -253,7 +253,7 @@ def test_a_refusal_ends_a_create_with_a_token(how):
     assert [r.method for r in server.requests] == ["GET", "POST"]
 
 
-def test_without_a_token_a_lost_answer_is_an_error(how):
+def test_without_a_token_a_lost_answer_is_an_error(how) -> None:
     with (
         Service("lost") as server,
         client_of(server, how) as client,
@@ -264,7 +264,7 @@ def test_without_a_token_a_lost_answer_is_an_error(how):
     assert server.creates == 1
 
 
-def test_a_token_works_from_asyncio(how):
+def test_a_token_works_from_asyncio(how) -> None:
     async def run(client: Client) -> str:
         async with client.aio as aio:
             job = await aio.batches.create(

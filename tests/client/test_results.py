@@ -65,7 +65,7 @@ def line(**row: object) -> bytes:
         ({}, ResultRow()),
     ],
 )
-def test_an_answered_row_is_read(raw, row):
+def test_an_answered_row_is_read(raw, row) -> None:
     read = row_of(raw)
 
     assert (read.key, read.response, read.error, read.metadata) == (
@@ -96,14 +96,14 @@ def test_an_answered_row_is_read(raw, row):
         ({"status": {"code": 8, "message": "later"}}, 8, "later"),
     ],
 )
-def test_a_row_that_was_not_answered_has_its_error(raw, code, message):
+def test_a_row_that_was_not_answered_has_its_error(raw, code, message) -> None:
     read = row_of({"key": "k", **raw})
 
     assert read.response is None
     assert (read.error.code, read.error.message) == (code, message)
 
 
-def test_a_rows_text_is_that_of_its_first_candidate():
+def test_a_rows_text_is_that_of_its_first_candidate() -> None:
     parts = [{"text": "a"}, {"inlineData": {}}, {"text": "b"}]
     answered = {"candidates": [{"content": {"parts": parts}}]}
 
@@ -116,7 +116,7 @@ def test_a_rows_text_is_that_of_its_first_candidate():
 # A directory.
 
 
-def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket):
+def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket) -> None:
     bucket.put("o/a-00001.jsonl", line(key="1", response={"n": 1}) + line(response={}))
     bucket.put("o/deep/b.jsonl", line(key="1", response={"n": 2}) + line(key="2"))
     bucket.put("o/notes.txt", b"not rows")
@@ -130,7 +130,7 @@ def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket):
 
 def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
     client, bucket: Bucket
-):
+) -> None:
     bucket.put(
         "o/incremental_predictions/0.jsonl",
         line(key="1", response={"n": 0}) + line(response={"n": 0}) + line(key="9"),
@@ -146,14 +146,14 @@ def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
     ]
 
 
-def test_a_directory_without_a_file_has_no_rows(client, bucket: Bucket):
+def test_a_directory_without_a_file_has_no_rows(client, bucket: Bucket) -> None:
     """A job may fail at the export, its directory named and empty."""
     job = finished(gcs_output_directory=bucket.uri("empty"))
 
     assert list(client.batches.results(job)) == []
 
 
-def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket):
+def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket) -> None:
     content = b"".join(line(key=str(n), response={"n": n}) for n in range(1000))
     bucket.put("o/predictions.jsonl", content)
     job = finished(gcs_output_directory=bucket.uri("o"))
@@ -166,7 +166,7 @@ def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket):
 
 def test_a_directory_that_cannot_be_read_is_an_error_with_its_address(
     client, bucket: Bucket
-):
+) -> None:
     job = finished(gcs_output_directory="gs://no-such-bucket-here/o")
 
     with pytest.raises(ClientError) as caught:
@@ -194,7 +194,7 @@ COLUMNS = {
 }
 
 
-def test_the_rows_of_a_table_are_read(client, dataset: Dataset):
+def test_the_rows_of_a_table_are_read(client, dataset: Dataset) -> None:
     answered = json.dumps({"candidates": [{"content": {"parts": [{"text": "hi"}]}}]})
     refused = 'Bad: {"error": {"code": 400, "message": "no"}}'
     table = dataset.table(
@@ -225,7 +225,7 @@ def test_the_rows_of_a_table_are_read(client, dataset: Dataset):
 
 def test_a_table_that_is_not_there_is_an_error_with_its_address(
     client, dataset: Dataset
-):
+) -> None:
     uri = f"bq://{dataset.full_name}.gone"
 
     with pytest.raises(ClientError, match="gone") as caught:
@@ -238,7 +238,7 @@ def test_a_table_that_is_not_there_is_an_error_with_its_address(
 # What isn't installed.
 
 
-def test_a_missing_package_is_named_with_its_extra(client, monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(client, monkeypatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)

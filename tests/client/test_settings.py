@@ -27,7 +27,7 @@ CLOUD = [
 
 
 @pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
+def _bare_environment(monkeypatch, tmp_path) -> None:
     for name in CLOUD:
         monkeypatch.delenv(name, raising=False)
     # No default credentials either: neither a file nor a metadata server.
@@ -125,7 +125,7 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("arguments", "env"), SAME.values(), ids=SAME.keys())
-def test_a_client_is_set_up_as_the_official_one(arguments, env, monkeypatch):
+def test_a_client_is_set_up_as_the_official_one(arguments, env, monkeypatch) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
 
@@ -140,7 +140,7 @@ def test_a_client_is_set_up_as_the_official_one(arguments, env, monkeypatch):
         {"api_version": "v1beta"},
     ],
 )
-def test_an_option_goes_before_the_environment(options, monkeypatch):
+def test_an_option_goes_before_the_environment(options, monkeypatch) -> None:
     monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "https://other.example")
     monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v9")
     arguments = {**P, "location": "l", "credentials": T}
@@ -159,13 +159,13 @@ def test_an_option_goes_before_the_environment(options, monkeypatch):
     ],
     ids=["a project without Vertex", "two ways to sign", "nothing"],
 )
-def test_what_the_official_client_refuses_is_refused(arguments):
+def test_what_the_official_client_refuses_is_refused(arguments) -> None:
     for make in (genai.Client, Client):
         with pytest.raises(ValueError, match=r"project|exclusive|exclude|API key"):
             make(**arguments)
 
 
-def test_two_keys_in_the_environment_are_worth_a_warning(monkeypatch, caplog):
+def test_two_keys_in_the_environment_are_worth_a_warning(monkeypatch, caplog) -> None:
     monkeypatch.setenv("GOOGLE_API_KEY", "first")
     monkeypatch.setenv("GEMINI_API_KEY", "second")
 
@@ -176,7 +176,9 @@ def test_two_keys_in_the_environment_are_worth_a_warning(monkeypatch, caplog):
     assert "second" not in caplog.text
 
 
-def test_contradicting_services_in_the_environment_are_worth_a_warning(monkeypatch):
+def test_contradicting_services_in_the_environment_are_worth_a_warning(
+    monkeypatch,
+) -> None:
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "false")
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
 
@@ -186,7 +188,9 @@ def test_contradicting_services_in_the_environment_are_worth_a_warning(monkeypat
     assert client.vertexai is False
 
 
-def test_default_credentials_are_looked_for_only_when_they_are_needed(monkeypatch):
+def test_default_credentials_are_looked_for_only_when_they_are_needed(
+    monkeypatch,
+) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "q")
 
     Client(vertexai=True)  # there are none here, and nobody has asked for them
@@ -194,14 +198,16 @@ def test_default_credentials_are_looked_for_only_when_they_are_needed(monkeypatc
     assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
 
 
-def test_a_missing_sign_in_says_how_to_sign_in():
+def test_a_missing_sign_in_says_how_to_sign_in() -> None:
     client = Client(vertexai=True, project="p", location="l")
 
     with pytest.raises(NotSignedIn, match="gcloud auth application-default login"):
         client.batches.list()
 
 
-def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(monkeypatch):
+def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(
+    monkeypatch,
+) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     client = Client(vertexai=True, project="p", location="l")
     info = OutputInfo(gcs_output_directory="gs://b/o")
@@ -211,7 +217,7 @@ def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(monkeypatch
         list(client.batches.results(job))
 
 
-def test_no_repr_shows_a_key_or_a_token():
+def test_no_repr_shows_a_key_or_a_token() -> None:
     developer = Client(api_key="k3y", http_options={"headers": {"x": "k3y"}})
     vertex = Client(vertexai=True, project="p", credentials=Token())
 

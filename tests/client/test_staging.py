@@ -50,7 +50,7 @@ def request(text: str, **more: object) -> dict[str, object]:
 
 def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
     server, client, bucket: Bucket
-):
+) -> None:
     client.batches.create(
         model="gemini-2.5-flash",
         src=[
@@ -83,7 +83,7 @@ def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
 
 def test_without_a_staging_prefix_inline_requests_lie_under_the_destination(
     server, client, bucket: Bucket
-):
+) -> None:
     client.batches.create(
         model="m", src=[{"contents": "a"}], config={"dest": bucket.uri("out/")}
     )
@@ -95,7 +95,7 @@ def test_without_a_staging_prefix_inline_requests_lie_under_the_destination(
 
 def test_without_a_destination_the_answers_go_beside_the_staged_file(
     server, client, bucket: Bucket
-):
+) -> None:
     client.batches.create(
         model="m", src=[{"contents": "a"}], config={"staging": bucket.uri("work")}
     )
@@ -107,7 +107,7 @@ def test_without_a_destination_the_answers_go_beside_the_staged_file(
 
 def test_a_request_of_another_model_is_refused_before_anything_is_written(
     server, client, bucket: Bucket
-):
+) -> None:
     with pytest.raises(ValueError, match="a job has one model"):
         client.batches.create(
             model="m",
@@ -121,7 +121,7 @@ def test_a_request_of_another_model_is_refused_before_anything_is_written(
 
 def test_a_wrong_option_is_refused_before_anything_is_written(
     server, client, bucket: Bucket
-):
+) -> None:
     with pytest.raises(ValueError, match="priority"):
         client.batches.create(
             model="m",
@@ -137,7 +137,7 @@ def test_a_wrong_option_is_refused_before_anything_is_written(
 
 def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
     server, client, bucket: Bucket
-):
+) -> None:
     given = b"".join(
         [
             b'{"request":{"contents":[],"n":1.10},"key":"a","big":12345678901234567890}',
@@ -194,7 +194,9 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
     ]
 
 
-def test_every_file_that_a_wildcard_finds_is_staged(server, client, bucket: Bucket):
+def test_every_file_that_a_wildcard_finds_is_staged(
+    server, client, bucket: Bucket
+) -> None:
     bucket.put("in/1.jsonl", lines({"request": request("a")}))
     bucket.put("in/2.jsonl", lines({"request": request("b")}))
     bucket.put("in/3.txt", b"not this one")
@@ -213,7 +215,9 @@ def test_every_file_that_a_wildcard_finds_is_staged(server, client, bucket: Buck
     assert all(rows[0]["request"]["generationConfig"] == {"topK": 1} for rows in staged)
 
 
-def test_a_jobs_config_is_put_into_inline_requests_too(server, client, bucket: Bucket):
+def test_a_jobs_config_is_put_into_inline_requests_too(
+    server, client, bucket: Bucket
+) -> None:
     client.batches.create(
         model="m",
         src=[{"contents": "a"}, {"contents": "b", "config": {"temperature": 1}}],
@@ -227,7 +231,7 @@ def test_a_jobs_config_is_put_into_inline_requests_too(server, client, bucket: B
     ]
 
 
-def test_a_job_remembers_the_config_it_was_made_with(client, bucket: Bucket):
+def test_a_job_remembers_the_config_it_was_made_with(client, bucket: Bucket) -> None:
     job = client.batches.create(
         model="m",
         src=[{"contents": "a"}],
@@ -249,7 +253,7 @@ def test_a_job_remembers_the_config_it_was_made_with(client, bucket: Bucket):
 )
 def test_a_line_that_cannot_take_a_config_is_named_and_leaves_no_object(
     server, client, bucket: Bucket, line: bytes, why: str
-):
+) -> None:
     src = bucket.put("in.jsonl", b'{"request": {}}\n' + line + b"\n")
 
     with pytest.raises(ValueError, match=why) as caught:
@@ -274,7 +278,7 @@ def test_a_line_that_cannot_take_a_config_is_named_and_leaves_no_object(
 )
 def test_a_jobs_config_that_cannot_be_merged_is_refused_with_the_reason(
     server, client, src: str, model: str, why: str
-):
+) -> None:
     with pytest.raises(ValueError, match=why):
         client.batches.create(
             model=model, src=src, config={"generation_config": {"temperature": 0}}
@@ -283,7 +287,9 @@ def test_a_jobs_config_that_cannot_be_merged_is_refused_with_the_reason(
     assert server.requests == []
 
 
-def test_a_source_that_is_not_there_is_a_404_with_its_address(client, bucket: Bucket):
+def test_a_source_that_is_not_there_is_a_404_with_its_address(
+    client, bucket: Bucket
+) -> None:
     with pytest.raises(ClientError) as caught:
         client.batches.create(
             model="m",
@@ -300,7 +306,7 @@ def test_a_source_that_is_not_there_is_a_404_with_its_address(client, bucket: Bu
 
 def test_embeddings_are_written_in_the_form_of_the_newer_models(
     server, client, bucket: Bucket
-):
+) -> None:
     client.batches.create_embeddings(
         model="gemini-embedding-001",
         src={
@@ -327,7 +333,7 @@ def test_embeddings_are_written_in_the_form_of_the_newer_models(
 
 def test_embeddings_are_written_in_the_form_of_the_older_models(
     server, client, bucket: Bucket
-):
+) -> None:
     client.batches.create_embeddings(
         model="text-embedding-005",
         src=["a", {"content": "b", "config": {"title": "t"}, "metadata": {"key": "k"}}],
@@ -340,7 +346,7 @@ def test_embeddings_are_written_in_the_form_of_the_older_models(
     ]
 
 
-def test_ready_embedding_lines_are_submitted_where_they_are(server, client):
+def test_ready_embedding_lines_are_submitted_where_they_are(server, client) -> None:
     client.batches.create_embeddings(
         model="gemini-embedding-001", src="gs://b/in.jsonl", config={"dest": "gs://o"}
     )
@@ -355,7 +361,7 @@ def test_ready_embedding_lines_are_submitted_where_they_are(server, client):
         ({"content": "a", "config": {"output_dimensionality": 3}}, "task_type"),
     ],
 )
-def test_what_the_older_models_cannot_embed_is_refused(client, item, why):
+def test_what_the_older_models_cannot_embed_is_refused(client, item, why) -> None:
     with pytest.raises(ValueError, match=why):
         client.batches.create_embeddings(
             model="text-embedding-005", src=["a", item], config={"staging": "gs://b/w"}
@@ -365,7 +371,7 @@ def test_what_the_older_models_cannot_embed_is_refused(client, item, why):
 # And from asyncio.
 
 
-def test_staging_works_from_asyncio(server, client, bucket: Bucket):
+def test_staging_works_from_asyncio(server, client, bucket: Bucket) -> None:
     async def run() -> None:
         async with client.aio as aio:
             await asyncio.gather(

@@ -55,7 +55,7 @@ def client(url: str, **options: object) -> Client:
     )
 
 
-def test_a_create_sends_the_source_the_destination_and_the_labels():
+def test_a_create_sends_the_source_the_destination_and_the_labels() -> None:
     with Recorder(Answer(body=FINISHED)) as server, client(server.url) as genai:
         genai.batches.create(
             model="gemini-2.5-flash",
@@ -85,7 +85,7 @@ def test_a_create_sends_the_source_the_destination_and_the_labels():
     assert sent.headers["x-server-timeout"] == "5"
 
 
-def test_a_finished_job_is_read_whole():
+def test_a_finished_job_is_read_whole() -> None:
     with Recorder(Answer(body=FINISHED)) as server, client(server.url) as genai:
         job = genai.batches.get(name=NAME)
 
@@ -107,7 +107,7 @@ def test_a_finished_job_is_read_whole():
     assert job.raw == FINISHED
 
 
-def test_a_job_of_another_project_and_location_is_asked_for_there():
+def test_a_job_of_another_project_and_location_is_asked_for_there() -> None:
     elsewhere = "projects/other/locations/europe-west1/batchPredictionJobs/5"
     with Recorder(Answer(body={"name": elsewhere})) as server:
         genai = client(server.url)
@@ -123,7 +123,7 @@ def test_a_job_of_another_project_and_location_is_asked_for_there():
     ]
 
 
-def test_a_list_walks_through_an_empty_page_that_has_a_token():
+def test_a_list_walks_through_an_empty_page_that_has_a_token() -> None:
     pages = [
         Answer(body={"batchPredictionJobs": [FINISHED], "nextPageToken": "a"}),
         Answer(body={"nextPageToken": "b"}),
@@ -158,7 +158,7 @@ def test_a_list_walks_through_an_empty_page_that_has_a_token():
         ("JOB_STATE_DREAMING", False),
     ],
 )
-def test_five_states_are_the_end_and_no_other(state: str, over: bool):
+def test_five_states_are_the_end_and_no_other(state: str, over: bool) -> None:
     with Recorder(Answer(body={**FINISHED, "state": state})) as server:
         genai = client(server.url)
         job = genai.batches.get(name="77")
@@ -177,7 +177,7 @@ REFUSAL = {
 }
 
 
-def test_a_refusal_says_what_the_service_said_and_where():
+def test_a_refusal_says_what_the_service_said_and_where() -> None:
     answer = Answer(429, REFUSAL, {"retry-after": "7"})
     with (
         Recorder(answer) as server,
@@ -194,7 +194,7 @@ def test_a_refusal_says_what_the_service_said_and_where():
     assert error.url == f"{server.url}/v1beta1/{PARENT}/batchPredictionJobs"
 
 
-def test_an_unclear_answer_to_a_create_is_not_followed_by_another_create():
+def test_an_unclear_answer_to_a_create_is_not_followed_by_another_create() -> None:
     with Recorder(Answer(503, b"<html>")) as server, client(server.url) as genai:
         with pytest.raises(ServerError) as caught:
             genai.batches.create(model="m", src="gs://b/x.jsonl")
@@ -208,7 +208,7 @@ def test_an_unclear_answer_to_a_create_is_not_followed_by_another_create():
     assert len(server.requests) == 2
 
 
-def test_a_read_is_repeated_until_it_is_answered():
+def test_a_read_is_repeated_until_it_is_answered() -> None:
     at_once = {"attempts": 3, "initial_delay": 0, "jitter": 0}
     with Recorder(Answer(503), Answer(429), Answer(body=FINISHED)) as server:
         genai = client(server.url, retry_options=at_once)
@@ -220,7 +220,7 @@ def test_a_read_is_repeated_until_it_is_answered():
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"null", b'{"name": '])
-def test_a_success_without_an_object_is_no_answer(body: bytes):
+def test_a_success_without_an_object_is_no_answer(body: bytes) -> None:
     with (
         Recorder(Answer(body=body)) as server,
         client(server.url) as genai,
@@ -232,7 +232,7 @@ def test_a_success_without_an_object_is_no_answer(body: bytes):
     assert caught.value.method == "POST"
 
 
-def test_a_connection_that_was_never_made_has_sent_nothing():
+def test_a_connection_that_was_never_made_has_sent_nothing() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         genai = client(f"http://127.0.0.1:{taken.getsockname()[1]}")
@@ -243,7 +243,7 @@ def test_a_connection_that_was_never_made_has_sent_nothing():
     assert caught.value.sent is False
 
 
-def test_a_connection_that_was_cut_may_have_sent_everything():
+def test_a_connection_that_was_cut_may_have_sent_everything() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         import threading
 
@@ -263,6 +263,6 @@ def test_a_connection_that_was_cut_may_have_sent_everything():
     assert caught.value.sent is True
 
 
-def test_a_time_out_that_looks_like_milliseconds_is_refused():
+def test_a_time_out_that_looks_like_milliseconds_is_refused() -> None:
     with pytest.raises(ValueError, match="in seconds"):
         HttpOptions(timeout=30000)

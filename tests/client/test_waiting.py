@@ -55,7 +55,7 @@ class World:
             return end.value
 
 
-def test_a_wait_looks_more_and_more_slowly():
+def test_a_wait_looks_more_and_more_slowly() -> None:
     world = World([RUNNING] * 5 + [DONE])
 
     assert world.wait() == DONE
@@ -72,20 +72,20 @@ def test_a_wait_looks_more_and_more_slowly():
         "JOB_STATE_EXPIRED",
     ],
 )
-def test_a_wait_ends_in_every_terminal_state(state):
+def test_a_wait_ends_in_every_terminal_state(state) -> None:
     ended = BatchJob(name="batches/a", state=state)
 
     assert World([RUNNING, ended]).wait() == ended
 
 
 @pytest.mark.parametrize("state", ["JOB_STATE_PAUSED", "JOB_STATE_DREAMING"])
-def test_a_wait_goes_on_in_any_other_state(state):
+def test_a_wait_goes_on_in_any_other_state(state) -> None:
     going = BatchJob(name="batches/a", state=state)
 
     assert World([going, DONE]).wait() == DONE
 
 
-def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen():
+def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen() -> None:
     world = World([RUNNING] * 9)
 
     with pytest.raises(WaitTimeout, match="JOB_STATE_RUNNING after 12") as caught:
@@ -96,7 +96,7 @@ def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen():
     assert isinstance(caught.value, TimeoutError)
 
 
-def test_every_look_is_told():
+def test_every_look_is_told() -> None:
     seen: list[str] = []
 
     World([RUNNING, DONE]).wait(on_progress=lambda job: seen.append(job.state))
@@ -104,23 +104,23 @@ def test_every_look_is_told():
     assert seen == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_a_service_that_is_away_for_a_while_does_not_end_a_wait():
+def test_a_service_that_is_away_for_a_while_does_not_end_a_wait() -> None:
     away = ServerError(503, "UNAVAILABLE", "away")
 
     assert World([away] * 9 + [RUNNING] + [away] * 9 + [DONE]).wait() == DONE
 
 
-def test_a_service_that_stays_away_ends_a_wait():
+def test_a_service_that_stays_away_ends_a_wait() -> None:
     with pytest.raises(ServerError):
         World([ServerError(503)] * 10).wait()
 
 
-def test_a_refusal_ends_a_wait_at_once():
+def test_a_refusal_ends_a_wait_at_once() -> None:
     with pytest.raises(ClientError):
         World([ClientError(404, "NOT_FOUND", "gone"), DONE]).wait()
 
 
-def test_what_the_service_does_not_keep_outlives_a_wait():
+def test_what_the_service_does_not_keep_outlives_a_wait() -> None:
     given = BatchJob(
         name="batches/a", generation_config={"seed": 1}, collect_to="gs://b"
     )
@@ -138,7 +138,7 @@ PAGES = [
 ]
 
 
-def test_both_faces_wait_on_the_wire():
+def test_both_faces_wait_on_the_wire() -> None:
     seen: list[str] = []
 
     async def tell(job: BatchJob) -> None:

@@ -1,42 +1,30 @@
 """Announcements of every kind, made by the code from jobs as they go."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from batchdrop.announce import WORDS, Announcement
 from batchdrop.jobs import Job
 from batchdrop.records import (
     Batch,
-    Drop,
     Part,
     Problem,
     Rows,
-    Spec,
     Staging,
     Stats,
-    Timing,
 )
+from tests.jobs import AWKWARD, SPEC, TIMING
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-TIMING = Timing(lease=600 * SECOND, create_timeout=60 * SECOND, settle=120 * SECOND)
-DROP = Drop(bucket="inbox", name="a/b c.jsonl", generation=2**60, size=10**12)
 
 
 def examples() -> Iterator[Announcement]:
     """One for each state that the service ends in, and of all else that is told."""
-    claimed = Job.claimed(DROP, "me", NOW, TIMING)
+    claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     yield _of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
     yield _of(claimed.parked(NOW))
-    spec = Spec(
-        kind="generation",
-        backend="vertex",
-        location="global",
-        model="gemini-2.5-flash",
-        destination="gs://output/a/b c.jsonl/x/",
-        display_name="b c.jsonl",
-        labels={"batchdrop_job": claimed.id, "team": "ops"},
-    )
+    spec = replace(SPEC, labels={"batchdrop_job": claimed.id, "team": "ops"})
     staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
     rows = Rows(total=3, accepted=3)
     prepared = claimed.prepared(spec, staging, rows, NOW, TIMING)

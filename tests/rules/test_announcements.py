@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema
@@ -19,40 +19,25 @@ from batchdrop.records import (
     Health,
     Problem,
     Rows,
-    Spec,
     Staging,
     Stats,
-    Timing,
     Wanted,
 )
 from batchdrop.subscribe import schema
 from tests import announcements
+from tests.jobs import AWKWARD, SPEC, TIMING
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
-DROP = Drop(bucket="inbox", name="a/b c.jsonl", generation=2**60, size=10**12)
 ENDS = ["SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]
 
 
 def submitted(
-    drop: Drop = DROP,
+    drop: Drop = AWKWARD,
     labels: dict[str, str] | None = None,
     **batch: Any,
 ) -> Job:
     claimed = Job.claimed(drop, "me", NOW, TIMING)
-    spec = Spec(
-        kind="generation",
-        backend="vertex",
-        location="global",
-        model="gemini-2.5-flash",
-        destination="gs://output/x/",
-        display_name="b c.jsonl",
-        labels={"batchdrop_job": claimed.id, **(labels or {})},
-    )
+    spec = replace(SPEC, labels={"batchdrop_job": claimed.id, **(labels or {})})
     staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
     rows = Rows(total=3, accepted=3)
     prepared = claimed.prepared(spec, staging, rows, NOW, TIMING)
@@ -82,7 +67,7 @@ def body(announcement: Announcement) -> dict[str, Any]:
 
 def everything() -> Iterator[Announcement]:
     """One of each type."""
-    claimed = Job.claimed(DROP, "me", NOW, TIMING)
+    claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     yield of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
     yield of(claimed.parked(NOW))
     yield of(submitted().lost(NOW))
@@ -179,7 +164,7 @@ def test_long_texts_are_cut_and_the_announcement_says_which() -> None:
 
 def test_what_is_short_is_said_whole() -> None:
     name = "é" * 500 + ".jsonl"
-    job = submitted(drop=replace(DROP, name=name)).lost(NOW)
+    job = submitted(drop=replace(AWKWARD, name=name)).lost(NOW)
 
     said = body(of(job))
 
@@ -189,7 +174,7 @@ def test_what_is_short_is_said_whole() -> None:
 
 def test_the_attribute_has_the_whole_name_of_an_object_whatever_it_looks_like() -> None:
     name = "\x01" * 1024
-    announcement = of(submitted(drop=replace(DROP, name=name)).lost(NOW))
+    announcement = of(submitted(drop=replace(AWKWARD, name=name)).lost(NOW))
 
     assert announcement.attributes["object"] == name
     assert "source.name" in body(announcement)["shortened"]

@@ -174,4 +174,4 @@ def test_metadata_without_a_value_is_refused() -> None:
     result = run("explain", "a", "--metadata", "batchdrop-model")
 
     assert result.exit_code == 2
-    assert "write K=V" in result.stderr
+    assert "it must be NAME=VALUE" in result.stderr

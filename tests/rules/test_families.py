@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -10,33 +9,20 @@ from batchdrop.announce import Announcement
 from batchdrop.jobs import MAX_PARTS, Job
 from batchdrop.records import (
     Batch,
-    Drop,
     Part,
     Phase,
     Problem,
     Rows,
-    Spec,
     Staging,
     Stats,
-    Timing,
     family_result,
 )
-from tests import announcements
+from tests import announcements, jobs
 from tests.clock import Clock
+from tests.jobs import DROP, TIMING
 
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
-DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=1000)
-SPEC = Spec(
-    kind="generation",
-    backend="vertex",
-    location="us-central1",
-    model="gemini-2.5-flash",
-    destination="gs://out/reviews.jsonl/x/",
-    display_name="reviews.jsonl",
+SPEC = replace(
+    jobs.SPEC,
     labels={
         "batchdrop_job": DROP.job_id,
         "batchdrop_deployment": "tests",
@@ -58,11 +44,6 @@ def part(n: int, state: str | None = None, successful: int | None = None) -> Par
         state=state,
         stats=None if successful is None else Stats(successful=successful),
     )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

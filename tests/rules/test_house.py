@@ -13,6 +13,7 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 LAYERS = [
     {"main", "cli", "subscribe"},
     {"cli_routes"},
+    {"cli_options"},
     {"wiring"},
     {"poller"},
     {"check"},

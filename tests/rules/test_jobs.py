@@ -19,27 +19,12 @@ from batchdrop.records import (
     Phase,
     Problem,
     Rows,
-    Spec,
     Staging,
     Stats,
-    Timing,
 )
 from tests.clock import Clock
+from tests.jobs import DROP, SPEC, TIMING
 
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
-DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=10)
-SPEC = Spec(
-    kind="generation",
-    backend="vertex",
-    location="us-central1",
-    model="gemini-2.5-flash",
-    destination="gs://out/reviews.jsonl/x/",
-    display_name="reviews.jsonl",
-)
 STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
 RUNNING = Batch(
     name="batches/1",
@@ -49,11 +34,6 @@ RUNNING = Batch(
     epoch=STAGED.epoch,
 )
 BAD_ROWS = Problem(code="bad_rows", message="line 1: ...")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class Night(Deployment):
     def over(self, name: str) -> dict[str, Any]:
         """What became of one drop."""
         drop = self.drops[name]
-        return until(lambda: self.at(drop, "ended", "rejected"), seconds=60)
+        return until(lambda: self.at(drop, "ended", "rejected"))
 
     def answers_of(self, name: str) -> list[str]:
         """The lines under a drop's output, but for the report."""

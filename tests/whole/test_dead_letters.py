@@ -70,7 +70,7 @@ class Bench:
 
     def dead_letter(self) -> PubsubMessage:
         """The first one, when it comes."""
-        return until(lambda: self.pull(self.topics.turned_down), seconds=40)[0].message
+        return until(lambda: self.pull(self.topics.turned_down))[0].message
 
     def close(self) -> None:
         self._client.stop()
@@ -100,7 +100,7 @@ def test_what_a_pulling_listener_turns_down_five_times_is_a_dead_letter(
             )
         return bench.pull(bench.topics.turned_down) if len(heard) >= 5 else []
 
-    letter = until(turn_down, seconds=40)[0].message
+    letter = until(turn_down)[0].message
 
     assert {event.id for event in heard} == {ANNOUNCEMENT.id}
     assert [event.attempt for event in heard] == [1, 2, 3, 4, 5]

@@ -45,7 +45,7 @@ def test_no_process_is_left_behind(
 
         up.send_signal(number)
         status = up.wait(20)
-        until(lambda: not marked(mark), seconds=5)
+        until(lambda: not marked(mark))
 
     # The stack itself, its tether, Cloud Storage, batchsim, for each function a server
     # and a worker; and the emulators.

@@ -187,7 +187,7 @@ def test_a_killed_on_upload_still_ends_with_one_batch_and_one_answer_set(
     for pid in deployment.stack.pids["on_upload"]:
         os.kill(pid, signal.SIGKILL)
     killed_at = deployment.job(drop)
-    job = until(lambda: deployment.at(drop, "ended"), seconds=60)
+    job = until(lambda: deployment.at(drop, "ended"))
     until(lambda: deployment.announced(drop))
 
     assert killed_at is not None

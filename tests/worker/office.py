@@ -10,15 +10,10 @@ from batchdrop.errors import Refused, Unavailable
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
-from batchdrop.records import Drop, Health, Problem, Timing
+from batchdrop.records import Drop, Health, Problem
 from tests import announcements
 from tests.clock import Clock
-
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
+from tests.jobs import TIMING
 
 
 class Topic:

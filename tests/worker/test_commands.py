@@ -1,4 +1,4 @@
-"""`batchdrop cancel` and `batchdrop rerun`, on a deployment of real services."""
+"""`batchdrop cancel`, `resume` and `rerun`, on a deployment of real services."""
 
 import pytest
 from click.testing import CliRunner, Result
@@ -92,7 +92,39 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
     assert again.parent == drop.job_id
 
 
-@pytest.mark.parametrize("command", ["cancel", "rerun"])
+def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
+    drop = deployed.upload()
+    deployed.choose(generation_config="[]")  # which breaks every worker
+    deployed.intake.take(drop)
+    deployed.ticks(10)
+    parked = deployed.job(drop)
+    assert parked.health is not None
+    assert "generation configuration" in parked.health.message
+    assert f"batchdrop resume {parked.id}" in parked.health.message
+    deployed.choose(generation_config=None)
+    deployed.ticks(2)
+    assert deployed.job(drop).phase is Phase.ARRIVED
+
+    ran = run("resume", drop.job_id)
+
+    assert (ran.exit_code, ran.output) == (0, "It goes on at the next tick of poll.\n")
+    deployed.ticks(1)
+    job = deployed.job(drop)
+    assert (job.phase, job.health) == (Phase.SUBMITTED, None)
+    assert any((moment.note or "").startswith("resumed by ") for moment in job.history)
+
+
+def test_a_job_that_is_not_parked_is_not_let_on(deployed: World) -> None:
+    drop = deployed.upload()
+    deployed.intake.take(drop)
+
+    ran = run("resume", drop.job_id)
+
+    assert ran.exit_code == 1
+    assert f"job {drop.job_id} isn't parked" in ran.output
+
+
+@pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])
 def test_a_job_that_is_not_there_is_an_error_without_a_traceback(
     deployed: World, command: str
 ) -> None:

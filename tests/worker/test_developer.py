@@ -182,3 +182,41 @@ def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
     job = world.job(drop)
     assert job.wanted is not None
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
+
+
+def test_a_key_that_is_not_valid_blames_no_file_and_says_what_is_wanted(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.sim.settings.api_keys = frozenset({"another"})
+
+    world.intake.take(drop)
+    began = world.now()
+    world.ticks(30)
+
+    job = world.job(drop)
+    assert job.phase is Phase.WAITING
+    assert job.health is not None
+    assert (job.health.code, job.health.since) == ("not_allowed", began)
+    assert "API key not valid" in job.health.message
+    assert "GEMINI_API_KEY must be a valid key" in job.health.message
+    world.sim.settings.api_keys = None
+    world.ticks(5)
+    healed = world.job(drop)
+    assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
+
+
+def test_a_key_that_runs_out_before_the_request_rejects_nothing(world: World) -> None:
+    drop = world.upload()
+
+    def revoke() -> None:
+        world.sim.settings.api_keys = frozenset({"another"})
+
+    world.wire.before_create = revoke
+    world.intake.take(drop)
+    world.wire.before_create = None
+
+    job = world.job(drop)
+    assert (job.phase, world.batches()) == (Phase.WAITING, [])
+    assert job.health is not None
+    assert job.health.code == "not_allowed"

@@ -4,10 +4,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
+from batchdrop.settings import Location
 from tests.worker.world import GOOD, Wire, World
 
 
@@ -280,6 +282,52 @@ def test_a_missing_right_is_told_with_the_role_to_grant(
     assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
 
 
+def test_a_look_without_the_right_to_list_tells_so_and_is_repeated(
+    world: World,
+) -> None:
+    job = intended(world)
+
+    def refused(request: httpx.Request) -> httpx.Response | None:
+        of_one_job = f'labels.batchdrop_job="{job.id}"'
+        told = request.url.params.get("filter", "")
+        return Wire.says(403)(request) if of_one_job in told else None
+
+    world.wire.lists = [refused] * 100
+
+    world.ticks(30)
+
+    found = world.job(job.source)
+    assert found.phase is Phase.SUBMITTING
+    assert found.health is not None
+    assert found.health.code == "not_allowed"
+    assert "could not look for its batches" in found.health.message
+    world.wire.lists.clear()
+    world.ticks(20)
+    healed = world.job(job.source)
+    assert (healed.phase, healed.health) == (Phase.ENDED, None)
+    assert len(world.batches()) == 1
+
+
+def test_a_bucket_that_is_missing_parks_no_job(world: World) -> None:
+    there = world.settings.work
+    drop = world.upload()
+    world.choose(work=Location(bucket=f"{there.bucket}-not", prefix=there.prefix))
+    world.intake.take(drop)
+
+    world.ticks(30)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ARRIVED
+    assert job.health is not None
+    assert job.health.code == "not_allowed"
+    assert f"{there.bucket}-not" in job.health.message
+    assert [moment.note for moment in job.history] == [None, "not_allowed"]
+    world.choose(work=there)
+    world.ticks(5)
+    healed = world.job(drop)
+    assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
+
+
 @pytest.mark.parametrize("code", [400, 404, 413, 422])
 def test_what_the_service_refuses_is_rejected_with_its_words(
     world: World, code: int
@@ -298,15 +346,16 @@ def test_what_the_service_refuses_is_rejected_with_its_words(
 
 def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
     drop = world.upload()
-    world.gcs.bucket(world.settings.work.bucket).delete(force=True)
+    # The settings' own reader turns this down; whatever it lets through ends here.
+    world.choose(generation_config="[]")
 
     world.intake.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
     assert not job.is_held(world.now())
-    assert world.settings.work.bucket in (job.history[-1].note or "")
-    world.gcs.create_bucket(world.settings.work.bucket)
+    assert "generation configuration" in (job.history[-1].note or "")
+    world.choose(generation_config=None)
     world.ticks(1)
     assert world.job(drop).phase is Phase.SUBMITTED
 

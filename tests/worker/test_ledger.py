@@ -14,23 +14,14 @@ from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.records import (
     Batch,
-    Drop,
     Health,
     Phase,
     Problem,
     Rows,
-    Spec,
     Staging,
-    Timing,
 )
 from tests.clock import Clock
-
-TIMING = Timing(
-    lease=timedelta(minutes=10),
-    create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
-)
-DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=10)
+from tests.jobs import DROP, SPEC, TIMING
 
 
 @pytest.fixture
@@ -44,11 +35,6 @@ def ledger(database: firestore.Client) -> Ledger:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def claimed(ledger: Ledger, clock: Clock) -> Job:
     job = ledger.claim(Job.claimed(DROP, "first", clock(), TIMING))
     assert job is not None
@@ -57,15 +43,8 @@ def claimed(ledger: Ledger, clock: Clock) -> Job:
 
 def rich(job: Job, clock: Clock) -> Job:
     """A job with a value in every part."""
-    spec = Spec(
-        kind="generation",
-        backend="vertex",
-        location="us-central1",
-        model="gemini-2.5-flash",
-        destination="gs://out/reviews.jsonl/x/",
-        display_name="reviews.jsonl",
-        labels={"batchdrop_job": job.id, "a.b": "dots in a name"},
-    )
+    labels = {"batchdrop_job": job.id, "a.b": "dots in a name"}
+    spec = replace(SPEC, labels=labels)
     staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
     return job.prepared(spec, staging, Rows(total=2, accepted=2), clock(), TIMING)
 

@@ -34,11 +34,6 @@ class Listener:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def database(firestore_emulator: str, project: str) -> firestore.Client:
     return firestore.Client(project=project)
 
