@@ -9,7 +9,7 @@ import psutil
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], seconds: float = 60, every: float = 0.02) -> T:
+def until(ask: Callable[[], T | None], seconds: float = 60, every: float = 0.02) -> T:
     """The first answer of `ask` that counts as true. Fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from batchdrop import names
 from batchdrop.errors import BatchdropError
 from batchdrop.preflight import LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
@@ -78,6 +79,7 @@ def check(
             f"`batchdrop routes explain {Path(file).name} --manifest {file}`"
         )
     try:
+        model = names.model(model, backend)
         rules = Rules(
             backend=backend,
             model=model,
@@ -160,7 +162,7 @@ def show(outcome: Outcome, console: "Console | None" = None) -> None:
         out.print(shown)
         out.print(Text("    " + " " * start + "^" * (end - start), "red"))
         out.print(Text(f"    {fault.message}"))
-        out.print(Text(f"    {fault.fix}", "green"), "")
+        out.print(Text(f"    {fault.fix}", "green"), end="\n\n")
     if outcome.found > len(outcome.errors):
         out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
     for line in _summary(outcome):
@@ -177,19 +179,22 @@ def _summary(outcome: Outcome) -> Iterator[str]:
     else:
         yield f"{outcome.rows:,} rows, none of them bad, for {family.name}"
     if outcome.output:
-        yield f"{outcome.fixed:,} rows were mended; {outcome.output} has all lines"
+        mended = "1 row was" if outcome.fixed == 1 else f"{outcome.fixed:,} rows were"
+        yield f"{mended} mended; {outcome.output} has all lines"
     if not guess.rows:
         return
     parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"
     yield (
-        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} tokens, "
-        f"in {parts}"
+        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} "
+        f"token{'s' * (guess.tokens != 1)}, in {parts}"
     )
     if guess.cost is None:
         yield f"no price of {outcome.rules.model} is known; give a list with --prices"
     else:
+        # A few rows don't cost nothing.
+        about = "under 0.01" if 0 < guess.cost < 0.01 else f"about {guess.cost:,.2f}"
         yield (
-            f"about {guess.cost:,.2f} {guess.currency} by the prices of "
+            f"{about} {guess.currency} by the prices of "
             f"{guess.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
         )
 

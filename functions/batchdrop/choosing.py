@@ -1,19 +1,21 @@
 """What a job is to be: of all that is said about it, the strongest word, if allowed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, NoReturn
 
 from batchdrop import names
 from batchdrop.errors import BadChoice
 from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
-from batchdrop.preflight import Rules
+from batchdrop.preflight import Rules, config_fault
 from batchdrop.records import Spec
 from batchdrop.routes import Route, Routes
 from batchdrop.settings import PREFIX, Location, Settings
 
 #: Keys of an object's metadata that begin so are for us.
 METADATA = "batchdrop-"
+#: As labels are written: nobody would hear it.
+_MISSPELLED = "batchdrop_"
 
 #: The settings that stand for fields of `Spec` under another name.
 _NAMES = {"destination": "OUTPUT", "max_active": "MAX_ACTIVE_JOBS"}
@@ -236,11 +238,21 @@ class _Choosing:
     def _generation_config(self) -> None:
         """
         What is for all jobs of a deployment or route isn't for a model that takes none,
-        if that was chosen by a stronger word. Otherwise they contradict each other.
+        if that was chosen by a stronger word. Otherwise they contradict each other. One
+        that no line could be sent with is refused before a line is blamed for it.
         """
-        if self.values["generation_config"] is None or self._rules().family.config:
+        config, rules = self.values["generation_config"], self._rules()
+        if config is None:
             return
-        model, origin = self.values["model"], self.origin["generation_config"]
+        origin = self.origin["generation_config"]
+        if rules.family.config:
+            if wrong := config_fault(replace(rules, generation_config=config.encode())):
+                self._impossible(
+                    "generation_config",
+                    f"the generation configuration ({origin}) can't be sent: {wrong}",
+                )
+            return
+        model = self.values["model"]
         if self.depth["generation_config"] >= self.depth["model"]:
             self._impossible(
                 "generation_config",
@@ -305,7 +317,7 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
     choices: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, text in metadata.items():
-        if not key.lower().startswith(METADATA):
+        if not key.lower().startswith((METADATA, _MISSPELLED)):
             continue
         word = key.lower().removeprefix(METADATA)
         name = word.replace("-", "_")

@@ -109,7 +109,9 @@ def explain(
             manifest=manifest,
         )
     except BadChoice as exc:
-        hint = f" ({_not_set(missing)})" if missing else ""
+        # Only the deployment's lists could say otherwise.
+        lacking = missing if exc.code == "not_allowed" else frozenset[str]()
+        hint = f" ({_not_set(lacking)})" if lacking else ""
         raise click.ClickException(f"{exc.code}: {exc}{hint}") from exc
     except OSError as exc:
         raise click.ClickException(str(exc)) from exc

@@ -122,6 +122,7 @@ class Manifest:
         ):
             path = f"src[{number}]"
             if converted or (_may_be_inlined(its) and _is_inlined(its, kind)):
+                _refuse_in_config(its, path)
                 convert = _embedding if kind == "embedding" else _generation
                 yield convert(its, request, number, path)
             else:
@@ -388,6 +389,15 @@ def _is_inlined(members: Mapping[str, Raw], kind: str) -> bool:
         _kind(item) != "an object" or "parts" not in _object(item, "contents")
         for item in _list(contents, "contents")
     )
+
+
+def _refuse_in_config(members: Mapping[str, Raw], path: str) -> None:
+    """What the official SDK would use itself, and we would leave out in silence."""
+    if "config" not in members or _kind(members["config"]) != "an object":
+        return
+    for key in _object(members["config"], f"{path}.config"):
+        if (why := _REFUSED.get(_snake(key))) in (_CREDENTIALS, _ADDRESS):
+            _bad(f"{path}.config.{key}", str(why))
 
 
 def _generation(

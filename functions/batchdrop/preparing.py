@@ -84,12 +84,15 @@ class Preparing:
         job: Job,
         problem: Problem,
         found: "Reading | None" = None,
+        made: "_Made | None" = None,
         manifest: str | None = None,
     ) -> Job:
         """
         Ends a job of which nothing was sent, and tells why.
 
         Args:
+            found: what was read of it.
+            made: what was chosen for it, by which it may have been refused.
             manifest: what spoke for it: it was heard, and is not too late.
         """
         log.warning(
@@ -101,7 +104,9 @@ class Preparing:
         report = found.report if found else None
         job = self.ledger.advance(
             job,
-            lambda j: j.rejected(problem, self.now(), rows, faults, report, manifest),
+            lambda j: (made.on(j) if made else j).rejected(
+                problem, self.now(), rows, faults, report, manifest
+            ),
         )
         crash("after_rejected")
         return job
@@ -195,7 +200,7 @@ class Preparing:
         spec = made.spec
         size = sum(one.size for one in made.inputs) or job.source.size
         if problem := self._over_limit(made, rows=0, size=size):
-            return self.reject(job, problem, manifest=made.manifest)
+            return self.reject(job, problem, made=made)
         rules = rules_of(spec, chosen.sources)
         reading = Reading(rules, limits_of(spec, rules))
         files = self._files(job, made, manifest)
@@ -206,12 +211,17 @@ class Preparing:
             return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
         except NotReadable as exc:
             problem = Problem(code=exc.code, message=str(exc))
-            return self.reject(job, problem, reading, made.manifest)
+            return self.reject(job, problem, reading, made)
         except BadRows:
-            return self.reject(job, reading.problem(), reading, made.manifest)
+            return self.reject(job, reading.problem(), reading, made)
         crash("after_staging")
-        if problem := self._over_limit(made, reading.rows.total, size):
-            return self.reject(job, problem, reading, made.manifest)
+        # A part is a job of its own, and waits for a day that has room for it.
+        units = [(one.rows, one.bytes) for one in job.parts.values()]
+        problem = self._over_limit(made, reading.rows.total, size) or self._over_day(
+            units or [(reading.rows.total, size)]
+        )
+        if problem:
+            return self.reject(job, problem, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if parts == 1:
             return self._prepared(job, made, self.staging(job), reading)
@@ -361,19 +371,39 @@ class Preparing:
         return f"{self.settings.output}{job.source.name}/{job.id}/{REPORT}"
 
     def _over_limit(self, made: "_Made", rows: int, size: int) -> Problem | None:
-        """Whether a file is more than may ever be submitted."""
-        spec, chosen = made.spec, self.settings
+        """Whether a file is more than may be submitted of one."""
         for what, found, limit, name in (
-            ("rows", rows, spec.max_rows, "max_rows"),
-            ("bytes", size, spec.max_bytes, "max_bytes"),
-            ("rows", rows, chosen.max_rows_per_day, "max_rows_per_day"),
-            ("bytes", size, chosen.max_bytes_per_day, "max_bytes_per_day"),
+            ("rows", rows, made.spec.max_rows, "max_rows"),
+            ("bytes", size, made.spec.max_bytes, "max_bytes"),
         ):
             if limit is not None and found > limit:
-                who = made.origin.get(name, f"BATCHDROP_{name.upper()}")
+                who = made.origin[name]
                 what_for = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
                 message = f"{found:,} {what}, over {what_for}={limit}"
                 return Problem(code="over_limit", message=message)
+        return None
+
+    def _over_day(self, units: list[tuple[int, int]]) -> Problem | None:
+        """
+        Whether no day will ever have room.
+
+        Args:
+            units: rows and bytes of each job that is made of a file.
+        """
+        of_one = "" if len(units) == 1 else " in one of its parts"
+        rows, sizes = zip(*units, strict=True)
+        for what, most, limit in (
+            ("rows", max(rows), self.settings.max_rows_per_day),
+            ("bytes", max(sizes), self.settings.max_bytes_per_day),
+        ):
+            if limit is not None and most > limit:
+                name = what.upper()
+                return Problem(
+                    code="over_limit",
+                    message=f"{most:,} {what}{of_one}, over BATCHDROP_MAX_{name}_PER_"
+                    f"DAY={limit}; smaller parts, by BATCHDROP_PART_{name}, can go "
+                    "over several days",
+                )
         return None
 
 

@@ -5,12 +5,12 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from batchdrop import names
 from batchdrop.errors import BadSetting
-from batchdrop.preflight import Rules
+from batchdrop.preflight import Rules, config_fault
 from batchdrop.settings import Location, Settings
 
 
@@ -222,11 +222,15 @@ _WORDS = (_SOME, _ALL, _FOLDERS)
 
 def _one_of(inside: str) -> re.Pattern[str]:
     negated = inside.startswith("!")
-    body = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
-    try:
-        return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
-    except re.error as exc:
-        raise ValueError(f"[{inside}] is no set of characters: {exc}") from exc
+    # Taken apart here: to a regular expression some more characters say something.
+    items = re.findall("(.)-(.)|(.)", inside[negated:], re.DOTALL)
+    if wrong := next((f"{a}-{b}" for a, b, _ in items if a > b), None):
+        raise ValueError(f"[{inside}] is no set of characters: {wrong} is none")
+    body = "".join(
+        re.escape(one) if one else f"{re.escape(a)}-{re.escape(b)}"
+        for a, b, one in items
+    )
+    return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
 
 
 # -- tables ------------------------------------------------------------------------
@@ -405,18 +409,24 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
         if {"model", "backend"}.intersection(chosen):
             yield f"model: {exc} (the backend is {backend})"
         return
-    family = Rules(backend=backend, model=model).family
+    rules = Rules(backend=backend, model=model)
+    family = rules.family
     kind = "embedding" if family.embeds else "generation"
     if chosen.get("kind", kind) != kind:
         yield (
             f'kind: it is "{chosen["kind"]}", but {model} is for {kind}; write '
             f'"{kind}", or another model'
         )
-    if chosen.get("generation_config") and not family.config:
+    config = chosen.get("generation_config")
+    if config and not family.config:
         yield (
             f"generation_config: {model} takes none; write the parameters into each "
             "request"
         )
+    elif config:
+        rules = replace(rules, generation_config=config.encode())
+        if wrong := config_fault(rules):
+            yield f"generation_config: {wrong}"
     for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):
         if most is not None and (chosen.get(key) or 0) > most:
             yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"

@@ -279,7 +279,7 @@ def test_webhook_and_priority_are_accepted_and_kept(developer: Developer) -> Non
     assert job["webhookConfig"]["uris"] == ["https://example.com/hook"]
 
 
-ITEMS = {"requests": {"requests": [{"request": {"contents": []}}]}}
+ITEMS: dict[str, Any] = {"requests": {"requests": [{"request": {"contents": []}}]}}
 
 
 @pytest.mark.parametrize(

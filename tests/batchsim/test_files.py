@@ -5,6 +5,7 @@ import hashlib
 import re
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.batchsim.drive import Developer, http, row
@@ -30,7 +31,9 @@ def begin(developer: Developer, size: int, **file: object) -> str:
     return str(answer.headers["x-goog-upload-url"])
 
 
-def send(url: str, content: bytes, offset: int, command: str = "upload"):  # type: ignore[no-untyped-def]
+def send(
+    url: str, content: bytes, offset: int, command: str = "upload"
+) -> httpx.Response:
     headers = {
         "x-goog-upload-command": command,
         "x-goog-upload-offset": str(offset),

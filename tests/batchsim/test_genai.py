@@ -11,6 +11,7 @@ from google.oauth2.credentials import Credentials
 
 from batchsim import BatchSim
 from tests.batchsim.drive import Bucket, Vertex, row, rows
+from tests.there import there
 
 # Each says so itself, once a process; the tests are meant to call it all the same.
 pytestmark = pytest.mark.filterwarnings(
@@ -49,6 +50,16 @@ def on_developer(
     client.close()
 
 
+def inline(*requests: types.InlinedRequestDict) -> list[types.InlinedRequestDict]:
+    """Requests as a source."""
+    return [*requests]
+
+
+def again(client: genai.Client, job: types.BatchJob) -> types.BatchJob:
+    """The job as it is now."""
+    return client.batches.get(name=there(job.name))
+
+
 def test_vertex_create_get_and_results(
     on_vertex: genai.Client, vertex: Vertex, bucket: Bucket
 ) -> None:
@@ -60,9 +71,9 @@ def test_vertex_create_get_and_results(
         config={"display_name": "mine", "dest": f"gs://{bucket.name}/out"},
     )
     vertex.sim.clock.advance(3)
-    running = on_vertex.batches.get(name=made.name)
+    running = again(on_vertex, made)
     vertex.sim.clock.advance(60)
-    job = on_vertex.batches.get(name=made.name)
+    job = again(on_vertex, made)
 
     assert made.state == types.JobState.JOB_STATE_PENDING
     assert running.state == types.JobState.JOB_STATE_RUNNING
@@ -70,15 +81,16 @@ def test_vertex_create_get_and_results(
     assert job.done
     assert job.display_name == "mine"
     assert job.model == "publishers/google/models/gemini-2.5-flash"
-    assert job.src.gcs_uri == [source]
-    assert job.completion_stats.successful_count == 3
-    assert made.create_time < job.start_time < job.end_time == job.update_time
-    directory = job.output_info.gcs_output_directory
+    assert there(job.src).gcs_uri == [source]
+    assert there(job.completion_stats).successful_count == 3
+    assert there(made.create_time) < there(job.start_time) < there(job.end_time)
+    assert job.end_time == job.update_time
+    directory = there(job.output_info).gcs_output_directory
     lines = bucket.answers({"outputInfo": {"gcsOutputDirectory": directory}})
     for line in lines:
         response = types.GenerateContentResponse.model_validate(line["response"])
         assert response.text == f"row {line['key'][1:]}"
-        assert response.usage_metadata.total_token_count == 4
+        assert there(response.usage_metadata).total_token_count == 4
 
 
 def test_vertex_list_page_cancel_and_delete(
@@ -89,17 +101,17 @@ def test_vertex_list_page_cancel_and_delete(
 
     listed = list(on_vertex.batches.list(config={"page_size": 2}))
     chosen = list(on_vertex.batches.list(config={"filter": "labels.n=3"}))
-    on_vertex.batches.cancel(name=chosen[0].name)
-    cancelled = on_vertex.batches.get(name=chosen[0].name)
-    deleted = on_vertex.batches.delete(name=chosen[0].name)
+    on_vertex.batches.cancel(name=there(chosen[0].name))
+    cancelled = again(on_vertex, chosen[0])
+    deleted = on_vertex.batches.delete(name=there(chosen[0].name))
 
     assert [job.display_name for job in listed] == [f"job {n}" for n in (4, 3, 2, 1, 0)]
     assert [job.display_name for job in chosen] == ["job 3"]
     assert cancelled.state == types.JobState.JOB_STATE_CANCELLED
-    assert cancelled.error.code == 1
+    assert there(cancelled.error).code == 1
     assert deleted.done
     with pytest.raises(errors.ClientError, match="404 NOT_FOUND"):
-        on_vertex.batches.get(name=chosen[0].name)
+        again(on_vertex, chosen[0])
 
 
 def test_vertex_default_destination_is_beside_the_input(
@@ -110,10 +122,11 @@ def test_vertex_default_destination_is_beside_the_input(
     )
     vertex.sim.clock.advance(60)
 
-    job = on_vertex.batches.get(name=made.name)
+    job = again(on_vertex, made)
 
     prefix = f"gs://{bucket.name}/deep/in/dest/prediction-model-"
-    assert job.output_info.gcs_output_directory.startswith(prefix)
+    directory = there(there(job.output_info).gcs_output_directory)
+    assert directory.startswith(prefix)
 
 
 def test_vertex_errors_are_told_apart(on_vertex: genai.Client, bucket: Bucket) -> None:
@@ -139,40 +152,44 @@ def test_vertex_claude_by_the_sdks_short_name(
     )
     vertex.sim.clock.advance(60)
 
-    job = on_vertex.batches.get(name=made.name)
+    job = again(on_vertex, made)
     assert job.model == "publishers/anthropic/models/claude-sonnet-4"
-    assert job.completion_stats.successful_count == 1
+    assert there(job.completion_stats).successful_count == 1
 
 
 def test_developer_inline_job(batchsim: BatchSim, on_developer: genai.Client) -> None:
     made = on_developer.batches.create(
         model="gemini-2.5-flash",
-        src=[
+        src=inline(
             {
                 "contents": "Tell me a story",
                 "metadata": {"key": "k1"},
                 "config": {"system_instruction": "Be brief.", "temperature": 0.5},
             },
             {"contents": "And another", "metadata": {"key": "k2"}},
-        ],
+        ),
         config={"display_name": "stories"},
     )
     batchsim.clock.advance(60)
-    job = on_developer.batches.get(name=made.name)
+    job = again(on_developer, made)
 
     assert made.state == types.JobState.JOB_STATE_PENDING
     assert job.state == types.JobState.JOB_STATE_SUCCEEDED
     assert job.display_name == "stories"
-    answers = {one.metadata["key"]: one.response for one in job.dest.inlined_responses}
+    answers = {
+        there(one.metadata)["key"]: there(one.response)
+        for one in there(there(job.dest).inlined_responses)
+    }
     assert {key: answer.text for key, answer in answers.items()} == {
         "k1": "Tell me a story",
         "k2": "And another",
     }
-    usage = answers["k1"].usage_metadata
+    usage = {key: there(answer.usage_metadata) for key, answer in answers.items()}
+    prompt = {key: there(one.prompt_token_count) for key, one in usage.items()}
     # The system instruction is counted too.
-    assert usage.prompt_token_count > answers["k2"].usage_metadata.prompt_token_count
-    assert usage.total_token_count == (
-        usage.prompt_token_count + usage.candidates_token_count
+    assert prompt["k1"] > prompt["k2"]
+    assert usage["k1"].total_token_count == (
+        prompt["k1"] + there(usage["k1"].candidates_token_count)
     )
 
 
@@ -188,12 +205,15 @@ def test_developer_json_answers_fit_the_schema_of_the_sdk(
     )
 
     made = on_developer.batches.create(
-        model="gemini-2.5-flash", src=[{"contents": "Rate it", "config": config}]
+        model="gemini-2.5-flash",
+        src=[types.InlinedRequest(contents="Rate it", config=config)],
     )
     batchsim.clock.advance(60)
 
-    (answer,) = on_developer.batches.get(name=made.name).dest.inlined_responses
-    assert isinstance(json.loads(answer.response.text)["stars"], int)
+    dest = there(again(on_developer, made).dest)
+    (answer,) = there(dest.inlined_responses)
+    text = there(there(answer.response).text)
+    assert isinstance(json.loads(text)["stars"], int)
 
 
 def test_developer_file_job_from_upload_to_download(
@@ -205,10 +225,10 @@ def test_developer_file_job_from_upload_to_download(
         config={"mime_type": "application/jsonl", "display_name": "lines"},
     )
 
-    made = on_developer.batches.create(model="gemini-2.5-flash", src=file.name)
+    made = on_developer.batches.create(model="gemini-2.5-flash", src=there(file.name))
     batchsim.clock.advance(60)
-    job = on_developer.batches.get(name=made.name)
-    result = on_developer.files.download(file=job.dest.file_name)
+    job = again(on_developer, made)
+    result = on_developer.files.download(file=there(there(job.dest).file_name))
 
     assert job.state == types.JobState.JOB_STATE_SUCCEEDED
     lines = [json.loads(line) for line in result.splitlines()]
@@ -229,16 +249,18 @@ def test_developer_upload_of_several_chunks(
     )
 
     assert file.size_bytes == len(content)
-    assert on_developer.files.get(name=file.name).sha256_hash == file.sha256_hash
+    assert on_developer.files.get(name=there(file.name)).sha256_hash == file.sha256_hash
 
 
 def test_developer_files_are_listed_and_deleted(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
     made = [
-        on_developer.files.upload(
-            file=io.BytesIO(b"{}"), config={"mime_type": "application/jsonl"}
-        ).name
+        there(
+            on_developer.files.upload(
+                file=io.BytesIO(b"{}"), config={"mime_type": "application/jsonl"}
+            ).name
+        )
         for _ in range(3)
     ]
 
@@ -271,12 +293,12 @@ def test_developer_embeddings_inline(
     )
     batchsim.clock.advance(60)
 
-    job = on_developer.batches.get(name=made.name)
+    job = again(on_developer, made)
 
     assert job.state == types.JobState.JOB_STATE_SUCCEEDED
     sizes = [
-        len(one.response.embedding.values)
-        for one in job.dest.inlined_embed_content_responses
+        len(there(there(there(one.response).embedding).values))
+        for one in there(there(job.dest).inlined_embed_content_responses)
     ]
     assert sizes == [5, 5]
 
@@ -295,8 +317,10 @@ def test_developer_embeddings_of_a_file(
     )
     batchsim.clock.advance(60)
 
-    job = on_developer.batches.get(name=made.name)
-    answer = json.loads(on_developer.files.download(file=job.dest.file_name))
+    job = again(on_developer, made)
+    answer = json.loads(
+        on_developer.files.download(file=there(there(job.dest).file_name))
+    )
     assert len(answer["response"]["embedding"]["values"]) == 3072
 
 
@@ -304,9 +328,11 @@ def test_developer_list_page_cancel_and_delete(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
     names = [
-        on_developer.batches.create(
-            model="gemini-2.5-flash", src=[{"contents": f"{n}"}]
-        ).name
+        there(
+            on_developer.batches.create(
+                model="gemini-2.5-flash", src=inline({"contents": f"{n}"})
+            ).name
+        )
         for n in range(5)
     ]
 
@@ -326,7 +352,7 @@ def test_developer_webhook_config_of_the_sdk_is_accepted(
 ) -> None:
     made = on_developer.batches.create(
         model="gemini-2.5-flash",
-        src=[{"contents": "hi"}],
+        src=inline({"contents": "hi"}),
         config=types.CreateBatchJobConfig(
             webhook_config=types.WebhookConfig(
                 uris=["https://example.com"], user_metadata={"a": "b"}
@@ -340,12 +366,14 @@ def test_developer_webhook_config_of_the_sdk_is_accepted(
 def test_the_sdk_meets_faults_as_it_would_meet_them_at_google(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
-    on_developer.batches.create(model="gemini-2.5-flash", src=[{"contents": "a"}])
+    on_developer.batches.create(model="gemini-2.5-flash", src=inline({"contents": "a"}))
     batchsim.faults.add("rate_limited", op="create", count=1)
     batchsim.faults.add("list_empty_page", where="first")
 
     with pytest.raises(errors.ClientError, match="429 RESOURCE_EXHAUSTED"):
-        on_developer.batches.create(model="gemini-2.5-flash", src=[{"contents": "b"}])
+        on_developer.batches.create(
+            model="gemini-2.5-flash", src=inline({"contents": "b"})
+        )
     listed = list(on_developer.batches.list(config={"page_size": 1}))
 
     assert len(listed) == 1

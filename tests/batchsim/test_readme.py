@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import batchsim as package
+from batchdrop_local.processes import free_port
 from batchsim import BatchSim
 from batchsim.faults import CATALOGUE, OPS
 from tests import services
@@ -49,7 +50,7 @@ def test_the_example_from_the_shell(vertex: Vertex, tmp_path: Path) -> None:
     lines = example("From the shell**", "sh").splitlines()
     body = vertex.body(vertex.bucket.put(rows(2)), labels={"team": "a"})
     (tmp_path / "job.json").write_text(json.dumps(body))
-    port = services.free_port()
+    port = free_port()
     script = [
         "set -e",
         f"export PATH={Path(sys.executable).parent}:$PATH",

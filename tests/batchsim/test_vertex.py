@@ -158,7 +158,7 @@ def test_snake_case_is_read_as_camel_case_is(vertex: Vertex) -> None:
 def test_a_bad_create_is_refused_and_makes_no_job(
     vertex: Vertex, change: dict[str, object], code: int, status: str, named: str
 ) -> None:
-    error = vertex.refused(vertex.body(**change))
+    error = vertex.refused(vertex.body(None, **change))
 
     assert (error["code"], error["status"]) == (code, status)
     assert named in error["message"]

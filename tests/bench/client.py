@@ -32,7 +32,6 @@ IMPORTS = {
         "from google.genai import Client; from google.genai.types import JobState"
     ),
 }
-ARGUMENTS = {"vertexai": True, "project": "p", "location": "us-central1"}
 
 
 # The server.
@@ -181,19 +180,11 @@ def _floor(url: str) -> dict[str, Callable[[], Any]]:
 
 
 def _contenders(url: str) -> dict[str, dict[str, Callable[[], Any]]]:
-    from google import genai
+    from tests.client.official import VERTEX, ours, theirs
 
-    from batchdrop import Client
-    from tests.client.credential import Token
-
-    options = {"base_url": url}
     return {
-        "batchdrop": _calls(
-            Client(**ARGUMENTS, credentials=Token(), http_options=options)
-        ),
-        "google-genai": _calls(
-            genai.Client(**ARGUMENTS, credentials=Token(), http_options=options)
-        ),
+        "batchdrop": _calls(ours(url, VERTEX)),
+        "google-genai": _calls(theirs(url, VERTEX)),
         "floor": _floor(url),
     }
 
@@ -227,14 +218,11 @@ async def async_calls(url: str, rounds: int, seconds: float) -> dict[str, float]
     from google import genai
 
     from batchdrop import Client
-    from tests.client.credential import Token
+    from tests.client.official import VERTEX, ours, theirs
 
-    options = {"base_url": url}
-    clients = {
-        "batchdrop": Client(**ARGUMENTS, credentials=Token(), http_options=options),
-        "google-genai": genai.Client(
-            **ARGUMENTS, credentials=Token(), http_options=options
-        ),
+    clients: dict[str, Client | genai.Client] = {
+        "batchdrop": ours(url, VERTEX),
+        "google-genai": theirs(url, VERTEX),
     }
     seen: dict[str, list[float]] = {name: [] for name in clients}
     for _ in range(rounds + 1):

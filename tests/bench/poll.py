@@ -247,7 +247,7 @@ def a_world() -> Iterator[World]:
         os.environ["STORAGE_EMULATOR_HOST"] = gcs
         client = storage.Client(
             project="bench",
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            credentials=AnonymousCredentials(),
             client_options={"api_endpoint": gcs},
         )
         settings = Settings(
@@ -262,11 +262,12 @@ def a_world() -> Iterator[World]:
         )
         for bucket in ("bench-inbox", "bench-work", "bench-output"):
             client.create_bucket(bucket)
-        durations = {
-            "queue_seconds": QUEUE.total_seconds(),
-            "run_seconds": RUN.total_seconds(),
-        }
-        with BatchSim(speed=0, storage=gcs, **durations) as sim:
+        with BatchSim(
+            speed=0,
+            storage=gcs,
+            queue_seconds=QUEUE.total_seconds(),
+            run_seconds=RUN.total_seconds(),
+        ) as sim:
             world = Quiet(
                 sim=sim,
                 gcs=client,

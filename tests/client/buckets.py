@@ -27,7 +27,8 @@ class Bucket:
         return self.uri(name)
 
     def read(self, name: str) -> bytes:
-        return self._bucket.blob(name.removeprefix(self.uri(""))).download_as_bytes()
+        blob = self._bucket.blob(name.removeprefix(self.uri("")))
+        return bytes(blob.download_as_bytes())
 
     def rows(self, name: str) -> list[Any]:
         return [json.loads(line) for line in self.read(name).splitlines()]

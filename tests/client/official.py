@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from google import genai
+from google.genai import types
 
 from batchdrop import Client
 from tests.client.credential import Token
 from tests.client.recorder import Recorder, Request
 
 #: How a client is made: keyword arguments that both take, but for http_options.
-VERTEX = {
+VERTEX: dict[str, Any] = {
     "vertexai": True,
     "project": "p",
     "location": "us-central1",
     "credentials": Token(),
 }
-DEVELOPER = {"vertexai": False, "api_key": "k3y"}
+DEVELOPER: dict[str, Any] = {"vertexai": False, "api_key": "k3y"}
 
 
 def ours(url: str, arguments: dict[str, Any], **options: Any) -> Client:
@@ -26,7 +27,8 @@ def ours(url: str, arguments: dict[str, Any], **options: Any) -> Client:
 
 
 def theirs(url: str, arguments: dict[str, Any], **options: Any) -> genai.Client:
-    return genai.Client(**arguments, http_options={"base_url": url, **options})
+    http_options = types.HttpOptions(base_url=url, **options)
+    return genai.Client(**arguments, http_options=http_options)
 
 
 class Speakers:

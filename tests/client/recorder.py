@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -89,7 +89,7 @@ class Recorder:
         handler.end_headers()
         handler.wfile.write(content)
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -15,8 +16,10 @@ import pytest
 import batchdrop
 from batchdrop import Client, ClientError, HttpOptions, TransportError
 from batchdrop.batches import BatchJob, InlinedRequest, JobState, WaitTimeout
-from tests.client.official import DEVELOPER, VERTEX, Token, ours
+from tests.client.credential import Token
+from tests.client.official import DEVELOPER, VERTEX, ours
 from tests.client.recorder import Answer, Recorder
+from tests.there import there
 
 JOB = {"name": "projects/1/locations/l/batchPredictionJobs/7"}
 PAGE = {"batchPredictionJobs": [JOB], "nextPageToken": "t"}
@@ -168,7 +171,7 @@ def test_no_error_shows_a_key_or_a_token() -> None:
         WaitTimeout("late", BatchJob(name="n")),
     ],
 )
-def test_an_error_survives_a_process_boundary(error) -> None:
+def test_an_error_survives_a_process_boundary(error: batchdrop.BatchesError) -> None:
     back = pickle.loads(pickle.dumps(error))
 
     assert (type(back), str(back), back.__dict__) == (
@@ -186,20 +189,24 @@ def test_a_jobs_repr_is_what_is_known_of_it() -> None:
 
 
 def test_values_cannot_be_changed() -> None:
-    for value in (
-        BatchJob(name="n"),
-        InlinedRequest(contents="a"),
-        HttpOptions(timeout=1.0),
+    for value, member in (
+        (BatchJob(name="n"), "name"),
+        (InlinedRequest(contents="a"), "contents"),
+        (HttpOptions(timeout=1.0), "timeout"),
     ):
+        assert getattr(value, member)
         with pytest.raises(AttributeError):
-            value.name = "other"
+            setattr(value, member, "other")
 
 
 def test_the_twelve_states_have_long_and_short_names() -> None:
     assert len(JobState) == 12
-    assert JobState.SUCCEEDED is JobState.JOB_STATE_SUCCEEDED
-    assert JobState.SUCCEEDED == "JOB_STATE_SUCCEEDED"
-    assert JobState.SUCCEEDED.name == "JOB_STATE_SUCCEEDED"
+    assert JobState["SUCCEEDED"].value == "JOB_STATE_SUCCEEDED"
+    for state in JobState:
+        short = state.name.removeprefix("JOB_STATE_")
+        assert short != state.name
+        assert state == state.name
+        assert getattr(JobState, short) is state
 
 
 def test_a_job_can_be_named_by_itself() -> None:
@@ -208,7 +215,8 @@ def test_a_job_can_be_named_by_itself() -> None:
         client.batches.get(batch_job=job)
         client.batches.cancel(name=job)
         client.batches.delete(batch_job=job.name)
-        for wrong in ({}, {"name": "7", "batch_job": "7"}):
+        wrongs: list[dict[str, Any]] = [{}, {"name": "7", "batch_job": "7"}]
+        for wrong in wrongs:
             with pytest.raises(ValueError, match="one of name and batch_job"):
                 client.batches.get(**wrong)
 
@@ -228,7 +236,7 @@ def test_a_job_can_be_named_by_itself() -> None:
         "projects/p?x=/locations/l/batchPredictionJobs/7",
     ],
 )
-def test_what_is_no_name_is_refused(name) -> None:
+def test_what_is_no_name_is_refused(name: str) -> None:
     with Recorder() as server, ours(server.url, VERTEX) as client:
         for method in ("get", "cancel", "delete"):
             with pytest.raises(ValueError, match="Invalid batch job name"):
@@ -245,11 +253,11 @@ def test_a_location_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize("given", ["gs://o", 7, ["a"]])
-def test_a_config_that_is_none_is_refused(given) -> None:
+def test_a_config_that_is_none_is_refused(given: object) -> None:
     client = Client(**VERTEX)
 
     with pytest.raises(ValueError, match="config is a CreateBatchJobConfig or a dict"):
-        client.batches.create(model="m", src="gs://b/in.jsonl", config=given)
+        client.batches.create(model="m", src="gs://b/in.jsonl", config=given)  # type: ignore[arg-type]
 
 
 def test_a_pager_can_be_walked_by_page_and_by_item() -> None:
@@ -299,7 +307,11 @@ def test_a_delete_tells_what_the_operation_says() -> None:
     with Recorder(Answer(body=operation)) as server, ours(server.url, VERTEX) as client:
         deleted = client.batches.delete(name="7")
 
-    assert (deleted.name, deleted.done, deleted.error.code) == ("operations/1", True, 5)
+    assert (deleted.name, deleted.done, there(deleted.error).code) == (
+        "operations/1",
+        True,
+        5,
+    )
 
 
 def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others() -> None:
@@ -314,7 +326,7 @@ def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others() -> None:
         read = client.batches.get(name="7")
 
     assert (read.name, read.done, read.create_time) == (JOB["name"], True, None)
-    assert read.completion_stats.successful_count == 2
+    assert there(read.completion_stats).successful_count == 2
     assert read.raw["createTime"] == "yesterday"
 
 
@@ -350,7 +362,9 @@ def test_options_can_be_given_for_one_call() -> None:
         (httpx.DecodingError, True),
     ],
 )
-def test_a_failure_says_if_the_service_may_have_heard(failure, sent) -> None:
+def test_a_failure_says_if_the_service_may_have_heard(
+    failure: type[httpx.TransportError], sent: bool
+) -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise failure("it broke")
 
@@ -364,7 +378,7 @@ def test_a_failure_says_if_the_service_may_have_heard(failure, sent) -> None:
     assert caught.value.sent is sent
 
 
-def test_a_proxy_of_the_environment_is_used(monkeypatch) -> None:
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy is asked for an address that there is not."""
     with Recorder(Answer(body=JOB)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)

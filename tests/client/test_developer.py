@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from batchdrop.batches import (
 )
 from tests.client.buckets import Bucket
 from tests.client.recorder import Answer, Recorder
+from tests.there import there
 
 MIB = 1024 * 1024
 OPERATION = {"name": "batches/abc", "metadata": {"state": "BATCH_STATE_PENDING"}}
@@ -51,7 +53,7 @@ def client_of(server: Recorder) -> Client:
 # Uploads.
 
 
-def test_a_file_is_uploaded_and_its_description_read(tmp_path) -> None:
+def test_a_file_is_uploaded_and_its_description_read(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"abc\n")
     with Recorder(START, FINAL) as server, client_of(server) as client:
@@ -267,7 +269,7 @@ def test_a_jobs_config_is_put_into_inline_requests() -> None:
     ],
 )
 def test_what_the_service_does_not_have_is_refused_before_anything_is_sent(
-    src, config, why
+    src: Any, config: dict[str, Any], why: str
 ) -> None:
     with (
         Recorder() as server,
@@ -302,7 +304,7 @@ def test_waiting_fills_a_bucket_from_the_responses_file(bucket: Bucket) -> None:
 
     assert "outputConfig" not in server.requests[0].json["batch"]
     assert job.state is JobState.SUCCEEDED
-    assert job.output_info.gcs_output_directory == bucket.uri("out/abc")
+    assert there(job.output_info).gcs_output_directory == bucket.uri("out/abc")
     assert again.output_info == job.output_info
     assert bucket.names() == ["out/abc/predictions.jsonl"]
     assert bucket.read("out/abc/predictions.jsonl") == answers
@@ -319,7 +321,7 @@ def test_collecting_replaces_nothing(bucket: Bucket) -> None:
         job = client.batches.collect("abc", destination=bucket.uri("o"))
 
     assert len(server.requests) == 1  # nor is anything fetched
-    assert job.output_info.gcs_output_directory == bucket.uri("o/abc")
+    assert there(job.output_info).gcs_output_directory == bucket.uri("o/abc")
     assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
 
 
@@ -372,8 +374,8 @@ def test_results_of_a_file_are_streamed_and_joined_by_key() -> None:
     assert [row.key for row in rows] == ["b", None, "a"]
     assert rows[0].response == {"a": 1}
     assert rows[1].raw == {"line": "nonsense"}
-    assert "files/batch-abc, line 3" in rows[1].error.message
-    assert rows[2].error.code == 3
+    assert "files/batch-abc, line 3" in there(there(rows[1].error).message)
+    assert there(rows[2].error).code == 3
 
 
 def test_a_download_is_tried_again_until_it_begins() -> None:
@@ -419,7 +421,7 @@ def test_results_of_a_listed_job_are_asked_for_anew() -> None:
 
     assert (rows[0].key, rows[0].text) == ("k", "hi")
     assert rows[1].response is None
-    assert rows[1].error.message == "no answer but None"
+    assert there(rows[1].error).message == "no answer but None"
 
 
 def test_inline_embeddings_are_told_from_generated_answers() -> None:
@@ -429,8 +431,10 @@ def test_inline_embeddings_are_told_from_generated_answers() -> None:
         job = client.batches.get(name="abc")
         (row,) = client.batches.results(job)
 
-    assert job.dest.inlined_responses is None
-    assert job.dest.inlined_embed_content_responses[0].response == item["response"]
+    dest = there(job.dest)
+    assert dest.inlined_responses is None
+    (embedded,) = there(dest.inlined_embed_content_responses)
+    assert embedded.response == item["response"]
     assert row.response == item["response"]
 
 
@@ -448,7 +452,7 @@ def test_inline_embeddings_are_told_from_generated_answers() -> None:
         ),
     ],
 )
-def test_a_job_without_rows_says_why(operation, why) -> None:
+def test_a_job_without_rows_says_why(operation: dict[str, Any], why: str) -> None:
     with (
         Recorder(Answer(body=operation)) as server,
         client_of(server) as client,
@@ -474,7 +478,7 @@ def test_a_job_without_rows_says_why(operation, why) -> None:
     ],
 )
 def test_an_operation_that_is_done_has_ended_whatever_else_it_says(
-    operation, state
+    operation: dict[str, Any], state: str
 ) -> None:
     with Recorder(Answer(body=operation)) as server, client_of(server) as client:
         job = client.batches.get(name="abc")

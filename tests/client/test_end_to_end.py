@@ -10,6 +10,7 @@ from batchdrop import Client, ClientError, JobState, NoResults, TransportError
 from batchdrop.batches import BatchJob
 from batchsim import BatchSim
 from tests.client.buckets import Bucket
+from tests.there import there
 
 KEYS = {"a", "b", "c", "d"}
 
@@ -64,8 +65,8 @@ def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket) -> No
 
     job = ended(sim, client, job)
     assert job.state is JobState.SUCCEEDED
-    assert job.create_time < job.end_time
-    assert job.completion_stats.successful_count == 4
+    assert there(job.create_time) < there(job.end_time)
+    assert there(job.completion_stats).successful_count == 4
     assert [j.display_name for j in client.batches.list()] == ["n"]
     assert {row.key: row.text for row in client.batches.results(job)} == {
         key: key for key in KEYS

@@ -12,14 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.client.official import (
-    DEVELOPER,
-    VERTEX,
-    Speakers,
-    Token,
-    ours,
-    theirs,
-)
+from tests.client.credential import Token
+from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, theirs
 from tests.client.recorder import Answer, Recorder, Request
 
 HEADERS = (
@@ -358,7 +352,12 @@ def speakers() -> Iterator[Speakers]:
 
 
 @pytest.mark.parametrize(("arguments", "name", "row"), BOTH, ids=IDS)
-def test_the_same_call_sends_the_same(speakers, arguments, name, row) -> None:
+def test_the_same_call_sends_the_same(
+    speakers: Speakers,
+    arguments: dict[str, Any],
+    name: str,
+    row: tuple[str, dict[str, Any]],
+) -> None:
     method, kwargs = row
 
     def use(client: Any) -> None:
@@ -373,7 +372,10 @@ def test_the_same_call_sends_the_same(speakers, arguments, name, row) -> None:
 
 @pytest.mark.parametrize(("arguments", "name", "row"), BOTH, ids=IDS)
 def test_the_same_call_sends_the_same_from_asyncio(
-    speakers, arguments, name, row
+    speakers: Speakers,
+    arguments: dict[str, Any],
+    name: str,
+    row: tuple[str, dict[str, Any]],
 ) -> None:
     method, kwargs = row
 
@@ -445,7 +447,7 @@ REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("arguments", "method", "kwargs"), REFUSED)
 def test_what_the_official_one_refuses_is_refused(
-    speakers, arguments, method, kwargs
+    speakers: Speakers, arguments: dict[str, Any], method: str, kwargs: dict[str, Any]
 ) -> None:
     def use(client: Any) -> None:
         with pytest.raises(ValueError, match=r"."):
@@ -477,7 +479,7 @@ def test_both_walk_all_pages_in_the_same_way() -> None:
     assert said_by[0] == said_by[1]
 
 
-def test_the_quota_project_is_sent_along(speakers) -> None:
+def test_the_quota_project_is_sent_along(speakers: Speakers) -> None:
     arguments = {**VERTEX, "credentials": Token("payer")}
 
     def use(client: Any) -> None:
@@ -502,7 +504,7 @@ def test_a_path_in_the_base_address_is_kept() -> None:
     assert said_by == ["/x/v1/batches/abc"] * 2
 
 
-def test_a_timeout_is_told_to_the_service(speakers) -> None:
+def test_a_timeout_is_told_to_the_service(speakers: Speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 
@@ -514,7 +516,7 @@ def test_a_timeout_is_told_to_the_service(speakers) -> None:
     assert sent[0].headers["x-server-timeout"] == "3"
 
 
-def test_every_request_says_who_sends_it(speakers) -> None:
+def test_every_request_says_who_sends_it(speakers: Speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 

@@ -1,6 +1,7 @@
 """What holds for any value and any answer."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from batchdrop.batches import vertex as v
 from batchdrop.batches.files import read_file, read_made
 from batchdrop.batches.lines import Merge, Splitter
 from batchdrop.batches.results import row_of, rows_of
+from tests.there import there
 
 settings.register_profile(
     "client", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
@@ -66,7 +68,7 @@ likely_objects = st.recursive(
     lambda inner: st.dictionaries(st.sampled_from(_NAMES), st.just(inner), max_size=6)
 )
 
-PARSERS = [
+PARSERS: list[Callable[[bytes], object]] = [
     v.read_job,
     v.read_page,
     v.read_delete,
@@ -80,7 +82,9 @@ PARSERS = [
 
 @pytest.mark.parametrize("parse", PARSERS)
 @given(answer=likely_objects | st.dictionaries(text, json_values, max_size=5))
-def test_any_object_as_an_answer_is_read(parse, answer: dict[str, Any]) -> None:
+def test_any_object_as_an_answer_is_read(
+    parse: Callable[[bytes], object], answer: dict[str, Any]
+) -> None:
     result = parse(msgspec.json.encode(answer))
 
     if isinstance(result, BatchJob):
@@ -160,10 +164,12 @@ destinations = st.one_of(
     name=word,
     labels=st.dictionaries(word, word, min_size=1, max_size=3),
 )
-def test_what_is_said_to_vertex_is_read_back_equal(src, dest, name, labels) -> None:
+def test_what_is_said_to_vertex_is_read_back_equal(
+    src: BatchJobSource, dest: BatchJobDestination, name: str, labels: dict[str, str]
+) -> None:
     config = CreateBatchJobConfig(display_name=name, dest=dest, labels=labels)
 
-    body = VERTEX.create("m", src, config, "stamp").body
+    body = there(VERTEX.create("m", src, config, "stamp").body)
     job = v.read_job(msgspec.json.encode({**body, "name": "n"}))
 
     assert (job.src, job.dest) == (src, dest)
@@ -174,12 +180,12 @@ def test_what_is_said_to_vertex_is_read_back_equal(src, dest, name, labels) -> N
 
 @given(file=word, name=word, priority=st.integers(-(2**63), 2**63 - 1))
 def test_what_is_said_to_the_developer_api_is_read_back_equal(
-    file, name, priority
+    file: str, name: str, priority: int
 ) -> None:
     src = BatchJobSource(file_name=f"files/{file}")
     config = CreateBatchJobConfig(display_name=name, priority=priority)
 
-    batch = DEVELOPER.create("m", src, config, "stamp").body["batch"]
+    batch = there(DEVELOPER.create("m", src, config, "stamp").body)["batch"]
     job = d.read_job(msgspec.json.encode({"name": "batches/1", "metadata": batch}))
 
     assert (job.src, job.display_name, job.priority) == (src, name, priority)
@@ -200,7 +206,9 @@ def test_what_is_said_to_the_developer_api_is_read_back_equal(
     ),
     metadata=st.none() | st.dictionaries(text, text, max_size=3),
 )
-def test_a_request_that_is_ready_is_sent_as_it_is(contents, metadata) -> None:
+def test_a_request_that_is_ready_is_sent_as_it_is(
+    contents: list[dict[str, Any]], metadata: dict[str, str] | None
+) -> None:
     sent = d.inlined_request({"contents": contents, "metadata": metadata})
 
     assert sent["request"] == {"contents": contents}
@@ -208,7 +216,9 @@ def test_a_request_that_is_ready_is_sent_as_it_is(contents, metadata) -> None:
 
 
 @given(request=st.dictionaries(text, json_values, max_size=4), config=st.just({}))
-def test_a_merge_of_nothing_changes_nothing(request, config) -> None:
+def test_a_merge_of_nothing_changes_nothing(
+    request: dict[str, Any], config: dict[str, Any]
+) -> None:
     text_of = msgspec.json.encode(request)
 
     assert Merge(config).request(text_of) == text_of
@@ -222,7 +232,9 @@ def test_a_merge_of_nothing_changes_nothing(request, config) -> None:
         st.sampled_from(["temperature", "top_p", "seed"]), st.integers()
     ),
 )
-def test_a_merge_gives_every_value_once_and_the_own_one_first(own, job) -> None:
+def test_a_merge_gives_every_value_once_and_the_own_one_first(
+    own: dict[str, int], job: dict[str, int]
+) -> None:
     merged = Merge(job).value({"generationConfig": own})["generationConfig"]
 
     expected = {{"top_p": "topP"}.get(name, name): value for name, value in job.items()}

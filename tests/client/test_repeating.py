@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from batchdrop import Client, ClientError, ServerError, TransportError
-from batchdrop.batches import ApiError, HttpRetryOptions, NotSignedIn, UnclearAnswer
+from batchdrop.batches import (
+    ApiError,
+    BatchesError,
+    HttpRetryOptions,
+    NotSignedIn,
+    UnclearAnswer,
+)
 from batchdrop.batches.call import Call
 from batchdrop.batches.retrying import pause_before_repeating
 from tests.client.official import DEVELOPER, VERTEX, ours
@@ -44,7 +50,9 @@ UNCLEAR = UnclearAnswer("no JSON", sent=True)
         (NotSignedIn("no", sent=False), False, False, False),
     ],
 )
-def test_what_is_sent_again(error, read, create, create_with_options) -> None:
+def test_what_is_sent_again(
+    error: BatchesError, read: bool, create: bool, create_with_options: bool
+) -> None:
     def again(call: Call[None], given: HttpRetryOptions | None) -> bool:
         return pause_before_repeating(1, error, call, given, 0.0) is not None
 
@@ -63,7 +71,7 @@ def test_the_waits_double_up_to_a_minute_and_end_after_five_attempts() -> None:
 
 
 @pytest.mark.parametrize("attempts", [0, 1])
-def test_no_attempts_and_one_mean_never_again(attempts) -> None:
+def test_no_attempts_and_one_mean_never_again(attempts: int) -> None:
     options = HttpRetryOptions(attempts=attempts)
 
     assert pause_before_repeating(1, ApiError(503), READ, options, 0.0) is None
@@ -72,7 +80,9 @@ def test_no_attempts_and_one_mean_never_again(attempts) -> None:
 @pytest.mark.parametrize(
     ("asked", "pause"), [(0.0, 0.0), (17.0, 17.0), (60.0, 60.0), (61.0, None)]
 )
-def test_a_retry_after_is_waited_in_full_or_not_at_all(asked, pause) -> None:
+def test_a_retry_after_is_waited_in_full_or_not_at_all(
+    asked: float, pause: float | None
+) -> None:
     error = ApiError(429, retry_after=asked)
 
     assert pause_before_repeating(1, error, READ, None, 0.5) == pause
@@ -95,7 +105,7 @@ def test_the_codes_can_be_chosen() -> None:
         ("", None),
     ],
 )
-def test_a_retry_after_is_seconds_or_a_date(header, seconds) -> None:
+def test_a_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
     answer = Answer(429, {}, {"retry-after": header})
     with (
         Recorder(answer) as server,
@@ -175,7 +185,7 @@ class Service(Recorder):
         if "filter" not in request.query:
             return True
         key, _, value = request.query["filter"].removeprefix("labels.").partition("=")
-        return job.get("labels", {}).get(key) == value
+        return bool(job.get("labels", {}).get(key) == value)
 
     @property
     def creates(self) -> int:
@@ -183,7 +193,7 @@ class Service(Recorder):
 
 
 @pytest.fixture(params=["vertex", "developer"])
-def how(request) -> dict[str, Any]:
+def how(request: pytest.FixtureRequest) -> dict[str, Any]:
     if request.param == "vertex":
         return {"arguments": VERTEX, "src": "gs://b/in.jsonl"}
     return {"arguments": DEVELOPER, "src": "files/f"}
@@ -193,7 +203,9 @@ def client_of(server: Recorder, how: dict[str, Any]) -> Client:
     return ours(server.url, how["arguments"], retry_options=AT_ONCE)
 
 
-def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(how) -> None:
+def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(
+    how: dict[str, Any],
+) -> None:
     with Service("lost") as server, client_of(server, how) as client:
         job = client.batches.create(
             model="m", src=how["src"], config={"idempotency_token": "t-1"}
@@ -204,7 +216,9 @@ def test_a_token_finds_the_job_of_a_create_whose_answer_was_lost(how) -> None:
     assert server.creates == 1
 
 
-def test_a_token_lets_a_create_that_made_nothing_be_repeated(how) -> None:
+def test_a_token_lets_a_create_that_made_nothing_be_repeated(
+    how: dict[str, Any],
+) -> None:
     with Service("failed", "failed") as server, client_of(server, how) as client:
         client.batches.create(
             model="m",
@@ -216,7 +230,9 @@ def test_a_token_lets_a_create_that_made_nothing_be_repeated(how) -> None:
     assert server.creates == 3
 
 
-def test_a_second_create_with_a_token_gives_the_first_ones_job(how) -> None:
+def test_a_second_create_with_a_token_gives_the_first_ones_job(
+    how: dict[str, Any],
+) -> None:
     config = {"idempotency_token": "t-1", "display_name": "n"}
     with Service() as server, client_of(server, how) as client:
         for name in ("other", "n t-10", "xt-1"):
@@ -230,7 +246,7 @@ def test_a_second_create_with_a_token_gives_the_first_ones_job(how) -> None:
     assert len(server.jobs) == 4
 
 
-def test_of_several_jobs_with_a_token_the_oldest_is_taken(how) -> None:
+def test_of_several_jobs_with_a_token_the_oldest_is_taken(how: dict[str, Any]) -> None:
     config = {"idempotency_token": "t-1"}
     with Service() as server, client_of(server, how) as client:
         first = client.batches.create(model="m", src=how["src"], config=config)
@@ -241,7 +257,7 @@ def test_of_several_jobs_with_a_token_the_oldest_is_taken(how) -> None:
     assert again.name == first.name
 
 
-def test_a_refusal_ends_a_create_with_a_token(how) -> None:
+def test_a_refusal_ends_a_create_with_a_token(how: dict[str, Any]) -> None:
     with Recorder(Answer(), Answer(400, {"error": {"message": "no"}})) as server:
         client = client_of(server, how)
         with pytest.raises(ClientError):
@@ -253,7 +269,7 @@ def test_a_refusal_ends_a_create_with_a_token(how) -> None:
     assert [r.method for r in server.requests] == ["GET", "POST"]
 
 
-def test_without_a_token_a_lost_answer_is_an_error(how) -> None:
+def test_without_a_token_a_lost_answer_is_an_error(how: dict[str, Any]) -> None:
     with (
         Service("lost") as server,
         client_of(server, how) as client,
@@ -264,7 +280,7 @@ def test_without_a_token_a_lost_answer_is_an_error(how) -> None:
     assert server.creates == 1
 
 
-def test_a_token_works_from_asyncio(how) -> None:
+def test_a_token_works_from_asyncio(how: dict[str, Any]) -> None:
     async def run(client: Client) -> str:
         async with client.aio as aio:
             job = await aio.batches.create(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -19,6 +20,7 @@ from batchdrop.batches import (
 from batchdrop.batches.results import row_of
 from tests.client.buckets import Bucket
 from tests.client.datasets import Dataset
+from tests.there import there
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def line(**row: object) -> bytes:
         ({}, ResultRow()),
     ],
 )
-def test_an_answered_row_is_read(raw, row) -> None:
+def test_an_answered_row_is_read(raw: dict[str, Any], row: ResultRow) -> None:
     read = row_of(raw)
 
     assert (read.key, read.response, read.error, read.metadata) == (
@@ -96,11 +98,14 @@ def test_an_answered_row_is_read(raw, row) -> None:
         ({"status": {"code": 8, "message": "later"}}, 8, "later"),
     ],
 )
-def test_a_row_that_was_not_answered_has_its_error(raw, code, message) -> None:
+def test_a_row_that_was_not_answered_has_its_error(
+    raw: dict[str, Any], code: int | None, message: str
+) -> None:
     read = row_of({"key": "k", **raw})
 
     assert read.response is None
-    assert (read.error.code, read.error.message) == (code, message)
+    error = there(read.error)
+    assert (error.code, error.message) == (code, message)
 
 
 def test_a_rows_text_is_that_of_its_first_candidate() -> None:
@@ -116,7 +121,9 @@ def test_a_rows_text_is_that_of_its_first_candidate() -> None:
 # A directory.
 
 
-def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket) -> None:
+def test_every_shard_is_read_and_a_key_only_once(
+    client: Client, bucket: Bucket
+) -> None:
     bucket.put("o/a-00001.jsonl", line(key="1", response={"n": 1}) + line(response={}))
     bucket.put("o/deep/b.jsonl", line(key="1", response={"n": 2}) + line(key="2"))
     bucket.put("o/notes.txt", b"not rows")
@@ -129,7 +136,7 @@ def test_every_shard_is_read_and_a_key_only_once(client, bucket: Bucket) -> None
 
 
 def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
-    client, bucket: Bucket
+    client: Client, bucket: Bucket
 ) -> None:
     bucket.put(
         "o/incremental_predictions/0.jsonl",
@@ -146,14 +153,14 @@ def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
     ]
 
 
-def test_a_directory_without_a_file_has_no_rows(client, bucket: Bucket) -> None:
+def test_a_directory_without_a_file_has_no_rows(client: Client, bucket: Bucket) -> None:
     """A job may fail at the export, its directory named and empty."""
     job = finished(gcs_output_directory=bucket.uri("empty"))
 
     assert list(client.batches.results(job)) == []
 
 
-def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket) -> None:
+def test_a_large_file_is_streamed_to_asyncio(client: Client, bucket: Bucket) -> None:
     content = b"".join(line(key=str(n), response={"n": n}) for n in range(1000))
     bucket.put("o/predictions.jsonl", content)
     job = finished(gcs_output_directory=bucket.uri("o"))
@@ -165,7 +172,7 @@ def test_a_large_file_is_streamed_to_asyncio(client, bucket: Bucket) -> None:
 
 
 def test_a_directory_that_cannot_be_read_is_an_error_with_its_address(
-    client, bucket: Bucket
+    client: Client, bucket: Bucket
 ) -> None:
     job = finished(gcs_output_directory="gs://no-such-bucket-here/o")
 
@@ -194,7 +201,7 @@ COLUMNS = {
 }
 
 
-def test_the_rows_of_a_table_are_read(client, dataset: Dataset) -> None:
+def test_the_rows_of_a_table_are_read(client: Client, dataset: Dataset) -> None:
     answered = json.dumps({"candidates": [{"content": {"parts": [{"text": "hi"}]}}]})
     refused = 'Bad: {"error": {"code": 400, "message": "no"}}'
     table = dataset.table(
@@ -220,11 +227,12 @@ def test_the_rows_of_a_table_are_read(client, dataset: Dataset) -> None:
         assert rows.keys() == {"a", "b"}
         assert rows["a"].text == "hi"
         assert rows["a"].raw["request"] == {}
-        assert (rows["b"].error.code, rows["b"].error.message) == (400, "no")
+        error = there(rows["b"].error)
+        assert (error.code, error.message) == (400, "no")
 
 
 def test_a_table_that_is_not_there_is_an_error_with_its_address(
-    client, dataset: Dataset
+    client: Client, dataset: Dataset
 ) -> None:
     uri = f"bq://{dataset.full_name}.gone"
 
@@ -238,7 +246,9 @@ def test_a_table_that_is_not_there_is_an_error_with_its_address(
 # What isn't installed.
 
 
-def test_a_missing_package_is_named_with_its_extra(client, monkeypatch) -> None:
+def test_a_missing_package_is_named_with_its_extra(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from google import genai
 
 from batchdrop import Client
 from batchdrop.batches import BatchJob, JobState, NotSignedIn, OutputInfo
-from tests.client.official import Token
+from tests.client.credential import Token
 
 CLOUD = [
     "GOOGLE_API_KEY",
@@ -27,7 +28,7 @@ CLOUD = [
 
 
 @pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path) -> None:
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in CLOUD:
         monkeypatch.delenv(name, raising=False)
     # No default credentials either: neither a file nor a metadata server.
@@ -125,7 +126,9 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("arguments", "env"), SAME.values(), ids=SAME.keys())
-def test_a_client_is_set_up_as_the_official_one(arguments, env, monkeypatch) -> None:
+def test_a_client_is_set_up_as_the_official_one(
+    arguments: dict[str, Any], env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
 
@@ -140,7 +143,9 @@ def test_a_client_is_set_up_as_the_official_one(arguments, env, monkeypatch) -> 
         {"api_version": "v1beta"},
     ],
 )
-def test_an_option_goes_before_the_environment(options, monkeypatch) -> None:
+def test_an_option_goes_before_the_environment(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "https://other.example")
     monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v9")
     arguments = {**P, "location": "l", "credentials": T}
@@ -159,13 +164,15 @@ def test_an_option_goes_before_the_environment(options, monkeypatch) -> None:
     ],
     ids=["a project without Vertex", "two ways to sign", "nothing"],
 )
-def test_what_the_official_client_refuses_is_refused(arguments) -> None:
+def test_what_the_official_client_refuses_is_refused(arguments: dict[str, Any]) -> None:
     for make in (genai.Client, Client):
         with pytest.raises(ValueError, match=r"project|exclusive|exclude|API key"):
             make(**arguments)
 
 
-def test_two_keys_in_the_environment_are_worth_a_warning(monkeypatch, caplog) -> None:
+def test_two_keys_in_the_environment_are_worth_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("GOOGLE_API_KEY", "first")
     monkeypatch.setenv("GEMINI_API_KEY", "second")
 
@@ -177,7 +184,7 @@ def test_two_keys_in_the_environment_are_worth_a_warning(monkeypatch, caplog) ->
 
 
 def test_contradicting_services_in_the_environment_are_worth_a_warning(
-    monkeypatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "false")
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
@@ -189,7 +196,7 @@ def test_contradicting_services_in_the_environment_are_worth_a_warning(
 
 
 def test_default_credentials_are_looked_for_only_when_they_are_needed(
-    monkeypatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "q")
 
@@ -206,7 +213,7 @@ def test_a_missing_sign_in_says_how_to_sign_in() -> None:
 
 
 def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(
-    monkeypatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     client = Client(vertexai=True, project="p", location="l")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -34,7 +35,7 @@ def client(server: Recorder) -> Iterator[Client]:
 
 
 def sources(server: Recorder) -> list[str]:
-    return server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+    return list(server.requests[-1].json["inputConfig"]["gcsSource"]["uris"])
 
 
 def lines(*rows: object) -> bytes:
@@ -49,7 +50,7 @@ def request(text: str, **more: object) -> dict[str, object]:
 
 
 def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
         model="gemini-2.5-flash",
@@ -82,7 +83,7 @@ def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
 
 
 def test_without_a_staging_prefix_inline_requests_lie_under_the_destination(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
         model="m", src=[{"contents": "a"}], config={"dest": bucket.uri("out/")}
@@ -94,7 +95,7 @@ def test_without_a_staging_prefix_inline_requests_lie_under_the_destination(
 
 
 def test_without_a_destination_the_answers_go_beside_the_staged_file(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
         model="m", src=[{"contents": "a"}], config={"staging": bucket.uri("work")}
@@ -106,7 +107,7 @@ def test_without_a_destination_the_answers_go_beside_the_staged_file(
 
 
 def test_a_request_of_another_model_is_refused_before_anything_is_written(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     with pytest.raises(ValueError, match="a job has one model"):
         client.batches.create(
@@ -120,7 +121,7 @@ def test_a_request_of_another_model_is_refused_before_anything_is_written(
 
 
 def test_a_wrong_option_is_refused_before_anything_is_written(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     with pytest.raises(ValueError, match="priority"):
         client.batches.create(
@@ -136,7 +137,7 @@ def test_a_wrong_option_is_refused_before_anything_is_written(
 
 
 def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     given = b"".join(
         [
@@ -195,7 +196,7 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
 
 
 def test_every_file_that_a_wildcard_finds_is_staged(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     bucket.put("in/1.jsonl", lines({"request": request("a")}))
     bucket.put("in/2.jsonl", lines({"request": request("b")}))
@@ -216,7 +217,7 @@ def test_every_file_that_a_wildcard_finds_is_staged(
 
 
 def test_a_jobs_config_is_put_into_inline_requests_too(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
         model="m",
@@ -231,7 +232,9 @@ def test_a_jobs_config_is_put_into_inline_requests_too(
     ]
 
 
-def test_a_job_remembers_the_config_it_was_made_with(client, bucket: Bucket) -> None:
+def test_a_job_remembers_the_config_it_was_made_with(
+    client: Client, bucket: Bucket
+) -> None:
     job = client.batches.create(
         model="m",
         src=[{"contents": "a"}],
@@ -252,7 +255,7 @@ def test_a_job_remembers_the_config_it_was_made_with(client, bucket: Bucket) -> 
     ],
 )
 def test_a_line_that_cannot_take_a_config_is_named_and_leaves_no_object(
-    server, client, bucket: Bucket, line: bytes, why: str
+    server: Recorder, client: Client, bucket: Bucket, line: bytes, why: str
 ) -> None:
     src = bucket.put("in.jsonl", b'{"request": {}}\n' + line + b"\n")
 
@@ -277,7 +280,7 @@ def test_a_line_that_cannot_take_a_config_is_named_and_leaves_no_object(
     ],
 )
 def test_a_jobs_config_that_cannot_be_merged_is_refused_with_the_reason(
-    server, client, src: str, model: str, why: str
+    server: Recorder, client: Client, src: str, model: str, why: str
 ) -> None:
     with pytest.raises(ValueError, match=why):
         client.batches.create(
@@ -288,7 +291,7 @@ def test_a_jobs_config_that_cannot_be_merged_is_refused_with_the_reason(
 
 
 def test_a_source_that_is_not_there_is_a_404_with_its_address(
-    client, bucket: Bucket
+    client: Client, bucket: Bucket
 ) -> None:
     with pytest.raises(ClientError) as caught:
         client.batches.create(
@@ -305,7 +308,7 @@ def test_a_source_that_is_not_there_is_a_404_with_its_address(
 
 
 def test_embeddings_are_written_in_the_form_of_the_newer_models(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create_embeddings(
         model="gemini-embedding-001",
@@ -332,7 +335,7 @@ def test_embeddings_are_written_in_the_form_of_the_newer_models(
 
 
 def test_embeddings_are_written_in_the_form_of_the_older_models(
-    server, client, bucket: Bucket
+    server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create_embeddings(
         model="text-embedding-005",
@@ -346,7 +349,9 @@ def test_embeddings_are_written_in_the_form_of_the_older_models(
     ]
 
 
-def test_ready_embedding_lines_are_submitted_where_they_are(server, client) -> None:
+def test_ready_embedding_lines_are_submitted_where_they_are(
+    server: Recorder, client: Client
+) -> None:
     client.batches.create_embeddings(
         model="gemini-embedding-001", src="gs://b/in.jsonl", config={"dest": "gs://o"}
     )
@@ -361,7 +366,9 @@ def test_ready_embedding_lines_are_submitted_where_they_are(server, client) -> N
         ({"content": "a", "config": {"output_dimensionality": 3}}, "task_type"),
     ],
 )
-def test_what_the_older_models_cannot_embed_is_refused(client, item, why) -> None:
+def test_what_the_older_models_cannot_embed_is_refused(
+    client: Client, item: dict[str, Any], why: str
+) -> None:
     with pytest.raises(ValueError, match=why):
         client.batches.create_embeddings(
             model="text-embedding-005", src=["a", item], config={"staging": "gs://b/w"}
@@ -371,7 +378,9 @@ def test_what_the_older_models_cannot_embed_is_refused(client, item, why) -> Non
 # And from asyncio.
 
 
-def test_staging_works_from_asyncio(server, client, bucket: Bucket) -> None:
+def test_staging_works_from_asyncio(
+    server: Recorder, client: Client, bucket: Bucket
+) -> None:
     async def run() -> None:
         async with client.aio as aio:
             await asyncio.gather(

@@ -1,7 +1,7 @@
 """Waiting for the end, on a clock of the test's."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,12 @@ DONE = BatchJob(name="batches/a", state=JobState.SUCCEEDED)
 class World:
     """A clock that pauses move, and a service that answers from a list."""
 
-    answers: list[BatchJob | Exception]
+    answers: Sequence[BatchJob | Exception]
     time: float = 100.0
     pauses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = list(self.answers)
 
     def wait(self, given: BatchJob | None = None, **options: Any) -> BatchJob:
         settings = {"timeout": None, "on_progress": None, "interval": 4.0}
@@ -46,13 +49,14 @@ class World:
                     case Tell(run=run):
                         run()
                     case Call():
-                        answer = self.answers.pop(0)
+                        answer = self._left.pop(0)
                         if isinstance(answer, Exception):
                             error = answer
                         else:
                             result = answer
         except StopIteration as end:
-            return end.value
+            ended: BatchJob = end.value
+            return ended
 
 
 def test_a_wait_looks_more_and_more_slowly() -> None:
@@ -72,14 +76,14 @@ def test_a_wait_looks_more_and_more_slowly() -> None:
         "JOB_STATE_EXPIRED",
     ],
 )
-def test_a_wait_ends_in_every_terminal_state(state) -> None:
+def test_a_wait_ends_in_every_terminal_state(state: str) -> None:
     ended = BatchJob(name="batches/a", state=state)
 
     assert World([RUNNING, ended]).wait() == ended
 
 
 @pytest.mark.parametrize("state", ["JOB_STATE_PAUSED", "JOB_STATE_DREAMING"])
-def test_a_wait_goes_on_in_any_other_state(state) -> None:
+def test_a_wait_goes_on_in_any_other_state(state: str) -> None:
     going = BatchJob(name="batches/a", state=state)
 
     assert World([going, DONE]).wait() == DONE

@@ -9,6 +9,7 @@ from typing import Any
 
 import functions_framework
 import pytest
+from flask import Flask
 from werkzeug.test import Client
 
 from batchdrop import wiring
@@ -59,16 +60,19 @@ def root_logger() -> Iterator[None]:
     root.setLevel(level)
 
 
+def client_of(target: str) -> Client:
+    app: Flask = functions_framework.create_app(target, str(MAIN))
+    return app.test_client()
+
+
 @pytest.fixture
 def on_upload(worker: Worker) -> Client:
-    app = functions_framework.create_app("on_upload", str(MAIN))
-    return app.test_client()
+    return client_of("on_upload")
 
 
 @pytest.fixture
 def poll(worker: Worker) -> Client:
-    app = functions_framework.create_app("poll", str(MAIN))
-    return app.test_client()
+    return client_of("poll")
 
 
 def deliver(

@@ -16,12 +16,12 @@ def runs(
     pubsub_emulator: str,
 ) -> Iterator[Runs]:
     """What becomes of the cases that the selected tests are about."""
-    cases: list[Case] = [
-        item.callspec.params["case"]
+    cases = [
+        case
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and "runs" in item.fixturenames
-        and "case" in item.callspec.params
+        and isinstance(case := item.callspec.params.get("case"), Case)
     ]
     directory = tmp_path_factory.mktemp("lanes")
     with running(cases, directory, firestore_emulator) as runs:

@@ -38,6 +38,7 @@ from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
 from tests.exactly_once.promise import Evidence, Message, Outcome, gathered
 from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
+from tests.there import there
 from tests.waiting import is_alive, until
 
 #: Short, so that a case takes seconds. LEASE leaves time for a worker's first call.
@@ -204,7 +205,7 @@ class Lane:
         )
         self._gcs = storage.Client(
             project=self.stack.project,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            credentials=AnonymousCredentials(),
             client_options={"api_endpoint": self.stack.addresses["gcs"]},
         )
         undo.callback(self._gcs.close)
@@ -407,7 +408,7 @@ class Lane:
         query = self._database.collection("announcements").where(
             filter=FieldFilter("job_id", "in", sorted(ids))
         )
-        return [snapshot.to_dict() for snapshot in query.stream()]
+        return [there(snapshot.to_dict()) for snapshot in query.stream()]
 
     def all_batches(self) -> list[dict[str, Any]]:
         """Every batch that the service ever made."""
@@ -422,7 +423,7 @@ class Lane:
     def all_announcements(self) -> list[dict[str, Any]]:
         """The whole outbox."""
         found = self._database.collection("announcements").stream()
-        return [snapshot.to_dict() for snapshot in found]
+        return [there(snapshot.to_dict()) for snapshot in found]
 
     def deliver(self, drop: Drop) -> None:
         """An event about a drop, as Eventarc sends it; any answer is fine."""

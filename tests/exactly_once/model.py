@@ -518,7 +518,8 @@ class Steps:
 
     def _looks(self) -> Iterator[tuple[int, ...]]:
         """What a list may show: all that is old, and any of what is not."""
-        old, young = [], []
+        old: list[int] = []
+        young: list[int] = []
         for number, batch in enumerate(self.state.batches):
             lags = self.protocol.fenceless or batch.age < SETTLE
             (young if lags else old).append(number)

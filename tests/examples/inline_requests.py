@@ -7,7 +7,7 @@ from batchdrop import Client
 QUESTIONS = ["What is AI?", "What is ML?", "What is deep learning?"]
 
 
-def main(client: Client, bucket: str) -> dict[str, str]:
+def main(client: Client, bucket: str) -> dict[str | None, str | None]:
     job = client.batches.create(
         model="gemini-2.5-flash",
         src=[

@@ -14,6 +14,7 @@ import functions_framework
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from flask import Flask
 from google.auth import jwt
 from google.auth.crypt import RSASigner
 from google.auth.exceptions import TransportError
@@ -47,7 +48,7 @@ class Google:
             serialization.Encoding.PEM,
             serialization.PublicFormat.SubjectPublicKeyInfo,
         )
-        self._signer = RSASigner.from_string(private, key_id="one")  # type: ignore[no-untyped-call]
+        self._signer = RSASigner.from_string(private, key_id="one")
         self._keys = {"one": public.decode()}
         self.status = 200
 
@@ -62,7 +63,7 @@ class Google:
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(hours=1)).timestamp()),
         }
-        encoded: bytes = jwt.encode(self._signer, usual | claims)  # type: ignore[no-untyped-call]
+        encoded: bytes = jwt.encode(self._signer, usual | claims)
         return f"Bearer {encoded.decode()}"
 
     def __call__(self, url: str, method: str = "GET", **_: Any) -> "Answer":
@@ -123,7 +124,8 @@ def signed_in(
 
 def function(name: str, target: str) -> Client:
     source = HERE / f"{name}.py"
-    return functions_framework.create_app(target, str(source)).test_client()
+    app: Flask = functions_framework.create_app(target, str(source))
+    return app.test_client()
 
 
 def deliver(door: Client, announcement: Announcement) -> int:

@@ -68,9 +68,9 @@ def _on(plan: Plan, grant: Resource) -> str:
             return f"the project{limit}"
         case "storage_bucket":
             if (condition := grant.block("condition")) and (
-                limit := UNDER_A_PREFIX.fullmatch(condition["expression"])
+                under := UNDER_A_PREFIX.fullmatch(condition["expression"])
             ):
-                return f"gs://{limit[1]}/{limit[2]}"
+                return f"gs://{under[1]}/{under[2]}"
             # A condition that isn't understood is none that could be relied on.
             limit = f" if {condition['expression']}" if condition else ""
             prefix = f"{plan.project}-{plan.name}-"

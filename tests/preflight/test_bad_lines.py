@@ -58,8 +58,6 @@ NOT_JSON = [
     (b"{" * 100_000, "not_json", "column 2"),
     (b"[" * 100_000, "too_deep", "too deeply"),
     (b'{"a":' * 100_000, "too_deep", "too deeply"),
-    (b'{"n": 1e999}', "number_out_of_range", "out of range"),
-    (b'{"n": ' + b"9" * 5000 + b"}", "number_out_of_range", "out of range"),
     (b"[1, 2]", "json_array", "is a JSON array"),
     (b"[", "json_array", "begins a JSON array"),
     (b'[{"contents": [1]},', "json_array", "begins a JSON array"),
@@ -84,6 +82,25 @@ def test_what_is_no_json_is_told_with_its_place(
     assert (fault.line, fault.path, fault.code) == (before + 1, "", code)
     assert says in fault.message
     assert fault.fix
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b'{"n": 1e999}', "n"),
+        (b'{"n": %b}' % (b"9" * 4301), "n"),
+        (b'{"a": [1, {"b c": -1e999}], "n": 1e999}', "a[1].b c"),
+        (b'{"fits": %b, "n": %b}' % (b"9" * 4300, b"9" * 400 + b".0"), "n"),
+    ],
+    ids=["exponent", "digits", "within", "the second"],
+)
+def test_a_number_that_cannot_be_held_is_told_with_its_path(
+    line: bytes, path: str
+) -> None:
+    (fault,) = faults(GOOD, line)
+
+    assert (fault.line, fault.path, fault.code) == (2, path, "number_out_of_range")
+    assert fault.message.endswith("out of range")
 
 
 #: A good line, a bad one, and what is wrong in it.
@@ -255,8 +272,22 @@ def test_a_bad_request_is_told_with_its_place(
             "other_model",
         ),
         ("gemini-embedding-001", None, {"prompt": "x"}, "", "no_contents"),
-        ("gemini-embedding-001", None, {"contents": []}, "", "bad_contents"),
-        ("gemini-embedding-001", None, {"contents": ["a", "b"]}, "", "bad_contents"),
+        ("gemini-embedding-001", None, {"contents": []}, "contents", "bad_contents"),
+        (
+            "gemini-embedding-001",
+            None,
+            {"contents": ["a", "b"]},
+            "contents",
+            "bad_contents",
+        ),
+        ("gemini-embedding-001", None, {"text": ""}, "text", "bad_contents"),
+        (
+            "gemini-embedding-001",
+            None,
+            {"key": "a", "request": {"content": {"parts": [{"text": ""}]}}},
+            "request.content.parts[0].text",
+            "bad_contents",
+        ),
         ("gemini-embedding-001", None, {"content": 7}, "content", "bad_contents"),
         ("text-embedding-005", None, {"content": ""}, "content", "bad_contents"),
         (
@@ -286,6 +317,84 @@ def test_a_line_that_another_kind_of_model_refuses_is_told(
     model: str, first: None, bad: object, path: str, code: str
 ) -> None:
     assert told(bad, model=model) == [(1, path, code)]
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ({"text": None}, "text"),
+        ({"contents": [""]}, "contents[0]"),
+        ({"contents": [{"parts": []}]}, "contents[0].parts"),
+        ({"contents": [{"parts": ["x"]}]}, "contents[0].parts[0]"),
+        ({"content": "x", "taskType": None}, "taskType"),
+        ({"content": "x", "embedContentConfig": {"title": None}}, None),
+    ],
+)
+def test_a_fault_of_an_embedding_line_has_its_path_as_it_was_written(
+    line: object, path: str | None
+) -> None:
+    path = path or "embedContentConfig.title"
+
+    assert [at for _, at, _ in told(line, model="gemini-embedding-001")] == [path]
+
+
+@pytest.mark.parametrize(
+    ("request_", "path"),
+    [
+        ({"contents": ["a", "b"]}, "request.contents"),
+        ({"contents": [""]}, "request.contents[0]"),
+        ({"content": "x", "title": None}, "request.title"),
+    ],
+)
+def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
+    request_: object, path: str
+) -> None:
+    line = {"key": "a", "request": request_}
+
+    assert [at for _, at, _ in told(line, model="text-embedding-005")] == [path]
+
+
+@pytest.mark.parametrize("key", [7, 0.5])
+def test_a_key_that_is_a_number_is_told_by_the_rules_of_the_backend(
+    key: object,
+) -> None:
+    line = {"key": key, "request": GOOD}
+
+    assert told(line) == [(1, "key", "numeric_id")]
+    assert told(line, backend="developer") == [(1, "key", "bad_key")]
+
+
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
+@pytest.mark.parametrize("before", [0, 30])
+@pytest.mark.parametrize(
+    ("bad", "path", "code"),
+    [
+        (good(model=7), "model", "other_model"),
+        (good(model=["gemini-2.5-flash"]), "model", "other_model"),
+        (good(systemInstruction="be brief"), "systemInstruction", "bad_contents"),
+        (good(system_instruction="be brief"), "system_instruction", "bad_contents"),
+    ],
+)
+def test_a_member_of_another_kind_is_told_even_where_it_is_the_first(
+    bad: object, path: str, code: str, before: int, backend: str
+) -> None:
+    found = told(*many(GOOD, before), bad, backend=backend)
+
+    assert found == [(before + 1, path, code)]
+
+
+def test_an_array_where_an_object_belongs_is_told_without_an_import_too() -> None:
+    assert told({"contents": [[]]}, content(parts=[[]]), backend="developer") == [
+        (1, "contents[0]", "bad_contents"),
+        (2, "contents[0].parts[0]", "bad_parts"),
+    ]
+
+
+def test_without_an_import_a_null_is_as_good_as_not_there() -> None:
+    nulls = good(systemInstruction=None, model=None, generationConfig=None)
+    nulls["contents"] = [{"role": None, "parts": [{"text": "hi"}]}]
+
+    assert told(nulls, backend="developer") == []
 
 
 #: Lines of each kind of model, and what they look like to others.
@@ -430,6 +539,12 @@ def test_a_key_that_comes_twice_names_both_lines() -> None:
         "gs://media/private/x.png",
         "gs://inbox",
         "gs://inbox/",
+        "gs://inbox/../secrets/x.png",
+        "gs://media/public/../private/x.png",
+        "gs://media/public/a/..",
+        "gs://media/public/./x.png",
+        "gs://inbox/x\n/../../secrets/x.png",
+        "gs://inbox/x.png\ngs://secrets/x.png",
     ],
 )
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -470,6 +585,26 @@ def test_an_address_is_found_however_it_is_written(text: bytes, before: int) -> 
     assert found == [
         (before + 1, "contents[0].parts[0].fileData.fileUri", "medium_not_allowed")
     ]
+
+
+@pytest.mark.parametrize("given", ["gs://secrets/x", {"url": "gs://secrets/x"}])
+@pytest.mark.parametrize("name", ["image_url", "video_url", "audio_url", "file_url"])
+def test_a_medium_is_found_in_the_shapes_of_openai(name: str, given: object) -> None:
+    message = {"role": "user", "content": [{"type": name, name: given}]}
+    line = {**OPEN_LINE, "body": {"messages": [message]}}
+    places = (Location(bucket="inbox", prefix=""),)
+
+    ((_, path, code),) = told(line, model=LLAMA, sources=places)
+
+    assert path.startswith(f"body.messages[0].content[0].{name}")
+    assert code == "medium_not_allowed"
+
+
+@pytest.mark.parametrize("uri", [7, ["gs://inbox/x"], {"gs": "x"}, True])
+def test_a_medium_that_is_no_text_is_told(uri: object) -> None:
+    path = "contents[0].parts[0].fileData.fileUri"
+
+    assert told(medium(fileUri=uri)) == [(1, path, "bad_medium")]
 
 
 def test_a_line_over_20_mb_is_refused_and_the_next_one_is_read() -> None:
@@ -599,3 +734,15 @@ def test_both_spellings_in_one_object_are_not_mended() -> None:
     bad = good(generationConfig={"topP": 1, "top_p": 2})
 
     assert told(*lines, bad, fix=True) == [(31, "generationConfig.top_p", "mixed_case")]
+
+
+def test_what_is_bad_in_a_line_that_was_mended_has_its_path_as_it_was_written() -> None:
+    parts = [{}, {"fileData": {"fileUri": "here.png"}}]
+    line = {"contents": [{"role": "assistant", "parts": parts}, {"parts": [{}]}]}
+
+    assert told(line, fix=True) == [
+        (1, "contents[0].role", "bad_role"),
+        (1, "contents[0].parts[1].fileData.fileUri", "bad_medium"),
+        (1, "contents[1]", "no_role"),
+        (1, "contents[1].parts", "bad_parts"),
+    ]

@@ -4,11 +4,13 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from batchdrop import preflight
 from batchdrop.cli import main
 from batchdrop.preflight.estimate import Prices
 from batchdrop.preflight.showing import excerpt, span
@@ -74,7 +76,18 @@ def test_the_report_for_people_marks_what_is_wrong(run: Run) -> None:
     marked = slice(lines[2].index("^"), lines[2].rindex("^") + 1)
     assert lines[1][marked] == '"assistant"'
     assert 'write "role": "user"' in done.stdout
-    assert "1 of 2 rows are bad" in done.stdout
+    assert lines[4].startswith('    write "role": "user"')
+    assert lines[5:7] == ["", "1 of 2 rows are bad"]
+    assert "about 1 token, in one job" in done.stdout
+
+
+def test_the_readme_shows_the_report_as_it_is(run: Run) -> None:
+    readme = Path(preflight.__file__).with_name("README.md").read_text()
+    fine = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+
+    report = run(file(fine, BAD)).stdout.replace("in.jsonl", "requests.jsonl")
+
+    assert indent(report, "    ") in readme
 
 
 def test_a_file_of_blank_lines_is_not_good(run: Run) -> None:
@@ -94,6 +107,22 @@ def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
     assert run(file(roleless), "--backend", "developer").exit_code == 0
     assert run(file({"text": "x"})).exit_code == 1
     assert run(file({"text": "x"}), "--model", "gemini-embedding-001").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [
+        ("vertex", ""),
+        ("vertex", "publishers/x"),
+        ("vertex", "gemini-2.5-flash:predict"),
+        ("developer", "publishers/anthropic/models/claude-sonnet-4-5"),
+    ],
+)
+def test_what_is_no_model_is_told(run: Run, backend: str, model: str) -> None:
+    done = run(file(GOOD), "--backend", backend, "--model", model)
+
+    assert done.exit_code == 1
+    assert "is no model" in done.stderr
 
 
 def test_media_are_held_to_the_places_that_are_named(run: Run) -> None:
@@ -186,6 +215,11 @@ def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
     assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
     assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
     assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
+
+
+def test_a_few_rows_do_not_cost_nothing(run: Run) -> None:
+    assert "under 0.01 USD" in run(file(GOOD)).stdout
+    assert "about 0.00" not in run(file(GOOD)).stdout
 
 
 def test_a_file_over_a_limit_comes_to_several_jobs(run: Run) -> None:

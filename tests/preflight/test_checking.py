@@ -27,6 +27,7 @@ TURNS = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
         {"request": GOOD, "more": [1, None]},
         {"key": "mine", "request": GOOD},
         {"request": GOOD, "extra": {"$a": 1}, "custom_id": "mine"},
+        {"request": GOOD, "method": "mail", "url": "x", "body": "Dear ..."},
     ],
 )
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -520,3 +521,22 @@ def test_a_staged_line_is_json_whatever_surrounds_it() -> None:
         _, sent, faults = read_all(line % request, Rules())
         assert faults == []
         assert msgspec.json.decode(sent[0])["request"] == GOOD
+
+
+def test_a_configuration_that_is_null_is_none_where_there_is_no_import() -> None:
+    (line,) = staged(
+        good(generationConfig=None),
+        backend="developer",
+        generation_config=b'{"temperature": 0}',
+    )
+
+    assert line["request"]["generationConfig"] == {"temperature": 0}
+
+
+@pytest.mark.parametrize("before", [0, 30])
+def test_columns_of_an_embedding_line_may_have_any_name(before: int) -> None:
+    line = {"text": "hi", "method": "mail", "url": "x", "body": "Dear ..."}
+
+    sent = staged(*many({"text": "hi"}, before), line, model=EMBEDDING)
+
+    assert sent[-1]["request"] == {"content": HI}

@@ -87,15 +87,37 @@ def test_a_small_file_that_unpacks_to_very_much_is_stopped_early() -> None:
     assert sum(read) <= 1_000_000
 
 
-def test_a_line_just_within_the_limit_is_read() -> None:
+#: Of which the second cuts between the carriage return and the line feed.
+SIZES = (1_000_000, LINE_LIMIT + 1)
+
+
+def long_line(size: int) -> bytes:
     head, tail = b'{"contents":[{"role":"user","parts":[{"text":"', b'"}]}]}'
-    line = head + b"x" * (LINE_LIMIT - len(head) - len(tail)) + tail
+    return head + b"x" * (size - len(head) - len(tail)) + tail
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_line_just_within_the_limit_is_read(end: bytes, size: int) -> None:
     checker = Checker(Rules())
 
-    (block,) = [b for b in checker.blocks(pieces(line, 1_000_000)) if b.rows]
+    for block in checker.blocks(pieces(long_line(LINE_LIMIT) + end, size)):
+        assert not block.refused
 
-    assert len(line) == LINE_LIMIT
-    assert len(block.staged) > LINE_LIMIT
+    assert checker.accepted == 1
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
+    checker = Checker(Rules())
+    text = long_line(LINE_LIMIT + 1) + end + file(GOOD)
+
+    blocks = list(checker.blocks(pieces(text, size)))
+
+    told = [each.faults[0].code for block in blocks for each in block.refused]
+    assert told == ["too_long"]
+    assert checker.accepted == (1 if end else 0)
 
 
 def test_what_a_line_has_beyond_the_limit_is_not_dropped_in_silence() -> None:

@@ -35,6 +35,10 @@ MORE = ENOUGH | {
 }
 
 
+#: A configuration that the import refuses.
+NO_LINES = '{"x": {}}'
+
+
 def settings(**more: str) -> Settings:
     return Settings.from_env(MORE | {f"BATCHDROP_{k}": v for k, v in more.items()})
 
@@ -243,6 +247,22 @@ def test_a_key_in_two_spellings_is_refused() -> None:
     assert "there twice" in refusal({"fix": "true", "FIX": "false"})[1]
 
 
+@pytest.mark.parametrize("key", ["batchdrop_model", "Batchdrop_Model", "batchdrop_x"])
+def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
+    key: str,
+) -> None:
+    with pytest.raises(BadChoice, match="that are known: batchdrop-model") as caught:
+        choose(
+            settings(),
+            Routes.none(),
+            "x.jsonl",
+            metadata={key: "gemini-2.5-pro"},
+            manifest=None,
+        )
+
+    assert caught.value.code == "bad_metadata"
+
+
 # -- what goes together ------------------------------------------------------------
 
 
@@ -281,6 +301,41 @@ def test_the_deployments_configuration_is_not_for_a_model_that_takes_none() -> N
     assert found.origin["generation_config"] == (
         "BATCHDROP_GENERATION_CONFIG, but gemini-embedding-001 takes none"
     )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "manifest", "env", "code", "who"),
+    [
+        ({"generation-config": NO_LINES}, None, "", "bad_metadata", "metadata "),
+        ({}, {"generation_config": {"x": {}}}, "", "bad_manifest", "manifest "),
+        ({}, None, NO_LINES, "not_possible", "BATCHDROP_GENERATION_CONFIG"),
+    ],
+    ids=["metadata", "manifest", "environment"],
+)
+def test_a_configuration_that_every_line_would_be_refused_for_is_refused_itself(
+    metadata: dict[str, str],
+    manifest: dict[str, Any] | None,
+    env: str,
+    code: str,
+    who: str,
+) -> None:
+    found, text = refusal(
+        metadata,
+        {"config": manifest} if manifest else None,
+        env=settings(GENERATION_CONFIG=env),
+    )
+
+    assert found == code
+    assert text.startswith(f"the generation configuration ({who}")
+    assert "can't be sent: x is an object without members" in text
+
+
+def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
+    config = {"generation-config": '{"topK": null}'}
+
+    assert refusal({**config, "fix": "true"})[0] == "bad_metadata"
+    developer = chosen(config, env=settings(BACKEND="developer"))
+    assert developer.spec.generation_config
 
 
 def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:
@@ -373,7 +428,8 @@ def test_any_other_model_is_refused_with_the_rule(model: str) -> None:
 def test_without_lists_only_the_deployments_own_is_allowed() -> None:
     env = Settings.from_env(ENOUGH)
 
-    assert chosen({"model": "google/gemini-2.5-flash"}, env=env)
+    own = chosen({"model": "google/gemini-2.5-flash"}, env=env)
+    assert own.spec.model == "gemini-2.5-flash"
     for metadata, rule in (
         ({"model": "gemini-2.5-pro"}, "BATCHDROP_MODELS"),
         ({"destination": "gs://elsewhere/x"}, "BATCHDROP_DESTINATIONS"),
@@ -393,7 +449,8 @@ def test_a_routes_own_model_and_destination_are_allowed_for_its_files() -> None:
         {"model": "models/gemini-9", "destination": "gs://nightly/out/x"}, route=route
     )
     assert found.spec.destination == "gs://nightly/out/x/"
-    assert chosen({"model": "gemini-2.5-flash"}, route=route)
+    own = chosen({"model": "gemini-2.5-flash"}, route=route)
+    assert own.spec.model == "gemini-2.5-flash"
     assert refusal({"model": "gemini-9"}, route=route, name="b/x")[0] == "not_allowed"
     assert (
         refusal({"destination": "gs://nightly/out"}, route=route, name="b/x")[0]
@@ -445,7 +502,8 @@ def test_any_other_destination_is_refused(destination: str) -> None:
 def test_no_file_sends_results_among_the_staged_ones() -> None:
     env = settings(OUTPUT="gs://one/", WORK="gs://one/work")
 
-    assert chosen({"destination": "gs://one/x"}, env=env)
+    found = chosen({"destination": "gs://one/x"}, env=env)
+    assert found.spec.destination == "gs://one/x/"
     assert refusal({"destination": "gs://one/work"}, env=env)[0] == "not_allowed"
     assert refusal({"destination": "gs://one/work/x"}, env=env)[0] == "not_allowed"
 

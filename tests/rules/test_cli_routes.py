@@ -99,6 +99,15 @@ def test_an_explanation_says_who_chose_each_value(good: str) -> None:
     assert rows["location"] == ("us-central1", "BATCHDROP_LOCATION")
 
 
+def test_what_is_not_set_is_told_only_where_it_matters() -> None:
+    model = ("--metadata", "batchdrop-model=gemini-2.5-pro")
+    wrong = ("--metadata", "batchdrop-fix=maybe")
+
+    assert "BATCHDROP_MODEL" in run("explain", "b.jsonl", *model).stderr
+    assert "are not set" in run("explain", "b.jsonl", *model).stderr
+    assert "are not set" not in run("explain", "b.jsonl", *wrong).stderr
+
+
 def test_what_only_a_deployment_can_say_is_told_as_not_set(good: str) -> None:
     table = shown(run("explain", "b.jsonl", "--file", good))
     told = json.loads(run("explain", "b.jsonl", "--file", good, "--json").stdout)

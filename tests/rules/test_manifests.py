@@ -361,6 +361,25 @@ def test_where_one_is_in_the_sdks_shape_the_others_are_made_to_fit() -> None:
     assert accepted(lines, "gemini-2.5-flash") == 2
 
 
+@pytest.mark.parametrize("kind", ["generation", "embedding"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("http_options", "a file can't name addresses of services"),
+        ("httpOptions", "a file can't name addresses of services"),
+        ("api_key", "a file can't name credentials"),
+    ],
+)
+def test_a_request_can_name_no_service_either(kind: str, name: str, says: str) -> None:
+    src = f'[{{"contents": "a", "config": {{"{name}": "x"}}}}]'
+
+    with pytest.raises(BadChoice) as caught:
+        lines_of(src, kind)
+
+    assert caught.value.code == "bad_manifest"
+    assert str(caught.value).startswith(f"src[0].config.{name}: {says}")
+
+
 @pytest.mark.parametrize("model", ["gemini-embedding-001", "text-embedding-005"])
 def test_the_sdks_embeddings_become_rows_too(model: str) -> None:
     src = """[

@@ -50,6 +50,12 @@ def error_of(line: str, settings: Settings = SETTINGS) -> str:
         ("[]]", "]"),
         ("[!]]", "["),
         ("[^a]", "^"),
+        ("[--?]", "-"),
+        ("[+--]", ","),
+        ("[a-]", "-"),
+        ("[a||b]", "|"),
+        ("[[a]", "["),
+        ("[a-c-e]", "-"),
         ("a.c", "a.c"),
         ("*a*b*", "xxaxxbxx"),
         ("ü*", "übung"),
@@ -73,6 +79,7 @@ def test_a_pattern_fits_what_it_says(pattern: str, name: str) -> None:
         ("a[!b]c", "a/c"),
         ("[0-9]*", "abc"),
         ("[!0-9]*", "1abc"),
+        ("[a-c-e]", "d"),
         ("a.c", "abc"),
         ("a", "ab"),
         ("a", "A"),
@@ -252,6 +259,7 @@ def test_a_wrong_value_is_named_with_its_table_and_key_and_what_to_write(
         ("[[route]]\nmatch = '/a'", "match: '/a' begins with /"),
         ("[[route]]\nmatch = 'a['", "match: 'a[' has a [ without its ]"),
         ("[[route]]\nmatch = '[z-a]'", "match: [z-a] is no set of characters"),
+        ("[[route]]\nmatch = '[?--]'", "match: [?--] is no set of characters"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_with_its_name(text: str, says: str) -> None:
@@ -296,6 +304,12 @@ def test_a_configuration_is_only_for_a_model_that_takes_one() -> None:
     )
 
     assert error.startswith("generation_config: text-embedding-005 takes none")
+
+
+def test_a_configuration_that_no_line_could_be_sent_with_is_told() -> None:
+    error = error_of('generation_config = {topP = 1, x = {"a b" = 1}}')
+
+    assert error.startswith("generation_config: x.a b has a name that the import can't")
 
 
 def test_a_route_for_the_developer_api_is_good_where_its_key_is() -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.records import Drop
 from batchdrop_local.stack import Stack
+from tests.there import there
 from tests.waiting import until
 from tests.whole.test_main_job import Deployment
 
@@ -91,7 +93,7 @@ class Followed:
         jobs = {}
         for snapshot in self.deployment.database.collection("jobs").stream():
             if name := names.get(snapshot.id):
-                jobs[name] = job = snapshot.to_dict()
+                jobs[name] = job = there(snapshot.to_dict())
                 if job.get("health"):
                     self.health.setdefault(name, set()).add(job["health"]["code"])
         return jobs
@@ -204,7 +206,7 @@ def followed(
 
         until(lambda: followed.are_at("submitted", *CANCELLED))
         for name in CANCELLED:
-            until(lambda name=name: followed.runs(name))
+            until(partial(followed.runs, name))
         with ThreadPoolExecutor(2) as pool:
             for name in CANCELLED:
                 pool.submit(followed.command, "cancel", followed.drops[name].job_id)
@@ -315,7 +317,7 @@ def test_what_runs_too_long_is_cancelled_by_the_policy_and_nothing_else_is(
     wanted = {name: followed.job(name).get("wanted") for name in FILES}
 
     by = "cancel_after=2 of route 1 (runs_too_long.jsonl)"
-    assert wanted["runs_too_long"]["by"] == by
+    assert there(wanted["runs_too_long"])["by"] == by
     assert {name for name, one in wanted.items() if one} == {
         *CANCELLED,
         "runs_too_long",

@@ -27,7 +27,7 @@ def world(
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
     storage_client = storage.Client(
         project=project,
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": gcs},
     )
     settings = Settings(

@@ -14,6 +14,7 @@ from batchdrop.records import Drop, Health, Problem
 from tests import announcements
 from tests.clock import Clock
 from tests.jobs import TIMING
+from tests.there import there
 
 
 class Topic:
@@ -83,12 +84,11 @@ class Office:
         return held.health
 
     def held(self, id: str) -> dict[str, object]:
-        data = self.database.collection("announcements").document(id).get().to_dict()
-        assert data is not None
-        return dict(data)
+        found = self.database.collection("announcements").document(id).get()
+        return dict(there(found.to_dict()))
 
     def ids(self, job: Job) -> list[str]:
         """Of all its announcements, in the order in which they were made."""
         found = self.database.collection("announcements").stream()
-        mine = [one.to_dict() for one in found if one.get("job_id") == job.id]
+        mine = [there(one.to_dict()) for one in found if one.get("job_id") == job.id]
         return [one["id"] for one in sorted(mine, key=lambda one: one["seq"])]

@@ -98,6 +98,23 @@ def test_the_objects_metadata_is_stronger_than_all_else(world: World) -> None:
     assert job.manifest.startswith(f"gs://{world.settings.inbox}/a/x.job.json#")
 
 
+@both
+@pytest.mark.parametrize("text", ["nope\n", GOOD * 3], ids=["bad rows", "too many"])
+def test_a_file_that_is_rejected_says_by_what_choice(world: World, text: str) -> None:
+    world.choose('[[route]]\nmatch = "**"\nmax_rows = 2\n', models=(FLASH, PRO))
+
+    (job,) = take(world, world.upload(text, "x.jsonl", {"batchdrop-model": PRO}))
+    world.tick()
+
+    assert job.phase is Phase.REJECTED
+    assert job.spec is not None
+    assert job.spec.model.endswith(PRO)
+    assert job.spec_from["model"] == "metadata batchdrop-model"
+    (announcement,) = world.heard
+    assert announcement.attributes["model"] == job.spec.model
+    assert announcement.attributes["kind"] == "generation"
+
+
 def test_the_first_route_that_matches_counts(world: World) -> None:
     world.choose(
         '[[route]]\nmatch = "a/*.jsonl"\nmodel = "gemini-2.5-pro"\n'

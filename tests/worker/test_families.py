@@ -299,12 +299,12 @@ class Meddler:
         batch = self._client.batch()
         commit = batch.commit
 
-        def meddled() -> object:
+        def meddled(*given: Any, **options: Any) -> list[Any]:
             self._left -= 1
             if self._left:
-                return commit()
+                return commit(*given, **options)
             self._before()
-            result = commit()
+            result = commit(*given, **options)
             if self._lose:
                 # What Firestore says to the library's second try of the same commit.
                 raise exceptions.FailedPrecondition("the document has changed")

@@ -460,6 +460,47 @@ def test_a_days_limit_holds_what_is_over_it_until_the_next_day(world: World) -> 
     assert phases(world, jobs) == [Phase.ENDED, Phase.SUBMITTED]
 
 
+def test_a_file_over_a_days_limit_goes_over_several_days_where_it_is_split(
+    world: World,
+) -> None:
+    day = world.now().replace(hour=6, minute=0) + timedelta(days=1)
+    world.advance(day - world.now())
+    world.choose(max_rows_per_day=4, part_rows=3)
+    drop = world.upload(GOOD * 9)
+
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.SPLIT
+    sent = []
+    for _ in range(4):
+        world.ticks(3)
+        sent.append(len(world.batches()))
+        world.advance(timedelta(days=1))
+    world.ticks(3)
+
+    assert sent == [1, 2, 3, 3]
+    assert world.job(drop).phase is Phase.ENDED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+@pytest.mark.parametrize("what", ["rows", "bytes"])
+def test_a_part_that_no_day_has_room_for_rejects_its_file(
+    world: World, what: str
+) -> None:
+    world.choose(None, **{f"max_{what}_per_day": 2, "part_rows": 3})
+    drop = world.upload(GOOD * 7)
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert f"in one of its parts, over BATCHDROP_MAX_{what.upper()}_PER_DAY=2" in (
+        job.error.message
+    )
+    assert f"BATCHDROP_PART_{what.upper()}" in job.error.message
+    assert world.jobs() == 1
+
+
 def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
     world: World,
 ) -> None:
@@ -482,7 +523,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
 def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
     world: World, limit: str
 ) -> None:
-    world.choose(**{limit: 2})
+    world.choose(None, **{limit: 2})
     drop = world.upload(GOOD * 3)
 
     world.intake.take(drop)

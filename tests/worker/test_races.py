@@ -16,6 +16,7 @@ from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
+from tests.there import there
 from tests.worker.test_choices import answered, dataset
 from tests.worker.test_parts import Killed, family, rows
 from tests.worker.test_poller import batch_of, states
@@ -210,7 +211,7 @@ def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -
         world.intake.take(drop)
     document = world.database.collection("jobs").document(drop.job_id)
     held = world.job(drop)
-    last = document.get().to_dict()["parts"][held.part_id(1)]  # type: ignore[index]
+    last = there(document.get().to_dict())["parts"][held.part_id(1)]
     document.update({f"parts.{held.part_id(2)}": {**last, "n": 2}})
 
     to_the_end(world, drop)

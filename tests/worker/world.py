@@ -194,7 +194,7 @@ class World:
                 vertexai=True,
                 project=self.settings.project,
                 location=location,
-                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+                credentials=AnonymousCredentials(),
                 http_options=self._options,
             )
         else:

@@ -7,7 +7,13 @@ the backend's form, and each line that can't be sent with what is wrong in it an
 to write instead.
 """
 
-from batchdrop.preflight.checking import Block, Checker, Refused, own_columns
+from batchdrop.preflight.checking import (
+    Block,
+    Checker,
+    Refused,
+    config_fault,
+    own_columns,
+)
 from batchdrop.preflight.lines import LINE_LIMIT
 from batchdrop.preflight.rules import REJECT, SKIP, Family, Rules
 
@@ -20,5 +26,6 @@ __all__ = [
     "Family",
     "Refused",
     "Rules",
+    "config_fault",
     "own_columns",
 ]

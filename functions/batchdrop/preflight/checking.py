@@ -1,9 +1,10 @@
 """One pass over a file: checks each line, and gives the lines to send."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -17,12 +18,14 @@ from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
     NUMERIC,
+    NotOneContent,
     OtherModel,
     Shape,
     Unwrapped,
     WrongShape,
     an_object,
     appender,
+    as_written,
     merger,
     opening,
     other_request,
@@ -35,6 +38,8 @@ from batchdrop.records import Fault, Rows
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
+#: Of a whole number, as msgspec takes them.
+MOST_DIGITS = 4300
 _NO_ARRAY = "write each of its items on a line of its own, without commas between them"
 _SPACE = b" \t\r"
 _BRACE = ord("}")
@@ -260,10 +265,15 @@ class Checker:
             return None
         taken = self._taken(look, text, shape, unwrap)
         if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
+            left = [fault for fault in look.faults if fault.code not in FIXABLE]
             look.faults.clear()
             text = self._mend(text, shape)
             taken = self._taken(look, text, shape, unwrap)
             self._mended[look.line] = text
+            # Paths of what is bad still are those of the line as it was written.
+            told = {(fault.code, fault.message) for fault in left}
+            new = [f for f in look.faults if (f.code, f.message) not in told]
+            look.faults[:] = left + new
         if taken is not None and taken.id is not None:
             self._look_at_id(look, shape, taken.id)
         if look.faults:
@@ -294,11 +304,30 @@ class Checker:
         except OtherModel:
             look.other_model(f"{shape.wrapper}.model" if shape.wrapper else "model")
             return None
+        except NotOneContent as exc:
+            path = f"{shape.wrapper}.contents" if shape.wrapper else "contents"
+            look.fault(path, "bad_contents", str(exc), "write one a line")
+            return None
         except _MISFIT as exc:
             look.fault("", "bad_contents", str(exc), self._example())
             return None
         look.request(_parsed(taken.request), shape.wrapper or "")
+        if look.faults and self._is_made(shape):
+            line = dict(_parsed(text))
+            root = f"{shape.wrapper}." if shape.wrapper else ""
+            members = dict(line[shape.wrapper]) if shape.wrapper else line
+            look.faults[:] = [
+                replace(
+                    each, path=root + as_written(each.path.removeprefix(root), members)
+                )
+                for each in look.faults
+            ]
         return taken
+
+    def _is_made(self, shape: Shape) -> bool:
+        """Whether what is sent has other members than what was written."""
+        family = self.rules.family
+        return family.embeds and None in (shape.wrapper, family.wrapper)
 
     def _mend(self, text: bytes, shape: Shape) -> bytes:
         """The line as the user should have written it."""
@@ -335,10 +364,11 @@ class Checker:
         try:
             value = _decode(text)
         except msgspec.ValidationError as exc:
+            message, _, _ = str(exc).partition(" - at ")
             look.fault(
-                "",
+                _too_large(text),
                 "number_out_of_range",
-                f"has a number that no number type can hold: {exc}",
+                f"is a number that no number type can hold: {message}",
                 "write it as a string",
             )
         except msgspec.DecodeError as exc:
@@ -399,7 +429,7 @@ class Checker:
         if shape.id is not None:
             id = members[shape.id]
             # A number is read as zero, whatever it is.
-            if isinstance(id, int) and not isinstance(id, bool):
+            if self.rules.imports and isinstance(id, int) and not isinstance(id, bool):
                 look.fault(
                     shape.id,
                     "numeric_id",
@@ -452,6 +482,22 @@ class Checker:
         return f"write one JSON object a line: {self.rules.family.example}"
 
 
+def config_fault(rules: Rules) -> str:
+    """
+    What is wrong with the generation configuration of a job, by itself, and what to
+    write; empty if nothing is. Each line would be refused for it, and `fix` mends only
+    what stands in lines.
+    """
+    if rules.generation_config is None:
+        return ""
+    for block in Checker(rules).blocks([rules.family.example.encode()]):
+        for refused in block.refused:
+            fault = refused.faults[0]
+            path = fault.path.removeprefix("generationConfig.")
+            return f"{path} {fault.message}; {fault.fix}"
+    return ""
+
+
 def own_columns(line: bytes) -> dict[str, msgspec.Raw]:
     """
     What a line of the dropped file has that isn't sent: the user's key, and members
@@ -468,6 +514,37 @@ def _parsed(request: bytes) -> Any:
     return json.loads(
         request, object_pairs_hook=Members, parse_int=_zero, parse_float=_zero
     )
+
+
+class _TooLarge(int):
+    """Stands for a number that can't be held."""
+
+
+def _too_large(text: bytes) -> str:
+    """The path of the first number of a line that can't be held."""
+
+    def whole(number: str) -> int:
+        return _TooLarge() if len(number) > MOST_DIGITS else 0
+
+    def broken(number: str) -> int:
+        return _TooLarge() if math.isinf(float(number)) else 0
+
+    def find(value: Any, path: str) -> str | None:
+        if isinstance(value, _TooLarge):
+            return path
+        if isinstance(value, Members):
+            dot = f"{path}." if path else ""
+            inner = ((each, f"{dot}{name}") for name, each in value)
+        elif isinstance(value, list):
+            inner = ((each, f"{path}[{n}]") for n, each in enumerate(value))
+        else:
+            return None
+        return next((at for pair in inner if (at := find(*pair)) is not None), None)
+
+    line = json.loads(
+        text, object_pairs_hook=Members, parse_int=whole, parse_float=broken
+    )
+    return find(line, "") or ""
 
 
 def _zero(_: str) -> int:

@@ -19,15 +19,16 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """
     The lines of a stream of bytes, without line feeds, some at a time.
 
-    A line longer than LINE_LIMIT comes cut to LINE_LIMIT + 1 bytes, of which the last
-    is NUL: it is no JSON, whatever it begins with.
+    A line longer than LINE_LIMIT, its carriage return not counted, comes cut to
+    LINE_LIMIT + 1 bytes, of which the last is NUL: it is no JSON, whatever it begins
+    with.
     """
     rest: list[bytes] = []
     held = 0
     for piece in _sliced(chunks):
         first, *others = piece.split(b"\n")
         # A line over many pieces is put together once, at its end.
-        if held <= LINE_LIMIT:
+        if held <= LINE_LIMIT + 1:
             rest.append(first)
             held += len(first)
         if others:
@@ -119,4 +120,6 @@ def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _joined(parts: list[bytes]) -> bytes:
     line = parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(line) > LINE_LIMIT:
+        line = line.removesuffix(b"\r")
     return line[:LINE_LIMIT] + b"\0" if len(line) > LINE_LIMIT else line

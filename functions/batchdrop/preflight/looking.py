@@ -7,7 +7,7 @@ from typing import Any
 
 from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
 from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
-from batchdrop.preflight.rules import ANYTHING, Must, Rules
+from batchdrop.preflight.rules import ANYTHING, MEDIA, Must, Rules
 from batchdrop.records import Fault
 
 #: A line with more faults than this has them cut: the first ones are enough.
@@ -109,8 +109,15 @@ class Look:
             self.fault(path, code, message, fix)
             return
         if value is None:
-            self._null(must, path)
+            self._null(must, path, absent=not must.required)
             return
+        if not isinstance(value, str):
+            if must.same_model:
+                self.other_model(path)
+                return
+            if self.rules.imports and _last(path) in MEDIA:
+                self._medium("", path)
+                return
         if isinstance(value, list) and not isinstance(value, Members):
             self._array(value, column, must, path, depth)
             return
@@ -148,7 +155,7 @@ class Look:
                     "put an object between them, or one array in place of two",
                 )
                 if not self.rules.imports:
-                    self._array(item, None, ANYTHING, at, depth)
+                    self._array(item, None, must.items or ANYTHING, at, depth)
             else:
                 self._one(item, column, must.items or ANYTHING, at, depth)
 
@@ -176,12 +183,16 @@ class Look:
         elif isinstance(value, str):
             self._string(value, must, path)
 
-    def _null(self, must: Must, path: str) -> None:
+    def _null(self, must: Must, path: str, *, absent: bool = False) -> None:
+        """
+        Args:
+            absent: where there is no import, it is as good as not there.
+        """
         if self.rules.imports:
             self.fault(
                 path, "null", "is null, which the import refuses", "leave it out"
             )
-        elif must.kind:
+        elif must.kind and not absent:
             self.fault(path, must.codes[1], "is null", _write(must))
 
     def _fits(self, value: Members, path: str, depth: int) -> bool:
@@ -204,7 +215,7 @@ class Look:
         return False
 
     def _string(self, value: str, must: Must, path: str) -> None:
-        name = path.rpartition(".")[2].partition("[")[0]
+        name = _last(path)
         if must.choices and value not in must.choices:
             self.fault(
                 path,
@@ -232,15 +243,16 @@ class Look:
 
     def _medium(self, value: str, path: str) -> None:
         if value.strip().lower().startswith("gs:"):
-            places = ", ".join(map(str, self.rules.sources or ())) or "nowhere"
-            self.fault(
-                path,
-                "medium_not_allowed",
-                "is a gs:// address outside the places that media may come from",
-                f"copy the object to one of them: {places}"
-                if self.rules.sources is not None
-                else "write gs://bucket/name",
-            )
+            message = "is a gs:// address outside the places that media may come from"
+            if {".", ".."}.intersection(value.split("/")):
+                message = "is a gs:// address with a part that is made of dots"
+                fix = "write it out as gs://bucket/name"
+            elif self.rules.sources is None:
+                fix = "write gs://bucket/name"
+            else:
+                places = ", ".join(map(str, self.rules.sources)) or "nowhere"
+                fix = f"copy the object to one of them: {places}"
+            self.fault(path, "medium_not_allowed", message, fix)
         else:
             self.fault(
                 path,
@@ -413,6 +425,11 @@ class Look:
 
     def _where(self, line: int) -> str:
         return "elsewhere in this line" if line == self.line else f"in line {line}"
+
+
+def _last(path: str) -> str:
+    """The name of the member at a path."""
+    return path.rpartition(".")[2].partition("[")[0]
 
 
 def _write(must: Must) -> str:

@@ -11,7 +11,15 @@ GB = 1000**3
 
 #: Members whose value is the address of a medium, and others that may be one.
 MEDIA = frozenset({"fileUri", "file_uri"})
-MAYBE_MEDIA = frozenset({"gcsUri", "gcs_uri", "uri", "url", "uris"})
+MAYBE_MEDIA = frozenset(
+    {
+        *("gcsUri", "gcs_uri", "uri", "url", "uris"),
+        *("image_url", "video_url", "audio_url", "file_url"),
+    }
+)
+
+#: Without a part of dots, which may lead out of a folder, and on one line.
+_STRAIGHT = r"(?![\s\S]*(?:/\.\.?(?:/|\Z)|[\r\n]))"
 
 REJECT, SKIP = "reject", "skip"
 
@@ -101,6 +109,11 @@ def _gemini(vertex: bool) -> Must:
                 missing='"contents": [{"role": "user", "parts": [{"text": "..."}]}]',
                 codes=("no_contents", "bad_contents"),
             ),
+            "systemInstruction": Must(
+                kind="an object",
+                missing='"systemInstruction": {"parts": [{"text": "..."}]}',
+                codes=("missing", "bad_contents"),
+            ),
             "cachedContent": cached,
             "model": Must(same_model=True),
         },
@@ -158,7 +171,17 @@ _EMBEDDING = Must(
                     kind="an array",
                     required=True,
                     filled=True,
-                    items=Must(kind="an object", codes=("missing", "bad_parts")),
+                    items=Must(
+                        kind="an object",
+                        members={
+                            "text": Must(
+                                filled=True,
+                                missing='"text": "..."',
+                                codes=("no_contents", "bad_contents"),
+                            )
+                        },
+                        codes=("missing", "bad_parts"),
+                    ),
                     missing='"parts": [{"text": "..."}]',
                     codes=("no_parts", "bad_parts"),
                 )
@@ -347,7 +370,7 @@ class Rules:
             if self.sources is None
             else [re.escape(f"{at.bucket}/{at.prefix}") + "." for at in self.sources]
         )
-        allowed = f"gs://(?:{'|'.join(places)})" if places else "(?!)"
+        allowed = f"{_STRAIGHT}gs://(?:{'|'.join(places)})" if places else "(?!)"
         if name in MEDIA and self.backend == "vertex":
             # Objects, and public videos of YouTube (Vertex AI docs).
             youtube = r"https://(?:www\.youtube\.com|youtube\.com|youtu\.be)/."

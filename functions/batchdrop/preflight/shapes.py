@@ -1,7 +1,7 @@
 """How people write a line, and the line that the backend takes."""
 
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -57,6 +57,10 @@ class WrongShape(msgspec.ValidationError):
         self.path = path
 
 
+class NotOneContent(msgspec.ValidationError):
+    """`contents` of an embedding line that holds several, or none."""
+
+
 class OtherModel(msgspec.ValidationError):
     """A line for another model than the job's, in a member that isn't sent."""
 
@@ -69,18 +73,20 @@ def shape_of(names: Set[str], family: Family) -> Shape:
         WrongShape: it is none for this kind of model.
     """
     id = next((name for name in IDS if name in names), None)
-    if "body" in names or ("method" in names and "url" in names):
-        if family.wrapper != "body":
-            raise WrongShape("an OpenAI-style line")
-        return Shape(id, "body")
+    openai = "body" in names or ("method" in names and "url" in names)
     if family.wrapper == "body":
-        raise WrongShape("a line without method, url and body")
+        if not openai:
+            raise WrongShape("a line without method, url and body")
+        return Shape(id, "body")
+    # Beside what is sent, a column may have any name.
     if "request" in names:
         return Shape(id, "request")
     plain = next((name for name in family.plain if name in names), None)
+    if plain is not None and family.embeds:
+        return Shape(id, None, plain)
+    if openai:
+        raise WrongShape("an OpenAI-style line")
     if plain is not None:
-        if family.embeds:
-            return Shape(id, None, plain)
         if id is not None:
             raise WrongShape(f'a request with "{id}" among its members')
         return Shape(None, None)
@@ -216,6 +222,8 @@ def merger(rules: Rules) -> Callable[[bytes], bytes] | None:
         if not owns:
             return request.rstrip()[:-1] + whole
         own = bytes(owns[0])
+        if own == b"null" and not rules.imports:
+            own = b"{}"  # as good as not there
         if len(owns) > 1 or not own.startswith(b"{"):
             return request  # a fault, to be told as it stands
         found = _members.decode(own)
@@ -276,9 +284,7 @@ def _given(members: dict[str, msgspec.Raw]) -> bytes:
             if name == "contents" and value.startswith(b"["):
                 items = _items.decode(value)
                 if len(items) != 1:
-                    raise msgspec.ValidationError(
-                        f"contents holds {len(items)} contents; write one a line"
-                    )
+                    raise NotOneContent(f"holds {len(items)} contents")
                 return bytes(items[0])
             return value
     raise msgspec.ValidationError("has no content")
@@ -307,6 +313,40 @@ def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
         if camel(name) in _EMBEDDING_CONFIG:
             instance[snake(name) if camel(name) == "taskType" else name] = bytes(raw)
     return an_object(instance)
+
+
+def as_written(path: str, line: Mapping[str, Any]) -> str:
+    """
+    Where in an embedding line stands what stands at a path of the request that is made
+    of it.
+
+    Args:
+        line: its members; those of objects in it are pairs.
+    """
+    first, rest = _first(path)
+    if first == "content":
+        name = next(each for each in ("content", "text", "contents") if each in line)
+        given, at = line[name], name
+        if name == "contents" and type(given) is list:
+            given, at = given[0], f"{name}[0]"
+        # What was written as a text stands deeper in the request.
+        return at if isinstance(given, str) else at + rest
+    if camel(first) == "embedContentConfig":
+        inner, more = _first(rest.removeprefix("."))
+        for name, value in line.items():
+            pairs = value if camel(name) == "embedContentConfig" else ()
+            for each, _ in pairs:
+                if camel(each) == camel(inner):
+                    return f"{name}.{each}{more}"
+        first, rest = inner, more
+    return next((each for each in line if camel(each) == camel(first)), first) + rest
+
+
+def _first(path: str) -> tuple[str, str]:
+    """The first name of a path, and the rest with the dot or bracket it begins with."""
+    end = re.match(r"[^.\[]*", path)
+    assert end is not None
+    return end[0], path[end.end() :]
 
 
 def an_object(members: dict[str, bytes]) -> bytes:

@@ -7,6 +7,7 @@ Vertex's generated client over REST, unmodified. Prints what it saw as JSON.
 import json
 import sys
 import urllib.request
+from collections.abc import Callable
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
@@ -40,7 +41,7 @@ def job(name: str) -> dict[str, object]:
     }
 
 
-def failure(call, **arguments):
+def failure(call: Callable[..., object], **arguments: str) -> str | None:
     try:
         call(**arguments)
     except GoogleAPICallError as exc:
