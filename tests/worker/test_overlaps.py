@@ -19,7 +19,8 @@ def frozen_before_its_write(
     world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]
 ) -> None:
     """A tick that has read a job, and comes to its write after `meanwhile`."""
-    advance, slept = world.ledger.advance, []
+    advance = world.ledger.advance
+    slept: list[str] = []
 
     def late(job: Job, move: Any, **more: Any) -> Job:
         if not slept:
