@@ -39,9 +39,9 @@ UNHEARD = "not_announced"
 
 # Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
 # names and words, a message stays below 10 kB: body and attributes together.
-MAX_WORDS = 500  #: an error's or a health's text
+MAX_WORDS = 400  #: an error's or a health's text
 MAX_PATH = 1100  #: an object's name, the output directory, the report
-MAX_LABELS = 1200  #: all labels together
+MAX_LABELS = 1000  #: all labels together
 MAX_TEXT = 200  #: any other text
 MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit; an object's name has no more
 
@@ -223,7 +223,7 @@ def _body(job: Job) -> dict[str, Any]:
         "labels": labels,
         "batch": brief("batch", batch.name) if batch else None,
         "output_directory": place("output_directory", _output(job)),
-        "output_table": place("output_table", batch.output_table if batch else None),
+        "output_table": place("output_table", _table(job)),
         "rows": job.rows,
         "report": place("report", job.report),
         "stats": job.stats,
@@ -253,6 +253,11 @@ def _output(job: Job) -> str | None:
     if job.result and job.spec and job.spec.destination.startswith("gs://"):
         return job.spec.destination
     return job.batch.output_directory if job.batch else None
+
+
+def _table(job: Job) -> str | None:
+    """Where they lie, if it is in no directory."""
+    return job.batch.output_table if job.batch and not _output(job) else None
 
 
 def _size(value: Any) -> int:

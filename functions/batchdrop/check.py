@@ -141,7 +141,7 @@ class Check:
             no job, or its input isn't the job's staging    reported
             the job's own                                   nothing
             the job has another, and this one was let in    cancelled, and told
-            the job is parked without one                   adopted
+            the job is parked without one                   adopted, if it may be
             the job is under way without one                nothing: it looks itself
         """
         job = self.ledger.get(job_id) if is_job_id(job_id) else None
@@ -151,7 +151,7 @@ class Check:
         elif job.batch is not None and job.batch.name != batch.name:
             if not job.failed_by_fence(batch):
                 cancel_extra(self.ledger, service, job, batch, self.now())
-        elif job.batch is None and job.is_parked:
+        elif job.batch is None and job.is_parked and job.may_take_up(batch):
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:

@@ -250,7 +250,11 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
             metavar="TYPE",
             help="Such as failed, or dev.batchdrop.job.failed.v1. May be repeated.",
         ),
-        click.option("--job", metavar="ID", help="Of one job."),
+        click.option(
+            "--job",
+            metavar="JOB",
+            help="Of one job: its id, or what was dropped, gs://inbox/name.",
+        ),
     ):
         command = option(command)
     return command
@@ -270,6 +274,7 @@ def list_(
         since = datetime.now(UTC) - timedelta(days=1)
     with _deployment() as wiring:
         ledger = wiring.ledger()
+        job = job and _job_id(wiring, job)
         found = _find(ledger, job, types, since, until)
         if as_json:
             for one in found:
@@ -302,6 +307,7 @@ def replay(
         raise click.UsageError("say which: by --job, --type or --since")
     with _deployment() as wiring:
         ledger = wiring.ledger()
+        job = job and _job_id(wiring, job)
         again = [
             one for one in _find(ledger, job, types, since, until) if not one.is_waiting
         ]

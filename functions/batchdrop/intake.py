@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -338,12 +338,22 @@ class Intake:
         The batches that the service has of this job, the one to keep first: the oldest
         of those that have read their rows; else the oldest of those that name the
         newest staging, as one that names an older won't find its rows any more.
+
+        Raises:
+            Unavailable: there is no telling yet; or one that was to be cancelled isn't
+                over, and may still come to be paid.
         """
+        service = self.services.of(job)
         try:
-            answers = self.services.of(job).look(job)
+            answers = service.look(job)
+            for batch in answers:
+                if batch.name in job.superfluous and not batch.terminal:
+                    # Whoever was to do it may have died.
+                    service.cancel(batch.name)
+                    raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
         except BatchesError as exc:
             raise self._trouble(job, "could not look for its batches", exc) from exc
-        found = [batch for batch in answers if not job.failed_by_fence(batch)]
+        found = [batch for batch in answers if job.may_take_up(batch)]
         crash("after_look")
         log.info("looked", extra={"job": job.id, "found": len(found)})
         return sorted(
@@ -357,7 +367,9 @@ class Intake:
         )
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
-        """Records the first and tells of the others; only then cancels those."""
+        """
+        Records the first and condemns the others in one write; only then cancels those.
+        """
         kept, *others = found
         health = None
         if others:
@@ -367,7 +379,7 @@ class Intake:
                 + ", ".join(extra.name for extra in others),
                 since=self.now(),
             )
-        job = self._record(job, kept, health)
+        job = self._record(job, kept, health, [extra.name for extra in others])
         for extra in others:
             log.error(
                 "duplicate batch",
@@ -397,10 +409,16 @@ class Intake:
         crash("after_create")
         return self._record(job, batch)
 
-    def _record(self, job: Job, batch: Batch, health: Health | None = None) -> Job:
+    def _record(
+        self,
+        job: Job,
+        batch: Batch,
+        health: Health | None = None,
+        others: Collection[str] = (),
+    ) -> Job:
         def move(job: Job) -> Job:
             job = job.submitted(batch, self.now())
-            return job.ailing(health, self.now()) if health else job
+            return job.condemning(others, health, self.now()) if health else job
 
         job = self._write(job, move)
         crash("after_submitted")

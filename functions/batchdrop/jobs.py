@@ -33,9 +33,9 @@ MAX_RESUMES = 5
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
 #: What is over when the service is heard again.
-PASSING = frozenset({"not_visible", "poll_failing", "unknown_state"})
+PASSING = frozenset({"not_visible", "poll_failing"})
 #: What is over when the batch comes to another state.
-STANDING = PASSING | {"stalled"}
+STANDING = PASSING | {"stalled", "unknown_state"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
@@ -101,6 +101,8 @@ class Job:
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
+    #: Names of batches that it has besides: to be cancelled, and never taken up.
+    superfluous: tuple[str, ...] = ()
     rows: Rows = field(default_factory=Rows)
     faults: tuple[Fault, ...] = ()  #: the first ones
     report: str | None = None  #: the object with all lines that were refused
@@ -155,7 +157,8 @@ class Job:
         Somebody wants it cancelled; the first word counts.
 
             arrived prepared waiting, nobody at it    over at once, nothing was paid
-            the same under a lease, submitting        before the next request
+            the same under a lease, submitting        before the next request, for
+                                                      which a parked one is taken up
             submitted                                 the sweep asks the service
             split                                     its parts, each by itself
             over                                      ValueError
@@ -170,6 +173,10 @@ class Job:
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
+        if job.is_parked and job.phase is Phase.SUBMITTING:
+            # Whether a batch was made of it must be seen first: once more, with the
+            # patience of the first time.
+            job = replace(job, due=now, resumes=0, health=None)
         return job
 
     def cancelled(self, now: datetime) -> Self:
@@ -410,6 +417,18 @@ class Job:
             self._moved(Phase.SUBMITTED, now, batch=batch, health=None, resumes=0), now
         )
 
+    def condemning(self, names: Iterable[str], health: Health, now: datetime) -> Self:
+        """
+        These batches are none that it goes on with, whatever becomes of the one that it
+        has. Written before they are cancelled: whoever is to do so may freeze, and
+        wake when there is none but them.
+        """
+        new = [name for name in names if name not in self.superfluous]
+        assert self.batch is not None
+        assert self.batch.name not in new
+        job = self.ailing(health, now)
+        return replace(job, superfluous=(*self.superfluous, *new))
+
     def rejected(
         self,
         error: Problem,
@@ -496,7 +515,12 @@ class Job:
         )
 
     def parked(self, now: datetime) -> Self:
-        """Workers keep dying on it: it stays as it is until a person looks."""
+        """
+        Workers keep dying on it: it stays as it is until a person looks. Told once,
+        though two ticks may come to it.
+        """
+        if self.is_parked:
+            return self
         said = self.history[-1].note
         message = (
             f"{self.resumes} workers stopped on this job"
@@ -524,12 +548,17 @@ class Job:
         return self._moved(self.phase, now, note=health.code, health=health)
 
     def observed(self, batch: Batch, now: datetime) -> Self:
-        """The service said something of the batch, and isn't done."""
+        """
+        The service said something of the batch, and isn't done. What it said before
+        what is known already changes nothing.
+        """
+        if self.batch and batch.is_older_than(self.batch):
+            return self
         health = self.health
         moved_on = self.batch is None or batch.state != self.batch.state
         if health is not None and health.code in (STANDING if moved_on else PASSING):
             health = None
-        if not batch.known:
+        if not batch.known and health is None:
             # Nobody has heard of it, so nothing is concluded from it.
             health = Health(
                 code="unknown_state",
@@ -556,7 +585,12 @@ class Job:
         )
 
     def stalled(self, health: Health, now: datetime) -> Self:
-        """It stands still in a state for longer than it should; told once."""
+        """
+        It stands still in a state for longer than it should; told once. Where it has
+        come on meanwhile, or was told of, there is nothing to tell.
+        """
+        if self.stall_at is None or now < self.stall_at:
+            return self
         return self._moved(
             self.phase,
             now,
@@ -599,6 +633,8 @@ class Job:
             now,
             note="fenced_batch_failed",
             batch=None,
+            # A batch that is found in its place is to be cancelled as well.
+            wanted=replace(self.wanted, sent_at=None) if self.wanted else None,
             state_since=None,
             running_since=None,
             cancel_at=None,
@@ -704,6 +740,16 @@ class Job:
         """
         return self.lease.epoch > 1 or self.missed
 
+    def may_take_up(self, batch: Batch) -> bool:
+        """
+        Whether it can go on with a batch that was found. One that is to be cancelled
+        is none, unless it is over and was not: then a late cancel does no harm.
+        """
+        if self.failed_by_fence(batch):
+            return False
+        spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
+        return spared or batch.name not in self.superfluous
+
     def failed_by_fence(self, batch: Batch) -> bool:
         """
         Whether a batch failed because the fence had taken its input away: it names
@@ -750,7 +796,13 @@ class Job:
     def _in_state(self, batch: Batch, now: datetime) -> Self:
         """The batch came to another state: from now on other patience counts."""
         if batch.terminal:
-            return replace(self, state_since=None, stall_at=None, cancel_at=None)
+            return replace(
+                self,
+                state_since=None,
+                running_since=self.running_since or batch.start_time,
+                stall_at=None,
+                cancel_at=None,
+            )
         spec = self.spec
         patience = spec.stalled_after if spec else {}
         seconds = patience.get(batch.state, patience.get(OTHER))

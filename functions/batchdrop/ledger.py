@@ -30,7 +30,7 @@ MAX_TRIES = 5
 OUTBOX_PAGE = 500
 #: An announcement that the service refused so often is set aside.
 MAX_REFUSALS = 10
-#: How many jobs one call hands out that a policy is about.
+#: How many jobs that a policy is about are read at once.
 POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
@@ -223,15 +223,15 @@ class Ledger:
         )
         return _readable(query.stream(), _job)
 
-    def run_too_long(self, now: datetime) -> list[Job]:
-        """Open jobs that have run for as long as they may, some of them."""
+    def run_too_long(self, now: datetime) -> Iterator[Job]:
+        """Open jobs that have run for as long as they may."""
         return self._past(Phase.SUBMITTED, "cancel_at", now)
 
-    def stand_too_long(self, now: datetime) -> list[Job]:
+    def stand_too_long(self, now: datetime) -> Iterator[Job]:
         """Open jobs that have stood still for long, of which nobody was told."""
         return self._past(Phase.SUBMITTED, "stall_at", now)
 
-    def to_delete(self, now: datetime) -> list[Job]:
+    def to_delete(self, now: datetime) -> Iterator[Job]:
         """Jobs that ended long ago, and whose batches are to go at the service."""
         return self._past(Phase.ENDED, "delete_at", now)
 
@@ -428,10 +428,7 @@ class Ledger:
 
     def replay(self, announcement: Announcement, now: datetime) -> Announcement:
         """Puts an announcement into the outbox once more, as it is."""
-        job = self.get(announcement.job_id)
-        if job and job.health and job.health.code == UNHEARD:
-            with suppress(Superseded):  # whoever moved it on knows better
-                self.advance(job, lambda j: j.heard(now))
+        self._hear(self.get(announcement.job_id), now)
         again = announcement.waiting()
         self._announcements().document(again.id).update(
             {
@@ -443,6 +440,12 @@ class Ledger:
         )
         return again
 
+    def _hear(self, job: Job | None, now: datetime) -> None:
+        """Nothing is the matter any more with a job that is to be told of again."""
+        if job and job.health and job.health.code == UNHEARD:
+            with suppress(Superseded):  # whoever moved it on knows better
+                self.advance(job, lambda j: j.heard(now))
+
     def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
         """
         Puts what an announcement says into the outbox under a new number and id.
@@ -453,6 +456,7 @@ class Ledger:
         from google.api_core import exceptions
 
         client, seq = self._connect(), announcement.seq
+        self._hear(self.get(announcement.job_id), now)
         for _ in range(20):
             job = self.get(announcement.job_id)
             # The job's document may be gone: the ledger forgets it in time.
@@ -624,15 +628,22 @@ class Ledger:
         )
         return list(_readable(query.stream(), _job))
 
-    def _past(self, phase: Phase, field: str, now: datetime) -> list[Job]:
-        """A page of a phase's jobs that have come to a time that a policy has set."""
+    def _past(self, phase: Phase, field: str, now: datetime) -> Iterator[Job]:
+        """A phase's jobs that have come to a time that a policy has set."""
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", phase))
             .where(filter=_field(field, "<=", now))
+            .order_by(field)
             .limit(POLICY_PAGE)
         )
-        return list(_readable(query.stream(), _job))
+        # By a cursor: those that fail don't stand in the way of the others.
+        page = query.get()
+        while page:
+            yield from _readable(page, _job)
+            if len(page) < POLICY_PAGE:
+                return
+            page = query.start_after(page[-1]).get()
 
     def _count(self, *conditions: Any) -> int:
         query = self._jobs()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from batchdrop.announce import Announcement
 from batchdrop.crash import crash
-from batchdrop.errors import Refused, Superseded
+from batchdrop.errors import Refused
 from batchdrop.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ class Outbox:
     ) -> None:
         try:
             aside = self.ledger.refused(announcement, str(why), self.now())
-        except Superseded as exc:
+        except Exception as exc:
+            # Such as that the job can't be read: the next attempt counts.
             failed(exc, announcement.job_id)
             return
         if aside:

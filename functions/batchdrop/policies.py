@@ -37,8 +37,9 @@ class Policies:
         errors: list[Exception] = []
         for jobs, policy in (
             (self.ledger.run_too_long, self._cancel),
-            (self.ledger.to_delete, self._delete),
             (self.ledger.stand_too_long, self._stalled),
+            # Last, as nobody waits for it.
+            (self.ledger.to_delete, self._delete),
         ):
             for job in jobs(self.now()):
                 if self.now() >= deadline:

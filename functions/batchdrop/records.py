@@ -303,8 +303,11 @@ class Batch:
         return self.update_time
 
     def is_older_than(self, other: "Batch") -> bool:
-        """Whether the service's answer was overtaken by one that we already have."""
-        if self.update_time is None or other.update_time is None:
+        """
+        Whether the service's answer was overtaken by one that we already have. An end
+        never is, whatever the clocks say: nothing comes after it.
+        """
+        if self.terminal or self.update_time is None or other.update_time is None:
             return False
         return self.update_time < other.update_time
 

@@ -393,6 +393,13 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
                     f"destination: {destination} lies in the bucket of "
                     f"BATCHDROP_{name}; use another one"
                 )
+    delete_after = chosen.get("delete_after")
+    if delete_after is not None and delete_after >= settings.ledger_ttl:
+        yield (
+            f"delete_after: {delete_after:.15g} must be below BATCHDROP_LEDGER_TTL "
+            f"({settings.ledger_ttl:.15g}); what the ledger has forgotten is never "
+            "deleted"
+        )
     model = chosen.get("model", settings.model)
     if not model:
         return  # a deployment always has one; who checks a file alone may not know it

@@ -127,7 +127,7 @@ class Settings:
             if not 0 < duration < 1e9:
                 raise BadSetting(
                     f"{PREFIX}{name} is {value!r}; it must be a number of seconds, "
-                    f"above 0 (default {default:g})"
+                    f"above 0 (default {default:.15g})"
                 )
             return duration
 
@@ -252,9 +252,15 @@ class Settings:
             )
         if self.missed_window >= self.ledger_ttl:
             raise BadSetting(
-                f"{PREFIX}MISSED_WINDOW ({self.missed_window:g} s) must be below "
-                f"{PREFIX}LEDGER_TTL ({self.ledger_ttl:g} s): what the ledger has "
+                f"{PREFIX}MISSED_WINDOW ({self.missed_window:.15g} s) must be below "
+                f"{PREFIX}LEDGER_TTL ({self.ledger_ttl:.15g} s): what the ledger has "
                 "forgotten would be taken for new, and paid again"
+            )
+        if self.delete_after is not None and self.delete_after >= self.ledger_ttl:
+            raise BadSetting(
+                f"{PREFIX}DELETE_AFTER ({self.delete_after:.15g} s) must be below "
+                f"{PREFIX}LEDGER_TTL ({self.ledger_ttl:.15g} s): what the ledger has "
+                "forgotten would never be deleted"
             )
         for name, place in (("WORK", self.work), ("OUTPUT", self.output)):
             if place.bucket == self.inbox:

@@ -14,6 +14,7 @@ Needs no more than batchdrop itself, and google-cloud-firestore for `Handled`.
 
 import base64
 import binascii
+import inspect
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,6 +36,14 @@ T = TypeVar("T")
 #: What Eventarc calls the event that a message was published (google.events.cloud
 #: .pubsub.v1 MessagePublishedData).
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
+
+
+#: Functions whose call does nothing yet.
+LAZY = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
 
 
 class BadAnnouncement(ValueError):
@@ -338,9 +347,19 @@ def once(
 
     The wrapped handler returns what the handler does, None for an event that was
     handled before, and raises Busy while another delivery of it is under way.
+
+    Raises:
+        TypeError: the handler is a coroutine or a generator: its call is over before
+            it has done anything.
     """
 
     def decorate(handler: Callable[[JobEvent], T]) -> Callable[[JobEvent], T | None]:
+        if any(is_lazy(handler) for is_lazy in LAZY):
+            raise TypeError(
+                f"{handler!r} does its work after it has returned, so that there is no "
+                "telling when it is done; give `once` a plain function"
+            )
+
         @wraps(handler)
         def wrapped(event: JobEvent) -> T | None:
             by = ledger.claim(event.id)

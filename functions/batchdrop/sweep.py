@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,6 +24,9 @@ READ_AT_ONCE = 300
 REACH = timedelta(hours=2)
 #: Up to so many jobs older than that are asked for by name, if that is less work.
 STRAGGLERS = 20
+#: What the service answers to a cancel that comes too late: the next sweep says how
+#: the batch has ended. Any other refusal is of our asking, and it is asked again.
+OVER = frozenset({400, 404})
 #: All open jobs are accounted for at least this often.
 COMPLETE_EVERY = timedelta(hours=1)
 
@@ -38,6 +40,7 @@ class Tally:
     seen: set[str] = field(default_factory=set)  #: ids of open jobs accounted for
     failed: set[str] = field(default_factory=set)  #: ids to look at again
     missing: list[Job] = field(default_factory=list)  #: 404 to their batch's name
+    unasked: int = 0  #: how many the list didn't show and nobody has asked for yet
     errors: list[Exception] = field(default_factory=list)
     oldest: datetime | None = None  #: no open job's batch is older, if that is known
 
@@ -74,16 +77,20 @@ class Sweep:
                 self._by_name(self.ledger.submitted(DEVELOPER), deadline, tally)
             if all_heard:
                 self._unseen(before, open_jobs, deadline, tally)
-        self._not_found(tally)
+        if self.now() < deadline:
+            # Else it isn't known how many more would have been missing.
+            self._not_found(tally)
         if open_jobs:
-            self._cancel(tally)
+            self._cancel(deadline, tally)
         if all_heard and self.now() < deadline:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
                 complete = start
+            # Where more have failed than are kept, what was news is so once more.
+            all_kept = len(tally.failed) <= MAX_GETS
             self.ledger.sweep_finished(
                 Swept(
-                    started=start,
+                    started=start if all_kept else before.started,
                     complete=complete,
                     failed=tuple(sorted(tally.failed))[:MAX_GETS],
                     oldest=tally.oldest,
@@ -133,17 +140,23 @@ class Sweep:
         # What was said before the last sweep began is in the ledger.
         news = before.started - self.settle if before.started else None
         moved: dict[str, list[BatchJob]] = {}
-        for job_id, answer in service.ours(since):
-            if not is_job_id(job_id):
-                continue
-            if not answer.done:
-                tally.seen.add(job_id)
-            if news is None or answer.update_time is None or answer.update_time > news:
-                moved.setdefault(job_id, []).append(answer)
-            if len(moved) >= READ_AT_ONCE:
-                self._settle_moved(moved, deadline, tally)
-                moved = {}
-        self._settle_moved(moved, deadline, tally)
+        try:
+            for job_id, answer in service.ours(since):
+                if self.now() >= deadline:
+                    return
+                if not is_job_id(job_id):
+                    continue
+                if not answer.done:
+                    tally.seen.add(job_id)
+                said = answer.update_time
+                if news is None or said is None or said > news:
+                    moved.setdefault(job_id, []).append(answer)
+                if len(moved) >= READ_AT_ONCE:
+                    self._settle_moved(moved, deadline, tally)
+                    moved = {}
+        finally:
+            # Also where the list failed half way: else one bad page hides all others.
+            self._settle_moved(moved, deadline, tally)
 
     def _reach(self, before: Swept, tally: Tally) -> tuple[datetime, list[Job]]:
         """
@@ -211,8 +224,9 @@ class Sweep:
         due = before.complete is None or self.now() - before.complete >= COMPLETE_EVERY
         if len(tally.seen) >= open_jobs and not due:
             return
-        unseen = sorted(self.ledger.open_ids() - tally.seen)[:MAX_GETS]
-        self._by_name(self.ledger.get_all(unseen), deadline, tally)
+        unseen = sorted(self.ledger.open_ids() - tally.seen)
+        tally.unasked = len(unseen[MAX_GETS:])
+        self._by_name(self.ledger.get_all(unseen[:MAX_GETS]), deadline, tally)
 
     def _by_name(self, jobs: Iterable[Job], deadline: datetime, tally: Tally) -> None:
         for job in jobs:
@@ -285,13 +299,18 @@ class Sweep:
 
     # -- cancel -----------------------------------------------------------------
 
-    def _cancel(self, tally: Tally) -> None:
+    def _cancel(self, deadline: datetime, tally: Tally) -> None:
         """Asks the service to cancel what somebody wants cancelled."""
         for job in self.ledger.to_cancel():
+            if self.now() >= deadline:
+                return
             assert job.batch is not None
             try:
-                with suppress(ClientError):  # it has ended: the next sweep says how
+                try:
                     self.services.of(job).cancel(job.batch.name)
+                except ClientError as exc:
+                    if exc.code not in OVER:
+                        raise
                 crash("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
                 log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
@@ -305,14 +324,15 @@ class Sweep:
     def _not_found(self, tally: Tally) -> None:
         """
         One 404 means little, and many at once in a lane mean that it is we who can't
-        see: a key of another project, a wrong location.
+        see: a key of another project, a wrong location. Those that a tick didn't come
+        to ask for may be missing as well.
         """
         missing = Counter(job.lane for job in tally.missing)
         # One alone is never so: else no job of a small deployment could be lost.
         blind = {
             lane
             for lane, count in missing.items()
-            if count > 1 and count > self.ledger.count_open(lane) / 10
+            if count > 1 and count + tally.unasked > self.ledger.count_open(lane) / 10
         }
         for job in tally.missing:
             try:
@@ -326,12 +346,16 @@ class Sweep:
                 tally.note(exc, job.id)
 
     def _absent(self, job: Job, now: datetime) -> None:
-        if job.not_found(now).may_be_lost(now):
+        def move(job: Job) -> Job:
+            # Asked again where another tick came first: that may have found it.
+            job = job.not_found(now)
+            return job.lost(now) if job.may_be_lost(now) else job
+
+        after = self.ledger.advance(job, move)
+        if after.is_lost:
             log.error("lost", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.lost(now))
         else:
             log.warning("not found", extra={"job": job.id})
-            self.ledger.advance(job, lambda j: j.not_found(now))
 
     def _blind(self, job: Job, missing: int, now: datetime) -> None:
         log.error("not visible", extra={"job": job.id, "missing": missing})
@@ -350,21 +374,25 @@ def cancel_extra(
     ledger: Ledger, service: Service, job: Job, batch: Batch, now: datetime
 ) -> None:
     """
-    Cancels a batch of a job that has another, and says so at the job's health. Whoever
-    let it in may have died before it did, or before it said so.
+    Says at a job that has a batch that this is another, and cancels it. Whoever let it
+    in may have died before it did, or before it said so.
+
+    Raises:
+        Superseded: the job has moved on, and may have this very batch by now.
     """
+    crash("after_finding_extra")
+    if batch.name not in job.superfluous:
+        health = Health(
+            code="duplicate_batch",
+            message="another was made, and cancelled unless it was over: " + batch.name,
+            since=now,
+        )
+        ledger.advance(job, lambda j: j.condemning([batch.name], health, now))
+        crash("after_condemning")
     if not batch.terminal:
         log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
         service.cancel(batch.name)
         crash("after_cancelling_found")
-    if job.health and batch.name in job.health.message:
-        return
-    health = Health(
-        code="duplicate_batch",
-        message="another was made, and cancelled unless it was over: " + batch.name,
-        since=now,
-    )
-    ledger.advance(job, lambda j: j.ailing(health, now))
 
 
 def begun(job: Job) -> datetime:

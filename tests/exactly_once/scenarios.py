@@ -154,7 +154,14 @@ SCENARIOS = (
         kills=("after_submitted",),
         hidden=2,
         run_seconds=12,
-        reaches=frozenset({"after_cancelling_found"}),
+        reaches=frozenset({"after_finding_extra", "after_cancelling_found"}),
+    ),
+    Scenario(
+        name="one_more_turns_up",
+        faults=(at_create("drop_reply"),),
+        hidden=2,
+        run_seconds=12,
+        reaches=frozenset({"after_condemning"}),
     ),
     Scenario(
         name="too_slow",

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -198,7 +198,8 @@ def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None
     health = Health(code="stalled", message="JOB_STATE_PENDING", since=NOW)
 
     deliver(door, of(failed))
-    deliver(door, of(submitted().stalled(health, NOW)).anew(2, NOW))
+    standing = replace(submitted(), stall_at=NOW)
+    deliver(door, of(standing.stalled(health, NOW)).anew(2, NOW))
     deliver(door, of(ended("SUCCEEDED")).anew(3, NOW))
 
     assert said(chat) == [

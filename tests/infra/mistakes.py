@@ -671,8 +671,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '"staging", "stall_at", "state_since", "updated_at",',
-        '"staging", "stall_at", "state_since", "updated_at", "phase",',
+        '"staging", "stall_at", "state_since", "superfluous", "updated_at",',
+        '"staging", "stall_at", "state_since", "superfluous", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
@@ -687,8 +687,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '"staging", "stall_at", "state_since", "updated_at",',
-        '"staging", "stall_at", "state_since",',
+        '"staging", "stall_at", "state_since", "superfluous", "updated_at",',
+        '"staging", "stall_at", "state_since", "superfluous",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

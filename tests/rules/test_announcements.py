@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.announce import TYPES, Announcement
@@ -21,6 +21,7 @@ from batchdrop.records import (
     Rows,
     Staging,
     Stats,
+    Wanted,
 )
 from batchdrop.subscribe import schema
 from tests import announcements
@@ -199,11 +200,13 @@ def test_half_a_directory_is_not_announced() -> None:
     assert said["shortened"] == ["output_directory"]
 
 
+LATE = NOW.replace(microsecond=123456)
 #: Quotes, control characters and four-byte ones take the most room.
 NASTY = st.text(st.sampled_from('"\\\x01aé😀'), min_size=0, max_size=9000)
 
 
 @given(NASTY, NASTY, NASTY, NASTY)
+@example('"' * 1024, "m" * 9000, "l" * 63, "d" * 1090)  # all that just fits
 def test_whatever_the_names_and_texts_an_announcement_stays_small(
     name: str, message: str, label: str, directory: str
 ) -> None:
@@ -218,13 +221,29 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
         labels={f"{label[:60]}{n}": label[:63] for n in range(63)},
         name=f"projects/{'p' * 63}/locations/{message}",
         output_directory=f"gs://{directory}",
+        output_table=f"bq://{directory}",
         state=message,
+        create_time=LATE,
+        start_time=LATE,
+        end_time=LATE,
+        completion_stats=Stats(successful=2**60, failed=2**60, incomplete=2**60),
     )
     assert job.spec is not None
-    spec = replace(job.spec, model=message, location=message)
-    error = Problem(code=message, message=message)
-    health = Health(code=message, message=message, since=NOW)
-    report = f"gs://{directory}"
-    job = replace(job, spec=spec, error=error, health=health, seq=10**7, report=report)
+    job = replace(
+        job,
+        spec=replace(job.spec, model=message, location=message, backend="developer"),
+        error=Problem(code=message, message=message),
+        health=Health(code=message, message=message, since=NOW),
+        seq=10**7,
+        report=f"gs://{directory}",
+        wanted=Wanted(cancel=True, by=message, at=NOW),
+        parent=job.id,
+        part_of=job.id,
+        rows=Rows(total=2**60, accepted=2**60, refused=2**60, fixed=2**60),
+        created_at=LATE,
+        updated_at=LATE,
+    )
 
-    announcements.check(Announcement.of(job, message))
+    announcement = Announcement.of(job, message)
+    announcements.check(announcement)
+    announcements.check(announcement.anew(announcement.seq + 1, LATE))

@@ -15,6 +15,7 @@ from batchdrop.records import (
     Batch,
     Drop,
     Fault,
+    Health,
     Phase,
     Problem,
     Rows,
@@ -223,6 +224,79 @@ def test_a_job_whose_fenced_batch_failed_has_all_its_patience_again(
     clock.advance(hours=1)
     second = again.submitting(clock(), TIMING).submitted(RUNNING, clock())
     assert second.cancel_at == clock() + timedelta(minutes=1)
+
+
+def test_a_state_that_nobody_knows_is_told_with_when_it_began(
+    submitted: Job, clock: Clock
+) -> None:
+    began = clock()
+    strange = replace(RUNNING, state="JOB_STATE_FROM_THE_FUTURE", known=False)
+    job = submitted.observed(strange, began)
+
+    clock.advance(hours=1)
+    counted = replace(strange, completion_stats=Stats(successful=3))
+    job = job.observed(counted, clock())
+
+    assert job.health is not None
+    assert (job.health.code, job.health.since) == ("unknown_state", began)
+    assert job.observed(RUNNING, clock()).health is None
+
+
+def test_a_second_batch_stays_worth_knowing_in_a_state_that_nobody_knows(
+    submitted: Job, clock: Clock
+) -> None:
+    health = Health(code="duplicate_batch", message="batches/2", since=clock())
+    strange = replace(RUNNING, state="JOB_STATE_FROM_THE_FUTURE", known=False)
+
+    job = submitted.ailing(health, clock()).observed(strange, clock())
+
+    assert job.health == health
+
+
+def test_when_a_batch_ran_that_was_never_seen_to_run_is_what_the_service_says(
+    submitting: Job, clock: Clock
+) -> None:
+    pending = replace(RUNNING, state="JOB_STATE_PENDING")
+    job = submitting.submitted(pending, clock())
+    began = clock()
+    clock.advance(hours=1)
+    done = replace(
+        RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True, start_time=began
+    )
+
+    job = job.ended(done, clock())
+
+    assert job.running_since == began
+
+
+def test_a_job_is_parked_and_told_of_once(arrived: Job, clock: Clock) -> None:
+    parked = arrived.parked(clock())
+
+    assert parked.seq == 1
+    assert parked.parked(clock()) == parked
+
+
+def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
+    submitting: Job, clock: Clock
+) -> None:
+    parked = replace(submitting, resumes=5).parked(clock())
+    clock.advance(hours=1)
+
+    job = parked.cancel_wanted("ada", clock())
+
+    assert (job.phase, job.due, job.resumes) == (Phase.SUBMITTING, clock(), 0)
+    assert not job.is_parked
+
+
+def test_a_cancel_that_a_fenced_batch_was_told_of_holds_for_the_next_one(
+    submitted: Job, clock: Clock
+) -> None:
+    told = submitted.cancel_wanted("ada", clock()).cancel_sent(clock())
+
+    again = told.revived(clock()).submitted(RUNNING, clock())
+
+    assert again.wanted is not None
+    assert (again.wanted.by, again.wanted.sent_at) == ("ada", None)
 
 
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])

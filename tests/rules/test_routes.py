@@ -326,6 +326,12 @@ def test_a_route_whose_backend_lacks_the_deployments_model_is_told() -> None:
     assert "'anthropic/claude-x' is no model of the Developer API" in error
 
 
+def test_a_route_that_deletes_when_the_ledger_has_forgotten_is_told() -> None:
+    error = error_of("delete_after = 7776000")
+
+    assert error.startswith("delete_after: 7776000 must be below BATCHDROP_LEDGER_TTL")
+
+
 def test_bad_routes_are_a_bad_setting() -> None:
     with pytest.raises(BadSetting, match=r"routes\.toml"):
         Routes.parse(b"x", "routes.toml")

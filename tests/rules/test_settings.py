@@ -58,6 +58,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("LABELS", "batchdrop_job=x", "begin with batchdrop_"),
         ("PART_ROWS", "many", "must be a whole number"),
         ("PART_BYTES", "-1", "must be a whole number"),
+        ("DELETE_AFTER", "7776000", "must be below BATCHDROP_LEDGER_TTL"),
         ("STALLED_AFTER", "an hour", "no number of seconds"),
         ("STALLED_AFTER", "PENDING=", "no number of seconds"),
         ("STALLED_AFTER", "PENDNG=1", "no state to stand still in; write one of"),

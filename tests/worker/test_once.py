@@ -1,5 +1,6 @@
 """A handler deals with each event once, on Google's own Firestore emulator."""
 
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -185,3 +186,23 @@ def test_what_was_handled_is_forgotten_after_a_while(
 def test_a_handler_s_name_must_do_for_a_document(name: str) -> None:
     with pytest.raises(ValueError, match="handler is"):
         Handled(name, firestore.Client)
+
+
+async def coroutine(event: JobEvent) -> None:
+    raise AssertionError(event)
+
+
+def generator(event: JobEvent) -> Iterator[str]:
+    yield event.id
+
+
+async def stream(event: JobEvent) -> AsyncIterator[str]:
+    yield event.id
+
+
+@pytest.mark.parametrize("handler", [coroutine, generator, stream])
+def test_a_handler_whose_call_does_nothing_yet_is_refused_at_once(
+    handler: Callable[[JobEvent], object],
+) -> None:
+    with pytest.raises(TypeError, match="give `once` a plain function"):
+        once(Handled("mailer", firestore.Client))(handler)

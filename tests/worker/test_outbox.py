@@ -96,6 +96,21 @@ def test_one_that_is_refused_ten_times_is_set_aside_and_the_next_goes_on(
     assert office.topic.asked == asked
 
 
+def test_one_that_cannot_be_set_aside_holds_up_no_other_job(office: Office) -> None:
+    poisoned = office.rejected(1)
+    office.topic.refuses = set(office.ids(poisoned))
+    for _ in range(9):
+        office.drain()
+    # Nobody could read it.
+    office.database.document(f"jobs/{poisoned.id}").update({"v": 99})
+    other = office.rejected(2)
+
+    office.drain()
+
+    assert office.topic.ids == office.ids(other)
+    assert [type(exc) for exc in office.failures] == [Refused, ValueError]
+
+
 def test_while_pub_sub_is_down_nothing_is_set_aside(office: Office) -> None:
     job = office.rejected(1)
     office.topic.down = True

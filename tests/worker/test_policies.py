@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from batchdrop.jobs import Job
 from batchdrop.names import OTHER
 from batchdrop.records import Phase
-from tests.worker.test_poller import states
-from tests.worker.world import GOOD, World
+from tests.worker.test_poller import several, states
+from tests.worker.world import GOOD, Wire, World, slow
 
 
 def submitted(world: World, **settings: Any) -> Job:
@@ -94,6 +96,44 @@ def test_what_stands_still_is_told_once_for_each_state(
     assert types(world) == ["stalled.v1", "stalled.v1", "succeeded.v1"]
     assert world.job(job.source).health is None
     assert len({one.id for one in world.heard}) == 3
+
+
+def test_batches_that_cannot_be_deleted_keep_none_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.ledger.POLICY_PAGE", 2)
+    world.choose(delete_after=3600.0)
+    jobs = several(world, 5)
+    world.ticks(20)
+    world.advance(timedelta(hours=2))
+    world.wire.deletes = [Wire.says(400) for _ in range(3)]
+
+    with pytest.raises(ExceptionGroup) as caught:
+        world.tick()
+
+    assert len(caught.value.exceptions) == 3
+    gone = [world.job(job.source).deleted_at is not None for job in jobs]
+    assert gone.count(True) == 2
+
+
+def test_what_stands_still_is_told_though_there_is_much_to_delete(
+    world: World,
+) -> None:
+    world.choose(delete_after=900.0, stalled_after={OTHER: 600.0})
+    several(world, 3)
+    world.ticks(17)
+    world.sim.faults.add("stuck_pending")
+    slowly = world.upload(name="slow.jsonl")
+    world.intake.take(slowly)
+    world.advance(timedelta(minutes=20))
+    world.wire.deletes = [slow(world, timedelta(seconds=world.settings.tick))]
+
+    world.tick()
+
+    health = world.job(slowly).health
+    assert health is not None
+    assert health.code == "stalled"
+    assert world.wire.deletes == []
 
 
 def test_standing_still_cancels_nothing(world: World) -> None:

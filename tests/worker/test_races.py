@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from batchdrop import intake, preparing, sweep
@@ -17,6 +19,7 @@ from tests.exactly_once.promise import is_paid
 from tests.there import there
 from tests.worker.test_choices import answered, dataset
 from tests.worker.test_parts import Killed, family, rows
+from tests.worker.test_poller import batch_of, states
 from tests.worker.world import GOOD, Wire, World
 
 __all__ = ["dataset"]  # a fixture
@@ -537,3 +540,105 @@ def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
 
     # One that sleeps before it looks at its lease sends nothing any more.
     one_is_kept(world, table, made=2 if point == "before_create" else 1)
+
+
+# -- a batch too many ------------------------------------------------------------------
+
+
+def moved_on(world: World, drop: Drop) -> str:
+    """A fence has moved the job's rows, and a batch has been made of them there."""
+    job = world.job(drop)
+    assert job.staging is not None
+    later = replace(job, lease=replace(job.lease, epoch=job.lease.epoch + 1))
+    staging = world.intake.preparing.staging(later)
+    world.storage.copy(job.staging.uri, staging.uri)
+    world.ledger.advance(job, lambda j: j.restaged(staging, world.now()))
+    world.storage.delete(job.staging.uri)
+    return batch_of(world, world.job(drop))
+
+
+def the_kept_one(world: World, drop: Drop) -> str:
+    """What is true in the end; gives the batch's name."""
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.state == "JOB_STATE_SUCCEEDED"
+    over = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
+    others = states(world)
+    del others[job.batch.name]
+    assert set(others.values()) <= over
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    return job.batch.name
+
+
+@pytest.mark.parametrize(
+    "point", ["after_finding_extra", "after_condemning", "after_cancelling_found"]
+)
+def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
+    world: World, point: str
+) -> None:
+    drop = world.upload(rows(2))
+    world.intake.take(drop)  # its batch won't find its rows
+    extra = moved_on(world, drop)
+    # The time for the check has come.
+    world.database.document("locks/check").update({"finished": None})
+
+    def others_pass() -> None:
+        world.ticks(2, timedelta(minutes=6))
+
+    with at(point, others_pass) as passed, suppress(ExceptionGroup):
+        world.tick()
+    assert point in passed
+    to_the_end(world, drop)
+
+    kept = the_kept_one(world, drop)
+    assert (kept == extra) == (point == "after_finding_extra")
+
+
+def test_a_worker_that_wakes_to_cancel_what_it_did_not_keep_cancels_none_it_has(
+    world: World,
+) -> None:
+    world.wire.creates = [world.wire.reply_lost]
+    drop = world.upload(rows(2))
+    world.intake.take(drop)
+    (first,) = states(world)
+    extra = moved_on(world, drop)
+    world.advance(timedelta(minutes=3))
+    # The first is said to have begun, so that it is kept. It won't find its rows.
+    url = f"{world.sim.url}/v1/"
+    both = [httpx.get(url + name).raise_for_status().json() for name in (first, extra)]
+    both[0]["state"] = "JOB_STATE_RUNNING"
+    answer = {"batchPredictionJobs": both}
+    world.wire.lists = [lambda _: httpx.Response(200, json=answer)]
+
+    def others_pass() -> None:
+        world.ticks(2, timedelta(minutes=6))
+
+    with at("after_submitted", others_pass), suppress(ExceptionGroup):
+        world.tick()
+    to_the_end(world, drop)
+
+    assert the_kept_one(world, drop) not in (first, extra)
+    assert len(world.batches()) == 3
+
+
+@pytest.mark.parametrize("then", ["CANCELLED", "SUCCEEDED"])
+def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
+    world: World, then: str
+) -> None:
+    world.sim.faults.add("cancelling", seconds=600.0, then=then)
+    drop = world.upload(rows(2))
+    world.intake.take(drop)  # its batch won't find its rows
+    extra = moved_on(world, drop)
+    world.database.document("locks/check").update({"finished": None})
+    with at("after_condemning", die), pytest.raises(Killed):
+        world.tick()
+    world.ledger.check_finished(world.now())
+
+    world.ticks(14)
+    others = [name for name in states(world) if name != extra]
+    to_the_end(world, drop)
+
+    # Until it is known what becomes of it, it is the only one that may be paid.
+    assert len(others) == 1
+    assert (the_kept_one(world, drop) == extra) == (then == "SUCCEEDED")
+    assert len(world.batches()) == (2 if then == "SUCCEEDED" else 3)

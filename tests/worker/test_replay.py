@@ -240,6 +240,31 @@ def test_what_was_set_aside_is_tried_again_and_the_job_is_well(
     assert office.held(id)["set_aside_at"] is None
 
 
+def test_what_was_set_aside_and_is_said_anew_is_no_trouble_any_more(
+    office: Office, jobs: list[Job], cli: Any
+) -> None:
+    office.topic.refuses = set(office.ids(jobs[0]))
+    for _ in range(10):
+        office.drain()
+    assert office.health(jobs[0]) is not None
+
+    cli("replay", "--job", jobs[0].id, "--new")
+
+    assert office.health(jobs[0]) is None
+
+
+def test_a_job_may_be_called_by_what_was_dropped(
+    office: Office, jobs: list[Job], cli: Any
+) -> None:
+    office.drain()
+
+    listing = listed(cli("list", "--json", "--job", str(jobs[0].source)))
+    said = cli("replay", "--job", str(jobs[0].source)).output
+
+    assert [one["id"] for one in listing] == office.ids(jobs[0])
+    assert said.startswith("1 in the outbox")
+
+
 def test_what_is_on_its_way_anyway_is_left_alone(
     office: Office, jobs: list[Job], cli: Any
 ) -> None:

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from batchdrop.announce import announcement_id
+from batchdrop.errors import Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
-from tests.worker.test_poller import several, state
-from tests.worker.world import GOOD, Fault, World
+from tests.worker.test_poller import several, state, vanish
+from tests.worker.world import GOOD, Fault, Wire, World, slow
 
 developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
 both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
@@ -300,3 +301,149 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
     assert {one.id for one in world.heard} == set(others)
     told = [one.__dict__ for one in caplog.records if one.message == "unreadable"]
     assert {one["document"] for one in told} == {f"announcements/{spoilt}"}
+
+
+# -- what can't be heard -------------------------------------------------------------
+
+
+def test_what_a_list_said_before_it_failed_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.service.PAGE", 1)
+    jobs = several(world, 2)
+    world.ticks(1)
+    world.advance(timedelta(minutes=6))
+    world.wire.lists = [lambda _: None, Wire.says(500)]
+
+    with pytest.raises(ExceptionGroup):
+        world.tick()
+
+    moved = [state(world, job) == "JOB_STATE_RUNNING" for job in jobs]
+    assert sorted(moved) == [False, True]
+    assert [world.job(job.source).absence for job in jobs] == [None, None]
+
+
+def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A key of another project, and so many jobs that a tick asks for some only.
+    monkeypatch.setattr("batchdrop.sweep.MAX_GETS", 2)
+    jobs = several(world, 45)
+    vanish(world, *jobs)
+
+    world.ticks(5, timedelta(minutes=30))
+
+    assert {world.job(job.source).phase for job in jobs} == {Phase.SUBMITTED}
+    healths = [world.job(job.source).health for job in jobs]
+    assert "not_visible" in {health.code for health in healths if health}
+    assert world.heard == []
+
+
+def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(
+    world: World,
+) -> None:
+    jobs = several(world, 30)
+    vanish(world, *jobs)
+
+    for _ in range(6):
+        world.advance(timedelta(minutes=30))
+        # Each answer takes so long that a tick hears two.
+        world.wire.gets = [
+            slow(world, timedelta(seconds=0.6 * world.settings.tick)) for _ in jobs
+        ]
+        world.tick()
+
+    assert {world.job(job.source).phase for job in jobs} == {Phase.SUBMITTED}
+
+
+def test_a_list_that_takes_too_long_is_left_when_the_tick_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.service.PAGE", 1)
+    several(world, 6)
+    world.wire.lists = [
+        slow(world, timedelta(seconds=0.4 * world.settings.tick)) for _ in range(20)
+    ]
+
+    lists, gets = asked(world)
+
+    assert len(lists) == 3
+    assert gets == []
+
+
+def test_an_end_counts_though_its_time_is_before_what_was_heard_last(
+    world: World,
+) -> None:
+    job = submit(world)
+    world.ticks(7)
+    late = (world.now() + timedelta(hours=1)).isoformat()
+    listed(world, resource(world, job, updateTime=late))
+    world.ticks(1)
+
+    world.ticks(12)
+
+    assert world.job(job.source).phase is Phase.ENDED
+
+
+def test_a_job_that_could_not_be_written_is_looked_at_again_however_many_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.sweep.MAX_GETS", 1)
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 4)
+    world.ticks(1)
+    world.advance(timedelta(minutes=6))
+
+    def fails(*_: object, **__: object) -> Job:
+        raise Unavailable("Firestore is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "advance", fails)
+        with pytest.raises(ExceptionGroup):
+            world.tick()
+    world.ticks(10)
+
+    assert {state(world, job) for job in jobs} == {"JOB_STATE_RUNNING"}
+
+
+# -- what is to be cancelled ---------------------------------------------------------
+
+
+@both_apis
+@pytest.mark.parametrize("code", [401, 403, 429])
+def test_a_cancel_that_the_service_did_not_take_is_sent_again(
+    world: World, code: int
+) -> None:
+    world.sim.faults.add("stuck_running")
+    job = submit(world)
+    world.ticks(7)
+    world.intake.cancel(job.id, by="ann")
+    world.wire.cancels = [Wire.says(code)]
+
+    with pytest.raises(ExceptionGroup):
+        world.tick()
+    world.ticks(5)
+
+    ended = world.job(job.source)
+    assert ended.batch is not None
+    assert (ended.phase, ended.batch.state) == (Phase.ENDED, "JOB_STATE_CANCELLED")
+
+
+def test_more_cancels_than_a_tick_has_time_for_are_sent_by_the_next(
+    world: World,
+) -> None:
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 4)
+    world.ticks(7)
+    for job in jobs:
+        world.intake.cancel(job.id, by="ann")
+    hold = timedelta(seconds=world.settings.tick)
+    world.wire.cancels = [slow(world, hold * 0.4) for _ in range(4)]
+
+    began = world.now()
+    world.tick()
+    took = world.now() - began
+    world.ticks(3)
+
+    assert took < hold * 1.3
+    assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}

@@ -49,6 +49,8 @@ class Wire(httpx.BaseTransport):
         self.creates: list[Fault] = []
         self.lists: list[Fault] = []
         self.gets: list[Fault] = []
+        self.cancels: list[Fault] = []
+        self.deletes: list[Fault] = []
         self.before_create: Callable[[], None] | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,6 +67,10 @@ class Wire(httpx.BaseTransport):
             LISTS
         ):
             faults = self.gets
+        elif request.method == "POST" and request.url.path.endswith(":cancel"):
+            faults = self.cancels
+        elif request.method == "DELETE":
+            faults = self.deletes
         if faults and (answer := faults.pop(0)(request)) is not None:
             return answer
         return self._below.handle_request(request)
@@ -273,3 +279,12 @@ class World:
             for blob in found
             for line in blob.download_as_text().splitlines()
         ]
+
+
+def slow(world: World, duration: timedelta) -> Fault:
+    """The answer takes so long."""
+
+    def wait(_: httpx.Request) -> None:
+        world.advance(duration)
+
+    return wait
