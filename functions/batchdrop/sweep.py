@@ -12,7 +12,7 @@ from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs import MOVES, Job
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.records import DEVELOPER, Batch, Health, Phase, is_job_id
-from batchdrop.service import PAGE, Service, Services, explained
+from batchdrop.service import PAGE, Service, Services, explained, is_not_allowed
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ class Sweep:
                 try:
                     self.services.of(job).cancel(job.batch.name)
                 except ClientError as exc:
-                    if exc.code not in OVER:
+                    if exc.code not in OVER or is_not_allowed(exc):
                         raise
                 crash("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))

@@ -220,3 +220,19 @@ def test_a_key_that_runs_out_before_the_request_rejects_nothing(world: World) ->
     assert (job.phase, world.batches()) == (Phase.WAITING, [])
     assert job.health is not None
     assert job.health.code == "not_allowed"
+
+
+def test_a_cancel_that_is_sent_with_a_bad_key_is_sent_again(
+    world: World, submitted: Job
+) -> None:
+    world.sim.faults.add("stuck_running")
+    world.ticks(7)
+    world.intake.cancel(submitted.id, by="ann")
+    world.sim.settings.api_keys = frozenset({"another"})
+    with pytest.raises(ExceptionGroup):
+        world.tick()
+
+    world.sim.settings.api_keys = None
+    world.ticks(5)
+
+    assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
