@@ -10,13 +10,13 @@ from typing import Any
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
-from batchdrop.choosing import choose
 from batchdrop.errors import BadSetting
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
-from batchdrop.preparing import Preparing, rules_of
+from batchdrop.preflight import Rules, config_fault
+from batchdrop.preparing import Preparing
 from batchdrop.records import DEVELOPER, VERTEX, Timing
 from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
@@ -37,9 +37,26 @@ def start() -> Settings:
     with them stops the start. Routes in a bucket are read at an instance's first call.
     """
     chosen = settings()
+    if wrong := _wrong_config(chosen):
+        raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {wrong}")
     if chosen.routes and not chosen.routes.startswith("gs://"):
         routes()
     return chosen
+
+
+def _wrong_config(chosen: Settings) -> str:
+    """Why no line could be sent with the configuration that is for all of them."""
+    config = chosen.generation_config
+    try:
+        rules = Rules(
+            backend=chosen.backend,
+            model=chosen.model,
+            generation_config=config.encode() if config else None,
+        )
+    except ValueError as exc:
+        return str(exc)
+    # For models that take none it says nothing; routes may choose others.
+    return config_fault(rules) if rules.family.config else ""
 
 
 @cache
@@ -72,11 +89,6 @@ def intake() -> Intake:
         create_timeout=timedelta(seconds=settings().create_timeout),
         settle=timedelta(seconds=settings().settle),
     )
-    try:  # what can't be read by stops the start
-        usual = choose(settings(), routes(), "any.jsonl", metadata={}, manifest=None)
-        rules_of(usual.spec, usual.sources)
-    except ValueError as exc:
-        raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {exc}") from exc
     return Intake(
         ledger=ledger(),
         storage=storage(),

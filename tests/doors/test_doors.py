@@ -161,6 +161,23 @@ def test_a_missing_setting_stops_the_start_by_its_name(
 
 
 @pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ('{"a b": 1}', "GENERATION_CONFIG: a b has a name that the import"),
+        ('{"temperature": null}', "GENERATION_CONFIG: temperature is null"),
+    ],
+)
+def test_a_configuration_that_no_line_could_be_sent_with_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, config: str, told: str
+) -> None:
+    env = ENOUGH | {"BATCHDROP_GENERATION_CONFIG": config}
+    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(env))
+
+    with pytest.raises(BadSetting, match=told):
+        functions_framework.create_app("on_upload", str(MAIN))
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         (None, "BATCHDROP_ROUTES: .*routes.toml: No such file"),
