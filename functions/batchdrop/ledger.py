@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
+from batchdrop.batches.ready import ready
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Phase, derived_id
@@ -62,6 +63,9 @@ class Swept:
     failed: tuple[str, ...] = ()  #: ids of jobs to look at again
     #: No batch of an open job was older; one asks again when it may be a straggler.
     oldest: datetime | None = None
+
+
+ready(Job, Announcement, Checked, Swept)
 
 
 class Ledger:

@@ -157,6 +157,10 @@ class JobEvent(Struct, frozen=True, kw_only=True):
         return self.type.split(".")[-2]
 
 
+#: What `batchdrop.batches.ready` does, without the imports that a client needs.
+_ready = msgspec.json.Decoder(JobEvent)
+
+
 def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent:
     """
     Reads an announcement, however it was delivered:

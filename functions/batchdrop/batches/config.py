@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from batchdrop.batches.ready import ready
 from batchdrop.batches.types import (
     BatchJobDestination,
     BatchJobSource,
@@ -77,6 +78,9 @@ class CallConfig(Struct, frozen=True, kw_only=True):
     """The options of `get`, `cancel` and `delete`."""
 
     http_options: HttpOptions | None = None
+
+
+ready(CreateBatchJobConfig, ListBatchJobsConfig)
 
 
 def snake(name: str) -> str:

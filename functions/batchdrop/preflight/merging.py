@@ -31,6 +31,9 @@ class _Own(msgspec.Struct):
     generation_config: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+_own_of = msgspec.json.Decoder(_Own).decode
+
+
 class Merger:
     """
     Merges the job's generation configuration into requests. What a line says itself
@@ -42,7 +45,7 @@ class Merger:
         ours = _members(configuration)
         self._imports = imports
         self._ours = {camel(name): bytes(raw) for name, raw in ours.items()}
-        self._splice = self._splicer(msgspec.json.Decoder(_Own).decode, self._merged)
+        self._splice = self._splicer(_own_of, self._merged)
 
     @classmethod
     def of(cls, rules: Rules) -> "Merger | None":
