@@ -23,7 +23,6 @@ TOGETHER = {
     "examples": "ledger",
     "infra": "ledger",
     "rules": "ledger",
-    "whole": "ledger",
     "worker": "ledger",
 }
 
