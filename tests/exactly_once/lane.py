@@ -75,7 +75,7 @@ DEPLOYMENTS = {
 TRACE = "logging.googleapis.com/trace"
 
 #: Seconds that a job may take to its end, whatever happens to it.
-PATIENCE = 45.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
