@@ -2,6 +2,7 @@
 
 import getpass
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -126,6 +127,28 @@ def up(
             click.echo("The local stack is down.")
 
 
+@local.command()
+def env() -> None:
+    """
+    Print what to export to work with the stack that is up.
+
+    With eval "$(batchdrop local env)" gcloud, `batchdrop cancel` and its like, and
+    Google's own clients speak to the stack.
+    """
+    import msgspec
+
+    file = Path.cwd() / ".batchdrop/stack.json"
+    try:
+        stack = msgspec.json.decode(file.read_bytes())
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"no stack is up here: there is no {file}; run `batchdrop local up` in "
+            "another terminal, in this folder"
+        ) from None
+    for name, value in stack["env"].items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def demo(as_json: bool) -> None:
@@ -171,9 +194,8 @@ def cancel(job: str) -> None:
     with _deployment() as wiring:
         id = _job_id(wiring, job)
         after = wiring.intake().cancel(id, by=getpass.getuser())
-    click.echo(
-        "It is cancelled." if after.is_over else "It will be, at the next tick of poll."
-    )
+    when = "" if after.is_over else " at the next tick of poll"
+    click.echo(f"Job {id} is cancelled{when}.")
 
 
 @main.command()
@@ -188,8 +210,8 @@ def resume(job: str) -> None:
     job up.
     """
     with _deployment() as wiring:
-        wiring.intake().let_on(_job_id(wiring, job), by=getpass.getuser())
-    click.echo("It goes on at the next tick of poll.")
+        after = wiring.intake().let_on(_job_id(wiring, job), by=getpass.getuser())
+    click.echo(f"Job {after.id} goes on at the next tick of poll.")
 
 
 @main.command()
@@ -578,6 +600,10 @@ def _known(pairs: dict[str, str]) -> dict[str, str]:
             raise click.BadParameter(
                 f"there is no setting {name}; see the README", param_hint="--set"
             )
+        if PREFIX + name in known:
+            raise click.BadParameter(
+                f"{name}: write {PREFIX}{name}", param_hint="--set"
+            )
     return pairs
 
 
@@ -588,23 +614,19 @@ def _show(name: str, line: str) -> None:
 def _how_to_use(stack: dict[str, Any], file: Path) -> str:
     """What to do with a stack that is up."""
     inbox, project = stack["buckets"]["inbox"], stack["project"]
-    gcloud = "".join(
-        f"  export {name}={value}\n"
-        for name, value in stack["env"].items()
-        if name.startswith("CLOUDSDK_")
-    )
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""
-The local stack is up; {file} says where, and what to export.
+The local stack is up; {file} says where. To use gcloud, `batchdrop
+cancel` and its like with it, in another terminal:
+
+  eval "$(batchdrop local env)"
 
 {addresses}
 Drop a file with gcloud:
 
-{gcloud}  gcloud storage cp requests.jsonl gs://{inbox}/
+  gcloud storage cp requests.jsonl gs://{inbox}/
 
 or with Python:
-
-  export STORAGE_EMULATOR_HOST={stack["env"]["STORAGE_EMULATOR_HOST"]}
 
   from google.cloud import storage
   inbox = storage.Client("{project}").bucket("{inbox}")

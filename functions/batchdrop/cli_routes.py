@@ -89,7 +89,8 @@ def explain(
     It ends with 1 if its choice would be refused.
     """
     from batchdrop.choosing import choose, explain
-    from batchdrop.manifests import Manifest
+    from batchdrop.intake import SUFFIXES
+    from batchdrop.manifests import Manifest, is_manifest
     from batchdrop.routes import Routes
 
     settings, missing = _settings(os.environ)
@@ -99,8 +100,18 @@ def explain(
                 f"BATCHDROP_ROUTES is {settings.routes}: fetch it, and give --file"
             )
         file = Path(settings.routes)
+    if not name.endswith(SUFFIXES):
+        raise click.ClickException(
+            f"{name} is ignored: its name doesn't end in {' or '.join(SUFFIXES)}"
+        )
     try:
         manifest = Manifest.parse(manifest_file.read_bytes()) if manifest_file else None
+        if manifest and manifest.has_source and not is_manifest(name):
+            raise click.BadParameter(
+                f"{manifest_file} has a src, and is a job by itself: it says nothing "
+                f"of {name}, which is another",
+                param_hint="--manifest",
+            )
         chosen = choose(
             settings,
             _read(file, settings) if file else Routes.none(),

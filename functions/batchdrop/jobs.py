@@ -164,7 +164,8 @@ class Job:
             over                                      ValueError
         """
         if self.is_over:
-            raise ValueError(f"job {self.id} is over: it is {self.phase}")
+            again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
+            raise ValueError(f"job {self.id} is over: it is {self.phase}{again}")
         if self.wanted:
             return self
         wanted = Wanted(cancel=True, by=by, at=now)
@@ -201,13 +202,18 @@ class Job:
             raise ValueError(f"job {self.id} is {self.phase}: it isn't over yet")
         return replace(self, reruns=self.reruns + 1, updated_at=now)
 
+    @property
+    def rerun_id(self) -> str:
+        """The id of its latest repetition, if there is one."""
+        return derived_id(self.id, f"rerun-{self.reruns}")
+
     def rerun(self, now: datetime) -> Self:
         """The latest wanted repetition: a job of its own, for `poll` to take up."""
         return replace(
             type(self).claimed(
                 self.source, "nobody", now, Timing.none(), missed=self.missed
             ),
-            id=derived_id(self.id, f"rerun-{self.reruns}"),
+            id=self.rerun_id,
             parent=self.id,
         )
 
@@ -539,7 +545,8 @@ class Job:
     def let_on(self, by: str, now: datetime) -> Self:
         """A person has looked: workers may try it again, as often as at first."""
         if not self.is_parked:
-            raise ValueError(f"job {self.id} isn't parked: it goes on by itself")
+            how = "it is over" if self.is_over else "it goes on by itself"
+            raise ValueError(f"job {self.id} isn't parked: {how}")
         moved = self._moved(self.phase, now, note=f"resumed by {by}", health=None)
         return replace(moved, due=now, resumes=0)
 

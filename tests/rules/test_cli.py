@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -70,3 +71,21 @@ def test_sim_hands_its_arguments_to_batchsim() -> None:
     assert ran.exit_code == 0
     assert ran.output.startswith("Usage: batchdrop sim")
     assert "--queue-seconds" in ran.output
+
+
+def test_a_setting_without_its_prefix_is_told_how_it_is_spelled() -> None:
+    ran = CliRunner().invoke(main, ["local", "up", "--set", "PART_ROWS=2"])
+
+    assert ran.exit_code == 2
+    assert "PART_ROWS: write BATCHDROP_PART_ROWS" in ran.output
+
+
+def test_what_to_export_can_not_be_told_where_no_stack_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    ran = CliRunner().invoke(main, ["local", "env"])
+
+    assert ran.exit_code == 1
+    assert "run `batchdrop local up` in another terminal" in ran.output

@@ -130,7 +130,9 @@ def test_what_only_a_deployment_can_say_is_told_as_not_set(good: str) -> None:
 
 
 def test_the_deployments_own_routes_are_taken(good: str) -> None:
-    result = run("explain", "a/x", "--json", env=ENOUGH | {"BATCHDROP_ROUTES": good})
+    result = run(
+        "explain", "a/x.jsonl", "--json", env=ENOUGH | {"BATCHDROP_ROUTES": good}
+    )
 
     told = json.loads(result.stdout)
     assert told["route"] == "route 2 (a/*)"
@@ -140,7 +142,9 @@ def test_the_deployments_own_routes_are_taken(good: str) -> None:
 
 
 def test_routes_in_a_bucket_are_to_be_fetched_first() -> None:
-    result = run("explain", "a", env={"BATCHDROP_ROUTES": "gs://work/routes.toml"})
+    result = run(
+        "explain", "a.jsonl", env={"BATCHDROP_ROUTES": "gs://work/routes.toml"}
+    )
 
     assert result.exit_code == 2
     assert "gs://work/routes.toml: fetch it" in result.stderr
@@ -163,7 +167,7 @@ def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_choice_that_would_be_refused_ends_with_1(metadata: str, says: str) -> None:
-    result = run("explain", "a", "--metadata", metadata, env=ENOUGH)
+    result = run("explain", "a.jsonl", "--metadata", metadata, env=ENOUGH)
 
     assert result.exit_code == 1
     assert says in result.stderr
@@ -180,7 +184,28 @@ def test_a_manifest_that_would_be_refused_ends_with_1(tmp_path: Path) -> None:
 
 
 def test_metadata_without_a_value_is_refused() -> None:
-    result = run("explain", "a", "--metadata", "batchdrop-model")
+    result = run("explain", "a.jsonl", "--metadata", "batchdrop-model")
 
     assert result.exit_code == 2
     assert "it must be NAME=VALUE" in result.stderr
+
+
+def test_an_object_that_is_ignored_has_no_choice() -> None:
+    result = run("explain", "notes.txt", env=ENOUGH)
+
+    assert result.exit_code == 1
+    assert "notes.txt is ignored: its name doesn't end in .jsonl" in result.stderr
+
+
+def test_a_manifest_that_is_a_job_by_itself_says_nothing_of_another(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "x.job.json"
+    file.write_text('{"src": "gs://inbox/a.jsonl", "model": "gemini-2.5-pro"}')
+
+    beside = run("explain", "x.jsonl", "--manifest", str(file), env=ENOUGH)
+    itself = run("explain", "x.job.json", "--manifest", str(file), env=ENOUGH)
+
+    assert beside.exit_code == 2
+    assert "has a src, and is a job by itself" in beside.stderr
+    assert itself.exit_code != 2

@@ -62,11 +62,26 @@ def test_it_says_how_to_drop_a_file_and_shows_the_logs_by_name(
         until((tmp_path / ".batchdrop/stack.json").exists)
         log = tmp_path / ".batchdrop/logs/poll.log"
         until(lambda: log.exists() and "tick" in log.read_text())
+        told = subprocess.run(
+            [
+                "bash",
+                "-c",
+                'eval "$("$0" -m batchdrop.cli local env)"; env',
+                sys.executable,
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         up.terminate()
         output, _ = up.communicate(timeout=20)
 
     assert "gcloud storage cp requests.jsonl gs://batchdrop-inbox/" in output
     assert 'storage.Client("' in output
+    assert 'eval "$(batchdrop local env)"' in output
+    assert "\nBATCHDROP_INBOX=batchdrop-inbox\n" in told
+    assert f"http://{pubsub_emulator}/" in told  # for gcloud
     tick = log.read_text().splitlines()[0]
     assert f"     poll | {tick}" in output
 

@@ -28,7 +28,7 @@ def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
 
     ran = run("cancel", drop.job_id)
 
-    assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
+    assert (ran.exit_code, ran.output) == (0, f"Job {drop.job_id} is cancelled.\n")
     assert deployed.job(drop).phase is Phase.REJECTED
 
 
@@ -60,7 +60,7 @@ def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
 
     ran = run("cancel", unsent.id)
 
-    assert (ran.exit_code, ran.output) == (0, "It is cancelled.\n")
+    assert (ran.exit_code, ran.output) == (0, f"Job {unsent.id} is cancelled.\n")
     assert deployed.job(unsent.source).result == "JOB_STATE_CANCELLED"
 
 
@@ -69,7 +69,7 @@ def test_a_family_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> No
 
     ran = run("cancel", running.id)
 
-    assert ran.output == "It will be, at the next tick of poll.\n"
+    assert ran.output == f"Job {running.id} is cancelled at the next tick of poll.\n"
 
 
 def test_a_part_is_not_run_again_from_the_command_line(deployed: World) -> None:
@@ -90,6 +90,8 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
     again = deployed.ledger.get(ran.output.strip())
     assert again is not None
     assert again.parent == drop.job_id
+    too_late = run("cancel", drop.job_id)
+    assert f"is over: it is rejected; it was run again as {again.id}" in too_late.output
 
 
 def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
@@ -107,7 +109,7 @@ def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
 
     ran = run("resume", drop.job_id)
 
-    assert (ran.exit_code, ran.output) == (0, "It goes on at the next tick of poll.\n")
+    assert ran.output == f"Job {drop.job_id} goes on at the next tick of poll.\n"
     deployed.ticks(1)
     job = deployed.job(drop)
     assert (job.phase, job.health) == (Phase.SUBMITTED, None)
@@ -121,7 +123,7 @@ def test_a_job_that_is_not_parked_is_not_let_on(deployed: World) -> None:
     ran = run("resume", drop.job_id)
 
     assert ran.exit_code == 1
-    assert f"job {drop.job_id} isn't parked" in ran.output
+    assert f"job {drop.job_id} isn't parked: it goes on by itself" in ran.output
 
 
 @pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])

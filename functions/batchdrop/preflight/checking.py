@@ -527,8 +527,8 @@ class Checker:
             look.fault(
                 name,
                 "numeric_id",
-                "looks like a number, and the import would make one of it: 007 comes "
-                "back as 7",
+                "looks like a number, and an import makes one of it, so that no result "
+                "could be told by it: 007 comes back as 7",
                 'begin it with a letter: "r007"',
             )
         elif not look.faults and self._repeated(id, look.line):

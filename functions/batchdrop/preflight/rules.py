@@ -74,14 +74,17 @@ def _gemini(vertex: bool) -> Must:
         kind="a string",
         required=vertex,
         choices=("user", "model", "function"),
-        missing='"role": "user", or "model" for what the model said before',
+        missing='"role": "user", or "model" for what the model said before; what is '
+        'for all of it stands in "systemInstruction"',
         codes=("no_role", "bad_role"),
     )
     parts = Must(
         kind="an array",
         required=True,
         filled=True,
-        items=Must(kind="an object", codes=("missing", "bad_parts")),
+        items=Must(
+            kind="an object", missing='{"text": "..."}', codes=("missing", "bad_parts")
+        ),
         missing='"parts": [{"text": "..."}]',
         codes=("no_parts", "bad_parts"),
     )

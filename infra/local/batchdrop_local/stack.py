@@ -255,6 +255,7 @@ class Stack:
             "CLOUDSDK_CORE_PROJECT": self.project,
             "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": self.addresses["gcs"] + "/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self.addresses['pubsub']}/",
             "BATCHDROP_PROJECT": self.project,
             "BATCHDROP_LOCATION": self.location,
             "BATCHDROP_BACKEND": "vertex",
