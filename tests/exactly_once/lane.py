@@ -74,6 +74,9 @@ DEPLOYMENTS = {
 #: Tells one call's log lines from another's.
 TRACE = "logging.googleapis.com/trace"
 
+#: The states of a batch that goes on, unless somebody cancels it.
+UNDER_WAY = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
+
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 60.0
 
@@ -283,6 +286,10 @@ class Lane:
         ]
         if way.hidden:
             rules.append({"fault": "list_lagging", "seconds": 1e6, "match": match})
+        if way.has_extra:
+            # None ends while there are more: on a slow machine a worker that follows
+            # another comes late.
+            rules.append({"fault": "stuck_running", "for_ever": True, "match": match})
         for rule in rules:
             self.fault(rule)
         if case.loses:
@@ -322,11 +329,17 @@ class Lane:
         return job is not None and not job.is_held(datetime.now(UTC))
 
     def _show(self, drop: Drop, way: Scenario) -> None:
-        """Ends the lag of the list, once there is enough to see."""
-        if not way.hidden or len(self.batches(drop)) < way.hidden:
+        """
+        Ends the lag of the list, once there is enough to see; and lets the batch end
+        that is left, when those beside it are cancelled.
+        """
+        if not way.hidden or len(batches := self.batches(drop)) < way.hidden:
             return
+        over = {"list_lagging"}
+        if sum(batch["state"] in UNDER_WAY for batch in batches) <= 1:
+            over.add("stuck_running")
         for rule in self._sim.get("/_sim/faults").json()["rules"]:
-            if rule["fault"] == "list_lagging":
+            if rule["fault"] in over:
                 self._sim.delete(f"/_sim/faults/{rule['id']}")
 
     def _want_cancelled(self, drop: Drop) -> None:

@@ -70,6 +70,11 @@ class Scenario:
         )
 
     @property
+    def has_extra(self) -> bool:
+        """Whether more batches are made of one job than it goes on with."""
+        return self.hidden > 1 and "parts" not in self.traits
+
+    @property
     def folder(self) -> str:
         """Where in the inbox it is dropped."""
         return "".join(f"{trait}/" for trait in sorted(self.traits))
