@@ -437,7 +437,7 @@ class Intake:
         """
         code = error.code if isinstance(error, ClientError) else None
         if is_not_allowed(error):
-            return self._not_allowed(job, f"{error}. {self._remedy(job)}", sent=False)
+            return self._not_allowed(job, f"{error}. {self._remedy(job)}", unsent=True)
         if code in REFUSALS:
             problem = Problem(code="service_refused", message=str(error))
             return self.preparing.reject(job, problem)
@@ -457,19 +457,19 @@ class Intake:
         now = self.now()
         return self._write(job, lambda j: j.postponed(why, now, due=now + pause))
 
-    def _not_allowed(self, job: Job, why: str, *, sent: bool | None = None) -> Job:
+    def _not_allowed(self, job: Job, why: str, *, unsent: bool = False) -> Job:
         """
         A person has to see to our set-up; the job waits, however long that takes.
 
         Args:
-            sent: False: no request of it is on its way, whatever its phase says.
+            unsent: no request of it is on its way, whatever its phase says.
         """
         reason, now, settle = "not_allowed", self.now(), self.timing.settle
         log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
         known = job.health
         since = known.since if known and known.code == reason else now
         health = Health(code=reason, message=why, since=since)
-        if job.phase is Phase.SUBMITTING and sent is not False:
+        if job.phase is Phase.SUBMITTING and not unsent:
             return self._write(
                 job, lambda j: j.unclear(reason, now, self.timing, health)
             )
