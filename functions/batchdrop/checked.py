@@ -13,7 +13,7 @@ from batchdrop.errors import BatchdropError
 from batchdrop.preflight import LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
 from batchdrop.preflight.showing import excerpt
-from batchdrop.records import Fault
+from batchdrop.rows import Fault
 from batchdrop.settings import Location
 
 if TYPE_CHECKING:

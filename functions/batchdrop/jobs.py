@@ -10,7 +10,6 @@ from batchdrop.records import (
     Absence,
     Batch,
     Drop,
-    Fault,
     Health,
     Input,
     Lease,
@@ -18,7 +17,6 @@ from batchdrop.records import (
     Part,
     Phase,
     Problem,
-    Rows,
     Spec,
     Staging,
     Stats,
@@ -27,6 +25,7 @@ from batchdrop.records import (
     derived_id,
     family_result,
 )
+from batchdrop.rows import Fault, Rows
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5

@@ -18,8 +18,9 @@ from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
 from batchdrop.names import bucket_and_name
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
-from batchdrop.records import Drop, Input, Part, Problem, Rows, Spec, Staging, Timing
+from batchdrop.records import Drop, Input, Part, Problem, Spec, Staging, Timing
 from batchdrop.routes import Routes
+from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 

@@ -9,7 +9,8 @@ import msgspec
 from batchdrop.errors import NotReadable
 from batchdrop.jobs import MAX_FAULTS, MAX_PARTS
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
-from batchdrop.records import Fault, Input, Problem, Rows
+from batchdrop.records import Input, Problem
+from batchdrop.rows import Fault, Rows
 
 #: A staged line begins with its id, which is its line in the file.
 _ID = re.compile(rb'\{"\w+":"r(\d+)"')

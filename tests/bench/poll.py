@@ -33,7 +33,8 @@ from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 from batchdrop.announce import Announcement
 from batchdrop.jobs import Job
 from batchdrop.preflight import Checker, Rules
-from batchdrop.records import Batch, Drop, Rows, Spec, Staging
+from batchdrop.records import Batch, Drop, Spec, Staging
+from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim

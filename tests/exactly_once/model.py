@@ -20,7 +20,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from batchdrop.jobs import Job
-from batchdrop.records import Batch, Drop, Lease, Phase, Rows, Spec, Staging, Timing
+from batchdrop.records import Batch, Drop, Lease, Phase, Spec, Staging, Timing
+from batchdrop.rows import Rows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=1)

@@ -6,14 +6,8 @@ from datetime import UTC, datetime
 
 from batchdrop.announce import WORDS, Announcement
 from batchdrop.jobs import Job
-from batchdrop.records import (
-    Batch,
-    Part,
-    Problem,
-    Rows,
-    Staging,
-    Stats,
-)
+from batchdrop.records import Batch, Part, Problem, Staging, Stats
+from batchdrop.rows import Rows
 from tests.jobs import AWKWARD, SPEC, TIMING
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchdrop.preflight import Checker, Rules
-from batchdrop.records import Fault
+from batchdrop.rows import Fault
 
 GOOD: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 

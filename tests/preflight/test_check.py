@@ -14,7 +14,7 @@ from batchdrop import preflight
 from batchdrop.cli import main
 from batchdrop.preflight.estimate import Prices
 from batchdrop.preflight.showing import excerpt, span
-from batchdrop.records import Fault
+from batchdrop.rows import Fault
 from tests.preflight.reading import GOOD, faults, file, good
 
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}

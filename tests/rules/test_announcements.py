@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from batchdrop.announce import TYPES, Announcement
 from batchdrop.jobs import Job
-from batchdrop.records import (
-    Batch,
-    Drop,
-    Health,
-    Problem,
-    Rows,
-    Staging,
-    Stats,
-    Wanted,
-)
+from batchdrop.records import Batch, Drop, Health, Problem, Staging, Stats, Wanted
+from batchdrop.rows import Rows
 from batchdrop.subscribe import schema
 from tests import announcements
 from tests.jobs import AWKWARD, SPEC, TIMING

@@ -7,16 +7,8 @@ import pytest
 
 from batchdrop.announce import Announcement
 from batchdrop.jobs import MAX_PARTS, Job
-from batchdrop.records import (
-    Batch,
-    Part,
-    Phase,
-    Problem,
-    Rows,
-    Staging,
-    Stats,
-    family_result,
-)
+from batchdrop.records import Batch, Part, Phase, Problem, Staging, Stats, family_result
+from batchdrop.rows import Rows
 from tests import announcements, jobs
 from tests.clock import Clock
 from tests.jobs import DROP, TIMING

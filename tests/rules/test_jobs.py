@@ -14,14 +14,13 @@ from batchdrop.records import (
     FINALIZED,
     Batch,
     Drop,
-    Fault,
     Health,
     Phase,
     Problem,
-    Rows,
     Staging,
     Stats,
 )
+from batchdrop.rows import Fault, Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
 

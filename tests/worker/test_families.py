@@ -16,7 +16,8 @@ from google.cloud import firestore
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import MAX_PARTS, MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
-from batchdrop.records import Drop, Part, Phase, Rows, Spec, Staging
+from batchdrop.records import Drop, Part, Phase, Spec, Staging
+from batchdrop.rows import Rows
 from tests.worker.test_poller import check, states, vanish
 from tests.worker.world import GOOD, Wire, World
 

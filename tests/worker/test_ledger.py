@@ -13,14 +13,8 @@ from google.cloud import firestore
 from batchdrop.errors import Superseded
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
-from batchdrop.records import (
-    Batch,
-    Health,
-    Phase,
-    Problem,
-    Rows,
-    Staging,
-)
+from batchdrop.records import Batch, Health, Phase, Problem, Staging
+from batchdrop.rows import Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
 from tests.there import there

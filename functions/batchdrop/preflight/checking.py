@@ -34,7 +34,7 @@ from batchdrop.preflight.shapes import (
     shape_of,
     unwrapper,
 )
-from batchdrop.records import Fault, Rows
+from batchdrop.rows import Fault, Rows
 
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -8,7 +8,7 @@ from typing import Any
 from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
 from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
 from batchdrop.preflight.rules import ANYTHING, MEDIA, Must, Rules
-from batchdrop.records import Fault
+from batchdrop.rows import Fault
 
 #: A line with more faults than this has them cut: the first ones are enough.
 MOST_FAULTS = 10

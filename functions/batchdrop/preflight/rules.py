@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
-
-from batchdrop.settings import Location
 
 GB = 1000**3
 
@@ -22,6 +21,16 @@ MAYBE_MEDIA = frozenset(
 _STRAIGHT = r"(?![\s\S]*(?:/\.\.?(?:/|\Z)|[\r\n]))"
 
 REJECT, SKIP = "reject", "skip"
+
+
+class Place(Protocol):
+    """A `gs://bucket/prefix/`, as its text says; the prefix is empty or ends in /."""
+
+    @property
+    def bucket(self) -> str: ...
+
+    @property
+    def prefix(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +326,7 @@ class Rules:
     #: JSON, merged into each request's generation configuration; its own counts more.
     generation_config: bytes | None = None
     #: Where `gs://` media may lie; None: anywhere.
-    sources: tuple[Location, ...] | None = None
+    sources: tuple[Place, ...] | None = None
     #: Most bytes that a packed file may unpack to.
     max_unpacked: int = 20 * GB
 

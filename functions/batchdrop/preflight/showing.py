@@ -3,7 +3,7 @@
 import json
 import re
 
-from batchdrop.records import Fault
+from batchdrop.rows import Fault
 
 _values = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
