@@ -58,6 +58,11 @@ class Scenario:
         return replace(
             worse,
             name=f"{self.name}+{other.name}",
+            # The drop itself must not become plain: a file whose route demands a
+            # manifest would wait in vain, and a manifest would be sent as a file.
+            text=_special(worse.text, self.text, other.text, plain=GOOD),
+            suffix=_special(self.suffix, other.suffix, plain=".jsonl"),
+            beside=_special(self.beside, other.beside, plain=""),
             kills=self.kills + other.kills,
             faults=self.faults + other.faults,
             hidden=max(self.hidden, other.hidden),
@@ -78,6 +83,11 @@ class Scenario:
     def folder(self) -> str:
         """Where in the inbox it is dropped."""
         return "".join(f"{trait}/" for trait in sorted(self.traits))
+
+
+def _special(*values: str, plain: str) -> str:
+    """The first value that differs from the plain one, if any does."""
+    return next((value for value in values if value != plain), plain)
 
 
 def routes(traits: Mapping[str, str]) -> str:

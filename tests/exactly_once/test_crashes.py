@@ -14,6 +14,7 @@ from tests.exactly_once.scenarios import (
     ACCOMPANIED,
     AWAITED,
     ELSEWHERE_IN_PARTS,
+    GOOD,
     IN_PARTS,
     INLINED,
     PLAIN,
@@ -244,6 +245,19 @@ def test_parts_and_jobs_by_manifests_are_paid_and_told_once(
 )
 def test_parts_and_jobs_by_manifests_at_each_point(case: Case, runs: Runs) -> None:
     assert broken(runs[case].result()) == []
+
+
+@pytest.mark.parametrize("other", SCENARIOS, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "way", [INLINED, ACCOMPANIED, AWAITED], ids=lambda one: one.name
+)
+def test_a_scenario_laid_over_another_still_drops_what_it_drops(
+    way: Scenario, other: Scenario
+) -> None:
+    for both in (way | other, other | way):
+        assert both.suffix == way.suffix
+        assert both.beside == way.beside
+        assert both.text == (way.text if other.text == GOOD else other.text)
 
 
 def test_the_points_are_read_from_the_code(tmp_path: Path) -> None:
