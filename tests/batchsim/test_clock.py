@@ -1,11 +1,12 @@
 """Time goes by the simulator's clock, and by nothing else."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
 from batchsim import BatchSim, Clock
-from tests.batchsim.drive import Bucket, Developer, Vertex, http, rows
+from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, rows
 from tests.there import there
 from tests.waiting import until
 
@@ -160,3 +161,12 @@ def test_progress_shows_on_the_admin_path(vertex: Vertex, bucket: Bucket) -> Non
 
     assert job["state"] == "JOB_STATE_RUNNING"
     assert job["rows"] == {"total": 10, "done": 5, "ok": 0, "failed": 0}
+
+
+def test_answers_are_dated_by_the_simulators_clock(vertex: Vertex) -> None:
+    vertex.sim.clock.advance(hours=30)
+
+    answer = http.get(vertex.sim.url + JOBS)
+
+    date = parsedate_to_datetime(answer.headers["date"])
+    assert abs(date - vertex.sim.clock.now()) < timedelta(seconds=1)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -319,7 +320,10 @@ class _Developer(_Api):
 
 
 class _Journalled:
-    """Writes each request into the journal once it has been answered, or dropped."""
+    """
+    Writes each request into the journal once it has been answered, or dropped, and the
+    `Date` of the API's own clock into each answer: times in bodies are of that clock.
+    """
 
     def __init__(self, app: ASGIApp, journal: Journal, clock: Clock) -> None:
         self._app = app
@@ -337,6 +341,8 @@ class _Journalled:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                date = format_datetime(self._clock.now(), usegmt=True)
+                message["headers"].append((b"date", date.encode()))
             await send(message)
 
         try:

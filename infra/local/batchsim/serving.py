@@ -69,6 +69,7 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
             server_header=False,
+            date_header=False,  # the app has one, of its own clock
         )
     )
     # uvicorn says good morning at INFO; a fixture of somebody's tests should not.
