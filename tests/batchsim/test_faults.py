@@ -251,6 +251,55 @@ def test_an_export_can_fail_with_counts_and_a_directory_but_no_file(
     assert vertex.bucket.names("out/") == []
 
 
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_job_can_succeed_before_it_names_its_output(
+    vertex: Vertex, partly: bool
+) -> None:
+    if partly:
+        vertex.sim.faults.add("partially_succeeded")
+    vertex.sim.faults.add("output_late", seconds=3600)
+    name = vertex.create(rows(2))["name"]
+    vertex.sim.clock.advance(minutes=30)
+
+    early = vertex.get(name)
+    vertex.sim.clock.advance(hours=1)
+    late = vertex.get(name)
+
+    assert early["state"] == late["state"]
+    assert "outputInfo" not in early
+    assert late["outputInfo"]["gcsOutputDirectory"].startswith("gs://")
+    assert late["updateTime"] == early["updateTime"]
+
+
+def test_a_batch_can_succeed_before_it_names_its_responses(
+    developer: Developer,
+) -> None:
+    rule = developer.sim.faults.add("output_late", for_ever=True)
+    name = developer.inline()["name"]
+    developer.sim.clock.advance(hours=72)
+
+    early = developer.get(name)
+    developer.sim.faults.remove(rule)
+    late = developer.get(name)
+
+    assert early["done"] is True
+    assert early["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
+    assert "output" not in early["metadata"]
+    assert "response" not in early
+    assert late["metadata"]["output"]["inlinedResponses"]
+    assert late["response"]["inlinedResponses"]
+
+
+def test_what_does_not_succeed_has_no_late_output(vertex: Vertex) -> None:
+    vertex.sim.faults.add("failed", rows=0.5)
+    vertex.sim.faults.add("output_late", for_ever=True)
+
+    job = vertex.run(rows(2))
+
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert "outputInfo" in job
+
+
 def test_a_job_can_vanish_and_come_back(vertex: Vertex) -> None:
     name = vertex.create(displayName="ghost")["name"]
     rule = vertex.sim.faults.add("vanished", match={"display_name": "ghost"})

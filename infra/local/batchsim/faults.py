@@ -94,6 +94,11 @@ CATALOGUE: dict[str, Fault] = {
     "export_failed": Fault(
         _J, "end FAILED with code 7: counts and a directory, but no file in it"
     ),
+    "output_late": Fault(
+        _J,
+        "succeed, partly or in full, but not name its output for so long, or for ever",
+        {"seconds": 60.0, "for_ever": False},
+    ),
     "vanished": Fault(_J, "answer 404 by name, and be in no list"),
     "list_truncated": Fault(
         _L, "end the list early, without a token, after so many jobs", {"keep": 0}

@@ -278,6 +278,21 @@ class Runner:
         if job.inline:
             job.inline.close()
             job.inline = None
+        if job.output and phase in (jobs.SUCCEEDED, jobs.PARTIALLY_SUCCEEDED):
+            self._withhold_output(job, at)
+
+    def _withhold_output(self, job: Job, at: datetime) -> None:
+        rule = self.faults.strike(subject_of(job), "output_late")
+        if rule is None:
+            return
+        output, job.output = job.output, None
+
+        def name_it(job: Job, at: datetime) -> None:
+            with self.store.lock:
+                self._held.pop(job.name, None)
+                job.output = output  # nothing else changes, not even `updateTime`
+
+        self._hold(job, name_it, rule, at + _seconds(rule), name_it)
 
     def _longest_queue(self, job: Job) -> timedelta:
         limits = self.settings.limits
