@@ -1,6 +1,7 @@
-# The virtual environment is made anew when pyproject.toml changes.
+# The virtual environment is made anew when pyproject.toml changes; each Python that is
+# named has one of its own.
 PYTHON ?= python3
-VENV := .venv
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -12,7 +13,7 @@ demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 	$(VENV)/bin/batchdrop local up
 
-test: $(INSTALLED)  ## run all tests, in two processes
+test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points

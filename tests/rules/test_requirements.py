@@ -8,9 +8,11 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.rules.test_pythons import deployed, supported
+
 ROOT = Path(__file__).parents[2]
 #: Where the pins must hold: the oldest Python we support, and the one we deploy on.
-PYTHONS = ("3.11", "3.13")
+PYTHONS = (supported()[0], deployed())
 
 
 def test_the_pins_are_what_pyproject_asks_for() -> None:

@@ -132,6 +132,12 @@ def test_a_wrapped_push_is_read_with_its_headers_as_well() -> None:
     assert parse(body, {"Content-Type": "application/json"}).id == FAILED.id
 
 
+# functions-framework 3.10 works out a time with it for each push, needed or not. Python
+# 3.12 deprecates it.
+@pytest.mark.filterwarnings(
+    r"ignore:datetime\.datetime\.utcnow\(\):DeprecationWarning"
+    ":functions_framework.event_conversion"
+)
 @pytest.mark.parametrize(
     "deliver",
     [
