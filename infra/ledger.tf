@@ -54,8 +54,8 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "faults", "health",
-        "history", "inputs", "lease", "manifest", "part", "part_of", "parts", "report", "rows", "running_since",
-        "source", "spec", "spec_from", "staging", "stall_at", "state_since", "superfluous", "updated_at",
+        "history", "inputs", "lease", "manifest", "parked", "part", "part_of", "parts", "report", "rows",
+        "running_since", "source", "spec", "spec_from", "staging", "stall_at", "state_since", "superfluous", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

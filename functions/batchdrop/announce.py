@@ -228,7 +228,7 @@ def _body(job: Job) -> dict[str, Any]:
         "report": place("report", job.report),
         "stats": job.stats,
         "error": told("error", job.error or (batch.error if batch else None)),
-        "health": told("health", job.health),
+        "health": told("health", job.trouble),
         "cancelled_by": brief("cancelled_by", job.wanted.by) if job.wanted else None,
         "created_at": job.created_at,
         "submitted_at": batch.create_time if batch else None,

@@ -202,15 +202,14 @@ def cancel(job: str) -> None:
 @click.argument("job")
 def resume(job: str) -> None:
     """
-    Let a JOB go on that was parked, with the health resume_failing, when what stopped
-    its workers is mended.
+    Let a parked JOB go on, when what stopped its workers is mended.
 
     A JOB is an id, or the address of what was dropped, gs://inbox/name. The deployment
     is the one that the environment's BATCHDROP_* variables describe; its poll takes the
     job up.
     """
     with _deployment() as wiring:
-        after = wiring.intake().let_on(_job_id(wiring, job), by=getpass.getuser())
+        after = wiring.intake().unpark(_job_id(wiring, job), by=getpass.getuser())
     click.echo(f"Job {after.id} goes on at the next tick of poll.")
 
 

@@ -170,7 +170,7 @@ class Intake:
         assert family.wanted is not None
         by, told = family.wanted.by, True
         for part in self.ledger.get_all(family.parts):
-            if part.is_over or part.wanted:
+            if part.is_over or (part.wanted and not part.is_parked):
                 continue
             now = self.now()
             try:
@@ -205,7 +205,7 @@ class Intake:
         log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
         return parent.rerun(now)
 
-    def let_on(self, job_id: str, by: str) -> Job:
+    def unpark(self, job_id: str, by: str) -> Job:
         """
         Has `poll` take up a parked job at its next tick.
 
@@ -215,8 +215,8 @@ class Intake:
             Superseded: it was written to at the same moment; try again.
         """
         job, now = self._known(job_id), self.now()
-        job = self.ledger.advance(job, lambda j: j.let_on(by, now))
-        log.info("let on", extra={"job": job.id, "by": by})
+        job = self.ledger.advance(job, lambda j: j.unpark(by, now))
+        log.info("unparked", extra={"job": job.id, "by": by})
         return job
 
     def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:

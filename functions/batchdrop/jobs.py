@@ -10,6 +10,7 @@ from batchdrop.records import (
     Absence,
     Batch,
     Drop,
+    Fact,
     Health,
     Input,
     Lease,
@@ -29,6 +30,8 @@ from batchdrop.rows import Fault, Rows
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
+#: How the history and an announcement's health call that.
+PARKED = "resume_failing"
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
 #: What is over when the service is heard again.
@@ -61,6 +64,8 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.ENDED: frozenset(),
     Phase.REJECTED: frozenset(),
 }
+#: In these phases a worker takes a job up, and another one when it dies.
+UNSENT = frozenset({Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,8 @@ class Job:
     report: str | None = None  #: the object with all lines that were refused
     error: Problem | None = None
     health: Health | None = None
+    #: Workers keep dying on it: nobody takes it up until a person resumes it.
+    parked: Fact | None = None
     wanted: Wanted | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
@@ -153,7 +160,8 @@ class Job:
 
     def cancel_wanted(self, by: str, now: datetime) -> Self:
         """
-        Somebody wants it cancelled; the first word counts.
+        Somebody wants it cancelled. The first person and time are kept; asking again
+        does what can be done now.
 
             arrived prepared waiting, nobody at it    over at once, nothing was paid
             the same under a lease, submitting        before the next request, for
@@ -165,18 +173,18 @@ class Job:
         if self.is_over:
             again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
             raise ValueError(f"job {self.id} is over: it is {self.phase}{again}")
-        if self.wanted:
-            return self
-        wanted = Wanted(cancel=True, by=by, at=now)
-        note = f"cancel wanted by {by}"
-        job = self._moved(self.phase, now, note=note, wanted=wanted, cancel_at=None)
+        job = self
+        if not self.wanted:
+            wanted = Wanted(cancel=True, by=by, at=now)
+            note = f"cancel wanted by {by}"
+            job = self._moved(self.phase, now, note=note, wanted=wanted, cancel_at=None)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
         if job.is_parked and job.phase is Phase.SUBMITTING:
             # Whether a batch was made of it must be seen first: once more, with the
             # patience of the first time.
-            job = replace(job, due=now, resumes=0, health=None)
+            return replace(job._let_go(job, now, due=now), resumes=0)
         return job
 
     def cancelled(self, now: datetime) -> Self:
@@ -515,17 +523,23 @@ class Job:
             self,
             lease=Lease(until=until, epoch=self.lease.epoch + 1, by=by),
             due=due,
+            parked=None,
             resumes=self.resumes + 1,
             updated_at=now,
         )
 
-    def parked(self, now: datetime) -> Self:
+    def park(self, now: datetime) -> Self:
         """
-        Workers keep dying on it: it stays as it is until a person looks. Told once,
-        though two ticks may come to it.
+        Workers keep dying on it: it stays as it is until a person looks. Announced
+        once, though two ticks may come to it.
+
+        Raises:
+            ValueError: no worker takes up a job of its phase.
         """
         if self.is_parked:
             return self
+        if self.phase not in UNSENT:
+            raise ValueError(f"job {self.id} is {self.phase}: it can't be parked")
         said = self.history[-1].note
         message = (
             f"{self.resumes} workers stopped on this job"
@@ -535,19 +549,24 @@ class Job:
         moved = self._moved(
             self.phase,
             now,
-            note="resume_failing",
-            health=Health(code="resume_failing", message=message, since=now),
+            note=PARKED,
+            parked=Fact(since=now, message=message),
             seq=self.seq + 1,
         )
         return self._let_go(moved, now)
 
-    def let_on(self, by: str, now: datetime) -> Self:
-        """A person has looked: workers may try it again, as often as at first."""
+    def unpark(self, by: str, now: datetime) -> Self:
+        """
+        A person has looked: workers may try it again, as often as at first.
+
+        Raises:
+            ValueError: it isn't parked.
+        """
         if not self.is_parked:
             how = "it is over" if self.is_over else "it goes on by itself"
             raise ValueError(f"job {self.id} isn't parked: {how}")
-        moved = self._moved(self.phase, now, note=f"resumed by {by}", health=None)
-        return replace(moved, due=now, resumes=0)
+        moved = self._moved(self.phase, now, note=f"resumed by {by}")
+        return self._let_go(moved, now, due=now, resumes=0)
 
     def ailing(self, health: Health, now: datetime) -> Self:
         """Something is the matter that doesn't stop the job."""
@@ -652,7 +671,15 @@ class Job:
 
     @property
     def is_parked(self) -> bool:
-        return self.health is not None and self.health.code == "resume_failing"
+        return self.parked is not None
+
+    @property
+    def trouble(self) -> Health | None:
+        """What a person should know first: that it is parked, or else its health."""
+        if self.parked:
+            since, message = self.parked.since, self.parked.message
+            return Health(code=PARKED, message=message, since=since)
+        return self.health
 
     def is_due(self, now: datetime) -> bool:
         return self.due is not None and self.due <= now
@@ -777,6 +804,8 @@ class Job:
     ) -> Self:
         if phase is not self.phase and phase not in MOVES[self.phase]:
             raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
+        if phase is not self.phase:
+            changes["parked"] = None
         job = replace(self, phase=phase, updated_at=now, **changes)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
@@ -823,7 +852,9 @@ class Job:
         return job
 
     def _renewed(self, job: Self, until: datetime) -> Self:
-        return replace(job, lease=replace(job.lease, until=until), due=until)
+        lease = replace(job.lease, until=until)
+        # Work goes on, be it a frozen worker's that woke: nobody need resume it.
+        return replace(job, lease=lease, due=until, parked=None)
 
     def _let_go(
         self,
@@ -836,6 +867,7 @@ class Job:
             job,
             lease=replace(job.lease, until=min(now, job.lease.until)),
             due=due,
+            parked=None if due else job.parked,  # what is due needs no person
             resumes=job.resumes if resumes is None else resumes,
         )
 

@@ -204,7 +204,7 @@ class Poller:
         now = self.now()
         if job.resumes >= MAX_RESUMES:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
-            self.ledger.advance(job, lambda j: j.parked(now))
+            self.ledger.advance(job, lambda j: j.park(now))
             return False
         self.intake.resume(job, admitted=admitted)
         return True

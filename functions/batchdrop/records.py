@@ -300,6 +300,14 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that is so of a job, in words for a person, and since when."""
+
+    since: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Who has the job to itself, and until when. Each taking over adds an epoch."""
 

@@ -17,7 +17,7 @@ def examples() -> Iterator[Announcement]:
     """One for each state that the service ends in, and of all else that is told."""
     claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     yield _of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
-    yield _of(claimed.parked(NOW))
+    yield _of(claimed.park(NOW))
     spec = replace(SPEC, labels={"batchdrop_job": claimed.id, "team": "ops"})
     staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
     rows = Rows(total=3, accepted=3)
@@ -33,7 +33,7 @@ def examples() -> Iterator[Announcement]:
     part = Part(n=0, first=1, last=3, rows=3, bytes=10, staging=staging)
     family = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
     (child,) = family.children(NOW)
-    yield _of(child.parked(NOW))
+    yield _of(child.park(NOW))
     over = child.submitting(NOW, TIMING).submitted(sent, NOW)
     over = over.ended(_ended(name, "JOB_STATE_FAILED"), NOW)
     yield _of(family.part_over(over, NOW))

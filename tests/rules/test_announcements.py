@@ -61,7 +61,7 @@ def everything() -> Iterator[Announcement]:
     """One of each type."""
     claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     yield of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
-    yield of(claimed.parked(NOW))
+    yield of(claimed.park(NOW))
     yield of(submitted().lost(NOW))
     for state in ENDS:
         yield of(

@@ -434,7 +434,7 @@ def test_a_familys_announcement_has_the_type_of_its_end(
 def test_a_part_that_stalls_is_told_of_by_itself(
     children: list[Job], clock: Clock
 ) -> None:
-    told = Announcement.of(children[0].parked(clock()), "//batchdrop/tests")
+    told = Announcement.of(children[0].park(clock()), "//batchdrop/tests")
     body = json.loads(told.body)
 
     announcements.check(told)

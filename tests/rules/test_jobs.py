@@ -1,7 +1,9 @@
 """The rules of a job, without any service."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -269,22 +271,95 @@ def test_when_a_batch_ran_that_was_never_seen_to_run_is_what_the_service_says(
 
 
 def test_a_job_is_parked_and_told_of_once(arrived: Job, clock: Clock) -> None:
-    parked = arrived.parked(clock())
+    parked = arrived.park(clock())
 
     assert parked.seq == 1
-    assert parked.parked(clock()) == parked
+    assert parked.park(clock()) == parked
 
 
 def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
     submitting: Job, clock: Clock
 ) -> None:
-    parked = replace(submitting, resumes=5).parked(clock())
+    parked = replace(submitting, resumes=5).park(clock())
     clock.advance(hours=1)
 
     job = parked.cancel_wanted("ada", clock())
 
     assert (job.phase, job.due, job.resumes) == (Phase.SUBMITTING, clock(), 0)
     assert not job.is_parked
+
+
+UNANNOUNCED = Health(
+    code="not_announced", message="Pub/Sub refused it", since=Clock().time
+)
+
+
+def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
+    prepared: Job, clock: Clock
+) -> None:
+    parked = replace(prepared, resumes=5).park(clock()).ailing(UNANNOUNCED, clock())
+    clock.advance(hours=1)
+
+    assert parked.is_parked
+    assert parked.unpark("ada", clock()).is_due(clock())
+    assert parked.cancel_wanted("ada", clock()).is_over
+
+
+def test_that_a_job_is_parked_is_told_before_all_else(
+    prepared: Job, clock: Clock
+) -> None:
+    parked = prepared.park(clock()).ailing(UNANNOUNCED, clock())
+
+    assert parked.trouble is not None
+    assert parked.trouble.code == "resume_failing"
+    assert parked.unpark("ada", clock()).trouble == UNANNOUNCED
+
+
+@pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
+def test_a_parked_job_can_be_cancelled_though_a_cancel_was_wanted_before(
+    arrived: Job, prepared: Job, clock: Clock, phase: Phase
+) -> None:
+    held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
+    parked = held.cancel_wanted("ada", clock()).park(clock())
+    clock.advance(minutes=10)
+
+    job = parked.cancel_wanted("bob", clock())
+
+    assert job.phase is Phase.REJECTED
+    assert job.error == Problem(code="cancelled", message="cancelled by ada")
+
+
+def test_a_cancel_wanted_again_has_a_parked_job_looked_for_once_more(
+    submitting: Job, clock: Clock
+) -> None:
+    wanted = submitting.cancel_wanted("ada", clock())
+    parked = replace(wanted, resumes=5).park(clock())
+
+    job = parked.cancel_wanted("bob", clock())
+
+    assert (job.is_due(clock()), job.resumes, job.is_parked) == (True, 0, False)
+    assert job.wanted == wanted.wanted
+
+
+def test_a_worker_that_wakes_on_a_parked_job_has_it_parked_and_told_anew(
+    prepared: Job, clock: Clock
+) -> None:
+    parked = replace(prepared, resumes=5).park(clock())
+
+    woken = parked.gave_up("KeyError: 'x'", clock())
+
+    assert woken.is_due(clock())
+    assert woken.park(clock()).seq == parked.seq + 1
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_what_no_worker_takes_up_can_not_be_parked(
+    submitted: Job, clock: Clock, over: bool
+) -> None:
+    job = submitted.ended(failed(RUNNING), clock()) if over else submitted
+
+    with pytest.raises(ValueError, match="can't be parked"):
+        job.park(clock())
 
 
 def test_a_cancel_that_a_fenced_batch_was_told_of_holds_for_the_next_one(
@@ -386,8 +461,24 @@ def test_history_is_bounded_and_keeps_its_beginning(
     assert job.history[-1].state == "JOB_STATE_199"
 
 
+#: In these phases workers take a job up.
+UNSENT = {Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING}
+HEALTH = ["not_allowed", "not_announced", "not_visible", "duplicate_batch", "stalled"]
+
+
+Rule = TypeVar("Rule", bound=Callable[..., None])
+
+
+def at(*phases: Phase) -> Callable[[Rule], Rule]:
+    """Only where a job is in one of these phases."""
+    return precondition(lambda self: self.job.phase in phases)
+
+
 class Moves(RuleBasedStateMachine):
-    """Any order of transitions; each either follows the diagram or is refused."""
+    """
+    Any order of transitions; each either follows the diagram or is refused. A worker's
+    come also when another has the job, or it is parked: it was frozen, and woke.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -419,8 +510,10 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def intend(self) -> None:
+        # Where a cancel is wanted, that is the end instead.
+        instead = {Phase.ARRIVED, Phase.REJECTED} if self.job.wanted else set()
         self.attempt(
-            {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING},
+            {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING} | instead,
             lambda: self.job.submitting(self.clock(), TIMING),
         )
 
@@ -450,6 +543,101 @@ class Moves(RuleBasedStateMachine):
     def resume(self) -> None:
         self.go(self.job.resumed("w", self.clock(), TIMING))
 
+    # -- a worker that has to stop ----------------------------------------------
+
+    @at(*UNSENT)
+    @rule(health=st.sampled_from([None, *HEALTH]), minutes=st.integers(0, 30))
+    def postpone(self, health: str | None, minutes: int) -> None:
+        due = self.clock() + timedelta(minutes=minutes)
+        ill = health and self.health(health)
+        self.go(self.job.postponed("429", self.clock(), due, ill or None))
+
+    @at(Phase.SUBMITTING)
+    @rule(health=st.sampled_from([None, *HEALTH]))
+    def hear_nothing_clear(self, health: str | None) -> None:
+        ill = health and self.health(health)
+        self.go(self.job.unclear("503", self.clock(), TIMING, ill or None))
+
+    @at(*UNSENT)
+    @rule()
+    def give_up(self) -> None:
+        self.go(self.job.gave_up("KeyError: 'x'", self.clock()))
+
+    @at(Phase.PREPARED, Phase.SUBMITTING)
+    @rule()
+    def fence(self) -> None:
+        self.go(self.job.fenced_off(self.clock(), TIMING))
+
+    @at(Phase.ARRIVED)
+    @rule()
+    def drop_check_points(self) -> None:
+        self.go(self.job.unstaged(self.clock()))
+
+    # -- poll -------------------------------------------------------------------
+
+    @rule()
+    def park(self) -> None:
+        if self.job.is_parked:
+            assert self.job.park(self.clock()) == self.job
+        elif self.job.phase in UNSENT:
+            self.go(self.job.park(self.clock()))
+        else:
+            with pytest.raises(ValueError, match="can't be parked"):
+                self.job.park(self.clock())
+
+    @rule(code=st.sampled_from(HEALTH))
+    def ail(self, code: str) -> None:
+        self.go(self.job.ailing(self.health(code), self.clock()))
+
+    @at(Phase.SUBMITTED)
+    @rule(state=st.sampled_from(["JOB_STATE_RUNNING", "JOB_STATE_FROM_THE_FUTURE"]))
+    def observe(self, state: str) -> None:
+        known = not state.endswith("FUTURE")
+        batch = replace(RUNNING, state=state, known=known)
+        self.go(self.job.observed(batch, self.clock()))
+
+    @at(Phase.SUBMITTED)
+    @rule()
+    def condemn(self) -> None:
+        health = self.health("duplicate_batch")
+        self.go(self.job.condemning(["batches/2"], health, self.clock()))
+
+    @at(Phase.SUBMITTED)
+    @rule()
+    def stand_still(self) -> None:
+        self.go(self.job.stalled(self.health("stalled"), self.clock()))
+
+    @at(Phase.SUBMITTED)
+    @rule()
+    def lose(self) -> None:
+        self.go(self.job.not_found(self.clock()).lost(self.clock()))
+
+    @at(Phase.SUBMITTED)
+    @rule()
+    def revive(self) -> None:
+        self.go(self.job.revived(self.clock()))
+
+    # -- a person ---------------------------------------------------------------
+
+    @rule()
+    def announce_again(self) -> None:
+        self.go(self.job.heard(self.clock()))
+
+    @rule()
+    def cancel(self) -> None:
+        if not self.job.is_over:
+            self.go(self.job.cancel_wanted("ada", self.clock()))
+
+    @precondition(lambda self: self.job.is_parked)
+    @rule()
+    def unpark(self) -> None:
+        self.go(self.job.unpark("ada", self.clock()))
+
+    def health(self, code: str) -> Health:
+        return Health(code=code, message="...", since=self.clock())
+
+    # -- what holds at all times ------------------------------------------------
+
     @invariant()
     def epochs_only_rise(self) -> None:
         assert self.job.lease.epoch >= self.before.lease.epoch
@@ -459,11 +647,16 @@ class Moves(RuleBasedStateMachine):
         assert self.job.seq - self.before.seq in (0, 1)
 
     @invariant()
-    def nothing_that_is_over_waits_for_a_worker(self) -> None:
-        if self.job.phase in (Phase.SUBMITTED, Phase.ENDED, Phase.REJECTED):
-            assert self.job.due is None
+    def what_is_not_over_is_due_or_followed_or_a_person_can_move_it(self) -> None:
+        job, now = self.job, self.clock()
+        followed = job.phase is Phase.SUBMITTED  # by the sweep
+        if job.is_parked:
+            assert job.due is None
+            assert job.unpark("ada", now).is_due(now)
+            cancelled = job.cancel_wanted("ada", now)
+            assert cancelled.is_over or cancelled.is_due(now)
         else:
-            assert self.job.due is not None
+            assert (job.due is None) == (job.is_over or followed)
 
 
 Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)

@@ -100,9 +100,9 @@ def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
     deployed.intake.take(drop)
     deployed.ticks(10)
     parked = deployed.job(drop)
-    assert parked.health is not None
-    assert "generation configuration" in parked.health.message
-    assert f"batchdrop resume {parked.id}" in parked.health.message
+    assert parked.parked is not None
+    assert "generation configuration" in parked.parked.message
+    assert f"batchdrop resume {parked.id}" in parked.parked.message
     deployed.choose(generation_config=None)
     deployed.ticks(2)
     assert deployed.job(drop).phase is Phase.ARRIVED
@@ -112,11 +112,11 @@ def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
     assert ran.output == f"Job {drop.job_id} goes on at the next tick of poll.\n"
     deployed.ticks(1)
     job = deployed.job(drop)
-    assert (job.phase, job.health) == (Phase.SUBMITTED, None)
+    assert (job.phase, job.parked) == (Phase.SUBMITTED, None)
     assert any((moment.note or "").startswith("resumed by ") for moment in job.history)
 
 
-def test_a_job_that_is_not_parked_is_not_let_on(deployed: World) -> None:
+def test_a_job_that_is_not_parked_is_not_resumed(deployed: World) -> None:
     drop = deployed.upload()
     deployed.intake.take(drop)
 

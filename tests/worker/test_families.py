@@ -735,6 +735,23 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     assert body(world)["parts"]["cancelled"] == 2
 
 
+def test_a_family_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
+    world: World,
+) -> None:
+    job, now = family(world, *THREE), world.now()
+    first = world.ledger.get(job.part_id(0))
+    assert first is not None
+    world.ledger.advance(first, lambda j: j.resumed("another", now, world.timing))
+    world.intake.cancel(job.id, by="ada")
+    held = world.ledger.get(first.id)
+    assert held is not None
+    world.ledger.advance(held, lambda j: j.park(now))
+
+    world.intake.cancel(job.id, by="bob")
+
+    assert world.job(job.source).result == "JOB_STATE_CANCELLED"
+
+
 def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> None:
     job = submitted(world)
     now = world.now()

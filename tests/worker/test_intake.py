@@ -563,8 +563,8 @@ def test_a_job_that_kills_its_workers_is_parked_and_told(world: World) -> None:
 
     parked = world.job(job.source)
     assert parked.phase is Phase.ARRIVED
-    assert parked.health is not None
-    assert parked.health.code == "resume_failing"
+    assert parked.parked is not None
+    assert "batchdrop resume" in parked.parked.message
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
     assert world.batches() == []
 

@@ -96,6 +96,22 @@ def test_one_that_is_refused_ten_times_is_set_aside_and_the_next_goes_on(
     assert office.topic.asked == asked
 
 
+def test_a_parked_job_of_which_nobody_can_be_told_stays_parked(office: Office) -> None:
+    job, now = office.job(1), office.clock()
+    office.ledger.advance(job, lambda j: j.park(now))
+    office.topic.refuses = set(office.ids(job))
+
+    for _ in range(10):
+        office.drain()
+
+    held = office.ledger.get(job.id)
+    assert held is not None
+    assert held.health is not None
+    assert held.health.code == "not_announced"
+    assert held.is_parked
+    assert office.ledger.advance(held, lambda j: j.unpark("ada", now)).due == now
+
+
 def test_one_that_cannot_be_set_aside_holds_up_no_other_job(office: Office) -> None:
     poisoned = office.rejected(1)
     office.topic.refuses = set(office.ids(poisoned))

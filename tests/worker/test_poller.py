@@ -710,7 +710,7 @@ def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
     drop = world.upload()
     world.intake.take(drop)
     job = world.job(drop)
-    world.ledger.advance(job, lambda j: j.parked(world.now()))
+    world.ledger.advance(job, lambda j: j.park(world.now()))
 
     check(world)
 

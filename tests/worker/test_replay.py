@@ -41,7 +41,7 @@ def jobs(office: Office) -> list[Job]:
     office.clock.advance(hours=1)
     second = office.job(2)
     now = office.clock()
-    parked = office.ledger.advance(second, lambda j: j.parked(now))
+    parked = office.ledger.advance(second, lambda j: j.park(now))
     return [first, office.announced(parked)]
 
 
