@@ -54,7 +54,7 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "faults", "health",
-        "history", "inputs", "lease", "manifest", "parked", "part", "part_of", "parts", "report", "rows",
+        "history", "inputs", "lease", "manifest", "parked", "part", "part_of", "parts", "postponed", "report", "rows",
         "running_since", "source", "spec", "spec_from", "staging", "stall_at", "state_since", "superfluous", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]

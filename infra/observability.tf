@@ -45,7 +45,7 @@ locals {
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\"), or many batches are (\"not visible\"), or a key, a bucket or a right of the worker's is missing (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its next step has failed for two hours or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\"), or many batches are (\"not visible\"), or a key, a bucket or a right of the worker's is missing (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
     }
     announcements_unpublished = {
       title    = "announcements are not published"

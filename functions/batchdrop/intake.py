@@ -238,11 +238,7 @@ class Intake:
         except Misconfigured as exc:
             return self._not_allowed(job, str(exc))
         except Unavailable as exc:
-            why, now = str(exc), self.now()
-            log.warning("postponed", extra={"job": job.id, "reason": why})
-            if job.phase is Phase.SUBMITTING:
-                return self._write(job, lambda j: j.unclear(why, now, self.timing))
-            return self._write(job, lambda j: j.postponed(why, now, due=now))
+            return self._postpone(job, str(exc))
         except Exception as exc:
             why, now = f"{type(exc).__name__}: {exc}", self.now()
             log.exception("step failed", extra={"job": job.id, "phase": job.phase})
@@ -266,11 +262,11 @@ class Intake:
         now = self.now()
         if self.settings.queues or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
-            return self._write(job, lambda j: j.postponed(why, now, due=now))
+            return self._write(job, lambda j: j.wait(why, now, due=now))
         until = self.ledger.lane_paused_until(job.lane)
         if until and now < until:
             why = f"{job.lane} is paused until {until:%H:%M:%S}"
-            return self._write(job, lambda j: j.postponed(why, now, due=until))
+            return self._write(job, lambda j: j.wait(why, now, due=until))
         return self._intend(job)
 
     def _intend(self, job: Job) -> Job:
@@ -399,7 +395,8 @@ class Intake:
     def _create(self, job: Job) -> Job:
         if self.now() + self.timing.create_timeout > job.lease.until:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
-            return self._postpone(job, "too little of the lease left to send")
+            why = "too little of the lease left to send"
+            return self._postpone(job, why, unsent=True)
         crash("before_create")
         try:
             batch = self.services.of(job).create(job)
@@ -445,17 +442,25 @@ class Intake:
             wait = error.retry_after if isinstance(error, ClientError) else None
             pause = self.timing.settle if wait is None else timedelta(seconds=wait)
             self.ledger.pause_lane(job.lane, self.now() + pause)
-            return self._postpone(job, f"429: {error}", pause=pause)
+            why, again = f"429: {error}", self.now() + pause
+            log.warning("postponed", extra={"job": job.id, "reason": why})
+            return self._write(job, lambda j: j.wait(why, self.now(), due=again))
         if isinstance(error, TransportError) and not error.sent:
-            return self._postpone(job, f"service unreachable: {error}")
+            return self._postpone(job, f"service unreachable: {error}", unsent=True)
         why = f"unclear: {error}"
         log.warning("unclear", extra={"job": job.id, "reason": why})
-        return self._write(job, lambda j: j.unclear(why, self.now(), self.timing))
+        return self._fail(job, lambda j: j.unclear(why, self.now(), self.timing))
 
-    def _postpone(self, job: Job, why: str, pause: timedelta = timedelta(0)) -> Job:
+    def _postpone(self, job: Job, why: str, *, unsent: bool = False) -> Job:
+        """
+        Args:
+            unsent: no request of it is on its way, whatever its phase says.
+        """
         log.warning("postponed", extra={"job": job.id, "reason": why})
         now = self.now()
-        return self._write(job, lambda j: j.postponed(why, now, due=now + pause))
+        if job.phase is Phase.SUBMITTING and not unsent:
+            return self._fail(job, lambda j: j.unclear(why, now, self.timing))
+        return self._fail(job, lambda j: j.postpone(why, now, due=now))
 
     def _not_allowed(self, job: Job, why: str, *, unsent: bool = False) -> Job:
         """
@@ -470,12 +475,20 @@ class Intake:
         since = known.since if known and known.code == reason else now
         health = Health(code=reason, message=why, since=since)
         if job.phase is Phase.SUBMITTING and not unsent:
-            return self._write(
+            return self._fail(
                 job, lambda j: j.unclear(reason, now, self.timing, health)
             )
-        return self._write(
-            job, lambda j: j.postponed(reason, now, due=now + settle, health=health)
+        return self._fail(
+            job, lambda j: j.postpone(reason, now, due=now + settle, health=health)
         )
+
+    def _fail(self, job: Job, move: Callable[[Job], Job]) -> Job:
+        """Writes that an attempt failed; says so if this was one too many."""
+        after = self._write(job, move)
+        known = job.postponed is not None and job.postponed.announced
+        if after.postponed and after.postponed.announced and not known:
+            log.warning("stalled", extra={"job": job.id, "state": str(after.phase)})
+        return after
 
     def _trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:
         """What a step raises that got no further at the service."""

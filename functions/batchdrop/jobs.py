@@ -17,6 +17,7 @@ from batchdrop.records import (
     Moment,
     Part,
     Phase,
+    Postponed,
     Problem,
     Spec,
     Staging,
@@ -41,6 +42,9 @@ STANDING = PASSING | {"stalled", "unknown_state"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
+#: A job whose next step fails for longer than this is announced as stalled: an outage
+#: of an hour is nobody's business. Also the pause after which the time counts anew.
+POSTPONED_FOR = timedelta(hours=2)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
 #: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
@@ -114,6 +118,7 @@ class Job:
     health: Health | None = None
     #: Workers keep dying on it: nobody takes it up until a person resumes it.
     parked: Fact | None = None
+    postponed: Postponed | None = None  #: its next step fails, and is tried again
     wanted: Wanted | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
@@ -280,6 +285,7 @@ class Job:
             faults=faults[:MAX_FAULTS],
             report=report,
             health=None,
+            postponed=None,
         )
         return self._renewed(moved, now + timing.lease)
 
@@ -297,7 +303,14 @@ class Job:
         if part.n >= MAX_PARTS:
             raise ValueError(f"a file has at most {MAX_PARTS} parts")
         parts = self.parts | {self.part_id(part.n): part}
-        moved = self._moved(self.phase, now, parts=parts, resumes=0)
+        moved = self._moved(
+            self.phase,
+            now,
+            parts=parts,
+            resumes=0,
+            health=self._health_of_others,
+            postponed=None,
+        )
         return self._renewed(moved, now + timing.lease)
 
     def split(
@@ -325,6 +338,7 @@ class Job:
             faults=faults[:MAX_FAULTS],
             report=report,
             health=None,
+            postponed=None,
         )
         return self._let_go(moved, now, resumes=0)
 
@@ -426,9 +440,10 @@ class Job:
 
     def submitted(self, batch: Batch, now: datetime) -> Self:
         """The service has made the batch."""
-        return self._let_go(
-            self._moved(Phase.SUBMITTED, now, batch=batch, health=None, resumes=0), now
+        moved = self._moved(
+            Phase.SUBMITTED, now, batch=batch, health=None, postponed=None, resumes=0
         )
+        return self._let_go(moved, now)
 
     def condemning(self, names: Iterable[str], health: Health, now: datetime) -> Self:
         """
@@ -462,6 +477,7 @@ class Job:
             report=report or self.report,
             manifest=self.manifest or manifest,
             health=None,
+            postponed=None,
             seq=self._seq_at_end,
         )
         return self._let_go(moved, now)
@@ -487,22 +503,61 @@ class Job:
         self, why: str, now: datetime, timing: Timing, health: Health | None = None
     ) -> Self:
         """The request may or may not have made a batch; look, when a list can tell."""
-        moved = self._moved(self.phase, now, note=why, health=health or self.health)
+        moved = self._moved(
+            self.phase, now, note=why, **self._failing(why, now, health)
+        )
         return self._let_go(
             moved, now, due=now + timing.settle, resumes=self._resumes_before()
         )
 
-    def postponed(
+    def postpone(
         self, why: str, now: datetime, due: datetime, health: Health | None = None
     ) -> Self:
         """
-        It wasn't the job's fault, and nothing is in flight: again at `due`. The
-        resume that came to this doesn't count.
+        A step failed through no fault of the job, and nothing is in flight: again at
+        `due`. The resume that came to this doesn't count. What fails for longer than
+        POSTPONED_FOR is announced as stalled, once.
         """
+        return self._put_off(why, now, due, self._failing(why, now, health))
+
+    def wait(self, why: str, now: datetime, due: datetime) -> Self:
+        """
+        Nothing is wrong; something has to come first, such as room in the queue or a
+        manifest. Looked at again at `due`. The resume that came to this doesn't count.
+        A job that fails each time its turn has come is postponed all the while.
+        """
+        return self._put_off(why, now, due, {})
+
+    def _put_off(
+        self, why: str, now: datetime, due: datetime, changes: dict[str, Any]
+    ) -> Self:
         staged = self.phase in (Phase.PREPARED, Phase.SUBMITTING)
         phase = Phase.WAITING if staged else self.phase
-        moved = self._moved(phase, now, note=why, health=health or self.health)
+        moved = self._moved(phase, now, note=why, **changes)
         return self._let_go(moved, now, due=due, resumes=self._resumes_before())
+
+    def _failing(
+        self, why: str, now: datetime, health: Health | None
+    ) -> dict[str, Any]:
+        """What one more failed attempt changes, besides phase and lease."""
+        last, message = self.postponed, health.message if health else why
+        if last is None or now - last.at > POSTPONED_FOR:
+            last = Postponed(since=now, at=now, message=message)
+        postponed = replace(last, at=now, message=message)
+        health = health or self._health_of_others
+        if now - last.since < POSTPONED_FOR:
+            return {"postponed": postponed, "health": health}
+        return {
+            "postponed": replace(postponed, announced=True),
+            "health": health
+            or Health(
+                code="postponed",
+                message=f"no step forward since {last.since:%Y-%m-%d %H:%M}: {why}. "
+                "It is tried again at every tick",
+                since=last.since,
+            ),
+            "seq": self.seq if last.announced else self.seq + 1,
+        }
 
     def gave_up(self, why: str, now: datetime) -> Self:
         """A step failed for a reason nobody foresaw. The lease ends at once."""
@@ -565,7 +620,13 @@ class Job:
         if not self.is_parked:
             how = "it is over" if self.is_over else "it goes on by itself"
             raise ValueError(f"job {self.id} isn't parked: {how}")
-        moved = self._moved(self.phase, now, note=f"resumed by {by}")
+        moved = self._moved(
+            self.phase,
+            now,
+            note=f"resumed by {by}",
+            health=self._health_of_others,
+            postponed=None,
+        )
         return self._let_go(moved, now, due=now, resumes=0)
 
     def ailing(self, health: Health, now: datetime) -> Self:
@@ -875,6 +936,12 @@ class Job:
     def _seq_at_end(self) -> int:
         """A part's end has no announcement of its own: its family's has it."""
         return self.seq if self.part_of else self.seq + 1
+
+    @property
+    def _health_of_others(self) -> Health | None:
+        """Its health, but for that it is postponed."""
+        mine = self.health is not None and self.health.code == "postponed"
+        return None if mine else self.health
 
     def _resumes_before(self) -> int:
         return max(0, self.resumes - 1)

@@ -166,7 +166,7 @@ class Preparing:
         log.info("waits for its manifest", extra={"job": job.id, "manifest": name})
         again = now + timedelta(seconds=self.settings.check_every)
         why = f"waits for {name}"
-        return self.ledger.advance(job, lambda j: j.postponed(why, now, due=again))
+        return self.ledger.advance(job, lambda j: j.wait(why, now, due=again))
 
     def _spec(self, job: Job, chosen: Spec) -> Spec:
         """The choice, with what is this job's own in it."""

@@ -308,6 +308,17 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed:
+    """Attempts at a job's next step that failed, one after another, through no fault of
+    the job: something that it needs gave no answer, or is missing."""
+
+    since: datetime  #: the first of them
+    at: datetime  #: the last one
+    message: str  #: why that one failed
+    announced: bool = False  #: whether `stalled` was announced for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Who has the job to itself, and until when. Each taking over adds an epoch."""
 

@@ -273,7 +273,7 @@ def moved(it: Document, move: str, *given: int) -> Document:
         case "unclear":
             job = job.unclear("", NOW, TIMING)
         case "postponed":
-            job = job.postponed("", NOW, due=NOW)
+            job = job.wait("", NOW, due=NOW)
         case "restaged":
             job = job.restaged(Staging(epoch=it.epoch, uri="gs://w/"), NOW)
         case "fenced_off":

@@ -145,7 +145,7 @@ def test_a_refusal_for_now_leaves_nothing_in_flight(
 ) -> None:
     later = clock() + timedelta(minutes=3)
 
-    job = submitting.postponed("429", clock(), due=later)
+    job = submitting.wait("429", clock(), due=later)
 
     assert job.phase is Phase.WAITING
     assert job.due == later
@@ -169,8 +169,99 @@ def test_a_resume_that_ends_because_of_the_service_does_not_count(
 
     assert resumed.resumes == 1
     assert resumed.unclear("503", clock(), TIMING).resumes == 0
-    assert resumed.postponed("429", clock(), due=clock()).resumes == 0
+    assert resumed.wait("429", clock(), due=clock()).resumes == 0
+    assert resumed.postpone("no answer", clock(), due=clock()).resumes == 0
     assert resumed.gave_up("KeyError: 'x'", clock()).resumes == 1
+
+
+def failing(job: Job, clock: Clock, **how_long: float) -> Job:
+    """A job whose next step fails every ten minutes, for so long."""
+    until = clock() + timedelta(**how_long)
+    while clock() <= until:
+        job = job.resumed("w", clock(), TIMING).postpone("503", clock(), due=clock())
+        clock.advance(minutes=10)
+    return job
+
+
+def test_an_outage_of_an_hour_is_not_announced(arrived: Job, clock: Clock) -> None:
+    start = clock()
+
+    job = failing(arrived, clock, hours=1)
+
+    assert job.postponed is not None
+    assert job.postponed.since == start
+    assert job.postponed.message == "503"
+    assert (job.health, job.seq) == (None, 0)
+
+
+def test_a_step_that_fails_for_hours_is_announced_once(
+    arrived: Job, clock: Clock
+) -> None:
+    start = clock()
+
+    job = failing(arrived, clock, hours=30)
+
+    assert job.seq == 1
+    assert job.health is not None
+    assert (job.health.code, job.health.since) == ("postponed", start)
+    assert "since 2026-03-01 12:00: 503" in job.health.message
+    assert job.due is not None
+
+
+def test_unclear_answers_and_fences_for_hours_are_no_step_forward(
+    submitting: Job, clock: Clock
+) -> None:
+    job = submitting
+    for _ in range(9):
+        job = job.unclear("503", clock(), TIMING)
+        clock.advance(minutes=20)
+        job = job.resumed("w", clock(), TIMING).fenced_off(clock(), TIMING)
+        job = job.resumed("w", clock(), TIMING).wait("queued", clock(), due=clock())
+        job = job.resumed("w", clock(), TIMING).submitting(clock(), TIMING)
+
+    assert job.seq == 1
+    assert job.health is not None
+    assert job.health.code == "postponed"
+
+
+def test_a_right_that_is_missing_for_hours_is_announced_by_its_own_health(
+    submitting: Job, clock: Clock
+) -> None:
+    job, missing = submitting, Health(code="not_allowed", message="x", since=clock())
+    for _ in range(30):
+        job = job.postpone("not_allowed", clock(), due=clock(), health=missing)
+        clock.advance(minutes=10)
+
+    assert (job.health, job.seq) == (missing, 1)
+    assert job.postponed is not None
+    assert job.postponed.message == "x"
+
+
+def test_a_job_in_the_queue_for_days_is_not_postponed(
+    prepared: Job, clock: Clock
+) -> None:
+    job = prepared.postpone("no answer", clock(), due=clock())
+    for _ in range(100):
+        clock.advance(hours=1)
+        job = job.wait("429", clock(), due=clock())
+
+    job = job.postpone("no answer", clock(), due=clock())
+
+    assert (job.health, job.seq) == (None, 0)
+    assert job.postponed is not None
+    assert job.postponed.since == clock()
+
+
+def test_a_step_forward_ends_the_count_and_its_health(
+    arrived: Job, clock: Clock
+) -> None:
+    job = failing(arrived, clock, hours=3)
+
+    job = job.prepared(SPEC, STAGED, Rows(), clock(), TIMING)
+    assert (job.health, job.postponed) == (None, None)
+
+    job = failing(job, clock, hours=1)
+    assert (job.health, job.seq) == (None, 1)
 
 
 def test_a_step_that_fails_with_an_intent_open_waits_as_long_as_a_crash(
@@ -550,7 +641,13 @@ class Moves(RuleBasedStateMachine):
     def postpone(self, health: str | None, minutes: int) -> None:
         due = self.clock() + timedelta(minutes=minutes)
         ill = health and self.health(health)
-        self.go(self.job.postponed("429", self.clock(), due, ill or None))
+        self.go(self.job.postpone("no answer", self.clock(), due, ill or None))
+
+    @at(*UNSENT)
+    @rule(minutes=st.integers(0, 30))
+    def wait(self, minutes: int) -> None:
+        due = self.clock() + timedelta(minutes=minutes)
+        self.go(self.job.wait("429", self.clock(), due))
 
     @at(Phase.SUBMITTING)
     @rule(health=st.sampled_from([None, *HEALTH]))
@@ -645,6 +742,10 @@ class Moves(RuleBasedStateMachine):
     @invariant()
     def announcements_are_numbered_without_gaps(self) -> None:
         assert self.job.seq - self.before.seq in (0, 1)
+
+    @invariant()
+    def only_what_was_not_sent_is_postponed(self) -> None:
+        assert self.job.postponed is None or self.job.phase in UNSENT
 
     @invariant()
     def what_is_not_over_is_due_or_followed_or_a_person_can_move_it(self) -> None:

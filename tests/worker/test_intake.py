@@ -10,7 +10,7 @@ import pytest
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
 from batchdrop.settings import Location
-from tests.worker.world import GOOD, Wire, World
+from tests.worker.world import GOOD, Fault, Wire, World
 
 
 def test_a_drop_becomes_a_batch_of_its_rows(world: World) -> None:
@@ -187,6 +187,41 @@ def test_while_the_service_is_down_a_job_waits_and_then_goes_on(world: World) ->
     world.ticks(1)
     assert world.job(drop).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
+
+
+def unreachable(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused", request=request)
+
+
+@pytest.mark.parametrize(
+    ("fault", "health"),
+    [
+        (unreachable, "postponed"),
+        (Wire.says(503), "postponed"),
+        (Wire.says(403), "not_allowed"),
+    ],
+    ids=["unreachable", "503", "403"],
+)
+def test_what_cannot_be_submitted_for_hours_is_announced_once_and_goes_on(
+    world: World, fault: Fault, health: str
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [fault] * 100
+    world.intake.take(drop)
+    world.ticks(6, timedelta(minutes=10))
+    assert world.heard == []
+
+    world.ticks(12, timedelta(minutes=10))
+    job = world.job(drop)
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert job.health is not None
+    assert job.health.code == health
+
+    world.wire.creates = []
+    world.ticks(3, timedelta(minutes=10))
+    job = world.job(drop)
+    assert job.batch is not None
+    assert (job.health, job.postponed) == (None, None)
 
 
 def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
