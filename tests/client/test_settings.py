@@ -60,6 +60,12 @@ T = Token()
 
 SAME: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "a region": ({**P, "location": "europe-west4", "credentials": T}, {}),
+    "enterprise": ({"enterprise": True, "project": "p", "credentials": T}, {}),
+    "enterprise and vertexai": ({**P, "enterprise": True, "credentials": T}, {}),
+    "not enterprise": (
+        {"enterprise": False, "api_key": "k"},
+        {"GOOGLE_GENAI_USE_ENTERPRISE": "true"},
+    ),
     "global": ({**P, "location": "global", "credentials": T}, {}),
     "us": ({**P, "location": "us", "credentials": T}, {}),
     "eu": ({**P, "location": "eu", "credentials": T}, {}),
@@ -160,13 +166,21 @@ def test_an_option_goes_before_the_environment(
     [
         {"project": "p", "api_key": "k"},
         {"vertexai": True, "credentials": T, "api_key": "k"},
+        {"enterprise": True, "vertexai": False, "project": "p"},
+        {"enterprise": False, "vertexai": True, "api_key": "k"},
         {},
     ],
-    ids=["a project without Vertex", "two ways to sign", "nothing"],
+    ids=[
+        "a project without Vertex",
+        "two ways to sign",
+        "enterprise but not Vertex",
+        "Vertex but not enterprise",
+        "nothing",
+    ],
 )
 def test_what_the_official_client_refuses_is_refused(arguments: dict[str, Any]) -> None:
     for make in (genai.Client, Client):
-        with pytest.raises(ValueError, match=r"project|exclusive|exclude|API key"):
+        with pytest.raises(ValueError, match=r"project|exclusive|exclude|API key|enterprise"):
             make(**arguments)
 
 

@@ -205,9 +205,10 @@ class Batches(_Plans):
             job = client.batches.get(name=job.name)
 
         Args:
-            name: a full resource name, whose own project and location are asked; a bare
-                id; or a job. `batch_job` is another word for it. A name with
-                "/batchJobs/" is read as one with "/batchPredictionJobs/".
+            name: a full resource name, whose own project and location are asked; an
+                id alone (digits on Vertex AI); or a job. `batch_job` is another word
+                for it. A name with "/batchJobs/" is read as one with
+                "/batchPredictionJobs/".
             config: {"http_options": ..} for this call.
 
         Raises:

@@ -121,6 +121,7 @@ class Client:
         vertexai: True for Vertex AI, False for the Developer API. None: what
             GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI says ("true" or
             "1"), else the Developer API.
+        enterprise: google-genai's newer name for `vertexai`; the same thing.
         project, location: Vertex AI only; else GOOGLE_CLOUD_PROJECT and
             GOOGLE_CLOUD_LOCATION, else the default credentials' project and "global".
         api_key: else GOOGLE_API_KEY or GEMINI_API_KEY. On Vertex AI, in place of
@@ -144,6 +145,7 @@ class Client:
     def __init__(
         self,
         *,
+        enterprise: bool | None = None,
         vertexai: bool | None = None,
         project: str | None = None,
         location: str | None = None,
@@ -151,8 +153,12 @@ class Client:
         credentials: Any = None,
         http_options: HttpOptions | Mapping[str, Any] | None = None,
     ) -> None:
+        if None not in (enterprise, vertexai) and enterprise != vertexai:
+            raise ValueError(
+                f"{enterprise=} and {vertexai=} contradict each other: pass one of them"
+            )
         self._core = Core(
-            vertexai=vertexai,
+            vertexai=vertexai if enterprise is None else enterprise,
             project=project,
             location=location,
             api_key=api_key,

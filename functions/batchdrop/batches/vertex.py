@@ -40,7 +40,7 @@ _NAME = re.compile(
     r"/(?:batchPredictionJobs|batchJobs)/(?P<id>[^/?#]+)"
 )
 _LOCATION = re.compile(r"[a-z0-9-]+")
-_BARE_ID = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_ID = re.compile(r"[0-9]+")
 
 
 def host(location: str) -> str:
@@ -187,7 +187,8 @@ class Vertex:
             return self._url(f"batchPredictionJobs/{name}", options)
         raise ValueError(
             f"Invalid batch job name: {name!r}; write "
-            "projects/P/locations/L/batchPredictionJobs/ID or the ID alone"
+            "projects/P/locations/L/batchPredictionJobs/ID, or the ID, which is a "
+            "number, alone"
         )
 
     def _url(
