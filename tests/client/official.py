@@ -1,6 +1,7 @@
 """The official SDK and this client, made alike, to be compared on the wire."""
 
 import asyncio
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,39 @@ VERTEX: dict[str, Any] = {
     "credentials": Token(),
 }
 DEVELOPER: dict[str, Any] = {"vertexai": False, "api_key": "k3y"}
+
+
+#: What a service looks at.
+HEADERS = (
+    "authorization",
+    "content-type",
+    "x-goog-api-key",
+    "x-goog-user-project",
+    "x-server-timeout",
+    "x-mine",
+)
+
+# A name that is made up ends with the time and five random digits.
+_MADE_UP = re.compile(r"_\d{14}_[0-9a-f]{5}$")
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _settled(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_settled(item) for item in value]
+    return _MADE_UP.sub("_STAMP", value) if isinstance(value, str) else value
+
+
+def said(request: Request) -> dict[str, Any]:
+    """What a request says to a service, to be compared."""
+    return {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": {h: request.headers.get(h) for h in HEADERS},
+        "body": _settled(request.json),
+    }
 
 
 def ours(url: str, arguments: dict[str, Any], **options: Any) -> Client:

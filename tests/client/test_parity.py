@@ -13,39 +13,8 @@ from typing import Any
 import pytest
 
 from tests.client.credential import Token
-from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, theirs
-from tests.client.recorder import Answer, Recorder, Request
-
-HEADERS = (
-    "authorization",
-    "content-type",
-    "x-goog-api-key",
-    "x-goog-user-project",
-    "x-server-timeout",
-    "x-mine",
-)
-
-# A name that is made up ends with the time and five random digits.
-_MADE_UP = re.compile(r"_\d{14}_[0-9a-f]{5}$")
-
-
-def _settled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _settled(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_settled(item) for item in value]
-    return _MADE_UP.sub("_STAMP", value) if isinstance(value, str) else value
-
-
-def said(request: Request) -> dict[str, Any]:
-    return {
-        "method": request.method,
-        "path": request.path,
-        "query": request.query,
-        "headers": {h: request.headers.get(h) for h in HEADERS},
-        "body": _settled(request.json),
-    }
-
+from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, said, theirs
+from tests.client.recorder import Answer, Recorder
 
 JOB = {"name": "projects/1/locations/us-central1/batchPredictionJobs/7"}
 NAME = "projects/p/locations/us-central1/batchPredictionJobs/7"

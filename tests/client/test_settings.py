@@ -180,7 +180,9 @@ def test_an_option_goes_before_the_environment(
 )
 def test_what_the_official_client_refuses_is_refused(arguments: dict[str, Any]) -> None:
     for make in (genai.Client, Client):
-        with pytest.raises(ValueError, match=r"project|exclusive|exclude|API key|enterprise"):
+        with pytest.raises(
+            ValueError, match=r"project|exclusive|exclude|API key|enterprise"
+        ):
             make(**arguments)
 
 

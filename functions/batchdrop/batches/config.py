@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from batchdrop.batches.official import is_file, is_model, opened, without_sdk_only
 from batchdrop.batches.ready import ready
 from batchdrop.batches.types import (
     BatchJobDestination,
@@ -92,7 +94,8 @@ def fields(
     kind: type[Struct], given: Mapping[str, Any], what: str, **also: str
 ) -> dict[str, Any]:
     """
-    The members of a dict under the names of a Struct's fields.
+    The members of a dict, or of an object of the official SDK, under the names of a
+    Struct's fields.
 
     Args:
         what: what to call the dict in an error, such as "config".
@@ -101,6 +104,7 @@ def fields(
     Raises:
         ValueError: an unknown name, or one given in two spellings.
     """
+    given = opened(given)
     if not isinstance(given, Mapping):
         raise ValueError(
             f"{what} is a {kind.__name__} or a dict, not {type(given).__name__}"
@@ -108,7 +112,8 @@ def fields(
     known = kind.__struct_fields__
     found: dict[str, Any] = {}
     for key, value in given.items():
-        name = also.get(snake(key), snake(key))
+        name = snake(str(key))
+        name = also.get(name, name)
         if name not in known:
             raise ValueError(
                 f"{what} has no member {key!r}; it can have: {', '.join(known)}"
@@ -128,27 +133,48 @@ def _built(kind: type[S], values: Mapping[str, Any], what: str) -> S:
 
 
 def http_options(given: Any) -> HttpOptions | None:
-    """HttpOptions from what a caller gave: one, a dict, or None."""
-    if given is None or isinstance(given, HttpOptions):
-        return given
-    values = fields(HttpOptions, given, "http_options")
-    retry = values.get("retry_options")
-    if isinstance(retry, Mapping):
-        retry = fields(HttpRetryOptions, retry, "http_options.retry_options")
+    """
+    HttpOptions from what a caller gave: one, a dict, the official SDK's, or None.
+
+    Only the official SDK's object counts its timeout in milliseconds; a dict doesn't
+    say whose it is, and is read as ours, in seconds.
+    """
+    if given is None:
+        return None
+    values = fields(HttpOptions, _without_aiohttp(given), "http_options")
+    if values.get("retry_options") is not None:
+        retry = fields(
+            HttpRetryOptions, values["retry_options"], "http_options.retry_options"
+        )
         if codes := retry.get("http_status_codes"):
             retry["http_status_codes"] = tuple(codes)
-        values["retry_options"] = HttpRetryOptions(**retry)
+        given_ones = {k: v for k, v in retry.items() if v is not None}
+        values["retry_options"] = HttpRetryOptions(**given_ones)
+    if is_model(given) and values.get("timeout") is not None:
+        # The official client waits for ever when it is told 0.
+        values["timeout"] = timedelta(milliseconds=values["timeout"]) or None
     return HttpOptions(**values)
+
+
+def _without_aiohttp(given: Any) -> Any:
+    given = opened(given)
+    if isinstance(given, Mapping) and "aiohttp_client" in given:
+        if given["aiohttp_client"] is not None:
+            raise ValueError(
+                "http_options.aiohttp_client: requests are sent through httpx here; "
+                "give httpx_async_client or async_client_args"
+            )
+        return {k: v for k, v in given.items() if k != "aiohttp_client"}
+    return given
 
 
 def destination(given: Any) -> BatchJobDestination:
     """
-    A destination from a gs:// or bq:// string, a dict, or one made before.
+    A destination from a gs:// or bq:// string, a dict, one made before, or the
+    official SDK's.
 
     Only a string has its format filled in, as the official SDK does.
     """
-    if isinstance(given, BatchJobDestination):
-        return given
     if isinstance(given, str):
         if given.startswith("gs://"):
             return BatchJobDestination(format="jsonl", gcs_uri=given)
@@ -157,13 +183,14 @@ def destination(given: Any) -> BatchJobDestination:
         raise ValueError(
             f"Unsupported destination: {given!r}; write gs://.. or bq://.."
         )
+    given = opened(given)
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"Unsupported destination: {given!r}; write gs://.. or bq://.."
+            f"Unsupported destination: {type(given).__name__}; write gs://.. or bq://.."
         )
     values = fields(BatchJobDestination, given, "destination")
     dataset = values.get("vertex_dataset")
-    if isinstance(dataset, Mapping):
+    if dataset is not None:
         values["vertex_dataset"] = VertexMultimodalDatasetDestination(
             **fields(
                 VertexMultimodalDatasetDestination,
@@ -184,15 +211,19 @@ def source(given: Any) -> BatchJobSource:
         "projects/P/locations/L/datasets/D"            a dataset
         "files/abc"                                    an uploaded file
         [{"contents": ...}, ...]                       inline requests
+        File(...)                                      the same, as upload returned it
         {"gcs_uri": [...]}, BatchJobSource(...)        spelled out
+
+    The official SDK's BatchJobSource, File and InlinedRequests are taken, too.
 
     Raises:
         ValueError: none of these.
     """
-    if isinstance(given, BatchJobSource):
-        return given
     if isinstance(given, str):
         return _string_source(given)
+    if is_file(given):
+        return _string_source(given.name or "")
+    given = opened(given)
     if isinstance(given, Mapping):
         values = fields(BatchJobSource, given, "src")
         for name in ("gcs_uri", "inlined_requests"):
@@ -208,7 +239,7 @@ def source(given: Any) -> BatchJobSource:
         if all(isinstance(i, str) and i.startswith("gs://") for i in items):
             return BatchJobSource(format="jsonl", gcs_uri=items)
         return BatchJobSource(inlined_requests=items)
-    raise ValueError(_UNSUPPORTED.format(given))
+    raise ValueError(_UNSUPPORTED.format(type(given).__name__))
 
 
 def _string_source(given: str) -> BatchJobSource:
@@ -220,27 +251,29 @@ def _string_source(given: str) -> BatchJobSource:
         return BatchJobSource(format="vertex-dataset", vertex_dataset_name=given)
     if given.startswith("files/"):
         return BatchJobSource(file_name=given)
-    raise ValueError(_UNSUPPORTED.format(given))
+    raise ValueError(_UNSUPPORTED.format(repr(given)))
 
 
 _UNSUPPORTED = (
-    "Unsupported source: {!r}; write gs://.., bq://.., files/.., "
+    "Unsupported source: {}; write gs://.., bq://.., files/.., "
     "projects/../locations/../datasets/.., or a list of requests"
 )
 
 
 def create_config(given: Any) -> CreateBatchJobConfig:
-    """The options of `create` from a dict in either case, a value, or None."""
+    """
+    The options of `create` from a dict in either case, a value, the official SDK's, or
+    None.
+    """
     if given is None:
         return CreateBatchJobConfig()
-    if isinstance(given, CreateBatchJobConfig):
-        return given
     values = fields(CreateBatchJobConfig, given, "config", destination="dest")
-    if hasattr(values.get("generation_config"), "model_dump"):  # the official SDK's
-        values["generation_config"] = values["generation_config"].model_dump(
-            exclude_none=True
-        )
-    values["generation_config"] = values.get("generation_config") or None
+    for name in ("webhook_config", "encryption_spec", "generation_config"):
+        values[name] = opened(values.get(name))
+    if isinstance(values["generation_config"], Mapping):
+        # What only the SDK reads is not kept with the job, either.
+        values["generation_config"] = without_sdk_only(values["generation_config"])
+    values["generation_config"] = values["generation_config"] or None
     if values.get("dest") is not None:
         values["dest"] = destination(values["dest"])
     values["http_options"] = http_options(values.get("http_options"))
@@ -257,8 +290,6 @@ def create_config(given: Any) -> CreateBatchJobConfig:
 
 def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:
     """The options of `list`; `direct` are those given as arguments."""
-    if isinstance(given, ListBatchJobsConfig):
-        given = {name: getattr(given, name) for name in given.__struct_fields__}
     values = fields(ListBatchJobsConfig, given or {}, "config")
     for name, value in direct.items():
         if value is not None:
@@ -269,7 +300,5 @@ def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:
 
 def call_config(given: Any) -> CallConfig:
     """The options of `get`, `cancel` and `delete`."""
-    if isinstance(given, CallConfig):
-        return given
     values = fields(CallConfig, given or {}, "config")
     return CallConfig(http_options=http_options(values.get("http_options")))

@@ -57,10 +57,12 @@ class Developer:
     Attributes:
         base_url: in place of the service's own host.
         api_version: "v1" unless told otherwise.
+        whole_base: `base_url` holds all that stands before the resource.
     """
 
     base_url: str | None = None
     api_version: str = "v1"
+    whole_base: bool = False
 
     def create(
         self, model: str, src: BatchJobSource, config: CreateBatchJobConfig, stamp: str
@@ -155,8 +157,13 @@ class Developer:
 
     def url(self, path: str, options: HttpOptions | None = None) -> str:
         """The address of a path under the API's version."""
-        version = (options and options.api_version) or self.api_version
-        return f"{self.root(options)}/{version}/{path}"
+        return f"{self.root(options)}/{self.version(options)}{path}"
+
+    def version(self, options: HttpOptions | None = None) -> str:
+        """The API's version and a slash, or "" where the base address has it."""
+        if self.whole_base or (options and options.base_url_resource_scope):
+            return ""
+        return f"{(options and options.api_version) or self.api_version}/"
 
     def root(self, options: HttpOptions | None = None) -> str:
         """The address of the service, no slash at the end."""
@@ -227,9 +234,13 @@ def inlined_request(given: Any) -> dict[str, Any]:
 
 def webhook_config(given: Mapping[str, Any]) -> dict[str, Any]:
     """`webhookConfig`, its inner names as the official SDK writes them."""
+    uris = given.get("uris")
     data = given.get("user_metadata", given.get("userMetadata"))
-    made: dict[str, Any] = {"uris": list(given.get("uris") or ())}
-    return made if data is None else made | {"user_metadata": data}
+    made = {
+        "uris": [uris] if isinstance(uris, str) else uris and list(uris),
+        "user_metadata": data,
+    }
+    return {name: value for name, value in made.items() if value is not None}
 
 
 # JSON to values.

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from batchdrop.batches import inline
 from batchdrop.batches.config import fields, snake, source
+from batchdrop.batches.official import is_file, is_model, opened
 from batchdrop.batches.types import BatchJobSource
 
 
@@ -63,8 +64,10 @@ def embeddings_source(given: Any) -> Source:
     Raises:
         ValueError: none of these.
     """
-    if hasattr(given, "model_dump"):
-        given = given.model_dump(exclude_none=True)
+    if is_file(given):
+        return Source(given=source(given))
+    if is_model(given):
+        given = opened(given)
     if isinstance(given, Mapping):
         values = fields(BatchJobSource, given, "src")
         requests = values.pop("inlined_requests", None)
@@ -73,6 +76,8 @@ def embeddings_source(given: Any) -> Source:
         given = requests
     if isinstance(given, BatchJobSource) and given.inlined_requests is not None:
         given = list(given.inlined_requests)
+    if is_model(given):
+        given = opened(given)
     if isinstance(given, Mapping):
         batch = fields(_Batch, given, "src.inlined_requests")
         contents = inline.plain(batch.get("contents"))

@@ -103,7 +103,7 @@ class FileApi:
 
         return Call(
             "POST",
-            f"{self.dialect.root()}/upload/{self.dialect.api_version}/files",
+            f"{self.dialect.root()}/upload/{self.dialect.version()}files",
             _unread,
             body={"file": {**about, "size_bytes": size}},
             headers={

@@ -66,6 +66,10 @@ def resolve(
             "project and location are Vertex AI's: pass vertexai=True, or leave them "
             "out for the Gemini Developer API"
         )
+    if options.base_url_resource_scope and not options.base_url:
+        raise ValueError(
+            "http_options.base_url_resource_scope says what base_url holds: give both"
+        )
     if credentials is not None and api_key:
         raise ValueError("credentials and api_key exclude each other: pass one")
     if vertexai:
@@ -83,6 +87,7 @@ def resolve(
         Developer(
             base_url=options.base_url,
             api_version=_version(options, env, "v1", "v1beta"),
+            whole_base=options.base_url_resource_scope is not None,
         ),
         ApiKey(key),
         options,
@@ -132,6 +137,7 @@ def _vertex(
         location=location,
         base_url=options.base_url,
         api_version=version,
+        whole_base=options.base_url_resource_scope is not None,
     )
     return Settings(dialect, signer, options, credentials)
 

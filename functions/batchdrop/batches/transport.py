@@ -41,29 +41,34 @@ VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
 
 
-#: What httpx itself would say; both encodings come with Python.
-_DEFAULTS = httpx.Headers(
-    {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
-)
+#: Makes a request: a client's `build_request`, which adds what that client was made
+#: with (headers, cookies, parameters).
+_Build = Callable[..., httpx.Request]
 
 
 class _Prepared:
     """
     What both faces need to make a request of a call and a value of an answer.
 
-    Requests are made without httpx's merging of defaults, which takes a tenth of a
-    call: what is the same for all of them is put together once.
+    What is the same for all requests of a client is put together once.
     """
 
-    def __init__(self, options: HttpOptions, defaults: httpx.Headers) -> None:
+    def __init__(
+        self, options: HttpOptions, client_args: Mapping[str, Any] | None, direct: bool
+    ) -> None:
         self._options = options
-        self._headers = httpx.Headers(defaults)
+        self._headers = httpx.Headers(_DEFAULTS if direct else {})
         self._headers.update(_headers(options))
-        self._timeout = (_timeout(options) or NO_TIMEOUT_GIVEN).as_dict()
+        timeout = NO_TIMEOUT_GIVEN
+        if client_args and "timeout" in client_args:
+            timeout = httpx.Timeout(client_args["timeout"])
+        self._timeout = (_timeout(options) or timeout).as_dict()
         # The headers with the credentials that were last used; they change hourly.
         self._signed: tuple[Mapping[str, str], httpx.Headers] = ({}, self._headers)
 
-    def request(self, call: Call[Any], signed: Mapping[str, str]) -> httpx.Request:
+    def request(
+        self, call: Call[Any], signed: Mapping[str, str], build: _Build
+    ) -> httpx.Request:
         """The call as httpx sends it, signed with these headers."""
         last, headers = self._signed
         if last != signed:
@@ -87,7 +92,7 @@ class _Prepared:
         if call.body is not None:
             body = merged(call.body, extra) if extra else call.body
             content = msgspec.json.encode(body)
-        return httpx.Request(
+        return build(
             call.method,
             call.url,
             headers=headers,
@@ -176,11 +181,21 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
         raise
 
 
+#: What httpx itself would say; both encodings come with Python.
+_DEFAULTS = {
+    "accept": "*/*",
+    "accept-encoding": "gzip, deflate",
+    "connection": "keep-alive",
+}
+
+
 class _Direct:
     """
-    httpx without its client, whose cookies, redirects and authentication are of no use
-    here and take a third of a call (see tests/bench/client.py).
+    httpx without its client, whose cookies, redirects, authentication and merging of
+    defaults are of no use here and take a third of a call (see tests/bench/client.py).
     """
+
+    build_request = staticmethod(httpx.Request)
 
     def __init__(self) -> None:
         self._transport = httpx.HTTPTransport()
@@ -203,6 +218,8 @@ class _Direct:
 class _AsyncDirect:
     """The same for a loop."""
 
+    build_request = staticmethod(httpx.Request)
+
     def __init__(self) -> None:
         self._transport = httpx.AsyncHTTPTransport()
 
@@ -218,6 +235,14 @@ class _AsyncDirect:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _made(kind: Callable[..., U], args: Mapping[str, Any] | None, name: str) -> U:
+    """An httpx client made with the caller's arguments."""
+    try:
+        return kind(**(args or {}))
+    except TypeError as exc:
+        raise ValueError(f"http_options.{name}: {exc}") from exc
 
 
 def _behind_a_proxy() -> bool:
@@ -243,12 +268,12 @@ class Transport:
         self._signer = signer
         self._sleep = sleep
         self._owned = options.httpx_client is None
+        args = options.client_args if self._owned else None
+        direct = self._owned and not args and not _behind_a_proxy()
         self._http: httpx.Client | _Direct = options.httpx_client or (
-            httpx.Client() if _behind_a_proxy() else _Direct()
+            _Direct() if direct else _made(httpx.Client, args, "client_args")
         )
-        given = options.httpx_client
-        defaults = _DEFAULTS if given is None else given.headers
-        self._prepared = _Prepared(options, defaults)
+        self._prepared = _Prepared(options, args, direct)
 
     def run(self, flow: Flow[T]) -> T:
         """What the flow returns, its steps done one after the other."""
@@ -296,7 +321,9 @@ class Transport:
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> T:
-        request = self._prepared.request(call, self._signed(call))
+        request = self._prepared.request(
+            call, self._signed(call), self._http.build_request
+        )
         try:
             response = self._http.send(request)
         except httpx.HTTPError as exc:
@@ -317,7 +344,9 @@ class Transport:
             response.close()
 
     def _begin(self, call: Call[Any]) -> httpx.Response:
-        request = self._prepared.request(call, self._signed(call))
+        request = self._prepared.request(
+            call, self._signed(call), self._http.build_request
+        )
         try:
             response = self._http.send(request, stream=True)
             if response.is_success:
@@ -349,11 +378,12 @@ class AsyncTransport:
     def __init__(self, options: HttpOptions, signer: Signer | None) -> None:
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
+        self._args = options.async_client_args if self._given is None else None
+        self._direct = self._given is None and not self._args and not _behind_a_proxy()
         self._by_loop: WeakKeyDictionary[
             asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncDirect
         ] = WeakKeyDictionary()
-        defaults = self._given.headers if self._given else _DEFAULTS
-        self._prepared = _Prepared(options, defaults)
+        self._prepared = _Prepared(options, self._args, self._direct)
 
     @property
     def _http(self) -> httpx.AsyncClient | _AsyncDirect:
@@ -362,7 +392,9 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
             self._by_loop[loop] = (
-                httpx.AsyncClient() if _behind_a_proxy() else _AsyncDirect()
+                _AsyncDirect()
+                if self._direct
+                else _made(httpx.AsyncClient, self._args, "async_client_args")
             )
         return self._by_loop[loop]
 
@@ -407,7 +439,9 @@ class AsyncTransport:
             attempt += 1
 
     async def _send_once(self, call: Call[T]) -> T:
-        request = self._prepared.request(call, await self._signed(call))
+        request = self._prepared.request(
+            call, await self._signed(call), self._http.build_request
+        )
         try:
             response = await self._http.send(request)
         except httpx.HTTPError as exc:

@@ -316,11 +316,16 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
         timeout: **seconds** (a number or a timedelta) to wait for the connection and
             for each read; also sent as X-Server-Timeout. None: 30 s for the connection
             and 300 s for each read, of which the service isn't told. The official SDK
-            counts milliseconds; so more than an hour is refused as a likely mistake.
+            counts milliseconds; so a number above 3600 is refused as a likely mistake.
+            The official SDK's own HttpOptions are taken too, and counted in its way.
         headers: added to every request, over the client's own.
         extra_body: merged into the body of a request that has one.
         retry_options: see HttpRetryOptions.
         httpx_client, httpx_async_client: used in place of one of ours, and left open.
+        client_args, async_client_args: what the httpx.Client or httpx.AsyncClient of a
+            whole client is made with, such as {"proxy": .., "verify": ..}.
+        base_url_resource_scope: "COLLECTION": base_url already holds all that stands
+            before the resource: version, project and location.
     """
 
     base_url: str | None = None
@@ -331,13 +336,20 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
     retry_options: HttpRetryOptions | None = None
     httpx_client: Any = None
     httpx_async_client: Any = None
+    client_args: Mapping[str, Any] | None = None
+    async_client_args: Mapping[str, Any] | None = None
+    base_url_resource_scope: str | None = None
 
     def __post_init__(self) -> None:
         seconds = self.seconds
-        if seconds is not None and not 0 < seconds <= 3600:
+        if seconds is None:
+            return
+        # A timedelta can't have been meant in another unit.
+        if seconds <= 0 or (seconds > 3600 and not isinstance(self.timeout, timedelta)):
             raise ValueError(
                 f"http_options.timeout is in seconds, above 0 and up to 3600: "
-                f"{self.timeout} won't do (30 s is 30.0, not 30000)"
+                f"{self.timeout} won't do (30 s is 30.0, not 30000); longer ones are a "
+                "timedelta"
             )
 
     def __repr__(self) -> str:

@@ -94,12 +94,14 @@ class Vertex:
         project, location: both None in express mode (an API key alone).
         base_url: in place of the service's own host, whatever the location.
         api_version: "v1beta1" unless told otherwise.
+        whole_base: `base_url` holds all that stands before the resource.
     """
 
     project: str | None
     location: str | None
     base_url: str | None = None
     api_version: str = "v1beta1"
+    whole_base: bool = False
 
     def create(
         self, model: str, src: BatchJobSource, config: CreateBatchJobConfig, stamp: str
@@ -204,6 +206,8 @@ class Vertex:
             or self.base_url
             or host(location if location and project else "global")
         )
+        if self.whole_base or (options and options.base_url_resource_scope):
+            return f"{base.rstrip('/')}/{path}"
         version = (options and options.api_version) or self.api_version
         scope = ""
         if project:
