@@ -29,7 +29,8 @@ class Answer:
     """One answer as it goes."""
 
     status: int = 200
-    body: Any = field(default_factory=dict)  # bytes as they are, else as JSON
+    #: bytes as they are, else as JSON; what has a name can be taken for any object
+    body: Any = field(default_factory=lambda: {"name": "batches/made"})
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -163,7 +163,7 @@ def test_files_are_listed_read_and_removed() -> None:
         Answer(body={"files": [{"name": "files/a"}], "nextPageToken": "t"}),
         Answer(body={"files": [{"name": "files/b", "sizeBytes": "7"}]}),
         Answer(body={"name": "files/b"}),
-        Answer(),
+        Answer(body={}),
         Answer(body=b"bytes"),
     ]
     with Recorder(*pages) as server, client_of(server) as client:
@@ -480,7 +480,8 @@ def test_a_job_without_rows_says_why(operation: dict[str, Any], why: str) -> Non
 def test_an_operation_that_is_done_has_ended_whatever_else_it_says(
     operation: dict[str, Any], state: str
 ) -> None:
-    with Recorder(Answer(body=operation)) as server, client_of(server) as client:
+    answer = Answer(body={"name": "batches/abc", **operation})
+    with Recorder(answer) as server, client_of(server) as client:
         job = client.batches.get(name="abc")
 
     assert job.state == state

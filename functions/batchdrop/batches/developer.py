@@ -33,8 +33,8 @@ from batchdrop.batches.types import (
     is_terminal,
     job_state,
 )
-from batchdrop.batches.vertex import check_model, read_delete, read_nothing
-from batchdrop.batches.wire import read
+from batchdrop.batches.vertex import check_model, read_nothing
+from batchdrop.batches.wire import items_of, read, unclear
 
 HOST = "https://generativelanguage.googleapis.com"
 
@@ -292,6 +292,7 @@ class _Operation(Struct, rename="camel", gc=False):
 class _Page(Struct, rename="camel", gc=False):
     operations: list[Raw] | None = None
     next_page_token: str | None = None
+    error: Any = None  #: no member of a page: that answer is none
 
 
 _operation_decoder = msgspec.json.Decoder(_Operation, strict=False)
@@ -302,14 +303,17 @@ _CANCELLED = 1  # gRPC's code
 
 
 def read_job(body: bytes) -> BatchJob:
-    """A job from its operation."""
+    """A job from its operation; UnclearAnswer without a name."""
     operation = read(_operation_decoder, body)
     batch = operation.metadata or _NO_BATCH
+    name = operation.name or batch.name
+    if not name:
+        raise unclear(body, "is no batch")
     stats = batch.batch_stats
     source = batch.input_config
     output = batch.output or operation.response
     return BatchJob(
-        name=operation.name or batch.name or "",
+        name=name,
         display_name=batch.display_name,
         model=batch.model,
         state=_state(operation, batch),
@@ -328,12 +332,15 @@ def read_job(body: bytes) -> BatchJob:
 def read_page(body: bytes) -> tuple[Sequence[BatchJob], str | None]:
     """The jobs of a page and the next page's token, None at the end."""
     page = read(_page_decoder, body)
-    jobs = [
-        read_job(wire)
-        for wire in map(bytes, page.operations or ())
-        if wire.startswith(b"{")
-    ]
-    return jobs, page.next_page_token or None
+    if page.error is not None:
+        raise unclear(body, "is no list")
+    return items_of(page.operations, read_job), page.next_page_token or None
+
+
+def read_delete(body: bytes) -> DeleteResourceJob:
+    """The answer to a delete, which is empty here."""
+    read_nothing(body)
+    return DeleteResourceJob()
 
 
 def _state(operation: _Operation, batch: _Batch) -> str:

@@ -6,7 +6,7 @@ What can go wrong, named by what the caller can do about it:
     │   ├── ClientError     4xx: refused, and will be refused again
     │   └── ServerError     5xx: it failed; later may be better
     ├── TransportError      no answer; `sent` says if the service may have heard
-    │   ├── UnclearAnswer   an answer that isn't one: 200, but no JSON object
+    │   ├── UnclearAnswer   an answer that isn't one: 200, but not what was asked for
     │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
     ├── NoResults           a job goes on, or ended without leaving any rows
@@ -105,7 +105,10 @@ class TransportError(BatchesError):
 
 
 class UnclearAnswer(TransportError):
-    """A success status over a body that is not a JSON object; `sent` is True."""
+    """
+    A success status over a body that isn't what was asked for: no JSON object, an
+    empty one in place of a job or a file, or an error. `sent` is True.
+    """
 
 
 class NotSignedIn(TransportError):
@@ -166,7 +169,7 @@ def from_answer(
     Args:
         now: Unix seconds, for a Retry-After that is a date.
     """
-    error = _envelope(body)
+    error = envelope(body)
     kind = ClientError if 400 <= code < 500 else ServerError
     return kind(
         code,
@@ -179,10 +182,11 @@ def from_answer(
     )
 
 
-def _envelope(body: bytes) -> Mapping[str, Any]:
+def envelope(body: bytes) -> Mapping[str, Any]:
+    """The `error` of Google's envelope, or {} for any other body."""
     try:
         answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     if isinstance(answer, list) and answer:  # some front ends wrap it in a list
         answer = answer[0]

@@ -7,7 +7,14 @@ from typing import IO, TYPE_CHECKING, Any
 from batchdrop.batches.call import Flow
 from batchdrop.batches.config import fields
 from batchdrop.batches.developer import Developer
-from batchdrop.batches.files import File, FileApi, UploadFileConfig, local, upload
+from batchdrop.batches.files import (
+    File,
+    FileApi,
+    UploadFileConfig,
+    checked,
+    local,
+    upload,
+)
 from batchdrop.batches.pager import AsyncPager, Page, Pager
 
 if TYPE_CHECKING:
@@ -89,7 +96,7 @@ class Files(_Plans):
     def download(self, *, file: str | File) -> bytes:
         """The bytes of a generated file, such as a job's answers, in memory."""
         call = self._api.download(_file_name(file))
-        return b"".join(self._core.transport().stream(call))
+        return b"".join(checked(self._core.transport().stream(call)))
 
 
 class AsyncFiles(_Plans):

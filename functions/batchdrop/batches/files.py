@@ -21,14 +21,24 @@ from msgspec import Raw, Struct
 
 from batchdrop.batches.call import Call, Flow, Pause, ask, work
 from batchdrop.batches.developer import Developer
-from batchdrop.batches.errors import ServerError, TransportError, UnclearAnswer
+from batchdrop.batches.errors import (
+    ServerError,
+    TransportError,
+    UnclearAnswer,
+    envelope,
+)
 from batchdrop.batches.types import HttpOptions, HttpRetryOptions, JobError
-from batchdrop.batches.wire import read, read_object
+from batchdrop.batches.vertex import read_nothing
+from batchdrop.batches.wire import items_of, read, read_object, unclear
 
 CHUNK = 8 * 1024 * 1024
 JSONL = "application/jsonl"
 
 _NAME = re.compile(r"(?:files/)?([a-z0-9-]+)")
+_ANEW = "upload it anew"
+_NOT_LOST = "the file is still at the service"
+#: Bytes; a download that is longer is no error of the API's.
+_LARGEST_ERROR = 64 * 1024
 
 
 class File(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,6 +74,7 @@ class UploadFileConfig(Struct, frozen=True, kw_only=True):
 class _Page(Struct, rename="camel"):
     files: list[Raw] | None = None
     next_page_token: str | None = None
+    error: Any = None  #: no member of a page: that answer is none
 
 
 _file_decoder = msgspec.json.Decoder(File, strict=False)
@@ -95,10 +106,10 @@ class FileApi:
         """
         base = self.dialect.base_url
 
-        def address(_: bytes, headers: Mapping[str, str]) -> str:
+        def address(body: bytes, headers: Mapping[str, str]) -> str:
             url = headers.get("x-goog-upload-url")
             if not url:
-                raise UnclearAnswer("the upload got no address", sent=True)
+                raise unclear(body, "has no address for the upload")
             return _moved(url, base) if base else url
 
         return Call(
@@ -148,7 +159,7 @@ class FileApi:
 
     def delete(self, name: str, options: HttpOptions | None = None) -> Call[None]:
         """Removes a file."""
-        return Call("DELETE", self._url(name, options), _nothing, options=options)
+        return Call("DELETE", self._url(name, options), read_nothing, options=options)
 
     def list(
         self, page_size: int | None, page_token: str | None
@@ -161,7 +172,8 @@ class FileApi:
 
     def download(self, name: str) -> Call[bytes]:
         """The bytes of a generated file."""
-        return Call("GET", f"{self._url(name, None)}:download?alt=media", bytes)
+        url = f"{self._url(name, None)}:download?alt=media"
+        return Call("GET", url, lambda body: b"".join(checked((body,))))
 
     def _url(self, name: str, options: HttpOptions | None) -> str:
         file = _NAME.fullmatch(name)
@@ -235,7 +247,7 @@ def _sent(
         break
     raise TransportError(
         f"the upload stands at {told.status!r} after byte {offset + len(chunk)}; "
-        "upload it anew",
+        f"{_ANEW}",
         sent=True,
         method="POST",
         url=url.partition("?")[0],
@@ -256,6 +268,8 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _told(body: bytes, headers: Mapping[str, str]) -> Told:
     status = headers.get("x-goog-upload-status", "")
+    if not status:
+        raise unclear(body, "does not say how the upload stands", _ANEW)
     received = headers.get("x-goog-upload-size-received")
     return Told(
         status=status,
@@ -264,26 +278,63 @@ def _told(body: bytes, headers: Mapping[str, str]) -> Told:
     )
 
 
+def checked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    The bytes of a download, unchanged.
+
+    Raises:
+        UnclearAnswer: under its success status the body is a single error of the API's
+            own, or a page of HTML: not the file.
+    """
+    pieces = iter(pieces)
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) > _LARGEST_ERROR:
+            break
+    else:
+        if _is_an_error(head):
+            raise unclear(head, then=_NOT_LOST)
+    if head.lstrip()[:1] == b"<":
+        raise unclear(head, "is no file of answers", _NOT_LOST)
+    yield head
+    yield from pieces
+
+
+def _is_an_error(body: bytes) -> bool:
+    """
+    Whether it is an error of the API's, and no answer: those to rows that failed have a
+    key beside the error, or a code of gRPC's, which are below 17.
+    """
+    try:
+        alone = read_object(body).keys() == {"error"}
+    except UnclearAnswer:
+        alone = body.lstrip()[:1] == b"["  # some front ends wrap it in a list
+    code = envelope(body).get("code")
+    return alone and isinstance(code, int) and code >= 400
+
+
 def read_file(body: bytes) -> File:
-    """A file from its JSON object."""
-    return read(_file_decoder, body)
+    """A file from its JSON object; UnclearAnswer without a name."""
+    file = read(_file_decoder, body)
+    if not file.name:
+        raise unclear(body, "is no file")
+    return file
 
 
 def read_made(body: bytes) -> File:
-    """A file from the answer to its upload."""
+    """A file from the answer to its upload; UnclearAnswer if there is none in it."""
     file = read_object(body).get("file")
-    return read_file(msgspec.json.encode(file if isinstance(file, dict) else {}))
+    if not isinstance(file, dict) or not file.get("name"):
+        raise unclear(body, "has no file", _ANEW)
+    return read_file(msgspec.json.encode(file))
 
 
 def _read_page(body: bytes) -> tuple[list[File], str | None]:
     page = read(_page_decoder, body)
-    files = [read_file(raw) for raw in map(bytes, page.files or ()) if raw[:1] == b"{"]
-    return files, page.next_page_token or None
-
-
-def _nothing(body: bytes) -> None:
-    if body.strip():
-        read_object(body)
+    if page.error is not None:
+        raise unclear(body, "is no list")
+    return items_of(page.files, read_file), page.next_page_token or None
 
 
 def _unread(body: bytes) -> Any:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from batchdrop.batches.call import Call, Flow, ask, work
 from batchdrop.batches.developer import Developer, row_error
 from batchdrop.batches.errors import ClientError, NoResults
-from batchdrop.batches.files import FileApi
+from batchdrop.batches.files import FileApi, checked
 from batchdrop.batches.lines import split
 from batchdrop.batches.objects import Objects, below
 from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
@@ -201,7 +201,7 @@ class Results:
 
     def _downloaded(self, name: str) -> Iterator[bytes]:
         assert isinstance(self.dialect, Developer)
-        return self.stream(FileApi(self.dialect).download(name))
+        return checked(self.stream(FileApi(self.dialect).download(name)))
 
     def _ended(self, job: BatchJob | str) -> Flow[BatchJob]:
         name = job if isinstance(job, str) else job.name

@@ -30,7 +30,7 @@ from batchdrop.batches.types import (
     VertexMultimodalDatasetDestination,
     job_state,
 )
-from batchdrop.batches.wire import read, read_object
+from batchdrop.batches.wire import items_of, read, read_object, unclear
 
 #: Multi-regions have a host of their own kind.
 MULTI_REGIONS = ("us", "eu")
@@ -155,7 +155,7 @@ class Vertex:
     ) -> Call[DeleteResourceJob]:
         """Removes a job that has ended; its output stays."""
         url = self._job_url(name, options)
-        return Call("DELETE", url, read_delete, options=options)
+        return Call("DELETE", url, read_operation, options=options)
 
     def list(
         self, config: ListBatchJobsConfig
@@ -353,6 +353,7 @@ class _Job(Struct, rename="camel", gc=False):
 class _Page(Struct, rename="camel", gc=False):
     batch_prediction_jobs: list[Raw] | None = None
     next_page_token: str | None = None
+    error: Any = None  #: no member of a page: that answer is none
 
 
 class _Operation(Struct, gc=False):
@@ -368,8 +369,10 @@ _operation_decoder = msgspec.json.Decoder(_Operation, strict=False)
 
 
 def read_job(body: bytes) -> BatchJob:
-    """A job from its JSON object."""
+    """A job from its JSON object; UnclearAnswer without a name."""
     job = read(_job_decoder, body)
+    if not job.name:
+        raise unclear(body, "is no job")
     return BatchJob(
         name=job.name,
         display_name=job.display_name,
@@ -393,26 +396,29 @@ def read_job(body: bytes) -> BatchJob:
 def read_page(body: bytes) -> tuple[Sequence[BatchJob], str | None]:
     """The jobs of a page and the next page's token, None at the end."""
     page = read(_page_decoder, body)
-    jobs = [
-        read_job(wire)
-        for wire in map(bytes, page.batch_prediction_jobs or ())
-        if wire.startswith(b"{")
-    ]
+    if page.error is not None:
+        raise unclear(body, "is no list")
+    jobs = items_of(page.batch_prediction_jobs, read_job)
     return jobs, page.next_page_token or None
 
 
-def read_delete(body: bytes) -> DeleteResourceJob:
-    """What the operation of a delete says."""
+def read_operation(body: bytes) -> DeleteResourceJob:
+    """What the operation of a delete says; UnclearAnswer without a name."""
     operation = read(_operation_decoder, body)
+    if not operation.name:
+        raise unclear(body, "is no operation")
     return DeleteResourceJob(
         name=operation.name, done=operation.done, error=operation.error
     )
 
 
 def read_nothing(body: bytes) -> None:
-    """An empty answer; still it must be an answer, or we don't know what happened."""
-    if body.strip():
-        read_object(body)
+    """
+    An empty answer. One that is no answer, or an error, is an UnclearAnswer: then we
+    don't know what happened.
+    """
+    if body.strip() and read_object(body).get("error") is not None:
+        raise unclear(body, "is not empty")
 
 
 def _source(given: _Input) -> BatchJobSource:

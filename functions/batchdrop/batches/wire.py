@@ -1,14 +1,15 @@
 """Reading what the service sent, whatever it sent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from batchdrop.batches.errors import UnclearAnswer
+from batchdrop.batches.errors import UnclearAnswer, envelope
 
 S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
 
 
 def read(decoder: msgspec.json.Decoder[S], body: bytes) -> S:
@@ -26,7 +27,7 @@ def read(decoder: msgspec.json.Decoder[S], body: bytes) -> S:
     except msgspec.ValidationError:
         return _what_fits(decoder.type, read_object(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise _unclear(body) from exc
+        raise unclear(body) from exc
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -34,10 +35,21 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise _unclear(body) from exc
+        raise unclear(body) from exc
     if not isinstance(value, dict):
-        raise _unclear(body)
+        raise unclear(body)
     return value
+
+
+def items_of(items: Sequence[Raw] | None, read_one: Callable[[bytes], T]) -> list[T]:
+    """What a page lists. An item that can't be read hides no other."""
+    found = []
+    for wire in map(bytes, items or ()):
+        try:
+            found.append(read_one(wire))
+        except UnclearAnswer:
+            continue
+    return found
 
 
 def _what_fits(kind: type[S], value: Mapping[str, Any]) -> S:
@@ -63,9 +75,24 @@ def _struct_in(annotation: Any) -> type[Struct] | None:
     return None
 
 
-def _unclear(body: bytes) -> UnclearAnswer:
-    return UnclearAnswer(
-        f"the answer is no JSON object but {body[:100]!r}; the request may have been "
-        "carried out",
-        sent=True,
-    )
+def unclear(
+    body: bytes,
+    what: str = "is no JSON object",
+    then: str = "the request may have been carried out",
+) -> UnclearAnswer:
+    """
+    The error for a success status over such a body, with the service's own words if
+    the body has any.
+
+    Args:
+        what: what is wrong with the answer.
+        then: what that means to the caller.
+    """
+    error = envelope(body)
+    if error:
+        words = f"{error.get('code', '')} {error.get('status', '')}".strip()
+        said = f"{words}: {error.get('message', '')}"[:500]
+        what = f"has a success status, and is an error: {said}"
+    else:
+        what = f"{what} but {body[:100]!r}"
+    return UnclearAnswer(f"the answer {what}; {then}", sent=True)

@@ -1,0 +1,200 @@
+"""A success status over something other than what was asked for."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from batchdrop import Client
+from batchdrop.batches import JobState, UnclearAnswer
+from tests.client.buckets import Bucket
+from tests.client.official import DEVELOPER, VERTEX, ours
+from tests.client.recorder import Answer, Recorder
+
+ERROR = {
+    "error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota used up."}
+}
+WORDS = "429 RESOURCE_EXHAUSTED: Quota used up."
+START = Answer(headers={"x-goog-upload-url": "https://elsewhere/upload?upload_id=1"})
+ENDED = {
+    "name": "batches/abc",
+    "metadata": {
+        "state": "BATCH_STATE_SUCCEEDED",
+        "output": {"responsesFile": "files/batch-abc"},
+    },
+}
+
+BOTH = pytest.mark.parametrize("how", [VERTEX, DEVELOPER], ids=["vertex", "developer"])
+SOURCES = {id(VERTEX): "gs://b/x.jsonl", id(DEVELOPER): "files/x"}
+
+
+def create(client: Client, how: dict[str, Any]) -> Any:
+    return client.batches.create(model="m", src=SOURCES[id(how)])
+
+
+def answered(how: dict[str, Any], *answers: Any) -> tuple[Recorder, Client]:
+    """A service that answers 200 with these bodies, and its client."""
+    server = Recorder(
+        *(a if isinstance(a, Answer) else Answer(body=a) for a in answers)
+    )
+    retry = {"attempts": 2, "initial_delay": 0, "jitter": 0}
+    return server, ours(server.url, how, retry_options=retry)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "no JSON object"),
+        (b"null", "no JSON object"),
+        (b"<html>", "<html>"),
+        (b'{"name": ', "no JSON object"),
+        ({}, "is no"),
+        ({"name": ""}, "is no"),
+        (ERROR, WORDS),
+        ([ERROR], WORDS),
+    ],
+)
+def test_a_create_that_is_answered_with_no_job_is_unclear_and_not_repeated(
+    how: dict[str, Any], body: Any, why: str
+) -> None:
+    server, client = answered(how, body)
+    with server, client, pytest.raises(UnclearAnswer, match=why) as caught:
+        create(client, how)
+
+    assert caught.value.sent
+    assert caught.value.method == "POST"
+    assert len(server.requests) == 1
+
+
+CALLS: dict[str, Callable[[Client], Any]] = {
+    "get": lambda client: client.batches.get(name="7"),
+    "list": lambda client: client.batches.list(),
+    "cancel": lambda client: client.batches.cancel(name="7"),
+    "delete": lambda client: client.batches.delete(name="7"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("call", CALLS)
+def test_an_error_under_a_success_status_is_an_error(
+    how: dict[str, Any], call: str
+) -> None:
+    server, client = answered(how, ERROR)
+    with server, client, pytest.raises(UnclearAnswer, match=WORDS):
+        CALLS[call](client)
+
+
+@BOTH
+def test_no_object_in_place_of_a_job_is_asked_for_again(how: dict[str, Any]) -> None:
+    server, client = answered(how, {}, {"name": "batches/7", "state": "X"})
+    with server, client:
+        assert client.batches.get(name="7").name == "batches/7"
+
+
+def test_vertex_deletes_by_an_operation_and_the_developer_api_by_nothing() -> None:
+    server, client = answered(VERTEX, {})
+    with server, client, pytest.raises(UnclearAnswer, match="is no operation"):
+        client.batches.delete(name="7")
+
+    server, client = answered(DEVELOPER, {})
+    with server, client:
+        assert client.batches.delete(name="7").name is None
+
+
+@BOTH
+def test_an_empty_object_is_a_list_without_jobs(how: dict[str, Any]) -> None:
+    server, client = answered(how, {})
+    with server, client:
+        assert list(client.batches.list()) == []
+
+
+@BOTH
+def test_what_is_no_job_hides_no_other_of_a_list(how: dict[str, Any]) -> None:
+    items = [{}, {"name": "batches/1"}, ERROR, None, {"name": "batches/2"}]
+    server, client = answered(how, {"batchPredictionJobs": items, "operations": items})
+    with server, client:
+        names = [job.name for job in client.batches.list()]
+
+    assert names == ["batches/1", "batches/2"]
+
+
+def test_a_job_that_failed_has_an_error_and_is_an_answer() -> None:
+    server, client = answered(
+        VERTEX, {"name": "x", "state": "JOB_STATE_FAILED"} | ERROR
+    )
+    with server, client:
+        assert client.batches.get(name="7").state is JobState.FAILED
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [({}, "has no file"), ({"file": {}}, "has no file"), (ERROR, WORDS)],
+)
+def test_an_upload_whose_last_chunk_makes_no_file_is_an_error(
+    body: Any, why: str
+) -> None:
+    final = Answer(body=body, headers={"x-goog-upload-status": "final"})
+    server, client = answered(DEVELOPER, START, final)
+    with server, client, pytest.raises(UnclearAnswer, match=f"{why}.*upload it anew"):
+        client.files.upload(file=io.BytesIO(b"abc"))
+
+
+def test_a_chunk_that_is_answered_with_an_error_is_followed_by_a_question() -> None:
+    file = {"file": {"name": "files/f"}}
+    final = Answer(body=file, headers={"x-goog-upload-status": "final"})
+    server, client = answered(DEVELOPER, START, ERROR, final)
+    with server, client:
+        assert client.files.upload(file=io.BytesIO(b"abc")).name == "files/f"
+
+    commands = [r.headers["x-goog-upload-command"] for r in server.requests]
+    assert commands == ["start", "upload, finalize", "query"]
+
+
+def test_an_upload_that_gets_no_address_says_why() -> None:
+    server, client = answered(DEVELOPER, ERROR)
+    with server, client, pytest.raises(UnclearAnswer, match=WORDS):
+        client.files.upload(file=io.BytesIO(b"abc"))
+
+
+@pytest.mark.parametrize("call", ["get", "delete", "list"])
+def test_an_error_in_place_of_files_is_an_error(call: str) -> None:
+    arguments = {} if call == "list" else {"name": "files/x"}
+    server, client = answered(DEVELOPER, ERROR)
+    with server, client, pytest.raises(UnclearAnswer, match=WORDS):
+        getattr(client.files, call)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"), [(ERROR, WORDS), ([ERROR], WORDS), (b"<!doctype html>", "html")]
+)
+def test_an_error_in_place_of_a_download_is_no_file(
+    bucket: Bucket, body: Any, why: str
+) -> None:
+    server, client = answered(DEVELOPER, body)
+    with server, client:
+        with pytest.raises(UnclearAnswer, match=why):
+            client.files.download(file="files/batch-abc")
+        server.answers = [Answer(body=ENDED), Answer(body=body)]
+        with pytest.raises(UnclearAnswer, match=why):
+            list(client.batches.results("abc"))
+        server.answers = [Answer(body=ENDED), Answer(body=body)]
+        with pytest.raises(UnclearAnswer, match=why):
+            client.batches.collect("abc", destination=bucket.uri("o"))
+
+    assert bucket.names() == []
+
+
+@pytest.mark.parametrize(
+    "row", [{"error": {"code": 3, "message": "no"}}, {"key": "a", **ERROR}]
+)
+def test_a_file_of_one_row_that_failed_is_a_file(row: dict[str, Any]) -> None:
+    server, client = answered(DEVELOPER, ENDED, row)
+    with server, client:
+        (read,) = client.batches.results("abc")
+
+    assert read.error is not None

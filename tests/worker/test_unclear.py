@@ -1,0 +1,68 @@
+"""The worker, where a success status stands over something else."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from batchdrop.records import Phase
+from tests.worker.world import World
+
+ERROR = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "try later"}}
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+@both
+@pytest.mark.parametrize("body", [{}, ERROR], ids=["nothing", "error"])
+@pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
+def test_a_create_that_is_answered_with_no_job_makes_one_batch(
+    world: World, body: dict[str, Any], made: bool
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if made:
+            world.wire.forward(request)
+        return httpx.Response(200, json=body)
+
+    drop = world.upload()
+    world.wire.creates = [answer]
+    world.intake.take(drop)
+    assert world.job(drop).phase is Phase.SUBMITTING
+
+    world.ticks(8)
+
+    (batch,) = world.batches()
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.name == batch["name"]
+
+
+@both
+def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
+    world: World,
+) -> None:
+    drop = world.upload()
+    world.wire.creates = [world.wire.reply_lost]
+    world.wire.lists = [lambda _: httpx.Response(200, json=ERROR)] * 2
+    world.intake.take(drop)
+
+    world.ticks(20)
+
+    assert len(world.batches()) == 1
+    assert world.job(drop).batch is not None
+
+
+@both
+def test_a_look_at_a_batch_that_shows_none_changes_nothing(world: World) -> None:
+    drop = world.upload()
+    world.intake.take(drop)
+    before = world.job(drop)
+    world.wire.lists = world.wire.gets = [lambda _: httpx.Response(200, json=ERROR)]
+
+    with pytest.raises(ExceptionGroup):
+        world.ticks(1)
+
+    after = world.job(drop)
+    assert (after.phase, after.batch) == (before.phase, before.batch)
+    world.ticks(20)
+    assert world.job(drop).phase is Phase.ENDED
