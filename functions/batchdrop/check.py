@@ -140,6 +140,8 @@ class Check:
 
             no job, or its input isn't the job's staging    reported
             the job's own                                   nothing
+            the job has another, which may fail by the      nothing yet: this may be
+            fence                                           the one that is kept
             the job has another, and this one was let in    cancelled, and told
             the job is parked without one                   adopted, if it may be
             the job is under way without one                nothing: it looks itself
@@ -149,7 +151,7 @@ class Check:
         if job is None or batch is None or batch.epoch is None:
             log.error("orphan", extra={"batch": answer.name, "claims": job_id})
         elif job.batch is not None and job.batch.name != batch.name:
-            if not job.failed_by_fence(batch):
+            if not (job.may_fail_by_fence or job.failed_by_fence(batch)):
                 cancel_extra(self.ledger, service, job, batch, self.now())
         elif job.batch is None and job.is_parked and job.may_take_up(batch):
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})

@@ -858,6 +858,20 @@ class Job:
             and not stats.successful
         )
 
+    @property
+    def may_fail_by_fence(self) -> bool:
+        """
+        Whether the job's own batch names an older staging, and has not read its rows
+        as far as we know: the fence may have taken them away.
+        """
+        return (
+            self.batch is not None
+            and self.staging is not None
+            and self.batch.epoch is not None
+            and self.batch.epoch < self.staging.epoch
+            and not self.batch.has_begun
+        )
+
     # -- the pieces -------------------------------------------------------------
 
     def _moved(

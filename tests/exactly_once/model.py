@@ -20,7 +20,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from batchdrop.jobs import Job
-from batchdrop.records import Batch, Drop, Lease, Phase, Spec, Staging, Timing
+from batchdrop.records import Batch, Drop, Health, Lease, Phase, Spec, Staging, Timing
 from batchdrop.rows import Rows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,6 +36,8 @@ SPEC = Spec(
     destination="gs://o/",
     display_name="a",
 )
+
+DUPLICATE = Health(code="duplicate_batch", message="", since=NOW)
 
 # What the service says of a batch.
 NEW, RUNNING, DONE, FAILED = "NEW", "RUNNING", "DONE", "FAILED"
@@ -62,6 +64,7 @@ class Document(NamedTuple):
     staged: int  #: the epoch of the staging that it names
     intent: int
     batch: int | None  #: which one is recorded
+    duplicates: tuple[int, ...] = ()  #: recorded as to be cancelled
 
 
 class Made(NamedTuple):
@@ -117,6 +120,10 @@ class Protocol:
     keeps_newest_staging: bool = True
     one_uploader: bool = True  #: to each name of the Developer API's files
     restages_first: bool = True  #: the ledger knows of the fence before it deletes
+    checks: bool = False  #: somebody compares the service's list with the ledger
+    marks_first: bool = True  #: a duplicate is recorded before it is cancelled
+    #: No batch is a duplicate while the job's own may still fail by the fence.
+    waits_for_the_doomed: bool = True
 
 
 @dataclass
@@ -226,6 +233,7 @@ def job_of(it: Document) -> Job:
         else None,
         intent=it.intent,
         batch=None if it.batch is None else recorded(it.batch),
+        superfluous=tuple(map(str, it.duplicates)),
         created_at=NOW,
         updated_at=NOW,
         history=Job.claimed(DROP, "w", NOW, TIMING).history,
@@ -241,6 +249,7 @@ def document_of(job: Job) -> Document:
         staged=job.staging.epoch if job.staging else 0,
         intent=job.intent,
         batch=int(job.batch.name) if job.batch else None,
+        duplicates=tuple(sorted(map(int, job.superfluous))),
     )
 
 
@@ -270,6 +279,10 @@ def moved(it: Document, move: str, *given: int) -> Document:
             job = job.submitting(NOW, TIMING)
         case "submitted":
             job = job.submitted(recorded(given[0]), NOW)
+            if given[1:]:
+                job = job.condemning(map(str, given[1:]), DUPLICATE, NOW)
+        case "marked":
+            job = job.condemning(map(str, given), DUPLICATE, NOW)
         case "unclear":
             job = job.unclear("", NOW, TIMING)
         case "postponed":
@@ -362,6 +375,7 @@ class Steps:
         if job.phase is Phase.SUBMITTED:
             assert job.batch is not None
             batch = state.batches[job.batch]
+            yield from self._check(job)
             if batch.state not in OVER:
                 return
             if job_of(job).failed_by_fence(said(job.batch, batch)):
@@ -377,6 +391,32 @@ class Steps:
             return
         held = moved(job, "resumed")
         yield f"w{held.epoch} resumes", self._join(held)
+
+    def _check(self, job: Document) -> Iterator[Step]:
+        """`Check` finds another batch than the one that the job goes on with."""
+        state, real = self.state, job_of(job)
+        if not self.protocol.checks or len(state.workers) == self.protocol.workers:
+            return
+        assert job.batch is not None
+        kept = state.batches[job.batch]
+        doomed = kept.state in (NEW, FAILED) and kept.input < job.staged
+        if doomed and self.protocol.waits_for_the_doomed:
+            return
+        for number, batch in enumerate(state.batches):
+            known = number in job.duplicates
+            if (
+                number == job.batch
+                or real.failed_by_fence(said(number, batch))
+                or (known and batch.state in OVER)
+            ):
+                continue
+            step = "mark" if self.protocol.marks_first and not known else "stop"
+            yield (
+                f"check finds batch {number}",
+                state._replace(
+                    workers=_sorted((*state.workers, Worker(step, job, (number,))))
+                ),
+            )
 
     @property
     def _is_due(self) -> bool:
@@ -399,10 +439,7 @@ class Steps:
                 yield "writes prepared", self._write(worker, "prepared")
             case "look":
                 for found in self._looks():
-                    yield (
-                        f"finds {found}",
-                        self._with(worker, self._found(worker, found)),
-                    )
+                    yield f"finds {found}", self._found(worker, found)
             case "upload":
                 yield from self._upload(worker)
             case "uploading":
@@ -449,18 +486,29 @@ class Steps:
             case "record":
                 kept, *others = worker.hand
                 left = bool(others) and self.protocol.records_first
+                marked = others if self.protocol.marks_first else ()
                 yield (
                     f"records batch {kept}",
                     self._write(
                         worker,
                         "submitted",
                         kept,
+                        *marked,
                         step="cancel" if left else None,
                         hand=tuple(others) if left else (),
                     ),
                 )
             case "cancel":
                 yield from self._cancel(worker)
+            case "mark":
+                yield (
+                    f"marks batch {worker.hand[0]}",
+                    self._write(
+                        worker, "marked", *worker.hand, step="stop", hand=worker.hand
+                    ),
+                )
+            case "stop":
+                yield from self._stop(worker)
             case "copy":
                 yield from self._copy(worker)
             case "restage":
@@ -528,10 +576,20 @@ class Steps:
             for some in combinations(young, count):
                 yield tuple(sorted((*old, *some)))
 
-    def _found(self, worker: Worker, shown: tuple[int, ...]) -> Worker:
+    def _found(self, worker: Worker, shown: tuple[int, ...]) -> State:
         job = job_of(worker.held)
         batches = self.state.batches
-        found = [n for n in shown if not job.failed_by_fence(said(n, batches[n]))]
+        for number in shown:
+            if number in worker.held.duplicates and batches[number].state not in OVER:
+                # Whoever was to cancel it may have died: it must be over first.
+                fails = "unclear" if job.phase is Phase.SUBMITTING else "postpone"
+                return self._stopping(worker, number, worker._replace(step=fails))
+        return self._with(worker, self._going_on(worker, job, shown))
+
+    def _going_on(self, worker: Worker, job: Job, shown: tuple[int, ...]) -> Worker:
+        """What follows from what a list shows."""
+        batches = self.state.batches
+        found = [n for n in shown if job.may_take_up(said(n, batches[n]))]
         if found:
             if self.protocol.keeps_newest_staging:
                 found.sort(key=lambda n: (-batches[n].input, n))
@@ -544,6 +602,17 @@ class Steps:
             return worker._replace(step="copy")
         return worker._replace(step="fence" if self.protocol.fenceless else self._ready)
 
+    def _stopping(self, worker: Worker, number: int, after: Worker | None) -> State:
+        """The service is asked to cancel a batch; what is over stays as it is."""
+        stops = {NEW: STOPPED, RUNNING: STOPPED_PAID}
+        was = self.state.batches[number].state
+        steps = replace(self, state=self._with(worker, after))
+        return steps._put(number, stops.get(was, was))
+
+    def _stop(self, worker: Worker) -> Iterator[Step]:
+        (number,) = worker.hand
+        yield f"cancels batch {number}", self._stopping(worker, number, None)
+
     def _cancel(self, worker: Worker) -> Iterator[Step]:
         """One of those that aren't kept. `hand` begins with the kept one, unless that
         is recorded already."""
@@ -555,11 +624,8 @@ class Steps:
             yield "has cancelled all", self._with(worker, after)
             return
         extra, *left = others
-        stops = {NEW: STOPPED, RUNNING: STOPPED_PAID}
-        batch = self.state.batches[extra].state
         after = worker._replace(hand=(*kept, *left))
-        steps = replace(self, state=self._with(worker, after))
-        yield f"cancels batch {extra}", steps._put(extra, stops.get(batch, batch))
+        yield f"cancels batch {extra}", self._stopping(worker, extra, after)
 
     def _upload(self, worker: Worker) -> Iterator[Step]:
         """Hands the rows over, if need be; each holder under a name of its own."""

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -37,7 +38,7 @@ def breaks(state: State) -> bool:
 def test_two_workers_never_pay_twice_and_can_always_come_to_a_good_end(
     uploads: bool,
 ) -> None:
-    walked = walk(Protocol(uploads=uploads), breaks)
+    walked = walk(Protocol(uploads=uploads, checks=True), breaks)
 
     assert walked.wrong is None
     assert walked.dead_end(keeps_one) is None
@@ -52,7 +53,9 @@ def test_three_workers_at_once_never_pay_twice() -> None:
 
 
 def test_where_nothing_can_be_fenced_one_is_kept_and_never_cancelled() -> None:
-    walked = walk(Protocol(fenceless=True, epochs=3), cancels_what_it_keeps)
+    protocol = Protocol(fenceless=True, epochs=3, checks=True)
+
+    walked = walk(protocol, cancels_what_it_keeps)
 
     assert walked.wrong is None
     assert walked.dead_end(keeps_one) is None
@@ -80,6 +83,18 @@ def test_cancelling_before_recording_cancels_what_another_keeps() -> None:
 
     assert walked.wrong is not None
     assert walked.wrong[-1].startswith("w4 records")
+
+
+def test_taking_a_batch_for_a_duplicate_too_soon_cancels_the_good_one() -> None:
+    assert walk(Protocol(checks=True, waits_for_the_doomed=False), breaks).wrong
+
+
+@pytest.mark.exhaustive
+def test_cancelling_a_duplicate_before_it_is_recorded_cancels_what_is_kept() -> None:
+    soon = Protocol(checks=True, waits_for_the_doomed=False, epochs=5)
+
+    assert walk(soon, cancels_what_it_keeps).wrong is None
+    assert walk(replace(soon, marks_first=False), cancels_what_it_keeps).wrong
 
 
 def test_keeping_the_oldest_in_place_of_the_newest_staging_cancels_the_good_one() -> (

@@ -557,6 +557,17 @@ def moved_on(world: World, drop: Drop) -> str:
     return batch_of(world, world.job(drop))
 
 
+def seems_to_have_begun(world: World, first: str, extra: str) -> None:
+    """The next list says that the first batch runs, which won't find its rows."""
+    url = f"{world.sim.url}/v1/"
+    both = [httpx.get(url + name).raise_for_status().json() for name in (first, extra)]
+    both[0]["state"] = "JOB_STATE_RUNNING"
+    # As something that moved: a sweep looks at nothing else.
+    both[0]["updateTime"] = f"{world.now():%Y-%m-%dT%H:%M:%S.%fZ}"
+    answer = {"batchPredictionJobs": both}
+    world.wire.lists = [lambda _: httpx.Response(200, json=answer)]
+
+
 def the_kept_one(world: World, drop: Drop) -> str:
     """What is true in the end; gives the batch's name."""
     job = world.job(drop)
@@ -570,6 +581,21 @@ def the_kept_one(world: World, drop: Drop) -> str:
     return job.batch.name
 
 
+def test_a_batch_is_no_duplicate_while_the_job_s_own_may_fail_by_the_fence(
+    world: World,
+) -> None:
+    drop = world.upload(rows(2))
+    world.intake.take(drop)  # its batch won't find its rows
+    good = moved_on(world, drop)
+    world.database.document("locks/check").update({"finished": None})
+
+    world.tick()
+    to_the_end(world, drop)
+
+    assert the_kept_one(world, drop) == good
+    assert sorted(states(world).values()) == ["JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"]
+
+
 @pytest.mark.parametrize(
     "point", ["after_finding_extra", "after_condemning", "after_cancelling_found"]
 )
@@ -578,7 +604,9 @@ def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
 ) -> None:
     drop = world.upload(rows(2))
     world.intake.take(drop)  # its batch won't find its rows
+    (first,) = states(world)
     extra = moved_on(world, drop)
+    seems_to_have_begun(world, first, extra)
     # The time for the check has come.
     world.database.document("locks/check").update({"finished": None})
 
@@ -603,12 +631,7 @@ def test_a_worker_that_wakes_to_cancel_what_it_did_not_keep_cancels_none_it_has(
     (first,) = states(world)
     extra = moved_on(world, drop)
     world.advance(timedelta(minutes=3))
-    # The first is said to have begun, so that it is kept. It won't find its rows.
-    url = f"{world.sim.url}/v1/"
-    both = [httpx.get(url + name).raise_for_status().json() for name in (first, extra)]
-    both[0]["state"] = "JOB_STATE_RUNNING"
-    answer = {"batchPredictionJobs": both}
-    world.wire.lists = [lambda _: httpx.Response(200, json=answer)]
+    seems_to_have_begun(world, first, extra)  # so that it is kept
 
     def others_pass() -> None:
         world.ticks(2, timedelta(minutes=6))
@@ -628,7 +651,9 @@ def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
     world.sim.faults.add("cancelling", seconds=600.0, then=then)
     drop = world.upload(rows(2))
     world.intake.take(drop)  # its batch won't find its rows
+    (first,) = states(world)
     extra = moved_on(world, drop)
+    seems_to_have_begun(world, first, extra)
     world.database.document("locks/check").update({"finished": None})
     with at("after_condemning", die), pytest.raises(Killed):
         world.tick()
