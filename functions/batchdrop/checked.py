@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from batchdrop import names
 from batchdrop.errors import BatchdropError
 from batchdrop.preflight import LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
+from batchdrop.preflight.retirements import retirement
 from batchdrop.preflight.showing import excerpt
 from batchdrop.rows import Fault
 from batchdrop.settings import Location
@@ -42,6 +44,7 @@ class Outcome:
     fixed: int = 0
     found: int = 0  #: errors, of which the first are kept
     errors: list[tuple[Fault, str]] = field(default_factory=list)  #: with the line
+    warning: str = ""  #: about the model, with which a job can be made all the same
     estimate: Estimate
     output: Path | None = None
 
@@ -60,6 +63,7 @@ def check(
     places: tuple[str, ...],
     prices: bytes | None,
     answer_tokens: int,
+    today: date,
     most: int,
 ) -> Outcome:
     """
@@ -68,6 +72,7 @@ def check(
     Args:
         file: a path, or a gs:// address.
         places: gs:// prefixes that media may come from; none: anywhere.
+        today: the day whose prices count.
         most: how many errors are kept.
 
     Raises:
@@ -86,7 +91,7 @@ def check(
             fix=output is not None,
             sources=tuple(map(Location.parse, places)) if places else None,
         )
-        estimator = Estimator(rules, Prices.load(prices), answer_tokens)
+        estimator = Estimator(rules, Prices.load(prices), answer_tokens, today)
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
     checker, found = Checker(rules), 0
@@ -121,6 +126,7 @@ def check(
         fixed=rows.fixed,
         found=found,
         errors=errors,
+        warning=str(retirement(model, backend) or ""),
         estimate=estimator.result(),
         output=output,
     )
@@ -140,6 +146,7 @@ def as_json(outcome: Outcome) -> str:
             {name: getattr(fault, name) for name in _TOLD}
             for fault, _ in outcome.errors
         ],
+        "warnings": [outcome.warning] if outcome.warning else [],
         "estimate": asdict(outcome.estimate),
     }
     return msgspec.json.encode(said).decode()
@@ -165,6 +172,8 @@ def show(outcome: Outcome, console: "Console | None" = None) -> None:
         out.print(Text(f"    {fault.fix}", "green"), end="\n\n")
     if outcome.found > len(outcome.errors):
         out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
+    if outcome.warning:
+        out.print(Text(f"warning: {outcome.warning}", "yellow"))
     for line in _summary(outcome):
         out.print(Text(line))
 

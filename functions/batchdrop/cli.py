@@ -19,6 +19,7 @@ except ImportError:
 
 from batchdrop.cli_options import Pair
 from batchdrop.cli_routes import routes
+from batchdrop.preflight import MODEL
 
 if TYPE_CHECKING:
     from batchdrop.announce import Announcement
@@ -461,7 +462,7 @@ def _table(found: "list[Announcement]") -> None:
 @click.option(
     "--model",
     envvar="BATCHDROP_MODEL",
-    default="gemini-2.5-flash",
+    default=MODEL,
     show_default=True,
     help="The model of the job.",
 )
@@ -534,6 +535,7 @@ def check(
                 places=places,
                 prices=prices.read_bytes() if prices else None,
                 answer_tokens=answer_tokens,
+                today=datetime.now(UTC).date(),
                 most=most or (10_000 if as_json else 20),
             )
         except checked.CanNotCheck as exc:

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -12,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from batchdrop import preflight
 from batchdrop.cli import main
-from batchdrop.preflight.estimate import Prices
+from batchdrop.preflight import MODEL
+from batchdrop.preflight.estimate import Price, Prices
 from batchdrop.preflight.showing import excerpt, span
 from batchdrop.rows import Fault
 from tests.preflight.reading import GOOD, faults, file, good
@@ -106,7 +108,7 @@ def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
     assert run(file(roleless)).exit_code == 1
     assert run(file(roleless), "--backend", "developer").exit_code == 0
     assert run(file({"text": "x"})).exit_code == 1
-    assert run(file({"text": "x"}), "--model", "gemini-embedding-001").exit_code == 0
+    assert run(file({"text": "x"}), "--model", "gemini-embedding-2").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,8 @@ def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
     [
         ("vertex", ""),
         ("vertex", "publishers/x"),
-        ("vertex", "gemini-2.5-flash:predict"),
-        ("developer", "publishers/anthropic/models/claude-sonnet-4-5"),
+        ("vertex", "gemini-3.8-flash:predict"),
+        ("developer", "publishers/anthropic/models/claude-sonnet-5-5"),
     ],
 )
 def test_what_is_no_model_is_told(run: Run, backend: str, model: str) -> None:
@@ -204,7 +206,7 @@ def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
         "as_of": "2030-01-01",
         "currency": "EUR",
         "per_tokens": 1000,
-        "models": {"gemini-2.5-flash": {"input": 1.0, "output": 10.0}},
+        "models": {"gemini-3.8-flash": {"input": 1.0, "output": 10.0}},
     }
     Path("prices.json").write_text(json.dumps(prices))
     lines = [good(generationConfig={"maxOutputTokens": 20})] * 1000
@@ -245,16 +247,104 @@ def test_what_is_no_price_list_is_told(run: Run) -> None:
     assert "not a price list" in done.stderr
 
 
+NOVEMBER, JANUARY = date(2026, 11, 28), date(2027, 1, 1)
+
+
 def test_a_price_is_found_for_a_version_and_not_for_a_neighbour() -> None:
     prices = Prices.load()
 
-    flash = prices.of("publishers/google/models/gemini-2.5-flash")
-    lite = prices.of("gemini-2.5-flash-lite")
+    flash = prices.of("publishers/google/models/gemini-3.8-flash", "vertex", NOVEMBER)
+    lite = prices.of("gemini-3.5-flash-lite", "vertex", NOVEMBER)
     assert flash is not None
     assert lite is not None
     assert lite.input < flash.input
-    assert prices.of("gemini-2.5-flash-001") == flash
-    assert prices.of("gemini-2.5-flash-image") is None
+    assert prices.of("gemini-3.8-flash-001", "vertex", NOVEMBER) == flash
+    assert prices.of("gemini-3.8-flash-image", "vertex", NOVEMBER) is None
+
+
+def test_a_price_is_that_of_the_day_and_of_the_backend() -> None:
+    prices = Prices.load(
+        b"""{
+            "as_of": "2026-11-28", "currency": "USD", "per_tokens": 1000000,
+            "models": {
+                "risen": [
+                    {"since": "2027-01-01", "input": 2, "output": 2},
+                    {"input": 1, "output": 1}
+                ],
+                "apart": [
+                    {"backend": "vertex", "input": 3, "output": 3},
+                    {"backend": "developer", "input": 4, "output": 4}
+                ],
+                "elsewhere": {"backend": "developer", "input": 5, "output": 5},
+                "new": {"since": "2027-01-01", "input": 6, "output": 6}
+            }
+        }"""
+    )
+
+    def cost(model: str, backend: str, day: date) -> float | None:
+        price = prices.of(model, backend, day)
+        return price.input if price else None
+
+    assert cost("risen", "vertex", date(2026, 12, 31)) == 1
+    assert cost("risen", "vertex", date(2027, 1, 1)) == 2
+    assert cost("apart", "vertex", NOVEMBER) == 3
+    assert cost("apart", "developer", NOVEMBER) == 4
+    assert cost("elsewhere", "vertex", NOVEMBER) is None
+    assert cost("elsewhere", "developer", NOVEMBER) == 5
+    assert cost("new", "vertex", date(2026, 12, 31)) is None
+
+
+def test_a_model_costs_what_the_one_costs_that_answers_in_its_place() -> None:
+    prices = Prices.load()
+
+    def of(model: str, backend: str, day: date) -> Price | None:
+        return prices.of(model, backend, day)
+
+    rerouted = of("gemini-2.5-pro", "developer", date(2026, 12, 1))
+    assert rerouted == of("gemini-3.8-flash", "developer", date(2026, 12, 1))
+    assert of("gemini-2.5-pro", "developer", date(2026, 11, 30)) != rerouted
+    assert of("gemini-3.5-flash", "developer", NOVEMBER) == of(
+        "gemini-3.6-flash", "developer", NOVEMBER
+    )
+    assert of("gemini-3.5-flash", "vertex", NOVEMBER) != of(
+        "gemini-3.6-flash", "vertex", NOVEMBER
+    )
+
+
+@pytest.mark.parametrize("day", [NOVEMBER, JANUARY])
+@pytest.mark.parametrize("model", [MODEL, "gemini-embedding-2"])
+def test_the_models_that_examples_name_have_a_price(model: str, day: date) -> None:
+    for backend in ("vertex", "developer"):
+        assert Prices.load().of(model, backend, day) is not None
+
+
+# -- retired models ------------------------------------------------------------------
+
+
+def test_a_retired_model_is_warned_of_with_its_date(run: Run) -> None:
+    done = run(file(GOOD), "--model", "publishers/google/models/gemini-2.5-flash@001")
+
+    assert done.exit_code == 0
+    assert (
+        "warning: gemini-2.5-flash: Vertex AI refuses it from 2026-10-20 on (retired, "
+        "404); use gemini-3.5-flash-lite" in done.stdout
+    )
+
+
+def test_a_rerouted_model_is_warned_of_with_what_answers_in_its_place(run: Run) -> None:
+    args = ("--model", "gemini-2.5-pro", "--backend", "developer", "--json")
+
+    assert said(run(file(GOOD), *args))["warnings"] == [
+        "gemini-2.5-pro: the Gemini Developer API answers it with gemini-3.8-flash "
+        "from 2026-12-01 on, at that model's price; name the model that you want"
+    ]
+
+
+def test_a_model_is_warned_of_on_the_backend_alone_that_retires_it(run: Run) -> None:
+    assert (
+        said(run(file(GOOD), "--model", "gemini-3.5-flash", "--json"))["warnings"] == []
+    )
+    assert "warning" not in run(file(GOOD)).stdout
 
 
 # -- marking -------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from batchdrop.preflight.checking import (
     own_columns,
 )
 from batchdrop.preflight.lines import LINE_LIMIT
-from batchdrop.preflight.rules import REJECT, SKIP, Family, Rules
+from batchdrop.preflight.rules import MODEL, REJECT, SKIP, Family, Rules
 
 __all__ = [
     "LINE_LIMIT",
+    "MODEL",
     "REJECT",
     "SKIP",
     "Block",

@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from batchdrop.preflight.checking import Block
-from batchdrop.preflight.rules import Rules, short_model
+from batchdrop.preflight.retirements import answering, known_name
+from batchdrop.preflight.rules import Rules
 
 #: Rows that are looked at; the rest is taken to be like them.
 SAMPLE = 1000
@@ -18,10 +20,12 @@ MEDIUM_TOKENS = 258
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What `per_tokens` tokens cost."""
+    """What `per_tokens` tokens cost, from a day on, of one backend or of both."""
 
     input: float
     output: float
+    since: date = date.min
+    backend: Literal["vertex", "developer"] | None = None
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -30,7 +34,7 @@ class Prices(msgspec.Struct, frozen=True):
     as_of: str
     currency: str
     per_tokens: int
-    models: dict[str, Price]
+    models: dict[str, Price | list[Price]]
     note: str = ""
 
     @classmethod
@@ -49,13 +53,21 @@ class Prices(msgspec.Struct, frozen=True):
         except msgspec.DecodeError as exc:
             raise ValueError(f"not a price list: {exc}") from exc
 
-    def of(self, model: str) -> Price | None:
-        """A model's price; a version of a model costs what the model does."""
-        name = short_model(model)
-        known = [
-            one for one in self.models if name == one or name.startswith(f"{one}-0")
+    def of(self, model: str, backend: str, day: date) -> Price | None:
+        """
+        A model's price on a day: that of the model which answers in its place, if it is
+        rerouted. A version of a model costs what the model does.
+        """
+        name = known_name(answering(model, backend, day), self.models)
+        if name is None:
+            return None
+        listed = self.models[name]
+        valid = [
+            price
+            for price in ([listed] if isinstance(listed, Price) else listed)
+            if price.backend in (None, backend) and price.since <= day
         ]
-        return self.models[max(known, key=len)] if known else None
+        return max(valid, key=lambda price: price.since, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +85,13 @@ class Estimate:
 
 
 class Estimator:
-    """Looks at the first rows of a file."""
+    """Looks at the first rows of a file, for a job that is paid on `day`."""
 
-    def __init__(self, rules: Rules, prices: Prices, answer_tokens: int) -> None:
+    def __init__(
+        self, rules: Rules, prices: Prices, answer_tokens: int, day: date
+    ) -> None:
         self.rules = rules
+        self.day = day
         self.prices = prices
         self.answer_tokens = answer_tokens
         self._rows = self._bytes = self._tokens = self._answers = 0
@@ -102,7 +117,7 @@ class Estimator:
         tokens = round(self._tokens * scale)
         per_row = self._answers / self._rows if self._rows else 0
         answers = 0 if family.embeds else round(per_row * self._all_rows)
-        price = self.prices.of(self.rules.model)
+        price = self.prices.of(self.rules.model, self.rules.backend, self.day)
         cost = None
         if price is not None:
             spent = tokens * price.input + answers * price.output

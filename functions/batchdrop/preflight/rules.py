@@ -7,6 +7,8 @@ from typing import Protocol
 import msgspec
 
 GB = 1000**3
+#: What is taken where nobody chose a model: by `batchdrop check`, and the local stack.
+MODEL = "gemini-3.8-flash"
 
 #: Members whose value is the address of a medium, and others that may be one.
 MEDIA = frozenset({"fileUri", "file_uri"})
@@ -319,7 +321,7 @@ class Rules:
     """
 
     backend: str = "vertex"
-    model: str = "gemini-2.5-flash"
+    model: str = MODEL
     fix: bool = False  #: mend what can be mended without a guess
     on_invalid: str = REJECT
     max_invalid: int | None = None  #: with "skip": how many bad lines are left out
@@ -391,5 +393,5 @@ class Rules:
 
 
 def short_model(model: str) -> str:
-    """`gemini-2.5-flash` of `publishers/google/models/gemini-2.5-flash@001`."""
+    """`gemini-3.8-flash` of `publishers/google/models/gemini-3.8-flash@001`."""
     return model.rpartition("/")[2].partition("@")[0]
