@@ -11,12 +11,12 @@ variable "project_id" {
 }
 
 variable "model" {
-  description = "The model of the batch jobs, such as gemini-2.5-flash."
+  description = "The model of the batch jobs, such as gemini-3.8-flash."
   type        = string
 
   validation {
     condition     = length(trimspace(var.model)) > 0
-    error_message = "model must name a model, such as gemini-2.5-flash."
+    error_message = "model must name a model, such as gemini-3.8-flash."
   }
 }
 
@@ -237,7 +237,7 @@ variable "models" {
 
   validation {
     condition     = alltrue([for model in var.models : can(regex("^[A-Za-z0-9_@.-]+(/[A-Za-z0-9_@.-]+)*$", model))])
-    error_message = "models are names such as gemini-2.5-pro, or publishers/anthropic/models/claude-sonnet-4-5."
+    error_message = "models are names such as gemini-4-argon, or publishers/anthropic/models/claude-sonnet-5-5."
   }
 }
 

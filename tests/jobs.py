@@ -16,7 +16,7 @@ SPEC = Spec(
     kind="generation",
     backend="vertex",
     location="us-central1",
-    model="gemini-2.5-flash",
+    model="gemini-3.8-flash",
     destination="gs://out/reviews.jsonl/x/",
     display_name="reviews.jsonl",
 )

@@ -73,7 +73,7 @@ def check(file: Path) -> None:
     "--metadata",
     multiple=True,
     type=Pair(),
-    help="Of the object, such as batchdrop-model=gemini-2.5-pro. May be repeated.",
+    help="Of the object, such as batchdrop-model=gemini-4-argon. May be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def explain(

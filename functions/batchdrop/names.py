@@ -97,7 +97,7 @@ def model(text: str, backend: str) -> str:
     return f"publishers/{publisher}/models/{name}"
 
 
-_LIKE = "gemini-2.5-flash, or publishers/anthropic/models/claude-sonnet-4-5"
+_LIKE = "gemini-3.8-flash, or publishers/anthropic/models/claude-sonnet-5-5"
 
 
 # -- places ------------------------------------------------------------------------

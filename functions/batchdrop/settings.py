@@ -302,7 +302,7 @@ def _stalled_after(text: str) -> dict[str, float]:
 MEANING = {
     "PROJECT": "set it to the Google Cloud project's id",
     "LOCATION": "set it to a region, or 'global'",
-    "MODEL": "set it to the model of the jobs, such as gemini-2.5-flash",
+    "MODEL": "set it to the model of the jobs, such as gemini-3.8-flash",
     "INBOX": "set it to the name of the bucket that files are dropped into",
     "WORK": "set it to a gs:// prefix for staged files",
     "OUTPUT": "set it to a gs:// prefix for results",

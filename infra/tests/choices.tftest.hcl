@@ -13,7 +13,7 @@ mock_provider "google-beta" {}
 variables {
   project_id    = "example-project"
   deploy_bucket = "example-project-batchdrop-deploy"
-  model         = "gemini-2.5-flash"
+  model         = "gemini-3.8-flash"
   release       = "functions-0000000000000000000000000000000000000000000000000000000000000000.zip"
 }
 
@@ -80,7 +80,7 @@ run "what_is_wrong_is_refused" {
     cloud_build         = "destroy"                    # not one of three
     backends            = ["vertex", "openai"]         # one of two
     labels              = { batchdrop_job = "1" }      # the worker's own
-    models              = ["gemini-2.5-pro,other"]     # two in one
+    models              = ["gemini-4-argon,other"]     # two in one
     sources             = ["gs://rows/*"]              # a wildcard
   }
   expect_failures = [

@@ -13,7 +13,7 @@ mock_provider "google-beta" {}
 variables {
   project_id    = "example-project"
   deploy_bucket = "example-project-batchdrop-deploy"
-  model         = "gemini-2.5-flash"
+  model         = "gemini-3.8-flash"
   release       = "functions-0000000000000000000000000000000000000000000000000000000000000000.zip"
 }
 

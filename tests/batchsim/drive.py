@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 PARENT = "projects/my-project/locations/us-central1"
 JOBS = f"/v1/{PARENT}/batchPredictionJobs"
-GEMINI = "publishers/google/models/gemini-2.5-flash"
+GEMINI = "publishers/google/models/gemini-3.8-flash"
 
 #: One for all tests: to make one takes ten times as long as to use it.
 http = httpx.Client(trust_env=False, timeout=30)
@@ -178,7 +178,7 @@ class Developer:
         headers = {"x-goog-api-key": self.key}
         return http.request(method, url, headers=headers, **options)
 
-    def create(self, batch: Json, model: str = "gemini-2.5-flash") -> Json:
+    def create(self, batch: Json, model: str = "gemini-3.8-flash") -> Json:
         path = f"models/{model}:batchGenerateContent"
         answer = self.request("POST", path, json={"batch": batch})
         assert answer.status_code == 200, answer.text

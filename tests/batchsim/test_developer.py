@@ -28,7 +28,7 @@ def test_a_new_batch_is_an_operation_that_is_not_done(developer: Developer) -> N
         "name": name,
         "metadata": {
             "@type": GENERATE,
-            "model": "models/gemini-2.5-flash",
+            "model": "models/gemini-3.8-flash",
             "displayName": "my-batch",
             "batchStats": {"requestCount": "3", "pendingRequestCount": "3"},
             "state": "BATCH_STATE_PENDING",
@@ -136,7 +136,7 @@ def test_roles_may_be_left_out_here(developer: Developer) -> None:
 def embeddings(developer: Developer, config: Any) -> dict[str, Any]:
     answer = developer.request(
         "POST",
-        "models/gemini-embedding-001:asyncBatchEmbedContent",
+        "models/gemini-embedding-2:asyncBatchEmbedContent",
         json={"batch": {"input_config": config}},
     )
     assert answer.status_code == 200, answer.text
@@ -286,35 +286,35 @@ ITEMS: dict[str, Any] = {"requests": {"requests": [{"request": {"contents": []}}
     ("model", "batch", "code", "named"),
     [
         ("nonesuch", {"inputConfig": ITEMS}, 404, "models/nonesuch is not found"),
-        ("gemini-embedding-001", {"inputConfig": ITEMS}, 404, "batchGenerateContent"),
-        ("gemini-2.5-pro", {}, 400, "input_config"),
-        ("gemini-2.5-pro", {"inputConfig": {}}, 400, "one of file_name and requests"),
+        ("gemini-embedding-2", {"inputConfig": ITEMS}, 404, "batchGenerateContent"),
+        ("gemini-4-argon", {}, 400, "input_config"),
+        ("gemini-4-argon", {"inputConfig": {}}, 400, "one of file_name and requests"),
         (
-            "gemini-2.5-pro",
+            "gemini-4-argon",
             {"inputConfig": {"fileName": "files/a", **ITEMS}},
             400,
             "one of file_name and requests",
         ),
         (
-            "gemini-2.5-pro",
+            "gemini-4-argon",
             {"inputConfig": {"requests": {"requests": []}}},
             400,
             "at least one",
         ),
         (
-            "gemini-2.5-pro",
+            "gemini-4-argon",
             {"inputConfig": {"requests": {"requests": [{"key": "k"}]}}},
             400,
             "requests[0]",
         ),
         (
-            "gemini-2.5-pro",
+            "gemini-4-argon",
             {"inputConfig": {"fileName": "files/nonesuch"}},
             404,
             "files/nonesuch",
         ),
         (
-            "gemini-2.5-pro",
+            "gemini-4-argon",
             {"inputConfig": ITEMS, "labels": {}},
             400,
             'Unknown name "labels"',
@@ -348,7 +348,7 @@ def test_a_request_over_the_limit_is_refused(developer: Developer) -> None:
 
     answer = developer.request(
         "POST",
-        "models/gemini-2.5-pro:batchGenerateContent",
+        "models/gemini-4-argon:batchGenerateContent",
         json={"batch": {"inputConfig": ITEMS, "displayName": "x" * 200}},
     )
 
@@ -362,7 +362,7 @@ def test_the_101st_active_batch_is_over_the_quota(developer: Developer) -> None:
     for _ in range(99):
         developer.inline()
 
-    path = "models/gemini-2.5-pro:batchGenerateContent"
+    path = "models/gemini-4-argon:batchGenerateContent"
     over = developer.request("POST", path, json={"batch": {"inputConfig": ITEMS}})
     developer.request("POST", f"{first}:cancel")
     again = developer.request("POST", path, json={"batch": {"inputConfig": ITEMS}})
@@ -375,7 +375,7 @@ def test_the_101st_active_batch_is_over_the_quota(developer: Developer) -> None:
 
 
 def test_queued_tokens_of_a_model_are_limited_as_set(developer: Developer) -> None:
-    developer.sim.settings.limits.queued_tokens = {"gemini-2.5-pro*": 100}
+    developer.sim.settings.limits.queued_tokens = {"gemini-4-argon*": 100}
     text = {"contents": [{"parts": [{"text": "x" * 600}]}]}
     batch = {"inputConfig": {"requests": {"requests": [{"request": text}]}}}
 
@@ -384,8 +384,8 @@ def test_queued_tokens_of_a_model_are_limited_as_set(developer: Developer) -> No
         answer = developer.request("POST", path, json={"batch": batch})
         return int(answer.status_code)
 
-    assert create("gemini-2.5-pro") == 429
-    assert create("gemini-2.5-flash") == 200
+    assert create("gemini-4-argon") == 429
+    assert create("gemini-3.8-flash") == 200
 
 
 def test_a_key_is_needed_by_header_or_in_the_query(developer: Developer) -> None:

@@ -579,9 +579,9 @@ def test_an_answer_can_be_cut_at_max_tokens(vertex: Vertex) -> None:
     ("match", "struck"),
     [
         ({}, True),
-        ({"model": "gemini-2.5-*"}, True),
+        ({"model": "gemini-3.8-*"}, True),
         ({"model": GEMINI}, True),
-        ({"model": "gemini-3*"}, False),
+        ({"model": "gemini-4*"}, False),
         ({"display_name": "nightly *"}, True),
         ({"display_name": "nightly"}, False),
         ({"label": "team"}, True),
@@ -613,7 +613,7 @@ def test_requests_are_matched_by_what_they_ask_or_by_their_job(
     assert http.post(url + JOBS, json={"display_name": "a"}).status_code == 500
     assert http.post(url + JOBS, json=vertex.body()).status_code == 200
     batch = {"batch": {"display_name": "a"}}
-    path = "models/gemini-2.5-pro:batchGenerateContent"
+    path = "models/gemini-4-argon:batchGenerateContent"
     assert developer.request("POST", path, json=batch).status_code == 500
 
 

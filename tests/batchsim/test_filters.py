@@ -12,7 +12,7 @@ from batchsim.wire import ApiError
 @dataclass
 class Job:
     display_name: str = "my_job"
-    model: str = "publishers/google/models/gemini-2.5-flash"
+    model: str = "publishers/google/models/gemini-3.8-flash"
     state: str = "JOB_STATE_SUCCEEDED"
     created: datetime = datetime(2021, 5, 18, tzinfo=UTC)
     labels: dict[str, str] = field(default_factory=dict)
@@ -37,8 +37,8 @@ def accepts(text: str, **job: object) -> bool:
         ('create_time<="2021-05-17T23:59:59Z"', False),
         ('create_time="2021-05-18T00:00:00Z"', True),
         ('create_time!="2021-05-18T00:00:00Z"', False),
-        ('model_display_name="gemini-2.5-flash"', True),
-        ('model_display_name!="gemini-2.5-flash"', False),
+        ('model_display_name="gemini-3.8-flash"', True),
+        ('model_display_name!="gemini-3.8-flash"', False),
         ("", True),
     ],
 )

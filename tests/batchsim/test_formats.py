@@ -29,7 +29,7 @@ def test_a_gemini_line_has_the_members_of_a_real_one(vertex: Vertex) -> None:
             "finishReason": "STOP",
         }
     ]
-    assert response["modelVersion"] == "gemini-2.5-flash"
+    assert response["modelVersion"] == "gemini-3.8-flash"
     assert response["createTime"].endswith("Z")
     assert response["usageMetadata"]["promptTokenCount"] == 5
 
@@ -250,7 +250,7 @@ def test_gemini_embedding_lines_echo_the_key_and_give_the_asked_dimension(
         "content": {"parts": [{"text": "a text"}]},
         "embed_content_config": {"output_dimensionality": 8},
     }
-    model = "publishers/google/models/gemini-embedding-001"
+    model = "publishers/google/models/gemini-embedding-2"
 
     job = vertex.run([{"key": "id_1", "request": request}], model=model)
 
@@ -264,7 +264,7 @@ def test_a_template_answers_with_the_prompt_filled_in(vertex: Vertex) -> None:
 
     (answer,) = vertex.bucket.answers(vertex.run([row("why?")]))
 
-    assert said(answer) == "gemini-2.5-flash was asked: why?"
+    assert said(answer) == "gemini-3.8-flash was asked: why?"
 
 
 def test_a_template_with_an_unknown_placeholder_is_refused() -> None:

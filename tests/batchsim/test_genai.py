@@ -66,7 +66,7 @@ def test_vertex_create_get_and_results(
     source = bucket.put(rows(3))
 
     made = on_vertex.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=source,
         config={"display_name": "mine", "dest": f"gs://{bucket.name}/out"},
     )
@@ -80,7 +80,7 @@ def test_vertex_create_get_and_results(
     assert job.state == types.JobState.JOB_STATE_SUCCEEDED
     assert job.done
     assert job.display_name == "mine"
-    assert job.model == "publishers/google/models/gemini-2.5-flash"
+    assert job.model == "publishers/google/models/gemini-3.8-flash"
     assert there(job.src).gcs_uri == [source]
     assert there(job.completion_stats).successful_count == 3
     assert there(made.create_time) < there(job.start_time) < there(job.end_time)
@@ -118,7 +118,7 @@ def test_vertex_default_destination_is_beside_the_input(
     on_vertex: genai.Client, vertex: Vertex, bucket: Bucket
 ) -> None:
     made = on_vertex.batches.create(
-        model="gemini-2.5-flash", src=bucket.put(rows(1), "deep/in.jsonl")
+        model="gemini-3.8-flash", src=bucket.put(rows(1), "deep/in.jsonl")
     )
     vertex.sim.clock.advance(60)
 
@@ -134,7 +134,7 @@ def test_vertex_errors_are_told_apart(on_vertex: genai.Client, bucket: Bucket) -
         on_vertex.batches.create(model="nonesuch", src=bucket.put(rows(1)))
     with pytest.raises(errors.ClientError, match="output_config") as nowhere:
         on_vertex.batches.create(
-            model="gemini-2.5-flash", src=bucket.put(rows(1), "in.txt")
+            model="gemini-3.8-flash", src=bucket.put(rows(1), "in.txt")
         )
 
     assert (unknown.value.code, unknown.value.status) == (404, "NOT_FOUND")
@@ -159,7 +159,7 @@ def test_vertex_claude_by_the_sdks_short_name(
 
 def test_developer_inline_job(batchsim: BatchSim, on_developer: genai.Client) -> None:
     made = on_developer.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=inline(
             {
                 "contents": "Tell me a story",
@@ -205,7 +205,7 @@ def test_developer_json_answers_fit_the_schema_of_the_sdk(
     )
 
     made = on_developer.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=[types.InlinedRequest(contents="Rate it", config=config)],
     )
     batchsim.clock.advance(60)
@@ -225,7 +225,7 @@ def test_developer_file_job_from_upload_to_download(
         config={"mime_type": "application/jsonl", "display_name": "lines"},
     )
 
-    made = on_developer.batches.create(model="gemini-2.5-flash", src=there(file.name))
+    made = on_developer.batches.create(model="gemini-3.8-flash", src=there(file.name))
     batchsim.clock.advance(60)
     job = again(on_developer, made)
     result = on_developer.files.download(file=there(there(job.dest).file_name))
@@ -283,7 +283,7 @@ def test_developer_embeddings_inline(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
     made = on_developer.batches.create_embeddings(
-        model="gemini-embedding-001",
+        model="gemini-embedding-2",
         src={
             "inlined_requests": {
                 "contents": ["one text", "another"],
@@ -313,7 +313,7 @@ def test_developer_embeddings_of_a_file(
     )
 
     made = on_developer.batches.create_embeddings(
-        model="gemini-embedding-001", src={"file_name": file.name}
+        model="gemini-embedding-2", src={"file_name": file.name}
     )
     batchsim.clock.advance(60)
 
@@ -330,7 +330,7 @@ def test_developer_list_page_cancel_and_delete(
     names = [
         there(
             on_developer.batches.create(
-                model="gemini-2.5-flash", src=inline({"contents": f"{n}"})
+                model="gemini-3.8-flash", src=inline({"contents": f"{n}"})
             ).name
         )
         for n in range(5)
@@ -351,7 +351,7 @@ def test_developer_webhook_config_of_the_sdk_is_accepted(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
     made = on_developer.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=inline({"contents": "hi"}),
         config=types.CreateBatchJobConfig(
             webhook_config=types.WebhookConfig(
@@ -366,13 +366,13 @@ def test_developer_webhook_config_of_the_sdk_is_accepted(
 def test_the_sdk_meets_faults_as_it_would_meet_them_at_google(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
-    on_developer.batches.create(model="gemini-2.5-flash", src=inline({"contents": "a"}))
+    on_developer.batches.create(model="gemini-3.8-flash", src=inline({"contents": "a"}))
     batchsim.faults.add("rate_limited", op="create", count=1)
     batchsim.faults.add("list_empty_page", where="first")
 
     with pytest.raises(errors.ClientError, match="429 RESOURCE_EXHAUSTED"):
         on_developer.batches.create(
-            model="gemini-2.5-flash", src=inline({"contents": "b"})
+            model="gemini-3.8-flash", src=inline({"contents": "b"})
         )
     listed = list(on_developer.batches.list(config={"page_size": 1}))
 

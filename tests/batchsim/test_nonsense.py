@@ -61,7 +61,7 @@ def broken(draw: st.DrawFn, *examples: Any) -> Any:
 
 VERTEX = {
     "displayName": "d",
-    "model": "publishers/google/models/gemini-2.5-flash",
+    "model": "publishers/google/models/gemini-3.8-flash",
     "labels": {"a": "b"},
     "inputConfig": {
         "instancesFormat": "jsonl",
@@ -157,9 +157,9 @@ def test_any_body_of_a_vertex_create_is_taken_or_refused(
 def test_any_body_of_a_developer_create_is_taken_or_refused(
     sim: BatchSim, body: Any, embeds: bool
 ) -> None:
-    method = "gemini-embedding-001:asyncBatchEmbedContent"
+    method = "gemini-embedding-2:asyncBatchEmbedContent"
     if not embeds:
-        method = "gemini-2.5-pro:batchGenerateContent"
+        method = "gemini-4-argon:batchGenerateContent"
     url = f"{sim.url}/v1beta/models/{method}?key=k"
 
     answer = http.post(url, content=json.dumps(body))

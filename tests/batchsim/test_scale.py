@@ -56,7 +56,7 @@ with BatchSim(speed=0, storage=sys.argv[1]) as sim:
         before = most
         body = {{
             "displayName": source,
-            "model": "publishers/google/models/gemini-2.5-flash",
+            "model": "publishers/google/models/gemini-3.8-flash",
             "inputConfig": {{
                 "instancesFormat": "jsonl",
                 "gcsSource": {{"uris": [f"gs://{{sys.argv[2]}}/{{source}}.jsonl"]}},

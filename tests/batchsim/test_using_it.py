@@ -122,7 +122,7 @@ def test_the_command_runs_a_job_on_a_scaled_clock(bucket: Bucket) -> None:
     with shell(*options, "--template", "You said $text.") as url:
         body = {
             "displayName": "from the shell",
-            "model": "publishers/google/models/gemini-2.5-flash",
+            "model": "publishers/google/models/gemini-3.8-flash",
             "inputConfig": {
                 "instancesFormat": "jsonl",
                 "gcsSource": {"uris": [bucket.put([row("hi")])]},

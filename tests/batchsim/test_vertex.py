@@ -106,7 +106,7 @@ def test_snake_case_is_read_as_camel_case_is(vertex: Vertex) -> None:
     [
         ({"displayName": ""}, 400, "INVALID_ARGUMENT", "display_name"),
         ({"model": ""}, 400, "INVALID_ARGUMENT", "model"),
-        ({"model": "gemini-2.5-pro"}, 400, "INVALID_ARGUMENT", "'gemini-2.5-pro'"),
+        ({"model": "gemini-4-argon"}, 400, "INVALID_ARGUMENT", "'gemini-4-argon'"),
         (
             {"model": "publishers/google/models/nonesuch"},
             404,
@@ -114,7 +114,7 @@ def test_snake_case_is_read_as_camel_case_is(vertex: Vertex) -> None:
             "The PublisherModel nonesuch does not exist.",
         ),
         (
-            {"model": "publishers/nobody/models/gemini-2.5-pro"},
+            {"model": "publishers/nobody/models/gemini-4-argon"},
             404,
             "NOT_FOUND",
             "does not exist",

@@ -42,7 +42,7 @@ def job(number: int) -> dict[str, Any]:
     return {
         "name": f"projects/27988/locations/us-central1/batchPredictionJobs/{number}",
         "displayName": f"nightly translation {number}",
-        "model": "publishers/google/models/gemini-2.5-flash",
+        "model": "publishers/google/models/gemini-3.8-flash",
         "inputConfig": {
             "instancesFormat": "jsonl",
             "gcsSource": {"uris": [f"gs://inbox/2026/{number}/requests.jsonl"]},
@@ -136,7 +136,7 @@ def _calls(client: Any) -> dict[str, Callable[[], Any]]:
     config = {"dest": "gs://outbox/2026/1", "display_name": "nightly"}
     return {
         "create": lambda: client.batches.create(
-            model="gemini-2.5-flash", src="gs://inbox/in.jsonl", config=config
+            model="gemini-3.8-flash", src="gs://inbox/in.jsonl", config=config
         ),
         "get": lambda: client.batches.get(name="7737084104264384512"),
         "list": lambda: sum(1 for _ in client.batches.list(config={"page_size": PAGE})),

@@ -44,7 +44,7 @@ from tests.worker.world import GOOD, World
 MOVE, END = 60, 40
 QUEUE = RUN = timedelta(minutes=20)
 MINUTE = timedelta(minutes=1)
-MODEL = "gemini-2.5-flash"
+MODEL = "gemini-3.8-flash"
 LOCATION = "us-central1"
 PLACE = f"vertex {LOCATION}"
 

@@ -45,7 +45,7 @@ class Kind:
     name: str
     size: int  #: of a request
     form: bytes = b"%(request)b"
-    model: str = "gemini-2.5-flash"
+    model: str = "gemini-3.8-flash"
     configuration: bytes | None = None  #: of the job, to be merged into each line's own
 
     @property
@@ -66,7 +66,7 @@ MERGED = Kind(
     500,
     configuration=b'{"temperature": 0.5, "topP": 0.9}',
 )
-TEXTS = Kind("500 B, to be embedded", 500, model="gemini-embedding-001")
+TEXTS = Kind("500 B, to be embedded", 500, model="gemini-embedding-2")
 OPEN = Kind("500 B, OpenAI-style", 400, form=BODY, model="publishers/meta/models/llama")
 MORE = {"merged": MERGED, "embedding": TEXTS, "open": OPEN}
 

@@ -43,7 +43,7 @@ def client(sim: BatchSim, request: pytest.FixtureRequest) -> Iterator[Client]:
 
 def create(client: Client, bucket: Bucket, **config: object) -> BatchJob:
     return client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=[{"contents": key, "metadata": {"key": key}} for key in sorted(KEYS)],
         config={"dest": bucket.uri("out"), **config},
     )

@@ -22,7 +22,7 @@ DATASET = "projects/p/locations/us-central1/datasets/5"
 
 
 def _create(**kw: Any) -> tuple[str, dict[str, Any]]:
-    return "create", {"model": "gemini-2.5-flash", **kw}
+    return "create", {"model": "gemini-3.8-flash", **kw}
 
 
 VERTEX_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -201,7 +201,7 @@ DEVELOPER_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "numbers in camelCase": _config(maxOutputTokens=5, topK=3),
     "nothing in the config": _inline({"contents": "x", "config": {}}),
-    "a model of its own": _inline({"contents": "x", "model": "gemini-2.5-pro"}),
+    "a model of its own": _inline({"contents": "x", "model": "gemini-4-argon"}),
     "a system instruction": _config(system_instruction="sys"),
     "a system instruction as a content": _config(
         system_instruction={"parts": [{"text": "s"}]}
@@ -268,7 +268,7 @@ DEVELOPER_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "embeddings": (
         "create_embeddings",
         {
-            "model": "gemini-embedding-001",
+            "model": "gemini-embedding-2",
             "src": {
                 "inlined_requests": {
                     "contents": ["a", "b"],

@@ -53,7 +53,7 @@ def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
     server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=[
             InlinedRequest(contents="a", metadata={"key": "one", "team": "x"}),
             {"contents": "b", "config": {"temperature": 0, "system_instruction": "s"}},
@@ -149,7 +149,7 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
         ]
     )
     client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=bucket.put("in.jsonl", given),
         config={
             "dest": bucket.uri("out"),
@@ -311,7 +311,7 @@ def test_embeddings_are_written_in_the_form_of_the_newer_models(
     server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create_embeddings(
-        model="gemini-embedding-001",
+        model="gemini-embedding-2",
         src={
             "inlined_requests": {
                 "contents": ["a", "b"],
@@ -353,7 +353,7 @@ def test_ready_embedding_lines_are_submitted_where_they_are(
     server: Recorder, client: Client
 ) -> None:
     client.batches.create_embeddings(
-        model="gemini-embedding-001", src="gs://b/in.jsonl", config={"dest": "gs://o"}
+        model="gemini-embedding-2", src="gs://b/in.jsonl", config={"dest": "gs://o"}
     )
 
     assert sources(server) == ["gs://b/in.jsonl"]

@@ -24,7 +24,7 @@ NAME = f"{PARENT}/batchPredictionJobs/77"
 FINISHED = {
     "name": "projects/279887244472/locations/us-central1/batchPredictionJobs/77",
     "displayName": "nightly",
-    "model": "publishers/google/models/gemini-2.5-flash",
+    "model": "publishers/google/models/gemini-3.8-flash",
     "inputConfig": {
         "instancesFormat": "jsonl",
         "gcsSource": {"uris": ["gs://b/in.jsonl"]},
@@ -57,7 +57,7 @@ def client(url: str, **options: object) -> Client:
 def test_a_create_sends_the_source_the_destination_and_the_labels() -> None:
     with Recorder(Answer(body=FINISHED)) as server, client(server.url) as genai:
         genai.batches.create(
-            model="gemini-2.5-flash",
+            model="gemini-3.8-flash",
             src="gs://b/in.jsonl",
             config={
                 "destination": "gs://o/p/",
@@ -74,7 +74,7 @@ def test_a_create_sends_the_source_the_destination_and_the_labels() -> None:
     )
     assert sent.json == {
         "displayName": "nightly",
-        "model": "publishers/google/models/gemini-2.5-flash",
+        "model": "publishers/google/models/gemini-3.8-flash",
         "inputConfig": FINISHED["inputConfig"],
         "outputConfig": FINISHED["outputConfig"],
         "labels": {"team": "a"},

@@ -7,7 +7,7 @@ from batchdrop import Client
 
 def main(client: Client, bucket: str) -> dict[str | None, int]:
     job = client.batches.create_embeddings(
-        model="gemini-embedding-001",
+        model="gemini-embedding-2",
         src=[
             {
                 "content": text,

@@ -8,7 +8,7 @@ from batchdrop.batches import ResultRow
 
 def main(client: Client, table: str, answers: str) -> list[ResultRow]:
     job = client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"bq://{table}",
         config={"destination": f"bq://{answers}", "display_name": "Reviews"},
     )

@@ -8,7 +8,7 @@ from batchdrop.batches import BatchJob
 
 def main(client: Client, bucket: str) -> BatchJob:
     job = client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"gs://{bucket}/requests.jsonl",
         config={
             "destination": f"gs://{bucket}/results/",

@@ -12,7 +12,7 @@ LANGUAGES = ["French", "German", "Spanish"]
 async def translate(client: Client, bucket: str, language: str) -> BatchJob:
     batches = client.aio.batches
     job = await batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=[{"contents": f"Translate to {language}: {w}"} for w in ("one", "two")],
         config={
             "destination": f"gs://{bucket}/{language}/",

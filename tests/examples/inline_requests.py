@@ -9,7 +9,7 @@ QUESTIONS = ["What is AI?", "What is ML?", "What is deep learning?"]
 
 def main(client: Client, bucket: str) -> dict[str | None, str | None]:
     job = client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=[
             {
                 "contents": [{"role": "user", "parts": [{"text": question}]}],

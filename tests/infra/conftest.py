@@ -17,14 +17,14 @@ ROUTES = """\
 [[route]]
 match = "cheap/**"
 backend = "developer"
-model = "gemini-2.5-flash-lite"
+model = "gemini-3.5-flash-lite"
 
 [[route]]
 match = "vectors/**"
 # destination = "gs://not-any-more/"
 backend = 'vertex'
 location = "us-central1"
-model = "gemini-embedding-001"
+model = "gemini-embedding-2"
 destination = "gs://vectors/new/"
 stalled_after = {PENDING = 7200}
 """
@@ -62,7 +62,7 @@ EVERYTHING = {
         "stalled_after": {"PENDING": 259200, "RUNNING": 3600},
     },
     "labels": {"team": "search", "env": "prod"},
-    "models": ["gemini-2.5-pro", "publishers/meta/models/llama-x"],
+    "models": ["gemini-4-argon", "publishers/meta/models/llama-x"],
     "sources": ["gs://rows/teams/search", "gs://other-project-drops-output"],
     "destinations": ["gs://results", "gs://rows/answers/"],
     "datasets": {

@@ -18,7 +18,7 @@ INFRA = ROOT / "infra"
 CHOICES: Mapping[str, Any] = {
     "project_id": "example-project",
     "deploy_bucket": "example-project-batchdrop-deploy",
-    "model": "gemini-2.5-flash",
+    "model": "gemini-3.8-flash",
     "release": f"functions-{'0123456789abcdef' * 4}.zip",
 }
 

@@ -157,7 +157,7 @@ def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
 
     routes.check(settings)
     assert settings.labels == EVERYTHING["labels"]
-    assert set(settings.models) == {"gemini-2.5-pro", "publishers/meta/models/llama-x"}
+    assert set(settings.models) == {"gemini-4-argon", "publishers/meta/models/llama-x"}
     assert set(map(str, settings.sources)) == {
         "gs://rows/teams/search/",
         "gs://other-project-drops-output/",

@@ -9,8 +9,8 @@ from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.settings import Location
 from tests.preflight.reading import GOOD, faults, good, many, told
 
-CLAUDE = "publishers/anthropic/models/claude-sonnet-4-5"
-LLAMA = "publishers/meta/models/llama-3.3-70b-instruct-maas"
+CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
+LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
 OPEN_LINE: dict[str, Any] = {
     "custom_id": "a",
     "method": "POST",
@@ -185,7 +185,7 @@ REQUESTS: list[tuple[object, object, str, str]] = [
     # what the batch or the job can't have
     (GOOD, good(cachedContent="cachedContents/1"), "cachedContent", "cached_content"),
     (GOOD, good(cached_content="cachedContents/1"), "cached_content", ""),
-    (GOOD, good(model="gemini-2.5-pro"), "model", "other_model"),
+    (GOOD, good(model="gemini-4-argon"), "model", "other_model"),
     (
         GOOD,
         medium(fileUri="https://example.com/a.png", mimeType="image/png"),
@@ -271,24 +271,24 @@ def test_a_bad_request_is_told_with_its_place(
             "body.model",
             "other_model",
         ),
-        ("gemini-embedding-001", None, {"prompt": "x"}, "", "no_contents"),
-        ("gemini-embedding-001", None, {"contents": []}, "contents", "bad_contents"),
+        ("gemini-embedding-2", None, {"prompt": "x"}, "", "no_contents"),
+        ("gemini-embedding-2", None, {"contents": []}, "contents", "bad_contents"),
         (
-            "gemini-embedding-001",
+            "gemini-embedding-2",
             None,
             {"contents": ["a", "b"]},
             "contents",
             "bad_contents",
         ),
-        ("gemini-embedding-001", None, {"text": ""}, "text", "bad_contents"),
+        ("gemini-embedding-2", None, {"text": ""}, "text", "bad_contents"),
         (
-            "gemini-embedding-001",
+            "gemini-embedding-2",
             None,
             {"key": "a", "request": {"content": {"parts": [{"text": ""}]}}},
             "request.content.parts[0].text",
             "bad_contents",
         ),
-        ("gemini-embedding-001", None, {"content": 7}, "content", "bad_contents"),
+        ("gemini-embedding-2", None, {"content": 7}, "content", "bad_contents"),
         ("text-embedding-005", None, {"content": ""}, "content", "bad_contents"),
         (
             "text-embedding-005",
@@ -298,9 +298,9 @@ def test_a_bad_request_is_told_with_its_place(
             "other_model",
         ),
         (
-            "gemini-embedding-001",
+            "gemini-embedding-2",
             None,
-            {"text": "x", "model": "models/gemini-embedding-2"},
+            {"text": "x", "model": "models/gemini-embedding-001"},
             "model",
             "other_model",
         ),
@@ -335,7 +335,7 @@ def test_a_fault_of_an_embedding_line_has_its_path_as_it_was_written(
 ) -> None:
     path = path or "embedContentConfig.title"
 
-    assert [at for _, at, _ in told(line, model="gemini-embedding-001")] == [path]
+    assert [at for _, at, _ in told(line, model="gemini-embedding-2")] == [path]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_key_that_is_a_number_is_told_by_the_rules_of_the_backend(
     ("bad", "path", "code"),
     [
         (good(model=7), "model", "other_model"),
-        (good(model=["gemini-2.5-flash"]), "model", "other_model"),
+        (good(model=["gemini-3.8-flash"]), "model", "other_model"),
         (good(systemInstruction="be brief"), "systemInstruction", "bad_contents"),
         (good(system_instruction="be brief"), "system_instruction", "bad_contents"),
     ],
@@ -419,13 +419,13 @@ VERTEX, DEVELOPER = "vertex", "developer"
 
 
 MODELS = [
-    (VERTEX, "gemini-2.5-flash", "gemini"),
-    (DEVELOPER, "gemini-2.5-flash", "gemini"),
+    (VERTEX, "gemini-3.8-flash", "gemini"),
+    (DEVELOPER, "gemini-3.8-flash", "gemini"),
     (VERTEX, CLAUDE, "claude"),
     (VERTEX, LLAMA, "openai"),
-    (VERTEX, "gemini-embedding-001", "embedding"),
+    (VERTEX, "gemini-embedding-2", "embedding"),
     (VERTEX, "text-embedding-005", "embedding"),
-    (DEVELOPER, "gemini-embedding-001", "embedding"),
+    (DEVELOPER, "gemini-embedding-2", "embedding"),
 ]
 
 
@@ -472,8 +472,8 @@ def test_two_types_of_one_key_name_both_lines() -> None:
     [
         (CLAUDE, {"request": {"messages": [{"content": "x"}], "max_tokens": 1}}),
         (LLAMA, {k: v for k, v in OPEN_LINE.items() if k != "custom_id"}),
-        ("gemini-embedding-001", {"request": {"content": {"parts": [{"text": "x"}]}}}),
-        ("gemini-embedding-001", {"content": "x"}),
+        ("gemini-embedding-2", {"request": {"content": {"parts": [{"text": "x"}]}}}),
+        ("gemini-embedding-2", {"content": "x"}),
         ("text-embedding-005", {"content": "x"}),
     ],
 )
@@ -495,9 +495,9 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
 @pytest.mark.parametrize(
     ("backend", "model"),
     [
-        ("vertex", "gemini-embedding-001"),
+        ("vertex", "gemini-embedding-2"),
         ("vertex", "text-embedding-005"),
-        ("developer", "gemini-embedding-001"),
+        ("developer", "gemini-embedding-2"),
     ],
 )
 @pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])

@@ -12,9 +12,9 @@ from batchdrop.preflight import Checker, Rules, own_columns
 from batchdrop.preflight.keys import Keys
 from tests.preflight.reading import GOOD, file, good, many, read_all, staged, told
 
-CLAUDE = "publishers/anthropic/models/claude-sonnet-4-5"
-LLAMA = "publishers/meta/models/llama-3.3-70b-instruct-maas"
-EMBEDDING = "gemini-embedding-001"
+CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
+LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
+EMBEDDING = "gemini-embedding-2"
 HI = {"parts": [{"text": "hi"}]}
 TURNS = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
 
@@ -279,8 +279,8 @@ def test_merging_hides_no_second_spelling(own: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("config", "model", "says"),
     [
-        (b"[]", "gemini-2.5-flash", "no JSON object"),
-        (b"{", "gemini-2.5-flash", "no JSON object"),
+        (b"[]", "gemini-3.8-flash", "no JSON object"),
+        (b"{", "gemini-3.8-flash", "no JSON object"),
         (b"{}", CLAUDE, "for Gemini"),
     ],
 )

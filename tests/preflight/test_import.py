@@ -69,7 +69,7 @@ def _text_embedding(members: dict[str, Any], text: str) -> Any:
 
 FAMILIES = {
     "gemini": Family(
-        "publishers/google/models/gemini-2.5-flash",
+        "publishers/google/models/gemini-3.8-flash",
         lambda members, text: {
             **members,
             "contents": [{"role": "user", "parts": [{"text": text}]}],
@@ -77,7 +77,7 @@ FAMILIES = {
         lambda request, key: {"request": request},
     ),
     "gemini, keyed": Family(
-        "gemini-2.5-flash",
+        "gemini-3.8-flash",
         lambda members, text: {
             **members,
             "contents": [{"role": "user", "parts": [{"text": text}]}],
@@ -85,7 +85,7 @@ FAMILIES = {
         lambda request, key: {"key": key, "request": request},
     ),
     "embeddings": Family(
-        "publishers/google/models/gemini-embedding-001",
+        "publishers/google/models/gemini-embedding-2",
         lambda members, text: {**members, "content": {"parts": [{"text": text}]}},
         lambda request, key: {"key": key, "request": request},
     ),
@@ -95,7 +95,7 @@ FAMILIES = {
         lambda request, key: request,
     ),
     "claude": Family(
-        "publishers/anthropic/models/claude-sonnet-4-5",
+        "publishers/anthropic/models/claude-sonnet-5-5",
         lambda members, text: {
             **members,
             "messages": [{"role": "user", "content": text}],
@@ -104,7 +104,7 @@ FAMILIES = {
         lambda request, key: {"custom_id": key, "request": request},
     ),
     "open models": Family(
-        "publishers/meta/models/llama-3.3-70b-instruct-maas",
+        "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas",
         lambda members, text: {
             **members,
             "messages": [{"role": "user", "content": text}],

@@ -26,8 +26,8 @@ from batchdrop.settings import Location, Settings
 from tests.rules.test_settings import ENOUGH
 
 MORE = ENOUGH | {
-    "BATCHDROP_MODELS": "gemini-2.5-pro, publishers/meta/models/llama-x,"
-    "gemini-embedding-001,projects/1/locations/us/models/2",
+    "BATCHDROP_MODELS": "gemini-4-argon, publishers/meta/models/llama-x,"
+    "gemini-embedding-2,projects/1/locations/us/models/2",
     "BATCHDROP_SOURCES": "gs://shared/rows",
     "BATCHDROP_DESTINATIONS": "gs://results/teams/",
     "BATCHDROP_DATASETS": "bq://p.good,projects/1/locations/us/datasets/3",
@@ -85,7 +85,7 @@ def test_where_nobody_says_anything_the_environment_counts() -> None:
         kind="generation",
         backend="vertex",
         location="us-central1",
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         destination="gs://output/results/",
         display_name="a/x.jsonl",
     )
@@ -180,7 +180,7 @@ def test_labels_of_all_layers_together_leave_room_for_ours() -> None:
 
 
 def test_a_manifest_that_was_dropped_is_called_by_its_own_name() -> None:
-    found = chosen(manifest={"model": "gemini-2.5-pro"}, name="a/y.job.json")
+    found = chosen(manifest={"model": "gemini-4-argon"}, name="a/y.job.json")
 
     assert found.origin["model"] == "manifest a/y.job.json"
 
@@ -194,11 +194,11 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
         settings(),
         Routes.none(),
         "x",
-        metadata={"Batchdrop-Model": "gemini-2.5-pro", "owner": "me", "batchdrop": "x"},
+        metadata={"Batchdrop-Model": "gemini-4-argon", "owner": "me", "batchdrop": "x"},
         manifest=None,
     )
 
-    assert found.spec.model == "gemini-2.5-pro"
+    assert found.spec.model == "gemini-4-argon"
     assert found.origin["model"] == "metadata batchdrop-model"
 
 
@@ -256,7 +256,7 @@ def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
             settings(),
             Routes.none(),
             "x.jsonl",
-            metadata={key: "gemini-2.5-pro"},
+            metadata={key: "gemini-4-argon"},
             manifest=None,
         )
 
@@ -267,7 +267,7 @@ def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
 
 
 def test_the_kind_follows_from_the_model() -> None:
-    assert chosen({"model": "gemini-embedding-001"}).spec.kind == "embedding"
+    assert chosen({"model": "gemini-embedding-2"}).spec.kind == "embedding"
     assert chosen({"kind": "generation"}).spec.kind == "generation"
 
 
@@ -277,7 +277,7 @@ def test_the_kind_follows_from_the_model() -> None:
         ({"kind": "embedding"}, None, "bad_metadata"),
         ({}, {"config": {"kind": "embedding"}}, "bad_manifest"),
         (
-            {"model": "gemini-embedding-001"},
+            {"model": "gemini-embedding-2"},
             {"config": {"kind": "generation"}},
             "bad_m",
         ),
@@ -295,11 +295,11 @@ def test_a_kind_that_is_not_the_models_is_refused(
 def test_the_deployments_configuration_is_not_for_a_model_that_takes_none() -> None:
     env = settings(GENERATION_CONFIG='{"topK": 1}')
 
-    found = chosen({"model": "gemini-embedding-001"}, env=env)
+    found = chosen({"model": "gemini-embedding-2"}, env=env)
 
     assert found.spec.generation_config is None
     assert found.origin["generation_config"] == (
-        "BATCHDROP_GENERATION_CONFIG, but gemini-embedding-001 takes none"
+        "BATCHDROP_GENERATION_CONFIG, but gemini-embedding-2 takes none"
     )
 
 
@@ -340,7 +340,7 @@ def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
 
 def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:
     code, text = refusal(
-        {"model": "gemini-embedding-001", "generation-config": '{"topK": 1}'}
+        {"model": "gemini-embedding-2", "generation-config": '{"topK": 1}'}
     )
 
     assert code == "bad_metadata"
@@ -374,10 +374,10 @@ def test_a_configuration_is_not_put_into_the_rows_of_a_table() -> None:
 @pytest.mark.parametrize(
     ("given", "is_sent"),
     [
-        ("gemini-2.5-pro", "gemini-2.5-pro"),
-        ("publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
-        ("google/gemini-2.5-pro", "gemini-2.5-pro"),
-        ("models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("gemini-4-argon", "gemini-4-argon"),
+        ("publishers/google/models/gemini-4-argon", "gemini-4-argon"),
+        ("google/gemini-4-argon", "gemini-4-argon"),
+        ("models/gemini-4-argon", "gemini-4-argon"),
         ("meta/llama-x", "publishers/meta/models/llama-x"),
         ("publishers/meta/models/llama-x", "publishers/meta/models/llama-x"),
         ("projects/1/locations/us/models/2", "projects/1/locations/us/models/2"),
@@ -390,29 +390,29 @@ def test_a_model_is_allowed_in_each_of_its_spellings(given: str, is_sent: str) -
 @pytest.mark.parametrize(
     "model",
     [
-        "gemini-2.5-pro-x",
-        "gemini-2.5-pro@001",
-        "Gemini-2.5-pro",
-        "meta/gemini-2.5-pro",
-        "publishers/meta/models/gemini-2.5-pro",
+        "gemini-4-argon-x",
+        "gemini-4-argon@001",
+        "Gemini-4-argon",
+        "meta/gemini-4-argon",
+        "publishers/meta/models/gemini-4-argon",
         "google/llama-x",
-        "projects/1/locations/us/publishers/google/models/gemini-2.5-pro",
+        "projects/1/locations/us/publishers/google/models/gemini-4-argon",
         "projects/2/locations/us/models/2",
         "projects/1/locations/us/endpoints/2",
-        "tunedModels/gemini-2.5-pro",
-        "gemini-2.5-pro/..",
-        "../gemini-2.5-pro",
-        "x/../gemini-2.5-pro",
-        "models/../gemini-2.5-pro",
-        "gemini-2.5-pro?x",
-        "gemini-2.5-pro&x",
-        "gemini-2.5-pro#x",
-        "gemini-2.5-pro:predict",
-        "gemini-2.5-pro%2f",
-        " gemini-2.5-pro",
-        "gemini-2.5-pro\n",
-        "/gemini-2.5-pro",
-        "gemini-2.5-pro/",
+        "tunedModels/gemini-4-argon",
+        "gemini-4-argon/..",
+        "../gemini-4-argon",
+        "x/../gemini-4-argon",
+        "models/../gemini-4-argon",
+        "gemini-4-argon?x",
+        "gemini-4-argon&x",
+        "gemini-4-argon#x",
+        "gemini-4-argon:predict",
+        "gemini-4-argon%2f",
+        " gemini-4-argon",
+        "gemini-4-argon\n",
+        "/gemini-4-argon",
+        "gemini-4-argon/",
     ],
 )
 def test_any_other_model_is_refused_with_the_rule(model: str) -> None:
@@ -428,10 +428,10 @@ def test_any_other_model_is_refused_with_the_rule(model: str) -> None:
 def test_without_lists_only_the_deployments_own_is_allowed() -> None:
     env = Settings.from_env(ENOUGH)
 
-    own = chosen({"model": "google/gemini-2.5-flash"}, env=env)
-    assert own.spec.model == "gemini-2.5-flash"
+    own = chosen({"model": "google/gemini-3.8-flash"}, env=env)
+    assert own.spec.model == "gemini-3.8-flash"
     for metadata, rule in (
-        ({"model": "gemini-2.5-pro"}, "BATCHDROP_MODELS"),
+        ({"model": "gemini-4-argon"}, "BATCHDROP_MODELS"),
         ({"destination": "gs://elsewhere/x"}, "BATCHDROP_DESTINATIONS"),
         ({"destination": "bq://p.d.t"}, "BATCHDROP_DATASETS"),
     ):
@@ -449,8 +449,8 @@ def test_a_routes_own_model_and_destination_are_allowed_for_its_files() -> None:
         {"model": "models/gemini-9", "destination": "gs://nightly/out/x"}, route=route
     )
     assert found.spec.destination == "gs://nightly/out/x/"
-    own = chosen({"model": "gemini-2.5-flash"}, route=route)
-    assert own.spec.model == "gemini-2.5-flash"
+    own = chosen({"model": "gemini-3.8-flash"}, route=route)
+    assert own.spec.model == "gemini-3.8-flash"
     assert refusal({"model": "gemini-9"}, route=route, name="b/x")[0] == "not_allowed"
     assert (
         refusal({"destination": "gs://nightly/out"}, route=route, name="b/x")[0]
@@ -561,7 +561,7 @@ def words(text: str) -> st.SearchStrategy[str]:
 
 PIECES = words("""gs:// bq:// inbox shared rows output results teams work secret
     p.good p.bad .t
-    / // .. . ../ gemini-2.5-pro gemini-2.5-flash gemini-embedding-001 publishers google
+    / // .. . ../ gemini-4-argon gemini-3.8-flash gemini-embedding-2 publishers google
     models projects/1/locations/us/models/2 projects/1/locations/us/datasets/3 meta
     llama-x /x ? & # % * : @001""")
 TEXT = (
@@ -569,7 +569,7 @@ TEXT = (
     | st.lists(PIECES, max_size=5).map("/".join)
     | st.text(max_size=12)
     | words("""gs://output/results/ gs://results/teams/a gs://shared/rows/x bq://p.good.t
-        gs://inbox/a publishers/google/models/gemini-2.5-pro true 3 reject
+        gs://inbox/a publishers/google/models/gemini-4-argon true 3 reject
         a=b {"topK":1} embedding""")
 )
 KEYS = words(
@@ -625,10 +625,10 @@ def test_no_file_chooses_anything_that_is_not_allowed(
 
     spec, routed = found.spec, found.route is ROUTES.routes[0]
     assert spec.model in {
-        "gemini-2.5-flash",
-        "gemini-2.5-pro",
+        "gemini-3.8-flash",
+        "gemini-4-argon",
         "publishers/meta/models/llama-x",
-        "gemini-embedding-001",
+        "gemini-embedding-2",
         "projects/1/locations/us/models/2",
         *(["gemini-9"] if routed else []),
     }
@@ -641,7 +641,7 @@ def test_no_file_chooses_anything_that_is_not_allowed(
     assert spec.backend == ("developer" if name.startswith("d/") else "vertex")
     assert spec.location == "us-central1"
     assert spec.kind == (
-        "embedding" if spec.model == "gemini-embedding-001" else "generation"
+        "embedding" if spec.model == "gemini-embedding-2" else "generation"
     )
     assert not any(label.startswith("batchdrop") for label in spec.labels)
     assert spec.stalled_after == {}
@@ -696,7 +696,7 @@ def test_an_explanation_has_each_value_and_who_said_it() -> None:
         )
     }
 
-    assert rows["model"] == ("gemini-2.5-flash", "BATCHDROP_MODEL")
+    assert rows["model"] == ("gemini-3.8-flash", "BATCHDROP_MODEL")
     assert rows["labels"] == ("a=b", "a: metadata batchdrop-labels")
     assert rows["fix"] == ("true", "metadata batchdrop-fix")
     assert rows["stalled_after"] == ("other=60", "route 1 (a/**)")

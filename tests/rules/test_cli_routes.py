@@ -13,7 +13,7 @@ GOOD = """
 [[route]]
 match = "translations/**"
 name = "nightly"
-model = "gemini-2.5-pro"
+model = "gemini-4-argon"
 labels = {team = "search"}
 
 [[route]]
@@ -90,7 +90,7 @@ def test_an_explanation_says_who_chose_each_value(good: str) -> None:
 
     rows = shown(result)
     assert result.exit_code == 0
-    assert rows["model"] == ("gemini-2.5-pro", "route nightly")
+    assert rows["model"] == ("gemini-4-argon", "route nightly")
     assert rows["labels"] == (
         "team=search, run=7",
         "team: route nightly, run: metadata batchdrop-labels",
@@ -100,7 +100,7 @@ def test_an_explanation_says_who_chose_each_value(good: str) -> None:
 
 
 def test_what_is_not_set_is_told_only_where_it_matters() -> None:
-    model = ("--metadata", "batchdrop-model=gemini-2.5-pro")
+    model = ("--metadata", "batchdrop-model=gemini-4-argon")
     wrong = ("--metadata", "batchdrop-fix=maybe")
 
     assert "BATCHDROP_MODEL" in run("explain", "b.jsonl", *model).stderr
@@ -201,7 +201,7 @@ def test_a_manifest_that_is_a_job_by_itself_says_nothing_of_another(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "x.job.json"
-    file.write_text('{"src": "gs://inbox/a.jsonl", "model": "gemini-2.5-pro"}')
+    file.write_text('{"src": "gs://inbox/a.jsonl", "model": "gemini-4-argon"}')
 
     beside = run("explain", "x.jsonl", "--manifest", str(file), env=ENOUGH)
     itself = run("explain", "x.job.json", "--manifest", str(file), env=ENOUGH)

@@ -307,7 +307,7 @@ def test_rows_keep_their_bytes_one_line_each() -> None:
     assert (
         second.decode() == '{"contents": [{"role": "user", "parts": [{"text": "é"}]}]}'
     )
-    assert accepted([first, second], "gemini-2.5-flash") == 2
+    assert accepted([first, second], "gemini-3.8-flash") == 2
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_the_sdks_requests_become_rows_with_their_own_keys() -> None:
         "key": "request-2",
         "request": {"contents": [{"role": "user", "parts": [{"text": "ho"}]}]},
     }
-    assert accepted(lines, "gemini-2.5-flash") == 2
+    assert accepted(lines, "gemini-3.8-flash") == 2
 
 
 def test_where_one_is_in_the_sdks_shape_the_others_are_made_to_fit() -> None:
@@ -358,7 +358,7 @@ def test_where_one_is_in_the_sdks_shape_the_others_are_made_to_fit() -> None:
     lines = lines_of(src)
 
     assert [json.loads(line)["key"] for line in lines] == ["request-1", "request-2"]
-    assert accepted(lines, "gemini-2.5-flash") == 2
+    assert accepted(lines, "gemini-3.8-flash") == 2
 
 
 @pytest.mark.parametrize("kind", ["generation", "embedding"])
@@ -380,7 +380,7 @@ def test_a_request_can_name_no_service_either(kind: str, name: str, says: str) -
     assert str(caught.value).startswith(f"src[0].config.{name}: {says}")
 
 
-@pytest.mark.parametrize("model", ["gemini-embedding-001", "text-embedding-005"])
+@pytest.mark.parametrize("model", ["gemini-embedding-2", "text-embedding-005"])
 def test_the_sdks_embeddings_become_rows_too(model: str) -> None:
     src = """[
         {"contents": "a", "config": {"output_dimensionality": 64}},

@@ -141,7 +141,7 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
         kind = "generation"
         backend = "vertex"
         location = "global"
-        model = "gemini-2.5-pro"
+        model = "gemini-4-argon"
         destination = "gs://elsewhere/results"
         labels = {team = "search"}
         on_invalid = "skip"
@@ -168,7 +168,7 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
         "kind": "generation",
         "backend": "vertex",
         "location": "global",
-        "model": "gemini-2.5-pro",
+        "model": "gemini-4-argon",
         "destination": "gs://elsewhere/results/",
         "labels": {"team": "search"},
         "on_invalid": "skip",
@@ -231,7 +231,7 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
         ("stalled_after = nan", "stalled_after", "no number of seconds"),
         ("stalled_after = {PENDNG = 1}", "stalled_after", "write one of UNSPECIFIED,"),
         ('name = ""', "name", "write a text"),
-        ('kind = "embedding"', "kind", "but gemini-2.5-flash is for generation"),
+        ('kind = "embedding"', "kind", "but gemini-3.8-flash is for generation"),
         ('backend = "developer"', "backend", "needs GEMINI_API_KEY"),
         ('model = "tunedModels/x"', "model", "(the backend is vertex)"),
     ],

@@ -8,7 +8,7 @@ from batchdrop.settings import Location, Settings
 ENOUGH = {
     "BATCHDROP_PROJECT": "p",
     "BATCHDROP_LOCATION": "us-central1",
-    "BATCHDROP_MODEL": "gemini-2.5-flash",
+    "BATCHDROP_MODEL": "gemini-3.8-flash",
     "BATCHDROP_INBOX": "inbox",
     "BATCHDROP_WORK": "gs://work",
     "BATCHDROP_OUTPUT": "gs://output/results/",
@@ -89,7 +89,7 @@ def test_what_a_deployment_lists_is_read() -> None:
         ENOUGH
         | {
             "BATCHDROP_ROUTES": "gs://work/routes.toml",
-            "BATCHDROP_MODELS": " gemini-2.5-pro, tunedModels/x ,",
+            "BATCHDROP_MODELS": " gemini-4-argon, tunedModels/x ,",
             "BATCHDROP_SOURCES": "gs://shared/rows,gs://other",
             "BATCHDROP_DESTINATIONS": "gs://results/a/",
             "BATCHDROP_DATASETS": "bq://p.d,p.e,projects/p/locations/us/datasets/1",
@@ -100,7 +100,7 @@ def test_what_a_deployment_lists_is_read() -> None:
     )
 
     assert settings.routes == "gs://work/routes.toml"
-    assert settings.models == ("gemini-2.5-pro", "tunedModels/x")
+    assert settings.models == ("gemini-4-argon", "tunedModels/x")
     assert settings.sources == (
         Location(bucket="shared", prefix="rows/"),
         Location(bucket="other", prefix=""),

@@ -26,7 +26,7 @@ ROUTES = """
 [[route]]
 match = "developer/embedding/**"
 backend = "developer"
-model = "gemini-embedding-001"
+model = "gemini-embedding-2"
 
 [[route]]
 match = "developer/parts/**"
@@ -39,7 +39,7 @@ backend = "developer"
 
 [[route]]
 match = "vertex/embedding/**"
-model = "gemini-embedding-001"
+model = "gemini-embedding-2"
 
 [[route]]
 match = "vertex/text-embedding/**"
@@ -47,7 +47,7 @@ model = "text-embedding-005"
 
 [[route]]
 match = "vertex/claude/**"
-model = "publishers/anthropic/models/claude-sonnet-4-5"
+model = "publishers/anthropic/models/claude-sonnet-5-5"
 
 [[route]]
 match = "vertex/open/**"
@@ -133,7 +133,7 @@ def manifests(inbox: str, table: str) -> dict[str, dict[str, Any]]:
         "rows": {"src": [GEMINI["contents"], GEMINI["contents"]]},
         "object": {"src": objects[0]},
         "objects": {"src": objects},
-        "model": {"model": "gemini-2.5-pro", "src": inline},
+        "model": {"model": "gemini-4-argon", "src": inline},
     }
     return {
         **{
@@ -181,7 +181,7 @@ def night(
         table = dataset.table("prompts", {"request": "STRING"}, rows)
         env = {
             "BATCHDROP_ROUTES": str(folder / "routes.toml"),
-            "BATCHDROP_MODELS": "gemini-2.5-pro",
+            "BATCHDROP_MODELS": "gemini-4-argon",
             "BATCHDROP_DATASETS": dataset.full_name,
             # Many files are read at once on few processors.
             "BATCHDROP_LEASE": "30",
@@ -212,7 +212,7 @@ def drop_all(night: Night, table: str) -> None:
         name: json.dumps(manifest) for name, manifest in manifests(inbox, table).items()
     }
     for api in ("vertex", "developer"):
-        texts[f"{api}/spoken.job.json"] = json.dumps({"model": "gemini-2.5-pro"})
+        texts[f"{api}/spoken.job.json"] = json.dumps({"model": "gemini-4-argon"})
         texts[f"{api}/spoken.jsonl"] = ROW
         texts[f"{api}/parts/file.jsonl"] = ROW * 5
         texts[f"{api}/bad.jsonl"] = BAD
@@ -248,7 +248,7 @@ def test_a_manifest_of_each_kind_ends_in_results(
     answers = night.answers_of(name)
     keys = sorted(json.loads(answer)["key"] for answer in answers)
     assert keys == [f"r{n:07}" for n in range(1, rows + 1)]
-    wanted = "gemini-2.5-pro" if kind == "model" else "gemini-2.5-flash"
+    wanted = "gemini-4-argon" if kind == "model" else "gemini-3.8-flash"
     assert job["spec"]["model"] == wanted
 
 
@@ -263,7 +263,7 @@ def test_a_manifest_over_a_table_ends_in_results(night: Night) -> None:
 def test_a_manifest_speaks_for_the_file_beside_it(night: Night, api: str) -> None:
     job = night.over(f"{api}/spoken.jsonl")
 
-    assert job["spec"]["model"] == "gemini-2.5-pro"
+    assert job["spec"]["model"] == "gemini-4-argon"
     assert job["spec_from"]["model"] == f"manifest {api}/spoken.job.json"
     assert night.job(night.drops[f"{api}/spoken.job.json"]) is None
 

@@ -33,7 +33,7 @@ def world(
     settings = Settings(
         project=project,
         location="us-central1",
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         inbox=f"{project}-inbox",
         work=Location(bucket=f"{project}-work", prefix="staging/"),
         output=Location(bucket=f"{project}-output", prefix=""),

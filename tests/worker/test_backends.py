@@ -18,12 +18,12 @@ location = "europe-west4"
 
 [[route]]
 match = "vectors/**"
-model = "gemini-embedding-001"
+model = "gemini-embedding-2"
 
 [[route]]
 match = "cheap/**"
 backend = "developer"
-model = "gemini-embedding-001"
+model = "gemini-embedding-2"
 """
 VECTOR = '{"text":"a"}\n'
 
@@ -104,7 +104,7 @@ def test_a_job_of_a_route_that_is_gone_is_followed_all_the_same(
 
 def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
     world.choose(
-        '[[route]]\nmatch = "few/**"\nmax_active = 1\nmodel = "gemini-2.5-pro"\n'
+        '[[route]]\nmatch = "few/**"\nmax_active = 1\nmodel = "gemini-4-argon"\n'
         '[[route]]\nmatch = "many/**"\nmax_active = 3\n'
     )
     few = [world.upload(GOOD, f"few/{n}.jsonl") for n in range(3)]

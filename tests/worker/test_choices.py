@@ -17,7 +17,7 @@ from tests.client.datasets import Dataset
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
-FLASH, PRO = "gemini-2.5-flash", "gemini-2.5-pro"
+FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
 def manifest(**members: Any) -> str:
@@ -70,7 +70,7 @@ def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]
 @both
 def test_the_objects_metadata_is_stronger_than_all_else(world: World) -> None:
     world.choose(
-        '[[route]]\nmatch = "a/**"\nmodel = "gemini-2.5-flash-lite"\n'
+        '[[route]]\nmatch = "a/**"\nmodel = "gemini-3.5-flash-lite"\n'
         'labels = { team = "route", stage = "route" }\n',
         models=(FLASH, PRO),
         labels={"team": "settings", "cost": "settings"},
@@ -117,13 +117,13 @@ def test_a_file_that_is_rejected_says_by_what_choice(world: World, text: str) ->
 
 def test_the_first_route_that_matches_counts(world: World) -> None:
     world.choose(
-        '[[route]]\nmatch = "a/*.jsonl"\nmodel = "gemini-2.5-pro"\n'
-        '[[route]]\nmatch = "**"\nmodel = "gemini-2.5-flash-lite"\n'
+        '[[route]]\nmatch = "a/*.jsonl"\nmodel = "gemini-4-argon"\n'
+        '[[route]]\nmatch = "**"\nmodel = "gemini-3.5-flash-lite"\n'
     )
 
     take(world, world.upload(GOOD, "a/x.jsonl"), world.upload(GOOD, "b/x.jsonl"))
 
-    assert models(world) == ["gemini-2.5-flash-lite", PRO]
+    assert models(world) == ["gemini-3.5-flash-lite", PRO]
 
 
 def test_a_routes_generation_configuration_reaches_every_row(world: World) -> None:

@@ -105,7 +105,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
 
     with pytest.raises(Exception, match=r"40[0-9]"):
         service.batches.create(
-            model="gemini-2.5-flash", src=file, config={"display_name": "frozen"}
+            model="gemini-3.8-flash", src=file, config={"display_name": "frozen"}
         )
     world.ticks(40)
 
@@ -121,7 +121,7 @@ def test_a_name_like_ours_over_another_file_is_not_taken_for_ours(
     with world.storage.open(job.staging.uri if job.staging else "") as rows:
         file = world.client.files.upload(file=rows, config={"name": "files/theirs"})
     forged = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=file.name,
         config={
             "display_name": "reviews.jsonl batchdrop_deployment=tests "

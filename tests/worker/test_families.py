@@ -570,7 +570,7 @@ def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
     assert part.staging is not None
     world.sim.clock.advance(seconds=world.settings.check_every - 60)
     extra = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=part.staging.uri,
         config={"destination": part.spec.destination, "labels": part.spec.labels},
     )
@@ -590,7 +590,7 @@ def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
     assert job.spec is not None
     world.sim.clock.advance(seconds=world.settings.check_every - 60)
     forged = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
         config={"destination": job.spec.destination, "labels": job.spec.labels},
     )

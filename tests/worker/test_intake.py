@@ -479,7 +479,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     assert world.job(job.source).phase is Phase.PREPARED
 
     frozen = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=job.staging.uri if job.staging else "",
         config={
             "destination": job.spec.destination if job.spec else "",
@@ -570,7 +570,7 @@ def test_a_late_batch_whose_input_a_dead_fence_took_is_not_the_end(
 def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> None:
     job = intended(world)
     forged = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
         config={
             "destination": f"gs://{world.settings.output.bucket}/x/",

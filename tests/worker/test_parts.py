@@ -250,13 +250,13 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(
     world.choose(part_rows=2)
     drop = killed(world, monkeypatch, "after_part", time=2)
 
-    world.choose(model="gemini-2.5-pro", part_rows=3)
+    world.choose(model="gemini-4-argon", part_rows=3)
     world.ticks(12)
 
     job = world.job(drop)
     assert [part.rows for part in in_order(job)] == [2, 2, 2, 1]
     assert {part.spec.model for part in family(world, job) if part.spec} == {
-        "gemini-2.5-flash"
+        "gemini-3.8-flash"
     }
 
 

@@ -72,7 +72,7 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
         "content-type": "application/json",
         "job_id": submitted.id,
         "state": "JOB_STATE_SUCCEEDED",
-        "model": "gemini-2.5-flash",
+        "model": "gemini-3.8-flash",
         "kind": "generation",
         "bucket": world.settings.inbox,
         "object": "reviews.jsonl",
@@ -388,7 +388,7 @@ def test_batches_that_others_made_count_against_the_cap(world: World) -> None:
     world.choose(max_active_jobs=1)
     theirs = world.upload(GOOD, "theirs.txt")
     world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"gs://{theirs.bucket}/{theirs.name}",
         config={"destination": f"gs://{world.settings.output.bucket}/theirs/"},
     )
@@ -405,7 +405,7 @@ def test_batches_of_another_model_do_not(world: World) -> None:
     world.choose(max_active_jobs=1)
     theirs = world.upload(GOOD, "theirs.txt")
     world.client.batches.create(
-        model="gemini-2.5-pro",
+        model="gemini-4-argon",
         src=f"gs://{theirs.bucket}/{theirs.name}",
         config={"destination": f"gs://{world.settings.output.bucket}/theirs/"},
     )
@@ -627,7 +627,7 @@ def batch_of(world: World, job: Job, **labels: str) -> str:
     assert job.spec is not None
     assert job.staging is not None
     made = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=job.staging.uri,
         config={
             "destination": job.spec.destination,
@@ -674,7 +674,7 @@ def test_a_batch_with_a_forged_label_is_reported_and_left_alone(
     world.sim.clock.advance(seconds=world.settings.check_every - 60)
     assert submitted.spec is not None
     forged = world.client.batches.create(
-        model="gemini-2.5-flash",
+        model="gemini-3.8-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
         config={
             "destination": f"gs://{world.settings.output.bucket}/forged/",

@@ -36,7 +36,7 @@ def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
     ]
 
 
-FLASH, PRO = "gemini-2.5-flash", "gemini-2.5-pro"
+FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class Batches(_Plans):
         Makes a job; it starts right away.
 
             job = client.batches.create(
-                model="gemini-2.5-flash",
+                model="gemini-3.8-flash",
                 src="gs://b/requests.jsonl",
                 config={
                     "destination": "gs://b/results/",
@@ -125,7 +125,7 @@ class Batches(_Plans):
             )
 
         Args:
-            model: "gemini-2.5-flash", "anthropic/claude-x", "models/..", or a full
+            model: "gemini-3.8-flash", "anthropic/claude-x", "models/..", or a full
                 resource name.
             src: where the requests are:
                 "gs://b/in.jsonl" (wildcards allowed), or a list of these;
@@ -173,7 +173,7 @@ class Batches(_Plans):
         Makes a job that embeds contents.
 
             job = client.batches.create_embeddings(
-                model="gemini-embedding-001",
+                model="gemini-embedding-2",
                 src={
                     "inlined_requests": {
                         "contents": ["one", "two"],

@@ -105,7 +105,7 @@ class Client:
 
         with Client(vertexai=True, project="p", location="us-central1") as client:
             job = client.batches.create(
-                model="gemini-2.5-flash",
+                model="gemini-3.8-flash",
                 src="gs://b/requests.jsonl",
                 config={"destination": "gs://b/results/", "display_name": "nightly"},
             )

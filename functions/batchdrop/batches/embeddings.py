@@ -128,7 +128,7 @@ def developer_request(item: Item) -> dict[str, Any]:
 
 
 def is_gemini(model: str) -> bool:
-    """True for the family whose lines hold a request, such as gemini-embedding-001."""
+    """True for the family whose lines hold a request, such as gemini-embedding-2."""
     return "gemini-embedding" in model
 
 

@@ -60,7 +60,7 @@ class Files(_Plans):
     Files of the Gemini Developer API, kept there for 48 hours, 2 GB each.
 
         file = client.files.upload(file="requests.jsonl")
-        job = client.batches.create(model="gemini-2.5-flash", src=file.name)
+        job = client.batches.create(model="gemini-3.8-flash", src=file.name)
     """
 
     def upload(self, *, file: _Source, config: _Config = None) -> File:

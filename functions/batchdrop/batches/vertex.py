@@ -64,7 +64,7 @@ def model_name(model: str) -> str:
     """
     The resource name of a model.
 
-        gemini-2.5-flash                 publishers/google/models/gemini-2.5-flash
+        gemini-3.8-flash                 publishers/google/models/gemini-3.8-flash
         anthropic/claude-x               publishers/anthropic/models/claude-x
         publishers/.. projects/.. models/..      as they are
     """
@@ -80,7 +80,7 @@ def model_name(model: str) -> str:
 def check_model(model: str) -> None:
     """Raises ValueError for a name that would change the address it is put into."""
     if not model:
-        raise ValueError("model is required, such as 'gemini-2.5-flash'")
+        raise ValueError("model is required, such as 'gemini-3.8-flash'")
     if ".." in model or "?" in model or "&" in model:
         raise ValueError(f"invalid model: {model!r} (no '..', '?' or '&')")
 

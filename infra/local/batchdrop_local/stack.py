@@ -18,6 +18,7 @@ from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
 from batchdrop.crash import VARIABLE
+from batchdrop.preflight import MODEL
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
 from batchdrop_local.eventarc import Eventarc
@@ -259,7 +260,7 @@ class Stack:
             "BATCHDROP_PROJECT": self.project,
             "BATCHDROP_LOCATION": self.location,
             "BATCHDROP_BACKEND": "vertex",
-            "BATCHDROP_MODEL": "gemini-2.5-flash",
+            "BATCHDROP_MODEL": MODEL,
             "BATCHDROP_INBOX": self.buckets["inbox"],
             "BATCHDROP_WORK": f"gs://{self.buckets['work']}",
             "BATCHDROP_OUTPUT": f"gs://{self.buckets['output']}",

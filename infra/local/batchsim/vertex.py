@@ -297,7 +297,7 @@ def parent_of(project: str, location: str) -> str:
 
 def _model(model: object, location: str) -> str:
     if not isinstance(model, str) or not model:
-        raise invalid("model: set it, such as publishers/google/models/gemini-2.5-pro.")
+        raise invalid("model: set it, such as publishers/google/models/gemini-4-argon.")
     publisher, name = _publisher(model)
     if publisher is None:
         return model

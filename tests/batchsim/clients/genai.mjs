@@ -31,7 +31,7 @@ async function failure(promise) {
 // The Developer API.
 {
   const ai = new GoogleGenAI({ apiKey: "a-key", httpOptions: { baseUrl: url } });
-  const model = "gemini-2.5-flash";
+  const model = "gemini-3.8-flash";
   const inline = await ai.batches.create({
     model,
     src: [{ contents: "hello", metadata: { key: "k1" } }],
@@ -82,10 +82,10 @@ async function failure(promise) {
     httpOptions: { baseUrl: url },
     googleAuthOptions: { authClient: { getRequestHeaders: async () => new Headers() } },
   });
-  const made = await ai.batches.create({ model: "gemini-2.5-flash", src: source });
+  const made = await ai.batches.create({ model: "gemini-3.8-flash", src: source });
   await admin("clock", { advance_s: 60 });
   const done = await ai.batches.get({ name: made.name });
-  const waiting = await ai.batches.create({ model: "gemini-2.5-flash", src: source });
+  const waiting = await ai.batches.create({ model: "gemini-3.8-flash", src: source });
   await ai.batches.cancel({ name: waiting.name });
   const cancelled = await ai.batches.get({ name: waiting.name });
   const listed = await names(await ai.batches.list({ config: { pageSize: 1 } }));

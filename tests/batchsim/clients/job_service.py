@@ -28,7 +28,7 @@ parent = "projects/my-project/locations/us-central1"
 def job(name: str) -> dict[str, object]:
     return {
         "display_name": name,
-        "model": "publishers/google/models/gemini-2.5-flash",
+        "model": "publishers/google/models/gemini-3.8-flash",
         "labels": {"n": name},
         "input_config": {
             "instances_format": "jsonl",
