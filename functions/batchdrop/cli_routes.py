@@ -46,12 +46,15 @@ def check(file: Path) -> None:
     """
     Tell all that is wrong with a FILE of routes, one thing a line.
 
-    It ends with 1 if there is anything wrong.
+    It ends with 1 if there is anything wrong. A model that is, or will be, retired is
+    only warned of.
     """
     settings, _ = _settings(os.environ)
     read = _read(file, settings, errors_to_stderr=False)
     count = len(read.routes)
     click.echo(f"{file}: {count} route{'' if count == 1 else 's'}, and all of it good")
+    for warning in read.warnings(settings):
+        click.echo(f"warning: {warning}")
 
 
 @routes.command()
@@ -91,6 +94,7 @@ def explain(
     from batchdrop.choosing import choose, explain
     from batchdrop.intake import SUFFIXES
     from batchdrop.manifests import Manifest, is_manifest
+    from batchdrop.preflight.retirements import retirement
     from batchdrop.routes import Routes
 
     settings, missing = _settings(os.environ)
@@ -127,6 +131,7 @@ def explain(
     except OSError as exc:
         raise click.ClickException(str(exc)) from exc
     unknown = _unknown(chosen, missing)
+    retired = retirement(chosen.spec.model, chosen.spec.backend)
     if as_json:
         import msgspec
 
@@ -140,6 +145,7 @@ def explain(
             if "sources" in unknown
             else [str(place) for place in chosen.sources],
             "not_set": sorted(set(unknown.values())),
+            "warnings": [str(retired)] if retired else [],
         }
         click.echo(msgspec.json.encode(told).decode())
         return
@@ -149,6 +155,8 @@ def explain(
         else row
         for row in explain(chosen)
     )
+    if retired:
+        click.echo(f"warning: {retired}", err=True)
 
 
 def _settings(env: Mapping[str, str]) -> "tuple[Settings, frozenset[str]]":

@@ -11,7 +11,8 @@ from typing import Any, Self
 from batchdrop import names
 from batchdrop.errors import BadSetting
 from batchdrop.preflight import Rules, config_fault
-from batchdrop.settings import Location, Settings
+from batchdrop.preflight.retirements import retirement
+from batchdrop.settings import PREFIX, Location, Settings
 
 
 class BadRoutes(BadSetting):
@@ -99,6 +100,20 @@ class Routes:
     def route_of(self, name: str) -> Route | None:
         """The first route that is for an object."""
         return next((route for route in self.routes if route.matches(name)), None)
+
+    def warnings(self, settings: Settings) -> Iterator[str]:
+        """Yields what will be wrong one day, or is: models that a backend retires."""
+        said = [("MODEL", settings.model), *(("MODELS", m) for m in settings.models)]
+        for name, model in said:
+            if found := retirement(model, settings.backend):
+                yield f"{PREFIX}{name}: {found}"
+        for route in self.routes:
+            model = route.choices.get("model", settings.model)
+            backend = route.choices.get("backend", settings.backend)
+            if {"model", "backend"}.isdisjoint(route.choices):
+                continue  # it has the deployment's
+            if found := retirement(model, backend):
+                yield f"{self.file}: {route.table}: model: {found}"
 
     def check(self, settings: Settings) -> None:
         """

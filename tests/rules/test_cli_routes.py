@@ -50,6 +50,48 @@ def test_good_routes_are_counted_without_a_deployment(good: str) -> None:
     assert result.stdout == f"{good}: 2 routes, and all of it good\n"
 
 
+def test_a_retired_model_is_warned_of_and_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        '[[route]]\nmatch = "a"\nmodel = "gemini-2.5-pro"\n'
+        '[[route]]\nmatch = "b"\nmodel = "gemini-3.5-flash"\n'
+        '[[route]]\nmatch = "c"\nbackend = "developer"\nmodel = "gemini-3.5-flash"\n'
+    )
+    env = {
+        "BATCHDROP_MODEL": "gemini-2.5-flash",
+        "BATCHDROP_MODELS": "gemini-2.0-flash",
+        "GEMINI_API_KEY": "key",
+    }
+
+    result = run("check", str(file), env=env)
+
+    assert result.exit_code == 0
+    assert [line.partition(" on")[0] for line in result.stdout.splitlines()[1:]] == [
+        "warning: BATCHDROP_MODEL: gemini-2.5-flash: Vertex AI refuses it from "
+        "2026-10-20",
+        "warning: BATCHDROP_MODELS: gemini-2.0-flash: Vertex AI refuses it from "
+        "2026-06-01",
+        f'warning: {file}: [[route]] 1 ("a"): model: gemini-2.5-pro: Vertex AI '
+        "refuses it from 2026-10-20",
+        f'warning: {file}: [[route]] 3 ("c"): model: gemini-3.5-flash: the Gemini '
+        "Developer API answers it with gemini-3.6-flash from 2026-10-08",
+    ]
+
+
+def test_an_explanation_warns_of_a_retired_model() -> None:
+    chosen = ("explain", "b.jsonl", "--metadata", "batchdrop-model=gemini-2.5-pro")
+    env = ENOUGH | {"BATCHDROP_MODELS": "gemini-2.5-pro"}
+
+    result, told = run(*chosen, env=env), run(*chosen, "--json", env=env)
+
+    assert result.exit_code == 0
+    assert "warning: gemini-2.5-pro: Vertex AI refuses it from 2026-10-20" in (
+        result.stderr
+    )
+    assert "2026-10-20" in json.loads(told.stdout)["warnings"][0]
+    assert json.loads(run("explain", "b.jsonl", "--json").stdout)["warnings"] == []
+
+
 def test_all_errors_are_told_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text('[[route]]\nmatch = "a"\nfix = 1\nkind = "x"\n[[route]]\n')
