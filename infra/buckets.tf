@@ -73,5 +73,6 @@ locals {
     for line in flatten([for file in var.routes_file[*] : try(split("\n", file(file)), [])]) : line if !startswith(trimspace(line), "#")
   ])
   route_destinations = flatten(regexall("(?m)^\\s*destination\\s*=\\s*[\"'](gs://[^\"'\n]+)[\"']", local.routes))
+  route_models       = flatten(regexall("(?m)^\\s*model\\s*=\\s*[\"']([^\"'\n]+)[\"']", local.routes))
   route_backends     = flatten(regexall("(?m)^\\s*backend\\s*=\\s*[\"'](vertex|developer)[\"']", local.routes))
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchdrop.preflight.retirements import retirement
 from batchdrop.routes import Routes, places
 from batchdrop.settings import Settings
 from tests.infra import agreement, code, policy
@@ -95,6 +96,39 @@ def test_the_example_of_choices_is_one(workspace: Workspace) -> None:
     )
 
     assert "Plan:" in workspace.run("plan", "-input=false")
+
+
+def test_a_plan_warns_of_models_that_a_backend_retires(workspace: Workspace) -> None:
+    (workspace.infra / "routes.toml").write_text(
+        '[[route]]\nmatch = "x/**"\nmodel = "gemini-2.5-pro"\n'
+    )
+
+    plan = workspace.plan(
+        model="publishers/google/models/gemini-2.0-flash-001",
+        models=["gemini-3.5-flash", "gemini-3.5-flash-lite"],
+        backends=["vertex", "developer"],
+        routes_file="routes.toml",
+    )
+
+    (check,) = [each for each in plan["checks"] if each["address"]["kind"] == "check"]
+    ((problem,),) = [each["problems"] for each in check["instances"]]
+    assert sorted(problem["message"].splitlines()) == sorted(
+        str(retirement(model, backend))
+        for model, backend in [
+            ("gemini-2.0-flash", "vertex"),
+            ("gemini-2.0-flash", "developer"),
+            ("gemini-3.5-flash", "developer"),
+            ("gemini-2.5-pro", "vertex"),
+            ("gemini-2.5-pro", "developer"),
+        ]
+    )
+
+
+def test_a_plan_with_models_of_today_warns_of_nothing(workspace: Workspace) -> None:
+    # The Developer API alone answers gemini-3.5-flash with another model.
+    plan = workspace.plan(models=["gemini-3.5-flash", "gemini-embedding-001"])
+
+    assert {each["status"] for each in plan["checks"]} == {"pass"}
 
 
 def test_what_the_code_cant_do_yet_cant_be_chosen(workspace: Workspace) -> None:
