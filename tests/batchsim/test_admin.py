@@ -72,10 +72,37 @@ def test_durations_can_be_changed_while_it_runs(vertex: Vertex) -> None:
 
     answer = http.post(url, json={"queue_seconds": 0, "run_seconds": 0})
 
-    assert answer.json() == {"queue_seconds": 0, "run_seconds": 0}
+    assert answer.json() == {
+        "queue_seconds": 0,
+        "run_seconds": 0,
+        "retired_models": [],
+    }
     name = vertex.create(rows(1))["name"]
     assert vertex.get(name)["state"] == "JOB_STATE_SUCCEEDED"
     assert http.post(url, json={"run_seconds": -1}).status_code == 400
+
+
+def test_a_model_can_be_retired_while_it_runs(
+    vertex: Vertex, developer: Developer
+) -> None:
+    url = f"{vertex.sim.url}/_sim/settings"
+    before = vertex.create(rows(1))["name"]
+
+    http.post(url, json={"retired_models": ["gemini-3.8-*"]}).raise_for_status()
+
+    gone = http.post(vertex.sim.url + JOBS, json=vertex.body())
+    assert gone.status_code == 404
+    assert gone.json()["error"]["message"] == (
+        "The PublisherModel gemini-3.8-flash does not exist."
+    )
+    path = "models/gemini-3.8-flash:batchGenerateContent"
+    gone = developer.request("POST", path, json={"batch": {}})
+    assert gone.status_code == 404
+    assert "models/gemini-3.8-flash is not found" in gone.json()["error"]["message"]
+    assert vertex.get(before)["state"] == "JOB_STATE_PENDING"
+    assert http.post(url, json={"retired_models": "x"}).status_code == 400
+    http.post(url, json={"retired_models": []})
+    assert vertex.create(rows(1))["state"] == "JOB_STATE_PENDING"
 
 
 def test_health_tells_the_time_of_the_clock(batchsim: BatchSim) -> None:

@@ -36,7 +36,7 @@ def routes(
         GET  /_sim/jobs       every job ever made, also deleted ones
         GET  /_sim/log        every request to the APIs
         GET  /_sim/clock      POST {"advance_s": 86400}
-        GET  /_sim/settings   POST {"queue_seconds": 0, "run_seconds": 0}
+        GET  /_sim/settings   POST {"queue_seconds": 0, "retired_models": []}
         GET  /_sim/faults     POST one rule or a list; DELETE all, or /_sim/faults/ID
         POST /_sim/reset      forget jobs, files, faults and the log
     """
@@ -64,16 +64,28 @@ def routes(
         return await show_clock(request)
 
     async def show_settings(request: Request) -> Response:
-        queue, run = settings.queue_seconds, settings.run_seconds
-        return _reply({"queue_seconds": queue, "run_seconds": run})
+        return _reply(
+            {
+                "queue_seconds": settings.queue_seconds,
+                "run_seconds": settings.run_seconds,
+                "retired_models": sorted(settings.retired_models),
+            }
+        )
 
     async def change_settings(request: Request) -> Response:
         body = parse_object(await request.body())
-        known_members(body, frozenset({"queue_seconds", "run_seconds"}), "")
+        seconds = {"queue_seconds", "run_seconds"}
+        known_members(body, frozenset({*seconds, "retired_models"}), "")
+        retired = body.pop("retired_models", sorted(settings.retired_models))
+        if not isinstance(retired, list) or not all(
+            isinstance(m, str) for m in retired
+        ):
+            raise invalid('retired_models: give names, such as ["gemini-2.0-*"].')
         for name, value in body.items():
             if not isinstance(value, int | float) or value < 0:
                 raise invalid(f"{name}: give seconds, 0 or more.")
             setattr(settings, name, float(value))
+        settings.retired_models = frozenset(retired)
         return await show_settings(request)
 
     async def show_faults(request: Request) -> Response:

@@ -31,6 +31,12 @@ from batchsim.wire import ApiError
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML file with [[fault]] tables.",
 )
+@click.option(
+    "--retired",
+    multiple=True,
+    metavar="MODEL",
+    help="A model that is gone, so that a create answers 404; * is a wildcard.",
+)
 @click.option("--seed", default=0, help="Decides what is left to chance.")
 @click.option("--no-admin", is_flag=True, help="Serve nothing under /_sim.")
 def main(
@@ -41,6 +47,7 @@ def main(
     run_seconds: float,
     template: str | None,
     faults_file: Path | None,
+    retired: tuple[str, ...],
     seed: int,
     no_admin: bool,
 ) -> None:
@@ -66,6 +73,7 @@ def main(
         )
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
+    sim.settings.retired_models = frozenset(retired)
     if faults_file:
         _load(sim, faults_file)
     try:

@@ -101,7 +101,7 @@ class Developer:
                 "Request payload size exceeds the limit: "
                 f"{self.settings.limits.inline_bytes} bytes."
             )
-        model = _model(model, kind, version)
+        model = _model(model, kind, version, self.settings)
         body = camel_keys(body, _VERBATIM)
         known_members(body, frozenset({"batch"}), "")
         batch = message(body, "batch")
@@ -284,13 +284,14 @@ def _inline_lines(inline: Any) -> list[bytes]:
     return lines
 
 
-def _model(model: str, kind: Kind, version: str) -> str:
+def _model(model: str, kind: Kind, version: str, settings: Settings) -> str:
     if re.fullmatch(r"tunedModels/[^/]+", model):
         return model
     name = model.removeprefix("models/")
     begins = _EMBEDDING if kind is Kind.EMBED else _GENERATING
     embeds = name.startswith(_EMBEDDING)
-    if not name.startswith(begins) or (kind is Kind.GENERATE and embeds):
+    fits = name.startswith(begins) and not (kind is Kind.GENERATE and embeds)
+    if not fits or settings.is_retired(name):
         method = (
             "asyncBatchEmbedContent" if kind is Kind.EMBED else "batchGenerateContent"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 from batchsim.models import Model, echo
 
@@ -53,6 +54,9 @@ class Settings:
         Decides the order of answers and which way a fault's probability falls.
     api_keys
         The keys that the Developer API takes; None takes any.
+    retired_models
+        Names of models that are gone (`*` as a wildcard): a create answers 404, as for
+        one that never was.
     """
 
     queue_seconds: float = 2.0
@@ -61,3 +65,9 @@ class Settings:
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     api_keys: frozenset[str] | None = None
+    retired_models: frozenset[str] = frozenset()
+
+    def is_retired(self, model: str) -> bool:
+        """Whether a model's name, without what is before the last slash, is retired."""
+        name = model.rpartition("/")[2]
+        return any(fnmatchcase(name, each) for each in self.retired_models)

@@ -94,7 +94,9 @@ class BatchSim:
             self.faults,
         )
         self.faults.on_removal(self._runner.release)
-        vertex = Vertex(self.clock, self._store, self._runner, self.faults)
+        vertex = Vertex(
+            self.clock, self._store, self._runner, self.faults, self.settings
+        )
         developer = Developer(
             self.clock,
             self._store,

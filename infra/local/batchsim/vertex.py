@@ -12,6 +12,7 @@ from batchsim.clock import Clock
 from batchsim.faults import Faults
 from batchsim.jobs import Api, Job, Kind
 from batchsim.running import Runner
+from batchsim.settings import Settings
 from batchsim.store import Store, project_number, vertex_id
 from batchsim.wire import (
     ApiError,
@@ -112,6 +113,7 @@ class Vertex:
     store: Store
     runner: Runner
     faults: Faults
+    settings: Settings
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
         """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
@@ -119,7 +121,7 @@ class Vertex:
         known = _JOB | _BETA if version == "v1beta1" else _JOB
         known_members(job, known, "batch_prediction_job")
         job = {name: value for name, value in job.items() if name not in _OUTPUT_ONLY}
-        model = _model(job.get("model"), location)
+        model = _model(job.get("model"), location, self.settings)
         _check_request(job)
         parent = parent_of(project, location)
         with self.store.lock:
@@ -295,14 +297,15 @@ def parent_of(project: str, location: str) -> str:
     return f"projects/{project_number(project)}/locations/{location}"
 
 
-def _model(model: object, location: str) -> str:
+def _model(model: object, location: str, settings: Settings) -> str:
     if not isinstance(model, str) or not model:
         raise invalid("model: set it, such as publishers/google/models/gemini-4-argon.")
     publisher, name = _publisher(model)
     if publisher is None:
         return model
     begins = _PUBLISHED.get(publisher)
-    if begins is None or not name.startswith(begins):
+    published = begins is not None and name.startswith(begins)
+    if not published or settings.is_retired(name):
         raise ApiError(404, f"The PublisherModel {name} does not exist.")
     if location == "global" and publisher != "google":
         raise invalid(f"model: {name} has no batch inference in global; name a region.")
