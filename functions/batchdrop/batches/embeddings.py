@@ -127,11 +127,6 @@ def developer_request(item: Item) -> dict[str, Any]:
     )
 
 
-def is_gemini(model: str) -> bool:
-    """True for the family whose lines hold a request, such as gemini-embedding-2."""
-    return "gemini-embedding" in model
-
-
 def vertex_lines(model: str, items: Sequence[Item]) -> list[bytes]:
     """
     The JSONL for Vertex, by the model's family.
@@ -139,7 +134,10 @@ def vertex_lines(model: str, items: Sequence[Item]) -> list[bytes]:
     Raises:
         ValueError: an older model given anything but text.
     """
-    line = _gemini_line if is_gemini(model) else _older_line
+    # Here, as most users of the client need nothing of the check.
+    from batchdrop.preflight import embeds_text
+
+    line = _older_line if embeds_text(model) else _gemini_line
     return [
         msgspec.json.encode(line(item, number, model)) + b"\n"
         for number, item in enumerate(items, 1)

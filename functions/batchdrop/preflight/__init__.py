@@ -15,7 +15,7 @@ from batchdrop.preflight.checking import (
     own_columns,
 )
 from batchdrop.preflight.lines import LINE_LIMIT
-from batchdrop.preflight.rules import MODEL, REJECT, SKIP, Family, Rules
+from batchdrop.preflight.rules import MODEL, REJECT, SKIP, Family, Rules, embeds_text
 
 __all__ = [
     "LINE_LIMIT",
@@ -28,5 +28,6 @@ __all__ = [
     "Refused",
     "Rules",
     "config_fault",
+    "embeds_text",
     "own_columns",
 ]

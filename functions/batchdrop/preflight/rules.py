@@ -356,16 +356,15 @@ class Rules:
         """The line format, which backend and model decide."""
         publisher = self.model.partition("publishers/")[2].partition("/")[0]
         name = short_model(self.model)
+        embeds = "embedding" in name
         if self.backend == "developer":
-            kind = "developer-embedding" if "embedding" in name else "developer"
+            kind = "developer-embedding" if embeds else "developer"
         elif publisher == "anthropic" or name.startswith("claude"):
             kind = "claude"
         elif publisher not in ("", "google"):
             kind = "open"
-        elif name.startswith("gemini-embedding"):
-            kind = "gemini-embedding"
-        elif "embedding" in name:
-            kind = "text-embedding"
+        elif embeds:
+            kind = "text-embedding" if embeds_text(name) else "gemini-embedding"
         else:
             kind = "gemini"
         return _FAMILIES[kind]
@@ -390,6 +389,17 @@ class Rules:
             youtube = r"https://(?:www\.youtube\.com|youtube\.com|youtu\.be)/."
             return f"^(?:{allowed}|{youtube})"
         return rf"^(?:(?!\s*[gG][sS]:)|{allowed})"
+
+
+def embeds_text(model: str) -> bool:
+    """
+    Whether lines for an embedding model of Vertex AI hold a text alone. So do those of
+    its first models, of which there will be no more, and of what was tuned from them,
+    which has no such name. Lines for all others hold a request.
+    """
+    name = short_model(model)
+    first = ("text-embedding", "text-multilingual-embedding", "textembedding")
+    return name.startswith(first) or "embedding" not in name
 
 
 def short_model(model: str) -> str:

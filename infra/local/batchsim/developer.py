@@ -58,8 +58,8 @@ _BATCH = frozenset(
 )
 _INPUT = frozenset({"fileName", "requests"})
 
-_GENERATING = ("gemini-", "gemma-", "learnlm-")
-_EMBEDDING = ("gemini-embedding-", "text-embedding-", "embedding-")
+#: How names of models begin. Other names answer 404.
+_PUBLISHED = ("gemini-", "gemma-", "learnlm-", "text-embedding-", "embedding-")
 
 #: The message's package is this one whichever version was called (captures).
 _TYPES = "type.googleapis.com/google.ai.generativelanguage.v1main"
@@ -288,9 +288,8 @@ def _model(model: str, kind: Kind, version: str, settings: Settings) -> str:
     if re.fullmatch(r"tunedModels/[^/]+", model):
         return model
     name = model.removeprefix("models/")
-    begins = _EMBEDDING if kind is Kind.EMBED else _GENERATING
-    embeds = name.startswith(_EMBEDDING)
-    fits = name.startswith(begins) and not (kind is Kind.GENERATE and embeds)
+    embeds = "embedding" in name
+    fits = name.startswith(_PUBLISHED) and embeds == (kind is Kind.EMBED)
     if not fits or settings.is_retired(name):
         method = (
             "asyncBatchEmbedContent" if kind is Kind.EMBED else "batchGenerateContent"

@@ -65,6 +65,10 @@ class Format:
     failure: Callable[[Json, RowFailed, Answering], Json]
 
 
+#: The first embedding models; there will be no more whose lines hold a text alone.
+_TEXT_EMBEDDINGS = ("text-embedding-", "text-multilingual-embedding-")
+
+
 def of_vertex_model(model: str) -> Format:
     """The line format of a Vertex job, which its model decides."""
     publisher = model.partition("publishers/")[2].partition("/")[0]
@@ -73,11 +77,9 @@ def of_vertex_model(model: str) -> Format:
         return CLAUDE
     if publisher not in ("", "google"):
         return OPEN_MODEL
-    if name.startswith("gemini-embedding"):
-        return GEMINI_EMBEDDING
-    if "embedding" in name:
+    if name.startswith(_TEXT_EMBEDDINGS):
         return TEXT_EMBEDDING
-    return GEMINI
+    return GEMINI_EMBEDDING if "embedding" in name else GEMINI
 
 
 @functools.cache
@@ -403,7 +405,7 @@ def _gemini_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> J
     return {"status": row_status(failed), **kept}
 
 
-#: gemini-embedding-001 and -2 on Vertex: the key is echoed.
+#: gemini-embedding-001, -2 and later ones on Vertex: the key is echoed.
 GEMINI_EMBEDDING = Format("request", _gemini_embedding, _gemini_embedding_failure)
 
 
