@@ -55,7 +55,9 @@ _NAMES = (
     *("batchPredictionJobs", "nextPageToken", "operations", "metadata", "done"),
     *("response", "output", "responsesFile", "inlinedResponses", "embedding"),
     *("fileName", "file", "sizeBytes"),
-    *("key", "custom_id", "status", "predictions", "candidates"),
+    *("key", "custom_id", "status", "predictions", "candidates", "instance"),
+    *("content", "parts", "text", "thought", "choices", "body", "status_code"),
+    *("promptFeedback", "blockReason", "stop_reason", "stop_details", "refusal"),
 )
 likely_objects = st.recursive(
     scalars | st.sampled_from(["JOB_STATE_RUNNING", "BATCH_STATE_X", "7", "-1"]),
@@ -109,7 +111,8 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     read = row_of(row)
 
     assert read.raw == row
-    assert read.text is None or isinstance(read.text, str)
+    said = (read.text, read.thoughts, read.finish_reason, read.blocked)
+    assert all(text is None or isinstance(text, str) for text in said)
     assert read.response is None or read.error is None
 
 

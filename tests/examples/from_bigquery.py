@@ -16,7 +16,7 @@ def main(client: Client, table: str, answers: str) -> list[ResultRow]:
 
     rows = list(client.batches.results(job))
     for row in rows:
-        print(row.key, row.text or row.error)
+        print(row.key, row.text or row.error or row.blocked)
     return rows
 
 

@@ -16,7 +16,7 @@ def main(client: Client, name: str, wanted: set[str]) -> Counter[str]:
             print("failed:", row.key, row.error.code, row.error.message)
             count["failed"] += 1
         elif row.text is None:
-            print("blocked or empty:", row.key, row.response)
+            print("no text:", row.key, row.blocked or row.finish_reason)
             count["empty"] += 1
         else:
             count["answered"] += 1

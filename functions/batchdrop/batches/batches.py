@@ -310,7 +310,7 @@ class Batches(_Plans):
         The rows of a job that has ended, wherever they lie, as a stream.
 
             for row in client.batches.results(job):
-                print(row.key, row.text or row.error)
+                print(row.key, row.text or row.error or row.blocked)
 
         They come from every shard of a Cloud Storage directory, a key once; from a
         BigQuery table; from the Developer API's responses file; or from the job itself.

@@ -111,7 +111,7 @@ class Client:
             )
             job = client.batches.wait(job, on_progress=lambda j: print(j.state))
             for row in client.batches.results(job):
-                print(row.key, row.text or row.error)
+                print(row.key, row.text or row.error or row.blocked)
 
     A client may be shared between threads. It opens connections when the first call
     needs them, and closes them, and what it opened of Cloud Storage and BigQuery, at

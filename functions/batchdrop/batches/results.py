@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchdrop.batches.call import Call, Flow, ask, work
+from batchdrop.batches import answers
 from batchdrop.batches.developer import Developer, row_error
 from batchdrop.batches.errors import ClientError, NoResults
 from batchdrop.batches.files import FileApi, checked
@@ -40,13 +41,33 @@ class ResultRow(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str | None:
-        """The text of the first candidate, its parts joined; None if it has none."""
-        try:
-            parts = (self.response or {})["candidates"][0]["content"]["parts"]
-            said = [part["text"] for part in parts if "text" in part]
-        except (KeyError, IndexError, TypeError):
-            return None
-        return "".join(said) if said else None
+        """
+        The text of the answer (Gemini's first candidate, Claude's content, OpenAI's
+        first choice), its pieces joined, without thoughts; None if it has none: then
+        `error`, `blocked` or `finish_reason` says why.
+        """
+        return answers.text_of(self.response)
+
+    @property
+    def thoughts(self) -> str | None:
+        """The text of the thoughts in the answer, joined; None if it has none."""
+        return answers.thoughts_of(self.response)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """
+        Why the model stopped, in its publisher's word, such as STOP, MAX_TOKENS,
+        end_turn or length; None if it doesn't say, or never began.
+        """
+        return answers.finish_reason_of(self.response)
+
+    @property
+    def blocked(self) -> str | None:
+        """
+        Why the prompt or the answer was withheld, such as PROHIBITED_CONTENT, SAFETY,
+        refusal or content_filter; None if it wasn't.
+        """
+        return answers.blocked_of(self.response)
 
 
 def row_of(raw: dict[str, Any]) -> ResultRow:
@@ -56,16 +77,23 @@ def row_of(raw: dict[str, Any]) -> ResultRow:
         response, error              the Developer API's
         response, status: ""         Vertex: answered
         status: "Bad Request: {..}"  Vertex: not answered; the text ends in a JSON error
-        predictions                  Vertex: a legacy embedding
+        predictions, prediction      Vertex: a legacy embedding; a model of one's own
+        response.status_code, .body  OpenAI's: answered below 400
+        response.error               a model server's: not answered
     """
     metadata = raw.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else None
     response = raw.get("response")
     if isinstance(response, str):  # BigQuery gives JSON columns as text
         response = _decoded(response)
-    if response is None and "predictions" in raw:
-        response = {"predictions": raw["predictions"]}
-    error = row_error(raw.get("error")) or _status_error(raw.get("status"))
+    for name in ("predictions", "prediction"):
+        if response is None and name in raw:
+            response = {name: raw[name]}
+    error = (
+        row_error(raw.get("error"))
+        or _status_error(raw.get("status"))
+        or _inner_error(response)
+    )
     answered = isinstance(response, dict) and bool(response)
     return ResultRow(
         key=_key(raw, metadata),
@@ -77,17 +105,46 @@ def row_of(raw: dict[str, Any]) -> ResultRow:
 
 
 def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | None:
-    for key in (raw.get("key"), raw.get("custom_id"), (metadata or {}).get("key")):
-        if key is not None:
-            return str(key)
-    return None
+    holders: list[Mapping[str, Any]] = [raw]
+    instance = raw.get("instance")
+    if isinstance(instance, str):  # BigQuery gives JSON columns as text
+        instance = _decoded(instance)
+    if isinstance(instance, dict) and isinstance(instance.get("content"), str):
+        # A legacy embedding gives the whole line back inside. The instances of other
+        # models are not looked into: there, "key" may be a feature.
+        holders.append(instance)
+    for holder in holders:
+        for name in ("key", "custom_id"):
+            if holder.get(name) is not None:
+                return str(holder[name])
+    key = (metadata or {}).get("key")
+    return None if key is None else str(key)
+
+
+def _inner_error(response: Any) -> JobError | None:
+    """The error that a model's server answered with, in place of an answer."""
+    if not isinstance(response, dict):
+        return None
+    body, status = response, response.get("status_code")
+    if status is not None:  # OpenAI's batch lines
+        inner = response.get("body")
+        body = inner if isinstance(inner, dict) else {}
+    error = row_error(body.get("error"))
+    if not isinstance(status, int) or status < 400:
+        return error
+    return JobError(
+        code=status,
+        message=(error and error.message) or f"HTTP status {status}",
+        details=error.details if error else None,
+    )
 
 
 def _status_error(status: object) -> JobError | None:
     if not status:
         return None
     if isinstance(status, dict):
-        return row_error(status) if status.get("code") else None
+        error = row_error(status)
+        return error if error and (error.code or error.message) else None
     text = str(status)
     found = _JSON_IN_STATUS.search(text)
     inner = _decoded(found[0]) if found else None
@@ -223,8 +280,8 @@ class Results:
         assert dest is not None
         if dest.file_name is not None:
             return rows_of(split(self._downloaded(dest.file_name)), dest.file_name)
-        answers = dest.inlined_responses or dest.inlined_embed_content_responses or ()
-        return map(_inline_row, answers)
+        inlined = dest.inlined_responses or dest.inlined_embed_content_responses or ()
+        return map(_inline_row, inlined)
 
     def _directory(self, directory: str) -> Iterator[ResultRow]:
         """

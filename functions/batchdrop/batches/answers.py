@@ -1,0 +1,128 @@
+"""
+What an answer says, whichever publisher's model gave it.
+
+              Gemini                      Claude            OpenAI-style
+    text      candidates[0] parts         content text      choices[0].message.content
+    thoughts  parts marked `thought`      content thinking  message.reasoning_content
+    finish    candidates[0].finishReason  stop_reason       choices[0].finish_reason
+
+Shapes and values are those of aiplatform v1 and generativelanguage v1beta (discovery
+documents), google-genai, anthropic and openai (their types), and of answers seen live.
+An answer that has another shape says nothing here; it is never an error.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+#: Gemini's finish reasons that mean: the answer was withheld. Those that mean it was
+#: cut (MAX_TOKENS), broken (MALFORMED_..) or never there (OTHER, NO_IMAGE) don't.
+BLOCKED = frozenset(
+    {
+        "SAFETY",
+        "RECITATION",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "MODEL_ARMOR",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "ESCALATION",
+        "PUP_LIMITED_DISABLED",
+    }
+)
+
+Answer = Mapping[str, Any] | None
+
+
+def text_of(answer: Answer) -> str | None:
+    """Its text, the pieces joined, thoughts left out; None if it has none."""
+    return "".join(text for thought, text in _texts(answer) if not thought) or None
+
+
+def thoughts_of(answer: Answer) -> str | None:
+    """The text of its thoughts, joined; None if it has none."""
+    return "".join(text for thought, text in _texts(answer) if thought) or None
+
+
+def finish_reason_of(answer: Answer) -> str | None:
+    """Why the model stopped, in the publisher's word; None if it doesn't say."""
+    body = _body(answer)
+    for reason in (
+        _first(body, "candidates").get("finishReason"),
+        _first(body, "choices").get("finish_reason"),
+        body.get("stop_reason"),
+    ):
+        if isinstance(reason, str) and reason:
+            return reason
+    return None
+
+
+def blocked_of(answer: Answer) -> str | None:
+    """
+    Why the prompt or the answer was withheld, in the publisher's word; None if it
+    wasn't, or if there is no text for another reason.
+    """
+    body = _body(answer)
+    reason = _object(body, "promptFeedback").get("blockReason")
+    # Vertex AI and the Developer API spell "none" differently.
+    if isinstance(reason, str) and reason and not reason.endswith("_UNSPECIFIED"):
+        return reason
+    reason = finish_reason_of(answer)
+    if reason in BLOCKED or reason == "content_filter":
+        return reason
+    if reason == "refusal":
+        category = _object(body, "stop_details").get("category")
+        return category if isinstance(category, str) and category else reason
+    refused = _object(_first(body, "choices"), "message").get("refusal")
+    return "refusal" if refused else None
+
+
+def _texts(answer: Answer) -> Iterator[tuple[bool, str]]:
+    """Whether it is a thought, and the text, of each piece."""
+    body = _body(answer)
+    for part in _list(_object(_first(body, "candidates"), "content"), "parts"):
+        yield from _text(part, "text", thought=bool(part.get("thought")))
+    for block in _list(body, "content"):
+        if block.get("type") == "thinking":
+            yield from _text(block, "thinking", thought=True)
+        elif block.get("type") == "text":
+            yield from _text(block, "text")
+    message = _object(_first(body, "choices"), "message")
+    yield from _text(message, "reasoning_content", thought=True)
+    yield from _text(message, "content")
+    for part in _list(message, "content"):
+        yield from _text(part, "text")
+
+
+def _text(
+    holder: Mapping[str, Any], name: str, *, thought: bool = False
+) -> Iterator[tuple[bool, str]]:
+    text = holder.get(name)
+    if isinstance(text, str):
+        yield thought, text
+
+
+def _body(answer: Answer) -> Mapping[str, Any]:
+    """The answer itself: OpenAI's batch lines hold it beside an HTTP status."""
+    answer = answer or {}
+    return _object(answer, "body") if "status_code" in answer else answer
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects in a list."""
+    value = holder.get(name)
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict)]
+
+
+def _first(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    first = value[0] if isinstance(value, list) and value else None
+    return first if isinstance(first, dict) else {}

@@ -1,0 +1,44 @@
+"""The README's first example runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+import batchdrop.batches as package
+from batchsim import BatchSim
+from tests.client.buckets import Bucket
+
+README = Path(package.__file__).with_name("README.md").read_text(encoding="utf-8")
+
+
+def test_its_loop_says_why_a_row_has_no_text(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert found
+    code = (
+        found[1]
+        .replace("gs://b/", bucket.uri(""))
+        .replace('location="us-central1"', 'location="us-central1", **stand_in')
+    )
+    rows = [
+        f'{{"key":"{key}","request":{{"contents":[{{"role":"user","parts":'
+        f'[{{"text":"{key} please"}}]}}]}}}}\n'
+        for key in ("answered", "blocked", "failed")
+    ]
+    bucket.put("requests.jsonl", "".join(rows).encode())
+
+    with BatchSim(queue_seconds=0, run_seconds=0, model=lambda _: "Hello.") as sim:
+        sim.faults.add("row_blocked", match={"row_text": "blocked"})
+        sim.faults.add("row_failed", code=500, match={"row_text": "failed"})
+        options = {"base_url": sim.url}
+        stand_in = {"credentials": AnonymousCredentials(), "http_options": options}
+        exec(code, {"stand_in": stand_in})
+
+    lines = capsys.readouterr().out.splitlines()
+    printed = dict(line.split(" ", 1) for line in lines if " " in line)
+    assert printed["answered"] == "Hello."
+    assert printed["blocked"] == "PROHIBITED_CONTENT"
+    assert "Internal error encountered." in printed["failed"]
