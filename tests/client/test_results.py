@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
+from msgspec.structs import replace
 
 from batchdrop import Client
 from batchdrop.batches import (
     BatchJob,
     ClientError,
+    JobError,
     JobState,
     MissingExtra,
+    NoResults,
     OutputInfo,
     ResultRow,
 )
@@ -108,16 +111,6 @@ def test_a_row_that_was_not_answered_has_its_error(
     assert (error.code, error.message) == (code, message)
 
 
-def test_a_rows_text_is_that_of_its_first_candidate() -> None:
-    parts = [{"text": "a"}, {"inlineData": {}}, {"text": "b"}]
-    answered = {"candidates": [{"content": {"parts": parts}}]}
-
-    assert row_of({"response": answered}).text == "ab"
-    assert row_of({"response": {"promptFeedback": {"blockReason": "X"}}}).text is None
-    assert row_of({"response": {"candidates": [{}]}}).text is None
-    assert row_of({"error": {"code": 3}}).text is None
-
-
 # A directory.
 
 
@@ -153,11 +146,64 @@ def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
     ]
 
 
-def test_a_directory_without_a_file_has_no_rows(client: Client, bucket: Bucket) -> None:
-    """A job may fail at the export, its directory named and empty."""
-    job = finished(gcs_output_directory=bucket.uri("empty"))
+def failed(job: BatchJob) -> BatchJob:
+    """The same job, its export refused: output named, and nothing there."""
+    return replace(
+        job,
+        state=JobState.FAILED,
+        error=JobError(code=7, message="no storage.objects.create access"),
+    )
 
-    assert list(client.batches.results(job)) == []
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n"], ids=["none", "0", "blank"])
+def test_a_directory_without_a_row_is_an_error_that_says_why(
+    client: Client, bucket: Bucket, content: bytes | None
+) -> None:
+    if content is not None:
+        bucket.put("o/predictions.jsonl", content)
+    bucket.put("o/notes.txt", b"not rows")
+    job = finished(gcs_output_directory=bucket.uri("o"))
+
+    with pytest.raises(NoResults, match="/o: the service gives no reason"):
+        client.batches.results(job)
+    with pytest.raises(NoResults, match=r"FAILED .*: no storage\.objects\.create") as e:
+        client.batches.results(failed(job))
+
+    assert e.value.job.state is JobState.FAILED
+
+
+def test_the_shards_of_a_model_of_ones_own_are_read(
+    client: Client, bucket: Bucket
+) -> None:
+    """Vertex names them without an ending; its errors_stats are rows that failed."""
+    for shard in range(2):
+        row = line(instance={"key": "same", "x": shard}, prediction=[shard])
+        bucket.put(f"o/prediction.results-0000{shard}-of-00002", row)
+    row = line(instance={"x": 2}, error={"code": 3, "message": "no"})
+    bucket.put("o/prediction.errors_stats-00000-of-00001", row)
+    bucket.put("o/prediction.results-00000-of-00001.csv", b"not,rows")
+
+    rows = list(client.batches.results(finished(gcs_output_directory=bucket.uri("o"))))
+
+    answered = [row.response for row in rows if row.response]
+    assert answered == [{"prediction": [0]}, {"prediction": [1]}]
+    assert [row.error.message for row in rows if row.error] == ["no"]
+
+
+def test_the_keys_of_text_embeddings_are_found_in_their_instances(
+    client: Client, bucket: Bucket
+) -> None:
+    lines = [
+        line(instance={"content": "x", "key": "a"}, predictions=[1], status=""),
+        line(instance={"content": "y", "custom_id": 7}, predictions=[2], status=""),
+        line(instance='{"content": "z", "key": "c"}', predictions=[3], status=""),
+        line(instance={"content": "no key"}, predictions=[4], status=""),
+    ]
+    bucket.put("o/predictions.jsonl", b"".join(lines))
+
+    rows = client.batches.results(finished(gcs_output_directory=bucket.uri("o")))
+
+    assert [row.key for row in rows] == ["a", "7", "c", None]
 
 
 def test_a_large_file_is_streamed_to_asyncio(client: Client, bucket: Bucket) -> None:
@@ -241,6 +287,16 @@ def test_a_table_that_is_not_there_is_an_error_with_its_address(
 
     assert caught.value.code == 404
     assert uri in str(caught.value)
+    job = finished(bigquery_output_table=uri)
+    with pytest.raises(NoResults, match=r"no storage\.objects\.create"):
+        client.batches.results(failed(job))
+
+
+def test_a_table_without_a_row_is_an_error(client: Client, dataset: Dataset) -> None:
+    table = dataset.table("predictions_2", COLUMNS, [])
+
+    with pytest.raises(NoResults, match="left no rows in"):
+        client.batches.results(finished(bigquery_output_table=f"bq://{table}"))
 
 
 # What isn't installed.

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchdrop.batches.call import Call, Flow, ask, work
 from batchdrop.batches import answers
+from batchdrop.batches.call import Call, Flow, ask, work
 from batchdrop.batches.developer import Developer, row_error
 from batchdrop.batches.errors import ClientError, NoResults
 from batchdrop.batches.files import FileApi, checked
@@ -20,6 +21,9 @@ from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputI
 from batchdrop.batches.vertex import Vertex
 
 _JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
+#: What holds rows in an output directory. Models of one's own have the second kind of
+#: name, without an ending; their errors_stats are the rows that failed.
+_SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
 
 
 class ResultRow(Struct, frozen=True, kw_only=True):
@@ -211,10 +215,20 @@ class Results:
         a job out of a list doesn't have them.
 
         Raises:
-            NoResults: the job goes on, or ended without leaving any.
+            NoResults: the job goes on, or ended without leaving any, be it that it
+                names no output or that there is no row in it.
         """
         job = yield from self._ended(job)
-        return self._rows(job)
+        rows = self._rows(job)
+        try:
+            first = yield from work(lambda: next(rows, None))
+        except ClientError as exc:
+            if exc.code == 404 and job.error is not None:
+                raise _no_rows(job) from exc  # its export failed
+            raise
+        if first is None:
+            raise _no_rows(job)
+        return chain((first,), rows)
 
     def collect(self, job: BatchJob | str, destination: str | None) -> Flow[BatchJob]:
         """See `Batches.collect`."""
@@ -267,8 +281,7 @@ class Results:
         if not job.done:
             raise NoResults(f"{name} is {job.state}: wait for its end", job)
         if not _has_rows(job):
-            why = job.error.message if job.error else "the service gives no reason"
-            raise NoResults(f"{name} is {job.state} and left no rows: {why}", job)
+            raise _no_rows(job)
         return job
 
     def _rows(self, job: BatchJob) -> Iterator[ResultRow]:
@@ -291,7 +304,7 @@ class Results:
         that one is read first, and rows without a key, which can't be told apart, are
         taken from the others only where there is no final file.
         """
-        shards = [f for f in self.objects.list(directory) if f.uri.endswith(".jsonl")]
+        shards = [f for f in self.objects.list(directory) if _SHARD.search(f.uri)]
         final = [f for f in shards if f.uri.endswith("/predictions.jsonl")]
         others = [f for f in shards if f not in final]
         seen: set[str] = set()
@@ -311,6 +324,19 @@ class Results:
             table = f"{dataset}.{table}"
         for row in self.objects.rows(table):
             yield row_of(dict(row))
+
+
+def _no_rows(job: BatchJob) -> NoResults:
+    """The error for a job that has ended, with what the service says of it."""
+    errors = (job.error, *job.partial_failures)
+    words = [error.message for error in errors if error and error.message]
+    why = words[0] if words else "the service gives no reason"
+    info, dest = job.output_info, job.dest
+    place = (info and (info.gcs_output_directory or info.bigquery_output_table)) or (
+        dest and dest.file_name
+    )
+    where = f" in {place}" if place else ""
+    return NoResults(f"{job.name} is {job.state} and left no rows{where}: {why}", job)
 
 
 def _has_rows(job: BatchJob) -> bool:
