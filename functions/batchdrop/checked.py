@@ -17,6 +17,7 @@ from batchdrop.preflight.retirements import retirement
 from batchdrop.preflight.showing import excerpt
 from batchdrop.rows import Fault
 from batchdrop.settings import Location
+from batchdrop.storage import Storage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,9 +99,8 @@ def check(
     errors: list[tuple[Fault, str]] = []
     try:
         with ExitStack() as stack:
-            source = stack.enter_context(_opened(file))
             mended = stack.enter_context(_written(output)) if output else None
-            for block in checker.blocks(iter(lambda: source.read(CHUNK), b"")):
+            for block in checker.blocks(_chunks(file)):
                 estimator.add(block)
                 for refused in block.refused:
                     found += len(refused.faults)
@@ -219,22 +219,25 @@ def _written(output: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def _opened(file: str) -> "IO[bytes]":
+def _chunks(file: str) -> Iterator[bytes]:
+    """The bytes of a file, or of an object as it is stored."""
     if not file.startswith("gs://"):
-        return Path(file).open("rb")
+        with Path(file).open("rb") as source:
+            yield from iter(lambda: source.read(CHUNK), b"")
+        return
     try:
         from google.cloud import storage
     except ImportError as exc:
         raise CanNotCheck(
             f"{file}: to read it needs more: pip install 'batchdrop[storage]'"
         ) from exc
-    from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import GoogleAuthError
 
+    objects = Storage(storage.Client)
     try:
-        blob = storage.Blob.from_uri(file, client=storage.Client())
-        blob.reload()
-        opened: IO[bytes] = blob.open("rb", chunk_size=8 * CHUNK)
-    except (GoogleAPICallError, GoogleAuthError, ValueError, OSError) as exc:
+        drop = objects.find(*names.bucket_and_name(file))
+        if drop is None:
+            raise CanNotCheck(f"{file} is not there")
+        yield from objects.read(drop)
+    except (GoogleAuthError, ValueError) as exc:
         raise CanNotCheck(f"{file}: {exc}") from exc
-    return opened

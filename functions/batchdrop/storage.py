@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
+from batchdrop.preflight.lines import unpacked
 from batchdrop.records import Drop
 from batchdrop.settings import Location
+from batchdrop.stored import CHUNK, ShortRead, Stored
 
 if TYPE_CHECKING:
     from google.cloud import storage
 
-#: Bytes asked for, and sent, at a time. A multiple of 256 KiB, as uploads must be.
-CHUNK = 8 * 1024 * 1024
 #: HTTP statuses that say to come back later.
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -30,34 +30,35 @@ class Storage:
 
     def read(self, drop: Drop) -> Iterator[bytes]:
         """
-        The bytes of a dropped generation, a chunk at a time.
+        The bytes of a dropped generation as they are stored, a chunk at a time: as
+        many as its size says.
 
         Raises:
             SourceGone: that generation is not there any more.
-            Unavailable: Cloud Storage gave no answer.
+            Unavailable: Cloud Storage gave no answer, or fewer bytes.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         bucket = self._connect().bucket(drop.bucket)
         blob = bucket.blob(drop.name, generation=drop.generation)
-        with (
-            _translated(str(drop), gone=True),
-            blob.open("rb", chunk_size=CHUNK) as stream,
-        ):
-            yield from iter(lambda: stream.read(CHUNK), b"")
+        with _translated(str(drop), gone=True):
+            yield from _stored(blob).chunks()
 
     def content(self, drop: Drop, most: int) -> bytes:
         """
-        All of a small object.
+        All of a small object, unpacked.
 
         Raises:
-            NotReadable: it has more than `most` bytes.
+            NotReadable: it has more than `most` bytes, or can't be unpacked.
             SourceGone, Unavailable, Misconfigured: as `read`.
         """
         found = bytearray()
-        for chunk in self.read(drop):
-            found += chunk
-            if len(found) > most:
-                raise NotReadable("over_limit", f"{drop} has more than {most:,} bytes")
+        try:
+            for chunk in unpacked(self.read(drop), most):
+                found += chunk
+                if len(found) > most:
+                    raise NotReadable("over_limit", f"more than {most:,} bytes")
+        except NotReadable as exc:
+            raise NotReadable(exc.code, f"{drop}: {exc}") from exc
         return bytes(found)
 
     def metadata(self, drop: Drop) -> dict[str, str]:
@@ -114,14 +115,14 @@ class Storage:
     @contextmanager
     def open(self, uri: str) -> Iterator[IO[bytes]]:
         """
-        An object, to be read as a file.
+        An object of ours, to be read as a file.
 
         Raises:
-            Unavailable: Cloud Storage gave no answer.
+            Unavailable: Cloud Storage gave no answer, or fewer bytes than there are.
             Misconfigured: the bucket, or the right to it, is missing.
         """
-        with _translated(uri), self._blob(uri).open("rb", chunk_size=CHUNK) as stream:
-            yield stream
+        with _translated(uri):
+            yield cast("IO[bytes]", _stored(self._blob(uri)))
 
     def write(self, uri: str, lines: Iterator[bytes]) -> None:
         """
@@ -210,6 +211,14 @@ class Storage:
         return Blob.from_uri(uri, client=self._connect())
 
 
+def _stored(blob: "storage.Blob") -> Stored:
+    # One that knows its metadata is downloaded from where that says, and not from the
+    # endpoint that the client was given.
+    known = blob.bucket.blob(blob.name, generation=blob.generation)
+    known.reload()
+    return Stored(blob, known.size)
+
+
 class _Upload:
     """
     A new object, streaming. Its stream is ended by hand, never by a context of its own:
@@ -267,7 +276,7 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
     Cloud Storage's errors made ours, with the object's name in them.
 
         404, where there may be nothing      SourceGone
-        408 429 5xx, or no answer            Unavailable
+        408 429 5xx, no answer, or a part    Unavailable
         404 otherwise, 401, 403, ...         Misconfigured
     """
     from google.api_core import exceptions
@@ -287,6 +296,7 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
         exceptions.RetryError,
         RequestException,
         TransportError,
+        ShortRead,
     ) as exc:
         raise Unavailable(f"{what}: {exc}") from exc
     except InvalidResponse as exc:

@@ -10,9 +10,11 @@ from typing import Any
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
-from batchdrop.errors import BadSetting
+from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
+from batchdrop.manifests import MAX_SIZE
+from batchdrop.names import bucket_and_name
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules, config_fault
@@ -69,8 +71,7 @@ def routes() -> Routes:
     if file is None:
         return Routes.none()
     if file.startswith("gs://"):
-        with storage().open(file) as object:
-            text = object.read()
+        text = _routes_object(file)
     else:
         try:
             text = Path(file).read_bytes()
@@ -79,6 +80,16 @@ def routes() -> Routes:
     found = Routes.parse(text, file)
     found.check(settings())
     return found
+
+
+def _routes_object(uri: str) -> bytes:
+    drop = storage().find(*bucket_and_name(uri))
+    if drop is None:
+        raise BadSetting(f"BATCHDROP_ROUTES: {uri} is not there")
+    try:
+        return storage().content(drop, MAX_SIZE)
+    except NotReadable as exc:
+        raise BadSetting(f"BATCHDROP_ROUTES: {exc}") from exc
 
 
 @cache

@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from textwrap import indent
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 
 from batchdrop import preflight
 from batchdrop.cli import main
@@ -17,6 +20,7 @@ from batchdrop.preflight import MODEL
 from batchdrop.preflight.estimate import Price, Prices
 from batchdrop.preflight.showing import excerpt, span
 from batchdrop.rows import Fault
+from tests.cloud_storage import cloud_storage
 from tests.preflight.reading import GOOD, faults, file, good
 
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}
@@ -345,6 +349,35 @@ def test_a_model_is_warned_of_on_the_backend_alone_that_retires_it(run: Run) -> 
         said(run(file(GOOD), "--model", "gemini-3.5-flash", "--json"))["warnings"] == []
     )
     assert "warning" not in run(file(GOOD)).stdout
+
+
+# -- objects -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def uri(gcs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a packed object with 3,000 rows."""
+    with cloud_storage(gcs) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        client = storage.Client(project="p", credentials=AnonymousCredentials())
+        blob = client.create_bucket(f"b-{uuid.uuid4().hex[:12]}").blob("in.jsonl")
+        blob.content_encoding = "gzip"
+        blob.upload_from_string(gzip.compress(file(*[GOOD] * 3000)))
+        yield f"gs://{blob.bucket.name}/in.jsonl"
+        client.close()
+
+
+def test_a_packed_object_is_checked_to_its_last_row(uri: str) -> None:
+    done = CliRunner().invoke(main, ["check", uri, "--json"])
+
+    assert (done.exit_code, said(done)["rows"]) == (0, 3000)
+
+
+def test_an_object_that_is_not_there_is_named(uri: str) -> None:
+    done = CliRunner().invoke(main, ["check", f"{uri}.gone"])
+
+    assert done.exit_code == 1
+    assert f"{uri}.gone is not there" in done.output
 
 
 # -- marking -------------------------------------------------------------------------

@@ -225,10 +225,12 @@ class World:
         name: str = "reviews.jsonl",
         metadata: dict[str, str] | None = None,
         bucket: str | None = None,
+        encoding: str | None = None,
     ) -> Drop:
         """Puts an object into the inbox, and says what an event would say of it."""
         blob = self.gcs.bucket(bucket or self.settings.inbox).blob(name)
         blob.metadata = metadata
+        blob.content_encoding = encoding
         blob.upload_from_string(text)
         return Drop(
             bucket=blob.bucket.name,

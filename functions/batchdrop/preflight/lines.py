@@ -12,7 +12,11 @@ LINE_LIMIT = 20 * 1024 * 1024
 #: Bytes to be worked on at a time: few enough to stay in a processor's cache.
 SLICE = 256 * 1024
 
-_GZIP = b"\x1f\x8b"
+#: How often a file may be packed with gzip: a packed file that `gsutil cp -Z` packs
+#: again is packed twice.
+LAYERS = 3
+#: How a packed file begins. No JSON does.
+GZIP = b"\x1f\x8b"
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -41,8 +45,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
     """
-    The bytes of a file that may be packed with gzip, which its first bytes tell. A
-    UTF-8 byte order mark is left out.
+    What `gunzipped` gives, without a UTF-8 byte order mark.
 
     Args:
         most: how many bytes it may unpack to.
@@ -50,21 +53,41 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
     Raises:
         NotReadable: the packing is broken, or unpacks to more.
     """
-    pieces = iter(chunks)
-    head = _head(pieces, 2)
-    plain = _joined_again(head, pieces)
-    if head.startswith(_GZIP):
-        plain = _gunzipped(plain, most)
+    plain = gunzipped(chunks, most)
     start = _head(plain, 3)
     yield start.removeprefix(codecs.BOM_UTF8)
     yield from plain
 
 
-def _gunzipped(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+def gunzipped(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
+    """
+    The bytes of a file that may be packed with gzip, up to LAYERS times. Its first
+    bytes decide: neither its name nor its `Content-Encoding` need be true.
+
+    Args:
+        most: how many bytes each layer may unpack to; None: any number.
+
+    Raises:
+        NotReadable: the packing is broken, or too deep, or unpacks to more.
+    """
+    pieces = iter(chunks)
+    for _ in range(LAYERS + 1):
+        head = _head(pieces, 2)
+        pieces = _joined_again(head, pieces)
+        if not head.startswith(GZIP):
+            return pieces
+        pieces = _inflated(pieces, most)
+    raise NotReadable(
+        "bad_gzip", f"the file is packed more than {LAYERS} times; pack it once"
+    )
+
+
+def _inflated(chunks: Iterator[bytes], most: int | None) -> Iterator[bytes]:
     """Of all members of a gzip file, one after another, as gunzip reads them."""
     total = 0
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    for chunk in chunks:
+    # What follows a member is copied, so in small pieces: a file may have many.
+    for chunk in _sliced(chunks):
         packed, more = chunk, False
         while packed or more:
             if inflate.eof:
@@ -80,7 +103,7 @@ def _gunzipped(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
             packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
             more = len(piece) == SLICE  # it may hold back what did not fit
             total += len(piece)
-            if total > most:
+            if most is not None and total > most:
                 raise NotReadable(
                     "too_large_unpacked",
                     f"the file unpacks to more than {most:,} bytes; "

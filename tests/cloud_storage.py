@@ -1,0 +1,160 @@
+"""A Cloud Storage that serves objects as Google documents it, where fake-gcs-server
+differs: with `Content-Encoding: gzip`, ranges, and what may go wrong on the way."""
+
+import gzip
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+_MEDIA = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+#: Of a request or an answer, and not of what it is about.
+_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+
+
+@dataclass
+class CloudStorage:
+    """
+    Serves the bytes of objects itself; all else is fake-gcs-server's, which holds them.
+
+        asked with Accept-Encoding: gzip      the stored bytes, with Content-Encoding
+        asked without it                      unpacked, whole, whatever range was asked
+        a range                               counts stored bytes; 416 behind the end
+
+    As https://cloud.google.com/storage/docs/transcoding and
+    https://cloud.google.com/storage/docs/xml-api/reference-headers say.
+
+    Attributes:
+        holds_back: so many bytes are missing at the end of each range, whose headers
+            look as if that were all.
+        breaks: so many answers end in their middle, each with a broken connection.
+    """
+
+    upstream: str
+    url: str = ""
+    holds_back: int = 0
+    breaks: int = 0
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+
+    def serve(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers.get("content-length", 0))
+        body = handler.rfile.read(length)
+        parts = urlsplit(handler.path)
+        media = _MEDIA.fullmatch(parts.path)
+        if handler.command == "GET" and media and "alt=media" in parts.query:
+            self._media(handler, media)
+            return
+        answer = self._ask(handler.command, handler.path, handler, body)
+        headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
+        _answer(handler, answer.status_code, headers, answer.content)
+
+    def _ask(
+        self, method: str, path: str, handler: BaseHTTPRequestHandler, body: bytes
+    ) -> httpx.Response:
+        headers = {k: v for k, v in handler.headers.items() if k.lower() not in _HOP}
+        # What is held is asked for as it is.
+        headers |= {"accept-encoding": "identity"}
+        headers.pop("Range", None)
+        url = f"{self.upstream}{path}"
+        return self._http.request(method, url, headers=headers, content=body)
+
+    def _media(self, handler: BaseHTTPRequestHandler, found: re.Match[str]) -> None:
+        query = urlsplit(handler.path).query
+        path = f"{found[0].removeprefix('/download')}?{query}"
+        about = self._ask("GET", path.replace("alt=media", "alt=json"), handler, b"")
+        if about.status_code != 200:
+            _answer(handler, about.status_code, {}, about.content)
+            return
+        encoding = about.json().get("contentEncoding", "")
+        with self._http.stream(
+            "GET", f"{self.upstream}{handler.path}", headers={"accept-encoding": "gzip"}
+        ) as answer:
+            stored = b"".join(answer.iter_raw())
+        headers = {
+            "X-Goog-Generation": about.json()["generation"],
+            "X-Goog-Stored-Content-Encoding": encoding or "identity",
+            "X-Goog-Stored-Content-Length": str(len(stored)),
+        }
+        if encoding == "gzip" and "gzip" not in handler.headers["Accept-Encoding"]:
+            # Its length is not known beforehand.
+            headers["Transfer-Encoding"] = "chunked"
+            _answer(handler, 200, headers, gzip.decompress(stored))
+            return
+        if encoding:
+            headers["Content-Encoding"] = encoding
+        asked = _RANGE.fullmatch(handler.headers.get("Range", ""))
+        if asked is None:
+            _answer(handler, 200, headers, stored)
+            return
+        start = int(asked[1])
+        if start >= len(stored):
+            headers["Content-Range"] = f"bytes */{len(stored)}"
+            _answer(handler, 416, headers, b"")
+            return
+        end = min(int(asked[2] or len(stored)) + 1, len(stored))
+        part = stored[start : max(start, end - self.holds_back)]
+        last = start + len(part) - 1
+        headers["Content-Range"] = f"bytes {start}-{last}/{len(stored)}"
+        if self.breaks:
+            self.breaks -= 1
+            _answer(handler, 206, headers, part, sent=len(part) // 2)
+        else:
+            _answer(handler, 206, headers, part)
+
+
+def _answer(
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    sent: int | None = None,
+) -> None:
+    handler.send_response(status)
+    for name, text in headers.items():
+        handler.send_header(name, text)
+    if "Transfer-Encoding" in headers:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    else:
+        handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[:sent])
+    if sent is not None:
+        handler.wfile.flush()
+        handler.connection.shutdown(2)
+        handler.close_connection = True
+
+
+@contextmanager
+def cloud_storage(upstream: str) -> Iterator[CloudStorage]:
+    """One on loopback, before a fake-gcs-server."""
+    storage = CloudStorage(upstream)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _any(self) -> None:
+            storage.serve(self)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _any
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    storage.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield storage
+    finally:
+        server.shutdown()
+        server.server_close()
+        storage._http.close()

@@ -1,0 +1,208 @@
+"""Objects as Cloud Storage serves them: packed, said to be packed, and cut short."""
+
+import gzip
+import json
+import random
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from batchdrop.errors import NotReadable
+from batchdrop.jobs import Job
+from batchdrop.records import Drop, Phase
+from batchdrop.stored import CHUNK
+from tests.cloud_storage import CloudStorage, cloud_storage
+from tests.worker.world import GOOD, World
+
+#: As `gcloud storage cp --gzip-local-all` sets it, whatever the bytes are.
+SAYS_GZIP = "gzip"
+
+
+@pytest.fixture
+def served(world: World, gcs: str) -> Iterator[CloudStorage]:
+    """A Cloud Storage that does what Google documents, before the world's objects."""
+    with cloud_storage(gcs) as server:
+        fake = world.gcs
+        world.gcs = storage.Client(
+            project=world.settings.project,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": server.url},
+        )
+        yield server
+        world.gcs.close()
+        world.gcs = fake
+
+
+def packed(data: bytes, times: int = 1) -> bytes:
+    for _ in range(times):
+        data = gzip.compress(data, 1, mtime=0)
+    return data
+
+
+def taken(world: World, drop: Drop) -> Job:
+    world.intake.take(drop)
+    return world.job(drop)
+
+
+def code(job: Job) -> object:
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    return job.error.code
+
+
+def test_no_row_of_a_packed_object_is_lost(world: World, served: CloudStorage) -> None:
+    noise, rows = random.Random(1), 45_000
+    text = "".join(
+        GOOD.replace("hello", b64encode(noise.randbytes(195)).decode())
+        for _ in range(rows)
+    )
+    drop = world.upload(packed(text.encode()), encoding=SAYS_GZIP)
+    assert drop.size > CHUNK  # more than one range
+
+    job = taken(world, drop)
+
+    assert (job.rows.total, job.rows.accepted) == (rows, rows)
+    assert job.phase is Phase.SUBMITTED
+    ((_, staged),) = world.staged(drop).items()
+    assert staged.count("\n") == rows
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+@pytest.mark.parametrize("encoding", [None, SAYS_GZIP])
+def test_a_file_is_read_by_its_bytes_whatever_its_metadata_says(
+    world: World, served: CloudStorage, times: int, encoding: str | None
+) -> None:
+    data = packed((GOOD * 3).encode(), times)
+
+    job = taken(world, world.upload(data, encoding=encoding))
+
+    assert job.rows.accepted == 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packed((GOOD * 3).encode())[:-9],
+        packed(packed((GOOD * 3).encode())[:-9]),
+        b"\x1f\x8b" + GOOD.encode(),
+        packed(GOOD.encode(), 4),
+    ],
+    ids=["cut", "cut inside", "not gzip", "packed too often"],
+)
+def test_a_packing_that_cannot_be_undone_is_a_rejection(
+    world: World, served: CloudStorage, data: bytes
+) -> None:
+    assert code(taken(world, world.upload(data, encoding=SAYS_GZIP))) == "bad_gzip"
+
+
+def test_a_packed_manifest_speaks_for_packed_rows(
+    world: World, served: CloudStorage
+) -> None:
+    world.choose(sources=(world.settings.work,))
+    world.upload(packed((GOOD * 2).encode()), "rows.jsonl", encoding=SAYS_GZIP)
+    manifest = json.dumps({"src": f"gs://{world.settings.inbox}/rows.jsonl"})
+    drop = world.upload(packed(manifest.encode()), "week.job.json", encoding=SAYS_GZIP)
+
+    job = taken(world, drop)
+
+    assert job.rows.accepted == 2
+
+
+def test_a_manifest_that_is_cut_is_a_rejection(
+    world: World, served: CloudStorage
+) -> None:
+    data = packed(b'{"src": "gs://inbox/x.jsonl"}')[:-9]
+
+    job = taken(world, world.upload(data, "week.job.json", encoding=SAYS_GZIP))
+
+    assert code(job) == "bad_gzip"
+    assert job.error is not None
+    assert "week.job.json" in job.error.message
+
+
+def test_a_manifest_that_unpacks_to_too_much_is_a_rejection(
+    world: World, served: CloudStorage
+) -> None:
+    data = packed(b" " * 21_000_000)
+
+    job = taken(world, world.upload(data, "week.job.json", encoding=SAYS_GZIP))
+
+    assert code(job) == "too_large_unpacked"
+
+
+def test_a_range_that_comes_short_is_no_end_of_the_file(
+    world: World, served: CloudStorage
+) -> None:
+    drop = world.upload(GOOD * 3)
+    served.holds_back = len(GOOD)
+
+    job = taken(world, drop)
+    assert job.phase is Phase.ARRIVED
+    assert job.postponed is not None
+    assert f"{2 * len(GOOD)} bytes came" in job.postponed.message
+    assert world.staged(drop) == {}
+
+    served.holds_back = 0
+    world.ticks(1)
+    job = world.job(drop)
+    assert (job.rows.accepted, job.postponed) == (3, None)
+
+
+def test_a_file_that_comes_short_for_hours_is_announced_once(
+    world: World, served: CloudStorage
+) -> None:
+    drop = world.upload(GOOD * 3)
+    served.holds_back = 1
+    world.intake.take(drop)
+
+    world.ticks(16, timedelta(minutes=10))
+
+    job = world.job(drop)
+    assert job.phase is Phase.ARRIVED
+    assert job.health is not None
+    assert job.health.code == "postponed"
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+
+
+def test_a_connection_that_breaks_is_resumed(
+    world: World, served: CloudStorage
+) -> None:
+    drop = world.upload(packed((GOOD * 3).encode()), encoding=SAYS_GZIP)
+    served.breaks = 1
+
+    assert taken(world, drop).rows.accepted == 3
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_staged_rows_that_come_short_are_not_handed_over(
+    world: World, served: CloudStorage
+) -> None:
+    world.choose(paused=True)
+    drop = world.upload(GOOD * 3)
+    assert taken(world, drop).phase is Phase.WAITING
+
+    served.holds_back = 1
+    world.choose(paused=False)
+    world.ticks(1)
+    job = world.job(drop)
+    assert job.postponed is not None
+    assert "bytes came" in job.postponed.message
+
+    served.holds_back = 0
+    world.ticks(1)
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert len(world.batches()) == 1
+
+
+def test_a_small_packed_object_is_read_as_a_whole(
+    world: World, served: CloudStorage
+) -> None:
+    drop = world.upload(packed(b"[[route]]"), "routes.toml", encoding=SAYS_GZIP)
+
+    assert world.storage.content(drop, most=9) == b"[[route]]"
+    with pytest.raises(NotReadable, match=r"routes\.toml.* more than 8 bytes"):
+        world.storage.content(drop, most=8)
