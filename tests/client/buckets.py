@@ -22,8 +22,10 @@ class Bucket:
     def uri(self, name: str) -> str:
         return f"gs://{self._bucket.name}/{name}"
 
-    def put(self, name: str, content: bytes) -> str:
-        self._bucket.blob(name).upload_from_string(content)
+    def put(self, name: str, content: bytes, encoding: str | None = None) -> str:
+        blob = self._bucket.blob(name)
+        blob.content_encoding = encoding
+        blob.upload_from_string(content)
         return self.uri(name)
 
     def read(self, name: str) -> bytes:

@@ -180,7 +180,7 @@ class Creating:
             return chain.from_iterable(self._merged(f, merge or {}) for f in found)
 
         if merge is None and len(found) == 1:
-            size = found[0].size
+            size = yield from work(lambda: self.objects.size(found[0]))
         else:
             # The size is announced before the bytes: they are read twice, and
             # never held.
