@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from batchdrop.batches import embeddings, inline
+from batchdrop.batches import embeddings, inline, only
 from batchdrop.batches.call import Call, Flow, Pause, ask, work
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.developer import Developer
@@ -57,7 +57,8 @@ class Creating:
         self, model: str, src: BatchJobSource, config: CreateBatchJobConfig, stamp: str
     ) -> Flow[BatchJob]:
         """See `Batches.create`."""
-        _check_generation_config(model, src, config)
+        vertex = isinstance(self.dialect, Vertex)
+        _check_generation_config(model, src, config, vertex)
 
         def call(s: BatchJobSource, c: CreateBatchJobConfig) -> Call[BatchJob]:
             return self.dialect.create(model, s, c, stamp)
@@ -299,11 +300,12 @@ def _staging(src: BatchJobSource, config: CreateBatchJobConfig, stamp: str) -> s
 
 
 def _check_generation_config(
-    model: str, src: BatchJobSource, config: CreateBatchJobConfig
+    model: str, src: BatchJobSource, config: CreateBatchJobConfig, vertex: bool
 ) -> None:
     if config.generation_config is None:
         return
-    inline.split_config(config.generation_config)
+    beside, generation = inline.split_config(config.generation_config)
+    only.check({**beside, "generationConfig": generation}, vertex=vertex)
     if "publishers/" in (name := model_name(model)) and "/google/" not in name:
         raise ValueError(
             f"config.generation_config is Gemini's; {model!r} takes its parameters in "
@@ -346,6 +348,7 @@ def _vertex_lines(
     lines = []
     for number, given in enumerate(requests, 1):
         request, metadata = inline.request(given)
+        only.check(request, vertex=True)
         own = request.pop("model", None)
         if own is not None and model_name(own) != model_name(model):
             raise ValueError(

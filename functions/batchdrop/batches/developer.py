@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from batchdrop.batches import inline
+from batchdrop.batches import inline, only
 from batchdrop.batches.call import Call
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.types import (
@@ -223,12 +223,7 @@ def inlined_request(given: Any) -> dict[str, Any]:
     made, metadata = inline.request(given)
     if "model" in made:
         made["model"] = model_name(made["model"])
-    for name in made.get("generationConfig", ()):
-        if name in inline.VERTEX_ONLY:
-            raise ValueError(
-                f"config.{name} is Vertex AI's; the Gemini Developer API has no such "
-                "member: leave it out"
-            )
+    only.check(made, vertex=False)
     return {"request": made} | ({} if metadata is None else {"metadata": metadata})
 
 

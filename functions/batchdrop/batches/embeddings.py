@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchdrop.batches import inline
+from batchdrop.batches import inline, only
 from batchdrop.batches.config import fields, snake, source
-from batchdrop.batches.official import is_file, is_model, opened
+from batchdrop.batches.official import is_file, is_model, opened, without_sdk_only
 from batchdrop.batches.types import BatchJobSource
 
 
@@ -82,7 +82,7 @@ def embeddings_source(given: Any) -> Source:
         batch = fields(_Batch, given, "src.inlined_requests")
         contents = inline.plain(batch.get("contents"))
         listed = contents if isinstance(contents, list) else [contents]
-        config = inline.plain(batch.get("config")) or {}
+        config = _config(batch.get("config"))
         return Source(
             items=tuple(Item(content=_content(c), config=config) for c in listed)
         )
@@ -111,9 +111,14 @@ def _item(given: Any) -> Item:
         metadata = {**(metadata or {}), "key": key}
     return Item(
         content=_content(values.get("content", values.get("contents"))),
-        config=values.get("config") or {},
+        config=_config(values.get("config")),
         metadata=metadata,
     )
+
+
+def _config(given: Any) -> dict[str, Any]:
+    config = inline.plain(opened(given) and without_sdk_only(opened(given)))
+    return dict(config or {})
 
 
 def developer_request(item: Item) -> dict[str, Any]:
@@ -122,6 +127,7 @@ def developer_request(item: Item) -> dict[str, Any]:
         "content": item.content,
         **{inline.camel(name): value for name, value in item.config.items()},
     }
+    only.check_embedding(request)
     return {"request": request} | (
         {} if item.metadata is None else {"metadata": item.metadata}
     )

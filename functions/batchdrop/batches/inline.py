@@ -9,11 +9,18 @@ a function's arguments are never touched.
 """
 
 import base64
+import io
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, time
+from enum import Enum
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import asdict
+
+from batchdrop.batches.official import SDK_ONLY, is_model, opened, without_sdk_only
+from batchdrop.batches.schema import of_type, schema
 
 #: Members of a flat config that stand beside the contents, not in generationConfig
 #: (google-genai 3.4.0, and the REST reference of GenerateContentRequest).
@@ -31,26 +38,46 @@ REQUEST_LEVEL = frozenset(
     }
 )
 
-#: Options of the official SDK itself, never sent.
-_NEVER_SENT = frozenset(
-    {"httpOptions", "automaticFunctionCalling", "shouldReturnHttpResponse"}
+#: Members whose values are the caller's own data: names and nulls in them stay.
+_DATA = frozenset(
+    {
+        "args",
+        "response",
+        "default",
+        "example",
+        "part_metadata",
+        "partMetadata",
+        "parameters_json_schema",
+        "parametersJsonSchema",
+        "response_json_schema",
+        "responseJsonSchema",
+    }
 )
 
-#: What only Vertex has (google-genai refuses it for the Developer API).
-VERTEX_ONLY = frozenset(
+# What an uploaded file's description has; one that stands for a part has no others.
+_FILE = frozenset(
     {
-        "routingConfig",
-        "modelSelectionConfig",
-        "audioTimestamp",
-        "modelArmorConfig",
-        "generationOutputConfig",
+        "name",
+        "displayName",
+        "mimeType",
+        "sizeBytes",
+        "createTime",
+        "updateTime",
+        "expirationTime",
+        "sha256Hash",
+        "uri",
+        "downloadUri",
+        "state",
+        "source",
+        "error",
+        "videoMetadata",
     }
 )
 
 # Which levels are rewritten: a mapping names members that are levels of their own.
 _Levels = Mapping[str, Any]
 _PART: _Levels = {"functionCall": {}}
-_TOOL: _Levels = {"googleSearch": {}, "googleMaps": {}}
+_TOOL: _Levels = {"googleSearch": {}, "googleMaps": {"authConfig": {}}}
 _TOOL_CONFIG: _Levels = {"functionCallingConfig": {}}
 _GENERATION: _Levels = {"imageConfig": {}}
 
@@ -64,20 +91,67 @@ def camel(name: str) -> str:
 
 def plain(value: Any) -> Any:
     """
-    A value as JSON has it: bytes as base64, objects of a pydantic model (such as the
-    official SDK's types) and Structs as dicts, members that are None left out.
+    A value as JSON has it: bytes as base64, times as RFC 3339 has them, objects of a
+    pydantic model (such as the official SDK's types) and Structs as dicts. Members that
+    are None are left out, but for those inside the caller's own data.
+
+    Raises:
+        ValueError: something that JSON has no form for.
     """
-    if hasattr(value, "model_dump"):
-        return plain(value.model_dump(exclude_none=True))
+    if is_model(value):
+        return _data(value.model_dump(exclude_none=True))
     if isinstance(value, Struct):
-        value = {name: getattr(value, name) for name in value.__struct_fields__}
+        value = opened(value)
     if isinstance(value, Mapping):
-        return {k: plain(v) for k, v in value.items() if v is not None}
+        return {
+            k: _data(v) if k in _DATA else plain(v)
+            for k, v in value.items()
+            if v is not None
+        }
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return [plain(item) for item in value]
+    return _scalar(value)
+
+
+def _data(value: Any) -> Any:
+    """The caller's own data as JSON has it, nulls included."""
+    if is_model(value):
+        value = value.model_dump()
+    elif isinstance(value, Struct):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {k: _data(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return [_data(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _scalar(value.value)
+    if value is None or isinstance(value, (str, int, float, Raw)):
+        return value
     if isinstance(value, (bytes, bytearray)):
         return base64.urlsafe_b64encode(value).decode()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if type(value).__module__.startswith("PIL."):
+        return _image(value)
+    raise ValueError(f"a {type(value).__name__} can't be sent as JSON")
+
+
+def _image(image: Any) -> dict[str, Any]:
+    """An image of Pillow's as a part; a JPEG file's is kept as it is."""
+    kept = (
+        image.format == "JPEG"
+        and getattr(image, "filename", "")
+        and image.mode in ("1", "L", "RGB", "RGBX", "CMYK")
+    )
+    form, options = ("JPEG", {"quality": "keep"}) if kept else ("PNG", {})
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    data = base64.urlsafe_b64encode(file.getvalue()).decode()
+    return {"inline_data": {"mime_type": f"image/{form.lower()}", "data": data}}
 
 
 def _level(value: Mapping[str, Any], levels: _Levels) -> dict[str, Any]:
@@ -91,7 +165,10 @@ def _level(value: Mapping[str, Any], levels: _Levels) -> dict[str, Any]:
 
 
 def part(given: Any) -> dict[str, Any]:
-    """A part: a string is its text, a file's address stands in fileData."""
+    """
+    A part: a string is its text; a file's address, or an uploaded file, stands in
+    fileData.
+    """
     if isinstance(given, str):
         return {"text": given}
     if not isinstance(given, Mapping):
@@ -99,6 +176,10 @@ def part(given: Any) -> dict[str, Any]:
     made = _level(given, _PART)
     if "fileUri" in made:
         return {"fileData": dict(given)}
+    if made and made.keys() <= _FILE and made.keys() != {"videoMetadata"}:
+        if not made.get("uri") or not made.get("mimeType"):
+            raise ValueError("a file that is a part needs a uri and a mime_type")
+        return {"fileData": {"file_uri": made["uri"], "mime_type": made["mimeType"]}}
     return made
 
 
@@ -172,19 +253,26 @@ def split_config(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     A flat config as (members beside the contents, members of generationConfig).
 
     Raises:
-        ValueError: a Python function as a tool, which can't be sent.
+        ValueError: no config, or a member that can't be sent: a Python function as a
+            tool, a schema that the services don't have.
     """
     beside: dict[str, Any] = {}
     generation: dict[str, Any] = {}
-    raw = given.model_dump(exclude_none=True) if hasattr(given, "model_dump") else given
-    for key, value in (raw or {}).items():
+    config = opened(given) or {}
+    if not isinstance(config, Mapping):
+        raise ValueError(f"a config is a dict, not {type(config).__name__}")
+    for key, value in config.items():
         name = camel(key)
-        if value is None or name in _NEVER_SENT:
+        if value is None or name in SDK_ONLY:
             continue
         if name in REQUEST_LEVEL:
             beside[name] = _beside(name, value)
         elif name == "responseSchema":
-            generation[name] = schema(value)
+            if value or not isinstance(value, Mapping):
+                found = plain(of_type(value, "response_schema"))
+                generation[name] = schema(found, "response_schema")
+        elif name == "responseJsonSchema":
+            generation[name] = _data(of_type(value, "response_json_schema"))
         elif name == "speechConfig" and isinstance(value, str):
             generation[name] = {
                 "voice_config": {"prebuilt_voice_config": {"voice_name": value}}
@@ -207,23 +295,36 @@ def _beside(name: str, value: Any) -> Any:
             return _tools(value)
         case "toolConfig":
             return _level(plain(value), _TOOL_CONFIG)
-        case "cachedContent" if "/" not in value:
-            return f"cachedContents/{value}"
+        case "cachedContent":
+            if not isinstance(value, str):
+                raise ValueError(f"cached_content is a name, not {value!r}")
+            return value if "/" in value else f"cachedContents/{value}"
         case _:
             return plain(value)
 
 
-def _tools(given: Sequence[Any]) -> list[dict[str, Any]]:
+def _tools(given: Any) -> list[dict[str, Any]]:
     """The tools; all function declarations are put into one of them, the last."""
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise ValueError(f"tools is a list, not {type(given).__name__}")
     made: list[dict[str, Any]] = []
     functions: list[Any] = []
-    for tool in given:
+    for tool in filter(None, given):
         if callable(tool):
             raise ValueError(
-                f"tools: the Python function {tool.__name__!r} can't be part of a "
-                "batch job; write its declaration as {'function_declarations': [...]}"
+                f"tools: the Python function {getattr(tool, '__name__', tool)!r} can't "
+                "be part of a batch job; write its declaration as "
+                "{'function_declarations': [...]}"
             )
-        one = _level(plain(tool), _TOOL)
+        if type(tool).__module__.partition(".")[0] == "mcp":
+            raise ValueError(
+                "tools: a batch job can't ask an MCP session; write its tools as "
+                "{'function_declarations': [...]}"
+            )
+        one = plain(tool)
+        if not isinstance(one, Mapping):
+            raise ValueError(f"a tool is a dict, not {type(tool).__name__}")
+        one = _level(one, _TOOL)
         declared = one.pop("functionDeclarations", None)
         functions.extend(_declaration(function) for function in declared or ())
         if one or not declared:
@@ -237,87 +338,9 @@ def _declaration(function: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(function)
     for name in ("parameters", "response"):
         if isinstance(made.get(name), Mapping):
-            made[name] = schema(made[name], ordered=False)
+            what = f"the {name} of the function {made.get('name')!r}"
+            made[name] = schema(made[name], what, ordered=False)
     return made
-
-
-#: Members of a schema that are schemas, lists of schemas, or maps to schemas.
-_SCHEMAS = frozenset({"items", "additional_properties"})
-_SCHEMA_LISTS = frozenset({"any_of", "prefix_items"})
-_SCHEMA_MAPS = frozenset({"properties", "defs"})
-
-_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
-
-
-def schema(given: Any, *, ordered: bool = True) -> dict[str, Any]:
-    """
-    A schema as the service's Schema has it: types in capitals, a nullable type for a
-    union with null, references put in place, the order of properties kept.
-
-    Args:
-        given: a dict, or a class with `model_json_schema` (a pydantic model).
-        ordered: whether the order of an object's properties is sent along.
-    """
-    if hasattr(given, "model_json_schema"):
-        given = given.model_json_schema()
-    value = plain(given)
-    if not isinstance(value, Mapping):
-        raise ValueError(
-            f"response_schema is a dict or a pydantic model, not {type(given).__name__}"
-        )
-    return _schema(value, value.get("$defs") or {}, ordered, ())
-
-
-def _schema(
-    given: Mapping[str, Any],
-    defs: Mapping[str, Any],
-    ordered: bool,
-    seen: tuple[str, ...],
-) -> dict[str, Any]:
-    reference = given.get("$ref")
-    if reference is not None:
-        name = str(reference).rpartition("/")[2]
-        if name in seen or name not in defs:
-            why = "refers to itself" if name in seen else "is defined nowhere"
-            raise ValueError(f"response_schema: {reference!r} {why}")
-        given = {**defs[name], **{k: v for k, v in given.items() if k != "$ref"}}
-        seen = (*seen, name)
-    made: dict[str, Any] = {}
-    for key, value in given.items():
-        name = _HUMP.sub(lambda hump: "_" + hump[0].lower(), key)
-        if key == "$defs":
-            continue
-        if name == "type" and isinstance(value, str):
-            made["type"] = value.upper()
-        elif name in _SCHEMAS and isinstance(value, Mapping):
-            made[name] = _schema(value, defs, ordered, seen)
-        elif name in _SCHEMA_LISTS:
-            made[name] = [_schema(v, defs, ordered, seen) for v in value]
-        elif name in _SCHEMA_MAPS:
-            made[name] = {k: _schema(v, defs, ordered, seen) for k, v in value.items()}
-        elif name == "const":
-            made["enum"] = [value]
-        else:
-            made[name] = value
-    _take_null_out(made)
-    properties = made.get("properties") or {}
-    if ordered and len(properties) > 1:
-        made.setdefault("property_ordering", list(properties))
-    return made
-
-
-def _take_null_out(made: dict[str, Any]) -> None:
-    """A union with null is a nullable type to the service."""
-    branches = made.get("any_of")
-    if branches is None:
-        return
-    others = [b for b in branches if b.get("type") != "NULL"]
-    if len(others) < len(branches):
-        made["nullable"] = True
-        made["any_of"] = others
-    if len(others) == 1 and len(branches) > 1:
-        del made["any_of"]
-        made.update(others[0])
 
 
 def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -337,7 +360,7 @@ def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
         _only(given, ("request", "key", "metadata"))
         if metadata is None and "key" in given:
             metadata = {"key": given["key"]}
-        made = dict(plain(given["request"]))
+        made = _ready(plain(given["request"]))
     else:
         _only(given, ("contents", "config", "metadata", "model"))
         made = {}
@@ -351,6 +374,15 @@ def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
     return made, None if metadata is None else plain(metadata)
 
 
+def _ready(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request in the services' own form, without what only the official SDK reads."""
+    made = without_sdk_only(request)
+    for name in ("generationConfig", "generation_config", "config"):
+        if isinstance(made.get(name), Mapping):
+            made[name] = without_sdk_only(made[name])
+    return made
+
+
 def _only(given: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
@@ -361,13 +393,10 @@ def _only(given: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def _members(given: Any) -> dict[str, Any]:
-    if hasattr(given, "model_dump"):
-        given = given.model_dump(exclude_none=True)
-    elif isinstance(given, Struct):
-        given = {name: getattr(given, name) for name in given.__struct_fields__}
-    if not isinstance(given, Mapping):
+    members = opened(given)
+    if not isinstance(members, Mapping):
         raise ValueError(
             f"an inline request is a dict such as {{'contents': 'hi'}}, "
             f"not {type(given).__name__}"
         )
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in members.items() if value is not None}

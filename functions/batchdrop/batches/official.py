@@ -14,6 +14,8 @@ SDK_ONLY = frozenset(
     {
         "http_options",
         "httpOptions",
+        "automatic_continuation",
+        "automaticContinuation",
         "automatic_function_calling",
         "automaticFunctionCalling",
         "should_return_http_response",
