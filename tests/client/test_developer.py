@@ -463,6 +463,50 @@ def test_a_job_without_rows_says_why(operation: dict[str, Any], why: str) -> Non
     assert caught.value.job.name == "batches/abc"
 
 
+ANSWERS = {"inlinedResponses": {"inlinedResponses": [{"response": {"a": 1}}]}}
+NAMED = {"responsesFile": "files/batch-abc"}
+
+
+@pytest.mark.parametrize("empty", [None, {}, {"inlinedResponses": {}}, "x"])
+@pytest.mark.parametrize("response", [ANSWERS, NAMED, {"output": ANSWERS}])
+def test_an_empty_output_hides_no_response(
+    empty: Any, response: dict[str, Any]
+) -> None:
+    operation = {**ended(), "response": {"@type": "x", **response}}
+    operation["metadata"]["output"] = empty
+    file = Answer(body={"response": {"a": 1}})
+    with Recorder(Answer(body=operation), file) as server, client_of(server) as client:
+        (row,) = client.batches.results("abc")
+
+    assert row.response == {"a": 1}
+
+
+def test_results_wait_for_a_success_to_say_where_they_are() -> None:
+    async def run(client: Client) -> list[Any]:
+        async with client.aio as aio:
+            return [row.response async for row in aio.batches.results("abc")]
+
+    pages = [Answer(body=ended()), Answer(body=ended(**ANSWERS))]
+    with Recorder(*pages) as server, client_of(server) as client:
+        rows = client.batches.results("abc")
+        server.answers = pages[:]
+        again = asyncio.run(run(client))
+
+    assert [row.response for row in rows] == again == [{"a": 1}]
+
+
+def test_results_that_are_named_nowhere_long_after_the_end_are_an_error() -> None:
+    operation = ended()
+    operation["metadata"]["endTime"] = "2026-01-01T00:00:00Z"
+    with Recorder(Answer(body=operation)) as server, client_of(server) as client:
+        with pytest.raises(NoResults, match="doesn't say where its answers are"):
+            client.batches.results("abc")
+        with pytest.raises(NoResults, match="doesn't say where its answers are"):
+            client.batches.collect("abc", destination="gs://b/o")
+
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("operation", "state"),
     [

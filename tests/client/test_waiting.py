@@ -3,19 +3,36 @@
 import asyncio
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchdrop import Client, JobState
-from batchdrop.batches import BatchJob, ClientError, ServerError, WaitTimeout
+from batchdrop.batches import (
+    BatchJob,
+    BatchJobDestination,
+    ClientError,
+    NoResults,
+    OutputInfo,
+    ServerError,
+    WaitTimeout,
+)
 from batchdrop.batches.call import Call, Pause, Tell
 from batchdrop.batches.waiting import waiting
 from tests.client.official import VERTEX, ours
 from tests.client.recorder import Answer, Recorder
 
 RUNNING = BatchJob(name="batches/a", state=JobState.RUNNING)
-DONE = BatchJob(name="batches/a", state=JobState.SUCCEEDED)
+DONE = BatchJob(
+    name="batches/a",
+    state=JobState.SUCCEEDED,
+    dest=BatchJobDestination(file_name="files/batch-a"),
+)
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+LATE = replace(DONE, dest=None, end_time=NOON)
 
 
 @dataclass
@@ -24,6 +41,9 @@ class World:
 
     answers: Sequence[BatchJob | Exception]
     time: float = 100.0
+    wall: float = NOON.timestamp()
+    #: Seconds by which the service's clock is ahead of ours; None: it shows none.
+    ahead: float | None = 0.0
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -34,7 +54,9 @@ class World:
         flow: Generator[Any, Any, BatchJob] = waiting(
             lambda: Call("GET", "http://h/a", lambda _: RUNNING),
             given,
-            **{**settings, "max_interval": 10.0, "now": lambda: self.time, **options},
+            now=lambda: self.time,
+            wall=lambda: self.wall,
+            **{**settings, "max_interval": 10.0, **options},
         )
         result: Any = None
         error: Exception | None = None
@@ -46,6 +68,7 @@ class World:
                     case Pause(seconds=seconds):
                         self.pauses.append(seconds)
                         self.time += seconds
+                        self.wall += seconds
                     case Tell(run=run):
                         run()
                     case Call():
@@ -53,10 +76,16 @@ class World:
                         if isinstance(answer, Exception):
                             error = answer
                         else:
-                            result = answer
+                            result = answer, self.date
         except StopIteration as end:
             ended: BatchJob = end.value
             return ended
+
+    @property
+    def date(self) -> str | None:
+        if self.ahead is None:
+            return None
+        return formatdate(self.wall + self.ahead, usegmt=True)
 
 
 def test_a_wait_looks_more_and_more_slowly() -> None:
@@ -77,9 +106,89 @@ def test_a_wait_looks_more_and_more_slowly() -> None:
     ],
 )
 def test_a_wait_ends_in_every_terminal_state(state: str) -> None:
-    ended = BatchJob(name="batches/a", state=state)
+    ended = replace(DONE, state=state)
 
     assert World([RUNNING, ended]).wait() == ended
+
+
+@pytest.mark.parametrize(
+    "state", ["JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"]
+)
+def test_an_end_that_is_no_success_needs_no_output(state: str) -> None:
+    ended = replace(LATE, state=state)
+
+    assert World([ended]).wait() == ended
+
+
+@pytest.mark.parametrize(
+    "state", ["JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"]
+)
+def test_a_success_is_asked_for_its_output_more_and_more_slowly(state: str) -> None:
+    late, done = replace(LATE, state=state), replace(DONE, state=state)
+    world = World([RUNNING] * 3 + [late] * 5 + [done])
+
+    assert world.wait() == done
+    assert world.pauses == [4.0, 6.0, 9.0, 4.0, 6.0, 9.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        OutputInfo(gcs_output_directory="gs://b/o"),
+        OutputInfo(bigquery_output_table="t"),
+        OutputInfo(vertex_multimodal_dataset_name="projects/p/datasets/1"),
+    ],
+)
+def test_each_place_that_vertex_writes_to_is_an_output(named: OutputInfo) -> None:
+    done = replace(LATE, output_info=named)
+
+    assert World([replace(LATE, output_info=OutputInfo()), done]).wait() == done
+
+
+def test_a_success_that_names_no_output_ends_a_wait_after_ten_minutes() -> None:
+    world = World([LATE] * 99)
+
+    with pytest.raises(NoResults, match="600 s after its end it doesn't say") as caught:
+        world.wait()
+
+    assert sum(world.pauses) == 600
+    assert caught.value.job == LATE
+
+
+@pytest.mark.parametrize(
+    ("ahead", "wall", "job", "seconds"),
+    [
+        (3000.0, 0.0, LATE, 0),  # the end was long ago by the service's clock
+        (-540.0, 600.0, LATE, 540),  # ours is ten minutes ahead of it
+        (-1e6, 0.0, LATE, 600),  # a service's clock that is far behind
+        (None, 540.0, LATE, 60),  # no Date: by our clock
+        (None, 0.0, replace(LATE, end_time=None, update_time=NOON), 600),
+        (0.0, 1e6, replace(LATE, end_time=None), 600),  # no time: since we know
+    ],
+)
+def test_the_ten_minutes_begin_with_the_jobs_end_at_the_services_clock(
+    ahead: float | None, wall: float, job: BatchJob, seconds: int
+) -> None:
+    world = World([job] * 99, ahead=ahead, wall=NOON.timestamp() + wall)
+
+    with pytest.raises(NoResults):
+        world.wait()
+
+    assert sum(world.pauses) == pytest.approx(seconds, abs=1)
+
+
+def test_a_wait_may_be_shorter_than_the_patience_with_an_output() -> None:
+    with pytest.raises(WaitTimeout, match="doesn't say yet where its answers are"):
+        World([RUNNING] + [LATE] * 9).wait(timeout=12)
+
+
+def test_the_patience_with_an_output_can_be_chosen() -> None:
+    world = World([LATE] * 9)
+
+    with pytest.raises(NoResults):
+        world.wait(output_timeout=0)
+
+    assert world.pauses == []
 
 
 @pytest.mark.parametrize("state", ["JOB_STATE_PAUSED", "JOB_STATE_DREAMING"])
@@ -140,6 +249,29 @@ PAGES = [
     Answer(body={**VERTEX_JOB, "state": "JOB_STATE_RUNNING"}),
     Answer(body={**VERTEX_JOB, "state": "JOB_STATE_FAILED"}),
 ]
+
+
+LATE_PAGES = [
+    Answer(body={**VERTEX_JOB, "state": "JOB_STATE_SUCCEEDED", "outputInfo": {}}),
+    Answer(
+        body={
+            **VERTEX_JOB,
+            "state": "JOB_STATE_SUCCEEDED",
+            "outputInfo": {"gcsOutputDirectory": "gs://b/o"},
+        }
+    ),
+]
+
+
+def test_both_faces_wait_for_the_output_on_the_wire() -> None:
+    async def run(client: Client) -> BatchJob:
+        async with client.aio as aio:
+            return await aio.batches.wait("7", interval=0.001)
+
+    with Recorder(*LATE_PAGES) as server, ours(server.url, VERTEX) as client:
+        assert client.batches.wait("7", interval=0.001).has_output
+    with Recorder(*LATE_PAGES) as server, ours(server.url, VERTEX) as client:
+        assert asyncio.run(run(client)).has_output
 
 
 def test_both_faces_wait_on_the_wire() -> None:

@@ -22,7 +22,7 @@ from batchdrop.batches.embeddings import embeddings_source
 from batchdrop.batches.pager import AsyncPager, Page, Pager
 from batchdrop.batches.results import ResultRow, Results
 from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
-from batchdrop.batches.waiting import waiting
+from batchdrop.batches.waiting import OUTPUT_TIMEOUT, waiting
 
 if TYPE_CHECKING:
     from batchdrop.batches.client import Core
@@ -82,6 +82,7 @@ class _Plans:
         on_progress: Callable[[BatchJob], Any] | None,
         interval: float,
         max_interval: float,
+        output_timeout: float,
     ) -> Flow[BatchJob]:
         ended = yield from waiting(
             partial(self._dialect.get, _name(job, None)),
@@ -90,9 +91,10 @@ class _Plans:
             on_progress=on_progress,
             interval=interval,
             max_interval=max_interval,
+            output_timeout=output_timeout,
         )
         if ended.collect_to is not None and ended.dest is not None:
-            ended = yield from self._results.collect(ended, None)
+            ended = yield from self._results.collect(ended, None, output_timeout)
         return ended
 
 
@@ -284,6 +286,7 @@ class Batches(_Plans):
         on_progress: Callable[[BatchJob], Any] | None = None,
         interval: float = 0.5,
         max_interval: float = 60.0,
+        output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """
         Looks at a job until it has ended, in whichever terminal state, and returns it.
@@ -294,18 +297,26 @@ class Batches(_Plans):
             timeout: seconds; None waits as long as the job takes, which may be days.
             on_progress: called with the job after each look.
             interval, max_interval: seconds between looks, growing by half each time.
+            output_timeout: a service may say that a job has succeeded before it says
+                where the answers are; so many seconds after the job's end it is still
+                asked for that.
 
         A gs:// destination given to `create` on the Developer API is filled then.
 
         Raises:
             WaitTimeout: with the job as last seen; it goes on at the service.
+            NoResults: the job has succeeded, and doesn't say where its answers are.
             BatchesError: a look was refused, or none succeeded ten times in a row.
         """
         return self._core.transport().run(
-            self._wait(job, timeout, on_progress, interval, max_interval)
+            self._wait(
+                job, timeout, on_progress, interval, max_interval, output_timeout
+            )
         )
 
-    def results(self, job: str | BatchJob) -> Iterator[ResultRow]:
+    def results(
+        self, job: str | BatchJob, *, output_timeout: float = OUTPUT_TIMEOUT
+    ) -> Iterator[ResultRow]:
         """
         The rows of a job that has ended, wherever they lie, as a stream.
 
@@ -316,14 +327,21 @@ class Batches(_Plans):
         BigQuery table; from the Developer API's responses file; or from the job itself.
         The order is not that of the requests: join by `row.key`.
 
+        Args:
+            output_timeout: as for `wait`.
+
         Raises:
             NoResults: the job goes on, or ended without leaving any rows.
             MissingExtra: batchdrop[storage] or batchdrop[bigquery] is needed.
         """
-        return self._core.transport().run(self._results.locate(job))
+        return self._core.transport().run(self._results.locate(job, output_timeout))
 
     def collect(
-        self, job: str | BatchJob, *, destination: str | None = None
+        self,
+        job: str | BatchJob,
+        *,
+        destination: str | None = None,
+        output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """
         Fills the gs:// destination of a Developer API job that has ended, with
@@ -335,12 +353,15 @@ class Batches(_Plans):
 
         Args:
             job: as `create` returned it, or a name and a `destination`.
+            output_timeout: as for `wait`.
 
         Raises:
             NoResults: the job goes on, or ended without leaving any rows.
             ValueError: no destination is known.
         """
-        return self._core.transport().run(self._results.collect(job, destination))
+        return self._core.transport().run(
+            self._results.collect(job, destination, output_timeout)
+        )
 
 
 class AsyncBatches(_Plans):
@@ -425,13 +446,18 @@ class AsyncBatches(_Plans):
         on_progress: Callable[[BatchJob], Any] | None = None,
         interval: float = 0.5,
         max_interval: float = 60.0,
+        output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """See Batches.wait; what `on_progress` returns is awaited if it can be."""
         return await self._core.async_transport().run(
-            self._wait(job, timeout, on_progress, interval, max_interval)
+            self._wait(
+                job, timeout, on_progress, interval, max_interval, output_timeout
+            )
         )
 
-    async def results(self, job: str | BatchJob) -> AsyncIterator[ResultRow]:
+    async def results(
+        self, job: str | BatchJob, *, output_timeout: float = OUTPUT_TIMEOUT
+    ) -> AsyncIterator[ResultRow]:
         """
         See Batches.results. Rows are read in a thread, 200 at a time.
 
@@ -439,16 +465,21 @@ class AsyncBatches(_Plans):
         """
         import asyncio  # who is here has it; importing the client need not load it
 
-        rows = await self._core.async_transport().run(self._results.locate(job))
+        flow = self._results.locate(job, output_timeout)
+        rows = await self._core.async_transport().run(flow)
         while bunch := await asyncio.to_thread(_some, rows):
             for row in bunch:
                 yield row
 
     async def collect(
-        self, job: str | BatchJob, *, destination: str | None = None
+        self,
+        job: str | BatchJob,
+        *,
+        destination: str | None = None,
+        output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """See Batches.collect."""
-        flow = self._results.collect(job, destination)
+        flow = self._results.collect(job, destination, output_timeout)
         return await self._core.async_transport().run(flow)
 
 

@@ -78,6 +78,23 @@ def ask(call: Call[T]) -> Flow[T]:
     return answer
 
 
+def dated(call: Call[T]) -> Call[tuple[T, str | None]]:
+    """The same call, whose value comes with the `Date` of its answer, if it has one."""
+
+    def read_whole(body: bytes, headers: Mapping[str, str]) -> tuple[T, str | None]:
+        return call.read(body), headers.get("date")
+
+    return Call(
+        call.method,
+        call.url,
+        lambda body: read_whole(body, {}),
+        body=call.body,
+        repeatable=call.repeatable,
+        options=call.options,
+        read_whole=read_whole,
+    )
+
+
 def work(run: Callable[[], T]) -> Flow[T]:
     """A flow of one piece of blocking work."""
     result: T = yield Work(run)

@@ -260,6 +260,7 @@ class _Output(Struct, rename="camel", gc=False):
     responses_file: str | None = None
     inlined_responses: _Responses | None = None
     inlined_embed_content_responses: _Responses | None = None
+    output: "_Output | None" = None  #: a `response` that is the whole batch has it so
 
 
 class _Batch(Struct, rename="camel", gc=False):
@@ -306,7 +307,6 @@ def read_job(body: bytes) -> BatchJob:
         raise unclear(body, "is no batch")
     stats = batch.batch_stats
     source = batch.input_config
-    output = batch.output or operation.response
     return BatchJob(
         name=name,
         display_name=batch.display_name,
@@ -318,7 +318,7 @@ def read_job(body: bytes) -> BatchJob:
         error=operation.error,
         completion_stats=_stats(stats) if stats else None,
         src=BatchJobSource(file_name=source.file_name) if source else None,
-        dest=_destination(output) if output else None,
+        dest=_first_destination(batch.output, operation.response),
         priority=batch.priority,
         wire=body,
     )
@@ -359,6 +359,16 @@ def _stats(stats: _Stats) -> CompletionStats:
         incomplete_count=stats.pending_request_count,
         request_count=stats.request_count,
     )
+
+
+def _first_destination(*outputs: _Output | None) -> BatchJobDestination | None:
+    """The first that has answers: an empty `output` says nothing of `response`."""
+    for output in outputs:
+        for one in (output, output and output.output):
+            made = _destination(one) if one else None
+            if made is not None and made.has_answers:
+                return made
+    return None
 
 
 def _destination(output: _Output) -> BatchJobDestination | None:

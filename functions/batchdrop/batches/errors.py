@@ -9,7 +9,7 @@ What can go wrong, named by what the caller can do about it:
     │   ├── UnclearAnswer   an answer that isn't one: 200, but not what was asked for
     │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
-    ├── NoResults           a job goes on, or ended without leaving any rows
+    ├── NoResults           a job goes on, or left no rows, or doesn't say where
     └── MissingExtra        a package that this call needs isn't installed
 
 A call that can't be made at all (a source this service doesn't take, a missing
@@ -204,9 +204,15 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
+    time = http_date(retry_after)
+    return None if time is None else max(0.0, time - now)
+
+
+def http_date(text: str) -> float | None:
+    """Unix seconds of an HTTP date (RFC 9110), or None if it is none."""
     from email.utils import parsedate_to_datetime  # 30 modules, for a rare answer
 
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+        return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

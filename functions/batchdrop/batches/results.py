@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchdrop.batches import answers
-from batchdrop.batches.call import Call, Flow, ask, work
+from batchdrop.batches.call import Call, Flow, Pause, ask, dated, work
 from batchdrop.batches.developer import Developer, row_error
 from batchdrop.batches.errors import ClientError, NoResults
 from batchdrop.batches.files import FileApi, checked
@@ -19,6 +19,10 @@ from batchdrop.batches.lines import split
 from batchdrop.batches.objects import Objects, below
 from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
 from batchdrop.batches.vertex import Vertex
+from batchdrop.batches.waiting import GROWTH, Patience
+
+#: Seconds before a job is asked for its output again, at first and at the most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 _JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
 #: What holds rows in an output directory. Models of one's own have the second kind of
@@ -207,7 +211,9 @@ class Results:
     objects: Objects
     stream: Callable[[Call[Any]], Iterator[bytes]]
 
-    def locate(self, job: BatchJob | str) -> Flow[Iterator[ResultRow]]:
+    def locate(
+        self, job: BatchJob | str, output_timeout: float
+    ) -> Flow[Iterator[ResultRow]]:
         """
         The rows of a job, as an iterator that blocks while it reads.
 
@@ -218,7 +224,7 @@ class Results:
             NoResults: the job goes on, or ended without leaving any, be it that it
                 names no output or that there is no row in it.
         """
-        job = yield from self._ended(job)
+        job = yield from self._ended(job, output_timeout)
         rows = self._rows(job)
         try:
             first = yield from work(lambda: next(rows, None))
@@ -230,12 +236,14 @@ class Results:
             raise _no_rows(job)
         return chain((first,), rows)
 
-    def collect(self, job: BatchJob | str, destination: str | None) -> Flow[BatchJob]:
+    def collect(
+        self, job: BatchJob | str, destination: str | None, output_timeout: float
+    ) -> Flow[BatchJob]:
         """See `Batches.collect`."""
         directory = destination
         if directory is None and isinstance(job, BatchJob):
             directory = job.collect_to
-        job = yield from self._ended(job)
+        job = yield from self._ended(job, output_timeout)
         if isinstance(self.dialect, Vertex):
             return job
         if directory is None:
@@ -274,13 +282,22 @@ class Results:
         assert isinstance(self.dialect, Developer)
         return checked(self.stream(FileApi(self.dialect).download(name)))
 
-    def _ended(self, job: BatchJob | str) -> Flow[BatchJob]:
+    def _ended(self, job: BatchJob | str, output_timeout: float) -> Flow[BatchJob]:
         name = job if isinstance(job, str) else job.name
-        if isinstance(job, str) or not job.done or not _has_rows(job):
-            job = yield from ask(self.dialect.get(name))
-        if not job.done:
-            raise NoResults(f"{name} is {job.state}: wait for its end", job)
-        if not _has_rows(job):
+        if isinstance(job, BatchJob) and job.done and job.has_output:
+            return job
+        patience = Patience(output_timeout)
+        pause = FIRST_PAUSE
+        while True:
+            job, date = yield from ask(dated(self.dialect.get(name)))
+            if not job.done:
+                raise NoResults(f"{name} is {job.state}: wait for its end", job)
+            again = patience.pause(job, date, pause)
+            if again is None:
+                break
+            yield Pause(again)
+            pause = min(again * GROWTH, LONGEST_PAUSE)
+        if not job.has_output:
             raise _no_rows(job)
         return job
 
@@ -290,7 +307,8 @@ class Results:
             return self._directory(info.gcs_output_directory)
         if info and info.bigquery_output_table:
             return self._table(info)
-        assert dest is not None
+        if dest is None or not dest.has_answers:
+            return iter(())  # a place that isn't read here; the error names it
         if dest.file_name is not None:
             return rows_of(split(self._downloaded(dest.file_name)), dest.file_name)
         inlined = dest.inlined_responses or dest.inlined_embed_content_responses or ()
@@ -332,19 +350,15 @@ def _no_rows(job: BatchJob) -> NoResults:
     words = [error.message for error in errors if error and error.message]
     why = words[0] if words else "the service gives no reason"
     info, dest = job.output_info, job.dest
-    place = (info and (info.gcs_output_directory or info.bigquery_output_table)) or (
-        dest and dest.file_name
-    )
+    place = dest.file_name if dest else None
+    if info is not None:
+        other = info.vertex_multimodal_dataset_name or info.bigquery_output_dataset
+        place = info.gcs_output_directory or info.bigquery_output_table
+        if other and not place:
+            return NoResults(
+                f"{job.name} is {job.state}, and its output is {other}; tables and "
+                "directories are read here, datasets are not",
+                job,
+            )
     where = f" in {place}" if place else ""
     return NoResults(f"{job.name} is {job.state} and left no rows{where}: {why}", job)
-
-
-def _has_rows(job: BatchJob) -> bool:
-    info, dest = job.output_info, job.dest
-    if info and (info.gcs_output_directory or info.bigquery_output_table):
-        return True
-    return dest is not None and (
-        dest.file_name is not None
-        or dest.inlined_responses is not None
-        or dest.inlined_embed_content_responses is not None
-    )

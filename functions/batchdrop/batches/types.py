@@ -166,6 +166,12 @@ class BatchJobDestination(Struct, frozen=True, kw_only=True, gc=False):
         return self.uri or self.file_name or ""
 
     @property
+    def has_answers(self) -> bool:
+        """True if it is where answers are at the Developer API, or holds them."""
+        held = self.inlined_responses or self.inlined_embed_content_responses
+        return bool(self.file_name or held)
+
+    @property
     def uri(self) -> str | None:
         """The gs:// or bq:// address, or None."""
         if self.vertex_dataset and self.vertex_dataset.bigquery_destination:
@@ -242,6 +248,24 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     def done(self) -> bool:
         """True in all terminal states, PARTIALLY_SUCCEEDED among them."""
         return self.state in TERMINAL_STATES
+
+    @property
+    def has_output(self) -> bool:
+        """True if it says where its answers are, or holds them."""
+        info = self.output_info
+        named = info is not None and any(
+            getattr(info, field) for field in info.__struct_fields__
+        )
+        return named or (self.dest is not None and self.dest.has_answers)
+
+    @property
+    def awaits_output(self) -> bool:
+        """
+        True if it has succeeded, at least in part, and doesn't say yet where its
+        answers are. Of a job that ended in another way that is no surprise.
+        """
+        succeeded = (JobState.SUCCEEDED, JobState.PARTIALLY_SUCCEEDED)
+        return self.state in succeeded and not self.has_output
 
     @property
     def raw(self) -> dict[str, Any]:
