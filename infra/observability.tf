@@ -16,6 +16,7 @@ locals {
     stalled     = { filter = "jsonPayload.message=\"stalled\"", labels = ["state"] }
     not_allowed = { filter = "jsonPayload.message=\"postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
     lost        = { filter = "jsonPayload.message=\"lost\"", labels = [] }
+    no_output   = { filter = "jsonPayload.message=\"no output\"", labels = [] }
     invisible   = { filter = "jsonPayload.message=\"not visible\"", labels = [] }
     missed      = { filter = "jsonPayload.message=\"missed event\"", labels = [] }
     duplicates  = { filter = "jsonPayload.message=\"duplicate batch\"", labels = [] }
@@ -43,9 +44,9 @@ locals {
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
-      query    = join(" or ", [for key in ["parked", "stalled", "lost", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
+      query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its next step has failed for two hours or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\"), or many batches are (\"not visible\"), or a key, a bucket or a right of the worker's is missing (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its next step has failed for two hours or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\") or has succeeded without saying where its answers are (\"no output\"), or many batches are (\"not visible\"), or a key, a bucket or a right of the worker's is missing (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
     }
     announcements_unpublished = {
       title    = "announcements are not published"

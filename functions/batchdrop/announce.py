@@ -150,6 +150,8 @@ class Announcement:
 
 
 def _state(job: Job) -> str | None:
+    if job.has_no_output:
+        return job.end  # a type and its state agree; the ledger has the service's
     return job.result or (job.batch.state if job.batch else None)
 
 
@@ -161,8 +163,8 @@ def _word(job: Job) -> str:
         return "cancelled" if cancelled else "rejected"
     if job.is_lost:
         return "lost"
-    if job.phase is Phase.ENDED and job.batch:
-        return WORDS[job.batch.state]
+    if job.phase is Phase.ENDED and job.end:
+        return WORDS[job.end]
     return "stalled"
 
 

@@ -42,6 +42,10 @@ STANDING = PASSING | {"stalled", "unknown_state"}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
+#: For so long after its end a batch that succeeded is asked where its answers are.
+OUTPUT_FOR = timedelta(minutes=10)
+#: The error of a job whose batch has succeeded and never said it.
+NO_OUTPUT = "no_output"
 #: A job whose next step fails for longer than this is announced as stalled: an outage
 #: of an hour is nobody's business. Also the pause after which the time counts anew.
 POSTPONED_FOR = timedelta(hours=2)
@@ -394,7 +398,7 @@ class Job:
             self.parts[child.id],
             state=child.end,
             # What the service said of a batch before it was lost is no answer.
-            stats=None if child.is_lost else told,
+            stats=None if child.is_lost or child.has_no_output else told,
         )
         problem = child.error or (child.batch.error if child.batch else None)
         error = self.error
@@ -657,6 +661,9 @@ class Job:
         """The service is done."""
         # That there was a second batch stays worth knowing; all else is over.
         twice = self.health is not None and self.health.code == "duplicate_batch"
+        delete_after = self.spec.delete_after if self.spec else None
+        if error is not None and error.code == NO_OUTPUT:
+            delete_after = None  # it may still come to say where the answers are
         return self._moved(
             Phase.ENDED,
             now,
@@ -664,9 +671,7 @@ class Job:
             error=error,
             absence=None,
             health=self.health if twice else None,
-            delete_at=_after(
-                batch.end_time or now, self.spec.delete_after if self.spec else None
-            ),
+            delete_at=_after(batch.end_time or now, delete_after),
             seq=self._seq_at_end,
         )
 
@@ -770,6 +775,12 @@ class Job:
         return lost and not self.is_family
 
     @property
+    def has_no_output(self) -> bool:
+        """Whether its batch has succeeded, and never said where the answers are."""
+        none = self.error is not None and self.error.code == NO_OUTPUT
+        return none and not self.is_family
+
+    @property
     def place(self) -> str:
         """Where its batch is to be, once that is chosen: see `Spec.place`."""
         return self.spec.place if self.spec else ""
@@ -799,6 +810,8 @@ class Job:
             return "cancelled" if cancelled else "rejected"
         if self.is_lost:
             return "lost"
+        if self.has_no_output:
+            return "JOB_STATE_FAILED"
         return self.batch.state if self.batch else None
 
     @property
@@ -843,6 +856,16 @@ class Job:
             return False
         spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
         return spared or batch.name not in self.superfluous
+
+    def may_name_output(self, batch: Batch, now: datetime) -> bool:
+        """Whether a batch that has succeeded may still come to say where it wrote."""
+        if not batch.awaits_output:
+            return False
+        # Since its end, or since we know of that, if the service's clock is ahead.
+        times = [moment.at for moment in self.history if moment.state == batch.state]
+        if batch.since:
+            times.append(batch.since)
+        return now - min(times, default=now) < OUTPUT_FOR
 
     def failed_by_fence(self, batch: Batch) -> bool:
         """

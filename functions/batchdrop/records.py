@@ -260,7 +260,7 @@ class Batch:
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the service keeps them, for us to collect
     output_directory: str | None = None
-    output_table: str | None = None  #: bq://project.dataset.table
+    output_table: str | None = None  #: bq://project.dataset.table, or a dataset
 
     @property
     def has_begun(self) -> bool:
@@ -270,6 +270,19 @@ class Batch:
             "JOB_STATE_QUEUED",
             "JOB_STATE_PENDING",
         )
+
+    @property
+    def awaits_output(self) -> bool:
+        """
+        Whether it has succeeded, at least in part, and the service doesn't say yet
+        where the answers are. Of a batch that ended in another way that is no surprise.
+        """
+        succeeded = self.state in (
+            "JOB_STATE_SUCCEEDED",
+            "JOB_STATE_PARTIALLY_SUCCEEDED",
+        )
+        named = self.has_answers or self.output_directory or self.output_table
+        return succeeded and not named
 
     @property
     def since(self) -> datetime | None:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batchdrop.batches import BatchesError, BatchJob, ClientError, JobState, is_terminal
+from batchdrop.batches import (
+    BatchesError,
+    BatchJob,
+    ClientError,
+    JobState,
+    OutputInfo,
+    is_terminal,
+)
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
-from batchdrop.jobs import Job
+from batchdrop.jobs import NO_OUTPUT, OUTPUT_FOR, Job
 from batchdrop.records import (
     EMBEDDING,
     Batch,
@@ -290,7 +297,10 @@ class DeveloperService:
         spec, _ = _chosen(job)
         if batch.state == "JOB_STATE_EXPIRED" or not batch.has_answers:
             return batch
-        done = self.batches.collect(batch.name, destination=spec.destination)
+        # A tick doesn't wait: the next one asks again.
+        done = self.batches.collect(
+            batch.name, destination=spec.destination, output_timeout=0
+        )
         return self.read(job, done)
 
     def active(self, model: str) -> int:
@@ -335,9 +345,16 @@ def is_not_allowed(error: BatchesError) -> bool:
 
 def explained(batch: Batch) -> Problem | None:
     """
-    An error of the service that a person can mend, with what to do about it: code 7,
-    its own agent may not read the rows or write the answers.
+    What a person can mend, with what to do about it: code 7, the service's own agent
+    may not read the rows or write the answers; or a success that names no answers.
     """
+    if batch.awaits_output:
+        return Problem(
+            code=NO_OUTPUT,
+            message=f"{batch.name} has succeeded, and {OUTPUT_FOR} after its end the "
+            "service doesn't say where the answers are. They are paid: see whether it "
+            "does by now before you run the job again",
+        )
     if batch.error is None or batch.error.code != 7:
         return None
     project = re.match(r"projects/([^/]+)/", batch.name)
@@ -395,9 +412,13 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         )
         if stats
         else None,
-        has_answers=answer.dest is not None and answer.dest.file_name is not None,
+        has_answers=answer.dest is not None and answer.dest.has_answers,
         output_directory=info.gcs_output_directory if info else None,
-        output_table=f"{info.bigquery_output_dataset}.{info.bigquery_output_table}"
-        if info and info.bigquery_output_table
-        else None,
+        output_table=_output_table(info) if info else None,
     )
+
+
+def _output_table(info: OutputInfo) -> str | None:
+    """The table, or as much of its name as the service tells."""
+    dataset, table = info.bigquery_output_dataset, info.bigquery_output_table
+    return f"{dataset}.{table}" if dataset and table else dataset or table

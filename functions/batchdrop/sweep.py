@@ -269,6 +269,8 @@ class Sweep:
         except Exception as exc:
             tally.note(exc, job.id)
             return
+        if batch.terminal and after.phase is Phase.SUBMITTED:
+            tally.failed.add(job.id)  # it is to name its output: ask again
         tally.changed += after is not job
         tally.ended += after.phase is Phase.ENDED
 
@@ -278,10 +280,11 @@ class Sweep:
         if batch.is_older_than(job.batch):
             return job
         # One that was found when it had ended already is not new, and yet an end.
-        if batch == job.batch and job.is_heard and not batch.terminal:
-            return job
         now = self.now()
-        if not batch.terminal:
+        late = job.may_name_output(batch, now)
+        if batch == job.batch and job.is_heard and (late or not batch.terminal):
+            return job
+        if late or not batch.terminal:
             log.info("moved on", extra={"job": job.id, "state": batch.state})
             after = self.ledger.advance(job, lambda j: j.observed(batch, now))
             crash("after_observed")
@@ -292,6 +295,8 @@ class Sweep:
         batch = self.services.of(job).collect(job, batch)
         crash("after_collecting")
         log.info("ended", extra={"job": job.id, "state": batch.state})
+        if batch.awaits_output:
+            log.error("no output", extra={"job": job.id, "batch": batch.name})
         error = explained(batch)
         after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         crash("after_ended")

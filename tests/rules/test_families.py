@@ -315,6 +315,24 @@ def test_how_a_part_ended_stands_in_its_family(
     assert family.result == "JOB_STATE_PARTIALLY_SUCCEEDED"
 
 
+def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
+    family: Job, children: list[Job], clock: Clock
+) -> None:
+    error = Problem(code="no_output", message="named nowhere")
+    sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
+    stats = Stats(successful=2)
+    done = replace(
+        sent, state="JOB_STATE_SUCCEEDED", terminal=True, completion_stats=stats
+    )
+    for child in children:
+        running = child.submitting(clock(), TIMING).submitted(sent, clock())
+        family = family.part_over(running.ended(done, clock(), error), clock())
+
+    states = {(part.state, part.stats) for part in family.parts.values()}
+    assert states == {("JOB_STATE_FAILED", None)}
+    assert family.end == "JOB_STATE_FAILED"
+
+
 def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
     family: Job, children: list[Job], clock: Clock
 ) -> None:

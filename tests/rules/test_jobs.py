@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -55,6 +55,52 @@ def submitting(prepared: Job, clock: Clock) -> Job:
 @pytest.fixture
 def submitted(submitting: Job, clock: Clock) -> Job:
     return submitting.submitted(RUNNING, clock())
+
+
+def test_a_batch_that_names_no_output_is_not_deleted_with_it(
+    submitted: Job, clock: Clock
+) -> None:
+    assert submitted.spec is not None
+    job = replace(submitted, spec=replace(submitted.spec, delete_after=60.0))
+    done = replace(RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True)
+    error = Problem(code="no_output", message="named nowhere")
+
+    assert job.ended(done, clock(), error).delete_at is None
+    assert job.ended(done, clock()).delete_at is not None
+
+
+@pytest.mark.parametrize(
+    ("output", "minutes", "waits"),
+    [
+        ({}, 0, True),
+        ({}, 9.9, True),
+        ({}, 10, False),
+        ({"output_directory": "gs://b/o"}, 0, False),
+        ({"output_table": "bq://p.d.t"}, 0, False),
+        ({"has_answers": True}, 0, False),
+        ({"state": "JOB_STATE_PARTIALLY_SUCCEEDED"}, 9.9, True),
+        ({"state": "JOB_STATE_FAILED"}, 0, False),
+        ({"state": "JOB_STATE_EXPIRED"}, 0, False),
+        ({"state": "JOB_STATE_RUNNING", "terminal": False}, 0, False),
+    ],
+)
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=1), None])
+def test_a_success_that_names_no_output_has_ten_minutes_to_do_so(
+    submitted: Job,
+    clock: Clock,
+    output: dict[str, Any],
+    minutes: float,
+    waits: bool,
+    ahead: timedelta | None,
+) -> None:
+    told = {"state": "JOB_STATE_SUCCEEDED", "terminal": True, **output}
+    end_time = None if ahead is None else clock() + ahead
+    batch = replace(RUNNING, end_time=end_time, **told)
+    # Where the service doesn't say when, or its clock is ahead, it is since we know.
+    job = submitted.observed(batch, clock())
+    clock.advance(minutes=minutes)
+
+    assert job.may_name_output(batch, clock()) is waits
 
 
 def test_a_generation_of_an_object_always_has_the_same_id() -> None:

@@ -191,6 +191,7 @@ def test_every_state_is_kept_as_it_came_and_ends_the_job_or_not(
     assert submitted.batch is not None
     resource = httpx.get(f"{world.sim.url}/v1/{submitted.batch.name}").json()
     resource |= {"state": said, "updateTime": "2100-01-01T00:00:00Z"}
+    resource["outputInfo"] = {"gcsOutputDirectory": "gs://out/here"}
     answer = {"batchPredictionJobs": [resource]}
     world.wire.lists = [lambda _: httpx.Response(200, json=answer)]
 

@@ -1,0 +1,76 @@
+"""Batches that succeed before the service says where their answers are."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
+from tests.worker.world import GOOD, World
+
+pytestmark = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+def ended_early(world: World, **late: Any) -> Job:
+    """A job whose batch has just succeeded, and names no output."""
+    world.sim.faults.add("output_late", **late)
+    drop = world.upload(GOOD * 2)
+    world.intake.take(drop)
+    world.advance(timedelta(seconds=910))
+    world.tick()
+    return world.job(drop)
+
+
+def test_an_end_is_announced_once_it_says_where_the_answers_are(world: World) -> None:
+    early = ended_early(world, seconds=300)
+    world.ticks(3)
+    assert (early.phase, world.heard) == (Phase.SUBMITTED, [])
+    assert early.batch is not None
+    assert early.batch.state == "JOB_STATE_SUCCEEDED"
+
+    world.ticks(3)
+
+    job = world.job(early.source)
+    (heard,) = world.heard
+    assert job.phase is Phase.ENDED
+    assert job.error is None
+    assert heard.type == "dev.batchdrop.job.succeeded.v1"
+    assert json.loads(heard.body)["output_directory"]
+    assert len(world.answers(job)) == 2
+
+
+def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
+    world: World,
+) -> None:
+    early = ended_early(world, for_ever=True)
+    world.ticks(9)
+    assert world.job(early.source).phase is Phase.SUBMITTED
+
+    world.ticks(3)
+
+    job = world.job(early.source)
+    (heard,) = world.heard
+    assert (job.phase, job.end) == (Phase.ENDED, "JOB_STATE_FAILED")
+    assert heard.type == "dev.batchdrop.job.failed.v1"
+    told = json.loads(heard.body)
+    assert told["state"] == "JOB_STATE_FAILED"
+    assert job.batch is not None
+    assert job.batch.state == "JOB_STATE_SUCCEEDED"
+    assert told["error"]["code"] == "no_output"
+    assert "doesn't say where the answers are" in told["error"]["message"]
+
+
+def test_a_batch_that_succeeded_without_answers_long_ago_is_not_waited_for(
+    world: World,
+) -> None:
+    world.sim.faults.add("output_late", for_ever=True)
+    drop = world.upload()
+    world.intake.take(drop)
+    world.advance(timedelta(hours=2))
+
+    world.tick()
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.failed.v1"]
