@@ -236,6 +236,20 @@ def test_cancelling_can_take_a_while_and_end_in_three_ways(
     assert states(vertex, name, 0, 0.9, 0.2) == ["CANCELLING", "CANCELLING", then]
 
 
+def test_a_job_that_goes_ahead_of_its_cancel_has_all_its_answers(
+    vertex: Vertex,
+) -> None:
+    vertex.sim.faults.add("cancelling", then="SUCCEEDED")
+    name = vertex.create(rows(4))["name"]  # it is still pending
+
+    vertex.cancel(name)
+    vertex.sim.clock.advance(hours=1)
+
+    job = vertex.get(name)
+    assert job["completionStats"] == {"successfulCount": "4"}
+    assert job["outputInfo"]["gcsOutputDirectory"].startswith("gs://")
+
+
 def test_an_export_can_fail_with_counts_and_a_directory_but_no_file(
     vertex: Vertex,
 ) -> None:

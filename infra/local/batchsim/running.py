@@ -95,6 +95,8 @@ class Runner:
 
         def stop(job: Job, at: datetime) -> None:
             job.ending = True
+            if then == jobs.SUCCEEDED and job.name not in self._works:
+                self._read(job)  # it went ahead, and was quicker than the cancel
             count = job.tally.total if then == jobs.SUCCEEDED else done
             if count:
                 self._answer(job, count, at)
@@ -142,21 +144,31 @@ class Runner:
                 return
             job.doom = rule
         turn = job.turn
-        self.outputs.check(job)
-        work = self.inputs.read(job)
+        if not self._read(job):
+            return
         with self.store.lock:
             if job.turn != turn:
-                work.rows.close()
                 return
-            self._works[job.name] = work
-            job.partial_failures = work.unread
-            job.tally = Tally(total=len(work.rows))
             job.move(at, jobs.RUNNING)
             job.due = at + timedelta(seconds=self.settings.run_seconds)
         if rule := self.faults.strike(subject, "paused", "updating", "unknown_state"):
             self._detour(job, at, rule)
         else:
             self._plan_end(job)
+
+    def _read(self, job: Job) -> bool:
+        """Reads the input; False if the job was taken over meanwhile."""
+        turn = job.turn
+        self.outputs.check(job)
+        work = self.inputs.read(job)
+        with self.store.lock:
+            if job.turn != turn:
+                work.rows.close()
+                return False
+            self._works[job.name] = work
+            job.partial_failures = work.unread
+            job.tally = Tally(total=len(work.rows))
+            return True
 
     def _detour(self, job: Job, at: datetime, rule: Rule) -> None:
         phase = str(rule.params.get("state", rule.fault)).upper()
