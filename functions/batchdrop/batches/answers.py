@@ -81,26 +81,24 @@ def blocked_of(answer: Answer) -> str | None:
 def _texts(answer: Answer) -> Iterator[tuple[bool, str]]:
     """Whether it is a thought, and the text, of each piece."""
     body = _body(answer)
-    for part in _list(_object(_first(body, "candidates"), "content"), "parts"):
-        yield from _text(part, "text", thought=bool(part.get("thought")))
-    for block in _list(body, "content"):
-        if block.get("type") == "thinking":
-            yield from _text(block, "thinking", thought=True)
-        elif block.get("type") == "text":
-            yield from _text(block, "text")
-    message = _object(_first(body, "choices"), "message")
-    yield from _text(message, "reasoning_content", thought=True)
-    yield from _text(message, "content")
-    for part in _list(message, "content"):
-        yield from _text(part, "text")
-
-
-def _text(
-    holder: Mapping[str, Any], name: str, *, thought: bool = False
-) -> Iterator[tuple[bool, str]]:
-    text = holder.get(name)
-    if isinstance(text, str):
-        yield thought, text
+    if "candidates" in body:
+        for part in _list(_object(_first(body, "candidates"), "content"), "parts"):
+            if isinstance(text := part.get("text"), str):
+                yield bool(part.get("thought")), text
+    elif "choices" in body:
+        message = _object(_first(body, "choices"), "message")
+        for thought, name in ((True, "reasoning_content"), (False, "content")):
+            if isinstance(text := message.get(name), str):
+                yield thought, text
+        for part in _list(message, "content"):
+            if isinstance(text := part.get("text"), str):
+                yield False, text
+    else:
+        for block in _list(body, "content"):
+            kind = block.get("type")
+            name = "thinking" if kind == "thinking" else "text"
+            if isinstance(text := block.get(name), str):
+                yield kind == "thinking", text
 
 
 def _body(answer: Answer) -> Mapping[str, Any]:
