@@ -219,6 +219,27 @@ class Intake:
         log.info("unparked", extra={"job": job.id, "by": by})
         return job
 
+    def active(self, job: Job) -> int:
+        """
+        How many batches of a waiting job's model are under way, whoever made them.
+
+        Raises:
+            BatchesError: no telling; the job's document has that it is held up.
+            Superseded: the job moved on.
+            Unavailable: Firestore gave no answer.
+        """
+        assert job.spec is not None
+        try:
+            return self.services.of(job).active(job.spec.model)
+        except BatchesError as exc:
+            # Due at once: none that came later may overtake it.
+            error = self._trouble(job, "could not count the batches of its queue", exc)
+            if isinstance(error, Misconfigured):
+                self._not_allowed(job, str(error), due=self.now())
+            else:
+                self._postpone(job, str(error))
+            raise
+
     def _step(self, job: Job, admitted: bool) -> Callable[[Job], Job] | None:
         match job.phase:
             case Phase.ARRIVED:
@@ -462,14 +483,23 @@ class Intake:
             return self._fail(job, lambda j: j.unclear(why, now, self.timing))
         return self._fail(job, lambda j: j.postpone(why, now, due=now))
 
-    def _not_allowed(self, job: Job, why: str, *, unsent: bool = False) -> Job:
+    def _not_allowed(
+        self,
+        job: Job,
+        why: str,
+        *,
+        unsent: bool = False,
+        due: datetime | None = None,
+    ) -> Job:
         """
         A person has to see to our set-up; the job waits, however long that takes.
 
         Args:
             unsent: no request of it is on its way, whatever its phase says.
+            due: when to try again; by default when a list would show a batch.
         """
-        reason, now, settle = "not_allowed", self.now(), self.timing.settle
+        reason, now = "not_allowed", self.now()
+        again = due or now + self.timing.settle
         log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
         known = job.health
         since = known.since if known and known.code == reason else now
@@ -479,7 +509,7 @@ class Intake:
                 job, lambda j: j.unclear(reason, now, self.timing, health)
             )
         return self._fail(
-            job, lambda j: j.postpone(reason, now, due=now + settle, health=health)
+            job, lambda j: j.postpone(reason, now, due=again, health=health)
         )
 
     def _fail(self, job: Job, move: Callable[[Job], Job]) -> Job:

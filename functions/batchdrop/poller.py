@@ -151,8 +151,7 @@ class Poller:
                 room = MAX_ADMITTED
                 if spec and spec.max_active is not None:
                     if job.lane not in active:
-                        service = self.intake.services.of(job)
-                        active[job.lane] = service.active(spec.model)
+                        active[job.lane] = self.intake.active(job)
                     room = min(room, spec.max_active - active[job.lane])
                 if admitted[job.lane] >= room or self._paused(job):
                     queue.leave(job.lane)

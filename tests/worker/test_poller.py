@@ -417,6 +417,34 @@ def test_batches_of_another_model_do_not(world: World) -> None:
     assert phases(world, jobs) == [Phase.SUBMITTED]
 
 
+@pytest.mark.parametrize(
+    ("answer", "health"), [(503, "postponed"), (403, "not_allowed")]
+)
+def test_a_queue_that_cannot_be_counted_for_hours_is_announced_once(
+    world: World, answer: int, health: str
+) -> None:
+    def refuses(request: httpx.Request) -> httpx.Response | None:
+        counts = 'state="JOB_STATE_RUNNING"' in request.url.params.get("filter", "")
+        return Wire.says(answer)(request) if counts else None
+
+    world.choose(max_active_jobs=1)
+    world.wire.lists = [refuses] * 200
+    jobs = several(world, 2)
+    for _ in range(16):
+        with pytest.raises(ExceptionGroup):
+            world.ticks(1, timedelta(minutes=10))
+
+    first, second = (world.job(job.source) for job in jobs)
+    assert first.health is not None
+    assert first.health.code == health
+    assert second.postponed is None
+    assert [one.job_id for one in world.heard] == [first.id]
+
+    world.wire.lists = []
+    world.ticks(1)
+    assert phases(world, jobs) == [Phase.SUBMITTED, Phase.WAITING]
+
+
 def test_a_paused_deployment_holds_everything_and_lets_it_go_in_order(
     world: World,
 ) -> None:
