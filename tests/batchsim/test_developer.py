@@ -83,7 +83,7 @@ def test_an_inline_request_that_fails_has_an_error_and_its_metadata(
     assert operation["metadata"]["batchStats"]["failedRequestCount"] == "1"
 
 
-@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
 def test_a_file_batch_leaves_a_file_named_after_it(
     developer: Developer, version: str
 ) -> None:

@@ -55,7 +55,7 @@ def build(parts: Parts, *, with_admin: bool) -> ASGIApp:
     routes: list[Route] = []
     for version in ("v1", "v1beta1"):
         routes += _Vertex(parts, version).routes()
-    for version in ("v1", "v1beta"):
+    for version in ("v1", "v1beta", "v1alpha"):
         routes += _Developer(parts, version).routes()
     if with_admin:
         routes += admin.routes(
