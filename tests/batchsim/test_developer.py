@@ -226,6 +226,7 @@ def test_cancelling_ends_a_batch_at_once(developer: Developer) -> None:
 
 def test_a_deleted_batch_is_gone(developer: Developer) -> None:
     name = developer.inline()["name"]
+    developer.sim.clock.advance(60)
 
     answer = developer.request("DELETE", name)
 
@@ -233,6 +234,23 @@ def test_a_deleted_batch_is_gone(developer: Developer) -> None:
     gone = developer.request("GET", name)
     assert gone.status_code == 404
     assert gone.json()["error"]["status"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(0, "BATCH_STATE_PENDING"), (3, "BATCH_STATE_RUNNING")]
+)
+def test_a_batch_that_is_not_over_cannot_be_deleted(
+    developer: Developer, seconds: int, state: str
+) -> None:
+    name = developer.inline()["name"]
+    developer.sim.clock.advance(seconds)
+
+    answer = developer.request("DELETE", name)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["status"]) == (400, "FAILED_PRECONDITION")
+    assert state in error["message"]
+    assert developer.get(name)["metadata"]["state"] == state
 
 
 def test_a_failed_batch_has_an_error_in_place_of_a_response(

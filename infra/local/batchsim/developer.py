@@ -174,8 +174,16 @@ class Developer:
         return {}
 
     def delete(self, id: str) -> Json:
-        """Removes the resource; a batch that isn't over runs on unseen."""
-        self.get(id).deleted = self.clock.now()
+        """Removes the resource. ApiError 400 FAILED_PRECONDITION if it isn't over."""
+        job = self.get(id)
+        if not job.over:
+            raise ApiError(
+                400,
+                f"{job.name} is in state BATCH_STATE_{job.phase}; only a finished "
+                "batch can be deleted. Cancel it first.",
+                status="FAILED_PRECONDITION",
+            )
+        job.deleted = self.clock.now()
         return {}
 
     def _file_tokens(self, name: str) -> int:
