@@ -61,6 +61,88 @@ def test_a_file_is_uploaded_in_chunks_without_a_key(developer: Developer) -> Non
     assert "downloadUri" not in file
 
 
+META = b'{"file": {"display_name": "small", "name": "files/mine"}}'
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"params": {"uploadType": "multipart"}},
+        {"headers": {"x-goog-upload-protocol": "multipart"}},
+    ],
+)
+def test_a_file_is_uploaded_with_its_metadata_in_one_request(
+    developer: Developer, end: bytes, asked: dict[str, dict[str, str]]
+) -> None:
+    content = b'{"a": 1}\n\r\n{"b": 2}\n'
+    lines = [b"--edge", b"Content-Type: application/json", b"", META]
+    lines += [b"--edge", b"Content-Type: application/jsonl", b"", content, b"--edge--"]
+
+    answer = http.post(
+        f"{developer.sim.url}/upload/v1beta/files",
+        params={"key": "k", **asked.get("params", {})},
+        headers={
+            "content-type": 'multipart/related; boundary="edge"',
+            **asked.get("headers", {}),
+        },
+        content=end.join(lines) + end,
+    )
+
+    assert answer.status_code == 200, answer.text
+    file = answer.json()["file"]
+    assert (file["name"], file["displayName"]) == ("files/mine", "small")
+    assert file["mimeType"] == "application/jsonl"
+    assert base64.b64decode(file["sha256Hash"]).decode() == (
+        hashlib.sha256(content).hexdigest()
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"params": {"uploadType": "media"}},
+        {"headers": {"x-goog-upload-protocol": "raw"}},
+    ],
+)
+def test_a_file_is_uploaded_as_the_body_alone(
+    developer: Developer, asked: dict[str, dict[str, str]]
+) -> None:
+    answer = http.post(
+        f"{developer.sim.url}/upload/v1beta/files",
+        params={"key": "k", **asked.get("params", {})},
+        headers={"content-type": "text/plain", **asked.get("headers", {})},
+        content=b"abc",
+    )
+
+    assert answer.status_code == 200, answer.text
+    name = answer.json()["file"]["name"]
+    file = developer.request("GET", name).json()
+    assert (file["sizeBytes"], file["mimeType"]) == ("3", "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "named"),
+    [
+        ("multipart/related", b"", "boundary"),
+        ("multipart/related; boundary=e", b"--e\n\n{}\n--e--", "two parts"),
+        ("multipart/related; boundary=e", b"--e\n\n{\n--e\n\nx\n--e--", "JSON"),
+        ("multipart/related; boundary=e", b"--e\n{}\n--e\n\nx\n--e--", "blank line"),
+    ],
+)
+def test_a_multipart_upload_that_is_none_is_refused(
+    developer: Developer, content_type: str, body: bytes, named: str
+) -> None:
+    answer = http.post(
+        f"{developer.sim.url}/upload/v1beta/files?uploadType=multipart&key=k",
+        headers={"content-type": content_type},
+        content=body,
+    )
+
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]["message"]
+
+
 def test_the_hash_is_base64_of_the_hexadecimal_text(developer: Developer) -> None:
     url = begin(developer, 3)
 

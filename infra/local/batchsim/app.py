@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batchsim import admin, developer, vertex
+from batchsim import admin, developer, multipart, vertex
 from batchsim.clock import Clock
 from batchsim.developer import Developer
 from batchsim.faults import Faults, Rule, Subject
@@ -278,10 +278,21 @@ class _Developer(_Api):
                     "x-goog-upload-size-received": str(received),
                 },
             )
-        if command != "start" or headers.get("x-goog-upload-protocol") != "resumable":
+        protocol = headers.get("x-goog-upload-protocol")
+        kind = headers.get("content-type", "")
+        match request.query_params.get("uploadType") or protocol:
+            case "multipart":
+                meta, kind, content = multipart.parse(kind, await request.body())
+                file = await files.store(meta, kind, _once(content))
+                return reply({"file": file.json(self._base(request))})
+            case "media" | "raw":
+                file = await files.store({}, kind, request.stream())
+                return reply({"file": file.json(self._base(request))})
+        if command != "start" or protocol != "resumable":
             raise invalid(
-                "Only resumable uploads are emulated: begin with the headers "
-                "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start."
+                "How the file is uploaded isn't said: begin with the headers "
+                "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start, "
+                "or send it whole, with X-Goog-Upload-Protocol: multipart or raw."
             )
         id = files.begin(await _object(request), headers)
         where = f"{request.base_url}upload/{self.version}/files"
@@ -417,6 +428,10 @@ def _model(request: Request) -> str:
 
 def _parent(request: Request) -> tuple[str, str]:
     return request.path_params["project"], request.path_params["location"]
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _object(request: Request) -> Json:

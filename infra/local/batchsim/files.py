@@ -1,4 +1,4 @@
-"""The Developer API's File API: resumable upload, metadata, list, download, expiry."""
+"""The Developer API's File API: uploads, metadata, list, download, expiry."""
 
 import base64
 import hashlib
@@ -160,6 +160,15 @@ class Files:
             )
         del self._uploads[id]
         return self._uploaded(upload), upload.received
+
+    async def store(
+        self, body: Json, mime_type: str, content: AsyncIterator[bytes]
+    ) -> File:
+        """Take a file that comes whole, in one request. ApiError as for `begin`."""
+        id = self.begin(body, {"x-goog-upload-header-content-type": mime_type})
+        file, _ = await self.receive(id, "upload, finalize", "0", content)
+        assert file
+        return file
 
     def generate(self, id: str, content: IO[bytes], display_name: str) -> File:
         """Keep a result file."""
