@@ -297,6 +297,22 @@ def test_webhook_and_priority_are_accepted_and_kept(developer: Developer) -> Non
     assert job["webhookConfig"]["uris"] == ["https://example.com/hook"]
 
 
+def test_one_value_is_taken_where_there_may_be_several(developer: Developer) -> None:
+    item = {"request": row("hello")["request"]}
+
+    name = developer.create(
+        {
+            "inputConfig": {"requests": {"requests": item}},
+            "webhookConfig": {"uris": "https://example.com/hook"},
+        }
+    )["name"]
+    developer.sim.clock.advance(60)
+
+    metadata = developer.get(name)["metadata"]
+    assert metadata["webhookConfig"] == {"uris": ["https://example.com/hook"]}
+    assert metadata["batchStats"]["successfulRequestCount"] == "1"
+
+
 ITEMS: dict[str, Any] = {"requests": {"requests": [{"request": {"contents": []}}]}}
 
 
@@ -321,9 +337,27 @@ ITEMS: dict[str, Any] = {"requests": {"requests": [{"request": {"contents": []}}
         ),
         (
             "gemini-4-argon",
-            {"inputConfig": {"requests": {"requests": [{"key": "k"}]}}},
+            {"inputConfig": {"requests": {"requests": [{"metadata": {}}]}}},
             400,
             "requests[0]",
+        ),
+        (
+            "gemini-4-argon",
+            {"inputConfig": {"requests": {"requests": [{"key": "k", "request": {}}]}}},
+            400,
+            "Unknown name \"key\" at 'batch.input_config.requests.requests[0]'",
+        ),
+        (
+            "gemini-4-argon",
+            {"inputConfig": ITEMS, "webhookConfig": {"uri": "u"}},
+            400,
+            "Unknown name \"uri\" at 'batch.webhook_config'",
+        ),
+        (
+            "gemini-4-argon",
+            {"inputConfig": ITEMS, "displayName": 7},
+            400,
+            "Invalid value at 'batch.display_name' (TYPE_STRING), 7",
         ),
         (
             "gemini-4-argon",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,47 @@ def test_snake_case_is_read_as_camel_case_is(vertex: Vertex) -> None:
 
     assert job["displayName"] == "snake"
     assert job["inputConfig"]["gcsSource"]["uris"] == uris
+
+
+def test_one_value_is_taken_where_there_may_be_several(vertex: Vertex) -> None:
+    body = vertex.body()
+    body["inputConfig"]["gcsSource"]["uris"] = vertex.bucket.put(rows(1))
+
+    name = vertex.post(JOBS, body)["name"]
+    vertex.sim.clock.advance(60)
+
+    job = vertex.get(name)
+    assert job["inputConfig"]["gcsSource"]["uris"] == [
+        f"gs://{vertex.bucket.name}/in.jsonl"
+    ]
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"foo": 1}, "batch_prediction_job"),
+        (
+            {"instanceConfig": {"keyField": "k", "foo": 1}},
+            "batch_prediction_job.instance_config",
+        ),
+        (
+            {"inputConfig": {"gcsSource": {"foo": 1}}},
+            "batch_prediction_job.input_config.gcs_source",
+        ),
+    ],
+)
+def test_an_unknown_member_is_refused_at_every_depth(
+    vertex: Vertex, change: dict[str, Any], field: str
+) -> None:
+    error = vertex.refused(vertex.body(**change))
+
+    assert error["message"] == (
+        f"Invalid JSON payload received. Unknown name \"foo\" at '{field}': "
+        "Cannot find field."
+    )
+    assert error["details"][0]["fieldViolations"][0]["field"] == field
+    assert vertex.all() == []
 
 
 @pytest.mark.parametrize(

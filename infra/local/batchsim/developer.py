@@ -18,17 +18,15 @@ from batchsim.clock import Clock
 from batchsim.faults import Faults
 from batchsim.files import Files
 from batchsim.jobs import Api, Job, Kind
+from batchsim.messages import Reader
 from batchsim.rows import Rows
 from batchsim.running import Runner
 from batchsim.settings import Settings
 from batchsim.store import Store, developer_id
 from batchsim.wire import (
     ApiError,
-    camel_keys,
     counts,
     invalid,
-    known_members,
-    message,
     timestamp,
 )
 
@@ -37,26 +35,29 @@ Json = dict[str, Any]
 #: Not documented. What you get unasked, and the most.
 PAGE, LARGEST_PAGE = 50, 100
 
-#: Under these the content is the user's own. A `request` is read in both spellings.
-_VERBATIM = frozenset({"request", "metadata", "userMetadata", "labels"})
-
-_BATCH = frozenset(
-    {
-        "name",
-        "model",
-        "displayName",
-        "inputConfig",
-        "priority",
-        "webhookConfig",
-        "state",
-        "createTime",
-        "updateTime",
-        "endTime",
-        "batchStats",
-        "output",
-    }
-)
-_INPUT = frozenset({"fileName", "requests"})
+#: What a create request may hold (generativelanguage v1beta discovery; `webhookConfig`
+#: as Google's client sends it). What only the server writes is taken, and ignored.
+_MESSAGES: dict[str, dict[str, str]] = {
+    "BatchGenerateContentRequest": {"batch": "@GenerateContentBatch"},
+    "GenerateContentBatch": {
+        "name": "string",
+        "model": "string",
+        "displayName": "string",
+        "inputConfig": "@InputConfig",
+        "priority": "integer",
+        "webhookConfig": "@WebhookConfig",
+        "state": "any",
+        "createTime": "any",
+        "updateTime": "any",
+        "endTime": "any",
+        "batchStats": "any",
+        "output": "any",
+    },
+    "InputConfig": {"fileName": "string", "requests": "@InlinedRequests"},
+    "InlinedRequests": {"requests": "@InlinedRequest | list @InlinedRequest"},
+    "InlinedRequest": {"request": "map any", "metadata": "map any"},
+    "WebhookConfig": {"uris": "string | list string", "userMetadata": "map any"},
+}
 
 #: How names of models begin. Other names answer 404.
 _PUBLISHED = ("gemini-", "gemma-", "learnlm-", "text-embedding-", "embedding-")
@@ -102,21 +103,17 @@ class Developer:
                 f"{self.settings.limits.inline_bytes} bytes."
             )
         model = _model(model, kind, version, self.settings)
-        body = camel_keys(body, _VERBATIM)
-        known_members(body, frozenset({"batch"}), "")
-        batch = message(body, "batch")
+        batch = _read(version, body)
         if "batch" not in body:
             raise invalid("batch: it is required.")
-        known_members(batch, _BATCH, "batch")
-        config = message(batch, "inputConfig", "batch")
         if "inputConfig" not in batch:
             raise invalid("batch.input_config: it is required.")
-        known_members(config, _INPUT, "batch.input_config")
+        config = batch["inputConfig"]
         file, inline = config.get("fileName"), config.get("requests")
         if (file is None) == (inline is None):
             raise invalid("batch.input_config: set one of file_name and requests.")
         lines = None if inline is None else _inline_lines(inline)
-        tokens = size // 4 if file is None else self._file_tokens(str(file))
+        tokens = size // 4 if file is None else self._file_tokens(file)
         with self.store.lock:
             self._check_quotas(model, tokens)
             made = Job(
@@ -274,22 +271,27 @@ def _kept(batch: Json) -> Json:
     return kept
 
 
-def _inline_lines(inline: Any) -> list[bytes]:
+def _read(version: str, body: Json) -> Json:
+    """The batch of a create request."""
+    reader = Reader(_MESSAGES, f"google.ai.generativelanguage.{version}")
+    read: Json = reader.read("BatchGenerateContentRequest", body)
+    reader.refuse()
+    return read.get("batch") or {}
+
+
+def _inline_lines(inline: Json) -> list[bytes]:
     """`{"requests": [{"request", "metadata"}]}` as lines."""
-    items = inline.get("requests") if isinstance(inline, dict) else None
-    if not isinstance(items, list) or not items:
+    items = inline.get("requests")
+    if not items:
         raise invalid(
             "batch.input_config.requests.requests: it must hold at least one request."
         )
-    lines = []
     for number, item in enumerate(items):
-        if not isinstance(item, dict) or "request" not in item:
+        if "request" not in item:
             raise invalid(
                 f"batch.input_config.requests.requests[{number}]: `request` is missing."
             )
-        kept = {name: item[name] for name in ("request", "metadata") if name in item}
-        lines.append(msgspec.json.encode(kept))
-    return lines
+    return [msgspec.json.encode(item) for item in items]
 
 
 def _model(model: str, kind: Kind, version: str, settings: Settings) -> str:

@@ -11,15 +11,38 @@ from typing import IO, Any
 
 from batchsim.clock import Clock
 from batchsim.listing import page_size
+from batchsim.messages import Reader
 from batchsim.rows import scratch
 from batchsim.settings import Settings
 from batchsim.store import developer_id
-from batchsim.wire import ApiError, camel_keys, invalid, message, timestamp
+from batchsim.wire import ApiError, invalid, timestamp
 
 Json = dict[str, Any]
 
 #: Longer names can't be asked for, not even those the service gives to result files.
 LONGEST_NAME = 40
+
+#: What begins an upload (fileservice v1beta proto). What only the server writes is
+#: taken, and ignored.
+_MESSAGES: dict[str, dict[str, str]] = {
+    "CreateFileRequest": {"file": "@File"},
+    "File": {
+        "name": "string",
+        "displayName": "string",
+        "mimeType": "string",
+        "sizeBytes": "integer",
+        "createTime": "any",
+        "updateTime": "any",
+        "expirationTime": "any",
+        "sha256Hash": "any",
+        "uri": "any",
+        "downloadUri": "any",
+        "state": "any",
+        "source": "any",
+        "error": "any",
+        "videoMetadata": "any",
+    },
+}
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _CHUNK = 256 * 1024
@@ -100,13 +123,15 @@ class Files:
 
     def begin(self, body: Json, headers: Mapping[str, str]) -> str:
         """The id of a new upload. ApiError 400 for a bad name or too large a file."""
-        meta: Json = camel_keys(message(body, "file"))
-        name = str(meta.get("name") or "").removeprefix("files/")
+        reader = Reader(_MESSAGES, "google.ai.generativelanguage.v1beta")
+        meta: Json = reader.read("CreateFileRequest", body).get("file") or {}
+        reader.refuse()
+        name = meta.get("name", "").removeprefix("files/")
         if name:
             _check_name(name)
             if self._alive(name):
                 raise ApiError(409, f"File files/{name} already exists.")
-        if len(str(meta.get("displayName") or "")) > 512:
+        if len(meta.get("displayName", "")) > 512:
             raise invalid("file.display_name: at most 512 characters.")
         announced = headers.get("x-goog-upload-header-content-length")
         size = int(announced) if announced and announced.isdigit() else None
@@ -243,11 +268,11 @@ class Files:
         self._uploads.clear()
 
     def _uploaded(self, upload: _Upload) -> File:
-        name = str(upload.meta.get("name") or "").removeprefix("files/")
+        name = upload.meta.get("name", "").removeprefix("files/")
         now = self.clock.now()
         file = File(
             id=name or developer_id(12),
-            display_name=str(upload.meta.get("displayName") or ""),
+            display_name=upload.meta.get("displayName", ""),
             mime_type=upload.meta["mimeType"],
             source="UPLOADED",
             created=now,

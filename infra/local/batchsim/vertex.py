@@ -11,16 +11,15 @@ from batchsim import filters, jobs, listing
 from batchsim.clock import Clock
 from batchsim.faults import Faults
 from batchsim.jobs import Api, Job, Kind
+from batchsim.messages import Reader
 from batchsim.running import Runner
 from batchsim.settings import Settings
 from batchsim.store import Store, project_number, vertex_id
 from batchsim.wire import (
     ApiError,
-    camel_keys,
+    camel,
     counts,
     invalid,
-    known_members,
-    message,
     timestamp,
 )
 
@@ -28,9 +27,6 @@ Json = dict[str, Any]
 
 #: The largest page, and the one you get unasked. Not documented; 100 in practice.
 PAGE = 100
-
-#: Members whose content is the user's own and is echoed letter by letter.
-_VERBATIM = frozenset({"labels", "modelParameters"})
 
 #: What only the server writes: taken from a caller, and ignored.
 _OUTPUT_ONLY = frozenset(
@@ -53,42 +49,58 @@ _OUTPUT_ONLY = frozenset(
         "modelMonitoringStatsAnomalies",
     }
 )
-#: What a create request may hold (aiplatform v1 and v1beta1 discovery).
-_JOB = _OUTPUT_ONLY | {
-    "displayName",
-    "model",
-    "inputConfig",
-    "outputConfig",
-    "instanceConfig",
-    "modelParameters",
-    "labels",
-    "encryptionSpec",
-    "serviceAccount",
-    "dedicatedResources",
-    "manualBatchTuningParameters",
-    "generateExplanation",
-    "explanationSpec",
-    "unmanagedContainerModel",
-    "disableContainerLogging",
+#: What a create request may hold (aiplatform v1 and v1beta1 discovery). What is only
+#: for custom models, which aren't emulated, is any object.
+_MESSAGES: dict[str, dict[str, str]] = {
+    "BatchPredictionJob": {
+        **dict.fromkeys(_OUTPUT_ONLY, "any"),
+        "displayName": "string",
+        "model": "string",
+        "inputConfig": "@BatchPredictionJob.InputConfig",
+        "outputConfig": "@BatchPredictionJob.OutputConfig",
+        "instanceConfig": "@BatchPredictionJob.InstanceConfig",
+        "modelParameters": "any",
+        "labels": "map string",
+        "encryptionSpec": "@EncryptionSpec",
+        "serviceAccount": "string",
+        "dedicatedResources": "map any",
+        "manualBatchTuningParameters": "map any",
+        "generateExplanation": "boolean",
+        "explanationSpec": "map any",
+        "unmanagedContainerModel": "map any",
+        "disableContainerLogging": "boolean",
+    },
+    "BatchPredictionJob.InputConfig": {
+        "instancesFormat": "string",
+        "gcsSource": "@GcsSource",
+        "bigquerySource": "@BigQuerySource",
+        "vertexMultimodalDatasetSource": "@VertexMultimodalDatasetSource",
+    },
+    "BatchPredictionJob.OutputConfig": {
+        "predictionsFormat": "string",
+        "gcsDestination": "@GcsDestination",
+        "bigqueryDestination": "@BigQueryDestination",
+        "vertexMultimodalDatasetDestination": "@VertexMultimodalDatasetDestination",
+    },
+    "BatchPredictionJob.InstanceConfig": {
+        "instanceType": "string",
+        "keyField": "string",
+        "includedFields": "string | list string",
+        "excludedFields": "string | list string",
+    },
+    "GcsSource": {"uris": "string | list string"},
+    "BigQuerySource": {"inputUri": "string"},
+    "VertexMultimodalDatasetSource": {"datasetName": "string"},
+    "GcsDestination": {"outputUriPrefix": "string"},
+    "BigQueryDestination": {"outputUri": "string"},
+    "VertexMultimodalDatasetDestination": {
+        "bigqueryDestination": "@BigQueryDestination",
+        "displayName": "string",
+    },
+    "EncryptionSpec": {"kmsKeyName": "string"},
 }
 #: What only v1beta1 knows.
-_BETA = frozenset({"endpoint", "modelMonitoringConfig"})
-_INPUT = frozenset(
-    {
-        "instancesFormat",
-        "gcsSource",
-        "bigquerySource",
-        "vertexMultimodalDatasetSource",
-    }
-)
-_OUTPUT = frozenset(
-    {
-        "predictionsFormat",
-        "gcsDestination",
-        "bigqueryDestination",
-        "vertexMultimodalDatasetDestination",
-    }
-)
+_BETA = {"endpoint": "string", "modelMonitoringConfig": "map any"}
 
 _LABEL = re.compile(r"[\w-]{0,64}")
 
@@ -117,9 +129,7 @@ class Vertex:
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
         """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
-        job = camel_keys(body, _VERBATIM)
-        known = _JOB | _BETA if version == "v1beta1" else _JOB
-        known_members(job, known, "batch_prediction_job")
+        job = _read(version, body)
         job = {name: value for name, value in job.items() if name not in _OUTPUT_ONLY}
         model = _model(job.get("model"), location, self.settings)
         _check_request(job)
@@ -135,7 +145,7 @@ class Vertex:
                 version=version,
                 display_name=job["displayName"],
                 model=model,
-                labels=message(job, "labels"),
+                labels=job.get("labels") or {},
                 body=job,
                 created=self.store.creation_time(self.clock.now()),
             )
@@ -278,8 +288,7 @@ def masked(value: Json, mask: str) -> Json:
     """Only the members that a FieldMask (`a,b.c`, either spelling) names."""
     kept: Json = {}
     for path in mask.split(","):
-        steps = camel_keys({path.strip(): None})
-        names = next(iter(steps)).split(".")
+        names = camel(path.strip()).split(".")
         if names == ["*"]:
             return value
         source: Any = value
@@ -326,43 +335,51 @@ def _publisher(model: str) -> tuple[str | None, str]:
     )
 
 
+def _read(version: str, body: Json) -> Json:
+    messages = _MESSAGES
+    if version == "v1beta1":
+        job = {**messages["BatchPredictionJob"], **_BETA}
+        messages = {**messages, "BatchPredictionJob": job}
+    reader = Reader(messages, f"google.cloud.aiplatform.{version}")
+    read: Json = reader.read("BatchPredictionJob", body, "batch_prediction_job")
+    reader.refuse()
+    return read
+
+
 def _check_request(job: Json) -> None:
-    if not isinstance(job.get("displayName"), str) or not job["displayName"]:
+    if not job.get("displayName"):
         raise invalid("display_name: it is required.")
-    _check_labels(message(job, "labels"))
-    config = _config(job, "inputConfig", _INPUT)
+    _check_labels(job.get("labels") or {})
+    config = _config(job, "inputConfig")
     _check_format(config.get("instancesFormat"), "input_config.instances_format")
-    gcs = message(config, "gcsSource", "input_config").get("uris") or []
-    table = message(config, "bigquerySource", "input_config").get("inputUri")
-    if bool(gcs) == bool(table):
+    uris = config.get("gcsSource", {}).get("uris")
+    table = config.get("bigquerySource", {}).get("inputUri")
+    if bool(uris) == bool(table):
         raise invalid("input_config: name one source, such as gcs_source.uris.")
-    if not isinstance(gcs, list):
-        raise invalid("input_config.gcs_source.uris: it must be a list.")
-    for uri in gcs:
-        if not re.fullmatch(r"gs://[^/]+/.+", str(uri)):
+    for uri in uris or ():
+        if not re.fullmatch(r"gs://[^/]+/.+", uri):
             raise invalid(f"input_config.gcs_source: {uri!r} is no gs:// object.")
-    if table and not re.fullmatch(r"bq://[^.]+\.[^.]+\.[^.]+", str(table)):
+    if table and not re.fullmatch(r"bq://[^.]+\.[^.]+\.[^.]+", table):
         raise invalid(
             f"input_config.bigquery_source: {table!r} is no bq://PROJECT.DATASET.TABLE."
         )
-    config = _config(job, "outputConfig", _OUTPUT)
+    config = _config(job, "outputConfig")
     _check_format(config.get("predictionsFormat"), "output_config.predictions_format")
-    prefix = message(config, "gcsDestination", "output_config").get("outputUriPrefix")
-    table = message(config, "bigqueryDestination", "output_config").get("outputUri")
+    prefix = config.get("gcsDestination", {}).get("outputUriPrefix")
+    table = config.get("bigqueryDestination", {}).get("outputUri")
     if bool(prefix) == bool(table):
         raise invalid("output_config: name one destination, such as gcs_destination.")
-    if prefix and not re.match(r"gs://[^/]+", str(prefix)):
+    if prefix and not re.match(r"gs://[^/]+", prefix):
         raise invalid(f"output_config.gcs_destination: {prefix!r} is no gs:// prefix.")
-    if table and not re.match(r"bq://[^.]+", str(table)):
+    if table and not re.match(r"bq://[^.]+", table):
         raise invalid(f"output_config.bigquery_destination: {table!r} is no bq:// URI.")
 
 
-def _config(job: Json, name: str, known: frozenset[str]) -> Json:
-    value = message(job, name, "batch_prediction_job")
-    snake = {"inputConfig": "input_config", "outputConfig": "output_config"}[name]
+def _config(job: Json, name: str) -> Json:
+    value: Json = job.get(name) or {}
     if not value:
+        snake = {"inputConfig": "input_config", "outputConfig": "output_config"}[name]
         raise invalid(f"{snake}: it is required.")
-    known_members(value, known, f"batch_prediction_job.{snake}")
     return value
 
 
@@ -376,11 +393,7 @@ def _check_format(name: object, where: str) -> None:
 def _check_labels(labels: Json) -> None:
     for key, value in labels.items():
         for text in (key, value):
-            if (
-                not isinstance(text, str)
-                or not _LABEL.fullmatch(text)
-                or text != text.lower()
-            ):
+            if not _LABEL.fullmatch(text) or text != text.lower():
                 raise invalid(
                     f"labels: {key!r}: {value!r} breaks the rules: at most 64 of "
                     "lower-case letters, digits, _ and -."

@@ -88,34 +88,6 @@ def camel(name: str) -> str:
     return _SNAKE.sub(lambda found: found[1].upper(), name)
 
 
-def camel_keys(value: Any, keep: frozenset[str] = frozenset()) -> Any:
-    """
-    The same JSON with every member's name in camelCase.
-
-    What lies under a member named in `keep` is the user's own and stays as it is.
-    """
-    if isinstance(value, dict):
-        members = {camel(name): member for name, member in value.items()}
-        return {
-            name: member if name in keep else camel_keys(member, keep)
-            for name, member in members.items()
-        }
-    if isinstance(value, list):
-        return [camel_keys(item, keep) for item in value]
-    return value
-
-
-def message(value: Mapping[str, Any], name: str, where: str = "") -> dict[str, Any]:
-    """An object's member that is an object, or {} if it isn't there. ApiError 400."""
-    member = value.get(name)
-    if member is None:
-        return {}
-    if not isinstance(member, dict):
-        at = f"{where}.{name}" if where else name
-        raise invalid(f"Invalid value at '{at}': it must be an object.")
-    return member
-
-
 def known_members(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     """ApiError 400 for a member that the message doesn't have, as Google says it."""
     for name in value:
