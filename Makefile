@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test crash soak outages diagram lint types requirements clean help
+.PHONY: demo dev test crash soak outages genai diagram lint types requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -24,6 +24,9 @@ soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
 
 outages: $(INSTALLED)  ## the same, and Pub/Sub fails, schedules double, ticks overlap
 	$(VENV)/bin/python -m tests.soak --outages --drops 120 --seconds 180
+
+genai: $(INSTALLED)  ## run google-genai's own batch tests against batchsim
+	$(VENV)/bin/python -m tests.batchsim.genai_suite
 
 diagram: $(INSTALLED)  ## draw the phases of a job into the README
 	$(VENV)/bin/python -m tests.diagram --write

@@ -35,6 +35,22 @@ def rows(count: int) -> list[Json]:
     return [row(f"row {n}", key=f"k{n}") for n in range(count)]
 
 
+def vertex_body(bucket: str, source: str | None = None) -> Json:
+    """A create request, of `in.jsonl` in a bucket if no other source is named."""
+    return {
+        "displayName": "my job",
+        "model": GEMINI,
+        "inputConfig": {
+            "instancesFormat": "jsonl",
+            "gcsSource": {"uris": [source or f"gs://{bucket}/in.jsonl"]},
+        },
+        "outputConfig": {
+            "predictionsFormat": "jsonl",
+            "gcsDestination": {"outputUriPrefix": f"gs://{bucket}/out"},
+        },
+    }
+
+
 def said(line: Json) -> str:
     """The text of a Gemini answer."""
     return str(line["response"]["candidates"][0]["content"]["parts"][0]["text"])
@@ -99,19 +115,7 @@ class Vertex:
     bucket: Bucket
 
     def body(self, source: str | None = None, **changes: Any) -> Json:
-        body = {
-            "displayName": "my job",
-            "model": GEMINI,
-            "inputConfig": {
-                "instancesFormat": "jsonl",
-                "gcsSource": {"uris": [source or f"gs://{self.bucket.name}/in.jsonl"]},
-            },
-            "outputConfig": {
-                "predictionsFormat": "jsonl",
-                "gcsDestination": {"outputUriPrefix": f"gs://{self.bucket.name}/out"},
-            },
-        }
-        return {**body, **changes}
+        return {**vertex_body(self.bucket.name, source), **changes}
 
     def create(self, lines: Iterable[Json] | str | None = None, **changes: Any) -> Json:
         """Make a job of `lines`; the create answer."""
@@ -197,8 +201,8 @@ class Developer:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def upload(self, lines: Iterable[Json] | str) -> str:
-        """Upload a file of JSON lines; its name."""
+    def upload(self, lines: Iterable[Json] | str, **file: str) -> str:
+        """Upload a file of JSON lines, with members of `file`; its name."""
         if not isinstance(lines, str):
             lines = "".join(json.dumps(line) + "\n" for line in lines)
         content = lines.encode()
@@ -211,7 +215,7 @@ class Developer:
                 "x-goog-upload-header-content-length": str(len(content)),
                 "x-goog-upload-header-content-type": "application/jsonl",
             },
-            json={"file": {"display_name": "lines"}},
+            json={"file": {"display_name": "lines", **file}},
         )
         done = http.post(
             start.headers["x-goog-upload-url"],
