@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
 from tests.clock import Clock
@@ -86,7 +87,7 @@ def project() -> str:
 @pytest.fixture(scope="session")
 def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Cloud Storage emulator that all tests share."""
-    with services.fake_gcs(tmp_path_factory.mktemp("gcs")) as url:
+    with fake_gcs.running(tmp_path_factory.mktemp("gcs")) as url:
         yield url
 
 

@@ -14,7 +14,6 @@ from typing import NoReturn
 import pytest
 
 from batchdrop_local import emulators
-from batchdrop_local import fake_gcs as gcs_server
 from batchdrop_local.processes import Logs, Processes, free_port
 
 #: Where what tests install is kept from run to run; git ignores it.
@@ -47,20 +46,6 @@ def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
             unavailable(str(exc))
         process.wait_until_ready()
         yield f"127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def fake_gcs(logs: Path) -> Iterator[str]:
-    """
-    A Cloud Storage of one's own, in memory. Gives its address, http://127.0.0.1:PORT.
-
-    The address is not put into the environment: a test that wants clients to find it
-    sets `STORAGE_EMULATOR_HOST` itself (the fixture `storage_emulator` does).
-    """
-    port = free_port()
-    with Processes(Logs(logs)) as processes:
-        gcs_server.start(processes, port).wait_until_ready()
-        yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager

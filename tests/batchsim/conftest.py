@@ -8,7 +8,7 @@ from tests.batchsim.drive import Bucket, Developer, Vertex
 
 @pytest.fixture
 def bucket(storage_emulator: str) -> Bucket:
-    return Bucket.new(storage_emulator)
+    return Bucket(storage_emulator)
 
 
 @pytest.fixture

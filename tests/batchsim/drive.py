@@ -1,16 +1,13 @@
 """What tests of batchsim say to it, and what they find in the buckets afterwards."""
 
-import functools
-import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
+import batchsim
 from batchsim import BatchSim
 
 Json = dict[str, Any]
@@ -21,8 +18,6 @@ GEMINI = "publishers/google/models/gemini-3.8-flash"
 
 #: One for all tests: to make one takes ten times as long as to use it.
 http = httpx.Client(trust_env=False, timeout=30)
-
-_numbers = itertools.count(1)
 
 
 def row(text: str = "hello", **beside: Any) -> Json:
@@ -56,55 +51,18 @@ def said(line: Json) -> str:
     return str(line["response"]["candidates"][0]["content"]["parts"][0]["text"])
 
 
-@functools.cache
-def _storage(address: str) -> storage.Client:
-    return storage.Client(
-        project="my-project",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": address},
-    )
-
-
-@dataclass
-class Bucket:
+class Bucket(batchsim.Bucket):
     """A bucket of the emulator, for one test alone."""
 
-    client: storage.Client
-    name: str
-
-    @classmethod
-    def new(cls, address: str) -> "Bucket":
-        client = _storage(address)
-        name = f"bucket-{next(_numbers)}"
-        client.create_bucket(name)
-        return cls(client, name)
-
-    def put(self, lines: Iterable[Json] | str, name: str = "in.jsonl") -> str:
-        """Make an object of JSON lines, or of a text; its URI."""
-        if not isinstance(lines, str):
-            lines = "".join(json.dumps(line) + "\n" for line in lines)
-        self.client.bucket(self.name).blob(name).upload_from_string(lines)
-        return f"gs://{self.name}/{name}"
-
     def delete(self, name: str) -> None:
-        self.client.bucket(self.name).blob(name).delete()
-
-    def names(self, prefix: str = "") -> list[str]:
-        found = self.client.list_blobs(self.name, prefix=prefix)
-        return sorted(blob.name for blob in found)
+        self.bucket.blob(name).delete()
 
     def text(self, name: str) -> str:
-        blob = self.client.bucket(self.name).blob(name)
-        return str(blob.download_as_bytes().decode())
+        return self.read(name).decode()
 
     def answers(self, job: Json) -> list[Json]:
         """The lines of a job's predictions, in the order they lie there."""
-        directory = job["outputInfo"]["gcsOutputDirectory"]
-        prefix = directory.removeprefix(f"gs://{self.name}/")
-        lines: list[Json] = []
-        for name in self.names(prefix):
-            lines += map(json.loads, self.text(name).splitlines())
-        return lines
+        return self.lines(job["outputInfo"]["gcsOutputDirectory"])
 
 
 @dataclass

@@ -26,8 +26,12 @@ def example(heading: str, language: str) -> str:
     return found[1]
 
 
-def test_the_example_in_pytest(tmp_path: Path) -> None:
-    code = "from google import genai\n" + example("In pytest.", "python")
+@pytest.mark.parametrize("heading", ["In pytest.", "In pytest, on Vertex**"])
+def test_the_examples_in_pytest(tmp_path: Path, heading: str) -> None:
+    code = (
+        "from google import genai\nfrom google.oauth2.credentials import Credentials\n"
+    )
+    code += example(heading, "python")
     (tmp_path / "test_readme.py").write_text(code)
 
     ran = subprocess.run(

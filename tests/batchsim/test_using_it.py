@@ -12,9 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from google import genai
+from google.api_core.exceptions import NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from google.oauth2.credentials import Credentials
 
 from batchsim import BatchSim, Prompt
 from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, row, rows, said
+from tests.there import there
 from tests.waiting import until
 
 
@@ -253,6 +259,52 @@ def test_a_vertex_job_without_a_storage_emulator_fails_and_says_what_to_set(
 
     assert job["state"] == "JOB_STATE_FAILED"
     assert "STORAGE_EMULATOR_HOST" in job["error"]["message"]
+
+
+def test_the_fixture_has_a_bucket_that_googles_client_finds_too(
+    batchsim: BatchSim,
+) -> None:
+    source = batchsim.storage.put(rows(3))
+    client = genai.Client(
+        vertexai=True,
+        project="p",
+        location="us-central1",
+        credentials=Credentials("a-token"),
+        http_options={"base_url": batchsim.url},
+    )
+    made = client.batches.create(model="gemini-2.5-flash", src=source)
+    batchsim.clock.advance(60)
+
+    job = client.batches.get(name=there(made.name))
+
+    directory = there(there(job.output_info).gcs_output_directory)
+    lines = batchsim.storage.lines(directory)
+    assert sorted(map(said, lines)) == ["row 0", "row 1", "row 2"]
+    outside = storage.Client(project="p", credentials=AnonymousCredentials())
+    found = {blob.name for blob in outside.list_blobs(batchsim.storage.name)}
+    assert found == set(batchsim.storage.names())
+    assert len(found) == 2
+
+
+def test_without_its_bucket_storage_is_not_found_at_once_and_says_what_to_do(
+    batchsim: BatchSim,
+) -> None:
+    client = storage.Client(project="p", credentials=AnonymousCredentials())
+    began = time.monotonic()
+
+    with pytest.raises(NotFound, match=r"batchsim\.storage"):
+        client.bucket("mine").blob("in.jsonl").upload_from_string(b"{}")
+    with pytest.raises(NotFound, match=r"batchsim\.storage"):
+        client.bucket("mine").blob("in.jsonl").download_as_bytes()
+
+    assert time.monotonic() - began < 2
+
+
+def test_a_bucket_lies_in_the_emulator_that_is_named(
+    storage_emulator: str, batchsim: BatchSim
+) -> None:
+    assert batchsim.storage.url == storage_emulator
+    assert os.environ["STORAGE_EMULATOR_HOST"] == storage_emulator
 
 
 def test_the_storage_emulator_can_be_named_without_the_environment(

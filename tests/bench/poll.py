@@ -36,6 +36,7 @@ from batchdrop.preflight import Checker, Rules
 from batchdrop.records import Batch, Drop, Spec, Staging
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
+from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim
 from tests import services
@@ -241,7 +242,7 @@ def usual(world: World, jobs: int, part: int) -> dict[str, float]:
 def a_world() -> Iterator[World]:
     with (
         tempfile.TemporaryDirectory() as logs,
-        services.fake_gcs(Path(logs)) as gcs,
+        fake_gcs.running(Path(logs)) as gcs,
         services.running(FIRESTORE, Path(logs)) as emulator,
     ):
         os.environ[FIRESTORE.variable] = emulator

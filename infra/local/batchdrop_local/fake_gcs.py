@@ -1,11 +1,18 @@
 """fake-gcs-server: a Cloud Storage that keeps its objects in memory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from batchdrop_local.processes import Process, Processes, StackError
+from batchdrop_local.processes import (
+    Logs,
+    Process,
+    Processes,
+    StackError,
+    free_port,
+)
 
 
 def start(
@@ -35,6 +42,20 @@ def start(
         command += ["-event.bucket", bucket, "-event.list", "finalize"]
     url = f"http://{address}/_internal/healthcheck"
     return processes.start("gcs", command, env, url)
+
+
+@contextmanager
+def running(logs: Path) -> Iterator[str]:
+    """
+    Run one for the length of the block; its address, http://127.0.0.1:PORT.
+
+    The environment is left alone: who wants Google's clients to find it sets
+    `STORAGE_EMULATOR_HOST`.
+    """
+    port = free_port()
+    with Processes(Logs(logs)) as processes:
+        start(processes, port).wait_until_ready()
+        yield f"http://127.0.0.1:{port}"
 
 
 def binary() -> Path:

@@ -10,6 +10,7 @@ A local stand-in for Google's two LLM batch APIs, with a clock and faults to set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchsim.bucket import Bucket as Bucket
     from batchsim.clock import Clock as Clock
     from batchsim.models import Prompt as Prompt
     from batchsim.models import RowFailed as RowFailed
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from batchsim.settings import Limits as Limits
     from batchsim.sim import BatchSim as BatchSim
 
-__all__ = ["BatchSim", "Clock", "Limits", "Prompt", "RowFailed", "template"]
+__all__ = ["BatchSim", "Bucket", "Clock", "Limits", "Prompt", "RowFailed", "template"]
 
 _HOMES = {
     "BatchSim": "sim",
+    "Bucket": "bucket",
     "Clock": "clock",
     "Limits": "settings",
     "Prompt": "models",

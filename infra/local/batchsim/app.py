@@ -1,6 +1,7 @@
 """The HTTP face: every path of both APIs, and batchsim's own under /_sim."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from batchsim.journal import Journal
 from batchsim.listing import subject_of
 from batchsim.serving import hang_up
 from batchsim.settings import Settings
+from batchsim.storage import NO_EMULATOR
 from batchsim.store import Store
 from batchsim.timeline import Timeline
 from batchsim.vertex import Vertex
@@ -443,5 +445,8 @@ async def _refused(request: Request, exc: ApiError) -> Response:
 
 
 async def _no_such_path(request: Request, exc: Exception) -> Response:
-    message = f"{request.method} {request.url.path} is no method of this service."
+    path = request.url.path
+    message = f"{request.method} {path} is no method of this service."
+    if re.match(r"(/upload|/download|/resumable/upload|/batch)?/storage/v1\b", path):
+        message = NO_EMULATOR
     return refusal(ApiError(404, message))

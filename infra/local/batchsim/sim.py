@@ -1,10 +1,12 @@
 """One simulator: its parts put together, and served."""
 
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from batchsim import app, models
+from batchsim.bucket import Bucket, cloud_storage
 from batchsim.clock import REAL, Clock
 from batchsim.developer import Developer
 from batchsim.faults import Faults
@@ -78,19 +80,21 @@ class BatchSim:
             limits=limits or Limits(),
         )
         self.faults = Faults(seed)
+        self._bucket: Bucket | None = None
+        self._wanting_storage: list[Callable[[str], None]] = []
         self._host, self._port = host, port
         self._store = Store()
         self._journal = Journal()
         self._timeline = Timeline(self.clock)
         self._files = Files(self.clock, self.settings)
-        buckets, tables = Buckets(storage), Tables(bigquery)
+        self._buckets, tables = Buckets(storage), Tables(bigquery)
         self._runner = Runner(
             self.clock,
             self._timeline,
             self._store,
             self.settings,
-            Inputs(self.settings, buckets, tables, self._files),
-            Outputs(self.settings, buckets, tables, self._files, self.faults),
+            Inputs(self.settings, self._buckets, tables, self._files),
+            Outputs(self.settings, self._buckets, tables, self._files, self.faults),
             self.faults,
         )
         self.faults.on_removal(self._runner.release)
@@ -128,16 +132,41 @@ class BatchSim:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
+    @property
+    def storage(self) -> Bucket:
+        """
+        A bucket that jobs on Vertex can read from and write to.
+
+        At its first use a Cloud Storage in memory is started, unless an emulator is
+        named. It ends with the simulator. RuntimeError if it isn't installed.
+        """
+        if self._bucket is None:
+            address = self._buckets.address
+            if address is None:
+                address = self._open.enter_context(cloud_storage())
+                self._open.callback(self._buckets.use, None)
+                self._buckets.use(address)
+            self._bucket = Bucket(address)
+            for listener in self._wanting_storage:
+                listener(address)
+        return self._bucket
+
+    def on_storage(self, listener: Callable[[str], None]) -> None:
+        """Have `listener` called with the address of `storage`, once that is used."""
+        self._wanting_storage.append(listener)
+
     def start(self) -> None:
         """Begin to serve, on a thread. OSError if the port is taken."""
         listener = listen(self._host, self._port)
         self._port = int(listener.getsockname()[1])
+        self._buckets.own = self.url
         self._open.callback(self._timeline.close)
         self._open.enter_context(serving(self.app, listener))
 
     def stop(self) -> None:
         """Answer no more, and drop what is held."""
         self._open.close()
+        self._bucket = None
         self.reset()
 
     def reset(self) -> None:

@@ -1,7 +1,7 @@
 """Objects in Cloud Storage, read and written through Google's own client."""
 
+import functools
 import os
-import threading
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import IO, Any
@@ -15,7 +15,8 @@ CHUNK = 16 * 1024 * 1024
 PATIENCE = 3.0
 
 NO_EMULATOR = (
-    "batchsim has no Cloud Storage to work with: set STORAGE_EMULATOR_HOST to an "
+    "batchsim has no Cloud Storage to work with: in tests, take a bucket of "
+    "`batchsim.storage` before a client is made, or set STORAGE_EMULATOR_HOST to an "
     "emulator's address, such as http://127.0.0.1:4443, or pass storage=..."
 )
 
@@ -31,9 +32,23 @@ class Buckets:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
-        self._clients: dict[str, Any] = {}
+        #: batchsim's own address: the fixture sends clients there that find no bucket.
+        self.own: str | None = None
         self._seen: set[str] = set()
-        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> str | None:
+        """With a scheme. None if there is no emulator."""
+        address = self._address or os.environ.get("STORAGE_EMULATOR_HOST")
+        if not address:
+            return None
+        if "://" not in address:
+            address = f"http://{address}"
+        return None if address == self.own else address
+
+    def use(self, address: str | None) -> None:
+        """Work with the emulator at `address`; None: with what the environment says."""
+        self._address = address
 
     def expand(self, uris: Iterable[str]) -> tuple[list[str], list[Status]]:
         """The objects that `uris` mean (wildcards opened), and a Status for each URI
@@ -97,15 +112,10 @@ class Buckets:
         return self._client().bucket(name)
 
     def _client(self) -> Any:
-        address = self._address or os.environ.get("STORAGE_EMULATOR_HOST")
-        if not address:
+        address = self.address
+        if address is None:
             raise JobFailed(9, NO_EMULATOR)
-        if "://" not in address:
-            address = f"http://{address}"
-        with self._lock:
-            if address not in self._clients:
-                self._clients[address] = _client(address)
-            return self._clients[address]
+        return client(address)
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -125,7 +135,9 @@ def session() -> Any:
     return made
 
 
-def _client(address: str) -> Any:
+@functools.cache
+def client(address: str) -> Any:
+    """Google's own, for the emulator at an address. One serves all threads."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client
 
