@@ -150,7 +150,7 @@ def _prepare(sim: BatchSim) -> None:
     developer = Developer(sim)
     request: Json = {"content": {"parts": [{"text": "t"}]}}
     embed = "gemini-embedding-001:asyncBatchEmbedContent"
-    generate = "gemini-2.5-flash:batchGenerateContent"
+    generate = "gemini-3.8-flash:batchGenerateContent"
     prompt = _inline(row()["request"])
     developer.upload([row(key="k")], name=FILE)
     file = developer.upload([{"key": "k", "request": request}], name=EMBEDDINGS_FILE)

@@ -272,7 +272,7 @@ def test_the_fixture_has_a_bucket_that_googles_client_finds_too(
         credentials=Credentials("a-token"),
         http_options={"base_url": batchsim.url},
     )
-    made = client.batches.create(model="gemini-2.5-flash", src=source)
+    made = client.batches.create(model="gemini-3.8-flash", src=source)
     batchsim.clock.advance(60)
 
     job = client.batches.get(name=there(made.name))
