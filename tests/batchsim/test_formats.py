@@ -128,6 +128,35 @@ def test_a_row_is_cut_at_its_own_limit_of_tokens(vertex: Vertex) -> None:
     assert said(answer) == "many words m"
 
 
+@pytest.mark.parametrize(
+    ("config", "thinks"),
+    [
+        ({"thinkingConfig": {"includeThoughts": True}}, True),
+        ({"thinking_config": {"include_thoughts": True, "thinking_budget": 9}}, True),
+        ({"thinkingConfig": {"includeThoughts": False}}, False),
+        ({"thinkingConfig": {"thinkingBudget": 9}}, False),
+    ],
+)
+def test_thoughts_come_first_where_a_row_asks_for_them(
+    vertex: Vertex, config: dict[str, Any], thinks: bool
+) -> None:
+    line = row("Why?")
+    line["request"]["generationConfig"] = config
+
+    (answer,) = vertex.bucket.answers(vertex.run([line]))
+
+    response = answer["response"]
+    *thoughts, last = response["candidates"][0]["content"]["parts"]
+    assert last == {"text": "Why?"}
+    assert [part["thought"] for part in thoughts] == [True] * thinks
+    usage = response["usageMetadata"]
+    assert ("thoughtsTokenCount" in usage) is thinks
+    assert usage["totalTokenCount"] == sum(
+        usage.get(f"{kind}TokenCount", 0)
+        for kind in ("prompt", "candidates", "thoughts")
+    )
+
+
 CLAUDE = "publishers/anthropic/models/claude-sonnet-4@20250514"
 
 
@@ -155,6 +184,23 @@ def test_claude_lines_keep_their_custom_id_and_answer_as_messages(
         "stop_sequence": None,
         "usage": {"input_tokens": 2, "output_tokens": 2},
     }
+
+
+def test_claude_thinks_where_it_is_asked_to(vertex: Vertex) -> None:
+    request = {
+        "messages": [{"role": "user", "content": "Hello!"}],
+        "anthropic_version": "vertex-2023-10-16",
+        "max_tokens": 50,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }
+
+    job = vertex.run([{"custom_id": "request-1", "request": request}], model=CLAUDE)
+
+    (line,) = vertex.bucket.answers(job)
+    thinking, text = line["response"]["content"]
+    assert (thinking["type"], text["type"]) == ("thinking", "text")
+    assert thinking["thinking"]
+    assert line["response"]["usage"]["output_tokens"] > 2
 
 
 def test_a_claude_line_without_max_tokens_fails_alone(vertex: Vertex) -> None:

@@ -145,21 +145,22 @@ def generate(request: Json, answering: Answering) -> Json:
     if not isinstance(answer, str):
         return dict(answer)
     answer, whole = _cut(answer, prompt.max_tokens, answering)
-    said = tokens(answer)
+    parts: list[Json] = [{"text": answer}]
+    usage["candidatesTokenCount"] = tokens(answer)
+    if member(part_of(config, "thinkingConfig"), "includeThoughts") is True:
+        thought = _thought(prompt)
+        parts.insert(0, {"text": thought, "thought": True})
+        usage["thoughtsTokenCount"] = tokens(thought)
     return {
         "candidates": [
             {
-                "content": {"role": "model", "parts": [{"text": answer}]},
+                "content": {"role": "model", "parts": parts},
                 "finishReason": "STOP" if whole else "MAX_TOKENS",
             }
         ],
         "modelVersion": answering.model_version,
         "responseId": _response_id(prompt),
-        "usageMetadata": {
-            **usage,
-            "candidatesTokenCount": said,
-            "totalTokenCount": usage["promptTokenCount"] + said,
-        },
+        "usageMetadata": {**usage, "totalTokenCount": _total(usage)},
     }
 
 
@@ -192,6 +193,16 @@ def _gemini_failure(line: Json, failed: RowFailed, answering: Answering) -> Json
 #: A success or a failure is in `status`, "" or a text that ends in the error as JSON.
 #: What stands beside `request` is echoed (seen live; not documented).
 GEMINI = Format("request", _gemini, _gemini_failure)
+
+
+def _total(usage: Json) -> int:
+    kinds = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    return sum(usage.get(kind, 0) for kind in kinds)
+
+
+def _thought(prompt: Prompt) -> str:
+    """What a model that shows its thoughts has thought."""
+    return f"I was asked: {prompt.text}"
 
 
 def _usage(contents: list[Any]) -> Json:
@@ -244,11 +255,19 @@ def _claude(line: Json, answering: Answering) -> Json:
             return {**line, "response": dict(said), "status": ""}
         answer, whole = _cut(said, limit, answering)
         reason = "end_turn" if whole else "max_tokens"
+    content = [{"type": "text", "text": answer}] if answer else []
+    spent = tokens(answer)
+    if answer and part_of(request, "thinking").get("type") in ("enabled", "adaptive"):
+        thought = _thought(prompt)
+        signature = fingerprint(thought)
+        block = {"type": "thinking", "thinking": thought, "signature": signature}
+        content.insert(0, block)
+        spent += tokens(thought)
     response |= {
-        "content": [{"type": "text", "text": answer}] if answer else [],
+        "content": content,
         "stop_reason": reason,
         "stop_sequence": None,
-        "usage": {"input_tokens": asked, "output_tokens": tokens(answer)},
+        "usage": {"input_tokens": asked, "output_tokens": spent},
     }
     return {**line, "response": response, "status": ""}
 
