@@ -1,13 +1,14 @@
 """What a job is to be: of all that is said about it, the strongest word, if allowed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 
 from batchdrop import names
+from batchdrop.configuration import wire_config
 from batchdrop.errors import BadChoice
 from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
-from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight import Rules
 from batchdrop.records import Spec
 from batchdrop.routes import Route, Routes
 from batchdrop.settings import PREFIX, Location, Settings
@@ -246,10 +247,12 @@ class _Choosing:
             return
         origin = self.origin["generation_config"]
         if rules.family.config:
-            if wrong := config_fault(replace(rules, generation_config=config.encode())):
+            try:
+                self.values["generation_config"] = wire_config(config, rules)
+            except ValueError as exc:
                 self._impossible(
                     "generation_config",
-                    f"the generation configuration ({origin}) can't be sent: {wrong}",
+                    f"the generation configuration ({origin}) can't be sent: {exc}",
                 )
             return
         model = self.values["model"]

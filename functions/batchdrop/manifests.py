@@ -1,6 +1,5 @@
 """Manifests: what `NAME.job.json` says of a job, in the shape {model, src, config}."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from msgspec import Raw
 
 from batchdrop import names
 from batchdrop.batches import inline
+from batchdrop.configuration import INCONVERTIBLE, exact_json
 from batchdrop.errors import BadChoice
 
 SUFFIX = ".job.json"
@@ -21,12 +21,6 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
 #: What a decoder raises for what it can't read.
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-#: What the conversion raises for a request that isn't made as it should be.
-_INCONVERTIBLE = (
-    *(ValueError, TypeError, AttributeError, KeyError),
-    *(msgspec.MsgspecError, RecursionError),
-)
 
 #: The members of the official SDK's InlinedRequest.
 _INLINED = frozenset({"contents", "config", "metadata", "model"})
@@ -403,26 +397,14 @@ def _refuse_in_config(members: Mapping[str, Raw], path: str) -> None:
 def _generation(
     members: Mapping[str, Raw], request: bytes, number: int, path: str
 ) -> bytes:
-    # Numbers stay as they are written, however many digits they have.
     try:
-        given = json.loads(
-            request, parse_int=_number, parse_float=_number, parse_constant=_constant
-        )
-        made, metadata = inline.request(given)
+        made, metadata = inline.request(exact_json(request))
         if not made.get("generationConfig"):
             made.pop("generationConfig", None)  # the import refuses empty objects
         key = _key(metadata, number, f"{path}.metadata")
         return msgspec.json.encode({"key": key, "request": made})
-    except _INCONVERTIBLE as exc:
+    except INCONVERTIBLE as exc:
         _bad(path, f"{exc or type(exc).__name__}; write it as a row of a JSONL file")
-
-
-def _number(text: str) -> Raw:
-    return Raw(text.encode())
-
-
-def _constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _embedding(

@@ -5,12 +5,13 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from batchdrop import names
+from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting
-from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
 from batchdrop.settings import PREFIX, Location, Settings
 
@@ -439,9 +440,10 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
             "request"
         )
     elif config:
-        rules = replace(rules, generation_config=config.encode())
-        if wrong := config_fault(rules):
-            yield f"generation_config: {wrong}"
+        try:
+            wire_config(config, rules)
+        except ValueError as exc:
+            yield f"generation_config: {exc}"
     for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):
         if most is not None and (chosen.get(key) or 0) > most:
             yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"

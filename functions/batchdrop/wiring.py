@@ -10,6 +10,7 @@ from typing import Any
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
+from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
@@ -17,7 +18,7 @@ from batchdrop.manifests import MAX_SIZE
 from batchdrop.names import bucket_and_name
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
-from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight import Rules
 from batchdrop.preparing import Preparing
 from batchdrop.records import DEVELOPER, VERTEX, Timing
 from batchdrop.routes import Routes, places
@@ -48,17 +49,14 @@ def start() -> Settings:
 
 def _wrong_config(chosen: Settings) -> str:
     """Why no line could be sent with the configuration that is for all of them."""
-    config = chosen.generation_config
+    if chosen.generation_config is None:
+        return ""
     try:
-        rules = Rules(
-            backend=chosen.backend,
-            model=chosen.model,
-            generation_config=config.encode() if config else None,
-        )
+        rules = Rules(backend=chosen.backend, model=chosen.model)
+        wire_config(chosen.generation_config, rules)
     except ValueError as exc:
         return str(exc)
-    # For models that take none it says nothing; routes may choose others.
-    return config_fault(rules) if rules.family.config else ""
+    return ""
 
 
 @cache

@@ -164,7 +164,7 @@ def test_a_missing_setting_stops_the_start_by_its_name(
     ("config", "told"),
     [
         ('{"a b": 1}', "GENERATION_CONFIG: a b has a name that the import"),
-        ('{"temperature": null}', "GENERATION_CONFIG: temperature is null"),
+        ('{"thinkingConfig": {}}', "GENERATION_CONFIG: thinkingConfig is an object"),
     ],
 )
 def test_a_configuration_that_no_line_could_be_sent_with_stops_the_start(

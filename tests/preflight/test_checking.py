@@ -244,6 +244,54 @@ def test_a_merged_configuration_keeps_all_bytes(name: bytes, times: int) -> None
     )
 
 
+BRIEF = {"parts": [{"text": "Be brief"}]}
+LOUD = {"parts": [{"text": "Be loud"}]}
+
+
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize("spelled", ["systemInstruction", "system_instruction"])
+def test_what_the_api_has_beside_the_contents_is_put_there(
+    spelled: str, times: int
+) -> None:
+    config = json.dumps({spelled: BRIEF, "tools": [{"codeExecution": {"a": 1}}]})
+
+    sent = staged(*many(GOOD, times), generation_config=config.encode())
+
+    assert sent[-1]["request"] == {
+        **GOOD,
+        "systemInstruction": BRIEF,
+        "tools": [{"codeExecution": {"a": 1}}],
+    }
+
+
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize("spelled", ["systemInstruction", "system_instruction"])
+def test_a_lines_own_member_beside_the_contents_counts_in_either_spelling(
+    spelled: str, times: int
+) -> None:
+    own = good(**{spelled: LOUD}, generationConfig={"topP": 0})
+    config = json.dumps({"system_instruction": BRIEF, "temperature": 0.5}).encode()
+
+    sent = staged(*many(GOOD, times), *many(own, times), generation_config=config)
+
+    assert sent[-1]["request"] == {
+        **GOOD,
+        "systemInstruction": LOUD,
+        "generationConfig": {"temperature": 0.5, "topP": 0},
+    }
+    assert sent[0]["request"]["systemInstruction"] == BRIEF
+
+
+def test_two_spellings_beside_the_contents_are_told_as_they_stand() -> None:
+    own = good(systemInstruction=LOUD, system_instruction=LOUD)
+
+    found = told(
+        own, generation_config=json.dumps({"systemInstruction": BRIEF}).encode()
+    )
+
+    assert [code for _, _, code in found] == ["mixed_case"]
+
+
 @pytest.mark.parametrize("times", [1, 30])
 def test_what_only_speaks_of_a_configuration_is_none(times: int) -> None:
     told = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
@@ -281,6 +329,7 @@ def test_merging_hides_no_second_spelling(own: dict[str, Any]) -> None:
     [
         (b"[]", "gemini-3.8-flash", "no JSON object"),
         (b"{", "gemini-3.8-flash", "no JSON object"),
+        (b'{"top_p": 1, "topP": 0}', "gemini-3.8-flash", "topP is there twice"),
         (b"{}", CLAUDE, "for Gemini"),
     ],
 )
@@ -531,6 +580,69 @@ def test_a_configuration_is_put_in_as_it_would_be_parsed(
         lines = [b'{"request": %b}' % line for line in lines]
 
     rules = Rules(backend=backend, generation_config=b'{"topP": 1, "temperature": 0}')
+    same_said(file(*lines), rules)
+
+
+#: What a line may have itself of what a configuration puts beside the contents.
+MODE = {"functionCallingConfig": {"mode": "NONE"}}
+beside = st.builds(
+    lambda way, name, own, second: (
+        way % {b"contents": contents, b"name": name, b"own": own, b"second": second}
+    ),
+    st.sampled_from(
+        [
+            b'{"contents":%(contents)b,%(name)b:%(own)b}',
+            b'{%(name)b : %(own)b, "contents":%(contents)b}',
+            b'{"contents":%(contents)b,"generationConfig":{"topP":0},%(name)b:%(own)b}',
+            b'{"contents":%(contents)b,"generationConfig":{"topP":0}}',
+            b'{"contents":%(contents)b,%(name)b:%(own)b,"toolConfig":%(second)b}',
+            b'{"contents":%(contents)b,"labels":{%(name)b:"x"},%(name)b:%(own)b}',
+        ]
+    ),
+    st.sampled_from(
+        [
+            b'"toolConfig"',
+            b'"tool_config"',
+            rb'"\u0074oolConfig"',
+            b'"labels"',
+            b'"generationConfig"',
+        ]
+    ),
+    owns := st.sampled_from(
+        [
+            json.dumps(MODE).encode(),
+            b'{"function_calling_config":{"mode":"NONE"}}',
+            b'{"toolConfig":"x"}',
+            b'{"toolConfig":"\xff"}',
+            b'{"topP":0}',
+            b"{}",
+            b"null",
+            b'"toolConfig"',
+        ]
+    ),
+    owns,
+)
+
+
+@each_backend
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"tool_config": MODE},
+        {"labels": {"toolConfig": "a"}, "toolConfig": MODE, "topP": 1},
+    ],
+    ids=["beside", "both"],
+)
+@given(st.lists(beside, max_size=6), st.permutations([0, 0, 1, 2]))
+def test_what_stands_beside_the_contents_is_put_in_as_it_would_be_parsed(
+    backend: str, config: dict[str, Any], some: list[bytes], known: list[int]
+) -> None:
+    """A line that is known before, and each line twice."""
+    taught = [good(), good(toolConfig=MODE), good(generationConfig={"topP": 0})]
+    lines = [json.dumps(taught[number]).encode() for number in known]
+    lines += [line for line in some for _ in range(2)]
+
+    rules = Rules(backend=backend, generation_config=json.dumps(config).encode())
     same_said(file(*lines), rules)
 
 

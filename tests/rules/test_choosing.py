@@ -118,7 +118,7 @@ def test_the_environments_own_choices_are_told_by_their_names() -> None:
     assert found.spec.max_active == 3
     assert found.spec.part_rows == 10
     assert found.spec.stalled_after == {"JOB_STATE_PENDING": 5}
-    assert found.spec.generation_config == '{"topK": 1}'
+    assert found.spec.generation_config == '{"topK":1}'
     assert found.origin["max_active"] == "BATCHDROP_MAX_ACTIVE_JOBS"
     assert found.origin["part_rows"] == "BATCHDROP_PART_ROWS"
     assert found.origin["stalled_after"] == "BATCHDROP_STALLED_AFTER"
@@ -146,10 +146,11 @@ def test_the_stronger_word_counts() -> None:
 def test_a_configuration_replaces_a_weaker_one_as_a_whole() -> None:
     route = "generation_config = {temperature = 0}"
 
-    assert chosen(route=route).spec.generation_config == '{"temperature": 0}'
-    assert chosen(
-        {"generation-config": '{"topK":\n 1}'}, route=route
-    ).spec.generation_config == ('{"topK":  1}')
+    assert chosen(route=route).spec.generation_config == '{"temperature":0}'
+    assert (
+        chosen({"generation-config": '{"topK": 1}'}, route=route).spec.generation_config
+        == '{"topK":1}'
+    )
     assert (
         chosen({"generation-config": "{}"}, route=route).spec.generation_config is None
     )
@@ -331,7 +332,7 @@ def test_a_configuration_that_every_line_would_be_refused_for_is_refused_itself(
 
 
 def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
-    config = {"generation-config": '{"topK": null}'}
+    config = {"generation-config": '{"thinkingConfig": {}}'}
 
     assert refusal({**config, "fix": "true"})[0] == "bad_metadata"
     developer = chosen(config, env=settings(BACKEND="developer"))

@@ -21,7 +21,7 @@ LAYERS = [
     {"preparing"},
     {"choosing"},
     {"ledger", "service", "routes", "manifests", "reading"},
-    {"announce", "storage"},
+    {"announce", "storage", "configuration"},
     {"crash"},
     {"jobs", "settings", "logs", "batches"},
     {"records", "preflight"},

@@ -96,14 +96,14 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
 
 def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
     drop = deployed.upload()
-    deployed.choose(generation_config="[]")  # which breaks every worker
+    deployed.choose(max_bytes="many")  # which breaks every worker
     deployed.intake.take(drop)
     deployed.ticks(10)
     parked = deployed.job(drop)
     assert parked.parked is not None
-    assert "generation configuration" in parked.parked.message
+    assert "TypeError" in parked.parked.message
     assert f"batchdrop resume {parked.id}" in parked.parked.message
-    deployed.choose(generation_config=None)
+    deployed.choose(max_bytes=None)
     deployed.ticks(2)
     assert deployed.job(drop).phase is Phase.ARRIVED
 

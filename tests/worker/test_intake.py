@@ -382,15 +382,15 @@ def test_what_the_service_refuses_is_rejected_with_its_words(
 def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
     drop = world.upload()
     # The settings' own reader turns this down; whatever it lets through ends here.
-    world.choose(generation_config="[]")
+    world.choose(max_bytes="many")
 
     world.intake.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
     assert not job.is_held(world.now())
-    assert "generation configuration" in (job.history[-1].note or "")
-    world.choose(generation_config=None)
+    assert "TypeError" in (job.history[-1].note or "")
+    world.choose(max_bytes=None)
     world.ticks(1)
     assert world.job(drop).phase is Phase.SUBMITTED
 

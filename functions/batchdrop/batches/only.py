@@ -40,11 +40,12 @@ _VERTEX: _Tree = {
             "personGeneration": _GIVEN,
             "prominentPeople": _GIVEN,
         },
-        "modelArmorConfig": _GIVEN,
         "modelSelectionConfig": _GIVEN,
         "responseSchema": _VERTEX_SCHEMA,
         "routingConfig": _GIVEN,
     },
+    "modelArmorConfig": _GIVEN,
+    "outputConfig": _GIVEN,
     "safetySettings": {"method": _GIVEN},
     "toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": _GIVEN}},
     "tools": {

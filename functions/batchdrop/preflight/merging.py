@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from batchdrop.preflight.columns import Columns
-from batchdrop.preflight.names import camel
+from batchdrop.preflight.names import camel, placed, snake
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import an_object
 
@@ -22,6 +22,7 @@ _numbered = re.compile(rb"\\u00[4-7]").search
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Merge = Callable[[bytes], bytes]
+Missing = Callable[[bytes, Any], bytes]
 
 
 class _Own(msgspec.Struct):
@@ -36,27 +37,32 @@ _own_of = msgspec.json.Decoder(_Own).decode
 
 class Merger:
     """
-    Merges the job's generation configuration into requests. What a line says itself
-    stays, in its own bytes. The configuration's members come to be in camelCase, so
-    that all lines have the same columns.
+    Merges the job's generation configuration into requests: what stands beside
+    `contents` as a whole, what stands in `generationConfig` member by member. What a
+    line says itself stays, in its own bytes. The configuration's members come to be in
+    camelCase, so that all lines have the same columns.
     """
 
     def __init__(self, configuration: bytes, imports: bool) -> None:
-        ours = _members(configuration)
+        beside, ours = placed(_members(configuration))
         self._imports = imports
-        self._ours = {camel(name): bytes(raw) for name, raw in ours.items()}
+        self._beside = {name: bytes(raw) for name, raw in beside.items()}
+        self._ours = {name: bytes(raw) for name, raw in ours.items()}
         self._splice = self._splicer(_own_of, self._merged)
 
     @classmethod
     def of(cls, rules: Rules) -> "Merger | None":
         """None where there is nothing to merge."""
         merger = cls(rules.generation_config or b"{}", rules.imports)
-        return merger if merger._ours else None
+        return merger if merger._beside or merger._ours else None
 
     def merge(self, request: bytes) -> bytes:
         """Takes any request. One whose own configuration is wrong stays as it is."""
         kept = {name: bytes(raw) for name, raw in _members(request).items()}
         if not kept:
+            return request
+        request = self._with_beside(request, kept)
+        if not self._ours:
             return request
         try:
             return self._splice(request)
@@ -69,6 +75,29 @@ class Merger:
         except msgspec.ValidationError:
             return request  # another
         return an_object({**kept, _NAMES[0]: merged})
+
+    def _with_beside(self, request: bytes, kept: dict[str, bytes]) -> bytes:
+        """
+        A request with what stands beside its contents. What it has of that in
+        snake_case is renamed; both spellings are a fault, to be told as they stand.
+
+        Args:
+            kept: its members, which change with it.
+        """
+        renamed = {
+            written: name
+            for name in self._beside
+            if name not in kept and (written := snake(name)) in kept
+        }
+        for written, name in renamed.items():
+            kept[name] = kept.pop(written)
+        missing = {n: raw for n, raw in self._beside.items() if n not in kept}
+        kept |= missing
+        if renamed:
+            return an_object(kept)
+        return (
+            request[:-1] + b"".join(_following(*one) for one in missing.items()) + b"}"
+        )
 
     def passing(self, columns: Columns) -> Merge:
         """
@@ -84,9 +113,44 @@ class Merger:
             passes(made)
             return made
 
-        return self._splicer(columns.decoder_beside(*_NAMES), merged)
+        names = dict.fromkeys(self._beside) | dict.fromkeys(map(snake, self._beside))
+        own_of = columns.decoder_beside(*(_NAMES if self._ours else ()), *names)
+        return self._splicer(own_of, merged, self._missing(columns))
 
-    def _splicer(self, own_of: Callable[[bytes], Any], merged: Merge) -> Merge:
+    def _missing(self, columns: Columns) -> Missing | None:
+        """
+        Gives what is to follow a request of what stands beside its contents, if it
+        writes its own by the names that we do, once each, and that brings nothing new.
+        """
+        known = []
+        for name, raw in self._beside.items():
+            passes = columns.decoder_of(name)
+            ours = _following(name, raw) if passes and _takes(passes, raw) else None
+            known.append((name, snake(name), b'"%b"' % name.encode(), passes, ours))
+        unset = msgspec.UNSET
+
+        def missing(request: bytes, found: Any) -> bytes:
+            more = b""
+            for name, other, quoted, passes, ours in known:
+                own = getattr(found, name)
+                if other != name and getattr(found, other) is not unset:
+                    raise msgspec.ValidationError("has another spelling")
+                if own is unset and ours:
+                    more += ours
+                elif own is unset or passes is None or request.count(quoted) != 1:
+                    raise msgspec.ValidationError("may bring something new")
+                else:
+                    passes(bytes(own))
+            return more
+
+        return missing if known else None
+
+    def _splicer(
+        self,
+        own_of: Callable[[bytes], Any],
+        merged: Merge,
+        missing: Missing | None = None,
+    ) -> Merge:
         """
         Merges by putting bytes between those of a request that has members, and begins
         and ends with a brace, if its configuration's name is there once. What stands
@@ -95,6 +159,7 @@ class Merger:
         Args:
             own_of: gives a request's own configuration, as an `_Own` does.
             merged: makes one of a line's own configuration and the job's.
+            missing: gives what is to follow a request.
         """
 
         # Most files have the same few configurations in all lines.
@@ -102,17 +167,20 @@ class Merger:
         def remembered(own: bytes) -> bytes:
             return _CAMEL + b":" + merged(own)
 
-        numbered, unset = _numbered, msgspec.UNSET
+        numbered, unset, inside = _numbered, msgspec.UNSET, bool(self._ours)
 
         def splice(request: bytes) -> bytes:
             if numbered(request):
                 raise msgspec.ValidationError("may have any name")
             found = own_of(request)
+            more = missing(request, found) if missing else b""
+            if not inside:
+                return request[:-1] + more + b"}"
             own, name = found.generationConfig, _CAMEL
             if own is unset:
                 own, name = found.generation_config, _SNAKE
                 if own is unset:
-                    return request[:-1] + b"," + remembered(b"{}") + b"}"
+                    return request[:-1] + more + b"," + remembered(b"{}") + b"}"
             elif found.generation_config is not unset:
                 raise msgspec.ValidationError("has two spellings")
             own = bytes(own)
@@ -120,7 +188,8 @@ class Merger:
             if len(parts) != 2 or len(own) > _LARGEST:
                 raise msgspec.ValidationError("may stand in several places")
             before, after = parts
-            return before + remembered(own) + after[after.index(own) + len(own) :]
+            made = before + remembered(own) + after[after.index(own) + len(own) :]
+            return made[:-1] + more + b"}" if more else made
 
         return splice
 
@@ -136,3 +205,16 @@ class Merger:
         if len(theirs) < len(found):
             raise msgspec.ValidationError("spells a member in two ways")
         return an_object({**self._ours, **theirs})
+
+
+def _following(name: str, raw: bytes) -> bytes:
+    """A member, as it follows others in an object."""
+    return b',"%b":%b' % (name.encode(), raw)
+
+
+def _takes(passes: Callable[[bytes], Any], raw: bytes) -> bool:
+    try:
+        passes(raw)
+    except msgspec.ValidationError:
+        return False
+    return True

@@ -1,6 +1,10 @@
 """Members of Gemini's requests that have two spellings, camelCase and snake_case."""
 
 import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: Multi-word members of GenerateContentRequest and EmbedContentRequest, as in the
 #: discovery documents of aiplatform v1 and generativelanguage v1beta.
@@ -27,12 +31,60 @@ TWO_SPELLINGS = frozenset(
 #: Under these the names are the user's own, and mean what they say.
 OWN_NAMES = frozenset({"properties", "labels", "args", "response", "metadata"})
 
+#: Members of a generation configuration that stand beside `contents`. All others stand
+#: in `generationConfig` (GenerateContentRequest in the discovery documents of both
+#: APIs; google-genai 3.6.1, models.py, puts them there too).
+BESIDE_CONTENTS = frozenset(
+    """
+    systemInstruction safetySettings tools toolConfig cachedContent labels serviceTier
+    modelArmorConfig outputConfig continuationToken store
+    """.split()  # noqa: SIM905 - as above
+)
+
+
+def placed(configuration: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
+    """
+    The members of a generation configuration by where they stand in a request, under
+    their names in camelCase: those beside `contents`, and those in `generationConfig`.
+
+    Raises:
+        ValueError: one is there twice, in two spellings.
+    """
+    beside: dict[str, T] = {}
+    inside: dict[str, T] = {}
+    for written, value in configuration.items():
+        name = camel(written)
+        part = beside if name in BESIDE_CONTENTS else inside
+        if name in part:
+            raise ValueError(f"{name} is there twice, in two spellings; leave one out")
+        part[name] = value
+    return beside, inside
+
 
 def camel(name: str) -> str:
     """A name in camelCase: `generationConfig` of `generation_config`."""
     if "_" not in name:
         return name
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+def camel_case(value: Any, name: str = "") -> Any:
+    """
+    JSON as a value, with all members in camelCase that have two spellings.
+
+    Args:
+        name: the member whose value it is.
+    """
+    if isinstance(value, list):
+        return [camel_case(item, name) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {}
+    for member, inner in value.items():
+        common = camel(member)
+        spelled = member if name in OWN_NAMES or common not in TWO_SPELLINGS else common
+        made[spelled] = camel_case(inner, spelled)
+    return made
 
 
 def snake(name: str) -> str:

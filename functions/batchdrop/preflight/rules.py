@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from batchdrop.preflight.names import placed
+
 GB = 1000**3
 #: What is taken where nobody chose a model: by `batchdrop check`, and the local stack.
 MODEL = "gemini-3.8-flash"
@@ -316,8 +318,8 @@ class Rules:
     What decides how a file is read; a value, so that each file may have its own.
 
     Raises:
-        ValueError: a generation configuration that is no JSON object, or for a model
-            that takes none.
+        ValueError: a generation configuration that is no JSON object, has a member in
+            two spellings, or is for a model that takes none.
     """
 
     backend: str = "vertex"
@@ -325,7 +327,7 @@ class Rules:
     fix: bool = False  #: mend what can be mended without a guess
     on_invalid: str = REJECT
     max_invalid: int | None = None  #: with "skip": how many bad lines are left out
-    #: JSON, merged into each request's generation configuration; its own counts more.
+    #: JSON, merged into each request, whose own counts more: see `placed`.
     generation_config: bytes | None = None
     #: Where `gs://` media may lie; None: anywhere.
     sources: tuple[Place, ...] | None = None
@@ -340,11 +342,14 @@ class Rules:
                 f"a generation configuration is for Gemini, not for {self.model}"
             )
         try:
-            msgspec.json.decode(self.generation_config, type=dict[str, msgspec.Raw])
+            config = msgspec.json.decode(
+                self.generation_config, type=dict[str, msgspec.Raw]
+            )
         except msgspec.DecodeError as exc:
             raise ValueError(
                 f"the generation configuration is no JSON object: {exc}"
             ) from exc
+        placed(config)
 
     @property
     def imports(self) -> bool:

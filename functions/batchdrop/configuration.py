@@ -1,0 +1,73 @@
+"""A job's generation configuration: what people write, as the API takes it."""
+
+import json
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from batchdrop.batches import inline
+from batchdrop.batches.official import SDK_ONLY
+from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight.names import camel_case, placed
+
+#: What the client raises for what isn't made as it should be.
+INCONVERTIBLE = (
+    *(ValueError, TypeError, AttributeError, KeyError),
+    *(msgspec.MsgspecError, RecursionError),
+)
+
+
+def wire_config(text: str, rules: Rules) -> str | None:
+    """
+    A generation configuration, ready to be merged into requests. What it may say, and
+    what that means, is the client's: see `CreateBatchJobConfig`. Names come to be in
+    camelCase, so that all lines of a file have the same columns.
+
+    Args:
+        text: a JSON object.
+        rules: the job's, without a configuration.
+
+    Returns:
+        JSON, or None if nothing is left to merge.
+
+    Raises:
+        ValueError: each line would be refused for it; with what to write instead.
+    """
+    given = exact_json(text)
+    if not isinstance(given, dict):
+        raise ValueError("it is no JSON object")
+    placed(given)
+    config: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in SDK_ONLY:
+            raise ValueError(f"{name} is the official SDK's own; leave it out")
+        try:
+            beside, inside = inline.split_config({name: value})
+        except INCONVERTIBLE as exc:
+            why = exc if isinstance(exc, ValueError) else "it can't be read"
+            raise ValueError(f"{name}: {why}; write it as the API has it") from exc
+        config |= beside | inside
+    made = msgspec.json.encode(camel_case(config))
+    if wrong := config_fault(replace(rules, generation_config=made)):
+        raise ValueError(wrong)
+    return made.decode() if config else None
+
+
+def exact_json(text: str | bytes) -> Any:
+    """
+    JSON in which numbers stay as they are written, however many digits they have.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return json.loads(text, parse_int=_raw, parse_float=_raw, parse_constant=_constant)
+
+
+def _raw(number: str) -> Raw:
+    return Raw(number.encode())
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
