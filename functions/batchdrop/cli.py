@@ -343,21 +343,29 @@ def replay(
 
 
 def _job_id(wiring: ModuleType, job: str) -> str:
-    """A job's id, given that or the address of what was dropped."""
+    """
+    A job's id, given that or the address of what was dropped:
+
+        gs://inbox/x             the object's present generation
+        gs://inbox/x#123         the same, if there is an object of this whole name;
+                                 else generation 123 of gs://inbox/x
+    """
     if not job.startswith("gs://"):
         return job
     from batchdrop.names import bucket_and_name
     from batchdrop.records import Drop
 
-    address, _, generation = job.partition("#")
-    bucket, name = bucket_and_name(address)
-    if generation.isdecimal():
+    bucket, name = bucket_and_name(job)
+    if not name:
+        raise click.ClickException(f"{job} names no object; write gs://bucket/name")
+    found: Drop | None = wiring.storage().find(bucket, name)
+    if found is not None:
+        return found.job_id
+    name, _, generation = name.rpartition("#")
+    if name and re.fullmatch("[0-9]+", generation):
         number = int(generation)
         return Drop(bucket=bucket, name=name, generation=number, size=0).job_id
-    found: Drop | None = wiring.storage().find(bucket, name)
-    if found is None:
-        raise click.ClickException(f"{job} is not there; give the job's id")
-    return found.job_id
+    raise click.ClickException(f"{job} is not there; give the job's id")
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 from collections.abc import Iterator
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import firestore, storage
+from google.cloud import firestore
 
 from batchdrop.settings import Location, Settings
 from batchsim import BatchSim
 from tests.worker.office import Office
-from tests.worker.world import World
+from tests.worker.world import World, storage_at
 
 
 @pytest.fixture
@@ -25,11 +24,7 @@ def world(
     # The client opens a storage client of its own where answers are collected.
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
-    storage_client = storage.Client(
-        project=project,
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": gcs},
-    )
+    storage_client = storage_at(gcs, project)
     settings = Settings(
         project=project,
         location="us-central1",

@@ -48,11 +48,68 @@ def test_a_job_may_be_called_by_what_was_dropped(deployed: World) -> None:
     assert deployed.job(older).wanted is not None
 
 
-def test_an_address_where_nothing_is_says_so(deployed: World) -> None:
-    ran = run("rerun", f"gs://{deployed.settings.inbox}/gone.jsonl")
+def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> None:
+    deployed.choose(paused=True)
+    week = deployed.upload(name="week.jsonl")
+    second = deployed.upload(name="week.jsonl#2.jsonl")
+    for drop in (week, second):
+        deployed.intake.take(drop)
+
+    ran = run("cancel", f"gs://{second.bucket}/week.jsonl#2.jsonl")
+
+    assert ran.output == f"Job {second.job_id} is cancelled.\n"
+    assert deployed.job(week).phase is Phase.WAITING
+    again = run("cancel", str(second))
+    assert f"job {second.job_id} is over" in again.output
+
+
+@pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])
+def test_an_object_that_is_gone_is_not_taken_for_another_generation(
+    deployed: World, command: str
+) -> None:
+    week = deployed.upload("not json\n", name="week.jsonl")
+    deployed.intake.take(week)
+
+    ran = run(command, f"gs://{week.bucket}/week.jsonl#2.jsonl")
 
     assert ran.exit_code == 1
-    assert "gone.jsonl is not there; give the job's id" in ran.output
+    assert "week.jsonl#2.jsonl is not there; give the job's id" in ran.output
+
+
+def test_digits_behind_a_hash_are_a_generation_where_no_object_is_called_so(
+    deployed: World,
+) -> None:
+    deployed.choose(paused=True)
+    week = deployed.upload(name="week.jsonl")
+    deployed.intake.take(week)
+    address = f"gs://{week.bucket}/week.jsonl#{week.generation}"
+    deployed.upload(name=f"week.jsonl#{week.generation}")
+
+    called_so = run("cancel", address)
+    deployed.gcs.bucket(week.bucket).blob(f"week.jsonl#{week.generation}").delete()
+    generation = run("cancel", address)
+
+    assert "there is no job" in called_so.output
+    assert generation.output == f"Job {week.job_id} is cancelled.\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("gone.jsonl", "gone.jsonl is not there; give the job's id"),
+        ("gone.jsonl#", "gone.jsonl# is not there; give the job's id"),
+        ("gone.jsonl#x7", "gone.jsonl#x7 is not there; give the job's id"),
+        ("#7", "#7 is not there; give the job's id"),
+        ("", "names no object; write gs://bucket/name"),
+    ],
+)
+def test_an_address_where_nothing_is_says_so(
+    deployed: World, address: str, says: str
+) -> None:
+    ran = run("rerun", f"gs://{deployed.settings.inbox}/{address}")
+
+    assert ran.exit_code == 1
+    assert says in ran.output
 
 
 def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:

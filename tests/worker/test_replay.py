@@ -1,6 +1,7 @@
 """`batchdrop announcements`: what it lists, and what it sends once more."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,22 +13,29 @@ from google.api_core import exceptions
 from batchdrop import wiring
 from batchdrop.cli import main
 from batchdrop.jobs import Job
+from batchdrop.storage import Storage
 from batchdrop.subscribe import parse
 from tests import announcements
 from tests.worker.office import Office
+from tests.worker.world import storage_at
 
 
 @pytest.fixture
-def cli(office: Office, monkeypatch: pytest.MonkeyPatch) -> Any:
+def cli(
+    office: Office, gcs: str, project: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """The command line of the office's deployment."""
+    client = storage_at(gcs, project)
     monkeypatch.setattr(wiring, "ledger", lambda: office.ledger)
+    monkeypatch.setattr(wiring, "storage", lambda: Storage(lambda: client))
 
     def run(*arguments: str, code: int = 0) -> Result:
         ran = CliRunner().invoke(main, ["announcements", *arguments])
         assert ran.exit_code == code, ran.output
         return ran
 
-    return run
+    yield run
+    client.close()
 
 
 def listed(ran: Result) -> list[dict[str, Any]]:

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from batchdrop.errors import NotReadable
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
 from batchdrop.stored import CHUNK
 from tests.cloud_storage import CloudStorage, cloud_storage
-from tests.worker.world import GOOD, World
+from tests.worker.world import GOOD, World, storage_at
 
 #: As `gcloud storage cp --gzip-local-all` sets it, whatever the bytes are.
 SAYS_GZIP = "gzip"
@@ -27,11 +25,7 @@ def served(world: World, gcs: str) -> Iterator[CloudStorage]:
     """A Cloud Storage that does what Google documents, before the world's objects."""
     with cloud_storage(gcs) as server:
         fake = world.gcs
-        world.gcs = storage.Client(
-            project=world.settings.project,
-            credentials=AnonymousCredentials(),
-            client_options={"api_endpoint": server.url},
-        )
+        world.gcs = storage_at(server.url, world.settings.project)
         yield server
         world.gcs.close()
         world.gcs = fake

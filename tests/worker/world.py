@@ -40,6 +40,15 @@ LISTS = ("PredictionJobs", "/batches")
 Fault = Callable[[httpx.Request], httpx.Response | None]
 
 
+def storage_at(address: str, project: str) -> storage.Client:
+    """A client of a stand-in for Cloud Storage."""
+    return storage.Client(
+        project=project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": address},
+    )
+
+
 class Wire(httpx.BaseTransport):
     """The way to batchsim, which can be told to break; a fault is used up by use."""
 
