@@ -341,14 +341,6 @@ def _bad(key: str, what: str) -> NoReturn:
     raise BadChoice("bad_metadata", f"{key[:200]}: {what}")
 
 
-def _limit(text: str) -> int | None:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise ValueError(
-            f"it is {names.short(text)}; write a whole number, or 0 for no limit"
-        )
-    return names.limit(int(text))
-
-
 def _switch(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in known:
@@ -371,7 +363,7 @@ KEYS = {
     "generation-config": names.a_config,
     "labels": _labels,
     "on-invalid": names.on_invalid,
-    "max-invalid": _limit,
+    "max-invalid": names.limit_in_words,
     "fix": _switch,
     "kind": names.kind,
 }

@@ -599,17 +599,15 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _known(pairs: dict[str, str]) -> dict[str, str]:
     """The same pairs, if there are settings of these names; others would do nothing."""
-    from dataclasses import fields
+    from batchdrop.errors import BadSetting
+    from batchdrop.settings import PREFIX, check_names, variables
 
-    from batchdrop.settings import PREFIX, Settings
-
-    known = {f"{PREFIX}{field.name.upper()}" for field in fields(Settings)}
+    try:
+        check_names(pairs)
+    except BadSetting as exc:
+        raise click.BadParameter(str(exc), param_hint="--set") from exc
     for name in pairs:
-        if name.startswith(PREFIX) and name not in known:
-            raise click.BadParameter(
-                f"there is no setting {name}; see the README", param_hint="--set"
-            )
-        if PREFIX + name in known:
+        if PREFIX + name in variables():
             raise click.BadParameter(
                 f"{name}: write {PREFIX}{name}", param_hint="--set"
             )

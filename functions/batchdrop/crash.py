@@ -4,9 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from batchdrop.settings import PREFIX
-
-VARIABLE = f"{PREFIX}CRASH_AT"
+from batchdrop.settings import CRASH_AT
 
 
 def crash(point: str) -> None:
@@ -17,7 +15,7 @@ def crash(point: str) -> None:
     `/tmp/x/after_intent.freeze` has it stop until it gets a SIGCONT. The file is made
     at that, and while it is there the point does nothing more.
     """
-    chosen = os.environ.get(VARIABLE)
+    chosen = os.environ.get(CRASH_AT)
     if not chosen:
         return
     for path in map(Path, chosen.split(os.pathsep)):

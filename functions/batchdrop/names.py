@@ -258,14 +258,16 @@ def labels(text: str) -> dict[str, str]:
 def stalled_after(given: object) -> dict[str, float]:
     """
     Seconds in a state, by its full name; of a number, for every state, or of numbers
-    by state.
+    by state. A state with 0 isn't there: a batch may stay in it for ever.
 
     Raises:
         ValueError: an unknown state, or no number of seconds.
     """
     if not isinstance(given, Mapping):
-        return {OTHER: seconds(given)}
+        every = seconds_or_never(given)
+        return {} if every is None else {OTHER: every}
     found: dict[str, float] = {}
+    known: set[str] = set()
     for name, value in given.items():
         state = str(name).removeprefix("JOB_STATE_")
         if state not in STATES:
@@ -273,14 +275,17 @@ def stalled_after(given: object) -> dict[str, float]:
                 f"{short(name)} is no state to stand still in; write one of "
                 f"{', '.join(STATES)}"
             )
-        if f"JOB_STATE_{state}" in found:
+        if state in known:
             raise ValueError(f"{state} is there twice")
-        found[f"JOB_STATE_{state}"] = seconds(value)
+        known.add(state)
+        after = seconds_or_never(value)
+        if after is not None:
+            found[f"JOB_STATE_{state}"] = after
     return found
 
 
-def seconds(given: object) -> float:
-    """A duration."""
+def seconds_or_never(given: object) -> float | None:
+    """A duration; 0 is for never."""
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         value = -1.0
     else:
@@ -288,9 +293,9 @@ def seconds(given: object) -> float:
             value = float(given)
         except (ValueError, OverflowError):
             value = -1.0
-    if not 0 < value < 1e9:
-        raise ValueError(f"{short(given)} is no number of seconds, above 0")
-    return value
+    if not 0 <= value < 1e9:
+        raise ValueError(f"{short(given)} is no number of seconds, or 0 for never")
+    return value or None
 
 
 # -- values, as they come from TOML, JSON or an object's metadata ------------------
@@ -338,6 +343,15 @@ def limit(given: object) -> int | None:
             f"it is {short(given)}; write a whole number, or 0 for no limit"
         )
     return given or None
+
+
+def limit_in_words(text: str) -> int | None:
+    """The same, written as a text."""
+    if not re.fullmatch("[0-9]{1,15}", text):
+        raise ValueError(
+            f"it is {short(text)}; write a whole number, or 0 for no limit"
+        )
+    return limit(int(text))
 
 
 def switch(given: object) -> bool:

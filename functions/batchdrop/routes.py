@@ -334,18 +334,14 @@ def _no_json(value: Any, path: str) -> Iterator[str]:
 
 
 def _seconds(given: object) -> float | None:
-    if given == 0 and not isinstance(given, bool):
-        return None
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError(
             f"it is {names.short(given)}; write a number of seconds, or 0 for never"
         )
-    return names.seconds(given)
+    return names.seconds_or_never(given)
 
 
 def _stalled(given: object) -> dict[str, float]:
-    if given == 0 and not isinstance(given, bool):
-        return {}
     if isinstance(given, str):
         raise ValueError(
             f"it is {names.short(given)}; write a number of seconds, or a table, "

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Self, TypeVar
 
 from batchdrop import names
 from batchdrop.errors import BadSetting
 
 PREFIX = "BATCHDROP_"
+#: Where tests have a process die: see `crash`.
+CRASH_AT = f"{PREFIX}CRASH_AT"
 
 _T = TypeVar("_T")
 
@@ -100,8 +102,9 @@ class Settings:
         Reads BATCHDROP_*.
 
         Raises:
-            BadSetting: names the setting that is missing or wrong.
+            BadSetting: names the setting that is missing, wrong or unknown.
         """
+        check_names(env)
 
         def given(name: str) -> str:
             return env.get(PREFIX + name, "").strip()
@@ -132,16 +135,16 @@ class Settings:
             return duration
 
         def optional(name: str) -> float | None:
-            return seconds(name, 0) if env.get(PREFIX + name) else None
+            try:
+                return names.seconds_or_never(given(name) or 0)
+            except ValueError as exc:
+                raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
 
         def whole(name: str) -> int | None:
-            value = text(name, "0")
-            if not value.isdecimal():
-                raise BadSetting(
-                    f"{PREFIX}{name} is {value!r}; it must be a whole number, and 0 "
-                    "or nothing for no limit"
-                )
-            return int(value) or None
+            try:
+                return names.limit_in_words(text(name, "0"))
+            except ValueError as exc:
+                raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
 
         def switch(name: str) -> bool:
             value = text(name, "false").lower()
@@ -184,7 +187,7 @@ class Settings:
             deployment=text("DEPLOYMENT", "default"),
             backend=text("BACKEND", "vertex"),
             database=text("DATABASE", "(default)"),
-            api_url=env.get(PREFIX + "API_URL") or None,
+            api_url=given("API_URL") or None,
             lease=seconds("LEASE", 600),
             create_timeout=seconds("CREATE_TIMEOUT", 60),
             settle=seconds("SETTLE", 120),
@@ -276,6 +279,38 @@ class Settings:
                         f"{PREFIX}DESTINATIONS: {place} lies in the bucket of "
                         f"{PREFIX}{name}; use another one"
                     )
+
+
+def variables() -> frozenset[str]:
+    """The names of all settings that begin with BATCHDROP_."""
+    own = {f"{PREFIX}{each.name.upper()}" for each in fields(Settings)}
+    return frozenset(own - {f"{PREFIX}API_KEY"})  # that is GEMINI_API_KEY
+
+
+def check_names(env: Mapping[str, str]) -> None:
+    """
+    Whether all that begins with BATCHDROP_ is a setting: a misspelled one would be
+    taken for one that nobody has set.
+
+    Raises:
+        BadSetting: names those that aren't, each with the nearest that is.
+    """
+    known = variables()
+    ours = {name for name in env if name.startswith(PREFIX)}
+    if unknown := sorted(ours - known - {CRASH_AT}):
+        raise BadSetting("; ".join(_instead(name, known) for name in unknown))
+
+
+def _instead(name: str, known: frozenset[str]) -> str:
+    from difflib import get_close_matches
+
+    # Compared without what they all begin with.
+    near = {each.removeprefix(PREFIX): each for each in known}
+    near["API_KEY"] = "GEMINI_API_KEY"
+    found = get_close_matches(name.removeprefix(PREFIX), near, n=1)
+    if found:
+        return f"there is no setting {name}; write {near[found[0]]}, or remove it"
+    return f"there is no setting {name}; remove it (the README lists those there are)"
 
 
 def _model(text: str) -> str:

@@ -25,10 +25,10 @@ from google.cloud import firestore, storage
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
-from batchdrop.crash import VARIABLE
 from batchdrop.errors import Superseded
 from batchdrop.ledger import Ledger
 from batchdrop.records import Drop, Phase
+from batchdrop.settings import CRASH_AT
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB
@@ -128,7 +128,7 @@ class Traps:
             folder.mkdir(parents=True)
         self.clear()
         every = [path for files in self._files.values() for path in files.values()]
-        self.env = {VARIABLE: os.pathsep.join(map(str, every))}
+        self.env = {CRASH_AT: os.pathsep.join(map(str, every))}
 
     def clear(self) -> None:
         """Nothing happens at any point."""

@@ -570,12 +570,21 @@ def _mistakes() -> tuple[Mistake, ...]:
         hides=True,
     )
     add(
-        "a setting that nobody reads",
+        "a setting that there is not",
         "functions.tf",
         "      BATCHDROP_MODEL      = var.model\n",
         "      BATCHDROP_MODEL      = var.model\n      BATCHDROP_MODELL = var.model\n",
         "settings_are_set_and_read",
-        "nobody reads BATCHDROP_MODELL",
+        "there is no setting BATCHDROP_MODELL; write BATCHDROP_MODEL",
+        hides=True,
+    )
+    add(
+        "a variable that nobody reads",
+        "functions.tf",
+        "      BATCHDROP_MODEL      = var.model\n",
+        "      BATCHDROP_MODEL      = var.model\n      MODEL = var.model\n",
+        "settings_are_set_and_read",
+        "nobody reads MODEL",
     )
     add(
         "a setting that isn't set",

@@ -189,6 +189,14 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
     }
 
 
+def test_zero_is_for_never() -> None:
+    read = route('match = "a"\ncancel_after = 0.0\nstalled_after = 0')
+    by_state = route('match = "a"\nstalled_after = {PENDING = 0, RUNNING = 60}')
+
+    assert read.choices == {"cancel_after": None, "stalled_after": {}}
+    assert by_state.choices == {"stalled_after": {"JOB_STATE_RUNNING": 60}}
+
+
 def test_a_number_of_seconds_is_for_every_state() -> None:
     assert route('match = "a"\nstalled_after = 60').choices["stalled_after"] == {
         "other": 60

@@ -56,8 +56,11 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("DATASETS", "p.d.t", "neither project.dataset nor projects/"),
         ("LABELS", "team", "write team=search,env=prod"),
         ("LABELS", "batchdrop_job=x", "begin with batchdrop_"),
-        ("PART_ROWS", "many", "must be a whole number"),
-        ("PART_BYTES", "-1", "must be a whole number"),
+        ("PART_ROWS", "many", "write a whole number, or 0 for no limit"),
+        ("PART_BYTES", "-1", "write a whole number, or 0 for no limit"),
+        ("MAX_ROWS", "9" * 5000, "write a whole number, or 0 for no limit"),
+        ("CANCEL_AFTER", "-1", "is no number of seconds, or 0 for never"),
+        ("DELETE_AFTER", "soon", "is no number of seconds, or 0 for never"),
         ("DELETE_AFTER", "7776000", "must be below BATCHDROP_LEDGER_TTL"),
         ("STALLED_AFTER", "an hour", "no number of seconds"),
         ("STALLED_AFTER", "PENDING=", "no number of seconds"),
@@ -74,6 +77,56 @@ def test_a_wrong_setting_is_named_with_what_it_must_be(
         Settings.from_env(ENOUGH | {f"BATCHDROP_{name}": value})
 
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("BATCHDROP_MAX_ACTIVE_JOB", "write BATCHDROP_MAX_ACTIVE_JOBS, or remove it"),
+        ("BATCHDROP_MODLE", "write BATCHDROP_MODEL, or remove it"),
+        ("BATCHDROP_API_KEY", "write GEMINI_API_KEY, or remove it"),
+        ("BATCHDROP_COLOUR", "remove it"),
+        ("BATCHDROP_", "remove it"),
+    ],
+)
+def test_an_unknown_setting_stops_the_start_with_the_nearest_that_is_known(
+    name: str, instead: str
+) -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.from_env(ENOUGH | {name: ""})
+
+    assert str(caught.value).startswith(f"there is no setting {name}; {instead}")
+
+
+def test_all_unknown_settings_are_named_at_once() -> None:
+    with pytest.raises(BadSetting, match=r"BATCHDROP_A;.* BATCHDROP_B;"):
+        Settings.from_env(ENOUGH | {"BATCHDROP_B": "1", "BATCHDROP_A": "1"})
+
+
+def test_other_peoples_variables_are_none_of_ours() -> None:
+    others = {
+        "K_SERVICE": "poll",
+        "BATCHDROPS": "1",
+        "MODEL": "x",
+        "GEMINI_API_KEY": "",
+    }
+
+    assert Settings.from_env(ENOUGH | others) == Settings.from_env(ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("cancel_after", "0"), ("cancel_after", "0.0"), ("cancel_after", " ")],
+        *[("delete_after", "0"), ("delete_after", "")],
+        *[("max_rows", "0"), ("max_rows", " "), ("max_active_jobs", "0")],
+        *[("api_url", " "), ("generation_config", "{}"), ("routes", " ")],
+    ],
+)
+def test_nothing_and_zero_are_for_never_and_for_no_limit(name: str, value: str) -> None:
+    settings = Settings.from_env(ENOUGH | {f"BATCHDROP_{name.upper()}": value})
+
+    assert getattr(settings, name) is None
 
 
 def test_a_prefix_holds_what_lies_under_it_and_not_its_neighbours() -> None:
@@ -115,7 +168,9 @@ def test_what_a_deployment_lists_is_read() -> None:
     ("value", "seconds"),
     [
         ("", {}),
+        ("0", {}),
         ("3600", {"other": 3600}),
+        ("PENDING=0, RUNNING=60", {"JOB_STATE_RUNNING": 60}),
         (
             "PENDING=60, JOB_STATE_RUNNING=1.5",
             {"JOB_STATE_PENDING": 60, "JOB_STATE_RUNNING": 1.5},

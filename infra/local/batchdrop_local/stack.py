@@ -17,8 +17,8 @@ import httpx
 from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
-from batchdrop.crash import VARIABLE
 from batchdrop.preflight import MODEL
+from batchdrop.settings import CRASH_AT
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
 from batchdrop_local.eventarc import Eventarc
@@ -106,7 +106,7 @@ class Stack:
         self.env = self._environment() | {
             name: value
             for name, value in (env or {}).items()
-            if name.startswith("BATCHDROP_") and name != VARIABLE
+            if name.startswith("BATCHDROP_") and name != CRASH_AT
         }
         self._poll_every = poll_every
         self._durations = (queue_seconds, run_seconds)
