@@ -101,3 +101,15 @@ class Recorder:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+FILE = {"name": "files/f", "uri": "https://h/v1/files/f"}
+
+
+class FileKeeper(Recorder):
+    """Answers every call with FILE, and with an address of its own for uploads."""
+
+    def answer(self, request: Request) -> Answer:
+        address = f"{self.url}/upload/v1/files?upload_id=1"
+        headers = {"x-goog-upload-url": address, "x-goog-upload-status": "final"}
+        return Answer(body={"file": FILE, "files": [FILE], **FILE}, headers=headers)

@@ -15,7 +15,12 @@ from batchdrop.batches.errors import (
     UnclearAnswer,
     WaitTimeout,
 )
-from batchdrop.batches.files import File, UploadFileConfig
+from batchdrop.batches.files import (
+    File,
+    ListFilesConfig,
+    RegisterFilesResponse,
+    UploadFileConfig,
+)
 from batchdrop.batches.pager import AsyncPager, Pager
 from batchdrop.batches.results import ResultRow
 from batchdrop.batches.types import (
@@ -62,11 +67,13 @@ __all__ = [
     "JobError",
     "JobState",
     "ListBatchJobsConfig",
+    "ListFilesConfig",
     "MissingExtra",
     "NoResults",
     "NotSignedIn",
     "OutputInfo",
     "Pager",
+    "RegisterFilesResponse",
     "ResultRow",
     "ServerError",
     "TransportError",

@@ -77,7 +77,7 @@ class ListBatchJobsConfig(Struct, frozen=True, kw_only=True):
 
 
 class CallConfig(Struct, frozen=True, kw_only=True):
-    """The options of `get`, `cancel` and `delete`."""
+    """The options of a call that has no others, such as `get` and `delete`."""
 
     http_options: HttpOptions | None = None
 
@@ -90,9 +90,7 @@ def snake(name: str) -> str:
     return _HUMP.sub(lambda hump: "_" + hump[0].lower(), name)
 
 
-def fields(
-    kind: type[Struct], given: Mapping[str, Any], what: str, **also: str
-) -> dict[str, Any]:
+def fields(kind: type[Struct], given: Any, what: str, **also: str) -> dict[str, Any]:
     """
     The members of a dict, or of an object of the official SDK, under the names of a
     Struct's fields.
@@ -298,7 +296,14 @@ def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:
     return _built(ListBatchJobsConfig, values, "config")
 
 
+_AS_ANSWERED = ("should_return_http_response", "shouldReturnHttpResponse")
+
+
 def call_config(given: Any) -> CallConfig:
-    """The options of `get`, `cancel` and `delete`."""
-    values = fields(CallConfig, given or {}, "config")
+    """The options of a call that has no others."""
+    members = opened(given) or {}
+    if isinstance(members, Mapping):
+        # Of the official SDK's register_files; what is returned is always the object.
+        members = {k: v for k, v in members.items() if k not in _AS_ANSWERED}
+    values = fields(CallConfig, members, "config")
     return CallConfig(http_options=http_options(values.get("http_options")))

@@ -9,7 +9,7 @@ The address is a capability: no key is sent to it.
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
@@ -27,6 +27,7 @@ from batchdrop.batches.errors import (
     UnclearAnswer,
     envelope,
 )
+from batchdrop.batches.pager import Page
 from batchdrop.batches.types import HttpOptions, HttpRetryOptions, JobError
 from batchdrop.batches.vertex import read_nothing
 from batchdrop.batches.wire import items_of, read, read_object, unclear
@@ -35,6 +36,7 @@ CHUNK = 8 * 1024 * 1024
 JSONL = "application/jsonl"
 
 _NAME = re.compile(r"(?:files/)?([a-z0-9-]+)")
+_FILE_URI = re.compile(r"https://[^?#]*?/files/([a-z0-9-]+)")
 _ANEW = "upload it anew"
 _NOT_LOST = "the file is still at the service"
 #: Bytes; a download that is longer is no error of the API's.
@@ -69,6 +71,21 @@ class UploadFileConfig(Struct, frozen=True, kw_only=True):
     mime_type: str | None = None  #: guessed from the file's name
     display_name: str | None = None  #: at most 512 characters
     name: str | None = None  #: files/ and at most 40 of a-z, 0-9, "-"
+    http_options: HttpOptions | None = None  #: how to send this upload's requests
+
+
+class ListFilesConfig(Struct, frozen=True, kw_only=True):
+    """The options of `list`."""
+
+    page_size: int | None = None  #: 10 unless told, at most 100
+    page_token: str | None = None
+    http_options: HttpOptions | None = None
+
+
+class RegisterFilesResponse(Struct, frozen=True, kw_only=True):
+    """What `register_files` made, in the order of the addresses."""
+
+    files: tuple[File, ...] = ()
 
 
 class _Page(Struct, rename="camel"):
@@ -96,15 +113,23 @@ class FileApi:
 
     dialect: Developer
 
-    def start(self, size: int, about: Mapping[str, Any]) -> Call[str]:
+    def start(
+        self,
+        size: int,
+        about: Mapping[str, Any],
+        options: HttpOptions | None = None,
+        path: str | None = None,
+    ) -> Call[str]:
         """
         Begins an upload; the answer is its address.
 
         Args:
             size: how many bytes will come.
             about: `mime_type`, and `display_name` or `name` if wanted.
+            path: the last part of it is told to the service.
         """
-        base = self.dialect.base_url
+        base = (options and options.base_url) or self.dialect.base_url
+        file_name = PurePath(path or "").name
 
         def address(body: bytes, headers: Mapping[str, str]) -> str:
             url = headers.get("x-goog-upload-url")
@@ -114,10 +139,17 @@ class FileApi:
 
         return Call(
             "POST",
-            f"{self.dialect.root()}/upload/{self.dialect.version()}files",
+            f"{self.dialect.root(options)}/upload/{self.dialect.version(options)}files",
             _unread,
             body={"file": {**about, "size_bytes": size}},
+            options=options,
             headers={
+                # A header has room for ASCII alone.
+                **(
+                    {"x-goog-upload-file-name": file_name}
+                    if file_name and file_name.isascii() and file_name.isprintable()
+                    else {}
+                ),
                 "x-goog-upload-protocol": "resumable",
                 "x-goog-upload-command": "start",
                 "x-goog-upload-header-content-length": str(size),
@@ -126,13 +158,21 @@ class FileApi:
             read_whole=address,
         )
 
-    def chunk(self, url: str, offset: int, content: bytes, last: bool) -> Call[Told]:
+    def chunk(
+        self,
+        url: str,
+        offset: int,
+        content: bytes,
+        last: bool,
+        options: HttpOptions | None = None,
+    ) -> Call[Told]:
         """Some bytes of an upload."""
         return Call(
             "POST",
             url,
             _unread,
             content=content,
+            options=options,
             repeatable=False,  # the service counts; ask it before sending again
             headers={
                 "x-goog-upload-command": "upload, finalize" if last else "upload",
@@ -142,12 +182,13 @@ class FileApi:
             read_whole=_told,
         )
 
-    def query(self, url: str) -> Call[Told]:
+    def query(self, url: str, options: HttpOptions | None = None) -> Call[Told]:
         """Asks how far an upload came."""
         return Call(
             "POST",
             url,
             _unread,
+            options=options,
             headers={"x-goog-upload-command": "query"},
             signed=False,
             read_whole=_told,
@@ -161,22 +202,49 @@ class FileApi:
         """Removes a file."""
         return Call("DELETE", self._url(name, options), read_nothing, options=options)
 
-    def list(
-        self, page_size: int | None, page_token: str | None
-    ) -> Call[tuple[list[File], str | None]]:
+    def list(self, config: ListFilesConfig) -> Call[Page[File]]:
         """One page of files, and the next one's token."""
-        query = {"pageSize": page_size, "pageToken": page_token}
+        query = {"pageSize": config.page_size, "pageToken": config.page_token}
         given = urlencode({k: v for k, v in query.items() if v is not None})
-        url = self.dialect.url("files")
-        return Call("GET", f"{url}?{given}" if given else url, _read_page)
+        url = self.dialect.url("files", config.http_options)
+        return Call(
+            "GET",
+            f"{url}?{given}" if given else url,
+            _read_page,
+            options=config.http_options,
+        )
 
-    def download(self, name: str) -> Call[bytes]:
+    def download(self, name: str, options: HttpOptions | None = None) -> Call[bytes]:
         """The bytes of a generated file."""
-        url = f"{self._url(name, None)}:download?alt=media"
-        return Call("GET", url, lambda body: b"".join(checked((body,))))
+        url = f"{self._url(name, options)}:download?alt=media"
+        return Call(
+            "GET", url, lambda body: b"".join(checked((body,))), options=options
+        )
+
+    def register(
+        self,
+        uris: Sequence[str],
+        signed: Mapping[str, str],
+        options: HttpOptions | None = None,
+    ) -> Call[RegisterFilesResponse]:
+        """
+        Makes files of objects of Cloud Storage, which stay where they are.
+
+        Args:
+            signed: headers of whoever may read the objects.
+        """
+        return Call(
+            "POST",
+            self.dialect.url("files:register", options),
+            _read_registered,
+            body={"uris": list(uris)},
+            repeatable=False,
+            options=options,
+            headers=signed,
+        )
 
     def _url(self, name: str, options: HttpOptions | None) -> str:
-        file = _NAME.fullmatch(name)
+        file = _NAME.fullmatch(name) or _FILE_URI.match(name)
         if not file:
             raise ValueError(f"Invalid file name: {name!r}; write files/ID")
         return self.dialect.url(f"files/{file[1]}", options)
@@ -188,18 +256,24 @@ def upload(
     size: int,
     about: Mapping[str, Any],
     retry: HttpRetryOptions | None = None,
+    *,
+    options: HttpOptions | None = None,
+    path: str | None = None,
 ) -> Flow[File]:
     """
     Uploads a stream of known size in constant memory.
 
     Args:
+        path: where the bytes come from; the last part of it is told to the service.
         retry: how often one chunk is tried, and how long the waits between are.
 
     Raises:
         ValueError: there were more or fewer bytes than `size`.
         TransportError: the upload was not confirmed.
     """
-    url = yield from ask(api.start(size, about))
+    if options and options.retry_options:
+        retry = options.retry_options
+    url = yield from ask(api.start(size, about, options, path))
     chunks = _chunks(pieces)
     offset = 0
     while True:
@@ -208,7 +282,7 @@ def upload(
         if end > size or (not chunk and end < size):
             raise ValueError(f"the source has {end} bytes where {size} were announced")
         file = yield from _sent(
-            api, url, offset, chunk, end == size, retry or HttpRetryOptions()
+            api, url, offset, chunk, end == size, retry or HttpRetryOptions(), options
         )
         if file is not None:
             return file
@@ -222,18 +296,19 @@ def _sent(
     chunk: bytes,
     last: bool,
     retry: HttpRetryOptions,
+    options: HttpOptions | None,
 ) -> Flow[File | None]:
     """Sends a chunk until the service has all of it; the file, if that was the last."""
     attempts = max(1, retry.attempts)
     for attempt in range(1, attempts + 1):
         try:
-            told = yield from ask(api.chunk(url, offset, chunk, last))
+            told = yield from ask(api.chunk(url, offset, chunk, last, options))
         except (TransportError, ServerError):
             if attempt == attempts:
                 raise
             growing = retry.initial_delay * retry.exp_base ** (attempt - 1)
             yield Pause(min(growing, retry.max_delay))
-            told = yield from ask(api.query(url))
+            told = yield from ask(api.query(url, options))
             if told.status == "active" and told.received is not None:
                 # What it has is not sent again; it may be all of the chunk.
                 chunk = chunk[max(0, told.received - offset) :]
@@ -330,7 +405,7 @@ def read_made(body: bytes) -> File:
     return read_file(msgspec.json.encode(file))
 
 
-def _read_page(body: bytes) -> tuple[list[File], str | None]:
+def _read_page(body: bytes) -> Page[File]:
     page = read(_page_decoder, body)
     if page.error is not None:
         raise unclear(body, "is no list")
@@ -339,6 +414,11 @@ def _read_page(body: bytes) -> tuple[list[File], str | None]:
 
 def _unread(body: bytes) -> Any:
     raise AssertionError("read_whole reads this answer")
+
+
+def _read_registered(body: bytes) -> RegisterFilesResponse:
+    files, _ = _read_page(body)
+    return RegisterFilesResponse(files=tuple(files))
 
 
 def _moved(url: str, base: str) -> str:
