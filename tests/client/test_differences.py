@@ -7,17 +7,22 @@ one's types refuse what it refuses, they are told to look away.
 """
 
 import contextlib
+import copy
+import enum
+import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pydantic
 import pytest
 from google import genai
 from google.genai import types
 
 from batchdrop import Client, JobState, ServerError
 from tests.client.official import DEVELOPER, VERTEX, ours, theirs
-from tests.client.recorder import Answer, Recorder
+from tests.client.recorder import Answer, FileKeeper, Recorder
 from tests.there import there
 
 JOB = {"name": "projects/1/locations/us-central1/batchPredictionJobs/7"}
@@ -367,3 +372,218 @@ def test_inline_requests_and_embeddings_on_vertex_are_refused_by_the_official_on
         )
 
     assert server.requests == []
+
+
+def _sent(server: Recorder) -> list[Any]:
+    """The inline requests that were sent, one of each client."""
+    return [
+        r.json["batch"]["inputConfig"]["requests"]["requests"][0]["request"]
+        for r in server.requests
+    ]
+
+
+def test_a_dict_of_http_options_counts_seconds_and_an_object_milliseconds(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    for client in (official_developer, developer):
+        for options in ({"timeout": 2500}, types.HttpOptions(timeout=2500)):
+            config: Any = {"http_options": options}
+            client.batches.get(name="batches/a", config=config)
+
+    said = [r.headers["x-server-timeout"] for r in server.requests]
+    assert said == ["3", "3", "2500", "3"]
+
+
+def test_an_extra_body_is_put_into_requests_that_have_a_body(
+    server: Recorder, official: genai.Client, client: Client
+) -> None:
+    config: Any = {"http_options": {"extra_body": {"a": 1}}}
+
+    official.batches.get(name="7", config=config)
+    client.batches.get(name="7", config=config)
+
+    assert [r.body for r in server.requests] == [b'{"a": 1}', b""]
+
+
+def test_an_uploaded_file_and_a_list_of_contents_are_sources(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    file: Any = types.File(name="files/f")
+    contents: Any = ["a", "b"]
+
+    with pytest.raises(ValueError, match="Unsupported source"):
+        official_developer.batches.create(model="m", src=file)
+    for src in ("files/f", contents):
+        with (
+            pytest.warns(genai._common.ExperimentalWarning),
+            pytest.raises(ValueError, match="Unsupported source"),
+        ):
+            official_developer.batches.create_embeddings(
+                model="m",
+                src=src,  # type: ignore[arg-type]
+            )
+    developer.batches.create(model="m", src=file)
+    developer.batches.create_embeddings(model="m", src="files/f")
+    developer.batches.create_embeddings(model="m", src=contents)
+
+    assert len(server.requests) == 3
+
+
+def test_the_parts_of_an_embeddings_content_are_in_camel_case_as_all_parts(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    # Both spellings are read by the service.
+    contents = {"parts": [{"inline_data": {"data": b"a", "mime_type": "b/c"}}]}
+    src: Any = {"inlined_requests": {"contents": contents}}
+
+    with pytest.warns(genai._common.ExperimentalWarning):
+        official_developer.batches.create_embeddings(model="m", src=src)
+    developer.batches.create_embeddings(model="m", src=src)
+
+    parts = [[*said["content"]["parts"][0]] for said in _sent(server)]
+    assert parts == [["inline_data"], ["inlineData"]]
+
+
+def test_a_request_without_contents_is_refused(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    # The service refuses it, after a model's name or a key has been looked at.
+    src: Any = [{"config": {"temperature": 0}}]
+
+    official_developer.batches.create(model="m", src=src)
+    with pytest.raises(ValueError, match="needs contents"):
+        developer.batches.create(model="m", src=src)
+
+    assert len(server.requests) == 1
+
+
+def test_names_that_a_config_lacks_are_left_to_the_service(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    # A new member needs no new release here; preflight knows the names of today.
+    src: Any = [{"contents": "x", "config": {"newer_than_both": 1}}]
+
+    with pytest.raises(ValueError, match="newer_than_both"):
+        official_developer.batches.create(model="m", src=src)
+    developer.batches.create(model="m", src=src)
+
+    (said,) = _sent(server)
+    assert said["generationConfig"] == {"newerThanBoth": 1}
+
+
+class Number(enum.IntEnum):
+    TEN = 10
+    TWENTY = 20
+
+
+class Leaf(pydantic.BaseModel):
+    """What a leaf is."""
+
+    a: int
+
+
+class Tree(pydantic.BaseModel):
+    leaf: Leaf = pydantic.Field(description="What this leaf is.")
+
+
+class Endless(pydantic.BaseModel):
+    below: list["Endless"]
+
+
+def _schemas(server: Recorder, clients: tuple[Any, ...], given: Any) -> list[Any]:
+    for client in clients:
+        src = [{"contents": "x", "config": {"response_schema": copy.deepcopy(given)}}]
+        client.batches.create(model="m", src=src)
+    return [said["generationConfig"]["responseSchema"] for said in _sent(server)]
+
+
+def test_a_description_beside_a_reference_is_kept(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    said = _schemas(server, (official_developer, developer), Tree)
+
+    described = [schema["properties"]["leaf"]["description"] for schema in said]
+    assert described == ["What a leaf is.", "What this leaf is."]
+
+
+def test_an_enum_of_numbers_has_its_own_values(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    said = _schemas(server, (official_developer, developer), Number)
+
+    assert [schema["enum"] for schema in said] == [["1", "2"], ["10", "20"]]
+
+
+def test_a_schema_within_itself_is_refused(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    # The service refuses a schema without a type, which theirs ends with.
+    (said,) = _schemas(server, (official_developer,), Endless)
+    assert said["properties"]["below"]["items"] == {}
+
+    with pytest.raises(ValueError, match="refers to itself"):
+        _schemas(server, (developer,), Endless)
+
+
+def test_types_of_the_typing_module_and_models_as_json_schemas_are_taken(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    listed: Any = typing.List[int]  # noqa: UP006
+    src: Any = [{"contents": "x", "config": {"response_json_schema": Leaf}}]
+
+    with pytest.raises(ValueError, match="Unsupported schema type"):
+        _schemas(server, (official_developer,), listed)
+    with pytest.raises(TypeError):
+        official_developer.batches.create(model="m", src=src)
+    assert _schemas(server, (developer,), listed)[0]["items"] == {"type": "INTEGER"}
+    developer.batches.create(model="m", src=src)
+
+    said = _sent(server)[-1]["generationConfig"]["responseJsonSchema"]
+    assert said == Leaf.model_json_schema()
+
+
+def test_a_functions_parameters_may_refer_to_each_other(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    parameters = Tree.model_json_schema()
+    tool = {"function_declarations": [{"name": "f", "parameters": parameters}]}
+    src: Any = [{"contents": "x", "config": {"tools": [tool]}}]
+
+    with pytest.raises(ValueError, match="defs"):
+        official_developer.batches.create(model="m", src=copy.deepcopy(src))
+    developer.batches.create(model="m", src=src)
+
+    (said,) = _sent(server)
+    made = said["tools"][0]["functionDeclarations"][0]["parameters"]
+    assert made["properties"]["leaf"]["type"] == "OBJECT"
+
+
+def test_a_file_of_no_known_type_is_taken_for_jsonl(
+    official_developer: genai.Client, developer: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(b"{}\n")
+
+    with pytest.raises(ValueError, match="mimetype"):
+        official_developer.files.upload(file=path)
+    with FileKeeper() as server, ours(server.url, DEVELOPER) as client:
+        client.files.upload(file=path)
+
+    said = server.requests[0].headers["x-goog-upload-header-content-type"]
+    assert said == "application/jsonl"
+
+
+def test_a_callers_headers_stay_in_an_upload(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a")
+    config: Any = {
+        "mime_type": "text/plain",
+        "http_options": {"headers": {"x-mine": "1"}},
+    }
+    said = []
+    for make in (theirs, ours):
+        with FileKeeper() as server, make(server.url, DEVELOPER) as client:
+            client.files.upload(file=path, config=config)
+            said.append([r.headers.get("x-mine") for r in server.requests])
+
+    assert said == [[None, None], ["1", "1"]]

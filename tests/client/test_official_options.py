@@ -256,6 +256,18 @@ def test_an_uploaded_file_is_a_source(speakers: Speakers) -> None:
     assert embedding.json == {"batch": {"inputConfig": {"file_name": "files/f"}}}
 
 
+def test_a_job_of_the_official_sdk_names_a_job(speakers: Speakers) -> None:
+    job: Any = types.BatchJob(name="batches/a")
+
+    def use(client: Any) -> None:
+        client.batches.get(name=job)
+        client.batches.cancel(batch_job=job)
+
+    sent = speakers.wire(ours, use, DEVELOPER)
+
+    assert [r.path for r in sent] == ["/v1/batches/a", "/v1/batches/a:cancel"]
+
+
 def test_a_source_of_no_known_kind_is_not_shown_in_the_error(
     speakers: Speakers,
 ) -> None:

@@ -491,7 +491,8 @@ def _name(name: Named, job: Named) -> str:
     chosen = name if job is None else job
     if chosen is None or (name is not None and job is not None):
         raise ValueError("pass one of name and batch_job")
-    return chosen.name if isinstance(chosen, BatchJob) else chosen
+    # A job may be the official SDK's, too.
+    return chosen if isinstance(chosen, str) else chosen.name
 
 
 def _stamp() -> str:
