@@ -147,6 +147,8 @@ def _tokens(value: Any) -> int:
     count = 0
     for name, inner in value.items():
         if name in ("inlineData", "inline_data", "fileData", "file_data"):
+            if inner is None:
+                continue
             count += MEDIUM_TOKENS
         elif isinstance(inner, str):
             if name in ("text", "content", "input", "system"):
