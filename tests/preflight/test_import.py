@@ -18,7 +18,10 @@ from batchsim.rows import Rows, scratch
 
 #: Names that the import likes, and some that it doesn't.
 names = st.sampled_from(
-    ["a", "b", "key", "topP", "top_p", "a-b", "_", "1a", "$defs", "a b", "", "ä"]
+    [
+        *("a", "b", "key", "topP", "top_p", "a-b", "_", "1a", "$defs", "a b", "", "ä"),
+        *("A", "_table_x", "timeRangeFilter"),
+    ]
 )
 scalars = st.one_of(
     st.none(),
@@ -100,6 +103,7 @@ FAMILIES = {
             **members,
             "messages": [{"role": "user", "content": text}],
             "max_tokens": 9,
+            "anthropic_version": "vertex-2023-10-16",
         },
         lambda request, key: {"custom_id": key, "request": request},
     ),
@@ -179,8 +183,9 @@ def imported(text: bytes, family: Family) -> str | None:
 
 
 def read(text: bytes, family: Family) -> tuple[bytes, set[int]]:
-    """What is staged of a file, and the lines that were refused."""
-    blocks = list(Checker(Rules(model=family.model)).blocks([text]))
+    """What is staged of a file with any names, and the lines that were refused."""
+    rules = Rules(model=family.model, unknown="allow")
+    blocks = list(Checker(rules).blocks([text]))
     staged = b"".join(block.staged for block in blocks)
     return staged, {one.line for block in blocks for one in block.refused}
 

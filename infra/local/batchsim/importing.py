@@ -5,8 +5,9 @@ The service loads the file as BigQuery would load JSON (seen live, and reported 
 users), so that one bad row fails the job, with code 3 and no answers:
 
     one type per key over the whole file; a list in one row is a list in all
-    no nulls, no objects without members, no lists in lists
-    names of letters, digits, _ and -, that don't start with a digit
+    no nulls but in `timeRangeFilter`, no objects without members, no lists in lists
+    names of letters, digits, _ and -, that don't start with a digit, nor as BigQuery's
+    own do; one case for each
     at most 15 objects within one another
 
 Key columns whose texts all look like numbers come back as numbers.
@@ -27,6 +28,14 @@ _FAILED = (
     "inference documentation. "
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
+_RESERVED = re.compile(
+    r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER"
+    r"|_CHANGE_SEQUENCE_NUMBER|_CHANGE_TYPE|_CHANGE_TIMESTAMP",
+    re.IGNORECASE,
+)
+#: Files had it with null, to give a tool a member, and ran (googleapis/python-genai
+#: issue 2123).
+_NULL_RUNS = frozenset({"timeRangeFilter", "time_range_filter"})
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
 
 _KINDS: dict[type, str] = {
@@ -100,13 +109,14 @@ def _plain(number: str) -> str:
 class _Column:
     """What is known of one key so far."""
 
-    __slots__ = ("_kind", "_members", "_path", "_repeated")
+    __slots__ = ("_folded", "_kind", "_members", "_path", "_repeated")
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._kind: str | None = None
         self._repeated: bool | None = None
         self._members: dict[str, _Column] = {}
+        self._folded: set[str] = set()  #: their names, in lowercase
 
     def strings(self) -> set[str]:
         return {
@@ -125,13 +135,18 @@ class _Column:
 
     def _member(self, name: str) -> "_Column":
         path = f"{self._path}.{name}" if self._path else name
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or _RESERVED.match(name):
             raise ValueError(
                 f"{path}: {name!r} can't be a field name; use letters, digits, _ and -."
             )
+        if name.lower() in self._folded:
+            raise ValueError(f"{path}: there is such a field, in another case.")
+        self._folded.add(name.lower())
         return _Column(path)
 
     def _take(self, value: Any, depth: int) -> None:
+        if value is None and self._path.rpartition(".")[2] in _NULL_RUNS:
+            return
         if isinstance(value, list):
             if self._repeated is False:
                 raise ValueError(
