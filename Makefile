@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test crash soak outages genai diagram lint types requirements clean help
+.PHONY: demo dev test crash soak outages genai diagram members lint types requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -30,6 +30,9 @@ genai: $(INSTALLED)  ## run google-genai's own batch tests against batchsim
 
 diagram: $(INSTALLED)  ## draw the phases of a job into the README
 	$(VENV)/bin/python -m tests.diagram --write
+
+members: $(INSTALLED)  ## make the lists of members that requests are held against
+	$(VENV)/bin/python -m tests.members $(if $(DEVELOPER),--developer $(DEVELOPER))
 
 lint: $(INSTALLED)  ## check how the code is written
 	$(VENV)/bin/ruff format --check

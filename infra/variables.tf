@@ -198,11 +198,12 @@ variable "policies" {
 }
 
 variable "rows" {
-  description = "What a file's rows may be: whether one with bad lines is rejected or goes on without them, and without how many at most; whether what can be mended is; what of generationConfig and its neighbours is put into every request that doesn't say otherwise."
+  description = "What a file's rows may be: whether one with bad lines is rejected or goes on without them, and without how many at most; whether what can be mended is; whether members are allowed that the API isn't known to have; what of generationConfig and its neighbours is put into every request that doesn't say otherwise."
   type = object({
     on_invalid        = optional(string)
     max_invalid       = optional(number)
     fix               = optional(bool)
+    unknown           = optional(string)
     generation_config = optional(any)
   })
   default = {}
@@ -210,6 +211,11 @@ variable "rows" {
   validation {
     condition     = contains(["reject", "skip"], coalesce(var.rows.on_invalid, "reject"))
     error_message = "rows.on_invalid is \"reject\" or \"skip\"."
+  }
+
+  validation {
+    condition     = contains(["reject", "allow"], coalesce(var.rows.unknown, "reject"))
+    error_message = "rows.unknown is \"reject\" or \"allow\"."
   }
 }
 

@@ -11,7 +11,7 @@ import msgspec
 
 from batchdrop import names
 from batchdrop.errors import BatchdropError
-from batchdrop.preflight import LINE_LIMIT, Checker, Rules
+from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
 from batchdrop.preflight.retirements import retirement
 from batchdrop.preflight.showing import excerpt
@@ -43,6 +43,7 @@ class Outcome:
     rows: int = 0
     bad_rows: int = 0
     fixed: int = 0
+    answered: int = 0  #: rows with an answer, which were left out
     found: int = 0  #: errors, of which the first are kept
     errors: list[tuple[Fault, str]] = field(default_factory=list)  #: with the line
     warning: str = ""  #: about the model, with which a job can be made all the same
@@ -61,6 +62,8 @@ def check(
     backend: str,
     model: str,
     output: Path | None,
+    only_unanswered: bool,
+    unknown: str,
     places: tuple[str, ...],
     prices: bytes | None,
     answer_tokens: int,
@@ -72,6 +75,8 @@ def check(
 
     Args:
         file: a path, or a gs:// address.
+        only_unanswered: a row that has an answer isn't written, and no error.
+        unknown: "reject" or "allow": members that the API isn't known to have.
         places: gs:// prefixes that media may come from; none: anywhere.
         today: the day whose prices count.
         most: how many errors are kept.
@@ -90,26 +95,33 @@ def check(
             backend=backend,
             model=model,
             fix=output is not None,
+            unknown=unknown,
             sources=tuple(map(Location.parse, places)) if places else None,
         )
         estimator = Estimator(rules, Prices.load(prices), answer_tokens, today)
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
-    checker, found = Checker(rules), 0
+    checker, found, answered = Checker(rules), 0, 0
     errors: list[tuple[Fault, str]] = []
     try:
         with ExitStack() as stack:
             mended = stack.enter_context(_written(output)) if output else None
             for block in checker.blocks(_chunks(file)):
                 estimator.add(block)
+                left_out = set()
                 for refused in block.refused:
+                    if only_unanswered and refused.faults[0].code == ANSWERED:
+                        left_out.add(refused.line)
+                        continue
                     found += len(refused.faults)
                     text = refused.text[:SHOWN].decode(errors="backslashreplace")
                     for fault in refused.faults[: max(0, most - len(errors))]:
                         errors.append((fault, text))
+                answered += len(left_out)
                 if mended is not None:
                     for number, line in enumerate(block.lines, block.first):
-                        if len(line) <= LINE_LIMIT:  # a longer one was cut
+                        # A line over the limit was cut.
+                        if number not in left_out and len(line) <= LINE_LIMIT:
                             mended.write(block.mended.get(number, line) + b"\n")
     except FileExistsError as exc:
         raise CanNotCheck(f"{output} is there already; choose another name") from exc
@@ -121,9 +133,10 @@ def check(
     return Outcome(
         file=file,
         rules=rules,
-        rows=rows.total,
-        bad_rows=rows.refused,
+        rows=rows.total - answered,
+        bad_rows=rows.refused - answered,
         fixed=rows.fixed,
+        answered=answered,
         found=found,
         errors=errors,
         warning=str(retirement(model, backend) or ""),
@@ -141,6 +154,7 @@ def as_json(outcome: Outcome) -> str:
         "rows": outcome.rows,
         "bad_rows": outcome.bad_rows,
         "fixed": outcome.fixed,
+        "answered": outcome.answered,
         "errors_found": outcome.found,
         "errors": [
             {name: getattr(fault, name) for name in _TOLD}
@@ -189,7 +203,10 @@ def _summary(outcome: Outcome) -> Iterator[str]:
         yield f"{outcome.rows:,} rows, none of them bad, for {family.name}"
     if outcome.output:
         mended = "1 row was" if outcome.fixed == 1 else f"{outcome.fixed:,} rows were"
-        yield f"{mended} mended; {outcome.output} has all lines"
+        what = "all lines"
+        if outcome.answered:
+            what = f"all lines but {outcome.answered:,} that have an answer"
+        yield f"{mended} mended; {outcome.output} has {what}"
     if not guess.rows:
         return
     parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"

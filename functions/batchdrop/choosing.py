@@ -266,7 +266,11 @@ class _Choosing:
         self.origin["generation_config"] = f"{origin}, but {model} takes none"
 
     def _rules(self) -> Rules:
-        return Rules(backend=self.values["backend"], model=self.values["model"])
+        return Rules(
+            backend=self.values["backend"],
+            model=self.values["model"],
+            unknown=self.values["unknown"],
+        )
 
 
 def _model_or_none(text: str, backend: str) -> str | None:
@@ -365,6 +369,7 @@ KEYS = {
     "on-invalid": names.on_invalid,
     "max-invalid": names.limit_in_words,
     "fix": _switch,
+    "unknown": names.unknown,
     "kind": names.kind,
 }
 

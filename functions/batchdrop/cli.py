@@ -484,6 +484,19 @@ def _table(found: "list[Announcement]") -> None:
     help="With --fix: the file to write, which must not be there yet.",
 )
 @click.option(
+    "--only-unanswered",
+    is_flag=True,
+    help="With --fix: of a file of answers, write the rows without one.",
+)
+@click.option(
+    "--unknown",
+    type=click.Choice(["reject", "allow"]),
+    envvar="BATCHDROP_UNKNOWN",
+    default="reject",
+    show_default=True,
+    help="Whether members that the API isn't known to have are wrong.",
+)
+@click.option(
     "--allow",
     "places",
     multiple=True,
@@ -518,6 +531,8 @@ def check(
     as_json: bool,
     fix: bool,
     output: Path | None,
+    only_unanswered: bool,
+    unknown: str,
     places: tuple[str, ...],
     prices: Path | None,
     answer_tokens: int,
@@ -533,6 +548,8 @@ def check(
 
     if fix != (output is not None):
         raise click.UsageError("--fix and -o OUT go together")
+    if only_unanswered and not fix:
+        raise click.UsageError("--only-unanswered needs --fix and -o OUT")
     with _extra("cli"):
         try:
             outcome = checked.check(
@@ -540,6 +557,8 @@ def check(
                 backend=backend,
                 model=model,
                 output=output,
+                only_unanswered=only_unanswered,
+                unknown=unknown,
                 places=places,
                 prices=prices.read_bytes() if prices else None,
                 answer_tokens=answer_tokens,

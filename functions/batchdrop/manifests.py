@@ -231,6 +231,7 @@ CONFIG = (
     "on_invalid",
     "max_invalid",
     "fix",
+    "unknown",
     "kind",
 )
 
@@ -312,6 +313,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "on_invalid": names.on_invalid,
     "max_invalid": names.limit,
     "fix": names.switch,
+    "unknown": names.unknown,
     "kind": names.kind,
 }
 

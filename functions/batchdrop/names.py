@@ -334,6 +334,7 @@ def choice(*choices: str) -> Callable[[object], str]:
 
 kind = choice("generation", "embedding")
 on_invalid = choice("reject", "skip")
+unknown = choice("reject", "allow")
 
 
 def limit(given: object) -> int | None:

@@ -488,6 +488,7 @@ def rules_of(spec: Spec, sources: tuple[Location, ...]) -> Rules:
         backend=spec.backend,
         model=spec.model,
         fix=spec.fix,
+        unknown=spec.unknown,
         on_invalid=spec.on_invalid,
         max_invalid=spec.max_invalid,
         generation_config=config.encode() if config else None,

@@ -123,6 +123,7 @@ class Spec:
     on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
     max_invalid: int | None = None  #: how many lines "skip" leaves out
     fix: bool = False
+    unknown: str = "reject"  #: or "allow": members that the API isn't known to have
     manifest: str = "optional"  #: or "required": the file waits for one
     max_active: int | None = None  #: batches of the lane at the service at once
     max_rows: int | None = None  #: of a file; one with more is rejected

@@ -362,6 +362,7 @@ KEYS: dict[str, Callable[[object], Any]] = {
     "on_invalid": names.on_invalid,
     "max_invalid": names.limit,
     "fix": names.switch,
+    "unknown": names.unknown,
     "max_active": names.limit,
     "max_rows": names.limit,
     "max_bytes": names.limit,
@@ -421,7 +422,8 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
         if {"model", "backend"}.intersection(chosen):
             yield f"model: {exc} (the backend is {backend})"
         return
-    rules = Rules(backend=backend, model=model)
+    unknown = chosen.get("unknown", settings.unknown)
+    rules = Rules(backend=backend, model=model, unknown=unknown)
     family = rules.family
     kind = "embedding" if family.embeds else "generation"
     if chosen.get("kind", kind) != kind:

@@ -80,6 +80,9 @@ class Settings:
     on_invalid: str = "reject"
     max_invalid: int | None = None  #: how many lines "skip" leaves out of a file
     fix: bool = False  #: mend nulls, empty objects and spellings in place of refusing
+    #: What to do with a row that has a member which the API isn't known to have:
+    #: "reject" it, or "allow" it.
+    unknown: str = "reject"
     generation_config: str | None = None  #: JSON, merged into each request
     max_rows: int | None = None  #: of a job
     max_bytes: int | None = None  #: of a dropped file
@@ -203,6 +206,7 @@ class Settings:
             on_invalid=text("ON_INVALID", "reject"),
             max_invalid=whole("MAX_INVALID"),
             fix=switch("FIX"),
+            unknown=text("UNKNOWN", "reject"),
             generation_config=config("GENERATION_CONFIG"),
             max_rows=whole("MAX_ROWS"),
             max_bytes=whole("MAX_BYTES"),
@@ -242,6 +246,10 @@ class Settings:
             raise BadSetting(
                 f"{PREFIX}ON_INVALID is {self.on_invalid!r}; it must be 'reject' or "
                 "'skip'"
+            )
+        if self.unknown not in ("reject", "allow"):
+            raise BadSetting(
+                f"{PREFIX}UNKNOWN is {self.unknown!r}; it must be 'reject' or 'allow'"
             )
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.deployment):
             raise BadSetting(

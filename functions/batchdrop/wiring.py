@@ -52,7 +52,9 @@ def _wrong_config(chosen: Settings) -> str:
     if chosen.generation_config is None:
         return ""
     try:
-        rules = Rules(backend=chosen.backend, model=chosen.model)
+        rules = Rules(
+            backend=chosen.backend, model=chosen.model, unknown=chosen.unknown
+        )
         wire_config(chosen.generation_config, rules)
     except ValueError as exc:
         return str(exc)

@@ -54,6 +54,7 @@ EVERYTHING = {
         "on_invalid": "skip",
         "max_invalid": 3,
         "fix": True,
+        "unknown": "allow",
         "generation_config": {"temperature": 0.5},
     },
     "policies": {

@@ -10,6 +10,8 @@ from batchdrop.settings import Location
 from tests.preflight.reading import GOOD, faults, good, many, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
+VERSION = {"anthropic_version": "vertex-2023-10-16"}
+HI = {"role": "user", "content": "hi"}
 LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
 OPEN_LINE: dict[str, Any] = {
     "custom_id": "a",
@@ -172,14 +174,7 @@ REQUESTS: list[tuple[object, object, str, str]] = [
         "mixed_case",
     ),
     # keys
-    ({"key": "a", "request": GOOD}, {"key": 7, "request": GOOD}, "key", "numeric_id"),
-    ({"key": "a", "request": GOOD}, {"key": "7", "request": GOOD}, "key", "numeric_id"),
-    (
-        {"custom_id": "a", "request": GOOD},
-        {"custom_id": "-1.5", "request": GOOD},
-        "custom_id",
-        "numeric_id",
-    ),
+    ({"key": "a", "request": GOOD}, {"key": 7, "request": GOOD}, "key", "bad_key"),
     ({"key": "a", "request": GOOD}, {"key": "", "request": GOOD}, "key", "bad_key"),
     ({"key": "a", "request": GOOD}, {"key": None, "request": GOOD}, "key", "bad_key"),
     # what the batch or the job can't have
@@ -225,7 +220,7 @@ def test_a_bad_request_is_told_with_its_place(
     keyed = isinstance(first, dict) and ("key" in first or "custom_id" in first)
     lines = many(first, before) if not keyed else [first]
 
-    (fault,) = faults(*lines, bad)
+    (fault,) = faults(*lines, bad, unknown="allow")
 
     assert (fault.line, fault.path) == (len(lines) + 1, path)
     assert fault.code == code or not code
@@ -241,21 +236,24 @@ def test_a_bad_request_is_told_with_its_place(
         (
             CLAUDE,
             None,
-            {"custom_id": "a", "request": {"max_tokens": 1}},
+            {"custom_id": "a", "request": {**VERSION, "max_tokens": 1}},
             "request",
             "no_contents",
         ),
         (
             CLAUDE,
             None,
-            {"custom_id": "a", "request": {"messages": [{"role": "user"}]}},
+            {"custom_id": "a", "request": {**VERSION, "messages": [HI]}},
             "request",
             "no_max_tokens",
         ),
         (
             CLAUDE,
             None,
-            {"custom_id": "a", "request": {"messages": [], "max_tokens": 1}},
+            {
+                "custom_id": "a",
+                "request": {**VERSION, "messages": [], "max_tokens": 1},
+            },
             "request.messages",
             "bad_contents",
         ),
@@ -354,14 +352,20 @@ def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
     assert [at for _, at, _ in told(line, model="text-embedding-005")] == [path]
 
 
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
 @pytest.mark.parametrize("key", [7, 0.5])
-def test_a_key_that_is_a_number_is_told_by_the_rules_of_the_backend(
-    key: object,
-) -> None:
+def test_a_key_that_is_no_text_is_told(key: object, backend: str) -> None:
     line = {"key": key, "request": GOOD}
 
-    assert told(line) == [(1, "key", "numeric_id")]
-    assert told(line, backend="developer") == [(1, "key", "bad_key")]
+    assert told(line, backend=backend) == [(1, "key", "bad_key")]
+
+
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
+def test_a_key_may_look_like_a_number_as_it_is_not_sent(backend: str) -> None:
+    keys = ["4672", "007", "7", "-1.5", *map(str, range(100, 130))]
+    lines = [{"custom_id": key, "request": GOOD} for key in keys]
+
+    assert told(*lines, backend=backend) == []
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -461,7 +465,9 @@ def test_the_line_to_write_is_one_that_is_taken() -> None:
 
 
 def test_two_types_of_one_key_name_both_lines() -> None:
-    (fault,) = faults(GOOD, good(n=1), *many(GOOD), good(n="one"))
+    lines = (GOOD, good(n=1), *many(GOOD), good(n="one"))
+
+    (fault,) = faults(*lines, unknown="allow")
 
     assert fault.line == 33
     assert "is a string, but a number in line 2" in fault.message
@@ -470,7 +476,7 @@ def test_two_types_of_one_key_name_both_lines() -> None:
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        (CLAUDE, {"request": {"messages": [{"content": "x"}], "max_tokens": 1}}),
+        (CLAUDE, {"request": {**VERSION, "messages": [HI], "max_tokens": 1}}),
         (LLAMA, {k: v for k, v in OPEN_LINE.items() if k != "custom_id"}),
         ("gemini-embedding-2", {"request": {"content": {"parts": [{"text": "x"}]}}}),
         ("gemini-embedding-2", {"content": "x"}),
@@ -482,13 +488,12 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
     model: str, line: dict[str, Any], id: str
 ) -> None:
     fine = [{**line, id: f"k{number}"} for number in range(30)]
-    bad = [{**line, id: key} for key in ("k3", "007", "", 7)]
+    bad = [{**line, id: key} for key in ("k3", "", 7)]
 
     assert told(*fine, *bad, model=model) == [
         (31, id, "duplicate_key"),
-        (32, id, "numeric_id"),
+        (32, id, "bad_key"),
         (33, id, "bad_key"),
-        (34, id, "numeric_id"),
     ]
 
 
@@ -616,7 +621,7 @@ def test_a_line_over_20_mb_is_refused_and_the_next_one_is_read() -> None:
 def test_more_names_than_the_import_takes_are_told() -> None:
     lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
 
-    assert {(line, code) for line, _, code in told(*lines)} == {
+    assert {(line, code) for line, _, code in told(*lines, unknown="allow")} == {
         (20, "too_many_names"),
         (21, "too_many_names"),
     }
@@ -645,21 +650,15 @@ def test_only_the_rules_of_the_backend_apply() -> None:
         medium(fileUri="https://generativelanguage.googleapis.com/v1beta/files/a"),
     ]
 
-    assert told(*lines, backend="developer") == []
-    assert len({line for line, _, _ in told(*lines)}) == 4
-
-
-def test_a_number_as_key_is_no_matter_where_nothing_is_imported() -> None:
-    lines = [{"key": str(n), "request": GOOD} for n in range(3)]
-
-    assert told(*lines, backend="developer") == []
+    assert told(*lines, backend="developer", unknown="allow") == []
+    assert len({line for line, _, _ in told(*lines, unknown="allow")}) == 4
 
 
 def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
     lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
     bad = good(more={"fileData": {"fileUri": "gs://secrets/x"}})
 
-    found = told(*lines, bad, backend="developer", sources=())
+    found = told(*lines, bad, backend="developer", sources=(), unknown="allow")
 
     assert found == [(22, "more.fileData.fileUri", "medium_not_allowed")]
 
@@ -682,20 +681,21 @@ def test_a_medium_is_found_in_whatever_no_import_would_take(
 ) -> None:
     fine = {**medium(fileUri="gs://inbox/x"), "n": [{"a": 1}], "m": "text"}
     address = {"fileData": {"fileUri": "gs://secrets/x"}}
-    bad = {**fine, **spoilt, "tools": [[address], {"x": address}, "x"], "m": address}
+    bad = {**fine, **spoilt, "more": [[address], {"x": address}, "x"], "m": address}
 
     found = told(
         *many(fine, before),
         {**fine, **spoilt},
         bad,
+        unknown="allow",
         backend="developer",
         sources=(Location(bucket="inbox", prefix=""),),
     )
 
     assert found == [
         (before + 2, "m.fileData.fileUri", "medium_not_allowed"),
-        (before + 2, "tools[0][0].fileData.fileUri", "medium_not_allowed"),
-        (before + 2, "tools[1].x.fileData.fileUri", "medium_not_allowed"),
+        (before + 2, "more[0][0].fileData.fileUri", "medium_not_allowed"),
+        (before + 2, "more[1].x.fileData.fileUri", "medium_not_allowed"),
     ]
 
 

@@ -144,7 +144,7 @@ def test_media_are_held_to_the_places_that_are_named(run: Run) -> None:
 
 
 def test_what_is_mended_is_written_and_is_good_then(run: Run) -> None:
-    lines = file(GOOD, b"", good(n=None), good(labels={}))
+    lines = file(GOOD, b"", good(tools=None), good(labels={}))
 
     done = run(lines, "--fix", "-o", "out.jsonl", "--json")
 
@@ -156,12 +156,56 @@ def test_what_is_mended_is_written_and_is_good_then(run: Run) -> None:
 
 
 def test_what_can_not_be_mended_is_written_as_it_was(run: Run) -> None:
-    done = run(file(BAD, good(n=None)), "--fix", "-o", "out.jsonl")
+    done = run(file(BAD, good(tools=None)), "--fix", "-o", "out.jsonl")
 
     assert done.exit_code == 1
     first, second = Path("out.jsonl").read_text().splitlines()
     assert json.loads(first) == BAD
     assert json.loads(second) == GOOD
+
+
+def test_of_a_file_of_answers_the_rows_without_one_are_written(run: Run) -> None:
+    response = {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}
+    answered = {"status": "", "request": GOOD, "response": response}
+    failed = {"status": "Bad Request", "request": GOOD, "response": {}}
+    lines = file(answered, failed, answered, failed)
+
+    assert run(lines).exit_code == 1
+    done = run(lines, "--fix", "--only-unanswered", "-o", "rest.jsonl", "--json")
+
+    assert done.exit_code == 0
+    assert (said(done)["rows"], said(done)["answered"]) == (2, 2)
+    assert Path("rest.jsonl").read_bytes() == file(failed, failed) + b"\n"
+    assert run(Path("rest.jsonl").read_bytes()).exit_code == 0
+
+
+def test_rows_without_an_answer_are_told_from_others_for_a_new_file_alone(
+    run: Run,
+) -> None:
+    done = run(file(GOOD), "--only-unanswered")
+
+    assert done.exit_code == 2
+    assert "needs --fix" in done.stderr
+
+
+def test_members_newer_than_the_list_pass_where_that_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = file(good(new=1))
+
+    assert run(lines).exit_code == 1
+    assert run(lines, "--unknown", "allow").exit_code == 0
+    monkeypatch.setenv("BATCHDROP_UNKNOWN", "allow")
+    assert run(lines).exit_code == 0
+
+
+def test_a_medium_that_is_null_costs_nothing(run: Run) -> None:
+    part = {"text": "hi", "inline_data": None, "file_data": None}
+    lines = file({"contents": [{"role": "user", "parts": [part]}]})
+
+    done = run(lines, "--backend", "developer", "--json")
+
+    assert said(done)["estimate"]["tokens"] == 1
 
 
 def test_a_file_that_can_not_be_read_to_its_end_leaves_none_behind(run: Run) -> None:

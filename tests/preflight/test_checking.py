@@ -1,6 +1,7 @@
 """What becomes of a file's lines: which are sent, how, and under which id."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
 EMBEDDING = "gemini-embedding-2"
 HI = {"parts": [{"text": "hi"}]}
 TURNS = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+SAID = {**TURNS, "anthropic_version": "vertex-2023-10-16"}
 
 
 @pytest.mark.parametrize(
@@ -42,10 +44,10 @@ def test_every_way_to_write_a_request_becomes_the_backends(
     [
         (
             CLAUDE,
-            {"custom_id": "a", "request": TURNS},
-            {"custom_id": "r0000001", "request": TURNS},
+            {"custom_id": "a", "request": SAID},
+            {"custom_id": "r0000001", "request": SAID},
         ),
-        (CLAUDE, TURNS, {"custom_id": "r0000001", "request": TURNS}),
+        (CLAUDE, SAID, {"custom_id": "r0000001", "request": SAID}),
         (
             LLAMA,
             {
@@ -146,7 +148,7 @@ def test_a_plain_request_is_sent_as_it_was_written(times: int) -> None:
         b' "n": 123456789012345678901234567890, "x": 1.10 }'
     )
 
-    _, sent, faults = read_all(file(*[line] * times), Rules())
+    _, sent, faults = read_all(file(*[line] * times), Rules(unknown="allow"))
 
     assert faults == []
     assert sent[-1] == b'{"key":"r%07d","request":%b}' % (times, line)
@@ -157,7 +159,7 @@ def test_a_wrapped_request_keeps_its_bytes(times: int) -> None:
     request = b'{"contents": [{"role":"user","parts":[{"text":"x"}]}], "n": 1.10}'
     line = b'{"more": 1, "request": %b , "other": {"request": 7}}' % request
 
-    _, sent, _ = read_all(file(*[line] * times), Rules())
+    _, sent, _ = read_all(file(*[line] * times), Rules(unknown="allow"))
 
     assert sent[-1] == b'{"key":"r%07d","request":%b}' % (times, request)
 
@@ -253,14 +255,15 @@ LOUD = {"parts": [{"text": "Be loud"}]}
 def test_what_the_api_has_beside_the_contents_is_put_there(
     spelled: str, times: int
 ) -> None:
-    config = json.dumps({spelled: BRIEF, "tools": [{"codeExecution": {"a": 1}}]})
+    search = [{"googleSearch": {"excludeDomains": ["example.com"]}}]
+    config = json.dumps({spelled: BRIEF, "tools": search})
 
     sent = staged(*many(GOOD, times), generation_config=config.encode())
 
     assert sent[-1]["request"] == {
         **GOOD,
         "systemInstruction": BRIEF,
-        "tools": [{"codeExecution": {"a": 1}}],
+        "tools": search,
     }
 
 
@@ -295,7 +298,8 @@ def test_two_spellings_beside_the_contents_are_told_as_they_stand() -> None:
 @pytest.mark.parametrize("times", [1, 30])
 def test_what_only_speaks_of_a_configuration_is_none(times: int) -> None:
     told = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
-    line = {"contents": told, "labels": {"generationConfig": {"topP": 0}}}
+    call = {"functionCall": {"args": {"generationConfig": {"topP": 0}}}}
+    line = {"contents": [*told, {"role": "model", "parts": [call]}]}
 
     sent = staged(*many(line, times), generation_config=b'{"topP": 1}')
 
@@ -353,7 +357,8 @@ def test_what_needs_no_guess_is_mended_and_counted() -> None:
     spelled = good(generation_config={"top_p": 1})
     first = good(generationConfig={"topP": 1})
 
-    checker, sent, faults = read_all(file(*many(first), bad, spelled), Rules(fix=True))
+    rules = Rules(fix=True, unknown="allow")
+    checker, sent, faults = read_all(file(*many(first), bad, spelled), rules)
 
     assert faults == []
     assert checker.rows.fixed == 2
@@ -369,7 +374,7 @@ def test_mending_keeps_the_bytes_of_all_else() -> None:
         b'"n":123456789012345678901234567890,"m":1.10}'
     )
 
-    _, sent, _ = read_all(line, Rules(fix=True))
+    _, sent, _ = read_all(line, Rules(fix=True, unknown="allow"))
 
     assert sent == [
         b'{"key":"r0000001","request":{"contents":[{"role":"user",'
@@ -390,7 +395,7 @@ def test_what_would_change_the_request_is_not_mended() -> None:
 
 
 def test_a_mended_line_keeps_the_shape_and_columns_it_was_written_in() -> None:
-    line = b'{"id": 1.10, "request": {"n": null, "contents": %b}, "key": "a"}'
+    line = b'{"id": 1.10, "request": {"tools": null, "contents": %b}, "key": "a"}'
     contents = json.dumps(GOOD["contents"]).encode()
 
     _, block = Checker(Rules(fix=True)).blocks([b"\n" + line % contents])
@@ -447,6 +452,14 @@ ways = st.sampled_from(
         b'{"key":%(key)b,"request":}',
         b'{"key":%(key)b,"key":"z","request":%(request)b}',
         b'{"custom_id":%(key)b,"request":%(request)b}',
+        b'{"key":%(key)b,"request":%(request)b,"generation_config":{"topP":1}}',
+        b'{"key":%(key)b,"request":%(request)b,"tools":"mine"}',
+        b'{"key":%(key)b,"request":%(request)b,"config":{"mine":1}}',
+        b'{"key":%(key)b,"request":%(request)b,"model":"gemini-3.8-flash"}',
+        b'{"key":%(key)b,"request":%(request)b,"model":"another"}',
+        b'{"key":%(key)b,"request":%(request)b,"response":{"candidates":[{}]}}',
+        b'{"key":%(key)b,"request":%(request)b,"response":{},"status":"Bad"}',
+        b'{"key":%(key)b,"request":%(request)b,"response":{"mine":1}}',
     ]
 )
 keyed = st.builds(
@@ -465,13 +478,15 @@ keyed = st.builds(
 
 
 def same_said(text: bytes, rules: Rules) -> None:
-    looking, passing = Checker(rules), Checker(rules)
-    looking._columns.due = lambda: False  # type: ignore[method-assign]
-    passing._columns.due = lambda: True  # type: ignore[method-assign]
+    for unknown in ("reject", "allow"):
+        chosen = replace(rules, unknown=unknown)
+        looking, passing = Checker(chosen), Checker(chosen)
+        looking._columns.due = lambda: False  # type: ignore[method-assign]
+        passing._columns.due = lambda: True  # type: ignore[method-assign]
 
-    looked, passed = list(looking.blocks([text])), list(passing.blocks([text]))
+        looked, passed = list(looking.blocks([text])), list(passing.blocks([text]))
 
-    assert passed == looked
+        assert passed == looked
 
 
 each_backend = pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -522,6 +537,20 @@ configurations = st.sampled_from(
         b'{"top_p":0,"topP":1}',
         rb'{"\u0074opP":0}',
         b'{"topK":{"topP":0}}',
+        b'{"maxOutputTokens":7}',
+        b'{"maxOutputTokens":7.0}',
+        b'{"maxOutputTokens":7.5}',
+        b'{"maxOutputTokens":"7"}',
+        b'{"maxOutputTokens":"many"}',
+        b'{"mediaResolution":"MEDIA_RESOLUTION_LOW"}',
+        b'{"mediaResolution":"media_resolution_low"}',
+        b'{"mediaResolution":"media-resolution-low"}',
+        b'{"mediaResolution":"low"}',
+        b'{"mediaResolution":1}',
+        b'{"responseLogprobs":"true"}',
+        b'{"stopSequences":"a"}',
+        b'{"stopSequences":["a"]}',
+        b'{"maxTokens":7}',
         b'{"topP":"a"}',
         b'{"topP":"\xff"}',
         b'{"topP":0}}',
@@ -709,6 +738,11 @@ endings = st.sampled_from(
         b',"mine":[1,{}]}',
         b',"mine":"\xff"}',
         b',"mine":1,}',
+        b',"parameters":{"outputDimensionality":3}}',
+        b',"parameters":{"mine":3}}',
+        b',"config":"mine"}',
+        b',"response":{"embedding":{}}}',
+        b',"response":"mine"}',
     ]
 )
 
@@ -819,7 +853,8 @@ def test_lines_of_one_form_are_passed_without_a_look(
 ) -> None:
     lines: list[object] = []
     for number in range(100):
-        request = good(n=number, **({own: {"topK": number}} if own else {}))
+        said = [{"role": "user", "parts": [{"text": f"{number}"}]}]
+        request = {"contents": said, **({own: {"topK": number}} if own else {})}
         lines.append({"key": f"k{number}", "request": request} if keyed else request)
 
     assert looked_at(lines, Rules(backend=backend, generation_config=config)) < 20
@@ -871,7 +906,7 @@ def test_openai_style_lines_are_passed_without_a_look() -> None:
 
 def test_lines_of_many_forms_need_few_decoders() -> None:
     """To make one takes as long as to look at many lines."""
-    lines = [good(n={f"n{number}": 1}) for number in range(3000)]
+    lines = [good(labels={f"n{number}": "x"}) for number in range(3000)]
     checker = Checker(Rules())
     made = []
     due = checker._columns.due
@@ -904,7 +939,8 @@ def test_no_line_whatever_breaks_the_reader(line: bytes) -> None:
 
 @given(st.recursive(st.booleans() | st.integers() | st.text(), st.lists))
 def test_any_value_comes_out_as_it_went_in(value: object) -> None:
-    line = good(n=value)
+    part = {"functionCall": {"args": {"n": value}}}
+    line = {"contents": [{"role": "user", "parts": [part]}]}
 
     assert staged(line, backend="developer") == [{"key": "r0000001", "request": line}]
 

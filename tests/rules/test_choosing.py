@@ -36,7 +36,7 @@ MORE = ENOUGH | {
 
 
 #: A configuration that the import refuses.
-NO_LINES = '{"x": {}}'
+NO_LINES = '{"speechConfig": {}}'
 
 
 def settings(**more: str) -> Settings:
@@ -227,6 +227,7 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
         ("labels", "team=x,team=y", "there twice"),
         ("labels", "team=X", "lowercase letters"),
         ("on-invalid", "drop", 'write "reject" or "skip"'),
+        ("unknown", "skip", 'write "reject" or "allow"'),
         ("max-invalid", "-1", "write a whole number"),
         ("max-invalid", "٣", "write a whole number"),
         ("max-invalid", "9" * 5000, "write a whole number"),
@@ -308,7 +309,13 @@ def test_the_deployments_configuration_is_not_for_a_model_that_takes_none() -> N
     ("metadata", "manifest", "env", "code", "who"),
     [
         ({"generation-config": NO_LINES}, None, "", "bad_metadata", "metadata "),
-        ({}, {"generation_config": {"x": {}}}, "", "bad_manifest", "manifest "),
+        (
+            {},
+            {"generation_config": {"speechConfig": {}}},
+            "",
+            "bad_manifest",
+            "manifest ",
+        ),
         ({}, None, NO_LINES, "not_possible", "BATCHDROP_GENERATION_CONFIG"),
     ],
     ids=["metadata", "manifest", "environment"],
@@ -328,7 +335,7 @@ def test_a_configuration_that_every_line_would_be_refused_for_is_refused_itself(
 
     assert found == code
     assert text.startswith(f"the generation configuration ({who}")
-    assert "can't be sent: x is an object without members" in text
+    assert "can't be sent: speechConfig is an object without members" in text
 
 
 def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
@@ -337,6 +344,17 @@ def test_a_configuration_is_held_to_the_rules_of_its_lines() -> None:
     assert refusal({**config, "fix": "true"})[0] == "bad_metadata"
     developer = chosen(config, env=settings(BACKEND="developer"))
     assert developer.spec.generation_config
+
+
+def test_a_configuration_may_have_members_where_unknown_ones_are_allowed() -> None:
+    config = {"generation-config": '{"newest": 1}'}
+
+    assert refusal(config)[0] == "bad_metadata"
+    assert chosen({**config, "unknown": "allow"}).spec.unknown == "allow"
+    assert chosen(config, env=settings(UNKNOWN="allow")).spec.generation_config
+    assert chosen(config, route='unknown = "allow"').spec.generation_config
+    manifest = {"config": {"unknown": "allow", "generation_config": {"newest": 1}}}
+    assert chosen(manifest=manifest).spec.generation_config
 
 
 def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:
@@ -575,12 +593,12 @@ TEXT = (
 )
 KEYS = words(
     "model destination display-name generation-config labels on-invalid max-invalid "
-    "fix kind"
+    "fix unknown kind"
 )
 CONFIG = st.dictionaries(
     words(
         "displayName destination dest generation_config labels on_invalid fix "
-        "kind backend location"
+        "unknown kind backend location"
     )
     | st.text(max_size=4),
     TEXT

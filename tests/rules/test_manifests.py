@@ -219,6 +219,7 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
         ),
         ('{"config": {"fix": 1, "Fix": 1}}', "config.fix", "write true or false"),
         ('{"config": {"on_invalid": "x"}}', "config.on_invalid", '"reject" or "skip"'),
+        ('{"config": {"unknown": "x"}}', "config.unknown", '"reject" or "allow"'),
         ('{"config": {"maxInvalid": "3"}}', "config.maxInvalid", "a whole number"),
         ('{"config": {"kind": "x"}}', "config.kind", '"generation" or "embedding"'),
         ('{"config": {"labels": []}}', "config.labels", "write labels by their names"),
@@ -380,12 +381,17 @@ def test_a_request_can_name_no_service_either(kind: str, name: str, says: str) -
     assert str(caught.value).startswith(f"src[0].config.{name}: {says}")
 
 
-@pytest.mark.parametrize("model", ["gemini-embedding-2", "text-embedding-005"])
-def test_the_sdks_embeddings_become_rows_too(model: str) -> None:
-    src = """[
-        {"contents": "a", "config": {"output_dimensionality": 64}},
-        {"contents": "b", "config": {"output_dimensionality": 64},
-         "metadata": {"key": "b"}}
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        ("gemini-embedding-2", '{"output_dimensionality": 64}'),
+        ("text-embedding-005", '{"task_type": "CLUSTERING"}'),
+    ],
+)
+def test_the_sdks_embeddings_become_rows_too(model: str, config: str) -> None:
+    src = f"""[
+        {{"contents": "a", "config": {config}}},
+        {{"contents": "b", "config": {config}, "metadata": {{"key": "b"}}}}
     ]"""
 
     lines = lines_of(src, "embedding")

@@ -147,6 +147,7 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
         on_invalid = "skip"
         max_invalid = 10
         fix = true
+        unknown = "allow"
         max_active = 3
         max_rows = 1000
         max_bytes = 0
@@ -174,6 +175,7 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
         "on_invalid": "skip",
         "max_invalid": 10,
         "fix": True,
+        "unknown": "allow",
         "max_active": 3,
         "max_rows": 1000,
         "max_bytes": None,
@@ -225,6 +227,7 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
         ("labels = {team = 1}", "labels", "its value is 1; write a text"),
         ('labels = {batchdrop_job = "x"}', "labels", "begin with batchdrop_"),
         ('on_invalid = "drop"', "on_invalid", 'write "reject" or "skip"'),
+        ('unknown = "skip"', "unknown", 'write "reject" or "allow"'),
         ("max_invalid = -1", "max_invalid", "write a whole number"),
         ("max_invalid = true", "max_invalid", "write a whole number"),
         ('fix = "yes"', "fix", "write true or false"),
@@ -315,9 +318,9 @@ def test_a_configuration_is_only_for_a_model_that_takes_one() -> None:
 
 
 def test_a_configuration_that_no_line_could_be_sent_with_is_told() -> None:
-    error = error_of('generation_config = {topP = 1, x = {"a b" = 1}}')
+    error = error_of('generation_config = {topP = 1, "a b" = 1}')
 
-    assert error.startswith("generation_config: x.a b has a name that the import can't")
+    assert error.startswith("generation_config: a b has a name that the import can't")
 
 
 def test_a_route_for_the_developer_api_is_good_where_its_key_is() -> None:

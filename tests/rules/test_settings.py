@@ -47,6 +47,8 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("CREATE_TIMEOUT", "600", "must be below BATCHDROP_LEASE"),
         ("DEPLOYMENT", "Prod EU", "becomes a label"),
         ("BACKEND", "openai", "must be 'vertex'"),
+        ("ON_INVALID", "drop", "must be 'reject' or 'skip'"),
+        ("UNKNOWN", "skip", "must be 'reject' or 'allow'"),
         ("MODELS", "gemini-x,a b", "'a b' is no model's name"),
         ("SOURCES", "shared/rows", "not of the form gs://bucket/prefix"),
         ("SOURCES", "gs://shared/../x", "made of dots"),

@@ -109,6 +109,24 @@ def test_bad_lines_are_left_out_where_the_deployment_says_so(world: World) -> No
     assert json.loads(announcement.body)["report"] == job.report
 
 
+@pytest.mark.parametrize(
+    ("chosen", "phase"), [({}, Phase.REJECTED), ({"unknown": "allow"}, Phase.SUBMITTED)]
+)
+def test_a_member_that_no_list_has_goes_to_the_service_only_if_allowed(
+    world: World, chosen: dict[str, str], phase: Phase
+) -> None:
+    world.choose(**chosen)
+    drop = world.upload(GOOD.replace('{"contents"', '{"newest": 1, "contents"'))
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is phase
+    assert [fault.code for fault in job.faults] == (
+        ["unknown_member"] if phase is Phase.REJECTED else []
+    )
+
+
 @pytest.mark.parametrize(("bad", "phase"), [(2, Phase.SUBMITTED), (3, Phase.REJECTED)])
 def test_no_more_bad_lines_are_left_out_than_allowed(
     world: World, bad: int, phase: Phase

@@ -8,6 +8,7 @@ to write instead.
 """
 
 from batchdrop.preflight.checking import (
+    ANSWERED,
     Block,
     Checker,
     Refused,
@@ -15,9 +16,19 @@ from batchdrop.preflight.checking import (
     own_columns,
 )
 from batchdrop.preflight.lines import LINE_LIMIT
-from batchdrop.preflight.rules import MODEL, REJECT, SKIP, Family, Rules, embeds_text
+from batchdrop.preflight.rules import (
+    ALLOW,
+    MODEL,
+    REJECT,
+    SKIP,
+    Family,
+    Rules,
+    embeds_text,
+)
 
 __all__ = [
+    "ALLOW",
+    "ANSWERED",
     "LINE_LIMIT",
     "MODEL",
     "REJECT",

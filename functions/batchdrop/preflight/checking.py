@@ -1,5 +1,6 @@
 """One pass over a file: checks each line, and gives the lines to send."""
 
+import codecs
 import json
 import math
 import re
@@ -13,14 +14,14 @@ from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
-from batchdrop.preflight.looking import Full, Look, Members
+from batchdrop.preflight.looking import KINDS, Full, Look, Members
+from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.merging import Merger
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     BARE,
     BESIDE,
     IDS,
-    NUMERIC,
     URLS,
     NotOneContent,
     OtherModel,
@@ -28,10 +29,12 @@ from batchdrop.preflight.shapes import (
     Unwrapped,
     WrongShape,
     an_object,
+    answered,
     as_written,
     opening,
     other_request,
     shape_of,
+    unread,
     unwrapper,
 )
 from batchdrop.rows import Fault, Rows
@@ -39,6 +42,8 @@ from batchdrop.rows import Fault, Rows
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+#: The code of a row that has an answer already.
+ANSWERED = "answered"
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
 #: Of a whole number, as msgspec takes them.
 MOST_DIGITS = 4300
@@ -98,12 +103,16 @@ class Checker:
         self._shape: Shape | None = None
         self._shape_line = 0
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
+        #: The same, but for lines that need a look for what stands beside a request.
+        self._strictly: Callable[[bytes], Unwrapped] | None = None
         self._pass: Callable[[bytes], Any] | None = None
         self._loose = False
         #: The same for whole lines, where what is sent can be cut out of them.
         self._quick: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
         self._keys = Keys()
         self._family = family = rules.family
+        #: Members that are looked for beside a request.
+        self._strays = strays(of_request(family.members)) if rules.strict else {}
         self._head = b'{"%b":"r%%07d",' % family.id.encode()
         self._open = f'"{family.wrapper}":'.encode() if family.wrapper else b""
         self._close = b"}\n" if family.wrapper else b"\n"
@@ -286,7 +295,7 @@ class Checker:
         if self._pass is None:
             return None
         try:
-            taken = self._unwrap(text) if self._unwrap else Unwrapped(None, text)
+            taken = self._strictly(text) if self._strictly else Unwrapped(None, text)
             if self._merger:
                 taken = taken._replace(request=self._merger.merge(taken.request))
             self._pass(taken.request)
@@ -297,24 +306,32 @@ class Checker:
             return None
         if self._loose and _has_empty(taken.request):
             return None
-        if taken.id is not None and self._is_numeric(taken.id):
-            return None
         return taken
 
     def _repeated(self, id: bytes | None, number: int) -> bool:
         """Whether a key was there before. One that wasn't is kept."""
         return id is not None and self._keys.first(id, number) != number
 
-    def _is_numeric(self, id: bytes) -> bool:
-        return self.rules.imports and NUMERIC.fullmatch(id) is not None
-
     # -- lines that need a look ------------------------------------------------------
 
     def _look(self, look: Look, text: bytes) -> Unwrapped | None:
         """What is to be sent of a line; nothing, if the look has found faults."""
+        if self.rules.fix and text.startswith(codecs.BOM_UTF8):
+            text = text.removeprefix(codecs.BOM_UTF8).strip()
+            self._mended[look.line] = text
         if self._unreadable(look, text):
+            self._mended.pop(look.line, None)
             return None
         line: Members = _parsed(text)
+        if (answer := answered(dict(line))) is not None:
+            look.fault(
+                answer,
+                ANSWERED,
+                "is a batch's answer to this row, which would be paid again",
+                "make a file of the rows without an answer: `batchdrop check --fix "
+                "--only-unanswered -o OUT FILE`",
+            )
+            return None
         shape = self._shape_of(look, line)
         if shape is None:
             return None
@@ -344,6 +361,7 @@ class Checker:
         self.fixed += look.line in self._mended
         if self._shape is None:
             self._shape, self._shape_line, self._unwrap = shape, look.line, unwrap
+            self._strictly = unwrapper(shape, self.rules, self._strays)
         if self._columns.due():
             self._pass = self._columns.decoder().decode
             self._loose = self.rules.imports and self._columns.loose
@@ -415,12 +433,10 @@ class Checker:
         try:
             text.decode()
         except UnicodeDecodeError as exc:
-            look.fault(
-                "",
-                "not_utf8",
-                f"byte {exc.start + 1} is not UTF-8",
-                "save the file as UTF-8",
-            )
+            message = f"byte {exc.start + 1} is not UTF-8"
+            if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                message = "begins with the byte order mark of UTF-16"
+            look.fault("", "not_utf8", message, "save the file as UTF-8")
             return True
         try:
             value = _decode(text)
@@ -433,7 +449,12 @@ class Checker:
                 "write it as a string",
             )
         except msgspec.DecodeError as exc:
-            if text.startswith(b"["):
+            mark = text.find(codecs.BOM_UTF8)
+            # Of what trails behind a value, the byte after the first is named.
+            places = (f"(byte {mark})", f"(byte {mark + 1})")
+            if mark >= 0 and str(exc).endswith(places):
+                self._marked(look, text, mark)
+            elif text.startswith(b"["):
                 look.fault("", "json_array", "begins a JSON array", _NO_ARRAY)
             else:
                 look.fault("", "not_json", _where(str(exc), text), example)
@@ -446,6 +467,20 @@ class Checker:
             else:
                 look.fault("", "not_an_object", "is no JSON object", example)
         return True
+
+    def _marked(self, look: Look, text: bytes, mark: int) -> None:
+        """A file that was made of several has their byte order marks in it."""
+        column = len(text[:mark].decode()) + 1
+        fix = "leave the mark out, or let `batchdrop check --fix` do it"
+        if mark:
+            fix = "leave the mark out, and end the line before it"
+        look.fault(
+            "",
+            "byte_order_mark",
+            f"has a byte order mark (U+FEFF) at column {column}; files that each began "
+            "with one were joined",
+            fix,
+        )
 
     def _shape_of(self, look: Look, line: Members) -> Shape | None:
         names, family = {name for name, _ in line}, self._family
@@ -464,6 +499,13 @@ class Checker:
                     "wrong_shape",
                     f"is {exc}, which {self.rules.model} doesn't take",
                     self._example(),
+                )
+            elif names & {"response", "error", "status", "predictions"}:
+                look.fault(
+                    "",
+                    "no_contents",
+                    "is what a batch wrote, without the request that it answers",
+                    "drop the rows that were asked, without those that have an answer",
                 )
             else:
                 look.fault(
@@ -489,15 +531,7 @@ class Checker:
         members = dict(line)
         if shape.id is not None:
             id = members[shape.id]
-            # A number is read as zero, whatever it is.
-            if self.rules.imports and isinstance(id, int) and not isinstance(id, bool):
-                look.fault(
-                    shape.id,
-                    "numeric_id",
-                    "is a number, not a string",
-                    f'write it in quotes, a letter first: "{shape.id}": "r1"',
-                )
-            elif not isinstance(id, str) or not id:
+            if not isinstance(id, str) or not id:
                 look.fault(
                     shape.id,
                     "bad_key",
@@ -521,17 +555,49 @@ class Checker:
                     self._example(),
                 )
 
-    def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
-        name = shape.id or IDS[0]
-        if self._is_numeric(id):
+        if self.rules.strict:
+            self._look_for_strays(look, members, shape)
+        model = members.get("model")
+        named = isinstance(model, str) and shape.wrapper is not None
+        if named and not re.search(self.rules.model_pattern, str(model)):
+            look.other_model("model")
+
+    def _look_for_strays(
+        self, look: Look, members: dict[str, Any], shape: Shape
+    ) -> None:
+        """What is said beside a request, and would not be sent."""
+        inside = of_request(self._family.members)
+        for name, value in members.items() if shape.wrapper else ():
+            known = self._strays.get(name)
+            if known is None or value is None or not known.fits(KINDS[type(value)]):
+                continue
+            if isinstance(value, str) and not known.takes(value):
+                continue
+            if name == CONFIG and not any(known.has(inner) for inner, _ in value):
+                continue
+            place = f'"{shape.wrapper}"'
+            if inside.member(name) is None:
+                place = f'"generationConfig" in {place}'
             look.fault(
                 name,
-                "numeric_id",
-                "looks like a number, and an import makes one of it, so that no result "
-                "could be told by it: 007 comes back as 7",
-                'begin it with a letter: "r007"',
+                "beside_request",
+                f'stands beside "{shape.wrapper}", where it isn\'t read',
+                f"put it into {place}; a column of your own needs another name",
             )
-        elif not look.faults and self._repeated(id, look.line):
+        if not self._family.embeds or look.faults:
+            return
+        for path in unread(members, shape, self._family):
+            fix = 'write what it says beside "content"'
+            if self._family.wrapper is None:
+                fix = (
+                    "leave it out; lines for a Gemini embedding model may have "
+                    '"outputDimensionality" beside "content"'
+                )
+            look.fault(path, "unread", "is read by no batch of this model", fix)
+
+    def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
+        name = shape.id or IDS[0]
+        if not look.faults and self._repeated(id, look.line):
             look.fault(
                 name,
                 "duplicate_key",
@@ -573,7 +639,7 @@ def own_columns(line: bytes) -> dict[str, msgspec.Raw]:
 
 def _parsed(request: bytes) -> Any:
     return json.loads(
-        request, object_pairs_hook=Members, parse_int=_zero, parse_float=_zero
+        request, object_pairs_hook=Members, parse_int=_zero, parse_float=_fraction
     )
 
 
@@ -611,6 +677,11 @@ def _too_large(text: bytes) -> str:
 def _zero(_: str) -> int:
     # That it is a number is all there is to know; some are too long for Python.
     return 0
+
+
+def _fraction(text: str) -> float:
+    # Whether it is whole is all there is to know besides.
+    return 0 if float(text).is_integer() else 0.5
 
 
 def _has_empty(request: bytes) -> bool:

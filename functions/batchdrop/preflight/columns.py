@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from batchdrop.preflight.members import ANY, Type, of_request
 from batchdrop.preflight.rules import ANYTHING, Must, Rules
 
 #: BigQuery's limit of columns in a table (BigQuery docs).
@@ -31,11 +32,14 @@ class Column:
 
     __slots__ = (
         "anchor",
+        "folded",
         "kind",
         "kind_line",
+        "known",
         "members",
         "must",
         "name",
+        "nullable",
         "parent",
         "repeated",
         "repeated_line",
@@ -44,11 +48,17 @@ class Column:
     )
 
     def __init__(
-        self, name: str, parent: "Column | None", must: Must = ANYTHING
+        self,
+        name: str,
+        parent: "Column | None",
+        must: Must = ANYTHING,
+        known: Type = ANY,
     ) -> None:
         self.name = name
         self.parent = parent
         self.must = must
+        self.known = known
+        self.nullable = False
         self.kind: str | None = None
         self.kind_line = 0  #: where it was first seen as that
         self.repeated: bool | None = None  #: whether it is an array
@@ -58,6 +68,8 @@ class Column:
         self.anchor: str | None = None
         #: How the names with two spellings are written, by their camelCase.
         self.spelled: dict[str, tuple[str, int]] = {}
+        #: How names are written, by their lowercase: columns have one case.
+        self.folded: dict[str, tuple[str, int]] = {}
         self.type: Any = None
 
     def touch(self) -> None:
@@ -73,7 +85,8 @@ class Columns:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.root = Column("", None, rules.family.must)
+        known = of_request(rules.family.members)
+        self.root = Column("", None, rules.family.must, known)
         self.root.kind, self.root.repeated = "an object", False
         self.count = 0
         self.objects = 1
@@ -131,17 +144,21 @@ class Columns:
                 made = self._struct(column)
             case "a string":
                 made = self._string(column)
+            case "a number" if column.known.whole:
+                made = Annotated[float, msgspec.Meta(multiple_of=1)]
             case "a number":
                 made = float
             case "a boolean":
                 made = bool
+            case _ if column.nullable:
+                return None
             case _:  # only empty arrays so far
                 return Annotated[list[Any], msgspec.Meta(max_length=0)]
-        if not column.repeated:
-            return made
-        if column.must.filled:
-            return Annotated[list[made], msgspec.Meta(min_length=1)]
-        return list[made]
+        if column.repeated and column.must.filled:
+            made = Annotated[list[made], msgspec.Meta(min_length=1)]
+        elif column.repeated:
+            made = list[made]
+        return made | None if column.nullable else made
 
     def _string(self, column: Column) -> Any:
         must = column.must
@@ -153,6 +170,11 @@ class Columns:
             return Annotated[str, msgspec.Meta(pattern=pattern)]
         if must.filled:
             return Annotated[str, msgspec.Meta(min_length=1)]
+        known = column.known
+        if known.choices and self.rules.strict:
+            return Literal[known.spellings]
+        if known.pattern is not None:
+            return Annotated[str, msgspec.Meta(pattern=known.pattern)]
         return str
 
     def _struct(self, column: Column, apart: tuple[str, ...] = ()) -> Any:

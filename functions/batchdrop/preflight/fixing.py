@@ -3,7 +3,7 @@
 import msgspec
 
 from batchdrop.preflight.columns import Column
-from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
+from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 
 #: What `fixed` takes care of.
 FIXABLE = frozenset({"null", "empty_object", "mixed_case"})
@@ -36,7 +36,9 @@ def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
                 spelled = member  # both spellings in one object: no telling which
             below = column.members.get(spelled) if column else None
             inner = fixed(_bytes(raw), below, spelled)
-            if inner == b"null" or (inner == b"{}" and name not in _SPEAKING):
+            if inner == b"null" and camel(member) not in NULL_RUNS:
+                continue
+            if inner == b"{}" and name not in _SPEAKING:
                 continue
             kept.append(msgspec.json.encode(spelled) + b":" + inner)
         return b"{" + b",".join(kept) + b"}"

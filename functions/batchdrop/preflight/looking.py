@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
-from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
+from batchdrop.preflight.members import ANY, Type, version
+from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 from batchdrop.preflight.rules import ANYTHING, MEDIA, Must, Rules
 from batchdrop.rows import Fault
 
@@ -16,16 +17,32 @@ MOST_FAULTS = 10
 # What the import takes as a name (seen live; BigQuery docs).
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 
-_KINDS: dict[type, str] = {
+#: What no column's name begins with, in any case (BigQuery docs).
+_RESERVED = re.compile(
+    r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER"
+    r"|_CHANGE_SEQUENCE_NUMBER|_CHANGE_TYPE|_CHANGE_TIMESTAMP",
+    re.IGNORECASE,
+)
+_NEWER = 'for what is newer than the list, choose "unknown": "allow"'
+#: An unknown name is told up to this length.
+_LONGEST = 60
+#: More choices than these aren't told.
+_MOST_CHOICES = 16
+
+
+class Members(list[tuple[str, Any]]):
+    """An object's members as written: a name that comes twice is there twice."""
+
+
+#: What values are called; null has no name.
+KINDS: dict[type, str] = {
+    Members: "an object",
+    list: "an array",
     str: "a string",
     int: "a number",
     float: "a number",
     bool: "a boolean",
 }
-
-
-class Members(list[tuple[str, Any]]):
-    """An object's members as written: a name that comes twice is there twice."""
 
 
 class Full(Exception):
@@ -61,7 +78,8 @@ class Look:
                     f"write {self.rules.family.example}",
                 )
             else:
-                self._object(value, self.columns.root, must, path, depth)
+                root = self.columns.root
+                self._object(value, root, must, root.known, path, depth)
         except Full:
             pass
         if self.faults:
@@ -101,7 +119,13 @@ class Look:
     # -- values -----------------------------------------------------------------
 
     def _value(
-        self, value: Any, column: Column | None, must: Must, path: str, depth: int
+        self,
+        value: Any,
+        column: Column | None,
+        must: Must,
+        known: Type,
+        path: str,
+        depth: int,
     ) -> None:
         if must.refused:
             code, _, message = must.refused.partition(": ")
@@ -109,7 +133,10 @@ class Look:
             self.fault(path, code, message, fix)
             return
         if value is None:
-            self._null(must, path, absent=not must.required)
+            if column is not None and camel(column.name) in NULL_RUNS:
+                self._nullable(column)
+            else:
+                self._null(must, path, absent=not must.required)
             return
         if not isinstance(value, str):
             if must.same_model:
@@ -119,7 +146,7 @@ class Look:
                 self._medium("", path)
                 return
         if isinstance(value, list) and not isinstance(value, Members):
-            self._array(value, column, must, path, depth)
+            self._array(value, column, must, known, path, depth)
             return
         if must.kind == "an array":
             self.fault(path, must.codes[1], "must be an array", f"write {must.missing}")
@@ -128,13 +155,22 @@ class Look:
             column = None
             if self.rules.imports:
                 return
-        self._one(value, column, must, path, depth)
+        self._one(value, column, must, known, path, depth)
 
     def _array(
-        self, value: list[Any], column: Column | None, must: Must, path: str, depth: int
+        self,
+        value: list[Any],
+        column: Column | None,
+        must: Must,
+        known: Type,
+        path: str,
+        depth: int,
     ) -> None:
         if must.kind not in ("", "an array"):
             self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            return
+        if not known.fits("an array"):
+            self._of_kinds(known, path, "an array")
             return
         if must.filled and not value:
             self.fault(
@@ -145,6 +181,7 @@ class Look:
             column = None
             if self.rules.imports:
                 return
+        inner = must.items or ANYTHING
         for number, item in enumerate(value):
             at = f"{path}[{number}]"
             if isinstance(item, list) and not isinstance(item, Members):
@@ -155,20 +192,32 @@ class Look:
                     "put an object between them, or one array in place of two",
                 )
                 if not self.rules.imports:
-                    self._array(item, None, must.items or ANYTHING, at, depth)
+                    self._array(item, None, inner, known.items or ANY, at, depth)
             else:
-                self._one(item, column, must.items or ANYTHING, at, depth)
+                self._one(item, column, inner, known.items or ANY, at, depth)
 
     def _one(
-        self, value: Any, column: Column | None, must: Must, path: str, depth: int
+        self,
+        value: Any,
+        column: Column | None,
+        must: Must,
+        known: Type,
+        path: str,
+        depth: int,
     ) -> None:
         """A value that is no array, or an item of one."""
         if value is None:
             self._null(must, path)
             return
-        kind = "an object" if isinstance(value, Members) else _KINDS[type(value)]
+        kind = KINDS[type(value)]
         if must.kind not in ("", "an array") and kind != must.kind:
             self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            return
+        if not known.fits(kind):
+            self._of_kinds(known, path, kind)
+            return
+        if known.whole and kind == "a number" and value:
+            self.fault(path, "bad_value", "must be a whole number", "write one")
             return
         if column is not None and not self._is_of(column, kind, path):
             column = None
@@ -179,9 +228,30 @@ class Look:
                 column = None
                 if self.rules.imports:
                     return
-            self._object(value, column, must, path, depth + 1)
+            self._object(value, column, must, known, path, depth + 1)
         elif isinstance(value, str):
-            self._string(value, must, path)
+            self._string(value, must, known, path)
+
+    def _of_kinds(self, known: Type, path: str, kind: str) -> None:
+        """A value is of a kind that the API doesn't take there."""
+        kinds = sorted(known.kinds)
+        if known.pattern is not None:
+            kinds.remove("a string")
+        if known.choices and "a number" in kinds:
+            kinds.remove("a number")
+        wanted = " or ".join(kinds) or "an array"
+        fix = f"write {wanted}"
+        if known.choices:
+            fix = f"write {_one_of(known.choices)}"
+            if kind == "an array" and "NULL" in known.choices:
+                fix += ', and beside it "nullable": true where it may be null'
+        self.fault(path, "bad_value", f"is {kind}, and must be {wanted}", fix)
+
+    def _nullable(self, column: Column) -> None:
+        if not column.nullable:
+            column.nullable = True
+            column.touch()
+            self._undo.append(lambda: setattr(column, "nullable", False))
 
     def _null(self, must: Must, path: str, *, absent: bool = False) -> None:
         """
@@ -197,11 +267,15 @@ class Look:
 
     def _fits(self, value: Members, path: str, depth: int) -> bool:
         if not value and self.rules.imports:
+            fix = "leave it out"
+            if camel(_last(path)) == "googleSearch":
+                # Files with it ran, and what it excludes is nothing that anybody reads.
+                fix = f'write "{_last(path)}": {{"excludeDomains": ["example.com"]}}'
             self.fault(
                 path,
                 "empty_object",
                 "is an object without members, which the import refuses",
-                "leave it out",
+                fix,
             )
         elif depth >= DEEPEST:
             self.refuse(
@@ -214,7 +288,7 @@ class Look:
             return True
         return False
 
-    def _string(self, value: str, must: Must, path: str) -> None:
+    def _string(self, value: str, must: Must, known: Type, path: str) -> None:
         name = _last(path)
         if must.choices and value not in must.choices:
             self.fault(
@@ -232,6 +306,16 @@ class Look:
             pattern, value
         ):
             self._medium(value, path)
+        elif not known.takes(value):
+            if known.pattern is not None:
+                self._of_kinds(known, path, "a string")
+            elif self.rules.strict:
+                self.fault(
+                    path,
+                    "bad_value",
+                    f"is no value that the API takes, by its list of {version()}",
+                    f"write {_one_of(known.choices)}; {_NEWER}",
+                )
 
     def other_model(self, path: str) -> None:
         self.fault(
@@ -269,6 +353,7 @@ class Look:
         members: Members,
         column: Column | None,
         must: Must,
+        known: Type,
         path: str,
         depth: int,
     ) -> None:
@@ -294,12 +379,29 @@ class Look:
             self._anchor(column, members, must)
         for name, value in members:
             rule = must.members.get(camel(name) if google else name, ANYTHING)
+            type = known.member(name)
+            if type is None:
+                if rule is ANYTHING and self._is_unknown(name, known, dot):
+                    continue
+                type = ANY
             below = None
             if column is not None:
-                below = self._member(column, name, rule, f"{dot}{name}")
+                below = self._member(column, name, rule, type, f"{dot}{name}")
                 if below is None and self.rules.imports:
                     continue
-            self._value(value, below, rule, f"{dot}{name}", depth)
+            self._value(value, below, rule, type, f"{dot}{name}", depth)
+
+    def _is_unknown(self, name: str, known: Type, dot: str) -> bool:
+        """Whether a name that isn't in the list is refused; tells it."""
+        if not self.rules.strict:
+            return False
+        if self.rules.imports and not _NAME.fullmatch(name):
+            return False  # told as what it is
+        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+        message = f"is no member that the API has here, by its list of {version()}"
+        fix = known.meant(name, self.columns.root.known) or "leave it out"
+        self.fault(f"{dot}{shown}", "unknown_member", message, f"{fix}; {_NEWER}")
+        return True
 
     # -- columns ----------------------------------------------------------------
 
@@ -319,7 +421,7 @@ class Look:
             self._undo.append(lambda: setattr(column, "anchor", before))
 
     def _member(
-        self, column: Column, name: str, must: Must, path: str
+        self, column: Column, name: str, must: Must, type: Type, path: str
     ) -> Column | None:
         """The column of a member; None if there can't be one."""
         known = column.members.get(name)
@@ -333,6 +435,14 @@ class Look:
                 "has a name that the import can't make a column of",
                 "use letters, digits, _ and -, and no digit first; a raw JSON schema "
                 "can be written as a string in the prompt, or as Gemini's own Schema",
+            )
+            return None
+        if imports and _RESERVED.match(name):
+            self.fault(
+                path,
+                "bad_name",
+                "has a name that begins as BigQuery's own do, which the import refuses",
+                "begin it with another word",
             )
             return None
         if columns.count >= MOST_COLUMNS:
@@ -363,7 +473,22 @@ class Look:
                 return None
             column.spelled[common] = (name, self.line)
             self._undo.append(lambda: column.spelled.__delitem__(common))
-        made = column.members[name] = Column(name, column, must)
+        folded = name.lower()
+        if imports:
+            other, line = column.folded.get(folded, (name, self.line))
+            if other != name:
+                self.fault(
+                    path,
+                    "same_name",
+                    f"has the name of another member {self._where(line)} but for its "
+                    "case, and the import has one column for both",
+                    "write it in one way in every line, or give one another name",
+                )
+                return None
+            if folded not in column.folded:
+                column.folded[folded] = (name, self.line)
+                self._undo.append(lambda: column.folded.__delitem__(folded))
+        made = column.members[name] = Column(name, column, must, type)
         columns.count += 1
         column.touch()
 
@@ -430,6 +555,12 @@ class Look:
 def _last(path: str) -> str:
     """The name of the member at a path."""
     return path.rpartition(".")[2].partition("[")[0]
+
+
+def _one_of(choices: tuple[str, ...]) -> str:
+    shown = [each for each in choices if not each.endswith("_UNSPECIFIED")]
+    more = ", ..." if len(shown) > _MOST_CHOICES else ""
+    return f"one of {', '.join(shown[:_MOST_CHOICES])}{more}"
 
 
 def _write(must: Must) -> str:

@@ -31,6 +31,10 @@ TWO_SPELLINGS = frozenset(
 #: Under these the names are the user's own, and mean what they say.
 OWN_NAMES = frozenset({"properties", "labels", "args", "response", "metadata"})
 
+#: What the import takes with null: files for Vertex had it, to give a tool a member,
+#: and ran (googleapis/python-genai issue 2123).
+NULL_RUNS = frozenset({"timeRangeFilter"})
+
 #: Members of a generation configuration that stand beside `contents`. All others stand
 #: in `generationConfig` (GenerateContentRequest in the discovery documents of both
 #: APIs; google-genai 3.6.1, models.py, puts them there too).

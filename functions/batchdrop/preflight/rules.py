@@ -1,7 +1,7 @@
 """What the rows of a file have to be: the choices that decide it, and line formats."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -24,7 +24,7 @@ MAYBE_MEDIA = frozenset(
 #: Without a part of dots, which may lead out of a folder, and on one line.
 _STRAIGHT = r"(?![\s\S]*(?:/\.\.?(?:/|\Z)|[\r\n]))"
 
-REJECT, SKIP = "reject", "skip"
+REJECT, SKIP, ALLOW = "reject", "skip", "allow"
 
 
 class Place(Protocol):
@@ -72,6 +72,7 @@ class Family:
     plain: tuple[str, ...]  #: by one of these a line without wrapper is known
     example: str  #: the line to write
     must: Must  #: what the request has to be
+    members: str  #: the list of its members; empty: there is none
     rows: int | None  #: most rows of a job
     bytes: int  #: most bytes of a staged file
     beside: tuple[str, ...] = ()  #: members beside the wrapper that are sent
@@ -145,10 +146,42 @@ _MESSAGES = Must(
     codes=("no_contents", "bad_contents"),
 )
 
+_CLAUDE_ROLE = Must(
+    kind="a string",
+    required=True,
+    choices=("user", "assistant"),
+    missing='"role": "user", or "assistant" for what the model said before; what is '
+    'for all of it stands in "system", beside "messages"',
+    codes=("no_role", "bad_role"),
+)
+
 _CLAUDE = Must(
     kind="an object",
     members={
-        "messages": _MESSAGES,
+        "anthropic_version": Must(
+            kind="a string",
+            required=True,
+            filled=True,
+            missing='"anthropic_version": "vertex-2023-10-16"',
+            codes=("no_anthropic_version", "bad_value"),
+        ),
+        "messages": replace(
+            _MESSAGES,
+            items=Must(
+                kind="an object",
+                members={
+                    "role": _CLAUDE_ROLE,
+                    "content": Must(
+                        required=True,
+                        filled=True,
+                        missing='"content": "..."',
+                        codes=("no_contents", "bad_contents"),
+                    ),
+                },
+                missing='{"role": "user", "content": "..."}',
+                codes=("missing", "bad_contents"),
+            ),
+        ),
         "max_tokens": Must(
             kind="a number",
             required=True,
@@ -234,6 +267,7 @@ _FAMILIES = {
         plain=("contents",),
         example=_GEMINI_LINE,
         must=_gemini(vertex=True),
+        members="vertex.GenerateContentRequest",
         rows=200_000,
         bytes=GB,
         config=True,
@@ -245,6 +279,7 @@ _FAMILIES = {
         plain=("content", "text", "contents"),
         example=_EMBEDDING_LINE,
         must=_EMBEDDING,
+        members="vertex.EmbedContentRequest",
         rows=1_000_000,
         bytes=GB,
         embeds=True,
@@ -256,6 +291,7 @@ _FAMILIES = {
         plain=("content", "text", "contents"),
         example='{"content": "..."}',
         must=_TEXT_EMBEDDING,
+        members="",
         rows=30_000,
         bytes=GB,
         embeds=True,
@@ -269,6 +305,7 @@ _FAMILIES = {
         '"content": "..."}], "anthropic_version": "vertex-2023-10-16", '
         '"max_tokens": 1024}}',
         must=_CLAUDE,
+        members="claude.Request",
         rows=200_000,
         bytes=GB,
         google=False,
@@ -282,6 +319,7 @@ _FAMILIES = {
         '"/v1/chat/completions", "body": {"messages": [{"role": "user", '
         '"content": "..."}]}}',
         must=_OPEN,
+        members="open.Request",
         rows=200_000,
         bytes=GB,
         beside=("method", "url"),
@@ -294,6 +332,7 @@ _FAMILIES = {
         plain=("contents",),
         example=_GEMINI_LINE,
         must=_gemini(vertex=False),
+        members="developer.GenerateContentRequest",
         rows=None,
         bytes=2 * GB,
         config=True,
@@ -305,6 +344,7 @@ _FAMILIES = {
         plain=("content", "text", "contents"),
         example=_EMBEDDING_LINE,
         must=_EMBEDDING,
+        members="developer.EmbedContentRequest",
         rows=None,
         bytes=2 * GB,
         embeds=True,
@@ -325,6 +365,8 @@ class Rules:
     backend: str = "vertex"
     model: str = MODEL
     fix: bool = False  #: mend what can be mended without a guess
+    #: "reject": a member that the API isn't known to have is wrong; or "allow".
+    unknown: str = REJECT
     on_invalid: str = REJECT
     max_invalid: int | None = None  #: with "skip": how many bad lines are left out
     #: JSON, merged into each request, whose own counts more: see `placed`.
@@ -350,6 +392,11 @@ class Rules:
                 f"the generation configuration is no JSON object: {exc}"
             ) from exc
         placed(config)
+
+    @property
+    def strict(self) -> bool:
+        """Whether requests are held against the lists of members."""
+        return self.unknown != ALLOW
 
     @property
     def imports(self) -> bool:

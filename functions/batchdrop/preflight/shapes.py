@@ -1,19 +1,18 @@
 """How people write a line, and the line that the backend takes."""
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from batchdrop.preflight.members import Type
 from batchdrop.preflight.names import camel, snake
 from batchdrop.preflight.rules import Family, Rules
 
 IDS = ("key", "custom_id")
-#: Ids of which the import makes numbers (seen live).
-NUMERIC = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 URLS = ("/v1/chat/completions", "/v1/embeddings")
 #: What is sent beside a body.
 BESIDE = b'"method":"POST","url":"%b",'
@@ -21,6 +20,15 @@ BESIDE = b'"method":"POST","url":"%b",'
 BARE = b'{"parts":[{"text":', b"}]}"
 _Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
+#: A column of the user's own, or what an answer has that tells of a failure.
+_NoAnswer = (
+    str
+    | float
+    | bool
+    | list[Any]
+    | Annotated[dict[str, Any], msgspec.Meta(max_length=0)]
+    | None
+)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _id = msgspec.json.Decoder(_Id).decode
@@ -29,6 +37,24 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
+#: Of these, what a batch of text embeddings doesn't read: they are parameters of an
+#: online request, which stand beside its instances (Vertex AI docs).
+_PARAMETERS = ("outputDimensionality", "autoTruncate")
+#: All that it does read.
+_INSTANCE_NAMES = frozenset(
+    {"content", "text", "contents", "model", "title", "taskType", "task_type"}
+)
+#: Where online requests and clients have their options, which no batch reads.
+_OPTIONS = frozenset({"parameters", "config", "generationConfig", "generation_config"})
+
+#: What an answer has in its `response`.
+_ANSWERS = frozenset(
+    {
+        *("candidates", "promptFeedback", "usageMetadata", "modelVersion", "usage"),
+        *("embedding", "embeddings", "tokenCount", "choices", "stop_reason"),
+        *("status_code", "body"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +145,56 @@ def other_request(names: set[str], family: Family) -> str:
     return next((text for name, text in mains.items() if name in names), "")
 
 
-def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None:
+def answered(line: Mapping[str, Any]) -> str | None:
+    """
+    The member of a line that holds an answer, where it is one that a batch has written.
+
+    Args:
+        line: its members; those of objects in it are pairs.
+    """
+    response = line.get("response")
+    if isinstance(response, Iterable) and not isinstance(response, str):
+        names = {pair[0] for pair in response if isinstance(pair, tuple)}
+        if names & _ANSWERS:
+            return "response"
+    return "predictions" if line.get("predictions") and "instance" in line else None
+
+
+def unread(line: Mapping[str, Any], shape: Shape, family: Family) -> Iterator[str]:
+    """
+    Where an embedding line says something of its embedding that would not be sent.
+
+    Args:
+        line: its members; those of objects in it are pairs.
+    """
+    for name in _OPTIONS.intersection(line):
+        value = line[name]
+        pairs = [one for one in value if isinstance(one, tuple)] if value else []
+        if {camel(each) for each, _ in pairs}.intersection(_EMBEDDING_CONFIG):
+            yield name
+    if family.wrapper is not None:
+        return
+    if shape.wrapper is not None:
+        names = [name for name, _ in line[shape.wrapper]]
+        yield from (f"{shape.wrapper}.{n}" for n in names if n not in _INSTANCE_NAMES)
+    else:
+        yield from (name for name in line if camel(name) in _PARAMETERS)
+
+
+def unwrapper(
+    shape: Shape, rules: Rules, apart: Mapping[str, Type] | None = None
+) -> Callable[[bytes], Unwrapped] | None:
     """
     Takes lines of one shape apart; None where the line is the request itself. It raises
     msgspec.MsgspecError for a line of any other shape.
+
+    Args:
+        apart: members beside a request that need a look; given, it raises for lines
+            with one, and for all else that does.
     """
     family = rules.family
     if shape.wrapper is None:
-        return _embedding(shape, rules) if family.embeds else None
+        return _embedding(shape, rules, apart is not None) if family.embeds else None
     names = {"request": shape.wrapper}
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
@@ -138,6 +206,12 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         fields.append((f"not{number}", _Absent, msgspec.UNSET))
     if family.beside:
         fields += [("method", Literal["POST"]), ("url", Literal[URLS])]
+    if apart is not None:
+        model = Annotated[str, msgspec.Meta(pattern=rules.model_pattern)]
+        fields += [("model", model, msgspec.UNSET), ("response", _NoAnswer, None)]
+        for number, name in enumerate(apart):
+            names[f"apart{number}"] = name
+            fields.append((f"apart{number}", _Absent, msgspec.UNSET))
     decode = msgspec.json.Decoder(
         msgspec.defstruct("Line", fields, rename=names, kw_only=True, gc=False)
     ).decode
@@ -148,7 +222,10 @@ def unwrapper(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped] | None
         id = found.id.encode() if shape.id else None
         request = bytes(found.request)
         if text_only:
-            return Unwrapped(id, _text_embedding(_members.decode(request), rules))
+            members = _members.decode(request)
+            if apart is not None and not _INSTANCE_NAMES.issuperset(members):
+                raise msgspec.ValidationError("has other members")
+            return Unwrapped(id, _text_embedding(members, rules))
         if family.beside:
             return Unwrapped(id, request, BESIDE % found.url.encode())
         return Unwrapped(id, request)
@@ -168,9 +245,8 @@ def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
     space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
     members = []
     if shape.id is not None:
-        # Without escapes, bytes that may not be UTF-8, and what needs a look.
-        no_number = rb'(?!%b")' % NUMERIC.pattern if rules.imports else b""
-        key = rb'"%b([ !#-\[\]-~]+)"' % no_number
+        # Without escapes, and bytes that may not be UTF-8.
+        key = rb'"([ !#-\[\]-~]+)"'
         members.append(rb'"%b"' % shape.id.encode() + colon + key)
     if rules.family.beside:
         members.append(rb'"method"' + colon + rb'"POST"')
@@ -183,9 +259,19 @@ def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
 # -- embeddings --------------------------------------------------------------------
 
 
-def _embedding(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped]:
-    """Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`."""
+def _embedding(
+    shape: Shape, rules: Rules, strict: bool
+) -> Callable[[bytes], Unwrapped]:
+    """
+    Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`.
+
+    Args:
+        strict: raise for a line that needs a look.
+    """
     family = rules.family
+    apart = _OPTIONS | {"response", "predictions"}
+    if family.wrapper is None:
+        apart |= {spell(name) for name in _PARAMETERS for spell in (camel, snake)}
 
     @lru_cache(100)
     def config_of(names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -196,7 +282,9 @@ def _embedding(shape: Shape, rules: Rules) -> Callable[[bytes], Unwrapped]:
         Raises:
             msgspec.ValidationError: it has another shape.
         """
-        if shape_of(set(names), family) != shape:
+        if shape_of(set(names), family) != shape or (
+            strict and not apart.isdisjoint(names)
+        ):
             raise msgspec.ValidationError("has another shape")
         said = [name for name in names if camel(name) in _EMBEDDING_CONFIG]
         return [(snake(name) if rules.imports else name, name) for name in said]

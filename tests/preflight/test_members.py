@@ -1,0 +1,537 @@
+"""The members that requests have: what isn't one is told, and what is meant by it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from batchdrop.preflight import MODEL, Rules, config_fault
+from tests.preflight.reading import GOOD, faults, good, many, told
+
+CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
+LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
+EMBEDDING = "gemini-embedding-2"
+HI = {"role": "user", "content": "hi"}
+#: A request of Claude.
+ASKED = {"anthropic_version": "vertex-2023-10-16", "max_tokens": 10, "messages": [HI]}
+BODY = {"messages": [HI]}
+
+each_backend = pytest.mark.parametrize("backend", ["vertex", "developer"])
+looked_at_or_passed = pytest.mark.parametrize("before", [1, 30])
+
+
+def configured(**members: Any) -> dict[str, Any]:
+    return good(generationConfig=members)
+
+
+def schema(**members: Any) -> dict[str, Any]:
+    return configured(responseSchema=members)
+
+
+def parts(*some: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(some)}]}
+
+
+def chat(**members: Any) -> dict[str, Any]:
+    line = {"method": "POST", "url": "/v1/chat/completions"}
+    return {**line, "body": {**BODY, **members}}
+
+
+#: A request, the place of a member that there isn't, and what to do about it.
+UNKNOWN = [
+    # misspelt
+    (configured(maxTokens=100), "generationConfig.maxTokens", '"maxOutputTokens"'),
+    (configured(temprature=0), "generationConfig.temprature", '"temperature"'),
+    (good(GenerationConfig={"topP": 0}), "GenerationConfig", '"generationConfig"'),
+    (good(tool=[]), "tool", '"tools"'),
+    (parts({"txt": "x"}), "contents[0].parts[0].txt", '"text"'),
+    # in another place
+    (good(temperature=0), "temperature", 'put it into "generationConfig"'),
+    (
+        good(thinking_config={"thinking_budget": 0}),
+        "thinking_config",
+        'put it into "generationConfig"',
+    ),
+    (
+        configured(systemInstruction={"parts": [{"text": "x"}]}),
+        "generationConfig.systemInstruction",
+        "put it into the request",
+    ),
+    (
+        configured(thinkingBudget=0),
+        "generationConfig.thinkingBudget",
+        'put it into "generationConfig.thinkingConfig"',
+    ),
+    # of a client, or another API
+    (good(config={"temperature": 0}), "config", '"generationConfig"'),
+    (good(max_tokens=9), "max_tokens", '"maxOutputTokens" in "generationConfig"'),
+    (good(response_format={"type": "x"}), "response_format", '"responseMimeType" in'),
+    (good(stop=["x"]), "stop", '"stopSequences" in "generationConfig"'),
+    # nothing like it
+    (good(zzz=1), "zzz", "leave it out"),
+]
+
+
+@pytest.mark.parametrize(("request_", "path", "fix"), UNKNOWN)
+@looked_at_or_passed
+@each_backend
+def test_a_member_that_the_api_has_not_is_told_with_what_is_meant(
+    request_: dict[str, Any], path: str, fix: str, before: int, backend: str
+) -> None:
+    (fault,) = faults(*many(GOOD, before), request_, backend=backend)
+
+    assert (fault.line, fault.path) == (before + 1, path)
+    assert fault.code == "unknown_member"
+    assert fix in fault.fix
+
+
+@pytest.mark.parametrize(("request_", "path", "fix"), UNKNOWN)
+@each_backend
+def test_a_member_newer_than_the_list_can_be_let_pass(
+    request_: dict[str, Any], path: str, fix: str, backend: str
+) -> None:
+    lines = many({**request_, "tools": [{"codeExecution": {"new": 1}}]})
+
+    assert told(*lines, backend=backend, unknown="allow") == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "request_", "path"),
+    [
+        ("developer", configured(audioTimestamp=True), "generationConfig"),
+        ("developer", schema(type="OBJECT", additionalProperties=False), ""),
+        ("developer", good(tools=[{"retrieval": {"vertexAiSearch": {}}}]), "tools"),
+        ("vertex", good(store=True), "store"),
+        ("vertex", good(tools=[{"fileSearch": {"topK": 1}}]), "tools"),
+    ],
+)
+def test_what_only_the_other_api_has_is_told(
+    backend: str, request_: dict[str, Any], path: str
+) -> None:
+    other = {"vertex": "developer", "developer": "vertex"}[backend]
+
+    ((_, where, code),) = told(request_, backend=backend)
+
+    assert where.startswith(path)
+    assert code == "unknown_member"
+    assert "unknown_member" not in [c for _, _, c in told(request_, backend=other)]
+
+
+#: What both APIs take, however it is written.
+TAKEN = [
+    configured(max_output_tokens=9, topP=0.5, stop_sequences=["a"]),
+    configured(maxOutputTokens="9", temperature="0.5", responseLogprobs="true"),
+    configured(maxOutputTokens=9.0),
+    configured(mediaResolution="media_resolution_low"),
+    configured(mediaResolution="MEDIA-RESOLUTION-LOW"),
+    configured(mediaResolution=1),
+    configured(responseModalities=["TEXT"]),
+    configured(responseModalities=["Text"]),
+    configured(responseModalities="text"),
+    configured(thinkingConfig={"thinkingLevel": "low", "includeThoughts": True}),
+    configured(thinking_config={"thinking_level": "HIGH"}),
+    configured(responseJsonSchema={"type": "object", "any_name": {"x": 1}}),
+    schema(type="object", properties={"any_name": {"type": "string"}}),
+    schema(type="ARRAY", items={"type": "STRING", "enum": ["a"]}, max_items="3"),
+    good(systemInstruction={"parts": {"text": "be brief"}}),
+    good(labels={"any_name": "x"}),
+    good(tools=[{"functionDeclarations": [{"name": "f", "description": "x"}]}]),
+    good(tools={"function_declarations": {"name": "f"}}),
+    good(toolConfig={"functionCallingConfig": {"mode": "any"}}),
+    good(
+        safetySettings=[
+            {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}
+        ]
+    ),
+    parts({"functionCall": {"name": "f", "args": {"any_name": {"a": "x"}}}}),
+    parts({"functionResponse": {"name": "f", "response": {"any_name": "x"}}}),
+    parts(
+        {
+            "fileData": {"fileUri": "gs://media/a", "mimeType": "video/mp4"},
+            "videoMetadata": {"startOffset": "1.5s", "endOffset": {"seconds": 9}},
+        }
+    ),
+]
+
+
+@pytest.mark.parametrize("request_", TAKEN)
+@each_backend
+def test_what_the_api_takes_is_taken_however_it_is_written(
+    request_: dict[str, Any], backend: str
+) -> None:
+    assert told(*many(request_), backend=backend) == []
+
+
+#: A request with a value that isn't of the type of its member.
+WRONG = [
+    (configured(temperature="warm"), "generationConfig.temperature"),
+    (configured(temperature=[0]), "generationConfig.temperature"),
+    (configured(maxOutputTokens=1.5), "generationConfig.maxOutputTokens"),
+    (configured(stopSequences=7), "generationConfig.stopSequences"),
+    (configured(stopSequences=[7]), "generationConfig.stopSequences[0]"),
+    (configured(responseLogprobs=1), "generationConfig.responseLogprobs"),
+    (configured(responseLogprobs="yes"), "generationConfig.responseLogprobs"),
+    (configured(thinkingConfig=0), "generationConfig.thinkingConfig"),
+    (configured(responseSchema="{}"), "generationConfig.responseSchema"),
+    (good(generationConfig="hot"), "generationConfig"),
+    (good(tools=["googleSearch"]), "tools[0]"),
+    (parts({"text": 7}), "contents[0].parts[0].text"),
+    (
+        schema(type="OBJECT", properties={"a": {"type": ["string", "null"]}}),
+        "generationConfig.responseSchema.properties.a.type",
+    ),
+]
+
+
+@pytest.mark.parametrize("unknown", ["reject", "allow"])
+@pytest.mark.parametrize(("request_", "path"), WRONG)
+@looked_at_or_passed
+@each_backend
+def test_a_value_of_another_type_is_told(
+    request_: dict[str, Any], path: str, before: int, backend: str, unknown: str
+) -> None:
+    lines = (*many(GOOD, before), request_)
+
+    found = told(*lines, backend=backend, unknown=unknown)
+
+    assert found == [(before + 1, path, "bad_value")]
+
+
+def test_a_list_of_types_is_answered_with_nullable() -> None:
+    (fault,) = faults(schema(type=["string", "null"]))
+
+    assert '"nullable": true' in fault.fix
+
+
+@each_backend
+@looked_at_or_passed
+def test_a_choice_that_there_is_not_is_told_with_those_there_are(
+    before: int, backend: str
+) -> None:
+    known = configured(mediaResolution="MEDIA_RESOLUTION_LOW")
+    new = configured(mediaResolution="MEDIA_RESOLUTION_HUGE")
+
+    (fault,) = faults(*many(known, before), new, backend=backend)
+
+    assert (fault.line, fault.code) == (before + 1, "bad_value")
+    assert "one of MEDIA_RESOLUTION_LOW, MEDIA_RESOLUTION_MEDIUM" in fault.fix
+    assert told(*many(known, before), new, backend=backend, unknown="allow") == []
+
+
+def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
+    (fault,) = faults(good(**{"x" * 200: "hunter2"}))
+
+    assert fault.path == "x" * 60 + "..."
+    assert "hunter2" not in f"{fault.message}{fault.fix}"
+    assert len(fault.message + fault.fix) < 300
+
+
+def test_a_jobs_configuration_is_held_against_the_list_too() -> None:
+    rules = Rules(generation_config=b'{"maxTokens": 9}')
+
+    assert config_fault(rules).startswith("maxTokens is no member")
+    assert '"maxOutputTokens"' in config_fault(rules)
+
+
+# -- beside a request ------------------------------------------------------------------
+
+
+BESIDE = [
+    {"generation_config": {"temperature": 1}},
+    {"generationConfig": {"temperature": 1}},
+    {"systemInstruction": {"parts": [{"text": "be brief"}]}},
+    {"safety_settings": []},
+    {"tools": [{"googleSearch": {}}]},
+    {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    {"temperature": 0},
+    {"maxOutputTokens": 9},
+    {"response_mime_type": "application/json"},
+    {"config": {"temperature": 0}},
+    {"contents": GOOD["contents"]},
+]
+
+
+@pytest.mark.parametrize("more", BESIDE)
+@looked_at_or_passed
+@each_backend
+def test_a_member_beside_the_request_is_told_to_belong_in_it(
+    more: dict[str, Any], before: int, backend: str
+) -> None:
+    fine = {"request": GOOD, "mine": 1}
+    (name,) = more
+
+    (fault,) = faults(*many(fine, before), {**fine, **more}, backend=backend)
+
+    assert (fault.line, fault.path, fault.code) == (before + 1, name, "beside_request")
+    assert 'in "request"' in fault.fix or 'into "request"' in fault.fix
+    assert told({**fine, **more}, backend=backend, unknown="allow") == []
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"id": 7, "title": "a", "text": "x", "content": "y", "metadata": {"a": 1}},
+        {"label": "good", "labels": ["good"], "tags": {"a": "b"}, "store": "Berlin"},
+        {"seed": 3, "system": "crm", "category": "a", "max_tokens_used": 3},
+        {"config": {"experiment": 7}, "tools": "hammer", "temperature": "warm"},
+        {"model": MODEL},
+        {"model": None, "generationConfig": None},
+        {"status": "new", "response": "what we said then", "error": None},
+    ],
+)
+@each_backend
+def test_columns_of_ones_own_pass(own: dict[str, Any], backend: str) -> None:
+    assert told(*many({"request": GOOD, **own}), backend=backend) == []
+
+
+@looked_at_or_passed
+@each_backend
+def test_another_model_beside_the_request_is_told(before: int, backend: str) -> None:
+    line = {"request": GOOD, "model": MODEL}
+    other = {"request": GOOD, "model": "models/gemini-4-pro"}
+
+    found = told(*many(line, before), other, backend=backend)
+
+    assert found == [(before + 1, "model", "other_model")]
+
+
+@pytest.mark.parametrize(
+    ("model", "line", "path"),
+    [
+        (CLAUDE, {"request": ASKED, "max_tokens": 9}, "max_tokens"),
+        (CLAUDE, {"request": ASKED, "system": "be brief"}, "system"),
+        (LLAMA, {**chat(), "max_tokens": 9}, "max_tokens"),
+        (LLAMA, {**chat(), "temperature": 0}, "temperature"),
+    ],
+)
+def test_so_is_what_belongs_into_other_requests(
+    model: str, line: dict[str, Any], path: str
+) -> None:
+    assert told(line, model=model) == [(1, path, "beside_request")]
+
+
+# -- other kinds of models -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "line", "path"),
+    [
+        ("vertex", "text-embedding-005", {"content": "a"}, "parameters"),
+        ("vertex", EMBEDDING, {"content": "a"}, "parameters"),
+        ("developer", EMBEDDING, {"content": "a"}, "parameters"),
+        ("developer", EMBEDDING, {"key": "a", "content": "a"}, "config"),
+        ("vertex", "text-embedding-005", {"text": "a"}, "output_dimensionality"),
+        ("vertex", "text-embedding-005", {"text": "a"}, "autoTruncate"),
+    ],
+)
+@looked_at_or_passed
+def test_what_an_embedding_line_says_in_vain_is_told(
+    backend: str, model: str, line: dict[str, Any], path: str, before: int
+) -> None:
+    fine = [{**line, "key": f"k{n}"} if "key" in line else line for n in range(before)]
+    value: Any = {"outputDimensionality": 256}
+    if path not in ("parameters", "config"):
+        value = 256
+
+    found = told(*fine, {**line, path: value}, backend=backend, model=model)
+
+    assert found == [(before + 1, path, "unread")]
+
+
+def test_what_a_text_embeddings_request_says_in_vain_is_told() -> None:
+    fine = {"content": "a", "task_type": "CLUSTERING", "title": "x"}
+    lines = [{"request": fine}] * 30
+    bad = {"request": {**fine, "parameters": {"outputDimensionality": 256}}}
+
+    found = told(*lines, bad, model="text-embedding-005")
+
+    assert found == [(31, "request.parameters", "unread")]
+
+
+def test_columns_of_ones_own_pass_beside_what_is_embedded() -> None:
+    own = {"parameters": {"batch": 7}, "config": "x", "response": "y", "price": 1}
+
+    assert told(*many({"content": "a", **own}), model=EMBEDDING) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "path", "code"),
+    [
+        (CLAUDE, {**ASKED, "anthropic_version": None}, "anthropic_version", "null"),
+        (CLAUDE, {"max_tokens": 9, "messages": [HI]}, "", "no_anthropic_version"),
+        (
+            CLAUDE,
+            {**ASKED, "messages": [{"role": "system", "content": "x"}, HI]},
+            "messages[0].role",
+            "bad_role",
+        ),
+        (CLAUDE, {**ASKED, "messages": [{"role": "user"}]}, "messages[0]", ""),
+        (CLAUDE, {**ASKED, "messages": [{"content": "x"}]}, "messages[0]", "no_role"),
+        (CLAUDE, {**ASKED, "max_token": 9}, "max_token", "unknown_member"),
+        (CLAUDE, {**ASKED, "thinking": "yes"}, "thinking", "bad_value"),
+        (CLAUDE, {**ASKED, "generationConfig": {"topP": 0}}, "generationConfig", ""),
+        (LLAMA, {**BODY, "max_output_tokens": 9}, "max_output_tokens", ""),
+        (LLAMA, {"messages": [{**HI, "role": "bot"}]}, "messages[0].role", "bad_value"),
+        (LLAMA, {**BODY, "temperature": "0"}, "temperature", "bad_value"),
+    ],
+)
+def test_requests_of_other_publishers_are_held_against_their_lists(
+    model: str, request_: dict[str, Any], path: str, code: str
+) -> None:
+    wrapper = "request" if model == CLAUDE else "body"
+    line = {**chat(), "body": request_} if model == LLAMA else {"request": request_}
+
+    (fault,) = faults(line, model=model)
+
+    assert fault.path == (f"{wrapper}.{path}" if path else wrapper)
+    assert fault.code == code or not code
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (CLAUDE, {"request": {**ASKED, "temperature": 0, "top_k": 1, "system": "x"}}),
+        (CLAUDE, {"request": {**ASKED, "tools": [{"name": "f", "new": 1}]}}),
+        (
+            CLAUDE,
+            {"request": {**ASKED, "thinking": {"type": "enabled", "budget_tokens": 9}}},
+        ),
+        (LLAMA, chat(temperature=0, top_k=5, chat_template_kwargs={"thinking": True})),
+        (LLAMA, chat(response_format={"type": "json_object"}, max_tokens=9)),
+        (LLAMA, {**chat(), "url": "/v1/embeddings", "body": {"input": "x"}}),
+        (EMBEDDING, {"request": {"content": {"parts": [{"text": "x"}]}}}),
+        (EMBEDDING, {"content": "x", "task_type": "clustering", "mine": 1}),
+    ],
+)
+def test_requests_of_other_publishers_are_taken(
+    model: str, line: dict[str, Any]
+) -> None:
+    assert told(*many(line), model=model) == []
+
+
+# -- what the import makes of names and nulls --------------------------------------
+
+
+def test_names_that_differ_in_case_alone_are_told_over_lines() -> None:
+    lower = schema(type="OBJECT", properties={"title": {"type": "STRING"}})
+    upper = schema(type="OBJECT", properties={"Title": {"type": "STRING"}})
+
+    (fault,) = faults(*many(lower), upper)
+
+    assert (fault.line, fault.code) == (31, "same_name")
+    assert fault.path == "generationConfig.responseSchema.properties.Title"
+    assert "in line 1" in fault.message
+    assert told(*many(lower), upper, backend="developer") == []
+
+
+def test_names_that_differ_in_case_alone_are_told_within_a_line() -> None:
+    line = good(generationConfig={"topP": 1}, GenerationConfig={"topP": 1})
+
+    assert told(line, unknown="allow") == [(1, "GenerationConfig", "same_name")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("_TABLE_x", "_table_x", "_FILE_x", "_PARTITIONTIME", "_ROW_TIMESTAMP"),
+        *("__ROOT__a", "_COLIDENTIFIER", "_CHANGE_TYPE"),
+    ],
+)
+def test_names_that_begin_as_bigquerys_own_are_told(name: str) -> None:
+    line = schema(type="OBJECT", properties={name: {"type": "STRING"}})
+
+    assert [code for _, _, code in told(line)] == ["bad_name"]
+    assert told(line, backend="developer") == []
+
+
+@pytest.mark.parametrize("name", ["googleSearch", "google_search"])
+@pytest.mark.parametrize("member", ["timeRangeFilter", "time_range_filter"])
+@pytest.mark.parametrize("fix", [False, True])
+def test_a_search_with_a_null_runs(name: str, member: str, fix: bool) -> None:
+    line = good(tools=[{name: {member: None}}])
+
+    assert told(*many(line), fix=fix) == []
+
+
+def test_an_empty_search_is_answered_with_one_that_runs() -> None:
+    (fault,) = faults(good(tools=[{"googleSearch": {}}]))
+
+    assert fault.code == "empty_object"
+    runs = json.loads(f"{{{fault.fix.removeprefix('write ')}}}")
+    assert told(*many(good(tools=[runs]))) == []
+
+
+# -- a file of answers -----------------------------------------------------------------
+
+
+ANSWER = {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "", "processed_time": "2026-01-01", "response": ANSWER},
+        {"key": "a", "response": {"promptFeedback": {"blockReason": "SAFETY"}}},
+        {"response": {"usageMetadata": {"totalTokenCount": 3}}},
+    ],
+)
+@looked_at_or_passed
+@each_backend
+def test_a_row_that_has_an_answer_is_told(
+    answer: dict[str, Any], before: int, backend: str
+) -> None:
+    lines = [{"request": GOOD, "response": {}, "status": "Bad Request"}] * before
+    if "key" in answer:
+        lines = [{**line, "key": f"k{n}"} for n, line in enumerate(lines)]
+
+    (fault,) = faults(*lines, {"request": GOOD, **answer}, backend=backend)
+
+    assert (fault.line, fault.path) == (before + 1, "response")
+    assert fault.code == "answered"
+    assert "--only-unanswered" in fault.fix
+
+
+def test_an_answer_without_its_request_is_told_to_be_one() -> None:
+    (fault,) = faults({"key": "a", "error": {"code": 3}}, backend="developer")
+
+    assert fault.code == "no_contents"
+    assert "without the request" in fault.message
+    assert told({"key": "a", "response": ANSWER}) == [(1, "response", "answered")]
+
+
+# -- marks -----------------------------------------------------------------------------
+
+
+LINE = json.dumps(GOOD).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (b"\xef\xbb\xbf%b\n\xef\xbb\xbf%b\n" % (LINE, LINE), 2, 1),
+        (b"%b\xef\xbb\xbf%b\n" % (LINE, LINE), 1, len(LINE) + 1),
+    ],
+    ids=["at its beginning", "where no line ended"],
+)
+def test_a_byte_order_mark_is_told_by_its_name(
+    text: bytes, line: int, column: int
+) -> None:
+    (fault,) = faults(text)
+
+    assert (fault.line, fault.code) == (line, "byte_order_mark")
+    assert f"byte order mark (U+FEFF) at column {column};" in fault.message
+    assert "joined" in fault.message
+
+
+def test_a_byte_order_mark_at_a_lines_beginning_is_mended() -> None:
+    assert told(LINE, b"\xef\xbb\xbf" + LINE, fix=True) == []
+
+
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+def test_a_file_of_utf_16_is_told_by_its_mark(form: str) -> None:
+    text = "\ufeff{}".encode(form)
+
+    (fault,) = faults(text)
+
+    assert fault.code == "not_utf8"
+    assert "byte order mark of UTF-16" in fault.message
