@@ -77,6 +77,9 @@ ADDED: dict[str, dict[str, str]] = {
 _SDK_HAS = {
     "vertex.VideoMetadata": ("contentLayers",),
     "developer.VideoMetadata": ("contentLayers",),
+    "developer.AudioTranscriptionConfig": ("sourceText",),
+    "vertex.AuthConfig": ("apiKey",),
+    "vertex.GoogleMaps": ("authConfig",),
     "vertex.PartMediaResolution": ("numTokens",),
     "developer.V1mainMediaResolution": ("numTokens",),
     "developer.FunctionResponsePart": (
@@ -119,7 +122,8 @@ def main() -> None:
     for name, members in (*ADDED.items(), *LOOSENED.items()):
         objects[name] = {**objects[name], **members}
     for (name, member), choice in CHOICES.items():
-        objects[name][member] += f" {choice}"
+        if choice not in objects[name][member].split():
+            objects[name][member] += f" {choice}"
     OUT.write_text(_written(sources, objects))
 
 

@@ -183,6 +183,7 @@ def test_a_users_key_and_columns_are_found_in_the_line_again() -> None:
         "n": b"[1]",
     }
     assert own_columns(b'{"contents": []}') == {}
+    assert own_columns(b"\xef\xbb\xbf" + line) == found
 
 
 def test_what_a_line_has_beside_its_request_may_be_anything() -> None:

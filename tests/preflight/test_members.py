@@ -218,6 +218,16 @@ def test_a_choice_that_there_is_not_is_told_with_those_there_are(
     assert told(*many(known, before), new, backend=backend, unknown="allow") == []
 
 
+@pytest.mark.parametrize("word", ["additionalProperties", "oneOf", "$ref", "const"])
+def test_words_of_json_schema_are_told_to_belong_into_a_raw_one(word: str) -> None:
+    (fault,) = faults(schema(type="OBJECT", **{word: "x"}), backend="developer")
+
+    assert fault.code == "unknown_member"
+    assert '"responseJsonSchema"' in fault.fix
+    raw = configured(responseJsonSchema={"type": "object", word: "x"})
+    assert told(raw, backend="developer") == []
+
+
 def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
     (fault,) = faults(good(**{"x" * 200: "hunter2"}))
 

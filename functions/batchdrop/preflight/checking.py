@@ -630,6 +630,7 @@ def own_columns(line: bytes) -> dict[str, msgspec.Raw]:
     What a line of the dropped file has that isn't sent: the user's key, and members
     beside a wrapped request. Empty for a line that is the request itself.
     """
+    line = line.removeprefix(codecs.BOM_UTF8)
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     wrapper = next((name for name in ("request", "body") if name in members), None)
     if wrapper is None:

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import msgspec
@@ -41,6 +41,17 @@ _ELSEWHERE = {
     "stop": "generationConfig.stopSequences",
     "system": "systemInstruction",
 }
+
+
+#: Words of JSON Schema that Gemini's own Schema lacks.
+_JSON_SCHEMA = frozenset(
+    {
+        *("$ref", "$defs", "$schema", "$id", "additionalProperties", "definitions"),
+        *("const", "oneOf", "allOf", "not", "if", "then", "else", "examples"),
+        *("exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"),
+        *("patternProperties", "dependentRequired", "prefixItems", "contains"),
+    }
+)
 
 
 class _Lists(msgspec.Struct, frozen=True):
@@ -115,21 +126,7 @@ class Type:
             name: as it was written.
             root: the request.
         """
-        said = camel(name) if self.google else name
-        known = _members(self.object)
-        if self.google and (path := _ELSEWHERE.get(said)) is not None:
-            parent, _, last = path.rpartition(".")
-            if last in known:
-                return f'write "{last}"'
-            if root.has(path.partition(".")[0]):
-                inside = f'in "{parent}"' if parent else "in the request"
-                return f'write "{last}" {inside}'
-        place = _place_of(root, said, self)
-        if place is not None:
-            return f'put it into "{place}"' if place else "put it into the request"
-        lower = {each.lower(): each for each in known}
-        near = difflib.get_close_matches(said.lower(), lower, 1, 0.6)
-        return f'write "{lower[near[0]]}"' if near else ""
+        return _meant(self, camel(name) if self.google else name, root)
 
 
 ANY = Type()
@@ -229,6 +226,29 @@ def _parsed(family: str, text: str) -> Type:
         items=items,
         google=google,
     )
+
+
+@lru_cache(1000)  # a file of bad lines has few names
+def _meant(of: Type, name: str, root: Type) -> str:
+    known = _members(of.object)
+    if of.google and of.object.endswith(".Schema") and name in _JSON_SCHEMA:
+        return (
+            "write what a Schema has, or the raw JSON schema in "
+            '"responseJsonSchema" or "parametersJsonSchema"'
+        )
+    if of.google and (path := _ELSEWHERE.get(name)) is not None:
+        parent, _, last = path.rpartition(".")
+        if last in known:
+            return f'write "{last}"'
+        if root.has(path.partition(".")[0]):
+            inside = f'in "{parent}"' if parent else "in the request"
+            return f'write "{last}" {inside}'
+    place = _place_of(root, name, of)
+    if place is not None:
+        return f'put it into "{place}"' if place else "put it into the request"
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
+    return f'write "{lower[near[0]]}"' if near else ""
 
 
 def _place_of(root: Type, name: str, beside: Type) -> str | None:
