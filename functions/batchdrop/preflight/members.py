@@ -6,12 +6,10 @@ head says of which versions, and when. A member that isn't there is misspelt, or
 somewhere else, or is newer than the list.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 
 import msgspec
 
@@ -171,6 +169,8 @@ def version() -> str:
 
 @cache
 def _lists() -> _Lists:
+    from importlib.resources import files  # not at a cold start
+
     text = files("batchdrop.preflight").joinpath("members.json").read_bytes()
     return msgspec.json.decode(text, type=_Lists)
 
@@ -230,6 +230,8 @@ def _parsed(family: str, text: str) -> Type:
 
 @lru_cache(1000)  # a file of bad lines has few names
 def _meant(of: Type, name: str, root: Type) -> str:
+    import difflib  # for what is wrong alone
+
     known = _members(of.object)
     if of.google and of.object.endswith(".Schema") and name in _JSON_SCHEMA:
         return (
