@@ -256,8 +256,10 @@ def test_a_batch_that_is_not_over_cannot_be_deleted(
 def test_a_failed_batch_has_an_error_in_place_of_a_response(
     developer: Developer,
 ) -> None:
-    file = developer.upload("no json\n")
+    file = developer.upload([row(key="k")], name="files/mine")
     name = developer.create({"inputConfig": {"fileName": file}})["name"]
+    developer.request("DELETE", file)
+    developer.upload("no json\n", name="files/mine")
     developer.sim.clock.advance(60)
 
     operation = developer.get(name)
@@ -295,6 +297,94 @@ def test_webhook_and_priority_are_accepted_and_kept(developer: Developer) -> Non
     assert metadata["priority"] == "-2"
     (job,) = http.get(f"{developer.sim.url}/_sim/jobs").json()["jobs"]
     assert job["webhookConfig"]["uris"] == ["https://example.com/hook"]
+
+
+def refused(developer: Developer, batch: Any, embeds: bool = False) -> dict[str, Any]:
+    method = "gemini-4-argon:batchGenerateContent"
+    if embeds:
+        method = "gemini-embedding-001:asyncBatchEmbedContent"
+    answer = developer.request("POST", f"models/{method}", json={"batch": batch})
+    assert answer.status_code == 400, answer.text
+    assert developer.request("GET", "batches").json() == {}
+    return dict(answer.json()["error"])
+
+
+@pytest.mark.parametrize("embeds", [False, True])
+def test_a_name_that_an_inline_request_lacks_is_refused_with_its_path(
+    developer: Developer, embeds: bool
+) -> None:
+    content = {"parts": [{"text": "t"}], "metadata": 1}
+    request = {"content": content} if embeds else {"contents": [content]}
+    items = [{"request": {}}, {"request": request}]
+
+    error = refused(
+        developer, {"inputConfig": {"requests": {"requests": items}}}, embeds
+    )
+
+    path = "batch.input_config.requests.requests[1].request"
+    path += ".content" if embeds else ".contents[0]"
+    assert error["status"] == "INVALID_ARGUMENT"
+    assert error["message"] == (
+        f"Invalid JSON payload received. Unknown name \"metadata\" at '{path}': "
+        "Cannot find field."
+    )
+
+
+def test_a_line_of_a_file_that_cannot_be_read_is_refused_with_its_number(
+    developer: Developer,
+) -> None:
+    flat = {"thinking_config": {"thinking_budget": 0}}
+    bad_enum = {"safetySettings": [{"threshold": "NONE"}]}
+    file = developer.upload(
+        "\n".join(
+            [
+                json.dumps(row(key="good", own=[1], request_id=7)),
+                "",
+                json.dumps({"key": "k", "request": flat}),
+                json.dumps({"key": "k", "request": bad_enum}),
+                json.dumps({"key": "k"}),
+                '{"key": "k",',
+                "[1]",
+            ]
+        )
+    )
+
+    error = refused(developer, {"inputConfig": {"fileName": file}})
+
+    assert error["message"].splitlines() == [
+        "Error on line 3: invalid JSON, near column 26: no such field: "
+        "'thinking_config'",
+        "Error on line 4: invalid JSON, near column 46: Invalid value at "
+        "'safety_settings[0].threshold' (TYPE_ENUM), \"NONE\"",
+        "Error on line 5: invalid JSON, near column 1: missing field: 'request'",
+        "Error on line 6: invalid JSON, near column 12: syntax error",
+        "Error on line 7: invalid JSON, near column 1: expected an object",
+    ]
+
+
+def test_a_file_of_bad_lines_alone_is_not_told_to_its_end(developer: Developer) -> None:
+    file = developer.upload('{"key": "k"}\n' * 1000)
+
+    error = refused(developer, {"inputConfig": {"fileName": file}})
+
+    assert len(error["message"].splitlines()) == 10
+
+
+def test_a_file_without_requests_is_refused(developer: Developer) -> None:
+    file = developer.upload("\n \n")
+
+    error = refused(developer, {"inputConfig": {"fileName": file}})
+
+    assert "holds no requests" in error["message"]
+
+
+def test_a_bad_line_is_read_in_a_file_of_many_pieces(developer: Developer) -> None:
+    good = json.dumps(row("x" * 1000, key="k")) + "\n"
+    file = developer.upload(good * 600 + '{"key": "k", "request": {"prompt": 1}}')
+
+    error = refused(developer, {"inputConfig": {"fileName": file}})
+
+    assert error["message"].startswith("Error on line 601: ")
 
 
 def test_one_value_is_taken_where_there_may_be_several(developer: Developer) -> None:

@@ -1,6 +1,8 @@
 """What answers look like, line by line, for each family of models on Vertex."""
 
+import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -98,6 +100,33 @@ def test_a_bad_row_fails_alone_and_the_job_still_succeeds(vertex: Vertex) -> Non
     )
     assert "response" not in lines["bad"]
     assert lines["good"]["status"] == ""
+
+
+def test_a_row_with_a_name_that_the_api_lacks_fails_alone(vertex: Vertex) -> None:
+    bad = row("bad", key="bad")
+    bad["request"]["generationConfig"] = {"responseSchema": {"type_": "OBJECT"}}
+
+    job = vertex.run([row("good", key="good"), bad])
+
+    answers = {line["key"]: line for line in vertex.bucket.answers(job)}
+    assert answers["good"]["status"] == ""
+    assert "response" not in answers["bad"]
+    found = re.fullmatch(r"Bad Request: (.*)", answers["bad"]["status"])
+    assert found
+    assert json.loads(found[1])["error"]["message"] == (
+        'Invalid JSON payload received. Unknown name "type_" at '
+        "'generation_config.response_schema': Cannot find field."
+    )
+
+
+def test_a_chat_row_fails_at_an_embedding_model(vertex: Vertex) -> None:
+    job = vertex.run(
+        [row(key="k")], model="publishers/google/models/gemini-embedding-001"
+    )
+
+    (line,) = vertex.bucket.answers(job)
+    assert 'Unknown name \\"contents\\"' in line["status"]
+    assert "response" not in line
 
 
 def test_a_job_whose_only_row_fails_succeeds(vertex: Vertex) -> None:

@@ -244,7 +244,9 @@ class _Developer(_Api):
     async def _make(self, request: Request) -> Response:
         body = await request.body()
         embeds = request.url.path.endswith(":asyncBatchEmbedContent")
-        made = self.parts.developer.create(
+        # On a thread, as the file of a batch is read before it is made.
+        made = await asyncio.to_thread(
+            self.parts.developer.create,
             self.version,
             Kind.EMBED if embeds else Kind.GENERATE,
             _model(request),

@@ -13,12 +13,11 @@ from typing import Any
 
 import msgspec
 
-from batchsim import jobs, listing
+from batchsim import jobs, listing, members
 from batchsim.clock import Clock
 from batchsim.faults import Faults
 from batchsim.files import Files
 from batchsim.jobs import Api, Job, Kind
-from batchsim.messages import Reader
 from batchsim.rows import Rows
 from batchsim.running import Runner
 from batchsim.settings import Settings
@@ -55,9 +54,11 @@ _MESSAGES: dict[str, dict[str, str]] = {
     },
     "InputConfig": {"fileName": "string", "requests": "@InlinedRequests"},
     "InlinedRequests": {"requests": "@InlinedRequest | list @InlinedRequest"},
-    "InlinedRequest": {"request": "map any", "metadata": "map any"},
     "WebhookConfig": {"uris": "string | list string", "userMetadata": "map any"},
 }
+
+#: How many lines of a file are told about that can't be read. Not known; a guess.
+MOST_LINES = 10
 
 #: How names of models begin. Other names answer 404.
 _PUBLISHED = ("gemini-", "gemma-", "learnlm-", "text-embedding-", "embedding-")
@@ -103,7 +104,7 @@ class Developer:
                 f"{self.settings.limits.inline_bytes} bytes."
             )
         model = _model(model, kind, version, self.settings)
-        batch = _read(version, body)
+        batch = _read(version, kind, body)
         if "batch" not in body:
             raise invalid("batch: it is required.")
         if "inputConfig" not in batch:
@@ -113,9 +114,10 @@ class Developer:
         if (file is None) == (inline is None):
             raise invalid("batch.input_config: set one of file_name and requests.")
         lines = None if inline is None else _inline_lines(inline)
-        tokens = size // 4 if file is None else self._file_tokens(file)
+        if file is not None:
+            size = self._check_file(file, kind, version)
         with self.store.lock:
-            self._check_quotas(model, tokens)
+            self._check_quotas(model, size // 4)
             made = Job(
                 seq=self.store.next_seq(),
                 api=Api.DEVELOPER,
@@ -129,7 +131,7 @@ class Developer:
                 body=_kept(batch),
                 created=self.store.creation_time(self.clock.now()),
                 inlined=lines is not None,
-                tokens=tokens,
+                tokens=size // 4,
             )
             if lines is not None:
                 made.inline = Rows.of_lines(lines)
@@ -183,12 +185,31 @@ class Developer:
         job.deleted = self.clock.now()
         return {}
 
-    def _file_tokens(self, name: str) -> int:
-        id = name.removeprefix("files/")
+    def _check_file(self, name: str, kind: Kind, version: str) -> int:
+        """
+        The bytes of a file that a batch can be made of.
+
+        ApiError 404 if it isn't there, 400 that tells the lines that can't be read.
+        """
         try:
-            return self.files.find(id).size // 4
+            file = self.files.find(name.removeprefix("files/"))
         except ApiError:
             raise ApiError(404, f"File {name} was not found.") from None
+        wrong: list[str] = []
+        rows = 0
+        for number, line in enumerate(file.lines(), 1):
+            if not line.strip():
+                continue
+            rows += 1
+            if why := _wrong(line, kind, version):
+                wrong.append(f"Error on line {number}: {why}")
+                if len(wrong) == MOST_LINES:
+                    break
+        if wrong:
+            raise invalid("\n".join(wrong))
+        if not rows:
+            raise invalid(f"{name} holds no requests.")
+        return file.size
 
     def _check_quotas(self, model: str, tokens: int) -> None:
         limits = self.settings.limits
@@ -271,12 +292,39 @@ def _kept(batch: Json) -> Json:
     return kept
 
 
-def _read(version: str, body: Json) -> Json:
-    """The batch of a create request."""
-    reader = Reader(_MESSAGES, f"google.ai.generativelanguage.{version}")
+def _read(version: str, kind: Kind, body: Json) -> Json:
+    """The batch of a create request, each `request` in it as it came."""
+    item = {"request": f"as it is @{members.REQUESTS[kind]}", "metadata": "map any"}
+    messages = {**_MESSAGES, "InlinedRequest": item}
+    reader = members.reader(Api.DEVELOPER, version, messages)
     read: Json = reader.read("BatchGenerateContentRequest", body)
     reader.refuse()
     return read.get("batch") or {}
+
+
+def _wrong(line: bytes, kind: Kind, version: str) -> str:
+    """What of a file's line can't be read, "" if all can."""
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        found = re.search(r"byte (\d+)", str(exc))
+        return _near(int(found[1]) if found else len(line) - 1, "syntax error")
+    if not isinstance(row, dict):
+        return _near(0, "expected an object")
+    if row.get("request") is None:
+        return _near(0, "missing field: 'request'")
+    reader = members.reader(Api.DEVELOPER, version)
+    reader.read(members.REQUESTS[kind], row["request"])
+    for fault in reader.faults:
+        at = max(0, line.find(f'"{fault.name}"'.encode()))
+        if fault.unknown:
+            return _near(at, f"no such field: '{fault.name}'")
+        return _near(at, fault.text)
+    return ""
+
+
+def _near(column: int, why: str) -> str:
+    return f"invalid JSON, near column {column + 1}: {why}"
 
 
 def _inline_lines(inline: Json) -> list[bytes]:

@@ -96,6 +96,15 @@ class File:
             at += len(chunk)
             yield chunk
 
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, without the newlines."""
+        rest = b""
+        for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
 
 #: A file has one position, which readers would take from one another.
 _reading = threading.Lock()

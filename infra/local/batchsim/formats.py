@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from batchsim import members
+from batchsim.jobs import Api, Kind
 from batchsim.models import Model, Prompt, RowFailed, embedding, fingerprint, tokens
 from batchsim.wire import STATUS_NAMES, row_timestamp, timestamp
 
@@ -170,16 +172,25 @@ def _gemini(line: Json, answering: Answering) -> Json:
         raise RowFailed(400, "The request must be an object.")
     # Vertex alone insists on it; on the Developer API a role may be left out.
     contents = member(request, "contents")
-    for content in contents if isinstance(contents, list) else []:
+    for content in contents if isinstance(contents, list) else [contents]:
         role = content.get("role") if isinstance(content, dict) else None
         if role not in ("user", "model", "function"):
             raise RowFailed(400, "Please use a valid role: user, model.")
+    _check(Kind.GENERATE, request)
     if member(request, "cachedContent"):
         raise RowFailed(400, "Explicit context caching isn't supported in batch.")
     response = generate(request, answering)
     response["createTime"] = timestamp(answering.at)
     processed = row_timestamp(answering.at)
     return {"status": "", "processed_time": processed, **line, "response": response}
+
+
+def _check(kind: Kind, request: Json) -> None:
+    """RowFailed 400 for what Vertex doesn't find in its messages (users' reports)."""
+    reader = members.reader(Api.VERTEX, "v1")
+    reader.read(members.REQUESTS[kind], request)
+    if reader.faults:
+        raise RowFailed(400, "\n".join(fault.text for fault in reader.faults))
 
 
 def _gemini_failure(line: Json, failed: RowFailed, answering: Answering) -> Json:
@@ -410,7 +421,9 @@ def embed(request: Json, answering: Answering) -> tuple[list[float], int]:
 
 def _gemini_embedding(line: Json, answering: Answering) -> Json:
     request = line["request"]
-    values, count = embed(request if isinstance(request, dict) else {}, answering)
+    request = request if isinstance(request, dict) else {}
+    _check(Kind.EMBED, request)
+    values, count = embed(request, answering)
     response = {
         "embedding": {"values": values},
         "usageMetadata": {"promptTokenCount": count},

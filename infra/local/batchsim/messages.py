@@ -26,6 +26,7 @@ DEEPEST = 100
 MOST = 100
 
 _UNREADABLE = "Invalid JSON payload received. "
+_NO_FIELD = "Cannot find field."
 _TYPES = {
     "string": "TYPE_STRING",
     "number": "TYPE_DOUBLE",
@@ -39,13 +40,16 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity")
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    What is wrong at `path` ("" is the whole), in the API's words; `name` is the member
-    that it is about, as it is spelled there.
+    What is wrong at `path` ("" is the whole), in the API's words.
+
+    `name` is the member that it is about, as it is spelled there; `unknown`, whether
+    the message has no such member.
     """
 
     path: str
     name: str
     text: str
+    unknown: bool = False
 
 
 @dataclass(slots=True)
@@ -98,7 +102,7 @@ class Reader:
             said = given if given in known else camel(given)
             takes = known.get(said)
             if takes is None:
-                self._unknown(path, given, "Cannot find field.")
+                self._unknown(path, given, _NO_FIELD)
             elif member is not None:
                 read[said] = self._field(takes, member, path, given, deep)
         return read
@@ -153,7 +157,8 @@ class Reader:
     def _unknown(self, path: str, name: str, why: str) -> None:
         at = f" at '{path}'" if path else ""
         text = f'{_UNREADABLE}Unknown name "{name}"{at}: {why}'
-        self.faults.append(Fault(path, name, text))
+        missing = why == _NO_FIELD
+        self.faults.append(Fault(path, name, text, missing))
 
     def _invalid(self, path: str, name: str, kind: str, why: str) -> None:
         self.faults.append(
