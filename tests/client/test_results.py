@@ -114,18 +114,31 @@ def test_a_row_that_was_not_answered_has_its_error(
 # A directory.
 
 
-def test_every_shard_is_read_and_a_key_only_once(
+def test_every_shard_is_read_and_no_answer_is_dropped(
     client: Client, bucket: Bucket
 ) -> None:
-    bucket.put("o/a-00001.jsonl", line(key="1", response={"n": 1}) + line(response={}))
-    bucket.put("o/deep/b.jsonl", line(key="1", response={"n": 2}) + line(key="2"))
+    one, none = line(key="1", response={"n": 1}), line(response={})
+    bucket.put("o/a-00001.jsonl", one + none + one + none)
+    bucket.put("o/deep/b.jsonl", line(key="1", response={"n": 2}) + line(key="2") + one)
     bucket.put("o/notes.txt", b"not rows")
     bucket.put("other/c.jsonl", line(key="3"))
 
     rows = list(client.batches.results(finished(gcs_output_directory=bucket.uri("o"))))
 
-    assert [row.key for row in rows] == ["1", None, "2"]
-    assert rows[0].response == {"n": 1}
+    # The same line again is the same answer; another one under the same key isn't.
+    assert [row.key for row in rows] == ["1", None, None, "1", "2"]
+    assert [row.response for row in rows if row.key == "1"] == [{"n": 1}, {"n": 2}]
+
+
+def test_two_answers_under_one_key_in_the_final_file_are_both_read(
+    client: Client, bucket: Bucket
+) -> None:
+    answers = [line(key="7", response={"n": n}) for n in (1, 2)]
+    bucket.put("o/predictions.jsonl", b"".join(answers))
+
+    rows = list(client.batches.results(finished(gcs_output_directory=bucket.uri("o"))))
+
+    assert [row.response for row in rows] == [{"n": 1}, {"n": 2}]
 
 
 def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(

@@ -187,15 +187,21 @@ def rows_of(lines: Iterable[bytes], where: str) -> Iterator[ResultRow]:
     under raw["line"]: it holds up no other and doesn't go unnoticed.
     """
     for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        value = _decoded(text)
-        if isinstance(value, dict):
-            yield row_of(value)
-        else:
-            error = JobError(message=f"{where}, line {number}: not a JSON object")
-            yield ResultRow(error=error, raw={"line": text.decode(errors="replace")})
+        row = _row_of_line(line, where, number)
+        if row is not None:
+            yield row
+
+
+def _row_of_line(line: bytes, where: str, number: int) -> ResultRow | None:
+    """The row of one line; None for a blank one."""
+    text = line.strip()
+    if not text:
+        return None
+    value = _decoded(text)
+    if isinstance(value, dict):
+        return row_of(value)
+    error = JobError(message=f"{where}, line {number}: not a JSON object")
+    return ResultRow(error=error, raw={"line": text.decode(errors="replace")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,23 +322,35 @@ class Results:
 
     def _directory(self, directory: str) -> Iterator[ResultRow]:
         """
-        Every shard, a key only once, the first time it is seen.
+        Every shard. A row that the service wrote twice, word for word, comes once; rows
+        of different answers all come, whatever their keys.
 
-        Shards that a running job exports bit by bit may lie beside the final file; so
-        that one is read first, and rows without a key, which can't be told apart, are
-        taken from the others only where there is no final file.
+        Shards that a running job exports bit by bit may lie beside the final file. So
+        that one is read first; of the others come rows whose key it lacks. Rows without
+        a key, which can't be told apart, are taken from them only if there is no final
+        file.
         """
         shards = [f for f in self.objects.list(directory) if _SHARD.search(f.uri)]
         final = [f for f in shards if f.uri.endswith("/predictions.jsonl")]
         others = [f for f in shards if f not in final]
-        seen: set[str] = set()
+        seen: set[int] = set()
+        finished: set[str] = set()
         for shard in final + others:
-            for row in rows_of(split(self.objects.read(shard)), shard.uri):
+            lines = split(self.objects.read(shard))
+            for number, line in enumerate(lines, 1):
+                row = _row_of_line(line, shard.uri, number)
+                if row is None:
+                    continue
                 if row.key is None:
                     if shard in final or not final:
                         yield row
-                elif row.key not in seen:
-                    seen.add(row.key)
+                    continue
+                if shard in final and others:
+                    finished.add(row.key)
+                elif row.key in finished:
+                    continue
+                if (mark := hash(line)) not in seen:
+                    seen.add(mark)
                     yield row
 
     def _table(self, info: OutputInfo) -> Iterator[ResultRow]:
