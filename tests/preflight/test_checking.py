@@ -369,6 +369,17 @@ def test_what_needs_no_guess_is_mended_and_counted() -> None:
     assert json.loads(sent[-1])["request"] == first
 
 
+def test_a_lone_content_without_a_role_is_mended_to_be_the_users() -> None:
+    content = {"parts": [{"text": "a"}]}
+    lone, several = {"contents": [content]}, {"contents": [content, content]}
+
+    _, sent, faults = read_all(file(lone, several), Rules(fix=True))
+
+    (row,) = map(json.loads, sent)
+    assert row["request"] == {"contents": [{"role": "user", **content}]}
+    assert {(fault.line, fault.code) for fault in faults} == {(2, "no_role")}
+
+
 def test_mending_keeps_the_bytes_of_all_else() -> None:
     line = (
         b'{"contents":[{"role":"user","parts":[{"text":"\\u00e4"}]}],"x":null,'
@@ -388,11 +399,10 @@ def test_what_would_change_the_request_is_not_mended() -> None:
     lines = [
         good(tools=[{"googleSearch": {}}]),
         good(topP=1, top_p=1),
-        {"contents": [{"role": None, "parts": [{"text": "x"}]}]},
         {"contents": []},
     ]
 
-    assert {line for line, _, _ in told(*lines, fix=True)} == {1, 2, 3, 4}
+    assert {line for line, _, _ in told(*lines, fix=True)} == {1, 2, 3}
 
 
 def test_a_mended_line_keeps_the_shape_and_columns_it_was_written_in() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from batchdrop.preflight.columns import Columns
-from batchdrop.preflight.fixing import FIXABLE, fixed
+from batchdrop.preflight.fixing import FIXABLE, fixed, with_role
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
 from batchdrop.preflight.looking import KINDS, Full, Look, Members
@@ -412,10 +412,15 @@ class Checker:
         """The line as the user should have written it."""
         # An embedding line has other members than the request that is made of it.
         root = None if self._family.embeds else self._columns.root
+
+        def mended(request: bytes) -> bytes:
+            request = fixed(request, root)
+            return with_role(request) if self._family.config else request
+
         if shape.wrapper is None:
-            return fixed(text, root)
+            return mended(text)
         members = {name: bytes(raw) for name, raw in _members.decode(text).items()}
-        members[shape.wrapper] = fixed(members[shape.wrapper], root)
+        members[shape.wrapper] = mended(members[shape.wrapper])
         return an_object(members)
 
     def _unreadable(self, look: Look, text: bytes) -> bool:

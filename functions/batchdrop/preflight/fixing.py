@@ -1,12 +1,12 @@
-"""Mends what can be mended without a guess: nulls, empty objects, two spellings."""
+"""Mends what needs no guess: nulls, empty objects, two spellings, the only role."""
 
 import msgspec
 
 from batchdrop.preflight.columns import Column
 from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 
-#: What `fixed` takes care of.
-FIXABLE = frozenset({"null", "empty_object", "mixed_case"})
+#: What `fixed` and `with_role` take care of.
+FIXABLE = frozenset({"null", "empty_object", "mixed_case", "no_role"})
 
 #: Here an empty object says something: `{"googleSearch": {}}` asks for the tool. To
 #: leave it out would change the request, so that it stays, and is told.
@@ -57,3 +57,23 @@ def _spelled(member: str, column: Column | None, name: str) -> str:
 
 def _bytes(raw: msgspec.Raw) -> bytes:
     return bytes(raw).strip()
+
+
+def with_role(request: bytes) -> bytes:
+    """
+    A Gemini request whose only content, where it has no role, is the user's, as the
+    Developer API takes it. Of several, nobody can tell who said which.
+    """
+    members = _members.decode(request)
+    contents = _bytes(members.get("contents", msgspec.Raw(b"")))
+    if not contents.startswith(b"["):
+        return request
+    items = list(map(_bytes, _items.decode(contents)))
+    if len(items) != 1 or not items[0].startswith(b"{"):
+        return request
+    content = _members.decode(items[0])
+    if "role" in content:
+        return request
+    one = msgspec.json.encode({"role": "user"} | content)
+    members["contents"] = msgspec.Raw(b"[" + one + b"]")
+    return msgspec.json.encode(members)
