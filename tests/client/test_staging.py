@@ -201,6 +201,7 @@ def test_every_file_that_a_wildcard_finds_is_staged(
     bucket.put("in/1.jsonl", lines({"request": request("a")}))
     bucket.put("in/2.jsonl", lines({"request": request("b")}))
     bucket.put("in/3.txt", b"not this one")
+    bucket.put("in/deep/4.jsonl", b"nor this: * doesn't go into folders")
 
     client.batches.create(
         model="m",

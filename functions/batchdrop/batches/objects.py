@@ -4,9 +4,9 @@ Cloud Storage and BigQuery, through Google's own clients, imported at first use.
 All of this blocks; the async face runs it in threads.
 """
 
-import fnmatch
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from batchdrop.stored import ShortRead, Stored
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
 _WILDCARDS = frozenset("*?[")
+#: What a wildcard stands for; only ** goes into folders (Cloud Storage docs).
+_WILD = re.compile(r"(\*\*)|(\*)|(\?)|\[(!?)([^]]+)\]|(.)", re.DOTALL)
 
 
 class Found(NamedTuple):
@@ -38,6 +40,22 @@ def split_uri(uri: str) -> tuple[str, str]:
     if not uri.startswith("gs://") or not bucket:
         raise ValueError(f"not a gs:// address: {uri!r}; write gs://bucket/name")
     return bucket, name
+
+
+def _pattern(name: str) -> tuple[str, Callable[[str], Any]]:
+    """What comes before a name's first wildcard, and what tells the names it means."""
+
+    def regex(match: re.Match[str]) -> str:
+        every, some, _, negated, listed, plain = match.groups()
+        if listed:
+            letters = re.escape(listed).replace(r"\-", "-")
+            return f"[{'^' if negated else ''}{letters}]"
+        if plain:
+            return re.escape(plain)
+        return ".*" if every else "[^/]*" if some else "[^/]"
+
+    fixed = name[: min(name.find(c) for c in _WILDCARDS if c in name)]
+    return fixed, re.compile(_WILD.sub(regex, name), re.DOTALL).fullmatch
 
 
 def below(directory: str, name: str) -> str:
@@ -73,12 +91,9 @@ class Objects:
                 blob = self._storage().bucket(bucket).get_blob(name)
                 blobs = [blob] if blob is not None else []
             else:
-                fixed = name[: min(name.find(c) for c in _WILDCARDS if c in name)]
-                blobs = [
-                    blob
-                    for blob in self._storage().list_blobs(bucket, prefix=fixed)
-                    if fnmatch.fnmatchcase(blob.name, name)
-                ]
+                fixed, fits = _pattern(name)
+                listed = self._storage().list_blobs(bucket, prefix=fixed)
+                blobs = [blob for blob in listed if fits(blob.name)]
         if not blobs:
             raise ClientError(
                 404, "NOT_FOUND", f"no object {uri}", method="GET", url=uri
