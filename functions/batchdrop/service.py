@@ -166,6 +166,7 @@ class VertexService:
                 "destination": spec.destination,
                 "display_name": spec.display_name,
                 "labels": spec.labels,
+                "as_is": True,  # checked when it was staged
             },
         )
         return self.read(job, answer)

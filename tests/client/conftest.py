@@ -12,3 +12,8 @@ def bucket(storage_emulator: str) -> Iterator[Bucket]:
     bucket = Bucket()
     yield bucket
     bucket.close()
+
+
+@pytest.fixture(autouse=True)
+def no_other_storage(storage_emulator: str) -> None:
+    """A look at a gs:// source never leaves this machine."""

@@ -216,8 +216,11 @@ def test_an_object_is_streamed_through_the_file_api(bucket: Bucket) -> None:
 def test_objects_are_merged_with_the_jobs_config_and_announced_at_their_new_size(
     bucket: Bucket,
 ) -> None:
-    bucket.put("in/1.jsonl", b'{"key":"a","request":{}}')
-    bucket.put("in/2.jsonl", b'{"key":"b","request":{"generationConfig":{"topK":1}}}\n')
+    contents = [{"parts": [{"text": "hi"}]}]
+    one = {"key": "a", "request": {"contents": contents}}
+    other = {"contents": contents, "generationConfig": {"topK": 1}}
+    bucket.put("in/1.jsonl", json.dumps(one).encode())
+    bucket.put("in/2.jsonl", json.dumps({"key": "b", "request": other}).encode())
     with (
         Recorder(START, FINAL, Answer(body=OPERATION)) as server,
         client_of(server) as client,
@@ -231,8 +234,17 @@ def test_objects_are_merged_with_the_jobs_config_and_announced_at_their_new_size
     start, chunk, _ = server.requests
     assert start.json["file"]["size_bytes"] == len(chunk.body)
     assert [json.loads(line) for line in chunk.body.splitlines()] == [
-        {"key": "a", "request": {"generationConfig": {"temperature": 0}}},
-        {"key": "b", "request": {"generationConfig": {"topK": 1, "temperature": 0}}},
+        {
+            "key": "a",
+            "request": {"contents": contents, "generationConfig": {"temperature": 0}},
+        },
+        {
+            "key": "b",
+            "request": {
+                "contents": contents,
+                "generationConfig": {"topK": 1, "temperature": 0},
+            },
+        },
     ]
 
 

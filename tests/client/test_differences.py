@@ -21,6 +21,7 @@ from google import genai
 from google.genai import types
 
 from batchdrop import Client, JobState, ServerError
+from tests.client.buckets import Bucket
 from tests.client.official import DEVELOPER, VERTEX, ours, theirs
 from tests.client.recorder import Answer, FileKeeper, Recorder
 from tests.there import there
@@ -91,6 +92,20 @@ def test_a_destination_can_be_spelled_as_the_documentation_does(
 
     output = server.requests[0].json["outputConfig"]
     assert output["gcsDestination"] == {"outputUriPrefix": "gs://o/p"}
+
+
+def test_a_file_of_plain_requests_is_sent_as_a_copy_that_the_service_takes(
+    server: Recorder, official: genai.Client, client: Client, bucket: Bucket
+) -> None:
+    line = b'{"contents":[{"role":"user","parts":[{"text":"a"}]}]}'
+    src = bucket.put("in.jsonl", line)
+
+    official.batches.create(model="m", src=src)
+    client.batches.create(model="m", src=src)
+
+    uris = [r.json["inputConfig"]["gcsSource"]["uris"] for r in server.requests]
+    assert uris[0] == [src]
+    assert bucket.read(uris[1][0]) == b'{"key":"request-1","request":%b}\n' % line
 
 
 def test_a_names_own_project_and_location_are_asked(

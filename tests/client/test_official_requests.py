@@ -455,7 +455,8 @@ def _calls(form: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_what_only_the_sdk_reads_never_leaves_the_client(
     arguments: dict[str, Any], form: str, bucket: Bucket
 ) -> None:
-    address = bucket.put("in.jsonl", b'{"request": {"contents": [{"parts": []}]}}\n')
+    line = b'{"request": {"contents": [{"parts": [{"text": "a"}]}]}}\n'
+    address = bucket.put("in.jsonl", line)
     start = {"x-goog-upload-url": "https://h/upload", "x-goog-upload-status": "final"}
     answer = Answer(body={**JOB, "file": {"name": "files/f"}}, headers=start)
     with Recorder(answer) as server:

@@ -21,8 +21,9 @@ from batchdrop.batches import (
 from batchdrop.batches import developer as d
 from batchdrop.batches import vertex as v
 from batchdrop.batches.files import read_file, read_made
-from batchdrop.batches.lines import Merge, Splitter
+from batchdrop.batches.lines import Splitter
 from batchdrop.batches.results import row_of, rows_of
+from batchdrop.batches.staging import merged
 from tests.there import there
 
 settings.register_profile(
@@ -222,15 +223,6 @@ def test_a_request_that_is_ready_is_sent_as_it_is(
     assert sent.get("metadata") == metadata
 
 
-@given(request=st.dictionaries(text, json_values, max_size=4), config=st.just({}))
-def test_a_merge_of_nothing_changes_nothing(
-    request: dict[str, Any], config: dict[str, Any]
-) -> None:
-    text_of = msgspec.json.encode(request)
-
-    assert Merge(config).request(text_of) == text_of
-
-
 @given(
     own=st.dictionaries(
         st.sampled_from(["temperature", "topP", "seed"]), st.integers()
@@ -242,7 +234,7 @@ def test_a_merge_of_nothing_changes_nothing(
 def test_a_merge_gives_every_value_once_and_the_own_one_first(
     own: dict[str, int], job: dict[str, int]
 ) -> None:
-    merged = Merge(job).value({"generationConfig": own})["generationConfig"]
+    made = merged({"generationConfig": own}, job, vertex=False)["generationConfig"]
 
     expected = {{"top_p": "topP"}.get(name, name): value for name, value in job.items()}
-    assert merged == {**expected, **own}
+    assert made == {**expected, **own}

@@ -111,6 +111,18 @@ def test_a_row_that_was_not_answered_has_its_error(
     assert (error.code, error.message) == (code, message)
 
 
+def test_what_stood_beside_a_request_is_put_back_and_replaces_no_answer() -> None:
+    own = json.dumps({"key": "007", "team": 3, "response": "mine", "status": "mine"})
+    sent = {"key": "request-1", "batchdrop_own": own}
+
+    read = row_of({**sent, "response": {"a": 1}, "status": ""})
+    embedded = row_of({"instance": {"content": "a", **sent}, "predictions": [1]})
+
+    assert (read.key, read.response, read.error) == ("007", {"a": 1}, None)
+    assert read.raw == {"key": "007", "team": 3, "response": {"a": 1}, "status": ""}
+    assert (embedded.key, embedded.raw["team"]) == ("007", 3)
+
+
 # A directory.
 
 

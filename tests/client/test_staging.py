@@ -34,6 +34,11 @@ def client(server: Recorder) -> Iterator[Client]:
         yield client
 
 
+SAFETY = [
+    {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"},
+]
+
+
 def sources(server: Recorder) -> list[str]:
     return list(server.requests[-1].json["inputConfig"]["gcsSource"]["uris"])
 
@@ -66,8 +71,8 @@ def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
     assert bucket.rows(uri) == [
         {
             "key": "one",
+            "batchdrop_own": '{"key":"one","metadata":{"key":"one","team":"x"}}',
             "request": request("a"),
-            "metadata": {"key": "one", "team": "x"},
         },
         {
             "key": "request-2",
@@ -141,11 +146,20 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
 ) -> None:
     given = b"".join(
         [
-            b'{"request":{"contents":[],"n":1.10},"key":"a","big":12345678901234567890}',
+            b'{"request":{"contents":[{"role":"user","parts":[{"text":"a"}]}],'
+            b'"generationConfig":{"topP":0.50}},"key":"a","big":12345678901234567890}',
             b"\n\n",
-            b'{"request":{"generationConfig":{"topP":0.5},"safetySettings":[]}}\r\n',
-            b'{"request":{"generation_config":{"temperature":1,"max_output_tokens":3},'
-            b'"system_instruction":{"parts":[{"text":"own"}]}}}',
+            lines({"key": "b", "request": request("b", safetySettings=[])}),
+            lines(
+                {
+                    "key": "c",
+                    "request": request(
+                        "c",
+                        generationConfig={"temperature": 1, "maxOutputTokens": 3},
+                        systemInstruction={"parts": [{"text": "own"}]},
+                    ),
+                }
+            ),
         ]
     )
     client.batches.create(
@@ -157,7 +171,7 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
                 "temperature": 0.2,
                 "max_output_tokens": 100,
                 "system_instruction": "job",
-                "safety_settings": [{"category": "C", "threshold": "T"}],
+                "safety_settings": SAFETY,
             },
         },
     )
@@ -165,33 +179,34 @@ def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
     (uri,) = sources(server)
     assert uri.startswith(bucket.uri("out/staging/"))
     assert bucket.read("in.jsonl") == given
-    assert b'"n":1.10' in bucket.read(uri)
-    assert b'"big":12345678901234567890' in bucket.read(uri)
+    assert b'"topP":0.50' in bucket.read(uri)
     job = {"parts": [{"text": "job"}], "role": "user"}
-    safety = [{"category": "C", "threshold": "T"}]
-    rows = [row["request"] for row in bucket.rows(uri)]
-    assert rows == [
-        {
-            "contents": [],
-            "n": 1.1,
-            "systemInstruction": job,
-            "safetySettings": safety,
-            "generationConfig": {"temperature": 0.2, "maxOutputTokens": 100},
-        },
-        {
-            "generationConfig": {
+    rows = bucket.rows(uri)
+    assert [row["key"] for row in rows] == ["a", "b", "c"]
+    assert rows[0]["batchdrop_own"] == '{"key":"a","big":12345678901234567890}'
+    assert [row["request"] for row in rows] == [
+        request(
+            "a",
+            systemInstruction=job,
+            safetySettings=SAFETY,
+            generationConfig={
                 "topP": 0.5,
                 "temperature": 0.2,
                 "maxOutputTokens": 100,
             },
-            "safetySettings": [],
-            "systemInstruction": job,
-        },
-        {
-            "generation_config": {"temperature": 1, "max_output_tokens": 3},
-            "system_instruction": {"parts": [{"text": "own"}]},
-            "safetySettings": safety,
-        },
+        ),
+        request(
+            "b",
+            systemInstruction=job,
+            safetySettings=[],
+            generationConfig={"temperature": 0.2, "maxOutputTokens": 100},
+        ),
+        request(
+            "c",
+            systemInstruction={"parts": [{"text": "own"}]},
+            safetySettings=SAFETY,
+            generationConfig={"temperature": 1, "maxOutputTokens": 3},
+        ),
     ]
 
 
@@ -248,17 +263,20 @@ def test_a_job_remembers_the_config_it_was_made_with(
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"{", "line 2"),
-        (b"[]", "line 2"),
-        (b'{"contents": []}', "no member `request`"),
-        (b'{"request": "a"}', "line 2"),
-        (b'{"request": {"generationConfig": 1}}', "line 2"),
+        (b"{", "line 2: ends in the middle"),
+        (b"[]", "line 2: is a JSON array"),
+        (b'{"request": "a"}', "line 2: request must be a JSON object"),
+        (
+            b'{"request": {"contents": []}}',
+            "line 2: request.contents must not be empty",
+        ),
     ],
 )
 def test_a_line_that_cannot_take_a_config_is_named_and_leaves_no_object(
     server: Recorder, client: Client, bucket: Bucket, line: bytes, why: str
 ) -> None:
-    src = bucket.put("in.jsonl", b'{"request": {}}\n' + line + b"\n")
+    good = lines({"request": request("a")})
+    src = bucket.put("in.jsonl", good + line + b"\n")
 
     with pytest.raises(ValueError, match=why) as caught:
         client.batches.create(
@@ -316,13 +334,13 @@ def test_embeddings_are_written_in_the_form_of_the_newer_models(
         src={
             "inlined_requests": {
                 "contents": ["a", "b"],
-                "config": {"outputDimensionality": 64, "task_type": "T"},
+                "config": {"outputDimensionality": 64, "task_type": "RETRIEVAL_QUERY"},
             }
         },
         config={"staging": bucket.uri("w")},
     )
 
-    config = {"output_dimensionality": 64, "task_type": "T"}
+    config = {"output_dimensionality": 64, "task_type": "RETRIEVAL_QUERY"}
     assert bucket.rows(sources(server)[0]) == [
         {
             "key": f"request-{n}",
@@ -345,8 +363,13 @@ def test_embeddings_are_written_in_the_form_of_the_older_models(
     )
 
     assert bucket.rows(sources(server)[0]) == [
-        {"content": "a"},
-        {"content": "b", "key": "k", "title": "t"},
+        {"key": "request-1", "content": "a"},
+        {
+            "key": "k",
+            "batchdrop_own": '{"key":"k","metadata":{"key":"k"}}',
+            "content": "b",
+            "title": "t",
+        },
     ]
 
 

@@ -16,7 +16,7 @@ from tests.client.buckets import Bucket
 from tests.client.recorder import Answer, Recorder
 from tests.cloud_storage import CloudStorage, cloud_storage
 
-LINES = b'{"key": "a", "request": {"contents": []}}\n' * 3
+LINES = b'{"key":"a","request":{"contents":[{"role":"user","parts":[{"text":"a"}]}]}}\n'
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchdrop.batches.lines import Merge
+from batchdrop.batches.staging import merged
 from batchdrop.choosing import choose
 from batchdrop.configuration import wire_config
 from batchdrop.manifests import Manifest
@@ -48,8 +48,8 @@ def sent(
     config: str | None, request: dict[str, Any] = GOOD, backend: str = "vertex"
 ) -> dict[str, Any]:
     """What the worker makes of a request."""
-    merged = config.encode() if config else None
-    (line,) = staged(request, generation_config=merged, backend=backend)
+    merge = config.encode() if config else None
+    (line,) = staged(request, generation_config=merge, backend=backend)
     return dict(line["request"])
 
 
@@ -103,7 +103,7 @@ def test_the_client_and_the_worker_put_the_same_into_a_request(
 ) -> None:
     rules = Rules(backend=backend)
 
-    client = Merge(config).value(good(**own))
+    client = merged(good(**own), config, vertex=backend == "vertex")
     worker = sent(wire_config(json.dumps(config), rules), good(**own), backend)
 
     # What the official SDK leaves in snake_case on the wire, the client does too.

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from batchdrop.batches.embeddings import Item, vertex_lines
+from batchdrop.batches.staging import Source, Wire
 from batchdrop.preflight import Family, Rules, embeds_text
 from batchdrop.preflight.retirements import retirement
 from batchsim.formats import of_vertex_model
@@ -67,7 +68,9 @@ def test_the_client_and_batchsim_write_and_read_the_same_embedding_lines(
 ) -> None:
     item = Item(content={"parts": [{"text": "x"}]})
 
-    (line,) = vertex_lines(model, [item])
+    lines = Source(read=lambda: vertex_lines(model, [item]), place=str)
+    (copy,) = Wire(vertex=True, model=model, embeds=True).copies([lines])
+    (line,) = copy
 
     family = Rules(model=model).family
     format = of_vertex_model(f"publishers/google/models/{model.rpartition('/')[2]}")

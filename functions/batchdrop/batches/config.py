@@ -39,7 +39,9 @@ class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
         generation_config: for every request that doesn't say otherwise: temperature,
             max_output_tokens, system_instruction, safety_settings, tools, ...
         staging: a gs:// prefix for the copies that `create` makes; without it they lie
-            beside the destination, under "staging/". They are not deleted.
+            beside the destination, under "staging/", or if that is no gs:// address
+            under "batchdrop-staging/" in the source's bucket. They are not deleted.
+        as_is: True sends gs:// objects as they are, without a look at their lines.
         idempotency_token: makes `create` safe to repeat: a job that has it is looked
             for first, and returned in place of a new one. At most 63 of a-z, 0-9, "_"
             and "-".
@@ -54,6 +56,7 @@ class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
     priority: int | None = None
     generation_config: Mapping[str, Any] | None = None
     staging: str | None = None
+    as_is: bool = False
     idempotency_token: str | None = None
     http_options: HttpOptions | None = None
 
@@ -280,6 +283,11 @@ def create_config(given: Any) -> CreateBatchJobConfig:
     if token is not None and not _TOKEN.fullmatch(token):
         raise ValueError(
             f"config.idempotency_token {token!r} must be 1 to 63 of a-z, 0-9, '_', '-'"
+        )
+    if config.as_is and config.generation_config is not None:
+        raise ValueError(
+            "config.as_is sends a file as it is; config.generation_config changes its "
+            "lines: give one of them"
         )
     if config.staging is not None and not config.staging.startswith("gs://"):
         raise ValueError(f"config.staging {config.staging!r} must be a gs:// prefix")

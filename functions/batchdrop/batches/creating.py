@@ -4,13 +4,12 @@ job's config put into every request, a token looked for before anything is made 
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
 from batchdrop.batches import embeddings, inline, only
@@ -19,8 +18,7 @@ from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.developer import Developer
 from batchdrop.batches.errors import BatchesError
 from batchdrop.batches.files import JSONL, FileApi, upload
-from batchdrop.batches.lines import Merge, merged_lines, split
-from batchdrop.batches.objects import Found, Objects, below
+from batchdrop.batches.objects import Found, Objects, below, split_uri
 from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import (
     BatchJob,
@@ -30,6 +28,11 @@ from batchdrop.batches.types import (
     HttpRetryOptions,
 )
 from batchdrop.batches.vertex import Vertex, default_destination, model_name
+
+if TYPE_CHECKING:
+    from batchdrop.batches.staging import Source, Wire
+
+    _MakeWire = Callable[[], Wire]
 
 #: The label that carries an idempotency token on Vertex.
 TOKEN_LABEL = "batchdrop_token"
@@ -65,12 +68,12 @@ class Creating:
 
         lines = None
         if src.inlined_requests is not None and isinstance(self.dialect, Vertex):
-            lines = _vertex_lines(model, src.inlined_requests, config.generation_config)
+            lines = _vertex_lines(model, src.inlined_requests)
         elif src.inlined_requests is not None and config.generation_config:
             src = BatchJobSource(
                 inlined_requests=_merged(src.inlined_requests, config.generation_config)
             )
-        return self._create(src, config, stamp, call, lines)
+        return self._create(model, src, config, stamp, call, lines)
 
     def create_embeddings(
         self,
@@ -85,36 +88,50 @@ class Creating:
                 "config.generation_config is for generating; an embedding has a config "
                 "of its own: src={'inlined_requests': {'contents': .., 'config': ..}}"
             )
+        lines = None
         if isinstance(self.dialect, Vertex):
             vertex = self.dialect
             given = src.source()
-            lines = embeddings.vertex_lines(model, src.items) if src.items else None
-            return self._create(
-                given,
-                config,
-                stamp,
-                lambda s, c: vertex.create(model, s, c, stamp),
-                lines,
+            if src.items:
+                lines = embeddings.vertex_lines(model, src.items)
+
+            def call(s: BatchJobSource, c: CreateBatchJobConfig) -> Call[BatchJob]:
+                return vertex.create(model, s, c, stamp)
+
+        else:
+            developer = self.dialect
+            given = src.source(
+                tuple(map(embeddings.developer_request, src.items or ()))
             )
-        developer = self.dialect
-        wire = src.source(tuple(map(embeddings.developer_request, src.items or ())))
-        return self._create(
-            wire,
-            config,
-            stamp,
-            lambda s, c: developer.create_embeddings(model, s, c),
-            None,
-        )
+
+            def call(s: BatchJobSource, c: CreateBatchJobConfig) -> Call[BatchJob]:
+                return developer.create_embeddings(model, s, c)
+
+        return self._create(model, given, config, stamp, call, lines, embeds=True)
 
     def _create(
         self,
+        model: str,
         src: BatchJobSource,
         config: CreateBatchJobConfig,
         stamp: str,
         call: _Create,
-        lines: Iterable[bytes] | None,
+        lines: list[bytes] | None,
+        *,
+        embeds: bool = False,
     ) -> Flow[BatchJob]:
+        """
+        Args:
+            lines: inline requests, one a line, that have to lie in a bucket.
+        """
         given = config
+        wire = partial(
+            _wire,
+            vertex=isinstance(self.dialect, Vertex),
+            model=model,
+            config=config.generation_config,
+            embeds=embeds,
+        )
         token = config.idempotency_token
         if token is not None:
             found = yield from self._look(token, config.http_options)
@@ -122,9 +139,11 @@ class Creating:
                 return _with_what_was_asked(found, given)
             config = self._marked(config, token)
         if isinstance(self.dialect, Vertex):
-            src, config = yield from self._at_vertex(src, config, stamp, call, lines)
+            src, config = yield from self._at_vertex(
+                src, config, stamp, call, wire, lines
+            )
         else:
-            src, config = yield from self._at_developer(src, config, call)
+            src, config = yield from self._at_developer(src, config, call, wire)
         job = yield from self._send(call(src, config), token)
         return _with_what_was_asked(job, given)
 
@@ -136,9 +155,10 @@ class Creating:
         config: CreateBatchJobConfig,
         stamp: str,
         call: _Create,
-        lines: Iterable[bytes] | None,
+        wire: "_MakeWire",
+        lines: list[bytes] | None,
     ) -> Flow[tuple[BatchJobSource, CreateBatchJobConfig]]:
-        if lines is None and not (config.generation_config and src.gcs_uri):
+        if lines is None and not (yield from self._changes(src, config, wire)):
             return src, config
         home = _staging(src, config, stamp)
         dest = config.dest or default_destination(src, stamp)
@@ -147,24 +167,50 @@ class Creating:
             dest=dest
             or BatchJobDestination(format="jsonl", gcs_uri=below(home, "dest")),
         )
-        staged: list[tuple[str, Iterable[bytes]]]
         if lines is not None:
-            staged = [(below(home, "requests.jsonl"), lines)]
+            sources = [_inline_source(lines)]
+            names = ["requests.jsonl"]
         else:
             found = yield from self._find(src)
-            merge = config.generation_config or {}
-            staged = [
-                (below(home, f"{number:04}.jsonl"), self._merged(one, merge))
-                for number, one in enumerate(found)
-            ]
-        src = BatchJobSource(format="jsonl", gcs_uri=tuple(uri for uri, _ in staged))
-        call(src, config)  # what is wrong with the rest shows before a byte is written
-        for uri, pieces in staged:
-            yield from work(partial(self.objects.write, uri, pieces))
+            sources = list(map(self._source, found))
+            names = [f"{number:04}.jsonl" for number in range(len(found))]
+        uris = tuple(below(home, name) for name in names)
+        src = BatchJobSource(format="jsonl", gcs_uri=uris)
+        # What is wrong with any of it shows before a byte is written.
+        call(src, config)
+        yield from work(lambda: wire().sizes(sources))
+        for uri, copy in zip(uris, wire().copies(sources), strict=True):
+            yield from work(partial(self.objects.write, uri, copy))
         return src, config
 
+    def _changes(
+        self, src: BatchJobSource, config: CreateBatchJobConfig, wire: "_MakeWire"
+    ) -> Flow[bool]:
+        """
+        Whether lines of a bucket have to be made over, by a look at the first of each
+        address. What we may not read, or can't, is left to the service, which reads
+        with rights of its own.
+        """
+        uris = src.gcs_uri
+        if uris is None or src.format not in (None, "jsonl"):
+            return False
+        if config.generation_config is not None or config.as_is:
+            return not config.as_is
+
+        def look() -> bool:
+            try:
+                return not all(wire().takes(self.objects.peek(uri)) for uri in uris)
+            except BatchesError:
+                return False
+
+        return (yield from work(look))
+
     def _at_developer(
-        self, src: BatchJobSource, config: CreateBatchJobConfig, call: _Create
+        self,
+        src: BatchJobSource,
+        config: CreateBatchJobConfig,
+        call: _Create,
+        wire: "_MakeWire",
     ) -> Flow[tuple[BatchJobSource, CreateBatchJobConfig]]:
         if config.dest is not None and config.dest.gcs_uri is not None:
             config = replace(config, dest=None)  # ours to fill, not the service's
@@ -173,27 +219,30 @@ class Creating:
         assert isinstance(self.dialect, Developer)
         call(BatchJobSource(file_name="files/to-come"), config)
         found = yield from self._find(src)
-        merge = config.generation_config
-
-        def pieces() -> Iterator[bytes]:
-            if merge is None and len(found) == 1:
-                return self.objects.read(found[0])
-            return chain.from_iterable(self._merged(f, merge or {}) for f in found)
-
-        if merge is None and len(found) == 1:
-            size = yield from work(lambda: self.objects.size(found[0]))
-        else:
+        first, *others = found
+        pieces: Iterable[bytes]
+        if (
+            others
+            or config.generation_config is not None
+            or not (config.as_is or (yield from self._takes(first, wire)))
+        ):
             # The size is announced before the bytes: they are read twice, and
             # never held.
-            size = yield from work(lambda: sum(map(len, pieces())))
+            sources = list(map(self._source, found))
+            size = sum((yield from work(lambda: wire().sizes(sources))))
+            pieces = chain.from_iterable(wire().copies(sources))
+        else:
+            size = yield from work(lambda: self.objects.size(first))
+            pieces = self.objects.read(first)
         about = {
-            "display_name": config.display_name or found[0].uri.rpartition("/")[2],
+            "display_name": config.display_name or first.uri.rpartition("/")[2],
             "mime_type": JSONL,
         }
-        file = yield from upload(
-            FileApi(self.dialect), pieces(), size, about, self.retry
-        )
+        file = yield from upload(FileApi(self.dialect), pieces, size, about, self.retry)
         return BatchJobSource(file_name=file.name), config
+
+    def _takes(self, found: Found, wire: "_MakeWire") -> Flow[bool]:
+        return (yield from work(lambda: wire().takes(self.objects.peek(found.uri))))
 
     def _find(self, src: BatchJobSource) -> Flow[list[Found]]:
         uris = src.gcs_uri or ()
@@ -203,8 +252,13 @@ class Creating:
             )
         )
 
-    def _merged(self, found: Found, config: Mapping[str, Any]) -> Iterator[bytes]:
-        return merged_lines(split(self.objects.read(found)), config, found.uri)
+    def _source(self, found: Found) -> "Source":
+        from batchdrop.batches.staging import Source
+
+        return Source(
+            read=partial(self.objects.read, found),
+            place=lambda number: f"{found.uri}, line {number}",
+        )
 
     # Never twice.
 
@@ -287,10 +341,29 @@ def _with_what_was_asked(job: BatchJob, config: CreateBatchJobConfig) -> BatchJo
     return replace(job, generation_config=config.generation_config, collect_to=to)
 
 
+def _wire(**asked: Any) -> "Wire":
+    from batchdrop.batches.staging import Wire
+
+    return Wire(**asked)
+
+
+def _inline_source(lines: list[bytes]) -> "Source":
+    from batchdrop.batches.staging import Source
+
+    return Source(read=lambda: lines, place=lambda number: f"inline request {number}")
+
+
 def _staging(src: BatchJobSource, config: CreateBatchJobConfig, stamp: str) -> str:
+    """
+    The folder of this job's copies: under `config.staging`, else under the destination,
+    else in the bucket of the source.
+    """
     if config.staging is not None:
         return below(config.staging, f"batchdrop-{stamp}")
     dest = config.dest or default_destination(src, stamp)
+    if (dest is None or dest.gcs_uri is None) and src.gcs_uri:
+        bucket, _ = split_uri(src.gcs_uri[0])
+        return f"gs://{bucket}/batchdrop-staging/{stamp}"
     if dest is None or dest.gcs_uri is None:
         raise ValueError(
             "the requests must lie in a bucket before Vertex AI can read them: give "
@@ -329,22 +402,21 @@ def _check_generation_config(
 
 
 def _merged(requests: Iterable[Any], config: Mapping[str, Any]) -> tuple[Any, ...]:
-    merge = Merge(config)
+    from batchdrop.batches.staging import merged
+
     made = []
     for given in requests:
         request, metadata = inline.request(given)
-        made.append({"request": merge.value(request), "metadata": metadata})
+        request = merged(request, config, vertex=False)
+        made.append({"request": request, "metadata": metadata})
     return tuple(made)
 
 
-def _vertex_lines(
-    model: str, requests: Iterable[Any], config: Mapping[str, Any] | None
-) -> list[bytes]:
+def _vertex_lines(model: str, requests: Iterable[Any]) -> list[bytes]:
     """
-    Inline requests as a JSONL for Vertex: beside `request`, `key` is echoed in the
-    answers; it is the metadata's key, or request-1, request-2, ...
+    Inline requests as lines: beside `request`, `key` is the metadata's key, or
+    request-1, request-2, ..., and `metadata` is what the caller gave.
     """
-    merge = Merge(config or {})
     lines = []
     for number, given in enumerate(requests, 1):
         request, metadata = inline.request(given)
@@ -355,14 +427,5 @@ def _vertex_lines(
                 f"inline request {number}: model {own!r} is not the job's {model!r}; "
                 "on Vertex AI a job has one model: make two jobs"
             )
-        # Vertex imports the file like a table and refuses empty objects.
-        if not request.get("generationConfig"):
-            request.pop("generationConfig", None)
-        line: dict[str, Any] = {
-            "key": str((metadata or {}).get("key", f"request-{number}")),
-            "request": merge.value(request),
-        }
-        if metadata:
-            line["metadata"] = metadata
-        lines.append(msgspec.json.encode(line) + b"\n")
+        lines.append(inline.line(request, metadata, number))
     return lines

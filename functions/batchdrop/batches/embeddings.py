@@ -9,7 +9,6 @@ Embedding requests, one shape for callers and three on the wire:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from batchdrop.batches import inline, only
@@ -135,7 +134,8 @@ def developer_request(item: Item) -> dict[str, Any]:
 
 def vertex_lines(model: str, items: Sequence[Item]) -> list[bytes]:
     """
-    The JSONL for Vertex, by the model's family.
+    Lines for Vertex, by the model's family; its preflight makes of an older model's
+    what that model takes.
 
     Raises:
         ValueError: an older model given anything but text.
@@ -143,39 +143,29 @@ def vertex_lines(model: str, items: Sequence[Item]) -> list[bytes]:
     # Here, as most users of the client need nothing of the check.
     from batchdrop.preflight import embeds_text
 
-    line = _older_line if embeds_text(model) else _gemini_line
+    request = _older_request if embeds_text(model) else _gemini_request
     return [
-        msgspec.json.encode(line(item, number, model)) + b"\n"
+        inline.line(request(item, number, model), item.metadata, number)
         for number, item in enumerate(items, 1)
     ]
 
 
-def _key(item: Item, number: int) -> str:
-    return str((item.metadata or {}).get("key", f"request-{number}"))
-
-
-def _gemini_line(item: Item, number: int, model: str) -> dict[str, Any]:
+def _gemini_request(item: Item, number: int, model: str) -> dict[str, Any]:
+    content = {name: each for name, each in item.content.items() if name != "role"}
     config = {snake(name): value for name, value in item.config.items()}
-    request: dict[str, Any] = {"content": {"parts": item.content["parts"]}}
-    if config:
-        request["embed_content_config"] = config
-    return {"key": _key(item, number), "request": request}
+    return {"content": content} | ({"embed_content_config": config} if config else {})
 
 
-def _older_line(item: Item, number: int, model: str) -> dict[str, Any]:
+def _older_request(item: Item, number: int, model: str) -> dict[str, Any]:
     parts = item.content.get("parts") or []
     if not all(part.keys() == {"text"} for part in parts):
         raise ValueError(
             f"embedding request {number}: {model!r} embeds text alone; give a string"
         )
-    line: dict[str, Any] = {"content": "".join(part["text"] for part in parts)}
     config = {snake(name): value for name, value in item.config.items()}
     if unknown := config.keys() - {"task_type", "title"}:
         raise ValueError(
             f"embedding request {number}: {model!r} takes task_type and title, "
             f"not {', '.join(sorted(unknown))}"
         )
-    # The key is no documented member of these lines; other members are echoed.
-    if item.metadata:
-        line["key"] = _key(item, number)
-    return line | config
+    return {"content": "".join(part["text"] for part in parts)} | config

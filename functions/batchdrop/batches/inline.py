@@ -16,6 +16,7 @@ from datetime import date, time
 from enum import Enum
 from typing import Any
 
+import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import asdict
 
@@ -268,6 +269,17 @@ def split_config(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {name: _beside(name, value) for name, value in beside.items()}, generation
 
 
+def flat(given: Any) -> dict[str, Any]:
+    """
+    A flat config, each member as it is sent.
+
+    Raises:
+        ValueError: as `split_config`.
+    """
+    beside, generation = split_config(given)
+    return beside | generation
+
+
 def _beside(name: str, value: Any) -> Any:
     match name:
         case "systemInstruction":
@@ -364,6 +376,18 @@ def _ready(request: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(made.get(name), Mapping):
             made[name] = without_sdk_only(made[name])
     return made
+
+
+def line(
+    request: Mapping[str, Any], metadata: Mapping[str, Any] | None, number: int
+) -> bytes:
+    """A request as a line of a file, by the metadata's key or by its number."""
+    made: dict[str, Any] = {
+        "key": str((metadata or {}).get("key", f"request-{number}"))
+    }
+    if metadata:
+        made["metadata"] = metadata
+    return msgspec.json.encode(made | {"request": request}) + b"\n"
 
 
 def _only(given: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -21,6 +21,10 @@ from batchdrop.stored import ShortRead, Stored
 
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
+#: Of a look at a first line.
+PEEK_PIECE = 256 * 1024
+PEEK_SECONDS = 10.0
+
 _WILDCARDS = frozenset("*?[")
 #: What a wildcard stands for; only ** goes into folders (Cloud Storage docs).
 _WILD = re.compile(r"(\*\*)|(\*)|(\?)|\[(!?)([^]]+)\]|(.)", re.DOTALL)
@@ -99,6 +103,27 @@ class Objects:
                 404, "NOT_FOUND", f"no object {uri}", method="GET", url=uri
             )
         return [_found(blob) for blob in sorted(blobs, key=lambda b: str(b.name))]
+
+    def peek(self, uri: str) -> Iterator[bytes]:
+        """
+        The bytes of an address's first object as they are stored, in small pieces that
+        are asked for once and not for long: for a look that may fail.
+        """
+        once = {"timeout": PEEK_SECONDS, "retry": None}
+        bucket, name = split_uri(uri)
+        with _translated("GET", uri):
+            blob = self._storage().bucket(bucket).blob(name)
+            if not _WILDCARDS.isdisjoint(name):
+                fixed, fits = _pattern(name)
+                listed = self._storage().list_blobs(bucket, prefix=fixed, **once)
+                blob = next(filter(lambda each: fits(each.name), listed), None)
+            if blob is None:
+                return
+            with blob.open(
+                "rb", chunk_size=PEEK_PIECE, raw_download=True, **once
+            ) as stream:
+                while piece := stream.read(PEEK_PIECE):
+                    yield piece
 
     def exists(self, uri: str) -> bool:
         """True if there is such an object."""

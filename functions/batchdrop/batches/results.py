@@ -15,7 +15,7 @@ from batchdrop.batches.call import Call, Flow, Pause, ask, dated, work
 from batchdrop.batches.developer import Developer, row_error
 from batchdrop.batches.errors import ClientError, NoResults
 from batchdrop.batches.files import FileApi, checked
-from batchdrop.batches.lines import split
+from batchdrop.batches.lines import OWN, split
 from batchdrop.batches.objects import Objects, below
 from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
 from batchdrop.batches.vertex import Vertex
@@ -24,6 +24,7 @@ from batchdrop.batches.waiting import GROWTH, Patience
 #: Seconds before a job is asked for its output again, at first and at the most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
+_KEYS = frozenset({"key", "custom_id"})
 _JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
 #: What holds rows in an output directory. Models of one's own have the second kind of
 #: name, without an ending; their errors_stats are the rows that failed.
@@ -88,7 +89,10 @@ def row_of(raw: dict[str, Any]) -> ResultRow:
         predictions, prediction      Vertex: a legacy embedding; a model of one's own
         response.status_code, .body  OpenAI's: answered below 400
         response.error               a model server's: not answered
+
+    What stood beside the request when `create` made it over is put back.
     """
+    raw = _with_its_own(raw)
     metadata = raw.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else None
     response = raw.get("response")
@@ -110,6 +114,18 @@ def row_of(raw: dict[str, Any]) -> ResultRow:
         metadata=metadata,
         raw=raw,
     )
+
+
+def _with_its_own(raw: dict[str, Any]) -> dict[str, Any]:
+    """A row as the caller's line had it; a legacy embedding gives it back inside."""
+    for holder in (raw, raw.get("instance")):
+        if isinstance(holder, dict) and isinstance(text := holder.get(OWN), str):
+            own = _decoded(text)
+            if isinstance(own, dict):
+                # A key was given in place of the caller's; all else is the service's.
+                theirs = raw.keys() - {OWN, *(own.keys() & _KEYS)}
+                return own | {name: raw[name] for name in raw if name in theirs}
+    return raw
 
 
 def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | None:

@@ -1,0 +1,252 @@
+"""
+The one road of lines to the service, for files and for requests in the program: checked
+by preflight, in a shape that the service takes, with a key each.
+
+    {"contents": [..]}              {"key": "request-1", "request": {..}}
+    {"key": "a", "request": {..}}   {"key": "a", "request": {..}}
+    {"key": "007", "request": ..}   {"key": "request-3", "batchdrop_own": "{..}", ..}
+
+Preflight takes a tenth of a second to import, so this module is imported at first use.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from batchdrop.batches.inline import flat
+from batchdrop.batches.lines import OWN
+from batchdrop.errors import NotReadable
+from batchdrop.preflight import ALLOW, Block, Checker, Refused, Rules, own_columns
+from batchdrop.preflight.lines import split_lines, unpacked
+from batchdrop.preflight.merging import Merger
+from batchdrop.preflight.names import camel_case
+from batchdrop.preflight.rules import short_model
+from batchdrop.preflight.shapes import IDS, WrongShape, shape_of
+
+#: What a decoder raises for a line that it doesn't take.
+_MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+#: What preflight puts in front of what is sent: an id, which is the line's number.
+_HEAD = re.compile(rb'\{"\w+":"r(\d+)",')
+#: A key that comes back from Vertex AI's import as it was. 007 and 1e5 become numbers;
+#: what looks like a date or a boolean may become one.
+_LASTING = re.compile(r"(?!(?:true|false|null|nan|inf|infinity)\Z)[a-z]", re.IGNORECASE)
+#: What BigQuery makes a column of.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
+_PACKED = b"\x1f\x8b"
+
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    Lines from somewhere.
+
+    Attributes:
+        read: their bytes in any pieces, packed or not; anew at each call.
+        place: where a line is, by its number, such as "gs://b/in.jsonl, line 3".
+    """
+
+    read: Callable[[], Iterable[bytes]]
+    place: Callable[[int], str]
+
+
+class Wire:
+    """
+    The lines that one model takes.
+
+    Args:
+        vertex: on Vertex AI; else on the Developer API.
+        config: the job's configuration, put into every request that doesn't say
+            otherwise; None or empty: there is none.
+        embeds: whether the model embeds.
+    """
+
+    def __init__(
+        self,
+        *,
+        vertex: bool,
+        model: str,
+        config: Mapping[str, Any] | None = None,
+        embeds: bool = False,
+    ) -> None:
+        rules = Rules(
+            backend="vertex" if vertex else "developer",
+            model=model,
+            fix=True,
+            # As the official SDK's: a new member needs no release of ours.
+            unknown=ALLOW,
+            generation_config=_flat(config) if config else None,
+        )
+        if embeds and not rules.family.embeds:
+            # A tuned model's name says nothing of it.
+            rules = replace(rules, model="text-embedding")
+        self._rules = rules
+        self._family = rules.family
+
+    def takes(self, pieces: Iterable[bytes]) -> bool:
+        """
+        Whether a file may be sent as it is, by its first line: if the service takes
+        such lines, and gives back their keys as they are, or if we can't tell.
+        """
+        packed, line = _first_line(pieces)
+        if packed:
+            return False
+        try:
+            members = _members(line)
+            shape = shape_of(members.keys(), self._family)
+        except (WrongShape, *_MISFIT):
+            # Any model of Vertex AI's that has no other lines counts as Gemini.
+            gemini = self._rules.imports and self._family.config
+            return gemini and not short_model(self._rules.model).startswith("gemini")
+        main = shape.wrapper or shape.embeds
+        if shape.wrapper != self._family.wrapper or main is None:
+            return False
+        begins = b"{" if shape.wrapper else b'"'
+        if (shape.wrapper is None and main != "content") or (
+            bytes(members[main])[:1] != begins
+        ):
+            return False
+        if (
+            self._rules.imports
+            and self._family.config
+            and not _has_roles(members[main])
+        ):
+            return False
+        if self._rules.imports and not all(map(_is_column, members.items())):
+            return False
+        if shape.id is None or (self._family.id != IDS[0] and shape.id == IDS[0]):
+            return self._rules.imports and self._family.id == IDS[0]
+        if not self._rules.imports:
+            return shape.id == self._family.id
+        key = msgspec.json.decode(members[shape.id])
+        return not isinstance(key, str) or _LASTING.match(key) is not None
+
+    def copies(self, sources: Sequence[Source]) -> Iterator[Iterator[bytes]]:
+        """
+        The bytes of each source's copy, in constant memory but for 25 bytes a key. They
+        are read one after the other, as keys and types are compared over all of them.
+
+        Raises:
+            ValueError: a line that can't be sent, with its place and what to write.
+        """
+        checker = Checker(self._rules)
+        for source in sources:
+            yield self._copy(checker, source)
+
+    def sizes(self, sources: Sequence[Source]) -> list[int]:
+        """
+        How many bytes each copy will have. All lines are read for it, so that what is
+        wrong with any of them shows before the first is sent.
+
+        Raises:
+            ValueError: as `copies`, or there is no line at all.
+        """
+        sizes = [sum(map(len, copy)) for copy in self.copies(sources)]
+        if not any(sizes):
+            raise ValueError(f"{sources[0].place(1)}: there is no request in it")
+        return sizes
+
+    def _copy(self, checker: Checker, source: Source) -> Iterator[bytes]:
+        before = checker.line
+        try:
+            for block in checker.blocks(source.read()):
+                for refused in block.refused:
+                    raise ValueError(_why(refused, source.place(refused.line - before)))
+                yield self._keyed(block)
+        except NotReadable as exc:
+            raise ValueError(f"{source.place(1)}: {exc}") from exc
+
+    # What stands in front of a request.
+
+    def _keyed(self, block: Block) -> bytes:
+        """The staged lines, their ids replaced by what comes back with the answers."""
+        out: list[bytes] = []
+        for staged in block.staged.split(b"\n")[:-1]:
+            head = _HEAD.match(staged)
+            assert head is not None
+            number = int(head[1])
+            own = own_columns(block.lines[number - block.first])
+            for name in self._family.beside:
+                own.pop(name, None)  # they are sent
+            out += (self._front(number, own), staged[head.end() :], b"\n")
+        return b"".join(out)
+
+    def _front(self, number: int, own: dict[str, Raw]) -> bytes:
+        id = self._family.id
+        name = next((name for name in IDS if name in own), id)
+        key = f"request-{number}"
+        if name in own:
+            key = msgspec.json.decode(own[name], type=str)
+        others = {each: raw for each, raw in own.items() if each != name}
+        if not self._rules.imports:
+            beside = {id: Raw(_encode(key))} | others
+            return _encode(beside)[:-1] + b","
+        if name in own and id == IDS[0]:
+            id = name  # the service gives back either
+        beside = {}
+        if not _LASTING.match(key):
+            key, others = f"request-{number}", own
+        beside[id] = Raw(_encode(key))
+        if others:
+            beside[OWN] = Raw(_encode(_encode(own).decode()))
+        return _encode(beside)[:-1] + b","
+
+
+def merged(
+    request: Mapping[str, Any], config: Mapping[str, Any], *, vertex: bool
+) -> dict[str, Any]:
+    """A request into which the job's configuration is put, where it says nothing."""
+    made = Merger(_flat(config), vertex).merge(_encode(request))
+    return msgspec.json.decode(made, type=dict[str, Any])
+
+
+def _flat(config: Mapping[str, Any]) -> bytes:
+    # In camelCase, so that all lines have the same columns.
+    return _encode(camel_case(flat(config)))
+
+
+def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
+    """Whether a file is packed, and its first line that isn't blank."""
+    rest = iter(pieces)
+    head = next(rest, b"")
+
+    def again() -> Iterator[bytes]:
+        yield head
+        yield from rest
+
+    if head.startswith(_PACKED):
+        return True, b""
+    lines = (
+        line.strip() for some in split_lines(unpacked(again(), 0)) for line in some
+    )
+    return False, next(filter(None, lines), b"")
+
+
+def _is_column(member: tuple[str, Raw]) -> bool:
+    """Whether the import takes a member of a line, as far as its first line tells."""
+    name, value = member
+    return _NAME.fullmatch(name) is not None and bytes(value) not in (b"null", b"{}")
+
+
+def _has_roles(request: Raw) -> bool:
+    """Whether all contents of a request have a role, which Vertex AI wants."""
+    try:
+        contents = msgspec.json.decode(request, type=_Contents).contents
+    except _MISFIT:
+        return True  # the service says what is wrong
+    return all("role" in content for content in contents)
+
+
+class _Contents(msgspec.Struct):
+    contents: list[dict[str, Raw]] = []
+
+
+def _why(refused: Refused, place: str) -> str:
+    fault = refused.faults[0]
+    return f"{place}: {f'{fault.path} {fault.message}'.strip()}; {fault.fix}"

@@ -1,0 +1,398 @@
+"""Lines as people write them, on their way to either service and back."""
+
+import asyncio
+import gzip
+import json
+import re
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from batchdrop import Client
+from batchdrop.batches import BatchJob, ResultRow
+from batchdrop.batches.staging import Source, Wire
+from batchsim import BatchSim
+from tests.client.buckets import Bucket
+from tests.client.recorder import Answer, Recorder
+
+GEMINI, EMBEDDING, OLDER = (
+    "gemini-3.8-flash",
+    "gemini-embedding-2",
+    "text-embedding-005",
+)
+
+
+@pytest.fixture
+def sim(storage_emulator: str) -> Iterator[BatchSim]:
+    """A service that is done with a job as soon as it is made."""
+    with BatchSim(queue_seconds=0, run_seconds=0) as sim:
+        yield sim
+
+
+def vertex_at(url: str) -> Client:
+    return Client(
+        vertexai=True,
+        project="p",
+        location="us-central1",
+        credentials=AnonymousCredentials(),
+        http_options={"base_url": url},
+    )
+
+
+@pytest.fixture
+def vertex(sim: BatchSim) -> Iterator[Client]:
+    with vertex_at(sim.url) as client:
+        yield client
+
+
+@pytest.fixture(params=["vertex", "developer"])
+def client(sim: BatchSim, request: pytest.FixtureRequest) -> Iterator[Client]:
+    with (
+        vertex_at(sim.url)
+        if request.param == "vertex"
+        else Client(api_key="k", http_options={"base_url": sim.url})
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def server() -> Iterator[Recorder]:
+    job = {"name": "projects/1/locations/l/batchPredictionJobs/7"}
+    with Recorder(Answer(body=job)) as server:
+        yield server
+
+
+def lines(*rows: object) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def request(text: str, **more: object) -> dict[str, object]:
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}], **more}
+
+
+def answers(client: Client, job: BatchJob) -> list[ResultRow]:
+    job = client.batches.wait(job, interval=0.001)
+    return sorted(client.batches.results(job), key=lambda row: row.key or "")
+
+
+def texts(client: Client, job: BatchJob) -> dict[str | None, str | None]:
+    return {row.key: row.text for row in answers(client, job)}
+
+
+# Files in a bucket.
+
+
+def test_plain_requests_are_given_keys_and_answered(
+    client: Client, bucket: Bucket
+) -> None:
+    src = bucket.put("in.jsonl", lines(request("one"), request("two")))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"request-1": "one", "request-2": "two"}
+    assert bucket.rows("in.jsonl") == [request("one"), request("two")]
+
+
+@pytest.mark.parametrize("model", [EMBEDDING, OLDER])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"content": "one"}, {"content": "two"}],
+        [{"text": "one"}, {"text": "two"}],
+        [{"content": {"parts": [{"text": text}]}} for text in ("one", "two")],
+        [
+            {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+            for text in ("one", "two")
+        ],
+    ],
+    ids=["texts", "text", "content", "contents"],
+)
+def test_plain_texts_are_embedded(
+    client: Client, bucket: Bucket, model: str, rows: list[object]
+) -> None:
+    src = bucket.put("in.jsonl", lines(*rows))
+
+    job = client.batches.create_embeddings(model=model, src=src)
+
+    found = answers(client, job)
+    assert len(found) == 2
+    assert all(row.response and not row.error for row in found)
+
+
+def test_lines_that_the_service_takes_are_sent_where_they_are(
+    server: Recorder, bucket: Bucket
+) -> None:
+    for model, row in [
+        (GEMINI, {"request": request("a"), "key": "a", "mine": 1}),
+        (EMBEDDING, {"key": "a", "request": {"content": {"parts": [{"text": "a"}]}}}),
+        (OLDER, {"content": "a", "title": "t"}),
+        ("anthropic/claude-x", {"custom_id": "a", "request": {"messages": []}}),
+        ("projects/p/locations/l/models/7", {"anything": 1}),
+    ]:
+        src = bucket.put(f"{model}.jsonl", lines(row))
+        with vertex_at(server.url) as client:
+            client.batches.create(model=model, src=src)
+
+        uris = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+        assert uris == [src]
+
+
+def test_what_we_may_not_read_is_left_to_the_service(server: Recorder) -> None:
+    with vertex_at(server.url) as client:
+        client.batches.create(model=GEMINI, src="gs://no-such-bucket/in.jsonl")
+
+    uris = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+    assert uris == ["gs://no-such-bucket/in.jsonl"]
+
+
+def test_a_file_can_be_sent_without_a_look(server: Recorder, bucket: Bucket) -> None:
+    src = bucket.put("in.jsonl", lines(request("a")))
+
+    with vertex_at(server.url) as client:
+        client.batches.create(model=GEMINI, src=src, config={"as_is": True})
+        with pytest.raises(ValueError, match="as_is"):
+            client.batches.create(
+                model=GEMINI,
+                src=src,
+                config={"as_is": True, "generation_config": {"seed": 1}},
+            )
+
+    uris = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+    assert uris == [src]
+
+
+def test_a_copy_lies_where_the_caller_wants_results_or_else_beside_the_source(
+    server: Recorder, bucket: Bucket
+) -> None:
+    src = bucket.put("dir/in.jsonl", lines(request("a")))
+
+    def copied(**config: str) -> str:
+        with vertex_at(server.url) as client:
+            client.batches.create(model=GEMINI, src=src, config=config)
+        (uri,) = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+        assert bucket.rows(uri)[0]["request"] == request("a")
+        return str(uri)
+
+    staged, placed, usual, table = (
+        copied(staging=bucket.uri("work"), dest=bucket.uri("out")),
+        copied(dest=bucket.uri("out")),
+        copied(),
+        copied(dest="bq://p.d.t"),
+    )
+
+    assert staged.startswith(bucket.uri("work/batchdrop-"))
+    assert placed.startswith(bucket.uri("out/staging/"))
+    assert usual.startswith(bucket.uri("dir/in/dest/staging/"))
+    assert table.startswith(bucket.uri("batchdrop-staging/"))
+
+
+def test_a_packed_file_is_unpacked(client: Client, bucket: Bucket) -> None:
+    row = {"key": "a", "request": request("one")}
+    src = bucket.put("in.jsonl", gzip.compress(lines(row)))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"a": "one"}
+
+
+def test_several_files_are_checked_together(
+    vertex: Client, sim: BatchSim, bucket: Bucket
+) -> None:
+    for name, key in (("1", "a"), ("2", "b")):
+        row = {"key": key, "request": request(key)}
+        bucket.put(f"in/{name}.jsonl", lines(row))
+    config = {"generation_config": {"seed": 1}, "staging": bucket.uri("w")}
+    wanted = bucket.uri("in/*.jsonl")
+
+    job = vertex.batches.create(model=GEMINI, src=wanted, config=config)
+    assert set(texts(vertex, job)) == {"a", "b"}
+
+    again = bucket.put("again.jsonl", lines({"key": "a", "request": request("x")}))
+    staged = bucket.names()
+    with pytest.raises(ValueError, match=r"again\.jsonl, line 1: key is the same as"):
+        vertex.batches.create(model=GEMINI, src=[wanted, again], config=config)
+    assert bucket.names() == staged
+
+
+def test_a_large_file_is_copied_in_constant_memory() -> None:
+    piece = lines(request("x" * 2000)) * 100
+    source = Source(
+        read=lambda: (piece for _ in range(200)), place=lambda number: f"line {number}"
+    )
+    (copy,) = Wire(vertex=True, model=GEMINI).copies([source])
+
+    tracemalloc.start()
+    size = sum(map(len, copy))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert size > 40e6
+    assert most < 8e6
+
+
+def test_a_plain_file_is_copied_from_asyncio(vertex: Client, bucket: Bucket) -> None:
+    src = bucket.put("in.jsonl", lines(request("one")))
+
+    async def run() -> BatchJob:
+        async with vertex.aio as aio:
+            return await aio.batches.create(model=GEMINI, src=src)
+
+    assert texts(vertex, asyncio.run(run())) == {"request-1": "one"}
+
+
+# What comes back.
+
+
+def test_keys_and_columns_come_back_as_they_were_given(
+    client: Client, bucket: Bucket
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"key": "007", "team": "x", "odd name": None, "request": request("a")},
+        {"key": "7", "team": 3, "request": request("b")},
+        {"key": "1e5", "team": {}, "request": request("c")},
+        {"key": "2026-01-02", "request": request("d")},
+        {"key": "true", "request": request("e")},
+    ]
+    src = bucket.put("in.jsonl", lines(*rows))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    found = {row.key: row for row in answers(client, job)}
+    assert {key: row.text for key, row in found.items()} == {
+        "007": "a",
+        "7": "b",
+        "1e5": "c",
+        "2026-01-02": "d",
+        "true": "e",
+    }
+    if client.vertexai:
+        assert found["007"].raw["odd name"] is None
+        assert found["7"].raw["team"] == 3
+
+
+def test_a_custom_id_is_the_key(client: Client, bucket: Bucket) -> None:
+    src = bucket.put("in.jsonl", lines({"custom_id": "12", "request": request("a")}))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"12": "a"}
+
+
+@pytest.mark.parametrize("model", [EMBEDDING, OLDER])
+def test_embeddings_have_the_keys_and_the_metadata_that_were_given(
+    vertex: Client, bucket: Bucket, model: str
+) -> None:
+    metadata = [{"key": "007", "a b": None}, {"key": "7", "n": 1}, {"n": "x"}]
+
+    job = vertex.batches.create_embeddings(
+        model=model,
+        src=[{"content": "a", "metadata": one} for one in metadata],
+        config={"staging": bucket.uri("w")},
+    )
+
+    rows = answers(vertex, job)
+    assert [row.key for row in rows] == ["007", "7", "request-3"]
+    assert [row.metadata for row in rows] == [{"key": "007"}, *metadata[1:]]
+
+
+# Requests in the program.
+
+
+def test_metadata_of_any_kind_comes_back_from_either_service(
+    client: Client, bucket: Bucket
+) -> None:
+    metadata = [{"key": "007", "odd name": "a"}, {"key": "7", "n": "1"}]
+
+    job = client.batches.create(
+        model=GEMINI,
+        src=[{"contents": m["key"], "metadata": m} for m in metadata],
+        config={"dest": bucket.uri("out")},
+    )
+
+    rows = answers(client, job)
+    assert [(row.key, row.text, row.metadata) for row in rows] == [
+        (one["key"], one["key"], one) for one in metadata
+    ]
+
+
+def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> None:
+    job = vertex.batches.create(
+        model=GEMINI,
+        src=[
+            {"contents": [{"parts": [{"text": "no role"}]}]},
+            {"contents": "no settings", "config": {}},
+            {"request": request("nulls", safetySettings=None, labels={})},
+        ],
+        config={"staging": bucket.uri("w")},
+    )
+
+    assert texts(vertex, job) == {
+        "request-1": "no role",
+        "request-2": "no settings",
+        "request-3": "nulls",
+    }
+
+
+@pytest.mark.parametrize(
+    ("src", "why"),
+    [
+        (
+            [{"contents": "a"}, {"contents": [{"parts": ["b"]}, {"parts": ["c"]}]}],
+            "inline request 2: request.contents[0] has no role; write",
+        ),
+        (
+            [{"contents": "a", "config": {"tools": [{"google_search": {}}]}}],
+            "inline request 1: request.tools[0].googleSearch is an object without",
+        ),
+        (
+            [
+                {"contents": "a", "config": {"stop_sequences": ["a"]}},
+                {"contents": "a", "config": {"stop_sequences": "a"}},
+            ],
+            "inline request 2: request.generationConfig.stopSequences",
+        ),
+        (
+            [{"contents": "a", "metadata": {"key": "k"}}] * 2,
+            "inline request 2: key is the same as in line 1",
+        ),
+        (
+            [
+                {
+                    "contents": "a",
+                    "config": {"response_json_schema": {"$defs": {"a": {}}}},
+                }
+            ],
+            "inline request 1: request.generationConfig.responseJsonSchema.$defs",
+        ),
+    ],
+    ids=["no role", "empty struct", "mixed types", "one key twice", "bad name"],
+)
+def test_what_cannot_be_mended_is_told_before_a_byte_is_written(
+    server: Recorder, bucket: Bucket, src: list[object], why: str
+) -> None:
+    with (
+        vertex_at(server.url) as client,
+        pytest.raises(ValueError, match=f"^{re.escape(why)}"),
+    ):
+        client.batches.create(
+            model=GEMINI, src=src, config={"staging": bucket.uri("w")}
+        )
+
+    assert (server.requests, bucket.names()) == ([], [])
+
+
+def test_an_embedding_that_cannot_be_sent_is_told_before_a_byte_is_written(
+    server: Recorder, bucket: Bucket
+) -> None:
+    with (
+        vertex_at(server.url) as client,
+        pytest.raises(ValueError, match=r"inline request 2: request\.content"),
+    ):
+        client.batches.create_embeddings(
+            model=EMBEDDING, src=["a", ""], config={"staging": bucket.uri("w")}
+        )
+
+    assert (server.requests, bucket.names()) == ([], [])
