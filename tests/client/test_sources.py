@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import re
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -146,6 +147,41 @@ def test_what_we_may_not_read_is_left_to_the_service(server: Recorder) -> None:
 
     uris = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
     assert uris == ["gs://no-such-bucket/in.jsonl"]
+
+
+def test_without_the_storage_library_a_file_is_left_to_the_service(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+
+    with vertex_at(server.url) as client:
+        client.batches.create(model=GEMINI, src="gs://b/in.jsonl")
+
+    uris = server.requests[-1].json["inputConfig"]["gcsSource"]["uris"]
+    assert uris == ["gs://b/in.jsonl"]
+
+
+def test_a_first_line_of_any_length_is_looked_at(
+    client: Client, bucket: Bucket
+) -> None:
+    text = "x" * 600_000
+    src = bucket.put("in.jsonl", lines(request(text), request("b")))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"request-1": text, "request-2": "b"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+def test_a_file_without_a_request_is_refused(
+    client: Client, bucket: Bucket, content: bytes
+) -> None:
+    src = bucket.put("in.jsonl", content)
+
+    with pytest.raises(ValueError, match=r"in\.jsonl, line 1: there is no request"):
+        client.batches.create(model=GEMINI, src=src)
+
+    assert bucket.names() == ["in.jsonl"]
 
 
 def test_a_file_can_be_sent_without_a_look(server: Recorder, bucket: Bucket) -> None:

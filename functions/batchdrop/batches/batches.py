@@ -147,8 +147,14 @@ class Batches(_Plans):
         * A gs:// source on the Developer API is streamed through the File API. A gs://
           destination there is filled by `wait()` or `collect(job)`, not by the service,
           which doesn't know of it: keep the job that this call returns.
+        * A gs:// source whose first line is of a shape that the service doesn't take,
+          such as {"contents": [..]} alone, is checked and copied line by line, in one
+          that it takes, and with a key for each. The copy lies under `config.staging`,
+          "staging/" under the destination, or "batchdrop-staging/" in the source's
+          bucket. `config.as_is` leaves the look out.
         * `config.generation_config` is put into every request that doesn't say
-          otherwise; for a gs:// source that makes a staged copy.
+          otherwise; for a gs:// source that makes such a copy.
+        * Keys, metadata and other columns come back in `results` as they were given.
         * With `config.idempotency_token` a job that has this token (the label
           batchdrop_token on Vertex AI, the end of the display name on the Developer
           API) is looked for on all pages before each attempt, and returned if there is
@@ -160,7 +166,9 @@ class Batches(_Plans):
             TransportError, ServerError: unclear unless `sent` is False: the job may
                 exist. The call is never repeated after these by itself, as a repeated
                 create is a second paid job, unless it has an idempotency_token.
-            ValueError: the service has no such source, destination or option.
+            ValueError: the service has no such source, destination or option; or a
+                request that is checked can't be sent. Its text says where it is and
+                what to write, and nothing was written.
         """
         return self._core.transport().run(self._create(model, src, config))
 
@@ -323,7 +331,7 @@ class Batches(_Plans):
             for row in client.batches.results(job):
                 print(row.key, row.text or row.error or row.blocked)
 
-        They come from every shard of a Cloud Storage directory, a key once; from a
+        They come from every shard of a Cloud Storage directory, a line once; from a
         BigQuery table; from the Developer API's responses file; or from the job itself.
         The order is not that of the requests: join by `row.key`.
 

@@ -196,6 +196,9 @@ class Creating:
             return False
         if config.generation_config is not None or config.as_is:
             return not config.as_is
+        assert isinstance(self.dialect, Vertex)
+        if self.dialect.project is None:
+            return False  # an API key is none for Cloud Storage
 
         def look() -> bool:
             try:

@@ -109,7 +109,7 @@ class Objects:
         The bytes of an address's first object as they are stored, in small pieces that
         are asked for once and not for long: for a look that may fail.
         """
-        once = {"timeout": PEEK_SECONDS, "retry": None}
+        once: dict[str, Any] = {"timeout": PEEK_SECONDS, "retry": None}
         bucket, name = split_uri(uri)
         with _translated("GET", uri):
             blob = self._storage().bucket(bucket).blob(name)
@@ -119,11 +119,21 @@ class Objects:
                 blob = next(filter(lambda each: fits(each.name), listed), None)
             if blob is None:
                 return
-            with blob.open(
-                "rb", chunk_size=PEEK_PIECE, raw_download=True, **once
-            ) as stream:
-                while piece := stream.read(PEEK_PIECE):
-                    yield piece
+            start = 0
+            while True:
+                end = start + PEEK_PIECE
+                try:
+                    piece = blob.download_as_bytes(
+                        start=start, end=end - 1, raw_download=True, **once
+                    )
+                except Exception as exc:
+                    if getattr(exc, "code", None) == 416:  # past the end
+                        return
+                    raise
+                yield piece
+                if len(piece) != PEEK_PIECE:
+                    return  # the last one
+                start = end
 
     def exists(self, uri: str) -> bool:
         """True if there is such an object."""
