@@ -284,8 +284,7 @@ class Intake:
         if self.settings.queues or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
             return self._write(job, lambda j: j.wait(why, now, due=now))
-        until = self.ledger.lane_paused_until(job.lane)
-        if until and now < until:
+        if until := self.ledger.lane_paused_until(job.lane, now):
             why = f"{job.lane} is paused until {until:%H:%M:%S}"
             return self._write(job, lambda j: j.wait(why, now, due=until))
         return self._intend(job)
@@ -462,7 +461,7 @@ class Intake:
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
             pause = self.timing.settle if wait is None else timedelta(seconds=wait)
-            self.ledger.pause_lane(job.lane, self.now() + pause)
+            self.ledger.pause_lane(job.lane, self.now(), pause)
             why, again = f"429: {error}", self.now() + pause
             log.warning("postponed", extra={"job": job.id, "reason": why})
             return self._write(job, lambda j: j.wait(why, self.now(), due=again))

@@ -35,6 +35,9 @@ MAX_REFUSALS = 10
 POLICY_PAGE = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
+#: Two workers' clocks may differ by this much. A time that was written by a clock which
+#: is further ahead than that shuts nobody out.
+SKEW = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,16 +326,24 @@ class Ledger:
         data = self._day(day).get().to_dict() or {}
         return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
 
-    def pause_lane(self, lane: str, until: datetime) -> None:
+    def pause_lane(self, lane: str, now: datetime, pause: timedelta) -> None:
         """Keeps all of a lane waiting. A later end counts, whoever set it."""
-        before = self.lane_paused_until(lane)
+        before, until = self.lane_paused_until(lane, now), now + pause
         if before is None or before < until:
-            self._lock(f"lane-{derived_id(lane)}").set({"lane": lane, "until": until})
+            data = {"lane": lane, "until": until, "seconds": pause.total_seconds()}
+            self._lock(f"lane-{derived_id(lane)}").set(data)
 
-    def lane_paused_until(self, lane: str) -> datetime | None:
-        """Until when a lane is to wait, if it ever was."""
+    def lane_paused_until(self, lane: str, now: datetime) -> datetime | None:
+        """
+        Until when a lane waits; None if it doesn't. A pause that has longer to go than
+        it was made for was written by a clock that is ahead; the next 429 makes anew.
+        """
         data = self._lock(f"lane-{derived_id(lane)}").get().to_dict()
-        return _plain(data["until"]) if data else None
+        if not data:
+            return None
+        until: datetime = _plain(data["until"])
+        pause = timedelta(seconds=data["seconds"])
+        return until if _is_running(until, now, pause) else None
 
     # -- the outbox -------------------------------------------------------------
 
@@ -494,10 +505,28 @@ class Ledger:
 
     # -- locks ------------------------------------------------------------------
 
+    def time(self) -> datetime:
+        """
+        What Firestore's clock shows.
+
+        Raises:
+            Unavailable: Firestore gave no answer within ten seconds.
+        """
+        from google.api_core import exceptions
+
+        try:
+            snapshot = self._lock("tick").get(retry=None, timeout=10)
+        except exceptions.GoogleAPICallError as exc:
+            raise Unavailable(f"Firestore's time: {exc}") from exc
+        shown: datetime = _plain(snapshot.read_time)
+        return shown
+
     def lock(self, name: str, by: str, now: datetime, hold: timedelta) -> bool:
         """
         Takes a lock for `hold`, unless another holder's time still runs. Each taking
         adds an epoch, by which people see in the logs and the document who was first.
+        A lock that has longer to go than `hold` was taken by a clock that is ahead: it
+        counts for nothing, as two ticks at once do no harm.
         """
         from google.api_core import exceptions
 
@@ -507,7 +536,7 @@ class Ledger:
         try:
             if not snapshot.exists:
                 reference.create(data | {"epoch": 1})
-            elif snapshot.get("until") > now:
+            elif _is_running(snapshot.get("until"), now, hold):
                 return False
             else:
                 option = self._connect().write_option(
@@ -519,24 +548,28 @@ class Ledger:
             return bool(reference.get().get("by") == by)  # ours, if the answer was lost
         return True
 
-    def unlock(self, name: str, by: str, now: datetime) -> None:
-        """Gives a lock back; does nothing when it has gone to another."""
+    def unlock(self, name: str, by: str) -> None:
+        """
+        Gives a lock back; does nothing when it has gone to another. No time is written:
+        that of a clock which is ahead would shut out the others.
+        """
         reference = self._lock(name)
         snapshot = reference.get()
         if snapshot.exists and snapshot.get("by") == by:
             option = self._connect().write_option(last_update_time=snapshot.update_time)
-            reference.update({"until": now}, option=option)
+            reference.update({"until": None}, option=option)
 
-    def checked(self, now: datetime) -> Checked:
-        """When the deployment first ran, which is now if it never did, and when the
-        inbox and the service were last compared with the ledger."""
+    def checked(self) -> Checked:
+        """When the deployment first ran, by Firestore's clock, which is now if it never
+        did; and when the inbox and the service were last compared with the ledger."""
         from google.api_core import exceptions
+        from google.cloud.firestore import SERVER_TIMESTAMP
 
         reference = self._lock("check")
         if not (snapshot := reference.get()).exists:
             # That another tick was faster is fine.
             with suppress(exceptions.AlreadyExists):
-                reference.create({"first_start": now, "finished": None})
+                reference.create({"first_start": SERVER_TIMESTAMP, "finished": None})
             snapshot = reference.get()
         return _decode(snapshot.to_dict(), Checked)
 
@@ -669,6 +702,12 @@ class Ledger:
 def _numbered(before: Job, job: Job, taken: int) -> Job:
     """With the next number for its announcement, if it has one, that isn't taken."""
     return replace(job, seq=job.seq + taken) if job.seq > before.seq else job
+
+
+def _is_running(until: datetime | None, now: datetime, longest: timedelta) -> bool:
+    """Whether what was begun by another worker's clock, and lasts no longer than this,
+    isn't over. None: it was ended."""
+    return until is not None and now < until <= now + longest + SKEW
 
 
 def _same_hold(found: Job, held: Job) -> bool:

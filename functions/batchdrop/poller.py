@@ -70,7 +70,7 @@ class Poller:
         try:
             return self._work(start + hold)
         finally:
-            self.ledger.unlock("tick", by, self.now())
+            self.ledger.unlock("tick", by)
 
     def _work(self, deadline: datetime) -> Ticked:
         errors: list[Exception] = []
@@ -166,8 +166,7 @@ class Poller:
 
     def _paused(self, job: Job) -> bool:
         """Whether the service has said no to the lane a short while ago."""
-        until = self.ledger.lane_paused_until(job.lane)
-        return until is not None and self.now() < until
+        return self.ledger.lane_paused_until(job.lane, self.now()) is not None
 
     def _within_day(self, job: Job, now: datetime) -> bool:
         """

@@ -302,7 +302,7 @@ class Handled:
             return None
         if data.get("by") == by:
             return by  # our own commit, whose answer was lost
-        if not data or data["until"] > now:
+        if not data or (data["until"] and data["until"] > now):
             raise Busy(f"event {event_id} is with another delivery")
         option = self._client.write_option(last_update_time=held.update_time)
         try:
@@ -319,7 +319,8 @@ class Handled:
 
     def release(self, event_id: str, by: str) -> None:
         """The handler failed: the next delivery needn't wait for the lease."""
-        self._write(event_id, by, {"until": self._now()})
+        # No time: that of a clock which is ahead would keep others waiting.
+        self._write(event_id, by, {"until": None})
 
     def _write(self, event_id: str, by: str, changes: dict[str, Any]) -> None:
         from google.api_core import exceptions

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
+from batchdrop.clock import SharedClock
 from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
@@ -110,11 +112,11 @@ def intake() -> Intake:
             settings=settings(),
             routes=routes(),
             timing=timing,
-            now=utcnow,
+            now=now(),
         ),
         settings=settings(),
         timing=timing,
-        now=utcnow,
+        now=now(),
         holder=new_holder,
     )
 
@@ -129,19 +131,19 @@ def poller() -> Poller:
             ledger=ledger(),
             services=services(),
             settle=timedelta(seconds=settings().settle),
-            now=utcnow,
+            now=now(),
         ),
-        policies=Policies(ledger=ledger(), services=services(), now=utcnow),
+        policies=Policies(ledger=ledger(), services=services(), now=now()),
         check=Check(
             ledger=ledger(),
             intake=intake(),
             services=services(),
             settings=settings(),
-            now=utcnow,
+            now=now(),
         ),
         publish=Publisher(_publisher_client, topic_path(settings())),
         settings=settings(),
-        now=utcnow,
+        now=now(),
         holder=new_holder,
     )
 
@@ -155,6 +157,12 @@ def ledger() -> Ledger:
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
         timedelta(seconds=chosen.ledger_ttl),
     )
+
+
+@cache
+def now() -> Callable[[], datetime]:
+    """The time that a worker writes and compares: see `SharedClock`."""
+    return SharedClock(utcnow, ledger().time)
 
 
 @cache
@@ -212,7 +220,7 @@ def topic_path(chosen: Settings) -> str:
 
 
 def utcnow() -> datetime:
-    """Now, with its zone."""
+    """Now by this machine's clock, with its zone."""
     return datetime.now(UTC)
 
 

@@ -276,7 +276,7 @@ def a_world() -> Iterator[World]:
                 database=firestore.Client(project="bench"),
                 settings=settings,
             )
-            world.ledger.checked(world.now())
+            world.ledger.checked()
             yield world
             world.close()
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"jobs", "settings", "logs", "batches"},
     {"records", "preflight"},
     {"names"},
-    {"errors", "rows", "stored"},
+    {"clock", "errors", "rows", "stored"},
 ]
 
 

@@ -46,7 +46,7 @@ def world(
             settings=settings,
         )
         # The slower comparison is due in an hour, as on most ticks.
-        world.ledger.checked(world.now())
+        world.ledger.checked()
         world.ledger.check_finished(world.now())
         yield world
         world.close()

@@ -206,3 +206,18 @@ def test_a_handler_whose_call_does_nothing_yet_is_refused_at_once(
 ) -> None:
     with pytest.raises(TypeError, match="give `once` a plain function"):
         once(Handled("mailer", firestore.Client))(handler)
+
+
+def test_a_claim_given_back_by_a_clock_that_is_ahead_is_free(
+    database: firestore.Client, clock: Clock
+) -> None:
+    ahead = Handled(
+        "mailer", lambda: database, now=lambda: clock() + timedelta(minutes=10)
+    )
+    behind = Handled("mailer", lambda: database, now=clock)
+    held = ahead.claim(EVENT.id)
+    assert held is not None
+
+    ahead.release(EVENT.id, held)
+
+    assert behind.claim(EVENT.id) is not None

@@ -120,6 +120,7 @@ class World:
     wire: Wire = field(default_factory=Wire)
     heard: list[Announcement] = field(default_factory=list)
     pubsub_down: bool = False
+    ahead: timedelta = timedelta(0)  #: of the right time, by the worker's clock
     _clients: list[Client] = field(default_factory=list)
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -140,7 +141,7 @@ class World:
             create_timeout=timedelta(seconds=self.settings.create_timeout),
             settle=timedelta(seconds=self.settings.settle),
         )
-        self.now = self.sim.clock.now
+        self.now = lambda: self.sim.clock.now() + self.ahead
         self.ledger = Ledger(lambda: self.database, "//batchdrop/tests")
         self.intake = Intake(
             ledger=self.ledger,
