@@ -53,8 +53,8 @@ def sent(
     return dict(line["request"])
 
 
-def wire(config: object) -> str | None:
-    return wire_config(json.dumps(config), Rules())
+def wire(config: object, rules: Rules = Rules()) -> str | None:  # noqa: B008 - frozen
+    return wire_config(json.dumps(config), rules)
 
 
 @pytest.mark.parametrize("where", ["environment", "route", "manifest", "metadata"])
@@ -171,3 +171,45 @@ def test_what_is_null_is_not_said() -> None:
 def test_what_no_line_could_be_sent_with_is_refused(config: object, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         wire(config)
+
+
+#: Vertex AI's import takes no nulls.
+DEVELOPER = Rules(backend="developer")
+
+
+def test_names_and_nulls_in_the_callers_own_data_stay() -> None:
+    data = {"mime_type": None, "inner": [{"top_k": None}]}
+    json_schema = {
+        "type": "object",
+        "default": data,
+        "$defs": {"file_data": {"any_of_mine": 1}},
+        "properties": {"top_k": {"$ref": "#/$defs/file_data"}},
+    }
+    declaration = {"name": "f", "parameters_json_schema": json_schema}
+    config = {
+        "response_json_schema": json_schema,
+        "tools": [{"function_declarations": [declaration]}],
+    }
+
+    made = sent(wire(config, DEVELOPER), backend="developer")
+
+    assert made["generationConfig"]["responseJsonSchema"] == json_schema
+    (tool,) = made["tools"]
+    assert tool["functionDeclarations"][0]["parametersJsonSchema"] == json_schema
+
+
+def test_a_default_of_a_schema_stays_and_a_property_of_that_name_is_a_schema() -> None:
+    schema = {
+        "type": "object",
+        "default": {"mime_type": None},
+        "properties": {"default": {"type": "string", "max_length": 3}},
+    }
+
+    config = wire({"response_schema": schema}, DEVELOPER)
+    made = sent(config, backend="developer")["generationConfig"]
+
+    assert made["responseSchema"]["default"] == {"mime_type": None}
+    assert made["responseSchema"]["properties"]["default"] == {
+        "type": "STRING",
+        "maxLength": 3,
+    }

@@ -29,7 +29,16 @@ TWO_SPELLINGS = frozenset(
 )
 
 #: Under these the names are the user's own, and mean what they say.
-OWN_NAMES = frozenset({"properties", "labels", "args", "response", "metadata"})
+OWN_NAMES = frozenset(
+    {"properties", "$defs", "defs", "labels", "args", "response", "metadata"}
+)
+
+#: Of a configuration: what is in these is data, and schemas in words of their own.
+_DATA = frozenset(
+    """
+    args default example parametersJsonSchema partMetadata responseJsonSchema
+    """.split()  # noqa: SIM905 - as above
+)
 
 #: What the import takes with null: files for Vertex had it, to give a tool a member,
 #: and ran (googleapis/python-genai issue 2123).
@@ -87,7 +96,11 @@ def camel_case(value: Any, name: str = "") -> Any:
     for member, inner in value.items():
         common = camel(member)
         spelled = member if name in OWN_NAMES or common not in TWO_SPELLINGS else common
-        made[spelled] = camel_case(inner, spelled)
+        made[spelled] = (
+            inner
+            if spelled in _DATA and name not in OWN_NAMES
+            else camel_case(inner, spelled)
+        )
     return made
 
 
