@@ -172,7 +172,11 @@ def test_a_first_line_of_any_length_is_looked_at(
     assert texts(client, job) == {"request-1": text, "request-2": "b"}
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n \n", gzip.compress(b"")],
+    ids=["nothing", "blank", "packed nothing"],
+)
 def test_a_file_without_a_request_is_refused(
     client: Client, bucket: Bucket, content: bytes
 ) -> None:
