@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -270,10 +270,11 @@ class Intake:
         chosen = self.settings
         if job.spent_on or not (chosen.max_rows_per_day or chosen.max_bytes_per_day):
             return None
+        assert job.staging is not None
         return Spending(
             day=f"{self.now():%Y-%m-%d}",
-            rows=job.rows.total,
-            bytes=job.size,
+            rows=job.staging.rows,
+            bytes=job.staging.bytes,
         )
 
     # -- prepared, waiting: look, unless it is fresh; write the intent ----------
@@ -334,7 +335,9 @@ class Intake:
 
     def _restage(self, job: Job, uri: str) -> Job:
         """Copies the rows to this worker's own epoch."""
-        staging = self.preparing.staging(job)
+        assert job.staging is not None
+        own = self.preparing.staging(job)
+        staging = replace(job.staging, epoch=own.epoch, uri=own.uri)
         self.storage.copy(uri, staging.uri)
         crash("after_copying")
         job = self._write(job, lambda j: j.restaged(staging, self.now()))

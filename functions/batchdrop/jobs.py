@@ -381,7 +381,7 @@ class Job:
             part_of=self.id,
             part=part,
             staging=part.staging,
-            rows=Rows(total=part.rows, accepted=part.rows),
+            rows=Rows(total=part.staging.rows, accepted=part.staging.rows),
             missed=self.missed,
             created_at=self.created_at,
             updated_at=now,
@@ -813,11 +813,6 @@ class Job:
         if self.has_no_output:
             return "JOB_STATE_FAILED"
         return self.batch.state if self.batch else None
-
-    @property
-    def size(self) -> int:
-        """The bytes that count against limits."""
-        return self.part.bytes if self.part else self.source.size
 
     @property
     def stats(self) -> Stats | None:

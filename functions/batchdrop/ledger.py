@@ -45,7 +45,7 @@ class Spending:
     """What was, or is to be, submitted on a day."""
 
     day: str  #: such as 2026-03-01, in UTC
-    rows: int
+    rows: int  #: see `Staging`
     bytes: int
 
 

@@ -174,11 +174,12 @@ class Poller:
         don't: it would wait for ever behind smaller ones.
         """
         rows, bytes = self.settings.max_rows_per_day, self.settings.max_bytes_per_day
-        if job.spent_on or (rows is None and bytes is None):
+        staging = job.staging
+        if job.spent_on or staging is None or (rows is None and bytes is None):
             return True
         spent = self.ledger.spent(f"{now:%Y-%m-%d}")
-        within = (rows is None or spent.rows + job.rows.total <= rows) and (
-            bytes is None or spent.bytes + job.size <= bytes
+        within = (rows is None or spent.rows + staging.rows <= rows) and (
+            bytes is None or spent.bytes + staging.bytes <= bytes
         )
         if not within:
             log.warning("day's limit reached", extra={"job": job.id})

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Self
@@ -15,7 +16,7 @@ from batchdrop.errors import BadChoice, NotReadable, SourceGone
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
-from batchdrop.names import bucket_and_name
+from batchdrop.names import bucket_and_name, short
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.records import Drop, Input, Part, Problem, Spec, Staging, Timing
@@ -133,6 +134,7 @@ class Preparing:
         )
         if made.spec.source is not None:
             # A table is read by the service; its rows can't be checked before.
+            self._refuse_uncounted(made)
             staging = Staging(epoch=job.lease.epoch, uri=made.spec.source)
             return self._prepared(job, made, staging, None)
         return self._check_and_stage(job, made, chosen, source)
@@ -199,14 +201,11 @@ class Preparing:
         self, job: Job, made: "_Made", chosen: Chosen, manifest: Manifest | None
     ) -> Job:
         spec = made.spec
-        size = sum(one.size for one in made.inputs) or job.source.size
-        if problem := self._over_limit(made, rows=0, size=size):
-            return self.reject(job, problem, made=made)
         rules = rules_of(spec, chosen.sources)
         reading = Reading(rules, limits_of(spec, rules))
         files = self._files(job, made, manifest)
         try:
-            job, parts = self._stage(job, made, reading, files)
+            job, whole = self._stage(job, made, reading, files)
         except _Changed:
             log.warning("check-points dropped", extra={"job": job.id})
             return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
@@ -215,17 +214,16 @@ class Preparing:
             return self.reject(job, problem, reading, made)
         except BadRows:
             return self.reject(job, reading.problem(), reading, made)
+        except _OverLimit as exc:
+            return self.reject(job, exc.problem, reading, made)
         crash("after_staging")
         # A part is a job of its own, and waits for a day that has room for it.
-        units = [(one.rows, one.bytes) for one in job.parts.values()]
-        problem = self._over_limit(made, reading.rows.total, size) or self._over_day(
-            units or [(reading.rows.total, size)]
-        )
-        if problem:
-            return self.reject(job, problem, reading, made)
+        staged = [one.staging for one in job.parts.values()] or [whole]
+        if too_much := self._over_day(staged):
+            return self.reject(job, too_much, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
-        if parts == 1:
-            return self._prepared(job, made, self.staging(job), reading)
+        if not job.parts:
+            return self._prepared(job, made, whole, reading)
         return self._split(job, made, reading)
 
     def _files(
@@ -246,7 +244,7 @@ class Preparing:
         made: "_Made",
         reading: Reading,
         files: Iterator[tuple[str, Iterator[bytes]]],
-    ) -> tuple[Job, int]:
+    ) -> tuple[Job, Staging]:
         """
         Writes what is to be sent, and reports what can't be. The first part has the
         place of a job that isn't split, as nobody knows yet that there are more. Each
@@ -254,57 +252,59 @@ class Preparing:
         again, and writes only what is missing.
 
         Returns:
-            the job as it is now, and how many parts there are.
+            the job as it is now, and where its rows are if it has no parts.
         """
         bad: Exception | None = None
+        sent = _Sent(partial(self._over_limit, made))
         first: _Filled | None = None
-        n = 0
+        whole, n = self.staging(job), 0
         with _Report(self.storage, self._report(job, made.spec), reading) as report:
             try:
                 pieces = reading.pieces(files, report.write)
                 for n, group in groupby(pieces, attrgetter("part")):
                     if n == 0:
-                        first = self._write(job, n, group, self.staging(job))
+                        first = self._write(job, _Filled(n, whole, sent), group)
+                        whole = first.part.staging
                         continue
                     if first is not None:
                         job = self._first_of_several(job, made, first)
                         first = None
-                    filled = self._write(job, n, group, self._part_staging(job, n))
-                    job = self._check_point(job, made, filled)
-            except (BadRows, NotReadable) as exc:
+                    filled = _Filled(n, self._part_staging(job, n), sent)
+                    filled = self._write(job, filled, group)
+                    job = self._check_point(job, made, filled.part)
+            except (BadRows, NotReadable, _OverLimit) as exc:
                 bad = exc  # the report is whole, and stays
         if bad is not None:
             raise bad
         if len(job.parts) not in (0, n + 1):
             raise _Changed
-        return job, n + 1
+        return job, whole
 
     def _first_of_several(self, job: Job, made: "_Made", first: "_Filled") -> Job:
         """What was staged as a whole is only a part, as there is more of it."""
         if job.parts:
             return job  # known already
-        staging = self._part_staging(job, 0)
-        self.storage.copy(first.staging.uri, staging.uri)
+        own, part = self._part_staging(job, 0), first.part
+        self.storage.copy(part.staging.uri, own.uri)
         crash("after_first_part")
-        return self._check_point(job, made, first.at(staging))
+        part = replace(part, staging=replace(part.staging, uri=own.uri))
+        return self._check_point(job, made, part)
 
-    def _write(
-        self, job: Job, n: int, pieces: Iterator[Piece], staging: Staging
-    ) -> "_Filled":
+    def _write(self, job: Job, filled: "_Filled", pieces: Iterator[Piece]) -> "_Filled":
         """Writes a part, unless it was check-pointed: then it must be the same."""
-        filled = _Filled(n, staging)
-        known = job.parts.get(job.part_id(n))
+        known = job.parts.get(job.part_id(filled.part.n))
         if known is None:
-            self.storage.write(staging.uri, filled.taking(pieces))
+            self.storage.write(filled.part.staging.uri, filled.taking(pieces))
             return filled
         for _ in filled.taking(pieces):
             pass
-        if filled.part != replace(known, staging=staging):
+        own = filled.part.staging
+        there = replace(known.staging, epoch=own.epoch, uri=own.uri)
+        if filled.part != replace(known, staging=there):
             raise _Changed
         return filled
 
-    def _check_point(self, job: Job, made: "_Made", filled: "_Filled") -> Job:
-        part = filled.part
+    def _check_point(self, job: Job, made: "_Made", part: Part) -> Job:
         if job.part_id(part.n) in job.parts:
             return job
         job = self.ledger.advance(
@@ -372,38 +372,70 @@ class Preparing:
         return f"{self.settings.output}{job.source.name}/{job.id}/{REPORT}"
 
     def _over_limit(self, made: "_Made", rows: int, size: int) -> Problem | None:
-        """Whether a file is more than may be submitted of one."""
+        """Whether that much is more than may be sent of one file."""
+        for what, found, limit, who in self._limits_of_a_file(made, rows, size):
+            if found > limit:
+                message = f"more than {limit:,} {what} would be sent, over {who}"
+                return Problem(code="over_limit", message=message)
+        return None
+
+    def _limits_of_a_file(
+        self, made: "_Made", rows: int, size: int
+    ) -> Iterator[tuple[str, int, int, str]]:
+        """Of each that there is: what it counts, how many there are, and its name."""
         for what, found, limit, name in (
             ("rows", rows, made.spec.max_rows, "max_rows"),
             ("bytes", size, made.spec.max_bytes, "max_bytes"),
         ):
-            if limit is not None and found > limit:
+            if limit is not None:
                 who = made.origin[name]
-                what_for = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
-                message = f"{found:,} {what}, over {what_for}={limit}"
-                return Problem(code="over_limit", message=message)
-        return None
+                of = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
+                yield what, found, limit, f"{of}={limit}"
 
-    def _over_day(self, units: list[tuple[int, int]]) -> Problem | None:
+    def _limits_of_a_day(
+        self, rows: int, size: int
+    ) -> Iterator[tuple[str, int, int, str]]:
+        for what, found, limit in (
+            ("rows", rows, self.settings.max_rows_per_day),
+            ("bytes", size, self.settings.max_bytes_per_day),
+        ):
+            if limit is not None:
+                name = f"BATCHDROP_MAX_{what.upper()}_PER_DAY"
+                yield what, found, limit, f"{name}={limit}"
+
+    def _refuse_uncounted(self, made: "_Made") -> None:
+        """
+        A limit that can't be held is no limit.
+
+        Raises:
+            BadChoice: there is one, and the rows are a table's.
+        """
+        limits = [*self._limits_of_a_file(made, 0, 0), *self._limits_of_a_day(0, 0)]
+        if not limits:
+            return
+        what, _, _, who = limits[0]
+        raise BadChoice(
+            "not_possible",
+            f"the {what} of {short(made.spec.source)} can't be counted before they are "
+            f"sent, and {who} limits them; write its rows into a file, and drop that",
+        )
+
+    def _over_day(self, staged: list[Staging]) -> Problem | None:
         """
         Whether no day will ever have room.
 
         Args:
-            units: rows and bytes of each job that is made of a file.
+            staged: what each job has to send that is made of a file.
         """
-        of_one = "" if len(units) == 1 else " in one of its parts"
-        rows, sizes = zip(*units, strict=True)
-        for what, most, limit in (
-            ("rows", max(rows), self.settings.max_rows_per_day),
-            ("bytes", max(sizes), self.settings.max_bytes_per_day),
-        ):
-            if limit is not None and most > limit:
-                name = what.upper()
+        of_one = "" if len(staged) == 1 else " in one of its parts"
+        rows = max(each.rows for each in staged)
+        size = max(each.bytes for each in staged)
+        for what, most, limit, who in self._limits_of_a_day(rows, size):
+            if most > limit:
                 return Problem(
                     code="over_limit",
-                    message=f"{most:,} {what}{of_one}, over BATCHDROP_MAX_{name}_PER_"
-                    f"DAY={limit}; smaller parts, by BATCHDROP_PART_{name}, can go "
-                    "over several days",
+                    message=f"{most:,} {what}{of_one}, over {who}; smaller parts, by "
+                    f"BATCHDROP_PART_{what.upper()}, can go over several days",
                 )
         return None
 
@@ -449,31 +481,63 @@ class _Report:
         self._write(line)
 
 
-class _Filled:
-    """A part while it is written."""
+class _OverLimit(Exception):
+    """More would be sent of a file than may be: ends its upload."""
 
-    def __init__(self, n: int, staging: Staging) -> None:
-        self.staging = staging
-        self.part = Part(n=n, first=0, last=0, rows=0, bytes=0, staging=staging)
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class _Sent:
+    """What is sent of a file, in all its parts, held against what may be."""
+
+    def __init__(self, over: Callable[[int, int], Problem | None]) -> None:
+        """
+        Args:
+            over: says what is wrong with so many rows and bytes.
+        """
+        self._over = over
+        self._rows = self._bytes = 0
+
+    def add(self, piece: Piece) -> None:
+        self._rows += piece.rows
+        self._bytes += len(piece.data)
+        if problem := self._over(self._rows, self._bytes):
+            raise _OverLimit(problem)
+
+
+class _Filled:
+    """
+    A part while it is written. Here is where rows and bytes are counted: limits, days,
+    and the job's document have them from here.
+    """
+
+    def __init__(self, n: int, staging: Staging, sent: _Sent) -> None:
+        self.part = Part(n=n, first=0, last=0, staging=staging)
+        self._sent = sent
 
     def taking(self, pieces: Iterator[Piece]) -> Iterator[bytes]:
-        """The bytes of these, which are counted."""
+        """
+        The bytes of these, which are counted.
+
+        Raises:
+            _OverLimit: they are more than may be sent of the file.
+        """
         for piece in pieces:
-            part = self.part
+            self._sent.add(piece)
+            part, staging = self.part, self.part.staging
             self.part = replace(
                 part,
                 first=part.first or piece.first,
                 last=piece.last,
-                rows=part.rows + piece.rows,
-                bytes=part.bytes + len(piece.data),
+                staging=replace(
+                    staging,
+                    rows=staging.rows + piece.rows,
+                    bytes=staging.bytes + len(piece.data),
+                ),
             )
             yield piece.data
-
-    def at(self, staging: Staging) -> "_Filled":
-        """The same, in another place."""
-        moved = _Filled(self.part.n, staging)
-        moved.part = replace(self.part, staging=staging)
-        return moved
 
 
 def rules_of(spec: Spec, sources: tuple[Location, ...]) -> Rules:

@@ -126,7 +126,7 @@ class Spec:
     unknown: str = "reject"  #: or "allow": members that the API isn't known to have
     manifest: str = "optional"  #: or "required": the file waits for one
     max_active: int | None = None  #: batches of the lane at the service at once
-    max_rows: int | None = None  #: of a file; one with more is rejected
+    max_rows: int | None = None  #: sent of a file; one with more is rejected
     max_bytes: int | None = None
     part_rows: int | None = None  #: of a part; a file with more is split
     part_bytes: int | None = None
@@ -148,10 +148,15 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
-    """Where the rows lie as they are sent. One folder per epoch that staged them."""
+    """
+    Where the rows lie as they are sent, and how many there are. One folder per epoch
+    that staged them.
+    """
 
     epoch: int
     uri: str
+    rows: int = 0  #: that are sent; 0: a table's, which nobody has counted
+    bytes: int = 0  #: of those, as they are sent: unpacked, with what was merged in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +191,6 @@ class Part:
     n: int  #: counted from 0
     first: int  #: the row ids in it: the lines of the file, counted from 1
     last: int
-    rows: int
-    bytes: int  #: as staged
     staging: Staging
     #: How it ended: JOB_STATE_..., "rejected", "lost", or "cancelled" before it was
     #: sent; None: it hasn't.

@@ -84,8 +84,8 @@ class Settings:
     #: "reject" it, or "allow" it.
     unknown: str = "reject"
     generation_config: str | None = None  #: JSON, merged into each request
-    max_rows: int | None = None  #: of a job
-    max_bytes: int | None = None  #: of a dropped file
+    max_rows: int | None = None  #: sent of a dropped file
+    max_bytes: int | None = None
     part_rows: int | None = None  #: of a part of a file; None: what the API takes
     part_bytes: int | None = None
     max_rows_per_day: int | None = None  #: of all jobs submitted on a day (UTC)

@@ -30,7 +30,7 @@ def examples() -> Iterator[Announcement]:
     yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
     for state in WORDS:
         yield _of(submitted.ended(_ended(name, state), NOW))
-    part = Part(n=0, first=1, last=3, rows=3, bytes=10, staging=staging)
+    part = Part(n=0, first=1, last=3, staging=staging)
     family = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
     (child,) = family.children(NOW)
     yield _of(child.park(NOW))

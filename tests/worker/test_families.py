@@ -42,9 +42,7 @@ def staged(world: World, *texts: str, epoch: int = 1) -> Job:
             n=n,
             first=first,
             last=first + len(lines) - 1,
-            rows=len(lines),
-            bytes=len(text),
-            staging=Staging(epoch=epoch, uri=uri),
+            staging=Staging(epoch=epoch, uri=uri, rows=len(lines), bytes=len(text)),
         )
         job = part_staged(world, job, part)
         first += len(lines)
@@ -89,7 +87,7 @@ def spec_of(world: World, job: Job, **labels: str) -> Spec:
 
 
 def split(world: World, job: Job, ledger: Ledger | None = None) -> Job:
-    total = sum(part.rows for part in job.parts.values())
+    total = sum(part.staging.rows for part in job.parts.values())
     return (ledger or world.ledger).advance(
         job,
         lambda j: j.split(
@@ -481,9 +479,7 @@ def test_the_largest_family_there_can_be_is_made_in_one_commit(world: World) -> 
             n=n,
             first=1,
             last=200_000,
-            rows=200_000,
-            bytes=10**9,
-            staging=Staging(epoch=1, uri=uri),
+            staging=Staging(epoch=1, uri=uri, rows=200_000, bytes=10**9),
         )
     labels = {f"{n:063}": "v" * 63 for n in range(62)}
     spec = spec_of(world, job, **labels)
@@ -615,7 +611,7 @@ def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
     today = phases(world, job)
     sent = [part for part in parts(world, job) if part.phase is Phase.SUBMITTED]
     spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
-    assert spent.bytes == sum(part.size for part in sent)
+    assert spent.bytes == sum(part.staging.bytes for part in sent if part.staging)
     assert spent.rows == sum(part.rows.total for part in sent)
     world.ticks(1, timedelta(days=1))
 

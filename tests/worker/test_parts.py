@@ -92,7 +92,7 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
     world.intake.take(drop)
     parent = world.job(drop)
     assert parent.phase is Phase.SPLIT
-    assert [(p.first, p.last, p.rows) for p in in_order(parent)] == [
+    assert [(p.first, p.last, p.staging.rows) for p in in_order(parent)] == [
         (1, 4, 3),
         (5, 7, 3),
         (8, 9, 2),
@@ -124,7 +124,7 @@ def test_no_part_has_more_bytes_than_a_part_may(world: World) -> None:
     assert len(job.parts) > 3
     sizes = [len(staged(world, part)) for part in family(world, job)]
     assert max(sizes) <= len(text) // 3
-    assert sizes == [part.bytes for part in in_order(job)]
+    assert sizes == [part.staging.bytes for part in in_order(job)]
 
 
 def test_a_row_larger_than_a_part_may_be_has_one_of_its_own(world: World) -> None:
@@ -133,7 +133,7 @@ def test_a_row_larger_than_a_part_may_be_has_one_of_its_own(world: World) -> Non
 
     world.intake.take(drop)
 
-    assert [part.rows for part in in_order(world.job(drop))] == [1, 1, 1]
+    assert [part.staging.rows for part in in_order(world.job(drop))] == [1, 1, 1]
 
 
 def test_a_file_that_fits_stays_one_job(world: World) -> None:
@@ -153,7 +153,7 @@ def test_a_file_over_the_limits_of_the_api_is_split_by_itself(world: World) -> N
     world.intake.take(drop)
 
     parts = in_order(world.job(drop))
-    assert [part.rows for part in parts] == [30_000, 30_000, 1]
+    assert [part.staging.rows for part in parts] == [30_000, 30_000, 1]
 
 
 def test_a_bad_line_in_the_last_part_has_nothing_submitted_of_any(
@@ -254,7 +254,7 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(
     world.ticks(12)
 
     job = world.job(drop)
-    assert [part.rows for part in in_order(job)] == [2, 2, 2, 1]
+    assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
     assert {part.spec.model for part in family(world, job) if part.spec} == {
         "gemini-3.8-flash"
     }
@@ -268,12 +268,12 @@ def test_check_points_that_are_not_those_of_today_are_dropped(
     drop = killed(world, monkeypatch, "after_part", time=2)
     document = world.database.collection("jobs").document(drop.job_id)
     first = world.job(drop).part_id(0)
-    document.update({f"parts.{first}.rows": 1})
+    document.update({f"parts.{first}.staging.rows": 1})
 
     world.ticks(30)
 
     job = world.job(drop)
-    assert [part.rows for part in in_order(job)] == [2, 2, 2, 1]
+    assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
     assert job.result == "JOB_STATE_SUCCEEDED"
     assert len(answers(world)) == 7
 

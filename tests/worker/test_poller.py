@@ -542,8 +542,9 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
     world.ticks(20)
 
     assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
-    spent = world.ledger.spent(world.job(drop).spent_on or day)
-    assert (spent.rows, spent.bytes) == (3, drop.size)
+    spent, staging = world.ledger.spent(day), world.job(drop).staging
+    assert staging is not None
+    assert (spent.rows, spent.bytes) == (3, staging.bytes)
 
 
 @pytest.mark.parametrize(
