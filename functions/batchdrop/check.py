@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from batchdrop.batches import BatchesError, BatchJob
-from batchdrop.errors import Superseded, Unavailable
+from batchdrop.errors import Superseded
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
 from batchdrop.records import Phase, is_job_id
@@ -82,12 +82,7 @@ class Check:
                 if self.now() >= deadline:
                     return False
                 try:
-                    self.intake.take(drop, missed=True)
-                except Unavailable as exc:
-                    done = False  # there was no telling yet: at the next tick
-                    log.warning(
-                        "not claimed", extra={"object": str(drop), "reason": str(exc)}
-                    )
+                    self.intake.claim_missed(drop)
                 except Exception as exc:
                     done = False
                     exc.add_note(f"while looking at {drop}")

@@ -11,17 +11,13 @@ from functools import partial
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.crash import crash
 from batchdrop.errors import (
-    BadChoice,
     BatchdropError,
     Misconfigured,
-    NotReadable,
-    SourceGone,
     Superseded,
     Unavailable,
 )
-from batchdrop.jobs import Job
+from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger, Spending
-from batchdrop.manifests import is_manifest, speaks_for
 from batchdrop.preparing import REPORT, Preparing
 from batchdrop.records import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.service import Services, is_not_allowed
@@ -50,13 +46,11 @@ class Intake:
     now: Callable[[], datetime]
     holder: Callable[[], str]  #: a name nobody else has, for each claim
 
-    def take(self, drop: Drop, *, missed: bool = False) -> None:
+    def take(self, drop: Drop) -> None:
         """
         What a delivery does: the first one claims the job and carries it on; every
-        other finds it claimed and leaves it to the ledger.
-
-        Args:
-            missed: no event told of the drop.
+        other finds it claimed and leaves it to the ledger. Nothing of the object is
+        read before the claim, so that an object that kills workers is counted.
 
         Raises:
             Unavailable: the claim could not be made; deliver it again.
@@ -64,51 +58,31 @@ class Intake:
         if reason := self.ignores(drop):
             log.info("ignored", extra={"object": str(drop), "reason": reason})
             return
-        if is_manifest(drop.name) and self._speaks_for_another(drop):
-            return
-        claim = Job.claimed(drop, self.holder(), self.now(), self.timing, missed=missed)
-        job = self.ledger.claim(claim)
-        if job is None:
-            log.info("known", extra={"job": claim.id, "object": str(drop)})
-            return
-        crash("after_claim")
-        if missed:
-            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
-        log.info("claimed", extra={"job": job.id, "object": str(drop)})
-        self.carry_on(job)
+        claim = Job.claimed(drop, self.holder(), self.now(), self.timing)
+        if job := self._claim(claim):
+            self.carry_on(job)
 
-    def _speaks_for_another(self, drop: Drop) -> bool:
+    def claim_missed(self, drop: Drop) -> None:
         """
-        Whether a manifest is no job of its own, but says something of a file beside it:
-
-            it has a source of its own, or can't be read    a job; no
-            the file isn't there, or nobody has taken it    whoever does reads it
-            the file waits for it                           goes on now
-            the file was taken with it                      nothing to do
-            the file is being read right now                no telling: again later
-            the file was taken without it, or its parts
-            are being staged without it                     a job that is rejected; no
+        Claims a drop whose event never came. Nobody holds the job: `poll` takes it up
+        at its next tick, so that no object keeps others from being claimed.
 
         Raises:
-            Unavailable: no telling yet; deliver it again.
+            Unavailable: the claim could not be made; try again.
         """
-        try:
-            if self.preparing.manifest(drop).has_source:
-                return False
-        except (BadChoice, Misconfigured, NotReadable, SourceGone):
-            return False
-        for name in speaks_for(drop.name):
-            file = self.storage.find(drop.bucket, name)
-            job = self.ledger.get(file.job_id) if file else None
-            if job is None or job.manifest == str(drop):
-                continue
-            if job.phase is not Phase.ARRIVED or job.spec is not None:
-                return False
-            if job.is_held(self.now()):
-                raise Unavailable(f"{drop} speaks for {file}, which is being read now")
-            log.info("woken", extra={"job": job.id, "manifest": str(drop)})
-            self.resume(job)
-        return True
+        claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
+        if job := self._claim(claim):
+            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
+
+    def _claim(self, claim: Job) -> Job | None:
+        about = {"job": claim.id, "object": str(claim.source)}
+        job = self.ledger.claim(claim)
+        if job is None:
+            log.info("known", extra=about)
+            return None
+        crash("after_claim")
+        log.info("claimed", extra=about)
+        return job
 
     def resume(self, job: Job, *, admitted: bool = False) -> None:
         """
@@ -137,10 +111,21 @@ class Intake:
         try:
             while job.is_held(self.now()) and (step := self._step(job, admitted)):
                 job = self._tried(step, job)
+            if job.phase is Phase.ATTACHED:
+                self._take_up_files(job)
         except Superseded as exc:
             log.warning("superseded", extra={"job": job.id, "reason": str(exc)})
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
+
+    def _take_up_files(self, manifest: Job) -> None:
+        """The files that have waited for a manifest go on now; else, `poll` resumes."""
+        now = self.now()
+        for file in self.ledger.get_all(manifest.attached_to):
+            waits = file.phase is Phase.ARRIVED and file.is_due(now)
+            if waits and not file.is_held(now) and file.resumes < MAX_RESUMES:
+                log.info("woken", extra={"job": file.id, "manifest": manifest.id})
+                self.resume(file)
 
     def cancel(self, job_id: str, by: str) -> Job:
         """

@@ -58,7 +58,9 @@ MAX_PARTS = 300
 
 #: Which phase may follow which. A phase may always be written again as it is.
 MOVES: dict[Phase, frozenset[Phase]] = {
-    Phase.ARRIVED: frozenset({Phase.PREPARED, Phase.SPLIT, Phase.REJECTED}),
+    Phase.ARRIVED: frozenset(
+        {Phase.PREPARED, Phase.SPLIT, Phase.REJECTED, Phase.ATTACHED}
+    ),
     Phase.PREPARED: frozenset(
         {Phase.SUBMITTING, Phase.SUBMITTED, Phase.WAITING, Phase.REJECTED}
     ),
@@ -71,6 +73,7 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.SPLIT: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
     Phase.REJECTED: frozenset(),
+    Phase.ATTACHED: frozenset(),
 }
 #: In these phases a worker takes a job up, and another one when it dies.
 UNSENT = frozenset({Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING})
@@ -104,6 +107,8 @@ class Job:
     spec: Spec | None = None
     spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
     manifest: str | None = None  #: the object, and its generation, that spoke for it
+    #: Of a manifest that is attached: ids of the files' jobs, if there were any yet.
+    attached_to: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()  #: where its rows come from, if not from `source`
     #: The parts, by their jobs' ids: those staged so far, or, in `split`, all.
     parts: dict[str, Part] = field(default_factory=dict)
@@ -216,6 +221,11 @@ class Job:
             )
         if not self.is_over:
             raise ValueError(f"job {self.id} is {self.phase}: it isn't over yet")
+        if self.phase is Phase.ATTACHED:
+            raise ValueError(
+                f"job {self.id} is a manifest without src; run the job of the file "
+                "beside it once more"
+            )
         return replace(self, reruns=self.reruns + 1, updated_at=now)
 
     @property
@@ -292,6 +302,35 @@ class Job:
             postponed=None,
         )
         return self._renewed(moved, now + timing.lease)
+
+    def attached(self, files: Iterable[str], now: datetime) -> Self:
+        """
+        A manifest without rows: the file beside it reads it. No batch is made of it,
+        and nothing is announced.
+
+        Args:
+            files: the ids of the files' jobs.
+        """
+        moved = self._moved(
+            Phase.ATTACHED, now, attached_to=tuple(files), health=None, postponed=None
+        )
+        return self._let_go(moved, now)
+
+    def read_anew(self, now: datetime) -> Self:
+        """
+        The manifest of a file that nobody holds has come: whoever takes the file up
+        reads it. The new epoch supersedes a worker that looked for it too early and
+        wakes late. A parked file stays parked.
+
+        Raises:
+            ValueError: it was read already, or is being read.
+        """
+        if self.phase is not Phase.ARRIVED or self.spec or self.is_held(now):
+            raise ValueError(f"job {self.id} has not waited for a manifest")
+        lease = Lease(until=now, epoch=self.lease.epoch + 1, by="nobody")
+        return replace(
+            self, lease=lease, due=None if self.is_parked else now, updated_at=now
+        )
 
     def part_id(self, n: int) -> str:
         """The id of the job that the n-th part is to be, counted from 0."""

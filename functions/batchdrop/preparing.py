@@ -12,14 +12,29 @@ from typing import Any, Self
 
 from batchdrop.choosing import Chosen, choose
 from batchdrop.crash import crash
-from batchdrop.errors import BadChoice, NotReadable, SourceGone
+from batchdrop.errors import BadChoice, NotReadable, SourceGone, Superseded
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
-from batchdrop.manifests import MAX_SIZE, Manifest, is_manifest, manifest_name
+from batchdrop.manifests import (
+    MAX_SIZE,
+    Manifest,
+    is_manifest,
+    manifest_name,
+    speaks_for,
+)
 from batchdrop.names import bucket_and_name, short
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
-from batchdrop.records import Drop, Input, Part, Problem, Spec, Staging, Timing
+from batchdrop.records import (
+    Drop,
+    Input,
+    Part,
+    Phase,
+    Problem,
+    Spec,
+    Staging,
+    Timing,
+)
 from batchdrop.routes import Routes
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
@@ -33,7 +48,10 @@ REPORT = "rejected.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparing:
-    """The first step of a job: from `arrived` to `prepared`, `split` or `rejected`."""
+    """
+    The first step of a job: from `arrived` to `prepared`, `split` or `rejected`; of a
+    manifest without rows, to `attached`.
+    """
 
     ledger: Ledger
     storage: Storage
@@ -52,6 +70,8 @@ class Preparing:
         spoke: str | None = None
         try:
             manifest, spoke = self._manifest(job)
+            if is_manifest(job.source.name) and not (manifest and manifest.has_source):
+                return self._attach(job)
             return self._prepare(job, manifest, spoke)
         except SourceGone as exc:
             problem = Problem(code="source_gone", message=str(exc))
@@ -144,14 +164,7 @@ class Preparing:
         drop = job.source
         if is_manifest(drop.name):
             manifest = self.manifest(drop)
-            if not manifest.has_source:
-                raise BadChoice(
-                    "manifest_too_late",
-                    f"{drop} has no src, and the file that it speaks for was taken "
-                    "without it. Drop the manifest first, and then the file; or drop "
-                    "both again",
-                )
-            return manifest, str(drop)
+            return manifest, str(drop) if manifest.has_source else None
         if job.spec is not None:
             return None, job.manifest  # a check-point has frozen what was chosen
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
@@ -161,6 +174,53 @@ class Preparing:
         if manifest.has_source:
             return None, None  # a job of its own
         return manifest, str(beside)
+
+    def _attach(self, job: Job) -> Job:
+        """
+        Ends the job of a manifest that has no rows, by what became of the file beside
+        it:
+
+            the file isn't there, or nobody has taken it    attached: whoever takes the
+                                                            file reads the manifest
+            nobody is at the file, which has read nothing   attached; the file is due
+            the file was taken with it                      attached
+            the file is being read right now                again at the next tick
+            the file was taken without it, or its parts     rejected
+            are being staged without it
+        """
+        drop, files = job.source, []
+        for name in speaks_for(drop.name):
+            file = self.storage.find(drop.bucket, name)
+            its = self.ledger.get(file.job_id) if file else None
+            if its is None:
+                continue
+            files.append(its.id)
+            if its.manifest == str(drop):
+                continue
+            if its.phase is not Phase.ARRIVED or its.spec is not None:
+                problem = Problem(
+                    code="manifest_too_late",
+                    message=f"{drop} has no src, and the file that it speaks for was "
+                    "taken without it. Drop the manifest first, and then the file; or "
+                    "drop both again",
+                )
+                return self.reject(job, problem)
+            if its.is_held(self.now()):
+                return self._attach_later(job, its)
+            try:
+                self.ledger.advance(its, lambda j: j.read_anew(self.now()))
+            except (Superseded, ValueError):
+                return self._attach_later(job, its)
+            crash("after_reading_anew")
+        job = self.ledger.advance(job, lambda j: j.attached(files, self.now()))
+        crash("after_attached")
+        log.info("attached", extra={"job": job.id, "files": ", ".join(files)})
+        return job
+
+    def _attach_later(self, job: Job, file: Job) -> Job:
+        now = self.now()
+        why = f"{file.source} is being read"
+        return self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
 
     def _wait_for_manifest(self, job: Job) -> Job:
         """It wakes the file when it comes. Looked for now and then all the same."""

@@ -44,6 +44,7 @@ class Phase(StrEnum):
     ENDED = "ended"  #: the service is done with it, well or badly
     SPLIT = "split"  #: its parts are jobs of their own; it never is a batch itself
     REJECTED = "rejected"  #: nothing was paid: bad rows, refused, source gone
+    ATTACHED = "attached"  #: a manifest that says something of the file beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ ENDS = frozenset(
     for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 )
 
+#: The phases of a job that nothing becomes of any more.
+OVER = ("ended", "rejected", "attached")
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -39,7 +42,7 @@ class Evidence:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do for anybody."""
-        if self.job is None or self.job["phase"] not in ("ended", "rejected"):
+        if self.job is None or self.job["phase"] not in OVER:
             return False
         heard = {one.attributes["ce-id"] for one in self.messages}
         return (
@@ -47,15 +50,8 @@ class Evidence:
             and {one["id"] for one in self.outbox} == heard
             and all(batch["state"] in ENDS for batch in self.batches)
             and all(part.is_over for part in self.parts)
-            and (self.beside is None or self._is_heard or self.beside.is_over)
+            and (self.beside is None or self.beside.is_over)
         )
-
-    @property
-    def _is_heard(self) -> bool:
-        """Whether it was made as the manifest beside it says."""
-        assert self.job is not None
-        assert self.beside is not None
-        return bool(self.job["manifest"] == str(self.beside.drop))
 
 
 def gathered(
@@ -193,13 +189,20 @@ def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list
 
 
 def _manifest(job: dict[str, Any], beside: Evidence) -> list[str]:
-    """Whether a manifest was heard, or told of as having come too late: one of both."""
+    """
+    Whether a manifest is recorded, and is either attached to its file without a word,
+    or rejected aloud as having come too late.
+    """
+    if beside.job is None:
+        return [f"{beside.drop} has no job"]
     heard = job["manifest"] == str(beside.drop)
-    if heard and beside.job is None:
-        return []
+    attached = beside.job["phase"] == "attached"
+    if heard and attached:
+        news = [*beside.batches, *beside.outbox, *beside.messages]
+        return [f"{beside.drop} is attached, and more came of it"] if news else []
     if heard:
-        return [f"{beside.drop} was heard, and is a job as well"]
-    if job["manifest"] or beside.job is None:
+        return [f"{beside.drop} was heard, and is {beside.job['phase']}"]
+    if job["manifest"] or attached:
         return [f"{beside.drop} is lost: the file has {job['manifest']}"]
     code = (beside.job["error"] or {}).get("code")
     late = [] if code == "manifest_too_late" else [f"the manifest says {code}"]

@@ -197,7 +197,12 @@ IN_PARTS = SCENARIOS[-1]
 #: A file and its manifest, dropped at the same time; one that waits for its manifest;
 #: and a manifest that is a job.
 ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
-AWAITED = replace(ACCOMPANIED, name="awaited", traits=frozenset({"required"}))
+AWAITED = replace(
+    ACCOMPANIED,
+    name="awaited",
+    traits=frozenset({"required"}),
+    reaches=frozenset({"after_reading_anew", "after_attached"}),
+)
 INLINED = replace(PLAIN, name="inlined", text=INLINE, suffix=".job.json")
 #: A file that goes to the other backend, in parts.
 ELSEWHERE_IN_PARTS = replace(
@@ -213,5 +218,5 @@ def ways_to(point: str) -> list[Scenario]:
     Scenarios in which a job passes the point, as far as is known, else all of those
     that need no settings of their own.
     """
-    known = [one for one in SCENARIOS if point in one.reaches]
+    known = [one for one in (*SCENARIOS, AWAITED) if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.lane]

@@ -125,7 +125,8 @@ def test_the_documents_of_the_model_are_jobs() -> None:
 
     documents = {state.job for state in walked.came_from if state.job}
 
-    # A family's parts go the way of any job; it takes no other step than its end.
-    besides = {Phase.SPLIT, Phase.REJECTED}
+    # A family's parts go the way of any job; it takes no other step than its end. A
+    # manifest that is attached takes no step at all.
+    besides = {Phase.SPLIT, Phase.REJECTED, Phase.ATTACHED}
     assert {document.phase for document in documents} >= set(Phase) - besides
     assert all(document_of(job_of(document)) == document for document in documents)

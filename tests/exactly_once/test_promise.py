@@ -207,7 +207,7 @@ def test_a_familys_promise_that_is_broken_is_told(found: Evidence, told: str) ->
 BESIDE = replace(
     GOOD,
     drop=replace(DROP, name="a.job.json"),
-    job=None,
+    job=job("attached") | {"batch": None},
     batches=[],
     outbox=[],
     messages=[],
@@ -227,7 +227,13 @@ TOO_LATE = replace(
         (None, TOO_LATE, ""),
         (None, BESIDE, "is lost: the file has None"),
         ("gs://inbox/a.job.json#0", BESIDE, "is lost: the file has gs://inbox/"),
-        (str(BESIDE.drop), TOO_LATE, "was heard, and is a job as well"),
+        (str(BESIDE.drop), TOO_LATE, "was heard, and is rejected"),
+        (str(BESIDE.drop), replace(BESIDE, job=None), "has no job"),
+        (
+            str(BESIDE.drop),
+            replace(BESIDE, messages=TOO_LATE.messages),
+            "is attached, and more came of it",
+        ),
         (None, replace(TOO_LATE, messages=[]), "0 announcements say"),
     ],
 )

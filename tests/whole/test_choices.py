@@ -265,7 +265,9 @@ def test_a_manifest_speaks_for_the_file_beside_it(night: Night, api: str) -> Non
 
     assert job["spec"]["model"] == "gemini-4-argon"
     assert job["spec_from"]["model"] == f"manifest {api}/spoken.job.json"
-    assert night.job(night.drops[f"{api}/spoken.job.json"]) is None
+    attached = night.job(night.drops[f"{api}/spoken.job.json"])
+    assert attached is not None
+    assert attached["phase"] == "attached"
 
 
 def test_a_file_waits_for_the_manifest_that_its_route_requires(night: Night) -> None:

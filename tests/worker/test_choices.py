@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from batchdrop import wiring
-from batchdrop.errors import Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
 from batchdrop.settings import Location
@@ -187,6 +186,13 @@ def test_metadata_that_nobody_knows_is_refused_by_its_name(world: World) -> None
 # -- manifests beside a file -------------------------------------------------------
 
 
+def is_attached(world: World, spoken: Drop, *files: Job) -> bool:
+    """Whether a manifest is recorded as a file's, or as one for whoever comes."""
+    job = world.job(spoken)
+    ids = tuple(file.id for file in files)
+    return (job.phase, job.attached_to, job.seq) == (Phase.ATTACHED, ids, 0)
+
+
 @both
 def test_a_manifest_dropped_first_speaks_for_the_file_beside_it(world: World) -> None:
     world.choose(models=(PRO,))
@@ -197,7 +203,7 @@ def test_a_manifest_dropped_first_speaks_for_the_file_beside_it(world: World) ->
 
     assert models(world) == [PRO]
     assert job.spec_from["model"] == "manifest a/x.job.json"
-    assert world.jobs() == 1
+    assert is_attached(world, spoken)
 
 
 def test_an_event_of_a_manifest_that_comes_late_finds_it_was_heard(
@@ -205,12 +211,14 @@ def test_an_event_of_a_manifest_that_comes_late_finds_it_was_heard(
 ) -> None:
     world.choose(models=(PRO,))
     spoken = world.upload(manifest(model=PRO), "x.job.json")
-    take(world, world.upload(GOOD, "x.jsonl"))
+    file = world.upload(GOOD, "x.jsonl")
+    take(world, file)
 
     world.intake.take(spoken)
     world.intake.take(spoken)
+    world.tick()
 
-    assert world.jobs() == 1
+    assert is_attached(world, spoken, world.job(file))
     assert models(world) == [PRO]
 
 
@@ -231,7 +239,7 @@ def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
     assert world.heard[0].attributes["object"] == "x.job.json"
 
 
-def test_a_manifest_whose_file_is_being_read_right_now_comes_again(
+def test_a_manifest_whose_file_is_being_read_right_now_waits_for_that(
     world: World,
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
@@ -239,10 +247,15 @@ def test_a_manifest_whose_file_is_being_read_right_now_comes_again(
     assert world.ledger.claim(claim) is not None
     spoken = world.upload(manifest(), "x.job.json")
 
-    with pytest.raises(Unavailable, match="being read now"):
-        world.intake.take(spoken)
+    world.intake.take(spoken)
+    world.tick()
+    waits = world.job(spoken)
+    world.advance(world.timing.lease)
+    world.tick()
 
-    assert world.jobs() == 1
+    assert (waits.phase, waits.resumes, waits.health) == (Phase.ARRIVED, 0, None)
+    assert world.job(drop).manifest == str(spoken)
+    assert is_attached(world, spoken, world.job(drop))
 
 
 REQUIRED = '[[route]]\nmatch = "a/**"\nmanifest = "required"\n'
@@ -257,11 +270,12 @@ def test_where_a_manifest_is_required_the_file_waits_for_it(world: World) -> Non
     world.ticks(5)
     assert world.job(drop).phase is Phase.ARRIVED
 
-    world.intake.take(world.upload(manifest(model=PRO), "a/x.job.json"))
+    spoken = world.upload(manifest(model=PRO), "a/x.job.json")
+    world.intake.take(spoken)
 
     assert world.job(drop).phase is Phase.SUBMITTED
     assert models(world) == [PRO]
-    assert world.jobs() == 1
+    assert is_attached(world, spoken, world.job(drop))
 
 
 def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
@@ -270,13 +284,15 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
     world.choose(REQUIRED)
     drop = world.upload(GOOD, "a/x.jsonl")
     take(world, drop)
-    world.upload(manifest(), "a/x.job.json")
+    spoken = world.upload(manifest(), "a/x.job.json")
 
     world.sim.clock.advance(seconds=world.settings.check_every)
     world.tick()
-
     assert world.job(drop).phase is Phase.SUBMITTED
-    assert world.jobs() == 1
+    world.ticks(4)
+
+    assert is_attached(world, spoken, world.job(drop))
+    assert len(world.batches()) == 1
 
 
 def test_waiting_for_a_manifest_is_not_dying(world: World) -> None:
@@ -538,20 +554,20 @@ def test_a_missed_manifest_whose_file_is_being_read_is_looked_at_again(
     world: World,
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
-    world.upload(manifest(), "x.job.json")
+    spoken = world.upload(manifest(), "x.job.json")
     world.choose(check_every=60.0, missed_window=1e6)
     world.advance(timedelta(minutes=5))
     claim = Job.claimed(drop, "somebody", world.now(), world.timing)
     assert world.ledger.claim(claim) is not None
 
-    world.tick()  # nothing is the matter that anybody has to be told of
-    assert world.jobs() == 1
+    world.ticks(2)  # nothing is the matter that anybody has to be told of
+    assert world.job(spoken).phase is Phase.ARRIVED
 
     world.ticks(12)
     job = world.job(drop)
     assert job.phase is Phase.SUBMITTED
-    assert job.manifest is not None
-    assert world.jobs() == 1
+    assert job.manifest == str(spoken)
+    assert is_attached(world, spoken, job)
 
 
 def test_routes_may_lie_in_a_bucket(

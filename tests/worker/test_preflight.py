@@ -254,7 +254,7 @@ def test_a_report_is_no_sign_of_results_for_a_drop_found_by_listing(
     world.choose(on_invalid="skip")
     drop = world.upload(GOOD + ROLELESS)
 
-    world.intake.take(drop, missed=True)
+    world.intake.claim_missed(drop)
     world.ticks(3)
 
     assert world.job(drop).phase is Phase.SUBMITTED

@@ -12,7 +12,7 @@ import pytest
 
 from batchdrop import intake, preparing, sweep
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import Job
+from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.records import Drop, Phase
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
@@ -301,8 +301,15 @@ def spoken(world: World) -> Drop:
     return world.upload(json.dumps({"model": PRO}), "a/x.job.json")
 
 
-def nothing_is_lost(world: World, drop: Drop, manifest: Drop) -> None:
-    """The file is paid once; its manifest is heard, or somebody is told it isn't."""
+def nothing_is_lost(
+    world: World, drop: Drop, manifest: Drop, *, told: bool = True
+) -> None:
+    """
+    The file is paid once; its manifest is heard, or somebody is told it isn't.
+
+    Args:
+        told: an event of the manifest came.
+    """
     job, of_manifest = world.job(drop), world.ledger.get(manifest.job_id)
     assert job.phase is Phase.ENDED
     assert job.spec is not None
@@ -313,7 +320,7 @@ def nothing_is_lost(world: World, drop: Drop, manifest: Drop) -> None:
     ends = [one.attributes["object"] for one in world.heard]
     if job.manifest == str(manifest):
         assert models == {PRO}
-        assert of_manifest is None
+        assert (of_manifest and of_manifest.phase) == (Phase.ATTACHED if told else None)
         assert ends == [drop.name]
     else:
         assert job.manifest is None
@@ -395,7 +402,83 @@ def test_a_file_of_which_parts_are_check_pointed_needs_its_manifest_no_more(
 
     to_the_end(world, drop)
 
+    nothing_is_lost(world, drop, manifest, told=False)
+
+
+@pytest.mark.parametrize("point", ["after_reading_anew", "after_attached"])
+def test_a_worker_that_looked_for_a_manifest_too_early_and_wakes_late_is_superseded(
+    world: World, point: str
+) -> None:
+    world.choose(models=(PRO,))
+    drop = world.upload(GOOD, "a/x.jsonl")
+
+    def comes() -> None:
+        world.advance(world.timing.lease)
+        with at(point, die), pytest.raises(Killed):
+            world.intake.take(spoken(world))
+
+    with at("after_staging", comes):
+        world.intake.take(drop)
+    to_the_end(world, drop)
+    world.ticks(4, timedelta(minutes=4))
+
+    manifest = world.storage.find(drop.bucket, "a/x.job.json")
+    assert manifest is not None
+    assert world.job(drop).manifest == str(manifest)
     nothing_is_lost(world, drop, manifest)
+
+
+def test_a_manifest_whose_workers_die_is_claimed_parked_and_announced(
+    world: World,
+) -> None:
+    manifest = spoken(world)
+    with at("after_claim", die), pytest.raises(Killed):
+        world.intake.take(manifest)
+    assert deliver(world, manifest)  # Pub/Sub tells of it again
+
+    for _ in range(MAX_RESUMES):
+        dies_in_a_tick(world, "after_resumed")
+    world.ticks(6, timedelta(minutes=4))
+
+    assert world.job(manifest).is_parked
+    assert [one.attributes["object"] for one in world.heard] == ["a/x.job.json"]
+    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+
+
+def test_a_parked_file_is_not_taken_up_for_its_manifest(world: World) -> None:
+    drop = world.upload(GOOD, "a/x.jsonl")
+    with at("after_claim", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    for _ in range(MAX_RESUMES):
+        dies_in_a_tick(world, "after_resumed")
+    world.ticks(6, timedelta(minutes=4))
+    assert world.job(drop).is_parked
+
+    manifest = spoken(world)
+    world.intake.take(manifest)
+    world.ticks(2)
+
+    assert world.job(drop).is_parked
+    assert world.job(manifest).phase is Phase.ATTACHED
+    assert world.batches() == []
+
+
+def test_a_missed_drop_that_kills_a_tick_does_not_keep_others_from_going_on(
+    world: World,
+) -> None:
+    world.choose(missed_window=1e6, check_every=120.0)
+    world.tick()
+    drops = [world.upload(GOOD, "a.jsonl"), world.upload(GOOD, "b.jsonl")]
+    world.advance(timedelta(minutes=5))
+
+    world.tick()
+    claimed = [world.job(drop).phase for drop in drops]
+    dies_in_a_tick(world, "after_resumed")
+    world.ticks(4)
+
+    assert claimed == [Phase.ARRIVED, Phase.ARRIVED]
+    phases = sorted(world.job(drop).phase for drop in drops)
+    assert phases == [Phase.ARRIVED, Phase.SUBMITTED]
 
 
 @pytest.mark.parametrize(
@@ -417,7 +500,7 @@ def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
     job = world.job(drop)
     assert job.error is not None
     assert (job.error.code, job.manifest) == (code, str(manifest))
-    assert world.jobs() == 1
+    assert world.job(manifest).phase is Phase.ATTACHED
     assert [one.attributes["object"] for one in world.heard] == ["a/x.jsonl"]
 
 
@@ -433,7 +516,7 @@ def test_a_manifest_that_wants_what_it_may_not_is_told_with_its_file_alone(
     job = world.job(drop)
     assert job.error is not None
     assert (job.error.code, job.manifest) == ("not_allowed", str(manifest))
-    assert world.jobs() == 1
+    assert world.job(manifest).phase is Phase.ATTACHED
 
 
 @pytest.mark.parametrize("first", ["file", "manifest"])
