@@ -18,6 +18,7 @@ from batchdrop.preflight.showing import excerpt
 from batchdrop.rows import Fault
 from batchdrop.settings import Location
 from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -252,7 +253,7 @@ def _chunks(file: str) -> Iterator[bytes]:
 
     objects = Storage(storage.Client)
     try:
-        drop = objects.find(*names.bucket_and_name(file))
+        drop = objects.find(*split_uri(file))
         if drop is None:
             raise CanNotCheck(f"{file} is not there")
         yield from objects.read(drop)

@@ -12,6 +12,7 @@ from batchdrop.preflight import Rules
 from batchdrop.records import Spec
 from batchdrop.routes import Route, Routes
 from batchdrop.settings import PREFIX, Location, Settings
+from batchdrop.stored import split_uri
 
 #: Keys of an object's metadata that begin so are for us.
 METADATA = "batchdrop-"
@@ -165,7 +166,7 @@ class _Choosing:
     def _source(self, manifest: Manifest, places: tuple[Location, ...]) -> None:
         file = self.origin_of_manifest
         for address in manifest.objects:
-            at, name = names.bucket_and_name(address)
+            at, name = split_uri(address)
             if not any(place.holds(at, name) for place in places):
                 self._refuse(
                     f"the source {names.short(address)} ({file})",

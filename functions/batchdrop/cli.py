@@ -352,10 +352,10 @@ def _job_id(wiring: ModuleType, job: str) -> str:
     """
     if not job.startswith("gs://"):
         return job
-    from batchdrop.names import bucket_and_name
     from batchdrop.records import Drop
+    from batchdrop.stored import split_uri
 
-    bucket, name = bucket_and_name(job)
+    bucket, name = split_uri(job)
     if not name:
         raise click.ClickException(f"{job} names no object; write gs://bucket/name")
     found: Drop | None = wiring.storage().find(bucket, name)

@@ -44,12 +44,6 @@ def short(text: object) -> str:
     return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
-def bucket_and_name(address: str) -> tuple[str, str]:
-    """The bucket and the object's name of a gs:// address."""
-    bucket, _, name = address.removeprefix("gs://").partition("/")
-    return bucket, name
-
-
 # -- models ------------------------------------------------------------------------
 
 

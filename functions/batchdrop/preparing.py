@@ -22,7 +22,7 @@ from batchdrop.manifests import (
     manifest_name,
     speaks_for,
 )
-from batchdrop.names import bucket_and_name, short
+from batchdrop.names import short
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.records import (
@@ -39,6 +39,7 @@ from batchdrop.routes import Routes
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ class Preparing:
         """The objects that a manifest names, as they are now."""
         found = []
         for uri in manifest.objects if manifest else ():
-            drop = self.storage.find(*bucket_and_name(uri))
+            drop = self.storage.find(*split_uri(uri))
             if drop is None:
                 raise BadChoice("no_source", f"{uri}, which src names, is not there")
             found.append(Input(uri=uri, generation=drop.generation, size=drop.size))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.names import bucket_and_name
+from batchdrop.stored import split_uri
 
 #: The backends.
 VERTEX, DEVELOPER = "vertex", "developer"
@@ -179,7 +179,7 @@ class Input:
 
     @property
     def drop(self) -> Drop:
-        bucket, name = bucket_and_name(self.uri)
+        bucket, name = split_uri(self.uri)
         return Drop(
             bucket=bucket, name=name, generation=self.generation, size=self.size
         )

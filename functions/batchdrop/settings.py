@@ -25,7 +25,7 @@ class Location:
     @classmethod
     def parse(cls, uri: str) -> Self:
         match = re.fullmatch(
-            r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?", uri
+            r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?", uri, re.DOTALL
         )
         if match is None:
             raise ValueError(f"{uri!r} is not of the form gs://bucket/prefix")

@@ -9,7 +9,7 @@ from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
 from batchdrop.preflight.lines import unpacked
 from batchdrop.records import Drop
 from batchdrop.settings import Location
-from batchdrop.stored import CHUNK, ShortRead, Stored
+from batchdrop.stored import CHUNK, ShortRead, Stored, split_uri
 
 if TYPE_CHECKING:
     from google.cloud import storage
@@ -206,9 +206,8 @@ class Storage:
             self._blob(uri).delete()
 
     def _blob(self, uri: str) -> "storage.Blob":
-        from google.cloud.storage import Blob
-
-        return Blob.from_uri(uri, client=self._connect())
+        bucket, name = split_uri(uri)
+        return self._connect().bucket(bucket).blob(name)
 
 
 def _stored(blob: "storage.Blob") -> Stored:

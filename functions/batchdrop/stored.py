@@ -1,4 +1,4 @@
-"""An object of Cloud Storage as it is stored, read by ranges and held to its size."""
+"""An object of Cloud Storage: its address, and its bytes as they are stored."""
 
 import io
 from collections.abc import Iterator
@@ -6,6 +6,20 @@ from typing import Any
 
 #: Bytes asked for at a time.
 CHUNK = 8 * 1024 * 1024
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """
+    gs://bucket/a/b -> ("bucket", "a/b"). The name may have any character, also line
+    feeds, and is empty where the address has none.
+
+    Raises:
+        ValueError: it is no gs:// address.
+    """
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not uri.startswith("gs://") or not bucket:
+        raise ValueError(f"not a gs:// address: {uri!r}; write gs://bucket/name")
+    return bucket, name
 
 
 class ShortRead(Exception):

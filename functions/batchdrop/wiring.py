@@ -17,7 +17,6 @@ from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import MAX_SIZE
-from batchdrop.names import bucket_and_name
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
@@ -27,6 +26,7 @@ from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Settings
 from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
 from batchdrop.sweep import Sweep
 
 
@@ -85,7 +85,7 @@ def routes() -> Routes:
 
 
 def _routes_object(uri: str) -> bytes:
-    drop = storage().find(*bucket_and_name(uri))
+    drop = storage().find(*split_uri(uri))
     if drop is None:
         raise BadSetting(f"BATCHDROP_ROUTES: {uri} is not there")
     try:

@@ -734,3 +734,16 @@ def test_what_is_over_is_not_cancelled(world: World) -> None:
 
     with pytest.raises(ValueError, match="is over: it is rejected"):
         world.intake.cancel(drop.job_id, by="ada")
+
+
+@pytest.mark.parametrize("name", ["a/\r\n/b.jsonl", "a\u2028b.jsonl"])
+def test_a_name_may_have_line_feeds(world: World, name: str) -> None:
+    drop = world.upload(GOOD, name)
+
+    world.intake.take(drop)
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.phase is Phase.ENDED
+    assert job.spec is not None
+    assert job.spec.destination.endswith(f"/{name}/{job.id}/")

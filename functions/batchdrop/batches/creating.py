@@ -18,7 +18,7 @@ from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.developer import Developer
 from batchdrop.batches.errors import BatchesError
 from batchdrop.batches.files import JSONL, FileApi, upload
-from batchdrop.batches.objects import Found, Objects, below, split_uri
+from batchdrop.batches.objects import Found, Objects, below
 from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import (
     BatchJob,
@@ -28,6 +28,7 @@ from batchdrop.batches.types import (
     HttpRetryOptions,
 )
 from batchdrop.batches.vertex import Vertex, default_destination, model_name
+from batchdrop.stored import split_uri
 
 if TYPE_CHECKING:
     from batchdrop.batches.staging import Source, Wire

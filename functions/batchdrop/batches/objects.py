@@ -17,7 +17,7 @@ from batchdrop.batches.errors import (
     ServerError,
     TransportError,
 )
-from batchdrop.stored import ShortRead, Stored
+from batchdrop.stored import ShortRead, Stored, split_uri
 
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
@@ -36,14 +36,6 @@ class Found(NamedTuple):
     uri: str
     size: int
     generation: int
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """gs://bucket/a/b -> ("bucket", "a/b"); ValueError for anything else."""
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    if not uri.startswith("gs://") or not bucket:
-        raise ValueError(f"not a gs:// address: {uri!r}; write gs://bucket/name")
-    return bucket, name
 
 
 def _pattern(name: str) -> tuple[str, Callable[[str], Any]]:
