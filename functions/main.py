@@ -4,7 +4,7 @@ import logging
 
 import flask
 import functions_framework
-from cloudevents.http import CloudEvent
+from cloudevents.http import CloudEvent, from_http
 
 from batchdrop import logs, wiring
 from batchdrop.errors import NotADrop
@@ -15,6 +15,38 @@ logs.set_up()
 settings = wiring.start()
 log = logging.getLogger("batchdrop.main")
 
+#: Bytes of an event; Eventarc's have at most 512 KB.
+MAX_EVENT = 1024**2
+
+
+def acknowledge_unreadable() -> flask.typing.ResponseReturnValue | None:
+    """
+    Answers yes to what is no CloudEvent, before the framework reads it: its 400 or 500
+    would bring it back for a day.
+    """
+    request = flask.request
+    if request.endpoint != "cloudevent":
+        return None
+    with logs.request(request.headers, settings.project):
+        try:
+            body = request.get_data()
+            if len(body) > MAX_EVENT:
+                raise NotADrop(f"{len(body):,} bytes, over {MAX_EVENT:,}")
+            from_http(request.headers, body)
+        except Exception as exc:  # whatever the libraries make of others' bytes
+            reason = str(exc) if isinstance(exc, NotADrop) else type(exc).__name__
+            _not_a_drop(request.headers.get("ce-id", ""), reason)
+            return "OK"
+    return None
+
+
+if flask.has_app_context():  # while the framework makes the app
+    flask.current_app.before_request(acknowledge_unreadable)
+
+
+def _not_a_drop(event: str, reason: str) -> None:
+    log.error("not a drop", extra={"event": event, "reason": reason})
+
 
 @functions_framework.cloud_event
 def on_upload(event: CloudEvent) -> None:
@@ -24,8 +56,7 @@ def on_upload(event: CloudEvent) -> None:
             drop = Drop.from_event(event["type"], event.data)
         except NotADrop as exc:
             # Any other answer than yes would bring it back for a day.
-            log.error("not a drop", extra={"event": event["id"], "reason": str(exc)})
-            return
+            return _not_a_drop(event["id"], str(exc))
         wiring.intake().take(drop)
 
 

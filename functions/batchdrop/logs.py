@@ -37,7 +37,9 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             # Error Reporting finds the trace by this name.
             line["stack_trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        text = json.dumps(line, default=str, ensure_ascii=False)
+        # A lone surrogate, as JSON of others may have it, can't be printed.
+        return text.encode(errors="backslashreplace").decode()
 
 
 class StandardOutput(logging.Handler):

@@ -8,6 +8,9 @@ import msgspec
 
 #: In place of a state's name: any that isn't named. Firestore takes no empty key.
 OTHER = "other"
+#: Bytes of an object's name, in UTF-8
+#: (https://cloud.google.com/storage/docs/objects#naming).
+MAX_OBJECT_NAME = 1024
 #: Characters of a display name.
 MAX_NAME = 128
 #: Of labels; the service takes 64 of them, and two are ours.
@@ -133,7 +136,7 @@ def _gs(text: str, like: str) -> str:
             f"{short(text)} has a part that is empty, or made of dots; "
             f"write it out as {like}"
         )
-    if len((found[1] or "").encode()) > 1024:
+    if len((found[1] or "").encode()) > MAX_OBJECT_NAME:
         raise ValueError(f"{short(text)} is longer than an object's name can be")
     return text
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
+from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.stored import split_uri
 
 #: The backends.
@@ -84,18 +85,12 @@ class Drop:
         if not isinstance(data, Mapping):
             # What isn't valid JSON reaches us as bytes.
             raise NotADrop("a storage event whose data is not a JSON object")
-        try:
-            drop = cls(
-                bucket=data["bucket"],
-                name=data["name"],
-                generation=int(data["generation"]),
-                size=int(data.get("size", 0)),
-            )
-        except (KeyError, TypeError, ValueError) as exc:
-            raise NotADrop(f"a storage event that names no object: {exc!r}") from exc
-        if not (isinstance(drop.bucket, str) and isinstance(drop.name, str)):
-            raise NotADrop("a storage event whose bucket or name is not a string")
-        return drop
+        return cls(
+            bucket=_text(data, "bucket"),
+            name=_text(data, "name"),
+            generation=_whole(data, "generation", least=1),
+            size=_whole({"size": 0} | dict(data), "size", least=0),
+        )
 
     @property
     def job_id(self) -> str:
@@ -103,6 +98,32 @@ class Drop:
 
     def __str__(self) -> str:
         return f"gs://{self.bucket}/{self.name}#{self.generation}"
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """A member that names a bucket or an object: 1 to 1,024 bytes of UTF-8."""
+    value = data.get(name)
+    if not isinstance(value, str):
+        raise NotADrop(f"a storage event whose {name} is missing, or not a string")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise NotADrop(f"a storage event whose {name} is not Unicode") from None
+    if not 0 < size <= MAX_OBJECT_NAME:
+        raise NotADrop(f"a storage event whose {name} has {size:,} bytes")
+    return value
+
+
+def _whole(data: Mapping[str, Any], name: str, least: int) -> int:
+    """A member that is a signed 64-bit integer, or the decimal text of one."""
+    value = data.get(name)
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,19}", value):
+        value = int(value)
+    if type(value) is not int or not least <= value < 2**63:
+        raise NotADrop(
+            f"a storage event whose {name} is not a 64-bit integer, at least {least}"
+        )
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

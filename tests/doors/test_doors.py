@@ -75,6 +75,12 @@ def poll(worker: Worker) -> Client:
     return client_of("poll")
 
 
+def data(**members: Any) -> bytes:
+    """An event's body with other members; None: without it."""
+    changed = EVENT["data"] | members
+    return json.dumps({k: v for k, v in changed.items() if v is not None}).encode()
+
+
 def deliver(
     door: Client, data: Any = None, headers: dict[str, str] | None = None
 ) -> int:
@@ -112,9 +118,39 @@ def test_an_event_that_could_not_be_recorded_is_asked_for_again(
         (b"{broken", {}),
         (b"\xff\xfe", {}),
         (b"[]", {}),
+        (b"", {}),
+        (b"[" * 100_000, {}),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {}),
+        (b"[{}" + b",{}" * 500_000 + b"]", {}),
+        (b'{"generation": ' + b"9" * 100_000 + b"}", {}),
         (b'{"bucket": "inbox"}', {}),
+        (data(bucket=None), {}),
+        (data(bucket="\udc00"), {}),
+        (data(name=7), {}),
+        (data(name=""), {}),
+        (data(name="\ud800.jsonl"), {}),
+        (data(name="é" * 510 + ".jsonl"), {}),
+        (data(generation=None), {}),
+        (data(generation="0"), {}),
+        (data(generation=-5), {}),
+        (data(generation="-5"), {}),
+        (data(generation=str(2**63)), {}),
+        (data(generation=2**63), {}),
+        (data(generation="9" * 5000), {}),
+        (data(generation=1.5), {}),
+        (data(generation=float("inf")), {}),
+        (data(generation=float("nan")), {}),
+        (data(generation=True), {}),
+        (data(generation="1_0"), {}),
+        (data(generation="١٢"), {}),
+        (data(generation=[1]), {}),
+        (data(size="-1"), {}),
+        (data(size=2**64), {}),
         (None, {"ce-type": "google.cloud.storage.object.v1.deleted"}),
         (None, {"ce-type": "com.example.other"}),
+        (None, {"ce-specversion": "9"}),
+        (b"{", {"content-type": "application/cloudevents+json"}),
+        (b"[1]", {"content-type": "application/cloudevents+json"}),
     ],
 )
 def test_what_is_no_upload_is_acknowledged_with_an_error_in_the_log(
@@ -133,6 +169,31 @@ def test_what_is_no_upload_is_acknowledged_with_an_error_in_the_log(
     assert line["logging.googleapis.com/trace"] == (
         "projects/p/traces/4bf92f3577b34da6a3ce929d0e0e4736"
     )
+
+
+@pytest.mark.parametrize("missing", ["ce-id", "ce-source", "ce-specversion", "ce-type"])
+def test_an_event_that_lacks_a_header_is_acknowledged_with_an_error_in_the_log(
+    on_upload: Client,
+    worker: Worker,
+    capsys: pytest.CaptureFixture[str],
+    missing: str,
+) -> None:
+    headers = {k: v for k, v in EVENT["headers"].items() if k != missing}
+
+    answer = on_upload.post("/", headers=headers, data=data())
+
+    assert answer.status_code == 200
+    assert worker.drops == []
+    assert '"message": "not a drop"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a\nb.jsonl", "é" * 509 + ".jsonl", "a\u2028.jsonl"])
+def test_any_name_that_an_object_can_have_reaches_the_worker(
+    on_upload: Client, worker: Worker, name: str
+) -> None:
+    assert deliver(on_upload, data(name=name)) == 200
+
+    assert [drop.name for drop in worker.drops] == [name]
 
 
 def test_the_schedule_is_told_what_the_tick_did(poll: Client, worker: Worker) -> None:

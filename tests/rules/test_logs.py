@@ -36,6 +36,13 @@ def test_a_line_is_one_json_object_with_severity_message_and_fields(
     }
 
 
+def test_a_lone_surrogate_can_be_printed(formatter: logs.JsonFormatter) -> None:
+    line = formatter.format(record(object="\ud800.jsonl"))
+
+    assert json.loads(line)["object"] == "\ud800.jsonl"
+    assert line.encode()
+
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
