@@ -16,6 +16,10 @@ from batchdrop.errors import BadChoice
 SUFFIX = ".job.json"
 #: Bytes; requests may stand in it.
 MAX_SIZE = 20 * 1000**2
+#: Values in it, at any depth, and levels of them. A decoded value takes some 100 bytes
+#: of memory: {"src":[{},{},...]} of 20 MB took 929 MB.
+MAX_VALUES = 500_000
+MAX_DEPTH = 100
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
@@ -77,6 +81,7 @@ class Manifest:
         except UnicodeDecodeError as exc:
             _bad("", f"byte {exc.start + 1} is not UTF-8; save it as UTF-8")
         data = data.removeprefix(b"\xef\xbb\xbf")
+        _hold_to_bounds(data)
         members = _object(data, "")
         for name in members:
             if name not in ("model", "src", "config"):
@@ -107,14 +112,10 @@ class Manifest:
         Raises:
             BadChoice: `bad_manifest`, for one that can't be read as either.
         """
-        members = [_object(each, f"src[{n}]") for n, each in enumerate(self.requests)]
-        converted = all(_may_be_inlined(m) for m in members) and any(
-            _is_inlined(m, kind) for m in members
-        )
-        for number, (request, its) in enumerate(
-            zip(self.requests, members, strict=True)
-        ):
+        converted = self._is_inlined(kind)
+        for number, request in enumerate(self.requests):
             path = f"src[{number}]"
+            its = _object(request, path)
             if converted or (_may_be_inlined(its) and _is_inlined(its, kind)):
                 _refuse_in_config(its, path)
                 convert = _embedding if kind == "embedding" else _generation
@@ -122,8 +123,47 @@ class Manifest:
             else:
                 yield request
 
+    def _is_inlined(self, kind: str) -> bool:
+        """Whether all may have the official SDK's shape, and one can have no other."""
+        found = False
+        for number, request in enumerate(self.requests):
+            its = _object(request, f"src[{number}]")
+            if not _may_be_inlined(its):
+                return False
+            found = found or _is_inlined(its, kind)
+        return found
+
 
 # -- reading -----------------------------------------------------------------------
+
+_TEXT = re.compile(rb'"[^"]*"?')
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _hold_to_bounds(data: bytes) -> None:
+    """
+    Counts a manifest's values and levels without decoding it, a few times faster and
+    in a few times its memory. What is no JSON may pass: the decoder finds it.
+    """
+    # Without escaped quotes, every second quote ends a text.
+    plain = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    # A text is a value or a name. Counted first: each is cut out by itself.
+    values = plain.count(b'"') // 4
+    if values <= MAX_VALUES:
+        plain = _TEXT.sub(b"", plain)
+        values = plain.count(b",") + plain.count(b"[") + plain.count(b"{")
+    if values > MAX_VALUES:
+        _bad(
+            "",
+            f"it has more than {MAX_VALUES:,} values; write the requests into a file "
+            "of their own, and its name with .job.json here",
+        )
+    brackets = plain.translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    if b"[]" in brackets:
+        _bad("", f"it is nested deeper than {MAX_DEPTH} levels; write it flatter")
 
 
 def _bad(path: str, what: str) -> NoReturn:
@@ -210,13 +250,13 @@ def _source(raw: Raw) -> dict[str, Any]:
             _bad(path, f"it is {kind}, and src[0] is {kinds[0]}; write all of one kind")
     if kinds[0] == "an object":
         return {"requests": tuple(map(_one_line, items))}
-    addresses = []
+    addresses: dict[str, None] = {}
     for number, item in enumerate(items):
         path = f"src[{number}]"
         address = _read(names.gs_object, _value(item, path), path)
         if address in addresses:
             _bad(path, f"{address} is there twice; its rows would be paid twice")
-        addresses.append(address)
+        addresses[address] = None
     return {"objects": tuple(addresses)}
 
 

@@ -1,6 +1,8 @@
 """Manifests: what is read of them, and what is said of those that can't be."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from batchdrop.errors import BadChoice
 from batchdrop.manifests import (
     MAX_SIZE,
+    MAX_VALUES,
     Manifest,
     is_manifest,
     manifest_name,
@@ -287,6 +290,83 @@ def test_labels_of_ours_are_refused(name: str) -> None:
 def test_one_that_is_too_big_or_not_utf_8_is_refused() -> None:
     assert "may have 20,000,000" in error_of(b" " * (MAX_SIZE + 1))
     assert "byte 12 is not UTF-8" in error_of(b'{"model": "\xff"}')
+
+
+# -- bounds ------------------------------------------------------------------------
+
+
+def listed(item: bytes, n: int) -> bytes:
+    return b'{"src": [' + b",".join([item] * n) + b"]}"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        listed(b"{}", MAX_VALUES // 2),
+        listed(b'{"contents": ["a", "b,{[", 1]}', MAX_VALUES // 5),
+        b'{"config": {"labels": {' + b'"a": "b", ' * MAX_VALUES + b'"c": "d"}}}',
+        b'"' * 4 * (MAX_VALUES + 1),
+    ],
+)
+def test_one_with_too_many_values_is_refused_with_what_to_do(data: bytes) -> None:
+    error = error_of(data)
+
+    assert error.startswith("it has more than 500,000 values; write the requests into")
+
+
+def test_what_stands_in_a_text_is_no_value() -> None:
+    text = b'{\\"a\\": [1, {}], \\\\\\"' * MAX_VALUES
+
+    lines = read(b'{"src": [{"contents": [{"parts": [{"text": "' + text + b'"}]}]}]}')
+
+    assert len(lines) == 1
+
+
+def test_a_hundred_levels_are_read_and_no_more() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"src":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+    assert "src[0]: it is a list" in error_of(nested(100))
+    assert "deeper than 100 levels" in error_of(nested(101))
+    assert "deeper than 100 levels" in error_of(nested(200_000))
+
+
+BOMBS = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (400 * 2**20, 400 * 2**20))
+from batchdrop.errors import BadChoice
+from batchdrop.manifests import Manifest
+
+def listed(item, n=0):
+    n = n or 19_900_000 // (len(item) + 1)
+    return b'{"src":[' + (item + b",") * (n - 1) + item + b"]}"
+
+for data in (
+    listed(b"{}"),
+    listed(b'""'),
+    listed(b'{"contents":"a"}'),
+    listed(b"{}", 249_000),
+    listed(b'{"contents":[' + b'"",' * 490_000 + b'""]}', 1),
+    b'{"src":' + b"[" * 19_900_000,
+    b'{"src":[' + b",".join(b'"gs://bkt/%d"' % n for n in range(100_000)) + b"]}",
+    b'"a' * 9_900_000,
+):
+    try:
+        n = sum(1 for _ in Manifest.parse(data).lines())
+    except BadChoice as exc:
+        n = exc.code
+    print(n)
+"""
+
+
+def test_no_manifest_takes_much_memory_or_time() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BOMBS], capture_output=True, text=True, timeout=30
+    )
+
+    assert done.stderr == ""
+    bad = "bad_manifest"
+    assert done.stdout.split() == [bad, bad, bad, "249000", "1", bad, "0", bad]
 
 
 # -- requests ----------------------------------------------------------------------
