@@ -11,6 +11,7 @@ from batchdrop.batches import inline
 from batchdrop.batches.official import SDK_ONLY
 from batchdrop.preflight import Rules, config_fault
 from batchdrop.preflight.names import camel_case, placed
+from batchdrop.sizes import MAX_CONFIG
 
 #: What the client raises for what isn't made as it should be.
 INCONVERTIBLE = (
@@ -35,6 +36,8 @@ def wire_config(text: str, rules: Rules) -> str | None:
     Raises:
         ValueError: each line would be refused for it; with what to write instead.
     """
+    if (size := len(text.encode(errors="replace"))) > MAX_CONFIG:
+        raise ValueError(f"it has {size:,} bytes; write at most {MAX_CONFIG:,}")
     given = exact_json(text)
     if not isinstance(given, dict):
         raise ValueError("it is no JSON object")

@@ -8,6 +8,7 @@
     ├── SourceGone      the dropped generation can't be read any more: reject the job
     ├── Misconfigured   a bucket, key or right that we need is missing: wait for it
     ├── Superseded      another worker holds the job by now: stop, write nothing
+    ├── NotWritable     a write that Firestore will never take: reject the job
     ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
     └── Unavailable     no answer, or "come back later": the ledger tries again
 
@@ -53,6 +54,10 @@ class Misconfigured(BatchdropError):
 
 class Superseded(BatchdropError):
     """The job's lease went to another worker, or the job moved on."""
+
+
+class NotWritable(BatchdropError):
+    """Firestore won't take it, today or later: it is too large, or no text."""
 
 
 class Refused(BatchdropError):

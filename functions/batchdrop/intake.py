@@ -13,6 +13,7 @@ from batchdrop.crash import crash
 from batchdrop.errors import (
     BatchdropError,
     Misconfigured,
+    NotWritable,
     Superseded,
     Unavailable,
 )
@@ -76,7 +77,12 @@ class Intake:
 
     def _claim(self, claim: Job) -> Job | None:
         about = {"job": claim.id, "object": str(claim.source)}
-        job = self.ledger.claim(claim)
+        try:
+            job = self.ledger.claim(claim)
+        except NotWritable as exc:
+            # However often it is delivered.
+            log.error("not claimed", extra=about | {"reason": str(exc)})
+            return None
         if job is None:
             log.info("known", extra=about)
             return None
@@ -117,6 +123,9 @@ class Intake:
             log.warning("superseded", extra={"job": job.id, "reason": str(exc)})
         except Unavailable as exc:
             log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
+        except NotWritable as exc:
+            # Not even that it is over. The lease runs out, and so do the resumes.
+            log.error("not written", extra={"job": job.id, "reason": str(exc)})
 
     def _take_up_files(self, manifest: Job) -> None:
         """The files that have waited for a manifest go on now; else, `poll` resumes."""
@@ -241,6 +250,8 @@ class Intake:
             return step(job)
         except Superseded:
             raise
+        except NotWritable as exc:
+            return self._not_writable(job, str(exc))
         except Misconfigured as exc:
             return self._not_allowed(job, str(exc))
         except Unavailable as exc:
@@ -249,6 +260,22 @@ class Intake:
             why, now = f"{type(exc).__name__}: {exc}", self.now()
             log.exception("step failed", extra={"job": job.id, "phase": job.phase})
             return self._write(job, lambda j: j.gave_up(why, now))
+
+    def _not_writable(self, job: Job, why: str) -> Job:
+        """
+        What comes of a job is more than Firestore takes, and always will be. Where a
+        request may have been sent that can't be the end: it is parked in time.
+        """
+        if job.phase is Phase.SUBMITTING:
+            now = self.now()
+            log.error("not written", extra={"job": job.id, "reason": why})
+            return self._write(job, lambda j: j.gave_up(why, now))
+        problem = Problem(
+            code="too_large",
+            message=f"the ledger can't hold it: {why}. Choose less for it, or make a "
+            "file with fewer parts or addresses of it",
+        )
+        return self.preparing.reject(job, problem)
 
     def _spending(self, job: Job) -> Spending | None:
         """What to count against the day, once a job, whatever becomes of a request."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from batchdrop.names import MAX_NAME, OTHER
 from batchdrop.records import (
+    MAX_NOTE,
     Absence,
     Batch,
     Drop,
@@ -24,6 +25,7 @@ from batchdrop.records import (
     Stats,
     Timing,
     Wanted,
+    brief,
     derived_id,
     family_result,
 )
@@ -939,6 +941,7 @@ class Job:
         if phase is not self.phase:
             changes["parked"] = None
         job = replace(self, phase=phase, updated_at=now, **changes)
+        note = None if note is None else brief(str(note), MAX_NOTE)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
         if (last.phase, last.state) == (phase, state) and note in (None, last.note):
@@ -953,7 +956,7 @@ class Job:
             phase=phase,
             state=state,
             said_at=said_at,
-            note=None if note is None else str(note),
+            note=note,
         )
         history = (*self.history, moment)
         if len(history) > MAX_HISTORY:

@@ -1,8 +1,8 @@
 """Jobs in Firestore. Every write is a compare-and-set."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,9 +11,10 @@ import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.batches.ready import ready
-from batchdrop.errors import Superseded, Unavailable
+from batchdrop.errors import NotWritable, Superseded, Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Phase, derived_id
+from batchdrop.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -102,8 +103,14 @@ class Ledger:
     # -- jobs -------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job | None:
-        """The job as the ledger holds it now."""
-        snapshot = self._job(job_id).get()
+        """
+        The job as the ledger holds it now.
+
+        Raises:
+            Unavailable: Firestore gave no answer.
+        """
+        with _answered(f"job {job_id}"):
+            snapshot = self._job(job_id).get()
         return _job(snapshot) if snapshot.exists else None
 
     def claim(self, job: Job) -> Job | None:
@@ -117,25 +124,20 @@ class Ledger:
             the same                  another's           hasn't
 
         Raises:
+            NotWritable: Firestore will never take its document.
             Unavailable: no telling; ask again.
         """
-        from google.api_core import exceptions
-
+        about = f"job {job.id} could not be claimed"
         data = self._document(job)
         try:
-            result = self._job(job.id).create(data)
+            with _answered(about):
+                result = self._job(job.id).create(data)
             return replace(job, version=result.update_time)
-        except (
-            exceptions.AlreadyExists,
-            exceptions.FailedPrecondition,
-            exceptions.InvalidArgument,
-        ) as exc:
+        except _Raced as exc:
             held = self.get(job.id)
             if held is None:
-                raise Unavailable(f"job {job.id} could not be claimed: {exc}") from exc
+                raise Unavailable(f"{about}: {exc}") from exc
             return held if held == job else None
-        except exceptions.GoogleAPICallError as exc:
-            raise Unavailable(f"job {job.id} could not be claimed: {exc}") from exc
 
     def advance(
         self,
@@ -160,23 +162,17 @@ class Ledger:
 
         Raises:
             Superseded: the job moved on, or is another worker's.
+            NotWritable: Firestore will never take it.
             Unavailable: Firestore gave no answer.
         """
-        from google.api_core import exceptions
-
         current, taken = held, 0
         for _ in range(MAX_TRIES):
             job = _numbered(current, move(current), taken)
             writes = [(current, job), *self._family(current, job, taken)]
             try:
-                return self._commit(writes, spending, children(job))
-            except (
-                exceptions.AlreadyExists,
-                exceptions.FailedPrecondition,
-                exceptions.InvalidArgument,
-                exceptions.Aborted,
-                exceptions.NotFound,
-            ):
+                with _answered(f"job {held.id}"):
+                    return self._commit(writes, spending, children(job))
+            except _Raced:
                 # Another's write came first, or our own was applied and its answer
                 # lost: the document tells.
                 found = self.get(held.id)
@@ -193,8 +189,6 @@ class Ledger:
                     # id, whose announcements stay what they are.
                     taken += 1
                 current = found
-            except exceptions.GoogleAPICallError as exc:
-                raise Unavailable(f"job {held.id}: {exc}") from exc
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
     def _family(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
@@ -204,12 +198,7 @@ class Ledger:
         """
         if job.part_of is None or before.is_over or not job.is_over:
             return []
-        from google.api_core import exceptions
-
-        try:
-            parent = self.get(job.part_of)
-        except exceptions.GoogleAPICallError as exc:
-            raise Unavailable(f"family {job.part_of}: {exc}") from exc
+        parent = self.get(job.part_of)
         if parent is None or parent.phase is not Phase.SPLIT:
             log.error("part without a family", extra={"job": job.id})
             return []
@@ -468,8 +457,6 @@ class Ledger:
         Raises:
             Unavailable: Firestore gave no answer, or others keep writing to the job.
         """
-        from google.api_core import exceptions
-
         client, seq = self._connect(), announcement.seq
         self._hear(self.get(announcement.job_id), now)
         for _ in range(20):
@@ -484,21 +471,14 @@ class Ledger:
             document = self._announcements().document(new.id)
             batch.create(document, _unsent(new))
             try:
-                batch.commit()
-            except (
-                exceptions.AlreadyExists,
-                exceptions.FailedPrecondition,
-                exceptions.InvalidArgument,
-                exceptions.Aborted,
-                exceptions.NotFound,
-            ):
+                with _answered(f"announcement {announcement.id}"):
+                    batch.commit()
+            except _Raced:
                 held = document.get().to_dict()
                 if held is None:
                     seq -= 1  # it is the job that another wrote to: again
                 elif _decode(held, Announcement) == new:
                     return new  # our own commit, whose answer was lost
-            except exceptions.GoogleAPICallError as exc:
-                raise Unavailable(f"announcement {announcement.id}: {exc}") from exc
             else:
                 return new
         raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
@@ -585,17 +565,26 @@ class Ledger:
         spending: Spending | None,
         children: Sequence[Job],
     ) -> Job:
-        """Writes all of it or nothing; returns the first job, with its version."""
+        """
+        Writes all of it or nothing; returns the first job, with its version.
+
+        Raises:
+            NotWritable: it is more than Firestore takes.
+        """
         client = self._connect()
+        before = [self._document(job) for job, _ in writes]
+        after = [self._document(job) for _, job in writes]
+        made = [self._document(child) for child in children]
+        _hold(after, made)
         batch = client.batch()
-        for before, job in writes:
+        for (held, job), old, new in zip(writes, before, after, strict=True):
             batch.update(
                 self._job(job.id),
-                self._changes(before, job),
-                option=client.write_option(last_update_time=before.version),
+                _changes(old, new),
+                option=client.write_option(last_update_time=held.version),
             )
-        for before, job in writes:
-            if job.seq > before.seq:
+        for held, job in writes:
+            if job.seq > held.seq:
                 announcement = Announcement.of(job, self._event_source)
                 document = self._announcements().document(announcement.id)
                 batch.create(document, _unsent(announcement))
@@ -607,24 +596,10 @@ class Ledger:
                 {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
                 merge=True,
             )
-        for child in children:
-            batch.create(self._job(child.id), self._document(child))
+        for child, document in zip(children, made, strict=True):
+            batch.create(self._job(child.id), document)
         results = batch.commit()
         return replace(writes[0][1], version=results[0].update_time)
-
-    def _changes(self, before: Job, job: Job) -> dict[str, Any]:
-        """
-        The fields that differ. The precondition has it that the rest of the document
-        is as it was; most of it is, and to encode it takes longer than all else.
-        """
-        from google.cloud.firestore import DELETE_FIELD
-
-        old, new = self._document(before), self._document(job)
-        return {
-            name: new.get(name, DELETE_FIELD)
-            for name in old | new
-            if name == "updated_at" or old.get(name) != new.get(name)
-        }
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = _sparse(_encode(replace(job, version=None)))
@@ -697,6 +672,83 @@ class Ledger:
 
     def _announcements(self) -> Any:
         return self._connect().collection("announcements")
+
+
+class _Raced(Exception):
+    """Another's write came first, or our own was applied and its answer was lost."""
+
+
+@contextmanager
+def _answered(about: str) -> Iterator[None]:
+    """
+    Firestore's answers made ours:
+
+        ALREADY_EXISTS NOT_FOUND
+        FAILED_PRECONDITION ABORTED      a race
+        INVALID_ARGUMENT, or the client
+        can't put it on the wire         never: a document over 1 MiB, a commit over
+                                         10 MiB, maps 20 deep, half a character
+        all else, or none                later
+
+    What is over the emulator's 4 MiB is RESOURCE_EXHAUSTED there, which is a quota's
+    word: see `_hold`.
+
+    Args:
+        about: what the words of an error begin with.
+
+    Raises:
+        _Raced, NotWritable, Unavailable
+    """
+    from google.api_core import exceptions
+
+    try:
+        yield
+    except (
+        exceptions.AlreadyExists,
+        exceptions.NotFound,
+        exceptions.FailedPrecondition,
+        exceptions.Aborted,
+    ) as exc:
+        raise _Raced(str(exc)) from exc
+    except (exceptions.InvalidArgument, ValueError, TypeError) as exc:
+        raise NotWritable(f"{about}: {exc}") from exc
+    except (exceptions.GoogleAPICallError, exceptions.RetryError) as exc:
+        raise Unavailable(f"{about}: {exc}") from exc
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The fields that differ. The precondition has it that the rest of the document is as
+    it was; most of it is, and to encode it takes longer than all else.
+    """
+    from google.cloud.firestore import DELETE_FIELD
+
+    return {
+        name: new.get(name, DELETE_FIELD)
+        for name in {**old, **new}
+        if name == "updated_at" or old.get(name) != new.get(name)
+    }
+
+
+def _hold(written: Sequence[Mapping[str, Any]], made: Sequence[Any]) -> None:
+    """
+    Whether Firestore can take a commit; said before it is sent, as the client tries a
+    commit that is too large for a minute where the answer is taken for a quota's.
+
+    Args:
+        written: whole documents, of each of which a part is written.
+        made: those that are new.
+
+    Raises:
+        NotWritable: a document, or all of them, have too many bytes.
+    """
+    sizes = list(map(size_of, (*written, *made)))
+    for size, limit, what in (
+        (max(sizes), MAX_DOCUMENT, "the job's document"),
+        (sum(sizes), MAX_COMMIT, f"the commit of {len(sizes):,} documents"),
+    ):
+        if size > limit:
+            raise NotWritable(f"{what} has {size:,} bytes, and may have {limit:,}")
 
 
 def _numbered(before: Job, job: Job, taken: int) -> Job:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -38,6 +38,7 @@ from batchdrop.records import (
 from batchdrop.routes import Routes
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
+from batchdrop.sizes import MAX_CHOSEN, size_of
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 
@@ -153,6 +154,7 @@ class Preparing:
             manifest=spoke,
             inputs=job.inputs or self._inputs(source),
         )
+        made.check()
         if made.spec.source is not None:
             # A table is read by the service; its rows can't be checked before.
             self._refuse_uncounted(made)
@@ -248,8 +250,10 @@ class Preparing:
 
     def _inputs(self, manifest: Manifest | None) -> tuple[Input, ...]:
         """The objects that a manifest names, as they are now."""
+        addresses = manifest.objects if manifest else ()
+        _hold_inputs([Input(uri=uri, generation=0, size=0) for uri in addresses])
         found = []
-        for uri in manifest.objects if manifest else ():
+        for uri in addresses:
             drop = self.storage.find(*split_uri(uri))
             if drop is None:
                 raise BadChoice("no_source", f"{uri}, which src names, is not there")
@@ -512,6 +516,36 @@ class _Made:
 
     def on(self, job: Job) -> Job:
         return job.chosen(self.spec, self.origin, self.manifest, self.inputs)
+
+    def check(self) -> None:
+        """
+        Raises:
+            BadChoice: it leaves no room in the job's document for what becomes of it.
+        """
+        sizes = {name: size_of(value) for name, value in asdict(self.spec).items()}
+        sizes["src"] = size_of(map(asdict, self.inputs))
+        sizes["who has chosen it"] = size_of(self.origin)
+        if (size := sum(sizes.values())) > MAX_CHOSEN:
+            most = max(sizes, key=lambda name: sizes[name])
+            raise BadChoice(
+                "over_limit",
+                f"what is chosen for the job takes {size:,} bytes of its document, and "
+                f"may take {MAX_CHOSEN:,}; the most, {sizes[most]:,}, is: {most}",
+            )
+
+
+def _hold_inputs(inputs: list[Input]) -> None:
+    """
+    Raises:
+        BadChoice: a job's document has no room for so many addresses.
+    """
+    if (size := size_of(map(asdict, inputs))) > MAX_CHOSEN:
+        raise BadChoice(
+            "over_limit",
+            f"the {len(inputs):,} addresses in src take {size:,} bytes of the job's "
+            f"document, and may take {MAX_CHOSEN:,}; write several manifests, with "
+            "some of them each",
+        )
 
 
 class _Changed(Exception):

@@ -32,6 +32,16 @@ def is_job_id(text: str) -> bool:
     return re.fullmatch(r"[a-z2-7]{26}", text) is not None
 
 
+#: Characters of a text in a job's document, and of a note in its history, of which
+#: there are many. What others say is as long as they like.
+MAX_TEXT, MAX_NOTE = 2000, 500
+
+
+def brief(text: str, most: int) -> str:
+    """The text, or as much of its beginning as there is room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 class Phase(StrEnum):
     """How far a job has come with us. What the service says of it is `batch.state`."""
 
@@ -188,6 +198,9 @@ class Problem:
     code: str | int
     message: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
@@ -337,6 +350,9 @@ class Health:
     message: str
     since: datetime
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
@@ -344,6 +360,9 @@ class Fact:
 
     since: datetime
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +374,9 @@ class Postponed:
     at: datetime  #: the last one
     message: str  #: why that one failed
     announced: bool = False  #: whether `stalled` was announced for it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
+from batchdrop.records import brief
 from batchdrop.settings import PREFIX, Location, Settings
 
 
@@ -45,7 +46,8 @@ class Route:
         return f"[[route]] {self.number} ({patterns})"
 
     def __str__(self) -> str:
-        patterns = ", ".join(self.match)
+        # It stands in each job's document, once for all that is chosen here.
+        patterns = brief(", ".join(self.match), names.MAX_NAME)
         return f"route {self.name or f'{self.number} ({patterns})'}"
 
 
@@ -266,7 +268,7 @@ def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
                 match = tuple(given) if isinstance(given, list) else (given,)
                 _check_match(match)
             elif key == "name":
-                name = names.text(given)
+                name = names.display_name(given)
             elif key in KEYS:
                 choices[key] = KEYS[key](given)
             else:

@@ -1,7 +1,7 @@
 """The rules of a job, without any service."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from batchdrop.records import (
     Stats,
 )
 from batchdrop.rows import Fault, Rows
+from batchdrop.sizes import size_of
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
 
@@ -808,3 +809,15 @@ class Moves(RuleBasedStateMachine):
 
 Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)
 test_no_sequence_of_transitions_leaves_the_diagram = Moves.TestCase
+
+
+def test_what_others_say_at_length_leaves_a_jobs_document_small(
+    arrived: Job, clock: Clock
+) -> None:
+    words = "\N{SNOWMAN}" * 100_000
+    job = arrived
+    for n in range(60):
+        job = job.gave_up(f"{n} {words}", clock())
+    job = job.postpone(words, clock(), clock()).park(clock())
+
+    assert size_of(asdict(job)) < 150_000

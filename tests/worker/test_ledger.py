@@ -10,7 +10,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import firestore
 
-from batchdrop.errors import Superseded
+from batchdrop.errors import NotWritable, Superseded, Unavailable
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.records import Batch, Health, Phase, Problem, Staging
@@ -296,3 +296,94 @@ def test_an_announcement_may_go_once_it_was_sent_and_not_before(
     ledger.published(announcement, clock())
 
     assert document.get().get("expire_at") == clock() + timedelta(days=90)
+
+
+# -- what Firestore's answers mean ---------------------------------------------------
+
+
+def too_large(job: Job, clock: Clock) -> Job:
+    """A job whose document has more than a mebibyte."""
+    made = rich(job, clock)
+    assert made.spec is not None
+    return replace(made, spec=replace(made.spec, generation_config="x" * 1_100_000))
+
+
+def not_text(job: Job, clock: Clock) -> Job:
+    """A job with half a character in it, which has no UTF-8."""
+    made = rich(job, clock)
+    assert made.spec is not None
+    return replace(made, spec=replace(made.spec, display_name="\ud800"))
+
+
+@pytest.mark.parametrize("never", [too_large, not_text])
+def test_what_firestore_never_takes_is_no_lost_race(
+    ledger: Ledger, claimed: Job, clock: Clock, never: Callable[[Job, Clock], Job]
+) -> None:
+    with pytest.raises(NotWritable):
+        ledger.advance(claimed, lambda job: never(job, clock))
+
+    assert ledger.get(claimed.id) == claimed
+
+
+def test_a_claim_that_firestore_never_takes_is_no_lost_race(
+    ledger: Ledger, clock: Clock
+) -> None:
+    drop = replace(DROP, name="n" * 1_100_000)
+
+    with pytest.raises(NotWritable):
+        ledger.claim(Job.claimed(drop, "first", clock(), TIMING))
+
+
+def test_more_than_one_commit_takes_is_refused_before_it_is_sent(
+    ledger: Ledger, claimed: Job, clock: Clock
+) -> None:
+    spec = replace(SPEC, generation_config="x" * 900_000)
+    others = [replace(claimed, id=f"{n:026}", spec=spec) for n in range(5)]
+
+    with pytest.raises(NotWritable, match="commit of 6 documents"):
+        ledger.advance(claimed, lambda job: rich(job, clock), children=lambda _: others)
+
+    assert ledger.get(claimed.id) == claimed
+
+
+class Answers:
+    """A client whose commits Firestore answers with an error of its own."""
+
+    def __init__(self, client: firestore.Client, error: Exception) -> None:
+        self._client = client
+        self._error = error
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def batch(self) -> firestore.WriteBatch:
+        def commit(*given: Any, **options: Any) -> list[Any]:
+            raise self._error
+
+        batch = self._client.batch()
+        batch.commit = commit  # type: ignore[method-assign]
+        return batch
+
+
+@pytest.mark.parametrize(
+    ("answer", "means"),
+    [
+        (exceptions.InvalidArgument("Request payload size exceeds"), NotWritable),
+        (exceptions.ResourceExhausted("quota"), Unavailable),
+        (exceptions.ServiceUnavailable("down"), Unavailable),
+        (exceptions.DeadlineExceeded("slow"), Unavailable),
+        (exceptions.RetryError("for a minute", cause=None), Unavailable),
+    ],
+    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
+)
+def test_each_answer_says_never_or_later(
+    database: firestore.Client,
+    claimed: Job,
+    clock: Clock,
+    answer: Exception,
+    means: type[Exception],
+) -> None:
+    ledger = Ledger(lambda: Answers(database, answer), "//batchdrop/tests")  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(means):
+        ledger.advance(claimed, lambda job: rich(job, clock))

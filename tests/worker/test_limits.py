@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from batchdrop import ledger
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
+from batchdrop.routes import BadRoutes
+from batchdrop.settings import Location
 from tests.worker.world import GOOD, World
 
 ROWS = 40
@@ -144,3 +147,78 @@ def test_what_nobody_can_count_is_not_sent_where_there_is_a_limit(
     assert job.error.code == "not_possible"
     assert f"BATCHDROP_{limit.upper()}=1000000000 limits them" in job.error.message
     assert world.batches() == []
+
+
+# -- what a job's document takes -----------------------------------------------------
+
+
+def written(world: World) -> list[str]:
+    """The names of all that was ever staged, and is there yet."""
+    return [blob.name for blob in world.gcs.list_blobs(world.settings.work.bucket)]
+
+
+CONFIG = {"systemInstruction": {"parts": [{"text": "x" * 1_100_000}]}}
+ADDRESSES = [f"gs://bucket/{n:04}/{'x' * 900}.jsonl" for n in range(1200)]
+
+
+def of_a_manifest(world: World) -> Drop:
+    config = {"generation_config": CONFIG}
+    world.upload(json.dumps({"config": config}), "a.job.json")
+    return world.upload(GOOD, "a.jsonl")
+
+
+def of_metadata(world: World) -> Drop:
+    said = {"batchdrop-generation-config": json.dumps(CONFIG)}
+    return world.upload(GOOD, metadata=said)
+
+
+def of_addresses(world: World) -> Drop:
+    return world.upload(json.dumps({"src": ADDRESSES}), "many.job.json")
+
+
+@pytest.mark.parametrize(
+    ("drop", "words"),
+    [
+        (of_a_manifest, "manifest a.job.json) can't be sent: it has 1,100,048 bytes"),
+        (of_metadata, "it has 1,100,048 bytes; write at most 100,000"),
+        (of_addresses, "the 1,200 addresses in src take"),
+    ],
+)
+def test_what_is_chosen_too_large_is_refused_with_words_and_nothing_is_staged(
+    world: World, drop: Any, words: str
+) -> None:
+    world.choose(sources=(Location(bucket="bucket", prefix=""),))
+    dropped = drop(world)
+
+    world.intake.take(dropped)
+
+    job = world.job(dropped)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert words in job.error.message
+    assert written(world) == []
+
+
+def test_a_routes_configuration_is_held_to_the_same_size(world: World) -> None:
+    text = "x" * 100_000
+    route = f'[[route]]\nmatch = "**"\ngeneration_config = {{ a = "{text}" }}\n'
+
+    with pytest.raises(BadRoutes, match="write at most 100,000"):
+        world.choose(route)
+
+
+def test_what_can_never_be_written_rejects_the_job_with_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_COMMIT", 20_000)
+    world.choose(part_rows=1)
+    drop = world.upload(GOOD * 30)
+
+    world.intake.take(drop)
+    world.ticks(3)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "too_large"
+    assert "the commit of 31 documents has" in job.error.message
