@@ -10,7 +10,7 @@ It takes them from what is published, in the versions below, and writes
 | the Developer API | the discovery document of generativelanguage v1beta, which no package holds: `https://generativelanguage.googleapis.com/$discovery/rest?version=v1beta`, saved to a file; also as OpenAPI. Without one, the lists of before stay |
 | both | what google-genai's converters send besides |
 | Claude | the TypedDicts of anthropic, in a new version and in the last that knows `temperature` |
-| open models | the TypedDicts of openai, and what vLLM's server takes besides |
+| open models | the TypedDicts of openai, and what the servers of open models take besides |
 
 In the file, what a value may be is one of these, or several with ` | ` between them:
 `any`, `string`, `number`, `integer`, `boolean`, `one of A B`, `@NAME` (an object), `map X` (an
@@ -40,6 +40,10 @@ OPENAI = "openai==3.57.0"
 #: Roots of requests, by discovery's names.
 _ROOTS = ("GenerateContentRequest", "EmbedContentRequest")
 
+# Of several TypedDicts that are one object here, two give the name.
+_FORMAT = "ResponseFormatJSONObjectOrResponseFormatJSONSchema"
+_THINKING = "ThinkingConfigAdaptiveParamOrThinkingConfigBetweenToolsParam"
+
 #: What is taken besides, and where that is known from.
 ADDED: dict[str, dict[str, str]] = {
     # A member of the Developer API, which files for Vertex have with null, since the
@@ -50,27 +54,72 @@ ADDED: dict[str, dict[str, str]] = {
         "anthropic_version": "string",
         "anthropic_beta": "string | list string",
         "stream": "boolean",
+        # What a beta has besides (anthropic.types.beta, and its release notes).
+        **dict.fromkeys(
+            (
+                *("billing_policy", "compaction", "context_management", "fallbacks"),
+                *("fallback_credit_token", "mcp_servers", "output_format", "thread"),
+            ),
+            "any",
+        ),
     },
-    # Sampling parameters and extras of vLLM's OpenAI-compatible server (vLLM docs).
+    "claude.OutputConfigParam": {"task_budget": "any"},
+    # Sampling parameters and extras of the OpenAI-compatible servers that open models
+    # run on (vLLM's and SGLang's docs), and of their makers' own APIs.
     "open.Request": {
-        **dict.fromkeys(("top_k", "min_tokens", "truncate_prompt_tokens"), "integer"),
+        **dict.fromkeys(
+            (
+                *("top_k", "min_tokens", "truncate_prompt_tokens", "priority"),
+                *("thinking_budget", "thinking_token_budget", "random_seed"),
+            ),
+            "integer",
+        ),
         **dict.fromkeys(("min_p", "repetition_penalty", "length_penalty"), "number"),
         **dict.fromkeys(
             (
                 *("use_beam_search", "ignore_eos", "skip_special_tokens", "stream"),
                 *("spaces_between_special_tokens", "include_stop_str_in_output"),
                 *("add_generation_prompt", "continue_final_message", "echo"),
-                *("add_special_tokens", "include_reasoning"),
+                *("add_special_tokens", "include_reasoning", "separate_reasoning"),
+                *("return_tokens_as_token_ids", "return_token_ids", "safe_prompt"),
+                *("enable_thinking", "no_stop_trim"),
             ),
             "boolean",
         ),
-        **dict.fromkeys(("chat_template", "guided_regex", "guided_grammar"), "string"),
-        **dict.fromkeys(("chat_template_kwargs", "structured_outputs"), "map any"),
-        **dict.fromkeys(("stop_token_ids", "bad_words", "guided_choice"), "list any"),
+        **dict.fromkeys(
+            (
+                *("chat_template", "guided_regex", "guided_grammar", "regex", "ebnf"),
+                *("guided_decoding_backend", "guided_whitespace_pattern"),
+                *("request_id", "cache_salt"),
+            ),
+            "string",
+        ),
+        **dict.fromkeys(
+            (
+                *("chat_template_kwargs", "structured_outputs", "thinking"),
+                *("mm_processor_kwargs", "media_io_kwargs", "vllm_xargs"),
+            ),
+            "map any",
+        ),
+        **dict.fromkeys(
+            (
+                *("stop_token_ids", "bad_words", "guided_choice", "documents"),
+                *("allowed_token_ids", "logits_processors"),
+            ),
+            "list any",
+        ),
         **dict.fromkeys(("guided_json", "prompt_logprobs", "extra_body"), "any"),
     },
-    # DeepSeek's and others' thoughts, sent back in a conversation.
-    "open.Message": {"reasoning_content": "string", "reasoning": "string"},
+    # What an answer has is sent back in a conversation: DeepSeek's and others'
+    # thoughts, and what no API reads. A beginning of an answer is marked as one.
+    "open.Message": {
+        **dict.fromkeys(("reasoning_content", "reasoning"), "string"),
+        **dict.fromkeys(("prefix", "partial"), "boolean"),
+        "annotations": "list any",
+    },
+    f"open.{_FORMAT}": dict.fromkeys(
+        ("schema", "structures", "triggers", "format"), "any"
+    ),
 }
 
 #: What google-genai's types have, and it sends as it is.
@@ -95,15 +144,22 @@ CHOICES = {
     ("developer.ThinkingConfig", "thinkingLevel"): "XHIGH",
     ("developer.ToolCall", "toolType"): "MEDIA_PROCESSING",
     ("developer.ToolResponse", "toolType"): "MEDIA_PROCESSING",
+    # Of vLLM's server.
+    (f"open.{_FORMAT}", "type"): "structural_tag",
+    # Of Claude's beta.
+    (f"claude.{_THINKING}", "display"): "updates",
 }
 
 #: Where the lists are looser than what was published.
 LOOSENED = {
     # Each release brings tools, which other models on Vertex had before.
     "claude.Request": {"tools": "list map any"},
-    "open.Request": {"tools": "list map any", "tool_choice": "any", "stop": "any"},
-    # Servers take other media than OpenAI's.
-    "open.Message": {"content": "string | list map any"},
+    "open.Request": {
+        **{"tools": "list map any", "tool_choice": "any", "stop": "any"},
+        "logit_bias": "map number",
+    },
+    # Servers take other media than OpenAI's; and calls as they were streamed.
+    "open.Message": {"content": "string | list map any", "tool_calls": "list map any"},
 }
 
 Objects = dict[str, dict[str, str]]
@@ -277,7 +333,21 @@ def _types(folder: Path, family: str, packages: tuple[str, ...]) -> Objects:
                 for given, name in names.items():
                     value = re.sub(rf"@{given}\b", f"@{name}", value)
                 of[member] = _wider(of.get(member), value)
+    _unite(objects, family)
     return _reached(objects, family)
+
+
+def _unite(objects: Objects, family: str) -> None:
+    """Makes one object of several that a value may be: a value has one list."""
+    for members in list(objects.values()):
+        for member, value in members.items():
+            first, *others = dict.fromkeys(re.findall(r"@(\w+)", value)) or [""]
+            for other in others:
+                into = objects[f"{family}.{first}"]
+                for name, inner in objects[f"{family}.{other}"].items():
+                    into[name] = _wider(into.get(name), inner)
+                value = re.sub(rf"@{other}\b", f"@{first}", value)
+            members[member] = " | ".join(dict.fromkeys(value.split(" | ")))
 
 
 def _wider(one: str | None, other: str) -> str:

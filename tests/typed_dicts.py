@@ -19,13 +19,18 @@ _NESTED = (list, tuple, collections.abc.Iterable, collections.abc.Sequence)
 class Reader:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, str]] = {}
+        self._names: dict[frozenset[Any], str] = {}
 
     def object(self, *classes: Any) -> str:
         """The name of an object that has the members of all of these."""
+        known = self._names.get(frozenset(classes))
+        if known is not None:
+            return known
         # Which of several it is, one of the members says.
         name = "Or".join(sorted({one.__name__ for one in classes})[:2])
-        if name in self.objects:
-            return name
+        while name in self.objects:  # of other classes, in other modules
+            name += "_"
+        self._names[frozenset(classes)] = name
         members = self.objects[name] = {}
         found: dict[str, list[Any]] = {}
         for one in classes:

@@ -409,6 +409,35 @@ def test_requests_of_other_publishers_are_held_against_their_lists(
         (LLAMA, chat(temperature=0, top_k=5, chat_template_kwargs={"thinking": True})),
         (LLAMA, chat(response_format={"type": "json_object"}, max_tokens=9)),
         (LLAMA, {**chat(), "url": "/v1/embeddings", "body": {"input": "x"}}),
+        (
+            LLAMA,
+            chat(
+                messages=[
+                    HI,
+                    {
+                        "role": "assistant",
+                        "content": "",
+                        "reasoning_content": "x",
+                        "annotations": [],
+                        "tool_calls": [
+                            {
+                                "id": "1",
+                                "type": "function",
+                                "index": 0,
+                                "function": {"name": "f", "arguments": "{}"},
+                            }
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": "1", "content": "x"},
+                ]
+            ),
+        ),
+        (LLAMA, chat(functions=[{"name": "f", "parameters": {"type": "object"}}])),
+        (LLAMA, chat(response_format={"type": "structural_tag", "triggers": ["x"]})),
+        (LLAMA, chat(thinking={"type": "enabled"}, allowed_token_ids=[1], priority=1)),
+        (CLAUDE, {"request": {**ASKED, "context_management": {"edits": [{"a": 1}]}}}),
+        (CLAUDE, {"request": {**ASKED, "output_config": {"task_budget": {"a": 1}}}}),
+        (CLAUDE, {"request": {**ASKED, "thinking": {"type": "between_tools"}}}),
         (EMBEDDING, {"request": {"content": {"parts": [{"text": "x"}]}}}),
         (EMBEDDING, {"content": "x", "task_type": "clustering", "mine": 1}),
     ],
