@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
+_OBJECT = re.compile(r".*/b/[^/]+/o/([^/]+)")
 _MEDIA = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 #: Of a request or an answer, and not of what it is about.
@@ -27,6 +28,7 @@ class CloudStorage:
         asked with Accept-Encoding: gzip      the stored bytes, with Content-Encoding
         asked without it                      unpacked, whole, whatever range was asked
         a range                               counts stored bytes; 416 behind the end
+        a name of more than 1,024 bytes       400
 
     As https://cloud.google.com/storage/docs/transcoding and
     https://cloud.google.com/storage/docs/xml-api/reference-headers say.
@@ -47,6 +49,10 @@ class CloudStorage:
         length = int(handler.headers.get("content-length", 0))
         body = handler.rfile.read(length)
         parts = urlsplit(handler.path)
+        named = _OBJECT.fullmatch(parts.path)
+        if named and len(unquote_to_bytes(named[1])) > 1024:
+            _answer(handler, 400, {}, b"The specified object name is not valid.")
+            return
         media = _MEDIA.fullmatch(parts.path)
         if handler.command == "GET" and media and "alt=media" in parts.query:
             self._media(handler, media)

@@ -22,7 +22,7 @@ from batchdrop.manifests import (
     manifest_name,
     speaks_for,
 )
-from batchdrop.names import short
+from batchdrop.names import MAX_OBJECT_NAME, short
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.records import (
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 #: The report's name, under the job's output.
 REPORT = "rejected.jsonl"
+#: Bytes that are kept for names under a job's output: `part-0299/`, and what Vertex AI
+#: writes there, `prediction-model-2026-03-01T00:00:00.000000Z/predictions.jsonl`.
+BELOW_OUTPUT = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,11 +245,13 @@ class Preparing:
             "batchdrop_job": job.id,
             "batchdrop_deployment": self.settings.deployment,
         }
-        return replace(
+        spec = replace(
             chosen,
             destination=destination,
             labels={**chosen.labels, **marks},
         )
+        _hold_name(job.source.name, self._output(job, spec))
+        return spec
 
     def _inputs(self, manifest: Manifest | None) -> tuple[Input, ...]:
         """The objects that a manifest names, as they are now."""
@@ -430,11 +435,15 @@ class Preparing:
 
     # -- the pieces -------------------------------------------------------------
 
+    def _output(self, job: Job, spec: Spec) -> str:
+        """The folder of a job's results and report; with a table, of its report."""
+        if spec.destination.startswith("gs://"):
+            return spec.destination
+        return f"{self.settings.output}{job.source.name}/{job.id}/"
+
     def _report(self, job: Job, spec: Spec) -> str:
         """Where the lines are told that can't be sent: beside the results to come."""
-        if spec.destination.startswith("gs://"):
-            return f"{spec.destination}{REPORT}"
-        return f"{self.settings.output}{job.source.name}/{job.id}/{REPORT}"
+        return f"{self._output(job, spec)}{REPORT}"
 
     def _over_limit(self, made: "_Made", rows: int, size: int) -> Problem | None:
         """Whether that much is more than may be sent of one file."""
@@ -546,6 +555,28 @@ def _hold_inputs(inputs: list[Input]) -> None:
             f"document, and may take {MAX_CHOSEN:,}; write several manifests, with "
             "some of them each",
         )
+
+
+def _hold_name(name: str, output: str) -> None:
+    """
+    Args:
+        name: the dropped object's.
+        output: the folder of its results, of whose name it is a part.
+
+    Raises:
+        BadChoice: objects in that folder would have longer names than there can be.
+    """
+    size = len(split_uri(output)[1].encode())
+    most = MAX_OBJECT_NAME - BELOW_OUTPUT
+    if size <= most:
+        return
+    dropped = len(name.encode())
+    raise BadChoice(
+        "name_too_long",
+        f"the name has {dropped:,} bytes and its results' folder {size:,}, of at most "
+        f"{most:,}. Drop it under a name of at most {max(0, most - size + dropped):,} "
+        "bytes, or choose a shorter destination",
+    )
 
 
 class _Changed(Exception):

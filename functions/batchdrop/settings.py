@@ -9,6 +9,8 @@ from batchdrop import names
 from batchdrop.errors import BadSetting
 
 PREFIX = "BATCHDROP_"
+#: Bytes of the prefix of WORK and OUTPUT. A name has 1,024 in all.
+MAX_PREFIX = 512
 #: Where tests have a process die: see `crash`.
 CRASH_AT = f"{PREFIX}CRASH_AT"
 
@@ -120,9 +122,15 @@ class Settings:
 
         def location(name: str) -> Location:
             try:
-                return Location.parse(text(name))
+                found = Location.parse(text(name))
             except ValueError as exc:
                 raise BadSetting(f"{PREFIX}{name}: {exc}; {MEANING[name]}") from exc
+            if (size := len(found.prefix.encode())) > MAX_PREFIX:
+                raise BadSetting(
+                    f"{PREFIX}{name}: its prefix has {size:,} bytes; write one of at "
+                    f"most {MAX_PREFIX}, to leave room for names under it"
+                )
+            return found
 
         def seconds(name: str, default: float) -> float:
             value = text(name, str(default))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
+from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.preflight.lines import unpacked
 from batchdrop.records import Drop
 from batchdrop.settings import Location
@@ -82,6 +83,8 @@ class Storage:
             Unavailable: Cloud Storage gave no answer.
             Misconfigured: the bucket, or the right to it, is missing.
         """
+        if len(name.encode()) > MAX_OBJECT_NAME:
+            return None  # Cloud Storage would answer 400: none can be there
         with _translated(f"gs://{bucket}/{name}"):
             blob = self._connect().bucket(bucket).get_blob(name)
         if blob is None:

@@ -40,6 +40,8 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
     [
         ("WORK", "work-bucket", "not of the form gs://bucket/prefix"),
         ("OUTPUT", "gs://inbox/results", "in the inbox bucket"),
+        ("OUTPUT", "gs://out/" + "é" * 256, "513 bytes; write one of at most 512"),
+        ("WORK", "gs://work/" + "x" * 512, "513 bytes; write one of at most 512"),
         ("WORK", "gs://inbox", "in the inbox bucket"),
         ("LEASE", "ten minutes", "number of seconds"),
         ("SETTLE", "-1", "number of seconds"),

@@ -10,6 +10,7 @@ import pytest
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
 from batchdrop.settings import Location
+from batchdrop.stored import split_uri
 from tests.worker.world import GOOD, Fault, Wire, World
 
 
@@ -747,3 +748,30 @@ def test_a_name_may_have_line_feeds(world: World, name: str) -> None:
     assert job.phase is Phase.ENDED
     assert job.spec is not None
     assert job.spec.destination.endswith(f"/{name}/{job.id}/")
+
+
+def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -> None:
+    long = world.upload(GOOD, "é" * 509 + ".jsonl")
+
+    world.intake.take(long)
+    world.tick()
+
+    job = world.job(long)
+    assert job.phase is Phase.REJECTED
+    assert job.error is not None
+    assert job.error.code == "name_too_long"
+    most = int(job.error.message.rpartition("at most ")[2].split()[0])
+    assert [one.attributes["object"] for one in world.heard] == [long.name]
+    work = world.settings.work
+    assert world.storage.names(work) == []
+
+    world.choose(part_rows=1)
+    fits = world.upload(GOOD * 2, "é" * (most // 2 - 3) + "a" * (most % 2) + ".jsonl")
+    world.intake.take(fits)
+    world.ticks(20)
+
+    assert len(fits.name.encode()) == most
+    assert world.job(fits).phase is Phase.ENDED
+    made = world.storage.names(work) + world.storage.names(world.settings.output)
+    assert len(made) == 5  # the file, its two parts, and their answers
+    assert max(len(split_uri(uri)[1].encode()) for uri in made) <= 1024

@@ -200,3 +200,11 @@ def test_a_small_packed_object_is_read_as_a_whole(
     assert world.storage.content(drop, most=9) == b"[[route]]"
     with pytest.raises(NotReadable, match=r"routes\.toml.* more than 8 bytes"):
         world.storage.content(drop, most=8)
+
+
+def test_a_file_whose_manifests_name_would_be_too_long_has_none(
+    world: World, served: CloudStorage
+) -> None:
+    job = taken(world, world.upload(GOOD, "a" * 1018 + ".jsonl"))
+
+    assert code(job) == "name_too_long"
