@@ -54,8 +54,8 @@ POSTPONED_FOR = timedelta(hours=2)
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
 #: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
-#: each with a common name, 13 kB with the longest and every label, and the emulator
-#: takes 4 MiB at once (production 10).
+#: each with a common name, 8 kB with the longest of everything, and the emulator takes
+#: 4 MiB at once (production 10).
 MAX_PARTS = 300
 
 #: Which phase may follow which. A phase may always be written again as it is.

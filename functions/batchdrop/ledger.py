@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -34,6 +34,8 @@ OUTBOX_PAGE = 500
 MAX_REFUSALS = 10
 #: How many jobs that a policy is about are read at once.
 POLICY_PAGE = 100
+#: Of so many families it is remembered what their parts have in common.
+MAX_KEPT = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
 #: Two workers' clocks may differ by this much. A time that was written by a clock which
@@ -99,6 +101,7 @@ class Ledger:
         self._connect = connect
         self._ttl = ttl
         self._event_source = event_source
+        self._common: dict[str, _Common] = {}  #: by the ids of families
 
     # -- jobs -------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Ledger:
         """
         with _answered(f"job {job_id}"):
             snapshot = self._job(job_id).get()
-        return _job(snapshot) if snapshot.exists else None
+        return self._read(snapshot) if snapshot.exists else None
 
     def claim(self, job: Job) -> Job | None:
         """
@@ -217,7 +220,7 @@ class Ledger:
             .where(filter=_field("phase", "==", Phase.SUBMITTED))
             .where(filter=_field("place", "==", place))
         )
-        return _readable(query.stream(), _job)
+        return _readable(query.stream(), self._read)
 
     def run_too_long(self, now: datetime) -> Iterator[Job]:
         """Open jobs that have run for as long as they may."""
@@ -258,7 +261,7 @@ class Ledger:
             .order_by("batch.create_time")
             .limit(n)
         )
-        return list(_readable(query.stream(), _job))
+        return list(_readable(query.stream(), self._read))
 
     def open_ids(self) -> set[str]:
         """The ids of all open jobs; nothing else of their documents is read."""
@@ -271,7 +274,7 @@ class Ledger:
         if not references:
             return []
         found = self._connect().get_all(references)
-        return list(_readable((one for one in found if one.exists), _job))
+        return list(_readable((one for one in found if one.exists), self._read))
 
     def due(self, now: datetime) -> list[Job]:
         """Jobs whose worker is gone, longest first; a page of them."""
@@ -283,7 +286,7 @@ class Ledger:
             .order_by("due")
             .limit(DUE_PAGE)
         )
-        return list(_readable(query.stream(), _job))
+        return list(_readable(query.stream(), self._read))
 
     def lanes_waiting(self) -> Iterator[str]:
         """The lanes in which jobs wait; one document is read for each."""
@@ -300,7 +303,7 @@ class Ledger:
             .where(filter=_field("queue", "==", lane))
             .order_by("created_at")
         )
-        return _readable(query.stream(), _job)
+        return _readable(query.stream(), self._read)
 
     def known(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that the ledger has a job of."""
@@ -575,6 +578,10 @@ class Ledger:
         before = [self._document(job) for job, _ in writes]
         after = [self._document(job) for _, job in writes]
         made = [self._document(child) for child in children]
+        if children and children[0].part_of == writes[0][1].id:
+            common = _Common.of(after[0])
+            made = [common.left_out_of(document) for document in made]
+            self._keep(writes[0][1].id, common)
         _hold(after, made)
         batch = client.batch()
         for (held, job), old, new in zip(writes, before, after, strict=True):
@@ -613,6 +620,27 @@ class Ledger:
             data["expire_at"] = job.updated_at + self._ttl
         return data
 
+    def _read(self, snapshot: Any) -> Job:
+        """A job from its document; a part's is completed from its family's."""
+        job = _job(snapshot)
+        if job.part_of is None:
+            return job
+        if (common := self._common.get(job.part_of)) is None:
+            with _answered(f"family {job.part_of}"):
+                family = self._job(job.part_of).get(field_paths=_Common.FIELDS)
+            data = family.to_dict() or {}
+            if not data.get("spec"):
+                return job  # the ledger has forgotten it: the part has its own marks
+            common = _Common.of(data)
+            self._keep(job.part_of, common)
+        return common.put_into(job)
+
+    def _keep(self, family: str, common: "_Common") -> None:
+        # It was chosen for good, so that what is kept here stays true.
+        if len(self._common) >= MAX_KEPT:
+            self._common.clear()
+        self._common[family] = common
+
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
 
@@ -638,7 +666,7 @@ class Ledger:
             .where(filter=_field("wanted.cancel", "==", True))
             .where(filter=_field("wanted.sent_at", "==", None))
         )
-        return list(_readable(query.stream(), _job))
+        return list(_readable(query.stream(), self._read))
 
     def _past(self, phase: Phase, field: str, now: datetime) -> Iterator[Job]:
         """A phase's jobs that have come to a time that a policy has set."""
@@ -652,7 +680,7 @@ class Ledger:
         # By a cursor: those that fail don't stand in the way of the others.
         page = query.get()
         while page:
-            yield from _readable(page, _job)
+            yield from _readable(page, self._read)
             if len(page) < POLICY_PAGE:
                 return
             page = query.start_after(page[-1]).get()
@@ -672,6 +700,38 @@ class Ledger:
 
     def _announcements(self) -> Any:
         return self._connect().collection("announcements")
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """
+    What the parts of a family have in common, and only its own document holds: three
+    hundred copies of all labels, and of who chose what, are more than a commit takes.
+    """
+
+    labels: Mapping[str, str]
+    spec_from: dict[str, str]
+
+    FIELDS: ClassVar = ("spec.labels", "spec_from")
+
+    @classmethod
+    def of(cls, family: Mapping[str, Any]) -> Self:
+        """From a family's document."""
+        return cls(family["spec"].get("labels", {}), family.get("spec_from", {}))
+
+    def left_out_of(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """A part's document without it."""
+        labels = part["spec"].get("labels", {})
+        own = {n: text for n, text in labels.items() if self.labels.get(n) != text}
+        document = {**part, "spec": {**part["spec"], "labels": own}}
+        document.pop("spec_from", None)
+        return document
+
+    def put_into(self, part: Job) -> Job:
+        if part.spec is None:
+            return part
+        spec = replace(part.spec, labels={**self.labels, **part.spec.labels})
+        return replace(part, spec=spec, spec_from=self.spec_from)
 
 
 class _Raced(Exception):

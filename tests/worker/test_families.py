@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from google.cloud import firestore
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs import MAX_PARTS, MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
+from batchdrop.names import STATES
 from batchdrop.records import Drop, Part, Phase, Spec, Staging
 from batchdrop.rows import Rows
 from tests.worker.test_poller import check, states, vanish
@@ -469,28 +470,57 @@ def test_the_outbox_of_an_earlier_family_of_the_same_id_is_left_as_it_was(
 
 
 def test_the_largest_family_there_can_be_is_made_in_one_commit(world: World) -> None:
-    drop = Drop(bucket="inbox", name="n" * 1024, generation=2**60, size=10**12)
-    job = world.ledger.claim(Job.claimed(drop, "w", world.now(), world.timing))
+    name = "n" * 1024
+    drop = Drop(bucket="i" * 63, name=name, generation=2**60, size=10**12)
+    job = world.ledger.claim(Job.claimed(drop, "w" * 32, world.now(), world.timing))
     assert job is not None
-    made = {}
     for n in range(MAX_PARTS):
-        uri = f"{world.settings.work}{job.part_id(n)}/1/requests.jsonl"
-        made[job.part_id(n)] = Part(
-            n=n,
-            first=1,
-            last=200_000,
-            staging=Staging(epoch=1, uri=uri, rows=200_000, bytes=10**9),
-        )
+        uri = f"gs://{'w' * 63}/{'p' * 900}/{job.part_id(n)}/1/requests.jsonl"
+        staging = Staging(epoch=1, uri=uri, rows=200_000, bytes=10**9)
+        part = Part(n=n, first=1, last=200_000, staging=staging)
+        job = replace(job, parts=job.parts | {job.part_id(n): part})
     labels = {f"{n:063}": "v" * 63 for n in range(62)}
-    spec = spec_of(world, job, **labels)
+    made_so = f"manifest {name}"
+    spec = replace(
+        spec_of(world, job, **labels),
+        model="m" * 400,
+        destination=f"gs://{'o' * 63}/{'d' * 940}/",
+        display_name="\N{SNOWMAN}" * 128,
+        generation_config="c" * 100_000,
+        stalled_after={f"JOB_STATE_{state}": 1e8 for state in STATES},
+    )
+    origin = {each: made_so for each in asdict(spec)}
+    origin["labels"] = ", ".join(f"{each}: {made_so}" for each in labels)
 
     split_job = world.ledger.advance(
         job,
-        lambda j: replace(j, parts=made).split(spec, Rows(), world.now()),
+        lambda j: replace(job, version=j.version, spec_from=origin).split(
+            spec, Rows(), world.now()
+        ),
         children=lambda j: j.children(world.now()),
     )
 
-    assert len(parts(world, split_job)) == MAX_PARTS
+    # As a process that knows of nothing reads them.
+    found = ledger_over(world.database).get_all(split_job.parts)
+    assert len(found) == MAX_PARTS
+    assert all(each.spec_from == origin for each in found)
+    for each in found:
+        assert each.spec
+        assert each.spec.labels == spec.labels | {"batchdrop_job": each.id}
+
+
+def test_a_part_has_its_marks_though_the_ledger_has_forgotten_its_family(
+    world: World,
+) -> None:
+    job = submitted(world)
+    world.database.collection("jobs").document(job.id).delete()
+
+    part = ledger_over(world.database).get(job.part_id(0))
+
+    assert part is not None
+    assert part.spec is not None
+    assert part.spec.labels["batchdrop_job"] == part.id
+    assert part.staging == job.parts[part.id].staging
 
 
 # -- workers that die ----------------------------------------------------------------
