@@ -12,6 +12,10 @@ from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.records import Input, Problem
 from batchdrop.rows import Fault, Rows
 
+#: Bytes of a bad line that the report has; whoever wants the rest has the file.
+MAX_TEXT = 1_000_000
+#: Of each error; its line and place stand beside all of them.
+_TOLD = ("path", "code", "message", "fix")
 #: A staged line begins with its id, which is its line in the file.
 _ID = re.compile(rb'\{"\w+":"r(\d+)"')
 
@@ -139,13 +143,17 @@ class Reading:
             place = f"{address} line {refused.line - self.firsts[-1] + 1}"
         faults = [replace(fault, place=place) for fault in refused.faults]
         self.faults += faults[: MAX_FAULTS - len(self.faults)]
+        said: dict[str, object] = {"line": refused.line}
+        if place:
+            said["place"] = place
         # What isn't UTF-8 in it is written as \xNN.
-        text = refused.text.decode(errors="backslashreplace")
-        for fault in faults:
-            told = {k: v for k, v in msgspec.to_builtins(fault).items() if k != "place"}
-            if place:
-                told["place"] = place
-            report(msgspec.json.encode({**told, "text": text}) + b"\n")
+        said["text"] = refused.text[:MAX_TEXT].decode(errors="backslashreplace")
+        if len(refused.text) > MAX_TEXT:
+            said["cut"] = True
+        said["errors"] = [
+            {name: getattr(fault, name) for name in _TOLD} for fault in faults
+        ]
+        report(msgspec.json.encode(said) + b"\n")
 
     # -- parts ------------------------------------------------------------------
 

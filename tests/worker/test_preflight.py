@@ -42,20 +42,17 @@ def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
         "rejected.jsonl"
     )
     first, second = reported(world, job)
-    assert first["fix"].startswith('write "role": "user"')
-    del first["fix"]
+    fix = first["errors"][0].pop("fix")
+    assert fix.startswith('write "role": "user"')
     assert first == {
         "line": 2,
-        "path": "contents[0]",
-        "code": "no_role",
-        "message": "has no role",
         "text": ROLELESS.strip(),
+        "errors": [
+            {"path": "contents[0]", "code": "no_role", "message": "has no role"}
+        ],
     }
-    assert (second["line"], second["code"], second["text"]) == (
-        4,
-        "not_json",
-        "not json",
-    )
+    assert (second["line"], second["text"]) == (4, "not json")
+    assert [error["code"] for error in second["errors"]] == ["not_json"]
     (announcement,) = world.heard
     body = json.loads(announcement.body)
     assert announcement.type == "dev.batchdrop.job.rejected.v1"
@@ -238,7 +235,7 @@ def test_a_worker_that_died_behind_its_report_is_followed_by_one_that_rejects(
     claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
     assert world.ledger.claim(claim) is not None
     uri = f"{world.settings.output}{drop.name}/{drop.job_id}/rejected.jsonl"
-    line = {"line": 2, "code": "no_role", "text": ROLELESS.strip()}
+    line = {"line": 2, "text": ROLELESS.strip(), "errors": [{"code": "no_role"}]}
     world.storage.write(uri, iter([json.dumps(line).encode()]))
 
     world.ticks(12)
