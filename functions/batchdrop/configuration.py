@@ -63,9 +63,14 @@ def exact_json(text: str | bytes) -> Any:
     JSON in which numbers stay as they are written, however many digits they have.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or nests too deeply to be read.
     """
-    return json.loads(text, parse_int=_raw, parse_float=_raw, parse_constant=_constant)
+    try:
+        return json.loads(
+            text, parse_int=_raw, parse_float=_raw, parse_constant=_constant
+        )
+    except RecursionError as exc:
+        raise ValueError("it nests too deeply to be read; write it flatter") from exc
 
 
 def _raw(number: str) -> Raw:

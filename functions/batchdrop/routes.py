@@ -16,6 +16,9 @@ from batchdrop.preflight.retirements import retirement
 from batchdrop.records import brief
 from batchdrop.settings import PREFIX, Location, Settings
 
+#: Bytes of an object with routes. What is decoded of them takes some 100 times as many.
+MAX_SIZE = 500_000
+
 
 class BadRoutes(BadSetting):
     """Routes that can't be used; `errors` has one line for each thing to mend."""

@@ -16,12 +16,12 @@ from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
-from batchdrop.manifests import MAX_SIZE
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
 from batchdrop.preparing import Preparing
 from batchdrop.records import DEVELOPER, VERTEX, Timing
+from batchdrop.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Settings
@@ -89,7 +89,7 @@ def _routes_object(uri: str) -> bytes:
     if drop is None:
         raise BadSetting(f"BATCHDROP_ROUTES: {uri} is not there")
     try:
-        return storage().content(drop, MAX_SIZE)
+        return storage().content(drop, MAX_ROUTES)
     except NotReadable as exc:
         raise BadSetting(f"BATCHDROP_ROUTES: {exc}") from exc
 
