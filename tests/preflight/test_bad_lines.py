@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from batchdrop.preflight import LINE_LIMIT, Rules
+from batchdrop.preflight.lines import MOST_VALUES
 from batchdrop.settings import Location
 from tests.preflight.reading import GOOD, faults, good, many, told
 
@@ -746,3 +747,22 @@ def test_what_is_bad_in_a_line_that_was_mended_has_its_path_as_it_was_written() 
         (1, "contents[1]", "no_role"),
         (1, "contents[1].parts", "bad_parts"),
     ]
+
+
+def args(inner: bytes) -> bytes:
+    """A line with a value that may be anything on the Developer API."""
+    call = b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":'
+    return call + inner + b"}}]}]}"
+
+
+@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+def test_a_line_of_too_many_values_is_told_before_it_is_decoded(before: int) -> None:
+    some = MOST_VALUES - 20
+    line = args(b'{"x":[' + b'"a,b",' * (some - 1) + b'"\\\\"]}')
+    more = args(b'{"x":[' + b'"a,b",' * (some + 40) + b'""]}')
+
+    (fault,) = faults(*many(GOOD, before), line, more, backend="developer")
+
+    assert (fault.line, fault.path, fault.code) == (before + 2, "", "too_many_values")
+    assert "more than 200,000 values and names" in fault.message
+    assert fault.fix

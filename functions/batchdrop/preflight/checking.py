@@ -4,6 +4,7 @@ import codecs
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -13,7 +14,14 @@ import msgspec
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed, with_role
 from batchdrop.preflight.keys import Keys
-from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
+from batchdrop.preflight.lines import (
+    LINE_LIMIT,
+    MOST_VALUES,
+    broken_at,
+    is_crowded,
+    split_lines,
+    unpacked,
+)
 from batchdrop.preflight.looking import KINDS, Full, Look, Members
 from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.merging import Merger
@@ -47,6 +55,10 @@ ANSWERED = "answered"
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
 #: Of a whole number, as msgspec takes them.
 MOST_DIGITS = 4300
+#: Longer lines are looked at one at a time, whatever number of files is read at once:
+#: a look holds several copies of the line, with four bytes a character.
+_LONG = 1_000_000
+_one_long_line = threading.Lock()
 _NO_ARRAY = "write each of its items on a line of its own, without commas between them"
 _SPACE = b" \t\r"
 _EMPTY = re.compile(rb"\{\s*\}")
@@ -153,9 +165,12 @@ class Checker:
             text = line.strip()
             if not text:
                 continue
-            # Most lines of most files bring nothing new.
-            quick = self._quick(number, text) if self._quick else None
-            staged = quick or self._row(number, text)
+            if len(text) > MOST_VALUES:
+                staged = self._long_row(number, text)
+            else:
+                # Most lines of most files bring nothing new.
+                quick = self._quick(number, text) if self._quick else None
+                staged = quick or self._row(number, text)
             if isinstance(staged, Refused):
                 refused.append(staged)
             else:
@@ -165,6 +180,25 @@ class Checker:
         self.accepted += rows
         self.refused += len(refused)
         return Block(b"".join(out), rows, tuple(refused), lines, first, self._mended)
+
+    def _long_row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
+        """A line that might hold too much to be decoded."""
+        if len(text) <= LINE_LIMIT and is_crowded(text):
+            look = Look(self.rules, number, self._columns)
+            look.fault(
+                "",
+                "too_many_values",
+                f"has more than {MOST_VALUES:,} values and names",
+                "write fewer in a line; what is data for the prompt can be written as "
+                "a text",
+            )
+            return Refused(number, text, tuple(look.faults))
+        if self._quick and (quick := self._quick(number, text)):
+            return quick
+        if len(text) <= _LONG:
+            return self._row(number, text)
+        with _one_long_line:
+            return self._row(number, text)
 
     def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
         """A line that needs more than a decoder."""
@@ -341,12 +375,12 @@ class Checker:
         self._look_beside(look, line, shape)
         if look.faults:
             return None
-        taken = self._taken(look, text, shape, unwrap)
+        taken = self._taken(look, text, shape, unwrap, line)
         if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
             left = [fault for fault in look.faults if fault.code not in FIXABLE]
             look.faults.clear()
             text = self._mend(text, shape)
-            taken = self._taken(look, text, shape, unwrap)
+            taken = self._taken(look, text, shape, unwrap, _parsed(text))
             self._mended[look.line] = text
             # Paths of what is bad still are those of the line as it was written.
             told = {(fault.code, fault.message) for fault in left}
@@ -374,8 +408,14 @@ class Checker:
         text: bytes,
         shape: Shape,
         unwrap: Callable[[bytes], Unwrapped] | None,
+        line: Members,
     ) -> Unwrapped | None:
-        """What a line has to say, and a look at its request."""
+        """
+        What a line has to say, and a look at its request.
+
+        Args:
+            line: the text, parsed.
+        """
         try:
             taken = unwrap(text) if unwrap else Unwrapped(None, text)
             if self._merger:
@@ -390,11 +430,19 @@ class Checker:
         except _MISFIT as exc:
             look.fault("", "bad_contents", str(exc), self._example())
             return None
-        look.request(_parsed(taken.request), shape.wrapper or "")
+        # Parsed once, where the request is as it stands in the line: a second time it
+        # would take the same memory again.
+        request: Any = line
+        if self._merger or self._family.wrapper is None or self._is_made(shape):
+            request = _parsed(taken.request)
+        elif shape.wrapper:
+            request = dict(line)[shape.wrapper]
+        look.request(request, shape.wrapper or "")
         if look.faults and self._is_made(shape):
-            line = dict(_parsed(text))
             root = f"{shape.wrapper}." if shape.wrapper else ""
-            members = dict(line[shape.wrapper]) if shape.wrapper else line
+            members = dict(line)
+            if shape.wrapper:
+                members = dict(members[shape.wrapper])
             look.faults[:] = [
                 replace(
                     each, path=root + as_written(each.path.removeprefix(root), members)
@@ -435,10 +483,8 @@ class Checker:
             )
             return True
         example = self._example()
-        try:
-            text.decode()
-        except UnicodeDecodeError as exc:
-            message = f"byte {exc.start + 1} is not UTF-8"
+        if (broken := broken_at(text)) is not None:
+            message = f"byte {broken + 1} is not UTF-8"
             if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 message = "begins with the byte order mark of UTF-16"
             look.fault("", "not_utf8", message, "save the file as UTF-8")

@@ -12,11 +12,16 @@ FIXABLE = frozenset({"null", "empty_object", "mixed_case", "no_role"})
 #: leave it out would change the request, so that it stays, and is told.
 _SPEAKING = frozenset({"tools"})
 
+#: How deep protobuf's JSON may nest. Each level is read once more.
+_DEEPEST = 100
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
+def fixed(
+    value: bytes | memoryview, column: Column | None, name: str = "", depth: int = 0
+) -> bytes:
     """
     A request without nulls and empty objects, and with its members spelled as those
     before in the file. All other values keep their bytes.
@@ -25,8 +30,16 @@ def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
         value: JSON.
         column: what is known of the place where it stands.
         name: the member whose value it is.
+        depth: how many arrays and objects it stands in.
+
+    Raises:
+        RecursionError: it nests deeper than any API reads.
     """
-    start = value[:1]
+    if depth > _DEEPEST:
+        raise RecursionError
+    # Views all the way down: of a long text in many objects each would have a copy.
+    value = memoryview(value)
+    start = bytes(value[:1])
     if start == b"{":
         kept = []
         members = _members.decode(value)
@@ -35,7 +48,7 @@ def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
             if spelled in members:
                 spelled = member  # both spellings in one object: no telling which
             below = column.members.get(spelled) if column else None
-            inner = fixed(_bytes(raw), below, spelled)
+            inner = fixed(memoryview(raw), below, spelled, depth + 1)
             if inner == b"null" and camel(member) not in NULL_RUNS:
                 continue
             if inner == b"{}" and name not in _SPEAKING:
@@ -43,9 +56,12 @@ def fixed(value: bytes, column: Column | None, name: str = "") -> bytes:
             kept.append(msgspec.json.encode(spelled) + b":" + inner)
         return b"{" + b",".join(kept) + b"}"
     if start == b"[":
-        items = [fixed(_bytes(raw), column, name) for raw in _items.decode(value)]
+        items = [
+            fixed(memoryview(raw), column, name, depth + 1)
+            for raw in _items.decode(value)
+        ]
         return b"[" + b",".join(i for i in items if i not in (b"null", b"{}")) + b"]"
-    return value
+    return bytes(value).rstrip()
 
 
 def _spelled(member: str, column: Column | None, name: str) -> str:

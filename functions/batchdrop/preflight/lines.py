@@ -1,6 +1,7 @@
 """From an object's bytes to its lines: unpacked, without a byte order mark."""
 
 import codecs
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -9,6 +10,9 @@ from batchdrop.errors import NotReadable
 #: A longer line is cut, and what is cut off is dropped: nothing that the service takes
 #: is longer, and a file without line ends must not fill the memory.
 LINE_LIMIT = 20 * 1024 * 1024
+#: Values and names of a line. Each takes a hundred bytes and more when it is looked at,
+#: whatever few bytes it has in the line.
+MOST_VALUES = 200_000
 #: Bytes to be worked on at a time: few enough to stay in a processor's cache.
 SLICE = 256 * 1024
 
@@ -17,6 +21,9 @@ SLICE = 256 * 1024
 LAYERS = 3
 #: How a packed file begins. No JSON does.
 GZIP = b"\x1f\x8b"
+#: Each value and name of a line but the first has one of these before it.
+_MARKS = (b"{", b"[", b",", b":")
+_strings_and_marks = re.compile(rb'"[^"]*"|[{\[,:]').finditer
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -146,3 +153,36 @@ def _joined(parts: list[bytes]) -> bytes:
     if len(line) > LINE_LIMIT:
         line = line.removesuffix(b"\r")
     return line[:LINE_LIMIT] + b"\0" if len(line) > LINE_LIMIT else line
+
+
+def is_crowded(line: bytes) -> bool:
+    """
+    Whether a line has more than MOST_VALUES values and names, told without decoding it:
+    decoded, 20 MB of them would take 1 GB.
+    """
+    if len(line) <= MOST_VALUES or sum(map(line.count, _MARKS)) <= MOST_VALUES:
+        return False
+    # Texts are full of commas, which are no marks.
+    unescaped = line.replace(rb"\\", b"").replace(rb"\"", b"")
+    marks = 0
+    for seen, match in enumerate(_strings_and_marks(unescaped)):
+        marks += unescaped[match.start()] != ord('"')
+        # JSON has no two strings without a mark between them.
+        if marks > MOST_VALUES or seen > 2 * MOST_VALUES:
+            return True
+    return False
+
+
+def broken_at(line: bytes) -> int | None:
+    """Where a line is not UTF-8, as the number of a byte from 0; None if it is."""
+    if line.isascii():
+        return None
+    # A text with one emoji takes four bytes a character: not all of it at once.
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(line), SLICE):
+        held = len(decoder.getstate()[0])
+        try:
+            decoder.decode(line[start : start + SLICE], start + SLICE >= len(line))
+        except UnicodeDecodeError as exc:
+            return start - held + exc.start
+    return None

@@ -26,6 +26,8 @@ _RESERVED = re.compile(
 _NEWER = 'for what is newer than the list, choose "unknown": "allow"'
 #: An unknown name is told up to this length.
 _LONGEST = 60
+#: A name of a path. Each value below has it in its own path.
+_LONGEST_OF_PATH = 200
 #: More choices than these aren't told.
 _MOST_CHOICES = 16
 
@@ -384,12 +386,13 @@ class Look:
                 if rule is ANYTHING and self._is_unknown(name, known, dot):
                     continue
                 type = ANY
+            at = f"{dot}{_cut(name, _LONGEST_OF_PATH)}"
             below = None
             if column is not None:
-                below = self._member(column, name, rule, type, f"{dot}{name}")
+                below = self._member(column, name, rule, type, at)
                 if below is None and self.rules.imports:
                     continue
-            self._value(value, below, rule, type, f"{dot}{name}", depth)
+            self._value(value, below, rule, type, at, depth)
 
     def _is_unknown(self, name: str, known: Type, dot: str) -> bool:
         """Whether a name that isn't in the list is refused; tells it."""
@@ -397,10 +400,10 @@ class Look:
             return False
         if self.rules.imports and not _NAME.fullmatch(name):
             return False  # told as what it is
-        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
         message = f"is no member that the API has here, by its list of {version()}"
         fix = known.meant(name, self.columns.root.known) or "leave it out"
-        self.fault(f"{dot}{shown}", "unknown_member", message, f"{fix}; {_NEWER}")
+        at = f"{dot}{_cut(name, _LONGEST)}"
+        self.fault(at, "unknown_member", message, f"{fix}; {_NEWER}")
         return True
 
     # -- columns ----------------------------------------------------------------
@@ -565,6 +568,10 @@ def _one_of(choices: tuple[str, ...]) -> str:
 
 def _write(must: Must) -> str:
     return f"write {must.missing}" if must.missing else f"write {must.kind}"
+
+
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[:length]}..."
 
 
 def shortened(path: str) -> str:
