@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchdrop.preflight import MODEL, Rules, config_fault
-from tests.preflight.reading import GOOD, faults, good, many, told
+from tests.preflight.reading import GOOD, faults, good, many, staged, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
 LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
@@ -44,6 +44,7 @@ UNKNOWN = [
     (configured(temprature=0), "generationConfig.temprature", '"temperature"'),
     (good(GenerationConfig={"topP": 0}), "GenerationConfig", '"generationConfig"'),
     (good(tool=[]), "tool", '"tools"'),
+    (configured(max_outputTokens=9), "generationConfig.max_outputTokens", '"maxO'),
     (parts({"txt": "x"}), "contents[0].parts[0].txt", '"text"'),
     # in another place
     (good(temperature=0), "temperature", 'put it into "generationConfig"'),
@@ -250,6 +251,7 @@ BESIDE = [
     {"generation_config": {"temperature": 1}},
     {"generationConfig": {"temperature": 1}},
     {"systemInstruction": {"parts": [{"text": "be brief"}]}},
+    {"system_instruction": "be brief"},
     {"safety_settings": []},
     {"tools": [{"googleSearch": {}}]},
     {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
@@ -356,6 +358,17 @@ def test_what_a_text_embeddings_request_says_in_vain_is_told() -> None:
     found = told(*lines, bad, model="text-embedding-005")
 
     assert found == [(31, "request.parameters", "unread")]
+
+
+@pytest.mark.parametrize("name", ["embedContentConfig", "embed_content_config"])
+@each_backend
+def test_the_options_of_an_embedding_line_are_sent(name: str, backend: str) -> None:
+    line = {"content": "a", name: {"output_dimensionality": 256}, "mine": 1}
+
+    sent = staged(*many(line), backend=backend, model=EMBEDDING)
+
+    spelled = "embed_content_config" if backend == "vertex" else name
+    assert [one["request"][spelled] for one in sent] == [line[name]] * 30
 
 
 def test_columns_of_ones_own_pass_beside_what_is_embedded() -> None:
@@ -528,6 +541,25 @@ def test_a_row_that_has_an_answer_is_told(
     assert (fault.line, fault.path) == (before + 1, "response")
     assert fault.code == "answered"
     assert "--only-unanswered" in fault.fix
+
+
+@pytest.mark.parametrize(
+    ("response", "codes"),
+    [
+        ({"status_code": 200, "body": {"choices": [{"index": 0}]}}, ["answered"]),
+        ({"status_code": 429, "body": {"error": {"message": "x"}}}, []),
+        ({"status_code": 500, "body": {}}, []),
+        ({"status_code": 500, "body": None}, []),
+        ({"choices": [{"index": 0}]}, ["answered"]),
+    ],
+)
+def test_a_failed_row_of_an_open_model_has_no_answer(
+    response: dict[str, Any], codes: list[str]
+) -> None:
+    lines = [{"custom_id": f"k{n}", **chat(), "response": {}} for n in range(30)]
+    line = {"custom_id": "a", **chat(), "response": response}
+
+    assert [code for _, _, code in told(*lines, line, model=LLAMA)] == codes
 
 
 def test_an_answer_without_its_request_is_told_to_be_one() -> None:

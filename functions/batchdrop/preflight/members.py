@@ -8,7 +8,7 @@ somewhere else, or is newer than the list.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import msgspec
@@ -78,7 +78,8 @@ class Type:
             return self.each or ANY
         members = _members(self.object)
         text = members.get(name)
-        if text is None and self.google:
+        if text is None and self.google and name.islower():
+            # Of the two spellings protobuf's JSON takes neither half.
             text = members.get(camel(name))
         return None if text is None else _parsed(self.object.partition(".")[0], text)
 
@@ -154,6 +155,9 @@ def strays(root: Type) -> dict[str, Type]:
         for name in _members(of.object) if of is not None and of.object else ():
             spellings = {name, camel(name), snake(name)}
             type = of.member(name) if of is not None else None
+            if type is not None and name == "systemInstruction":
+                # The official SDK's takes a text, so that people write one.
+                type = replace(type, kinds=type.kinds | {"a string"})
             if type is not None and (len(spellings) > 1 or name in _TELLING):
                 for spelled in spellings if root.google else {name}:
                     found.setdefault(spelled, type)

@@ -1,7 +1,7 @@
 """How people write a line, and the line that the backend takes."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
@@ -37,6 +37,8 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
+#: The same, as an object.
+_NESTED = ("embedContentConfig", "embed_content_config")
 #: Of these, what a batch of text embeddings doesn't read: they are parameters of an
 #: online request, which stand beside its instances (Vertex AI docs).
 _PARAMETERS = ("outputDimensionality", "autoTruncate")
@@ -52,7 +54,6 @@ _ANSWERS = frozenset(
     {
         *("candidates", "promptFeedback", "usageMetadata", "modelVersion", "usage"),
         *("embedding", "embeddings", "tokenCount", "choices", "stop_reason"),
-        *("status_code", "body"),
     }
 )
 
@@ -152,12 +153,19 @@ def answered(line: Mapping[str, Any]) -> str | None:
     Args:
         line: its members; those of objects in it are pairs.
     """
-    response = line.get("response")
-    if isinstance(response, Iterable) and not isinstance(response, str):
-        names = {pair[0] for pair in response if isinstance(pair, tuple)}
-        if names & _ANSWERS:
-            return "response"
+    response = _pairs(line.get("response"))
+    # An OpenAI-style answer is wrapped, and one of a row that failed is too.
+    body = _pairs(response.get("body"))
+    if _ANSWERS & response.keys() or (body and "error" not in body):
+        return "response"
     return "predictions" if line.get("predictions") and "instance" in line else None
+
+
+def _pairs(value: Any) -> dict[str, Any]:
+    """The members of an object that is pairs; of all else none."""
+    if not isinstance(value, list):
+        return {}
+    return dict(pair for pair in value if isinstance(pair, tuple))
 
 
 def unread(line: Mapping[str, Any], shape: Shape, family: Family) -> Iterator[str]:
@@ -299,7 +307,7 @@ def _embedding(
         config = {sent: bytes(members[name]) for sent, name in said}
         if rules.imports:
             # On Vertex these stand in an object of their own, in snake_case.
-            for name in ("embedContentConfig", "embed_content_config"):
+            for name in _NESTED:
                 if name in members:
                     config |= {
                         snake(inner): bytes(raw)
@@ -308,7 +316,8 @@ def _embedding(
             if config:
                 request["embed_content_config"] = an_object(config)
         else:
-            request |= config
+            nested = (name for name in _NESTED if name in members)
+            request |= config | {name: bytes(members[name]) for name in nested}
         if "model" in members:
             request["model"] = bytes(members["model"])
         return Unwrapped(id, an_object(request))
