@@ -79,6 +79,9 @@ class Preparing:
                 return self._attach(job)
             return self._prepare(job, manifest, spoke)
         except SourceGone as exc:
+            files = self._files_beside(job.source)
+            if any(file.manifest == str(job.source) for file in files):
+                return self._attached(job, files)  # it was read before it went
             problem = Problem(code="source_gone", message=str(exc))
         except (BadChoice, NotReadable) as exc:
             problem = Problem(code=exc.code, message=str(exc))
@@ -194,13 +197,8 @@ class Preparing:
             the file was taken without it, or its parts     rejected
             are being staged without it
         """
-        drop, files = job.source, []
-        for name in speaks_for(drop.name):
-            file = self.storage.find(drop.bucket, name)
-            its = self.ledger.get(file.job_id) if file else None
-            if its is None:
-                continue
-            files.append(its.id)
+        drop, files = job.source, self._files_beside(job.source)
+        for its in files:
             if its.manifest == str(drop):
                 continue
             if its.phase is not Phase.ARRIVED or its.spec is not None:
@@ -218,9 +216,20 @@ class Preparing:
             except (Superseded, ValueError):
                 return self._attach_later(job, its)
             crash("after_reading_anew")
-        job = self.ledger.advance(job, lambda j: j.attached(files, self.now()))
+        return self._attached(job, files)
+
+    def _files_beside(self, drop: Drop) -> list[Job]:
+        """The jobs of the files that a manifest speaks for, of those that are there."""
+        names = speaks_for(drop.name) if is_manifest(drop.name) else ()
+        found = [self.storage.find(drop.bucket, name) for name in names]
+        jobs = [self.ledger.get(file.job_id) for file in found if file]
+        return [job for job in jobs if job]
+
+    def _attached(self, job: Job, files: list[Job]) -> Job:
+        ids = [file.id for file in files]
+        job = self.ledger.advance(job, lambda j: j.attached(ids, self.now()))
         crash("after_attached")
-        log.info("attached", extra={"job": job.id, "files": ", ".join(files)})
+        log.info("attached", extra={"job": job.id, "files": ", ".join(ids)})
         return job
 
     def _attach_later(self, job: Job, file: Job) -> Job:

@@ -405,6 +405,20 @@ def test_a_file_of_which_parts_are_check_pointed_needs_its_manifest_no_more(
     nothing_is_lost(world, drop, manifest, told=False)
 
 
+def test_a_manifest_that_was_read_and_is_gone_when_its_event_comes_is_no_news(
+    world: World,
+) -> None:
+    world.choose(models=(PRO,))
+    manifest, drop = spoken(world), world.upload(GOOD, "a/x.jsonl")
+    world.intake.take(drop)
+    world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
+
+    world.intake.take(manifest)
+    to_the_end(world, drop)
+
+    nothing_is_lost(world, drop, manifest)
+
+
 @pytest.mark.parametrize("point", ["after_reading_anew", "after_attached"])
 def test_a_worker_that_looked_for_a_manifest_too_early_and_wakes_late_is_superseded(
     world: World, point: str
