@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test crash soak outages genai diagram members lint types requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram members lint types requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -15,6 +15,9 @@ dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 
 test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
+
+proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed zip, Terraform
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m proof --timeout 600
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker

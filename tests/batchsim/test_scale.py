@@ -7,6 +7,8 @@ import sys
 import time
 from contextlib import closing
 
+import pytest
+
 from tests.batchsim.drive import JOBS, Bucket, Vertex
 
 JOB_COUNT = 10_000
@@ -77,6 +79,7 @@ with BatchSim(speed=0, storage=sys.argv[1]) as sim:
 """
 
 
+@pytest.mark.proof
 def test_a_file_of_200_000_rows_is_run_without_holding_it_in_memory(
     storage_emulator: str, bucket: Bucket
 ) -> None:

@@ -215,6 +215,7 @@ def test_the_marker_gives_options(batchsim):
 """
 
 
+@pytest.mark.proof
 def test_another_project_gets_the_fixture_by_installing_this_one(
     tmp_path: Path,
 ) -> None:

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.exactly_once.promise import Message, disorder
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.proof
 def test_a_short_soak_breaks_no_promise(
     firestore_emulator: str, pubsub_emulator: str
 ) -> None:

@@ -110,6 +110,11 @@ def test_what_cant_be_tested_fails_the_build() -> None:
         assert "CI=true" in step(read(), id)["env"]
 
 
+def test_it_runs_the_proofs_too_that_no_push_waits_for() -> None:
+    for id in ("tests", "infrastructure"):
+        assert '-m "not exhaustive"' in step(read(), id)["script"]
+
+
 def test_its_account_is_the_one_that_terraform_makes(everything: Plan) -> None:
     account = everything.at('google_service_account.cloud_build["this"]')
     email = account.values["email"].replace(everything.name, "batchdrop")

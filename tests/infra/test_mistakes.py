@@ -11,6 +11,9 @@ from tests.infra.mistakes import MISTAKES, TEST, VALIDATE, Copy, Mistake, copies
 from tests.infra.plan import Plan
 from tests.infra.terraform import TerraformError, Workspace
 
+#: Each mistake is planned: minutes in all.
+pytestmark = pytest.mark.proof
+
 POLICY = {rule.__name__: rule for rule in policy.RULES}
 AGREEMENT = {rule.__name__: rule for rule in agreement.RULES}
 #: So that the parts are there which mistakes are made in.

@@ -214,10 +214,12 @@ def make_buckets_and_topic(plan: Plan, gcs: str, pubsub: str) -> None:
         publisher.create_topic(name=f"projects/{plan.project}/topics/{topic}")
 
 
+@pytest.mark.proof
 def test_every_door_is_started(deployed: Deployed) -> None:
     assert set(deployed.addresses) == set(code.doors())
 
 
+@pytest.mark.proof
 def test_an_event_becomes_a_batch(deployed: Deployed) -> None:
     answer = deployed.drop("good.jsonl", GOOD)
 
@@ -228,6 +230,7 @@ def test_an_event_becomes_a_batch(deployed: Deployed) -> None:
     assert job["spec"]["labels"]["batchdrop_deployment"] == "batchdrop"
 
 
+@pytest.mark.proof
 def test_a_tick_announces_what_was_rejected(deployed: Deployed) -> None:
     deployed.drop("bad.jsonl", b"not a row\n")
 
@@ -239,6 +242,7 @@ def test_a_tick_announces_what_was_rejected(deployed: Deployed) -> None:
     assert [bool(each["published_at"]) for each in outbox] == [True]
 
 
+@pytest.mark.proof
 def test_the_environment_has_nothing_that_only_tests_need(python: Path) -> None:
     has = subprocess.run(
         [python, "-P", "-c", "import pytest"],

@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.proof
+
 
 def test_the_bench_prints_its_figures_and_one_object_last(
     firestore_emulator: str,
