@@ -1,6 +1,7 @@
 """`batchdrop ...`: the command line, for people."""
 
 import getpass
+import os
 import re
 import shlex
 import signal
@@ -545,7 +546,13 @@ def check(
     anything wrong.
     """
     from batchdrop import checked
+    from batchdrop.errors import BadSetting
+    from batchdrop.settings import check_names
 
+    try:
+        check_names(os.environ)
+    except BadSetting as exc:
+        raise click.ClickException(str(exc)) from exc
     if fix != (output is not None):
         raise click.UsageError("--fix and -o OUT go together")
     if only_unanswered and not fix:

@@ -320,10 +320,10 @@ def check_names(env: Mapping[str, str]) -> None:
 def _instead(name: str, known: frozenset[str]) -> str:
     from difflib import get_close_matches
 
-    # Compared without what they all begin with.
+    # Compared without what they all begin with, in their case.
     near = {each.removeprefix(PREFIX): each for each in known}
     near["API_KEY"] = "GEMINI_API_KEY"
-    found = get_close_matches(name.removeprefix(PREFIX), near, n=1)
+    found = get_close_matches(name.removeprefix(PREFIX).upper(), near, n=1)
     if found:
         return f"there is no setting {name}; write {near[found[0]]}, or remove it"
     return f"there is no setting {name}; remove it (the README lists those there are)"

@@ -199,6 +199,17 @@ def test_members_newer_than_the_list_pass_where_that_is_said(
     assert run(lines).exit_code == 0
 
 
+def test_a_misspelt_variable_is_told_before_the_wrong_rules_apply(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHDROP_MODLE", "gemini-embedding-2")
+
+    done = run(file(GOOD))
+
+    assert done.exit_code == 1
+    assert "write BATCHDROP_MODEL, or remove it" in done.stderr
+
+
 def test_a_medium_that_is_null_costs_nothing(run: Run) -> None:
     part = {"text": "hi", "inline_data": None, "file_data": None}
     lines = file({"contents": [{"role": "user", "parts": [part]}]})

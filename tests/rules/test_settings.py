@@ -89,6 +89,7 @@ def test_a_wrong_setting_is_named_with_what_it_must_be(
         ("BATCHDROP_MAX_ACTIVE_JOB", "write BATCHDROP_MAX_ACTIVE_JOBS, or remove it"),
         ("BATCHDROP_MODLE", "write BATCHDROP_MODEL, or remove it"),
         ("BATCHDROP_API_KEY", "write GEMINI_API_KEY, or remove it"),
+        ("BATCHDROP_max_rows", "write BATCHDROP_MAX_ROWS, or remove it"),
         ("BATCHDROP_COLOUR", "remove it"),
         ("BATCHDROP_", "remove it"),
     ],
