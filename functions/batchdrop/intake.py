@@ -157,6 +157,7 @@ class Intake:
         if job.phase is Phase.SPLIT:
             self.cancel_parts(job)
             return self._known(job_id)
+        self.preparing.clear(job)
         return job
 
     def cancel_parts(self, family: Job) -> None:
@@ -325,6 +326,7 @@ class Intake:
         crash("after_intent")
         if job.phase is Phase.REJECTED:
             log.info("cancelled", extra={"job": job.id})
+            self.preparing.clear(job)
         return job
 
     def _hand_over(self, job: Job) -> Job:

@@ -12,7 +12,14 @@ from typing import Any, Self
 
 from batchdrop.choosing import Chosen, choose
 from batchdrop.crash import crash
-from batchdrop.errors import BadChoice, NotReadable, SourceGone, Superseded
+from batchdrop.errors import (
+    BadChoice,
+    Misconfigured,
+    NotReadable,
+    SourceGone,
+    Superseded,
+    Unavailable,
+)
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import (
@@ -139,7 +146,36 @@ class Preparing:
             ),
         )
         crash("after_rejected")
+        self.clear(job)
         return job
+
+    def clear(self, job: Job) -> None:
+        """
+        Deletes what was staged of a job that was rejected: nothing of it was sent, or
+        what was names copies that a fence has taken away, and nothing will be.
+        """
+        if job.phase is not Phase.REJECTED:
+            return
+        try:
+            self._clear(job, job.lease.epoch + 1)
+            for part in job.parts.values():
+                self.storage.delete(part.staging.uri)
+        except (Unavailable, Misconfigured) as exc:
+            # The bucket's own rule deletes them in time.
+            log.warning("copies left", extra={"job": job.id, "reason": str(exc)})
+
+    def _clear(self, job: Job, below: int) -> None:
+        """
+        Deletes the copies that holders of earlier epochs have left behind. As long as
+        a job has arrived no request names them, and none of those holders can write
+        any more; what was check-pointed stays. A part that isn't is the next one.
+        """
+        kept = {part.staging.uri for part in job.parts.values()}
+        for id in (job.id, job.part_id(len(job.parts))):
+            for uri in self.storage.names(self.folder(id)):
+                epoch = uri.removeprefix(str(self.folder(id))).partition("/")[0]
+                if uri not in kept and epoch.isdecimal() and int(epoch) < below:
+                    self.storage.delete(uri)
 
     # -- choices ----------------------------------------------------------------
 
@@ -279,6 +315,8 @@ class Preparing:
     def _check_and_stage(
         self, job: Job, made: "_Made", chosen: Chosen, manifest: Manifest | None
     ) -> Job:
+        if job.lease.epoch > 1:
+            self._clear(job, job.lease.epoch)
         spec = made.spec
         rules = rules_of(spec, chosen.sources)
         reading = Reading(rules, limits_of(spec, rules))
@@ -431,6 +469,7 @@ class Preparing:
             children=lambda j: j.children(self.now()),
         )
         crash("after_split")
+        self.clear(job)  # where a cancel came first
         log.info(
             "split",
             extra={

@@ -429,6 +429,16 @@ class Steps:
         """What one worker does next: `Intake.carry_on`, step by step."""
         held, state = worker.held, self.state
         match worker.step:
+            case "clear":
+                # Listed at some time before, when there was no more than now.
+                yield (
+                    "clears older copies",
+                    self._with(
+                        worker,
+                        worker._replace(step="stage"),
+                        inputs=frozenset(e for e in state.inputs if e >= held.epoch),
+                    ),
+                )
             case "stage":
                 inputs = state.inputs | {held.epoch}
                 yield (
@@ -545,7 +555,7 @@ class Steps:
             return None
         match job.phase:
             case Phase.ARRIVED:
-                step = "stage"
+                step = "clear" if job.lease.epoch > 1 else "stage"
             case Phase.PREPARED | Phase.WAITING:
                 step = "look" if self._must_look(job) else self._ready
             case Phase.SUBMITTING if not job.intends:

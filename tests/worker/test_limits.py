@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop import ledger
+from batchdrop import ledger, preparing
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
 from batchdrop.routes import BadRoutes
@@ -222,3 +222,78 @@ def test_what_can_never_be_written_rejects_the_job_with_words(
     assert job.error is not None
     assert job.error.code == "too_large"
     assert "the commit of 31 documents has" in job.error.message
+
+
+# -- copies of the rows that nobody needs any more ------------------------------------
+
+
+def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) -> None:
+    """The next worker comes as far as this, and no further."""
+
+    class Killed(BaseException):
+        pass
+
+    def crash(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    def work() -> None:
+        if world.ledger.get(drop.job_id) is None:
+            world.intake.take(drop)
+        else:
+            world.advance(world.timing.lease)
+            world.tick()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "crash", crash)
+        with pytest.raises(Killed):
+            work()
+
+
+def test_workers_that_die_leave_no_more_than_one_copy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = world.upload(GOOD * 3)
+
+    for _ in range(4):
+        dies(world, monkeypatch, drop, "after_staging")
+
+    assert list(world.staged(drop)) == ["4/requests.jsonl"]
+
+
+def test_parts_that_were_check_pointed_keep_their_copies(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.choose(part_rows=1)
+    drop = world.upload(GOOD * 4)
+    dies(world, monkeypatch, drop, "after_part")
+
+    world.ticks(40, world.timing.settle)
+
+    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
+
+
+@pytest.mark.parametrize("limit", [{"max_rows": 5}, {"max_rows_per_day": 1}])
+def test_what_was_staged_of_a_rejected_file_is_deleted(
+    world: World, limit: dict[str, int]
+) -> None:
+    world.choose(None, part_rows=2, **limit)
+    drop = world.upload(GOOD * 7)
+
+    world.intake.take(drop)
+
+    assert world.job(drop).phase is Phase.REJECTED
+    assert len(world.job(drop).parts) > 1
+    assert written(world) == []
+
+
+def test_what_was_staged_of_a_cancelled_job_is_deleted(world: World) -> None:
+    world.choose(paused=True)
+    drop = world.upload(GOOD)
+    world.intake.take(drop)
+    assert len(written(world)) == 1
+
+    world.intake.cancel(drop.job_id, "ada")
+
+    assert world.job(drop).phase is Phase.REJECTED
+    assert written(world) == []
