@@ -472,6 +472,19 @@ def test_a_request_without_contents_is_refused(
     assert len(server.requests) == 1
 
 
+def test_inline_requests_of_one_key_are_refused(
+    server: Recorder, official_developer: genai.Client, developer: Client
+) -> None:
+    # Their answers could not be told apart.
+    src: Any = [{"contents": "x", "metadata": {"key": "k"}}] * 2
+
+    official_developer.batches.create(model="m", src=src)
+    with pytest.raises(ValueError, match="the same as in inline request 1"):
+        developer.batches.create(model="m", src=src)
+
+    assert len(server.requests) == 1
+
+
 def test_names_that_a_config_lacks_are_left_to_the_service(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:

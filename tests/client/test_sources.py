@@ -252,7 +252,8 @@ def test_several_files_are_checked_together(
 
     again = bucket.put("again.jsonl", lines({"key": "a", "request": request("x")}))
     staged = bucket.names()
-    with pytest.raises(ValueError, match=r"again\.jsonl, line 1: key is the same as"):
+    same = r"again\.jsonl, line 1: key is the same as in gs://.*/in/1\.jsonl, line 1;"
+    with pytest.raises(ValueError, match=same):
         vertex.batches.create(model=GEMINI, src=[wanted, again], config=config)
     assert bucket.names() == staged
 
@@ -396,7 +397,7 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
         ),
         (
             [{"contents": "a", "metadata": {"key": "k"}}] * 2,
-            "inline request 2: key is the same as in line 1",
+            "inline request 2: key is the same as in inline request 1; give",
         ),
         (
             [
@@ -436,3 +437,20 @@ def test_an_embedding_that_cannot_be_sent_is_told_before_a_byte_is_written(
         )
 
     assert (server.requests, bucket.names()) == ([], [])
+
+
+@pytest.mark.parametrize("keys", [("k", "k"), (7, "7")])
+def test_one_key_twice_is_told_on_the_developer_api_too(
+    server: Recorder, keys: tuple[object, object]
+) -> None:
+    src = [{"contents": "a", "metadata": {"key": key}} for key in ("x", *keys)]
+    texts = [{"content": "a", "metadata": one["metadata"]} for one in src]
+    twice = r"inline request 3: metadata\.key is the same as in inline request 2; give"
+
+    with Client(api_key="k", http_options={"base_url": server.url}) as client:
+        with pytest.raises(ValueError, match=twice):
+            client.batches.create(model=GEMINI, src=src)
+        with pytest.raises(ValueError, match=twice):
+            client.batches.create_embeddings(model=EMBEDDING, src=texts)
+
+    assert server.requests == []

@@ -8,7 +8,7 @@ metadata is the batch; int64 counts are strings; `done` is absent until the end.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,9 +88,8 @@ class Developer:
             # The official SDK writes this one member in snake_case; both are read.
             wire: dict[str, Any] = {"file_name": src.file_name}
         else:
-            requests = src.inlined_requests
             _one_source(src)
-            wire = {"requests": {"requests": list(requests or ())}}
+            wire = _requests(src.inlined_requests or ())
         return self._creating(
             f"{model_name(model)}:asyncBatchEmbedContent", wire, config
         )
@@ -211,11 +210,27 @@ def input_config(src: BatchJobSource) -> dict[str, Any]:
     _one_source(src)
     if src.file_name is not None:
         return {"fileName": src.file_name}
-    return {
-        "requests": {
-            "requests": [inlined_request(r) for r in src.inlined_requests or ()]
-        }
-    }
+    return _requests(map(inlined_request, src.inlined_requests or ()))
+
+
+def _requests(given: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    `requests`, each with a key of its own or with none.
+
+    Raises:
+        ValueError: two have one key. The service takes them, and nobody could tell
+            their answers apart.
+    """
+    requests = list(given)
+    seen: dict[str, int] = {}
+    for number, request in enumerate(requests, 1):
+        key = (request.get("metadata") or {}).get("key")
+        if key is not None and (first := seen.setdefault(str(key), number)) != number:
+            raise ValueError(
+                f"inline request {number}: metadata.key is the same as in inline "
+                f"request {first}; give each request a key of its own"
+            )
+    return {"requests": {"requests": requests}}
 
 
 def inlined_request(given: Any) -> dict[str, Any]:

@@ -37,6 +37,9 @@ _LASTING = re.compile(r"(?!(?:true|false|null|nan|inf|infinity)\Z)[a-z]", re.IGN
 #: What BigQuery makes a column of.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 _PACKED = b"\x1f\x8b"
+#: What is wrong with a line because of another one, which the message names.
+_OF_TWO_LINES = frozenset({"duplicate_key", "mixed_shapes", "mixed_types"})
+_OTHER_LINE = re.compile(r"\bline (\d+)\b")
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -136,8 +139,10 @@ class Wire:
             ValueError: a line that can't be sent, with its place and what to write.
         """
         checker = Checker(self._rules)
+        read: list[tuple[int, Source]] = []
         for source in sources:
-            yield self._copy(checker, source)
+            read.append((checker.line, source))
+            yield self._copy(checker, read)
 
     def sizes(self, sources: Sequence[Source]) -> list[int]:
         """
@@ -152,12 +157,19 @@ class Wire:
             raise ValueError(f"{sources[0].place(1)}: there is no request in it")
         return sizes
 
-    def _copy(self, checker: Checker, source: Source) -> Iterator[bytes]:
-        before = checker.line
+    def _copy(
+        self, checker: Checker, read: Sequence[tuple[int, Source]]
+    ) -> Iterator[bytes]:
+        """
+        Args:
+            read: how many lines came before each source; the last is the one to read.
+        """
+        places = tuple(read)
+        _, source = places[-1]
         try:
             for block in checker.blocks(source.read()):
                 for refused in block.refused:
-                    raise ValueError(_why(refused, source.place(refused.line - before)))
+                    raise ValueError(_why(refused, places))
                 yield self._keyed(block)
         except NotReadable as exc:
             raise ValueError(f"{source.place(1)}: {exc}") from exc
@@ -247,6 +259,16 @@ class _Contents(msgspec.Struct):
     contents: list[dict[str, Raw]] = []
 
 
-def _why(refused: Refused, place: str) -> str:
+def _why(refused: Refused, places: Sequence[tuple[int, Source]]) -> str:
     fault = refused.faults[0]
-    return f"{place}: {f'{fault.path} {fault.message}'.strip()}; {fault.fix}"
+
+    def place(line: int) -> str:
+        before, source = next(each for each in reversed(places) if each[0] < line)
+        return source.place(line - before)
+
+    # The check counts the lines of all sources together.
+    message = fault.message
+    if fault.code in _OF_TWO_LINES:
+        message = _OTHER_LINE.sub(lambda other: place(int(other[1])), message)
+    path = f"{fault.path} " if fault.path else ""
+    return f"{place(refused.line)}: {path}{message}; {fault.fix}"
