@@ -337,6 +337,22 @@ def test_collecting_replaces_nothing(bucket: Bucket) -> None:
     assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
 
 
+@pytest.mark.parametrize("content", [b"", b"\n \n"], ids=["empty", "blank"])
+def test_collecting_no_row_is_told_and_leaves_no_object(
+    bucket: Bucket, content: bytes
+) -> None:
+    answers = Answer(body=ended(responsesFile="files/f")), Answer(body=content)
+
+    with (
+        Recorder(*answers) as server,
+        client_of(server) as client,
+        pytest.raises(NoResults, match=r"SUCCEEDED and left no rows in files/f"),
+    ):
+        client.batches.collect("abc", destination=bucket.uri("o"))
+
+    assert bucket.names() == []
+
+
 def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket) -> None:
     output = {
         "inlinedResponses": {

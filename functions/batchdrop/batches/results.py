@@ -286,8 +286,12 @@ class Results:
         # Objects appear whole or not at all, so one that is there is complete.
         if self.objects.exists(uri):
             return
+        pieces = self._lines(job)
+        first = next(filter(bytes.strip, pieces), None)
+        if first is None:
+            raise _no_rows(job)
         try:
-            self.objects.write(uri, self._lines(job))
+            self.objects.write(uri, chain((first,), pieces))
         except ClientError as exc:
             if exc.code != 412:  # another was faster
                 raise
