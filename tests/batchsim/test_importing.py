@@ -214,6 +214,30 @@ def test_several_objects_and_wildcards_make_one_job(vertex: Vertex) -> None:
     assert keys == ["a/1.jsonl", "a/2.jsonl", "b/3.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("w/*.jsonl", ["w/1.jsonl", "w/2.jsonl"]),
+        ("w/**.jsonl", ["w/1.jsonl", "w/2.jsonl", "w/in/1.jsonl"]),
+        ("w/*/1.jsonl", ["w/in/1.jsonl"]),
+        ("w/?.jsonl", ["w/1.jsonl", "w/2.jsonl"]),
+        ("w/[2-9].jsonl", ["w/2.jsonl"]),
+        ("w/x[1].json", ["w/x[1].json"]),
+    ],
+)
+def test_wildcards_are_those_of_cloud_storage(
+    vertex: Vertex, pattern: str, meant: list[str]
+) -> None:
+    bucket = vertex.bucket
+    for name in ("w/1.jsonl", "w/2.jsonl", "w/in/1.jsonl", "w/x[1].json"):
+        bucket.put([row(name)], name)
+
+    found, missing = Buckets(bucket.url).expand([f"gs://{bucket.name}/{pattern}"])
+
+    assert found == [f"gs://{bucket.name}/{name}" for name in meant]
+    assert missing == []
+
+
 def test_a_wildcard_that_matches_nothing_fails_the_job(vertex: Vertex) -> None:
     uris = [f"gs://{vertex.bucket.name}/nothing/*.jsonl"]
 

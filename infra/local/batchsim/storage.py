@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import IO, Any
@@ -56,17 +57,19 @@ class Buckets:
         found: list[str] = []
         missing: list[Status] = []
         for uri in uris:
-            if "*" not in uri:
+            bucket, pattern = split(uri)
+            prefix = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+            if prefix == pattern:
                 found.append(uri)
                 continue
-            bucket, pattern = split(uri)
-            prefix = pattern.partition("*")[0]
             with _translated(uri):
                 listed = self._client().list_blobs(
                     bucket, prefix=prefix, retry=_retry()
                 )
                 names = [blob.name for blob in listed]
-            matches = [name for name in names if fnmatchcase(name, pattern)]
+            matches = [name for name in names if _means(pattern, name)]
+            if not matches and pattern in names:
+                matches = [pattern]  # [ and ? are letters of its name
             found += [f"gs://{bucket}/{name}" for name in matches]
             if not matches:
                 missing.append(Status(9, f"No object matches {uri}."))
@@ -122,6 +125,12 @@ def split(uri: str) -> tuple[str, str]:
     """`gs://bucket/a/b` -> `("bucket", "a/b")`."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     return bucket, name
+
+
+def _means(pattern: str, name: str) -> bool:
+    """Whether a pattern means an object. Only `**` goes into folders."""
+    folders = "**" in pattern or name.count("/") == pattern.count("/")
+    return folders and fnmatchcase(name, pattern)
 
 
 def session() -> Any:
