@@ -229,6 +229,16 @@ def test_a_copy_lies_where_the_caller_wants_results_or_else_beside_the_source(
     assert table.startswith(bucket.uri("batchdrop-staging/"))
 
 
+def test_a_name_may_have_the_letters_of_a_wildcard(
+    client: Client, bucket: Bucket
+) -> None:
+    src = bucket.put("week [final]?.jsonl", lines(request("a")))
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"request-1": "a"}
+
+
 def test_a_packed_file_is_unpacked(client: Client, bucket: Bucket) -> None:
     row = {"key": "a", "request": request("one")}
     src = bucket.put("in.jsonl", gzip.compress(lines(row)))

@@ -89,7 +89,9 @@ class Objects:
             else:
                 fixed, fits = _pattern(name)
                 listed = self._storage().list_blobs(bucket, prefix=fixed)
-                blobs = [blob for blob in listed if fits(blob.name)]
+                meant = [b for b in listed if fits(b.name) or b.name == name]
+                # [ and ? may be letters of a name, too.
+                blobs = [blob for blob in meant if fits(blob.name)] or meant
         if not blobs:
             raise ClientError(
                 404, "NOT_FOUND", f"no object {uri}", method="GET", url=uri
@@ -108,7 +110,7 @@ class Objects:
             if not _WILDCARDS.isdisjoint(name):
                 fixed, fits = _pattern(name)
                 listed = self._storage().list_blobs(bucket, prefix=fixed, **once)
-                blob = next(filter(lambda each: fits(each.name), listed), None)
+                blob = next((b for b in listed if fits(b.name) or b.name == name), None)
             if blob is None:
                 return
             start = 0
