@@ -74,6 +74,11 @@ def request(text: str, **more: object) -> dict[str, object]:
     return {"contents": [{"role": "user", "parts": [{"text": text}]}], **more}
 
 
+def part(**part: object) -> dict[str, object]:
+    """An inline request of one part."""
+    return {"contents": [{"role": "model", "parts": [part]}]}
+
+
 def answers(client: Client, job: BatchJob) -> list[ResultRow]:
     job = client.batches.wait(job, interval=0.001)
     return sorted(client.batches.results(job), key=lambda row: row.key or "")
@@ -376,6 +381,7 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
             {"contents": [{"parts": [{"text": "no role"}]}]},
             {"contents": "no settings", "config": {}},
             {"request": request("nulls", safetySettings=None, labels={})},
+            part(functionCall={"name": "f", "args": {}}) | {"metadata": {"key": "f"}},
         ],
         config={"staging": bucket.uri("w")},
     )
@@ -384,6 +390,7 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
         "request-1": "no role",
         "request-2": "no settings",
         "request-3": "nulls",
+        "f": None,
     }
 
 
@@ -418,8 +425,33 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
             ],
             "inline request 1: request.generationConfig.responseJsonSchema.$defs",
         ),
+        # What is in the caller's own data is not left out in silence.
+        (
+            [part(functionCall={"name": "f", "args": {"a": None}})],
+            "inline request 1: request.contents[0].parts[0].functionCall.args.a is nu",
+        ),
+        (
+            [part(functionResponse={"name": "f", "response": {"a": {"b": None}}})],
+            "inline request 1: request.contents[0].parts[0].functionResponse.respons",
+        ),
+        (
+            [part(function_call={"name": "f", "args": {"a": [1, None, 3]}})],
+            "inline request 1: request.contents[0].parts[0].functionCall.args.a[1] is",
+        ),
+        (
+            [
+                {
+                    "contents": "a",
+                    "config": {"response_json_schema": {"enum": ["a", None]}},
+                }
+            ],
+            "inline request 1: request.generationConfig.responseJsonSchema.enum[1] is",
+        ),
     ],
-    ids=["no role", "empty struct", "mixed types", "one key twice", "bad name"],
+    ids=[
+        *("no role", "empty struct", "mixed types", "one key twice", "bad name"),
+        *("null argument", "null in a response", "null in a list", "null in an enum"),
+    ],
 )
 def test_what_cannot_be_mended_is_told_before_a_byte_is_written(
     server: Recorder, bucket: Bucket, src: list[object], why: str

@@ -8,6 +8,16 @@ from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 #: What `fixed` and `with_role` take care of.
 FIXABLE = frozenset({"null", "empty_object", "mixed_case", "no_role"})
 
+#: What stands in these is the caller's data, whose nulls and empty objects say
+#: something: by the member they stand in.
+_DATA = frozenset(
+    {
+        ("functionCall", "args"),
+        ("functionResponse", "response"),
+        *(("", name) for name in ("partMetadata", "enum", "default", "example")),
+    }
+)
+
 #: Here an empty object says something: `{"googleSearch": {}}` asks for the tool. To
 #: leave it out would change the request, so that it stays, and is told.
 _SPEAKING = frozenset({"tools"})
@@ -24,7 +34,8 @@ def fixed(
 ) -> bytes:
     """
     A request without nulls and empty objects, and with its members spelled as those
-    before in the file. All other values keep their bytes.
+    before in the file. All other values keep their bytes, and so does what stands in
+    the caller's own data.
 
     Args:
         value: JSON.
@@ -48,7 +59,12 @@ def fixed(
             if spelled in members:
                 spelled = member  # both spellings in one object: no telling which
             below = column.members.get(spelled) if column else None
-            inner = fixed(memoryview(raw), below, spelled, depth + 1)
+            if _is_data(name, member):
+                inner = _bytes(raw)
+                if inner[:1] == b"{" and not inner[1:-1].strip():
+                    inner = b"{}"
+            else:
+                inner = fixed(memoryview(raw), below, spelled, depth + 1)
             if inner == b"null" and camel(member) not in NULL_RUNS:
                 continue
             if inner == b"{}" and name not in _SPEAKING:
@@ -62,6 +78,14 @@ def fixed(
         ]
         return b"[" + b",".join(i for i in items if i not in (b"null", b"{}")) + b"]"
     return bytes(value).rstrip()
+
+
+def _is_data(holder: str, member: str) -> bool:
+    # Among OWN_NAMES, a member's name is the caller's and says nothing.
+    member = camel(member)
+    return (camel(holder), member) in _DATA or (
+        holder not in OWN_NAMES and ("", member) in _DATA
+    )
 
 
 def _spelled(member: str, column: Column | None, name: str) -> str:
