@@ -1,7 +1,7 @@
 """
 Schemas of answers and of functions' parameters, as the services' Schema has them. What
-is made of a given one is what the official SDK makes of it (google-genai 3.4.0); where
-it isn't, `tests/client/test_differences.py` says why.
+is made of a given one is what the official SDK makes of it; where it isn't,
+`tests/client/test_differences.py` says why.
 """
 
 import re

@@ -1,6 +1,6 @@
 """
 Whom a client speaks to and as whom: its arguments and the environment, in the order
-that the official SDK gives them (google-genai 3.4.0).
+that the official SDK gives them.
 """
 
 from collections.abc import Callable, Mapping
