@@ -1,6 +1,7 @@
 """Lines as people write them, on their way to either service and back."""
 
 import asyncio
+import codecs
 import gzip
 import json
 import re
@@ -232,6 +233,48 @@ def test_a_copy_lies_where_the_caller_wants_results_or_else_beside_the_source(
     assert placed.startswith(bucket.uri("out/staging/"))
     assert usual.startswith(bucket.uri("dir/in/dest/staging/"))
     assert table.startswith(bucket.uri("batchdrop-staging/"))
+
+
+def test_a_byte_order_mark_is_left_out(client: Client, bucket: Bucket) -> None:
+    row = lines({"key": "a", "request": request("one")})
+    src = bucket.put("in.jsonl", codecs.BOM_UTF8 + row)
+
+    job = client.batches.create(model=GEMINI, src=src)
+
+    assert texts(client, job) == {"a": "one"}
+
+
+def test_a_column_may_have_a_name_that_answers_have(
+    vertex: Client, bucket: Bucket
+) -> None:
+    rows = [{"key": key, "status": "new", "request": request(key)} for key in "ab"]
+    src = bucket.put("in.jsonl", lines(*rows))
+
+    job = vertex.batches.create(model=GEMINI, src=src)
+
+    assert texts(vertex, job) == {"a": "a", "b": "b"}
+
+
+def test_a_file_of_answers_is_refused(server: Recorder, bucket: Bucket) -> None:
+    answered: dict[str, Any] = {
+        "response": {"candidates": [{"content": {"parts": []}}]}
+    }
+    src = bucket.put("out.jsonl", lines({"request": request("a"), **answered}))
+
+    with vertex_at(server.url) as client, pytest.raises(ValueError, match="line 1: "):
+        client.batches.create(model=GEMINI, src=src)
+
+    assert server.requests == []
+
+
+def test_a_models_short_name_says_its_publisher(vertex: Client, bucket: Bucket) -> None:
+    body = {"model": "meta/llama-x", "messages": [{"role": "user", "content": "hi"}]}
+    posted = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    src = bucket.put("in.jsonl", lines({"custom_id": "007", **posted}))
+
+    job = vertex.batches.create(model="meta/llama-x", src=src)
+
+    assert texts(vertex, job) == {"007": "hi"}
 
 
 def test_a_name_may_have_the_letters_of_a_wildcard(

@@ -9,6 +9,7 @@ by preflight, in a shape that the service takes, with a key each.
 Preflight takes a tenth of a second to import, so this module is imported at first use.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ _LASTING = re.compile(r"(?!(?:true|false|null|nan|inf|infinity)\Z)[a-z]", re.IGN
 #: What BigQuery makes a column of.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 _PACKED = b"\x1f\x8b"
+#: What answers have beside a request: columns of these names can't be told from them.
+_ANSWERS = frozenset({"response", "status", "error", "predictions"})
 #: What is wrong with a line because of another one, which the message names.
 _OF_TWO_LINES = frozenset({"duplicate_key", "mixed_shapes", "mixed_types"})
 _OTHER_LINE = re.compile(r"\bline (\d+)\b")
@@ -97,8 +100,8 @@ class Wire:
         Whether a file may be sent as it is, by its first line: if the service takes
         such lines, and gives back their keys as they are, or if we can't tell.
         """
-        packed, line = _first_line(pieces)
-        if packed:
+        plain, line = _first_line(pieces)
+        if not plain:
             return False
         try:
             members = _members(line)
@@ -107,6 +110,8 @@ class Wire:
             # Any model of Vertex AI's that has no other lines counts as Gemini.
             gemini = self._rules.imports and self._family.config
             return gemini and not short_model(self._rules.model).startswith("gemini")
+        if _ANSWERS & members.keys():
+            return False
         main = shape.wrapper or shape.embeds
         if shape.wrapper != self._family.wrapper or main is None:
             return False
@@ -224,7 +229,10 @@ def _flat(config: Mapping[str, Any]) -> bytes:
 
 
 def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
-    """Whether a file is packed, and its first line that isn't blank."""
+    """
+    Whether a file is plain text, neither packed nor with a byte order mark, and its
+    first line that isn't blank.
+    """
     rest = iter(pieces)
     head = next(rest, b"")
 
@@ -233,11 +241,11 @@ def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
         yield from rest
 
     if head.startswith(_PACKED):
-        return True, b""
+        return False, b""
     lines = (
         line.strip() for some in split_lines(unpacked(again(), 0)) for line in some
     )
-    return False, next(filter(None, lines), b"")
+    return not head.startswith(codecs.BOM_UTF8), next(filter(None, lines), b"")
 
 
 def _is_column(member: tuple[str, Raw]) -> bool:

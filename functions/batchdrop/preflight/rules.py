@@ -406,7 +406,7 @@ class Rules:
     @property
     def family(self) -> Family:
         """The line format, which backend and model decide."""
-        publisher = self.model.partition("publishers/")[2].partition("/")[0]
+        publisher = _publisher(self.model)
         name = short_model(self.model)
         embeds = "embedding" in name
         if self.backend == "developer":
@@ -452,6 +452,14 @@ def embeds_text(model: str) -> bool:
     name = short_model(model)
     first = ("text-embedding", "text-multilingual-embedding", "textembedding")
     return name.startswith(first) or "embedding" not in name
+
+
+def _publisher(model: str) -> str:
+    """`meta` of `publishers/meta/models/llama-4` and `meta/llama-4`; "" if unsaid."""
+    named = model.partition("publishers/")[2]
+    if not named and not model.startswith(("projects/", "models/", "tunedModels/")):
+        named = model if "/" in model else ""
+    return named.partition("/")[0]
 
 
 def short_model(model: str) -> str:
