@@ -13,6 +13,8 @@ from batchdrop.preflight import Rules, config_fault
 from batchdrop.preflight.names import camel_case, placed
 from batchdrop.sizes import MAX_CONFIG
 
+_TOO_DEEP = "it nests too deeply to be read; write it flatter"
+
 #: What the client raises for what isn't made as it should be.
 INCONVERTIBLE = (
     *(ValueError, TypeError, AttributeError, KeyError),
@@ -48,11 +50,17 @@ def wire_config(text: str, rules: Rules) -> str | None:
             raise ValueError(f"{name} is the official SDK's own; leave it out")
         try:
             beside, inside = inline.split_config({name: value})
+        except RecursionError as exc:
+            # Python 3.13 reads JSON that is nested more deeply than this goes.
+            raise ValueError(_TOO_DEEP) from exc
         except INCONVERTIBLE as exc:
             why = exc if isinstance(exc, ValueError) else "it can't be read"
             raise ValueError(f"{name}: {why}; write it as the API has it") from exc
         config |= beside | inside
-    made = msgspec.json.encode(camel_case(config))
+    try:
+        made = msgspec.json.encode(camel_case(config))
+    except RecursionError as exc:
+        raise ValueError(_TOO_DEEP) from exc
     if wrong := config_fault(replace(rules, generation_config=made)):
         raise ValueError(wrong)
     return made.decode() if config else None
@@ -70,7 +78,7 @@ def exact_json(text: str | bytes) -> Any:
             text, parse_int=_raw, parse_float=_raw, parse_constant=_constant
         )
     except RecursionError as exc:
-        raise ValueError("it nests too deeply to be read; write it flatter") from exc
+        raise ValueError(_TOO_DEEP) from exc
 
 
 def _raw(number: str) -> Raw:
