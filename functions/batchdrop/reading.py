@@ -12,6 +12,8 @@ from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.records import Input, Problem
 from batchdrop.rows import Fault, Rows
 
+#: Of so many bad lines the report has the text and what is wrong.
+MAX_TOLD = 10_000
 #: Bytes of a bad line that the report has; whoever wants the rest has the file.
 MAX_TEXT = 1_000_000
 #: Of each error; its line and place stand beside all of them.
@@ -72,7 +74,7 @@ class Reading:
     _checker: Checker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._checker = Checker(self.rules)
+        self._checker = Checker(self.rules, MAX_TOLD)
 
     def pieces(
         self,
@@ -92,11 +94,24 @@ class Reading:
         """
         for address, chunks in files:
             self.firsts.append(self._checker.line + 1)
+            run: tuple[int, int] | None = None
             for block in self._checker.blocks(chunks):
                 for refused in block.refused:
                     self._refuse(refused, address, report)
+                for first, last in block.untold:
+                    # A run of bad lines goes on where there is no good one before.
+                    if run is not None and not block.rows:
+                        first = run[0]
+                    elif run is not None:
+                        self._refuse_run(run, address, report)
+                    run = first, last
+                if block.rows and run is not None:
+                    self._refuse_run(run, address, report)
+                    run = None
                 if block.rows and self._is_fit():
                     yield from self._cut(block)
+            if run is not None:
+                self._refuse_run(run, address, report)
         if not self._is_fit() or not self.rows.accepted:
             raise BadRows
 
@@ -153,6 +168,15 @@ class Reading:
         said["errors"] = [
             {name: getattr(fault, name) for name in _TOLD} for fault in faults
         ]
+        report(msgspec.json.encode(said) + b"\n")
+
+    def _refuse_run(
+        self, run: tuple[int, int], address: str, report: Callable[[bytes], None]
+    ) -> None:
+        said: dict[str, object] = {"lines": run}
+        if address:
+            first, last = (line - self.firsts[-1] + 1 for line in run)
+            said["place"] = f"{address} lines {first} to {last}"
         report(msgspec.json.encode(said) + b"\n")
 
     # -- parts ------------------------------------------------------------------

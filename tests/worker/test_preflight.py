@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs import Job
+from batchdrop.reading import MAX_TOLD
 from batchdrop.records import Phase
 from tests.worker.world import GOOD, World
 
@@ -84,6 +85,22 @@ def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
     assert job.rows.refused == 30
     assert [fault.line for fault in job.faults] == list(range(2, 22))
     assert len(reported(world, job)) == 30
+
+
+def test_of_very_many_bad_lines_the_report_explains_the_first_and_numbers_the_rest(
+    world: World,
+) -> None:
+    world.choose(on_invalid="skip")
+    drop = world.upload(GOOD + "x\n" * (MAX_TOLD + 2) + GOOD + "\nx\n")
+
+    world.intake.take(drop)
+
+    job = world.job(drop)
+    assert (job.rows.accepted, job.rows.refused) == (2, MAX_TOLD + 3)
+    *explained, last, after = reported(world, job)
+    assert [line["line"] for line in explained] == list(range(2, MAX_TOLD + 2))
+    assert last == {"lines": [MAX_TOLD + 2, MAX_TOLD + 3]}
+    assert after == {"lines": [MAX_TOLD + 6, MAX_TOLD + 6]}
 
 
 def test_bad_lines_are_left_out_where_the_deployment_says_so(world: World) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from batchdrop.preflight.alike import Alike
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed, with_role
 from batchdrop.preflight.keys import Keys
@@ -22,7 +23,7 @@ from batchdrop.preflight.lines import (
     split_lines,
     unpacked,
 )
-from batchdrop.preflight.looking import KINDS, Full, Look, Members
+from batchdrop.preflight.looking import KINDS, MOST_FAULTS, Full, Look, Members
 from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.merging import Merger
 from batchdrop.preflight.rules import Rules
@@ -91,9 +92,16 @@ class Block:
     staged: bytes
     rows: int  #: how many are staged
     refused: tuple[Refused, ...]
+    #: Of those that are refused besides, the first and the last of each run: between
+    #: them are no good ones, but there may be blank lines.
+    untold: tuple[tuple[int, int], ...]
     lines: list[bytes]  #: as they were written, blank ones too
     first: int  #: the number of the first of these
     mended: dict[int, bytes]  #: those that were mended, in the user's own shape
+
+
+#: A line that is bad as others were.
+_ALIKE = Refused(0, b"", ())
 
 
 class Checker:
@@ -105,8 +113,15 @@ class Checker:
     which are not sent, are found in the file again.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, told: int | None = None) -> None:
+        """
+        Args:
+            told: of so many bad lines it is said what is wrong, and of others only that
+                something is, which takes less time; None: of all.
+        """
         self.rules = rules
+        self._left = told
+        self._alike = Alike()
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
         self._mended: dict[int, bytes] = {}
@@ -157,6 +172,8 @@ class Checker:
     def _block(self, lines: list[bytes]) -> Block:
         out: list[bytes] = []
         refused: list[Refused] = []
+        untold: list[tuple[int, int]] = []
+        hidden, good = 0, True
         number, rows = self._line, 0
         first = number + 1
         self._mended = {}
@@ -171,15 +188,31 @@ class Checker:
                 # Most lines of most files bring nothing new.
                 quick = self._quick(number, text) if self._quick else None
                 staged = quick or self._row(number, text)
-            if isinstance(staged, Refused):
-                refused.append(staged)
-            else:
+            if not isinstance(staged, Refused):
                 out += staged
                 rows += 1
+                good = True
+            elif self._left == 0:
+                hidden += 1
+                start = number if good else untold.pop()[0]
+                untold.append((start, number))
+                good = False
+            else:
+                refused.append(staged)
+                if self._left is not None:
+                    self._left -= 1
         self._line = number
         self.accepted += rows
-        self.refused += len(refused)
-        return Block(b"".join(out), rows, tuple(refused), lines, first, self._mended)
+        self.refused += len(refused) + hidden
+        return Block(
+            b"".join(out),
+            rows,
+            tuple(refused),
+            tuple(untold),
+            lines,
+            first,
+            self._mended,
+        )
 
     def _long_row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
         """A line that might hold too much to be decoded."""
@@ -202,18 +235,25 @@ class Checker:
 
     def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
         """A line that needs more than a decoder."""
+        if self._left == 0 and (self._alike.holds(text) or _is_malformed(text)):
+            return _ALIKE
         taken = self._known(text)
         if taken is not None and not self._repeated(taken.id, number):
             return self._staged(number, taken)
-        look = Look(self.rules, number, self._columns)
+        most = 1 if self._left == 0 else MOST_FAULTS
+        look = Look(self.rules, number, self._columns, most)
         try:
             taken = self._look(look, text)
         except Full:
+            look.forget()
+            self._mended.pop(number, None)
             taken = None
         except RecursionError:
             look.deep()
             taken = None
         if taken is None:
+            if self._left == 0:
+                self._alike.learn(look)
             return Refused(number, text[:LINE_LIMIT], tuple(look.faults))
         return self._staged(number, taken)
 
@@ -357,7 +397,9 @@ class Checker:
             self._mended.pop(look.line, None)
             return None
         line: Members = _parsed(text)
+        look.parsed = line
         if (answer := answered(dict(line))) is not None:
+            look.unsure = answer != "response"
             look.fault(
                 answer,
                 ANSWERED,
@@ -377,6 +419,7 @@ class Checker:
             return None
         taken = self._taken(look, text, shape, unwrap, line)
         if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
+            look.unsure = True
             left = [fault for fault in look.faults if fault.code not in FIXABLE]
             look.faults.clear()
             text = self._mend(text, shape)
@@ -421,6 +464,7 @@ class Checker:
             if self._merger:
                 taken = taken._replace(request=self._merger.merge(taken.request))
         except OtherModel:
+            look.unsure = True
             look.other_model(f"{shape.wrapper}.model" if shape.wrapper else "model")
             return None
         except NotOneContent as exc:
@@ -428,6 +472,7 @@ class Checker:
             look.fault(path, "bad_contents", str(exc), "write one a line")
             return None
         except _MISFIT as exc:
+            look.unsure = True
             look.fault("", "bad_contents", str(exc), self._example())
             return None
         # Parsed once, where the request is as it stands in the line: a second time it
@@ -438,6 +483,8 @@ class Checker:
         elif shape.wrapper:
             request = dict(line)[shape.wrapper]
         look.request(request, shape.wrapper or "")
+        # The paths are those of what is made of the line.
+        look.unsure |= bool(look.by_value) and self._is_made(shape)
         if look.faults and self._is_made(shape):
             root = f"{shape.wrapper}." if shape.wrapper else ""
             members = dict(line)
@@ -583,6 +630,7 @@ class Checker:
         if shape.id is not None:
             id = members[shape.id]
             if not isinstance(id, str) or not id:
+                look.unsure = True
                 look.fault(
                     shape.id,
                     "bad_key",
@@ -599,6 +647,7 @@ class Checker:
         }
         for name in self._family.beside:
             if members.get(name) not in allowed[name]:
+                look.unsure = True
                 look.fault(
                     name,
                     "bad_value",
@@ -611,6 +660,7 @@ class Checker:
         model = members.get("model")
         named = isinstance(model, str) and shape.wrapper is not None
         if named and not re.search(self.rules.model_pattern, str(model)):
+            look.by_value["model"] = f"^(?!{self.rules.model_pattern})"
             look.other_model("model")
 
     def _look_for_strays(
@@ -626,6 +676,7 @@ class Checker:
                 continue
             if name == CONFIG and not any(known.has(inner) for inner, _ in value):
                 continue
+            look.unsure |= isinstance(value, str)
             place = f'"{shape.wrapper}"'
             if inside.member(name) is None:
                 place = f'"generationConfig" in {place}'
@@ -649,6 +700,7 @@ class Checker:
     def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
         name = shape.id or IDS[0]
         if not look.faults and self._repeated(id, look.line):
+            look.unsure = True
             look.fault(
                 name,
                 "duplicate_key",
@@ -724,6 +776,20 @@ def _too_large(text: bytes) -> str:
         text, object_pairs_hook=Members, parse_int=whole, parse_float=broken
     )
     return find(line, "") or ""
+
+
+def _is_malformed(text: bytes) -> bool:
+    """Whether a line is no JSON; what is may be told otherwise all the same."""
+    try:
+        _members.decode(text)
+    except msgspec.ValidationError:
+        return False
+    except msgspec.DecodeError:
+        # One that can be left out may stand at the beginning.
+        return not text.startswith(codecs.BOM_UTF8)
+    except (UnicodeDecodeError, RecursionError):
+        return False
+    return False
 
 
 def _zero(_: str) -> int:

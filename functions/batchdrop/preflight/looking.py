@@ -64,7 +64,13 @@ class Look:
     rules: Rules
     line: int
     columns: Columns
+    most: int = MOST_FAULTS  #: so many faults end it; with one, it says no way to mend
     faults: list[Fault] = field(default_factory=list)
+    parsed: Members | None = None  #: the line, once it could be
+    #: By the path of a string that is wrong: a pattern that all wrong ones match. All
+    #: other faults follow from names and types, unless it is unsure.
+    by_value: dict[str, str] = field(default_factory=dict)
+    unsure: bool = False
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
     def request(self, value: Any, path: str) -> None:
@@ -99,7 +105,7 @@ class Look:
             Full: that was the last one that is kept of a line.
         """
         self.faults.append(self._fault(path, code, message, fix))
-        if len(self.faults) >= MOST_FAULTS:
+        if len(self.faults) >= self.most:
             raise Full
 
     def refuse(self, path: str, code: str, message: str, fix: str) -> None:
@@ -219,6 +225,7 @@ class Look:
             self._of_kinds(known, path, kind)
             return
         if known.whole and kind == "a number" and value:
+            self.unsure = True
             self.fault(path, "bad_value", "must be a whole number", "write one")
             return
         if column is not None and not self._is_of(column, kind, path):
@@ -293,6 +300,7 @@ class Look:
     def _string(self, value: str, must: Must, known: Type, path: str) -> None:
         name = _last(path)
         if must.choices and value not in must.choices:
+            self.by_value[path] = _unlike(f"(?:{_any_of(must.choices)})\\Z")
             self.fault(
                 path,
                 must.codes[1],
@@ -300,18 +308,23 @@ class Look:
                 f"write {must.missing}",
             )
         elif must.filled and not value:
+            self.by_value[path] = r"^\Z"
             self.fault(path, must.codes[1], "is empty", f"write {must.missing}")
         elif must.same_model:
             if not re.search(self.rules.model_pattern, value):
+                self.by_value[path] = _unlike(self.rules.model_pattern)
                 self.other_model(path)
         elif (pattern := self.rules.medium_pattern(name)) is not None and not re.search(
             pattern, value
         ):
+            self.by_value[path] = _unlike(pattern)
             self._medium(value, path)
         elif not known.takes(value):
             if known.pattern is not None:
+                self.by_value[path] = _unlike(known.pattern)
                 self._of_kinds(known, path, "a string")
             elif self.rules.strict:
+                self.by_value[path] = f"^{re.escape(value[:_LONGEST])}\\Z"
                 self.fault(
                     path,
                     "bad_value",
@@ -401,7 +414,9 @@ class Look:
         if self.rules.imports and not _NAME.fullmatch(name):
             return False  # told as what it is
         message = f"is no member that the API has here, by its list of {version()}"
-        fix = known.meant(name, self.columns.root.known) or "leave it out"
+        fix = "leave it out"
+        if self.most > 1:
+            fix = known.meant(name, self.columns.root.known) or fix
         at = f"{dot}{_cut(name, _LONGEST)}"
         self.fault(at, "unknown_member", message, f"{fix}; {_NEWER}")
         return True
@@ -553,6 +568,15 @@ class Look:
 
     def _where(self, line: int) -> str:
         return "elsewhere in this line" if line == self.line else f"in line {line}"
+
+
+def _unlike(pattern: str) -> str:
+    """What a string matches that a pattern for its beginning doesn't."""
+    return f"^(?!{pattern})"
+
+
+def _any_of(choices: tuple[str, ...]) -> str:
+    return "|".join(map(re.escape, choices))
 
 
 def _last(path: str) -> str:

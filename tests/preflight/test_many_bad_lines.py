@@ -1,0 +1,93 @@
+"""Files with very many bad lines: all are counted, and the first ones explained."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from batchdrop.preflight import Checker, Rules
+from batchdrop.settings import Location
+from tests.preflight.reading import GOOD, file, good
+from tests.preflight.test_bad_lines import MODELS, NOT_JSON, REQUESTS, SHAPES
+
+PLACES = (Location(bucket="inbox", prefix=""),)
+
+
+def refused(text: bytes, rules: Rules, told: int | None) -> tuple[set[int], int]:
+    """The numbers of the bad lines, and how many of them were explained."""
+    checker = Checker(rules, told)
+    ids: set[int] = set()
+    explained = 0
+    for block in checker.blocks([text]):
+        explained += len(block.refused)
+        ids.update(one.line for one in block.refused)
+        for first, last in block.untold:
+            numbered = enumerate(block.lines, block.first)
+            ids.update(n for n, line in numbered if first <= n <= last and line.strip())
+    assert checker.rows.refused == len(ids)
+    return ids, explained
+
+
+def image(uri: str) -> dict[str, Any]:
+    part = {"fileData": {"fileUri": uri, "mimeType": "image/png"}}
+    return {"contents": [{"role": "user", "parts": [part]}]}
+
+
+def said(role: str, text: str) -> dict[str, Any]:
+    return {"contents": [{"role": role, "parts": [{"text": text}]}]}
+
+
+def lines(dice: random.Random) -> list[object]:
+    """Good ones, and all kinds of bad ones in any order, most of them often."""
+    some: list[object] = [line for line, _, _ in NOT_JSON if len(line) < 1000]
+    some += [each for first, bad, _, _ in REQUESTS for each in (first, bad)]
+    some += [line for line, _ in SHAPES.values()]
+    some += [b"", b"  "]
+    for n in range(12):
+        bad, fine = f"gs://other/{n}.png", f"gs://inbox/{n}.png"
+        some += [image(bad), image(fine), said("system", str(n)), said("model", str(n))]
+        config = {"temperature": n, "maxOutputTokens": n / 2}
+        some += [good(generationConfig=config), good(labels={f"a{n}": "x"})]
+        some += [good(generationConfig={"topK": "x" * (n % 3)}), {"key": n, **GOOD}]
+        some += [{"key": "same", "request": GOOD}, {"key": f"k{n}", "request": GOOD}]
+        some += [{"request": GOOD, "model": f"m{n}"}, good(**{f"other{n}": n})]
+        some += [good(model="gemini-3.8-flash"), good(model=f"gemini-{n}")]
+    many = some * 3
+    dice.shuffle(many)
+    return many
+
+
+@pytest.mark.parametrize("begin", [GOOD, {"key": "a", "request": GOOD}, b"x"])
+@pytest.mark.parametrize(("backend", "model", "_"), MODELS)
+@pytest.mark.parametrize("more", [{}, {"unknown": "allow"}, {"fix": True}])
+def test_lines_that_are_not_explained_are_found_bad_all_the_same(
+    backend: str, model: str, _: str, more: dict[str, Any], begin: object
+) -> None:
+    rules = Rules(backend=backend, model=model, sources=PLACES, **more)
+    text = file(*[begin] * 3, *lines(random.Random(f"{model}{more}")))
+
+    ids, explained = refused(text, rules, None)
+    found, few = refused(text, rules, 7)
+
+    assert found == ids
+    assert explained == len(ids) > 7
+    assert few == 7
+
+
+def test_the_configuration_of_a_job_counts_for_lines_that_are_not_explained() -> None:
+    rules = Rules(generation_config=b'{"temperature": 1}')
+    configs = [{"topP": 1}, {"temperature": "x"}, {"top_p": 1, "topP": 1}, {"a": 1}]
+    some = [good(generationConfig=config) for config in configs] * 5
+    text = file(*some, *(GOOD, good(generation_config={"topP": "x"})) * 5)
+
+    assert refused(text, rules, 0)[0] == refused(text, rules, None)[0]
+
+
+def test_runs_of_bad_lines_end_at_a_good_one_and_not_at_a_blank_one() -> None:
+    text = file(GOOD, b"x", b"", b"y", GOOD, b"z", b"")
+
+    (block,) = Checker(Rules(), 0).blocks([text])
+
+    assert block.untold == ((2, 4), (6, 6))
+    assert json.loads(block.staged.splitlines()[1])["key"] == "r0000005"
