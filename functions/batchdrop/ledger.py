@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 
@@ -23,11 +24,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Readable = TypeVar("Readable", Job, Announcement)
+#: Where an announcement stands in the outbox: when it was made, and its id.
+At = tuple[datetime, str]
 
 #: The newest document version written here; a reader accepts the one before.
 VERSION = 1
 #: How often a write is tried again that others came before.
 MAX_TRIES = 5
+#: How many waiting jobs are read at once.
+WAITING_PAGE = 100
 #: How many unpublished announcements one call hands out.
 OUTBOX_PAGE = 500
 #: An announcement that the service refused so often is set aside.
@@ -213,14 +218,22 @@ class Ledger:
         held = {job.id: job.version for job in self.get_all(b.id for b, _ in writes)}
         return all(held.get(before.id) == before.version for before, _ in writes)
 
-    def submitted(self, place: str) -> Iterator[Job]:
-        """All jobs that the service at a place has and isn't done with, as we know."""
+    def submitted(self, place: str, after: str = "") -> Iterator[Job]:
+        """
+        All jobs that the service at a place has and isn't done with, as we know, by
+        their ids: first those that follow the id `after`.
+        """
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", Phase.SUBMITTED))
             .where(filter=_field("place", "==", place))
+            .order_by("__name__")
         )
-        return _readable(query.stream(), self._read)
+        if not after:
+            return _readable(query.stream(), self._read)
+        last = {"__name__": self._job(after)}
+        found = chain(query.start_after(last).stream(), query.end_at(last).stream())
+        return _readable(found, self._read)
 
     def run_too_long(self, now: datetime) -> Iterator[Job]:
         """Open jobs that have run for as long as they may."""
@@ -230,9 +243,20 @@ class Ledger:
         """Open jobs that have stood still for long, of which nobody was told."""
         return self._past(Phase.SUBMITTED, "stall_at", now)
 
-    def to_delete(self, now: datetime) -> Iterator[Job]:
-        """Jobs that ended long ago, and whose batches are to go at the service."""
-        return self._past(Phase.ENDED, "delete_at", now)
+    def to_delete(
+        self, now: datetime, cursor: Mapping[str, Any] | None = None
+    ) -> Iterator[Job]:
+        """
+        Jobs that ended long ago, and whose batches are to go at the service: first
+        those that follow the `delete_at` and `id` of a cursor.
+        """
+        if not cursor:
+            return self._past(Phase.ENDED, "delete_at", now)
+        last = {"delete_at": cursor["delete_at"], "__name__": self._job(cursor["id"])}
+        return chain(
+            self._past(Phase.ENDED, "delete_at", now, after=last),
+            self._past(Phase.ENDED, "delete_at", now, until=last),
+        )
 
     def to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
@@ -249,9 +273,13 @@ class Ledger:
             conditions.append(_field("lane", "==", lane))
         return self._count(*conditions)
 
-    def count_since(self, since: datetime) -> int:
-        """How many jobs came since then, whatever became of them."""
-        return self._count(_field("created_at", ">=", since))
+    def count_between(self, since: datetime, until: datetime, most: int) -> int:
+        """How many jobs came between, whatever became of them; `most` if more did."""
+        return self._count(
+            _field("created_at", ">=", since),
+            _field("created_at", "<", until),
+            most=most,
+        )
 
     def oldest_open(self, n: int) -> list[Job]:
         """The open jobs whose batches were made first."""
@@ -276,17 +304,16 @@ class Ledger:
         found = self._connect().get_all(references)
         return list(_readable((one for one in found if one.exists), self._read))
 
-    def due(self, now: datetime) -> list[Job]:
-        """Jobs whose worker is gone, longest first; a page of them."""
+    def due(self, now: datetime) -> Iterator[Job]:
+        """Jobs whose worker is gone, longest first; read a page at a time."""
         unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
         query = (
             self._jobs()
             .where(filter=_field("phase", "in", unsent))
             .where(filter=_field("due", "<=", now))
             .order_by("due")
-            .limit(DUE_PAGE)
         )
-        return list(_readable(query.stream(), self._read))
+        return self._by_pages(query, DUE_PAGE)
 
     def lanes_waiting(self) -> Iterator[str]:
         """The lanes in which jobs wait; one document is read for each."""
@@ -303,7 +330,7 @@ class Ledger:
             .where(filter=_field("queue", "==", lane))
             .order_by("created_at")
         )
-        return _readable(query.stream(), self._read)
+        return self._by_pages(query, WAITING_PAGE)
 
     def known(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that the ledger has a job of."""
@@ -337,9 +364,23 @@ class Ledger:
         pause = timedelta(seconds=data["seconds"])
         return until if _is_running(until, now, pause) else None
 
+    # -- where a tick goes on ---------------------------------------------------
+
+    def cursor(self, stage: str) -> dict[str, Any]:
+        """How far a stage of the last tick came; empty if it came to its end."""
+        found: dict[str, Any] = self._lock(f"cursor-{stage}").get().to_dict() or {}
+        return cast("dict[str, Any]", _plain(found))
+
+    def move_cursor(
+        self, stage: str, before: dict[str, Any], at: dict[str, Any]
+    ) -> None:
+        """For the next tick to go on from. Written only if it is another place."""
+        if at != before:
+            self._lock(f"cursor-{stage}").set(at)
+
     # -- the outbox -------------------------------------------------------------
 
-    def unpublished(self, after: Announcement | None = None) -> list[Announcement]:
+    def unpublished(self, after: At | None = None) -> list[Announcement]:
         """What is still to be said, oldest first: the page that follows `after`."""
         query = (
             self._announcements()
@@ -350,10 +391,9 @@ class Ledger:
             .limit(OUTBOX_PAGE)
         )
         if after:
-            last = self._announcements().document(after.id)
-            query = query.start_after(
-                {"created_at": after.created_at, "__name__": last}
-            )
+            created_at, id = after
+            last = self._announcements().document(id)
+            query = query.start_after({"created_at": created_at, "__name__": last})
         return list(_readable(query.get(), _announcement))
 
     def is_unpublished(self, job_id: str, seq: int) -> bool:
@@ -668,27 +708,41 @@ class Ledger:
         )
         return list(_readable(query.stream(), self._read))
 
-    def _past(self, phase: Phase, field: str, now: datetime) -> Iterator[Job]:
+    def _past(
+        self,
+        phase: Phase,
+        field: str,
+        now: datetime,
+        after: dict[str, Any] | None = None,
+        until: dict[str, Any] | None = None,
+    ) -> Iterator[Job]:
         """A phase's jobs that have come to a time that a policy has set."""
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", phase))
             .where(filter=_field(field, "<=", now))
             .order_by(field)
-            .limit(POLICY_PAGE)
+            .order_by("__name__")
         )
+        query = query.start_after(after) if after else query
+        query = query.end_at(until) if until else query
+        return self._by_pages(query, POLICY_PAGE)
+
+    def _by_pages(self, query: Any, size: int) -> Iterator[Job]:
         # By a cursor: those that fail don't stand in the way of the others.
-        page = query.get()
+        page = query.limit(size).get()
         while page:
             yield from _readable(page, self._read)
-            if len(page) < POLICY_PAGE:
+            if len(page) < size:
                 return
-            page = query.start_after(page[-1]).get()
+            page = query.start_after(page[-1]).limit(size).get()
 
-    def _count(self, *conditions: Any) -> int:
+    def _count(self, *conditions: Any, most: int | None = None) -> int:
         query = self._jobs()
         for condition in conditions:
             query = query.where(filter=condition)
+        if most is not None:
+            query = query.limit(most)
         ((result,),) = query.count().get()
         return int(result.value)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from batchdrop.announce import Announcement
 from batchdrop.crash import crash
@@ -46,9 +47,12 @@ class Outbox:
         """
         sent = silences = 0
         gone: dict[str, int] = {}
-        for announcement in self._pages():
+        before = self.ledger.cursor("outbox")
+        at: dict[str, Any] = {}
+        for announcement in self._pages(before):
             if self.now() >= deadline or silences == SILENCES:
                 break
+            at = {"created_at": announcement.created_at, "id": announcement.id}
             if not self._may_go(announcement, gone):
                 continue
             job = announcement.job_id
@@ -77,14 +81,28 @@ class Outbox:
                         "type": announcement.type,
                     },
                 )
+        else:
+            at = {}
+        self.ledger.move_cursor("outbox", before, at)
         return sent
 
-    def _pages(self) -> Iterator[Announcement]:
-        # By a cursor: those that have to stay don't stand in the way of the others.
-        last = None
+    def _pages(self, cursor: dict[str, Any]) -> Iterator[Announcement]:
+        """
+        All of the outbox, from where the last tick stopped, and then from the start:
+        those that have to stay don't stand in the way of the others.
+        """
+        first = (cursor["created_at"], cursor["id"]) if cursor else None
+        last = first
         while page := self.ledger.unpublished(last):
             yield from page
-            last = page[-1]
+            last = (page[-1].created_at, page[-1].id)
+        last = None
+        while first and (page := self.ledger.unpublished(last)):
+            for announcement in page:
+                last = (announcement.created_at, announcement.id)
+                if last > first:
+                    return
+                yield announcement
 
     def _may_go(self, announcement: Announcement, gone: dict[str, int]) -> bool:
         """

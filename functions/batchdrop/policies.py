@@ -1,9 +1,10 @@
 """What is to be done about jobs that take long, or are long over."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from batchdrop.batches import ClientError
 from batchdrop.crash import crash
@@ -12,8 +13,12 @@ from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.records import Health
 from batchdrop.service import Services
+from batchdrop.stages import few_at_once
 
 log = logging.getLogger(__name__)
+
+#: So many batches are deleted in one tick.
+MAX_DELETES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +43,6 @@ class Policies:
         for jobs, policy in (
             (self.ledger.run_too_long, self._cancel),
             (self.ledger.stand_too_long, self._stalled),
-            # Last, as nobody waits for it.
-            (self.ledger.to_delete, self._delete),
         ):
             for job in jobs(self.now()):
                 if self.now() >= deadline:
@@ -49,12 +52,9 @@ class Policies:
                 except Superseded:
                     continue
                 except Exception as exc:
-                    exc.add_note(f"while looking at job {job.id}")
-                    log.error(
-                        "policy not carried out",
-                        extra={"job": job.id, "reason": repr(exc)},
-                    )
-                    errors.append(exc)
+                    _note(errors, exc, job)
+        # Last, as nobody waits for it.
+        self._delete_all(deadline, errors)
         return errors
 
     def _cancel(self, job: Job) -> None:
@@ -67,17 +67,43 @@ class Policies:
         now = self.now()
         self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
 
-    def _delete(self, job: Job) -> None:
+    def _delete_all(self, deadline: datetime, errors: list[Exception]) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
+        cursor = self.ledger.cursor("delete")
+        at: dict[str, Any] = {}
+
+        def due() -> Iterator[Job]:
+            nonlocal at
+            asked = 0
+            for job in self.ledger.to_delete(self.now(), cursor):
+                if self.now() >= deadline or asked == MAX_DELETES:
+                    return
+                if not self.services.is_silent(job, "delete"):
+                    asked += 1
+                    at = {"delete_at": job.delete_at, "id": job.id}
+                    yield job
+            at = {}
+
+        for job, answer in few_at_once(self._delete, due()):
+            try:
+                answer.result()
+                crash("after_delete")
+                name = job.batch.name if job.batch else ""
+                log.info("deleted", extra={"job": job.id, "batch": name})
+                self.ledger.advance(job, lambda j: j.deleted(self.now()))
+            except Superseded:
+                continue
+            except Exception as exc:
+                _note(errors, exc, job)
+        self.ledger.move_cursor("delete", cursor, at)
+
+    def _delete(self, job: Job) -> None:
         assert job.batch is not None
         try:
             self.services.of(job).delete(job.batch.name)
         except ClientError as exc:
             if exc.code != 404:
                 raise
-        crash("after_delete")
-        log.info("deleted", extra={"job": job.id, "batch": job.batch.name})
-        self.ledger.advance(job, lambda j: j.deleted(self.now()))
 
     def _stalled(self, job: Job) -> None:
         """`stalled_after`: told once for each state it stands in; cancels nothing."""
@@ -89,3 +115,9 @@ class Policies:
         )
         self.ledger.advance(job, lambda j: j.stalled(health, now))
         crash("after_stalled")
+
+
+def _note(errors: list[Exception], exc: Exception, job: Job) -> None:
+    exc.add_note(f"while looking at job {job.id}")
+    log.error("policy not carried out", extra={"job": job.id, "reason": repr(exc)})
+    errors.append(exc)

@@ -1,9 +1,9 @@
-"""What happens at a tick: announce, sweep and settle, admit, resume, check."""
+"""What happens at a tick: announce, sweep and settle, admit, check, resume."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,12 +17,25 @@ from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies
 from batchdrop.settings import Settings
+from batchdrop.stages import rotated, share
 from batchdrop.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
+#: So many lanes that failed are remembered until the next tick.
+MAX_FAILED = 100
+#: What part of the time that is left when it begins each stage may take.
+SHARES = {
+    "announce": 1 / 4,
+    "sweep": 2 / 5,
+    "cancel": 1 / 4,
+    "policies": 1 / 4,
+    "admit": 1 / 2,
+    "check": 1 / 2,
+    "resume": 3 / 4,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +86,30 @@ class Poller:
             self.ledger.unlock("tick", by)
 
     def _work(self, deadline: datetime) -> Ticked:
+        """
+        All stages, each with its share of the time. An endpoint that is silent in one
+        is left alone in the others. What may take longest in one piece, such as to
+        stage a large file, comes last.
+        """
         errors: list[Exception] = []
-        # However much there is to say, the other half is for what there is to do.
-        announced = self._announce(self.now() + (deadline - self.now()) / 2, errors)
-        swept = self.sweep.run(deadline)
+        services = self.sweep.services.for_a_tick()
+        intake = replace(self.intake, services=services)
+        sweep = replace(self.sweep, services=services)
+        policies = replace(self.policies, services=services)
+        check = replace(self.check, services=services, intake=intake)
+
+        def until(stage: str) -> datetime:
+            return share(self.now(), deadline, SHARES[stage])
+
+        announced = self._announce(until("announce"), errors)
+        swept = sweep.run(until("sweep"))
         errors += swept.errors
-        self._cancel_families(deadline, errors)
-        admitted = self._admit(deadline, errors)
-        resumed = self._resume(deadline, errors)
-        errors += self.policies.run(deadline)
-        errors += self.check.run(deadline)
+        errors += sweep.cancel(until("cancel"))
+        self._cancel_families(until("cancel"), errors)
+        errors += policies.run(until("policies"))
+        admitted = self._admit(intake, until("admit"), errors)
+        errors += check.run(until("check"))
+        resumed = self._resume(intake, until("resume"), errors)
         # What was settled just now needn't wait for the next tick.
         announced += self._announce(deadline, errors)
         done = Ticked(
@@ -118,50 +145,77 @@ class Poller:
 
     def _cancel_families(self, deadline: datetime, errors: list[Exception]) -> None:
         """Goes on where whoever wanted it was stopped, or came upon a worker."""
-        for family in self.ledger.families_to_cancel():
+        families = self.ledger.families_to_cancel()
+        if not families:
+            return
+        cursor, last = self.ledger.cursor("families"), ""
+        for family in rotated(families, cursor.get("id", ""), lambda one: one.id):
             if self.now() >= deadline:
-                return
+                break
+            last = family.id
             try:
                 self.intake.cancel_parts(family)
             except Exception as exc:
                 self._note(errors, exc, family.id)
+        self.ledger.move_cursor("families", cursor, {"id": last} if last else {})
 
     # -- admit, resume ----------------------------------------------------------
 
-    def _admit(self, deadline: datetime, errors: list[Exception]) -> int:
+    def _admit(
+        self, intake: Intake, deadline: datetime, errors: list[Exception]
+    ) -> int:
         """
         Lets waiting jobs go on, first come first served, as far as there is room in
-        their lane and in the day's limits. Of a lane without room no more is read.
+        their lane and in the day's limits. Of a lane without room no more is read. A
+        lane that failed comes after the others from then on, until it is tried again.
         """
         if self.settings.paused:
             return 0
-        queue = Queue(self.ledger)
+        cursor = self.ledger.cursor("admit")
+        before = cursor.get("failed", ())
+        queue = Queue(self.ledger, before)
+        tried: set[str] = set()
         active: dict[str, int] = {}  # batches of a lane at the service
+        paused: dict[str, bool] = {}
+        failed: list[str] = []
         admitted: Counter[str] = Counter()
         while job := queue.first():
             now = self.now()
             if now >= deadline or not self._within_day(job, now):
                 break
-            if not job.is_due(now) or job.is_held(now):
-                if self._paused(job):
-                    queue.leave(job.lane)  # it is so for all that are behind
+            if intake.services.is_silent(job, "active", "look", "create"):
+                queue.leave(job.lane)
                 continue
+            if job.lane not in paused:
+                paused[job.lane] = self._paused(job)
+            if paused[job.lane]:
+                queue.leave(job.lane)  # it is so for all that are behind
+                continue
+            if not job.is_due(now) or job.is_held(now):
+                continue
+            tried.add(job.lane)
             try:
                 spec = job.spec
                 room = MAX_ADMITTED
                 if spec and spec.max_active is not None:
                     if job.lane not in active:
-                        active[job.lane] = self.intake.active(job)
+                        active[job.lane] = intake.active(job)
                     room = min(room, spec.max_active - active[job.lane])
-                if admitted[job.lane] >= room or self._paused(job):
+                if admitted[job.lane] >= room:
                     queue.leave(job.lane)
                     continue
-                admitted[job.lane] += self._take_up(job, admitted=True)
+                # The answer to its request may pause the lane.
+                paused.pop(job.lane)
+                admitted[job.lane] += self._take_up(intake, job, admitted=True)
             except Superseded:
                 continue
             except Exception as exc:
                 queue.leave(job.lane)
+                failed.append(job.lane)
                 self._note(errors, exc, job.id)
+        failed = [*(lane for lane in before if lane not in tried), *failed]
+        at = {"failed": failed[-MAX_FAILED:]} if failed else {}
+        self.ledger.move_cursor("admit", cursor, at)
         return admitted.total()
 
     def _paused(self, job: Job) -> bool:
@@ -185,27 +239,34 @@ class Poller:
             log.warning("day's limit reached", extra={"job": job.id})
         return within
 
-    def _resume(self, deadline: datetime, errors: list[Exception]) -> int:
-        """Takes up the jobs whose lease is over, at whatever phase."""
+    def _resume(
+        self, intake: Intake, deadline: datetime, errors: list[Exception]
+    ) -> int:
+        """
+        Takes up the jobs whose lease is over, at whatever phase. Whoever was taken up
+        is due later than those that a tick didn't come to.
+        """
         resumed = 0
         for job in self.ledger.due(self.now()):
             if self.now() >= deadline:
                 break
+            if intake.services.is_silent(job, "look", "create"):
+                continue
             try:
-                resumed += self._take_up(job)
+                resumed += self._take_up(intake, job)
             except Superseded:
                 continue
             except Exception as exc:
                 self._note(errors, exc, job.id)
         return resumed
 
-    def _take_up(self, job: Job, *, admitted: bool = False) -> bool:
+    def _take_up(self, intake: Intake, job: Job, *, admitted: bool = False) -> bool:
         now = self.now()
         if job.resumes >= MAX_RESUMES:
             log.error("parked", extra={"job": job.id, "phase": job.phase})
             self.ledger.advance(job, lambda j: j.park(now))
             return False
-        self.intake.resume(job, admitted=admitted)
+        intake.resume(job, admitted=admitted)
         return True
 
     # -- the pieces -------------------------------------------------------------
@@ -219,7 +280,12 @@ class Poller:
 class Queue:
     """All waiting jobs, first come first, but for the lanes that were left."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, last: Sequence[str] = ()) -> None:
+        """
+        Args:
+            last: these lanes come after all others, in this order.
+        """
+        self._rank = {lane: n for n, lane in enumerate(last, start=1)}
         self._lanes = {lane: ledger.waiting(lane) for lane in ledger.lanes_waiting()}
         self._next: dict[str, Job] = {}
         for lane in list(self._lanes):
@@ -229,7 +295,10 @@ class Queue:
         """Takes the one that has waited longest."""
         if not self._next:
             return None
-        job = min(self._next.values(), key=lambda one: (one.created_at, one.id))
+        job = min(
+            self._next.values(),
+            key=lambda one: (self._rank.get(one.lane, 0), one.created_at, one.id),
+        )
         self._advance(job.lane)
         return job
 

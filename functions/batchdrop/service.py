@@ -1,11 +1,14 @@
 """The batch services as the worker needs them: what differs between the backends."""
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 from batchdrop.batches import (
     BatchesError,
@@ -13,6 +16,8 @@ from batchdrop.batches import (
     ClientError,
     JobState,
     OutputInfo,
+    ServerError,
+    TransportError,
     is_terminal,
 )
 from batchdrop.batches.batches import Batches
@@ -29,8 +34,13 @@ from batchdrop.records import (
 )
 from batchdrop.storage import Storage
 
+log = logging.getLogger(__name__)
+
 #: How many jobs one page of a list asks for.
 PAGE = 100
+#: After so many requests in a row that got no answer an endpoint is left alone until
+#: the next tick.
+SILENCES = 3
 #: The states in which a batch takes up room at the service.
 UNDER_WAY = (
     "JOB_STATE_QUEUED",
@@ -124,12 +134,88 @@ class Services:
         }
         return [self._at(*place) for place in sorted(places)]
 
+    def for_a_tick(self) -> "Services":
+        """The same, but that one which is silent is asked no more."""
+        return _Patient(self._at, self._chosen)
+
+    def is_silent(self, job: Job, *methods: str) -> bool:
+        """Whether the service of a job is called no more in this tick by any of these
+        methods."""
+        return False
+
     def _at(self, backend: str, location: str) -> Service:
         place = (backend, location if backend == "vertex" else "")
         # Two threads may both make one: either will do.
         return self._made.setdefault(
             place, self._made.get(place) or self._connect(*place)
         )
+
+
+class _Patient(Services):
+    """Services whose every service is attended: see `_Attended`."""
+
+    def __init__(
+        self, connect: Callable[[str, str], Service], chosen: Set[tuple[str, str]]
+    ) -> None:
+        def attended(backend: str, location: str) -> Service:
+            place = f"{backend} {location}".strip()
+            return cast("Service", _Attended(connect(backend, location), place))
+
+        super().__init__(attended, chosen)
+
+    def is_silent(self, job: Job, *methods: str) -> bool:
+        if job.spec is None:
+            return False
+        service = cast("_Attended", self.of(job))
+        return any(service.is_silent(method) for method in methods)
+
+
+class _Attended:
+    """
+    A service of which a method is called no more once it has come to no answer SILENCES
+    times in a row: each takes as long as the time-out, and all other endpoints wait for
+    it. Counted for each method, as one may hang where the others don't.
+    """
+
+    def __init__(self, service: Service, place: str) -> None:
+        self._service = service
+        self._place = place
+        self._silences: Counter[str] = Counter()
+
+    def is_silent(self, method: str) -> bool:
+        return self._silences[method] >= SILENCES
+
+    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+        found = self._service.ours(since)
+        while (one := self._ask("ours", partial(next, found, None))) is not None:
+            yield one
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._service, name)
+        if name in ("has_a_list", "read"):
+            return attribute  # nothing is sent
+        return partial(self._ask, name, attribute)
+
+    def _ask(self, method: str, ask: Callable[..., Any], *given: Any) -> Any:
+        if self.is_silent(method):
+            raise TransportError(
+                f"{self._place} gave no answer {SILENCES} times; the next tick asks "
+                "again",
+                sent=False,
+            )
+        try:
+            answer = ask(*given)
+        except BatchesError as exc:
+            late = isinstance(exc, ServerError) and exc.code == 504
+            if not late and not isinstance(exc, TransportError):
+                self._silences[method] = 0
+                raise
+            self._silences[method] += 1
+            if self._silences[method] == SILENCES:
+                log.error("silent", extra={"place": self._place, "request": method})
+            raise
+        self._silences[method] = 0
+        return answer
 
 
 def marks(job: Job) -> dict[str, str]:

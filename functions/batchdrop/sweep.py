@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain, islice
 
 from batchdrop.batches import BatchesError, BatchJob, ClientError
 from batchdrop.crash import crash
@@ -13,11 +14,14 @@ from batchdrop.jobs import MOVES, Job
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.records import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.service import PAGE, Service, Services, explained, is_not_allowed
+from batchdrop.stages import few_at_once, rotated
 
 log = logging.getLogger(__name__)
 
 #: So many jobs that the list didn't show are asked for by name in one tick.
 MAX_GETS = 200
+#: So many batches are cancelled in one tick.
+MAX_CANCELS = 100
 #: So many documents are read at once.
 READ_AT_ONCE = 300
 #: The list reaches back at least this long.
@@ -39,6 +43,7 @@ class Tally:
     ended: int = 0
     seen: set[str] = field(default_factory=set)  #: ids of open jobs accounted for
     failed: set[str] = field(default_factory=set)  #: ids to look at again
+    asked: set[str] = field(default_factory=set)  #: ids asked for by name
     missing: list[Job] = field(default_factory=list)  #: 404 to their batch's name
     unasked: int = 0  #: how many the list didn't show and nobody has asked for yet
     errors: list[Exception] = field(default_factory=list)
@@ -77,14 +82,12 @@ class Sweep:
         if open_jobs:
             all_heard = self._by_lists(before, deadline, tally)
             if not all(one.has_a_list for one in self.services.chosen()):
-                self._by_name(self.ledger.submitted(DEVELOPER), deadline, tally)
+                self._by_names_alone(deadline, tally)
             if all_heard:
                 self._unseen(before, open_jobs, deadline, tally)
         if self.now() < deadline:
             # Else it isn't known how many more would have been missing.
             self._not_found(tally)
-        if open_jobs:
-            self._cancel(deadline, tally)
         if all_heard and self.now() < deadline:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
@@ -116,14 +119,30 @@ class Sweep:
             return True
         since, stragglers = self._reach(before, tally)
         all_heard = True
-        for service in listed:
+
+        cursor = self.ledger.cursor("lists")
+        first = cursor.get("next", 0) % len(listed)
+        left = [*range(first, len(listed)), *range(first)]
+
+        def due() -> Iterator[int]:
+            for n in tuple(left):
+                if self.now() >= deadline:
+                    return
+                yield n
+
+        # The first pages at once: a place that is silent holds up no other's list.
+        for n, found in few_at_once(lambda n: _begin(listed[n], since), due()):
             try:
-                self._by_list(service, since, before, deadline, tally)
+                self._by_list(found.result(), before, deadline, tally)
+                if self.now() < deadline:
+                    left.remove(n)
             except BatchesError as exc:
                 # Nothing is concluded from no answer; the next tick asks again.
                 log.error("no list", extra={"reason": repr(exc)})
                 tally.errors.append(exc)
                 all_heard = False
+                left.remove(n)
+        self.ledger.move_cursor("lists", cursor, {"next": left[0]} if left else {})
         again = self.ledger.get_all(before.failed)
         late = {job.id: job for job in (*stragglers, *again)}
         # Those of the Developer API are asked for by name anyway.
@@ -134,8 +153,7 @@ class Sweep:
 
     def _by_list(
         self,
-        service: Service,
-        since: datetime,
+        answers: Iterable[tuple[str, BatchJob]],
         before: Swept,
         deadline: datetime,
         tally: Tally,
@@ -144,7 +162,7 @@ class Sweep:
         news = before.started - self.settle if before.started else None
         moved: dict[str, list[BatchJob]] = {}
         try:
-            for job_id, answer in service.ours(since):
+            for job_id, answer in answers:
                 if self.now() >= deadline:
                     return
                 if not is_job_id(job_id):
@@ -179,11 +197,10 @@ class Sweep:
         far = begun(stragglers[0])
         if len(stragglers) > STRAGGLERS:
             return far, []
-        pages = -(-self.ledger.count_since(far) // PAGE)
-        fewer = -(-self.ledger.count_since(recent) // PAGE)
-        if fewer + len(stragglers) < pages:
-            return recent, stragglers
-        return far, []
+        # What ended long ago isn't counted further than it matters.
+        most = (len(stragglers) + 1) * PAGE
+        pages = -(-self.ledger.count_between(far, recent, most) // PAGE)
+        return (recent, stragglers) if len(stragglers) < pages else (far, [])
 
     def _settle_moved(
         self, moved: dict[str, list[BatchJob]], deadline: datetime, tally: Tally
@@ -224,21 +241,67 @@ class Sweep:
         self, before: Swept, open_jobs: int, deadline: datetime, tally: Tally
     ) -> None:
         """Accounts for the open jobs that the list didn't show, if there are any."""
-        due = before.complete is None or self.now() - before.complete >= COMPLETE_EVERY
-        if len(tally.seen) >= open_jobs and not due:
+        if self.now() >= deadline:
             return
-        unseen = sorted(self.ledger.open_ids() - tally.seen)
+        due = before.complete is None or self.now() - before.complete >= COMPLETE_EVERY
+        if len(tally.seen | tally.asked) >= open_jobs and not due:
+            return
+        cursor = self.ledger.cursor("unseen")
+        unseen = rotated(
+            list(self.ledger.open_ids() - tally.seen - tally.asked),
+            cursor.get("id", ""),
+            key=str,
+        )
         tally.unasked = len(unseen[MAX_GETS:])
-        self._by_name(self.ledger.get_all(unseen[:MAX_GETS]), deadline, tally)
+        # In their order, as `get_all` gives them in any.
+        found = {job.id: job for job in self.ledger.get_all(unseen[:MAX_GETS])}
+        jobs = [found[id] for id in unseen if id in found]
+        last, all_asked = self._by_name(jobs, deadline, tally)
+        at = {} if (all_asked and not tally.unasked) or not last else {"id": last}
+        self.ledger.move_cursor("unseen", cursor, at)
 
-    def _by_name(self, jobs: Iterable[Job], deadline: datetime, tally: Tally) -> None:
-        for job in jobs:
-            if self.now() >= deadline:
-                return
-            if job.phase is not Phase.SUBMITTED:
-                continue
+    def _by_names_alone(self, deadline: datetime, tally: Tally) -> None:
+        """The jobs of the API whose list doesn't tell enough."""
+        cursor = self.ledger.cursor("by-name")
+        jobs = self.ledger.submitted(DEVELOPER, cursor.get("id", ""))
+        last, all_asked = self._by_name(jobs, deadline, tally)
+        at = {"id": last} if last and not all_asked else {}
+        self.ledger.move_cursor("by-name", cursor, at)
+
+    def _by_name(
+        self, jobs: Iterable[Job], deadline: datetime, tally: Tally
+    ) -> tuple[str, bool]:
+        """
+        Asks for each by its batch's name.
+
+        Returns:
+            The id of the last that was asked for, and whether all were: not if the
+            time was up, or their place is silent.
+        """
+        last, all_asked = "", True
+
+        def due() -> Iterator[Job]:
+            nonlocal last, all_asked
+            for job in jobs:
+                if self.now() >= deadline:
+                    all_asked = False
+                    return
+                if job.phase is not Phase.SUBMITTED or job.id in tally.asked:
+                    continue
+                if self.services.is_silent(job, "get"):
+                    all_asked = False
+                    if job.place != DEVELOPER:  # all of its are asked for anyway
+                        tally.failed.add(job.id)
+                    continue
+                last = job.id
+                tally.asked.add(job.id)
+                yield job
+
+        for job, answer in few_at_once(
+            lambda one: self.services.of(one).get(one), due()
+        ):
             try:
-                batch = self.services.of(job).get(job)
+                batch = answer.result()
             except Exception as exc:
                 if isinstance(exc, ClientError) and exc.code == 404:
                     tally.missing.append(job)
@@ -249,6 +312,7 @@ class Sweep:
                     self._say_failing(job, exc, tally)
                 continue
             self._look_at(job, batch, tally)
+        return last, all_asked
 
     def _say_failing(self, job: Job, exc: Exception, tally: Tally) -> None:
         """That we can't ask says nothing of the batch."""
@@ -307,25 +371,48 @@ class Sweep:
 
     # -- cancel -----------------------------------------------------------------
 
-    def _cancel(self, deadline: datetime, tally: Tally) -> None:
-        """Asks the service to cancel what somebody wants cancelled."""
-        for job in self.ledger.to_cancel():
-            if self.now() >= deadline:
-                return
-            assert job.batch is not None
+    def cancel(self, deadline: datetime) -> list[Exception]:
+        """
+        Asks the service to cancel what somebody wants cancelled.
+
+        Returns:
+            what went wrong on the way; nothing holds up anything else.
+        """
+        tally, wanted = Tally(), self.ledger.to_cancel()
+        if not wanted:
+            return tally.errors
+        cursor, last = self.ledger.cursor("cancel"), ""
+
+        def due() -> Iterator[Job]:
+            nonlocal last
+            for n, job in enumerate(rotated(wanted, cursor.get("id", ""), _id_of)):
+                if self.now() >= deadline or n == MAX_CANCELS:
+                    return
+                if not self.services.is_silent(job, "cancel"):
+                    last = job.id
+                    yield job
+
+        for job, answer in few_at_once(self._ask_to_cancel, due()):
             try:
-                try:
-                    self.services.of(job).cancel(job.batch.name)
-                except ClientError as exc:
-                    if exc.code not in OVER or is_not_allowed(exc):
-                        raise
+                answer.result()
                 crash("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
-                log.info("cancelled", extra={"job": job.id, "batch": job.batch.name})
+                name = job.batch.name if job.batch else ""
+                log.info("cancelled", extra={"job": job.id, "batch": name})
             except Superseded:
                 continue
             except Exception as exc:
                 tally.note(exc, job.id)
+        self.ledger.move_cursor("cancel", cursor, {"id": last} if last else {})
+        return tally.errors
+
+    def _ask_to_cancel(self, job: Job) -> None:
+        assert job.batch is not None
+        try:
+            self.services.of(job).cancel(job.batch.name)
+        except ClientError as exc:
+            if exc.code not in OVER or is_not_allowed(exc):
+                raise
 
     # -- 404 --------------------------------------------------------------------
 
@@ -376,6 +463,17 @@ class Sweep:
             since=now,
         )
         self.ledger.advance(job, lambda j: j.ailing(health, now))
+
+
+def _begin(service: Service, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+    """A list of which the first page was read."""
+    found = service.ours(since)
+    first = list(islice(found, 1))
+    return chain(first, found)
+
+
+def _id_of(job: Job) -> str:
+    return job.id
 
 
 def cancel_extra(

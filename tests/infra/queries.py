@@ -167,7 +167,9 @@ def _read(request: Any) -> Query:
     ]
     ordered = dict(orders)
     # A range sorts by its field first, even where no order is asked for.
-    implied = [(path, "ASCENDING") for path in ranges if path not in ordered]
+    implied = [
+        (path, "ASCENDING") for path in dict.fromkeys(ranges) if path not in ordered
+    ]
     return Query(
         collection=sent.from_[0].collection_id,
         equal=frozenset(equal - set(ordered)),

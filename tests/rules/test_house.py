@@ -26,7 +26,7 @@ LAYERS = [
     {"jobs", "settings", "logs", "batches"},
     {"records", "preflight"},
     {"names"},
-    {"clock", "errors", "rows", "sizes", "stored"},
+    {"clock", "errors", "rows", "sizes", "stages", "stored"},
 ]
 
 

@@ -1,0 +1,229 @@
+"""No stage of a tick, and no endpoint, spends the time of the others."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from batchdrop.announce import Announcement
+from batchdrop.jobs import Job
+from batchdrop.records import Phase
+from batchdrop.stages import AT_ONCE
+from tests.worker.test_poller import several, state
+from tests.worker.test_sweep import submit
+from tests.worker.world import Fault, World
+
+#: As long as a request waits for its answer: see `wiring._client`.
+TIMEOUT = timedelta(seconds=20)
+#: The same, where the connection and the request's way take that long, too.
+LONGEST = 3 * TIMEOUT
+
+developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
+
+
+def hangs(
+    world: World,
+    where: Callable[[httpx.Request], bool],
+    each: timedelta = TIMEOUT,
+) -> list[Fault]:
+    """Some requests get no answer until their time-out, however often they are sent."""
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        if not where(request):
+            return None
+        world.advance(each)
+        raise httpx.ReadTimeout("timed out", request=request)
+
+    return [fault] * 10_000
+
+
+def naming(*jobs: Job) -> Callable[[httpx.Request], bool]:
+    names = [job.batch.name for job in jobs if job.batch]
+    return lambda request: request.url.path.endswith(tuple(names))
+
+
+def quiet_ticks(world: World, n: int) -> None:
+    """Ticks, whatever they report."""
+    for _ in range(n):
+        world.advance(timedelta(minutes=1))
+        with suppress(ExceptionGroup):
+            world.tick()
+
+
+@developer_api
+def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
+    world: World,
+) -> None:
+    hung = several(world, 12)
+    good = submit(world, "good.jsonl")
+    world.choose(max_active_jobs=13)
+    waiting = submit(world, "waiting.jsonl")
+    assert waiting.phase is Phase.WAITING
+    world.advance(timedelta(minutes=15))
+    world.wire.gets = hangs(world, naming(*hung))
+
+    quiet_ticks(world, 6)
+
+    assert world.job(good.source).phase is Phase.ENDED
+    assert good.id in [one.job_id for one in world.heard]
+    assert world.job(waiting.source).phase is Phase.SUBMITTED
+
+
+@developer_api
+def test_a_tick_does_not_wait_for_an_endpoint_that_is_silent(world: World) -> None:
+    several(world, 12)
+    world.wire.gets = hangs(world, lambda _: True)
+
+    began = world.now()
+    with pytest.raises(ExceptionGroup):
+        world.tick()
+
+    # Three in a row, and those that were under way by then.
+    assert world.now() - began <= 6 * TIMEOUT
+
+
+def test_cancels_that_hang_hold_up_no_others(world: World) -> None:
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 6)
+    world.ticks(7)
+    for job in jobs:
+        world.intake.cancel(job.id, by="ann")
+    *hung, good = sorted(jobs, key=lambda job: job.id)  # the last to be asked for
+    is_good = naming_cancel(good)
+    world.wire.cancels = hangs(world, lambda one: not is_good(one), LONGEST)
+
+    quiet_ticks(world, 8)
+
+    assert world.job(good.source).phase is Phase.ENDED
+    assert {world.job(job.source).phase for job in hung} == {Phase.SUBMITTED}
+
+
+def naming_cancel(job: Job) -> Callable[[httpx.Request], bool]:
+    name = job.batch.name if job.batch else ""
+    return lambda request: request.url.path.endswith(f"{name}:cancel")
+
+
+def test_deletions_that_hang_hold_up_no_others(world: World) -> None:
+    world.choose(delete_after=3600.0)
+    jobs = several(world, 6)
+    world.ticks(20)
+    world.advance(timedelta(hours=2))
+    is_good = naming(jobs[-1])
+    world.wire.deletes = hangs(world, lambda one: not is_good(one), LONGEST)
+
+    quiet_ticks(world, 8)
+
+    gone = [job.id for job in jobs if world.job(job.source).deleted_at]
+    assert gone == [jobs[-1].id]
+
+
+ROUTES = "".join(
+    f"""
+[[route]]
+match = "{name}/**"
+location = "{location}"
+"""
+    for name, location in (
+        ("a", "asia-east1"),
+        ("b", "europe-west1"),
+        ("c", "europe-west4"),
+        ("d", "us-central1"),
+        ("e", "us-east1"),
+        ("f", "us-east4"),
+        ("g", "us-west1"),
+    )
+)
+
+
+def test_locations_whose_lists_hang_hold_up_no_other_location(world: World) -> None:
+    world.choose(ROUTES)
+    jobs = {name: submit(world, f"{name}/x.jsonl") for name in "abcdefg"}
+    world.advance(timedelta(minutes=6))
+    good = jobs["g"]
+    # Those that hang at once take no longer than one of them.
+    world.wire.lists = hangs(
+        world,
+        lambda request: "us-west1" not in str(request.url),
+        each=TIMEOUT / AT_ONCE,
+    )
+
+    quiet_ticks(world, 2)
+
+    assert state(world, good) == "JOB_STATE_RUNNING"
+    assert state(world, jobs["a"]) == "JOB_STATE_PENDING"
+
+
+def test_queues_that_cannot_be_counted_hold_up_no_other_queue(world: World) -> None:
+    world.choose(ROUTES, max_active_jobs=5)
+    jobs = {}
+    for name in "abcdefg":
+        jobs[name] = submit(world, f"{name}/x.jsonl")
+        world.advance(timedelta(seconds=1))
+
+    world.wire.lists = hangs(
+        world, lambda request: "us-west1" not in str(request.url), LONGEST
+    )
+
+    quiet_ticks(world, 5)
+
+    assert world.job(jobs["g"].source).phase is Phase.SUBMITTED
+    assert world.job(jobs["a"].source).phase is Phase.WAITING
+
+
+def test_jobs_to_resume_at_a_silent_endpoint_hold_up_no_others(world: World) -> None:
+    world.choose(ROUTES)
+    world.wire.creates = [world.wire.reply_lost] * 13
+    jobs = [submit(world, f"a/{n}.jsonl") for n in range(12)]
+    good = submit(world, "g/x.jsonl")
+    world.advance(timedelta(seconds=world.settings.settle))
+    world.wire.lists = hangs(world, lambda request: "us-west1" not in str(request.url))
+
+    quiet_ticks(world, 3)
+
+    assert world.job(good.source).phase is Phase.SUBMITTED
+    assert {world.job(job.source).phase for job in jobs} == {Phase.SUBMITTING}
+
+
+def test_an_announcement_that_hangs_holds_up_neither_others_nor_the_sweep(
+    world: World,
+) -> None:
+    job = submit(world)
+    for n in range(4):
+        world.intake.take(world.upload("not json", f"{n}.jsonl"))
+        world.advance(timedelta(seconds=1))
+    ids = [one.id for one in world.ledger.unpublished()]
+    stuck, others = ids[:2], ids[2:]
+    publish = world.publish
+
+    def hang(announcement: Announcement) -> None:
+        if announcement.id in stuck:
+            world.advance(timedelta(seconds=61))
+            raise TimeoutError
+        publish(announcement)
+
+    world.poller = replace(world.poller, publish=hang)
+    world.advance(timedelta(minutes=6))
+
+    quiet_ticks(world, 3)
+
+    assert {one.id for one in world.heard} >= set(others)
+    assert state(world, job) != "JOB_STATE_PENDING"
+
+
+def test_what_waits_in_a_queue_is_served_in_order_though_another_fails(
+    world: World,
+) -> None:
+    world.choose(ROUTES, max_active_jobs=1)
+    submit(world, "a/x.jsonl")
+    first = submit(world, "g/1.jsonl")
+    world.advance(timedelta(seconds=1))
+    second = submit(world, "g/2.jsonl", 1)
+    world.wire.lists = hangs(world, lambda request: "us-west1" not in str(request.url))
+
+    quiet_ticks(world, 3)
+
+    assert world.job(first.source).phase is Phase.SUBMITTED
+    assert world.job(second.source).phase is Phase.WAITING
