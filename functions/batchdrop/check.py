@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from batchdrop.batches import BatchesError, BatchJob
+import msgspec
+
+from batchdrop.batches import BatchJob
 from batchdrop.errors import Superseded
 from batchdrop.intake import Intake
 from batchdrop.ledger import Ledger
@@ -19,6 +21,22 @@ log = logging.getLogger(__name__)
 
 #: So many objects of the inbox are compared with the ledger in one read.
 CHECKED_AT_ONCE = 300
+#: So many slices the batches of the last days are listed in: each is to take less than
+#: a tick's share.
+SLICES = 12
+
+
+@dataclass(slots=True, kw_only=True)
+class Pass:
+    """How far a comparison has come, which may take many ticks."""
+
+    started: datetime
+    name: str | None = None  #: the last object of the inbox that was looked at
+    inbox_done: bool = False
+    places: int = 0  #: how many were looked through
+    since: datetime | None = None  #: of the next place: where to go on
+    failed: bool = False  #: some of it is to be done again
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,89 +51,132 @@ class Check:
 
     def run(self, deadline: datetime) -> list[Exception]:
         """
-        Does it when it is due, and again when it could not be finished.
+        Does it when it is due, over as many ticks as it takes, and again when some of
+        it failed.
 
         Returns:
             what went wrong on the way; nothing holds up anything else.
         """
         errors: list[Exception] = []
-        start = self.now()
-        checked = self.ledger.checked()
+        now, checked = self.now(), self.ledger.checked()
+        cursor = self.ledger.cursor("check")
         every = timedelta(seconds=self.settings.check_every)
         # One that is said to have begun later than now was timed by a clock ahead.
-        if checked.finished and timedelta(0) <= start - checked.finished < every:
+        since = now - checked.finished if checked.finished else every
+        if not cursor and timedelta(0) <= since < every:
             return errors
-        try:
-            window = timedelta(seconds=self.settings.missed_window)
-            done = self._claim_missed(
-                max(checked.first_start, start - window), deadline, errors
-            )
-            for service in self.services.chosen():
-                done &= self._looked_through(service, start - window, deadline, errors)
-        except Exception as exc:
-            log.error("not checked", extra={"reason": repr(exc)})
-            errors.append(exc)
+        going = Pass(started=now)
+        if cursor:
+            going = msgspec.convert(cursor, Pass, builtin_types=(datetime,))
+        self._go_on(going, checked.first_start, deadline, errors)
+        if not going.over:
+            self.ledger.move_cursor("check", cursor, asdict(going))
             return errors
-        if done:
-            self.ledger.check_finished(start)
+        if not going.failed:
+            self.ledger.check_finished(going.started)
             log.info("checked")
+        self.ledger.move_cursor("check", cursor, {})
         return errors
 
+    def _go_on(
+        self,
+        going: Pass,
+        first_start: datetime,
+        deadline: datetime,
+        errors: list[Exception],
+    ) -> None:
+        """First the inbox, then one place after the other."""
+        window = timedelta(seconds=self.settings.missed_window)
+        if not going.inbox_done:
+            since = max(first_start, self.now() - window)
+            try:
+                self._claim_missed(going, since, deadline, errors)
+            except Exception as exc:
+                # The next tick goes on from there; the places needn't wait for it.
+                log.error("not checked", extra={"reason": repr(exc)})
+                errors.append(exc)
+        services = self.services.chosen()
+        while going.places < len(services):
+            if self.now() >= deadline:
+                return
+            self._look_through(going, services[going.places], window, deadline, errors)
+        going.over = going.inbox_done
+
     def _claim_missed(
-        self, since: datetime, deadline: datetime, errors: list[Exception]
-    ) -> bool:
+        self,
+        going: Pass,
+        since: datetime,
+        deadline: datetime,
+        errors: list[Exception],
+    ) -> None:
         """
         Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
         event after a day. What was there before the deployment was, and what the
         ledger may have forgotten, isn't touched.
         """
-        found = self.intake.storage.objects(self.settings.inbox)
+        found = self.intake.storage.objects(self.settings.inbox, going.name)
         # An event that is on its way right now needs no help.
         until = self.now() - timedelta(seconds=self.settings.settle)
-        recent = (drop for drop, at in found if since <= at <= until)
-        done = True
-        while some := list(islice(recent, CHECKED_AT_ONCE)):
-            known = self.ledger.known(drop.job_id for drop in some)
-            for drop in some:
+        while some := list(islice(found, CHECKED_AT_ONCE)):
+            recent = [drop for drop, at in some if since <= at <= until]
+            known = self.ledger.known(drop.job_id for drop in recent)
+            for drop in recent:
                 if drop.job_id in known or self.intake.ignores(drop):
                     continue
-                if self.now() >= deadline:
-                    return False
                 try:
                     self.intake.claim_missed(drop)
                 except Exception as exc:
-                    done = False
+                    going.failed = True
                     exc.add_note(f"while looking at {drop}")
                     log.error(
                         "not claimed", extra={"object": str(drop), "reason": repr(exc)}
                     )
                     errors.append(exc)
-        return done
+                if self.now() >= deadline:
+                    return  # what was claimed of these is known the next time
+            going.name = some[-1][0].name
+            if self.now() >= deadline:
+                return
+        going.inbox_done = True
 
-    def _looked_through(
+    def _look_through(
         self,
+        going: Pass,
         service: Service,
-        since: datetime,
+        window: timedelta,
         deadline: datetime,
         errors: list[Exception],
-    ) -> bool:
-        """Whether one place was looked through; another's silence holds up none."""
+    ) -> None:
+        """
+        One place, from where the last tick stopped: a slice of time after the other,
+        as a list can't be gone on with in the middle. One that is silent is left.
+        """
+        begin = going.since or going.started - window
+        # Where time doesn't select, each slice would be a walk through the whole list.
+        slice = window / SLICES if service.has_a_list else 2 * window
         try:
-            return self._find_orphans(service, since, deadline, errors)
-        except BatchesError as exc:
+            while begin <= going.started:
+                until = begin + slice
+                if not self._find_orphans(service, begin, until, deadline, errors):
+                    return
+                going.since = begin = until
+        except Exception as exc:
             log.error("not checked", extra={"reason": repr(exc)})
             errors.append(exc)
-            return False
+            going.failed = True
+        going.places += 1
+        going.since = None
 
     def _find_orphans(
         self,
         service: Service,
         since: datetime,
+        until: datetime,
         deadline: datetime,
         errors: list[Exception],
     ) -> bool:
-        """Finds batches with our marks that no job follows."""
-        for job_id, answer in service.ours(since):
+        """Finds batches with our marks that no job follows; False if time is up."""
+        for job_id, answer in service.ours(since, until):
             if self.now() >= deadline:
                 return False
             try:

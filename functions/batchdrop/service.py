@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -36,6 +36,7 @@ from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)
 
+SECOND = timedelta(seconds=1)
 #: How many jobs one page of a list asks for.
 PAGE = 100
 #: After so many requests in a row that got no answer an endpoint is left alone until
@@ -92,8 +93,11 @@ class Service(Protocol):
     def active(self, model: str) -> int:
         """How many batches of a model the service works on, whoever made them."""
 
-    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
-        """All batches with the marks of this deployment, with the job they name."""
+    def ours(
+        self, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
+        """All batches with the marks of this deployment, with the job they name: those
+        made from `since` to before `until`."""
 
     def cancel(self, name: str) -> None:
         """Asks a batch to stop."""
@@ -185,8 +189,10 @@ class _Attended:
     def is_silent(self, method: str) -> bool:
         return self._silences[method] >= SILENCES
 
-    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
-        found = self._service.ours(since)
+    def ours(
+        self, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
+        found = self._service.ours(since, until)
         while (one := self._ask("ours", partial(next, found, None))) is not None:
             yield one
 
@@ -298,12 +304,16 @@ class VertexService:
             for answer in self.batches.list(filter=query, page_size=PAGE)
         )
 
-    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+    def ours(
+        self, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
         query = (
             "labels.batchdrop_job:* "
             f'AND labels.batchdrop_deployment="{self.deployment}" '
             f'AND create_time>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
         )
+        if until is not None:
+            query += f' AND create_time<"{until:%Y-%m-%dT%H:%M:%S.%fZ}"'
         for answer in self.batches.list(filter=query, page_size=PAGE):
             yield (answer.labels or {}).get("batchdrop_job", ""), answer
 
@@ -397,11 +407,14 @@ class DeveloperService:
             if (answer.model or "").endswith(f"/{model}")
         )
 
-    def ours(self, since: datetime) -> Iterator[tuple[str, BatchJob]]:
+    def ours(
+        self, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
         pattern = rf".* batchdrop_deployment={self.deployment} batchdrop_job=(\w+)"
         for answer in self.batches.list(page_size=PAGE):
             match = re.fullmatch(pattern, answer.display_name or "", re.DOTALL)
-            if match and (answer.create_time is None or answer.create_time >= since):
+            made = answer.create_time
+            if match and (made is None or since <= made < (until or made + SECOND)):
                 yield match[1], self.batches.get(name=answer.name)
 
     def cancel(self, name: str) -> None:

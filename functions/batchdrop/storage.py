@@ -96,9 +96,15 @@ class Storage:
             size=int(blob.size),
         )
 
-    def objects(self, bucket: str) -> Iterator[tuple[Drop, datetime]]:
+    def objects(
+        self, bucket: str, after: str | None = None
+    ) -> Iterator[tuple[Drop, datetime]]:
         """
-        All objects of a bucket, each with the time at which it was made.
+        All objects of a bucket in the order of their names, each with the time at which
+        it was made.
+
+        Args:
+            after: names up to this one are left out.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -106,7 +112,11 @@ class Storage:
         """
         fields = "items(name,generation,size,timeCreated),nextPageToken"
         with _translated(f"gs://{bucket}"):
-            for blob in self._connect().list_blobs(bucket, fields=fields):
+            for blob in self._connect().list_blobs(
+                bucket, fields=fields, start_offset=after
+            ):
+                if blob.name == after:
+                    continue  # the offset itself is in the list
                 drop = Drop(
                     bucket=bucket,
                     name=blob.name,

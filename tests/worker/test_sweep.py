@@ -45,7 +45,7 @@ def asked(world: World) -> tuple[list[datetime], list[str]]:
     for one in requests(world)[before:]:
         if one["method"] == "GET" and one["path"].endswith("PredictionJobs"):
             (filter,) = parse_qs(one["query"])["filter"]
-            begin = filter.partition('create_time>="')[2].rstrip('"')
+            begin = filter.partition('create_time>="')[2].partition('"')[0]
             lists.append(datetime.fromisoformat(begin))
         elif one["method"] == "GET":
             gets.append(one["path"].split("/", 2)[2])

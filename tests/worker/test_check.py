@@ -1,0 +1,111 @@
+"""A comparison with the ledger keeps to its share of a tick, and comes to its end."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.records import Drop
+from tests.worker.test_poller import batch_of, states
+from tests.worker.test_stages import quiet_ticks
+from tests.worker.test_sweep import submit
+from tests.worker.world import World, slow
+
+
+@pytest.fixture
+def due(world: World) -> None:
+    """It is time to compare."""
+    world.advance(timedelta(seconds=world.settings.check_every))
+
+
+def is_over(world: World) -> bool:
+    return world.ledger.cursor("check") == {}
+
+
+@pytest.mark.usefixtures("due")
+def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 2)
+    drops = [world.upload(name=f"{n}.jsonl") for n in range(7)]
+    world.advance(timedelta(seconds=world.settings.settle))
+    known = world.ledger.known
+
+    def slowly(ids: Iterable[str]) -> set[str]:
+        world.advance(timedelta(seconds=0.6 * world.settings.tick))
+        return known(ids)
+
+    monkeypatch.setattr(world.ledger, "known", slowly)
+
+    world.ticks(1)
+    first = {drop.name for drop in drops if world.ledger.get(drop.job_id)}
+    world.ticks(12)
+
+    assert len(first) < 7
+    assert all(world.job(drop).missed for drop in drops)
+    assert is_over(world)
+
+
+@pytest.mark.usefixtures("due")
+def test_a_list_of_files_that_are_none_of_ours_keeps_to_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 1)
+    for n in range(6):
+        world.upload(name=f"{n}.txt")
+    hold = timedelta(seconds=world.settings.tick)
+    objects = world.storage.objects
+
+    def slowly(*given: Any) -> Iterator[tuple[Drop, datetime]]:
+        for one in objects(*given):
+            world.advance(hold * 0.4)
+            yield one
+
+    monkeypatch.setattr(world.storage, "objects", slowly)
+
+    began = world.now()
+    world.tick()
+
+    assert world.now() - began <= hold
+    world.ticks(6)
+    assert is_over(world)
+
+
+@pytest.mark.usefixtures("due")
+def test_a_second_batch_is_found_though_lists_are_slow(world: World) -> None:
+    job = submit(world)
+    extra = batch_of(world, job)
+    world.ticks(1)
+    world.advance(timedelta(seconds=world.settings.check_every))
+    lists = timedelta(seconds=0.3 * world.settings.tick)
+    world.sim.faults.add("stuck_running")
+    world.wire.lists = [slow(world, lists) for _ in range(200)]
+
+    quiet_ticks(world, 12)
+
+    assert states(world)[extra] != "JOB_STATE_RUNNING"
+
+
+@pytest.mark.usefixtures("due")
+def test_a_pass_over_several_ticks_counts_from_when_it_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 1)
+    for n in range(3):
+        world.upload(name=f"{n}.txt")
+    known = world.ledger.known
+
+    def slowly(ids: Iterable[str]) -> set[str]:
+        world.advance(timedelta(seconds=world.settings.tick))
+        return known(ids)
+
+    monkeypatch.setattr(world.ledger, "known", slowly)
+
+    began = world.now()
+    world.tick()
+    assert not is_over(world)
+    world.ticks(4)
+
+    assert is_over(world)
+    assert world.ledger.checked().finished == began
