@@ -16,8 +16,7 @@ import statistics
 import tempfile
 import time
 import tracemalloc
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +27,6 @@ from typing import Any
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
-from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 
 from batchdrop.announce import Announcement
 from batchdrop.jobs import Job
@@ -40,6 +38,7 @@ from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim
 from tests import services
+from tests.reads import counted
 from tests.worker.world import GOOD, World
 
 MOVE, END = 60, 40
@@ -48,43 +47,6 @@ MINUTE = timedelta(minutes=1)
 MODEL = "gemini-3.8-flash"
 LOCATION = "us-central1"
 PLACE = f"vertex {LOCATION}"
-
-
-@contextmanager
-def counted() -> Iterator[Counter[str]]:
-    """Counts the documents that Firestore's client reads and writes."""
-    counts: Counter[str] = Counter()
-    before = {
-        name: getattr(FirestoreClient, name)
-        for name in (
-            "commit",
-            "batch_get_documents",
-            "run_query",
-            "run_aggregation_query",
-        )
-    }
-
-    def streaming(name: str) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-            for answer in before[name](self, *args, **kwargs):
-                counts["reads"] += 1
-                yield answer
-
-        return call
-
-    def commit(self: Any, *args: Any, **kwargs: Any) -> Any:
-        request = kwargs.get("request") or args[0]
-        counts["writes"] += len(request["writes"])
-        return before["commit"](self, *args, **kwargs)
-
-    try:
-        for name in before:
-            made = commit if name == "commit" else streaming(name)
-            setattr(FirestoreClient, name, made)
-        yield counts
-    finally:
-        for name, method in before.items():
-            setattr(FirestoreClient, name, method)
 
 
 class Quiet(World):

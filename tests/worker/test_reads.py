@@ -1,0 +1,111 @@
+"""What a tick reads depends on what is to be done, and on nothing else there is."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs import Job
+from batchdrop.records import DEVELOPER, Phase, Problem, Wanted
+from tests.reads import counted
+from tests.worker.test_sweep import submit
+from tests.worker.world import World
+
+
+def copies(world: World, job: Job, n: int, **changes: Any) -> None:
+    """Documents as that of a job, under other ids."""
+    document = world.ledger._document(replace(job, **changes))
+    ids = [f"{job.id[:20]}{k:06}" for k in range(n)]
+    jobs = world.database.collection("jobs")
+    while ids:
+        batch = world.database.batch()
+        for id in ids[:400]:
+            batch.set(jobs.document(id), document | {"id": id})
+        batch.commit()
+        ids = ids[400:]
+
+
+def reads(world: World) -> int:
+    world.advance(timedelta(minutes=1))
+    with counted() as counts:
+        world.tick()
+    return counts["reads"]
+
+
+def test_a_tick_reads_no_document_of_a_job_that_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(world)
+    world.ticks(20)
+    ended = world.job(job.source)
+    assert ended.phase is Phase.ENDED
+    assert ended.spec is not None
+    before = reads(world)
+
+    old = ended.created_at
+    copies(world, ended, 500, id="a" * 26)
+    copies(world, ended, 500, id="b" * 26, spec=replace(ended.spec, backend=DEVELOPER))
+    problem = Problem(code="cancelled", message="cancelled by ann")
+    wanted = Wanted(cancel=True, by="ann", at=old)
+    rejected = replace(ended, batch=None, error=problem, wanted=wanted)
+    copies(world, rejected, 500, id="c" * 26, phase=Phase.REJECTED)
+    sums: list[int] = []
+    count = world.ledger._count
+
+    def noted(*conditions: Any, **more: Any) -> int:
+        sums.append(count(*conditions, **more))
+        return sums[-1]
+
+    monkeypatch.setattr(world.ledger, "_count", noted)
+
+    assert reads(world) == before
+    assert set(sums) == {0}
+
+
+def test_what_came_since_an_old_batch_is_counted_no_further_than_it_matters(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.sweep.PAGE", 10)
+    world.sim.faults.add("stuck_pending")
+    job = submit(world)
+    copies(
+        world, world.job(job.source), 100, phase=Phase.ENDED, id="a" * 26, batch=None
+    )
+    world.advance(timedelta(hours=5))
+    sums: list[int] = []
+    count = world.ledger._count
+
+    def noted(*conditions: Any, **more: Any) -> int:
+        sums.append(count(*conditions, **more))
+        return sums[-1]
+
+    monkeypatch.setattr(world.ledger, "_count", noted)
+
+    world.ticks(1)
+
+    assert max(sums) == 20
+
+
+def test_of_a_queue_that_is_paused_one_page_and_one_lock_are_read(
+    world: World,
+) -> None:
+    world.choose(max_active_jobs=5)
+    job = submit(world)
+    assert job.phase is Phase.WAITING
+    world.ledger.pause_lane(job.lane, world.now(), timedelta(hours=1))
+    before = reads(world)
+
+    copies(world, job, 400, id="a" * 26)
+
+    assert reads(world) <= before + 100
+
+
+def test_of_a_queue_of_which_none_is_due_one_lock_is_read(world: World) -> None:
+    world.choose(max_active_jobs=5)
+    job = submit(world)
+    later = world.now() + timedelta(hours=1)
+    copies(world, job, 300, id="a" * 26, due=later)
+    world.ledger.advance(job, lambda j: replace(j, due=later))
+
+    assert reads(world) < 2 * 300
