@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from itertools import islice
-
-import msgspec
 
 from batchdrop.batches import BatchJob
 from batchdrop.errors import Superseded
@@ -59,15 +57,15 @@ class Check:
         """
         errors: list[Exception] = []
         now, checked = self.now(), self.ledger.checked()
-        cursor = self.ledger.cursor("check")
         every = timedelta(seconds=self.settings.check_every)
         # One that is said to have begun later than now was timed by a clock ahead.
         since = now - checked.finished if checked.finished else every
-        if not cursor and timedelta(0) <= since < every:
+        if timedelta(0) <= since < every:
             return errors
-        going = Pass(started=now)
-        if cursor:
-            going = msgspec.convert(cursor, Pass, builtin_types=(datetime,))
+        cursor = self.ledger.cursor("check")
+        # Without what another version may have written besides.
+        known = {each.name for each in fields(Pass)} & set(cursor)
+        going = Pass(**{"started": now} | {name: cursor[name] for name in known})
         self._go_on(going, checked.first_start, deadline, errors)
         if not going.over:
             self.ledger.move_cursor("check", cursor, asdict(going))

@@ -47,6 +47,8 @@ class Outbox:
         """
         sent = silences = 0
         gone: dict[str, int] = {}
+        if not self.ledger.unpublished():
+            return 0
         before = self.ledger.cursor("outbox")
         at: dict[str, Any] = {}
         for announcement in self._pages(before):

@@ -69,6 +69,8 @@ class Policies:
 
     def _delete_all(self, deadline: datetime, errors: list[Exception]) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
+        if next(self.ledger.to_delete(self.now()), None) is None:
+            return
         cursor = self.ledger.cursor("delete")
         at: dict[str, Any] = {}
 

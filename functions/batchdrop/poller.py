@@ -104,7 +104,8 @@ class Poller:
         announced = self._announce(until("announce"), errors)
         swept = sweep.run(until("sweep"))
         errors += swept.errors
-        errors += sweep.cancel(until("cancel"))
+        if swept.open_jobs:
+            errors += sweep.cancel(until("cancel"))
         self._cancel_families(until("cancel"), errors)
         errors += policies.run(until("policies"))
         admitted = self._admit(intake, until("admit"), errors)
@@ -171,9 +172,12 @@ class Poller:
         """
         if self.settings.paused:
             return 0
+        lanes = list(self.ledger.lanes_waiting())
+        if not lanes:
+            return 0
         cursor = self.ledger.cursor("admit")
         before = cursor.get("failed", ())
-        queue = Queue(self.ledger, before)
+        queue = Queue(self.ledger, lanes, before)
         tried: set[str] = set()
         active: dict[str, int] = {}  # batches of a lane at the service
         paused: dict[str, bool] = {}
@@ -280,13 +284,16 @@ class Poller:
 class Queue:
     """All waiting jobs, first come first, but for the lanes that were left."""
 
-    def __init__(self, ledger: Ledger, last: Sequence[str] = ()) -> None:
+    def __init__(
+        self, ledger: Ledger, lanes: Sequence[str], last: Sequence[str]
+    ) -> None:
         """
         Args:
+            lanes: those in which jobs wait.
             last: these lanes come after all others, in this order.
         """
         self._rank = {lane: n for n, lane in enumerate(last, start=1)}
-        self._lanes = {lane: ledger.waiting(lane) for lane in ledger.lanes_waiting()}
+        self._lanes = {lane: ledger.waiting(lane) for lane in lanes}
         self._next: dict[str, Job] = {}
         for lane in list(self._lanes):
             self._advance(lane)

@@ -39,6 +39,7 @@ COMPLETE_EVERY = timedelta(hours=1)
 class Tally:
     """What a sweep did, and what it could not do."""
 
+    open_jobs: int = 0  #: when it began
     changed: int = 0
     ended: int = 0
     seen: set[str] = field(default_factory=set)  #: ids of open jobs accounted for
@@ -77,7 +78,7 @@ class Sweep:
         if before.started and before.started > start:
             # By a clock that was ahead: what is news can't be told by it.
             before = Swept(failed=before.failed)
-        open_jobs = self.ledger.count_open()
+        open_jobs = tally.open_jobs = self.ledger.count_open()
         all_heard = True
         if open_jobs:
             all_heard = self._by_lists(before, deadline, tally)
