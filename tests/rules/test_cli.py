@@ -89,3 +89,14 @@ def test_what_to_export_can_not_be_told_where_no_stack_is(
 
     assert ran.exit_code == 1
     assert "run `batchdrop local up` in another terminal" in ran.output
+
+
+@pytest.mark.parametrize("missing", ["click", "starlette"])
+def test_without_its_packages_batchsim_says_what_to_install(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import batchsim.__main__"
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].endswith("pip install 'batchdrop[sim]'")
+    assert "Traceback" not in ran.stderr
