@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from batchdrop.batches import BatchJob
 from batchdrop.errors import Superseded
 from batchdrop.intake import Intake
+from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.records import Phase, is_job_id
 from batchdrop.service import Service, Services
@@ -193,7 +194,10 @@ class Check:
         """
         What is done about a batch with our marks:
 
-            no job, or its input isn't the job's staging    reported
+            no job                                          see `_see_to_unknown`
+            the job has arrived                             nothing: if it is staged
+                                                            already, it is made anew
+            its input isn't the job's staging               reported
             the job's own                                   nothing
             the job has another, which may fail by the      nothing yet: this may be
             fence                                           the one that is kept
@@ -203,8 +207,12 @@ class Check:
         """
         job = self.ledger.get(job_id) if is_job_id(job_id) else None
         batch = service.read(job, answer) if job else None
-        if job is None or batch is None or batch.epoch is None:
-            log.error("orphan", extra={"batch": answer.name, "claims": job_id})
+        if job is None:
+            self._see_to_unknown(service, job_id, answer)
+        elif job.phase is Phase.ARRIVED:
+            return
+        elif batch is None or batch.epoch is None:
+            _report(answer, job_id, "its input isn't what is staged of the job")
         elif job.batch is not None and job.batch.name != batch.name:
             if not (job.may_fail_by_fence or job.failed_by_fence(batch)):
                 cancel_extra(self.ledger, service, job, batch, self.now())
@@ -212,4 +220,57 @@ class Check:
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
-            log.error("orphan", extra={"batch": batch.name, "job": job.id})
+            _report(answer, job_id, "the job was rejected")
+
+    def _see_to_unknown(self, service: Service, job_id: str, answer: BatchJob) -> None:
+        """
+        What is done about a batch whose job the ledger doesn't know, by what lies
+        staged under the id that it names. Anybody can set a label: it must have been
+        made of that. A document that somebody else makes at the same time stays.
+
+            nothing                               reported: what it was made of isn't
+                                                  known, nor to whom to announce it
+            other rows than it was made of        reported
+            a job                                 claimed anew
+            a part, of a job that isn't known     that one is, with all of its parts
+            a part, of a split job                the part is made anew
+            a part, of one that is over           reported
+        """
+        traces = self.intake.preparing.traces
+        trace = traces.of(job_id) if is_job_id(job_id) else None
+        if trace is None:
+            return _report(answer, job_id, "nothing is staged of such a job")
+        whole, known, job = trace.job, None, trace.job
+        if trace.part_of is not None and is_job_id(trace.part_of):
+            known = self.ledger.get(trace.part_of)
+            if known and known.phase is Phase.ARRIVED:
+                return None  # it is being made anew, with its parts
+            above = None if known else traces.of(trace.part_of)
+            whole = known or (above.job if above else None)
+            job = self._part(whole, job_id) if whole else None
+            job = job and self.intake.preparing.part_in_doubt(job, trace)
+        elif job and job.staging:
+            job = replace(job, staging=trace.staging(job.staging))
+        if job is None or whole is None or job.staging is None:
+            return _report(answer, job_id, "what is staged doesn't say of which job")
+        if service.read(job, answer).epoch is None:
+            return _report(answer, job_id, "its input isn't what is staged of the job")
+        if known is None:
+            self.intake.claim_anew(whole)
+        elif self.ledger.claim(job):
+            log.warning("claimed anew", extra={"job": job.id, "part_of": known.id})
+        return None
+
+    def _part(self, whole: Job, job_id: str) -> Job | None:
+        """The job of a part, unless its split job is over, or has no such part."""
+        parts = {one.id: one for one in whole.children(self.now())}
+        one = parts.get(job_id)
+        fits = one and one.part and whole.part_id(one.part.n) == job_id
+        return one if fits else None
+
+
+def _report(answer: BatchJob, claims: str, why: str) -> None:
+    """A batch with our marks that no job goes on with: a person should see to it."""
+    log.error(
+        "orphan", extra={"batch": answer.name, "claims": claims[:100], "reason": why}
+    )

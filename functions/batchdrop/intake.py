@@ -90,6 +90,19 @@ class Intake:
         log.info("claimed", extra=about)
         return job
 
+    def claim_anew(self, kept: Job) -> None:
+        """
+        Claims a job that the ledger has lost, by what its staging has kept of it.
+        Nobody holds the job: `poll` takes it up at its next tick, and finds it staged.
+
+        Raises:
+            Unavailable: the claim could not be made; try again.
+        """
+        drop = kept.source
+        claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
+        if self.ledger.claim(replace(claim, id=kept.id, parent=kept.parent)):
+            log.warning("claimed anew", extra={"job": kept.id, "object": str(drop)})
+
     def resume(self, job: Job, *, admitted: bool = False) -> None:
         """
         Takes up a job that nobody holds, and carries it on.

@@ -51,6 +51,8 @@ NO_OUTPUT = "no_output"
 #: A job whose next step fails for longer than this is announced as stalled: an outage
 #: of an hour is nobody's business. Also the pause after which the time counts anew.
 POSTPONED_FOR = timedelta(hours=2)
+#: How the history calls it that a job was made anew.
+LEDGER_LOST = "ledger_lost"
 #: A document keeps this many of the lines that were refused.
 MAX_FAULTS = 20
 #: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
@@ -60,8 +62,15 @@ MAX_PARTS = 300
 
 #: Which phase may follow which. A phase may always be written again as it is.
 MOVES: dict[Phase, frozenset[Phase]] = {
+    # To submitting: where the ledger was lost, and a batch may have been made.
     Phase.ARRIVED: frozenset(
-        {Phase.PREPARED, Phase.SPLIT, Phase.REJECTED, Phase.ATTACHED}
+        {
+            Phase.PREPARED,
+            Phase.SUBMITTING,
+            Phase.SPLIT,
+            Phase.REJECTED,
+            Phase.ATTACHED,
+        }
     ),
     Phase.PREPARED: frozenset(
         {Phase.SUBMITTING, Phase.SUBMITTED, Phase.WAITING, Phase.REJECTED}
@@ -334,6 +343,70 @@ class Job:
             self, lease=lease, due=None if self.is_parked else now, updated_at=now
         )
 
+    def made_anew(
+        self,
+        kept: Self,
+        staging: Staging | None,
+        epoch: int,
+        now: datetime,
+        timing: Timing,
+    ) -> Self:
+        """
+        The ledger was lost, or put back from an old copy: it doesn't know how far this
+        job has come. What was chosen for it stays.
+
+        Args:
+            kept: the job as it was when it was prepared or split.
+            staging: its rows; None, if it was split.
+            epoch: the highest that any of its workers is known to have had.
+        """
+        job = replace(
+            self,
+            created_at=kept.created_at,
+            spec=kept.spec,
+            spec_from=kept.spec_from,
+            manifest=kept.manifest,
+            inputs=kept.inputs,
+            parts=kept.parts,
+            rows=kept.rows,
+            report=kept.report,
+            parent=kept.parent,
+            missed=True,
+        )
+        if staging is not None:
+            return job.in_doubt(staging, epoch, now, timing)
+        moved = job._moved(
+            Phase.SPLIT, now, note=LEDGER_LOST, health=None, postponed=None
+        )
+        return job._let_go(moved, now, resumes=0)
+
+    def in_doubt(
+        self, staging: Staging, epoch: int, now: datetime, timing: Timing
+    ) -> Self:
+        """
+        A batch may have been made of it, or a request may be on its way, by workers of
+        whom the ledger knows nothing. Whoever takes it up looks, when a list can tell
+        of all that was made until now, and fences them off. His epoch is above theirs.
+        """
+        moved = self._moved(
+            Phase.SUBMITTING,
+            now,
+            note=LEDGER_LOST,
+            staging=staging,
+            intent=0,
+            missed=True,
+            health=None,
+            postponed=None,
+        )
+        lease = replace(moved.lease, epoch=max(epoch, self.lease.epoch))
+        moved = replace(moved, lease=lease)
+        return self._let_go(moved, now, due=now + timing.settle, resumes=0)
+
+    def overtaking(self, epoch: int, now: datetime) -> Self:
+        """Rows lie under this epoch that nobody has sent: they aren't this job's."""
+        lease = replace(self.lease, epoch=max(epoch + 1, self.lease.epoch))
+        return replace(self, lease=lease, updated_at=now)
+
     def part_id(self, n: int) -> str:
         """The id of the job that the n-th part is to be, counted from 0."""
         return derived_id(self.id, f"part-{n}")
@@ -473,6 +546,8 @@ class Job:
         """
         if self.wanted:
             return self.cancelled(now)
+        if self.staging is None:
+            raise ValueError(f"job {self.id}: unstaged, it can't become submitting")
         until = now + timing.lease
         settled = until + timing.create_timeout + timing.settle
         moved = self._moved(

@@ -649,7 +649,7 @@ class Ledger:
         return replace(writes[0][1], version=results[0].update_time)
 
     def _document(self, job: Job) -> dict[str, Any]:
-        data = _sparse(_encode(replace(job, version=None)))
+        data = sparse(_encode(replace(job, version=None)))
         # What is derived, and asked for: a lane's jobs, and those that wait in it.
         data |= {"place": job.place, "lane": job.lane} if job.spec else {}
         data |= {"queue": job.lane} if job.phase is Phase.WAITING else {}
@@ -896,7 +896,7 @@ def _encode(value: Any) -> dict[str, Any]:
     return data
 
 
-def _sparse(data: dict[str, Any]) -> dict[str, Any]:
+def sparse(data: dict[str, Any]) -> dict[str, Any]:
     """
     Without what isn't said, in all maps: it reads as not said, and what isn't there is
     neither kept in an index nor paid for.
@@ -910,7 +910,7 @@ def _sparse(data: dict[str, Any]) -> dict[str, Any]:
 
 def _sparse_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return _sparse(value)
+        return sparse(value)
     if isinstance(value, list | tuple):
         return [_sparse_value(item) for item in value]
     return value

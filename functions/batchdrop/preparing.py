@@ -48,6 +48,7 @@ from batchdrop.settings import Location, Settings
 from batchdrop.sizes import MAX_CHOSEN, size_of
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
+from batchdrop.traces import Trace, Traces
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Preparing:
         Raises:
             Superseded, Unavailable, Misconfigured: nothing is written; try again.
         """
+        if (again := self._from_traces(job)) is not None:
+            return again
         spoke: str | None = None
         try:
             manifest, spoke = self._manifest(job)
@@ -113,8 +116,12 @@ class Preparing:
 
     def folder(self, job_id: str) -> Location:
         """Where a job's rows lie as they are sent."""
-        work = self.settings.work
-        return Location(bucket=work.bucket, prefix=f"{work.prefix}{job_id}/")
+        return self.traces.folder(job_id)
+
+    @property
+    def traces(self) -> Traces:
+        """What the work bucket has of jobs."""
+        return Traces(self.storage, self.settings)
 
     def reject(
         self,
@@ -176,6 +183,71 @@ class Preparing:
                 epoch = uri.removeprefix(str(self.folder(id))).partition("/")[0]
                 if uri not in kept and epoch.isdecimal() and int(epoch) < below:
                     self.storage.delete(uri)
+
+    # -- a ledger that was lost ---------------------------------------------------
+
+    def _from_traces(self, job: Job) -> Job | None:
+        """
+        What becomes of a job that the ledger takes for new, by what lies staged of it:
+
+            nothing                              None: it is new
+            rows that were never to be sent      None; its epoch goes over theirs
+            its own, of a worker that died
+            before the ledger knew               None: it is staged anew
+            those of a job that was made         the job is made anew: it looks for its
+            before this document, or by a        batch, and fences off whoever may be
+            holder whom it doesn't know          about to make one
+
+        Raises:
+            Superseded, Unavailable, Misconfigured: nothing is written; try again.
+        """
+        trace = self.traces.of(job.id)
+        if trace is None:
+            return None
+        unknown = trace.epoch >= job.lease.epoch
+        if trace.job and (unknown or trace.job.created_at != job.created_at):
+            return self._made_anew(job, trace.job, trace)
+        if unknown:
+            now = self.now()
+            return self.ledger.advance(job, lambda j: j.overtaking(trace.epoch, now))
+        return None
+
+    def _made_anew(self, job: Job, kept: Job, trace: Trace) -> Job:
+        now, timing = self.now(), self.timing
+        staging = None
+        parts: dict[str, Trace] = {}
+        if kept.phase is Phase.SPLIT:
+            found = {id: self.traces.of(id) for id in kept.parts}
+            parts = {id: one for id, one in found.items() if one is not None}
+        elif kept.staging is not None:
+            staging = trace.staging(kept.staging)
+
+        def move(job: Job) -> Job:
+            job = job.made_anew(kept, staging, trace.epoch, now, timing)
+            # Of those that the ledger has not lost some may be over by now.
+            for part in self.ledger.get_all(kept.parts):
+                job = job.part_over(part, now) if part.is_over else job
+            return job
+
+        def children(split: Job) -> list[Job]:
+            known = self.ledger.known(split.parts) if split.parts else set()
+            return [
+                self.part_in_doubt(one, parts.get(one.id))
+                for one in split.children(now)
+                if one.id not in known
+            ]
+
+        job = self.ledger.advance(job, move, children=children)
+        log.warning("made anew", extra={"job": job.id, "phase": job.phase})
+        return job
+
+    def part_in_doubt(self, part: Job, trace: Trace | None) -> Job:
+        """A part of which the ledger has lost the document, made anew."""
+        assert part.staging is not None
+        staging, epoch = part.staging, part.staging.epoch
+        if trace is not None:
+            staging, epoch = trace.staging(staging), trace.epoch
+        return part.in_doubt(staging, epoch, self.now(), self.timing)
 
     # -- choices ----------------------------------------------------------------
 
@@ -424,6 +496,7 @@ class Preparing:
     def _check_point(self, job: Job, made: "_Made", part: Part) -> Job:
         if job.part_id(part.n) in job.parts:
             return job
+        self.traces.leave_part(job, part.staging)
         job = self.ledger.advance(
             job,
             lambda j: made.on(j).part_staged(part, self.now(), self.timing),
@@ -446,12 +519,14 @@ class Preparing:
         rows = reading.rows if reading else Rows()
         faults = tuple(reading.faults) if reading else ()
         report = reading.report if reading else None
-        job = self.ledger.advance(
-            job,
-            lambda j: made.on(j).prepared(
+
+        def move(job: Job) -> Job:
+            return made.on(job).prepared(
                 made.spec, staging, rows, self.now(), self.timing, faults, report
-            ),
-        )
+            )
+
+        self.traces.leave(move(job))
+        job = self.ledger.advance(job, move)
         crash("after_prepared")
         log.info(
             "prepared",
@@ -461,13 +536,15 @@ class Preparing:
 
     def _split(self, job: Job, made: "_Made", reading: Reading) -> Job:
         faults = tuple(reading.faults)
-        job = self.ledger.advance(
-            job,
-            lambda j: made.on(j).split(
+
+        def move(job: Job) -> Job:
+            return made.on(job).split(
                 made.spec, reading.rows, self.now(), faults, reading.report
-            ),
-            children=lambda j: j.children(self.now()),
-        )
+            )
+
+        if (after := move(job)).phase is Phase.SPLIT:
+            self.traces.leave(after)
+        job = self.ledger.advance(job, move, children=lambda j: j.children(self.now()))
         crash("after_split")
         self.clear(job)  # where a cancel came first
         log.info(

@@ -193,6 +193,38 @@ class Storage:
             except exceptions.PreconditionFailed:
                 return
 
+    def describe(self, uri: str, metadata: dict[str, str]) -> None:
+        """
+        Adds to the custom metadata of an object of ours, which copies keep.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the object, the bucket, or the right to it, is missing.
+        """
+        blob = self._blob(uri)
+        blob.metadata = metadata
+        with _translated(uri):
+            blob.patch()
+
+    def described(self, folder: Location) -> list[tuple[str, dict[str, str]]]:
+        """
+        The addresses of all objects under a folder, each with its custom metadata.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(str(folder)):
+            found = self._connect().list_blobs(
+                folder.bucket,
+                prefix=folder.prefix,
+                fields="items(name,metadata),nextPageToken",
+            )
+            return [
+                (f"gs://{folder.bucket}/{blob.name}", dict(blob.metadata or {}))
+                for blob in found
+            ]
+
     def names(self, folder: Location) -> list[str]:
         """
         The addresses of all objects under a folder.

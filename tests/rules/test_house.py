@@ -19,7 +19,7 @@ LAYERS = [
     {"check"},
     {"intake", "sweep", "policies", "outbox", "checked"},
     {"preparing"},
-    {"choosing"},
+    {"choosing", "traces"},
     {"ledger", "service", "routes", "manifests", "reading"},
     {"announce", "storage", "configuration"},
     {"crash"},

@@ -646,6 +646,17 @@ class Moves(RuleBasedStateMachine):
             lambda: self.job.prepared(SPEC, STAGED, Rows(), self.clock(), TIMING),
         )
 
+    @rule(epoch=st.integers(1, 9))
+    def make_anew(self, epoch: int) -> None:
+        staged = replace(STAGED, epoch=epoch)
+        kept = Job.claimed(DROP, "w", self.clock(), TIMING).prepared(
+            SPEC, staged, Rows(), self.clock(), TIMING
+        )
+        self.attempt(
+            {Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING},
+            lambda: self.job.made_anew(kept, staged, epoch, self.clock(), TIMING),
+        )
+
     @rule()
     def intend(self) -> None:
         # Where a cancel is wanted, that is the end instead.

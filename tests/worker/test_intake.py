@@ -773,5 +773,6 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
     assert len(fits.name.encode()) == most
     assert world.job(fits).phase is Phase.ENDED
     made = world.storage.names(work) + world.storage.names(world.settings.output)
-    assert len(made) == 5  # the file, its two parts, and their answers
+    # The file and its job.json, its two parts, and their answers.
+    assert len(made) == 6
     assert max(len(split_uri(uri)[1].encode()) for uri in made) <= 1024

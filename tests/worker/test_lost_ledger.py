@@ -1,0 +1,457 @@
+"""A ledger that was emptied, or put back from an old copy, among running batches."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs import Job
+from batchdrop.records import Drop, Input, Phase
+from batchdrop.rows import Rows
+from batchdrop.traces import JOB, MAX_METADATA, described
+from tests.client.datasets import Dataset
+from tests.jobs import AWKWARD, SPEC, TIMING
+from tests.worker.test_choices import dataset, manifest
+from tests.worker.test_families import heard
+from tests.worker.test_parts import Killed, family, rows
+from tests.worker.test_poller import check, empty_ledger
+from tests.worker.test_races import at, die, paid, parts_are_paid_once
+from tests.worker.world import GOOD, World
+
+__all__ = ["dataset"]  # a fixture
+
+SINCE = datetime(2026, 3, 1, tzinfo=UTC)
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+#: Where the first worker stops: as yet nothing is staged; staged, and no request sent;
+#: a request may be on its way; the service has a batch; the ledger knows of it.
+POINTS = (
+    "after_claim",
+    "after_staging",
+    "after_prepared",
+    "after_intent",
+    "after_create",
+    "after_submitted",
+)
+
+
+def stopped(world: World, point: str) -> Drop:
+    """A drop whose worker died, and of which the ledger knows nothing a bit later."""
+    drop = world.upload(rows(3))
+    with at(point, die), pytest.raises(Killed):
+        world.intake.take(drop)
+    world.advance(timedelta(seconds=30))
+    empty_ledger(world)
+    return drop
+
+
+def take_away(world: World, drop: Drop) -> None:
+    world.gcs.bucket(drop.bucket).blob(drop.name).delete()
+
+
+def to_the_end(world: World, drop: Drop) -> Job:
+    """The schedule runs, at long intervals, until the job is over and told of."""
+    check(world)
+    for _ in range(40):
+        world.ticks(1, timedelta(minutes=4))
+        job = world.ledger.get(drop.job_id)
+        if job and job.is_over and not world.ledger.unpublished():
+            break
+    return world.job(drop)
+
+
+def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """The batches that were reported, and why."""
+    return {
+        record.__dict__["batch"]: record.__dict__["reason"]
+        for record in caplog.records
+        if record.message == "orphan"
+    }
+
+
+# -- one job ---------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("point", POINTS)
+def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
+    world: World, point: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop = stopped(world, point)
+
+    job = to_the_end(world, drop)
+
+    assert job.phase is Phase.ENDED
+    assert orphans(caplog) == {}
+    assert len(paid(world)) == 1
+    assert heard(world) == ["succeeded"]
+
+
+@both
+@pytest.mark.parametrize("point", ["after_create", "after_submitted"])
+def test_a_batch_is_followed_by_what_its_rows_say_of_their_job(
+    world: World, point: str
+) -> None:
+    world.choose(labels={"team": "search"})
+    drop = stopped(world, point)
+    take_away(world, drop)
+
+    job = to_the_end(world, drop)
+
+    assert len(world.batches()) == 1
+    assert (job.phase, job.source, job.rows.total) == (Phase.ENDED, drop, 3)
+    assert job.spec is not None
+    assert job.spec.labels["team"] == "search"
+    assert job.spec_from["labels"] == "team: BATCHDROP_LABELS"
+    assert [one.attributes["object"] for one in world.heard] == [drop.name]
+
+
+@both
+def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> None:
+    drop = world.upload(rows(3))
+
+    def others() -> None:
+        empty_ledger(world)
+        world.intake.take(drop)
+        world.ticks(3, world.timing.settle)
+        assert "fenced" in [moment.note for moment in world.job(drop).history]
+
+    with at("before_create", others):
+        world.intake.take(drop)
+    job = to_the_end(world, drop)
+
+    assert job.phase is Phase.ENDED
+    assert len(paid(world)) == 1
+    assert heard(world) == ["succeeded"]
+
+
+@both
+def test_copies_of_the_rows_say_it_too(world: World) -> None:
+    drop = world.upload(rows(3))
+    with at("after_intent", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    for _ in range(10):
+        world.ticks(1, timedelta(minutes=4))
+        if world.job(drop).batch:
+            break
+    assert list(world.staged(drop)) != ["1/requests.jsonl"]
+    take_away(world, drop)
+    empty_ledger(world)
+
+    job = to_the_end(world, drop)
+
+    assert (job.phase, job.rows.total) == (Phase.ENDED, 3)
+    assert len(paid(world)) == 1
+
+
+@both
+def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
+    drop = world.upload(rows(3))
+    world.intake.take(drop)
+    world.ticks(20)
+    assert heard(world) == ["succeeded"]
+    world.heard.clear()
+    take_away(world, drop)
+    empty_ledger(world)
+
+    job = to_the_end(world, drop)
+    world.ticks(3)
+
+    assert job.phase is Phase.ENDED
+    assert heard(world) == ["succeeded"]
+    assert len(world.batches()) == 1
+
+
+def test_a_repetition_is_made_anew_as_one(world: World) -> None:
+    drop = world.upload(rows(3))
+    world.intake.take(drop)
+    world.ticks(20)
+    again = world.intake.rerun(drop.job_id)
+    world.ticks(1)
+    take_away(world, drop)
+    empty_ledger(world)
+
+    to_the_end(world, drop)
+
+    found = world.ledger.get(again.id)
+    assert found is not None
+    assert (found.phase, found.parent) == (Phase.ENDED, drop.job_id)
+    assert len(paid(world)) == 2
+
+
+@pytest.mark.parametrize("point", ["after_claim", "after_prepared", "after_intent"])
+def test_a_ledger_put_back_from_an_old_copy_pays_for_nothing_again(
+    world: World, point: str
+) -> None:
+    drop = world.upload(rows(3))
+    document = world.database.collection("jobs").document(drop.job_id)
+    copies: list[dict[str, Any]] = []
+    with at(point, lambda: copies.append(document.get().to_dict() or {})):
+        world.intake.take(drop)
+    world.ticks(3)
+    document.set(copies[0])
+
+    job = to_the_end(world, drop)
+
+    assert job.phase is Phase.ENDED
+    assert len(world.batches()) == 1
+
+
+# -- races -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["event", "check"])
+def test_an_event_and_the_check_make_one_document_whichever_comes_first(
+    world: World, first: str
+) -> None:
+    drop = stopped(world, "after_submitted")
+    world.advance(timedelta(seconds=world.settings.check_every))
+    if first == "event":
+        world.intake.take(drop)
+        world.tick()
+    else:
+        world.tick()
+        world.intake.take(drop)
+
+    job = to_the_end(world, drop)
+
+    assert [moment.note for moment in job.history].count("ledger_lost") == 1
+    assert len(world.batches()) == 1
+    assert heard(world) == ["succeeded"]
+
+
+def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
+    drop = stopped(world, "after_submitted")
+    take_away(world, drop)
+    (service,) = world.services.chosen()
+    ((job_id, answer),) = service.ours(world.now() - timedelta(hours=1))
+    kept = world.intake.preparing.traces.of(job_id)
+    assert kept is not None
+    assert kept.job is not None
+
+    for _ in range(2):
+        world.advance(timedelta(seconds=1))
+        world.intake.claim_anew(kept.job)
+        world.poller.check._see_to(service, job_id, answer)
+    job = to_the_end(world, drop)
+
+    assert world.jobs() == 1
+    assert job.phase is Phase.ENDED
+    assert len(world.batches()) == 1
+
+
+# -- what isn't a reason to make a job -------------------------------------------------
+
+
+def test_a_batch_whose_rows_are_gone_is_reported(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop = stopped(world, "after_submitted")
+    take_away(world, drop)
+    for name in world.storage.names(world.settings.work):
+        world.storage.delete(name)
+
+    check(world)
+
+    assert world.jobs() == 0
+    assert list(orphans(caplog).values()) == ["nothing is staged of such a job"]
+
+
+def test_a_batch_of_other_rows_that_bears_a_lost_jobs_label_is_reported(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop = world.upload(rows(3))
+    with at("after_intent", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    job = world.job(drop)
+    assert job.spec is not None
+    other = world.upload(GOOD, "theirs.txt")
+    forged = world.client.batches.create(
+        model="gemini-3.8-flash",
+        src=f"gs://{other.bucket}/{other.name}",
+        config={"destination": job.spec.destination, "labels": job.spec.labels},
+    )
+    take_away(world, drop)
+    empty_ledger(world)
+
+    check(world)
+
+    assert world.jobs() == 0
+    assert orphans(caplog) == {forged.name: "its input isn't what is staged of the job"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda job: replace(job, source=replace(job.source, generation=1)),
+        lambda job: replace(job, parent="a" * 26),
+        lambda job: replace(
+            job,
+            spec=replace(
+                job.spec, labels=job.spec.labels | {"batchdrop_deployment": "other"}
+            ),
+        ),
+        lambda job: "not JSON",
+    ],
+)
+def test_rows_that_say_they_are_another_jobs_make_none(
+    world: World, caplog: pytest.LogCaptureFixture, change: Any
+) -> None:
+    drop = world.upload(rows(3))
+    world.intake.take(drop)
+    job = world.job(drop)
+    assert job.staging is not None
+    said = change(job)
+    text = said if isinstance(said, str) else described(said)
+    world.storage.describe(job.staging.uri, {JOB: text})
+    take_away(world, drop)
+    empty_ledger(world)
+
+    check(world)
+
+    assert world.jobs() == 0
+    assert list(orphans(caplog).values()) == ["what is staged doesn't say of which job"]
+
+
+# -- split jobs, tables ----------------------------------------------------------------
+
+
+def split_and_sent(world: World) -> Drop:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+    world.intake.take(drop)
+    world.ticks(1)
+    assert len(world.batches()) == 3
+    return drop
+
+
+@both
+def test_a_split_job_is_made_anew_with_all_of_its_parts(world: World) -> None:
+    drop = split_and_sent(world)
+    take_away(world, drop)
+    empty_ledger(world)
+
+    to_the_end(world, drop)
+
+    assert len(world.batches()) == 3
+    parts_are_paid_once(world, drop, 5)
+
+
+@both
+def test_a_split_job_of_which_no_part_was_sent_is_found_by_its_drop(
+    world: World,
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+    world.intake.take(drop)
+    world.advance(timedelta(seconds=30))
+    empty_ledger(world)
+
+    to_the_end(world, drop)
+
+    assert world.job(drop).history[1].note == "ledger_lost"
+    parts_are_paid_once(world, drop, 5)
+
+
+def test_a_file_that_was_being_split_when_the_ledger_was_lost_is_split_anew(
+    world: World,
+) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(rows(5))
+    with at("after_part", die), pytest.raises(Killed):
+        world.intake.take(drop)
+    world.advance(timedelta(seconds=30))
+    empty_ledger(world)
+
+    to_the_end(world, drop)
+
+    parts_are_paid_once(world, drop, 5)
+
+
+def test_a_part_that_is_lost_is_made_anew(world: World) -> None:
+    drop = split_and_sent(world)
+    part = family(world, world.job(drop))[1]
+    world.database.collection("jobs").document(part.id).delete()
+    take_away(world, drop)
+
+    to_the_end(world, drop)
+
+    assert len(world.batches()) == 3
+    parts_are_paid_once(world, drop, 5)
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["running", "over"])
+def test_a_split_job_that_is_lost_is_made_anew_with_what_became_of_its_parts(
+    world: World, over: bool
+) -> None:
+    drop = split_and_sent(world)
+    world.database.collection("jobs").document(drop.job_id).delete()
+    if over:
+        world.ticks(10)
+
+    to_the_end(world, drop)
+
+    assert len(world.batches()) == 3
+    parts_are_paid_once(world, drop, 5)
+
+
+def test_a_batch_of_a_table_is_followed_by_what_was_left_of_its_job(
+    world: World, dataset: Dataset
+) -> None:
+    table = dataset.table("rows", {"request": "STRING"}, [{"request": GOOD}])
+    world.choose(datasets=(dataset.full_name,))
+    drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
+    world.intake.take(drop)
+    assert len(world.batches()) == 1
+    take_away(world, drop)
+    empty_ledger(world)
+
+    check(world)
+    world.ticks(4)
+
+    job = world.job(drop)
+    assert job.batch is not None
+    assert job.batch.source == f"bq://{table}"
+    assert len(world.batches()) == 1
+
+
+# -- how much rows say -----------------------------------------------------------------
+
+
+def longest() -> Iterator[Job]:
+    name = "\N{SNOWMAN}" * 341
+    labels = {f"l{n:062}": "v" * 63 for n in range(60)}
+    for drop in (AWKWARD, replace(AWKWARD, name=name)):
+        spec = replace(
+            SPEC,
+            destination=f"gs://out/{drop.name}/x/",
+            display_name=name[:128],
+            labels=labels | {"batchdrop_job": drop.job_id},
+            generation_config=json.dumps({"system_instruction": "canary"}),
+        )
+        job = replace(
+            Job.claimed(drop, "w", SINCE, TIMING),
+            spec=spec,
+            manifest=f"gs://in/{drop.name}#1",
+            report=f"gs://out/{drop.name}/x/rejected.jsonl",
+            inputs=tuple(Input(uri=name, generation=n, size=1) for n in range(9)),
+            rows=Rows(total=2, accepted=2),
+        )
+        yield job
+        yield replace(job, inputs=(), spec=replace(spec, labels={}))
+
+
+@pytest.mark.parametrize("job", list(longest()))
+def test_rows_say_no_more_than_an_objects_metadata_takes(job: Job) -> None:
+    text = described(job)
+
+    assert len(JOB) + len(text.encode()) <= MAX_METADATA
+    assert text.isascii()
+    assert "canary" not in text
+    assert json.loads(text)["source"]["name"] == job.source.name
+    assert job.spec is not None
+    assert json.loads(text)["spec"]["destination"] == job.spec.destination
