@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from batchdrop.batches import BatchJob
-from batchdrop.errors import Superseded
+from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.intake import Intake
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
@@ -87,6 +87,7 @@ class Check:
         """First the inbox, then one place after the other."""
         window = timedelta(seconds=self.settings.missed_window)
         if not going.inbox_done:
+            first_start = self._first_start(first_start, errors)
             since = max(first_start, self.now() - window)
             try:
                 self._claim_missed(going, since, deadline, errors)
@@ -100,6 +101,27 @@ class Check:
                 return
             self._look_through(going, services[going.places], window, deadline, errors)
         going.over = going.inbox_done
+
+    def _first_start(self, known: datetime, errors: list[Exception]) -> datetime:
+        """
+        When the deployment first ran. The ledger may be a later one; so an object that
+        is written once says it, in the work bucket, beside what is staged and not under
+        it, where objects have an end.
+        """
+        storage, chosen = self.intake.storage, self.settings
+        name = f"first-start/{chosen.deployment}"
+        uri = f"gs://{chosen.work.bucket}/{name}"
+        try:
+            if storage.find(chosen.work.bucket, name) is None:
+                # Where another tick is faster, that one's stays.
+                storage.write(uri, iter([known.isoformat().encode()]))
+            with storage.open(uri) as file:
+                said = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
+        except (BatchdropError, ValueError) as exc:
+            log.error("first start not known", extra={"reason": repr(exc)})
+            errors.append(exc)
+            return known
+        return min(said, known)
 
     def _claim_missed(
         self,

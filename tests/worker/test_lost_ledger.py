@@ -419,6 +419,32 @@ def test_a_batch_of_a_table_is_followed_by_what_was_left_of_its_job(
     assert len(world.batches()) == 1
 
 
+# -- since when ------------------------------------------------------------------------
+
+
+def test_drops_from_before_the_loss_are_found_and_those_before_the_start_are_not(
+    world: World,
+) -> None:
+    before = world.upload(GOOD, "before.jsonl")
+    # Cloud Storage's clock is the machine's, which goes on.
+    started = world.database.collection("locks").document("check")
+    start = world.storage.objects(world.settings.inbox)
+    first = max(at for _, at in start) + timedelta(milliseconds=1)
+    started.update({"first_start": first})
+    missed = world.upload(GOOD, "missed.jsonl")
+    other = [at for drop, at in world.storage.objects(before.bucket) if drop == missed]
+    assert other[0] >= first
+    world.poller.check._first_start(first, [])
+    empty_ledger(world)
+    started.delete()
+    world.advance(timedelta(hours=1))
+
+    world.tick()
+
+    assert world.ledger.get(before.job_id) is None
+    assert world.ledger.get(missed.job_id) is not None
+
+
 # -- how much rows say -----------------------------------------------------------------
 
 
