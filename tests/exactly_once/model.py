@@ -37,6 +37,11 @@ SPEC = Spec(
     display_name="a",
 )
 
+#: What rows say of their job.
+KEPT = Job.claimed(DROP, "w", NOW, TIMING).prepared(
+    SPEC, Staging(epoch=1, uri="gs://w/"), Rows(), NOW, TIMING
+)
+
 DUPLICATE = Health(code="duplicate_batch", message="", since=NOW)
 
 # What the service says of a batch.
@@ -65,6 +70,7 @@ class Document(NamedTuple):
     intent: int
     batch: int | None  #: which one is recorded
     duplicates: tuple[int, ...] = ()  #: recorded as to be cancelled
+    life: int = 0  #: 1: made after the ledger was lost
 
 
 class Made(NamedTuple):
@@ -91,6 +97,9 @@ class State(NamedTuple):
     uploads: frozenset[int] = frozenset()  #: the same in the Developer API's files
     requests: frozenset[tuple[int, int]] = frozenset()  #: on their way: sender, input
     batches: tuple[Made, ...] = ()
+    #: Which rows say of which job they are: epoch, and life of the document.
+    traces: frozenset[tuple[int, int]] = frozenset()
+    lost: bool = False  #: the ledger was emptied, once
 
     @property
     def is_final(self) -> bool:
@@ -124,6 +133,10 @@ class Protocol:
     marks_first: bool = True  #: a duplicate is recorded before it is cancelled
     #: No batch is a duplicate while the job's own may still fail by the fence.
     waits_for_the_doomed: bool = True
+    loses: bool = False  #: the ledger may be emptied, once, at any moment
+    recalls: bool = True  #: a new job looks for what lies staged of it already
+    #: A worker that has not staged yet may sleep through the loss, and stage after it.
+    sleeps_through: bool = False
 
 
 @dataclass
@@ -222,6 +235,7 @@ def keeps_one(state: State) -> bool:
 
 @cache
 def job_of(it: Document) -> Job:
+    """Of the life nothing is left: the ledger knows it by the claim."""
     return Job(
         id=DROP.job_id,
         phase=it.phase,
@@ -297,7 +311,13 @@ def moved(it: Document, move: str, *given: int) -> Document:
             job = job.ended(recorded(given[0]), NOW)
         case "revived":
             job = job.revived(NOW)
-    return document_of(job)
+        case "made_anew":
+            (top,) = given
+            staging = Staging(epoch=top, uri="gs://w/")
+            job = job.made_anew(KEPT, staging, top, NOW, TIMING)
+        case "overtaking":
+            job = job.overtaking(given[0], NOW)
+    return document_of(job)._replace(life=it.life)
 
 
 # -- steps --------------------------------------------------------------------------
@@ -316,19 +336,21 @@ class Steps:
         yield from self._time()
         yield from self._service()
         yield from self._poll()
+        if self.protocol.loses and self.state.job and not self.state.lost:
+            yield "the ledger is lost", self._lost()
         for worker in dict.fromkeys(self.state.workers):
             # One that stops for ever makes room for another.
-            if self._is_due and len(self.state.workers) == self.protocol.workers:
+            if self._is_due and len(self.state.workers) == self._workers:
                 yield f"{_name(worker)} dies", self._with(worker, None)
             for name, after in self._work(worker):
                 yield f"{_name(worker)} {name}", after
 
     def _time(self) -> Iterator[Step]:
         state = self.state
-        if state.job is None:
+        if state == State():
             return
         later = state._replace(
-            job=_later(state.job),
+            job=_later(state.job) if state.job else None,
             workers=_sorted(
                 worker._replace(held=_later(worker.held)) for worker in state.workers
             ),
@@ -369,8 +391,7 @@ class Steps:
         state = self.state
         job = state.job
         if job is None:
-            first = document_of(Job.claimed(DROP, "w1", NOW, TIMING))
-            yield "w1 claims", self._join(first)
+            yield from self._claim()
             return
         if job.phase is Phase.SUBMITTED:
             assert job.batch is not None
@@ -384,13 +405,37 @@ class Steps:
                 after = moved(job, "ended", job.batch)
                 yield "poll settles", state._replace(job=after)
             return
-        if not self._is_due or len(state.workers) == self.protocol.workers:
+        if not self._is_due or len(state.workers) == self._workers:
             return
-        if job.epoch == self.protocol.epochs:
+        if job.epoch == self._epochs:
             yield "too many holders", None
             return
         held = moved(job, "resumed")
         yield f"w{held.epoch} resumes", self._join(held)
+
+    def _lost(self) -> State:
+        """
+        Workers that have not staged yet are gone: see `sleeps_through`. All others may
+        still wake at any time.
+        """
+        late = self.protocol.sleeps_through
+        reading = ("recall", "overtake", "clear", "stage")[: 3 if late else 4]
+        left = [
+            forgotten
+            for one in self.state.workers
+            if one.step not in reading and (forgotten := _forgotten(one))
+        ]
+        return self.state._replace(job=None, workers=_sorted(left), lost=True)
+
+    def _claim(self) -> Iterator[Step]:
+        """An event; or, after a loss, a look at the inbox or at the service's list."""
+        life = int(self.state.lost)
+        first = document_of(Job.claimed(DROP, "w1", NOW, TIMING))._replace(life=life)
+        if len(self.state.workers) < self.protocol.workers:
+            yield "w1 claims", self._join(first)
+        if life:
+            anew = first._replace(lease=0, due=0)
+            yield "poll claims anew", self.state._replace(job=anew)
 
     def _check(self, job: Document) -> Iterator[Step]:
         """`Check` finds another batch than the one that the job goes on with."""
@@ -419,9 +464,23 @@ class Steps:
             )
 
     @property
+    def _workers(self) -> int:
+        """How many may be at work now. Before a loss one at a time, and few: what two
+        do to each other is walked without one."""
+        before = self.protocol.loses and not self.state.lost
+        return 1 if before else self.protocol.workers
+
+    @property
+    def _epochs(self) -> int:
+        before = self.protocol.loses and not self.state.lost
+        return self.protocol.epochs - 1 if before else self.protocol.epochs
+
+    @property
     def _is_due(self) -> bool:
         job = self.state.job
-        if job is None or job.due is None:
+        if job is None:
+            return self.state.lost
+        if job.due is None:
             return False
         return job.due == 0 or (not self.protocol.settles and job.lease == 0)
 
@@ -437,14 +496,28 @@ class Steps:
                         worker,
                         worker._replace(step="stage"),
                         inputs=frozenset(e for e in state.inputs if e >= held.epoch),
+                    )._replace(
+                        traces=frozenset(t for t in state.traces if t[0] >= held.epoch)
                     ),
                 )
+            case "recall":
+                yield self._recall(worker)
+            case "remake":
+                yield "makes it anew", self._write(worker, "made_anew", *worker.hand)
+            case "overtake":
+                yield "overtakes", self._write(worker, "overtaking", *worker.hand)
             case "stage":
                 inputs = state.inputs | {held.epoch}
+                step = "describe" if self.protocol.loses else "prepare"
                 yield (
                     "stages",
-                    self._with(worker, worker._replace(step="prepare"), inputs=inputs),
+                    self._with(worker, worker._replace(step=step), inputs=inputs),
                 )
+            case "describe":
+                traces = {one for one in state.traces if one[0] != held.epoch}
+                traces.add((held.epoch, held.life))
+                described = self._with(worker, worker._replace(step="prepare"))
+                yield "describes", described._replace(traces=frozenset(traces))
             case "prepare":
                 yield "writes prepared", self._write(worker, "prepared")
             case "look":
@@ -535,12 +608,13 @@ class Steps:
                         worker._replace(step="fence", hand=()),
                         inputs=state.inputs - gone,
                         uploads=state.uploads - gone,
+                    )._replace(
+                        traces=frozenset(t for t in state.traces if t[0] not in gone)
                     ),
                 )
             case "fence":
                 if not self.protocol.restages_first and (
-                    state.job
-                    and (state.job.phase, state.job.epoch) == (held.phase, held.epoch)
+                    state.job and _hold(state.job) == _hold(held)
                 ):
                     moved_on = moved(state.job, "restaged")
                     both = replace(self, state=state._replace(job=moved_on))
@@ -555,7 +629,7 @@ class Steps:
             return None
         match job.phase:
             case Phase.ARRIVED:
-                step = "clear" if job.lease.epoch > 1 else "stage"
+                step = "recall" if self.protocol.loses else _first_step(held)
             case Phase.PREPARED | Phase.WAITING:
                 step = "look" if self._must_look(job) else self._ready
             case Phase.SUBMITTING if not job.intends:
@@ -566,6 +640,21 @@ class Steps:
             case _:
                 return None
         return Worker(step, held)
+
+    def _recall(self, worker: Worker) -> Step:
+        """What lies staged already, of a job that the ledger takes for new."""
+        held, state = worker.held, self.state
+        top, says = max(state.inputs, default=0), max(state.traces, default=None)
+        unknown = top >= held.epoch
+        step = first = _first_step(held)
+        if says and (unknown or says[1] != held.life):
+            step = "remake"
+        elif unknown:
+            step = "overtake"
+        if not self.protocol.recalls or step == first:
+            return "recalls nothing", self._with(worker, worker._replace(step=first))
+        after = worker._replace(step=step, hand=(top,))
+        return f"recalls {top}", self._with(worker, after)
 
     def _must_look(self, job: Job) -> bool:
         fenced = job.staging is not None and job.staging.epoch > 1
@@ -650,7 +739,14 @@ class Steps:
             yield "has nothing to copy", self._with(worker, None)
         else:
             inputs = self.state.inputs | {held.epoch}
-            copied = replace(self, state=self.state._replace(inputs=inputs))
+            life = dict(self.state.traces).get(held.staged)
+            said = {(held.epoch, life)} if life is not None else set()
+            copied = replace(
+                self,
+                state=self.state._replace(
+                    inputs=inputs, traces=self.state.traces | said
+                ),
+            )
             yield "copies", copied._write(worker, "restaged", step="uploading")
 
     def _copy(self, worker: Worker) -> Iterator[Step]:
@@ -661,6 +757,10 @@ class Steps:
             yield "has nothing to copy", self._with(worker, None)
             return
         older = tuple(sorted(one for one in inputs if one < epoch))
+        traces = set(self.state.traces)
+        if epoch not in inputs:
+            life = dict(traces).get(max(inputs))
+            traces |= {(epoch, life)} if life is not None else set()
         step = "restage" if self.protocol.restages_first else "delete"
         yield (
             "copies",
@@ -668,7 +768,7 @@ class Steps:
                 worker,
                 worker._replace(step=step, hand=older),
                 inputs=inputs | {epoch},
-            ),
+            )._replace(traces=frozenset(traces)),
         )
 
     # -- the pieces -----------------------------------------------------------------
@@ -683,8 +783,7 @@ class Steps:
     ) -> State:
         """A compare-and-set: refused when the job is another's, or has moved on."""
         now, held = self.state.job, worker.held
-        assert now is not None
-        if (now.phase, now.epoch) != (held.phase, held.epoch):
+        if now is None or _hold(now) != _hold(held):
             return self._with(worker, None)
         after = moved(now, move, *given)
         going = Worker(step, after, hand) if step else self._at(after)
@@ -708,22 +807,48 @@ class Steps:
         state = self.state
         workers = list(state.workers)
         workers.remove(worker)
+        if after is not None and state.lost and not after.held.life:
+            after = _forgotten(after)
         if after is not None:
             workers.append(after)
-        return State(
+        return state._replace(
             job=job or state.job,
             workers=_sorted(workers),
             inputs=state.inputs if inputs is None else inputs,
             uploads=state.uploads if uploads is None else uploads,
             requests=state.requests if requests is None else requests,
-            batches=state.batches,
         )
+
+
+def _first_step(it: Document) -> str:
+    """Of a worker that reads a file: what others have left of it goes first."""
+    return "clear" if it.epoch > 1 else "stage"
+
+
+def _hold(it: Document) -> tuple[Phase, int, int]:
+    """What a write is refused for, when it is another's."""
+    return it.phase, it.epoch, it.life
 
 
 @cache
 def _later(it: Document) -> Document:
     due = None if it.due is None else max(0, it.due - 1)
     return it._replace(lease=max(0, it.lease - 1), due=due)
+
+
+#: What a worker does next that isn't a write to the ledger.
+ACTS = ("stage", "describe", "send", "cancel", "stop", "copy", "delete", "uploading")
+
+
+def _forgotten(worker: Worker) -> Worker | None:
+    """
+    A worker whose document is gone. All that it writes is refused, and time is nothing
+    to it any more: it stops at the next write, and when it would next look.
+    """
+    if worker.step not in ACTS:
+        return None
+    held = worker.held._replace(lease=0, due=0, duplicates=())
+    return worker._replace(held=held)
 
 
 def _sorted(workers: Iterable[Worker]) -> tuple[Worker, ...]:

@@ -114,6 +114,45 @@ def test_a_fence_that_deletes_before_the_ledger_knows_leaves_a_job_without_end()
     assert walked.dead_end(keeps_one) is not None
 
 
+@pytest.mark.parametrize("uploads", [False, True], ids=["vertex", "developer"])
+def test_a_ledger_that_is_emptied_at_any_moment_never_makes_two_be_paid(
+    uploads: bool,
+) -> None:
+    protocol = Protocol(loses=True, uploads=uploads, checks=True, epochs=3)
+
+    walked = walk(protocol, breaks)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is None
+    assert sum(state.lost and keeps_one(state) for state in walked.came_from) > 10
+
+
+def test_a_job_of_a_table_that_is_made_anew_keeps_a_batch_that_it_never_cancels() -> (
+    None
+):
+    protocol = Protocol(loses=True, fenceless=True, epochs=3, checks=True)
+
+    walked = walk(protocol, cancels_what_it_keeps)
+
+    assert walked.wrong is None
+    assert walked.dead_end(keeps_one) is None
+
+
+def test_taking_a_job_for_new_that_is_staged_already_pays_twice() -> None:
+    walked = walk(Protocol(loses=True, recalls=False, epochs=2), pays_twice)
+
+    assert walked.wrong is not None
+    assert "the ledger is lost" in walked.wrong
+
+
+def test_a_worker_that_stages_after_the_loss_what_was_fenced_pays_twice() -> None:
+    # The one thing that is asked of whoever empties a ledger: to wait for a lease, so
+    # that nobody is left who has claimed from the old one and staged nothing yet.
+    protocol = Protocol(loses=True, sleeps_through=True, epochs=3)
+
+    assert walk(protocol, pays_twice).wrong
+
+
 def test_two_workers_that_upload_to_one_name_undo_the_fence() -> None:
     protocol = Protocol(uploads=True, one_uploader=False)
 
