@@ -122,7 +122,7 @@ class _Choosing:
 
     def _model(self) -> None:
         backend, given = self.values["backend"], self.values["model"]
-        said = f"the model {names.short(given)} ({self.origin['model']})"
+        said = f"the model ({self.origin['model']})"
         listed = {
             _model_or_none(model, backend)
             for model in (
@@ -140,7 +140,7 @@ class _Choosing:
 
     def _destination(self) -> None:
         given = self.values["destination"]
-        said = f"the destination {names.short(given)} ({self.origin['destination']})"
+        said = f"the destination ({self.origin['destination']})"
         if given.startswith("bq://"):
             if self.values["backend"] != "vertex":
                 self._impossible("destination", f"{said} is only for Vertex AI")
@@ -165,18 +165,18 @@ class _Choosing:
 
     def _source(self, manifest: Manifest, places: tuple[Location, ...]) -> None:
         file = self.origin_of_manifest
-        for address in manifest.objects:
+        for number, address in enumerate(manifest.objects):
             at, name = split_uri(address)
             if not any(place.holds(at, name) for place in places):
                 self._refuse(
-                    f"the source {names.short(address)} ({file})",
+                    f"src[{number}] ({file})",
                     "INBOX and BATCHDROP_SOURCES list the prefixes that are",
                 )
         table = manifest.table or manifest.dataset
         if table is None:
             return
         self.values["source"], self.origin["source"] = table, file
-        said = f"the source {names.short(table)} ({file})"
+        said = f"src ({file})"
         if self.values["backend"] != "vertex":
             raise BadChoice("not_possible", f"{said} is only for Vertex AI")
         dataset = names.bq_dataset(table) if manifest.table else table
@@ -185,8 +185,8 @@ class _Choosing:
             raise BadChoice(
                 "not_possible",
                 f"the generation configuration ({self.origin['generation_config']}) "
-                f"can't be put into {names.short(table)}, whose rows are sent as they "
-                "are: write it into them, and an empty one, {}, into the manifest",
+                "can't be put into the table or dataset of src, whose rows are sent as "
+                "they are: write it into them, and an empty one, {}, into the manifest",
             )
 
     def _in_datasets(self, said: str, dataset: str) -> None:
@@ -331,7 +331,10 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
         name = word.replace("-", "_")
         if word not in KEYS:
             known = ", ".join(f"{METADATA}{each}" for each in KEYS)
-            _bad(key, f"unknown; the keys that are known: {known}")
+            _bad(
+                f"a key that begins with {METADATA}",
+                f"unknown; the keys that are known: {known}",
+            )
         if name in choices:
             _bad(key, "it is there twice, in two spellings; leave one out")
         try:
@@ -349,7 +352,7 @@ def _bad(key: str, what: str) -> NoReturn:
 def _switch(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in known:
-        raise ValueError(f"it is {names.short(text)}; write true or false")
+        raise ValueError(f"it is {names.shape(text)}; write true or false")
     return known[text.lower()]
 
 

@@ -10,7 +10,9 @@ from msgspec import Raw
 from batchdrop.batches import inline
 from batchdrop.batches.official import SDK_ONLY
 from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight.members import public
 from batchdrop.preflight.names import camel_case, placed
+from batchdrop.quoting import unquoted
 from batchdrop.sizes import MAX_CONFIG
 
 _TOO_DEEP = "it nests too deeply to be read; write it flatter"
@@ -22,7 +24,7 @@ INCONVERTIBLE = (
 )
 
 
-def wire_config(text: str, rules: Rules) -> str | None:
+def wire_config(text: str, rules: Rules, *, private: bool = True) -> str | None:
     """
     A generation configuration, ready to be merged into requests. What it may say, and
     what that means, is the client's: see `CreateBatchJobConfig`. Names come to be in
@@ -31,6 +33,7 @@ def wire_config(text: str, rules: Rules) -> str | None:
     Args:
         text: a JSON object.
         rules: the job's, without a configuration.
+        private: tell no name of the user's; of the deployer's own, all may be told.
 
     Returns:
         JSON, or None if nothing is left to merge.
@@ -54,14 +57,18 @@ def wire_config(text: str, rules: Rules) -> str | None:
             # Python 3.13 reads JSON that is nested more deeply than this goes.
             raise ValueError(_TOO_DEEP) from exc
         except INCONVERTIBLE as exc:
-            why = exc if isinstance(exc, ValueError) else "it can't be read"
+            why = str(exc) if isinstance(exc, ValueError) else "it can't be read"
+            if private:
+                name, why = public(name), unquoted(why)
             raise ValueError(f"{name}: {why}; write it as the API has it") from exc
         config |= beside | inside
     try:
         made = msgspec.json.encode(camel_case(config))
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
-    if wrong := config_fault(replace(rules, generation_config=made)):
+    if wrong := config_fault(
+        replace(rules, generation_config=made), public if private else str
+    ):
         raise ValueError(wrong)
     return made.decode() if config else None
 

@@ -20,6 +20,7 @@ from batchdrop.errors import (
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.preparing import REPORT, Preparing
+from batchdrop.quoting import told
 from batchdrop.records import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.service import Services, is_not_allowed
 from batchdrop.settings import Location, Settings
@@ -271,7 +272,7 @@ class Intake:
         except Unavailable as exc:
             return self._postpone(job, str(exc))
         except Exception as exc:
-            why, now = f"{type(exc).__name__}: {exc}", self.now()
+            why, now = told(exc), self.now()
             log.exception("step failed", extra={"job": job.id, "phase": job.phase})
             return self._write(job, lambda j: j.gave_up(why, now))
 

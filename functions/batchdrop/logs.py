@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +41,23 @@ class JsonFormatter(logging.Formatter):
         text = json.dumps(line, default=str, ensure_ascii=False)
         # A lone surrogate, as JSON of others may have it, can't be printed.
         return text.encode(errors="backslashreplace").decode()
+
+    def formatException(self, ei: Any) -> str:
+        """
+        The trace without the messages of errors, which may quote what they were given.
+        Ours and the client's are told by who logs them.
+        """
+        trace, lines = ei[1], []
+        while trace is not None:
+            kind = type(trace)
+            frames = "".join(traceback.format_tb(trace.__traceback__))
+            lines.append(
+                f"Traceback (most recent call last):\n{frames}"
+                f"{kind.__module__}.{kind.__qualname__}"
+            )
+            trace = trace.__cause__ or trace.__context__
+        # Error Reporting reads a trace like Python's own: the cause comes first.
+        return "\n\n".join(reversed(lines))
 
 
 class StandardOutput(logging.Handler):

@@ -12,6 +12,7 @@ from batchdrop import names
 from batchdrop.batches import inline
 from batchdrop.configuration import INCONVERTIBLE, exact_json
 from batchdrop.errors import BadChoice
+from batchdrop.quoting import unquoted
 
 SUFFIX = ".job.json"
 #: Bytes; requests may stand in it.
@@ -25,6 +26,9 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
 #: What a decoder raises for what it can't read.
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+#: In a path, in place of a name that isn't ours: it may be anything.
+UNKNOWN = "?"
 
 #: The members of the official SDK's InlinedRequest.
 _INLINED = frozenset({"contents", "config", "metadata", "model"})
@@ -85,7 +89,7 @@ class Manifest:
         members = _object(data, "")
         for name in members:
             if name not in ("model", "src", "config"):
-                _bad(name, _known(name, ("model", "src", "config")))
+                _bad(UNKNOWN, _known(("model", "src", "config")))
         model = None
         if "model" in members:
             with_path = _value(members["model"], "model")
@@ -171,8 +175,8 @@ def _bad(path: str, what: str) -> NoReturn:
     raise BadChoice("bad_manifest", f"{where}{what}")
 
 
-def _known(name: str, known: tuple[str, ...]) -> str:
-    return f"unknown; write one of {', '.join(known)}, or leave {names.short(name)} out"
+def _known(known: tuple[str, ...]) -> str:
+    return f"unknown; write one of {', '.join(known)}, or leave it out"
 
 
 def _object(raw: bytes | Raw, path: str) -> dict[str, Raw]:
@@ -234,7 +238,7 @@ def _source(raw: Raw) -> dict[str, Any]:
         if names.is_vertex_dataset(text):
             return {"dataset": text}
         if not text.startswith("gs://"):
-            _bad("src", f"it is {names.short(text)}; {_SOURCES}")
+            _bad("src", f"it is {names.shape(text)}; {_SOURCES}")
         return {"objects": (_read(names.gs_object, text, "src"),)}
     if _kind(raw) != "a list":
         _bad("src", f"it is {_kind(raw)}; {_SOURCES}")
@@ -255,7 +259,8 @@ def _source(raw: Raw) -> dict[str, Any]:
         path = f"src[{number}]"
         address = _read(names.gs_object, _value(item, path), path)
         if address in addresses:
-            _bad(path, f"{address} is there twice; its rows would be paid twice")
+            first = list(addresses).index(address)
+            _bad(path, f"src[{first}] has it too; its rows would be paid twice")
         addresses[address] = None
     return {"objects": tuple(addresses)}
 
@@ -334,7 +339,7 @@ def _config(raw: Raw) -> dict[str, Any]:
         if name in _REFUSED:
             _bad(path, _REFUSED[name])
         if name not in CONFIG:
-            _bad(path, _known(key, CONFIG))
+            _bad(f"config.{UNKNOWN}", _known(CONFIG))
         field = "destination" if name == "dest" else name
         if field in found:
             _bad(path, f"{field} is there twice, in two spellings; leave one out")
@@ -375,7 +380,7 @@ def _destination(raw: Raw, path: str) -> str:
             if name == "format":
                 continue
             if name not in ("gcs_uri", "bigquery_uri"):
-                _bad(f"{path}.{key}", _known(key, ("gcs_uri", "bigquery_uri")))
+                _bad(f"{path}.{UNKNOWN}", _known(("gcs_uri", "bigquery_uri")))
             texts[f"{path}.{key}"] = (name, value)
         if len(texts) != 1:
             _bad(path, "write one of gcs_uri and bigquery_uri")
@@ -383,7 +388,7 @@ def _destination(raw: Raw, path: str) -> str:
         scheme = {"gcs_uri": "gs://", "bigquery_uri": "bq://"}[name]
         text = _read(names.text, _value(raw, path), path)
         if not text.startswith(scheme):
-            _bad(path, f"it is {names.short(text)}; write {scheme}...")
+            _bad(path, f"it is {names.shape(text)}; write {scheme}...")
     text = _read(names.text, _value(raw, path), path)
     return str(_read(destination, text, path))
 
@@ -400,7 +405,7 @@ def destination(text: str) -> str:
     if text.startswith("gs://"):
         return names.gs_prefix(text)
     raise ValueError(
-        f"it is {names.short(text)}; write gs://bucket/prefix/ or "
+        f"it is {names.shape(text)}; write gs://bucket/prefix/ or "
         "bq://project.dataset.table"
     )
 
@@ -446,7 +451,8 @@ def _generation(
         key = _key(metadata, number, f"{path}.metadata")
         return msgspec.json.encode({"key": key, "request": made})
     except INCONVERTIBLE as exc:
-        _bad(path, f"{exc or type(exc).__name__}; write it as a row of a JSONL file")
+        why = unquoted(str(exc)) if isinstance(exc, ValueError) else "it can't be read"
+        _bad(path, f"{why}; write it as a row of a JSONL file")
 
 
 def _embedding(
@@ -458,7 +464,7 @@ def _embedding(
     line |= {name: members[name] for name in ("model", "contents") if name in members}
     for name, value in config.items():
         if name in line:
-            _bad(f"{path}.config.{name}", "unknown; leave it out")
+            _bad(f"{path}.config.{name}", "stands beside config too; leave one out")
         line[name] = value
     return msgspec.json.encode(line)
 

@@ -41,10 +41,31 @@ _TUNED = re.compile(
 )
 
 
-def short(text: object) -> str:
-    """A text as it may stand in a message."""
-    shown = repr(text)
+def short(value: object) -> str:
+    """A deployer's own value, as it may stand in a message to the deployer alone."""
+    shown = repr(value)
     return shown if len(shown) <= 200 else f"{shown[:200]}..."
+
+
+def shape(value: object) -> str:
+    """
+    What a message says of a value: its kind and size. Never the value, which may be a
+    password or a signed address, and would be logged, stored and announced.
+    """
+    match value:
+        case str():
+            return f"a text of {len(value):,} characters"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case Mapping():
+            return f"an object with {len(value):,} members"
+        case list() | tuple():
+            return f"a list of {len(value):,}"
+        case None:
+            return "null"
+    return f"a {type(value).__name__}"
 
 
 # -- models ------------------------------------------------------------------------
@@ -67,7 +88,7 @@ def model(text: str, backend: str) -> str:
     parts = text.split("/")
     # A colon would call another method, and dots another resource.
     if not good or ".." in text or "." in parts or len(text) > 400:
-        raise ValueError(f"{short(text)} is no model's name; write one such as {_LIKE}")
+        raise ValueError(f"{shape(text)} is no model's name; write one such as {_LIKE}")
     publisher, name = "google", parts[-1]
     match parts:
         case [_] | ["models" | "google", _]:
@@ -82,13 +103,13 @@ def model(text: str, backend: str) -> str:
             return text
         case _:
             raise ValueError(
-                f"{short(text)} is no model's name; write one such as {_LIKE}"
+                f"{shape(text)} is no model's name; write one such as {_LIKE}"
             )
     if publisher == "google":
         return name
     if backend == "developer" or publisher == "tunedModels":
         raise ValueError(
-            f"{short(text)} is no model of "
+            f"{shape(text)} is no model of "
             + ("the Developer API" if backend == "developer" else "Vertex AI")
         )
     return f"publishers/{publisher}/models/{name}"
@@ -120,24 +141,24 @@ def gs_object(text: str) -> str:
     """
     address = _gs(text, "gs://bucket/object.jsonl")
     if address.count("/") == 2:
-        raise ValueError(f"{short(text)} names a bucket; write {address}/object.jsonl")
+        raise ValueError("it names a bucket alone; write gs://bucket/object.jsonl")
     return address
 
 
 def _gs(text: str, like: str) -> str:
     found = re.fullmatch(rf"gs://{_BUCKET}(?:/(.+))?", text)
     if found is None or not text.isprintable():
-        raise ValueError(f"{short(text)} is not of the form {like}")
+        raise ValueError(f"{shape(text)} is not of the form {like}")
     if re.search(r"[*?\[\]]", text):
-        raise ValueError(f"{short(text)} has a wildcard; name each object by itself")
+        raise ValueError(f"{shape(text)} has a wildcard; name each object by itself")
     parts = found[1].split("/") if found[1] else []
     if any(part in ("", ".", "..") for part in parts):
         raise ValueError(
-            f"{short(text)} has a part that is empty, or made of dots; "
+            f"{shape(text)} has a part that is empty, or made of dots; "
             f"write it out as {like}"
         )
     if len((found[1] or "").encode()) > MAX_OBJECT_NAME:
-        raise ValueError(f"{short(text)} is longer than an object's name can be")
+        raise ValueError(f"{shape(text)} is longer than an object's name can be")
     return text
 
 
@@ -151,7 +172,7 @@ def bq_table(text: str) -> str:
     found = _TABLE.fullmatch(text)
     if found is None or found[2] is None:
         raise ValueError(
-            f"{short(text)} is not of the form bq://project.dataset.table"
+            f"{shape(text)} is not of the form bq://project.dataset.table"
             " (no wildcards, no decorators)"
         )
     return text
@@ -167,7 +188,7 @@ def bq_destination(text: str) -> str:
     """
     if _TABLE.fullmatch(text) is None:
         raise ValueError(
-            f"{short(text)} is not of the form bq://project.dataset.table, "
+            f"{shape(text)} is not of the form bq://project.dataset.table, "
             "or bq://project.dataset"
         )
     return text
@@ -198,7 +219,7 @@ def dataset(text: str) -> str:
     found = _TABLE.fullmatch(f"bq://{text.removeprefix('bq://')}")
     if found is None or found[2] is not None:
         raise ValueError(
-            f"{short(text)} is neither project.dataset nor "
+            f"{shape(text)} is neither project.dataset nor "
             "projects/P/locations/L/datasets/D"
         )
     return found[1]
@@ -211,17 +232,17 @@ def label(name: object, value: object) -> str:
     """What is wrong with a label, and what to write; empty if nothing is."""
     if isinstance(name, str) and name.lower().startswith(OWN_LABELS):
         return (
-            f"label {short(name)}: labels that begin with {OWN_LABELS} are batchdrop's "
-            "own; write another name"
+            f"a label whose name is {shape(name)}: labels that begin with {OWN_LABELS} "
+            "are batchdrop's own; write another name"
         )
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
         return (
-            f"label {short(name)}: write lowercase letters, digits, - and _, "
-            "at most 63, a letter first"
+            f"a label whose name is {shape(name)}: write lowercase letters, digits, - "
+            "and _, at most 63, a letter first"
         )
     if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
         return (
-            f"label {name}: its value is {short(value)}; write a text of lowercase "
+            f"label {name}: its value is {shape(value)}; write a text of lowercase "
             "letters, digits, - and _, at most 63"
         )
     return ""
@@ -238,7 +259,7 @@ def labels(text: str) -> dict[str, str]:
     for pair in filter(None, (each.strip() for each in text.split(","))):
         name, equals, value = (each.strip() for each in pair.partition("="))
         if not equals:
-            raise ValueError(f"{short(pair)} is no label; write team=search,env=prod")
+            raise ValueError(f"{shape(pair)} is no label; write team=search,env=prod")
         if wrong := label(name, value):
             raise ValueError(wrong)
         if name in found:
@@ -269,7 +290,7 @@ def stalled_after(given: object) -> dict[str, float]:
         state = str(name).removeprefix("JOB_STATE_")
         if state not in STATES:
             raise ValueError(
-                f"{short(name)} is no state to stand still in; write one of "
+                f"{shape(name)} is no state to stand still in; write one of "
                 f"{', '.join(STATES)}"
             )
         if state in known:
@@ -291,7 +312,7 @@ def seconds_or_never(given: object) -> float | None:
         except (ValueError, OverflowError):
             value = -1.0
     if not 0 <= value < 1e9:
-        raise ValueError(f"{short(given)} is no number of seconds, or 0 for never")
+        raise ValueError(f"{shape(given)} is no number of seconds, or 0 for never")
     return value or None
 
 
@@ -301,10 +322,10 @@ def seconds_or_never(given: object) -> float | None:
 def text(given: object) -> str:
     """A text of some length, on one line."""
     if not isinstance(given, str) or not given.strip():
-        raise ValueError(f"it is {short(given)}; write a text")
+        raise ValueError(f"it is {shape(given)}; write a text")
     if not given.isprintable():
         raise ValueError(
-            f"it is {short(given)}; write a text of one line, in plain type"
+            f"it is {shape(given)}; write a text of one line, in plain type"
         )
     return given
 
@@ -323,7 +344,7 @@ def choice(*choices: str) -> Callable[[object], str]:
     def read(given: object) -> str:
         if not isinstance(given, str) or given not in choices:
             wanted = " or ".join(f'"{each}"' for each in choices)
-            raise ValueError(f"it is {short(given)}; write {wanted}")
+            raise ValueError(f"it is {shape(given)}; write {wanted}")
         return given
 
     return read
@@ -338,7 +359,7 @@ def limit(given: object) -> int | None:
     """A whole number; 0 is for no limit."""
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**53:
         raise ValueError(
-            f"it is {short(given)}; write a whole number, or 0 for no limit"
+            f"it is {shape(given)}; write a whole number, or 0 for no limit"
         )
     return given or None
 
@@ -347,7 +368,7 @@ def limit_in_words(text: str) -> int | None:
     """The same, written as a text."""
     if not re.fullmatch("[0-9]{1,15}", text):
         raise ValueError(
-            f"it is {short(text)}; write a whole number, or 0 for no limit"
+            f"it is {shape(text)}; write a whole number, or 0 for no limit"
         )
     return limit(int(text))
 
@@ -355,7 +376,7 @@ def limit_in_words(text: str) -> int | None:
 def switch(given: object) -> bool:
     """True or false."""
     if not isinstance(given, bool):
-        raise ValueError(f"it is {short(given)}; write true or false")
+        raise ValueError(f"it is {shape(given)}; write true or false")
     return given
 
 
@@ -368,7 +389,7 @@ def a_config(given: str) -> str | None:
         value = msgspec.json.decode(given, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ValueError(
-            f'it is {short(given)}; write a JSON object, such as {{"temperature": 0}}'
+            f'it is {shape(given)}; write a JSON object, such as {{"temperature": 0}}'
         ) from None
     # In a text of JSON a line feed is escaped, so that these stand between values.
     return re.sub(r"[\r\n]", " ", given).strip() if value else None
@@ -377,7 +398,7 @@ def a_config(given: str) -> str | None:
 def label_table(given: object) -> dict[str, str]:
     """Labels by their names."""
     if not isinstance(given, Mapping):
-        raise ValueError(f"it is {short(given)}; write labels by their names")
+        raise ValueError(f"it is {shape(given)}; write labels by their names")
     for name, value in given.items():
         if wrong := label(name, value):
             raise ValueError(wrong)

@@ -29,7 +29,7 @@ from batchdrop.manifests import (
     manifest_name,
     speaks_for,
 )
-from batchdrop.names import MAX_OBJECT_NAME, short
+from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.records import (
@@ -375,10 +375,12 @@ class Preparing:
         addresses = manifest.objects if manifest else ()
         _hold_inputs([Input(uri=uri, generation=0, size=0) for uri in addresses])
         found = []
-        for uri in addresses:
+        for number, uri in enumerate(addresses):
             drop = self.storage.find(*split_uri(uri))
             if drop is None:
-                raise BadChoice("no_source", f"{uri}, which src names, is not there")
+                raise BadChoice(
+                    "no_source", f"the object that src[{number}] names is not there"
+                )
             found.append(Input(uri=uri, generation=drop.generation, size=drop.size))
         return tuple(found)
 
@@ -615,8 +617,9 @@ class Preparing:
         what, _, _, who = limits[0]
         raise BadChoice(
             "not_possible",
-            f"the {what} of {short(made.spec.source)} can't be counted before they are "
-            f"sent, and {who} limits them; write its rows into a file, and drop that",
+            f"the {what} of the table or dataset of src can't be counted before they "
+            f"are sent, and {who} limits them; write its rows into a file, and drop "
+            "that",
         )
 
     def _over_day(self, staged: list[Staging]) -> Problem | None:

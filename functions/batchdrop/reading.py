@@ -9,6 +9,7 @@ import msgspec
 from batchdrop.errors import NotReadable
 from batchdrop.jobs import MAX_FAULTS, MAX_PARTS
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
+from batchdrop.preflight.members import public
 from batchdrop.records import Input, Problem
 from batchdrop.rows import Fault, Rows
 
@@ -157,7 +158,11 @@ class Reading:
         if address:
             place = f"{address} line {refused.line - self.firsts[-1] + 1}"
         faults = [replace(fault, place=place) for fault in refused.faults]
-        self.faults += faults[: MAX_FAULTS - len(self.faults)]
+        # The report lies where the user's own rows go; these are logged and announced.
+        self.faults += (
+            replace(fault, path=public(fault.path))
+            for fault in faults[: MAX_FAULTS - len(self.faults)]
+        )
         said: dict[str, object] = {"line": refused.line}
         if place:
             said["place"] = place

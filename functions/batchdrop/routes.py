@@ -444,7 +444,7 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
         )
     elif config:
         try:
-            wire_config(config, rules)
+            wire_config(config, rules, private=False)
         except ValueError as exc:
             yield f"generation_config: {exc}"
     for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):

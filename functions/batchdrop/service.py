@@ -23,6 +23,7 @@ from batchdrop.batches import (
 from batchdrop.batches.batches import Batches
 from batchdrop.batches.file_face import Files
 from batchdrop.jobs import NO_OUTPUT, OUTPUT_FOR, Job
+from batchdrop.quoting import masked, unquoted
 from batchdrop.records import (
     EMBEDDING,
     Batch,
@@ -233,6 +234,7 @@ def marks(job: Job) -> dict[str, str]:
     }
 
 
+@masked
 @dataclass(frozen=True, slots=True)
 class VertexService:
     """Reads the staged object itself; knows labels, and filters a list by them."""
@@ -324,6 +326,7 @@ class VertexService:
         self.batches.delete(name=name)
 
 
+@masked
 @dataclass(frozen=True, slots=True)
 class DeveloperService:
     """
@@ -502,7 +505,7 @@ def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         start_time=answer.start_time,
         end_time=answer.end_time,
         update_time=answer.update_time,
-        error=Problem(code=error.code or 0, message=error.message or "")
+        error=Problem(code=error.code or 0, message=unquoted(error.message or ""))
         if error
         else None,
         completion_stats=Stats(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from batchdrop.preflight import MODEL, Rules, config_fault
+from batchdrop.preflight.members import public
 from tests.preflight.reading import GOOD, faults, good, many, staged, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
@@ -606,3 +607,20 @@ def test_a_file_of_utf_16_is_told_by_its_mark(form: str) -> None:
 
     assert fault.code == "not_utf8"
     assert "byte order mark of UTF-16" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("request.contents[0].parts[12].text", None),
+        ("generation_config.top_p", None),
+        ("request.contents[0].partz", "request.contents[0].?"),
+        ("contents[0].a.b", "contents[0].?.?"),
+        ("tools[0].x[4111111111111111]", "tools[0].??"),
+        ("", None),
+    ],
+)
+def test_of_a_path_only_names_that_an_api_has_are_told(
+    path: str, shown: str | None
+) -> None:
+    assert public(path) == (path if shown is None else shown)

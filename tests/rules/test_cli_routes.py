@@ -204,8 +204,14 @@ def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [
-        ("batchdrop-model=gemini-9", "not_allowed: the model 'gemini-9'"),
-        ("batchdrop-modle=x", "bad_metadata: batchdrop-modle: unknown"),
+        (
+            "batchdrop-model=gemini-9",
+            "not_allowed: the model (metadata batchdrop-model)",
+        ),
+        (
+            "batchdrop-modle=x",
+            "bad_metadata: a key that begins with batchdrop-: unknown",
+        ),
     ],
 )
 def test_a_choice_that_would_be_refused_ends_with_1(metadata: str, says: str) -> None:

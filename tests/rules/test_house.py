@@ -22,7 +22,7 @@ LAYERS = [
     {"choosing", "traces"},
     {"ledger", "service", "routes", "manifests", "reading"},
     {"announce", "storage", "configuration"},
-    {"crash"},
+    {"crash", "quoting"},
     {"jobs", "settings", "logs", "batches"},
     {"records", "preflight"},
     {"names"},

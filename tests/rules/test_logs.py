@@ -36,6 +36,28 @@ def test_a_line_is_one_json_object_with_severity_message_and_fields(
     }
 
 
+def test_a_trace_has_places_and_kinds_but_no_messages(
+    formatter: logs.JsonFormatter,
+) -> None:
+    def fails() -> None:
+        try:
+            raise KeyError("some text")
+        except KeyError as exc:
+            raise ValueError("more text") from exc
+
+    with pytest.raises(ValueError, match="more") as caught:
+        fails()
+    info = (caught.type, caught.value, caught.tb)
+    record = logging.LogRecord("x", logging.ERROR, "", 1, "failed", None, info)
+    trace = json.loads(formatter.format(record))["stack_trace"]
+
+    first, second = trace.split("\n\n")
+    assert first.startswith("Traceback (most recent call last):\n")
+    assert first.endswith("builtins.KeyError")
+    assert second.endswith("builtins.ValueError")
+    assert "in fails" in second
+
+
 def test_a_lone_surrogate_can_be_printed(formatter: logs.JsonFormatter) -> None:
     line = formatter.format(record(object="\ud800.jsonl"))
 

@@ -223,8 +223,8 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
         ("generation_config = {a = {b = inf}}", "generation_config", "a.b is inf"),
         ("generation_config = {a = [2026-01-01]}", "generation_config", "a[0] is a"),
         ('labels = "a=b"', "labels", "write labels by their names"),
-        ('labels = {Team = "x"}', "labels", "'Team': write lowercase letters"),
-        ("labels = {team = 1}", "labels", "its value is 1; write a text"),
+        ('labels = {Team = "x"}', "labels", "a text of 4 characters: write lowercase"),
+        ("labels = {team = 1}", "labels", "its value is a number; write a text"),
         ('labels = {batchdrop_job = "x"}', "labels", "begin with batchdrop_"),
         ('on_invalid = "drop"', "on_invalid", 'write "reject" or "skip"'),
         ('unknown = "skip"', "unknown", 'write "reject" or "allow"'),
@@ -334,7 +334,7 @@ def test_a_route_whose_backend_lacks_the_deployments_model_is_told() -> None:
 
     error = error_of('backend = "developer"', Settings.from_env(ENOUGH | env))
 
-    assert "'anthropic/claude-x' is no model of the Developer API" in error
+    assert "a text of 18 characters is no model of the Developer API" in error
 
 
 def test_a_route_that_deletes_when_the_ledger_has_forgotten_is_told() -> None:

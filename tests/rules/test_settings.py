@@ -51,7 +51,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("BACKEND", "openai", "must be 'vertex'"),
         ("ON_INVALID", "drop", "must be 'reject' or 'skip'"),
         ("UNKNOWN", "skip", "must be 'reject' or 'allow'"),
-        ("MODELS", "gemini-x,a b", "'a b' is no model's name"),
+        ("MODELS", "gemini-x,a b", "a text of 3 characters is no model's name"),
         ("SOURCES", "shared/rows", "not of the form gs://bucket/prefix"),
         ("SOURCES", "gs://shared/../x", "made of dots"),
         ("DESTINATIONS", "gs://results//x", "a part that is empty"),

@@ -292,7 +292,9 @@ def _beside(name: str, value: Any) -> Any:
             return _level(plain(value), _TOOL_CONFIG)
         case "cachedContent":
             if not isinstance(value, str):
-                raise ValueError(f"cached_content is a name, not {value!r}")
+                raise ValueError(
+                    f"cached_content is a name, not {type(value).__name__}"
+                )
             return value if "/" in value else f"cachedContents/{value}"
         case _:
             return plain(value)

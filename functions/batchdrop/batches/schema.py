@@ -157,7 +157,7 @@ class _Maker:
                 continue
             if name == "const":
                 if not isinstance(value, str):
-                    raise self._error(f"const {value!r} is no string, as enums are")
+                    raise self._error("a const is no string, as enums are")
                 made["enum"] = [value]
             elif name not in WORDS:
                 raise self._error(
@@ -176,13 +176,11 @@ class _Maker:
             case "type":
                 kind = value.value if isinstance(value, Enum) else value
                 if not isinstance(kind, str):
-                    raise self._error(
-                        f"type is one word, not {value!r}; write nullable or any_of"
-                    )
+                    raise self._error("type is one word; write nullable or any_of")
                 return kind.upper()
             case "enum":
                 if not all(isinstance(each, str) for each in value):
-                    raise self._error(f"the values of an enum are strings: {value!r}")
+                    raise self._error("the values of an enum are strings")
                 return value
             case "items":
                 return self.make(value, seen)

@@ -712,18 +712,21 @@ class Checker:
         return f"write one JSON object a line: {self._family.example}"
 
 
-def config_fault(rules: Rules) -> str:
+def config_fault(rules: Rules, shown: Callable[[str], str] = str) -> str:
     """
     What is wrong with the generation configuration of a job, by itself, and what to
     write; empty if nothing is. Each line would be refused for it, and `fix` mends only
     what stands in lines.
+
+    Args:
+        shown: makes of a path what may be told of it.
     """
     if rules.generation_config is None:
         return ""
     for block in Checker(rules).blocks([rules.family.example.encode()]):
         for refused in block.refused:
             fault = refused.faults[0]
-            path = fault.path.removeprefix("generationConfig.")
+            path = shown(fault.path.removeprefix("generationConfig."))
             return f"{path} {fault.message}; {fault.fix}"
     return ""
 

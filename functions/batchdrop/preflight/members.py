@@ -171,6 +171,36 @@ def version() -> str:
     return _lists().made.partition(",")[0]
 
 
+def public(path: str) -> str:
+    """
+    A path with a `?` for each name in it that no API has: that may be anything, and a
+    path is logged, stored and announced. `contents[0].?` of `contents[0].partz`.
+    """
+
+    def shown(match: re.Match[str]) -> str:
+        word = match[0]
+        return word if word in _words() or _INDEX.fullmatch(word) else "?"
+
+    return re.sub(r"\[\d+\]|[^.\[\]]+|[\[\]]", shown, path)
+
+
+#: As many digits as items of an array may have, and not those of a telephone.
+_INDEX = re.compile(r"\[\d{1,7}\]")
+#: Names beside a request.
+_BESIDE = frozenset(
+    {
+        *("key", "custom_id", "request", "body", "method", "url", "model", "content"),
+        *("contents", "messages", "response", "error", "status", "predictions"),
+    }
+)
+
+
+@cache
+def _words() -> frozenset[str]:
+    names = {name for members in _lists().objects.values() for name in members}
+    return _BESIDE | names | set(map(snake, names))
+
+
 @cache
 def _lists() -> _Lists:
     from importlib.resources import files  # not at a cold start

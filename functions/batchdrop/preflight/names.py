@@ -69,7 +69,8 @@ def placed(configuration: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
         name = camel(written)
         part = beside if name in BESIDE_CONTENTS else inside
         if name in part:
-            raise ValueError(f"{name} is there twice, in two spellings; leave one out")
+            known = name if name in TWO_SPELLINGS else "a member"
+            raise ValueError(f"{known} is there twice, in two spellings; leave one out")
         part[name] = value
     return beside, inside
 

@@ -1,0 +1,55 @@
+"""What is told of a service's words, and of errors that nobody foresaw."""
+
+import pytest
+
+from batchdrop.batches import ClientError
+from batchdrop.errors import Unavailable
+from batchdrop.quoting import masked, told, unquoted
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("The model isn't there, and won't be.", None),
+        ("Permission 'aiplatform.batchPredictionJobs.create' denied", None),
+        ("denied on '//aiplatform.googleapis.com/projects/p/locations/eu'", None),
+        ("Unknown name 'contents[0].parts'", None),
+        ("Row 5: 12 errors, code: 3", None),
+        ("Unknown name 'partz' at 'contents[0]'", "Unknown name '…' at 'contents[0]'"),
+        ('Bad "a \\"quoted\\" word" here', "Bad '…' here"),
+        ("never 'closed", "never '…'"),
+        ("Can't parse 'it's here' at 3", "Can't parse '…' at 3"),
+        ("Not found: gs://bucket/a/b?sig=x now", "Not found: gs://bucket/… now"),
+        ("at https://me:word@host/path", "at https://host/…"),
+        ('Got {"text": "x"} there', "Got …"),
+        ("Could not convert value: some text", "Could not convert value: …"),
+        ("Bad request\nsome text", "Bad request …"),
+        ("No key AIzaSyA1234567890abcdefgh", "No key …"),
+        ("service-123456789012345@x.iam is no key", None),
+    ],
+)
+def test_words_of_a_service_are_told_without_what_they_quote(
+    words: str, told: str | None
+) -> None:
+    assert unquoted(words) == (words if told is None else told)
+
+
+def test_an_error_that_nobody_foresaw_is_told_by_its_kind_and_place() -> None:
+    with pytest.raises(KeyError) as caught:
+        raise KeyError("some text")
+
+    assert told(caught.value).startswith("KeyError at test_quoting.py:")
+    assert told(Unavailable("gone")) == "gone"
+
+
+def test_neither_text_nor_repr_of_a_masked_error_quotes() -> None:
+    @masked
+    class Service:
+        def get(self) -> None:
+            raise ClientError(400, "INVALID_ARGUMENT", "Bad 'sesame'")
+
+    with pytest.raises(ClientError) as caught:
+        Service().get()
+
+    assert str(caught.value) == "400 INVALID_ARGUMENT: Bad '…'"
+    assert "sesame" not in repr(caught.value)

@@ -1,0 +1,316 @@
+"""
+What a user writes stays in the user's buckets: words that look like secrets are put
+wherever a user can write, and searched for in all that a deployment says.
+"""
+
+import gzip
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from batchdrop.jobs import Job
+from batchdrop.logs import JsonFormatter
+from batchdrop.records import Drop, Phase
+from tests.worker.world import GOOD, World
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+@dataclass
+class Canaries:
+    """Words that nothing else has, by where each was written."""
+
+    places: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, place: str) -> str:
+        word = f"zq{hashlib.sha256(place.encode()).hexdigest()[:14]}"
+        self.places[word] = place
+        return word
+
+    def found(self, said: dict[str, str]) -> list[str]:
+        """Where each that is found was written, and where it is told."""
+        return [
+            f"{place}: told by {teller}"
+            for teller, text in said.items()
+            for word, place in self.places.items()
+            if word in text.lower()
+        ]
+
+
+def said(world: World, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """All that a deployment says: documents, log lines and announcements."""
+    documents = {
+        f"document {document.reference.path}": repr(document.to_dict())
+        for collection in world.database.collections()
+        for document in collection.stream()
+    }
+    ours = JsonFormatter()
+    lines = {
+        f"log line {n} of {record.name}, {record.message}": ours.format(record)
+        for n, record in enumerate(caplog.records)
+        if record.name.startswith(("batchdrop", "google", "urllib3", "http", "grpc"))
+        # To debug them, Google's libraries log whole requests; `logs.set_up` turns
+        # that off.
+        and (not record.name.startswith("google") or record.levelno >= logging.WARNING)
+    }
+    announced = {
+        f"announcement {one.id}": one.body.decode() + repr(one.attributes)
+        for one in world.heard
+    }
+    assert documents
+    assert lines
+    assert announced
+    return documents | lines | announced
+
+
+def line(**members: Any) -> str:
+    return json.dumps(members) + "\n"
+
+
+def contents(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "parts": [{"text": text}]}]
+
+
+def signed(word: str) -> str:
+    """An address as Cloud Storage signs them."""
+    return f"https://storage.googleapis.com/b/o?X-Goog-Signature={word}"
+
+
+def rows(canary: Canaries) -> list[str]:
+    """Lines that can't be sent, each for a reason of its own."""
+
+    def of(**more: Any) -> str:
+        return line(request={"contents": contents("hi"), **more})
+
+    def part(**members: Any) -> str:
+        return of(contents=[{"role": "user", "parts": [members]}])
+
+    c = canary
+    return [
+        of(**{c("unknown name in a request"): 1}),
+        part(**{c("unknown name at depth"): {"text": "x"}}),
+        part(text="x", inlineData={c("unknown name deeper"): [{"x": 1}]}),
+        of(**{f"{c('dotted name')}.{c('its end')}": 1}),
+        of(**{f"x[{c('name with brackets')}]": 1}),
+        of(**{f"{c('name that is no column')} ": 1}),
+        of(generationConfig={c("unknown name in generationConfig"): 1}),
+        of(generationConfig={"temperature": c("text for a number")}),
+        of(generationConfig={"responseMimeType": [c("array for a text")]}),
+        of(generationConfig={c("a name's own null"): None}),
+        of(contents=c("text for an array")),
+        of(contents=[{"role": c("no role"), "parts": [{"text": "x"}]}]),
+        of(safetySettings=[{"category": c("no category")}]),
+        of(labels={c("label in a row"): {c("name in a label"): 1}}),
+        of(tools=[{"functionDeclarations": [{c("name in a tool"): 1}]}]),
+        part(fileData={"fileUri": signed(c("signed medium")), "mimeType": "a/b"}),
+        part(fileData={"fileUri": f"gs://x:{c('password')}@b/o", "mimeType": "a/b"}),
+        line(request={"contents": contents("a")}, key={c("name in a key"): 1}),
+        line(request={"contents": contents("b")}, systemInstruction=c("beside it")),
+        line(request=c("request that is a text")),
+        line(**{c("unknown shape"): 1}),
+        line(request={"contents": contents("c")}, response=c("an answer")),
+        f'{{"request": {c("no JSON")}}}\n',
+        f'{{"request": {{"contents": [], "x": "{c("cut line")}\n',
+    ]
+
+
+def good(canary: Canaries) -> str:
+    """Rows that are sent, with words in all that isn't read."""
+    return "".join(
+        line(
+            request={
+                "contents": contents(canary(f"text {n}")),
+                "systemInstruction": {"parts": [{"text": canary(f"system {n}")}]},
+            },
+            key=canary(f"key {n}"),
+            **{canary("own column's name"): canary(f"own column {n}")},
+        )
+        for n in range(3)
+    )
+
+
+def metadata(c: Canaries) -> list[dict[str, str]]:
+    """Choices that can't be had, by an object's metadata."""
+    return [
+        {f"batchdrop-{key}": value}
+        for key, value in {
+            c("metadata key"): "x",
+            "model": f"{c('model')} ",
+            "destination": f"gs://x:{c('destination with a password')}@b/o",
+            "display-name": c("long name") * 20,
+            "generation-config": c("config that is no JSON"),
+            "labels": c("label without a value"),
+            "on-invalid": c("on-invalid"),
+            "max-invalid": c("max-invalid"),
+            "fix": c("fix"),
+            "unknown": c("unknown"),
+            "kind": c("kind"),
+        }.items()
+    ] + [
+        {"batchdrop-model": c("model that isn't allowed")},
+        {"batchdrop-destination": signed(c("signed destination"))},
+        {"batchdrop-destination": f"gs://foreign/o?sig={c('foreign destination')}"},
+        {"batchdrop-destination": f"bq://p.{c('dataset of a destination')}.t"},
+        {"batchdrop-labels": f"team={c('bad label')}!"},
+        {"batchdrop-labels": f"{c('bad name of a label')}!=x"},
+        {"batchdrop-labels": f"batchdrop_{c('label of ours')}=x"},
+        *(
+            {"batchdrop-generation-config": json.dumps(config)}
+            for config in (
+                {c("unknown name in a config"): 1},
+                {"temperature": c("text for a number in a config")},
+                {"cachedContent": {"x": c("object for a name")}},
+                {"tools": {c("tools that are no list"): 1}},
+                {"tools": [{c("unknown tool"): {"x": 1}}]},
+                {"safetySettings": [c("setting that is a text")]},
+                {"responseSchema": {c("unknown name in a schema"): 1}},
+                {"responseSchema": {"type": [c("list for a type")]}},
+                {"responseSchema": {"enum": [1, c("enum with a number")]}},
+                {"responseSchema": {"const": {"x": c("const that is an object")}}},
+                {"responseSchema": {"$ref": c("reference to nothing")}},
+                {"systemInstruction": [{c("unknown part"): 1}]},
+                {f"{c('name')}_twice": 1, f"{c('name')}Twice": 2},
+            )
+        ),
+    ]
+
+
+def manifests(c: Canaries) -> list[str]:
+    """Manifests that can't be had."""
+    sources: list[Any] = [
+        signed(c("signed src")),
+        f"https://x:{c('password in src')}@host/o",
+        f"gs://x:{c('password of a bucket')}@b/o",
+        f"gs://foreign/o?X-Goog-Signature={c('signed name')}",
+        f"gs://{c('bucket without an object')}",
+        f"gs://b/{c('wildcard')}*",
+        f"bq://x:{c('password of a table')}@p.d.t",
+        f"bq://p.d.{c('foreign table')}",
+        f"projects/p/locations/l/datasets/{c('foreign dataset')}",
+        [f"gs://b/{c('twice')}"] * 2,
+        ["gs://b/o", signed(c("signed in a list"))],
+        ["gs://b/o", {c("request among addresses"): 1}],
+        {c("src that is an object"): 1},
+        [{"contents": "hi", "config": {"api_key": c("key in a config")}}],
+        [{"contents": "hi", "config": {c("unknown in a config"): 1}}],
+        [{"contents": "hi", "config": c("config that is a text")}],
+        [{"contents": "hi", "metadata": {"key": {c("key of a request"): 1}}}],
+        [{"contents": {c("content"): 1}, "config": {}}],
+        [{"contents": "hi", "config": {"cached_content": [c("cached")]}}],
+        [{"request": {"contents": contents("a"), c("unknown in a request"): 1}}],
+    ]
+    configs: list[dict[str, Any]] = [
+        {c("unknown option"): c("its value")},
+        {"api_key": c("key")},
+        {"labels": {"team": {c("label that is an object"): 1}}},
+        {"labels": c("labels that are a text")},
+        {"dest": {c("unknown destination"): 1}},
+        {"dest": {"gcs_uri": signed(c("signed gcs_uri"))}},
+        {"dest": [c("destination that is a list")]},
+        {"display_name": [c("name that is a list")]},
+        {"generation_config": [c("config that is a list")]},
+        {"max_invalid": c("text for a number of lines")},
+    ]
+    return [
+        *(json.dumps({"src": src}) for src in sources),
+        *(json.dumps({"src": [{}], "config": config}) for config in configs),
+        json.dumps({"src": [{}], c("unknown member"): 1}),
+        json.dumps({"src": [{}], "model": [c("model that is a list")]}),
+        f'{{"src": {c("manifest that is no JSON")}}}',
+    ]
+
+
+def taken(world: World, drop: Drop) -> Job:
+    world.intake.take(drop)
+    return world.job(drop)
+
+
+@both
+def test_nothing_that_a_user_writes_is_told_anywhere(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    canary = Canaries()
+
+    sent = taken(world, world.upload(good(canary), "good.jsonl"))
+    for n, text in enumerate(rows(canary)):
+        taken(world, world.upload(text, f"bad-{n}.jsonl"))
+    rejected = [
+        *(
+            taken(world, world.upload(GOOD, f"chosen-{n}.jsonl", chosen))
+            for n, chosen in enumerate(metadata(canary))
+        ),
+        *(
+            taken(world, world.upload(text, f"asked-{n}.job.json"))
+            for n, text in enumerate(manifests(canary))
+        ),
+    ]
+    packed = gzip.compress(good(canary).encode())[:-6] + canary("end of gzip").encode()
+    rejected.append(taken(world, world.upload(packed, "packed.jsonl.gz")))
+    some = GOOD + "".join(rows(canary))
+    skip = {"batchdrop-on-invalid": "skip"}
+    skipped = taken(world, world.upload(some, "some.jsonl", skip))
+    world.ticks(20)
+
+    accepted = [job.source.name for job in rejected if job.phase is not Phase.REJECTED]
+    assert accepted == []
+    for job in (sent, skipped):
+        assert world.job(job.source).phase is Phase.ENDED
+    assert skipped.rows is not None
+    assert skipped.rows.refused >= 20
+    assert canary.found(said(world, caplog)) == []
+
+
+@both
+def test_what_a_service_quotes_is_told_nowhere(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    canary = Canaries()
+
+    def words(place: str) -> str:
+        return (
+            f"Invalid value '{canary(f'{place}: quoted')}' at contents[0].parts: "
+            f'"it\'s {canary(f"{place}: twice quoted")}" in '
+            f"gs://bucket/{canary(f'{place}: address')}?x={canary(f'{place}: query')}, "
+            f"near text: {canary(f'{place}: near text')}\n"
+            f'{{"text": "{canary(f"{place}: JSON")}"}}'
+        )
+
+    def answer(code: int, place: str) -> Any:
+        error = {"error": {"code": code, "message": words(place), "status": "X"}}
+        return lambda _: httpx.Response(code, json=error)
+
+    def breaks(_: httpx.Request) -> httpx.Response:
+        raise KeyError(canary("an error of Python's own"))
+
+    world.sim.faults.add("failed", code=3, message=words("batch"), count=1)
+    world.intake.take(world.upload(GOOD, "failed.jsonl"))
+    for code in (400, 403, 404, 429, 500):
+        world.wire.creates = [answer(code, f"create {code}")]
+        world.intake.take(world.upload(GOOD, f"{code}.jsonl"))
+    world.wire.creates = [breaks]
+    world.intake.take(world.upload(GOOD, "broken.jsonl"))
+    for faults in (world.wire.lists, world.wire.gets):
+        faults += [answer(500, "list"), answer(403, "get"), answer(400, "read")]
+    for _ in range(20):
+        world.advance(timedelta(minutes=1))
+        try:
+            world.tick()
+        except ExceptionGroup as exc:
+            logging.getLogger("batchdrop.tests").error("tick", exc_info=exc)
+
+    assert canary.found(said(world, caplog)) == []
+    told = {one.source.name: one for one in world.ledger.get_all(ids(world))}
+    assert told["400.jsonl"].error is not None
+    assert "Invalid value '…' at contents[0].parts" in told["400.jsonl"].error.message
+
+
+def ids(world: World) -> list[str]:
+    return [one.id for one in world.database.collection("jobs").stream()]
