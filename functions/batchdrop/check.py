@@ -11,6 +11,7 @@ from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.intake import Intake
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
+from batchdrop.quoting import told
 from batchdrop.records import Phase, is_job_id
 from batchdrop.service import Service, Services
 from batchdrop.settings import Settings
@@ -93,7 +94,7 @@ class Check:
                 self._claim_missed(going, since, deadline, errors)
             except Exception as exc:
                 # The next tick goes on from there; the places needn't wait for it.
-                log.error("not checked", extra={"reason": repr(exc)})
+                log.error("not checked", extra={"reason": told(exc)})
                 errors.append(exc)
         services = self.services.chosen()
         while going.places < len(services):
@@ -118,7 +119,7 @@ class Check:
             with storage.open(uri) as file:
                 said = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
         except (BatchdropError, ValueError) as exc:
-            log.error("first start not known", extra={"reason": repr(exc)})
+            log.error("first start not known", extra={"reason": told(exc)})
             errors.append(exc)
             return known
         return min(said, known)
@@ -150,7 +151,7 @@ class Check:
                     going.failed = True
                     exc.add_note(f"while looking at {drop}")
                     log.error(
-                        "not claimed", extra={"object": str(drop), "reason": repr(exc)}
+                        "not claimed", extra={"object": str(drop), "reason": told(exc)}
                     )
                     errors.append(exc)
                 if self.now() >= deadline:
@@ -182,7 +183,7 @@ class Check:
                     return
                 going.since = begin = until
         except Exception as exc:
-            log.error("not checked", extra={"reason": repr(exc)})
+            log.error("not checked", extra={"reason": told(exc)})
             errors.append(exc)
             going.failed = True
         going.places += 1
@@ -207,7 +208,7 @@ class Check:
             except Exception as exc:
                 exc.add_note(f"while looking at the batch {answer.name}")
                 log.error(
-                    "not seen to", extra={"batch": answer.name, "reason": repr(exc)}
+                    "not seen to", extra={"batch": answer.name, "reason": told(exc)}
                 )
                 errors.append(exc)
         return True

@@ -11,6 +11,7 @@ from batchdrop.crash import crash
 from batchdrop.errors import Superseded
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
+from batchdrop.quoting import told
 from batchdrop.records import Health
 from batchdrop.service import Services
 from batchdrop.stages import few_at_once
@@ -121,5 +122,5 @@ class Policies:
 
 def _note(errors: list[Exception], exc: Exception, job: Job) -> None:
     exc.add_note(f"while looking at job {job.id}")
-    log.error("policy not carried out", extra={"job": job.id, "reason": repr(exc)})
+    log.error("policy not carried out", extra={"job": job.id, "reason": told(exc)})
     errors.append(exc)

@@ -16,6 +16,7 @@ from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies
+from batchdrop.quoting import told
 from batchdrop.settings import Settings
 from batchdrop.stages import rotated, share
 from batchdrop.sweep import Sweep
@@ -277,7 +278,7 @@ class Poller:
 
     def _note(self, errors: list[Exception], exc: Exception, job_id: str) -> None:
         exc.add_note(f"while looking at job {job_id}")
-        log.error("job not looked at", extra={"job": job_id, "reason": repr(exc)})
+        log.error("job not looked at", extra={"job": job_id, "reason": told(exc)})
         errors.append(exc)
 
 

@@ -12,6 +12,7 @@ from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs import MOVES, Job
 from batchdrop.ledger import Ledger, Swept
+from batchdrop.quoting import told
 from batchdrop.records import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.service import PAGE, Service, Services, explained, is_not_allowed
 from batchdrop.stages import few_at_once, rotated
@@ -53,7 +54,7 @@ class Tally:
     def note(self, exc: Exception, job_id: str) -> None:
         """One job that can't be looked at doesn't hold up the others."""
         exc.add_note(f"while looking at job {job_id}")
-        log.error("job not looked at", extra={"job": job_id, "reason": repr(exc)})
+        log.error("job not looked at", extra={"job": job_id, "reason": told(exc)})
         self.errors.append(exc)
         self.failed.add(job_id)
 
@@ -139,7 +140,7 @@ class Sweep:
                     left.remove(n)
             except BatchesError as exc:
                 # Nothing is concluded from no answer; the next tick asks again.
-                log.error("no list", extra={"reason": repr(exc)})
+                log.error("no list", extra={"reason": told(exc)})
                 tally.errors.append(exc)
                 all_heard = False
                 left.remove(n)
@@ -320,7 +321,7 @@ class Sweep:
         if job.health and job.health.code == "poll_failing":
             return
         now = self.now()
-        health = Health(code="poll_failing", message=str(exc), since=now)
+        health = Health(code="poll_failing", message=told(exc), since=now)
         try:
             self.ledger.advance(job, lambda j: j.ailing(health, now))
         except BatchdropError as failure:
