@@ -113,17 +113,20 @@ def test_a_batch_is_followed_by_what_its_rows_say_of_their_job(
 @both
 def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> None:
     drop = world.upload(rows(3))
+    notes: list[str | None] = []
 
     def others() -> None:
+        world.advance(timedelta(seconds=1))
         empty_ledger(world)
         world.intake.take(drop)
-        world.ticks(3, world.timing.settle)
-        assert "fenced" in [moment.note for moment in world.job(drop).history]
+        world.ticks(2, world.timing.settle)
+        notes.extend(moment.note for moment in world.job(drop).history)
 
     with at("before_create", others):
         world.intake.take(drop)
     job = to_the_end(world, drop)
 
+    assert "fenced" in notes
     assert job.phase is Phase.ENDED
     assert len(paid(world)) == 1
     assert heard(world) == ["succeeded"]
