@@ -57,7 +57,7 @@ def _wrong_config(chosen: Settings) -> str:
         rules = Rules(
             backend=chosen.backend, model=chosen.model, unknown=chosen.unknown
         )
-        wire_config(chosen.generation_config, rules)
+        wire_config(chosen.generation_config, rules, private=False)
     except ValueError as exc:
         return str(exc)
     return ""
