@@ -241,7 +241,7 @@ class Intake:
         try:
             return self.services.of(job).active(job.spec.model)
         except BatchesError as exc:
-            # Due at once: none that came later may overtake it.
+            # Due at once, so that no later job overtakes it.
             error = self._trouble(job, "could not count the batches of its queue", exc)
             if isinstance(error, Misconfigured):
                 self._not_allowed(job, str(error), due=self.now())

@@ -832,8 +832,8 @@ def _answered(about: str) -> Iterator[None]:
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The fields that differ. The precondition has it that the rest of the document is as
-    it was; most of it is, and to encode it takes longer than all else.
+    The fields that differ. The precondition guarantees that the rest of the document
+    is unchanged; encoding all of it takes longer than everything else.
     """
     from google.cloud.firestore import DELETE_FIELD
 

@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """
         The trace without the messages of errors, which may quote what they were given.
-        Ours and the client's are told by who logs them.
+        Callers log the messages of our own errors and of the client's themselves.
         """
         trace, lines = ei[1], []
         while trace is not None:

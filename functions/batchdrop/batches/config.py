@@ -152,7 +152,7 @@ def http_options(given: Any) -> HttpOptions | None:
         given_ones = {k: v for k, v in retry.items() if v is not None}
         values["retry_options"] = HttpRetryOptions(**given_ones)
     if is_model(given) and values.get("timeout") is not None:
-        # The official client waits for ever when it is told 0.
+        # With 0 the official client waits without end.
         values["timeout"] = timedelta(milliseconds=values["timeout"]) or None
     return HttpOptions(**values)
 

@@ -126,7 +126,7 @@ class FileApi:
         Args:
             size: how many bytes will come.
             about: `mime_type`, and `display_name` or `name` if wanted.
-            path: the last part of it is told to the service.
+            path: its last part is sent to the service.
         """
         base = (options and options.base_url) or self.dialect.base_url
         file_name = PurePath(path or "").name
@@ -264,7 +264,7 @@ def upload(
     Uploads a stream of known size in constant memory.
 
     Args:
-        path: where the bytes come from; the last part of it is told to the service.
+        path: where the bytes come from; its last part is sent to the service.
         retry: how often one chunk is tried, and how long the waits between are.
 
     Raises:

@@ -249,7 +249,7 @@ def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
 
 
 def _is_column(member: tuple[str, Raw]) -> bool:
-    """Whether the import takes a member of a line, as far as its first line tells."""
+    """Whether the import takes a member of a line, judged by the first line."""
     name, value = member
     return _NAME.fullmatch(name) is not None and bytes(value) not in (b"null", b"{}")
 
