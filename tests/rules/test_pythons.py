@@ -1,5 +1,6 @@
 """The Pythons that we support are the same wherever they are listed."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -60,6 +61,8 @@ def test_a_python_that_make_is_told_has_an_environment_of_its_own() -> None:
         done = subprocess.run(
             ["make", "--dry-run", "test", *said],
             cwd=ROOT,
+            # The make that runs the tests hands its flags and variables down.
+            env={"PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,
             check=True,
