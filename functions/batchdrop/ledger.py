@@ -528,6 +528,26 @@ class Ledger:
 
     # -- locks ------------------------------------------------------------------
 
+    def owner(self, deployment: str) -> str:
+        """
+        The deployment whose ledger this is: the first that asks, for good. Another one
+        would take the batches of these jobs for lost, as it lists only its own.
+
+        Raises:
+            Unavailable: Firestore gave no answer.
+        """
+        from google.api_core import exceptions
+
+        reference = self._lock("deployment")
+        try:
+            if not (snapshot := reference.get()).exists:
+                with suppress(exceptions.AlreadyExists):  # of two at once one is first
+                    reference.create({"name": deployment})
+                snapshot = reference.get()
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as exc:
+            raise Unavailable(f"the ledger's deployment: {exc}") from exc
+        return str(snapshot.get("name"))
+
     def time(self) -> datetime:
         """
         What Firestore's clock shows.

@@ -150,13 +150,27 @@ def poller() -> Poller:
 
 @cache
 def ledger() -> Ledger:
-    """The jobs of this deployment."""
+    """
+    The jobs of this deployment; asked once whether they are.
+
+    Raises:
+        BadSetting: the database is another deployment's.
+        Unavailable: Firestore gave no answer.
+    """
     chosen = settings()
-    return Ledger(
+    found = Ledger(
         _firestore_client,
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
         timedelta(seconds=chosen.ledger_ttl),
     )
+    if (owner := found.owner(chosen.deployment)) != chosen.deployment:
+        raise BadSetting(
+            f"BATCHDROP_DATABASE: {chosen.database} is the ledger of the deployment "
+            f"{owner!r}, and BATCHDROP_DEPLOYMENT is {chosen.deployment!r}; give it a "
+            "database of its own. To rename a deployment, wait until all of its jobs "
+            "are over, and delete the document locks/deployment"
+        )
+    return found
 
 
 @cache
