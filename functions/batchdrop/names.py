@@ -31,9 +31,12 @@ STATES = (
 _SEGMENT = r"[A-Za-z0-9_@.-]+"
 _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z0-9-]+"
 _BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
-_TABLE = re.compile(rf"bq://({_PROJECT}\.[A-Za-z0-9_]+)(?:\.([A-Za-z0-9_-]+))?")
+# At most 1,024 characters each: https://cloud.google.com/bigquery/docs/tables.
+_TABLE = re.compile(
+    rf"bq://({_PROJECT}\.[A-Za-z0-9_]{{1,1024}})(?:\.([A-Za-z0-9_-]{{1,1024}}))?"
+)
 _VERTEX_DATASET = re.compile(
-    r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/datasets/[A-Za-z0-9_-]+"
+    r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/datasets/[A-Za-z0-9_-]{1,128}"
 )
 _TUNED = re.compile(
     r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/"

@@ -539,3 +539,34 @@ def test_one_key_twice_is_told_on_the_developer_api_too(
             client.batches.create_embeddings(model=EMBEDDING, src=texts)
 
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "src",
+    [
+        "bq://p.d.t$20260301",
+        "bq://p.d.t@-3600000",
+        "bq://p.d.rows_*",
+        "bq://`p.d.t`; DROP TABLE x",
+        'bq://p.d.t", "outputUri": "bq://others.d.t',
+        "bq://p.d.a b\r\nx-goog-user-project: others",
+        "bq://p.d.tä\u2028\0",
+        "bq://p.d." + "t" * 1_000_000,
+    ],
+)
+def test_a_tables_name_reaches_the_service_as_it_is_written_and_nothing_else(
+    server: Recorder, src: str
+) -> None:
+    with vertex_at(server.url) as client:
+        client.batches.create(model=GEMINI, src=src, config={"dest": "bq://p.d.out"})
+
+    (request,) = server.requests
+    assert request.json["inputConfig"] == {
+        "instancesFormat": "bigquery",
+        "bigquerySource": {"inputUri": src},
+    }
+    assert request.json["outputConfig"] == {
+        "predictionsFormat": "bigquery",
+        "bigqueryDestination": {"outputUri": "bq://p.d.out"},
+    }
+    assert "x-goog-user-project" not in {name.lower() for name in request.headers}

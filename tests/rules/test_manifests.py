@@ -292,6 +292,50 @@ def test_one_that_is_too_big_or_not_utf_8_is_refused() -> None:
     assert "byte 12 is not UTF-8" in error_of(b'{"model": "\xff"}')
 
 
+@pytest.mark.parametrize(
+    "src",
+    [
+        *("bq://p.d.", "bq://p..t", "bq://.d.t", "BQ://p.d.t"),
+        *("bq://p.d.t.more", "bq://p.d.INFORMATION_SCHEMA.TABLES", "bq://p.d/t"),
+        *("bq://p.d.t*", "bq://p.d.*", "bq://p.*.t", "bq://p.d.t?x=1", "bq://p.d.t#1"),
+        *("bq://p.d.t$20260301", "bq://p.d.t$__PARTITIONS_SUMMARY__"),
+        *("bq://p.d.t@-3600000", "bq://p.d.t@0", "bq://p.d.t FOR SYSTEM_TIME AS OF x"),
+        *("bq://`p.d.t`", "bq://p.d.`t`", "bq://p.d.t`; DROP TABLE x"),
+        *("bq://p.d.t ", " bq://p.d.t", "bq://p.d.a b", "bq://p.d.t\t", "bq://p.d.t\n"),
+        *("bq://p.d.t\nbq://p.d.u", "bq://p.d\r.t", "bq://p.d.t\0", "bq://p.d.t\u2028"),
+        *("bq://p.d.tä", "bq://p.d.t\u0660", "bq://p\uff0ed.t"),
+        *("bq://p.d.t%2e", "bq://p.d.../t", "bq://../p.d.t", "bq://u:pw@p.d.t"),
+        *(
+            "bq://P.d.t",
+            "bq://p:q:r.d.t",
+            "bq://p.d-x.t",
+            'bq://p.d."t"',
+            "bq://p.d.'t'",
+        ),
+        "bq://p.d." + "t" * 1_000_000,
+        "bq://" + "p." * 500_000 + "t",
+        *("projects/p/locations/us/datasets/7/", "projects/p/locations/us/datasets/"),
+        *("projects/p/locations/us/datasets/7\n", "projects/p/locations/../datasets/7"),
+        *(
+            "projects/p/locations/us/datasets/a b",
+            "projects/p/locations/us/datasets/7$1",
+        ),
+        *("projects//locations/us/datasets/7", "//projects/p/locations/us/datasets/7"),
+        *(
+            "projects/p/locations/us/datasets/7:delete",
+            "projects/P/locations/us/datasets/7",
+        ),
+        "projects/p/locations/us/datasets/" + "7" * 1_000_000,
+    ],
+)
+def test_no_other_name_passes_for_a_table_or_dataset_or_is_told(src: str) -> None:
+    error = error_of(json.dumps({"src": src}))
+
+    assert "bq://project.dataset.table" in error
+    assert len(error) < 400
+    assert src not in error
+
+
 # -- bounds ------------------------------------------------------------------------
 
 
