@@ -13,19 +13,19 @@ from tests import services
 from tests.clock import Clock
 
 #: What stays in one process where tests run in several, by folder or file; each process
-#: has services of its own. Cases run in lanes, which are started once. What asks
-#: Firestore is where the test is that looks for the index of every query. The demo has
-#: to see each state of its batch, and comes when the lanes are over.
+#: has services of its own. Cases run in lanes, which are started once. The demo has to
+#: see each state of its batch, and comes when the lanes are over. Those of a folder
+#: share what takes long to make: plans, and a whole stack.
 TOGETHER = {
     "exactly_once/test_crashes.py": "lanes",
     "exactly_once/test_faults.py": "lanes",
     "whole/test_demo.py": "lanes",
-    "doors": "ledger",
-    "examples": "ledger",
-    "infra": "ledger",
-    "rules": "ledger",
-    "worker": "ledger",
+    "infra": "infra",
+    "whole": "whole",
 }
+#: What begins first: it takes longest, and mostly waits. A file of the worker's tests
+#: takes longer than one of the others.
+FIRST = ("lanes", "whole", "infra")
 
 
 def together(nodeid: str) -> str:
@@ -46,9 +46,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where there are several processes, what takes longest begins first."""
+
+    def rank(item: pytest.Item) -> int:
+        name = together(item.nodeid)
+        if name in FIRST:
+            return FIRST.index(name)
+        return len(FIRST) + (not name.startswith("worker/"))
+
     if "PYTEST_XDIST_WORKER" in os.environ:
-        order = {"lanes": 0, "ledger": 1}
-        items.sort(key=lambda item: order.get(together(item.nodeid), 2))
+        items.sort(key=rank)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra import queries, terraform
+from tests.infra import terraform
 from tests.infra.plan import Plan
 from tests.infra.provider import serving
 from tests.infra.terraform import Workspace
@@ -80,19 +80,6 @@ EVERYTHING = {
     "dashboard_viewers": ["group:team@example.com"],
     "cloud_build": "apply",
 }
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "after_all_others: runs at the very end")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has the queries of the whole run recorded, and compared when it is over."""
-    last = [item for item in items if item.get_closest_marker("after_all_others")]
-    if last:
-        items[:] = [item for item in items if item not in last] + last
-        queries.record_all()
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,21 @@
 """The queries that the code sends to Firestore, and the indexes that they need."""
 
+import ast
 import contextlib
-import functools
 import inspect
+import textwrap
+import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
+
+from batchdrop.ledger import At
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +55,11 @@ class Query:
         )
 
 
-#: Every query that was sent since `record_all`.
-seen: set[Query] = set()
-
-
-@functools.cache
-def record_all() -> None:
-    """From now on each query that this process sends goes into `seen` as well."""
-    from google.cloud.firestore_v1.services.firestore import FirestoreClient
-
-    for method in ("run_query", "run_aggregation_query"):
-        setattr(FirestoreClient, method, _recorded(getattr(FirestoreClient, method)))
-
-
 def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
     """
     The queries of a class's methods. Each that sends one is called with examples of
-    its arguments, and Firestore's part is played by one that finds nothing.
+    the arguments that it needs, then of all; Firestore's part is played by one that
+    finds nothing.
 
     Args:
         make: gives the object, when told how to connect to Firestore.
@@ -87,57 +81,98 @@ def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
         client = firestore.Client("nowhere", credentials=AnonymousCredentials())
         asker = make(lambda: client)
         for name in _asking(asked):
-            before = len(sent)
-            # What it makes of an answer that is empty doesn't matter here.
-            with contextlib.suppress(Exception):
-                for _ in getattr(asker, name)(**_examples(getattr(asked, name))):
-                    pass
-            assert len(sent) > before, f"{name} was called, and sent no query"
+            needed, all = _examples(getattr(asked, name))
+            for examples in (needed, all):
+                before = len(sent)
+                # What it makes of an answer that is empty doesn't matter here.
+                with contextlib.suppress(Exception):
+                    for _ in getattr(asker, name)(**examples):
+                        pass
+                given = ", ".join(examples)
+                assert len(sent) > before, f"{name}({given}) sent no query"
     return set(sent)
 
 
-def _asking(asked: type) -> Iterator[str]:
-    """The public methods with a query in them, or in a private one that they call."""
-    sources = {
-        name: inspect.getsource(method)
+#: Methods of Google's client that make a query, or that send one. All others read
+#: documents by their names.
+_QUERYING = {"where", "order_by", "select", "stream", "collection_group"}
+
+
+def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
+    """Where code outside of a class makes queries, which nobody would hear of."""
+    return [
+        f"{file.name}:{call.lineno}: {ast.unparse(call)}"
+        for file in files
+        if "firestore" in (text := file.read_text()).lower()
+        for node in ast.parse(text).body
+        if not (isinstance(node, ast.ClassDef) and node.name == asked.__name__)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and _queries(call)
+    ]
+
+
+def _queries(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    # A text's `count` is told what to count.
+    counts = node.func.attr == "count" and not node.args
+    return counts or node.func.attr in _QUERYING
+
+
+def _asking(asked: type) -> list[str]:
+    """The public methods that make a query, or call one of the class that does."""
+    trees = {
+        name: ast.parse(textwrap.dedent(inspect.getsource(method)))
         for name, method in inspect.getmembers(asked, inspect.isfunction)
     }
-    private = {
-        name
-        for name, source in sources.items()
-        if name.startswith("_") and ".where(" in source
-    }
-    for name, source in sources.items():
-        calls = any(f"self.{other}(" in source for other in private)
-        if not name.startswith("_") and (".where(" in source or calls):
-            yield name
+    asking: set[str] = set()
+    while (
+        more := {
+            name
+            for name, tree in trees.items()
+            if any(_queries(node) or _calls(node, asking) for node in ast.walk(tree))
+        }
+        - asking
+    ):
+        asking |= more
+    return sorted(name for name in asking if not name.startswith("_"))
 
 
+def _calls(node: ast.AST, methods: Set[str]) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+        and node.attr in methods
+    )
+
+
+_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+#: By type; a mapping is a cursor, and has what any of them has.
 _EXAMPLE = {
-    datetime: datetime(2026, 1, 1, tzinfo=UTC),
+    datetime: _TIME,
     timedelta: timedelta(seconds=1),
     str: "text",
     int: 1,
+    At: (_TIME, "text"),
+    Sequence[str]: ("text",),
+    Mapping[str, Any]: {"delete_at": _TIME, "id": "text"},
 }
 
 
-def _examples(method: Any) -> dict[str, Any]:
+def _examples(method: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the arguments that a method needs, and of all that it takes."""
     hints = typing.get_type_hints(method)
-    needed = [
-        name
-        for name, parameter in inspect.signature(method).parameters.items()
-        if name != "self" and parameter.default is parameter.empty
-    ]
-    return {name: _EXAMPLE[hints[name]] for name in needed}
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    all = {each.name: _example(hints[each.name]) for each in parameters}
+    needed = [each.name for each in parameters if each.default is each.empty]
+    return {name: all[name] for name in needed}, all
 
 
-def _recorded(method: Any) -> Any:
-    @functools.wraps(method)
-    def wrapper(self: Any, request: Any = None, **more: Any) -> Any:
-        seen.add(_read(request))
-        return method(self, request=request, **more)
-
-    return wrapper
+def _example(type: Any) -> Any:
+    if isinstance(type, types.UnionType):
+        (type,) = (one for one in typing.get_args(type) if one is not NoneType)
+    return _EXAMPLE[type]
 
 
 def _read(request: Any) -> Query:

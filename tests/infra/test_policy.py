@@ -1,7 +1,12 @@
 """What must hold of any plan holds of ours, whatever is chosen."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from batchdrop.ledger import Ledger
 from tests.infra import agreement, code, policy, queries
 from tests.infra.plan import Plan
 
@@ -21,13 +26,6 @@ def test_infra_agrees_with_the_code(plan: Plan, rule: agreement.Rule) -> None:
     assert list(rule(plan, code.FUNCTIONS)) == []
 
 
-@pytest.mark.after_all_others
-def test_every_query_of_the_whole_run_has_its_index(plan: Plan) -> None:
-    asked = queries.seen | code.ledger_queries()
-
-    assert list(agreement.queries_have_their_indexes(plan, asked=asked)) == []
-
-
 def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     found = {str(query) for query in code.ledger_queries()}
 
@@ -36,6 +34,46 @@ def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     )
     assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
+    # That of an argument which may be left out.
+    assert "jobs(lane ==, phase ==)" in found
+
+
+class Asker:
+    """A class that asks Firestore, in one method with the help of others."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+
+    def oldest(self, lane: str | None = None) -> list[Any]:
+        return self._sorted(self._of(lane))
+
+    def get(self, id: str) -> Any:
+        return self._connect().collection("jobs").document(id).get()
+
+    def _of(self, lane: str | None) -> Any:
+        query = self._connect().collection("jobs")
+        return query.where("lane", "==", lane) if lane else query
+
+    def _sorted(self, query: Any) -> list[Any]:
+        return list(query.order_by("due").get())
+
+
+@pytest.mark.filterwarnings("ignore:Detected filter using positional arguments")
+def test_a_query_is_found_with_all_that_its_method_calls_and_takes() -> None:
+    assert {str(query) for query in queries.of_class(Asker, Asker)} == {
+        "jobs(due ascending)",
+        "jobs(lane ==, due ascending)",
+    }
+
+
+def test_only_the_ledger_sends_queries() -> None:
+    files = code.FUNCTIONS.rglob("*.py")
+
+    assert queries.asking_elsewhere(files, Ledger) == []
+
+
+def test_a_query_outside_of_the_class_is_noticed() -> None:
+    assert len(queries.asking_elsewhere([Path(__file__)], Ledger)) == 2
 
 
 def test_a_policy_in_place_of_a_member_is_noticed() -> None:
