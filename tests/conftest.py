@@ -1,6 +1,8 @@
 """Fixtures that more than one ring of tests uses."""
 
+import functools
 import os
+import ssl
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +57,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=rank)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_are_read_once() -> Iterator[None]:
+    """
+    All clients in a process share what they trust. To read it takes 30 ms, which each
+    client would spend that a test makes, and hardly any needs it on this machine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        made = functools.cache(ssl.create_default_context)
+        patch.setattr(ssl, "create_default_context", made)
+        yield
 
 
 @pytest.fixture

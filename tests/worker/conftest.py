@@ -1,10 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
-from google.cloud import firestore
 
 from batchdrop.settings import Location, Settings
 from batchsim import BatchSim
+from tests.database import Database
 from tests.worker.office import Office
 from tests.worker.world import World, storage_at
 
@@ -42,7 +42,7 @@ def world(
         world = World(
             sim=sim,
             gcs=storage_client,
-            database=firestore.Client(project=project),
+            database=Database(project=project),
             settings=settings,
         )
         # The slower comparison is due in an hour, as on most ticks.
@@ -56,4 +56,4 @@ def world(
 @pytest.fixture
 def office(firestore_emulator: str, project: str) -> Office:
     """An outbox and a topic, at a standing clock."""
-    return Office(firestore.Client(project=project))
+    return Office(Database(project=project))

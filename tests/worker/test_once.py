@@ -13,6 +13,7 @@ from google.cloud import firestore
 from batchdrop.subscribe import Busy, Handled, JobEvent, once, parse
 from tests import announcements
 from tests.clock import Clock
+from tests.database import Database
 from tests.rules.test_announcements import ended, of
 
 EVENT = parse(announcements.push(of(ended("FAILED"))))
@@ -35,7 +36,7 @@ class Listener:
 
 @pytest.fixture
 def database(firestore_emulator: str, project: str) -> firestore.Client:
-    return firestore.Client(project=project)
+    return Database(project=project)
 
 
 @pytest.fixture
