@@ -378,6 +378,7 @@ def test_a_hundred_levels_are_read_and_no_more() -> None:
 BOMBS = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (400 * 2**20, 400 * 2**20))
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))  # not of a clock: others work here
 from batchdrop.errors import BadChoice
 from batchdrop.manifests import Manifest
 
@@ -404,11 +405,9 @@ for data in (
 
 
 def test_no_manifest_takes_much_memory_or_time() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BOMBS], capture_output=True, text=True, timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", BOMBS], capture_output=True, text=True)
 
-    assert done.stderr == ""
+    assert (done.stderr, done.returncode) == ("", 0)
     bad = "bad_manifest"
     assert done.stdout.split() == [bad, bad, bad, "249000", "1", bad, "0", bad]
 
