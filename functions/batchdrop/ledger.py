@@ -834,6 +834,7 @@ def _answered(about: str) -> Iterator[None]:
         _Raced, NotWritable, Unavailable
     """
     from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
 
     try:
         yield
@@ -846,7 +847,11 @@ def _answered(about: str) -> Iterator[None]:
         raise _Raced(str(exc)) from exc
     except (exceptions.InvalidArgument, ValueError, TypeError) as exc:
         raise NotWritable(f"{about}: {exc}") from exc
-    except (exceptions.GoogleAPICallError, exceptions.RetryError) as exc:
+    except (
+        exceptions.GoogleAPICallError,
+        exceptions.RetryError,
+        GoogleAuthError,
+    ) as exc:
         raise Unavailable(f"{about}: {exc}") from exc
 
 

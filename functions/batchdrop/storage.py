@@ -3,20 +3,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
 from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.preflight.lines import unpacked
 from batchdrop.records import Drop
 from batchdrop.settings import Location
-from batchdrop.stored import CHUNK, ShortRead, Stored, split_uri
+from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
 
 if TYPE_CHECKING:
     from google.cloud import storage
 
 #: HTTP statuses that say to come back later.
 LATER = frozenset({408, 429, 500, 502, 503, 504})
+#: Seconds for which a request is repeated while Cloud Storage gives no answer. By itself
+#: Google's client takes 120, and a tick has 240. The next tick tries again.
+RETRY_FOR = 20.0
 
 
 class Storage:
@@ -39,10 +42,8 @@ class Storage:
             Unavailable: Cloud Storage gave no answer, or fewer bytes.
             Misconfigured: the bucket, or the right to it, is missing.
         """
-        bucket = self._connect().bucket(drop.bucket)
-        blob = bucket.blob(drop.name, generation=drop.generation)
         with _translated(str(drop), gone=True):
-            yield from _stored(blob).chunks()
+            yield from _stored(self._dropped(drop)).chunks()
 
     def content(self, drop: Drop, most: int) -> bytes:
         """
@@ -69,11 +70,10 @@ class Storage:
         Raises:
             SourceGone, Unavailable, Misconfigured: as `read`.
         """
-        bucket = self._connect().bucket(drop.bucket)
-        blob = bucket.blob(drop.name, generation=drop.generation)
         with _translated(str(drop), gone=True):
-            blob.reload()
-        return dict(blob.metadata or {})
+            blob = self._dropped(drop)
+            blob.reload(retry=_again())
+            return dict(blob.metadata or {})
 
     def find(self, bucket: str, name: str) -> Drop | None:
         """
@@ -86,7 +86,7 @@ class Storage:
         if len(name.encode()) > MAX_OBJECT_NAME:
             return None  # Cloud Storage would answer 400: none can be there
         with _translated(f"gs://{bucket}/{name}"):
-            blob = self._connect().bucket(bucket).get_blob(name)
+            blob = self._connect().bucket(bucket).get_blob(name, retry=_again())
         if blob is None:
             return None
         return Drop(
@@ -113,7 +113,7 @@ class Storage:
         fields = "items(name,generation,size,timeCreated),nextPageToken"
         with _translated(f"gs://{bucket}"):
             for blob in self._connect().list_blobs(
-                bucket, fields=fields, start_offset=after
+                bucket, fields=fields, start_offset=after, retry=_again()
             ):
                 if blob.name == after:
                     continue  # the offset itself is in the list
@@ -164,8 +164,8 @@ class Storage:
             Unavailable: Cloud Storage gave no answer.
             Misconfigured: the bucket, or the right to it, is missing.
         """
-        upload = _Upload(self._blob(uri))
         with _translated(uri):
+            upload = _Upload(self._blob(uri))
             try:
                 yield upload.write
                 upload.close()
@@ -184,12 +184,14 @@ class Storage:
         """
         from google.api_core import exceptions
 
-        source, blob = self._blob(uri), self._blob(target)
         with _translated(uri, gone=True):
+            source, blob = self._blob(uri), self._blob(target)
+            # A generation of 0 says that nothing may be there yet.
+            new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
             try:
-                token, *_ = blob.rewrite(source, if_generation_match=0)
+                token, *_ = blob.rewrite(source, **new)
                 while token is not None:
-                    token, *_ = blob.rewrite(source, token=token, if_generation_match=0)
+                    token, *_ = blob.rewrite(source, token=token, **new)
             except exceptions.PreconditionFailed:
                 return
 
@@ -201,10 +203,10 @@ class Storage:
             Unavailable: Cloud Storage gave no answer.
             Misconfigured: the object, the bucket, or the right to it, is missing.
         """
-        blob = self._blob(uri)
-        blob.metadata = metadata
         with _translated(uri):
-            blob.patch()
+            blob = self._blob(uri)
+            blob.metadata = metadata
+            blob.patch(retry=_again())
 
     def described(self, folder: Location) -> list[tuple[str, dict[str, str]]]:
         """
@@ -219,6 +221,7 @@ class Storage:
                 folder.bucket,
                 prefix=folder.prefix,
                 fields="items(name,metadata),nextPageToken",
+                retry=_again(),
             )
             return [
                 (f"gs://{folder.bucket}/{blob.name}", dict(blob.metadata or {}))
@@ -234,7 +237,9 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(folder)):
-            found = self._connect().list_blobs(folder.bucket, prefix=folder.prefix)
+            found = self._connect().list_blobs(
+                folder.bucket, prefix=folder.prefix, retry=_again()
+            )
             return [f"gs://{folder.bucket}/{blob.name}" for blob in found]
 
     def delete(self, uri: str) -> None:
@@ -248,19 +253,32 @@ class Storage:
         from google.api_core import exceptions
 
         with _translated(uri), suppress(exceptions.NotFound):
-            self._blob(uri).delete()
+            self._blob(uri).delete(retry=_again())
+
+    def _dropped(self, drop: Drop) -> "storage.Blob":
+        bucket = self._connect().bucket(drop.bucket)
+        return bucket.blob(drop.name, generation=drop.generation)
 
     def _blob(self, uri: str) -> "storage.Blob":
         bucket, name = split_uri(uri)
         return self._connect().bucket(bucket).blob(name)
 
 
+def _again() -> Any:
+    """How often a request is repeated that gets no answer."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(RETRY_FOR)
+
+
 def _stored(blob: "storage.Blob") -> Stored:
+    """The version that is there now, unless the blob names one: all ranges are its."""
+    known = blob.bucket.blob(blob.name, generation=blob.generation)
+    known.reload(retry=_again())
     # One that knows its metadata is downloaded from where that says, and not from the
     # endpoint that the client was given.
-    known = blob.bucket.blob(blob.name, generation=blob.generation)
-    known.reload()
-    return Stored(blob, known.size)
+    blob = blob.bucket.blob(blob.name, generation=int(known.generation))
+    return Stored(blob, known.size, _again())
 
 
 class _Upload:
@@ -276,6 +294,7 @@ class _Upload:
             chunk_size=CHUNK,
             content_type="application/jsonl",
             if_generation_match=0,
+            retry=_again(),
         )
         self._over = False
 
@@ -289,10 +308,11 @@ class _Upload:
 
     def end(self) -> None:
         """Gives up: no object is made."""
+        from google.auth.exceptions import GoogleAuthError
         from requests import RequestException
 
         self._over = True
-        with suppress(RequestException):
+        with suppress(RequestException, GoogleAuthError):
             self._stream.terminate()
 
     def _try(self, step: Callable[[], object]) -> None:
@@ -321,10 +341,12 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
 
         404, where there may be nothing      SourceGone
         408 429 5xx, no answer, or a part    Unavailable
+        nobody answered who gives tokens     Unavailable
         404 otherwise, 401, 403, ...         Misconfigured
+        no credentials, or refused ones      Misconfigured
     """
     from google.api_core import exceptions
-    from google.auth.exceptions import TransportError
+    from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage.exceptions import InvalidResponse
     from requests import RequestException
 
@@ -339,10 +361,13 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
         exceptions.TooManyRequests,
         exceptions.RetryError,
         RequestException,
-        TransportError,
         ShortRead,
     ) as exc:
         raise Unavailable(f"{what}: {exc}") from exc
+    except GoogleAuthError as exc:
+        if is_unanswered(exc):
+            raise Unavailable(f"{what}: no token for Google Cloud: {exc}") from exc
+        raise Misconfigured(f"{what}: no token for Google Cloud: {exc}") from exc
     except InvalidResponse as exc:
         # What the library's uploads raise, where all else raises the above.
         if exc.response.status_code in LATER:

@@ -22,6 +22,21 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, name
 
 
+def is_unanswered(error: Any) -> bool:
+    """
+    Whether nobody answered who gives tokens, so that the same may work later; else the
+    credentials are missing or refused.
+
+    Args:
+        error: a `google.auth.exceptions.GoogleAuthError`. A function's own credentials
+            wrap what went wrong on the way (google/auth/compute_engine/credentials.py).
+    """
+    from google.auth.exceptions import TransportError
+
+    on_the_way = isinstance(error, TransportError)
+    return on_the_way or isinstance(error.__cause__, TransportError) or error.retryable
+
+
 class ShortRead(Exception):
     """
     A range of an object came with fewer or more bytes than the object's size promises,
@@ -42,14 +57,16 @@ class Stored(io.RawIOBase):
         blob: a `google.cloud.storage.Blob` with its generation, so that all ranges are
             of the same version.
         size: its bytes, by its metadata.
+        retry: a `google.api_core.retry.Retry` for each range; by default the library's.
 
     Raises:
         ShortRead: on reading, when what came is not what was asked for.
     """
 
-    def __init__(self, blob: Any, size: int) -> None:
+    def __init__(self, blob: Any, size: int, retry: Any = None) -> None:
         self._blob = blob
         self._size = size
+        self._more = {"retry": retry} if retry else {}
         self._at = 0
 
     def readable(self) -> bool:
@@ -86,7 +103,7 @@ class Stored(io.RawIOBase):
             # The library resumes a connection that breaks. A checksum is known of the
             # whole object alone.
             data: bytes = self._blob.download_as_bytes(
-                start=start, end=end - 1, raw_download=True, checksum=None
+                start=start, end=end - 1, raw_download=True, checksum=None, **self._more
             )
         except (RequestRangeNotSatisfiable, HTTPError) as exc:
             raise ShortRead(f"no bytes from {start:,} on came: {exc}") from exc

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from batchdrop.batches.errors import NotSignedIn
+from batchdrop.batches.errors import NotSignedIn, TransportError
+from batchdrop.stored import is_unanswered
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
@@ -79,6 +80,10 @@ def _renewed(credentials: Any) -> Any:
         try:
             credentials.refresh(Request())
         except GoogleAuthError as exc:
+            if is_unanswered(exc):
+                raise TransportError(
+                    f"no token for Google Cloud, nothing was sent: {exc}", sent=False
+                ) from exc
             raise NotSignedIn(
                 f"the credentials can't be renewed: {exc}", sent=False
             ) from exc

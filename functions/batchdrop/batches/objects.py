@@ -17,7 +17,7 @@ from batchdrop.batches.errors import (
     ServerError,
     TransportError,
 )
-from batchdrop.stored import ShortRead, Stored, split_uri
+from batchdrop.stored import ShortRead, Stored, is_unanswered, split_uri
 
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
@@ -267,6 +267,13 @@ def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
         if code >= 500:
             return ServerError(code, "", message, method=method, url=uri)
     if module == "google.auth.exceptions":
+        if is_unanswered(exc):
+            return TransportError(
+                f"no token for Google Cloud, nothing was sent: {exc}",
+                sent=False,
+                method=method,
+                url=uri,
+            )
         return NotSignedIn(
             f"no credentials for Google Cloud: {exc}",
             sent=False,
