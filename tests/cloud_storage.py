@@ -4,7 +4,7 @@ differs: with `Content-Encoding: gzip`, ranges, and what may go wrong on the way
 import gzip
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,12 +37,14 @@ class CloudStorage:
         holds_back: so many bytes are missing at the end of each range, whose headers
             look as if that were all.
         breaks: so many answers end in their middle, each with a broken connection.
+        meanwhile: is called, once, before the second range of an object is served.
     """
 
     upstream: str
     url: str = ""
     holds_back: int = 0
     breaks: int = 0
+    meanwhile: Callable[[], object] | None = None
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -73,6 +75,10 @@ class CloudStorage:
 
     def _media(self, handler: BaseHTTPRequestHandler, found: re.Match[str]) -> None:
         query = urlsplit(handler.path).query
+        asked = _RANGE.fullmatch(handler.headers.get("Range", ""))
+        if self.meanwhile is not None and asked and int(asked[1]):
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
         path = f"{found[0].removeprefix('/download')}?{query}"
         about = self._ask("GET", path.replace("alt=media", "alt=json"), handler, b"")
         if about.status_code != 200:
@@ -95,7 +101,6 @@ class CloudStorage:
             return
         if encoding:
             headers["Content-Encoding"] = encoding
-        asked = _RANGE.fullmatch(handler.headers.get("Range", ""))
         if asked is None:
             _answer(handler, 200, headers, stored)
             return

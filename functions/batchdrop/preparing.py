@@ -287,7 +287,11 @@ class Preparing:
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
         if beside is None or beside.size == 0:
             return None, None
-        manifest = self.manifest(beside)
+        try:
+            manifest = self.manifest(beside)
+        except SourceGone as exc:
+            # The file is there all the same: next time, with the manifest of then.
+            raise Unavailable(f"{exc} while it was read") from exc
         if manifest.has_source:
             return None, None  # a job of its own
         return manifest, str(beside)
@@ -427,7 +431,15 @@ class Preparing:
         if not made.inputs:
             yield "", self.storage.read(job.source)
         for one in made.inputs:
-            yield one.uri, self.storage.read(one.drop)
+            yield one.uri, self._of_input(job, one)
+
+    def _of_input(self, job: Job, one: Input) -> Iterator[bytes]:
+        try:
+            yield from self.storage.read(one.drop)
+        except SourceGone as exc:
+            if job.inputs:
+                raise  # parts of it are staged, of that version
+            raise Unavailable(f"{exc} while it was read") from exc
 
     def _stage(
         self,

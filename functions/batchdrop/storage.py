@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: HTTP statuses that say to come back later.
 LATER = frozenset({408, 429, 500, 502, 503, 504})
-#: Seconds for which a request is repeated while Cloud Storage gives no answer. By itself
-#: Google's client takes 120, and a tick has 240. The next tick tries again.
+#: Seconds for which a request is repeated while Cloud Storage gives no answer. Google's
+#: client would take 120, and a tick has 240. The next tick tries again.
 RETRY_FOR = 20.0
 
 
