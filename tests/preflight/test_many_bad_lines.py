@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -36,6 +37,13 @@ def image(uri: str) -> dict[str, Any]:
 
 def said(role: str, text: str) -> dict[str, Any]:
     return {"contents": [{"role": role, "parts": [{"text": text}]}]}
+
+
+def nested(levels: int) -> object:
+    value: object = 0
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def lines(dice: random.Random) -> list[object]:
@@ -91,3 +99,25 @@ def test_runs_of_bad_lines_end_at_a_good_one_and_not_at_a_blank_one() -> None:
 
     assert block.untold == ((2, 4), (6, 6))
     assert json.loads(block.staged.splitlines()[1])["key"] == "r0000005"
+
+
+def seconds(text: bytes, told: int | None) -> float:
+    """Of this process alone, whatever else the machine does."""
+    begin = time.process_time()
+    refused(text, Rules(), told)
+    return time.process_time() - begin
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[0] * 400, {str(n): 0 for n in range(400)}, {"a\\": 0}, nested(400)],
+    ids=["many items", "many names", "a name that no decoder takes", "deep"],
+)
+def test_lines_that_no_decoder_knows_take_about_as_long_as_to_explain_them(
+    column: object,
+) -> None:
+    parts = [{"nothing": n} for n in range(20)]
+    bad = {"contents": [{"role": "user", "parts": parts}], "x": column}
+    text = file(*[bad, {"contents": 7}] * 300)
+
+    assert seconds(text, 0) < 5 * seconds(text, None)

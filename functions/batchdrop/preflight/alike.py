@@ -30,7 +30,7 @@ class Alike:
 
     def __init__(self) -> None:
         self._decoders: list[Callable[[bytes], Any]] = []
-        self._made = self._missed = 0
+        self._tried = self._missed = 0
 
     def holds(self, line: bytes) -> bool:
         """Whether a line is bad in a way that is known; it may be bad in another."""
@@ -48,12 +48,15 @@ class Alike:
         """
         Keeps a line that a look has found bad.
 
-        To make a decoder takes as long as some looks. Each waits for more lines than
-        the one before, so that a file of ever new ways isn't paid for twice.
+        To make a decoder takes as long as some looks, and so does to find that there is
+        none. Each waits for more lines than the one before, so that a file of ever new
+        ways, or of those that no decoder knows, isn't paid for twice.
         """
         self._missed += 1
-        if look.unsure or look.parsed is None or self._missed <= self._made:
+        if look.unsure or look.parsed is None or self._missed <= self._tried:
             return
+        self._missed = 0
+        self._tried += 1
         placed: set[str] = set()
         try:
             made = _Made(look.by_value, placed).type(look.parsed, "")
@@ -61,8 +64,6 @@ class Alike:
             return
         if placed != look.by_value.keys():
             return
-        self._missed = 0
-        self._made += 1
         self._decoders.insert(0, msgspec.json.Decoder(made).decode)
         del self._decoders[_MOST_DECODERS:]
 
