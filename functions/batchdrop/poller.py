@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from batchdrop.announce import Announcement
 from batchdrop.check import Check
@@ -19,9 +20,11 @@ from batchdrop.policies import Policies
 from batchdrop.quoting import told
 from batchdrop.settings import Settings
 from batchdrop.stages import rotated, share
-from batchdrop.sweep import Sweep
+from batchdrop.sweep import Sweep, Tally
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
@@ -36,6 +39,7 @@ SHARES = {
     "admit": 1 / 2,
     "check": 1 / 2,
     "resume": 3 / 4,
+    "last words": 1,
 }
 
 
@@ -89,8 +93,9 @@ class Poller:
     def _work(self, deadline: datetime) -> Ticked:
         """
         All stages, each with its share of the time. An endpoint that is silent in one
-        is left alone in the others. What may take longest in one piece, such as to
-        stage a large file, comes last.
+        is left alone in the others, and a stage that fails as a whole is noted: it
+        holds up no other, unless it took the time of all. What may take longest in one
+        piece, such as to stage a large file, comes last.
         """
         errors: list[Exception] = []
         services = self.sweep.services.for_a_tick()
@@ -99,21 +104,33 @@ class Poller:
         policies = replace(self.policies, services=services)
         check = replace(self.check, services=services, intake=intake)
 
-        def until(stage: str) -> datetime:
-            return share(self.now(), deadline, SHARES[stage])
+        def stage(name: str, run: Callable[[datetime], T], failed: T) -> T:
+            if broken and self.now() >= deadline:
+                return failed
+            try:
+                return run(share(self.now(), deadline, SHARES[name]))
+            except Exception as exc:
+                broken.append(name)
+                exc.add_note(f"in the stage {name} of a tick")
+                log.error("stage failed", extra={"stage": name, "reason": told(exc)})
+                errors.append(exc)
+                return failed
 
-        announced = self._announce(until("announce"), errors)
-        swept = sweep.run(until("sweep"))
+        broken: list[str] = []
+        announce = partial(self._announce, errors=errors)
+        announced = stage("announce", announce, 0)
+        # Whether jobs are open isn't known where the sweep failed.
+        swept = stage("sweep", sweep.run, Tally(open_jobs=1))
         errors += swept.errors
         if swept.open_jobs:
-            errors += sweep.cancel(until("cancel"))
-        self._cancel_families(until("cancel"), errors)
-        errors += policies.run(until("policies"))
-        admitted = self._admit(intake, until("admit"), errors)
-        errors += check.run(until("check"))
-        resumed = self._resume(intake, until("resume"), errors)
+            errors += stage("cancel", sweep.cancel, [])
+        stage("cancel", partial(self._cancel_families, errors=errors), None)
+        errors += stage("policies", policies.run, [])
+        admitted = stage("admit", partial(self._admit, intake, errors=errors), 0)
+        errors += stage("check", check.run, [])
+        resumed = stage("resume", partial(self._resume, intake, errors=errors), 0)
         # What was settled just now needn't wait for the next tick.
-        announced += self._announce(deadline, errors)
+        announced += stage("last words", announce, 0)
         done = Ticked(
             announced=announced,
             changed=swept.changed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
 
-from batchdrop.batches import BatchesError, BatchJob, ClientError
+from batchdrop.batches import BatchJob, ClientError
 from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs import MOVES, Job
@@ -138,7 +138,7 @@ class Sweep:
                 self._by_list(found.result(), before, deadline, tally)
                 if self.now() < deadline:
                     left.remove(n)
-            except BatchesError as exc:
+            except Exception as exc:
                 # Nothing is concluded from no answer; the next tick asks again.
                 log.error("no list", extra={"reason": told(exc)})
                 tally.errors.append(exc)
@@ -218,7 +218,11 @@ class Sweep:
             for answer in moved[job.id]:
                 if self.now() >= deadline:
                     return
-                batch = self.services.of(job).read(job, answer)
+                try:
+                    batch = self.services.of(job).read(job, answer)
+                except Exception as exc:
+                    tally.note(exc, job.id)
+                    continue
                 if batch.name == job.batch.name:
                     self._look_at(job, batch, tally)
                 elif batch.epoch is not None and job.spec and job.spec.source:

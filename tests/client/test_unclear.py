@@ -111,6 +111,45 @@ def test_an_empty_object_is_a_list_without_jobs(how: dict[str, Any]) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "page", [7, "x", {"a": 1}, [None], [7, "x"], [{}], [{"name": 7}], [[]]], ids=str
+)
+def test_what_lists_no_jobs_is_no_list_without_jobs(
+    how: dict[str, Any], page: Any
+) -> None:
+    server, client = answered(how, {"batchPredictionJobs": page, "operations": page})
+    with server, client, pytest.raises(UnclearAnswer, match="is no list"):
+        client.batches.list()
+
+
+@BOTH
+def test_a_token_that_is_no_text_does_not_end_a_list(how: dict[str, Any]) -> None:
+    server, client = answered(how, {"nextPageToken": 7})
+    with server, client, pytest.raises(UnclearAnswer, match="is no list"):
+        client.batches.list()
+
+
+@BOTH
+def test_times_without_a_zone_and_numbers_over_64_bits_are_left_out(
+    how: dict[str, Any],
+) -> None:
+    time, number = "2026-03-01T00:00:00", 2**70
+    error = {"code": number, "message": "no"}
+    job = {"name": "batches/1", "updateTime": time, "error": error}
+    job |= {"metadata": {"updateTime": time}}
+    job |= {"completionStats": {"failedCount": number, "successfulCount": "3"}}
+    server, client = answered(how, job)
+    with server, client:
+        read = client.batches.get(name="1")
+
+    assert read.update_time is None
+    assert read.error is not None
+    assert (read.error.code, read.error.message) == (None, "no")
+    stats = read.completion_stats
+    assert stats is None or (stats.failed_count, stats.successful_count) == (None, 3)
+
+
+@BOTH
 def test_what_is_no_job_hides_no_other_of_a_list(how: dict[str, Any]) -> None:
     items = [{}, {"name": "batches/1"}, ERROR, None, {"name": "batches/2"}]
     server, client = answered(how, {"batchPredictionJobs": items, "operations": items})

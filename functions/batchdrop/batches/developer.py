@@ -10,7 +10,6 @@ metadata is the batch; int64 counts are strings; `done` is absent until the end.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -28,13 +27,15 @@ from batchdrop.batches.types import (
     DeleteResourceJob,
     HttpOptions,
     InlinedResponse,
+    Int64,
     JobError,
     JobState,
+    Time,
     is_terminal,
     job_state,
 )
 from batchdrop.batches.vertex import check_model, read_nothing
-from batchdrop.batches.wire import items_of, read, unclear
+from batchdrop.batches.wire import page_of, read, unclear
 
 HOST = "https://generativelanguage.googleapis.com"
 
@@ -257,10 +258,10 @@ def webhook_config(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Stats(Struct, rename="camel", gc=False):
-    request_count: int | None = None
-    successful_request_count: int | None = None
-    failed_request_count: int | None = None
-    pending_request_count: int | None = None
+    request_count: Int64 | None = None
+    successful_request_count: Int64 | None = None
+    failed_request_count: Int64 | None = None
+    pending_request_count: Int64 | None = None
 
 
 class _Source(Struct, rename="camel", gc=False):
@@ -283,13 +284,13 @@ class _Batch(Struct, rename="camel", gc=False):
     model: str | None = None
     display_name: str | None = None
     state: str | None = None
-    create_time: datetime | None = None
-    end_time: datetime | None = None
-    update_time: datetime | None = None
+    create_time: Time | None = None
+    end_time: Time | None = None
+    update_time: Time | None = None
     batch_stats: _Stats | None = None
     input_config: _Source | None = None
     output: _Output | None = None
-    priority: int | None = None
+    priority: Int64 | None = None
 
 
 class _Operation(Struct, rename="camel", gc=False):
@@ -341,10 +342,7 @@ def read_job(body: bytes) -> BatchJob:
 
 def read_page(body: bytes) -> tuple[Sequence[BatchJob], str | None]:
     """The jobs of a page and the next page's token, None at the end."""
-    page = read(_page_decoder, body)
-    if page.error is not None:
-        raise unclear(body, "is no list")
-    return items_of(page.operations, read_job), page.next_page_token or None
+    return page_of(_page_decoder, body, lambda page: page.operations, read_job)
 
 
 def read_delete(body: bytes) -> DeleteResourceJob:

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePath
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -28,9 +27,9 @@ from batchdrop.batches.errors import (
     envelope,
 )
 from batchdrop.batches.pager import Page
-from batchdrop.batches.types import HttpOptions, HttpRetryOptions, JobError
+from batchdrop.batches.types import HttpOptions, HttpRetryOptions, Int64, JobError, Time
 from batchdrop.batches.vertex import read_nothing
-from batchdrop.batches.wire import items_of, read, read_object, unclear
+from batchdrop.batches.wire import page_of, read, read_object, unclear
 
 CHUNK = 8 * 1024 * 1024
 JSONL = "application/jsonl"
@@ -53,10 +52,10 @@ class File(Struct, frozen=True, kw_only=True, rename="camel"):
     name: str = ""  #: files/..
     display_name: str | None = None
     mime_type: str | None = None
-    size_bytes: int | None = None
-    create_time: datetime | None = None
-    update_time: datetime | None = None
-    expiration_time: datetime | None = None
+    size_bytes: Int64 | None = None
+    create_time: Time | None = None
+    update_time: Time | None = None
+    expiration_time: Time | None = None
     sha256_hash: str | None = None
     uri: str | None = None
     download_uri: str | None = None
@@ -406,10 +405,7 @@ def read_made(body: bytes) -> File:
 
 
 def _read_page(body: bytes) -> Page[File]:
-    page = read(_page_decoder, body)
-    if page.error is not None:
-        raise unclear(body, "is no list")
-    return items_of(page.files, read_file), page.next_page_token or None
+    return page_of(_page_decoder, body, lambda page: page.files, read_file)
 
 
 def _unread(body: bytes) -> Any:

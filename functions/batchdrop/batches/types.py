@@ -9,10 +9,15 @@ module has no name for is in `BatchJob.raw`.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+#: A time of a service's, with its zone: one without can't be compared with others.
+Time = Annotated[datetime, Meta(tz=True)]
+#: A number of a service's that any database can hold.
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class JobState(StrEnum):
@@ -81,7 +86,7 @@ def job_state(name: str) -> str:
 class JobError(Struct, frozen=True, kw_only=True, gc=False):
     """Why a job failed: google.rpc.Status. The code is gRPC's, not HTTP's."""
 
-    code: int | None = None
+    code: Int64 | None = None
     message: str | None = None
     details: Any = None
 
@@ -92,11 +97,11 @@ class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=Fals
     does in place of zero; `incomplete_count` may be -1, unknown (aiplatform v1).
     """
 
-    successful_count: int | None = None
-    failed_count: int | None = None
-    incomplete_count: int | None = None
-    successful_forecast_point_count: int | None = None
-    request_count: int | None = None  #: Developer API only: all rows of the job
+    successful_count: Int64 | None = None
+    failed_count: Int64 | None = None
+    incomplete_count: Int64 | None = None
+    successful_forecast_point_count: Int64 | None = None
+    request_count: Int64 | None = None  #: Developer API only: all rows of the job
 
 
 class InlinedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):

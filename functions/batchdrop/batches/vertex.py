@@ -8,7 +8,6 @@ the aiplatform v1 discovery document and of answers seen live.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -27,10 +26,11 @@ from batchdrop.batches.types import (
     JobError,
     JobState,
     OutputInfo,
+    Time,
     VertexMultimodalDatasetDestination,
     job_state,
 )
-from batchdrop.batches.wire import items_of, read, read_object, unclear
+from batchdrop.batches.wire import page_of, read, read_object, unclear
 
 #: Multi-regions have a host of their own kind.
 MULTI_REGIONS = ("us", "eu")
@@ -337,10 +337,10 @@ class _Job(Struct, rename="camel", gc=False):
     display_name: str | None = None
     model: str | None = None
     state: str | None = None
-    create_time: datetime | None = None
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    update_time: datetime | None = None
+    create_time: Time | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    update_time: Time | None = None
     error: JobError | None = None
     completion_stats: CompletionStats | None = None
     input_config: _Input | None = None
@@ -395,11 +395,9 @@ def read_job(body: bytes) -> BatchJob:
 
 def read_page(body: bytes) -> tuple[Sequence[BatchJob], str | None]:
     """The jobs of a page and the next page's token, None at the end."""
-    page = read(_page_decoder, body)
-    if page.error is not None:
-        raise unclear(body, "is no list")
-    jobs = items_of(page.batch_prediction_jobs, read_job)
-    return jobs, page.next_page_token or None
+    return page_of(
+        _page_decoder, body, lambda page: page.batch_prediction_jobs, read_job
+    )
 
 
 def read_operation(body: bytes) -> DeleteResourceJob:

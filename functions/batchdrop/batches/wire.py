@@ -41,15 +41,41 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def items_of(items: Sequence[Raw] | None, read_one: Callable[[bytes], T]) -> list[T]:
-    """What a page lists. An item that can't be read hides no other."""
+def page_of(
+    decoder: msgspec.json.Decoder[S],
+    body: bytes,
+    items: Callable[[S], Sequence[Raw] | None],
+    read_one: Callable[[bytes], T],
+) -> tuple[list[T], str | None]:
+    """
+    What a page lists, and the next page's token, None at the end. An item that can't be
+    read hides no other.
+
+    Args:
+        decoder: of a Struct with the members `next_page_token` and `error`.
+        items: the list in that Struct.
+
+    Raises:
+        UnclearAnswer: it is no page, as far as can be seen: a member has another type,
+            or none of the items can be read. Whoever takes such a one for empty
+            concludes that there is nothing, and may make a job a second time.
+    """
+    try:
+        page: Any = decoder.decode(body)
+    except msgspec.ValidationError as exc:
+        raise unclear(body, "is no list") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise unclear(body) from exc
+    listed = items(page) or ()
     found = []
-    for wire in map(bytes, items or ()):
+    for wire in map(bytes, listed):
         try:
             found.append(read_one(wire))
         except UnclearAnswer:
             continue
-    return found
+    if page.error is not None or (listed and not found):
+        raise unclear(body, "is no list")
+    return found, page.next_page_token or None
 
 
 def _what_fits(kind: type[S], value: Mapping[str, Any]) -> S:
