@@ -91,7 +91,7 @@ class Drop:
             NotADrop: not a storage event, or its data can't be read.
         """
         if type != FINALIZED:
-            raise NotADrop(f"an event of type {type!r}, not {FINALIZED!r}")
+            raise NotADrop(f"an event of another type than {FINALIZED!r}")
         if not isinstance(data, Mapping):
             # What isn't valid JSON reaches us as bytes.
             raise NotADrop("a storage event whose data is not a JSON object")

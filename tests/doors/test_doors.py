@@ -171,6 +171,35 @@ def test_what_is_no_upload_is_acknowledged_with_an_error_in_the_log(
     )
 
 
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (b'{"bucket": zqword}', {}),
+        (b'{"zqword": "zqword"}', {}),
+        (b'["zqword"]', {}),
+        *((data(**{member: ["zqword"]}), {}) for member in ("bucket", "name", "size")),
+        (data(generation="zqword", metadata={"zqword": "zqword"}), {}),
+        (data(name="zqword" * 200), {}),
+        (None, {"ce-type": "zqword"}),
+        (None, {"ce-specversion": "zqword"}),
+        (b"zqword", {"content-type": "application/cloudevents+json; zqword=zqword"}),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_not_quoted(
+    on_upload: Client,
+    capsys: pytest.CaptureFixture[str],
+    data: bytes | None,
+    headers: dict[str, str],
+) -> None:
+    others = {"ce-subject": "objects/zqword", "user-agent": "zqword"}
+
+    assert deliver(on_upload, data, others | headers) == 200
+
+    out, err = capsys.readouterr()
+    assert '"message": "not a drop"' in out
+    assert "zqword" not in out + err
+
+
 @pytest.mark.parametrize("missing", ["ce-id", "ce-source", "ce-specversion", "ce-type"])
 def test_an_event_that_lacks_a_header_is_acknowledged_with_an_error_in_the_log(
     on_upload: Client,

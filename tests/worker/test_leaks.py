@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from batchdrop.errors import BadSetting
 from batchdrop.jobs import Job
 from batchdrop.logs import JsonFormatter
 from batchdrop.records import Drop, Phase
@@ -55,9 +56,8 @@ def said(world: World, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
         f"log line {n} of {record.name}, {record.message}": ours.format(record)
         for n, record in enumerate(caplog.records)
         if record.name.startswith(("batchdrop", "google", "urllib3", "http", "grpc"))
-        # To debug them, Google's libraries log whole requests; `logs.set_up` turns
-        # that off.
-        and (not record.name.startswith("google") or record.levelno >= logging.WARNING)
+        # To debug them, the libraries log whole requests; `logs.set_up` turns that off.
+        and (record.name.startswith("batchdrop") or record.levelno >= logging.WARNING)
     }
     announced = {
         f"announcement {one.id}": one.body.decode() + repr(one.attributes)
@@ -314,3 +314,159 @@ def test_what_a_service_quotes_is_told_nowhere(
 
 def ids(world: World) -> list[str]:
     return [one.id for one in world.database.collection("jobs").stream()]
+
+
+# -- what may be told ------------------------------------------------------------------
+
+EVERYWHERE = frozenset({"document", "log", "announcement"})
+DOCUMENT = frozenset({"document"})
+#: All that a user or a deployer writes and a deployment tells, and where: nothing else
+#: may be found, and nothing of this may be missing, so that no reason outlives its use.
+MAY_BE_TOLD: dict[str, frozenset[str]] = {
+    # People and subscribers know a job by the object that they dropped.
+    "object's name": EVERYWHERE,
+    # A file is told to go on with it; whoever looks at the job finds it by this.
+    "manifest's name": EVERYWHERE,
+    # `cancel`, `rerun` and the service's own pages show a batch by it.
+    "display name": DOCUMENT,
+    # Made to be read by others: costs and alerts are told apart by them.
+    "label's name": frozenset({"document", "announcement"}),
+    "label's value": frozenset({"document", "announcement"}),
+    # Whoever reads the answers has to find them.
+    "destination": frozenset({"document", "announcement"}),
+    # Frozen with the job: whoever takes it up, or runs it again, merges the same into
+    # its rows. No message quotes any of it.
+    "instruction of a configuration": DOCUMENT,
+    "stop sequence": DOCUMENT,
+    "name in a schema": DOCUMENT,
+    "words of a schema": DOCUMENT,
+    # A deployer's own words: who chose an option of a job.
+    "route's name": DOCUMENT,
+    "route's pattern": DOCUMENT,
+}
+
+
+def wrapped(canary: Canaries, rows: str) -> bytes:
+    """gzip whose header has a name, a comment and an extra field (RFC 1952, 2.3)."""
+    body = gzip.compress(rows.encode(), mtime=0)
+    extra = canary("extra field of gzip").encode()
+    name, comment = canary("name in gzip"), canary("comment in gzip")
+    fields = len(extra).to_bytes(2, "little") + extra
+    fields += name.encode() + b"\0" + comment.encode() + b"\0"
+    return body[:3] + bytes([4 | 8 | 16]) + body[4:10] + fields + body[10:]
+
+
+def routes(c: Canaries) -> str:
+    """Two routes: one that has a name, and one that is called by its pattern."""
+    instruction = json.dumps(c("instruction of a route"))
+    name, pattern = c("route's name"), c("route's pattern")
+    label, value = c("label's name"), c("label's value")
+    return f"""
+[[route]]
+name = "{name}"
+match = "named/**"
+generation_config = {{ systemInstruction = {instruction} }}
+labels = {{ "{label}" = "{value}" }}
+
+[[route]]
+match = ["b/**", "{pattern}/**"]
+on_invalid = "skip"
+"""
+
+
+@both
+def test_only_what_has_a_reason_is_told_and_where_it_has_one(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    canary = c = Canaries()
+    world.choose(routes(canary))
+    name, manifest_name = c("object's name"), c("manifest's name")
+    config = {
+        "systemInstruction": c("instruction of a configuration"),
+        "stopSequences": [c("stop sequence")],
+        "responseMimeType": "application/json",
+        "responseSchema": {
+            "type": "OBJECT",
+            "properties": {c("name in a schema"): {"type": "STRING"}},
+            "description": c("words of a schema"),
+        },
+    }
+    chosen = {
+        c("another's key").lower(): c("another's value"),
+        "batchdrop-display-name": c("display name"),
+        "batchdrop-generation-config": json.dumps(config),
+        "batchdrop-destination": f"gs://{world.settings.output.bucket}/"
+        f"{c('destination')}/",
+    }
+    bucket = world.gcs.bucket(world.settings.inbox)
+
+    def put(name: str, text: str | bytes, **headers: str) -> Drop:
+        blob = bucket.blob(name)
+        blob.metadata = chosen
+        for header, value in headers.items():
+            setattr(blob, header, value)
+        blob.upload_from_string(text, headers.get("content_type", "text/plain"))
+        return Drop(
+            bucket=bucket.name,
+            name=name,
+            generation=int(blob.generation),
+            size=int(blob.size),
+        )
+
+    headers = {
+        "content_disposition": f"attachment; filename={c('disposition')}",
+        "content_language": c("language"),
+        "content_type": f"application/{c('type')}",
+        "cache_control": f"no-store, {c('cache control')}",
+    }
+    bad = good(canary) + "".join(rows(canary))
+    manifest = json.dumps({"src": good_requests(canary)})
+    jobs = [
+        taken(world, drop)
+        for drop in (
+            put(f"named/{name}.jsonl", good(canary), **headers),
+            put("b/x.jsonl", bad, **headers),
+            put("named/packed.jsonl.gz", wrapped(canary, good(canary)), **headers),
+            put(f"{manifest_name}.job.json", manifest, **headers),
+        )
+    ]
+    world.ticks(20)
+
+    assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
+    told: dict[str, set[str]] = {}
+    for teller, text in said(world, caplog).items():
+        for word, place in canary.places.items():
+            if word in text.lower():
+                told.setdefault(place, set()).add(teller.split()[0])
+    assert {place: frozenset(tellers) for place, tellers in told.items()} == MAY_BE_TOLD
+
+
+def good_requests(c: Canaries) -> list[dict[str, Any]]:
+    """Requests in a manifest, with words in all that isn't read."""
+    return [
+        {
+            "contents": c("text in a manifest"),
+            "config": {"system_instruction": c("instruction in a manifest")},
+            "metadata": {"key": c("key in a manifest")},
+        }
+    ]
+
+
+def test_routes_that_are_wrong_quote_none_of_their_values(world: World) -> None:
+    canary = c = Canaries()
+    config = "generation_config = "
+    choices = [
+        f'destination = "{signed(c("signed destination"))}"',
+        f'destination = "gs://x:{c("password")}@b/o"',
+        f'{config}{{ temperature = "{c("text for a number")}" }}',
+        f"model = '{c('torn line')}",
+    ]
+
+    words = {}
+    for choice in choices:
+        with pytest.raises(BadSetting) as caught:
+            world.choose(f'[[route]]\nmatch = "**"\n{choice}\n')
+        words[f"the error for {choice!r}"] = str(caught.value)
+
+    assert canary.found(words) == []
