@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from batchdrop.errors import Superseded
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
+from tests.worker.test_families import heard
+from tests.worker.test_parts import Killed
 from tests.worker.test_poller import state
+from tests.worker.test_races import at, die, paid
 from tests.worker.world import GOOD, Wire, World
 
 TEN = timedelta(minutes=10)
@@ -112,3 +116,126 @@ def test_what_a_batch_came_to_since_another_s_sweep_is_seen(
     world.ticks(1)
 
     assert state(world, submitted) == "JOB_STATE_RUNNING"
+
+
+# -- two workers, twenty minutes apart -------------------------------------------------
+
+
+@pytest.fixture
+def pair(world: World, request: pytest.FixtureRequest) -> Iterator[tuple[World, World]]:
+    """One worker whose clock is ten minutes ahead, and one ten minutes behind; the one
+    that the test names is the first."""
+    made = [
+        World(
+            sim=world.sim,
+            gcs=world.gcs,
+            database=world.database,
+            settings=world.settings,
+            ahead=skew,
+            _names=itertools.count(1000 * n),
+        )
+        for n, skew in enumerate((TEN, -TEN), start=1)
+    ]
+    ahead, behind = made
+    yield (ahead, behind) if request.param == "ahead" else (behind, ahead)
+    for each in made:
+        each.close()
+
+
+either_first = pytest.mark.parametrize("pair", ["ahead", "behind"], indirect=True)
+
+
+@either_first
+@pytest.mark.parametrize("point", ["after_claim", "after_intent", "after_create"])
+def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
+    world: World, pair: tuple[World, World], point: str
+) -> None:
+    first, second = pair
+    drop = world.upload()
+    with at(point, die), pytest.raises(Killed):
+        first.intake.take(drop)
+    timing, every = world.timing, timedelta(minutes=4)
+    # A tick that searches and fences, and one that sends the request again.
+    ticks = 2 * every
+    waits = timing.lease + timing.create_timeout + timing.settle + 2 * TEN + ticks
+    dropped, submitted = world.sim.clock.now(), None
+
+    for _ in range(20):
+        world.advance(every)
+        second.tick()
+        job = world.job(drop)
+        if submitted is None and job.batch is not None:
+            submitted = world.sim.clock.now()
+
+    assert job.phase is Phase.ENDED
+    assert submitted is not None
+    assert submitted - dropped <= waits
+    assert len(paid(world)) == 1
+    assert heard(second) == ["succeeded"]
+
+
+@either_first
+@pytest.mark.parametrize("point", ["after_staging", "after_intent", "before_create"])
+def test_who_is_overtaken_by_another_clock_pays_for_nothing(
+    world: World, pair: tuple[World, World], point: str
+) -> None:
+    first, second = pair
+    drop = world.upload()
+
+    def overtake() -> None:
+        # Until the other holds that the lease is over.
+        for _ in range(12):
+            world.advance(timedelta(minutes=3))
+            second.tick()
+
+    with at(point, overtake):
+        first.intake.take(drop)
+    for _ in range(10):
+        world.advance(timedelta(minutes=4))
+        first.tick()
+        second.tick()
+
+    assert world.job(drop).phase is Phase.ENDED
+    assert len(paid(world)) == 1
+    assert heard(first) + heard(second) == ["succeeded"]
+
+
+@either_first
+def test_of_two_holders_by_two_clocks_one_can_write(
+    world: World, pair: tuple[World, World]
+) -> None:
+    first, second = pair
+    drop = world.upload()
+    with at("after_claim", die), pytest.raises(Killed):
+        first.intake.take(drop)
+    before = world.job(drop)
+    now = second.now()
+
+    after = second.ledger.advance(
+        before, lambda job: job.resumed("second", now, second.timing)
+    )
+
+    assert after.lease.epoch == before.lease.epoch + 1
+    with pytest.raises(Superseded):
+        first.ledger.advance(before, lambda job: job.wait("why", now, due=now))
+    second.ledger.advance(after, lambda job: job.gave_up("why", now))
+
+
+@either_first
+def test_a_tick_by_one_clock_neither_waits_for_nor_unlocks_another_s(
+    world: World, pair: tuple[World, World]
+) -> None:
+    first, second = pair
+    hold = timedelta(seconds=world.settings.tick)
+    assert first.ledger.lock("tick", "first", first.now(), hold)
+
+    assert second.ledger.lock("tick", "second", second.now(), hold)
+    first.ledger.unlock("tick", "first")
+
+    lock = world.database.collection("locks").document("tick").get()
+    assert lock.get("by") == "second"
+    assert lock.get("until") == second.now() + hold
+    assert not second.ledger.lock("tick", "third", second.now(), hold)
+    second.ledger.unlock("tick", "second")
+    assert not first.tick().locked_out
+    assert not second.tick().locked_out
