@@ -1,0 +1,258 @@
+"""
+The main job, with its worker dead or asleep at each point on its way, in this process.
+`tests/exactly_once` kills real ones, and holds both against the same promise.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from batchdrop import intake, outbox, policies, poller, preparing, sweep
+from batchdrop.records import Drop, Phase
+from tests.exactly_once.lane import UNDER_WAY
+from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
+from tests.exactly_once.scenarios import (
+    ELSEWHERE,
+    IN_PARTS,
+    TRAITS,
+    Scenario,
+    routes,
+    ways_to,
+)
+from tests.exactly_once.test_crashes import (
+    HARMFUL,
+    KILLED,
+    LATE_IN_PARTS,
+    OTHERS,
+    SAMPLE,
+)
+from tests.there import there
+from tests.worker.test_parts import Killed
+from tests.worker.test_races import die
+from tests.worker.world import World
+
+#: All that names points.
+MODULES = (intake, outbox, policies, poller, preparing, sweep)
+
+
+@contextmanager
+def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
+    """
+    Does something at each of these points, once, as a worker comes to it.
+
+    Yields:
+        the points that none has come to yet.
+    """
+    waiting = [*points]
+
+    def crash(name: str) -> None:
+        if name in waiting:
+            waiting.remove(name)
+            act()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in MODULES:
+            patch.setattr(module, "crash", crash)
+        yield waiting
+
+
+class Course:
+    """One drop's way among real services, until nothing is left to do."""
+
+    def __init__(self, world: World, way: Scenario) -> None:
+        self.world, self.way = world, way
+        chosen = routes(TRAITS | (ELSEWHERE if way.lane else {}))
+        world.choose(chosen, api_key="key-of-tests")
+        if way.lingers:
+            world.sim.settings.run_seconds = 86400
+        if way.hidden:
+            # They have read their rows before a fence takes those away.
+            world.sim.settings.queue_seconds = 0
+            world.sim.settings.run_seconds = 3600
+        self._http = httpx.Client(base_url=world.sim.url)
+        for rule in way.faults:
+            self._fault(**rule)
+        if way.hidden:
+            self._fault(fault="list_lagging", seconds=1e6)
+        if way.has_extra:
+            self._fault(fault="stuck_running", for_ever=True)
+        self.heard = False
+        self.drop = world.upload(way.text, f"{way.folder}x{way.suffix}")
+        self.beside: Drop | None = None
+        if way.beside and "required" not in way.traits:
+            self._drop_manifest()
+
+    def run(self) -> None:
+        """Pub/Sub tells of the drop until it is heard, and the schedule ticks."""
+        for _ in range(60):
+            self.step()
+            if self.evidence().is_over:
+                return
+
+    def step(self) -> None:
+        """What comes from outside, once; whoever dies of it is gone."""
+        for drop in (self.drop, self.beside):
+            if drop and not self._is_known(drop):
+                with suppress(Killed, Exception):
+                    self.world.intake.take(drop)
+        if self.way.beside and self.beside is None and self._is_known(self.drop):
+            self._drop_manifest()
+            return
+        self._show()
+        self._want_cancelled()
+        self.world.advance(timedelta(minutes=4))
+        with suppress(Killed, ExceptionGroup):
+            self.world.tick()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _drop_manifest(self) -> None:
+        name = f"{self.way.folder}x.job.json"
+        self.beside = self.world.upload(self.way.beside, name)
+
+    def _is_known(self, drop: Drop) -> bool:
+        return self.world.ledger.get(drop.job_id) is not None
+
+    def _fault(self, **rule: Any) -> None:
+        self._http.post("/_sim/faults", json=rule).raise_for_status()
+
+    def _show(self) -> None:
+        """Ends the lag of the list once there is enough to see, as a lane does."""
+        batches = self.world.batches()
+        if not self.way.hidden or len(batches) < self.way.hidden:
+            return
+        over = {"list_lagging"}
+        if sum(batch["state"] in UNDER_WAY for batch in batches) <= 1:
+            over.add("stuck_running")
+        for rule in self._http.get("/_sim/faults").json()["rules"]:
+            if rule["fault"] in over:
+                self._http.delete(f"/_sim/faults/{rule['id']}")
+
+    def _want_cancelled(self) -> None:
+        job = self.world.ledger.get(self.drop.job_id)
+        if self.way.end != "cancelled" or job is None or job.wanted or not job.seq:
+            return
+        if job.phase is Phase.SUBMITTED:
+            now = self.world.now()
+            self.world.ledger.advance(job, lambda j: j.cancel_wanted("a test", now))
+
+    # -- what is there then -----------------------------------------------------
+
+    def evidence(self) -> Evidence:
+        world = self.world
+        jobs = {
+            job.id: asdict(job)
+            for document in world.database.collection("jobs").select([]).stream()
+            if (job := world.ledger.get(document.id))
+        }
+        found = world.database.collection("announcements").stream()
+        everything = (
+            jobs,
+            world.batches(),
+            [there(snapshot.to_dict()) for snapshot in found],
+            [Message(one.body, one.attributes) for one in world.heard],
+        )
+        beside = gathered(self.beside, *everything) if self.beside else None
+        return replace(gathered(self.drop, *everything), beside=beside)
+
+    def outcome(self, missed: list[str]) -> Outcome:
+        answers = [
+            json.loads(line)["key"]
+            for blob in self.world.gcs.list_blobs(
+                self.world.settings.output.bucket,
+                prefix=f"{self.drop.name}/{self.drop.job_id}/",
+            )
+            if not blob.name.endswith("/rejected.jsonl")
+            for line in blob.download_as_text().splitlines()
+        ]
+        found = replace(self.evidence(), answers=answers)
+        return Outcome(way=self.way, evidence=found, missed=missed)
+
+
+@pytest.mark.parametrize(("world", "point"), KILLED, indirect=["world"])
+def test_a_job_whose_worker_dies_at_a_point_is_paid_and_told_once(
+    world: World, point: str
+) -> None:
+    way = ways_to(point)[0]
+    course = Course(world, way)
+
+    with at([*way.kills, point], die) as waiting:
+        course.run()
+    course.close()
+
+    outcome = course.outcome(waiting)
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.parametrize(
+    ("world", "way", "point"),
+    [
+        *(
+            (backend, ways_to(point)[0], point)
+            for backend, some in HARMFUL.items()
+            for point in some
+        ),
+        *(("vertex", IN_PARTS, point) for point in LATE_IN_PARTS),
+    ],
+    indirect=["world"],
+    ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
+)
+def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
+    world: World, way: Scenario, point: str
+) -> None:
+    course = Course(world, way)
+
+    with at([point], course.run) as waiting:
+        course.run()
+    course.run()
+    course.close()
+
+    outcome = course.outcome(waiting)
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.parametrize(
+    ("world", "way", "points"),
+    [
+        (backend, way, points)
+        for backend, some in OTHERS.items()
+        for way, points in some
+    ],
+    indirect=["world"],
+    ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
+)
+def test_parts_and_jobs_by_manifests_whose_workers_die_are_paid_and_told_once(
+    world: World, way: Scenario, points: tuple[str, ...]
+) -> None:
+    course = Course(world, way)
+
+    with at(points, die) as waiting:
+        course.run()
+    course.close()
+
+    outcome = course.outcome(waiting)
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.parametrize("pair", SAMPLE, ids="-".join)
+def test_a_job_whose_workers_die_at_two_points_is_paid_and_told_once(
+    world: World, pair: tuple[str, str]
+) -> None:
+    one, other = pair
+    course = Course(world, ways_to(one)[0] | ways_to(other)[0])
+
+    with at([*course.way.kills, *pair], die):
+        course.run()
+    course.close()
+
+    assert broken(course.outcome([])) == []
