@@ -599,16 +599,6 @@ def test_a_byte_order_mark_at_a_lines_beginning_is_mended() -> None:
     assert told(LINE, b"\xef\xbb\xbf" + LINE, fix=True) == []
 
 
-@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
-def test_a_file_of_utf_16_is_told_by_its_mark(form: str) -> None:
-    text = "\ufeff{}".encode(form)
-
-    (fault,) = faults(text)
-
-    assert fault.code == "not_utf8"
-    assert "byte order mark of UTF-16" in fault.message
-
-
 @pytest.mark.parametrize(
     ("path", "shown"),
     [

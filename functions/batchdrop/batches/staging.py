@@ -245,7 +245,11 @@ def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
     lines = (
         line.strip() for some in split_lines(unpacked(again(), 0)) for line in some
     )
-    return not head.startswith(codecs.BOM_UTF8), next(filter(None, lines), b"")
+    try:
+        first = next(filter(None, lines), b"")
+    except NotReadable:
+        return False, b""  # in another encoding, as the check will say
+    return not head.startswith(codecs.BOM_UTF8), first
 
 
 def _is_column(member: tuple[str, Raw]) -> bool:

@@ -16,17 +16,20 @@ from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.fixing import FIXABLE, fixed, with_role
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import (
+    LATIN,
     LINE_LIMIT,
     MOST_VALUES,
     broken_at,
     is_crowded,
+    looks_latin,
+    not_utf8,
     split_lines,
     unpacked,
 )
 from batchdrop.preflight.looking import KINDS, MOST_FAULTS, Full, Look, Members
 from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.merging import Merger
-from batchdrop.preflight.rules import Rules
+from batchdrop.preflight.rules import REJECT, Rules
 from batchdrop.preflight.shapes import (
     BARE,
     BESIDE,
@@ -60,6 +63,9 @@ MOST_DIGITS = 4300
 #: a look holds several copies of the line, with four bytes a character.
 _LONG = 1_000_000
 _one_long_line = threading.Lock()
+#: So many lines in another encoding show that the file is in it: one error, and not one
+#: for each line, unless bad lines are to be left out.
+MANY_LATIN = 3
 _NO_ARRAY = "write each of its items on a line of its own, without commas between them"
 _SPACE = b" \t\r"
 _EMPTY = re.compile(rb"\{\s*\}")
@@ -137,6 +143,7 @@ class Checker:
         #: The same for whole lines, where what is sent can be cut out of them.
         self._quick: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
         self._keys = Keys()
+        self._latin: set[int] = set()  #: lines that look like that
         self._family = family = rules.family
         #: Members that are looked for beside a request.
         self._strays = strays(of_request(family.members)) if rules.strict else {}
@@ -164,7 +171,7 @@ class Checker:
         Reads a file, given its bytes in any pieces, packed or not.
 
         Raises:
-            NotReadable: it can't be unpacked.
+            NotReadable: it can't be unpacked, or is text in another encoding.
         """
         for lines in split_lines(unpacked(chunks, self.rules.max_unpacked)):
             yield self._block(lines)
@@ -532,8 +539,11 @@ class Checker:
         example = self._example()
         if (broken := broken_at(text)) is not None:
             message = f"byte {broken + 1} is not UTF-8"
-            if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                message = "begins with the byte order mark of UTF-16"
+            if looks_latin(text):
+                message += f"; the line looks like {LATIN}"
+                self._latin.add(look.line)
+                if len(self._latin) == MANY_LATIN and self.rules.on_invalid == REJECT:
+                    raise not_utf8(LATIN, f"line {look.line}, byte {broken + 1}: ")
             look.fault("", "not_utf8", message, "save the file as UTF-8")
             return True
         try:

@@ -21,6 +21,26 @@ SLICE = 256 * 1024
 LAYERS = 3
 #: How a packed file begins. No JSON does.
 GZIP = b"\x1f\x8b"
+#: How text begins that has two or four bytes a character: with its byte order mark, or
+#: with a first character of ASCII and the zeros beside it, which JSON always has
+#: (RFC 4627, 3). The longer ones come first.
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_WIDE_WITHOUT_MARK = (
+    (re.compile(rb"[^\0]\0\0\0", re.DOTALL), "UTF-32LE"),
+    (re.compile(rb"\0\0\0[^\0]", re.DOTALL), "UTF-32BE"),
+    (re.compile(rb"[^\0]\0[^\0]\0", re.DOTALL), "UTF-16LE"),
+    (re.compile(rb"\0[^\0]\0[^\0]", re.DOTALL), "UTF-16BE"),
+)
+#: They have the same letters.
+LATIN = "Latin-1 or Windows-1252"
+#: A letter of Latin-1, and what UTF-8 has in its place.
+_latin = re.compile(rb"[\xc0-\xff]").search
+_utf8_pair = re.compile(rb"[\xc0-\xff][\x80-\xbf]").search
 #: Each value and name of a line but the first has one of these before it.
 _MARKS = (b"{", b"[", b",", b":")
 _strings_and_marks = re.compile(rb'"[^"]*"|[{\[,:]').finditer
@@ -58,12 +78,42 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
         most: how many bytes it may unpack to.
 
     Raises:
-        NotReadable: the packing is broken, or unpacks to more.
+        NotReadable: the packing is broken, or unpacks to more; or it is text in UTF-16
+            or UTF-32, of which each line would be wrong.
     """
     plain = gunzipped(chunks, most)
-    start = _head(plain, 3)
+    start = _head(plain, 4)
+    if encoding := _wide(start):
+        raise not_utf8(encoding)
     yield start.removeprefix(codecs.BOM_UTF8)
     yield from plain
+
+
+def not_utf8(encoding: str, where: str = "") -> NotReadable:
+    """Of a file in another encoding: one error, in place of one for each line."""
+    return NotReadable(
+        "not_utf8",
+        f"{where}the file is {encoding}, and must be UTF-8; save it as UTF-8, or run "
+        f"`iconv -f {encoding.split()[-1]} -t UTF-8 FILE > NEW`",
+    )
+
+
+def _wide(start: bytes) -> str | None:
+    for mark, encoding in _WIDE:
+        if start.startswith(mark):
+            return encoding
+    for first, encoding in _WIDE_WITHOUT_MARK:
+        if first.match(start):
+            return encoding
+    return None
+
+
+def looks_latin(line: bytes) -> bool:
+    """
+    Whether a line that isn't UTF-8 looks as if it were Latin-1, or Windows-1252 which
+    has the same letters: none of them is followed by what UTF-8 would have there.
+    """
+    return _latin(line) is not None and _utf8_pair(line) is None
 
 
 def gunzipped(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
