@@ -548,6 +548,9 @@ class Intake:
         known = job.postponed is not None and job.postponed.announced
         if after.postponed and after.postponed.announced and not known:
             log.warning("stalled", extra={"job": job.id, "state": str(after.phase)})
+        if after.is_parked:
+            log.error("parked", extra={"job": job.id, "phase": after.phase})
+        self.preparing.clear(after)
         return after
 
     def _trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:

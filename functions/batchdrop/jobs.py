@@ -51,6 +51,14 @@ NO_OUTPUT = "no_output"
 #: A job whose next step fails for longer than this is announced as stalled: an outage
 #: of an hour is nobody's business. Also the pause after which the time counts anew.
 POSTPONED_FOR = timedelta(hours=2)
+#: A job of which nothing is staged yet reads and stages all of its file at each
+#: attempt. So it pauses for as long as it has failed, to at most this, and is parked
+#: once it has failed for PATIENCE: that is some eighty attempts.
+MAX_PAUSE = timedelta(hours=1)
+PATIENCE = timedelta(days=3)
+#: So often a job's check-points may be dropped before it is parked: two versions of the
+#: code that take turns, and read a file differently, would drop each other's for ever.
+MAX_DROPPED = 3
 #: How the history calls it that a job was made anew.
 LEDGER_LOST = "ledger_lost"
 #: A document keeps this many of the lines that were refused.
@@ -152,6 +160,7 @@ class Job:
     reruns: int = 0  #: how many wanted repetitions there are
     spent_on: str | None = None  #: the day whose limits it was counted against
     resumes: int = 0  #: how often in a row it was taken up after a worker's death
+    dropped: int = 0  #: how often its check-points were dropped
     seq: int = 0  #: how many announcements were made of it
     history: tuple[Moment, ...] = ()
     #: The document's update time at the ledger; not part of the document.
@@ -277,7 +286,10 @@ class Job:
         )
 
     def unstaged(self, now: datetime) -> Self:
-        """What was check-pointed doesn't count: all is chosen and read anew."""
+        """
+        What was check-pointed doesn't count: all is chosen and read anew. Parked, when
+        that was so too often.
+        """
         moved = self._moved(
             self.phase,
             now,
@@ -287,7 +299,15 @@ class Job:
             manifest=None,
             inputs=(),
             parts={},
+            dropped=self.dropped + 1,
         )
+        if moved.dropped > MAX_DROPPED:
+            return moved.park(
+                now,
+                "the parts that were staged of it were read differently the next "
+                f"time, {moved.dropped} times: do two versions of the functions run in "
+                "turn?",
+            )
         return self._let_go(moved, now, due=now)
 
     def prepared(
@@ -637,8 +657,24 @@ class Job:
         A step failed through no fault of the job, and nothing is in flight: again at
         `due`. The resume that came to this doesn't count. What fails for longer than
         POSTPONED_FOR is announced as stalled, once.
+
+        A job that has only arrived begins at its beginning: later and later, and not
+        for ever (MAX_PAUSE, PATIENCE). It ends here where a cancel is wanted.
         """
-        return self._put_off(why, now, due, self._failing(why, now, health))
+        failing = self._failing(why, now, health)
+        if self.phase is not Phase.ARRIVED:
+            return self._put_off(why, now, due, failing)
+        if self.wanted:
+            return self.cancelled(now)
+        since = failing["postponed"].since
+        if now - since < PATIENCE:
+            pause = min(now - since, MAX_PAUSE)
+            return self._put_off(why, now, max(due, now + pause), failing)
+        message = failing["postponed"].message
+        # Parking it is an announcement of its own.
+        return replace(self, postponed=failing["postponed"]).park(
+            now, f"no step forward since {since:%Y-%m-%d %H:%M}: {message}"
+        )
 
     def wait(self, why: str, now: datetime, due: datetime) -> Self:
         """
@@ -673,7 +709,7 @@ class Job:
             or Health(
                 code="postponed",
                 message=f"no step forward since {last.since:%Y-%m-%d %H:%M}: {why}. "
-                "It is tried again at every tick",
+                "It is tried again by itself",
                 since=last.since,
             ),
             "seq": self.seq if last.announced else self.seq + 1,
@@ -703,10 +739,13 @@ class Job:
             updated_at=now,
         )
 
-    def park(self, now: datetime) -> Self:
+    def park(self, now: datetime, why: str | None = None) -> Self:
         """
         Workers keep dying on it: it stays as it is until a person looks. Announced
         once, though two ticks may come to it.
+
+        Args:
+            why: another reason, as a sentence without its end.
 
         Raises:
             ValueError: no worker takes up a job of its phase.
@@ -716,11 +755,11 @@ class Job:
         if self.phase not in UNSENT:
             raise ValueError(f"job {self.id} is {self.phase}: it can't be parked")
         said = self.history[-1].note
-        message = (
+        why = why or (
             f"{self.resumes} workers stopped on this job"
-            f"{f', and the last said: {said}' if said else ' without a word'}. "
-            f"See to that, then run `batchdrop resume {self.id}`"
+            f"{f', and the last said: {said}' if said else ' without a word'}"
         )
+        message = f"{why}. See to that, then run `batchdrop resume {self.id}`"
         moved = self._moved(
             self.phase,
             now,
@@ -746,6 +785,7 @@ class Job:
             note=f"resumed by {by}",
             health=self._health_of_others,
             postponed=None,
+            dropped=0,
         )
         return self._let_go(moved, now, due=now, resumes=0)
 

@@ -159,13 +159,21 @@ class Preparing:
     def clear(self, job: Job) -> None:
         """
         Deletes what was staged of a job that was rejected: nothing of it was sent, or
-        what was names copies that a fence has taken away, and nothing will be.
+        what was names copies that a fence has taken away, and nothing will be. Of one
+        that was postponed when it had only arrived, what isn't check-pointed: whoever
+        takes it up next stages that anew.
+
+        What a job of the same id has left behind that the ledger has lost stays: a
+        batch may be reading it.
         """
-        if job.phase is not Phase.REJECTED:
+        if job.phase not in (Phase.REJECTED, Phase.ARRIVED):
             return
         try:
+            trace = self.traces.of(job.id)
+            if trace and _is_anothers(trace, job):
+                return
             self._clear(job, job.lease.epoch + 1)
-            for part in job.parts.values():
+            for part in job.parts.values() if job.phase is Phase.REJECTED else ():
                 self.storage.delete(part.staging.uri)
         except (Unavailable, Misconfigured) as exc:
             # The bucket's own rule deletes them in time.
@@ -403,7 +411,11 @@ class Preparing:
             job, whole = self._stage(job, made, reading, files)
         except _Changed:
             log.warning("check-points dropped", extra={"job": job.id})
-            return self.ledger.advance(job, lambda j: j.unstaged(self.now()))
+            job = self.ledger.advance(job, lambda j: j.unstaged(self.now()))
+            if job.is_parked:
+                log.error("parked", extra={"job": job.id, "phase": job.phase})
+                self.clear(job)
+            return job
         except NotReadable as exc:
             problem = Problem(code=exc.code, message=str(exc))
             return self.reject(job, problem, reading, made)
@@ -681,6 +693,13 @@ class _Made:
                 f"what is chosen for the job takes {size:,} bytes of its document, and "
                 f"may take {MAX_CHOSEN:,}; the most, {sizes[most]:,}, is: {most}",
             )
+
+
+def _is_anothers(trace: Trace, job: Job) -> bool:
+    """Whether what lies staged is of a job of the same id that the ledger has lost, or
+    of a holder whom it doesn't know."""
+    made = trace.job and trace.job.created_at != job.created_at
+    return bool(made) or trace.epoch > job.lease.epoch
 
 
 def _hold_inputs(inputs: list[Input]) -> None:

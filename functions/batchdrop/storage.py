@@ -20,6 +20,11 @@ LATER = frozenset({408, 429, 500, 502, 503, 504})
 #: Seconds for which a request is repeated while Cloud Storage gives no answer. Google's
 #: client would take 120, and a tick has 240. The next tick tries again.
 RETRY_FOR = 20.0
+#: A copy takes several requests where the service can't do it in one: at most so many,
+#: and of those so many that copy nothing. Each copies a MiB or more
+#: (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite).
+MAX_REWRITES = 2_500
+MAX_IDLE = 3
 
 
 class Storage:
@@ -179,7 +184,7 @@ class Storage:
 
         Raises:
             SourceGone: there is nothing to copy.
-            Unavailable: Cloud Storage gave no answer.
+            Unavailable: Cloud Storage gave no answer, or doesn't come to an end.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         from google.api_core import exceptions
@@ -189,9 +194,17 @@ class Storage:
             # A generation of 0 says that nothing may be there yet.
             new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
             try:
-                token, *_ = blob.rewrite(source, **new)
+                token, copied, size = blob.rewrite(source, **new)
+                requests, idle = 1, 0 if copied else 1
                 while token is not None:
-                    token, *_ = blob.rewrite(source, token=token, **new)
+                    if idle >= MAX_IDLE or requests >= MAX_REWRITES:
+                        raise Unavailable(
+                            f"{uri}: its copy stands at {copied:,} of {size:,} bytes "
+                            f"after {requests:,} requests"
+                        )
+                    before = copied
+                    token, copied, size = blob.rewrite(source, token=token, **new)
+                    requests, idle = requests + 1, 0 if copied > before else idle + 1
             except exceptions.PreconditionFailed:
                 return
 

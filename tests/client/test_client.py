@@ -15,7 +15,14 @@ import pytest
 
 import batchdrop
 from batchdrop import Client, ClientError, HttpOptions, TransportError
-from batchdrop.batches import BatchJob, InlinedRequest, JobState, WaitTimeout
+from batchdrop.batches import (
+    BatchJob,
+    InlinedRequest,
+    JobState,
+    Pager,
+    UnclearAnswer,
+    WaitTimeout,
+)
 from tests.client.credential import Token
 from tests.client.official import DEVELOPER, VERTEX, ours
 from tests.client.recorder import Answer, Recorder
@@ -277,6 +284,40 @@ def test_a_pager_can_be_walked_by_page_and_by_item() -> None:
     assert [r.query for r in server.requests] == [
         {"pageSize": "5", "pageToken": token, "filter": "f"} for token in ("s", "t")
     ]
+
+
+def test_a_list_that_begins_anew_ends_with_an_error() -> None:
+    one, two = (
+        Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": token})
+        for token in ("a", "b")
+    )
+    with Recorder(one, two, one) as server, ours(server.url, VERTEX) as client:
+        pager = client.batches.list()
+
+        with pytest.raises(UnclearAnswer, match="page 3 names as the next one a page"):
+            list(pager)
+
+        assert len(server.requests) == 3
+
+
+def test_a_list_of_nothing_but_empty_pages_ends_with_an_error() -> None:
+    tokens = (str(n) for n in range(10_000))
+    pager = Pager("jobs", ([1], next(tokens)), lambda _: ([], next(tokens)))
+
+    with pytest.raises(UnclearAnswer, match="1,000 pages after another are empty"):
+        list(pager)
+
+
+def test_an_async_list_that_begins_anew_ends_with_an_error() -> None:
+    async def run(client: Client) -> None:
+        async with client.aio as aio:
+            with pytest.raises(UnclearAnswer, match="the list doesn't end"):
+                [job async for job in await aio.batches.list()]
+
+    with Recorder(Answer(body=PAGE)) as server, ours(server.url, VERTEX) as client:
+        asyncio.run(run(client))
+
+        assert len(server.requests) == 2
 
 
 def test_an_async_pager_can_be_walked_by_page_and_by_item() -> None:

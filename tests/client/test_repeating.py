@@ -257,6 +257,17 @@ def test_of_several_jobs_with_a_token_the_oldest_is_taken(how: dict[str, Any]) -
     assert again.name == first.name
 
 
+def test_a_list_without_an_end_ends_a_create_with_a_token(how: dict[str, Any]) -> None:
+    page = Answer(body={"nextPageToken": "t"})
+    with Recorder(page) as server, client_of(server, how) as client:
+        with pytest.raises(UnclearAnswer, match="the list doesn't end"):
+            client.batches.create(
+                model="m", src=how["src"], config={"idempotency_token": "t"}
+            )
+
+        assert [r.method for r in server.requests] == ["GET", "GET"]
+
+
 def test_a_refusal_ends_a_create_with_a_token(how: dict[str, Any]) -> None:
     with Recorder(Answer(), Answer(400, {"error": {"message": "no"}})) as server:
         client = client_of(server, how)

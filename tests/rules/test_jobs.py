@@ -17,6 +17,7 @@ from batchdrop.records import (
     Batch,
     Drop,
     Health,
+    Part,
     Phase,
     Problem,
     Staging,
@@ -269,6 +270,66 @@ def test_unclear_answers_and_fences_for_hours_are_no_step_forward(
     assert job.seq == 1
     assert job.health is not None
     assert job.health.code == "postponed"
+
+
+def test_what_reads_the_file_anew_at_each_attempt_is_tried_later_and_later(
+    arrived: Job, clock: Clock
+) -> None:
+    job, start, minutes = arrived, clock(), []
+    while clock() - start < timedelta(hours=5):
+        job = job.resumed("w", clock(), TIMING).postpone("503", clock(), due=clock())
+        minutes.append((clock() - start) // timedelta(minutes=1))
+        assert job.due is not None
+        clock.time = max(job.due, clock() + timedelta(minutes=1))  # the next tick
+
+    assert minutes == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
+
+
+def test_what_fails_for_three_days_before_it_is_staged_is_parked_with_the_reason(
+    arrived: Job, clock: Clock
+) -> None:
+    start = clock()
+
+    job = failing(arrived, clock, hours=71)
+    assert (job.is_parked, job.seq) == (False, 1)
+
+    job = failing(job, clock, minutes=50)
+    assert job.parked is not None
+    assert f"no step forward since {start:%Y-%m-%d %H:%M}: 503" in job.parked.message
+    assert f"batchdrop resume {job.id}" in job.parked.message
+    assert (job.due, job.seq) == (None, 2)
+
+    again = job.unpark("ada", clock()).postpone("503", clock(), due=clock())
+    assert again.due == clock()
+
+
+def test_a_wanted_cancel_does_not_wait_for_a_later_attempt(
+    arrived: Job, clock: Clock
+) -> None:
+    job = arrived.cancel_wanted("ada", clock())
+
+    job = job.postpone("503", clock(), due=clock())
+
+    assert job.phase is Phase.REJECTED
+    assert job.end == "cancelled"
+
+
+def test_check_points_that_are_dropped_again_and_again_have_a_job_parked(
+    arrived: Job, clock: Clock
+) -> None:
+    """As two versions of the code would that read a file differently."""
+    job, part = arrived, Part(n=0, first=1, last=2, staging=STAGED)
+    for _ in range(3):
+        job = job.unstaged(clock())
+        assert job.is_due(clock())
+        job = job.resumed("w", clock(), TIMING)
+        job = job.part_staged(part, clock(), TIMING)
+
+    job = job.unstaged(clock())
+
+    assert job.parked is not None
+    assert "read differently the next time, 4 times" in job.parked.message
+    assert not job.unpark("ada", clock()).unstaged(clock()).is_parked
 
 
 def test_a_right_that_is_missing_for_hours_is_announced_by_its_own_health(

@@ -7,6 +7,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from batchdrop import preparing
+from batchdrop.errors import Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Phase
 from batchdrop.settings import Location
@@ -776,3 +778,31 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
     # The file and its job.json, its two parts, and their answers.
     assert len(made) == 6
     assert max(len(split_uri(uri)[1].encode()) for uri in made) <= 1024
+
+
+def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = world.upload()
+
+    def gives_no_answer(point: str) -> None:
+        if point == "after_staging":
+            raise Unavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "crash", gives_no_answer)
+        world.intake.take(drop)
+        for _ in range(4):
+            world.ticks(30)
+            assert world.staged(drop) == {}
+        attempts = world.job(drop).lease.epoch
+        world.ticks(80, every=timedelta(hours=1))
+
+    job = world.job(drop)
+    assert attempts == 8
+    assert job.parked is not None
+    assert "no answer" in job.parked.message
+    assert world.staged(drop) == {}
+    world.intake.unpark(job.id, "ada")
+    world.ticks(1)
+    assert world.job(drop).phase is Phase.SUBMITTED

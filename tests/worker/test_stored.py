@@ -10,10 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.errors import NotReadable
+from batchdrop.errors import NotReadable, Unavailable
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
+from batchdrop.storage import Storage
 from batchdrop.stored import CHUNK
+from tests.client.recorder import Answer, Recorder, Request
 from tests.cloud_storage import CloudStorage, cloud_storage
 from tests.worker.world import GOOD, World, storage_at
 
@@ -212,3 +214,53 @@ def test_a_file_whose_manifests_name_would_be_too_long_has_none(
     job = taken(world, world.upload(GOOD, "a" * 1018 + ".jsonl"))
 
     assert code(job) == "name_too_long"
+
+
+class Copies(Recorder):
+    """A Cloud Storage whose copies take long: it says how far one is, and a token."""
+
+    def __init__(self, size: int, *copied: int) -> None:
+        super().__init__(
+            *(
+                Answer(
+                    body={
+                        "totalBytesRewritten": str(each),
+                        "objectSize": str(size),
+                        "done": False,
+                        "rewriteToken": f"token-{each}",
+                    }
+                )
+                for each in copied
+            )
+        )
+
+    def answer(self, request: Request) -> Answer:
+        # The library may look at the bucket besides.
+        return super().answer(request) if request.method == "POST" else Answer()
+
+
+def copy(server: Copies) -> None:
+    client = storage_at(server.url, "tests")
+    try:
+        Storage(lambda: client).copy("gs://work/a", "gs://work/b")
+    finally:
+        client.close()
+
+
+def test_a_copy_that_does_not_get_on_is_given_up() -> None:
+    with (
+        Copies(10, 2, 4, 5) as server,
+        pytest.raises(Unavailable, match="at 5 of 10 bytes after 6 requests"),
+    ):
+        copy(server)
+
+
+def test_a_copy_that_gets_on_by_too_little_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("batchdrop.storage.MAX_REWRITES", 5)
+    with (
+        Copies(99, *range(1, 9)) as server,
+        pytest.raises(Unavailable, match="at 5 of 99 bytes after 5 requests"),
+    ):
+        copy(server)

@@ -19,6 +19,7 @@ from batchdrop.batches.developer import Developer
 from batchdrop.batches.errors import BatchesError
 from batchdrop.batches.files import JSONL, FileApi, upload
 from batchdrop.batches.objects import Found, Objects, below
+from batchdrop.batches.pager import Walk
 from batchdrop.batches.retrying import pause_before_repeating
 from batchdrop.batches.types import (
     BatchJob,
@@ -306,8 +307,11 @@ class Creating:
             http_options=options,
         )
         found: list[BatchJob] = []
+        way = Walk()
         while True:
-            jobs, page_token = yield from ask(self.dialect.list(config))
+            page = yield from ask(self.dialect.list(config))
+            way.check(page)
+            jobs, page_token = page
             found += (job for job in jobs if _has_token(job, token))
             if page_token is None:
                 break

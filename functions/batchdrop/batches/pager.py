@@ -10,10 +10,46 @@ from collections.abc import (
 )
 from typing import Any, Generic, TypeVar
 
+from batchdrop.batches.errors import UnclearAnswer
+
 T = TypeVar("T")
 
 #: The items of a page, and the token of the next one, None at the end.
 Page = tuple[Sequence[T], str | None]
+
+#: So many pages of a list may be empty one after another. A filter leaves some empty.
+MAX_EMPTY = 1000
+
+
+class Walk:
+    """The way through a list, which has to come to an end whatever the service says."""
+
+    def __init__(self, asked: str | None = None) -> None:
+        """
+        Args:
+            asked: the token of the first page, if it has one.
+        """
+        self._tokens = {asked}
+        self._empty = 0
+
+    def check(self, page: Page[Any]) -> None:
+        """
+        Raises:
+            UnclearAnswer: the next page was there before, or nothing but empty pages
+                come.
+        """
+        items, token = page
+        if token is None:
+            return
+        self._empty = 0 if items else self._empty + 1
+        wrong = ""
+        if token in self._tokens:
+            wrong = f"page {len(self._tokens)} names as the next one a page before it"
+        elif self._empty > MAX_EMPTY:
+            wrong = f"{MAX_EMPTY:,} pages after another are empty, and more are to come"
+        if wrong:
+            raise UnclearAnswer(f"the list doesn't end: {wrong}", sent=True)
+        self._tokens.add(token)
 
 
 class _Pages(Generic[T]):
@@ -33,9 +69,11 @@ class _Pages(Generic[T]):
     ) -> None:
         self.name = name
         self._asked = {k: v for k, v in (config or {}).items() if v is not None}
+        self._way = Walk(self._asked.get("page_token"))
         self._take(first)
 
     def _take(self, page: Page[T]) -> None:
+        self._way.check(page)
         self.page, self._token = page
 
     @property
@@ -65,7 +103,8 @@ class _Pages(Generic[T]):
 class Pager(_Pages[T]):
     """
     Iterates over this page and all that follow, asking for each when it is reached.
-    A page that is empty but has a token is walked through.
+    A page that is empty but has a token is walked through. A list that begins anew, or
+    goes on without items, ends in an UnclearAnswer.
 
         >>> pager = Pager("jobs", ([1, 2], None), lambda token: ([], None))
         >>> list(pager), pager.has_next_page()
