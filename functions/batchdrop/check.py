@@ -21,9 +21,11 @@ log = logging.getLogger(__name__)
 
 #: So many objects of the inbox are compared with the ledger in one read.
 CHECKED_AT_ONCE = 300
-#: So many slices the batches of the last days are listed in: each is to take less than
-#: a tick's share.
+#: So many slices the batches of the last days are listed in. One that takes more than a
+#: tick's share is halved for the next tick. One of a minute is given up: it has more
+#: batches than a deployment makes.
 SLICES = 12
+SHORTEST = timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Pass:
     inbox_done: bool = False
     places: int = 0  #: how many were looked through
     since: datetime | None = None  #: of the next place: where to go on
+    seconds: float | None = None  #: of its slices, where they were halved
     failed: bool = False  #: some of it is to be done again
     over: bool = False
 
@@ -174,20 +177,30 @@ class Check:
         as a list can't be gone on with in the middle. One that is silent is left.
         """
         begin = going.since or going.started - window
-        # Where time doesn't select, each slice would be a walk through the whole list.
-        slice = window / SLICES if service.has_a_list else 2 * window
+        # Where time doesn't select, each slice is a walk through the whole list.
+        longest = window / SLICES if service.has_a_list else 2 * window
+        slice, first = timedelta(seconds=going.seconds or 1e9), True
         try:
             while begin <= going.started:
+                slice = min(slice, longest)
                 until = begin + slice
                 if not self._find_orphans(service, begin, until, deadline, errors):
+                    going.seconds = max(slice / 2, SHORTEST).total_seconds()
+                    # One that began late has had less than a share.
+                    if first and slice <= SHORTEST:
+                        about = {"since": str(begin), "until": str(until)}
+                        log.error("too many batches", extra=about)
+                        going.since = until
                     return
                 going.since = begin = until
+                slice, first = 2 * slice, False
+                going.seconds = slice.total_seconds() if slice < longest else None
         except Exception as exc:
             log.error("not checked", extra={"reason": told(exc)})
             errors.append(exc)
             going.failed = True
         going.places += 1
-        going.since = None
+        going.since = going.seconds = None
 
     def _find_orphans(
         self,

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.batches import BatchJob
 from batchdrop.records import Drop
+from batchdrop.service import VertexService
 from tests.worker.test_poller import batch_of, states
 from tests.worker.test_stages import quiet_ticks
 from tests.worker.test_sweep import submit
@@ -109,3 +111,39 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
 
     assert is_over(world)
     assert world.ledger.checked().finished == began
+
+
+@pytest.mark.parametrize(
+    ("shortest", "found"), [(timedelta(minutes=1), True), (timedelta(days=9), False)]
+)
+def test_more_batches_at_once_than_a_tick_can_look_at_do_not_keep_it_from_its_end(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    shortest: timedelta,
+    found: bool,
+) -> None:
+    """A slice of time is halved until it fits; the shortest is given up in the end."""
+    monkeypatch.setattr("batchdrop.check.SHORTEST", shortest)
+    world.sim.faults.add("stuck_running")
+    extra = batch_of(world, submit(world))
+    for n in range(7):
+        world.advance(timedelta(minutes=20))
+        submit(world, f"{n}.jsonl")
+    ours = VertexService.ours
+
+    def slowly(
+        self: VertexService, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
+        for one in ours(self, since, until):
+            if until is not None:
+                world.advance(timedelta(seconds=0.15 * world.settings.tick))
+            yield one
+
+    monkeypatch.setattr(VertexService, "ours", slowly)
+
+    quiet_ticks(world, 25)
+
+    assert is_over(world)
+    assert (states(world)[extra] != "JOB_STATE_RUNNING") == found
+    assert ("too many batches" in caplog.messages) != found
