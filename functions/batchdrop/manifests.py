@@ -12,6 +12,7 @@ from batchdrop import names
 from batchdrop.batches import inline
 from batchdrop.configuration import INCONVERTIBLE, exact_json
 from batchdrop.errors import BadChoice
+from batchdrop.preflight.lines import broken_at
 from batchdrop.quoting import unquoted
 
 SUFFIX = ".job.json"
@@ -80,10 +81,8 @@ class Manifest:
                 f"it has {len(data):,} bytes, and may have {MAX_SIZE:,}; write the "
                 "requests into a file of their own, and its name with .job.json here",
             )
-        try:
-            data.decode()
-        except UnicodeDecodeError as exc:
-            _bad("", f"byte {exc.start + 1} is not UTF-8; save it as UTF-8")
+        if (broken := broken_at(data)) is not None:
+            _bad("", f"byte {broken + 1} is not UTF-8; save it as UTF-8")
         data = data.removeprefix(b"\xef\xbb\xbf")
         _hold_to_bounds(data)
         members = _object(data, "")

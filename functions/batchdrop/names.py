@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from batchdrop.sizes import MAX_CONFIG
+
 #: In place of a state's name: any that isn't named. Firestore takes no empty key.
 OTHER = "other"
 #: Bytes of an object's name, in UTF-8
@@ -388,6 +390,8 @@ def a_config(given: str) -> str | None:
     A JSON object on one line, as it was written, to be put into lines; None, if it has
     no members.
     """
+    if (size := len(given)) > MAX_CONFIG:
+        raise ValueError(f"it has {size:,} characters; write at most {MAX_CONFIG:,}")
     try:
         value = msgspec.json.decode(given, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -18,6 +18,8 @@ from batchdrop.settings import PREFIX, Location, Settings
 
 #: Bytes of an object with routes. Decoded, 20 MB of TOML took 513 MB.
 MAX_SIZE = 500_000
+#: So many of the things that are wrong with routes are told.
+MAX_ERRORS = 50
 
 
 class BadRoutes(BadSetting):
@@ -77,6 +79,8 @@ class Routes:
         Raises:
             BadRoutes: with all that is wrong in it.
         """
+        if len(text) > MAX_SIZE:
+            raise BadRoutes([f"{file}: it has more than {MAX_SIZE:,} bytes"])
         try:
             tables = tomllib.loads(text.decode("utf-8-sig"))
         except (ValueError, RecursionError) as exc:
@@ -99,6 +103,8 @@ class Routes:
             else:
                 errors.append(f"{file}: route: write each as a table, [[route]]")
         errors += _twice(file, routes)
+        if len(errors) > MAX_ERRORS:
+            errors[MAX_ERRORS:] = [f"{file}: {len(errors) - MAX_ERRORS:,} more"]
         if errors:
             raise BadRoutes(errors)
         return cls(file=file, routes=tuple(routes))

@@ -76,7 +76,8 @@ def routes() -> Routes:
         text = _routes_object(file)
     else:
         try:
-            text = Path(file).read_bytes()
+            with Path(file).open("rb") as stream:
+                text = stream.read(MAX_ROUTES + 1)
         except OSError as exc:
             raise BadSetting(f"BATCHDROP_ROUTES: {file}: {exc.strerror}") from exc
     found = Routes.parse(text, file)

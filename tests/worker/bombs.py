@@ -1,11 +1,18 @@
 """
 Small files that are large when they are decoded, each read in this process, which first
-limits its own memory: `python -m tests.worker.bombs`.
+limits its own memory: `python -m tests.worker.bombs lines`, `choices` or `events`.
 """
 
 import gzip
+import io
+import logging
+import os
 import resource
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 #: A function has 512 MiB, and reads up to four files at once.
@@ -96,10 +103,149 @@ def read(data: bytes, chosen: dict[str, Any]) -> str:
     return "sent"
 
 
+def read_all() -> Iterator[tuple[str, object]]:
+    for name, (make, chosen, _) in BOMBS.items():
+        yield name, read(make(), chosen)
+
+
+# -- what may be chosen for a file ------------------------------------------------
+
+#: Metadata of an object. Cloud Storage takes 8 KiB of it.
+METADATA: dict[str, Callable[[], dict[str, str]]] = {
+    "deep": lambda: {"batchdrop-generation-config": '{"a":' * 4_000_000},
+    "wide config": lambda: {
+        "batchdrop-generation-config": '{"a":[' + "{}," * 6_000_000 + "{}]}"
+    },
+    "wide": lambda: {"batchdrop-labels": "a=b," * 5_000_000},
+    "long": lambda: {"batchdrop-display-name": "x" * FULL},
+    "many": lambda: {f"batchdrop-{n}": "" for n in range(300_000)},
+    "a long name": lambda: {"batchdrop-" + "x" * FULL: ""},
+}
+#: A file of routes: half a megabyte.
+ROUTES: dict[str, Callable[[], bytes]] = {
+    "deep": lambda: b"a=" + b"[" * 400_000,
+    "deep tables": lambda: b"[" + b"a." * 5_000 + b"a]",
+    "wide": lambda: b"a=[" + b"{}," * 160_000 + b"]",
+    "many": lambda: b"[[route]]\n" * 49_000,
+    "large": lambda: b"#" * FULL,
+}
+
+
+def choose_all() -> Iterator[tuple[str, object]]:
+    from batchdrop.choosing import choose
+    from batchdrop.errors import BadChoice, BadSetting
+    from batchdrop.routes import Routes
+    from batchdrop.settings import Settings
+    from tests.rules.test_settings import ENOUGH
+
+    settings = Settings.from_env(ENOUGH)
+    for name, metadata in METADATA.items():
+        try:
+            choose(
+                settings, Routes.none(), "a.jsonl", metadata=metadata(), manifest=None
+            )
+            yield f"metadata, {name}", "taken"
+        except BadChoice as exc:
+            yield f"metadata, {name}", exc.code if len(str(exc)) < 2_000 else "long"
+    for name, text in ROUTES.items():
+        try:
+            Routes.parse(text(), "routes.toml")
+            yield f"routes, {name}", "taken"
+        except BadSetting as exc:
+            yield f"routes, {name}", "refused" if len(str(exc)) < 9_000 else "long"
+
+
+# -- events -----------------------------------------------------------------------
+
+MAIN = Path(__file__).parents[2] / "functions" / "main.py"
+IS_EVENT = {
+    "ce-id": "1",
+    "ce-source": "//storage.googleapis.com/projects/_/buckets/inbox",
+    "ce-specversion": "1.0",
+    "ce-type": "google.cloud.storage.object.v1.finalized",
+    "content-type": "application/json",
+}
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+LONG = "x" * 5_000_000
+
+
+class Body(io.RawIOBase):
+    """A body that is made while it is read."""
+
+    def __init__(self, head: bytes, item: bytes, times: int, tail: bytes) -> None:
+        self._pieces = chain([head], repeat(item, times), [tail])
+        self._held = b""
+        self.size = len(head) + len(item) * times + len(tail)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        while not self._held:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._held = piece
+        taken = self._held[: len(into)]
+        into[: len(taken)] = taken
+        self._held = self._held[len(taken) :]
+        return len(taken)
+
+
+#: Bodies and headers: Eventarc's have at most 512 KB, Cloud Run takes 32 MiB.
+EVENTS: dict[str, tuple[Callable[[], Body], dict[str, str]]] = {
+    "large": (lambda: Body(b'{"name":"', b"x" * 10**6, 30, b'"}'), IS_EVENT),
+    "large, wide": (lambda: Body(b"[", b"{}," * 10**6, 10, b"1]"), IS_EVENT),
+    "deep": (lambda: Body(b"", b"[" * 10**6, 1, b""), IS_EVENT),
+    "deep objects": (lambda: Body(b"", b'{"a":' * 200_000, 1, b""), IS_EVENT),
+    "wide": (lambda: Body(b"[", b"{}," * 349_000, 1, b"1]"), IS_EVENT),
+    "wide, structured": (
+        lambda: Body(b'{"data":[', b"[]," * 349_000, 1, b"1]}"),
+        STRUCTURED,
+    ),
+    "digits": (lambda: Body(b'{"generation":', b"9" * 10**6, 1, b"}"), IS_EVENT),
+    "a long header": (
+        lambda: Body(b"{}", b"", 0, b""),
+        IS_EVENT | {"ce-subject": LONG},
+    ),
+    "a long trace": (
+        lambda: Body(b"{}", b"", 0, b""),
+        IS_EVENT | {"traceparent": LONG},
+    ),
+}
+
+
+def deliver_all() -> Iterator[tuple[str, object]]:
+    """Each four times at once, as from Cloud Run; two don't say how long they are."""
+    import functions_framework
+
+    from tests.rules.test_settings import ENOUGH
+
+    os.environ.update(ENOUGH)
+    app = functions_framework.create_app("on_upload", str(MAIN))
+    logging.disable()
+
+    def post(name: str, says_size: bool) -> int:
+        make, headers = EVENTS[name]
+        body = make()
+        environ = {
+            "wsgi.input": body,
+            "wsgi.input_terminated": True,
+            "CONTENT_LENGTH": str(body.size) if says_size else "",
+        }
+        answer = app.test_client().post("/", headers=headers, environ_overrides=environ)
+        return answer.status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        for name in EVENTS:
+            yield name, set(pool.map(post, [name] * 4, [True, False] * 2))
+
+
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for name, (make, chosen, _) in BOMBS.items():
-        print(f"{name}: {read(make(), chosen)}", flush=True)
+    kinds = {"lines": read_all, "choices": choose_all, "events": deliver_all}
+    for name, end in kinds[sys.argv[1]]():
+        print(f"{name}: {end}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""
+Four dropped files at once, as a function with a concurrency of four takes them, by a
+worker in a process of its own: `python -m tests.worker.at_once`, with a deployment's
+environment. It reads groups of events from its input and tells of each group the
+most memory that the process had meanwhile, in MiB, and what became of the files.
+"""
+
+import json
+import logging
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def most_memory() -> int:
+    """The most resident memory since it was last forgotten: what Cloud Run counts."""
+    match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert match is not None
+    return int(match[1]) // 1024
+
+
+def main() -> None:
+    from batchdrop import wiring
+    from batchdrop.records import Drop
+
+    logging.disable()
+    intake = wiring.intake()
+    for line in sys.stdin:
+        name, *drops = json.loads(line)
+        taken = [Drop(**drop) for drop in drops]
+        Path("/proc/self/clear_refs").write_text("5")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(intake.take, taken))
+        jobs = [intake.ledger.get(drop.job_id) for drop in taken]
+        ends = [job and (job.error.code if job.error else job.phase) for job in jobs]
+        print(json.dumps([name, most_memory(), *ends]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
