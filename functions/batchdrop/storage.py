@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
@@ -25,6 +26,8 @@ RETRY_FOR = 20.0
 #: (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite).
 MAX_REWRITES = 2_500
 MAX_IDLE = 3
+#: Bytes that are handed to an upload at a time.
+PIECE = 1024 * 1024
 
 
 class Storage:
@@ -312,8 +315,11 @@ class _Upload:
         self._over = False
 
     def write(self, data: bytes) -> None:
-        if not self._over:
-            self._try(lambda: self._stream.write(data))
+        # The stream keeps a copy of all that it is given at once, before it sends it.
+        for start in range(0, len(data), PIECE):
+            if not self._over:
+                piece = memoryview(data)[start : start + PIECE]
+                self._try(partial(self._stream.write, piece))
 
     def close(self) -> None:
         if not self._over:

@@ -234,7 +234,7 @@ def deliver_all() -> Iterator[tuple[str, object]]:
             "CONTENT_LENGTH": str(body.size) if says_size else "",
         }
         answer = app.test_client().post("/", headers=headers, environ_overrides=environ)
-        return answer.status_code
+        return int(answer.status_code)
 
     with ThreadPoolExecutor(4) as pool:
         for name in EVENTS:
