@@ -247,6 +247,73 @@ def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
     assert len(world.batches()) == 1
 
 
+# -- whoever makes it anew dies too ----------------------------------------------------
+
+
+def dies_in_a_tick(world: World, point: str) -> None:
+    """The worker that takes the lost job up is killed there, and its tick with it."""
+    check(world)
+    with at(point, die), pytest.raises(Killed):
+        world.ticks(10, timedelta(minutes=4))
+    hold = timedelta(seconds=world.settings.tick)
+    assert world.ledger.lock("tick", "dead", world.now(), hold)
+
+
+@both
+@pytest.mark.parametrize("point", ["after_resumed", "after_look", "after_submitted"])
+def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
+    world: World, point: str
+) -> None:
+    drop = stopped(world, "after_create")
+    take_away(world, drop)
+    dies_in_a_tick(world, point)
+
+    job = to_the_end(world, drop)
+
+    assert job.phase is Phase.ENDED
+    assert len(world.batches()) == 1
+    assert heard(world) == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after_copying",
+        "after_restaging",
+        "after_fence_delete",
+        "after_fence",
+        "after_intent",
+        "before_create",
+    ],
+)
+def test_who_dies_while_a_job_is_made_anew_is_followed_by_another(
+    world: World, point: str
+) -> None:
+    drop = stopped(world, "after_intent")
+    dies_in_a_tick(world, point)
+
+    job = to_the_end(world, drop)
+
+    assert job.phase is Phase.ENDED
+    assert len(paid(world)) == 1
+    assert heard(world) == ["succeeded"]
+
+
+@pytest.mark.parametrize("point", ["after_resumed", "after_submitted"])
+def test_who_dies_while_a_split_job_is_made_anew_is_followed_by_another(
+    world: World, point: str
+) -> None:
+    drop = split_and_sent(world)
+    take_away(world, drop)
+    empty_ledger(world)
+    dies_in_a_tick(world, point)
+
+    to_the_end(world, drop)
+
+    assert len(world.batches()) == 3
+    parts_are_paid_once(world, drop, 5)
+
+
 # -- what isn't a reason to make a job -------------------------------------------------
 
 
