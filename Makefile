@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram members lint types requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram members lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -43,6 +43,14 @@ lint: $(INSTALLED)  ## check how the code is written
 
 types: $(INSTALLED)  ## check the types
 	$(VENV)/bin/mypy
+
+audit: $(INSTALLED)  ## look for known vulnerabilities in what is deployed and installed
+	$(VENV)/bin/uv pip freeze --python $(VENV)/bin/python --exclude-editable \
+		> $(VENV)/installed.txt
+	for file in functions/requirements.txt $(VENV)/installed.txt; do \
+		$(VENV)/bin/uv tool run pip-audit==2.10.1 --strict --no-deps --disable-pip \
+			--requirement $$file || exit 1; \
+	done
 
 requirements: $(INSTALLED)  ## pin what the deployed functions install
 	$(VENV)/bin/uv pip compile pyproject.toml --extra worker \

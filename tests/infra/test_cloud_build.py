@@ -73,7 +73,7 @@ def test_it_is_a_build_without_faults() -> None:
 
 
 def test_nothing_is_uploaded_before_everything_was_checked() -> None:
-    checks = {"lint-and-types", "tests", "infrastructure"}
+    checks = {"lint-and-types", "audit", "tests", "infrastructure"}
 
     assert checks < waits_for(read(), "upload")
 
