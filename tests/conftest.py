@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
 from tests.clock import Clock
+
+# What is measured in wall-clock time tells of a busy machine, not of the code.
+settings.register_profile(
+    "no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("no clock")
 
 #: What stays in one process where tests run in several, by folder or file; each process
 #: has services of its own. Cases run in lanes, which are started once. The demo has to
