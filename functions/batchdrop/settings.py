@@ -11,6 +11,16 @@ from batchdrop.errors import BadSetting
 PREFIX = "BATCHDROP_"
 #: Bytes of the prefix of WORK and OUTPUT. A name has 1,024 in all.
 MAX_PREFIX = 512
+#: Characters of what becomes a part of other names, of objects, documents and URLs. No
+#: such name at Google Cloud is longer.
+LONGEST = {
+    "project": 100,
+    "location": 63,
+    "model": 512,
+    "inbox": 222,
+    "topic": 400,
+    "database": 63,
+}
 #: Where tests have a process die: see `crash`.
 CRASH_AT = f"{PREFIX}CRASH_AT"
 
@@ -240,6 +250,12 @@ class Settings:
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:
+        for name, most in LONGEST.items():
+            if (size := len(getattr(self, name))) > most:
+                raise BadSetting(
+                    f"{PREFIX}{name.upper()} has {size:,} characters; write at most "
+                    f"{most}"
+                )
         if self.backend not in ("vertex", "developer"):
             raise BadSetting(
                 f"{PREFIX}BACKEND is {self.backend!r}; it must be 'vertex' or "

@@ -194,3 +194,23 @@ def test_a_configuration_is_kept_on_one_line() -> None:
     env = ENOUGH | {"BATCHDROP_GENERATION_CONFIG": '{"a":\n{"b":\r\n 1}}'}
 
     assert Settings.from_env(env).generation_config == '{"a": {"b":   1}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("PROJECT", 100),
+        ("LOCATION", 63),
+        ("MODEL", 512),
+        ("INBOX", 222),
+        ("TOPIC", 400),
+        ("DATABASE", 63),
+    ],
+)
+def test_what_is_too_long_to_be_a_part_of_other_names_stops_the_start(
+    name: str, most: int
+) -> None:
+    Settings.from_env(ENOUGH | {f"BATCHDROP_{name}": "x" * most})
+
+    with pytest.raises(BadSetting, match=f"BATCHDROP_{name} has .* at most {most}"):
+        Settings.from_env(ENOUGH | {f"BATCHDROP_{name}": "x" * (most + 1)})
