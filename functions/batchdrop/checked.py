@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from batchdrop import names
+from batchdrop.configuration import wire_config
 from batchdrop.errors import BatchdropError
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
@@ -70,6 +71,8 @@ def check(
     answer_tokens: int,
     today: date,
     most: int,
+    config: str | None = None,
+    for_all: bool = False,
 ) -> Outcome:
     """
     Reads a file to its end, and writes it again, mended, if there is an `output`.
@@ -81,6 +84,9 @@ def check(
         places: gs:// prefixes that media may come from; none: anywhere.
         today: the day whose prices count.
         most: how many errors are kept.
+        config: a generation configuration, which is merged into each row as a job
+            does, and counted with it: JSON, or the path of a file with it.
+        for_all: it is a deployment's, and not for a model that takes none.
 
     Raises:
         CanNotCheck: the file can't be read, the output written, or an option used.
@@ -99,6 +105,8 @@ def check(
             unknown=unknown,
             sources=tuple(map(Location.parse, places)) if places else None,
         )
+        if config is not None and (rules.family.config or not for_all):
+            rules = replace(rules, generation_config=_merged(config, rules))
         estimator = Estimator(rules, Prices.load(prices), answer_tokens, today)
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
@@ -144,6 +152,29 @@ def check(
         estimate=estimator.result(),
         output=output,
     )
+
+
+def _merged(config: str, rules: Rules) -> bytes | None:
+    """
+    A configuration as a job merges it.
+
+    Raises:
+        ValueError: it can't be read, or no row could be sent with it.
+    """
+    if not rules.family.config:
+        raise ValueError(
+            f"a generation configuration is for Gemini; {rules.model} takes none: "
+            "write the parameters into each request"
+        )
+    try:
+        text = config if config.lstrip()[:1] == "{" else Path(config).read_text()
+        made = wire_config(text, rules, private=False)
+    except OSError as exc:
+        why = f"{exc.strerror or exc}: {config}; write JSON, or the path of a file"
+        raise ValueError(f"the generation configuration: {why}") from exc
+    except ValueError as exc:
+        raise ValueError(f"the generation configuration: {exc}") from exc
+    return made.encode() if made else None
 
 
 def as_json(outcome: Outcome) -> str:

@@ -498,6 +498,13 @@ def _table(found: "list[Announcement]") -> None:
     help="Whether members that the API isn't known to have are wrong.",
 )
 @click.option(
+    "--generation-config",
+    "config",
+    metavar="JSON|FILE",
+    envvar="BATCHDROP_GENERATION_CONFIG",
+    help="What a job merges into each row: JSON, or a file with it. Counted too.",
+)
+@click.option(
     "--allow",
     "places",
     multiple=True,
@@ -534,6 +541,7 @@ def check(
     output: Path | None,
     only_unanswered: bool,
     unknown: str,
+    config: str | None,
     places: tuple[str, ...],
     prices: Path | None,
     answer_tokens: int,
@@ -557,6 +565,7 @@ def check(
         raise click.UsageError("--fix and -o OUT go together")
     if only_unanswered and not fix:
         raise click.UsageError("--only-unanswered needs --fix and -o OUT")
+    source = click.get_current_context().get_parameter_source("config")
     with _extra("cli"):
         try:
             outcome = checked.check(
@@ -566,6 +575,8 @@ def check(
                 output=output,
                 only_unanswered=only_unanswered,
                 unknown=unknown,
+                config=config,
+                for_all=source is click.core.ParameterSource.ENVIRONMENT,
                 places=places,
                 prices=prices.read_bytes() if prices else None,
                 answer_tokens=answer_tokens,

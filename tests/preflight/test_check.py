@@ -32,8 +32,8 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command on a file of these lines, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    for name in ("BATCHDROP_MODEL", "BATCHDROP_BACKEND"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("MODEL", "BACKEND", "GENERATION_CONFIG"):
+        monkeypatch.delenv(f"BATCHDROP_{name}", raising=False)
 
     def check(text: bytes, *arguments: str) -> Result:
         Path("in.jsonl").write_bytes(text)
@@ -197,6 +197,70 @@ def test_members_newer_than_the_list_pass_where_that_is_said(
     assert run(lines, "--unknown", "allow").exit_code == 0
     monkeypatch.setenv("BATCHDROP_UNKNOWN", "allow")
     assert run(lines).exit_code == 0
+
+
+CONFIG = {"maxOutputTokens": 7, "systemInstruction": "Be brief."}
+#: As a job stages it: the instruction is a content, beside `contents`.
+MERGED = {
+    "systemInstruction": {"parts": [{"text": "Be brief."}], "role": "user"},
+    "generationConfig": {"maxOutputTokens": 7},
+}
+
+
+def test_a_generation_configuration_is_merged_and_counted(run: Run) -> None:
+    bare = said(run(file(*[GOOD] * 20), "--json"))["estimate"]
+    Path("config.json").write_text(json.dumps(CONFIG))
+
+    by_text = run(
+        file(*[GOOD] * 20), "--json", "--generation-config", json.dumps(CONFIG)
+    )
+    by_file = run(file(*[GOOD] * 20), "--json", "--generation-config", "config.json")
+
+    assert by_text.exit_code == 0
+    assert by_text.stdout == by_file.stdout
+    estimate = said(by_text)["estimate"]
+    added = len(json.dumps(MERGED, separators=(",", ":"))) - 1  # a comma for two braces
+    assert estimate["bytes"] == bare["bytes"] + 20 * added
+    assert estimate["tokens"] > bare["tokens"]
+    assert estimate["answer_tokens"] == 20 * 7
+
+
+def test_a_mended_file_has_no_configuration_in_it(run: Run) -> None:
+    rows = file(GOOD, BAD)
+    run(rows, "--fix", "-o", "bare.jsonl")
+    run(rows, "--fix", "-o", "out.jsonl", "--generation-config", json.dumps(CONFIG))
+
+    assert Path("out.jsonl").read_bytes() == Path("bare.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("{", "generation configuration: "),
+        ('{"temperature": "warm"}', "generation configuration: temperature"),
+        ("nowhere.json", "No such file or directory: nowhere.json"),
+    ],
+)
+def test_a_configuration_that_no_row_could_be_sent_with_is_told(
+    run: Run, config: str, told: str
+) -> None:
+    done = run(file(GOOD), "--generation-config", config)
+
+    assert done.exit_code == 1
+    assert told in done.stderr
+
+
+def test_a_deployments_configuration_is_not_for_a_model_that_takes_none(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = file({"content": {"parts": [{"text": "hi"}]}})
+    embeds = ("--model", "gemini-embedding-2")
+    given = run(row, *embeds, "--generation-config", json.dumps(CONFIG))
+    monkeypatch.setenv("BATCHDROP_GENERATION_CONFIG", json.dumps(CONFIG))
+
+    assert "takes none" in given.stderr
+    assert run(row, *embeds).exit_code == 0
+    assert said(run(file(GOOD), "--json"))["estimate"]["answer_tokens"] == 7
 
 
 def test_a_misspelt_variable_is_told_before_the_wrong_rules_apply(

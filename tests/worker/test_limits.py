@@ -2,11 +2,14 @@
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from batchdrop import ledger, preparing
+from batchdrop.cli import main
 from batchdrop.jobs import Job
 from batchdrop.records import Drop, Phase
 from batchdrop.routes import BadRoutes
@@ -102,6 +105,24 @@ def test_a_day_counts_what_is_sent_on_it(world: World, drop: Any) -> None:
     assert job.phase is Phase.SUBMITTED
     spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
     assert (spent.rows, spent.bytes) == (len(lines), sum(map(len, lines)))
+
+
+def test_a_check_before_the_drop_counts_what_is_staged(
+    world: World, tmp_path: Path
+) -> None:
+    config = json.dumps({"max_output_tokens": 7, "system_instruction": "Be brief."})
+    world.choose(generation_config=config)
+    drop = world.upload(PLAIN)
+    world.intake.take(drop)
+    file = tmp_path / "rows.jsonl"
+    file.write_text(PLAIN)
+
+    command = ["check", str(file), "--json", "--generation-config", config]
+    done = CliRunner().invoke(main, command)
+
+    estimate, staging = json.loads(done.stdout)["estimate"], world.job(drop).staging
+    assert staging is not None
+    assert (estimate["rows"], estimate["bytes"]) == (staging.rows, staging.bytes)
 
 
 def test_lines_that_are_left_out_count_nowhere(world: World) -> None:
