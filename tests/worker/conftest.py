@@ -1,6 +1,8 @@
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from google.cloud import firestore
 
 from batchdrop.settings import Location, Settings
 from batchsim import BatchSim
@@ -9,10 +11,23 @@ from tests.worker.office import Office
 from tests.worker.world import World, storage_at
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_channel_is_left_open() -> Iterator[None]:
+    yield
+    assert Database.left_open == set()
+
+
+@pytest.fixture
+def database(firestore_emulator: str, project: str) -> Iterator[firestore.Client]:
+    """The project's own Firestore."""
+    with closing(Database(project=project)) as client:
+        yield client
+
+
 @pytest.fixture
 def world(
     gcs: str,
-    firestore_emulator: str,
+    database: firestore.Client,
     project: str,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
@@ -42,7 +57,7 @@ def world(
         world = World(
             sim=sim,
             gcs=storage_client,
-            database=Database(project=project),
+            database=database,
             settings=settings,
         )
         # The slower comparison is due in an hour, as on most ticks.
@@ -54,6 +69,6 @@ def world(
 
 
 @pytest.fixture
-def office(firestore_emulator: str, project: str) -> Office:
+def office(database: firestore.Client) -> Office:
     """An outbox and a topic, at a standing clock."""
-    return Office(Database(project=project))
+    return Office(database)

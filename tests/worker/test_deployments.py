@@ -16,11 +16,6 @@ CACHED = (wiring.ledger, wiring.now, wiring.intake, wiring.poller, wiring.routes
 
 
 @pytest.fixture
-def database(firestore_emulator: str, project: str) -> firestore.Client:
-    return firestore.Client(project=project)
-
-
-@pytest.fixture
 def settings(
     database: firestore.Client, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:

@@ -16,14 +16,8 @@ from batchdrop.ledger import Ledger
 from batchdrop.records import Batch, Health, Phase, Problem, Staging
 from batchdrop.rows import Rows
 from tests.clock import Clock
-from tests.database import Database
 from tests.jobs import DROP, SPEC, TIMING
 from tests.there import there
-
-
-@pytest.fixture
-def database(firestore_emulator: str, project: str) -> firestore.Client:
-    return Database(project=project)
 
 
 @pytest.fixture

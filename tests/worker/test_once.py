@@ -13,7 +13,6 @@ from google.cloud import firestore
 from batchdrop.subscribe import Busy, Handled, JobEvent, once, parse
 from tests import announcements
 from tests.clock import Clock
-from tests.database import Database
 from tests.rules.test_announcements import ended, of
 
 EVENT = parse(announcements.push(of(ended("FAILED"))))
@@ -32,11 +31,6 @@ class Listener:
         if self.fails:
             raise self.fails
         return "done"
-
-
-@pytest.fixture
-def database(firestore_emulator: str, project: str) -> firestore.Client:
-    return Database(project=project)
 
 
 @pytest.fixture
