@@ -22,8 +22,8 @@ proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed z
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker
 
-soak: $(INSTALLED)  ## 200 drops among kills, freezes and faults; takes minutes
-	$(VENV)/bin/python -m tests.soak --drops 200 --seconds 300
+soak: $(INSTALLED)  ## 200 drops, hostile ones too, among kills and faults; 15 minutes
+	$(VENV)/bin/python -m tests.soak --hostile --drops 200 --seconds 300
 
 outages: $(INSTALLED)  ## the same, and Pub/Sub fails, schedules double, ticks overlap
 	$(VENV)/bin/python -m tests.soak --outages --drops 120 --seconds 180

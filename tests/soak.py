@@ -1,7 +1,8 @@
 """
 Many drops at once, while processes die and freeze and everything else misbehaves.
 
-    python -m tests.soak --drops 200 --seconds 300 --seed 7 [--outages] [--json]
+    python -m tests.soak --drops 200 --seconds 300 --seed 7 --hostile [--json]
+    python -m tests.soak --drops 120 --seconds 180 --outages [--json]
 
 For `seconds` files are dropped and harm is done, both as the seed says; then all is
 left to come to its end, and the promise is checked for every drop. With `--outages`
@@ -9,8 +10,25 @@ Pub/Sub fails as well: it is away, its answers are lost, or it takes longer than
 tick; two schedules call `poll` at the same moments, now and then twice; ticks overlap;
 jobs stall, which gives them more to announce; and what was announced is replayed.
 
+With `--hostile` one drop in five is a file of `tests/hostile.py`, and events come of
+which no job can be made. Each must end as is written there. Nothing that a deployment
+says may have what such a file holds, and no function may take more than MEMORY. And no
+good file may wait for them. How long a good file usually takes is measured just before
+in the same run: as many good ones in as many seconds, among the same harm, until all
+are announced. Both last equally long, as on a busy machine drops queue up. Then, of the
+files dropped among hostile ones, from the upload to the first message that says how it
+ended,
+
+    none               takes longer than SLOWER times what the slowest took before
+    k of a hundred     are announced within SLOWER times what k of a hundred took
+                       before, for each k from 1 to 99
+
+A kill or a freeze makes a file slow by chance, so that no file is compared with itself
+in another run, but all in their order with all. Where a file took less than SOON, it
+counts as SOON: there the machine's load decides.
+
 Prints what was found, as one JSON object on the last line if so wished; the exit
-status is 1 if a promise broke.
+status is 1 if a promise broke, or a good file waited too long.
 """
 
 import argparse
@@ -19,11 +37,15 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +67,7 @@ from tests.exactly_once.promise import (
     is_paid,
 )
 from tests.exactly_once.scenarios import GOOD
+from tests.hostile import CANARY, EVENTS, FILES
 from tests.waiting import until
 
 #: All that a request or a list may do to us. A list lags by less than SETTLE.
@@ -76,6 +99,59 @@ IN_PARTS, INLINED = 6, 8
 OUTAGES = 0.4
 #: Seconds from one harm to the next, on average.
 HARM_EVERY = 0.5
+#: Of the drops with `--hostile`, so many are hostile files; and so many events come for
+#: each of them.
+HOSTILE, EVENTS_EACH = 0.2, 0.5
+#: So many times its usual time a good file may take among hostile ones.
+SLOWER = 2.0
+#: Seconds: two calls of `poll`, and the time that a batch takes.
+SOON = 3.0
+#: Bytes that a function may take: its server and a worker together.
+MEMORY = 512 * 2**20
+#: Seconds from one look at the processes' memory to the next.
+LOOK_EVERY = 0.1
+#: An event is sent so often until somebody answers, as Eventarc does for a day.
+SENT = 30
+
+
+class Peaks:
+    """The most memory that each function took while this was entered."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peaks")
+        self._most: dict[str, list[int]] = {}  #: a server's, and a worker's
+
+    def __enter__(self) -> "Peaks":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """By function, of a server and a worker together, what both share twice."""
+        return {name: sum(most) for name, most in self._most.items()}
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY):
+            for name, pids in self._lane.stack.pids.items():
+                most = self._most.setdefault(name, [0, 0])
+                for n, pid in enumerate(pids):
+                    role = min(n, 1)
+                    most[role] = max(most[role], peak(pid))
+
+
+def peak(pid: int) -> int:
+    """The most bytes that a process has had in memory; 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 @dataclass
@@ -86,19 +162,31 @@ class Soak:
     chance: random.Random
     outages: bool = False
     drops: dict[Drop, str] = field(default_factory=dict)  #: and how each is to end
+    dropped_at: dict[Drop, float] = field(default_factory=dict)
+    hostile: dict[Drop, str] = field(default_factory=dict)  #: by its key in FILES
+    #: What is still to be drawn before a kind comes once more.
+    kinds: list[str] = field(default_factory=list)
+    events: list[tuple[str, str, "Future[int]"]] = field(default_factory=list)
     harm: Counter[str] = field(default_factory=Counter)
     frozen: list[tuple[float, psutil.Process]] = field(default_factory=list)
     outage_until: float | None = None
+    senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
 
-    def run(self, drops: int, seconds: float) -> None:
-        """Drops and does harm for so long."""
+    def run(self, drops: int, seconds: float, hostile: int = 0) -> None:
+        """Drops and does harm for so long; so many of the drops are hostile."""
         self.longest_outage = min(LONGEST_OUTAGE, seconds / 3)
         if self.outages:
             self.lane.pace(queue_seconds=1.2, run_seconds=1.5)
         start = time.monotonic()
         plan: list[tuple[float, Callable[[], None]]] = [
-            (self.chance.uniform(0, seconds), self._drop) for _ in range(drops)
+            (self.chance.uniform(0, seconds), self._drop)
+            for _ in range(drops - hostile)
         ]
+        for act, often in (
+            (self._drop_hostile, hostile),
+            (self._send, round(hostile * EVENTS_EACH)),
+        ):
+            plan += [(self.chance.uniform(0, seconds), act) for _ in range(often)]
         kinds = (self._kill, self._freeze, self._fault, self._repeat, self._lose)
         for _ in range(round(seconds / HARM_EVERY)):
             harm = self.chance.choices(kinds, weights=(3, 2, 5, 4, 2))[0]
@@ -116,7 +204,10 @@ class Soak:
         self._wake(float("inf"))
         self.lane.forgive()
         with contextlib.suppress(AssertionError):  # what is missing is told later
-            until(self._is_over, patience, every=0.5)
+            # Seldom: it reads all documents, and workers write through this process.
+            until(self._is_over, patience, every=3)
+        for _, _, answered in self.events:
+            answered.result()
 
     def _is_over(self) -> bool:
         return all(one.is_over for one in self._evidence())
@@ -144,7 +235,36 @@ class Soak:
             lines = [json.loads(line) for line in text.splitlines()[: -bad or None]]
             text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
             name = name.replace(".jsonl", ".job.json")
-        self.drops[self.lane.drop(text, name)] = "rejected" if bad else "succeeded"
+        at = time.monotonic()
+        drop = self.lane.drop(text, name)
+        self.drops[drop] = "rejected" if bad else "succeeded"
+        self.dropped_at[drop] = at
+
+    def _drop_hostile(self) -> None:
+        """Each kind once, in any order, before one comes again."""
+        if not self.kinds:
+            self.kinds = list(FILES)
+            self.chance.shuffle(self.kinds)
+        kind = self.kinds.pop()
+        file = FILES[kind]
+        name = f"{len(self.drops):04}-hostile-{file.name}{file.suffix}"
+        drop = self.lane.drop(file.data(), name, file.metadata)
+        self.drops[drop] = "succeeded" if file.end == "ended" else "rejected"
+        self.hostile[drop] = kind
+
+    def _send(self) -> None:
+        """An event of which no job can be made."""
+        kind = self.chance.choice(list(EVENTS))
+        id = uuid.uuid4().hex
+        self.events.append((kind, id, self.senders.submit(self._until_ok, kind, id)))
+
+    def _until_ok(self, kind: str, id: str) -> int:
+        """The status of the first answer that somebody gives."""
+        for _ in range(SENT):
+            with contextlib.suppress(httpx.TransportError):
+                return self.lane.send(EVENTS[kind], id, "x.jsonl")
+            time.sleep(0.5)
+        return 0
 
     def _kill(self) -> None:
         """`kill -9`, mostly of a worker, now and then of the server above it."""
@@ -222,6 +342,46 @@ class Soak:
 
     # -- what became of it ------------------------------------------------------
 
+    def seconds(self) -> list[float]:
+        """How long each good drop took until its end was announced, fastest first."""
+        heard: dict[str, float] = {}
+        for message in self.lane.all_messages():
+            said = message.attributes
+            if said["ce-type"] != STALLED:
+                at = self.lane.heard_at[said["ce-id"]]
+                heard[said["job_id"]] = min(at, heard.get(said["job_id"], at))
+        return sorted(
+            heard[drop.job_id] - at
+            for drop, at in self.dropped_at.items()
+            if drop.job_id in heard
+        )
+
+    def evaded(self) -> list[str]:
+        """What is wrong with what became of hostile files and events."""
+        wrong = []
+        jobs = self.lane.all_jobs()
+        for drop, kind in self.hostile.items():
+            job = jobs.get(drop.job_id) or {"phase": "unknown", "error": None}
+            end = job["error"]["code"] if job["error"] else job["phase"]
+            if end != FILES[kind].end:
+                wrong.append(f"{kind}: {end}, and not {FILES[kind].end}")
+        logs = {
+            name: self.lane.stack.log(name).read_text(errors="replace")
+            for name in self.lane.stack.pids
+        }
+        for kind, id, answered in self.events:
+            # Lines of two processes may stand in one.
+            logged = f'"event": "{id}"' in logs["on_upload"]
+            if (status := answered.result()) != 200 or not logged:
+                told = "logged" if logged else "not logged"
+                wrong.append(f"an event with {kind}: {status}, {told}")
+        said = logs | {
+            "documents": repr(list(jobs.values())),
+            "announcements": repr(self.lane.all_messages()),
+        }
+        wrong += [f"the {name} tell {CANARY}" for name in said if CANARY in said[name]]
+        return wrong
+
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
@@ -268,6 +428,8 @@ class Soak:
             "overlaps": self.lane.overlaps(),
             "resumed": sum(job["lease"]["epoch"] > 1 for job in jobs.values()),
             "rejected": sum(end == "rejected" for end in self.drops.values()),
+            "hostile": len(self.hostile),
+            "hostile_events": len(self.events),
             "harm": dict(self.harm),
             "broken": broken,
         }
@@ -285,6 +447,32 @@ def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
         yield address
 
 
+def slowed(usual: Sequence[float], among: Sequence[float]) -> list[str]:
+    """Where drops among hostile files took too long; see the rule above."""
+    before, now = quantiles(usual), quantiles(among)
+    wrong = []
+    for percent, (was, took) in enumerate(zip(before, now, strict=True), start=1):
+        if took > SLOWER * max(was, SOON):
+            wrong.append(f"{percent} % took {took:.1f} s, and {was:.1f} s before")
+    if among[-1] > SLOWER * max(usual[-1], SOON):
+        wrong.append(
+            f"the slowest took {among[-1]:.1f} s, and {usual[-1]:.1f} s before"
+        )
+    return wrong
+
+
+def quantiles(values: Sequence[float]) -> list[float]:
+    """Up to the k-th of a hundred, for each k from 1 to 99."""
+    return statistics.quantiles(values, n=100, method="inclusive")
+
+
+def shown(seconds: Sequence[float]) -> dict[str, float]:
+    """Of some times, what people compare."""
+    each = quantiles(seconds)
+    figures = {"median": each[49], "90 %": each[89], "slowest": seconds[-1]}
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--drops", type=int, default=200)
@@ -292,6 +480,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=BACKENDS, default="vertex")
     parser.add_argument("--outages", action="store_true")
+    parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     settings = STORMY if chosen.outages else LOSSY
@@ -302,19 +491,37 @@ def main() -> int:
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
             Lane(directory, (chosen.backend, settings), firestore) as lane,
+            Peaks(lane) as peaks,
         ):
             soak = Soak(lane, random.Random(chosen.seed), chosen.outages)
-            soak.run(chosen.drops, chosen.seconds)
-            soak.settle(patience=60 + chosen.drops / 4)
+            patience, usual, hostile = 60 + chosen.drops, [], 0
+            if chosen.hostile:
+                hostile = round(chosen.drops * HOSTILE)
+                soak.run(chosen.drops - hostile, chosen.seconds)
+                soak.settle(patience)
+                usual = soak.seconds()
+                soak.dropped_at.clear()
+            soak.run(chosen.drops, chosen.seconds, hostile)
+            soak.settle(patience)
             found = soak.found()
+            found["memory_mb"] = {n: b // 2**20 for n, b in peaks.bytes.items()}
+            if chosen.hostile:
+                among = soak.seconds()
+                found |= {"usual": shown(usual), "among_hostile": shown(among)}
+                found["slowed"] = slowed(usual, among)
+                found["broken"] += [
+                    *soak.evaded(),
+                    *(f"{n} took {b:,}" for n, b in peaks.bytes.items() if b > MEMORY),
+                ]
+    told = {"broken": "BROKEN", "slowed": "SLOWED"}
     for name, value in found.items():
-        if name != "broken":
+        if name not in told:
             print(f"{name:22} {value}")
-    for what in found["broken"]:
-        print(f"BROKEN: {what}")
+    wrong = [f"{told[name]}: {what}" for name in told for what in found.get(name, ())]
+    print("\n".join(wrong))
     if chosen.json:
         print(json.dumps(found))
-    return 1 if found["broken"] else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -166,6 +166,8 @@ class Lane:
     deployment: tuple[str, str]  #: backend, and further settings
     firestore_address: str
     is_clean: bool = True  #: nothing of an earlier job is going on any more
+    #: When each announcement came first, by its id and the monotonic clock.
+    heard_at: dict[str, float] = field(default_factory=dict)
     _messages: list[Message] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -372,10 +374,13 @@ class Lane:
 
     # -- what a user does, and what is true afterwards --------------------------
 
-    def drop(self, text: str, name: str) -> Drop:
+    def drop(
+        self, data: str | bytes, name: str, metadata: Mapping[str, str] | None = None
+    ) -> Drop:
         """Puts an object into the inbox."""
         blob = self._gcs.bucket(self.stack.buckets["inbox"]).blob(name)
-        blob.upload_from_string(text)
+        blob.metadata = metadata
+        blob.upload_from_string(data)
         return Drop(
             bucket=blob.bucket.name,
             name=name,
@@ -440,20 +445,27 @@ class Lane:
 
     def deliver(self, drop: Drop) -> None:
         """An event about a drop, as Eventarc sends it; any answer is fine."""
-        attributes = {
-            "bucketId": drop.bucket,
-            "objectId": drop.name,
-            "eventTime": "2026-03-01T12:00:00Z",
-        }
-        headers = eventarc.cloud_event_headers(attributes, uuid.uuid4().hex)
         body = {
             "bucket": drop.bucket,
             "name": drop.name,
             "generation": str(drop.generation),
             "size": str(drop.size),
         }
+        self.send(json.dumps(body).encode(), uuid.uuid4().hex, drop.name, timeout=1)
+
+    def send(self, body: bytes, id: str, name: str, timeout: float = 10) -> int:
+        """An event with this body and id; the status of the answer."""
+        attributes = {
+            "bucketId": self.stack.buckets["inbox"],
+            "objectId": name,
+            "eventTime": "2026-03-01T12:00:00Z",
+        }
+        headers = eventarc.cloud_event_headers(attributes, id)
         url = self.stack.addresses["on_upload"]
-        httpx.post(url, json=body, headers=headers, timeout=1, trust_env=False)
+        answer = httpx.post(
+            url, content=body, headers=headers, timeout=timeout, trust_env=False
+        )
+        return answer.status_code
 
     def replay(self, drop: Drop) -> None:
         """What `batchdrop announcements replay --job` does."""
@@ -488,6 +500,7 @@ class Lane:
         return self._messages[:]
 
     def _hear(self, received: Received) -> None:
+        self.heard_at.setdefault(received.attributes["ce-id"], time.monotonic())
         self._messages.append(Message(received.data, dict(received.attributes)))
         received.ack()
 

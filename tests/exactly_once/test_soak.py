@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.exactly_once.promise import Message, disorder
+from tests.soak import SLOWER, SOON, slowed
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,57 @@ def test_a_short_soak_breaks_no_promise(
     assert found["kept"] == found["paid"] == whole + found["parts"]
     assert found["families"] > 0
     assert found["batches"] >= found["paid"]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(600)
+def test_hostile_files_end_as_they_must_within_a_functions_memory(
+    firestore_emulator: str, pubsub_emulator: str
+) -> None:
+    command = [sys.executable, "-m", "tests.soak", "--hostile", "--json"]
+    command += ["--drops", "30", "--seconds", "45", "--seed", "3"]
+
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+
+    # What is too slow among so few files may be chance: that is for `make soak`.
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["broken"] == []
+    assert found["drops"] == found["jobs"] == found["ends"] == 24 + 30
+    assert (found["hostile"], found["hostile_events"]) == (6, 3)
+    assert max(found["memory_mb"].values()) <= 512
+
+
+def test_times_that_chance_shuffles_are_not_slower() -> None:
+    usual = [1.0 + n / 10 for n in range(100)]
+
+    assert slowed(usual, usual) == []
+    assert slowed(usual, usual[::2]) == []
+    assert slowed(usual, [1.9 * one for one in usual]) == []
+
+
+def test_one_file_that_waits_long_is_told() -> None:
+    usual = [1.0 + n / 10 for n in range(100)]
+
+    assert slowed(usual, [*usual, 22.0]) == [
+        "the slowest took 22.0 s, and 10.9 s before"
+    ]
+
+
+def test_many_files_that_wait_are_told_though_one_once_waited_longer() -> None:
+    usual = [4.0] * 99 + [60.0]
+
+    told = slowed(usual, [4.0] * 40 + [8.1] * 60)
+
+    assert "60 % took 8.1 s, and 4.0 s before" in told
+    assert len(told) < 99
+
+
+def test_short_times_are_the_machines() -> None:
+    assert slowed([0.1] * 100, [SLOWER * SOON] * 100) == []
+    assert slowed([0.1] * 100, [SLOWER * SOON + 0.1] * 100)
 
 
 def message(job: str, number: int, data: bytes = b"{}", id: str = "") -> Message:
