@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchdrop.errors import NotReadable
 from batchdrop.preflight import Checker, Rules
 from batchsim import importing
 from batchsim.formats import of_vertex_model
@@ -185,7 +186,10 @@ def imported(text: bytes, family: Family) -> str | None:
 def read(text: bytes, family: Family) -> tuple[bytes, set[int]]:
     """What is staged of a file with any names, and the lines that were refused."""
     rules = Rules(model=family.model, unknown="allow")
-    blocks = list(Checker(rules).blocks([text]))
+    try:
+        blocks = list(Checker(rules).blocks([text]))
+    except NotReadable:  # as a whole, such as one in Latin-1: nothing of it is staged
+        return b"", set(range(1, text.count(b"\n") + 2))
     staged = b"".join(block.staged for block in blocks)
     return staged, {one.line for block in blocks for one in block.refused}
 
