@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from batchdrop.batches import BatchesError, ClientError, TransportError
-from batchdrop.crash import crash
 from batchdrop.errors import (
     BatchdropError,
     Misconfigured,
@@ -17,6 +16,7 @@ from batchdrop.errors import (
     Superseded,
     Unavailable,
 )
+from batchdrop.failpoints import crash
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.preparing import REPORT, Preparing

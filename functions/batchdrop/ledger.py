@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
-from batchdrop.batches.ready import ready
 from batchdrop.errors import NotWritable, Superseded, Unavailable
 from batchdrop.jobs import Job
+from batchdrop.ready import ready
 from batchdrop.records import Phase, derived_id
 from batchdrop.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
 

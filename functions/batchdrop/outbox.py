@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from batchdrop.announce import Announcement
-from batchdrop.crash import crash
 from batchdrop.errors import Refused
+from batchdrop.failpoints import crash
 from batchdrop.ledger import Ledger
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from batchdrop.batches import ClientError
-from batchdrop.crash import crash
 from batchdrop.errors import Superseded
+from batchdrop.failpoints import crash
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import told

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from batchdrop.announce import Announcement
 from batchdrop.check import Check
-from batchdrop.crash import crash
 from batchdrop.errors import Superseded
+from batchdrop.failpoints import crash
 from batchdrop.intake import Intake
 from batchdrop.jobs import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger

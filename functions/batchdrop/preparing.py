@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import Any, Self
 
 from batchdrop.choosing import Chosen, choose
-from batchdrop.crash import crash
 from batchdrop.errors import (
     BadChoice,
     Misconfigured,
@@ -20,6 +19,7 @@ from batchdrop.errors import (
     Superseded,
     Unavailable,
 )
+from batchdrop.failpoints import crash
 from batchdrop.jobs import Job
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import (

@@ -157,7 +157,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
         return self.type.split(".")[-2]
 
 
-#: What `batchdrop.batches.ready` does, without the imports that a client needs.
+#: What `batchdrop.ready` does, without the imports that a client needs.
 _ready = msgspec.json.Decoder(JobEvent)
 
 

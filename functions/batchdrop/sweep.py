@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 
 from batchdrop.batches import BatchJob, ClientError
-from batchdrop.crash import crash
 from batchdrop.errors import BatchdropError, Superseded
+from batchdrop.failpoints import crash
 from batchdrop.jobs import MOVES, Job
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.quoting import told

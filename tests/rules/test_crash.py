@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = "from batchdrop.crash import crash; crash('after_x'); print('alive')"
+SCRIPT = "from batchdrop.failpoints import crash; crash('after_x'); print('alive')"
 
 
 def run(chosen: str | None) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from batchdrop.batches.official import is_file, is_model, opened, without_sdk_only
-from batchdrop.batches.ready import ready
 from batchdrop.batches.types import (
     BatchJobDestination,
     BatchJobSource,
@@ -17,6 +16,7 @@ from batchdrop.batches.types import (
     HttpRetryOptions,
     VertexMultimodalDatasetDestination,
 )
+from batchdrop.ready import ready
 
 S = TypeVar("S", bound=Struct)
 
