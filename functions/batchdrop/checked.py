@@ -14,8 +14,8 @@ from batchdrop.configuration import wire_config
 from batchdrop.errors import BatchdropError
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
+from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
-from batchdrop.preflight.showing import excerpt
 from batchdrop.rows import Fault
 from batchdrop.settings import Location
 from batchdrop.storage import Storage

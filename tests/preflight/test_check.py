@@ -18,7 +18,7 @@ from batchdrop import preflight
 from batchdrop.cli import main
 from batchdrop.preflight import MODEL
 from batchdrop.preflight.estimate import Price, Prices
-from batchdrop.preflight.showing import excerpt, span
+from batchdrop.preflight.excerpts import excerpt, span
 from batchdrop.rows import Fault
 from tests.cloud_storage import cloud_storage
 from tests.preflight.reading import GOOD, faults, file, good

@@ -23,7 +23,7 @@ from batchdrop.batches.lines import OWN
 from batchdrop.errors import NotReadable
 from batchdrop.preflight import ALLOW, Block, Checker, Refused, Rules, own_columns
 from batchdrop.preflight.lines import split_lines, unpacked
-from batchdrop.preflight.merging import Merger
+from batchdrop.preflight.merge import Merger
 from batchdrop.preflight.names import camel_case
 from batchdrop.preflight.rules import short_model
 from batchdrop.preflight.shapes import IDS, WrongShape, shape_of

@@ -7,7 +7,7 @@ the backend's form, and each line that can't be sent with what is wrong in it an
 to write instead.
 """
 
-from batchdrop.preflight.checking import (
+from batchdrop.preflight.checker import (
     ANSWERED,
     Block,
     Checker,

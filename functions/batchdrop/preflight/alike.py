@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from batchdrop.preflight.looking import Look, Members
+from batchdrop.preflight.request import Look, Members
 
 #: What a decoder raises for a line that isn't alike.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

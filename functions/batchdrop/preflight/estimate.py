@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from batchdrop.preflight.checking import Block
+from batchdrop.preflight.checker import Block
 from batchdrop.preflight.retirements import answering, known_name
 from batchdrop.preflight.rules import Rules
 

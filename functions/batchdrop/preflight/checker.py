@@ -13,7 +13,7 @@ import msgspec
 
 from batchdrop.preflight.alike import Alike
 from batchdrop.preflight.columns import Columns
-from batchdrop.preflight.fixing import FIXABLE, fixed, with_role
+from batchdrop.preflight.fix import FIXABLE, fixed, with_role
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import (
     LATIN,
@@ -26,9 +26,9 @@ from batchdrop.preflight.lines import (
     split_lines,
     unpacked,
 )
-from batchdrop.preflight.looking import KINDS, MOST_FAULTS, Full, Look, Members
 from batchdrop.preflight.members import CONFIG, of_request, strays
-from batchdrop.preflight.merging import Merger
+from batchdrop.preflight.merge import Merger
+from batchdrop.preflight.request import KINDS, MOST_FAULTS, Full, Look, Members
 from batchdrop.preflight.rules import REJECT, Rules
 from batchdrop.preflight.shapes import (
     BARE,
