@@ -20,8 +20,8 @@ from batchdrop.batches import (
     TransportError,
     is_terminal,
 )
-from batchdrop.batches.batches import Batches
-from batchdrop.batches.file_face import Files
+from batchdrop.batches.file_client import Files
+from batchdrop.batches.operations import Batches
 from batchdrop.jobs import NO_OUTPUT, OUTPUT_FOR, Job
 from batchdrop.quoting import masked, unquoted
 from batchdrop.records import (

@@ -17,7 +17,7 @@ from batchdrop.batches import (
     UnclearAnswer,
 )
 from batchdrop.batches.call import Call
-from batchdrop.batches.retrying import pause_before_repeating
+from batchdrop.batches.retries import pause_before_repeating
 from tests.client.official import DEVELOPER, VERTEX, ours
 from tests.client.recorder import Answer, Recorder, Request
 

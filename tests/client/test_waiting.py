@@ -21,7 +21,7 @@ from batchdrop.batches import (
     WaitTimeout,
 )
 from batchdrop.batches.call import Call, Pause, Tell
-from batchdrop.batches.waiting import waiting
+from batchdrop.batches.wait import waiting
 from tests.client.official import VERTEX, ours
 from tests.client.recorder import Answer, Recorder
 

@@ -1,6 +1,5 @@
 """The Batches client: Vertex AI's and the Gemini Developer API's batch jobs."""
 
-from batchdrop.batches.batches import AsyncBatches, Batches
 from batchdrop.batches.client import AsyncClient, Client
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.errors import (
@@ -21,6 +20,7 @@ from batchdrop.batches.files import (
     RegisterFilesResponse,
     UploadFileConfig,
 )
+from batchdrop.batches.operations import AsyncBatches, Batches
 from batchdrop.batches.pager import AsyncPager, Pager
 from batchdrop.batches.results import ResultRow
 from batchdrop.batches.types import (

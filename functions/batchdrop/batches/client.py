@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from batchdrop.batches import config as given
-from batchdrop.batches.batches import AsyncBatches, Batches
 from batchdrop.batches.credentials import default_project
 from batchdrop.batches.developer import Developer
-from batchdrop.batches.file_face import AsyncFiles, Files
+from batchdrop.batches.file_client import AsyncFiles, Files
 from batchdrop.batches.objects import Objects
+from batchdrop.batches.operations import AsyncBatches, Batches
 from batchdrop.batches.settings import resolve
 from batchdrop.batches.types import HttpOptions
 from batchdrop.batches.vertex import Vertex

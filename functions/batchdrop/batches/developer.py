@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from batchdrop.batches import inline, only
+from batchdrop.batches import backend_only, inline
 from batchdrop.batches.call import Call
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.types import (
@@ -239,7 +239,7 @@ def inlined_request(given: Any) -> dict[str, Any]:
     made, metadata = inline.request(given)
     if "model" in made:
         made["model"] = model_name(made["model"])
-    only.check(made, vertex=False)
+    backend_only.check(made, vertex=False)
     return {"request": made} | ({} if metadata is None else {"metadata": metadata})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchdrop.batches import inline, only
+from batchdrop.batches import backend_only, inline
 from batchdrop.batches.config import fields, snake, source
 from batchdrop.batches.official import is_file, is_model, opened, without_sdk_only
 from batchdrop.batches.types import BatchJobSource
@@ -126,7 +126,7 @@ def developer_request(item: Item) -> dict[str, Any]:
         "content": item.content,
         **{inline.camel(name): value for name, value in item.config.items()},
     }
-    only.check_embedding(request)
+    backend_only.check_embedding(request)
     return {"request": request} | (
         {} if item.metadata is None else {"metadata": item.metadata}
     )

@@ -19,7 +19,7 @@ from batchdrop.batches.lines import OWN, split
 from batchdrop.batches.objects import Objects, below
 from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
 from batchdrop.batches.vertex import Vertex
-from batchdrop.batches.waiting import GROWTH, Patience
+from batchdrop.batches.wait import GROWTH, Patience
 
 #: Seconds before a job is asked for its output again, at first and at the most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0

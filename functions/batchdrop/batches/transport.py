@@ -18,7 +18,7 @@ from batchdrop.batches import errors
 from batchdrop.batches.call import Call, Flow, Pause, Tell, Work
 from batchdrop.batches.credentials import Signer
 from batchdrop.batches.errors import ApiError, BatchesError, TransportError
-from batchdrop.batches.retrying import pause_before_repeating
+from batchdrop.batches.retries import pause_before_repeating
 from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")

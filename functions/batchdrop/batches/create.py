@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from batchdrop.batches import embeddings, inline, only
+from batchdrop.batches import backend_only, embeddings, inline
 from batchdrop.batches.call import Call, Flow, Pause, ask, work
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
 from batchdrop.batches.developer import Developer
@@ -20,7 +20,7 @@ from batchdrop.batches.errors import BatchesError
 from batchdrop.batches.files import JSONL, FileApi, upload
 from batchdrop.batches.objects import Found, Objects, below
 from batchdrop.batches.pager import Walk
-from batchdrop.batches.retrying import pause_before_repeating
+from batchdrop.batches.retries import pause_before_repeating
 from batchdrop.batches.types import (
     BatchJob,
     BatchJobDestination,
@@ -386,7 +386,7 @@ def _check_generation_config(
     if config.generation_config is None:
         return
     beside, generation = inline.split_config(config.generation_config)
-    only.check({**beside, "generationConfig": generation}, vertex=vertex)
+    backend_only.check({**beside, "generationConfig": generation}, vertex=vertex)
     if "publishers/" in (name := model_name(model)) and "/google/" not in name:
         raise ValueError(
             f"config.generation_config is Gemini's; {model!r} takes its parameters in "
@@ -428,7 +428,7 @@ def _vertex_lines(model: str, requests: Iterable[Any]) -> list[bytes]:
     lines = []
     for number, given in enumerate(requests, 1):
         request, metadata = inline.request(given)
-        only.check(request, vertex=True)
+        backend_only.check(request, vertex=True)
         own = request.pop("model", None)
         if own is not None and model_name(own) != model_name(model):
             raise ValueError(

@@ -17,12 +17,12 @@ from batchdrop.batches.config import (
     CreateBatchJobConfig,
     ListBatchJobsConfig,
 )
-from batchdrop.batches.creating import Creating
+from batchdrop.batches.create import Creating
 from batchdrop.batches.embeddings import embeddings_source
 from batchdrop.batches.pager import AsyncPager, Page, Pager
 from batchdrop.batches.results import ResultRow, Results
 from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
-from batchdrop.batches.waiting import OUTPUT_TIMEOUT, waiting
+from batchdrop.batches.wait import OUTPUT_TIMEOUT, waiting
 
 if TYPE_CHECKING:
     from batchdrop.batches.client import Core
