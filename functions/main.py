@@ -8,7 +8,7 @@ from cloudevents.http import CloudEvent, from_http
 
 from batchdrop import logs, wiring
 from batchdrop.errors import NotADrop
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 
 logs.set_up()
 # A wrong setting stops the start, where a deployment sees it, and not the first event.

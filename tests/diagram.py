@@ -8,8 +8,8 @@ The diagram of a job's phases, made from the table of moves.
 import sys
 from pathlib import Path
 
-from batchdrop.jobs import MOVES
-from batchdrop.records import Phase
+from batchdrop.jobs.job import MOVES
+from batchdrop.jobs.values import Phase
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- from jobs.MOVES, by `make diagram` -->"

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from batchdrop.records import Drop, Spec, Timing
+from batchdrop.jobs.values import Drop, Spec, Timing
 
 TIMING = Timing(
     lease=timedelta(minutes=10),

@@ -54,7 +54,7 @@ import grpc
 import httpx
 import psutil
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
 from tests.exactly_once.lane import BACKENDS, LOSSY, STORMY, Lane

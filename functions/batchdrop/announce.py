@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 
 from batchdrop.errors import Refused, Unavailable
-from batchdrop.jobs import Job
-from batchdrop.records import Health, Phase, Problem, derived_id
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Health, Phase, Problem, derived_id
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient

@@ -9,10 +9,10 @@ from itertools import islice
 from batchdrop.batches import BatchJob
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.intake import Intake
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import told
-from batchdrop.records import Phase, is_job_id
 from batchdrop.service import Service, Services
 from batchdrop.settings import Settings
 from batchdrop.sweep import cancel_extra

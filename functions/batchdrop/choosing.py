@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, NoReturn
 from batchdrop import names
 from batchdrop.configuration import wire_config
 from batchdrop.errors import BadChoice
+from batchdrop.jobs.values import Spec
 from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
 from batchdrop.preflight import Rules
-from batchdrop.records import Spec
 from batchdrop.routes import Route, Routes
 from batchdrop.settings import PREFIX, Location, Settings
 from batchdrop.stored import split_uri

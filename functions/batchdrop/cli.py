@@ -353,7 +353,7 @@ def _job_id(wiring: ModuleType, job: str) -> str:
     """
     if not job.startswith("gs://"):
         return job
-    from batchdrop.records import Drop
+    from batchdrop.jobs.values import Drop
     from batchdrop.stored import split_uri
 
     bucket, name = split_uri(job)

@@ -9,11 +9,11 @@ from msgspec import Raw
 
 from batchdrop.batches import inline
 from batchdrop.batches.official import SDK_ONLY
+from batchdrop.jobs.sizes import MAX_CONFIG
 from batchdrop.preflight import Rules, config_fault
 from batchdrop.preflight.members import public
 from batchdrop.preflight.names import camel_case, placed
 from batchdrop.quoting import unquoted
-from batchdrop.sizes import MAX_CONFIG
 
 _TOO_DEEP = "it nests too deeply to be read; write it flatter"
 

@@ -17,11 +17,11 @@ from batchdrop.errors import (
     Unavailable,
 )
 from batchdrop.failpoints import crash
-from batchdrop.jobs import MAX_RESUMES, Job
+from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.values import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.preparing import REPORT, Preparing
 from batchdrop.quoting import told
-from batchdrop.records import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.service import Services, is_not_allowed
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage

@@ -12,10 +12,10 @@ import msgspec
 
 from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
 from batchdrop.errors import NotWritable, Superseded, Unavailable
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
+from batchdrop.jobs.values import Phase, derived_id
 from batchdrop.ready import ready
-from batchdrop.records import Phase, derived_id
-from batchdrop.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
 
 if TYPE_CHECKING:
     from google.cloud import firestore

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from batchdrop.sizes import MAX_CONFIG
+from batchdrop.jobs.sizes import MAX_CONFIG
 
 #: In place of a state's name: any that isn't named. Firestore takes no empty key.
 OTHER = "other"

@@ -9,10 +9,10 @@ from typing import Any
 from batchdrop.batches import ClientError
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import crash
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import told
-from batchdrop.records import Health
 from batchdrop.service import Services
 from batchdrop.stages import few_at_once
 

@@ -13,7 +13,7 @@ from batchdrop.check import Check
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import crash
 from batchdrop.intake import Intake
-from batchdrop.jobs import MAX_RESUMES, Job
+from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies

@@ -20,7 +20,18 @@ from batchdrop.errors import (
     Unavailable,
 )
 from batchdrop.failpoints import crash
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.sizes import MAX_CHOSEN, size_of
+from batchdrop.jobs.values import (
+    Drop,
+    Input,
+    Part,
+    Phase,
+    Problem,
+    Spec,
+    Staging,
+    Timing,
+)
 from batchdrop.ledger import Ledger
 from batchdrop.manifests import (
     MAX_SIZE,
@@ -32,20 +43,9 @@ from batchdrop.manifests import (
 from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
-from batchdrop.records import (
-    Drop,
-    Input,
-    Part,
-    Phase,
-    Problem,
-    Spec,
-    Staging,
-    Timing,
-)
 from batchdrop.routes import Routes
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
-from batchdrop.sizes import MAX_CHOSEN, size_of
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.traces import Trace, Traces

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from batchdrop.errors import NotReadable
-from batchdrop.jobs import MAX_FAULTS, MAX_PARTS
+from batchdrop.jobs.job import MAX_FAULTS, MAX_PARTS
+from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.preflight.members import public
-from batchdrop.records import Input, Problem
 from batchdrop.rows import Fault, Rows
 
 #: Of so many bad lines the report has the text and what is wrong.

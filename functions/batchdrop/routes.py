@@ -11,9 +11,9 @@ from typing import Any, Self
 from batchdrop import names
 from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting
+from batchdrop.jobs.values import brief
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
-from batchdrop.records import brief
 from batchdrop.settings import PREFIX, Location, Settings
 
 #: Bytes of an object with routes. Decoded, 20 MB of TOML took 513 MB.

@@ -22,9 +22,8 @@ from batchdrop.batches import (
 )
 from batchdrop.batches.file_client import Files
 from batchdrop.batches.operations import Batches
-from batchdrop.jobs import NO_OUTPUT, OUTPUT_FOR, Job
-from batchdrop.quoting import masked, unquoted
-from batchdrop.records import (
+from batchdrop.jobs.job import NO_OUTPUT, OUTPUT_FOR, Job
+from batchdrop.jobs.values import (
     EMBEDDING,
     Batch,
     Problem,
@@ -33,6 +32,7 @@ from batchdrop.records import (
     Stats,
     derived_id,
 )
+from batchdrop.quoting import masked, unquoted
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
+from batchdrop.jobs.values import Drop
 from batchdrop.names import MAX_OBJECT_NAME
 from batchdrop.preflight.lines import unpacked
-from batchdrop.records import Drop
 from batchdrop.settings import Location
 from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
 

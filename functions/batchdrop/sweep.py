@@ -10,10 +10,10 @@ from itertools import chain, islice
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.failpoints import crash
-from batchdrop.jobs import MOVES, Job
+from batchdrop.jobs.job import MOVES, Job
+from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.quoting import told
-from batchdrop.records import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.service import PAGE, Service, Services, explained, is_not_allowed
 from batchdrop.stages import few_at_once, rotated
 

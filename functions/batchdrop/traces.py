@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Lease, Phase, Staging, derived_id
 from batchdrop.ledger import sparse
 from batchdrop.names import OWN_LABELS
-from batchdrop.records import Lease, Phase, Staging, derived_id
 from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 

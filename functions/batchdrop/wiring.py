@@ -15,12 +15,12 @@ from batchdrop.clock import SharedClock
 from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
+from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
 from batchdrop.preparing import Preparing
-from batchdrop.records import DEVELOPER, VERTEX, Timing
 from batchdrop.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService

@@ -29,9 +29,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Drop, Spec, Staging
 from batchdrop.preflight import Checker, Rules
-from batchdrop.records import Batch, Drop, Spec, Staging
 from batchdrop.rows import Rows
 from batchdrop.settings import Location, Settings
 from batchdrop_local import fake_gcs

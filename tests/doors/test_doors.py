@@ -14,8 +14,8 @@ from werkzeug.test import Client
 
 from batchdrop import wiring
 from batchdrop.errors import BadSetting, Unavailable
+from batchdrop.jobs.values import Drop
 from batchdrop.poller import Ticked
-from batchdrop.records import Drop
 from batchdrop.settings import Settings
 from tests.rules.test_settings import ENOUGH
 

@@ -26,8 +26,8 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
 from batchdrop.errors import Superseded
+from batchdrop.jobs.values import Drop, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.records import Drop, Phase
 from batchdrop.settings import CRASH_AT
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace

@@ -19,8 +19,17 @@ from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
-from batchdrop.jobs import Job
-from batchdrop.records import Batch, Drop, Health, Lease, Phase, Spec, Staging, Timing
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import (
+    Batch,
+    Drop,
+    Health,
+    Lease,
+    Phase,
+    Spec,
+    Staging,
+    Timing,
+)
 from batchdrop.rows import Rows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from tests.exactly_once.scenarios import Scenario
 
 ENDS = frozenset(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchdrop.records import Phase
+from batchdrop.jobs.values import Phase
 from tests.exactly_once.model import (
     Protocol,
     State,

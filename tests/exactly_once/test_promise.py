@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from tests.exactly_once.promise import Evidence, Message, breaches, is_paid
 
 DROP = Drop(bucket="inbox", name="a.jsonl", generation=1, size=1)

@@ -21,7 +21,7 @@ from google.auth.exceptions import TransportError
 from werkzeug.test import Client
 
 from batchdrop.announce import Announcement
-from batchdrop.records import Health, Problem
+from batchdrop.jobs.values import Health, Problem
 from tests import announcements
 from tests.rules.test_announcements import NOW, ended, of, submitted
 from tests.whole.listener import Listener, listening

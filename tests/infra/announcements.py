@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from batchdrop.announce import WORDS, Announcement
-from batchdrop.jobs import Job
-from batchdrop.records import Batch, Part, Problem, Staging, Stats
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Part, Problem, Staging, Stats
 from batchdrop.rows import Rows
 from tests.jobs import AWKWARD, SPEC, TIMING
 

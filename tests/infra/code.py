@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from tests.infra import queries
 from tests.infra.queries import Query

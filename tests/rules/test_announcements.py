@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.announce import TYPES, Announcement
-from batchdrop.jobs import Job
-from batchdrop.records import Batch, Drop, Health, Problem, Staging, Stats, Wanted
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Drop, Health, Problem, Staging, Stats, Wanted
 from batchdrop.rows import Rows
 from batchdrop.subscribe import schema
 from tests import announcements

@@ -17,9 +17,9 @@ from batchdrop.batches.types import JobState, is_terminal
 from batchdrop.choosing import KEYS as METADATA_KEYS
 from batchdrop.choosing import Chosen, choose, explain
 from batchdrop.errors import BadChoice
+from batchdrop.jobs.values import Spec
 from batchdrop.manifests import Manifest
 from batchdrop.preflight import Rules
-from batchdrop.records import Spec
 from batchdrop.routes import KEYS as ROUTE_KEYS
 from batchdrop.routes import Routes
 from batchdrop.settings import Location, Settings

@@ -1,7 +1,7 @@
 """The picture in the README is the table in the code."""
 
-from batchdrop.jobs import MOVES
-from batchdrop.records import Phase
+from batchdrop.jobs.job import MOVES
+from batchdrop.jobs.values import Phase
 from tests.diagram import README, diagram, with_diagram
 
 

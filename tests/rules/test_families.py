@@ -6,8 +6,16 @@ from dataclasses import replace
 import pytest
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import MAX_PARTS, Job
-from batchdrop.records import Batch, Part, Phase, Problem, Staging, Stats, family_result
+from batchdrop.jobs.job import MAX_PARTS, Job
+from batchdrop.jobs.values import (
+    Batch,
+    Part,
+    Phase,
+    Problem,
+    Staging,
+    Stats,
+    family_result,
+)
 from batchdrop.rows import Rows
 from tests import announcements, jobs
 from tests.clock import Clock

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs import Job
-from batchdrop.records import (
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.sizes import size_of
+from batchdrop.jobs.values import (
     FINALIZED,
     Batch,
     Drop,
@@ -24,7 +25,6 @@ from batchdrop.records import (
     Stats,
 )
 from batchdrop.rows import Fault, Rows
-from batchdrop.sizes import size_of
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.announce import Announcement
-from batchdrop.records import Problem
+from batchdrop.jobs.values import Problem
 from batchdrop.subscribe import BadAnnouncement, JobEvent, Stats, parse
 from tests import announcements
 from tests.rules.test_announcements import ended, of
@@ -171,7 +171,7 @@ def test_a_function_reads_what_functions_framework_makes_of_it(
 
 
 def test_the_numbers_that_the_service_gave_are_typed() -> None:
-    from batchdrop.records import Stats as Counted
+    from batchdrop.jobs.values import Stats as Counted
 
     announcement = of(ended("SUCCEEDED", completion_stats=Counted(successful=2)))
 

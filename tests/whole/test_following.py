@@ -20,7 +20,7 @@ import httpx
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from batchdrop_local.stack import Stack
 from tests.there import there
 from tests.waiting import until

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from batchdrop.settings import Location
 from batchdrop_local.stack import Stack
 from tests.waiting import until

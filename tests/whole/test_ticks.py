@@ -11,7 +11,7 @@ import httpx
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 from tests.whole.test_main_job import Deployment

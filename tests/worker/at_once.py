@@ -22,7 +22,7 @@ def most_memory() -> int:
 
 def main() -> None:
     from batchdrop import wiring
-    from batchdrop.records import Drop
+    from batchdrop.jobs.values import Drop
 
     logging.disable()
     intake = wiring.intake()

@@ -10,8 +10,8 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+from batchdrop.jobs.values import Drop
 from batchdrop.preflight import SKIP
-from batchdrop.records import Drop
 from batchdrop.settings import Location, Settings
 from tests.database import Database
 from tests.worker.world import World, storage_at

@@ -7,10 +7,10 @@ from google.cloud import firestore
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Refused, Unavailable
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Health, Problem
 from batchdrop.ledger import Ledger
 from batchdrop.outbox import Outbox
-from batchdrop.records import Drop, Health, Problem
 from tests import announcements
 from tests.clock import Clock
 from tests.jobs import TIMING

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchdrop.batches import BatchJob
-from batchdrop.records import Drop
+from batchdrop.jobs.values import Drop
 from batchdrop.service import VertexService
 from tests.worker.test_poller import batch_of, states
 from tests.worker.test_stages import quiet_ticks

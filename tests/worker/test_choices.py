@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from batchdrop import wiring
-from batchdrop.jobs import Job
-from batchdrop.records import Drop, Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Phase
 from batchdrop.settings import Location
 from tests.client.datasets import Dataset
 from tests.worker.world import GOOD, World

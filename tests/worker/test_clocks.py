@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchdrop.errors import Superseded
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from tests.worker.test_families import heard
 from tests.worker.test_parts import Killed
 from tests.worker.test_poller import state

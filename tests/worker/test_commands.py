@@ -5,7 +5,7 @@ from click.testing import CliRunner, Result
 
 from batchdrop import wiring
 from batchdrop.cli import main
-from batchdrop.records import Phase
+from batchdrop.jobs.values import Phase
 from tests.worker.test_families import THREE, family, submitted
 from tests.worker.world import World
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from batchdrop import intake, outbox, policies, poller, preparing, sweep
-from batchdrop.records import Drop, Phase
+from batchdrop.jobs.values import Drop, Phase
 from tests.exactly_once.lane import UNDER_WAY
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (

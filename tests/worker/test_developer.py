@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.service import DeveloperService
 from tests.worker.test_intake import intended
 from tests.worker.test_poller import check, several, states

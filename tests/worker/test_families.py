@@ -14,10 +14,10 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import MAX_PARTS, MAX_RESUMES, Job
+from batchdrop.jobs.job import MAX_PARTS, MAX_RESUMES, Job
+from batchdrop.jobs.values import Drop, Part, Phase, Spec, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.names import STATES
-from batchdrop.records import Drop, Part, Phase, Spec, Staging
 from batchdrop.rows import Rows
 from tests.worker.test_poller import check, states, vanish
 from tests.worker.world import GOOD, Wire, World

@@ -9,8 +9,8 @@ import pytest
 
 from batchdrop import preparing
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.settings import Location
 from batchdrop.stored import split_uri
 from tests.worker.world import GOOD, Fault, Wire, World

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from batchdrop.errors import BadSetting
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Phase
 from batchdrop.logs import JsonFormatter
-from batchdrop.records import Drop, Phase
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)

@@ -11,9 +11,9 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import NotWritable, Superseded, Unavailable
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Health, Phase, Problem, Staging
 from batchdrop.ledger import Ledger
-from batchdrop.records import Batch, Health, Phase, Problem, Staging
 from batchdrop.rows import Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from batchdrop import ledger, preparing
 from batchdrop.cli import main
-from batchdrop.jobs import Job
-from batchdrop.records import Drop, Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Phase
 from batchdrop.routes import BadRoutes
 from batchdrop.settings import Location
 from tests.worker.world import GOOD, World

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job
-from batchdrop.records import Drop, Input, Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Input, Phase
 from batchdrop.rows import Rows
 from batchdrop.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.names import OTHER
-from batchdrop.records import Phase
 from tests.worker.test_policies import submitted, types
 from tests.worker.test_poller import state
 from tests.worker.test_sweep import listed, resource

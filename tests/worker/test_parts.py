@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from batchdrop import preparing, reading
-from batchdrop.jobs import Job
-from batchdrop.records import Drop, Part, Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Part, Phase
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.names import OTHER
-from batchdrop.records import Phase
 from tests.worker.test_poller import several, states
 from tests.worker.world import GOOD, Wire, World, slow
 

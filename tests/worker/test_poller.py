@@ -9,8 +9,8 @@ import pytest
 
 from batchdrop.announce import Announcement
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from tests.worker.world import GOOD, Wire, World
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.reading import MAX_TOLD
-from batchdrop.records import Phase
 from tests.worker.world import GOOD, World
 
 ROLELESS = '{"contents":[{"parts":[{"text":"my secret"}]}]}\n'

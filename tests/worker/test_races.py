@@ -12,8 +12,8 @@ import pytest
 
 from batchdrop import intake, preparing, sweep
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs import MAX_RESUMES, Job
-from batchdrop.records import Drop, Phase
+from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.values import Drop, Phase
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
 from tests.there import there

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs import Job
-from batchdrop.records import DEVELOPER, Phase, Problem, Wanted
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import DEVELOPER, Phase, Problem, Wanted
 from tests.reads import counted
 from tests.worker.test_sweep import submit
 from tests.worker.world import World

@@ -12,7 +12,7 @@ from google.api_core import exceptions
 
 from batchdrop import wiring
 from batchdrop.cli import main
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
 from batchdrop.storage import Storage
 from batchdrop.subscribe import parse
 from tests import announcements

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from batchdrop.announce import Announcement
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from batchdrop.stages import AT_ONCE
 from tests.worker.test_poller import several, state
 from tests.worker.test_sweep import submit

@@ -10,8 +10,8 @@ import pytest
 
 from batchdrop.announce import announcement_id
 from batchdrop.errors import Unavailable
-from batchdrop.jobs import Job
-from batchdrop.records import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Phase
 from tests.worker.test_poller import several, state, vanish
 from tests.worker.world import GOOD, Fault, Wire, World, slow
 

@@ -17,7 +17,7 @@ from batchdrop.batches import Client, HttpOptions, HttpRetryOptions, NotSignedIn
 from batchdrop.batches import TransportError as Unanswered
 from batchdrop.batches.objects import Objects
 from batchdrop.errors import Misconfigured, Unavailable
-from batchdrop.records import Drop, Phase
+from batchdrop.jobs.values import Drop, Phase
 from batchdrop.settings import Location
 from batchdrop.storage import Storage
 from tests.worker.test_sweep import submit

@@ -16,12 +16,12 @@ from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
 from batchdrop.errors import Unavailable
 from batchdrop.intake import Intake
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
 from batchdrop.preparing import Preparing
-from batchdrop.records import Drop, Timing
 from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.settings import Location, Settings

@@ -15,9 +15,9 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.types import Subscription
 from rich.console import Console
 
-from batchdrop.jobs import Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Drop, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.records import Batch, Drop, Phase
 from batchdrop.settings import Location
 from batchdrop_local import samples
 from batchdrop_local.stack import Stack

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from batchdrop.names import MAX_NAME, OTHER
-from batchdrop.records import (
+from batchdrop.jobs.values import (
     MAX_NOTE,
     Absence,
     Batch,
@@ -29,6 +28,7 @@ from batchdrop.records import (
     derived_id,
     family_result,
 )
+from batchdrop.names import MAX_NAME, OTHER
 from batchdrop.rows import Fault, Rows
 
 #: A job is resumed this often after workers that died on it; then it is parked.
