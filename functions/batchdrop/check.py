@@ -12,9 +12,9 @@ from batchdrop.intake import Intake
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
 from batchdrop.service import Service, Services
-from batchdrop.settings import Settings
 from batchdrop.sweep import cancel_extra
 
 log = logging.getLogger(__name__)

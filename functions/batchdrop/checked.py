@@ -9,15 +9,15 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from batchdrop import names
-from batchdrop.configuration import wire_config
 from batchdrop.errors import BatchdropError
+from batchdrop.options import readers
+from batchdrop.options.configuration import wire_config
+from batchdrop.options.settings import Location
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
 from batchdrop.rows import Fault
-from batchdrop.settings import Location
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 
@@ -97,7 +97,7 @@ def check(
             f"`batchdrop routes explain {Path(file).name} --manifest {file}`"
         )
     try:
-        model = names.model(model, backend)
+        model = readers.model(model, backend)
         rules = Rules(
             backend=backend,
             model=model,

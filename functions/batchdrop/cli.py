@@ -555,7 +555,7 @@ def check(
     """
     from batchdrop import checked
     from batchdrop.errors import BadSetting
-    from batchdrop.settings import check_names
+    from batchdrop.options.settings import check_names
 
     try:
         check_names(os.environ)
@@ -637,7 +637,7 @@ def _signals_interrupt() -> Iterator[None]:
 def _known(pairs: dict[str, str]) -> dict[str, str]:
     """The same pairs, if there are settings of these names; others would do nothing."""
     from batchdrop.errors import BadSetting
-    from batchdrop.settings import PREFIX, check_names, variables
+    from batchdrop.options.settings import PREFIX, check_names, variables
 
     try:
         check_names(pairs)

@@ -12,9 +12,9 @@ from batchdrop.cli_options import Pair
 from batchdrop.errors import BadChoice, BadSetting
 
 if TYPE_CHECKING:
-    from batchdrop.choosing import Chosen, Row
-    from batchdrop.routes import Routes
-    from batchdrop.settings import Settings
+    from batchdrop.options.resolve import Chosen, Row
+    from batchdrop.options.routes import Routes
+    from batchdrop.options.settings import Settings
 
 #: What stands for a required setting where there is no deployment.
 _STAND_INS = {
@@ -91,11 +91,11 @@ def explain(
 
     It ends with 1 if its choice would be refused.
     """
-    from batchdrop.choosing import choose, explain
     from batchdrop.intake import SUFFIXES
-    from batchdrop.manifests import Manifest, is_manifest
+    from batchdrop.options.manifests import Manifest, is_manifest
+    from batchdrop.options.resolve import choose, explain
+    from batchdrop.options.routes import Routes
     from batchdrop.preflight.retirements import retirement
-    from batchdrop.routes import Routes
 
     settings, missing = _settings(os.environ)
     if file is None and settings.routes is not None:
@@ -161,7 +161,7 @@ def explain(
 
 def _settings(env: Mapping[str, str]) -> "tuple[Settings, frozenset[str]]":
     """The deployment's settings, and the required ones that nobody has set."""
-    from batchdrop.settings import PREFIX, Settings
+    from batchdrop.options.settings import PREFIX, Settings
 
     missing = frozenset(
         name for name in _STAND_INS if not env.get(PREFIX + name, "").strip()
@@ -181,7 +181,7 @@ def _settings(env: Mapping[str, str]) -> "tuple[Settings, frozenset[str]]":
 def _read(
     file: Path, settings: "Settings", *, errors_to_stderr: bool = True
 ) -> "Routes":
-    from batchdrop.routes import BadRoutes, Routes
+    from batchdrop.options.routes import BadRoutes, Routes
 
     try:
         read = Routes.parse(file.read_bytes(), str(file))

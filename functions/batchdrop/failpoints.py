@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from batchdrop.settings import CRASH_AT
+from batchdrop.options.settings import CRASH_AT
 
 
 def crash(point: str) -> None:

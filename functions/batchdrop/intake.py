@@ -20,10 +20,10 @@ from batchdrop.failpoints import crash
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.ledger import Ledger, Spending
+from batchdrop.options.settings import Location, Settings
 from batchdrop.preparing import REPORT, Preparing
 from batchdrop.quoting import told
 from batchdrop.service import Services, is_not_allowed
-from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from batchdrop.failpoints import crash
 from batchdrop.intake import Intake
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
 from batchdrop.outbox import Outbox
 from batchdrop.policies import Policies
 from batchdrop.quoting import told
-from batchdrop.settings import Settings
 from batchdrop.stages import rotated, share
 from batchdrop.sweep import Sweep, Tally
 

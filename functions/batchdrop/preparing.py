@@ -10,7 +10,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Self
 
-from batchdrop.choosing import Chosen, choose
 from batchdrop.errors import (
     BadChoice,
     Misconfigured,
@@ -33,19 +32,20 @@ from batchdrop.jobs.values import (
     Timing,
 )
 from batchdrop.ledger import Ledger
-from batchdrop.manifests import (
+from batchdrop.options.manifests import (
     MAX_SIZE,
     Manifest,
     is_manifest,
     manifest_name,
     speaks_for,
 )
-from batchdrop.names import MAX_OBJECT_NAME
+from batchdrop.options.readers import MAX_OBJECT_NAME
+from batchdrop.options.resolve import Chosen, choose
+from batchdrop.options.routes import Routes
+from batchdrop.options.settings import Location, Settings
 from batchdrop.preflight import Rules
 from batchdrop.reading import BadRows, Limits, Piece, Reading
-from batchdrop.routes import Routes
 from batchdrop.rows import Rows
-from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.traces import Trace, Traces

@@ -8,9 +8,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
 from batchdrop.jobs.values import Drop
-from batchdrop.names import MAX_OBJECT_NAME
+from batchdrop.options.readers import MAX_OBJECT_NAME
+from batchdrop.options.settings import Location
 from batchdrop.preflight.lines import unpacked
-from batchdrop.settings import Location
 from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import msgspec
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Lease, Phase, Staging, derived_id
 from batchdrop.ledger import sparse
-from batchdrop.names import OWN_LABELS
-from batchdrop.settings import Location, Settings
+from batchdrop.options.readers import OWN_LABELS
+from batchdrop.options.settings import Location, Settings
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)

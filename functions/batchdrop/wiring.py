@@ -12,19 +12,19 @@ from batchdrop.announce import Publisher
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
 from batchdrop.clock import SharedClock
-from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.options.configuration import wire_config
+from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
+from batchdrop.options.routes import Routes, places
+from batchdrop.options.settings import Settings
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
 from batchdrop.preparing import Preparing
-from batchdrop.routes import MAX_SIZE as MAX_ROUTES
-from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
-from batchdrop.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.sweep import Sweep

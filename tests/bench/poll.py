@@ -31,9 +31,9 @@ from google.cloud import firestore, storage
 from batchdrop.announce import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Spec, Staging
+from batchdrop.options.settings import Location, Settings
 from batchdrop.preflight import Checker, Rules
 from batchdrop.rows import Rows
-from batchdrop.settings import Location, Settings
 from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim

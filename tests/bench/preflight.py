@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from batchdrop.options.settings import Location
 from batchdrop.preflight import Checker, Rules
-from batchdrop.settings import Location
 
 #: Most megabytes that are timed in a round: many short rounds, in which all take turns,
 #: tell more of a machine that does other things too than a few long ones.

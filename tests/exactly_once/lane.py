@@ -28,7 +28,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message as Received
 from batchdrop.errors import Superseded
 from batchdrop.jobs.values import Drop, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.settings import CRASH_AT
+from batchdrop.options.settings import CRASH_AT
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from batchdrop.options.routes import Routes, places
+from batchdrop.options.settings import Settings
 from batchdrop.preflight.retirements import retirement
-from batchdrop.routes import Routes, places
-from batchdrop.settings import Settings
 from tests.infra import agreement, code, policy
 from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA, make_able
 from tests.infra.plan import Plan

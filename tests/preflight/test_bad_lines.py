@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.options.settings import Location
 from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.preflight.lines import MOST_VALUES
-from batchdrop.settings import Location
 from tests.preflight.reading import GOOD, faults, good, many, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchdrop
-from batchdrop import manifests, names
 from batchdrop.batches import developer, vertex
 from batchdrop.batches.types import JobState, is_terminal
-from batchdrop.choosing import KEYS as METADATA_KEYS
-from batchdrop.choosing import Chosen, choose, explain
 from batchdrop.errors import BadChoice
 from batchdrop.jobs.values import Spec
-from batchdrop.manifests import Manifest
+from batchdrop.options import manifests, readers
+from batchdrop.options.manifests import Manifest
+from batchdrop.options.resolve import KEYS as METADATA_KEYS
+from batchdrop.options.resolve import Chosen, choose, explain
+from batchdrop.options.routes import KEYS as ROUTE_KEYS
+from batchdrop.options.routes import Routes
+from batchdrop.options.settings import Location, Settings
 from batchdrop.preflight import Rules
-from batchdrop.routes import KEYS as ROUTE_KEYS
-from batchdrop.routes import Routes
-from batchdrop.settings import Location, Settings
 from tests.rules.test_settings import ENOUGH
 
 MORE = ENOUGH | {
@@ -691,11 +691,11 @@ def test_a_model_is_sent_as_what_was_compared(text: str) -> None:
         ("developer", developer.model_name),
     ):
         try:
-            model = names.model(text, backend)
+            model = readers.model(text, backend)
         except ValueError:
             continue
 
-        assert names.model(model, backend) == model
+        assert readers.model(model, backend) == model
         sent = sent_as(model)
         if backend == "developer":
             assert sent == (model if "/" in model else f"models/{model}")
@@ -704,7 +704,7 @@ def test_a_model_is_sent_as_what_was_compared(text: str) -> None:
 
 
 def test_the_states_to_stand_still_in_are_all_that_are_no_end() -> None:
-    ours = {f"JOB_STATE_{state}" for state in names.STATES}
+    ours = {f"JOB_STATE_{state}" for state in readers.STATES}
 
     assert ours == {str(state) for state in JobState if not is_terminal(state)}
 

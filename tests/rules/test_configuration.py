@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from batchdrop.batches.staging import merged
-from batchdrop.choosing import choose
-from batchdrop.configuration import wire_config
-from batchdrop.manifests import Manifest
+from batchdrop.options.configuration import wire_config
+from batchdrop.options.manifests import Manifest
+from batchdrop.options.resolve import choose
+from batchdrop.options.routes import Routes
+from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
 from batchdrop.preflight.names import BESIDE_CONTENTS, camel_case
-from batchdrop.routes import Routes
-from batchdrop.settings import Settings
 from tests.preflight.reading import GOOD, good, staged
 from tests.rules.test_settings import ENOUGH
 

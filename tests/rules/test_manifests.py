@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import BadChoice
-from batchdrop.manifests import (
+from batchdrop.options.manifests import (
     MAX_SIZE,
     MAX_VALUES,
     Manifest,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import BadSetting
-from batchdrop.routes import BadRoutes, Pattern, Route, Routes
-from batchdrop.settings import Settings
+from batchdrop.options.routes import BadRoutes, Pattern, Route, Routes
+from batchdrop.options.settings import Settings
 from tests.rules.test_settings import ENOUGH
 
 SETTINGS = Settings.from_env(ENOUGH)

@@ -3,7 +3,7 @@
 import pytest
 
 from batchdrop.errors import BadSetting
-from batchdrop.settings import Location, Settings
+from batchdrop.options.settings import Location, Settings
 
 ENOUGH = {
     "BATCHDROP_PROJECT": "p",

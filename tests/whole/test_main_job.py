@@ -15,7 +15,7 @@ import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
-from batchdrop.settings import Location
+from batchdrop.options.settings import Location
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 

@@ -132,10 +132,10 @@ ROUTES: dict[str, Callable[[], bytes]] = {
 
 
 def choose_all() -> Iterator[tuple[str, object]]:
-    from batchdrop.choosing import choose
     from batchdrop.errors import BadChoice, BadSetting
-    from batchdrop.routes import Routes
-    from batchdrop.settings import Settings
+    from batchdrop.options.resolve import choose
+    from batchdrop.options.routes import Routes
+    from batchdrop.options.settings import Settings
     from tests.rules.test_settings import ENOUGH
 
     settings = Settings.from_env(ENOUGH)

@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 from google.cloud import firestore
 
-from batchdrop.settings import Location, Settings
+from batchdrop.options.settings import Location, Settings
 from batchsim import BatchSim
 from tests.database import Database
 from tests.worker.office import Office

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from batchdrop.jobs.values import Drop
+from batchdrop.options.settings import Location, Settings
 from batchdrop.preflight import SKIP
-from batchdrop.settings import Location, Settings
 from tests.database import Database
 from tests.worker.world import World, storage_at
 

@@ -11,7 +11,7 @@ import pytest
 from batchdrop import wiring
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Phase
-from batchdrop.settings import Location
+from batchdrop.options.settings import Location
 from tests.client.datasets import Dataset
 from tests.worker.world import GOOD, World
 

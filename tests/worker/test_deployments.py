@@ -10,7 +10,7 @@ from google.cloud import firestore
 from batchdrop import wiring
 from batchdrop.errors import BadSetting
 from batchdrop.ledger import Ledger
-from batchdrop.settings import Location, Settings
+from batchdrop.options.settings import Location, Settings
 
 CACHED = (wiring.ledger, wiring.now, wiring.intake, wiring.poller, wiring.routes)
 

@@ -17,7 +17,7 @@ from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.job import MAX_PARTS, MAX_RESUMES, Job
 from batchdrop.jobs.values import Drop, Part, Phase, Spec, Staging
 from batchdrop.ledger import Ledger
-from batchdrop.names import STATES
+from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows
 from tests.worker.test_poller import check, states, vanish
 from tests.worker.world import GOOD, Wire, World

@@ -11,7 +11,7 @@ from batchdrop import preparing
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.settings import Location
+from batchdrop.options.settings import Location
 from batchdrop.stored import split_uri
 from tests.worker.world import GOOD, Fault, Wire, World
 

@@ -12,8 +12,8 @@ from batchdrop import ledger, preparing
 from batchdrop.cli import main
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Phase
-from batchdrop.routes import BadRoutes
-from batchdrop.settings import Location
+from batchdrop.options.routes import BadRoutes
+from batchdrop.options.settings import Location
 from tests.worker.world import GOOD, World
 
 ROWS = 40

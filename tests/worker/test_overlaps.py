@@ -8,7 +8,7 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.names import OTHER
+from batchdrop.options.readers import OTHER
 from tests.worker.test_policies import submitted, types
 from tests.worker.test_poller import state
 from tests.worker.test_sweep import listed, resource

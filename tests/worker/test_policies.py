@@ -7,7 +7,7 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.names import OTHER
+from batchdrop.options.readers import OTHER
 from tests.worker.test_poller import several, states
 from tests.worker.world import GOOD, Wire, World, slow
 

@@ -18,7 +18,7 @@ from batchdrop.batches import TransportError as Unanswered
 from batchdrop.batches.objects import Objects
 from batchdrop.errors import Misconfigured, Unavailable
 from batchdrop.jobs.values import Drop, Phase
-from batchdrop.settings import Location
+from batchdrop.options.settings import Location
 from batchdrop.storage import Storage
 from tests.worker.test_sweep import submit
 from tests.worker.world import World, storage_at

@@ -19,12 +19,12 @@ from batchdrop.intake import Intake
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.options.routes import Routes, places
+from batchdrop.options.settings import Location, Settings
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
 from batchdrop.preparing import Preparing
-from batchdrop.routes import Routes, places
 from batchdrop.service import DeveloperService, Service, Services, VertexService
-from batchdrop.settings import Location, Settings
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
 from batchsim.sim import BatchSim

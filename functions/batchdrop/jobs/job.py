@@ -28,7 +28,7 @@ from batchdrop.jobs.values import (
     derived_id,
     family_result,
 )
-from batchdrop.names import MAX_NAME, OTHER
+from batchdrop.options.readers import MAX_NAME, OTHER
 from batchdrop.rows import Fault, Rows
 
 #: A job is resumed this often after workers that died on it; then it is parked.

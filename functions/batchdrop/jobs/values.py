@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.names import MAX_OBJECT_NAME
+from batchdrop.options.readers import MAX_OBJECT_NAME
 from batchdrop.stored import split_uri
 
 #: The backends.

@@ -18,7 +18,7 @@ from rich.console import Console
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.settings import Location
+from batchdrop.options.settings import Location
 from batchdrop_local import samples
 from batchdrop_local.stack import Stack
 from batchdrop_local.steps import Steps

@@ -17,8 +17,8 @@ import httpx
 from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
+from batchdrop.options.settings import CRASH_AT
 from batchdrop.preflight import MODEL
-from batchdrop.settings import CRASH_AT
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
 from batchdrop_local.eventarc import Eventarc

@@ -8,10 +8,10 @@ from typing import Any, NoReturn, Self
 import msgspec
 from msgspec import Raw
 
-from batchdrop import names
 from batchdrop.batches import inline
-from batchdrop.configuration import INCONVERTIBLE, exact_json
 from batchdrop.errors import BadChoice
+from batchdrop.options import readers
+from batchdrop.options.configuration import INCONVERTIBLE, exact_json
 from batchdrop.preflight.lines import broken_at
 from batchdrop.quoting import unquoted
 
@@ -92,7 +92,7 @@ class Manifest:
         model = None
         if "model" in members:
             with_path = _value(members["model"], "model")
-            model = _read(names.text, with_path, "model")
+            model = _read(readers.text, with_path, "model")
         source = _source(members["src"]) if "src" in members else {}
         choices = _config(members["config"]) if "config" in members else {}
         return cls(model=model, choices=choices, **source)
@@ -233,12 +233,12 @@ def _source(raw: Raw) -> dict[str, Any]:
     if _kind(raw) == "a text":
         text = _value(raw, "src")
         if text.startswith("bq://"):
-            return {"table": _read(names.bq_table, text, "src")}
-        if names.is_vertex_dataset(text):
+            return {"table": _read(readers.bq_table, text, "src")}
+        if readers.is_vertex_dataset(text):
             return {"dataset": text}
         if not text.startswith("gs://"):
-            _bad("src", f"it is {names.shape(text)}; {_SOURCES}")
-        return {"objects": (_read(names.gs_object, text, "src"),)}
+            _bad("src", f"it is {readers.shape(text)}; {_SOURCES}")
+        return {"objects": (_read(readers.gs_object, text, "src"),)}
     if _kind(raw) != "a list":
         _bad("src", f"it is {_kind(raw)}; {_SOURCES}")
     items = _list(raw, "src")
@@ -256,7 +256,7 @@ def _source(raw: Raw) -> dict[str, Any]:
     addresses: dict[str, None] = {}
     for number, item in enumerate(items):
         path = f"src[{number}]"
-        address = _read(names.gs_object, _value(item, path), path)
+        address = _read(readers.gs_object, _value(item, path), path)
         if address in addresses:
             first = list(addresses).index(address)
             _bad(path, f"src[{first}] has it too; its rows would be paid twice")
@@ -352,20 +352,20 @@ def _config(raw: Raw) -> dict[str, Any]:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "display_name": names.display_name,
-    "labels": names.label_table,
-    "on_invalid": names.on_invalid,
-    "max_invalid": names.limit,
-    "fix": names.switch,
-    "unknown": names.unknown,
-    "kind": names.kind,
+    "display_name": readers.display_name,
+    "labels": readers.label_table,
+    "on_invalid": readers.on_invalid,
+    "max_invalid": readers.limit,
+    "fix": readers.switch,
+    "unknown": readers.unknown,
+    "kind": readers.kind,
 }
 
 
 def _generation_config(raw: Raw, path: str) -> str | None:
     """As it was written; one without members says that there is none."""
     try:
-        return names.a_config(bytes(raw).decode())
+        return readers.a_config(bytes(raw).decode())
     except ValueError as exc:
         _bad(path, str(exc))
 
@@ -385,10 +385,10 @@ def _destination(raw: Raw, path: str) -> str:
             _bad(path, "write one of gcs_uri and bigquery_uri")
         [(path, (name, raw))] = texts.items()
         scheme = {"gcs_uri": "gs://", "bigquery_uri": "bq://"}[name]
-        text = _read(names.text, _value(raw, path), path)
+        text = _read(readers.text, _value(raw, path), path)
         if not text.startswith(scheme):
-            _bad(path, f"it is {names.shape(text)}; write {scheme}...")
-    text = _read(names.text, _value(raw, path), path)
+            _bad(path, f"it is {readers.shape(text)}; write {scheme}...")
+    text = _read(readers.text, _value(raw, path), path)
     return str(_read(destination, text, path))
 
 
@@ -400,11 +400,11 @@ def destination(text: str) -> str:
         ValueError: it is neither.
     """
     if text.startswith("bq://"):
-        return names.bq_destination(text)
+        return readers.bq_destination(text)
     if text.startswith("gs://"):
-        return names.gs_prefix(text)
+        return readers.gs_prefix(text)
     raise ValueError(
-        f"it is {names.shape(text)}; write gs://bucket/prefix/ or "
+        f"it is {readers.shape(text)}; write gs://bucket/prefix/ or "
         "bq://project.dataset.table"
     )
 

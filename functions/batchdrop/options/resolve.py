@@ -4,14 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 
-from batchdrop import names
-from batchdrop.configuration import wire_config
 from batchdrop.errors import BadChoice
 from batchdrop.jobs.values import Spec
-from batchdrop.manifests import Manifest, destination, is_manifest, manifest_name
+from batchdrop.options import readers
+from batchdrop.options.configuration import wire_config
+from batchdrop.options.manifests import (
+    Manifest,
+    destination,
+    is_manifest,
+    manifest_name,
+)
+from batchdrop.options.routes import Route, Routes
+from batchdrop.options.settings import PREFIX, Location, Settings
 from batchdrop.preflight import Rules
-from batchdrop.routes import Route, Routes
-from batchdrop.settings import PREFIX, Location, Settings
 from batchdrop.stored import split_uri
 
 #: Keys of an object's metadata that begin so are for us.
@@ -144,7 +149,7 @@ class _Choosing:
         if given.startswith("bq://"):
             if self.values["backend"] != "vertex":
                 self._impossible("destination", f"{said} is only for Vertex AI")
-            self._in_datasets(said, names.bq_dataset(given))
+            self._in_datasets(said, readers.bq_dataset(given))
             return
         place = Location.parse(given)
         listed = [
@@ -179,7 +184,7 @@ class _Choosing:
         said = f"src ({file})"
         if self.values["backend"] != "vertex":
             raise BadChoice("not_possible", f"{said} is only for Vertex AI")
-        dataset = names.bq_dataset(table) if manifest.table else table
+        dataset = readers.bq_dataset(table) if manifest.table else table
         self._in_datasets(said, dataset)
         if self.values["generation_config"] is not None:
             raise BadChoice(
@@ -211,11 +216,11 @@ class _Choosing:
             for name, value in layer.choices.get("labels", {}).items():
                 labels[name] = value
                 origins[name] = layer.origins["labels"]
-        if len(labels) > names.MAX_LABELS:
+        if len(labels) > readers.MAX_LABELS:
             raise BadChoice(
                 "not_possible",
                 f"{len(labels)} labels, of {', '.join(sorted(set(origins.values())))}; "
-                f"a job can have {names.MAX_LABELS}",
+                f"a job can have {readers.MAX_LABELS}",
             )
         self.values["labels"] = labels
         self.origin["labels"] = "default"
@@ -276,7 +281,7 @@ class _Choosing:
 
 def _model_or_none(text: str, backend: str) -> str | None:
     try:
-        return names.model(text, backend)
+        return readers.model(text, backend)
     except ValueError:
         return None
 
@@ -290,7 +295,7 @@ def _layer(choices: Mapping[str, Any], origin: str, code: str) -> _Layer:
 
 def _environment(settings: Settings, name: str) -> _Layer:
     choices: dict[str, Any] = {
-        "display_name": name[-names.MAX_NAME :],
+        "display_name": name[-readers.MAX_NAME :],
         "manifest": "optional",
         "source": None,
     }
@@ -352,29 +357,29 @@ def _bad(key: str, what: str) -> NoReturn:
 def _switch(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in known:
-        raise ValueError(f"it is {names.shape(text)}; write true or false")
+        raise ValueError(f"it is {readers.shape(text)}; write true or false")
     return known[text.lower()]
 
 
 def _labels(text: str) -> dict[str, str]:
-    return names.labels(names.text(text))
+    return readers.labels(readers.text(text))
 
 
 def _destination(text: str) -> str:
-    return destination(names.text(text))
+    return destination(readers.text(text))
 
 
 KEYS = {
-    "model": names.text,
+    "model": readers.text,
     "destination": _destination,
-    "display-name": names.display_name,
-    "generation-config": names.a_config,
+    "display-name": readers.display_name,
+    "generation-config": readers.a_config,
     "labels": _labels,
-    "on-invalid": names.on_invalid,
-    "max-invalid": names.limit_in_words,
+    "on-invalid": readers.on_invalid,
+    "max-invalid": readers.limit_in_words,
     "fix": _switch,
-    "unknown": names.unknown,
-    "kind": names.kind,
+    "unknown": readers.unknown,
+    "kind": readers.kind,
 }
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from batchdrop import names
-from batchdrop.configuration import wire_config
 from batchdrop.errors import BadSetting
 from batchdrop.jobs.values import brief
+from batchdrop.options import readers
+from batchdrop.options.configuration import wire_config
+from batchdrop.options.settings import PREFIX, Location, Settings
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
-from batchdrop.settings import PREFIX, Location, Settings
 
 #: Bytes of an object with routes. Decoded, 20 MB of TOML took 513 MB.
 MAX_SIZE = 500_000
@@ -52,7 +52,7 @@ class Route:
 
     def __str__(self) -> str:
         # It stands in each job's document, once for all that is chosen here.
-        patterns = brief(", ".join(self.match), names.MAX_NAME)
+        patterns = brief(", ".join(self.match), readers.MAX_NAME)
         return f"route {self.name or f'{self.number} ({patterns})'}"
 
 
@@ -171,11 +171,11 @@ class Pattern:
             ValueError: it can't match what is meant.
         """
         if not text or not text.isprintable():
-            raise ValueError(f"{names.short(text)} is no pattern")
+            raise ValueError(f"{readers.short(text)} is no pattern")
         if text.startswith(("/", "gs://")):
             raise ValueError(
-                f"{names.short(text)} begins with {text[: text.index('/') + 1]}; names "
-                "of objects don't: write the folder first"
+                f"{readers.short(text)} begins with {text[: text.index('/') + 1]}; "
+                "names of objects don't: write the folder first"
             )
         parts: list[Any] = []
         at = 0
@@ -195,7 +195,7 @@ class Pattern:
             elif text[at] == "[":
                 end = text.find("]", at + (3 if text[at + 1 : at + 2] == "!" else 2))
                 if end < 0:
-                    raise ValueError(f"{names.short(text)} has a [ without its ]")
+                    raise ValueError(f"{readers.short(text)} has a [ without its ]")
                 parts.append(_one_of(text[at + 1 : end]))
                 at = end + 1
             else:
@@ -277,7 +277,7 @@ def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
                 match = tuple(given) if isinstance(given, list) else (given,)
                 _check_match(match)
             elif key == "name":
-                name = names.display_name(given)
+                name = readers.display_name(given)
             elif key in KEYS:
                 choices[key] = KEYS[key](given)
             else:
@@ -295,34 +295,35 @@ def _check_match(patterns: tuple[Any, ...]) -> None:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise ValueError(
-                f"it is {names.short(pattern)}; write a pattern, or a list of patterns"
+                f"it is {readers.short(pattern)}; write a pattern, or a list of "
+                "patterns"
             )
         Pattern.parse(pattern)
 
 
 def _location(given: object) -> str:
     if not isinstance(given, str) or not re.fullmatch(r"[a-z0-9-]+", given):
-        raise ValueError(f"it is {names.short(given)}; write a region, or global")
+        raise ValueError(f"it is {readers.short(given)}; write a region, or global")
     return given
 
 
 def _model(given: object) -> str:
-    text = names.text(given)
+    text = readers.text(given)
     try:
-        names.model(text, "vertex")
+        readers.model(text, "vertex")
     except ValueError:
-        names.model(text, "developer")
+        readers.model(text, "developer")
     return text
 
 
 def _destination(given: object) -> str:
-    return names.gs_prefix(names.text(given))
+    return readers.gs_prefix(readers.text(given))
 
 
 def _config(given: object) -> str | None:
     if not isinstance(given, dict):
         raise ValueError(
-            f"it is {names.short(given)}; write a table, [route.generation_config]"
+            f"it is {readers.short(given)}; write a table, [route.generation_config]"
         )
     if wrong := next(_no_json(given, ""), None):
         raise ValueError(wrong)
@@ -347,39 +348,39 @@ def _no_json(value: Any, path: str) -> Iterator[str]:
 def _seconds(given: object) -> float | None:
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError(
-            f"it is {names.short(given)}; write a number of seconds, or 0 for never"
+            f"it is {readers.short(given)}; write a number of seconds, or 0 for never"
         )
-    return names.seconds_or_never(given)
+    return readers.seconds_or_never(given)
 
 
 def _stalled(given: object) -> dict[str, float]:
     if isinstance(given, str):
         raise ValueError(
-            f"it is {names.short(given)}; write a number of seconds, or a table, "
+            f"it is {readers.short(given)}; write a number of seconds, or a table, "
             "[route.stalled_after]"
         )
-    return names.stalled_after(given)
+    return readers.stalled_after(given)
 
 
 #: How each key is read. The keys are fields of `records.Spec`.
 KEYS: dict[str, Callable[[object], Any]] = {
-    "kind": names.kind,
-    "backend": names.choice("vertex", "developer"),
+    "kind": readers.kind,
+    "backend": readers.choice("vertex", "developer"),
     "location": _location,
     "model": _model,
     "destination": _destination,
     "generation_config": _config,
-    "labels": names.label_table,
-    "on_invalid": names.on_invalid,
-    "max_invalid": names.limit,
-    "fix": names.switch,
-    "unknown": names.unknown,
-    "max_active": names.limit,
-    "max_rows": names.limit,
-    "max_bytes": names.limit,
-    "part_rows": names.limit,
-    "part_bytes": names.limit,
-    "manifest": names.choice("optional", "required"),
+    "labels": readers.label_table,
+    "on_invalid": readers.on_invalid,
+    "max_invalid": readers.limit,
+    "fix": readers.switch,
+    "unknown": readers.unknown,
+    "max_active": readers.limit,
+    "max_rows": readers.limit,
+    "max_bytes": readers.limit,
+    "part_rows": readers.limit,
+    "part_bytes": readers.limit,
+    "manifest": readers.choice("optional", "required"),
     "cancel_after": _seconds,
     "delete_after": _seconds,
     "stalled_after": _stalled,
@@ -428,7 +429,7 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
     if not model:
         return  # a deployment always has one; who checks a file alone may not know it
     try:
-        model = names.model(model, backend)
+        model = readers.model(model, backend)
     except ValueError as exc:
         if {"model", "backend"}.intersection(chosen):
             yield f"model: {exc} (the backend is {backend})"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self, TypeVar
 
-from batchdrop import names
 from batchdrop.errors import BadSetting
+from batchdrop.options import readers
 
 PREFIX = "BATCHDROP_"
 #: Bytes of the prefix of WORK and OUTPUT. A name has 1,024 in all.
@@ -157,13 +157,13 @@ class Settings:
 
         def optional(name: str) -> float | None:
             try:
-                return names.seconds_or_never(given(name) or 0)
+                return readers.seconds_or_never(given(name) or 0)
             except ValueError as exc:
                 raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
 
         def whole(name: str) -> int | None:
             try:
-                return names.limit_in_words(text(name, "0"))
+                return readers.limit_in_words(text(name, "0"))
             except ValueError as exc:
                 raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
 
@@ -190,12 +190,12 @@ class Settings:
         def config(name: str) -> str | None:
             value = given(name)
             try:
-                return names.a_config(value) if value else None
+                return readers.a_config(value) if value else None
             except ValueError as exc:
                 raise BadSetting(f"{PREFIX}{name}: {exc}") from exc
 
         def prefix(uri: str) -> Location:
-            return Location.parse(names.gs_prefix(uri))
+            return Location.parse(readers.gs_prefix(uri))
 
         settings = cls(
             project=text("PROJECT"),
@@ -232,12 +232,12 @@ class Settings:
             part_bytes=whole("PART_BYTES"),
             max_rows_per_day=whole("MAX_ROWS_PER_DAY"),
             max_bytes_per_day=whole("MAX_BYTES_PER_DAY"),
-            labels=read("LABELS", names.labels),
+            labels=read("LABELS", readers.labels),
             routes=given("ROUTES") or None,
             models=several("MODELS", _model),
             sources=several("SOURCES", prefix),
             destinations=several("DESTINATIONS", prefix),
-            datasets=several("DATASETS", names.dataset),
+            datasets=several("DATASETS", readers.dataset),
             api_key=env.get("GEMINI_API_KEY") or None,
         )
         settings._check()
@@ -348,22 +348,22 @@ def _instead(name: str, known: frozenset[str]) -> str:
 def _model(text: str) -> str:
     # A route may have another backend, so that either's names will do.
     try:
-        names.model(text, "vertex")
+        readers.model(text, "vertex")
     except ValueError:
-        names.model(text, "developer")
+        readers.model(text, "developer")
     return text
 
 
 def _stalled_after(text: str) -> dict[str, float]:
     if "=" not in text:
-        return names.stalled_after(text)
+        return readers.stalled_after(text)
     given: dict[str, str] = {}
     for pair in text.split(","):
         state, _, value = (each.strip() for each in pair.partition("="))
         if state in given:
             raise ValueError(f"{state} is there twice")
         given[state] = value
-    return names.stalled_after(given)
+    return readers.stalled_after(given)
 
 
 MEANING = {

@@ -1,0 +1,1 @@
+"""What a deployment, a route, a manifest or an object may choose."""
