@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from batchdrop.backends import Service, Services
 from batchdrop.batches import BatchJob
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.intake import Intake
@@ -14,7 +15,6 @@ from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
-from batchdrop.service import Service, Services
 from batchdrop.sweep import cancel_extra
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from batchdrop.backends import Services, is_not_allowed
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.errors import (
     BatchdropError,
@@ -23,7 +24,6 @@ from batchdrop.ledger import Ledger, Spending
 from batchdrop.options.settings import Location, Settings
 from batchdrop.preparing import REPORT, Preparing
 from batchdrop.quoting import told
-from batchdrop.service import Services, is_not_allowed
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)

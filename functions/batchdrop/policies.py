@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from batchdrop.backends import Services
 from batchdrop.batches import ClientError
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import crash
@@ -13,7 +14,6 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import told
-from batchdrop.service import Services
 from batchdrop.stages import few_at_once
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
 
+from batchdrop.backends import PAGE, Service, Services, explained, is_not_allowed
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.failpoints import crash
@@ -14,7 +15,6 @@ from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.quoting import told
-from batchdrop.service import PAGE, Service, Services, explained, is_not_allowed
 from batchdrop.stages import few_at_once, rotated
 
 log = logging.getLogger(__name__)

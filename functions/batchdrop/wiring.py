@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchdrop.announce import Publisher
+from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
 from batchdrop.clock import SharedClock
@@ -24,7 +25,6 @@ from batchdrop.policies import Policies
 from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
 from batchdrop.preparing import Preparing
-from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.sweep import Sweep

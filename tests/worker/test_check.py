@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.backends import VertexService
 from batchdrop.batches import BatchJob
 from batchdrop.jobs.values import Drop
-from batchdrop.service import VertexService
 from tests.worker.test_poller import batch_of, states
 from tests.worker.test_stages import quiet_ticks
 from tests.worker.test_sweep import submit

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from batchdrop.backends import DeveloperService
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.service import DeveloperService
 from tests.worker.test_intake import intended
 from tests.worker.test_poller import check, several, states
 from tests.worker.world import GOOD, Wire, World

@@ -309,7 +309,7 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
 def test_what_a_list_said_before_it_failed_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.service.PAGE", 1)
+    monkeypatch.setattr("batchdrop.backends.PAGE", 1)
     jobs = several(world, 2)
     world.ticks(1)
     world.advance(timedelta(minutes=6))
@@ -359,7 +359,7 @@ def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(
 def test_a_list_that_takes_too_long_is_left_when_the_tick_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.service.PAGE", 1)
+    monkeypatch.setattr("batchdrop.backends.PAGE", 1)
     several(world, 6)
     world.wire.lists = [
         slow(world, timedelta(seconds=0.15 * world.settings.tick)) for _ in range(20)

@@ -12,6 +12,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
 from batchdrop.announce import Announcement
+from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
 from batchdrop.errors import Unavailable
@@ -24,7 +25,6 @@ from batchdrop.options.settings import Location, Settings
 from batchdrop.policies import Policies
 from batchdrop.poller import Poller, Ticked
 from batchdrop.preparing import Preparing
-from batchdrop.service import DeveloperService, Service, Services, VertexService
 from batchdrop.storage import Storage
 from batchdrop.sweep import Sweep
 from batchsim.sim import BatchSim
