@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 from cloudevents.http import from_http
 
-from batchdrop.announce import TYPES, Announcement
+from batchdrop.announcements.message import TYPES, Announcement
 from batchdrop.subscribe import schema
 
 #: Readers of each type's body, strict about the forms of times.

@@ -23,7 +23,7 @@ from batchdrop.cli_routes import routes
 from batchdrop.preflight import MODEL
 
 if TYPE_CHECKING:
-    from batchdrop.announce import Announcement
+    from batchdrop.announcements.message import Announcement
     from batchdrop.ledger import Ledger
 
 
@@ -394,7 +394,7 @@ def _find(
     since: datetime | None,
     until: datetime | None,
 ) -> "list[Announcement]":
-    from batchdrop.announce import TYPES
+    from batchdrop.announcements.message import TYPES
 
     words = {type.split(".")[-2]: type for type in TYPES}
     wanted = [words.get(type, type) for type in types] or list(TYPES)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 
-from batchdrop.announce import TYPES, UNHEARD, Announcement, announcement_id
+from batchdrop.announcements.message import (
+    TYPES,
+    UNHEARD,
+    Announcement,
+    announcement_id,
+)
 from batchdrop.errors import NotWritable, Superseded, Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused
 from batchdrop.failpoints import crash
 from batchdrop.ledger import Ledger

@@ -28,7 +28,7 @@ from typing import Any
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Spec, Staging
 from batchdrop.options.settings import Location, Settings

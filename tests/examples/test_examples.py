@@ -20,7 +20,7 @@ from google.auth.crypt import RSASigner
 from google.auth.exceptions import TransportError
 from werkzeug.test import Client
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.values import Health, Problem
 from tests import announcements
 from tests.rules.test_announcements import NOW, ended, of, submitted

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from batchdrop.announce import WORDS, Announcement
+from batchdrop.announcements.message import WORDS, Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Part, Problem, Staging, Stats
 from batchdrop.rows import Rows

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from tests.infra import queries

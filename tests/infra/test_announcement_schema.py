@@ -17,7 +17,7 @@ from google.protobuf import (
 )
 from grpc_tools import protoc
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from tests.infra import announcements
 from tests.infra.terraform import INFRA
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchdrop.announce import TYPES, Announcement
+from batchdrop.announcements.message import TYPES, Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Health, Problem, Staging, Stats, Wanted
 from batchdrop.rows import Rows

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import MAX_PARTS, Job
 from batchdrop.jobs.values import (
     Batch,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from tests.filters import BadFilter, Filter
 from tests.rules.test_announcements import everything
 

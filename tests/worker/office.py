@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from google.cloud import firestore
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused, Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Health, Problem

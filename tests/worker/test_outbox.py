@@ -22,7 +22,7 @@ from google.pubsub_v1.types import (
     Topic as TopicRequest,
 )
 
-from batchdrop.announce import Publisher
+from batchdrop.announcements.message import Publisher
 from batchdrop.errors import Refused, Unavailable
 from batchdrop.outbox import Outbox
 from batchdrop_local import eventarc

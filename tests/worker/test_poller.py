@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from batchdrop.stages import AT_ONCE

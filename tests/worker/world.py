@@ -11,7 +11,7 @@ import httpx
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
-from batchdrop.announce import Announcement
+from batchdrop.announcements.message import Announcement
 from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check

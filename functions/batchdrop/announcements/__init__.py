@@ -1,0 +1,1 @@
+"""What is announced over Pub/Sub, and how it gets there."""
