@@ -12,11 +12,11 @@ from batchdrop.announcements.message import Publisher
 from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.check import Check
-from batchdrop.clock import SharedClock
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.intake import Intake
 from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.clock import SharedClock
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.options.routes import Routes, places

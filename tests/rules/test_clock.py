@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batchdrop.clock import COMPARE_EVERY, SharedClock
+from batchdrop.ledger.clock import COMPARE_EVERY, SharedClock
 from tests.clock import Clock
 
 MINUTE = timedelta(minutes=1)
