@@ -91,11 +91,11 @@ def explain(
 
     It ends with 1 if its choice would be refused.
     """
-    from batchdrop.intake import SUFFIXES
     from batchdrop.options.manifests import Manifest, is_manifest
     from batchdrop.options.resolve import choose, explain
     from batchdrop.options.routes import Routes
     from batchdrop.preflight.retirements import retirement
+    from batchdrop.worker.run import SUFFIXES
 
     settings, missing = _settings(os.environ)
     if file is None and settings.routes is not None:

@@ -11,9 +11,7 @@ from typing import Any
 from batchdrop.announcements.message import Publisher
 from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
-from batchdrop.check import Check
 from batchdrop.errors import BadSetting, NotReadable
-from batchdrop.intake import Intake
 from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.clock import SharedClock
@@ -21,13 +19,15 @@ from batchdrop.options.configuration import wire_config
 from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.options.routes import Routes, places
 from batchdrop.options.settings import Settings
-from batchdrop.policies import Policies
-from batchdrop.poller import Poller
 from batchdrop.preflight import Rules
-from batchdrop.preparing import Preparing
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
-from batchdrop.sweep import Sweep
+from batchdrop.worker.policies import Policies
+from batchdrop.worker.prepare import Preparing
+from batchdrop.worker.reconcile import Check
+from batchdrop.worker.run import Intake
+from batchdrop.worker.sweep import Sweep
+from batchdrop.worker.tick import Poller
 
 
 @cache

@@ -16,7 +16,7 @@ from batchdrop import wiring
 from batchdrop.errors import BadSetting, Unavailable
 from batchdrop.jobs.values import Drop
 from batchdrop.options.settings import Settings
-from batchdrop.poller import Ticked
+from batchdrop.worker.tick import Ticked
 from tests.rules.test_settings import ENOUGH
 
 MAIN = Path(__file__).parents[2] / "functions" / "main.py"

@@ -15,7 +15,7 @@ def formatter() -> logs.JsonFormatter:
 
 def record(**extra: object) -> logging.LogRecord:
     made = logging.makeLogRecord(
-        {"name": "batchdrop.intake", "levelname": "INFO", "msg": "submitted"}
+        {"name": "batchdrop.worker.run", "levelname": "INFO", "msg": "submitted"}
     )
     vars(made).update(extra)
     return made
@@ -30,7 +30,7 @@ def test_a_line_is_one_json_object_with_severity_message_and_fields(
     assert json.loads(line) == {
         "severity": "INFO",
         "message": "submitted",
-        "logger": "batchdrop.intake",
+        "logger": "batchdrop.worker.run",
         "job": "abc",
         "reason": "two\nlines",
     }

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
-from batchdrop.stages import AT_ONCE, few_at_once, rotated, share
+from batchdrop.worker.stages import AT_ONCE, few_at_once, rotated, share
 from tests.clock import Clock
 
 

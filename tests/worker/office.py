@@ -10,7 +10,7 @@ from batchdrop.errors import Refused, Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Health, Problem
 from batchdrop.ledger import Ledger
-from batchdrop.outbox import Outbox
+from batchdrop.worker.outbox import Outbox
 from tests import announcements
 from tests.clock import Clock
 from tests.jobs import TIMING

@@ -29,7 +29,7 @@ def is_over(world: World) -> bool:
 def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 2)
+    monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 2)
     drops = [world.upload(name=f"{n}.jsonl") for n in range(7)]
     world.advance(timedelta(seconds=world.settings.settle))
     known = world.ledger.known
@@ -53,7 +53,7 @@ def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
 def test_a_list_of_files_that_are_none_of_ours_keeps_to_the_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 1)
+    monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 1)
     for n in range(6):
         world.upload(name=f"{n}.txt")
     hold = timedelta(seconds=world.settings.tick)
@@ -93,7 +93,7 @@ def test_a_second_batch_is_found_though_lists_are_slow(world: World) -> None:
 def test_a_pass_over_several_ticks_counts_from_when_it_began(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.check.CHECKED_AT_ONCE", 1)
+    monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 1)
     for n in range(3):
         world.upload(name=f"{n}.txt")
     known = world.ledger.known
@@ -124,7 +124,7 @@ def test_more_batches_at_once_than_a_tick_can_look_at_do_not_keep_it_from_its_en
     found: bool,
 ) -> None:
     """A slice of time is halved until it fits; the shortest is given up in the end."""
-    monkeypatch.setattr("batchdrop.check.SHORTEST", shortest)
+    monkeypatch.setattr("batchdrop.worker.reconcile.SHORTEST", shortest)
     world.sim.faults.add("stuck_running")
     extra = batch_of(world, submit(world))
     for n in range(7):

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from batchdrop import intake, outbox, policies, poller, preparing, sweep
 from batchdrop.jobs.values import Drop, Phase
+from batchdrop.worker import outbox, policies, prepare, run, sweep, tick
 from tests.exactly_once.lane import UNDER_WAY
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (
@@ -38,7 +38,7 @@ from tests.worker.test_races import die
 from tests.worker.world import World
 
 #: All that names points.
-MODULES = (intake, outbox, policies, poller, preparing, sweep)
+MODULES = (run, outbox, policies, tick, prepare, sweep)
 
 
 @contextmanager

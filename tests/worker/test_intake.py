@@ -7,12 +7,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from batchdrop import preparing
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from batchdrop.options.settings import Location
 from batchdrop.stored import split_uri
+from batchdrop.worker import prepare
 from tests.worker.world import GOOD, Fault, Wire, World
 
 
@@ -790,7 +790,7 @@ def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
             raise Unavailable("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "crash", gives_no_answer)
+        patch.setattr(prepare, "crash", gives_no_answer)
         world.intake.take(drop)
         for _ in range(4):
             world.ticks(30)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from batchdrop import ledger, preparing
+from batchdrop import ledger
 from batchdrop.cli import main
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Phase
 from batchdrop.options.routes import BadRoutes
 from batchdrop.options.settings import Location
+from batchdrop.worker import prepare
 from tests.worker.world import GOOD, World
 
 ROWS = 40
@@ -266,7 +267,7 @@ def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) 
             world.tick()
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "crash", crash)
+        patch.setattr(prepare, "crash", crash)
         with pytest.raises(Killed):
             work()
 

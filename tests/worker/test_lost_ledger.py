@@ -11,7 +11,7 @@ import pytest
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Input, Phase
 from batchdrop.rows import Rows
-from batchdrop.traces import JOB, MAX_METADATA, described
+from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
 from tests.worker.test_choices import dataset, manifest

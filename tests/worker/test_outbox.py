@@ -24,7 +24,7 @@ from google.pubsub_v1.types import (
 
 from batchdrop.announcements.message import Publisher
 from batchdrop.errors import Refused, Unavailable
-from batchdrop.outbox import Outbox
+from batchdrop.worker.outbox import Outbox
 from batchdrop_local import eventarc
 from batchdrop_local.processes import free_port
 from tests.worker.office import Office

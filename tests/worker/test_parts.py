@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchdrop import preparing, reading
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Part, Phase
+from batchdrop.worker import prepare, staging
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
@@ -67,7 +67,7 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
         if passed == time and name == point:
             raise Killed
 
-    monkeypatch.setattr(preparing, "crash", crash)
+    monkeypatch.setattr(prepare, "crash", crash)
 
 
 def killed(
@@ -281,7 +281,7 @@ def test_check_points_that_are_not_those_of_today_are_dropped(
 def test_more_parts_than_a_family_may_have_are_refused_by_their_number(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_PARTS", 3)
+    monkeypatch.setattr(staging, "MAX_PARTS", 3)
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 4)
 

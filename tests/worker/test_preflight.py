@@ -8,7 +8,7 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.reading import MAX_TOLD
+from batchdrop.worker.staging import MAX_TOLD
 from tests.worker.world import GOOD, World
 
 ROLELESS = '{"contents":[{"parts":[{"text":"my secret"}]}]}\n'

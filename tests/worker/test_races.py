@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from batchdrop import intake, preparing, sweep
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import Drop, Phase
+from batchdrop.worker import prepare, run, sweep
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
 from tests.there import there
@@ -56,7 +56,7 @@ def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
             act()
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (intake, preparing, sweep):
+        for module in (run, prepare, sweep):
             patch.setattr(module, "crash", crash)
         yield passed
 

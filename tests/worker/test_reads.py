@@ -66,7 +66,7 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
 def test_what_came_since_an_old_batch_is_counted_no_further_than_it_matters(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.sweep.PAGE", 10)
+    monkeypatch.setattr("batchdrop.worker.sweep.PAGE", 10)
     world.sim.faults.add("stuck_pending")
     job = submit(world)
     copies(

@@ -11,7 +11,7 @@ import pytest
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.stages import AT_ONCE
+from batchdrop.worker.stages import AT_ONCE
 from tests.worker.test_poller import several, state
 from tests.worker.test_sweep import submit
 from tests.worker.world import Fault, World

@@ -85,7 +85,7 @@ def test_a_batch_that_takes_longer_is_reached_by_the_list(world: World) -> None:
 def test_a_straggler_is_asked_for_by_name_where_the_list_to_it_has_more_pages(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.sweep.PAGE", 1)
+    monkeypatch.setattr("batchdrop.worker.sweep.PAGE", 1)
     world.sim.faults.add("stuck_pending", match={"display_name": "old.jsonl"})
     old = submit(world, "old.jsonl")
     assert old.batch is not None
@@ -103,8 +103,8 @@ def test_a_straggler_is_asked_for_by_name_where_the_list_to_it_has_more_pages(
 def test_many_stragglers_are_reached_by_the_list(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.sweep.PAGE", 1)
-    monkeypatch.setattr("batchdrop.sweep.STRAGGLERS", 2)
+    monkeypatch.setattr("batchdrop.worker.sweep.PAGE", 1)
+    monkeypatch.setattr("batchdrop.worker.sweep.STRAGGLERS", 2)
     world.sim.faults.add("stuck_pending")
     jobs = several(world, 3)
     world.ticks(1)
@@ -147,7 +147,9 @@ def test_once_an_hour_every_open_job_is_accounted_for(world: World) -> None:
 def test_only_the_documents_of_batches_that_moved_are_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.sweep.STRAGGLERS", 0)  # it reads one more: the first
+    monkeypatch.setattr(
+        "batchdrop.worker.sweep.STRAGGLERS", 0
+    )  # it reads one more: the first
     first, still = several(world, 2)
     world.ticks(7)
     assert state(world, first) == state(world, still) == "JOB_STATE_RUNNING"
@@ -327,7 +329,7 @@ def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A key of another project, and so many jobs that a tick asks for some only.
-    monkeypatch.setattr("batchdrop.sweep.MAX_GETS", 2)
+    monkeypatch.setattr("batchdrop.worker.sweep.MAX_GETS", 2)
     jobs = several(world, 45)
     vanish(world, *jobs)
 
@@ -388,7 +390,7 @@ def test_an_end_counts_though_its_time_is_before_what_was_heard_last(
 def test_a_job_that_could_not_be_written_is_looked_at_again_however_many_there_are(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.sweep.MAX_GETS", 1)
+    monkeypatch.setattr("batchdrop.worker.sweep.MAX_GETS", 1)
     world.sim.faults.add("stuck_running")
     jobs = several(world, 4)
     world.ticks(1)

@@ -14,19 +14,19 @@ from google.cloud import firestore, storage
 from batchdrop.announcements.message import Announcement
 from batchdrop.backends import DeveloperService, Service, Services, VertexService
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
-from batchdrop.check import Check
 from batchdrop.errors import Unavailable
-from batchdrop.intake import Intake
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.routes import Routes, places
 from batchdrop.options.settings import Location, Settings
-from batchdrop.policies import Policies
-from batchdrop.poller import Poller, Ticked
-from batchdrop.preparing import Preparing
 from batchdrop.storage import Storage
-from batchdrop.sweep import Sweep
+from batchdrop.worker.policies import Policies
+from batchdrop.worker.prepare import Preparing
+from batchdrop.worker.reconcile import Check
+from batchdrop.worker.run import Intake
+from batchdrop.worker.sweep import Sweep
+from batchdrop.worker.tick import Poller, Ticked
 from batchsim.sim import BatchSim
 from tests import announcements
 

@@ -22,9 +22,9 @@ from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
 from batchdrop.ledger import Ledger, Spending
 from batchdrop.options.settings import Location, Settings
-from batchdrop.preparing import REPORT, Preparing
 from batchdrop.quoting import told
 from batchdrop.storage import Storage
+from batchdrop.worker.prepare import REPORT, Preparing
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from itertools import islice
 from batchdrop.backends import Service, Services
 from batchdrop.batches import BatchJob
 from batchdrop.errors import BatchdropError, Superseded
-from batchdrop.intake import Intake
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
-from batchdrop.sweep import cancel_extra
+from batchdrop.worker.run import Intake
+from batchdrop.worker.sweep import cancel_extra
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import told
-from batchdrop.stages import few_at_once
+from batchdrop.worker.stages import few_at_once
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
 from batchdrop.quoting import told
-from batchdrop.stages import few_at_once, rotated
+from batchdrop.worker.stages import few_at_once, rotated
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,18 @@ from functools import partial
 from typing import TypeVar
 
 from batchdrop.announcements.message import Announcement
-from batchdrop.check import Check
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import crash
-from batchdrop.intake import Intake
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
-from batchdrop.outbox import Outbox
-from batchdrop.policies import Policies
 from batchdrop.quoting import told
-from batchdrop.stages import rotated, share
-from batchdrop.sweep import Sweep, Tally
+from batchdrop.worker.outbox import Outbox
+from batchdrop.worker.policies import Policies
+from batchdrop.worker.reconcile import Check
+from batchdrop.worker.run import Intake
+from batchdrop.worker.stages import rotated, share
+from batchdrop.worker.sweep import Sweep, Tally
 
 log = logging.getLogger(__name__)
 

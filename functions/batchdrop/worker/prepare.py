@@ -44,11 +44,11 @@ from batchdrop.options.resolve import Chosen, choose
 from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Location, Settings
 from batchdrop.preflight import Rules
-from batchdrop.reading import BadRows, Limits, Piece, Reading
 from batchdrop.rows import Rows
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
-from batchdrop.traces import Trace, Traces
+from batchdrop.worker.staging import BadRows, Limits, Piece, Reading
+from batchdrop.worker.traces import Trace, Traces
 
 log = logging.getLogger(__name__)
 

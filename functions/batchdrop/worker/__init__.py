@@ -1,0 +1,1 @@
+"""One module a step of a job, in the order of the story."""
