@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchdrop.cli_options import Pair
+from batchdrop.cli.options import Pair
 from batchdrop.errors import BadChoice, BadSetting
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ try:
 except ImportError:
     sys.exit("The command line needs more: pip install 'batchdrop[cli]'")
 
-from batchdrop.cli_options import Pair
-from batchdrop.cli_routes import routes
+from batchdrop.cli.options import Pair
+from batchdrop.cli.routes import routes
 from batchdrop.preflight import MODEL
 
 if TYPE_CHECKING:
@@ -553,7 +553,7 @@ def check(
     The rules are those that a dropped file goes through. It ends with 1 if there is
     anything wrong.
     """
-    from batchdrop import checked
+    from batchdrop.cli import file_check
     from batchdrop.errors import BadSetting
     from batchdrop.options.settings import check_names
 
@@ -568,7 +568,7 @@ def check(
     source = click.get_current_context().get_parameter_source("config")
     with _extra("cli"):
         try:
-            outcome = checked.check(
+            outcome = file_check.check(
                 file,
                 backend=backend,
                 model=model,
@@ -583,12 +583,12 @@ def check(
                 today=datetime.now(UTC).date(),
                 most=most or (10_000 if as_json else 20),
             )
-        except checked.CanNotCheck as exc:
+        except file_check.CanNotCheck as exc:
             raise click.ClickException(str(exc)) from exc
         if as_json:
-            click.echo(checked.as_json(outcome))
+            click.echo(file_check.as_json(outcome))
         else:
-            checked.show(outcome)
+            file_check.show(outcome)
     sys.exit(0 if outcome.is_good else 1)
 
 
