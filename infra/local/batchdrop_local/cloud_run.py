@@ -43,7 +43,7 @@ class Function:
         self._members: list[psutil.Process] = []
         self._stopping = threading.Event()
         self._command = [
-            *(sys.executable, "-m", "functions_framework"),
+            *(sys.executable, "-m", "batchdrop_local.function"),
             *("--target", target, "--source", str(source)),
             *("--host", "127.0.0.1", "--port", str(port)),
         ]
