@@ -1,4 +1,4 @@
-"""The doors: what Eventarc and Cloud Scheduler call. Nothing else."""
+"""The entry points: what Eventarc and Cloud Scheduler call. Nothing else."""
 
 import logging
 

@@ -96,13 +96,13 @@ locals {
 
   # Durations that have to agree with each other and with the time-outs above.
   seconds = {
-    LEASE          = 600 # at least the longest time-out: a live worker keeps its job
-    CREATE_TIMEOUT = 60  # below LEASE
-    SETTLE         = 120
-    TICK           = 240 # below poll's time-out, by the time that one job takes
-    CHECK_EVERY    = 60 * 60
-    LEDGER_TTL     = var.ledger_days * 24 * 60 * 60
-    MISSED_WINDOW  = 3 * 24 * 60 * 60 # longer than Eventarc tries to deliver an event
+    LEASE           = 600 # at least the longest time-out: a live worker keeps its job
+    CREATE_TIMEOUT  = 60  # below LEASE
+    LIST_LAG        = 120
+    TICK            = 240 # below poll's time-out, by the time that one job takes
+    RECONCILE_EVERY = 60 * 60
+    LEDGER_TTL      = var.ledger_days * 24 * 60 * 60
+    MISSED_WINDOW   = 3 * 24 * 60 * 60 # longer than Eventarc tries to deliver an event
   }
 
   environment = merge(

@@ -29,7 +29,7 @@ resource "google_firestore_index" "this" {
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
     stalling    = { collection = "jobs", fields = ["phase", "stall_at"] }
     unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
-    waiting     = { collection = "jobs", fields = ["queue", "created_at"] }
+    waiting     = { collection = "jobs", fields = ["waiting_in", "created_at"] }
   }
 
   project    = local.project
@@ -47,15 +47,15 @@ resource "google_firestore_index" "this" {
 
 # Fields that no query looks at by themselves. An index on a time that only grows holds a
 # collection to 500 writes a second, and every index costs at every write. What is said
-# of a map holds for all that is in it. `phase`, `place`, `lane`, `queue` and `wanted` keep
+# of a map holds for all that is in it. `phase`, `endpoint`, `queue`, `waiting_in` and `cancel_request` keep
 # theirs: queries that compare several of them merge these.
 resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "faults", "health",
+        "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "row_errors", "health",
         "history", "inputs", "lease", "manifest", "parked", "part", "part_of", "parts", "postponed", "report", "rows",
-        "running_since", "source", "spec", "spec_from", "staging", "stall_at", "state_since", "superfluous", "updated_at",
+        "running_since", "source", "spec", "spec_from", "staging", "stall_at", "state_since", "duplicates", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

@@ -7,7 +7,7 @@ from batchdrop.jobs.values import Drop, Spec, Timing
 TIMING = Timing(
     lease=timedelta(minutes=10),
     create_timeout=timedelta(minutes=1),
-    settle=timedelta(minutes=2),
+    list_lag=timedelta(minutes=2),
 )
 DROP = Drop(bucket="inbox", name="reviews.jsonl", generation=7, size=1000)
 #: One that is awkward to write down.

@@ -70,7 +70,7 @@ from tests.exactly_once.scenarios import GOOD
 from tests.hostile import CANARY, EVENTS, FILES
 from tests.waiting import until
 
-#: All that a request or a list may do to us. A list lags by less than SETTLE.
+#: All that a request or a list may do to us. A list lags by less than LIST_LAG.
 FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "drop_reply", "op": "create"},
     {"fault": "reset", "op": "create"},
@@ -385,7 +385,7 @@ class Soak:
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
-        families, parts = 0, 0
+        split_jobs, parts = 0, 0
         jobs, all_batches = self.lane.all_jobs(), self.lane.all_batches()
         for evidence in self._evidence():
             answers = self.lane.answers(evidence.drop)
@@ -396,7 +396,7 @@ class Soak:
                 self.drops[evidence.drop],
                 also=["stalled"] if stalled else [],
             )
-            families += bool(evidence.parts)
+            split_jobs += bool(evidence.parts)
             parts += len(evidence.parts)
             for one in each:
                 paid += sum(map(is_paid, one.batches))
@@ -414,7 +414,7 @@ class Soak:
         return {
             "drops": len(self.drops),
             "jobs": len(jobs) - parts,
-            "families": families,
+            "split_jobs": split_jobs,
             "parts": parts,
             "batches": len(all_batches),
             "kept": kept,

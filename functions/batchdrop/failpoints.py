@@ -4,18 +4,19 @@ import os
 import signal
 from pathlib import Path
 
-from batchdrop.options.settings import CRASH_AT
+#: The variable that names the points.
+FAILPOINTS = "BATCHDROP_FAILPOINTS"
 
 
-def crash(point: str) -> None:
+def failpoint(point: str) -> None:
     """
-    Does nothing, unless BATCHDROP_CRASH_AT names this point. Its value is a list of
+    Does nothing, unless BATCHDROP_FAILPOINTS names this point. Its value is a list of
     files, separated as in PATH, that are named after points: `/tmp/x/after_intent`
     has the first process that passes `after_intent` die there, and
     `/tmp/x/after_intent.freeze` has it stop until it gets a SIGCONT. The file is made
     at that, and while it is there the point does nothing more.
     """
-    chosen = os.environ.get(CRASH_AT)
+    chosen = os.environ.get(FAILPOINTS)
     if not chosen:
         return
     for path in map(Path, chosen.split(os.pathsep)):

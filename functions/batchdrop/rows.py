@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class RowError:
     """What is wrong with one line of the dropped file; its text is not kept."""
 
     line: int  #: counted from 1

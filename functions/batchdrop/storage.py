@@ -7,9 +7,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
-from batchdrop.jobs.values import Drop
-from batchdrop.options.readers import MAX_OBJECT_NAME
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import MAX_OBJECT_NAME, Drop, Location
 from batchdrop.preflight.lines import unpacked
 from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
 

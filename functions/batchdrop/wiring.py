@@ -17,14 +17,14 @@ from batchdrop.ledger import Ledger
 from batchdrop.ledger.clock import SharedClock
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
-from batchdrop.options.routes import Routes, places
+from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.policies import Policies
 from batchdrop.worker.prepare import Preparing
-from batchdrop.worker.reconcile import Check
+from batchdrop.worker.reconcile import Reconcile
 from batchdrop.worker.run import Intake
 from batchdrop.worker.sweep import Sweep
 from batchdrop.worker.tick import Poller
@@ -101,7 +101,7 @@ def intake() -> Intake:
     timing = Timing(
         lease=timedelta(seconds=settings().lease),
         create_timeout=timedelta(seconds=settings().create_timeout),
-        settle=timedelta(seconds=settings().settle),
+        list_lag=timedelta(seconds=settings().list_lag),
     )
     return Intake(
         ledger=ledger(),
@@ -131,11 +131,11 @@ def poller() -> Poller:
         sweep=Sweep(
             ledger=ledger(),
             services=services(),
-            settle=timedelta(seconds=settings().settle),
+            list_lag=timedelta(seconds=settings().list_lag),
             now=now(),
         ),
         policies=Policies(ledger=ledger(), services=services(), now=now()),
-        check=Check(
+        reconcile=Reconcile(
             ledger=ledger(),
             intake=intake(),
             services=services(),
@@ -189,7 +189,7 @@ def storage() -> Storage:
 @cache
 def services() -> Services:
     """The batch services that jobs go to."""
-    return Services(_service, places(settings(), routes()))
+    return Services(_service, endpoints(settings(), routes()))
 
 
 def _service(backend: str, location: str) -> Service:

@@ -30,8 +30,8 @@ from google.cloud import firestore, storage
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Drop, Spec, Staging
-from batchdrop.options.settings import Location, Settings
+from batchdrop.jobs.values import Batch, Drop, Location, Spec, Staging
+from batchdrop.options.settings import Settings
 from batchdrop.preflight import Checker, Rules
 from batchdrop.rows import Rows
 from batchdrop_local import fake_gcs
@@ -238,7 +238,7 @@ def a_world() -> Iterator[World]:
                 database=firestore.Client(project="bench"),
                 settings=settings,
             )
-            world.ledger.checked()
+            world.ledger.last_reconciled()
             yield world
             world.close()
 
@@ -258,7 +258,7 @@ def main() -> None:
         Fleet(world, given.jobs, given.ticks + 1).launch()
         bring_up_to_date(world)
         # The slower comparison isn't what is measured.
-        world.ledger.check_finished(world.now())
+        world.ledger.reconcile_finished(world.now())
         here = ours(world, given.ticks)
         memory = peak_mb(world)
         there = usual(world, given.jobs, min(given.part, given.jobs))

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Location
 from batchdrop.preflight import Checker, Rules
 
 #: Most megabytes that are timed in a round: many short rounds, in which all take turns,

@@ -26,9 +26,9 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
 from batchdrop.errors import Superseded
+from batchdrop.failpoints import FAILPOINTS
 from batchdrop.jobs.values import Drop, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.options.settings import CRASH_AT
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB
@@ -45,9 +45,9 @@ from tests.waiting import is_alive, until
 ENV = {
     "BATCHDROP_LEASE": "2.5",
     "BATCHDROP_CREATE_TIMEOUT": "1.5",
-    "BATCHDROP_SETTLE": "0.5",
+    "BATCHDROP_LIST_LAG": "0.5",
     "BATCHDROP_TICK": "2",
-    "BATCHDROP_CHECK_EVERY": "1",
+    "BATCHDROP_RECONCILE_EVERY": "1",
     # One freezes, and the other goes on: as with instances of a function.
     "WORKERS": "2",
     "THREADS": "4",
@@ -128,7 +128,7 @@ class Traps:
             folder.mkdir(parents=True)
         self.clear()
         every = [path for files in self._files.values() for path in files.values()]
-        self.env = {CRASH_AT: os.pathsep.join(map(str, every))}
+        self.env = {FAILPOINTS: os.pathsep.join(map(str, every))}
 
     def clear(self) -> None:
         """Nothing happens at any point."""
@@ -347,13 +347,13 @@ class Lane:
     def _want_cancelled(self, drop: Drop) -> None:
         """What `batchdrop cancel` does, once the job has been told of as stalled."""
         job = self._ledger.get(drop.job_id)
-        if job is None or job.wanted:
+        if job is None or job.cancel_request:
             return
         told = job.seq or any(one.seq for one in self._ledger.get_all(job.parts))
         if job.phase in (Phase.SUBMITTED, Phase.SPLIT) and told:
             with contextlib.suppress(Superseded):
                 now = datetime.now(UTC)
-                self._ledger.advance(job, lambda j: j.cancel_wanted("a test", now))
+                self._ledger.advance(job, lambda j: j.request_cancel("a test", now))
 
     def _find_frozen(self, case: Case, frozen: dict[str, psutil.Process]) -> None:
         if len(frozen) == len(case.freezes):

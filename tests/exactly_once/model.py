@@ -5,7 +5,7 @@ Workers take a job through the steps of `intake.py`; what each step writes is wh
 real transitions of `jobs.py` make of a real `Job`. Any worker may stop between any two
 steps, for ever or for a while; a request may arrive at any time after it was sent, or
 never, and its answer may get lost; the service reads the input at any time after it has
-made a batch. The list shows what was made SETTLE ago, and of what is younger anything.
+made a batch. The list shows what was made LIST_LAG ago; of younger ones, anything.
 
 Time is counted in ticks, and always from now: a lease ends in so many ticks, a batch is
 so many ticks old. So the graph is finite though its walks are not.
@@ -34,8 +34,8 @@ from batchdrop.rows import Rows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=1)
-SETTLE = 1
-TIMING = Timing(lease=TICK, create_timeout=TICK, settle=SETTLE * TICK)
+LIST_LAG = 1
+TIMING = Timing(lease=TICK, create_timeout=TICK, list_lag=LIST_LAG * TICK)
 DROP = Drop(bucket="inbox", name="a.jsonl", generation=1, size=1)
 SPEC = Spec(
     kind="generation",
@@ -132,7 +132,7 @@ class Protocol:
     #: The list lags for as long as it likes, and nothing can be fenced off.
     fenceless: bool = False
     fences: bool = True
-    looks_again: bool = True  #: after the fence
+    searches_again: bool = True  #: after the fence
     settles: bool = True  #: waits until a list can tell
     records_first: bool = True  #: before it cancels the others
     keeps_newest_staging: bool = True
@@ -256,7 +256,7 @@ def job_of(it: Document) -> Job:
         else None,
         intent=it.intent,
         batch=None if it.batch is None else recorded(it.batch),
-        superfluous=tuple(map(str, it.duplicates)),
+        duplicates=tuple(map(str, it.duplicates)),
         created_at=NOW,
         updated_at=NOW,
         history=Job.claimed(DROP, "w", NOW, TIMING).history,
@@ -272,7 +272,7 @@ def document_of(job: Job) -> Document:
         staged=job.staging.epoch if job.staging else 0,
         intent=job.intent,
         batch=int(job.batch.name) if job.batch else None,
-        duplicates=tuple(sorted(map(int, job.superfluous))),
+        duplicates=tuple(sorted(map(int, job.duplicates))),
     )
 
 
@@ -303,9 +303,9 @@ def moved(it: Document, move: str, *given: int) -> Document:
         case "submitted":
             job = job.submitted(recorded(given[0]), NOW)
             if given[1:]:
-                job = job.condemning(map(str, given[1:]), DUPLICATE, NOW)
+                job = job.duplicates_found(map(str, given[1:]), DUPLICATE, NOW)
         case "marked":
-            job = job.condemning(map(str, given), DUPLICATE, NOW)
+            job = job.duplicates_found(map(str, given), DUPLICATE, NOW)
         case "unclear":
             job = job.unclear("", NOW, TIMING)
         case "postponed":
@@ -364,7 +364,7 @@ class Steps:
                 worker._replace(held=_later(worker.held)) for worker in state.workers
             ),
             batches=tuple(
-                b._replace(age=min(SETTLE, b.age + 1)) for b in state.batches
+                b._replace(age=min(LIST_LAG, b.age + 1)) for b in state.batches
             ),
         )
         if later != state:
@@ -529,7 +529,7 @@ class Steps:
                 yield "describes", described._replace(traces=frozenset(traces))
             case "prepare":
                 yield "writes prepared", self._write(worker, "prepared")
-            case "look":
+            case "search":
                 for found in self._looks():
                     yield f"finds {found}", self._found(worker, found)
             case "upload":
@@ -640,9 +640,9 @@ class Steps:
             case Phase.ARRIVED:
                 step = "recall" if self.protocol.loses else _first_step(held)
             case Phase.PREPARED | Phase.WAITING:
-                step = "look" if self._must_look(job) else self._ready
+                step = "search" if self._must_search(job) else self._ready
             case Phase.SUBMITTING if not job.intends:
-                step = "look"
+                step = "search"
             case Phase.SUBMITTING:
                 late = NOW + TIMING.create_timeout > job.lease.until
                 step = "postpone" if late else "send"
@@ -665,9 +665,9 @@ class Steps:
         after = worker._replace(step=step, hand=(top,))
         return f"recalls {top}", self._with(worker, after)
 
-    def _must_look(self, job: Job) -> bool:
+    def _must_search(self, job: Job) -> bool:
         fenced = job.staging is not None and job.staging.epoch > 1
-        return job.must_look and (self.protocol.looks_again or not fenced)
+        return job.must_search and (self.protocol.searches_again or not fenced)
 
     @property
     def _ready(self) -> str:
@@ -678,7 +678,7 @@ class Steps:
         old: list[int] = []
         young: list[int] = []
         for number, batch in enumerate(self.state.batches):
-            lags = self.protocol.fenceless or batch.age < SETTLE
+            lags = self.protocol.fenceless or batch.age < LIST_LAG
             (young if lags else old).append(number)
         for count in range(len(young) + 1):
             for some in combinations(young, count):

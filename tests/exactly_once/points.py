@@ -29,7 +29,7 @@ def points(files: Iterable[Path]) -> list[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id != "crash":
+            if node.func.id != "failpoint":
                 continue
             match node.args:
                 case [ast.Constant(value=str(point))]:

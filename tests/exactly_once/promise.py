@@ -127,7 +127,7 @@ def breaches(
         end: how the job is to end, as its announcement's type says it. Anybody may
             have wanted it "cancelled".
         also: what else is to be announced, once or more.
-        duplicates: the service's list lagged for longer than SETTLE, so that a second
+        duplicates: the service's list lagged for longer than LIST_LAG, so that a second
             batch could not be avoided: it must have been cancelled.
     """
     job = found.job
@@ -139,7 +139,7 @@ def breaches(
         note = job["history"][-1]
         wrong.append(f"the job is {job['phase']} and not {phase}: {note}")
     if found.parts:
-        wrong += _family(found, job, end, duplicates)
+        wrong += _split_job(found, job, end, duplicates)
     else:
         wrong += _batches(found, job, end, duplicates)
     wrong += _announcements(found, end, also)
@@ -150,7 +150,7 @@ def breaches(
     return [f"{found.drop}: {what}" for what in wrong]
 
 
-def _family(
+def _split_job(
     found: Evidence, job: dict[str, Any], end: str, duplicates: bool
 ) -> list[str]:
     """What is wrong with a file's parts, each of which is one batch, and no news."""

@@ -148,7 +148,7 @@ SCENARIOS = (
         reaches=frozenset(
             {
                 "after_resumed",
-                "after_look",
+                "after_search",
                 "after_copying",
                 "after_restaging",
                 "after_fence_delete",
@@ -161,7 +161,7 @@ SCENARIOS = (
         faults=(at_create("drop_reply", count=2),),
         hidden=2,
         run_seconds=6,
-        reaches=frozenset({"after_cancelling_extra"}),
+        reaches=frozenset({"after_cancelling_duplicate"}),
     ),
     Scenario(
         name="two_made_and_one_left",
@@ -169,14 +169,14 @@ SCENARIOS = (
         kills=("after_submitted",),
         hidden=2,
         run_seconds=12,
-        reaches=frozenset({"after_finding_extra", "after_cancelling_found"}),
+        reaches=frozenset({"after_finding_duplicate", "after_cancelling_found"}),
     ),
     Scenario(
         name="one_more_turns_up",
         faults=(at_create("drop_reply"),),
         hidden=2,
         run_seconds=12,
-        reaches=frozenset({"after_condemning"}),
+        reaches=frozenset({"after_recording_duplicates"}),
     ),
     Scenario(
         name="too_slow",

@@ -66,7 +66,7 @@ OWN_WAY = {
     "after_handing_over",
     "after_restaging",
     "after_fence_delete",
-    "after_look",
+    "after_search",
     "before_create",
     "after_create",
     "after_collecting",
@@ -184,7 +184,7 @@ CROSSING = [
         at_once=True,
     )
     for backend, point in (
-        ("vertex", "after_look"),
+        ("vertex", "after_search"),
         ("vertex", "after_copying"),
         ("vertex", "after_fence_delete"),
         ("developer", "after_copying"),

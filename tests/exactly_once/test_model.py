@@ -69,7 +69,7 @@ def test_without_the_fence_a_late_request_is_paid_too() -> None:
 
 
 def test_without_the_look_after_the_fence_two_are_paid() -> None:
-    assert walk(Protocol(looks_again=False, epochs=3), pays_twice).wrong
+    assert walk(Protocol(searches_again=False, epochs=3), pays_twice).wrong
 
 
 def test_a_look_before_the_list_can_tell_pays_twice() -> None:
@@ -164,7 +164,7 @@ def test_the_documents_of_the_model_are_jobs() -> None:
 
     documents = {state.job for state in walked.came_from if state.job}
 
-    # A family's parts go the way of any job; it takes no other step than its end. A
+    # A split job's parts go the way of any job; it takes no other step than its end. A
     # manifest that is attached takes no step at all.
     besides = {Phase.SPLIT, Phase.REJECTED, Phase.ATTACHED}
     assert {document.phase for document in documents} >= set(Phase) - besides

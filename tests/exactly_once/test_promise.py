@@ -145,7 +145,7 @@ def part(n: int, name: str, state: str = "SUCCEEDED") -> Evidence:
     return replace(GOOD, job=document, batches=made, outbox=[], messages=[])
 
 
-FAMILY = replace(
+SPLIT_JOB = replace(
     GOOD,
     job=job() | {"batch": None, "result": "JOB_STATE_SUCCEEDED"},
     batches=[],
@@ -155,21 +155,21 @@ FAMILY = replace(
 
 
 def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
-    assert breaches(FAMILY) == []
+    assert breaches(SPLIT_JOB) == []
 
 
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (replace(FAMILY, batches=[KEPT]), "sent as a whole too: b1"),
-        (replace(FAMILY, parts=[part(0, "b1")]), "2 rows came in, its parts have 1"),
+        (replace(SPLIT_JOB, batches=[KEPT]), "sent as a whole too: b1"),
+        (replace(SPLIT_JOB, parts=[part(0, "b1")]), "2 rows came in, its parts have 1"),
         (
-            replace(FAMILY, parts=[part(0, "b1"), replace(GOOD, job=None)]),
+            replace(SPLIT_JOB, parts=[part(0, "b1"), replace(GOOD, job=None)]),
             "one of its parts has no job",
         ),
         (
             replace(
-                FAMILY,
+                SPLIT_JOB,
                 parts=[
                     part(0, "b1"),
                     replace(part(1, "b2"), batches=[KEPT, batch("b2", "SUCCEEDED", 1)]),
@@ -179,23 +179,24 @@ def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
         ),
         (
             replace(
-                FAMILY,
+                SPLIT_JOB,
                 parts=[part(0, "b1"), replace(part(1, "b2"), messages=[message("e2")])],
             ),
             "part 1: was announced: dev.batchdrop.job.succeeded.v1",
         ),
         (
             replace(
-                FAMILY, job=FAMILY.job and {**FAMILY.job, "result": "JOB_STATE_FAILED"}
+                SPLIT_JOB,
+                job=SPLIT_JOB.job and {**SPLIT_JOB.job, "result": "JOB_STATE_FAILED"},
             ),
             "its parts have come to JOB_STATE_FAILED",
         ),
         (
-            replace(FAMILY, answers=["r0000001"]),
+            replace(SPLIT_JOB, answers=["r0000001"]),
             "r0000002'] went in, ['r0000001'] came",
         ),
         (
-            replace(FAMILY, answers=["r0000001", "r0000002", "r0000002"]),
+            replace(SPLIT_JOB, answers=["r0000001", "r0000002", "r0000002"]),
             "3 answers to 2 rows",
         ),
     ],

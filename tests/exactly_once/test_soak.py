@@ -30,9 +30,9 @@ def test_a_short_soak_breaks_no_promise(
     assert found["drops"] == found["jobs"] == found["ends"] == 25
     assert found["messages"] >= found["announcements"] >= 25
     assert any(kind.startswith("Pub/Sub") for kind in found["harm"])
-    whole = 25 - found["rejected"] - found["families"]
+    whole = 25 - found["rejected"] - found["split_jobs"]
     assert found["kept"] == found["paid"] == whole + found["parts"]
-    assert found["families"] > 0
+    assert found["split_jobs"] > 0
     assert found["batches"] >= found["paid"]
 
 

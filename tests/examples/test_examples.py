@@ -128,9 +128,9 @@ def function(name: str, target: str) -> Client:
     return app.test_client()
 
 
-def deliver(door: Client, announcement: Announcement) -> int:
+def deliver(entry_point: Client, announcement: Announcement) -> int:
     body, headers = announcements.eventarc(announcement)
-    return door.post("/", data=body, headers=headers).status_code
+    return entry_point.post("/", data=body, headers=headers).status_code
 
 
 @pytest.fixture(autouse=True)
@@ -156,9 +156,9 @@ def test_the_answers_are_read_when_the_job_has_succeeded(
     world.intake.take(world.upload(GOOD * 3))
     world.ticks(20)
     (announcement,) = world.heard
-    door = function("read_results", "on_announcement")
+    entry_point = function("read_results", "on_announcement")
 
-    answers = [deliver(door, announcement) for _ in range(2)]
+    answers = [deliver(entry_point, announcement) for _ in range(2)]
 
     assert answers == [200, 200]
     said = [line.getMessage() for line in caplog.records if "answers" in line.msg]
@@ -169,10 +169,10 @@ def test_of_another_end_nothing_is_read(
     firestore_emulator: str, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
-    door = function("read_results", "on_announcement")
+    entry_point = function("read_results", "on_announcement")
 
     # There is no service that it could ask.
-    assert deliver(door, of(ended("FAILED"))) == 200
+    assert deliver(entry_point, of(ended("FAILED"))) == 200
 
 
 # -- telling a chat -------------------------------------------------------------
@@ -193,14 +193,14 @@ def said(chat: Listener) -> list[str]:
 
 
 def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None:
-    door = function("tell_chat", "on_announcement")
+    entry_point = function("tell_chat", "on_announcement")
     failed = ended("FAILED", error=Problem(code=9, message="bad bucket"))
     health = Health(code="stalled", message="JOB_STATE_PENDING", since=NOW)
 
-    deliver(door, of(failed))
+    deliver(entry_point, of(failed))
     standing = replace(submitted(), stall_at=NOW)
-    deliver(door, of(standing.stalled(health, NOW)).anew(2, NOW))
-    deliver(door, of(ended("SUCCEEDED")).anew(3, NOW))
+    deliver(entry_point, of(standing.stalled(health, NOW)).anew(2, NOW))
+    deliver(entry_point, of(ended("SUCCEEDED")).anew(3, NOW))
 
     assert said(chat) == [
         f"a/b c.jsonl: failed (9: bad bucket), job {failed.id}",
@@ -209,22 +209,24 @@ def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None
 
 
 def test_a_chat_that_is_away_is_told_later_and_once(chat: Listener) -> None:
-    door = function("tell_chat", "on_announcement")
+    entry_point = function("tell_chat", "on_announcement")
     chat.answer = lambda _: 503
 
-    answers = [deliver(door, of(ended("FAILED")))]
+    answers = [deliver(entry_point, of(ended("FAILED")))]
     chat.answer = lambda _: 200
-    answers += [deliver(door, of(ended("FAILED"))) for _ in range(2)]
+    answers += [deliver(entry_point, of(ended("FAILED"))) for _ in range(2)]
 
     assert answers == [500, 200, 200]
     assert len(chat.requests) == 2  # the one that failed, and one
 
 
 def test_what_is_no_announcement_is_not_delivered_for_ever(chat: Listener) -> None:
-    door = function("tell_chat", "on_announcement")
+    entry_point = function("tell_chat", "on_announcement")
     body, headers = announcements.eventarc(of(ended("FAILED")))
 
-    answer = door.post("/", data=body.replace(b"ce-type", b"ce-kind"), headers=headers)
+    answer = entry_point.post(
+        "/", data=body.replace(b"ce-type", b"ce-kind"), headers=headers
+    )
 
     assert answer.status_code == 200
     assert chat.requests == []
@@ -290,8 +292,8 @@ def test_without_google_s_certificates_there_is_no_telling(
 def test_a_push_without_a_token_is_turned_away(
     is_from_pubsub: Callable[[str, Any], bool],
 ) -> None:
-    door = function("take_pushes", "on_push")
+    entry_point = function("take_pushes", "on_push")
 
-    answer = door.post("/", json=announcements.push(of(ended("FAILED"))))
+    answer = entry_point.post("/", json=announcements.push(of(ended("FAILED"))))
 
     assert answer.status_code == 403

@@ -47,17 +47,18 @@ def environment(function: Resource) -> dict[str, str]:
 
 def entry_points_exist(plan: Plan, functions: Path) -> Iterator[str]:
     """And are what their triggers call: an event's, or HTTP's."""
-    doors = code.doors(functions)
+    entry_points = code.entry_points(functions)
     deployed = set()
     for function in plan.of("google_cloudfunctions2_function"):
         name = function.block("build_config")["entry_point"]
         deployed.add(name)
         wanted = "cloud_event" if function.values["event_trigger"] else "http"
-        if name not in doors:
+        if name not in entry_points:
             yield f"{function.address}: main.py has no {name}"
-        elif doors[name] != wanted:
-            yield f"{function.address}: {name} is for {doors[name]}, not {wanted}"
-    for name in doors.keys() - deployed - {"dashboard"}:
+        elif entry_points[name] != wanted:
+            found = entry_points[name]
+            yield f"{function.address}: {name} is for {found}, not {wanted}"
+    for name in entry_points.keys() - deployed - {"dashboard"}:
         yield f"nobody deploys {name} of main.py"
 
 
@@ -227,7 +228,7 @@ def durations_agree(plan: Plan, functions: Path) -> Iterator[str]:
 
         TICK < a tick's time-out <= LEASE, and <= the schedule's deadline
         an event's time-out <= 540 s, and <= LEASE
-        CREATE_TIMEOUT + SETTLE fit between a tick's last job and its time-out
+        CREATE_TIMEOUT + LIST_LAG fit between a tick's last job and its time-out
         the alert on a silent poll waits for several runs
     """
     deployed = {each.key: each for each in plan.of("google_cloudfunctions2_function")}
@@ -247,7 +248,7 @@ def durations_agree(plan: Plan, functions: Path) -> Iterator[str]:
             if deadline < timeout:
                 yield f"{name} may run {timeout} s, its deadline is {deadline:g} s"
             rest = timeout - settings.tick
-            if rest < settings.create_timeout + settings.settle:
+            if rest < settings.create_timeout + settings.list_lag:
                 yield f"{name}: {rest:g} s after TICK are too few for its last job"
     for each in plan.of("google_monitoring_alert_policy"):
         if each.key == "poll_silent" and "poll" in jobs:

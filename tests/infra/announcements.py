@@ -26,17 +26,17 @@ def examples() -> Iterator[Announcement]:
     sent = Batch(name=name, state="JOB_STATE_PENDING", terminal=False)
     submitted = prepared.submitting(NOW, TIMING).submitted(sent, NOW)
     yield _of(submitted.lost(NOW))
-    again = submitted.lost(NOW).counting_rerun(NOW).rerun(NOW)
+    again = submitted.lost(NOW).rerun_counted(NOW).rerun(NOW)
     yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
     for state in WORDS:
         yield _of(submitted.ended(_ended(name, state), NOW))
     part = Part(n=0, first=1, last=3, staging=staging)
-    family = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
-    (child,) = family.children(NOW)
+    split_job = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
+    (child,) = split_job.children(NOW)
     yield _of(child.park(NOW))
     over = child.submitting(NOW, TIMING).submitted(sent, NOW)
     over = over.ended(_ended(name, "JOB_STATE_FAILED"), NOW)
-    yield _of(family.part_over(over, NOW))
+    yield _of(split_job.part_over(over, NOW))
 
 
 def _ended(name: str, state: str) -> Batch:

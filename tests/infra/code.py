@@ -24,7 +24,7 @@ DOCUMENTS: dict[str, Any] = {"jobs": Job, "announcements": Announcement}
 EXPIRY = "expire_at"
 
 
-def doors(functions: Path = FUNCTIONS) -> dict[str, str]:
+def entry_points(functions: Path = FUNCTIONS) -> dict[str, str]:
     """The entry points of main.py, and what each is: "cloud_event" or "http"."""
     tree = ast.parse((functions / "main.py").read_text())
     return {

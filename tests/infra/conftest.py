@@ -124,5 +124,5 @@ def make_able(functions: Path) -> None:
     main = functions / "main.py"
     text = main.read_text()
     if "\ndef dashboard(" not in text:
-        door = "@functions_framework.http\ndef dashboard(r): ..."
-        main.write_text(f"{text}\n\n{door}\n")
+        entry_point = "@functions_framework.http\ndef dashboard(r): ..."
+        main.write_text(f"{text}\n\n{entry_point}\n")

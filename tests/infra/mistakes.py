@@ -358,7 +358,7 @@ def _mistakes() -> tuple[Mistake, ...]:
         "the ledger's protection",
     )
     add(
-        "a door to the world",
+        "a entry point to the world",
         "functions.tf",
         '    schedule = {\n      ingress = "ALLOW_INTERNAL_ONLY"',
         '    schedule = {\n      ingress = "ALLOW_ALL"',
@@ -561,7 +561,7 @@ def _mistakes() -> tuple[Mistake, ...]:
         "main.py has no on_upload_file",
     )
     add(
-        "an event for a door that takes HTTP",
+        "an event for a entry point that takes HTTP",
         "functions.tf",
         'trigger     = "schedule"\n      schedule    = "* * * * *"',
         'trigger     = "upload"\n      schedule    = null',
@@ -680,8 +680,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a field that is asked for, and not indexed",
         "ledger.tf",
-        '"staging", "stall_at", "state_since", "superfluous", "updated_at",',
-        '"staging", "stall_at", "state_since", "superfluous", "updated_at", "phase",',
+        '"staging", "stall_at", "state_since", "duplicates", "updated_at",',
+        '"staging", "stall_at", "state_since", "duplicates", "updated_at", "phase",',
         "queries_have_their_indexes",
         "phase has no index",
     )
@@ -696,8 +696,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a growing time with an index",
         "ledger.tf",
-        '"staging", "stall_at", "state_since", "superfluous", "updated_at",',
-        '"staging", "stall_at", "state_since", "superfluous",',
+        '"staging", "stall_at", "state_since", "duplicates", "updated_at",',
+        '"staging", "stall_at", "state_since", "duplicates",',
         "growing_times_have_no_index",
         "jobs.updated_at grows",
     )

@@ -6,8 +6,8 @@ sentences; a good plan leaves it without words.
 import re
 from collections.abc import Callable, Iterator
 
+from batchdrop.jobs.values import Location
 from batchdrop.options.routes import Routes
-from batchdrop.options.settings import Location
 from tests.infra.grants import AGENTS, Grant, grants
 from tests.infra.plan import Plan, Resource
 

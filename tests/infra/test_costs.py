@@ -8,7 +8,7 @@ import pytest
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 
 from tests.infra.terraform import INFRA
-from tests.worker.conftest import world  # noqa: F401 - a fixture
+from tests.worker.conftest import database, world  # noqa: F401 - fixtures
 from tests.worker.world import World
 
 README = (INFRA / "README.md").read_text()

@@ -35,7 +35,7 @@ def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
     # That of an argument which may be left out.
-    assert "jobs(lane ==, phase ==)" in found
+    assert "jobs(phase ==, queue ==)" in found
 
 
 class Asker:
@@ -44,15 +44,15 @@ class Asker:
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
 
-    def oldest(self, lane: str | None = None) -> list[Any]:
-        return self._sorted(self._of(lane))
+    def oldest(self, queue: str | None = None) -> list[Any]:
+        return self._sorted(self._of(queue))
 
     def get(self, id: str) -> Any:
         return self._connect().collection("jobs").document(id).get()
 
-    def _of(self, lane: str | None) -> Any:
+    def _of(self, queue: str | None) -> Any:
         query = self._connect().collection("jobs")
-        return query.where("lane", "==", lane) if lane else query
+        return query.where("queue", "==", queue) if queue else query
 
     def _sorted(self, query: Any) -> list[Any]:
         return list(query.order_by("due").get())
@@ -62,7 +62,7 @@ class Asker:
 def test_a_query_is_found_with_all_that_its_method_calls_and_takes() -> None:
     assert {str(query) for query in queries.of_class(Asker, Asker)} == {
         "jobs(due ascending)",
-        "jobs(lane ==, due ascending)",
+        "jobs(queue ==, due ascending)",
     }
 
 

@@ -51,7 +51,7 @@ def test_the_variables_that_it_names_are_there() -> None:
 def test_it_says_which_part_waits_for_the_code() -> None:
     waits = re.search(r"One part waits for the code: `dashboard`", README)
 
-    assert bool(waits) == ("dashboard" not in code.doors())
+    assert bool(waits) == ("dashboard" not in code.entry_points())
 
 
 def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchdrop.options.routes import Routes, places
+from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
 from batchdrop.preflight.retirements import retirement
 from tests.infra import agreement, code, policy
@@ -132,7 +132,7 @@ def test_a_plan_with_models_of_today_warns_of_nothing(workspace: Workspace) -> N
 
 
 def test_what_the_code_cant_do_yet_cant_be_chosen(workspace: Workspace) -> None:
-    if "dashboard" in code.doors():
+    if "dashboard" in code.entry_points():
         plan = Plan(workspace.plan(dashboard=True))
         assert list(agreement.entry_points_exist(plan, code.FUNCTIONS)) == []
     else:
@@ -210,7 +210,7 @@ def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
         "JOB_STATE_RUNNING": 3600,
     }
     assert (settings.part_rows, settings.part_bytes) == (6, 7)
-    assert places(settings, routes) == {
+    assert endpoints(settings, routes) == {
         ("developer", "global"),
         ("vertex", "us-central1"),
     }
@@ -237,7 +237,7 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
 """
     file.write_text(file.read_text().replace("    dashboard = {\n", entry, 1))
     main = workspace.functions / "main.py"
-    if "collect" not in code.doors():
+    if "collect" not in code.entry_points():
         main.write_text(
             f"{main.read_text()}\n\n@functions_framework.cloud_event\n"
             "def collect(event: CloudEvent) -> None: ...\n"

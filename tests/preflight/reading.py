@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchdrop.preflight import Checker, Rules
-from batchdrop.rows import Fault
+from batchdrop.rows import RowError
 
 GOOD: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 
@@ -22,30 +22,32 @@ def file(*lines: object) -> bytes:
     )
 
 
-def read_all(text: bytes, rules: Rules) -> tuple[Checker, list[bytes], list[Fault]]:
+def read_all(text: bytes, rules: Rules) -> tuple[Checker, list[bytes], list[RowError]]:
     checker = Checker(rules)
     staged: list[bytes] = []
-    faults: list[Fault] = []
+    row_errors: list[RowError] = []
     for block in checker.blocks([text]):
         staged += block.staged.split(b"\n")[:-1]
-        faults += [fault for refused in block.refused for fault in refused.faults]
-    return checker, staged, faults
+        row_errors += [
+            row_error for refused in block.refused for row_error in refused.row_errors
+        ]
+    return checker, staged, row_errors
 
 
 def staged(*lines: object, **chosen: Any) -> list[dict[str, Any]]:
     """The lines to send, of a file in which nothing is wrong."""
-    _, sent, faults = read_all(file(*lines), Rules(**chosen))
-    assert faults == []
+    _, sent, row_errors = read_all(file(*lines), Rules(**chosen))
+    assert row_errors == []
     return [json.loads(line) for line in sent]
 
 
-def faults(*lines: object, **chosen: Any) -> list[Fault]:
+def row_errors(*lines: object, **chosen: Any) -> list[RowError]:
     return read_all(file(*lines), Rules(**chosen))[2]
 
 
 def told(*lines: object, **chosen: Any) -> list[tuple[int, str, str]]:
     """Line, path and code of all that is wrong."""
-    return [(one.line, one.path, one.code) for one in faults(*lines, **chosen)]
+    return [(one.line, one.path, one.code) for one in row_errors(*lines, **chosen)]
 
 
 def many(line: object, times: int = 30) -> Sequence[object]:

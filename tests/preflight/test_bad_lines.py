@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Location
 from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.preflight.lines import MOST_VALUES
-from tests.preflight.reading import GOOD, faults, good, many, told
+from tests.preflight.reading import GOOD, good, many, row_errors, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
 VERSION = {"anthropic_version": "vertex-2023-10-16"}
@@ -80,11 +80,11 @@ NOT_JSON = [
 def test_what_is_no_json_is_told_with_its_place(
     line: bytes, code: str, says: str, before: int, backend: str
 ) -> None:
-    (fault,) = faults(*many(GOOD, before), line, GOOD, backend=backend)
+    (row_error,) = row_errors(*many(GOOD, before), line, GOOD, backend=backend)
 
-    assert (fault.line, fault.path, fault.code) == (before + 1, "", code)
-    assert says in fault.message
-    assert fault.fix
+    assert (row_error.line, row_error.path, row_error.code) == (before + 1, "", code)
+    assert says in row_error.message
+    assert row_error.fix
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,14 @@ def test_what_is_no_json_is_told_with_its_place(
 def test_a_number_that_cannot_be_held_is_told_with_its_path(
     line: bytes, path: str
 ) -> None:
-    (fault,) = faults(GOOD, line)
+    (row_error,) = row_errors(GOOD, line)
 
-    assert (fault.line, fault.path, fault.code) == (2, path, "number_out_of_range")
-    assert fault.message.endswith("out of range")
+    assert (row_error.line, row_error.path, row_error.code) == (
+        2,
+        path,
+        "number_out_of_range",
+    )
+    assert row_error.message.endswith("out of range")
 
 
 #: A good line, a bad one, and what is wrong in it.
@@ -221,12 +225,12 @@ def test_a_bad_request_is_told_with_its_place(
     keyed = isinstance(first, dict) and ("key" in first or "custom_id" in first)
     lines = many(first, before) if not keyed else [first]
 
-    (fault,) = faults(*lines, bad, unknown="allow")
+    (row_error,) = row_errors(*lines, bad, unknown="allow")
 
-    assert (fault.line, fault.path) == (len(lines) + 1, path)
-    assert fault.code == code or not code
-    assert fault.message
-    assert fault.fix
+    assert (row_error.line, row_error.path) == (len(lines) + 1, path)
+    assert row_error.code == code or not code
+    assert row_error.message
+    assert row_error.fix
 
 
 @pytest.mark.parametrize(
@@ -451,11 +455,11 @@ def test_a_shape_for_another_model_is_answered_with_the_line_to_write(
     if model == LLAMA:
         looks_like = "a line without method, url and body"
 
-    (fault,) = faults(line, backend=backend, model=model)
+    (row_error,) = row_errors(line, backend=backend, model=model)
 
-    assert fault.code == "wrong_shape"
-    assert looks_like in fault.message
-    assert fault.fix.endswith(Rules(backend=backend, model=model).family.example)
+    assert row_error.code == "wrong_shape"
+    assert looks_like in row_error.message
+    assert row_error.fix.endswith(Rules(backend=backend, model=model).family.example)
 
 
 def test_the_line_to_write_is_one_that_is_taken() -> None:
@@ -468,10 +472,10 @@ def test_the_line_to_write_is_one_that_is_taken() -> None:
 def test_two_types_of_one_key_name_both_lines() -> None:
     lines = (GOOD, good(n=1), *many(GOOD), good(n="one"))
 
-    (fault,) = faults(*lines, unknown="allow")
+    (row_error,) = row_errors(*lines, unknown="allow")
 
-    assert fault.line == 33
-    assert "is a string, but a number in line 2" in fault.message
+    assert row_error.line == 33
+    assert "is a string, but a number in line 2" in row_error.message
 
 
 @pytest.mark.parametrize(
@@ -520,21 +524,25 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
 def test_shapes_of_embedding_lines_are_not_mixed(
     backend: str, model: str, before: int, other: object
 ) -> None:
-    (fault,) = faults(
+    (row_error,) = row_errors(
         *many({"content": "x"}, before), other, backend=backend, model=model
     )
 
-    assert (fault.line, fault.code) == (before + 1, "mixed_shapes")
-    assert 'but line 1 has the shape {"content"}' in fault.message
+    assert (row_error.line, row_error.code) == (before + 1, "mixed_shapes")
+    assert 'but line 1 has the shape {"content"}' in row_error.message
 
 
 def test_a_key_that_comes_twice_names_both_lines() -> None:
     lines = [{"key": f"a{n}", "request": GOOD} for n in range(30)]
 
-    (fault,) = faults(*lines, lines[4])
+    (row_error,) = row_errors(*lines, lines[4])
 
-    assert (fault.line, fault.path, fault.code) == (31, "key", "duplicate_key")
-    assert "line 5" in fault.message
+    assert (row_error.line, row_error.path, row_error.code) == (
+        31,
+        "key",
+        "duplicate_key",
+    )
+    assert "line 5" in row_error.message
 
 
 @pytest.mark.parametrize(
@@ -637,7 +645,7 @@ def test_no_message_holds_a_text_of_the_line() -> None:
         b'{"contents": "%b"' % secret.encode(),
     ]
 
-    found = faults(*lines, sources=())
+    found = row_errors(*lines, sources=())
 
     assert len(found) >= 4
     assert all(secret not in f"{one.message}{one.fix}{one.path}" for one in found)
@@ -761,8 +769,12 @@ def test_a_line_of_too_many_values_is_told_before_it_is_decoded(before: int) -> 
     line = args(b'{"x":[' + b'"a,b",' * (some - 1) + b'"\\\\"]}')
     more = args(b'{"x":[' + b'"a,b",' * (some + 40) + b'""]}')
 
-    (fault,) = faults(*many(GOOD, before), line, more, backend="developer")
+    (row_error,) = row_errors(*many(GOOD, before), line, more, backend="developer")
 
-    assert (fault.line, fault.path, fault.code) == (before + 2, "", "too_many_values")
-    assert "more than 200,000 values and names" in fault.message
-    assert fault.fix
+    assert (row_error.line, row_error.path, row_error.code) == (
+        before + 2,
+        "",
+        "too_many_values",
+    )
+    assert "more than 200,000 values and names" in row_error.message
+    assert row_error.fix

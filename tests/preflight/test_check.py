@@ -19,9 +19,9 @@ from batchdrop.cli import main
 from batchdrop.preflight import MODEL
 from batchdrop.preflight.estimate import Price, Prices
 from batchdrop.preflight.excerpts import excerpt, span
-from batchdrop.rows import Fault
+from batchdrop.rows import RowError
 from tests.cloud_storage import cloud_storage
-from tests.preflight.reading import GOOD, faults, file, good
+from tests.preflight.reading import GOOD, file, good, row_errors
 
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}
 
@@ -518,16 +518,16 @@ def test_an_object_that_is_not_there_is_named(uri: str) -> None:
 def test_what_is_marked_is_the_value_at_the_path(
     text: str, path: str, value: str
 ) -> None:
-    start, end = span(text, Fault(line=1, path=path, code="x", message="y"))
+    start, end = span(text, RowError(line=1, path=path, code="x", message="y"))
 
     assert text[start:end] == value
 
 
 def test_a_long_line_is_shown_around_what_is_wrong() -> None:
     text = json.dumps({"a": "x" * 5000, "b": {"c": "wrong"}, "d": "y" * 5000})
-    fault = Fault(line=1, path="b.c", code="x", message="y")
+    row_error = RowError(line=1, path="b.c", code="x", message="y")
 
-    piece, start, end = excerpt(text, fault)
+    piece, start, end = excerpt(text, row_error)
 
     assert len(piece) < 80
     assert piece[start:end] == '"wrong"'
@@ -535,8 +535,8 @@ def test_a_long_line_is_shown_around_what_is_wrong() -> None:
 
 def test_a_parsers_column_is_marked() -> None:
     text = '{"ä": "ö", ü}'
-    (fault,) = faults(text.encode())
+    (row_error,) = row_errors(text.encode())
 
-    piece, start, end = excerpt(text, fault)
+    piece, start, end = excerpt(text, row_error)
 
     assert piece[start:end] == "ü"

@@ -148,9 +148,9 @@ def test_a_plain_request_is_sent_as_it_was_written(times: int) -> None:
         b' "n": 123456789012345678901234567890, "x": 1.10 }'
     )
 
-    _, sent, faults = read_all(file(*[line] * times), Rules(unknown="allow"))
+    _, sent, row_errors = read_all(file(*[line] * times), Rules(unknown="allow"))
 
-    assert faults == []
+    assert row_errors == []
     assert sent[-1] == b'{"key":"r%07d","request":%b}' % (times, line)
 
 
@@ -359,9 +359,9 @@ def test_what_needs_no_guess_is_mended_and_counted() -> None:
     first = good(generationConfig={"topP": 1})
 
     rules = Rules(fix=True, unknown="allow")
-    checker, sent, faults = read_all(file(*many(first), bad, spelled), rules)
+    checker, sent, row_errors = read_all(file(*many(first), bad, spelled), rules)
 
-    assert faults == []
+    assert row_errors == []
     assert checker.rows.fixed == 2
     assert json.loads(sent[-2])["request"] == good(
         systemInstruction={"parts": [{"text": "x"}]}
@@ -373,11 +373,13 @@ def test_a_lone_content_without_a_role_is_mended_to_be_the_users() -> None:
     content = {"parts": [{"text": "a"}]}
     lone, several = {"contents": [content]}, {"contents": [content, content]}
 
-    _, sent, faults = read_all(file(lone, several), Rules(fix=True))
+    _, sent, row_errors = read_all(file(lone, several), Rules(fix=True))
 
     (row,) = map(json.loads, sent)
     assert row["request"] == {"contents": [{"role": "user", **content}]}
-    assert {(fault.line, fault.code) for fault in faults} == {(2, "no_role")}
+    assert {(row_error.line, row_error.code) for row_error in row_errors} == {
+        (2, "no_role")
+    }
 
 
 def test_mending_keeps_the_bytes_of_all_else() -> None:
@@ -996,8 +998,8 @@ def test_a_key_is_not_found_across_others() -> None:
 def test_a_staged_line_is_json_whatever_surrounds_it() -> None:
     for line in (b"  {%b\t} \r", b"\t{%b}", b"{\r%b}"):
         request = json.dumps(GOOD)[1:-1].encode()
-        _, sent, faults = read_all(line % request, Rules())
-        assert faults == []
+        _, sent, row_errors = read_all(line % request, Rules())
+        assert row_errors == []
         assert msgspec.json.decode(sent[0])["request"] == GOOD
 
 

@@ -17,7 +17,7 @@ def read(data: bytes, **rules: object) -> list[tuple[int, str, str]]:
     """What is wrong with which line."""
     checker = Checker(Rules(**rules))  # type: ignore[arg-type]
     return [
-        (refused.line, refused.faults[0].code, refused.faults[0].message)
+        (refused.line, refused.row_errors[0].code, refused.row_errors[0].message)
         for block in checker.blocks([data])
         for refused in block.refused
     ]

@@ -115,7 +115,7 @@ def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
 
     blocks = list(checker.blocks(pieces(text, size)))
 
-    told = [each.faults[0].code for block in blocks for each in block.refused]
+    told = [each.row_errors[0].code for block in blocks for each in block.refused]
     assert told == ["too_long"]
     assert checker.accepted == (1 if end else 0)
 
@@ -127,4 +127,4 @@ def test_what_a_line_has_beyond_the_limit_is_not_dropped_in_silence() -> None:
 
     (block,) = checker.blocks([line])
 
-    assert [refused.faults[0].code for refused in block.refused] == ["too_long"]
+    assert [refused.row_errors[0].code for refused in block.refused] == ["too_long"]

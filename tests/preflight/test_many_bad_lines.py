@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Location
 from batchdrop.preflight import Checker, Rules
 from tests.preflight.reading import GOOD, file, good
 from tests.preflight.test_bad_lines import MODELS, NOT_JSON, REQUESTS, SHAPES

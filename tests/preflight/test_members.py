@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from batchdrop.preflight import MODEL, Rules, config_fault
+from batchdrop.preflight import MODEL, Rules, config_error
 from batchdrop.preflight.members import public
-from tests.preflight.reading import GOOD, faults, good, many, staged, told
+from tests.preflight.reading import GOOD, good, many, row_errors, staged, told
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
 LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
@@ -80,11 +80,11 @@ UNKNOWN = [
 def test_a_member_that_the_api_has_not_is_told_with_what_is_meant(
     request_: dict[str, Any], path: str, fix: str, before: int, backend: str
 ) -> None:
-    (fault,) = faults(*many(GOOD, before), request_, backend=backend)
+    (row_error,) = row_errors(*many(GOOD, before), request_, backend=backend)
 
-    assert (fault.line, fault.path) == (before + 1, path)
-    assert fault.code == "unknown_member"
-    assert fix in fault.fix
+    assert (row_error.line, row_error.path) == (before + 1, path)
+    assert row_error.code == "unknown_member"
+    assert fix in row_error.fix
 
 
 @pytest.mark.parametrize(("request_", "path", "fix"), UNKNOWN)
@@ -200,9 +200,9 @@ def test_a_value_of_another_type_is_told(
 
 
 def test_a_list_of_types_is_answered_with_nullable() -> None:
-    (fault,) = faults(schema(type=["string", "null"]))
+    (row_error,) = row_errors(schema(type=["string", "null"]))
 
-    assert '"nullable": true' in fault.fix
+    assert '"nullable": true' in row_error.fix
 
 
 @each_backend
@@ -213,36 +213,36 @@ def test_a_choice_that_there_is_not_is_told_with_those_there_are(
     known = configured(mediaResolution="MEDIA_RESOLUTION_LOW")
     new = configured(mediaResolution="MEDIA_RESOLUTION_HUGE")
 
-    (fault,) = faults(*many(known, before), new, backend=backend)
+    (row_error,) = row_errors(*many(known, before), new, backend=backend)
 
-    assert (fault.line, fault.code) == (before + 1, "bad_value")
-    assert "one of MEDIA_RESOLUTION_LOW, MEDIA_RESOLUTION_MEDIUM" in fault.fix
+    assert (row_error.line, row_error.code) == (before + 1, "bad_value")
+    assert "one of MEDIA_RESOLUTION_LOW, MEDIA_RESOLUTION_MEDIUM" in row_error.fix
     assert told(*many(known, before), new, backend=backend, unknown="allow") == []
 
 
 @pytest.mark.parametrize("word", ["additionalProperties", "oneOf", "$ref", "const"])
 def test_words_of_json_schema_are_told_to_belong_into_a_raw_one(word: str) -> None:
-    (fault,) = faults(schema(type="OBJECT", **{word: "x"}), backend="developer")
+    (row_error,) = row_errors(schema(type="OBJECT", **{word: "x"}), backend="developer")
 
-    assert fault.code == "unknown_member"
-    assert '"responseJsonSchema"' in fault.fix
+    assert row_error.code == "unknown_member"
+    assert '"responseJsonSchema"' in row_error.fix
     raw = configured(responseJsonSchema={"type": "object", word: "x"})
     assert told(raw, backend="developer") == []
 
 
 def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
-    (fault,) = faults(good(**{"x" * 200: "hunter2"}))
+    (row_error,) = row_errors(good(**{"x" * 200: "hunter2"}))
 
-    assert fault.path == "x" * 60 + "..."
-    assert "hunter2" not in f"{fault.message}{fault.fix}"
-    assert len(fault.message + fault.fix) < 300
+    assert row_error.path == "x" * 60 + "..."
+    assert "hunter2" not in f"{row_error.message}{row_error.fix}"
+    assert len(row_error.message + row_error.fix) < 300
 
 
 def test_a_jobs_configuration_is_held_against_the_list_too() -> None:
     rules = Rules(generation_config=b'{"maxTokens": 9}')
 
-    assert config_fault(rules).startswith("maxTokens is no member")
-    assert '"maxOutputTokens"' in config_fault(rules)
+    assert config_error(rules).startswith("maxTokens is no member")
+    assert '"maxOutputTokens"' in config_error(rules)
 
 
 # -- beside a request ------------------------------------------------------------------
@@ -273,10 +273,14 @@ def test_a_member_beside_the_request_is_told_to_belong_in_it(
     fine = {"request": GOOD, "mine": 1}
     (name,) = more
 
-    (fault,) = faults(*many(fine, before), {**fine, **more}, backend=backend)
+    (row_error,) = row_errors(*many(fine, before), {**fine, **more}, backend=backend)
 
-    assert (fault.line, fault.path, fault.code) == (before + 1, name, "beside_request")
-    assert 'in "request"' in fault.fix or 'into "request"' in fault.fix
+    assert (row_error.line, row_error.path, row_error.code) == (
+        before + 1,
+        name,
+        "beside_request",
+    )
+    assert 'in "request"' in row_error.fix or 'into "request"' in row_error.fix
     assert told({**fine, **more}, backend=backend, unknown="allow") == []
 
 
@@ -405,10 +409,10 @@ def test_requests_of_other_publishers_are_held_against_their_lists(
     wrapper = "request" if model == CLAUDE else "body"
     line = {**chat(), "body": request_} if model == LLAMA else {"request": request_}
 
-    (fault,) = faults(line, model=model)
+    (row_error,) = row_errors(line, model=model)
 
-    assert fault.path == (f"{wrapper}.{path}" if path else wrapper)
-    assert fault.code == code or not code
+    assert row_error.path == (f"{wrapper}.{path}" if path else wrapper)
+    assert row_error.code == code or not code
 
 
 @pytest.mark.parametrize(
@@ -469,11 +473,11 @@ def test_names_that_differ_in_case_alone_are_told_over_lines() -> None:
     lower = schema(type="OBJECT", properties={"title": {"type": "STRING"}})
     upper = schema(type="OBJECT", properties={"Title": {"type": "STRING"}})
 
-    (fault,) = faults(*many(lower), upper)
+    (row_error,) = row_errors(*many(lower), upper)
 
-    assert (fault.line, fault.code) == (31, "same_name")
-    assert fault.path == "generationConfig.responseSchema.properties.Title"
-    assert "in line 1" in fault.message
+    assert (row_error.line, row_error.code) == (31, "same_name")
+    assert row_error.path == "generationConfig.responseSchema.properties.Title"
+    assert "in line 1" in row_error.message
     assert told(*many(lower), upper, backend="developer") == []
 
 
@@ -507,10 +511,10 @@ def test_a_search_with_a_null_runs(name: str, member: str, fix: bool) -> None:
 
 
 def test_an_empty_search_is_answered_with_one_that_runs() -> None:
-    (fault,) = faults(good(tools=[{"googleSearch": {}}]))
+    (row_error,) = row_errors(good(tools=[{"googleSearch": {}}]))
 
-    assert fault.code == "empty_object"
-    runs = json.loads(f"{{{fault.fix.removeprefix('write ')}}}")
+    assert row_error.code == "empty_object"
+    runs = json.loads(f"{{{row_error.fix.removeprefix('write ')}}}")
     assert told(*many(good(tools=[runs]))) == []
 
 
@@ -537,11 +541,11 @@ def test_a_row_that_has_an_answer_is_told(
     if "key" in answer:
         lines = [{**line, "key": f"k{n}"} for n, line in enumerate(lines)]
 
-    (fault,) = faults(*lines, {"request": GOOD, **answer}, backend=backend)
+    (row_error,) = row_errors(*lines, {"request": GOOD, **answer}, backend=backend)
 
-    assert (fault.line, fault.path) == (before + 1, "response")
-    assert fault.code == "answered"
-    assert "--only-unanswered" in fault.fix
+    assert (row_error.line, row_error.path) == (before + 1, "response")
+    assert row_error.code == "answered"
+    assert "--only-unanswered" in row_error.fix
 
 
 @pytest.mark.parametrize(
@@ -564,10 +568,10 @@ def test_a_failed_row_of_an_open_model_has_no_answer(
 
 
 def test_an_answer_without_its_request_is_told_to_be_one() -> None:
-    (fault,) = faults({"key": "a", "error": {"code": 3}}, backend="developer")
+    (row_error,) = row_errors({"key": "a", "error": {"code": 3}}, backend="developer")
 
-    assert fault.code == "no_contents"
-    assert "without the request" in fault.message
+    assert row_error.code == "no_contents"
+    assert "without the request" in row_error.message
     assert told({"key": "a", "response": ANSWER}) == [(1, "response", "answered")]
 
 
@@ -588,11 +592,11 @@ LINE = json.dumps(GOOD).encode()
 def test_a_byte_order_mark_is_told_by_its_name(
     text: bytes, line: int, column: int
 ) -> None:
-    (fault,) = faults(text)
+    (row_error,) = row_errors(text)
 
-    assert (fault.line, fault.code) == (line, "byte_order_mark")
-    assert f"byte order mark (U+FEFF) at column {column};" in fault.message
-    assert "joined" in fault.message
+    assert (row_error.line, row_error.code) == (line, "byte_order_mark")
+    assert f"byte order mark (U+FEFF) at column {column};" in row_error.message
+    assert "joined" in row_error.message
 
 
 def test_a_byte_order_mark_at_a_lines_beginning_is_mended() -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from batchdrop.announcements.message import TYPES, Announcement
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Drop, Health, Problem, Staging, Stats, Wanted
+from batchdrop.jobs.values import (
+    Batch,
+    CancelRequest,
+    Drop,
+    Health,
+    Problem,
+    Staging,
+    Stats,
+)
 from batchdrop.rows import Rows
 from batchdrop.subscribe import schema
 from tests import announcements
@@ -86,7 +94,7 @@ def test_one_of_each_type_is_what_its_schema_says() -> None:
 
 def test_a_job_that_the_service_has_and_that_does_not_come_on_is_stalled() -> None:
     health = Health(code="stalled", message="pending for 3 days", since=NOW)
-    stalled = replace(submitted().ailing(health, NOW), seq=1)
+    stalled = replace(submitted().unhealthy(health, NOW), seq=1)
 
     announcement = of(stalled)
 
@@ -228,7 +236,7 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
         health=Health(code=message, message=message, since=NOW),
         seq=10**7,
         report=f"gs://{directory}",
-        wanted=Wanted(cancel=True, by=message, at=NOW),
+        cancel_request=CancelRequest(cancel=True, by=message, at=NOW),
         parent=job.id,
         part_of=job.id,
         rows=Rows(total=2**60, accepted=2**60, refused=2**60, fixed=2**60),

@@ -14,14 +14,14 @@ import batchdrop
 from batchdrop.batches import developer, vertex
 from batchdrop.batches.types import JobState, is_terminal
 from batchdrop.errors import BadChoice
-from batchdrop.jobs.values import Spec
+from batchdrop.jobs.values import Location, Spec
 from batchdrop.options import manifests, readers
 from batchdrop.options.manifests import Manifest
 from batchdrop.options.resolve import KEYS as METADATA_KEYS
 from batchdrop.options.resolve import Chosen, choose, explain
 from batchdrop.options.routes import KEYS as ROUTE_KEYS
 from batchdrop.options.routes import Routes
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
 from tests.rules.test_settings import ENOUGH
 

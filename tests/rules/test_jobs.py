@@ -24,7 +24,7 @@ from batchdrop.jobs.values import (
     Staging,
     Stats,
 )
-from batchdrop.rows import Fault, Rows
+from batchdrop.rows import RowError, Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
 
@@ -169,7 +169,7 @@ def test_a_job_is_due_when_its_lease_is_over(arrived: Job, clock: Clock) -> None
 def test_after_an_intent_a_job_is_due_when_a_list_would_show_the_batch(
     submitting: Job, clock: Clock
 ) -> None:
-    late = submitting.lease.until + TIMING.create_timeout + TIMING.settle
+    late = submitting.lease.until + TIMING.create_timeout + TIMING.list_lag
 
     assert submitting.due == late
 
@@ -177,8 +177,8 @@ def test_after_an_intent_a_job_is_due_when_a_list_would_show_the_batch(
 def test_only_the_first_request_of_a_fresh_claim_goes_out_unlooked(
     prepared: Job, clock: Clock
 ) -> None:
-    assert not prepared.must_look
-    assert prepared.resumed("second", clock(), TIMING).must_look
+    assert not prepared.must_search
+    assert prepared.resumed("second", clock(), TIMING).must_search
 
 
 def test_the_intent_of_a_worker_before_is_not_ones_own(
@@ -206,7 +206,7 @@ def test_an_unclear_answer_keeps_the_intent_until_a_list_can_tell(
     job = submitting.unclear("503", clock(), TIMING)
 
     assert job.phase is Phase.SUBMITTING
-    assert job.due == clock() + TIMING.settle
+    assert job.due == clock() + TIMING.list_lag
     assert not job.is_held(clock())
 
 
@@ -306,7 +306,7 @@ def test_what_fails_for_three_days_before_it_is_staged_is_parked_with_the_reason
 def test_a_wanted_cancel_does_not_wait_for_a_later_attempt(
     arrived: Job, clock: Clock
 ) -> None:
-    job = arrived.cancel_wanted("ada", clock())
+    job = arrived.request_cancel("ada", clock())
 
     job = job.postpone("503", clock(), due=clock())
 
@@ -389,7 +389,7 @@ def test_the_fence_gives_up_the_lease_and_leaves_no_intent(
 
     assert job.phase is Phase.PREPARED
     assert job.staging == moved
-    assert job.due == clock() + TIMING.settle
+    assert job.due == clock() + TIMING.list_lag
     assert not job.is_held(clock())
 
 
@@ -448,7 +448,7 @@ def test_a_second_batch_stays_worth_knowing_in_a_state_that_nobody_knows(
     health = Health(code="duplicate_batch", message="batches/2", since=clock())
     strange = replace(RUNNING, state="JOB_STATE_FROM_THE_FUTURE", known=False)
 
-    job = submitted.ailing(health, clock()).observed(strange, clock())
+    job = submitted.unhealthy(health, clock()).observed(strange, clock())
 
     assert job.health == health
 
@@ -482,7 +482,7 @@ def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
     parked = replace(submitting, resumes=5).park(clock())
     clock.advance(hours=1)
 
-    job = parked.cancel_wanted("ada", clock())
+    job = parked.request_cancel("ada", clock())
 
     assert (job.phase, job.due, job.resumes) == (Phase.SUBMITTING, clock(), 0)
     assert not job.is_parked
@@ -496,21 +496,21 @@ UNANNOUNCED = Health(
 def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
     prepared: Job, clock: Clock
 ) -> None:
-    parked = replace(prepared, resumes=5).park(clock()).ailing(UNANNOUNCED, clock())
+    parked = replace(prepared, resumes=5).park(clock()).unhealthy(UNANNOUNCED, clock())
     clock.advance(hours=1)
 
     assert parked.is_parked
     assert parked.unpark("ada", clock()).is_due(clock())
-    assert parked.cancel_wanted("ada", clock()).is_over
+    assert parked.request_cancel("ada", clock()).is_over
 
 
 def test_that_a_job_is_parked_is_told_before_all_else(
     prepared: Job, clock: Clock
 ) -> None:
-    parked = prepared.park(clock()).ailing(UNANNOUNCED, clock())
+    parked = prepared.park(clock()).unhealthy(UNANNOUNCED, clock())
 
     assert parked.trouble is not None
-    assert parked.trouble.code == "resume_failing"
+    assert parked.trouble.code == "parked"
     assert parked.unpark("ada", clock()).trouble == UNANNOUNCED
 
 
@@ -519,10 +519,10 @@ def test_a_parked_job_can_be_cancelled_though_a_cancel_was_wanted_before(
     arrived: Job, prepared: Job, clock: Clock, phase: Phase
 ) -> None:
     held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
-    parked = held.cancel_wanted("ada", clock()).park(clock())
+    parked = held.request_cancel("ada", clock()).park(clock())
     clock.advance(minutes=10)
 
-    job = parked.cancel_wanted("bob", clock())
+    job = parked.request_cancel("bob", clock())
 
     assert job.phase is Phase.REJECTED
     assert job.error == Problem(code="cancelled", message="cancelled by ada")
@@ -531,13 +531,13 @@ def test_a_parked_job_can_be_cancelled_though_a_cancel_was_wanted_before(
 def test_a_cancel_wanted_again_has_a_parked_job_looked_for_once_more(
     submitting: Job, clock: Clock
 ) -> None:
-    wanted = submitting.cancel_wanted("ada", clock())
+    wanted = submitting.request_cancel("ada", clock())
     parked = replace(wanted, resumes=5).park(clock())
 
-    job = parked.cancel_wanted("bob", clock())
+    job = parked.request_cancel("bob", clock())
 
     assert (job.is_due(clock()), job.resumes, job.is_parked) == (True, 0, False)
-    assert job.wanted == wanted.wanted
+    assert job.cancel_request == wanted.cancel_request
 
 
 def test_a_worker_that_wakes_on_a_parked_job_has_it_parked_and_told_anew(
@@ -564,12 +564,12 @@ def test_what_no_worker_takes_up_can_not_be_parked(
 def test_a_cancel_that_a_fenced_batch_was_told_of_holds_for_the_next_one(
     submitted: Job, clock: Clock
 ) -> None:
-    told = submitted.cancel_wanted("ada", clock()).cancel_sent(clock())
+    told = submitted.request_cancel("ada", clock()).cancel_sent(clock())
 
     again = told.revived(clock()).submitted(RUNNING, clock())
 
-    assert again.wanted is not None
-    assert (again.wanted.by, again.wanted.sent_at) == ("ada", None)
+    assert again.cancel_request is not None
+    assert (again.cancel_request.by, again.cancel_request.sent_at) == ("ada", None)
 
 
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
@@ -578,9 +578,9 @@ def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
 ) -> None:
     held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
 
-    under_lease = held.cancel_wanted("ada", clock())
+    under_lease = held.request_cancel("ada", clock())
     clock.advance(minutes=10)
-    free = held.cancel_wanted("ada", clock())
+    free = held.request_cancel("ada", clock())
 
     assert under_lease.phase is phase
     assert free.phase is Phase.REJECTED
@@ -592,7 +592,7 @@ def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
 def test_where_a_cancel_is_wanted_no_intent_is_written(
     prepared: Job, clock: Clock, phase: Phase
 ) -> None:
-    wanted = replace(prepared, phase=phase).cancel_wanted("ada", clock())
+    wanted = replace(prepared, phase=phase).request_cancel("ada", clock())
 
     job = wanted.submitting(clock(), TIMING)
 
@@ -605,11 +605,11 @@ def test_of_what_may_be_at_the_service_a_cancel_is_kept_and_nothing_concluded(
 ) -> None:
     job = submitting if phase is Phase.SUBMITTING else submitted
 
-    wanted = job.cancel_wanted("ada", clock()).cancel_wanted("bob", clock())
+    wanted = job.request_cancel("ada", clock()).request_cancel("bob", clock())
 
     assert (wanted.phase, wanted.seq) == (phase, 0)
-    assert wanted.wanted is not None
-    assert wanted.wanted.by == "ada"
+    assert wanted.cancel_request is not None
+    assert wanted.cancel_request.by == "ada"
     notes = [moment.note for moment in wanted.history if moment.note]
     assert notes == ["cancel wanted by ada"]
 
@@ -625,13 +625,13 @@ def test_what_ended_does_not_move_again(submitted: Job, clock: Clock) -> None:
 
 
 def test_a_rejected_job_keeps_the_first_faults_only(arrived: Job, clock: Clock) -> None:
-    faults = tuple(
-        Fault(line=n, path="", code="not_json", message="...") for n in range(1, 100)
+    row_errors = tuple(
+        RowError(line=n, path="", code="not_json", message="...") for n in range(1, 100)
     )
 
-    job = arrived.rejected(BAD_ROWS, clock(), Rows(total=99, refused=99), faults)
+    job = arrived.rejected(BAD_ROWS, clock(), Rows(total=99, refused=99), row_errors)
 
-    assert [fault.line for fault in job.faults] == list(range(1, 21))
+    assert [row_error.line for row_error in job.row_errors] == list(range(1, 21))
     assert job.rows.refused == 99
 
 
@@ -721,7 +721,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def intend(self) -> None:
         # Where a cancel is wanted, that is the end instead.
-        instead = {Phase.ARRIVED, Phase.REJECTED} if self.job.wanted else set()
+        instead = {Phase.ARRIVED, Phase.REJECTED} if self.job.cancel_request else set()
         self.attempt(
             {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING} | instead,
             lambda: self.job.submitting(self.clock(), TIMING),
@@ -803,7 +803,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from(HEALTH))
     def ail(self, code: str) -> None:
-        self.go(self.job.ailing(self.health(code), self.clock()))
+        self.go(self.job.unhealthy(self.health(code), self.clock()))
 
     @at(Phase.SUBMITTED)
     @rule(state=st.sampled_from(["JOB_STATE_RUNNING", "JOB_STATE_FROM_THE_FUTURE"]))
@@ -816,7 +816,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def condemn(self) -> None:
         health = self.health("duplicate_batch")
-        self.go(self.job.condemning(["batches/2"], health, self.clock()))
+        self.go(self.job.duplicates_found(["batches/2"], health, self.clock()))
 
     @at(Phase.SUBMITTED)
     @rule()
@@ -842,7 +842,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def cancel(self) -> None:
         if not self.job.is_over:
-            self.go(self.job.cancel_wanted("ada", self.clock()))
+            self.go(self.job.request_cancel("ada", self.clock()))
 
     @precondition(lambda self: self.job.is_parked)
     @rule()
@@ -873,7 +873,7 @@ class Moves(RuleBasedStateMachine):
         if job.is_parked:
             assert job.due is None
             assert job.unpark("ada", now).is_due(now)
-            cancelled = job.cancel_wanted("ada", now)
+            cancelled = job.request_cancel("ada", now)
             assert cancelled.is_over or cancelled.is_due(now)
         else:
             assert (job.due is None) == (job.is_over or followed)

@@ -380,7 +380,7 @@ import resource
 resource.setrlimit(resource.RLIMIT_AS, (400 * 2**20, 400 * 2**20))
 resource.setrlimit(resource.RLIMIT_CPU, (30, 30))  # not of a clock: others work here
 from batchdrop.errors import BadChoice
-from batchdrop.manifests import Manifest
+from batchdrop.options.manifests import Manifest
 
 def listed(item, n=0):
     n = n or 19_900_000 // (len(item) + 1)

@@ -15,7 +15,7 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 #: What each module converts to. What else it reads, decoders read that it makes when it
 #: is imported; `batches.wire` has only classes that those know.
 CONVERTED = {
-    "batchdrop.ledger.__init__": ["Job", "Announcement", "Checked", "Swept"],
+    "batchdrop.ledger.__init__": ["Job", "Announcement", "Reconciled", "Swept"],
     "batchdrop.subscribe": ["JobEvent"],
     "batchdrop.batches.config": ["CreateBatchJobConfig", "ListBatchJobsConfig"],
     "batchdrop.batches.wire": [],

@@ -3,7 +3,8 @@
 import pytest
 
 from batchdrop.errors import BadSetting
-from batchdrop.options.settings import Location, Settings
+from batchdrop.jobs.values import Location
+from batchdrop.options.settings import Settings
 
 ENOUGH = {
     "BATCHDROP_PROJECT": "p",
@@ -22,7 +23,11 @@ def test_the_required_settings_are_enough() -> None:
     assert settings.inbox == "inbox"
     assert settings.work == Location(bucket="work", prefix="")
     assert str(settings.output) == "gs://output/results/"
-    assert (settings.lease, settings.create_timeout, settings.settle) == (600, 60, 120)
+    assert (settings.lease, settings.create_timeout, settings.list_lag) == (
+        600,
+        60,
+        120,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("WORK", "gs://work/" + "x" * 512, "513 bytes; write one of at most 512"),
         ("WORK", "gs://inbox", "in the inbox bucket"),
         ("LEASE", "ten minutes", "number of seconds"),
-        ("SETTLE", "-1", "number of seconds"),
+        ("LIST_LAG", "-1", "number of seconds"),
         ("TICK", "nan", "number of seconds"),
         ("CREATE_TIMEOUT", "600", "must be below BATCHDROP_LEASE"),
         ("DEPLOYMENT", "Prod EU", "becomes a label"),

@@ -14,8 +14,7 @@ import httpx
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop.jobs.values import Drop
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Drop, Location
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 
@@ -171,7 +170,7 @@ def test_a_bad_file_is_rejected_by_line_and_announced_and_costs_nothing(
     (message,) = until(lambda: deployment.announced(drop))
 
     assert job["error"]["code"] == "bad_rows"
-    assert [fault["line"] for fault in job["faults"]] == [2]
+    assert [fault["line"] for fault in job["row_errors"]] == [2]
     assert message.attributes["ce-type"] == "dev.batchdrop.job.rejected.v1"
     assert "line 2" in json.loads(message.data)["error"]["message"]
     assert deployment.batches(drop) == []

@@ -18,7 +18,7 @@ from batchdrop_local.stack import Stack
 from tests.waiting import is_alive, until
 
 # What a stack needs of main.py, and no more.
-DOORS = """
+ENTRY_POINTS = """
 import os
 
 import functions_framework
@@ -206,7 +206,7 @@ def small_stack(
     firestore_emulator: str,
     pubsub_emulator: str,
 ) -> Iterator[Stack]:
-    """A stack with other doors and no schedule, whose functions may be killed."""
+    """A stack with other entry points and no schedule; tests kill its functions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCHDROP_ROUTES", "/somebody/elses.toml")
         with a_stack(
@@ -218,11 +218,11 @@ def small_stack(
 @contextmanager
 def a_stack(
     directory: Path,
-    doors: str = DOORS,
+    entry_points: str = ENTRY_POINTS,
     env: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
     source = directory / "main.py"
-    source.write_text(doors)
+    source.write_text(entry_points)
     with Stack(directory, poll_every=None, source=source, env=env) as stack:
         yield stack
 

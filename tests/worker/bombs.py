@@ -99,7 +99,7 @@ def read(data: bytes, chosen: dict[str, Any]) -> str:
     except NotReadable as exc:
         return exc.code
     except BadRows:
-        return reading.faults[0].code if sum(report) < REPORT else "a large report"
+        return reading.row_errors[0].code if sum(report) < REPORT else "a large report"
     return "sent"
 
 

@@ -4,7 +4,8 @@ from contextlib import closing
 import pytest
 from google.cloud import firestore
 
-from batchdrop.options.settings import Location, Settings
+from batchdrop.jobs.values import Location
+from batchdrop.options.settings import Settings
 from batchsim import BatchSim
 from tests.database import Database
 from tests.worker.office import Office
@@ -61,8 +62,8 @@ def world(
             settings=settings,
         )
         # The slower comparison is due in an hour, as on most ticks.
-        world.ledger.checked()
-        world.ledger.check_finished(world.now())
+        world.ledger.last_reconciled()
+        world.ledger.reconcile_finished(world.now())
         yield world
         world.close()
     storage_client.close()

@@ -10,8 +10,8 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from batchdrop.jobs.values import Drop
-from batchdrop.options.settings import Location, Settings
+from batchdrop.jobs.values import Drop, Location
+from batchdrop.options.settings import Settings
 from batchdrop.preflight import SKIP
 from tests.database import Database
 from tests.worker.world import World, storage_at

@@ -50,7 +50,7 @@ def test_every_route_ends_in_results(routed: World) -> None:
     assert {name: job.phase for name, job in jobs.items()} == dict.fromkeys(
         drops, Phase.ENDED
     )
-    assert {name: job.place for name, job in jobs.items()} == {
+    assert {name: job.endpoint for name, job in jobs.items()} == {
         "gemini": "developer",
         "europe": "vertex europe-west4",
         "vectors": "vertex us-central1",
@@ -117,7 +117,7 @@ def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
 
     phases = [world.job(drop).phase for drop in few]
     assert phases.count(Phase.SUBMITTED) == 1
-    # What has no cap of its own counts too, where the lane is the same.
+    # What has no cap of its own counts too, where the queue is the same.
     phases = [world.job(drop).phase for drop in many]
     assert phases.count(Phase.SUBMITTED) == 2
     assert world.job(free).phase is Phase.SUBMITTED
@@ -126,7 +126,7 @@ def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
 def test_a_lane_that_nobody_sees_any_more_says_nothing_of_another(
     routed: World,
 ) -> None:
-    """A tenth of a lane, not of all jobs: the others are many and fine."""
+    """A tenth of a queue, not of all jobs: the others are many and fine."""
     lost = [routed.upload(GOOD, f"europe/{n}.jsonl") for n in range(2)]
     fine = [routed.upload(GOOD, f"other/{n}.jsonl") for n in range(30)]
     for drop in (*lost, *fine):

@@ -10,8 +10,7 @@ import pytest
 
 from batchdrop import wiring
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Phase
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Drop, Location, Phase
 from tests.client.datasets import Dataset
 from tests.worker.world import GOOD, World
 
@@ -288,7 +287,7 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
     take(world, drop)
     spoken = world.upload(manifest(), "a/x.job.json")
 
-    world.sim.clock.advance(seconds=world.settings.check_every)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every)
     world.tick()
     assert world.job(drop).phase is Phase.SUBMITTED
     world.ticks(4)
@@ -298,7 +297,7 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
 
 
 def test_waiting_for_a_manifest_is_not_dying(world: World) -> None:
-    world.choose(REQUIRED, check_every=60.0)
+    world.choose(REQUIRED, reconcile_every=60.0)
     drop = world.upload(GOOD, "a/x.jsonl")
     take(world, drop)
 
@@ -394,8 +393,11 @@ def test_a_bad_line_elsewhere_is_told_with_its_object_and_its_line_there(
     (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
 
     assert problem(job).startswith(f"bad_rows: gs://{elsewhere}/rows/b.jsonl line 2:")
-    (fault,) = job.faults
-    assert (fault.line, fault.place) == (4, f"gs://{elsewhere}/rows/b.jsonl line 2")
+    (row_error,) = job.row_errors
+    assert (row_error.line, row_error.place) == (
+        4,
+        f"gs://{elsewhere}/rows/b.jsonl line 2",
+    )
 
 
 def test_a_source_that_is_not_there_is_named(world: World, elsewhere: str) -> None:
@@ -557,7 +559,7 @@ def test_a_missed_manifest_whose_file_is_being_read_is_looked_at_again(
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
     spoken = world.upload(manifest(), "x.job.json")
-    world.choose(check_every=60.0, missed_window=1e6)
+    world.choose(reconcile_every=60.0, missed_window=1e6)
     world.advance(timedelta(minutes=5))
     claim = Job.claimed(drop, "somebody", world.now(), world.timing)
     assert world.ledger.claim(claim) is not None

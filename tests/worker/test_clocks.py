@@ -9,10 +9,10 @@ import pytest
 from batchdrop.errors import Superseded
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_families import heard
 from tests.worker.test_parts import Killed
-from tests.worker.test_poller import state
 from tests.worker.test_races import at, die, paid
+from tests.worker.test_split_jobs import heard
+from tests.worker.test_tick import state
 from tests.worker.world import GOOD, Wire, World
 
 TEN = timedelta(minutes=10)
@@ -76,8 +76,8 @@ def test_a_queue_is_not_paused_for_longer_than_the_service_asked_for(
 def test_the_inbox_is_compared_an_hour_later_at_the_latest(
     world: World, other: World
 ) -> None:
-    hour = timedelta(seconds=world.settings.check_every)
-    other.ledger.check_finished(other.now())
+    hour = timedelta(seconds=world.settings.reconcile_every)
+    other.ledger.reconcile_finished(other.now())
     drop = world.upload()
 
     world.ticks(1)
@@ -89,10 +89,10 @@ def test_the_inbox_is_compared_an_hour_later_at_the_latest(
 def test_what_was_dropped_after_the_first_start_is_found(
     world: World, other: World
 ) -> None:
-    world.database.collection("locks").document("check").delete()
+    world.database.collection("locks").document("reconcile").delete()
     other.tick()
     drop = world.upload()
-    hour = timedelta(seconds=world.settings.check_every)
+    hour = timedelta(seconds=world.settings.reconcile_every)
 
     world.ticks(1, hour + TEN)
 
@@ -157,7 +157,7 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     timing, every = world.timing, timedelta(minutes=4)
     # A tick that searches and fences, and one that sends the request again.
     ticks = 2 * every
-    waits = timing.lease + timing.create_timeout + timing.settle + 2 * TEN + ticks
+    waits = timing.lease + timing.create_timeout + timing.list_lag + 2 * TEN + ticks
     dropped, submitted = world.sim.clock.now(), None
 
     for _ in range(20):

@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 from batchdrop import wiring
 from batchdrop.cli import main
 from batchdrop.jobs.values import Phase
-from tests.worker.test_families import THREE, family, submitted
+from tests.worker.test_split_jobs import THREE, split_job, submitted
 from tests.worker.world import World
 
 
@@ -42,10 +42,10 @@ def test_a_job_may_be_called_by_what_was_dropped(deployed: World) -> None:
 
     assert run("cancel", address).exit_code == 0
     assert deployed.job(newer).phase is Phase.REJECTED
-    assert deployed.job(older).wanted is None
+    assert deployed.job(older).cancel_request is None
 
     assert run("cancel", f"{address}#{older.generation}").exit_code == 0
-    assert deployed.job(older).wanted is not None
+    assert deployed.job(older).cancel_request is not None
 
 
 def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> None:
@@ -113,7 +113,7 @@ def test_an_address_where_nothing_is_says_so(
 
 
 def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
-    unsent = family(deployed, *THREE)
+    unsent = split_job(deployed, *THREE)
 
     ran = run("cancel", unsent.id)
 
@@ -130,7 +130,7 @@ def test_a_family_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> No
 
 
 def test_a_part_is_not_run_again_from_the_command_line(deployed: World) -> None:
-    whole = family(deployed, *THREE)
+    whole = split_job(deployed, *THREE)
 
     ran = run("rerun", whole.part_id(0))
 

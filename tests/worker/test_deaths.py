@@ -51,14 +51,14 @@ def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
     """
     waiting = [*points]
 
-    def crash(name: str) -> None:
+    def failpoint(name: str) -> None:
         if name in waiting:
             waiting.remove(name)
             act()
 
     with pytest.MonkeyPatch.context() as patch:
         for module in MODULES:
-            patch.setattr(module, "crash", crash)
+            patch.setattr(module, "failpoint", failpoint)
         yield waiting
 
 
@@ -137,11 +137,16 @@ class Course:
 
     def _want_cancelled(self) -> None:
         job = self.world.ledger.get(self.drop.job_id)
-        if self.way.end != "cancelled" or job is None or job.wanted or not job.seq:
+        if (
+            self.way.end != "cancelled"
+            or job is None
+            or job.cancel_request
+            or not job.seq
+        ):
             return
         if job.phase is Phase.SUBMITTED:
             now = self.world.now()
-            self.world.ledger.advance(job, lambda j: j.cancel_wanted("a test", now))
+            self.world.ledger.advance(job, lambda j: j.request_cancel("a test", now))
 
     # -- what is there then -----------------------------------------------------
 

@@ -9,8 +9,9 @@ from google.cloud import firestore
 
 from batchdrop import wiring
 from batchdrop.errors import BadSetting
+from batchdrop.jobs.values import Location
 from batchdrop.ledger import Ledger
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.settings import Settings
 
 CACHED = (wiring.ledger, wiring.now, wiring.intake, wiring.poller, wiring.routes)
 
@@ -55,12 +56,12 @@ def documents(database: firestore.Client) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("door", [wiring.intake, wiring.poller, wiring.ledger])
+@pytest.mark.parametrize("entry_point", [wiring.intake, wiring.poller, wiring.ledger])
 def test_a_second_deployment_on_a_database_is_refused_in_words(
     settings: Settings,
     database: firestore.Client,
     monkeypatch: pytest.MonkeyPatch,
-    door: Callable[[], object],
+    entry_point: Callable[[], object],
 ) -> None:
     wiring.poller()
     before = documents(database)
@@ -68,7 +69,7 @@ def test_a_second_deployment_on_a_database_is_refused_in_words(
 
     for _ in range(2):  # it stays so
         with pytest.raises(BadSetting, match=r"DATABASE.*'first'.*'second'.*its own"):
-            door()
+            entry_point()
 
     assert documents(database) == before
 

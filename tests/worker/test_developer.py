@@ -7,8 +7,8 @@ import pytest
 from batchdrop.backends import DeveloperService
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_intake import intended
-from tests.worker.test_poller import check, several, states
+from tests.worker.test_run import intended
+from tests.worker.test_tick import check, several, states
 from tests.worker.world import GOOD, Wire, World
 
 pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)
@@ -151,7 +151,7 @@ def test_the_cap_counts_what_the_service_works_on(world: World) -> None:
 def test_a_second_batch_of_a_job_is_cancelled_and_told(
     world: World, submitted: Job
 ) -> None:
-    world.advance(timedelta(seconds=world.settings.check_every - 60))
+    world.advance(timedelta(seconds=world.settings.reconcile_every - 60))
     extra = world.services.of(submitted).create(submitted)
 
     world.ticks(1)
@@ -180,7 +180,7 @@ def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
     world.ticks(12)
 
     job = world.job(drop)
-    assert job.wanted is not None
+    assert job.cancel_request is not None
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
 
 

@@ -245,7 +245,7 @@ def test_a_document_leaves_out_what_is_empty(
 
     said = there(document.get().to_dict())
 
-    assert not {"health", "faults", "inputs", "parts", "spec", "error"} & set(said)
+    assert not {"health", "row_errors", "inputs", "parts", "spec", "error"} & set(said)
     assert [set(one) for one in said["history"]] == [
         {"at", "phase"},
         {"at", "phase", "note"},
@@ -256,9 +256,9 @@ def test_what_a_job_has_no_more_leaves_its_document(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     health = Health(code="stalled", message="...", since=clock())
-    ailing = ledger.advance(claimed, lambda job: job.ailing(health, clock()))
+    unhealthy = ledger.advance(claimed, lambda job: job.unhealthy(health, clock()))
 
-    well = ledger.advance(ailing, lambda job: job.heard(clock()))
+    well = ledger.advance(unhealthy, lambda job: job.heard(clock()))
 
     document = database.collection("jobs").document(claimed.id)
     assert "health" not in there(document.get().to_dict())

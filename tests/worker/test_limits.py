@@ -11,9 +11,8 @@ from click.testing import CliRunner
 from batchdrop import ledger
 from batchdrop.cli import main
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.values import Drop, Location, Phase
 from batchdrop.options.routes import BadRoutes
-from batchdrop.options.settings import Location
 from batchdrop.worker import prepare
 from tests.worker.world import GOOD, World
 
@@ -255,7 +254,7 @@ def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) 
     class Killed(BaseException):
         pass
 
-    def crash(name: str) -> None:
+    def failpoint(name: str) -> None:
         if name == point:
             raise Killed
 
@@ -267,7 +266,7 @@ def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) 
             world.tick()
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "crash", crash)
+        patch.setattr(prepare, "failpoint", failpoint)
         with pytest.raises(Killed):
             work()
 
@@ -290,7 +289,7 @@ def test_parts_that_were_check_pointed_keep_their_copies(
     drop = world.upload(GOOD * 4)
     dies(world, monkeypatch, drop, "after_part")
 
-    world.ticks(40, world.timing.settle)
+    world.ticks(40, world.timing.list_lag)
 
     assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
 

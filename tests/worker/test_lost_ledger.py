@@ -15,10 +15,10 @@ from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
 from tests.worker.test_choices import dataset, manifest
-from tests.worker.test_families import heard
-from tests.worker.test_parts import Killed, family, rows
-from tests.worker.test_poller import check, empty_ledger
+from tests.worker.test_parts import Killed, rows, split_job
 from tests.worker.test_races import at, die, paid, parts_are_paid_once
+from tests.worker.test_split_jobs import heard
+from tests.worker.test_tick import check, empty_ledger
 from tests.worker.world import GOOD, World
 
 __all__ = ["dataset"]  # a fixture
@@ -119,7 +119,7 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
         world.advance(timedelta(seconds=1))
         empty_ledger(world)
         world.intake.take(drop)
-        world.ticks(2, world.timing.settle)
+        world.ticks(2, world.timing.list_lag)
         notes.extend(moment.note for moment in world.job(drop).history)
 
     with at("before_create", others):
@@ -212,7 +212,7 @@ def test_an_event_and_the_check_make_one_document_whichever_comes_first(
     world: World, first: str
 ) -> None:
     drop = stopped(world, "after_submitted")
-    world.advance(timedelta(seconds=world.settings.check_every))
+    world.advance(timedelta(seconds=world.settings.reconcile_every))
     if first == "event":
         world.intake.take(drop)
         world.tick()
@@ -239,7 +239,7 @@ def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
     for _ in range(2):
         world.advance(timedelta(seconds=1))
         world.intake.claim_anew(kept.job)
-        world.poller.check._see_to(service, job_id, answer)
+        world.poller.reconcile._see_to(service, job_id, answer)
     job = to_the_end(world, drop)
 
     assert world.jobs() == 1
@@ -260,7 +260,7 @@ def dies_in_a_tick(world: World, point: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("point", ["after_resumed", "after_look", "after_submitted"])
+@pytest.mark.parametrize("point", ["after_resumed", "after_search", "after_submitted"])
 def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
     world: World, point: str
 ) -> None:
@@ -444,7 +444,7 @@ def test_a_file_that_was_being_split_when_the_ledger_was_lost_is_split_anew(
 
 def test_a_part_that_is_lost_is_made_anew(world: World) -> None:
     drop = split_and_sent(world)
-    part = family(world, world.job(drop))[1]
+    part = split_job(world, world.job(drop))[1]
     world.database.collection("jobs").document(part.id).delete()
     take_away(world, drop)
 
@@ -497,14 +497,14 @@ def test_drops_from_before_the_loss_are_found_and_those_before_the_start_are_not
 ) -> None:
     before = world.upload(GOOD, "before.jsonl")
     # Cloud Storage's clock is the machine's, which goes on.
-    started = world.database.collection("locks").document("check")
+    started = world.database.collection("locks").document("reconcile")
     start = world.storage.objects(world.settings.inbox)
     first = max(at for _, at in start) + timedelta(milliseconds=1)
     started.update({"first_start": first})
     missed = world.upload(GOOD, "missed.jsonl")
     other = [at for drop, at in world.storage.objects(before.bucket) if drop == missed]
     assert other[0] >= first
-    world.poller.check._first_start(first, [])
+    world.poller.reconcile._first_start(first, [])
     empty_ledger(world)
     started.delete()
     world.advance(timedelta(hours=1))

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
-from batchdrop.options.readers import OTHER
+from batchdrop.jobs.values import OTHER, Phase
 from tests.worker.test_policies import submitted, types
-from tests.worker.test_poller import state
 from tests.worker.test_sweep import listed, resource
+from tests.worker.test_tick import state
 from tests.worker.world import World
 
 

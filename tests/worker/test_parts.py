@@ -31,7 +31,7 @@ def keys(text: str) -> list[str]:
     return [json.loads(line)["key"] for line in text.splitlines()]
 
 
-def family(world: World, job: Job) -> list[Job]:
+def split_job(world: World, job: Job) -> list[Job]:
     """The jobs of a file's parts, in their order."""
     found = world.ledger.get_all(job.parts)
     return sorted(found, key=lambda one: one.part.n if one.part else -1)
@@ -61,13 +61,13 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
     """The worker dies when it comes to a point for the n-th time."""
     passed = 0
 
-    def crash(name: str) -> None:
+    def failpoint(name: str) -> None:
         nonlocal passed
         passed += name == point
         if passed == time and name == point:
             raise Killed
 
-    monkeypatch.setattr(prepare, "crash", crash)
+    monkeypatch.setattr(prepare, "failpoint", failpoint)
 
 
 def killed(
@@ -101,7 +101,7 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
 
     world.ticks(20)
 
-    parts = family(world, parent)
+    parts = split_job(world, parent)
     assert [part.phase for part in parts] == [Phase.ENDED] * 3
     assert len(world.batches()) == 3
     assert sorted(line["key"] for line in answers(world)) == [
@@ -122,7 +122,7 @@ def test_no_part_has_more_bytes_than_a_part_may(world: World) -> None:
 
     job = world.job(drop)
     assert len(job.parts) > 3
-    sizes = [len(staged(world, part)) for part in family(world, job)]
+    sizes = [len(staged(world, part)) for part in split_job(world, job)]
     assert max(sizes) <= len(text) // 3
     assert sizes == [part.staging.bytes for part in in_order(job)]
 
@@ -183,8 +183,8 @@ def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
 
     job = world.job(drop)
     assert (job.rows.accepted, job.rows.refused) == (5, 1)
-    assert [staged(world, part) for part in family(world, job)] != []
-    assert [keys(staged(world, part)) for part in family(world, job)] == [
+    assert [staged(world, part) for part in split_job(world, job)] != []
+    assert [keys(staged(world, part)) for part in split_job(world, job)] == [
         ["r0000001", "r0000003"],
         ["r0000004", "r0000006"],
         ["r0000008"],
@@ -255,7 +255,7 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(
 
     job = world.job(drop)
     assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
-    assert {part.spec.model for part in family(world, job) if part.spec} == {
+    assert {part.spec.model for part in split_job(world, job) if part.spec} == {
         "gemini-3.8-flash"
     }
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
-from batchdrop.options.readers import OTHER
-from tests.worker.test_poller import several, states
+from batchdrop.jobs.values import OTHER, Phase
+from tests.worker.test_tick import several, states
 from tests.worker.world import GOOD, Wire, World, slow
 
 
@@ -45,8 +44,8 @@ def test_what_runs_too_long_is_cancelled_and_it_is_said_why(
 
     job = world.job(job.source)
     assert job.phase is Phase.ENDED
-    assert job.wanted is not None
-    assert job.wanted.by == "cancel_after=240 of BATCHDROP_CANCEL_AFTER"
+    assert job.cancel_request is not None
+    assert job.cancel_request.by == "cancel_after=240 of BATCHDROP_CANCEL_AFTER"
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
     assert types(world) == ["cancelled.v1"]
 
@@ -58,7 +57,7 @@ def test_what_only_waits_for_the_service_does_not_run(
 
     world.ticks(5)
 
-    assert world.job(job.source).wanted is None
+    assert world.job(job.source).cancel_request is None
 
 
 def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
@@ -187,11 +186,11 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
     world.ticks(20)
 
     patient, other = map(world.job, drops)
-    assert patient.wanted is None
+    assert patient.cancel_request is None
     assert patient.batch is not None
     assert patient.batch.state == "JOB_STATE_SUCCEEDED"
-    assert other.wanted is not None
-    assert other.wanted.by == "cancel_after=120 of route 2 (**)"
+    assert other.cancel_request is not None
+    assert other.cancel_request.by == "cancel_after=120 of route 2 (**)"
     assert other.batch is not None
     assert other.batch.state == "JOB_STATE_CANCELLED"
     assert sorted(types(world)) == ["cancelled.v1", "stalled.v1", "succeeded.v1"]
@@ -211,4 +210,4 @@ def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
     world.ticks(20)
 
     assert "stalled.v1" in types(world)
-    assert world.job(job.source).wanted is None
+    assert world.job(job.source).cancel_request is None

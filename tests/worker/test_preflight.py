@@ -83,7 +83,7 @@ def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
 
     job = world.job(drop)
     assert job.rows.refused == 30
-    assert [fault.line for fault in job.faults] == list(range(2, 22))
+    assert [row_error.line for row_error in job.row_errors] == list(range(2, 22))
     assert len(reported(world, job)) == 30
 
 
@@ -136,7 +136,7 @@ def test_a_member_that_no_list_has_goes_to_the_service_only_if_allowed(
 
     job = world.job(drop)
     assert job.phase is phase
-    assert [fault.code for fault in job.faults] == (
+    assert [row_error.code for row_error in job.row_errors] == (
         ["unknown_member"] if phase is Phase.REJECTED else []
     )
 
@@ -240,8 +240,8 @@ def test_media_come_from_the_inbox_alone(world: World) -> None:
 
     world.intake.take(drop)
 
-    (fault,) = world.job(drop).faults
-    assert (fault.line, fault.code) == (2, "medium_not_allowed")
+    (row_error,) = world.job(drop).row_errors
+    assert (row_error.line, row_error.code) == (2, "medium_not_allowed")
     assert world.batches() == []
 
 

@@ -18,8 +18,8 @@ from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
 from tests.there import there
 from tests.worker.test_choices import answered, dataset
-from tests.worker.test_parts import Killed, family, rows
-from tests.worker.test_poller import batch_of, states
+from tests.worker.test_parts import Killed, rows, split_job
+from tests.worker.test_tick import batch_of, states
 from tests.worker.world import GOOD, Wire, World
 
 __all__ = ["dataset"]  # a fixture
@@ -50,14 +50,14 @@ def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
     """
     passed: list[str] = []
 
-    def crash(name: str) -> None:
+    def failpoint(name: str) -> None:
         passed.append(name)
         if name == point and passed.count(name) == 1:
             act()
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (run, prepare, sweep):
-            patch.setattr(module, "crash", crash)
+            patch.setattr(module, "failpoint", failpoint)
         yield passed
 
 
@@ -98,10 +98,10 @@ def paid(world: World) -> list[dict[str, Any]]:
 
 
 def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
-    """What is true of a family in the end, whatever happened on the way."""
+    """What is true of a split job in the end, whatever happened on the way."""
     job = world.job(drop)
     assert (job.phase, job.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
-    parts = family(world, job)
+    parts = split_job(world, job)
     kept = {part.batch.name for part in parts if part.batch}
     assert {batch["name"] for batch in paid(world)} == kept
     assert len(kept) == len(parts)
@@ -127,7 +127,7 @@ def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
     def others() -> None:
         world.ticks(4, timedelta(minutes=4))
         seen.append(world.job(drop))
-        assert seen[0].is_family
+        assert seen[0].is_split
 
     with at(point, others):
         world.intake.take(drop)
@@ -177,7 +177,7 @@ def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
     parts_are_paid_once(world, drop, 5)
     (fenced,) = [
         part
-        for part in family(world, world.job(drop))
+        for part in split_job(world, world.job(drop))
         if "fenced" in [moment.note for moment in part.history]
     ]
     folder = world.intake.preparing.folder(fenced.id)
@@ -245,7 +245,9 @@ def test_a_family_whose_ledger_was_lost_is_not_paid_again(
     world: World, ticks: int
 ) -> None:
     """The file is found in the inbox, and each part looks before it sends."""
-    world.choose(part_rows=2, missed_window=1e6, check_every=120.0, max_active_jobs=1)
+    world.choose(
+        part_rows=2, missed_window=1e6, reconcile_every=120.0, max_active_jobs=1
+    )
     world.tick()
     world.advance(timedelta(minutes=5))
     drop = world.upload(rows(5))
@@ -278,7 +280,7 @@ def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
     to_the_end(world, drop)
 
     parts_are_paid_once(world, drop, 5)
-    days = {part.spent_on for part in family(world, world.job(drop))}
+    days = {part.spent_on for part in split_job(world, world.job(drop))}
     assert sum(world.ledger.spent(day).rows for day in days if day) == 5
 
 
@@ -313,7 +315,7 @@ def nothing_is_lost(
     job, of_manifest = world.job(drop), world.ledger.get(manifest.job_id)
     assert job.phase is Phase.ENDED
     assert job.spec is not None
-    batches = [part.batch for part in family(world, job)] or [job.batch]
+    batches = [part.batch for part in split_job(world, job)] or [job.batch]
     assert {b["name"] for b in paid(world)} == {b.name for b in batches if b}
     assert len(paid(world)) == len(batches)
     models = {batch["model"].rpartition("/")[2] for batch in paid(world)}
@@ -480,7 +482,7 @@ def test_a_parked_file_is_not_taken_up_for_its_manifest(world: World) -> None:
 def test_a_missed_drop_that_kills_a_tick_does_not_keep_others_from_going_on(
     world: World,
 ) -> None:
-    world.choose(missed_window=1e6, check_every=120.0)
+    world.choose(missed_window=1e6, reconcile_every=120.0)
     world.tick()
     drops = [world.upload(GOOD, "a.jsonl"), world.upload(GOOD, "b.jsonl")]
     world.advance(timedelta(minutes=5))
@@ -572,7 +574,7 @@ def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
 @pytest.fixture
 def table(world: World, dataset: Dataset) -> Drop:
     """A manifest that names one."""
-    world.choose(datasets=(dataset.full_name,), check_every=60.0)
+    world.choose(datasets=(dataset.full_name,), reconcile_every=60.0)
     name = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
     return world.upload(json.dumps({"src": f"bq://{name}"}), "table.job.json")
 
@@ -683,7 +685,7 @@ def test_a_batch_is_no_duplicate_while_the_job_s_own_may_fail_by_the_fence(
     drop = world.upload(rows(2))
     world.intake.take(drop)  # its batch won't find its rows
     good = moved_on(world, drop)
-    world.database.document("locks/check").update({"finished": None})
+    world.database.document("locks/reconcile").update({"finished": None})
 
     world.tick()
     to_the_end(world, drop)
@@ -693,7 +695,8 @@ def test_a_batch_is_no_duplicate_while_the_job_s_own_may_fail_by_the_fence(
 
 
 @pytest.mark.parametrize(
-    "point", ["after_finding_extra", "after_condemning", "after_cancelling_found"]
+    "point",
+    ["after_finding_duplicate", "after_recording_duplicates", "after_cancelling_found"],
 )
 def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
     world: World, point: str
@@ -704,7 +707,7 @@ def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
     extra = moved_on(world, drop)
     seems_to_have_begun(world, first, extra)
     # The time for the check has come.
-    world.database.document("locks/check").update({"finished": None})
+    world.database.document("locks/reconcile").update({"finished": None})
 
     def others_pass() -> None:
         world.ticks(2, timedelta(minutes=6))
@@ -715,7 +718,7 @@ def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
     to_the_end(world, drop)
 
     kept = the_kept_one(world, drop)
-    assert (kept == extra) == (point == "after_finding_extra")
+    assert (kept == extra) == (point == "after_finding_duplicate")
 
 
 def test_a_worker_that_wakes_to_cancel_what_it_did_not_keep_cancels_none_it_has(
@@ -750,10 +753,10 @@ def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
     (first,) = states(world)
     extra = moved_on(world, drop)
     seems_to_have_begun(world, first, extra)
-    world.database.document("locks/check").update({"finished": None})
-    with at("after_condemning", die), pytest.raises(Killed):
+    world.database.document("locks/reconcile").update({"finished": None})
+    with at("after_recording_duplicates", die), pytest.raises(Killed):
         world.tick()
-    world.ledger.check_finished(world.now())
+    world.ledger.reconcile_finished(world.now())
 
     world.ticks(14)
     others = [name for name in states(world) if name != extra]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import DEVELOPER, Phase, Problem, Wanted
+from batchdrop.jobs.values import DEVELOPER, CancelRequest, Phase, Problem
 from tests.reads import counted
 from tests.worker.test_sweep import submit
 from tests.worker.world import World
@@ -47,8 +47,8 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
     copies(world, ended, 500, id="a" * 26)
     copies(world, ended, 500, id="b" * 26, spec=replace(ended.spec, backend=DEVELOPER))
     problem = Problem(code="cancelled", message="cancelled by ann")
-    wanted = Wanted(cancel=True, by="ann", at=old)
-    rejected = replace(ended, batch=None, error=problem, wanted=wanted)
+    wanted = CancelRequest(cancel=True, by="ann", at=old)
+    rejected = replace(ended, batch=None, error=problem, cancel_request=wanted)
     copies(world, rejected, 500, id="c" * 26, phase=Phase.REJECTED)
     sums: list[int] = []
     count = world.ledger._count
@@ -93,7 +93,7 @@ def test_of_a_queue_that_is_paused_one_page_and_one_lock_are_read(
     world.choose(max_active_jobs=5)
     job = submit(world)
     assert job.phase is Phase.WAITING
-    world.ledger.pause_lane(job.lane, world.now(), timedelta(hours=1))
+    world.ledger.pause_queue(job.queue, world.now(), timedelta(hours=1))
     before = reads(world)
 
     copies(world, job, 400, id="a" * 26)

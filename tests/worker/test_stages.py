@@ -12,8 +12,8 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from batchdrop.worker.stages import AT_ONCE
-from tests.worker.test_poller import several, state
 from tests.worker.test_sweep import submit
+from tests.worker.test_tick import several, state
 from tests.worker.world import Fault, World
 
 #: As long as a request waits for its answer: see `wiring._client`.
@@ -178,7 +178,7 @@ def test_jobs_to_resume_at_a_silent_endpoint_hold_up_no_others(world: World) -> 
     world.wire.creates = [world.wire.reply_lost] * 13
     jobs = [submit(world, f"a/{n}.jsonl") for n in range(12)]
     good = submit(world, "g/x.jsonl")
-    world.advance(timedelta(seconds=world.settings.settle))
+    world.advance(timedelta(seconds=world.settings.list_lag))
     world.wire.lists = hangs(world, lambda request: "us-west1" not in str(request.url))
 
     quiet_ticks(world, 3)

@@ -12,7 +12,7 @@ from batchdrop.announcements.message import announcement_id
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_poller import several, state, vanish
+from tests.worker.test_tick import several, state, vanish
 from tests.worker.world import GOOD, Fault, Wire, World, slow
 
 developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)

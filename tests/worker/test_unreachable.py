@@ -17,8 +17,7 @@ from batchdrop.batches import Client, HttpOptions, HttpRetryOptions, NotSignedIn
 from batchdrop.batches import TransportError as Unanswered
 from batchdrop.batches.objects import Objects
 from batchdrop.errors import Misconfigured, Unavailable
-from batchdrop.jobs.values import Drop, Phase
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Drop, Location, Phase
 from batchdrop.storage import Storage
 from tests.worker.test_sweep import submit
 from tests.worker.world import World, storage_at

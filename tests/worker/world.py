@@ -16,14 +16,14 @@ from batchdrop.backends import DeveloperService, Service, Services, VertexServic
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Timing
+from batchdrop.jobs.values import Drop, Location, Timing
 from batchdrop.ledger import Ledger
-from batchdrop.options.routes import Routes, places
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.routes import Routes, endpoints
+from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.worker.policies import Policies
 from batchdrop.worker.prepare import Preparing
-from batchdrop.worker.reconcile import Check
+from batchdrop.worker.reconcile import Reconcile
 from batchdrop.worker.run import Intake
 from batchdrop.worker.sweep import Sweep
 from batchdrop.worker.tick import Poller, Ticked
@@ -135,11 +135,11 @@ class World:
         self.storage = Storage(lambda: self.gcs)
         #: For those who make batches on their own.
         self.client = self._client(self.settings.backend, self.settings.location)
-        self.services = Services(self._service, places(self.settings, self.routes))
+        self.services = Services(self._service, endpoints(self.settings, self.routes))
         self.timing = Timing(
             lease=timedelta(seconds=self.settings.lease),
             create_timeout=timedelta(seconds=self.settings.create_timeout),
-            settle=timedelta(seconds=self.settings.settle),
+            list_lag=timedelta(seconds=self.settings.list_lag),
         )
         self.now = lambda: self.sim.clock.now() + self.ahead
         self.ledger = Ledger(lambda: self.database, "//batchdrop/tests")
@@ -166,11 +166,11 @@ class World:
             sweep=Sweep(
                 ledger=self.ledger,
                 services=self.services,
-                settle=self.timing.settle,
+                list_lag=self.timing.list_lag,
                 now=self.now,
             ),
             policies=Policies(ledger=self.ledger, services=self.services, now=self.now),
-            check=Check(
+            reconcile=Reconcile(
                 ledger=self.ledger,
                 intake=self.intake,
                 services=self.services,

@@ -231,7 +231,9 @@ def _body(job: Job) -> dict[str, Any]:
         "stats": job.stats,
         "error": told("error", job.error or (batch.error if batch else None)),
         "health": told("health", job.trouble),
-        "cancelled_by": brief("cancelled_by", job.wanted.by) if job.wanted else None,
+        "cancelled_by": brief("cancelled_by", job.cancel_request.by)
+        if job.cancel_request
+        else None,
         "created_at": job.created_at,
         "submitted_at": batch.create_time if batch else None,
         # The Developer API doesn't say: then it is when we heard that it runs.
@@ -243,7 +245,7 @@ def _body(job: Job) -> dict[str, Any]:
 
 
 def _parts(job: Job) -> dict[str, int] | None:
-    """Of a family, how many parts there are, and how many ended in which way."""
+    """Of a split job, how many parts there are, and how many ended in which way."""
     if not job.result:
         return None
     ends = [part.outcome for part in job.parts.values()]

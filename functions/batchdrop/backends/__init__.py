@@ -56,8 +56,8 @@ UNDER_WAY = (
 
 class Service(Protocol):
     """
-    What intake and poller ask of the service at one place: a location of Vertex AI, or
-    the Developer API. Every method raises a BatchesError for what the service answers,
+    What the worker asks of the API at one endpoint: a location of Vertex AI, or the
+    Developer API. Every method raises a BatchesError for what the service answers,
     or for no answer.
     """
 
@@ -74,7 +74,7 @@ class Service(Protocol):
     def create(self, job: Job) -> Batch:
         """Sends the request that makes a paid batch."""
 
-    def look(self, job: Job) -> list[Batch]:
+    def search(self, job: Job) -> list[Batch]:
         """All batches of this job, on every page. A label or name alone is nothing,
         as anybody in the project can set one: the input must be our staging."""
 
@@ -133,11 +133,11 @@ class Services:
 
     def chosen(self) -> list[Service]:
         """Those of the deployment, the Developer API once."""
-        places = {
+        endpoints = {
             (backend, location if backend == "vertex" else "")
             for backend, location in self._chosen
         }
-        return [self._at(*place) for place in sorted(places)]
+        return [self._at(*endpoint) for endpoint in sorted(endpoints)]
 
     def for_a_tick(self) -> "Services":
         """The same, but that one which is silent is asked no more."""
@@ -149,10 +149,10 @@ class Services:
         return False
 
     def _at(self, backend: str, location: str) -> Service:
-        place = (backend, location if backend == "vertex" else "")
+        endpoint = (backend, location if backend == "vertex" else "")
         # Two threads may both make one: either will do.
         return self._made.setdefault(
-            place, self._made.get(place) or self._connect(*place)
+            endpoint, self._made.get(endpoint) or self._connect(*endpoint)
         )
 
 
@@ -163,8 +163,8 @@ class _Patient(Services):
         self, connect: Callable[[str, str], Service], chosen: Set[tuple[str, str]]
     ) -> None:
         def attended(backend: str, location: str) -> Service:
-            place = f"{backend} {location}".strip()
-            return cast("Service", _Attended(connect(backend, location), place))
+            endpoint = f"{backend} {location}".strip()
+            return cast("Service", _Attended(connect(backend, location), endpoint))
 
         super().__init__(attended, chosen)
 
@@ -182,9 +182,9 @@ class _Attended:
     it. Counted for each method, as one may hang where the others don't.
     """
 
-    def __init__(self, service: Service, place: str) -> None:
+    def __init__(self, service: Service, endpoint: str) -> None:
         self._service = service
-        self._place = place
+        self._endpoint = endpoint
         self._silences: Counter[str] = Counter()
 
     def is_silent(self, method: str) -> bool:
@@ -206,7 +206,7 @@ class _Attended:
     def _ask(self, method: str, ask: Callable[..., Any], *given: Any) -> Any:
         if self.is_silent(method):
             raise TransportError(
-                f"{self._place} gave no answer {SILENCES} times; the next tick asks "
+                f"{self._endpoint} gave no answer {SILENCES} times; the next tick asks "
                 "again",
                 sent=False,
             )
@@ -219,7 +219,9 @@ class _Attended:
                 raise
             self._silences[method] += 1
             if self._silences[method] == SILENCES:
-                log.error("silent", extra={"place": self._place, "request": method})
+                log.error(
+                    "silent", extra={"endpoint": self._endpoint, "request": method}
+                )
             raise
         self._silences[method] = 0
         return answer
@@ -265,7 +267,7 @@ class VertexService:
         )
         return self.read(job, answer)
 
-    def look(self, job: Job) -> list[Batch]:
+    def search(self, job: Job) -> list[Batch]:
         query = " AND ".join(
             f'labels.{name}="{text}"' for name, text in marks(job).items()
         )
@@ -369,7 +371,7 @@ class DeveloperService:
         )
         return self.read(job, answer)
 
-    def look(self, job: Job) -> list[Batch]:
+    def search(self, job: Job) -> list[Batch]:
         tail = _tail(job)
         return [
             batch

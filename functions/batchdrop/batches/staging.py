@@ -272,15 +272,15 @@ class _Contents(msgspec.Struct):
 
 
 def _why(refused: Refused, places: Sequence[tuple[int, Source]]) -> str:
-    fault = refused.faults[0]
+    row_error = refused.row_errors[0]
 
     def place(line: int) -> str:
         before, source = next(each for each in reversed(places) if each[0] < line)
         return source.place(line - before)
 
     # The check counts the lines of all sources together.
-    message = fault.message
-    if fault.code in _OF_TWO_LINES:
+    message = row_error.message
+    if row_error.code in _OF_TWO_LINES:
         message = _OTHER_LINE.sub(lambda other: place(int(other[1])), message)
-    path = f"{fault.path} " if fault.path else ""
-    return f"{place(refused.line)}: {path}{message}; {fault.fix}"
+    path = f"{row_error.path} " if row_error.path else ""
+    return f"{place(refused.line)}: {path}{message}; {row_error.fix}"

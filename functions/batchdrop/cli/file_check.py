@@ -10,14 +10,14 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from batchdrop.errors import BatchdropError
+from batchdrop.jobs.values import Location
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
-from batchdrop.options.settings import Location
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimate, Estimator, Prices
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
-from batchdrop.rows import Fault
+from batchdrop.rows import RowError
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 
@@ -47,7 +47,7 @@ class Outcome:
     fixed: int = 0
     answered: int = 0  #: rows with an answer, which were left out
     found: int = 0  #: errors, of which the first are kept
-    errors: list[tuple[Fault, str]] = field(default_factory=list)  #: with the line
+    errors: list[tuple[RowError, str]] = field(default_factory=list)  #: with the line
     warning: str = ""  #: about the model, with which a job can be made all the same
     estimate: Estimate
     output: Path | None = None
@@ -111,7 +111,7 @@ def check(
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
     checker, found, answered = Checker(rules), 0, 0
-    errors: list[tuple[Fault, str]] = []
+    errors: list[tuple[RowError, str]] = []
     try:
         with ExitStack() as stack:
             mended = stack.enter_context(_written(output)) if output else None
@@ -119,13 +119,13 @@ def check(
                 estimator.add(block)
                 left_out = set()
                 for refused in block.refused:
-                    if only_unanswered and refused.faults[0].code == ANSWERED:
+                    if only_unanswered and refused.row_errors[0].code == ANSWERED:
                         left_out.add(refused.line)
                         continue
-                    found += len(refused.faults)
+                    found += len(refused.row_errors)
                     text = refused.text[:SHOWN].decode(errors="backslashreplace")
-                    for fault in refused.faults[: max(0, most - len(errors))]:
-                        errors.append((fault, text))
+                    for row_error in refused.row_errors[: max(0, most - len(errors))]:
+                        errors.append((row_error, text))
                 answered += len(left_out)
                 if mended is not None:
                     for number, line in enumerate(block.lines, block.first):
@@ -189,8 +189,8 @@ def as_json(outcome: Outcome) -> str:
         "answered": outcome.answered,
         "errors_found": outcome.found,
         "errors": [
-            {name: getattr(fault, name) for name in _TOLD}
-            for fault, _ in outcome.errors
+            {name: getattr(row_error, name) for name in _TOLD}
+            for row_error, _ in outcome.errors
         ],
         "warnings": [outcome.warning] if outcome.warning else [],
         "estimate": asdict(outcome.estimate),
@@ -204,18 +204,18 @@ def show(outcome: Outcome, console: "Console | None" = None) -> None:
     from rich.text import Text
 
     out = console or Console(highlight=False, soft_wrap=True)
-    for fault, text in outcome.errors:
-        head = Text(f"{outcome.file}:{fault.line}", "bold")
-        head.append(f"  {fault.path}" if fault.path else "", "cyan")
-        head.append(f"  {fault.code}", "red")
+    for row_error, text in outcome.errors:
+        head = Text(f"{outcome.file}:{row_error.line}", "bold")
+        head.append(f"  {row_error.path}" if row_error.path else "", "cyan")
+        head.append(f"  {row_error.code}", "red")
         out.print(head)
-        piece, start, end = excerpt(text, fault)
+        piece, start, end = excerpt(text, row_error)
         shown = Text(f"    {piece}")
         shown.stylize("bold red", start + 4, end + 4)
         out.print(shown)
         out.print(Text("    " + " " * start + "^" * (end - start), "red"))
-        out.print(Text(f"    {fault.message}"))
-        out.print(Text(f"    {fault.fix}", "green"), end="\n\n")
+        out.print(Text(f"    {row_error.message}"))
+        out.print(Text(f"    {row_error.fix}", "green"), end="\n\n")
     if outcome.found > len(outcome.errors):
         out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
     if outcome.warning:

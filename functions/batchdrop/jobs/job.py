@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batchdrop.jobs.values import (
+    MAX_NAME,
     MAX_NOTE,
+    OTHER,
     Absence,
     Batch,
+    CancelRequest,
     Drop,
     Fact,
     Health,
@@ -23,22 +26,20 @@ from batchdrop.jobs.values import (
     Staging,
     Stats,
     Timing,
-    Wanted,
     brief,
     derived_id,
-    family_result,
+    outcome_of_parts,
 )
-from batchdrop.options.readers import MAX_NAME, OTHER
-from batchdrop.rows import Fault, Rows
+from batchdrop.rows import RowError, Rows
 
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
 #: How the history and an announcement's health call that.
-PARKED = "resume_failing"
+PARKED = "parked"
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
 #: What is over when the service is heard again.
-PASSING = frozenset({"not_visible", "poll_failing"})
+PASSING = frozenset({"not_visible", "poll_failed"})
 #: What is over when the batch comes to another state.
 STANDING = PASSING | {"stalled", "unknown_state"}
 #: A batch is lost after so many 404s to its name, over at least this long.
@@ -62,7 +63,7 @@ MAX_DROPPED = 3
 #: How the history calls it that a job was made anew.
 LEDGER_LOST = "ledger_lost"
 #: A document keeps this many of the lines that were refused.
-MAX_FAULTS = 20
+MAX_ROW_ERRORS = 20
 #: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
 #: each with a common name, 8 kB with the longest of everything, and the emulator takes
 #: 4 MiB at once (production 10).
@@ -106,9 +107,9 @@ class Job:
 
     A lease's life, for a worker that is killed:
 
-        claim                 intent              lease.until         due
-        |-- stage, up to LEASE --|-- POST, up to LEASE --|-- CREATE_TIMEOUT + SETTLE --|
-                                 ^ renews the lease                    the next worker ^
+        claim               intent             lease.until       due
+        |- stage, up to LEASE -|- POST, up to LEASE -|- CREATE_TIMEOUT + LIST_LAG -|
+                               ^ renews the lease                  the next worker ^
 
     `due` is when `poll` should take the job up: when the lease ends, or, once a
     request may have been sent, when a list of the service would show what it made.
@@ -133,21 +134,21 @@ class Job:
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
     part: Part | None = None  #: which part
-    result: str | None = None  #: of a family that ended: how, as a JOB_STATE_...
+    result: str | None = None  #: of a split job that ended: how, as a JOB_STATE_...
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
     #: Names of batches that it has besides: to be cancelled, and never taken up.
-    superfluous: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
     rows: Rows = field(default_factory=Rows)
-    faults: tuple[Fault, ...] = ()  #: the first ones
+    row_errors: tuple[RowError, ...] = ()  #: the first ones
     report: str | None = None  #: the object with all lines that were refused
     error: Problem | None = None
     health: Health | None = None
     #: Workers keep dying on it: nobody takes it up until a person resumes it.
     parked: Fact | None = None
     postponed: Postponed | None = None  #: its next step fails, and is tried again
-    wanted: Wanted | None = None
+    cancel_request: CancelRequest | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
     cancel_at: datetime | None = None  #: when it has run for too long
@@ -192,7 +193,7 @@ class Job:
 
     # -- a person ---------------------------------------------------------------
 
-    def cancel_wanted(self, by: str, now: datetime) -> Self:
+    def request_cancel(self, by: str, now: datetime) -> Self:
         """
         Somebody wants it cancelled. The first person and time are kept; asking again
         does what can be done now.
@@ -208,10 +209,12 @@ class Job:
             again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
             raise ValueError(f"job {self.id} is over: it is {self.phase}{again}")
         job = self
-        if not self.wanted:
-            wanted = Wanted(cancel=True, by=by, at=now)
+        if not self.cancel_request:
+            wanted = CancelRequest(cancel=True, by=by, at=now)
             note = f"cancel wanted by {by}"
-            job = self._moved(self.phase, now, note=note, wanted=wanted, cancel_at=None)
+            job = self._moved(
+                self.phase, now, note=note, cancel_request=wanted, cancel_at=None
+            )
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
@@ -223,16 +226,20 @@ class Job:
 
     def cancelled(self, now: datetime) -> Self:
         """It was wanted, and came before anything was paid."""
-        by = self.wanted.by if self.wanted else "nobody"
+        by = self.cancel_request.by if self.cancel_request else "nobody"
         problem = Problem(code="cancelled", message=f"cancelled by {by}")
         return self.rejected(problem, now)
 
     def cancel_sent(self, now: datetime) -> Self:
         """The service was asked to cancel the batch; or all parts know of it."""
-        assert self.wanted is not None
-        return replace(self, wanted=replace(self.wanted, sent_at=now), updated_at=now)
+        assert self.cancel_request is not None
+        return replace(
+            self,
+            cancel_request=replace(self.cancel_request, sent_at=now),
+            updated_at=now,
+        )
 
-    def counting_rerun(self, now: datetime) -> Self:
+    def rerun_counted(self, now: datetime) -> Self:
         """One more wanted repetition of a job that is over."""
         if self.part_of:
             raise ValueError(
@@ -317,7 +324,7 @@ class Job:
         rows: Rows,
         now: datetime,
         timing: Timing,
-        faults: tuple[Fault, ...] = (),
+        row_errors: tuple[RowError, ...] = (),
         report: str | None = None,
     ) -> Self:
         """The rows are staged and the choice of model and place is made for good."""
@@ -327,7 +334,7 @@ class Job:
             spec=spec,
             staging=staging,
             rows=rows,
-            faults=faults[:MAX_FAULTS],
+            row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
             health=None,
             postponed=None,
@@ -420,7 +427,7 @@ class Job:
         )
         lease = replace(moved.lease, epoch=max(epoch, self.lease.epoch))
         moved = replace(moved, lease=lease)
-        return self._let_go(moved, now, due=now + timing.settle, resumes=0)
+        return self._let_go(moved, now, due=now + timing.list_lag, resumes=0)
 
     def overtaking(self, epoch: int, now: datetime) -> Self:
         """Rows lie under this epoch that nobody has sent: they aren't this job's."""
@@ -456,7 +463,7 @@ class Job:
         spec: Spec,
         rows: Rows,
         now: datetime,
-        faults: tuple[Fault, ...] = (),
+        row_errors: tuple[RowError, ...] = (),
         report: str | None = None,
     ) -> Self:
         """
@@ -464,7 +471,7 @@ class Job:
         here on each is a job of its own: see `children`. Where a cancel is wanted,
         that is the end instead.
         """
-        if self.wanted:
+        if self.cancel_request:
             return self.cancelled(now)
         if {part.n for part in self.parts.values()} != set(range(len(self.parts) or 1)):
             raise ValueError(f"job {self.id} lacks some of its parts")
@@ -473,7 +480,7 @@ class Job:
             now,
             spec=spec,
             rows=rows,
-            faults=faults[:MAX_FAULTS],
+            row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
             health=None,
             postponed=None,
@@ -524,8 +531,8 @@ class Job:
 
     def part_over(self, child: "Job", now: datetime) -> Self:
         """
-        One of the parts is over. The last one ends the family, which is announced
-        once for all of them; why the first failed is the family's error.
+        One of the parts is over. The last one ends the split job, which is announced
+        once for all of them; why the first failed is the split job's error.
         """
         told = child.batch.completion_stats if child.batch else None
         part = replace(
@@ -543,7 +550,7 @@ class Job:
                 f"{problem.message}",
             )
         parts = self.parts | {child.id: part}
-        result = family_result(parts.values())
+        result = outcome_of_parts(parts.values())
         changes: dict[str, Any] = {"parts": parts, "error": error}
         if result is None:
             return self._moved(self.phase, now, **changes)
@@ -564,12 +571,12 @@ class Job:
         The intent. Written before the request is sent, so that a crash is seen. Where
         a cancel is wanted, that is the end instead.
         """
-        if self.wanted:
+        if self.cancel_request:
             return self.cancelled(now)
         if self.staging is None:
             raise ValueError(f"job {self.id}: unstaged, it can't become submitting")
         until = now + timing.lease
-        settled = until + timing.create_timeout + timing.settle
+        settled = until + timing.create_timeout + timing.list_lag
         moved = self._moved(
             Phase.SUBMITTING,
             now,
@@ -585,24 +592,26 @@ class Job:
         )
         return self._let_go(moved, now)
 
-    def condemning(self, names: Iterable[str], health: Health, now: datetime) -> Self:
+    def duplicates_found(
+        self, names: Iterable[str], health: Health, now: datetime
+    ) -> Self:
         """
         These batches are none that it goes on with, whatever becomes of the one that it
         has. Written before they are cancelled: whoever is to do so may freeze, and
         wake when there is none but them.
         """
-        new = [name for name in names if name not in self.superfluous]
+        new = [name for name in names if name not in self.duplicates]
         assert self.batch is not None
         assert self.batch.name not in new
-        job = self.ailing(health, now)
-        return replace(job, superfluous=(*self.superfluous, *new))
+        job = self.unhealthy(health, now)
+        return replace(job, duplicates=(*self.duplicates, *new))
 
     def rejected(
         self,
         error: Problem,
         now: datetime,
         rows: Rows | None = None,
-        faults: tuple[Fault, ...] | None = None,
+        row_errors: tuple[RowError, ...] | None = None,
         report: str | None = None,
         manifest: str | None = None,
     ) -> Self:
@@ -613,7 +622,9 @@ class Job:
             note=error.code,
             error=error,
             rows=rows or self.rows,
-            faults=self.faults if faults is None else faults[:MAX_FAULTS],
+            row_errors=self.row_errors
+            if row_errors is None
+            else row_errors[:MAX_ROW_ERRORS],
             report=report or self.report,
             manifest=self.manifest or manifest,
             health=None,
@@ -635,7 +646,7 @@ class Job:
         yet names an input that is gone.
         """
         moved = self._moved(Phase.PREPARED, now, note="fenced")
-        return self._let_go(replace(moved, resumes=0), now, due=now + timing.settle)
+        return self._let_go(replace(moved, resumes=0), now, due=now + timing.list_lag)
 
     # -- a worker that has to stop, and knows it --------------------------------
 
@@ -647,7 +658,7 @@ class Job:
             self.phase, now, note=why, **self._failing(why, now, health)
         )
         return self._let_go(
-            moved, now, due=now + timing.settle, resumes=self._resumes_before()
+            moved, now, due=now + timing.list_lag, resumes=self._resumes_before()
         )
 
     def postpone(
@@ -664,7 +675,7 @@ class Job:
         failing = self._failing(why, now, health)
         if self.phase is not Phase.ARRIVED:
             return self._put_off(why, now, due, failing)
-        if self.wanted:
+        if self.cancel_request:
             return self.cancelled(now)
         since = failing["postponed"].since
         if now - since < PATIENCE:
@@ -729,7 +740,7 @@ class Job:
         until = now + timing.lease
         due = until
         if self.phase is Phase.SUBMITTING:
-            due = until + timing.create_timeout + timing.settle
+            due = until + timing.create_timeout + timing.list_lag
         return replace(
             self,
             lease=Lease(until=until, epoch=self.lease.epoch + 1, by=by),
@@ -789,7 +800,7 @@ class Job:
         )
         return self._let_go(moved, now, due=now, resumes=0)
 
-    def ailing(self, health: Health, now: datetime) -> Self:
+    def unhealthy(self, health: Health, now: datetime) -> Self:
         """Something is the matter that doesn't stop the job."""
         return self._moved(self.phase, now, note=health.code, health=health)
 
@@ -881,7 +892,9 @@ class Job:
             note="fenced_batch_failed",
             batch=None,
             # A batch that is found in its place is to be cancelled as well.
-            wanted=replace(self.wanted, sent_at=None) if self.wanted else None,
+            cancel_request=replace(self.cancel_request, sent_at=None)
+            if self.cancel_request
+            else None,
             state_since=None,
             running_since=None,
             cancel_at=None,
@@ -916,38 +929,38 @@ class Job:
         return self.intent == self.lease.epoch
 
     @property
-    def is_heard(self) -> bool:
+    def is_visible(self) -> bool:
         """Whether the service told of the batch when it was last asked."""
         silent = self.health is not None and self.health.code in (
             "not_visible",
-            "poll_failing",
+            "poll_failed",
         )
         return self.absence is None and not silent
 
     @property
     def is_lost(self) -> bool:
-        # A family's error is one of its parts'.
+        # A split job's error is one of its parts'.
         lost = self.error is not None and self.error.code == "lost"
-        return lost and not self.is_family
+        return lost and not self.is_split
 
     @property
     def has_no_output(self) -> bool:
         """Whether its batch has succeeded, and never said where the answers are."""
         none = self.error is not None and self.error.code == NO_OUTPUT
-        return none and not self.is_family
+        return none and not self.is_split
 
     @property
-    def place(self) -> str:
-        """Where its batch is to be, once that is chosen: see `Spec.place`."""
-        return self.spec.place if self.spec else ""
+    def endpoint(self) -> str:
+        """Where its batch is to be, once that is chosen: see `Spec.endpoint`."""
+        return self.spec.endpoint if self.spec else ""
 
     @property
-    def lane(self) -> str:
-        """What has room of its own at the service: see `Spec.lane`."""
-        return self.spec.lane if self.spec else ""
+    def queue(self) -> str:
+        """What has room of its own at the service: see `Spec.queue`."""
+        return self.spec.queue if self.spec else ""
 
     @property
-    def is_family(self) -> bool:
+    def is_split(self) -> bool:
         """Whether it was split, and its parts are what counts."""
         return self.phase is Phase.SPLIT or self.result is not None
 
@@ -958,7 +971,7 @@ class Job:
 
     @property
     def end(self) -> str | None:
-        """How it ended: see `Part.state`; of a family, `result`."""
+        """How it ended: see `Part.state`; of a split job, `result`."""
         if self.result or not self.is_over:
             return self.result
         if self.phase is Phase.REJECTED:
@@ -972,8 +985,8 @@ class Job:
 
     @property
     def stats(self) -> Stats | None:
-        """The service's own count of rows; of a family, all that its parts tell."""
-        if not self.is_family:
+        """The service's own count of rows; of a split job, all that its parts tell."""
+        if not self.is_split:
             return self.batch.completion_stats if self.batch else None
         told = [part.stats for part in self.parts.values() if part.stats]
         return Stats(
@@ -991,7 +1004,7 @@ class Job:
         )
 
     @property
-    def must_look(self) -> bool:
+    def must_search(self) -> bool:
         """
         Whether the service may have a batch of this job already. Only the first
         request of a fresh claim goes out unlooked.
@@ -1006,7 +1019,7 @@ class Job:
         if self.failed_by_fence(batch):
             return False
         spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
-        return spared or batch.name not in self.superfluous
+        return spared or batch.name not in self.duplicates
 
     def may_name_output(self, batch: Batch, now: datetime) -> bool:
         """Whether a batch that has succeeded may still come to say where it wrote."""
@@ -1061,16 +1074,16 @@ class Job:
         last = self.history[-1]
         if (last.phase, last.state) == (phase, state) and note in (None, last.note):
             return job  # history has it
-        said_at = None
+        reported_at = None
         batch = job.batch
         if batch and state != last.state:
-            said_at = batch.since
+            reported_at = batch.since
             job = job._in_state(batch, now)
         moment = Moment(
             at=now,
             phase=phase,
             state=state,
-            said_at=said_at,
+            reported_at=reported_at,
             note=note,
         )
         history = (*self.history, moment)
@@ -1097,7 +1110,9 @@ class Job:
             since = batch.start_time or now
             cancel_at = _after(since, spec.cancel_after if spec else None)
             job = replace(
-                job, running_since=since, cancel_at=None if job.wanted else cancel_at
+                job,
+                running_since=since,
+                cancel_at=None if job.cancel_request else cancel_at,
             )
         return job
 
@@ -1123,7 +1138,7 @@ class Job:
 
     @property
     def _seq_at_end(self) -> int:
-        """A part's end has no announcement of its own: its family's has it."""
+        """A part's end has no announcement of its own: its split job's has it."""
         return self.seq if self.part_of else self.seq + 1
 
     @property

@@ -10,13 +10,22 @@ from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.options.readers import MAX_OBJECT_NAME
 from batchdrop.stored import split_uri
 
 #: The backends.
 VERTEX, DEVELOPER = "vertex", "developer"
 #: What a batch makes of its rows; else it generates.
 EMBEDDING = "embedding"
+
+#: In place of a state's name: any that isn't named. Firestore takes no empty key.
+OTHER = "other"
+#: Bytes of an object's name, in UTF-8
+#: (https://cloud.google.com/storage/docs/objects#naming).
+MAX_OBJECT_NAME = 1024
+#: Characters of a display name.
+MAX_NAME = 128
+#: Labels that begin so are ours.
+OWN_LABELS = "batchdrop_"
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
@@ -64,12 +73,39 @@ class Timing:
 
     lease: timedelta
     create_timeout: timedelta
-    settle: timedelta
+    list_lag: timedelta
 
     @classmethod
     def none(cls) -> Self:
         """No time at all: a lease that is over at once."""
-        return cls(lease=timedelta(0), create_timeout=timedelta(0), settle=timedelta(0))
+        return cls(
+            lease=timedelta(0), create_timeout=timedelta(0), list_lag=timedelta(0)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A `gs://bucket/prefix/`; the prefix is empty or ends in a slash."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        match = re.fullmatch(
+            r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?", uri, re.DOTALL
+        )
+        if match is None:
+            raise ValueError(f"{uri!r} is not of the form gs://bucket/prefix")
+        prefix = (match[2] or "").strip("/")
+        return cls(bucket=match[1], prefix=f"{prefix}/" if prefix else "")
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.prefix}"
+
+    def holds(self, bucket: str, name: str) -> bool:
+        """Whether an object lies under this prefix."""
+        return bucket == self.bucket and name.startswith(self.prefix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +193,7 @@ class Spec:
     fix: bool = False
     unknown: str = "reject"  #: or "allow": members that the API isn't known to have
     manifest: str = "optional"  #: or "required": the file waits for one
-    max_active: int | None = None  #: batches of the lane at the service at once
+    max_active: int | None = None  #: batches of the queue at the service at once
     max_rows: int | None = None  #: sent of a file; one with more is rejected
     max_bytes: int | None = None
     part_rows: int | None = None  #: of a part; a file with more is split
@@ -168,14 +204,14 @@ class Spec:
     stalled_after: dict[str, float] = field(default_factory=dict)
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """What has a list of its own at the service; the Developer API is one place."""
         return f"{VERTEX} {self.location}" if self.backend == VERTEX else self.backend
 
     @property
-    def lane(self) -> str:
+    def queue(self) -> str:
         """What has room of its own at the service."""
-        return f"{self.place} {self.model}"
+        return f"{self.endpoint} {self.model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +270,7 @@ class Part:
 
     @property
     def outcome(self) -> str | None:
-        """How that counts for the family, as a JOB_STATE_...; None: it hasn't ended."""
+        """How it counts for the split job: a JOB_STATE_...; None if it is open."""
         return {
             "rejected": "JOB_STATE_FAILED",
             "lost": "JOB_STATE_FAILED",
@@ -248,9 +284,9 @@ class Part:
         return self.state in done or bool(self.stats and self.stats.successful)
 
 
-def family_result(parts: Collection[Part]) -> str | None:
+def outcome_of_parts(parts: Collection[Part]) -> str | None:
     """
-    How a family ended, given how its parts did, of which one that was lost or
+    How a split job ended, given how its parts did, of which one that was lost or
     rejected has failed:
 
         some haven't ended                    None
@@ -389,7 +425,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class CancelRequest:
     """What a person wants of a job; looked at before every request."""
 
     cancel: bool
@@ -413,5 +449,7 @@ class Moment:
     at: datetime
     phase: Phase
     state: str | None = None
-    said_at: datetime | None = None  #: when the service says that it came to `state`
+    reported_at: datetime | None = (
+        None  #: when the service says that it came to `state`
+    )
     note: str | None = None

@@ -44,7 +44,7 @@ OUTBOX_PAGE = 500
 MAX_REFUSALS = 10
 #: How many jobs that a policy is about are read at once.
 POLICY_PAGE = 100
-#: Of so many families it is remembered what their parts have in common.
+#: Of so many split jobs it is remembered what their parts have in common.
 MAX_KEPT = 100
 #: How many jobs to resume one call hands out.
 DUE_PAGE = 100
@@ -63,7 +63,7 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Reconciled:
     """When inbox and service were compared with the ledger."""
 
     first_start: datetime
@@ -81,7 +81,7 @@ class Swept:
     oldest: datetime | None = None
 
 
-ready(Job, Announcement, Checked, Swept)
+ready(Job, Announcement, Reconciled, Swept)
 
 
 class Ledger:
@@ -111,7 +111,7 @@ class Ledger:
         self._connect = connect
         self._ttl = ttl
         self._event_source = event_source
-        self._common: dict[str, _Common] = {}  #: by the ids of families
+        self._common: dict[str, _Common] = {}  #: by the ids of split jobs
 
     # -- jobs -------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class Ledger:
         Moves a job on, if it is still at the phase, epoch and holder of `held`. A
         transition that raises `seq` has something to announce: that goes into the
         outbox in the same commit. So does what the end of a part means for the
-        family: the part is over and its family knows, or neither.
+        split job: the part is over and its split job knows, or neither.
 
         Args:
             held: the job as the caller knows it.
@@ -181,7 +181,7 @@ class Ledger:
         current, taken = held, 0
         for _ in range(MAX_TRIES):
             job = _numbered(current, move(current), taken)
-            writes = [(current, job), *self._family(current, job, taken)]
+            writes = [(current, job), *self._split_job(current, job, taken)]
             try:
                 with _answered(f"job {held.id}"):
                     return self._commit(writes, spending, children(job))
@@ -204,16 +204,16 @@ class Ledger:
                 current = found
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
-    def _family(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
+    def _split_job(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
         """
-        What the end of a part makes of its family, before and after. Nothing, where
-        the family is no more: the ledger forgets it in time.
+        What the end of a part makes of its split job, before and after. Nothing, where
+        the split job is no more: the ledger forgets it in time.
         """
         if job.part_of is None or before.is_over or not job.is_over:
             return []
         parent = self.get(job.part_of)
         if parent is None or parent.phase is not Phase.SPLIT:
-            log.error("part without a family", extra={"job": job.id})
+            log.error("part without a split job", extra={"job": job.id})
             return []
         after = parent.part_over(job, job.updated_at)
         return [(parent, _numbered(parent, after, taken))]
@@ -223,7 +223,7 @@ class Ledger:
         held = {job.id: job.version for job in self.get_all(b.id for b, _ in writes)}
         return all(held.get(before.id) == before.version for before, _ in writes)
 
-    def submitted(self, place: str, after: str = "") -> Iterator[Job]:
+    def submitted(self, endpoint: str, after: str = "") -> Iterator[Job]:
         """
         All jobs that the service at a place has and isn't done with, as we know, by
         their ids: first those that follow the id `after`.
@@ -231,7 +231,7 @@ class Ledger:
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", Phase.SUBMITTED))
-            .where(filter=_field("place", "==", place))
+            .where(filter=_field("endpoint", "==", endpoint))
             .order_by("__name__")
         )
         if not after:
@@ -267,15 +267,15 @@ class Ledger:
         """The open jobs whose batches the service has not been asked to cancel yet."""
         return self._unsent_cancels(Phase.SUBMITTED)
 
-    def families_to_cancel(self) -> list[Job]:
+    def split_jobs_to_cancel(self) -> list[Job]:
         """The split jobs whose parts were not all told yet that a cancel is wanted."""
         return self._unsent_cancels(Phase.SPLIT)
 
-    def count_open(self, lane: str | None = None) -> int:
-        """How many jobs the service has and isn't done with, in a lane or in all."""
+    def count_open(self, queue: str | None = None) -> int:
+        """How many jobs the service has and isn't done with, in a queue or in all."""
         conditions = [_field("phase", "==", Phase.SUBMITTED)]
-        if lane is not None:
-            conditions.append(_field("lane", "==", lane))
+        if queue is not None:
+            conditions.append(_field("queue", "==", queue))
         return self._count(*conditions)
 
     def count_between(self, since: datetime, until: datetime, most: int) -> int:
@@ -320,19 +320,19 @@ class Ledger:
         )
         return self._by_pages(query, DUE_PAGE)
 
-    def lanes_waiting(self) -> Iterator[str]:
-        """The lanes in which jobs wait; one document is read for each."""
-        queues = self._jobs().order_by("queue").limit(1)
+    def queues_waiting(self) -> Iterator[str]:
+        """The queues in which jobs wait; one document is read for each."""
+        ordered = self._jobs().order_by("waiting_in").limit(1)
         last = ""
-        while found := queues.where(filter=_field("queue", ">", last)).get():
-            last = found[0].get("queue")
+        while found := ordered.where(filter=_field("waiting_in", ">", last)).get():
+            last = found[0].get("waiting_in")
             yield last
 
-    def waiting(self, lane: str) -> Iterator[Job]:
-        """Jobs that wait for room in a lane, first come first."""
+    def waiting(self, queue: str) -> Iterator[Job]:
+        """Jobs that wait for room in a queue, first come first."""
         query = (
             self._jobs()
-            .where(filter=_field("queue", "==", lane))
+            .where(filter=_field("waiting_in", "==", queue))
             .order_by("created_at")
         )
         return self._by_pages(query, WAITING_PAGE)
@@ -350,19 +350,19 @@ class Ledger:
         data = self._day(day).get().to_dict() or {}
         return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
 
-    def pause_lane(self, lane: str, now: datetime, pause: timedelta) -> None:
-        """Keeps all of a lane waiting. A later end counts, whoever set it."""
-        before, until = self.lane_paused_until(lane, now), now + pause
+    def pause_queue(self, queue: str, now: datetime, pause: timedelta) -> None:
+        """Keeps all of a queue waiting. A later end counts, whoever set it."""
+        before, until = self.queue_paused_until(queue, now), now + pause
         if before is None or before < until:
-            data = {"lane": lane, "until": until, "seconds": pause.total_seconds()}
-            self._lock(f"lane-{derived_id(lane)}").set(data)
+            data = {"queue": queue, "until": until, "seconds": pause.total_seconds()}
+            self._lock(f"queue-{derived_id(queue)}").set(data)
 
-    def lane_paused_until(self, lane: str, now: datetime) -> datetime | None:
+    def queue_paused_until(self, queue: str, now: datetime) -> datetime | None:
         """
-        Until when a lane waits; None if it doesn't. A pause that has longer to go than
+        Until when a queue waits; None if it doesn't. A pause that has longer to go than
         it was made for was written by a clock that is ahead; the next 429 makes anew.
         """
-        data = self._lock(f"lane-{derived_id(lane)}").get().to_dict()
+        data = self._lock(f"queue-{derived_id(queue)}").get().to_dict()
         if not data:
             return None
         until: datetime = _plain(data["until"])
@@ -454,7 +454,7 @@ class Ledger:
             job = self.get(announcement.job_id)
             if job:
                 health = announcement.unheard(why, now)
-                self.advance(job, lambda j: j.ailing(health, now))
+                self.advance(job, lambda j: j.unhealthy(health, now))
             changes["set_aside_at"] = now
         self._announcements().document(announcement.id).update(changes)
         return enough
@@ -607,23 +607,23 @@ class Ledger:
             option = self._connect().write_option(last_update_time=snapshot.update_time)
             reference.update({"until": None}, option=option)
 
-    def checked(self) -> Checked:
+    def last_reconciled(self) -> Reconciled:
         """When the deployment first ran, by Firestore's clock, which is now if it never
         did; and when the inbox and the service were last compared with the ledger."""
         from google.api_core import exceptions
         from google.cloud.firestore import SERVER_TIMESTAMP
 
-        reference = self._lock("check")
+        reference = self._lock("reconcile")
         if not (snapshot := reference.get()).exists:
             # That another tick was faster is fine.
             with suppress(exceptions.AlreadyExists):
                 reference.create({"first_start": SERVER_TIMESTAMP, "finished": None})
             snapshot = reference.get()
-        return _decode(snapshot.to_dict(), Checked)
+        return _decode(snapshot.to_dict(), Reconciled)
 
-    def check_finished(self, now: datetime) -> None:
+    def reconcile_finished(self, now: datetime) -> None:
         """The comparison that began then is complete."""
-        self._lock("check").update({"finished": now})
+        self._lock("reconcile").update({"finished": now})
 
     # -- the pieces -------------------------------------------------------------
 
@@ -675,36 +675,36 @@ class Ledger:
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = sparse(_encode(replace(job, version=None)))
-        # What is derived, and asked for: a lane's jobs, and those that wait in it.
-        data |= {"place": job.place, "lane": job.lane} if job.spec else {}
-        data |= {"queue": job.lane} if job.phase is Phase.WAITING else {}
-        if job.wanted:
+        # What is derived, and asked for: a queue's jobs, and those that wait in it.
+        data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
+        data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
+        if job.cancel_request:
             # As long as it says null here, it is asked for: see `to_cancel`.
-            data["wanted"]["sent_at"] = job.wanted.sent_at
+            data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
         if job.is_over:
             data["expire_at"] = job.updated_at + self._ttl
         return data
 
     def _read(self, snapshot: Any) -> Job:
-        """A job from its document; a part's is completed from its family's."""
+        """A job from its document; a part's is completed from its split job's."""
         job = _job(snapshot)
         if job.part_of is None:
             return job
         if (common := self._common.get(job.part_of)) is None:
-            with _answered(f"family {job.part_of}"):
-                family = self._job(job.part_of).get(field_paths=_Common.FIELDS)
-            data = family.to_dict() or {}
+            with _answered(f"split job {job.part_of}"):
+                split_job = self._job(job.part_of).get(field_paths=_Common.FIELDS)
+            data = split_job.to_dict() or {}
             if not data.get("spec"):
                 return job  # the ledger has forgotten it: the part has its own marks
             common = _Common.of(data)
             self._keep(job.part_of, common)
         return common.put_into(job)
 
-    def _keep(self, family: str, common: "_Common") -> None:
+    def _keep(self, split_job: str, common: "_Common") -> None:
         # It was chosen for good, so that what is kept here stays true.
         if len(self._common) >= MAX_KEPT:
             self._common.clear()
-        self._common[family] = common
+        self._common[split_job] = common
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -728,8 +728,8 @@ class Ledger:
         query = (
             self._jobs()
             .where(filter=_field("phase", "==", phase))
-            .where(filter=_field("wanted.cancel", "==", True))
-            .where(filter=_field("wanted.sent_at", "==", None))
+            .where(filter=_field("cancel_request.cancel", "==", True))
+            .where(filter=_field("cancel_request.sent_at", "==", None))
         )
         return list(_readable(query.stream(), self._read))
 
@@ -784,7 +784,7 @@ class Ledger:
 @dataclass(frozen=True, slots=True)
 class _Common:
     """
-    What the parts of a family have in common, and only its own document holds: three
+    What the parts of a split job have in common, and only its own document holds: three
     hundred copies of all labels, and of who chose what, are more than a commit takes.
     """
 
@@ -794,9 +794,9 @@ class _Common:
     FIELDS: ClassVar = ("spec.labels", "spec_from")
 
     @classmethod
-    def of(cls, family: Mapping[str, Any]) -> Self:
-        """From a family's document."""
-        return cls(family["spec"].get("labels", {}), family.get("spec_from", {}))
+    def of(cls, split_job: Mapping[str, Any]) -> Self:
+        """From a split job's document."""
+        return cls(split_job["spec"].get("labels", {}), split_job.get("spec_from", {}))
 
     def left_out_of(self, part: Mapping[str, Any]) -> dict[str, Any]:
         """A part's document without it."""

@@ -10,7 +10,7 @@ from msgspec import Raw
 from batchdrop.batches import inline
 from batchdrop.batches.official import SDK_ONLY
 from batchdrop.jobs.sizes import MAX_CONFIG
-from batchdrop.preflight import Rules, config_fault
+from batchdrop.preflight import Rules, config_error
 from batchdrop.preflight.members import public
 from batchdrop.preflight.names import camel_case, placed
 from batchdrop.quoting import unquoted
@@ -66,7 +66,7 @@ def wire_config(text: str, rules: Rules, *, private: bool = True) -> str | None:
         made = msgspec.json.encode(camel_case(config))
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
-    if wrong := config_fault(
+    if wrong := config_error(
         replace(rules, generation_config=made), public if private else str
     ):
         raise ValueError(wrong)

@@ -7,18 +7,10 @@ from typing import Any
 import msgspec
 
 from batchdrop.jobs.sizes import MAX_CONFIG
+from batchdrop.jobs.values import MAX_NAME, MAX_OBJECT_NAME, OTHER, OWN_LABELS
 
-#: In place of a state's name: any that isn't named. Firestore takes no empty key.
-OTHER = "other"
-#: Bytes of an object's name, in UTF-8
-#: (https://cloud.google.com/storage/docs/objects#naming).
-MAX_OBJECT_NAME = 1024
-#: Characters of a display name.
-MAX_NAME = 128
 #: Of labels; the service takes 64 of them, and two are ours.
 MAX_LABELS = 62
-#: Labels that begin so are ours.
-OWN_LABELS = "batchdrop_"
 #: The states in which a batch can stand still (aiplatform v1 JobState).
 STATES = (
     "UNSPECIFIED",

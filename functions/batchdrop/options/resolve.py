@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 
 from batchdrop.errors import BadChoice
-from batchdrop.jobs.values import Spec
+from batchdrop.jobs.values import MAX_NAME, Location, Spec
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.manifests import (
@@ -15,7 +15,7 @@ from batchdrop.options.manifests import (
     manifest_name,
 )
 from batchdrop.options.routes import Route, Routes
-from batchdrop.options.settings import PREFIX, Location, Settings
+from batchdrop.options.settings import PREFIX, Settings
 from batchdrop.preflight import Rules
 from batchdrop.stored import split_uri
 
@@ -295,7 +295,7 @@ def _layer(choices: Mapping[str, Any], origin: str, code: str) -> _Layer:
 
 def _environment(settings: Settings, name: str) -> _Layer:
     choices: dict[str, Any] = {
-        "display_name": name[-readers.MAX_NAME :],
+        "display_name": name[-MAX_NAME:],
         "manifest": "optional",
         "source": None,
     }

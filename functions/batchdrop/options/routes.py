@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from batchdrop.errors import BadSetting
-from batchdrop.jobs.values import brief
+from batchdrop.jobs.values import MAX_NAME, Location, brief
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
-from batchdrop.options.settings import PREFIX, Location, Settings
+from batchdrop.options.settings import PREFIX, Settings
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
 
@@ -52,7 +52,7 @@ class Route:
 
     def __str__(self) -> str:
         # It stands in each job's document, once for all that is chosen here.
-        patterns = brief(", ".join(self.match), readers.MAX_NAME)
+        patterns = brief(", ".join(self.match), MAX_NAME)
         return f"route {self.name or f'{self.number} ({patterns})'}"
 
 
@@ -213,7 +213,7 @@ class Pattern:
         return len(self.parts) in at
 
     def _reached(self, at: set[int]) -> set[int]:
-        """With all places that nothing has to be read for."""
+        """With all endpoints that nothing has to be read for."""
         todo = list(at)
         while todo:
             place = todo.pop()
@@ -459,7 +459,7 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
             yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"
 
 
-def places(settings: Settings, routes: Routes) -> frozenset[tuple[str, str]]:
+def endpoints(settings: Settings, routes: Routes) -> frozenset[tuple[str, str]]:
     """The backends and locations that a deployment's jobs may go to."""
     chosen = [route.choices for route in routes.routes]
     return frozenset(

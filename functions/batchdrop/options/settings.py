@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from typing import Self, TypeVar
 
 from batchdrop.errors import BadSetting
+from batchdrop.failpoints import FAILPOINTS
+from batchdrop.jobs.values import Location
 from batchdrop.options import readers
 
 PREFIX = "BATCHDROP_"
@@ -21,35 +23,8 @@ LONGEST = {
     "topic": 400,
     "database": 63,
 }
-#: Where tests have a process die: see `crash`.
-CRASH_AT = f"{PREFIX}CRASH_AT"
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """A `gs://bucket/prefix/`; the prefix is empty or ends in a slash."""
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def parse(cls, uri: str) -> Self:
-        match = re.fullmatch(
-            r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?", uri, re.DOTALL
-        )
-        if match is None:
-            raise ValueError(f"{uri!r} is not of the form gs://bucket/prefix")
-        prefix = (match[2] or "").strip("/")
-        return cls(bucket=match[1], prefix=f"{prefix}/" if prefix else "")
-
-    def __str__(self) -> str:
-        return f"gs://{self.bucket}/{self.prefix}"
-
-    def holds(self, bucket: str, name: str) -> bool:
-        """Whether an object lies under this prefix."""
-        return bucket == self.bucket and name.startswith(self.prefix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +47,11 @@ class Settings:
     lease: float = 600.0
     create_timeout: float = 60.0  #: longest time one create request may take
     #: How far the service's list may lag behind what was created.
-    settle: float = 120.0
+    list_lag: float = 120.0
     #: A tick stops taking up new work after this long. Below poll's own time-out.
     tick: float = 240.0
     #: How often a tick also compares the inbox and the service with the ledger.
-    check_every: float = 3600.0
+    reconcile_every: float = 3600.0
     #: How old an object in the inbox may be whose event never came.
     missed_window: float = 3 * 86400.0
     #: How long the ledger keeps the document of a job that is over.
@@ -211,9 +186,9 @@ class Settings:
             api_url=given("API_URL") or None,
             lease=seconds("LEASE", 600),
             create_timeout=seconds("CREATE_TIMEOUT", 60),
-            settle=seconds("SETTLE", 120),
+            list_lag=seconds("LIST_LAG", 120),
             tick=seconds("TICK", 240),
-            check_every=seconds("CHECK_EVERY", 3600),
+            reconcile_every=seconds("RECONCILE_EVERY", 3600),
             missed_window=seconds("MISSED_WINDOW", 3 * 86400),
             ledger_ttl=seconds("LEDGER_TTL", 90 * 86400),
             cancel_after=optional("CANCEL_AFTER"),
@@ -244,7 +219,7 @@ class Settings:
         return settings
 
     @property
-    def queues(self) -> bool:
+    def has_queue(self) -> bool:
         """Whether all jobs wait in a queue, from which only the tick admits them."""
         limits = (self.max_rows_per_day, self.max_bytes_per_day)
         return self.paused or any(limit is not None for limit in limits)
@@ -329,7 +304,7 @@ def check_names(env: Mapping[str, str]) -> None:
     """
     known = variables()
     ours = {name for name in env if name.startswith(PREFIX)}
-    if unknown := sorted(ours - known - {CRASH_AT}):
+    if unknown := sorted(ours - known - {FAILPOINTS}):
         raise BadSetting("; ".join(_instead(name, known) for name in unknown))
 
 

@@ -12,7 +12,7 @@ from batchdrop.preflight.checker import (
     Block,
     Checker,
     Refused,
-    config_fault,
+    config_error,
     own_columns,
 )
 from batchdrop.preflight.lines import LINE_LIMIT
@@ -38,7 +38,7 @@ __all__ = [
     "Family",
     "Refused",
     "Rules",
-    "config_fault",
+    "config_error",
     "embeds_text",
     "own_columns",
 ]

@@ -28,7 +28,7 @@ from batchdrop.preflight.lines import (
 )
 from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.merge import Merger
-from batchdrop.preflight.request import KINDS, MOST_FAULTS, Full, Look, Members
+from batchdrop.preflight.request import KINDS, MOST_ERRORS, Full, Look, Members
 from batchdrop.preflight.rules import REJECT, Rules
 from batchdrop.preflight.shapes import (
     BARE,
@@ -49,7 +49,7 @@ from batchdrop.preflight.shapes import (
     unread,
     unwrapper,
 )
-from batchdrop.rows import Fault, Rows
+from batchdrop.rows import RowError, Rows
 
 #: What a decoder raises for a line that doesn't fit it.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -88,7 +88,7 @@ class Refused:
 
     line: int
     text: bytes
-    faults: tuple[Fault, ...]
+    row_errors: tuple[RowError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +225,14 @@ class Checker:
         """A line that might hold too much to be decoded."""
         if len(text) <= LINE_LIMIT and is_crowded(text):
             look = Look(self.rules, number, self._columns)
-            look.fault(
+            look.add_error(
                 "",
                 "too_many_values",
                 f"has more than {MOST_VALUES:,} values and names",
                 "write fewer in a line; what is data for the prompt can be written as "
                 "a text",
             )
-            return Refused(number, text, tuple(look.faults))
+            return Refused(number, text, tuple(look.row_errors))
         if self._quick and (quick := self._quick(number, text)):
             return quick
         if len(text) <= _LONG:
@@ -247,7 +247,7 @@ class Checker:
         taken = self._known(text)
         if taken is not None and not self._repeated(taken.id, number):
             return self._staged(number, taken)
-        most = 1 if self._left == 0 else MOST_FAULTS
+        most = 1 if self._left == 0 else MOST_ERRORS
         look = Look(self.rules, number, self._columns, most)
         try:
             taken = self._look(look, text)
@@ -261,7 +261,7 @@ class Checker:
         if taken is None:
             if self._left == 0:
                 self._alike.learn(look)
-            return Refused(number, text[:LINE_LIMIT], tuple(look.faults))
+            return Refused(number, text[:LINE_LIMIT], tuple(look.row_errors))
         return self._staged(number, taken)
 
     def _staged(self, number: int, taken: Unwrapped) -> tuple[bytes, ...]:
@@ -396,7 +396,7 @@ class Checker:
     # -- lines that need a look ------------------------------------------------------
 
     def _look(self, look: Look, text: bytes) -> Unwrapped | None:
-        """What is to be sent of a line; nothing, if the look has found faults."""
+        """What is to be sent of a line; nothing, if the look has found row errors."""
         if self.rules.fix and text.startswith(codecs.BOM_UTF8):
             text = text.removeprefix(codecs.BOM_UTF8).strip()
             self._mended[look.line] = text
@@ -407,7 +407,7 @@ class Checker:
         look.parsed = line
         if (answer := answered(dict(line))) is not None:
             look.unsure = answer != "response"
-            look.fault(
+            look.add_error(
                 answer,
                 ANSWERED,
                 "is a batch's answer to this row, which would be paid again",
@@ -422,23 +422,29 @@ class Checker:
         if self._shape is None:
             unwrap = unwrapper(shape, self.rules)
         self._look_beside(look, line, shape)
-        if look.faults:
+        if look.row_errors:
             return None
         taken = self._taken(look, text, shape, unwrap, line)
-        if self.rules.fix and any(fault.code in FIXABLE for fault in look.faults):
+        if self.rules.fix and any(
+            row_error.code in FIXABLE for row_error in look.row_errors
+        ):
             look.unsure = True
-            left = [fault for fault in look.faults if fault.code not in FIXABLE]
-            look.faults.clear()
+            left = [
+                row_error
+                for row_error in look.row_errors
+                if row_error.code not in FIXABLE
+            ]
+            look.row_errors.clear()
             text = self._mend(text, shape)
             taken = self._taken(look, text, shape, unwrap, _parsed(text))
             self._mended[look.line] = text
             # Paths of what is bad still are those of the line as it was written.
-            told = {(fault.code, fault.message) for fault in left}
-            new = [f for f in look.faults if (f.code, f.message) not in told]
-            look.faults[:] = left + new
+            told = {(row_error.code, row_error.message) for row_error in left}
+            new = [f for f in look.row_errors if (f.code, f.message) not in told]
+            look.row_errors[:] = left + new
         if taken is not None and taken.id is not None:
             self._look_at_id(look, shape, taken.id)
-        if look.faults:
+        if look.row_errors:
             look.forget()
             self._mended.pop(look.line, None)
             return None
@@ -476,11 +482,11 @@ class Checker:
             return None
         except NotOneContent as exc:
             path = f"{shape.wrapper}.contents" if shape.wrapper else "contents"
-            look.fault(path, "bad_contents", str(exc), "write one a line")
+            look.add_error(path, "bad_contents", str(exc), "write one a line")
             return None
         except _MISFIT as exc:
             look.unsure = True
-            look.fault("", "bad_contents", str(exc), self._example())
+            look.add_error("", "bad_contents", str(exc), self._example())
             return None
         # Parsed once, where the request is as it stands in the line: a second time it
         # would take the same memory again.
@@ -492,16 +498,16 @@ class Checker:
         look.request(request, shape.wrapper or "")
         # The paths are those of what is made of the line.
         look.unsure |= bool(look.by_value) and self._is_made(shape)
-        if look.faults and self._is_made(shape):
+        if look.row_errors and self._is_made(shape):
             root = f"{shape.wrapper}." if shape.wrapper else ""
             members = dict(line)
             if shape.wrapper:
                 members = dict(members[shape.wrapper])
-            look.faults[:] = [
+            look.row_errors[:] = [
                 replace(
                     each, path=root + as_written(each.path.removeprefix(root), members)
                 )
-                for each in look.faults
+                for each in look.row_errors
             ]
         return taken
 
@@ -528,7 +534,7 @@ class Checker:
     def _unreadable(self, look: Look, text: bytes) -> bool:
         """Whether a line is no JSON object; says so."""
         if len(text) > LINE_LIMIT:
-            look.fault(
+            look.add_error(
                 "",
                 "too_long",
                 f"has more than {LINE_LIMIT:,} bytes",
@@ -544,13 +550,13 @@ class Checker:
                 self._latin.add(look.line)
                 if len(self._latin) == MANY_LATIN and self.rules.on_invalid == REJECT:
                     raise not_utf8(LATIN, f"line {look.line}, byte {broken + 1}: ")
-            look.fault("", "not_utf8", message, "save the file as UTF-8")
+            look.add_error("", "not_utf8", message, "save the file as UTF-8")
             return True
         try:
             value = _decode(text)
         except msgspec.ValidationError as exc:
             message, _, _ = str(exc).partition(" - at ")
-            look.fault(
+            look.add_error(
                 _too_large(text),
                 "number_out_of_range",
                 f"is a number that no number type can hold: {message}",
@@ -563,17 +569,17 @@ class Checker:
             if mark >= 0 and str(exc).endswith(places):
                 self._marked(look, text, mark)
             elif text.startswith(b"["):
-                look.fault("", "json_array", "begins a JSON array", _NO_ARRAY)
+                look.add_error("", "json_array", "begins a JSON array", _NO_ARRAY)
             else:
-                look.fault("", "not_json", _where(str(exc), text), example)
+                look.add_error("", "not_json", _where(str(exc), text), example)
         else:
             if isinstance(value, dict):
                 return False
             if isinstance(value, list):
                 what = "is a JSON array, not a line of JSON Lines"
-                look.fault("", "json_array", what, _NO_ARRAY)
+                look.add_error("", "json_array", what, _NO_ARRAY)
             else:
-                look.fault("", "not_an_object", "is no JSON object", example)
+                look.add_error("", "not_an_object", "is no JSON object", example)
         return True
 
     def _marked(self, look: Look, text: bytes, mark: int) -> None:
@@ -582,7 +588,7 @@ class Checker:
         fix = "leave the mark out, or let `batchdrop check --fix` do it"
         if mark:
             fix = "leave the mark out, and end the line before it"
-        look.fault(
+        look.add_error(
             "",
             "byte_order_mark",
             f"has a byte order mark (U+FEFF) at column {column}; files that each began "
@@ -602,29 +608,29 @@ class Checker:
                         raise WrongShape(what, shape.wrapper)
         except WrongShape as exc:
             if str(exc):
-                look.fault(
+                look.add_error(
                     exc.path,
                     "wrong_shape",
                     f"is {exc}, which {self.rules.model} doesn't take",
                     self._example(),
                 )
             elif names & {"response", "error", "status", "predictions"}:
-                look.fault(
+                look.add_error(
                     "",
                     "no_contents",
                     "is what a batch wrote, without the request that it answers",
                     "drop the rows that were asked, without those that have an answer",
                 )
             else:
-                look.fault(
+                look.add_error(
                     "", "no_contents", f"has no {family.plain[0]}", self._example()
                 )
             return None
         except StopIteration:
-            look.fault("", "no_contents", "has no body", self._example())
+            look.add_error("", "no_contents", "has no body", self._example())
             return None
         if self._shape is not None and shape != self._shape:
-            look.fault(
+            look.add_error(
                 "",
                 "mixed_shapes",
                 f"has the shape {shape}, but line {self._shape_line} has the shape "
@@ -641,14 +647,14 @@ class Checker:
             id = members[shape.id]
             if not isinstance(id, str) or not id:
                 look.unsure = True
-                look.fault(
+                look.add_error(
                     shape.id,
                     "bad_key",
                     "must be a string, not empty",
                     f'write "{shape.id}": "..." or leave it out of all lines',
                 )
         if shape.wrapper and not isinstance(members[shape.wrapper], Members):
-            look.fault(
+            look.add_error(
                 shape.wrapper, "not_an_object", "must be a JSON object", self._example()
             )
         allowed = {
@@ -658,7 +664,7 @@ class Checker:
         for name in self._family.beside:
             if members.get(name) not in allowed[name]:
                 look.unsure = True
-                look.fault(
+                look.add_error(
                     name,
                     "bad_value",
                     f"must be {' or '.join(allowed[name])}",
@@ -690,13 +696,13 @@ class Checker:
             place = f'"{shape.wrapper}"'
             if inside.member(name) is None:
                 place = f'"generationConfig" in {place}'
-            look.fault(
+            look.add_error(
                 name,
                 "beside_request",
                 f'stands beside "{shape.wrapper}", where it isn\'t read',
                 f"put it into {place}; a column of your own needs another name",
             )
-        if not self._family.embeds or look.faults:
+        if not self._family.embeds or look.row_errors:
             return
         for path in unread(members, shape, self._family):
             fix = 'write what it says beside "content"'
@@ -705,13 +711,13 @@ class Checker:
                     "leave it out; lines for a Gemini embedding model may have "
                     '"outputDimensionality" beside "content"'
                 )
-            look.fault(path, "unread", "is read by no batch of this model", fix)
+            look.add_error(path, "unread", "is read by no batch of this model", fix)
 
     def _look_at_id(self, look: Look, shape: Shape, id: bytes) -> None:
         name = shape.id or IDS[0]
-        if not look.faults and self._repeated(id, look.line):
+        if not look.row_errors and self._repeated(id, look.line):
             look.unsure = True
-            look.fault(
+            look.add_error(
                 name,
                 "duplicate_key",
                 f"is the same as in line {self._keys.first(id, look.line)}",
@@ -722,7 +728,7 @@ class Checker:
         return f"write one JSON object a line: {self._family.example}"
 
 
-def config_fault(rules: Rules, shown: Callable[[str], str] = str) -> str:
+def config_error(rules: Rules, shown: Callable[[str], str] = str) -> str:
     """
     What is wrong with the generation configuration of a job, by itself, and what to
     write; empty if nothing is. Each line would be refused for it, and `fix` mends only
@@ -735,9 +741,9 @@ def config_fault(rules: Rules, shown: Callable[[str], str] = str) -> str:
         return ""
     for block in Checker(rules).blocks([rules.family.example.encode()]):
         for refused in block.refused:
-            fault = refused.faults[0]
-            path = shown(fault.path.removeprefix("generationConfig."))
-            return f"{path} {fault.message}; {fault.fix}"
+            row_error = refused.row_errors[0]
+            path = shown(row_error.path.removeprefix("generationConfig."))
+            return f"{path} {row_error.message}; {row_error.fix}"
     return ""
 
 

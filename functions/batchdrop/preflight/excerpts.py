@@ -1,20 +1,20 @@
-"""Where in a line's text a fault is, for people to see."""
+"""Where in a line's text a row error is, for people to see."""
 
 import json
 import re
 
-from batchdrop.rows import Fault
+from batchdrop.rows import RowError
 
 _values = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def excerpt(text: str, fault: Fault, width: int = 72) -> tuple[str, int, int]:
+def excerpt(text: str, row_error: RowError, width: int = 72) -> tuple[str, int, int]:
     """
     A piece of a line's text around what is wrong, and from where to where in it that
     is. Characters that would move a cursor are shown as dots.
     """
-    start, end = span(text, fault)
+    start, end = span(text, row_error)
     end = min(end, start + width - 8)
     left = max(0, min(start - 24, len(text) - width))
     piece = text[left : left + width]
@@ -24,15 +24,15 @@ def excerpt(text: str, fault: Fault, width: int = 72) -> tuple[str, int, int]:
     return f"{before}{shown}{after}", start + at, max(end, start + 1) + at
 
 
-def span(text: str, fault: Fault) -> tuple[int, int]:
+def span(text: str, row_error: RowError) -> tuple[int, int]:
     """Where the faulty value begins and ends; all of the text if it isn't found."""
-    if column := re.search(r"column (\d+)", fault.message):
+    if column := re.search(r"column (\d+)", row_error.message):
         start = max(0, min(int(column[1]), len(text)) - 1)
         return start, start + 1
-    if not fault.path:
+    if not row_error.path:
         return 0, len(text)
     try:
-        return _find(text, _start(text, 0), fault.path)
+        return _find(text, _start(text, 0), row_error.path)
     except (json.JSONDecodeError, LookupError, RecursionError, ValueError):
         return 0, len(text)
 

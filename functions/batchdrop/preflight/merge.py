@@ -69,7 +69,7 @@ class Merger:
         except msgspec.ValidationError:
             owns = [kept.pop(name) for name in _NAMES if name in kept]
         if len(owns) > 1:
-            return request  # a fault, to be told as it stands
+            return request  # a row error, to be told as it stands
         try:
             merged = self._merged(owns[0] if owns else b"{}")
         except msgspec.ValidationError:
@@ -79,7 +79,7 @@ class Merger:
     def _with_beside(self, request: bytes, kept: dict[str, bytes]) -> bytes:
         """
         A request with what stands beside its contents. What it has of that in
-        snake_case is renamed; both spellings are a fault, to be told as they stand.
+        snake_case is renamed; both spellings are a row error, to be told as they stand.
 
         Args:
             kept: its members, which change with it.

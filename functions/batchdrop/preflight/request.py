@@ -9,10 +9,10 @@ from batchdrop.preflight.columns import DEEPEST, MOST_COLUMNS, Column, Columns
 from batchdrop.preflight.members import ANY, Type, version
 from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 from batchdrop.preflight.rules import ANYTHING, MEDIA, Must, Rules
-from batchdrop.rows import Fault
+from batchdrop.rows import RowError
 
-#: A line with more faults than this has them cut: the first ones are enough.
-MOST_FAULTS = 10
+#: A line with more row errors than this has them cut: the first ones are enough.
+MOST_ERRORS = 10
 
 # What the import takes as a name (seen live; BigQuery docs).
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
@@ -48,7 +48,7 @@ KINDS: dict[type, str] = {
 
 
 class Full(Exception):
-    """Enough faults for one line."""
+    """Enough row errors for one line."""
 
 
 @dataclass(slots=True)
@@ -64,11 +64,13 @@ class Look:
     rules: Rules
     line: int
     columns: Columns
-    most: int = MOST_FAULTS  #: so many faults end it; with one, it says no way to mend
-    faults: list[Fault] = field(default_factory=list)
+    most: int = (
+        MOST_ERRORS  #: so many row errors end it; with one, it says no way to mend
+    )
+    row_errors: list[RowError] = field(default_factory=list)
     parsed: Members | None = None  #: the line, once it could be
     #: By the path of a string that is wrong: a pattern that all wrong ones match. All
-    #: other faults follow from names and types, unless it is unsure.
+    #: other row errors follow from names and types, unless it is unsure.
     by_value: dict[str, str] = field(default_factory=dict)
     unsure: bool = False
     _undo: list[Callable[[], None]] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Look:
         depth = 0 if self.rules.family.wrapper is None else 1
         try:
             if not isinstance(value, Members):
-                self.fault(
+                self.add_error(
                     path,
                     "not_an_object",
                     "is no JSON object",
@@ -90,31 +92,31 @@ class Look:
                 self._object(value, root, must, root.known, path, depth)
         except Full:
             pass
-        if self.faults:
+        if self.row_errors:
             self.forget()
 
     def deep(self) -> None:
         """Nested so that it can't even be looked at."""
         self.forget()
         message = "nests too deeply to be read"
-        self.faults = [self._fault("", "too_deep", message, "nest less")]
+        self.row_errors = [self._row_error("", "too_deep", message, "nest less")]
 
-    def fault(self, path: str, code: str, message: str, fix: str) -> None:
+    def add_error(self, path: str, code: str, message: str, fix: str) -> None:
         """
         Raises:
             Full: that was the last one that is kept of a line.
         """
-        self.faults.append(self._fault(path, code, message, fix))
-        if len(self.faults) >= self.most:
+        self.row_errors.append(self._row_error(path, code, message, fix))
+        if len(self.row_errors) >= self.most:
             raise Full
 
     def refuse(self, path: str, code: str, message: str, fix: str) -> None:
-        """A fault in the eyes of the import; none where there is no import."""
+        """A row error in the eyes of the import; none where there is no import."""
         if self.rules.imports:
-            self.fault(path, code, message, fix)
+            self.add_error(path, code, message, fix)
 
-    def _fault(self, path: str, code: str, message: str, fix: str) -> Fault:
-        return Fault(
+    def _row_error(self, path: str, code: str, message: str, fix: str) -> RowError:
+        return RowError(
             line=self.line, path=shortened(path), code=code, message=message, fix=fix
         )
 
@@ -138,7 +140,7 @@ class Look:
         if must.refused:
             code, _, message = must.refused.partition(": ")
             message, _, fix = message.partition("; ")
-            self.fault(path, code, message, fix)
+            self.add_error(path, code, message, fix)
             return
         if value is None:
             if column is not None and camel(column.name) in NULL_RUNS:
@@ -157,7 +159,9 @@ class Look:
             self._array(value, column, must, known, path, depth)
             return
         if must.kind == "an array":
-            self.fault(path, must.codes[1], "must be an array", f"write {must.missing}")
+            self.add_error(
+                path, must.codes[1], "must be an array", f"write {must.missing}"
+            )
             return
         if column is not None and not self._repeats(column, False, path):
             column = None
@@ -175,13 +179,13 @@ class Look:
         depth: int,
     ) -> None:
         if must.kind not in ("", "an array"):
-            self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            self.add_error(path, must.codes[1], f"must be {must.kind}", _write(must))
             return
         if not known.fits("an array"):
             self._of_kinds(known, path, "an array")
             return
         if must.filled and not value:
-            self.fault(
+            self.add_error(
                 path, must.codes[1], "must not be empty", f"write {must.missing}"
             )
             return
@@ -219,14 +223,14 @@ class Look:
             return
         kind = KINDS[type(value)]
         if must.kind not in ("", "an array") and kind != must.kind:
-            self.fault(path, must.codes[1], f"must be {must.kind}", _write(must))
+            self.add_error(path, must.codes[1], f"must be {must.kind}", _write(must))
             return
         if not known.fits(kind):
             self._of_kinds(known, path, kind)
             return
         if known.whole and kind == "a number" and value:
             self.unsure = True
-            self.fault(path, "bad_value", "must be a whole number", "write one")
+            self.add_error(path, "bad_value", "must be a whole number", "write one")
             return
         if column is not None and not self._is_of(column, kind, path):
             column = None
@@ -254,7 +258,7 @@ class Look:
             fix = f"write {_one_of(known.choices)}"
             if kind == "an array" and "NULL" in known.choices:
                 fix += ', and beside it "nullable": true where it may be null'
-        self.fault(path, "bad_value", f"is {kind}, and must be {wanted}", fix)
+        self.add_error(path, "bad_value", f"is {kind}, and must be {wanted}", fix)
 
     def _nullable(self, column: Column) -> None:
         if not column.nullable:
@@ -268,11 +272,11 @@ class Look:
             absent: where there is no import, it is as good as not there.
         """
         if self.rules.imports:
-            self.fault(
+            self.add_error(
                 path, "null", "is null, which the import refuses", "leave it out"
             )
         elif must.kind and not absent:
-            self.fault(path, must.codes[1], "is null", _write(must))
+            self.add_error(path, must.codes[1], "is null", _write(must))
 
     def _fits(self, value: Members, path: str, depth: int) -> bool:
         if not value and self.rules.imports:
@@ -280,7 +284,7 @@ class Look:
             if camel(_last(path)) == "googleSearch":
                 # Files with it ran, and what it excludes is nothing that anybody reads.
                 fix = f'write "{_last(path)}": {{"excludeDomains": ["example.com"]}}'
-            self.fault(
+            self.add_error(
                 path,
                 "empty_object",
                 "is an object without members, which the import refuses",
@@ -301,7 +305,7 @@ class Look:
         name = _last(path)
         if must.choices and value not in must.choices:
             self.by_value[path] = _unlike(f"(?:{_any_of(must.choices)})\\Z")
-            self.fault(
+            self.add_error(
                 path,
                 must.codes[1],
                 f"is none of {', '.join(must.choices)}",
@@ -309,7 +313,7 @@ class Look:
             )
         elif must.filled and not value:
             self.by_value[path] = r"^\Z"
-            self.fault(path, must.codes[1], "is empty", f"write {must.missing}")
+            self.add_error(path, must.codes[1], "is empty", f"write {must.missing}")
         elif must.same_model:
             if not re.search(self.rules.model_pattern, value):
                 self.by_value[path] = _unlike(self.rules.model_pattern)
@@ -325,7 +329,7 @@ class Look:
                 self._of_kinds(known, path, "a string")
             elif self.rules.strict:
                 self.by_value[path] = f"^{re.escape(value[:_LONGEST])}\\Z"
-                self.fault(
+                self.add_error(
                     path,
                     "bad_value",
                     f"is no value that the API takes, by its list of {version()}",
@@ -333,7 +337,7 @@ class Look:
                 )
 
     def other_model(self, path: str) -> None:
-        self.fault(
+        self.add_error(
             path,
             "other_model",
             f"is not the job's model, {self.rules.model}",
@@ -351,9 +355,9 @@ class Look:
             else:
                 places = ", ".join(map(str, self.rules.sources)) or "nowhere"
                 fix = f"copy the object to one of them: {places}"
-            self.fault(path, "medium_not_allowed", message, fix)
+            self.add_error(path, "medium_not_allowed", message, fix)
         else:
-            self.fault(
+            self.add_error(
                 path,
                 "bad_medium",
                 "is neither a gs:// address nor inline data",
@@ -377,14 +381,14 @@ class Look:
         google = self.rules.family.google
         for name, inner in must.members.items():
             if inner.required and name not in found:
-                self.fault(
+                self.add_error(
                     path,
                     inner.codes[0],
                     f"has no {name}",
                     f"write {inner.missing}",
                 )
         if must.any_of and not found.intersection(must.any_of):
-            self.fault(
+            self.add_error(
                 path,
                 must.codes[0],
                 f"has no {' or '.join(must.any_of)}",
@@ -418,7 +422,7 @@ class Look:
         if self.most > 1:
             fix = known.meant(name, self.columns.root.known) or fix
         at = f"{dot}{_cut(name, _LONGEST)}"
-        self.fault(at, "unknown_member", message, f"{fix}; {_NEWER}")
+        self.add_error(at, "unknown_member", message, f"{fix}; {_NEWER}")
         return True
 
     # -- columns ----------------------------------------------------------------
@@ -447,7 +451,7 @@ class Look:
             return known
         columns, imports = self.columns, self.rules.imports
         if imports and not _NAME.fullmatch(name):
-            self.fault(
+            self.add_error(
                 path,
                 "bad_name",
                 "has a name that the import can't make a column of",
@@ -456,7 +460,7 @@ class Look:
             )
             return None
         if imports and _RESERVED.match(name):
-            self.fault(
+            self.add_error(
                 path,
                 "bad_name",
                 "has a name that begins as BigQuery's own do, which the import refuses",
@@ -481,7 +485,7 @@ class Look:
         ):
             other, line = column.spelled.get(common, (name, self.line))
             if other != name:
-                self.fault(
+                self.add_error(
                     path,
                     "mixed_case",
                     f"is written {other} {self._where(line)}, and the import takes "
@@ -495,7 +499,7 @@ class Look:
         if imports:
             other, line = column.folded.get(folded, (name, self.line))
             if other != name:
-                self.fault(
+                self.add_error(
                     path,
                     "same_name",
                     f"has the name of another member {self._where(line)} but for its "

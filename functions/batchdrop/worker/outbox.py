@@ -8,7 +8,7 @@ from typing import Any
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Outbox:
             job = announcement.job_id
             try:
                 self.publish(announcement)
-                crash("after_publish")
+                failpoint("after_publish")
                 self.ledger.published(announcement, self.now())
             except Refused as exc:
                 silences = 0
@@ -74,7 +74,7 @@ class Outbox:
                 silences = 0
                 sent += 1
                 gone[job] = announcement.seq
-                crash("after_published")
+                failpoint("after_published")
                 log.info(
                     "announced",
                     extra={

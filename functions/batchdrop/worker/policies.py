@@ -9,7 +9,7 @@ from typing import Any
 from batchdrop.backends import Services
 from batchdrop.batches import ClientError
 from batchdrop.errors import Superseded
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
@@ -66,7 +66,7 @@ class Policies:
         )
         log.warning("cancel wanted", extra={"job": job.id, "by": by})
         now = self.now()
-        self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
+        self.ledger.advance(job, lambda j: j.request_cancel(by, now))
 
     def _delete_all(self, deadline: datetime, errors: list[Exception]) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
@@ -90,7 +90,7 @@ class Policies:
         for job, answer in few_at_once(self._delete, due()):
             try:
                 answer.result()
-                crash("after_delete")
+                failpoint("after_delete")
                 name = job.batch.name if job.batch else ""
                 log.info("deleted", extra={"job": job.id, "batch": name})
                 self.ledger.advance(job, lambda j: j.deleted(self.now()))
@@ -117,7 +117,7 @@ class Policies:
             code="stalled", message=f"{state} since {since:%Y-%m-%d %H:%M}", since=now
         )
         self.ledger.advance(job, lambda j: j.stalled(health, now))
-        crash("after_stalled")
+        failpoint("after_stalled")
 
 
 def _note(errors: list[Exception], exc: Exception, job: Job) -> None:

@@ -18,12 +18,14 @@ from batchdrop.errors import (
     Superseded,
     Unavailable,
 )
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import MAX_CHOSEN, size_of
 from batchdrop.jobs.values import (
+    MAX_OBJECT_NAME,
     Drop,
     Input,
+    Location,
     Part,
     Phase,
     Problem,
@@ -39,10 +41,9 @@ from batchdrop.options.manifests import (
     manifest_name,
     speaks_for,
 )
-from batchdrop.options.readers import MAX_OBJECT_NAME
 from batchdrop.options.resolve import Chosen, choose
 from batchdrop.options.routes import Routes
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
 from batchdrop.rows import Rows
 from batchdrop.storage import Storage
@@ -144,15 +145,15 @@ class Preparing:
             extra={"job": job.id, "code": problem.code, "reason": problem.message},
         )
         rows = found.rows if found else None
-        faults = tuple(found.faults) if found else None
+        row_errors = tuple(found.row_errors) if found else None
         report = found.report if found else None
         job = self.ledger.advance(
             job,
             lambda j: (made.on(j) if made else j).rejected(
-                problem, self.now(), rows, faults, report, manifest
+                problem, self.now(), rows, row_errors, report, manifest
             ),
         )
-        crash("after_rejected")
+        failpoint("after_rejected")
         self.clear(job)
         return job
 
@@ -335,7 +336,7 @@ class Preparing:
                 self.ledger.advance(its, lambda j: j.read_anew(self.now()))
             except (Superseded, ValueError):
                 return self._attach_later(job, its)
-            crash("after_reading_anew")
+            failpoint("after_reading_anew")
         return self._attached(job, files)
 
     def _files_beside(self, drop: Drop) -> list[Job]:
@@ -348,7 +349,7 @@ class Preparing:
     def _attached(self, job: Job, files: list[Job]) -> Job:
         ids = [file.id for file in files]
         job = self.ledger.advance(job, lambda j: j.attached(ids, self.now()))
-        crash("after_attached")
+        failpoint("after_attached")
         log.info("attached", extra={"job": job.id, "files": ", ".join(ids)})
         return job
 
@@ -361,7 +362,7 @@ class Preparing:
         """It wakes the file when it comes. Looked for now and then all the same."""
         name, now = manifest_name(job.source.name), self.now()
         log.info("waits for its manifest", extra={"job": job.id, "manifest": name})
-        again = now + timedelta(seconds=self.settings.check_every)
+        again = now + timedelta(seconds=self.settings.reconcile_every)
         why = f"waits for {name}"
         return self.ledger.advance(job, lambda j: j.wait(why, now, due=again))
 
@@ -423,7 +424,7 @@ class Preparing:
             return self.reject(job, reading.problem(), reading, made)
         except _OverLimit as exc:
             return self.reject(job, exc.problem, reading, made)
-        crash("after_staging")
+        failpoint("after_staging")
         # A part is a job of its own, and waits for a day that has room for it.
         staged = [one.staging for one in job.parts.values()] or [whole]
         if too_much := self._over_day(staged):
@@ -501,7 +502,7 @@ class Preparing:
             return job  # known already
         own, part = self._part_staging(job, 0), first.part
         self.storage.copy(part.staging.uri, own.uri)
-        crash("after_first_part")
+        failpoint("after_first_part")
         part = replace(part, staging=replace(part.staging, uri=own.uri))
         return self._check_point(job, made, part)
 
@@ -527,7 +528,7 @@ class Preparing:
             job,
             lambda j: made.on(j).part_staged(part, self.now(), self.timing),
         )
-        crash("after_part")
+        failpoint("after_part")
         log.info("part staged", extra={"job": job.id, "part": part.n})
         return job
 
@@ -543,17 +544,17 @@ class Preparing:
         self, job: Job, made: "_Made", staging: Staging, reading: Reading | None
     ) -> Job:
         rows = reading.rows if reading else Rows()
-        faults = tuple(reading.faults) if reading else ()
+        row_errors = tuple(reading.row_errors) if reading else ()
         report = reading.report if reading else None
 
         def move(job: Job) -> Job:
             return made.on(job).prepared(
-                made.spec, staging, rows, self.now(), self.timing, faults, report
+                made.spec, staging, rows, self.now(), self.timing, row_errors, report
             )
 
         self.traces.leave(move(job))
         job = self.ledger.advance(job, move)
-        crash("after_prepared")
+        failpoint("after_prepared")
         log.info(
             "prepared",
             extra={"job": job.id, "rows": rows.total, "refused": rows.refused},
@@ -561,17 +562,17 @@ class Preparing:
         return job
 
     def _split(self, job: Job, made: "_Made", reading: Reading) -> Job:
-        faults = tuple(reading.faults)
+        row_errors = tuple(reading.row_errors)
 
         def move(job: Job) -> Job:
             return made.on(job).split(
-                made.spec, reading.rows, self.now(), faults, reading.report
+                made.spec, reading.rows, self.now(), row_errors, reading.report
             )
 
         if (after := move(job)).phase is Phase.SPLIT:
             self.traces.leave(after)
         job = self.ledger.advance(job, move, children=lambda j: j.children(self.now()))
-        crash("after_split")
+        failpoint("after_split")
         self.clear(job)  # where a cancel came first
         log.info(
             "split",

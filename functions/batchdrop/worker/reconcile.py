@@ -15,7 +15,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
 from batchdrop.worker.run import Intake
-from batchdrop.worker.sweep import cancel_extra
+from batchdrop.worker.sweep import cancel_duplicate
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Pass:
     started: datetime
     name: str | None = None  #: the last object of the inbox that was looked at
     inbox_done: bool = False
-    places: int = 0  #: how many were looked through
+    endpoints: int = 0  #: how many were looked through
     since: datetime | None = None  #: of the next place: where to go on
     seconds: float | None = None  #: of its slices, where they were halved
     failed: bool = False  #: some of it is to be done again
@@ -43,7 +43,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Reconcile:
     """Finds drops whose event never came, and batches that no job follows."""
 
     ledger: Ledger
@@ -61,24 +61,24 @@ class Check:
             what went wrong on the way; nothing holds up anything else.
         """
         errors: list[Exception] = []
-        now, checked = self.now(), self.ledger.checked()
-        every = timedelta(seconds=self.settings.check_every)
+        now, checked = self.now(), self.ledger.last_reconciled()
+        every = timedelta(seconds=self.settings.reconcile_every)
         # One that is said to have begun later than now was timed by a clock ahead.
         since = now - checked.finished if checked.finished else every
         if timedelta(0) <= since < every:
             return errors
-        cursor = self.ledger.cursor("check")
+        cursor = self.ledger.cursor("reconcile")
         # Without what another version may have written besides.
         known = {each.name for each in fields(Pass)} & set(cursor)
         going = Pass(**{"started": now} | {name: cursor[name] for name in known})
         self._go_on(going, checked.first_start, deadline, errors)
         if not going.over:
-            self.ledger.move_cursor("check", cursor, asdict(going))
+            self.ledger.move_cursor("reconcile", cursor, asdict(going))
             return errors
         if not going.failed:
-            self.ledger.check_finished(going.started)
+            self.ledger.reconcile_finished(going.started)
             log.info("checked")
-        self.ledger.move_cursor("check", cursor, {})
+        self.ledger.move_cursor("reconcile", cursor, {})
         return errors
 
     def _go_on(
@@ -96,14 +96,16 @@ class Check:
             try:
                 self._claim_missed(going, since, deadline, errors)
             except Exception as exc:
-                # The next tick goes on from there; the places needn't wait for it.
+                # The next tick goes on from there; the endpoints needn't wait for it.
                 log.error("not checked", extra={"reason": told(exc)})
                 errors.append(exc)
         services = self.services.chosen()
-        while going.places < len(services):
+        while going.endpoints < len(services):
             if self.now() >= deadline:
                 return
-            self._look_through(going, services[going.places], window, deadline, errors)
+            self._look_through(
+                going, services[going.endpoints], window, deadline, errors
+            )
         going.over = going.inbox_done
 
     def _first_start(self, known: datetime, errors: list[Exception]) -> datetime:
@@ -141,7 +143,7 @@ class Check:
         """
         found = self.intake.storage.objects(self.settings.inbox, going.name)
         # An event that is on its way right now needs no help.
-        until = self.now() - timedelta(seconds=self.settings.settle)
+        until = self.now() - timedelta(seconds=self.settings.list_lag)
         while some := list(islice(found, CHECKED_AT_ONCE)):
             recent = [drop for drop, at in some if since <= at <= until]
             known = self.ledger.known(drop.job_id for drop in recent)
@@ -199,7 +201,7 @@ class Check:
             log.error("not checked", extra={"reason": told(exc)})
             errors.append(exc)
             going.failed = True
-        going.places += 1
+        going.endpoints += 1
         going.since = going.seconds = None
 
     def _find_orphans(
@@ -251,7 +253,7 @@ class Check:
             _report(answer, job_id, "its input isn't what is staged of the job")
         elif job.batch is not None and job.batch.name != batch.name:
             if not (job.may_fail_by_fence or job.failed_by_fence(batch)):
-                cancel_extra(self.ledger, service, job, batch, self.now())
+                cancel_duplicate(self.ledger, service, job, batch, self.now())
         elif job.batch is None and job.is_parked and job.may_take_up(batch):
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))

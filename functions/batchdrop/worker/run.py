@@ -17,11 +17,20 @@ from batchdrop.errors import (
     Superseded,
     Unavailable,
 )
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MAX_RESUMES, Job
-from batchdrop.jobs.values import DEVELOPER, Batch, Drop, Health, Phase, Problem, Timing
+from batchdrop.jobs.values import (
+    DEVELOPER,
+    Batch,
+    Drop,
+    Health,
+    Location,
+    Phase,
+    Problem,
+    Timing,
+)
 from batchdrop.ledger import Ledger, Spending
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
 from batchdrop.storage import Storage
 from batchdrop.worker.prepare import REPORT, Preparing
@@ -87,7 +96,7 @@ class Intake:
         if job is None:
             log.info("known", extra=about)
             return None
-        crash("after_claim")
+        failpoint("after_claim")
         log.info("claimed", extra=about)
         return job
 
@@ -114,7 +123,7 @@ class Intake:
         """
         by, now = self.holder(), self.now()
         held = self.ledger.advance(job, lambda j: j.resumed(by, now, self.timing))
-        crash("after_resumed")
+        failpoint("after_resumed")
         log.info(
             "resumed", extra={"job": job.id, "phase": job.phase, "time": held.resumes}
         )
@@ -156,8 +165,8 @@ class Intake:
         over at once, or when the worker that holds it comes to its next request; a
         batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
 
-        A family's cancel is one for each of its parts. It is written at the family
-        first, so that `poll` goes on with it wherever this ends.
+        The cancel of a split job is one for each of its parts. It is written at the
+        split job first, so that `poll` goes on with it wherever this ends.
 
         Raises:
             LookupError: there is no such job.
@@ -166,7 +175,7 @@ class Intake:
         """
         job = self._known(job_id)
         now = self.now()
-        job = self.ledger.advance(job, lambda j: j.cancel_wanted(by, now))
+        job = self.ledger.advance(job, lambda j: j.request_cancel(by, now))
         log.info("cancel wanted", extra={"job": job.id, "by": by})
         if job.phase is Phase.SPLIT:
             self.cancel_parts(job)
@@ -174,22 +183,22 @@ class Intake:
         self.preparing.clear(job)
         return job
 
-    def cancel_parts(self, family: Job) -> None:
+    def cancel_parts(self, split_job: Job) -> None:
         """Tells the parts of a cancel that is wanted, and then that all know of it."""
-        assert family.wanted is not None
-        by, told = family.wanted.by, True
-        for part in self.ledger.get_all(family.parts):
-            if part.is_over or (part.wanted and not part.is_parked):
+        assert split_job.cancel_request is not None
+        by, told = split_job.cancel_request.by, True
+        for part in self.ledger.get_all(split_job.parts):
+            if part.is_over or (part.cancel_request and not part.is_parked):
                 continue
             now = self.now()
             try:
-                self.ledger.advance(part, partial(Job.cancel_wanted, by=by, now=now))
+                self.ledger.advance(part, partial(Job.request_cancel, by=by, now=now))
             except Superseded:
                 told = False  # it moved on at the same moment; at the next tick
         if told:
             with suppress(Superseded):  # that was the last of them
-                self.ledger.advance(family, lambda j: j.cancel_sent(self.now()))
-            log.info("parts cancelled", extra={"job": family.id})
+                self.ledger.advance(split_job, lambda j: j.cancel_sent(self.now()))
+            log.info("parts cancelled", extra={"job": split_job.id})
 
     def _known(self, job_id: str) -> Job:
         job = self.ledger.get(job_id)
@@ -209,7 +218,7 @@ class Intake:
         """
         parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
-            parent, lambda j: j.counting_rerun(now), children=lambda j: [j.rerun(now)]
+            parent, lambda j: j.rerun_counted(now), children=lambda j: [j.rerun(now)]
         )
         log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
         return parent.rerun(now)
@@ -309,16 +318,16 @@ class Intake:
     def _queue_or_intend(self, job: Job) -> Job:
         """Where jobs queue, only the tick admits them, so that none overtakes."""
         now = self.now()
-        if self.settings.queues or (job.spec and job.spec.max_active is not None):
+        if self.settings.has_queue or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
             return self._write(job, lambda j: j.wait(why, now, due=now))
-        if until := self.ledger.lane_paused_until(job.lane, now):
-            why = f"{job.lane} is paused until {until:%H:%M:%S}"
+        if until := self.ledger.queue_paused_until(job.queue, now):
+            why = f"{job.queue} is paused until {until:%H:%M:%S}"
             return self._write(job, lambda j: j.wait(why, now, due=until))
         return self._intend(job)
 
     def _intend(self, job: Job) -> Job:
-        if job.must_look and (found := self._look(job)):
+        if job.must_search and (found := self._search(job)):
             return self._adopt(job, found)
         if job.missed and self._has_results(job):
             # A ledger that was lost or put back knows less than the output bucket.
@@ -337,7 +346,7 @@ class Intake:
             # on the safe side.
             spending=spending,
         )
-        crash("after_intent")
+        failpoint("after_intent")
         if job.phase is Phase.REJECTED:
             log.info("cancelled", extra={"job": job.id})
             self.preparing.clear(job)
@@ -358,7 +367,7 @@ class Intake:
                 self.services.of(job).stage(job)
         except BatchesError as exc:
             raise self._trouble(job, "could not hand over the rows", exc) from exc
-        crash("after_handing_over")
+        failpoint("after_handing_over")
         return job
 
     def _restage(self, job: Job, uri: str) -> Job:
@@ -367,9 +376,9 @@ class Intake:
         own = self.preparing.staging(job)
         staging = replace(job.staging, epoch=own.epoch, uri=own.uri)
         self.storage.copy(uri, staging.uri)
-        crash("after_copying")
+        failpoint("after_copying")
         job = self._write(job, lambda j: j.restaged(staging, self.now()))
-        crash("after_restaging")
+        failpoint("after_restaging")
         return job
 
     def _has_results(self, job: Job) -> bool:
@@ -380,7 +389,7 @@ class Intake:
         names = self.storage.names(Location.parse(place))
         return any(name != f"{place}{REPORT}" for name in names)
 
-    def _look(self, job: Job) -> list[Batch]:
+    def _search(self, job: Job) -> list[Batch]:
         """
         The batches that the service has of this job, the one to keep first: the oldest
         of those that have read their rows; else the oldest of those that name the
@@ -392,17 +401,17 @@ class Intake:
         """
         service = self.services.of(job)
         try:
-            answers = service.look(job)
+            answers = service.search(job)
             for batch in answers:
-                if batch.name in job.superfluous and not batch.terminal:
+                if batch.name in job.duplicates and not batch.terminal:
                     # Whoever was to do it may have died.
                     service.cancel(batch.name)
                     raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
         except BatchesError as exc:
             raise self._trouble(job, "could not look for its batches", exc) from exc
         found = [batch for batch in answers if job.may_take_up(batch)]
-        crash("after_look")
-        log.info("looked", extra={"job": job.id, "found": len(found)})
+        failpoint("after_search")
+        log.info("searched", extra={"job": job.id, "found": len(found)})
         return sorted(
             found,
             key=lambda b: (
@@ -438,7 +447,7 @@ class Intake:
                 log.warning(
                     "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
                 )
-            crash("after_cancelling_extra")
+            failpoint("after_cancelling_duplicate")
         return job
 
     # -- submitting: the request itself -----------------------------------------
@@ -448,13 +457,13 @@ class Intake:
             # Frozen since the intent. Nothing was sent, and now it is too late to.
             why = "too little of the lease left to send"
             return self._postpone(job, why, unsent=True)
-        crash("before_create")
+        failpoint("before_create")
         try:
             batch = self.services.of(job).create(job)
         except BatchesError as exc:
-            crash("after_failed_create")
+            failpoint("after_failed_create")
             return self._not_created(job, exc)
-        crash("after_create")
+        failpoint("after_create")
         return self._record(job, batch)
 
     def _record(
@@ -466,10 +475,10 @@ class Intake:
     ) -> Job:
         def move(job: Job) -> Job:
             job = job.submitted(batch, self.now())
-            return job.condemning(others, health, self.now()) if health else job
+            return job.duplicates_found(others, health, self.now()) if health else job
 
         job = self._write(job, move)
-        crash("after_submitted")
+        failpoint("after_submitted")
         log.info("submitted", extra={"job": job.id, "batch": batch.name})
         return job
 
@@ -491,8 +500,8 @@ class Intake:
             return self.preparing.reject(job, problem)
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
-            pause = self.timing.settle if wait is None else timedelta(seconds=wait)
-            self.ledger.pause_lane(job.lane, self.now(), pause)
+            pause = self.timing.list_lag if wait is None else timedelta(seconds=wait)
+            self.ledger.pause_queue(job.queue, self.now(), pause)
             why, again = f"429: {error}", self.now() + pause
             log.warning("postponed", extra={"job": job.id, "reason": why})
             return self._write(job, lambda j: j.wait(why, self.now(), due=again))
@@ -529,7 +538,7 @@ class Intake:
             due: when to try again; by default when a list would show a batch.
         """
         reason, now = "not_allowed", self.now()
-        again = due or now + self.timing.settle
+        again = due or now + self.timing.list_lag
         log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
         known = job.health
         since = known.since if known and known.code == reason else now
@@ -570,7 +579,7 @@ class Intake:
     # -- submitting, by a worker that is gone: look, then fence -----------------
 
     def _recover(self, job: Job) -> Job:
-        if found := self._look(job):
+        if found := self._search(job):
             return self._adopt(job, found)
         return self._fence(job)
 
@@ -584,7 +593,7 @@ class Intake:
         if job.spec is None or job.spec.source is None:
             job = self._withdraw(job)
         job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
-        crash("after_fence")
+        failpoint("after_fence")
         log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
         return job
 
@@ -609,7 +618,7 @@ class Intake:
             raise self._trouble(job, "could not withdraw the rows", exc) from exc
         for epoch in older:
             self.storage.delete(held[epoch])
-        crash("after_fence_delete")
+        failpoint("after_fence_delete")
         return job
 
     # -- the pieces -------------------------------------------------------------

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from batchdrop.errors import NotReadable
-from batchdrop.jobs.job import MAX_FAULTS, MAX_PARTS
+from batchdrop.jobs.job import MAX_PARTS, MAX_ROW_ERRORS
 from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.preflight.members import public
-from batchdrop.rows import Fault, Rows
+from batchdrop.rows import RowError, Rows
 
 #: Of so many bad lines the report has the text and what is wrong.
 MAX_TOLD = 10_000
@@ -66,7 +66,7 @@ class Reading:
 
     rules: Rules
     limits: Limits
-    faults: list[Fault] = field(default_factory=list)  #: the first ones
+    row_errors: list[RowError] = field(default_factory=list)  #: the first ones
     firsts: list[int] = field(default_factory=list)  #: each file's first row id
     report: str | None = None  #: the object that lines were reported to
     _part: int = 0
@@ -130,7 +130,7 @@ class Reading:
         refused = self.rows.refused
         if not refused:
             return Problem(code="no_rows", message="the file has only blank lines")
-        first = self.faults[0]
+        first = self.row_errors[0]
         where = first.place or f"line {first.line}"
         where += f", {first.path}" if first.path else ""
         others = refused - 1
@@ -157,11 +157,13 @@ class Reading:
         place = ""
         if address:
             place = f"{address} line {refused.line - self.firsts[-1] + 1}"
-        faults = [replace(fault, place=place) for fault in refused.faults]
+        row_errors = [
+            replace(row_error, place=place) for row_error in refused.row_errors
+        ]
         # The report lies where the user's own rows go; these are logged and announced.
-        self.faults += (
-            replace(fault, path=public(fault.path))
-            for fault in faults[: MAX_FAULTS - len(self.faults)]
+        self.row_errors += (
+            replace(row_error, path=public(row_error.path))
+            for row_error in row_errors[: MAX_ROW_ERRORS - len(self.row_errors)]
         )
         said: dict[str, object] = {"line": refused.line}
         if place:
@@ -171,7 +173,8 @@ class Reading:
         if len(refused.text) > MAX_TEXT:
             said["cut"] = True
         said["errors"] = [
-            {name: getattr(fault, name) for name in _TOLD} for fault in faults
+            {name: getattr(row_error, name) for name in _TOLD}
+            for row_error in row_errors
         ]
         report(msgspec.json.encode(said) + b"\n")
 

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from batchdrop.backends import PAGE, Service, Services, explained, is_not_allowed
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.errors import BatchdropError, Superseded
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.ledger import Ledger, Swept
@@ -65,7 +65,7 @@ class Sweep:
 
     ledger: Ledger
     services: Services
-    settle: timedelta  #: how far the service's list may lag
+    list_lag: timedelta  #: how far the service's list may lag
     now: Callable[[], datetime]
 
     def run(self, deadline: datetime) -> Tally:
@@ -149,7 +149,7 @@ class Sweep:
         late = {job.id: job for job in (*stragglers, *again)}
         # Those of the Developer API are asked for by name anyway.
         self._by_name(
-            [job for job in late.values() if job.place != DEVELOPER], deadline, tally
+            [job for job in late.values() if job.endpoint != DEVELOPER], deadline, tally
         )
         return all_heard
 
@@ -161,7 +161,7 @@ class Sweep:
         tally: Tally,
     ) -> None:
         # What was said before the last sweep began is in the ledger.
-        news = before.started - self.settle if before.started else None
+        news = before.started - self.list_lag if before.started else None
         moved: dict[str, list[BatchJob]] = {}
         try:
             for job_id, answer in answers:
@@ -226,16 +226,16 @@ class Sweep:
                 if batch.name == job.batch.name:
                     self._look_at(job, batch, tally)
                 elif batch.epoch is not None and job.spec and job.spec.source:
-                    self._see_to_extra(job, batch, tally)
+                    self._handle_duplicate(job, batch, tally)
 
-    def _see_to_extra(self, job: Job, batch: Batch, tally: Tally) -> None:
+    def _handle_duplicate(self, job: Job, batch: Batch, tally: Tally) -> None:
         """
         A second batch over a table, which no fence keeps from being paid: the sooner it
         is cancelled, the less it costs. Of all others `check` takes care, when a batch
         that was found here can't be the one that the job goes on with.
         """
         try:
-            cancel_extra(self.ledger, self.services.of(job), job, batch, self.now())
+            cancel_duplicate(self.ledger, self.services.of(job), job, batch, self.now())
         except Superseded:
             return  # another tick was here
         except Exception as exc:
@@ -296,7 +296,7 @@ class Sweep:
                     continue
                 if self.services.is_silent(job, "get"):
                     all_asked = False
-                    if job.place != DEVELOPER:  # all of its are asked for anyway
+                    if job.endpoint != DEVELOPER:  # all of its are asked for anyway
                         tally.failed.add(job.id)
                     continue
                 last = job.id
@@ -322,12 +322,12 @@ class Sweep:
 
     def _say_failing(self, job: Job, exc: Exception, tally: Tally) -> None:
         """That we can't ask says nothing of the batch."""
-        if job.health and job.health.code == "poll_failing":
+        if job.health and job.health.code == "poll_failed":
             return
         now = self.now()
-        health = Health(code="poll_failing", message=told(exc), since=now)
+        health = Health(code="poll_failed", message=told(exc), since=now)
         try:
-            self.ledger.advance(job, lambda j: j.ailing(health, now))
+            self.ledger.advance(job, lambda j: j.unhealthy(health, now))
         except BatchdropError as failure:
             tally.note(failure, job.id)
 
@@ -355,24 +355,24 @@ class Sweep:
         # One that was found when it had ended already is not new, and yet an end.
         now = self.now()
         late = job.may_name_output(batch, now)
-        if batch == job.batch and job.is_heard and (late or not batch.terminal):
+        if batch == job.batch and job.is_visible and (late or not batch.terminal):
             return job
         if late or not batch.terminal:
             log.info("moved on", extra={"job": job.id, "state": batch.state})
             after = self.ledger.advance(job, lambda j: j.observed(batch, now))
-            crash("after_observed")
+            failpoint("after_observed")
             return after
         if job.failed_by_fence(batch):
             log.warning("fenced batch failed", extra={"job": job.id})
             return self.ledger.advance(job, lambda j: j.revived(now))
         batch = self.services.of(job).collect(job, batch)
-        crash("after_collecting")
+        failpoint("after_collecting")
         log.info("ended", extra={"job": job.id, "state": batch.state})
         if batch.awaits_output:
             log.error("no output", extra={"job": job.id, "batch": batch.name})
         error = explained(batch)
         after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
-        crash("after_ended")
+        failpoint("after_ended")
         return after
 
     # -- cancel -----------------------------------------------------------------
@@ -401,7 +401,7 @@ class Sweep:
         for job, answer in few_at_once(self._ask_to_cancel, due()):
             try:
                 answer.result()
-                crash("after_cancel")
+                failpoint("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(self.now()))
                 name = job.batch.name if job.batch else ""
                 log.info("cancelled", extra={"job": job.id, "batch": name})
@@ -424,21 +424,21 @@ class Sweep:
 
     def _not_found(self, tally: Tally) -> None:
         """
-        One 404 means little, and many at once in a lane mean that it is we who can't
+        One 404 means little, and many at once in a queue mean that it is we who can't
         see: a key of another project, a wrong location. Those that a tick didn't come
         to ask for may be missing as well.
         """
-        missing = Counter(job.lane for job in tally.missing)
+        missing = Counter(job.queue for job in tally.missing)
         # One alone is never so: else no job of a small deployment could be lost.
         blind = {
-            lane
-            for lane, count in missing.items()
-            if count > 1 and count + tally.unasked > self.ledger.count_open(lane) / 10
+            queue
+            for queue, count in missing.items()
+            if count > 1 and count + tally.unasked > self.ledger.count_open(queue) / 10
         }
         for job in tally.missing:
             try:
-                if job.lane in blind:
-                    self._blind(job, missing[job.lane], self.now())
+                if job.queue in blind:
+                    self._blind(job, missing[job.queue], self.now())
                 else:
                     self._absent(job, self.now())
             except Superseded:
@@ -468,7 +468,7 @@ class Sweep:
             "location and credentials are those that made them",
             since=now,
         )
-        self.ledger.advance(job, lambda j: j.ailing(health, now))
+        self.ledger.advance(job, lambda j: j.unhealthy(health, now))
 
 
 def _begin(service: Service, since: datetime) -> Iterator[tuple[str, BatchJob]]:
@@ -482,7 +482,7 @@ def _id_of(job: Job) -> str:
     return job.id
 
 
-def cancel_extra(
+def cancel_duplicate(
     ledger: Ledger, service: Service, job: Job, batch: Batch, now: datetime
 ) -> None:
     """
@@ -492,19 +492,19 @@ def cancel_extra(
     Raises:
         Superseded: the job has moved on, and may have this very batch by now.
     """
-    crash("after_finding_extra")
-    if batch.name not in job.superfluous:
+    failpoint("after_finding_duplicate")
+    if batch.name not in job.duplicates:
         health = Health(
             code="duplicate_batch",
             message="another was made, and cancelled unless it was over: " + batch.name,
             since=now,
         )
-        ledger.advance(job, lambda j: j.condemning([batch.name], health, now))
-        crash("after_condemning")
+        ledger.advance(job, lambda j: j.duplicates_found([batch.name], health, now))
+        failpoint("after_recording_duplicates")
     if not batch.terminal:
         log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
         service.cancel(batch.name)
-        crash("after_cancelling_found")
+        failpoint("after_cancelling_found")
 
 
 def begun(job: Job) -> datetime:

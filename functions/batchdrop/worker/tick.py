@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Superseded
-from batchdrop.failpoints import crash
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
-from batchdrop.worker.reconcile import Check
+from batchdrop.worker.reconcile import Reconcile
 from batchdrop.worker.run import Intake
 from batchdrop.worker.stages import rotated, share
 from batchdrop.worker.sweep import Sweep, Tally
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: So many waiting jobs are let go in one tick where no cap is set.
 MAX_ADMITTED = 200
-#: So many lanes that failed are remembered until the next tick.
+#: So many queues that failed are remembered until the next tick.
 MAX_FAILED = 100
 #: What part of the time that is left when it begins each stage may take.
 SHARES = {
@@ -37,7 +37,7 @@ SHARES = {
     "cancel": 1 / 4,
     "policies": 1 / 4,
     "admit": 1 / 2,
-    "check": 1 / 2,
+    "reconcile": 1 / 2,
     "resume": 3 / 4,
     "last words": 1,
 }
@@ -63,7 +63,7 @@ class Poller:
     intake: Intake
     sweep: Sweep
     policies: Policies
-    check: Check
+    reconcile: Reconcile
     publish: Callable[[Announcement], None]
     settings: Settings
     now: Callable[[], datetime]
@@ -84,7 +84,7 @@ class Poller:
         if not self.ledger.lock("tick", by, start, hold):
             log.info("another tick is running")
             return Ticked(locked_out=True)
-        crash("after_lock")
+        failpoint("after_lock")
         try:
             return self._work(start + hold)
         finally:
@@ -102,7 +102,7 @@ class Poller:
         intake = replace(self.intake, services=services)
         sweep = replace(self.sweep, services=services)
         policies = replace(self.policies, services=services)
-        check = replace(self.check, services=services, intake=intake)
+        reconcile = replace(self.reconcile, services=services, intake=intake)
 
         def stage(name: str, run: Callable[[datetime], T], failed: T) -> T:
             if broken and self.now() >= deadline:
@@ -124,10 +124,10 @@ class Poller:
         errors += swept.errors
         if swept.open_jobs:
             errors += stage("cancel", sweep.cancel, [])
-        stage("cancel", partial(self._cancel_families, errors=errors), None)
+        stage("cancel", partial(self._cancel_split_jobs, errors=errors), None)
         errors += stage("policies", policies.run, [])
         admitted = stage("admit", partial(self._admit, intake, errors=errors), 0)
-        errors += stage("check", check.run, [])
+        errors += stage("reconcile", reconcile.run, [])
         resumed = stage("resume", partial(self._resume, intake, errors=errors), 0)
         # What was settled just now needn't wait for the next tick.
         announced += stage("last words", announce, 0)
@@ -162,21 +162,21 @@ class Poller:
 
     # -- cancel -----------------------------------------------------------------
 
-    def _cancel_families(self, deadline: datetime, errors: list[Exception]) -> None:
+    def _cancel_split_jobs(self, deadline: datetime, errors: list[Exception]) -> None:
         """Goes on where whoever wanted it was stopped, or came upon a worker."""
-        families = self.ledger.families_to_cancel()
-        if not families:
+        split_jobs = self.ledger.split_jobs_to_cancel()
+        if not split_jobs:
             return
-        cursor, last = self.ledger.cursor("families"), ""
-        for family in rotated(families, cursor.get("id", ""), lambda one: one.id):
+        cursor, last = self.ledger.cursor("split_jobs"), ""
+        for split_job in rotated(split_jobs, cursor.get("id", ""), lambda one: one.id):
             if self.now() >= deadline:
                 break
-            last = family.id
+            last = split_job.id
             try:
-                self.intake.cancel_parts(family)
+                self.intake.cancel_parts(split_job)
             except Exception as exc:
-                self._note(errors, exc, family.id)
-        self.ledger.move_cursor("families", cursor, {"id": last} if last else {})
+                self._note(errors, exc, split_job.id)
+        self.ledger.move_cursor("split_jobs", cursor, {"id": last} if last else {})
 
     # -- admit, resume ----------------------------------------------------------
 
@@ -185,64 +185,64 @@ class Poller:
     ) -> int:
         """
         Lets waiting jobs go on, first come first served, as far as there is room in
-        their lane and in the day's limits. Of a lane without room no more is read. A
-        lane that failed comes after the others from then on, until it is tried again.
+        their queue and in the day's limits. Of a queue without room no more is read. A
+        queue that failed comes after the others from then on, until it is tried again.
         """
         if self.settings.paused:
             return 0
-        lanes = list(self.ledger.lanes_waiting())
-        if not lanes:
+        queues = list(self.ledger.queues_waiting())
+        if not queues:
             return 0
         cursor = self.ledger.cursor("admit")
         before = cursor.get("failed", ())
-        queue = Queue(self.ledger, lanes, before)
+        line = Line(self.ledger, queues, before)
         tried: set[str] = set()
-        active: dict[str, int] = {}  # batches of a lane at the service
+        active: dict[str, int] = {}  # batches of a queue at the service
         paused: dict[str, bool] = {}
         failed: list[str] = []
         admitted: Counter[str] = Counter()
-        while job := queue.first():
+        while job := line.first():
             now = self.now()
             if now >= deadline or not self._within_day(job, now):
                 break
-            if intake.services.is_silent(job, "active", "look", "create"):
-                queue.leave(job.lane)
+            if intake.services.is_silent(job, "active", "search", "create"):
+                line.leave(job.queue)
                 continue
-            if job.lane not in paused:
-                paused[job.lane] = self._paused(job)
-            if paused[job.lane]:
-                queue.leave(job.lane)  # it is so for all that are behind
+            if job.queue not in paused:
+                paused[job.queue] = self._paused(job)
+            if paused[job.queue]:
+                line.leave(job.queue)  # it is so for all that are behind
                 continue
             if not job.is_due(now) or job.is_held(now):
                 continue
-            tried.add(job.lane)
+            tried.add(job.queue)
             try:
                 spec = job.spec
                 room = MAX_ADMITTED
                 if spec and spec.max_active is not None:
-                    if job.lane not in active:
-                        active[job.lane] = intake.active(job)
-                    room = min(room, spec.max_active - active[job.lane])
-                if admitted[job.lane] >= room:
-                    queue.leave(job.lane)
+                    if job.queue not in active:
+                        active[job.queue] = intake.active(job)
+                    room = min(room, spec.max_active - active[job.queue])
+                if admitted[job.queue] >= room:
+                    line.leave(job.queue)
                     continue
-                # The answer to its request may pause the lane.
-                paused.pop(job.lane)
-                admitted[job.lane] += self._take_up(intake, job, admitted=True)
+                # The answer to its request may pause the queue.
+                paused.pop(job.queue)
+                admitted[job.queue] += self._take_up(intake, job, admitted=True)
             except Superseded:
                 continue
             except Exception as exc:
-                queue.leave(job.lane)
-                failed.append(job.lane)
+                line.leave(job.queue)
+                failed.append(job.queue)
                 self._note(errors, exc, job.id)
-        failed = [*(lane for lane in before if lane not in tried), *failed]
+        failed = [*(queue for queue in before if queue not in tried), *failed]
         at = {"failed": failed[-MAX_FAILED:]} if failed else {}
         self.ledger.move_cursor("admit", cursor, at)
         return admitted.total()
 
     def _paused(self, job: Job) -> bool:
-        """Whether the service has said no to the lane a short while ago."""
-        return self.ledger.lane_paused_until(job.lane, self.now()) is not None
+        """Whether the service has said no to the queue a short while ago."""
+        return self.ledger.queue_paused_until(job.queue, self.now()) is not None
 
     def _within_day(self, job: Job, now: datetime) -> bool:
         """
@@ -272,7 +272,7 @@ class Poller:
         for job in self.ledger.due(self.now()):
             if self.now() >= deadline:
                 break
-            if intake.services.is_silent(job, "look", "create"):
+            if intake.services.is_silent(job, "search", "create"):
                 continue
             try:
                 resumed += self._take_up(intake, job)
@@ -299,22 +299,22 @@ class Poller:
         errors.append(exc)
 
 
-class Queue:
-    """All waiting jobs, first come first, but for the lanes that were left."""
+class Line:
+    """All waiting jobs, first come first, but for the queues that were left."""
 
     def __init__(
-        self, ledger: Ledger, lanes: Sequence[str], last: Sequence[str]
+        self, ledger: Ledger, queues: Sequence[str], last: Sequence[str]
     ) -> None:
         """
         Args:
-            lanes: those in which jobs wait.
-            last: these lanes come after all others, in this order.
+            queues: those in which jobs wait.
+            last: these queues come after all others, in this order.
         """
-        self._rank = {lane: n for n, lane in enumerate(last, start=1)}
-        self._lanes = {lane: ledger.waiting(lane) for lane in lanes}
+        self._rank = {queue: n for n, queue in enumerate(last, start=1)}
+        self._queues = {queue: ledger.waiting(queue) for queue in queues}
         self._next: dict[str, Job] = {}
-        for lane in list(self._lanes):
-            self._advance(lane)
+        for queue in list(self._queues):
+            self._advance(queue)
 
     def first(self) -> Job | None:
         """Takes the one that has waited longest."""
@@ -322,19 +322,19 @@ class Queue:
             return None
         job = min(
             self._next.values(),
-            key=lambda one: (self._rank.get(one.lane, 0), one.created_at, one.id),
+            key=lambda one: (self._rank.get(one.queue, 0), one.created_at, one.id),
         )
-        self._advance(job.lane)
+        self._advance(job.queue)
         return job
 
-    def leave(self, lane: str) -> None:
+    def leave(self, queue: str) -> None:
         """No more of this one."""
-        self._lanes.pop(lane, None)
-        self._next.pop(lane, None)
+        self._queues.pop(queue, None)
+        self._next.pop(queue, None)
 
-    def _advance(self, lane: str) -> None:
-        job = next(self._lanes[lane], None)
+    def _advance(self, queue: str) -> None:
+        job = next(self._queues[queue], None)
         if job is None:
-            self.leave(lane)
+            self.leave(queue)
         else:
-            self._next[lane] = job
+            self._next[queue] = job

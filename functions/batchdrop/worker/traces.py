@@ -9,10 +9,16 @@ from typing import Any
 import msgspec
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Lease, Phase, Staging, derived_id
+from batchdrop.jobs.values import (
+    OWN_LABELS,
+    Lease,
+    Location,
+    Phase,
+    Staging,
+    derived_id,
+)
 from batchdrop.ledger import sparse
-from batchdrop.options.readers import OWN_LABELS
-from batchdrop.options.settings import Location, Settings
+from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,8 @@ from google.pubsub_v1.types import Subscription
 from rich.console import Console
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Drop, Phase
+from batchdrop.jobs.values import Batch, Drop, Location, Phase
 from batchdrop.ledger import Ledger
-from batchdrop.options.settings import Location
 from batchdrop_local import samples
 from batchdrop_local.stack import Stack
 from batchdrop_local.steps import Steps

@@ -17,7 +17,7 @@ import httpx
 from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
-from batchdrop.options.settings import CRASH_AT
+from batchdrop.failpoints import FAILPOINTS
 from batchdrop.preflight import MODEL
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
@@ -106,7 +106,7 @@ class Stack:
         self.env = self._environment() | {
             name: value
             for name, value in (env or {}).items()
-            if name.startswith("BATCHDROP_") and name != CRASH_AT
+            if name.startswith("BATCHDROP_") and name != FAILPOINTS
         }
         self._poll_every = poll_every
         self._durations = (queue_seconds, run_seconds)
@@ -271,11 +271,11 @@ class Stack:
             # batchsim takes any; only the backend "developer" asks for one.
             "GEMINI_API_KEY": "local",
             # A job whose worker was killed is taken up again after LEASE. If that was
-            # in the middle of the create, then CREATE_TIMEOUT and SETTLE later, and
-            # after one more SETTLE it is created anew: 10 s and some calls of poll.
+            # in the middle of the create, then CREATE_TIMEOUT and LIST_LAG later, and
+            # after one more LIST_LAG it is created anew: 10 s and some calls of poll.
             "BATCHDROP_LEASE": "5",
             "BATCHDROP_CREATE_TIMEOUT": "3",
-            "BATCHDROP_SETTLE": "1",
+            "BATCHDROP_LIST_LAG": "1",
             # A poll that is killed shuts the next ones out for this long.
             "BATCHDROP_TICK": "5",
         }
@@ -372,7 +372,7 @@ class Stack:
 
 
 def main_py() -> Path:
-    """The functions' doors: beside the package in a checkout, in here in a wheel."""
+    """The file of the entry points: beside the package, or in here in a wheel."""
     places = [Path(__file__).parent, Path(batchdrop.__file__).parent.parent]
     for place in places:
         if (place / "main.py").is_file():

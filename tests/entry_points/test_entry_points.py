@@ -1,4 +1,4 @@
-"""The doors, called as Eventarc and Cloud Scheduler call them."""
+"""The entry points, called as Eventarc and Cloud Scheduler call them."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ EVENT = json.loads((Path(__file__).parents[1] / "events/finalized.json").read_te
 
 @dataclass
 class Worker:
-    """Behind the doors: remembers what came through."""
+    """Behind the entry points: remembers what came through."""
 
     drops: list[Drop] = field(default_factory=list)
     fails: Exception | None = None
@@ -52,7 +52,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
-    """What the doors set up is undone: other tests have log lines of their own."""
+    """Undoes what the entry points set up: other tests have their own log lines."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -82,10 +82,12 @@ def data(**members: Any) -> bytes:
 
 
 def deliver(
-    door: Client, data: Any = None, headers: dict[str, str] | None = None
+    entry_point: Client, data: Any = None, headers: dict[str, str] | None = None
 ) -> int:
     body = json.dumps(EVENT["data"]) if data is None else data
-    answer = door.post("/", headers=EVENT["headers"] | (headers or {}), data=body)
+    answer = entry_point.post(
+        "/", headers=EVENT["headers"] | (headers or {}), data=body
+    )
     return answer.status_code
 
 

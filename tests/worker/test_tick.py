@@ -43,7 +43,9 @@ def test_a_job_is_followed_from_pending_to_its_end(
     assert job.batch.completion_stats is not None
     assert job.batch.completion_stats.successful == 3
     assert [
-        (moment.state, moment.said_at) for moment in job.history if moment.said_at
+        (moment.state, moment.reported_at)
+        for moment in job.history
+        if moment.reported_at
     ] == [
         ("JOB_STATE_PENDING", job.batch.create_time),
         ("JOB_STATE_RUNNING", job.batch.start_time),
@@ -224,7 +226,7 @@ def test_one_job_that_breaks_does_not_hold_up_the_others(
     assert submitted.id in "".join(error.__notes__)
     health = world.job(submitted.source).health
     assert health is not None
-    assert health.code == "poll_failing"
+    assert health.code == "poll_failed"
     batch = world.job(other).batch
     assert batch is not None
     assert batch.state == "JOB_STATE_RUNNING"
@@ -570,7 +572,7 @@ def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
 
 def check(world: World) -> None:
     """Lets the slower comparison come; the next tick takes up what it has claimed."""
-    world.advance(timedelta(seconds=world.settings.check_every))
+    world.advance(timedelta(seconds=world.settings.reconcile_every))
     world.ticks(2)
 
 
@@ -589,7 +591,7 @@ def test_what_lay_in_the_inbox_before_the_deployment_is_left_alone(
     world: World,
 ) -> None:
     world.upload()
-    started = world.database.collection("locks").document("check")
+    started = world.database.collection("locks").document("reconcile")
     started.update({"first_start": world.now() + timedelta(seconds=30)})
 
     check(world)
@@ -677,7 +679,7 @@ def states(world: World) -> dict[str, str]:
 def test_a_second_batch_of_a_job_is_cancelled_and_told(
     world: World, submitted: Job
 ) -> None:
-    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
     extra = batch_of(world, submitted)
 
     world.ticks(1)
@@ -692,7 +694,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_told(
 def test_another_deployments_batch_is_not_cancelled(
     world: World, submitted: Job
 ) -> None:
-    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
     theirs = batch_of(world, submitted, batchdrop_deployment="other")
 
     world.ticks(1)
@@ -704,7 +706,7 @@ def test_another_deployments_batch_is_not_cancelled(
 def test_a_batch_with_a_forged_label_is_reported_and_left_alone(
     world: World, submitted: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
     assert submitted.spec is not None
     forged = world.client.batches.create(
         model="gemini-3.8-flash",

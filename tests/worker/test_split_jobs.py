@@ -19,7 +19,7 @@ from batchdrop.jobs.values import Drop, Part, Phase, Spec, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows
-from tests.worker.test_poller import check, states, vanish
+from tests.worker.test_tick import check, states, vanish
 from tests.worker.world import GOOD, Wire, World
 
 BAD = "not json\n"
@@ -98,13 +98,13 @@ def split(world: World, job: Job, ledger: Ledger | None = None) -> Job:
     )
 
 
-def family(world: World, *texts: str) -> Job:
+def split_job(world: World, *texts: str) -> Job:
     return split(world, staged(world, *(texts or THREE)))
 
 
 def submitted(world: World, *texts: str) -> Job:
-    """A family of which the service has all parts."""
-    job = family(world, *texts)
+    """A split job of which the service has all parts."""
+    job = split_job(world, *texts)
     world.tick()
     assert phases(world, job) == [Phase.SUBMITTED] * len(job.parts)
     return job
@@ -133,7 +133,7 @@ def body(world: World) -> dict[str, Any]:
 
 
 def told(world: World, job: Job) -> list[str | None]:
-    """How the parts ended, as their family has it."""
+    """How the parts ended, as their split job has it."""
     held = world.job(job.source)
     return [part.state for part in sorted(held.parts.values(), key=lambda p: p.n)]
 
@@ -145,7 +145,7 @@ def told(world: World, job: Job) -> list[str | None]:
 def test_the_parts_become_batches_and_one_announcement_tells_of_all(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
 
     world.ticks(20)
 
@@ -186,7 +186,7 @@ def test_a_parts_batch_bears_its_own_marks_and_says_which_it_is(world: World) ->
 def test_a_part_that_fails_leaves_the_family_partially_succeeded(
     world: World,
 ) -> None:
-    job = family(world, *MIDDLE_BAD)
+    job = split_job(world, *MIDDLE_BAD)
 
     world.ticks(20)
 
@@ -202,7 +202,7 @@ def test_a_part_that_fails_leaves_the_family_partially_succeeded(
 
 
 def test_a_family_none_of_whose_parts_succeeds_has_failed(world: World) -> None:
-    family(world, BAD, BAD)
+    split_job(world, BAD, BAD)
 
     world.ticks(20)
 
@@ -222,7 +222,7 @@ def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
 
 @both_backends
 def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
-    job = family(world)
+    job = split_job(world)
     world.wire.creates = [Wire.says(400)]
 
     world.ticks(20)
@@ -239,7 +239,7 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
 def test_a_family_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
     world.wire.creates = [Wire.says(400)] * 3
 
     world.ticks(2)
@@ -253,7 +253,7 @@ def test_parts_that_end_at_different_times_end_the_family_with_the_last(
     world: World,
 ) -> None:
     world.choose(max_active_jobs=1)
-    job = family(world)
+    job = split_job(world)
 
     world.ticks(35)
     assert told(world, job).count("JOB_STATE_SUCCEEDED") == 2
@@ -264,7 +264,7 @@ def test_parts_that_end_at_different_times_end_the_family_with_the_last(
 
 
 def test_a_split_file_is_no_job_to_take_up_nor_one_that_is_open(world: World) -> None:
-    job = family(world)
+    job = split_job(world)
 
     assert job.id not in {one.id for one in world.ledger.due(world.now())}
     world.tick()
@@ -353,7 +353,7 @@ def test_two_last_parts_that_end_at_once_make_one_announcement(world: World) -> 
     job = submitted(world)
     first, second, third = parts(world, job)
     settle(world.ledger, world, third)
-    # Between reading the family and writing to it, another tick ends the other part.
+    # Between reading the split job and writing to it, another tick ends the other part.
     meddler = Meddler(
         world.database, 1, before=lambda: void(settle(world.ledger, world, second))
     )
@@ -418,7 +418,7 @@ def test_a_part_ends_though_the_ledger_has_forgotten_its_family(
 
     assert phases(world, job) == [Phase.ENDED] * 3
     assert world.heard == []
-    assert "part without a family" in [record.message for record in caplog.records]
+    assert "part without a split job" in [record.message for record in caplog.records]
 
 
 def test_a_part_ends_though_its_family_is_forgotten_at_that_moment(
@@ -530,7 +530,7 @@ def test_a_part_has_its_marks_though_the_ledger_has_forgotten_its_family(
 def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
     first = parts(world, job)[0]
     held = world.ledger.advance(
         first, lambda j: j.resumed(world.holder(), world.now(), world.timing)
@@ -551,7 +551,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
 
 @both_backends
 def test_a_parts_batch_of_which_nobody_heard_is_found_again(world: World) -> None:
-    job = family(world)
+    job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
 
     world.ticks(30)
@@ -564,7 +564,7 @@ def test_a_parts_batch_of_which_nobody_heard_is_found_again(world: World) -> Non
 def test_a_part_on_which_workers_die_is_parked_and_told_of_by_itself(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
     document = world.database.collection("jobs").document(job.part_id(1))
     document.update({"resumes": MAX_RESUMES})
 
@@ -579,7 +579,7 @@ def test_a_part_on_which_workers_die_is_parked_and_told_of_by_itself(
 def test_batches_of_parts_are_no_orphans(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = family(world)
+    job = split_job(world)
     world.tick()
 
     check(world)
@@ -593,7 +593,7 @@ def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
     part = parts(world, job)[0]
     assert part.spec is not None
     assert part.staging is not None
-    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
     extra = world.client.batches.create(
         model="gemini-3.8-flash",
         src=part.staging.uri,
@@ -613,7 +613,7 @@ def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
 ) -> None:
     job = submitted(world)
     assert job.spec is not None
-    world.sim.clock.advance(seconds=world.settings.check_every - 60)
+    world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
     forged = world.client.batches.create(
         model="gemini-3.8-flash",
         src=f"gs://{world.settings.inbox}/reviews.jsonl",
@@ -635,7 +635,7 @@ def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
     world: World,
 ) -> None:
     world.choose(max_bytes_per_day=len(THREE[0]) + len(THREE[2]))
-    job = family(world)
+    job = split_job(world)
 
     world.ticks(3)
     today = phases(world, job)
@@ -668,7 +668,7 @@ def test_a_cancel_while_a_file_is_being_staged_leaves_no_parts(world: World) -> 
 def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
 
     after = world.intake.cancel(job.id, by="ada")
     world.ticks(3)
@@ -682,7 +682,7 @@ def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
 
 def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None:
     world.choose(paused=True)
-    job = family(world)
+    job = split_job(world)
     world.ticks(1)
     assert phases(world, job) == [Phase.WAITING] * 3
 
@@ -702,11 +702,12 @@ def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
     again = world.intake.cancel(job.id, by="bob")
     world.ticks(3)
 
-    assert again.wanted is not None
-    assert again.wanted.by == "ada"
-    assert {part.wanted.by if part.wanted else None for part in parts(world, job)} == {
-        "ada"
-    }
+    assert again.cancel_request is not None
+    assert again.cancel_request.by == "ada"
+    assert {
+        part.cancel_request.by if part.cancel_request else None
+        for part in parts(world, job)
+    } == {"ada"}
     assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
     assert set(states(world).values()) == {"JOB_STATE_CANCELLED"}
     assert heard(world) == ["cancelled"]
@@ -715,7 +716,7 @@ def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
 def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
     world: World,
 ) -> None:
-    job = family(world)
+    job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
     world.tick()
     assert sorted(phases(world, job)) == ["submitted", "submitted", "submitting"]
@@ -730,7 +731,7 @@ def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
 def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
     world: World,
 ) -> None:
-    job = family(world, THREE[0])
+    job = split_job(world, THREE[0])
     (part,) = parts(world, job)
     held = world.ledger.advance(
         part, lambda j: j.resumed(world.holder(), world.now(), world.timing)
@@ -748,7 +749,7 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     world: World,
 ) -> None:
     world.choose(max_active_jobs=1)
-    job = family(world)
+    job = split_job(world)
     world.ticks(18)
     assert told(world, job).count("JOB_STATE_SUCCEEDED") == 1
 
@@ -763,7 +764,7 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
 def test_a_family_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
     world: World,
 ) -> None:
-    job, now = family(world, *THREE), world.now()
+    job, now = split_job(world, *THREE), world.now()
     first = world.ledger.get(job.part_id(0))
     assert first is not None
     world.ledger.advance(first, lambda j: j.resumed("another", now, world.timing))
@@ -781,15 +782,15 @@ def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> N
     job = submitted(world)
     now = world.now()
     # Whoever wanted it died after the first writes.
-    world.ledger.advance(job, lambda j: j.cancel_wanted("ada", now))
+    world.ledger.advance(job, lambda j: j.request_cancel("ada", now))
     first = parts(world, job)[0]
-    world.ledger.advance(first, lambda j: j.cancel_wanted("ada", now))
+    world.ledger.advance(first, lambda j: j.request_cancel("ada", now))
 
     world.ticks(3)
 
     assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
     assert heard(world) == ["cancelled"]
-    assert world.ledger.families_to_cancel() == []
+    assert world.ledger.split_jobs_to_cancel() == []
 
 
 def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
@@ -797,14 +798,14 @@ def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
 
     world.intake.cancel(job.id, by="ada")
 
-    assert world.ledger.families_to_cancel() == []
-    wanted = world.job(job.source).wanted
+    assert world.ledger.split_jobs_to_cancel() == []
+    wanted = world.job(job.source).cancel_request
     assert wanted is not None
     assert wanted.sent_at == world.now()
 
 
 def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
-    job = family(world)
+    job = split_job(world)
 
     world.intake.cancel(job.part_id(1), by="ada")
     world.ticks(20)
@@ -820,7 +821,7 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
 def test_a_part_is_not_run_again_but_its_family_is_as_a_file_nobody_has_split(
     world: World,
 ) -> None:
-    job = family(world, BAD, BAD)
+    job = split_job(world, BAD, BAD)
     world.ticks(20)
 
     with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):

@@ -9,8 +9,7 @@ import pytest
 
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
-from batchdrop.options.settings import Location
+from batchdrop.jobs.values import Location, Phase
 from batchdrop.stored import split_uri
 from batchdrop.worker import prepare
 from tests.worker.world import GOOD, Fault, Wire, World
@@ -121,7 +120,7 @@ def test_a_bad_line_costs_nothing_and_is_named(world: World) -> None:
     assert job.error is not None
     assert job.error.code == "bad_rows"
     assert job.error.message.startswith("line 2: ")
-    assert [(fault.line, fault.code) for fault in job.faults] == [
+    assert [(fault.line, fault.code) for fault in job.row_errors] == [
         (2, "not_json"),
         (4, "no_contents"),
     ]
@@ -277,7 +276,7 @@ def test_an_unclear_answer_is_not_followed_up_before_a_list_can_tell(
     world.wire.creates = [world.wire.reply_lost]
     world.intake.take(drop)
 
-    world.advance(world.timing.settle - timedelta(seconds=1))
+    world.advance(world.timing.list_lag - timedelta(seconds=1))
     world.tick()
     assert world.job(drop).phase is Phase.SUBMITTING
 
@@ -507,7 +506,7 @@ def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled
 ) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost, world.wire.reply_lost]
-    # Far beyond SETTLE, when the first has read its rows, the list still lags.
+    # Far beyond LIST_LAG, when the first has read its rows, the list still lags.
     world.wire.lists = [Wire.shows_nothing, Wire.shows_nothing]
     world.intake.take(drop)
     world.advance(timedelta(minutes=6))
@@ -710,8 +709,8 @@ def test_a_batch_is_cancelled_by_the_tick_and_its_end_announced(
     world.ticks(2)
 
     job = world.job(drop)
-    assert job.wanted is not None
-    assert job.wanted.by == "ada"
+    assert job.cancel_request is not None
+    assert job.cancel_request.by == "ada"
     assert job.phase is Phase.ENDED
     assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
@@ -790,7 +789,7 @@ def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
             raise Unavailable("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "crash", gives_no_answer)
+        patch.setattr(prepare, "failpoint", gives_no_answer)
         world.intake.take(drop)
         for _ in range(4):
             world.ticks(30)

@@ -14,7 +14,7 @@ from batchdrop.jobs.values import (
     Problem,
     Staging,
     Stats,
-    family_result,
+    outcome_of_parts,
 )
 from batchdrop.rows import Rows
 from tests import announcements, jobs
@@ -62,13 +62,13 @@ def staged(arrived: Job, clock: Clock) -> Job:
 
 
 @pytest.fixture
-def family(staged: Job, clock: Clock) -> Job:
+def split_job(staged: Job, clock: Clock) -> Job:
     return staged.split(SPEC, ROWS, clock())
 
 
 @pytest.fixture
-def children(family: Job, clock: Clock) -> list[Job]:
-    return family.children(clock())
+def children(split_job: Job, clock: Clock) -> list[Job]:
+    return split_job.children(clock())
 
 
 def ended(child: Job, clock: Clock, word: str, **batch: object) -> Job:
@@ -110,9 +110,9 @@ def test_a_file_has_so_many_parts_and_no_more(arrived: Job, clock: Clock) -> Non
         arrived.part_staged(part(MAX_PARTS), clock(), TIMING)
 
 
-def test_what_was_split_gets_no_more_parts(family: Job, clock: Clock) -> None:
+def test_what_was_split_gets_no_more_parts(split_job: Job, clock: Clock) -> None:
     with pytest.raises(ValueError, match="is split: it has no more parts"):
-        family.part_staged(part(3), clock(), TIMING)
+        split_job.part_staged(part(3), clock(), TIMING)
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -131,15 +131,15 @@ def test_a_job_without_parts_is_not_split(arrived: Job, clock: Clock) -> None:
         arrived.split(SPEC, ROWS, clock())
 
 
-def test_what_was_split_is_nobodys_to_take_up(family: Job, clock: Clock) -> None:
-    assert family.phase is Phase.SPLIT
-    assert not family.is_held(clock())
-    assert family.due is None
-    assert (family.spec, family.rows, family.seq) == (SPEC, ROWS, 0)
+def test_what_was_split_is_nobodys_to_take_up(split_job: Job, clock: Clock) -> None:
+    assert split_job.phase is Phase.SPLIT
+    assert not split_job.is_held(clock())
+    assert split_job.due is None
+    assert (split_job.spec, split_job.rows, split_job.seq) == (SPEC, ROWS, 0)
 
 
 def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) -> None:
-    job = staged.cancel_wanted("ada", clock()).split(SPEC, ROWS, clock())
+    job = staged.request_cancel("ada", clock()).split(SPEC, ROWS, clock())
 
     assert job.phase is Phase.REJECTED
     assert job.seq == 1
@@ -147,13 +147,13 @@ def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) ->
 
 
 def test_a_part_is_a_job_of_its_own_in_its_files_place(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     _, child, _ = children
 
-    assert child.id == family.part_id(1)
-    assert (child.part_of, child.part) == (family.id, part(1))
-    assert (child.source, child.created_at) == (DROP, family.created_at)
+    assert child.id == split_job.part_id(1)
+    assert (child.part_of, child.part) == (split_job.id, part(1))
+    assert (child.source, child.created_at) == (DROP, split_job.created_at)
     assert child.phase is Phase.PREPARED
     assert child.is_due(clock())
     assert not child.is_held(clock())
@@ -174,7 +174,7 @@ def test_whoever_takes_up_a_part_looks_before_it_sends(
 ) -> None:
     assert children[0].lease.epoch == 1
 
-    assert children[0].resumed("worker", clock(), TIMING).must_look
+    assert children[0].resumed("worker", clock(), TIMING).must_search
 
 
 def test_a_parts_name_is_no_longer_than_the_service_takes(
@@ -216,9 +216,9 @@ def test_parts_write_beside_each_other(
 def test_the_parts_of_a_drop_that_was_missed_are_treated_as_missed(
     staged: Job, clock: Clock
 ) -> None:
-    family = replace(staged, missed=True).split(SPEC, ROWS, clock())
+    split_job = replace(staged, missed=True).split(SPEC, ROWS, clock())
 
-    assert all(child.missed for child in family.children(clock()))
+    assert all(child.missed for child in split_job.children(clock()))
 
 
 def test_a_part_counts_with_its_own_bytes_against_limits(children: list[Job]) -> None:
@@ -227,7 +227,7 @@ def test_a_part_counts_with_its_own_bytes_against_limits(children: list[Job]) ->
     assert staged == [300, 301, 302]
 
 
-# -- the family's end ----------------------------------------------------------------
+# -- the split job's end ---------------------------------------------------------
 
 DONE, PARTLY = ("JOB_STATE_SUCCEEDED", None), ("JOB_STATE_PARTIALLY_SUCCEEDED", None)
 FAILED, FAILED_LATE = ("JOB_STATE_FAILED", 0), ("JOB_STATE_FAILED", 1)
@@ -272,16 +272,16 @@ def test_how_a_family_ends(
 ) -> None:
     made = [part(n, *each) for n, each in enumerate(parts)]
 
-    assert family_result(made) == (result and f"JOB_STATE_{result}")
-    assert family_result(made[::-1]) == (result and f"JOB_STATE_{result}")
+    assert outcome_of_parts(made) == (result and f"JOB_STATE_{result}")
+    assert outcome_of_parts(made[::-1]) == (result and f"JOB_STATE_{result}")
 
 
 def test_the_last_part_ends_the_family_and_none_before(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     first, second, third = (ended(one, clock, "SUCCEEDED") for one in children)
 
-    two = family.part_over(third, clock()).part_over(first, clock())
+    two = split_job.part_over(third, clock()).part_over(first, clock())
     assert (two.phase, two.seq, two.result) == (Phase.SPLIT, 0, None)
 
     over = two.part_over(second, clock())
@@ -298,12 +298,12 @@ def test_a_part_announces_no_end_of_its_own(children: list[Job], clock: Clock) -
 
     assert ended(children[0], clock, "FAILED").seq == 0
     assert children[0].rejected(problem, clock()).seq == 0
-    assert children[0].cancel_wanted("ada", clock()).seq == 0
+    assert children[0].request_cancel("ada", clock()).seq == 0
     assert running.lost(clock()).seq == 0
 
 
 def test_how_a_part_ended_stands_in_its_family(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     stats = Stats(successful=1, failed=1)
     sent = Batch(
@@ -319,15 +319,15 @@ def test_how_a_part_ended_stands_in_its_family(
         running.lost(clock()),
         children[2].rejected(refused, clock()),
     ):
-        family = family.part_over(over, clock())
+        split_job = split_job.part_over(over, clock())
 
-    told = [(each.state, each.stats) for each in family.parts.values()]
+    told = [(each.state, each.stats) for each in split_job.parts.values()]
     assert told == [("JOB_STATE_FAILED", stats), ("lost", None), ("rejected", None)]
-    assert family.result == "JOB_STATE_PARTIALLY_SUCCEEDED"
+    assert split_job.result == "JOB_STATE_PARTIALLY_SUCCEEDED"
 
 
 def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     error = Problem(code="no_output", message="named nowhere")
     sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
@@ -337,103 +337,103 @@ def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
     )
     for child in children:
         running = child.submitting(clock(), TIMING).submitted(sent, clock())
-        family = family.part_over(running.ended(done, clock(), error), clock())
+        split_job = split_job.part_over(running.ended(done, clock(), error), clock())
 
-    states = {(part.state, part.stats) for part in family.parts.values()}
+    states = {(part.state, part.stats) for part in split_job.parts.values()}
     assert states == {("JOB_STATE_FAILED", None)}
-    assert family.end == "JOB_STATE_FAILED"
+    assert split_job.end == "JOB_STATE_FAILED"
 
 
 def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child in children:
-        family = family.part_over(child.cancel_wanted("ada", clock()), clock())
+        split_job = split_job.part_over(child.request_cancel("ada", clock()), clock())
 
-    assert family.result == "JOB_STATE_CANCELLED"
-    assert family.phase is Phase.ENDED
+    assert split_job.result == "JOB_STATE_CANCELLED"
+    assert split_job.phase is Phase.ENDED
 
 
 def test_why_the_first_part_failed_is_the_familys_error(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child, why in zip(children, (None, "bad bucket", "worse"), strict=True):
         error = Problem(code=9, message=why) if why else None
         word = "FAILED" if why else "SUCCEEDED"
-        family = family.part_over(ended(child, clock, word, error=error), clock())
+        split_job = split_job.part_over(ended(child, clock, word, error=error), clock())
 
-    assert family.error == Problem(
+    assert split_job.error == Problem(
         code=9, message=f"part 2 of 3, job {children[1].id}: bad bucket"
     )
 
 
 def test_a_family_of_which_a_part_was_lost_is_not_lost_itself(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
     for child in children:
         running = child.submitting(clock(), TIMING).submitted(sent, clock())
-        family = family.part_over(running.lost(clock()), clock())
+        split_job = split_job.part_over(running.lost(clock()), clock())
 
-    assert family.error is not None
-    assert family.error.code == "lost"
-    assert not family.is_lost
-    assert family.end == "JOB_STATE_FAILED"
+    assert split_job.error is not None
+    assert split_job.error.code == "lost"
+    assert not split_job.is_lost
+    assert split_job.end == "JOB_STATE_FAILED"
 
 
 # -- a person ------------------------------------------------------------------------
 
 
 def test_a_family_of_which_a_cancel_is_wanted_waits_for_its_parts(
-    family: Job, clock: Clock
+    split_job: Job, clock: Clock
 ) -> None:
-    job = family.cancel_wanted("ada", clock())
+    job = split_job.request_cancel("ada", clock())
 
     assert job.phase is Phase.SPLIT
-    assert job.wanted is not None
-    assert job.wanted.by == "ada"
+    assert job.cancel_request is not None
+    assert job.cancel_request.by == "ada"
 
 
 def test_a_part_is_not_run_again_by_itself(children: list[Job], clock: Clock) -> None:
     over = ended(children[0], clock, "FAILED")
 
     with pytest.raises(ValueError, match=rf"a part of {DROP.job_id}; run that"):
-        over.counting_rerun(clock())
+        over.rerun_counted(clock())
 
 
 def test_a_family_is_run_again_as_a_file_that_nobody_has_split(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child in children:
-        family = family.part_over(ended(child, clock, "FAILED"), clock())
+        split_job = split_job.part_over(ended(child, clock, "FAILED"), clock())
 
-    again = family.counting_rerun(clock()).rerun(clock())
+    again = split_job.rerun_counted(clock()).rerun(clock())
 
     assert (again.phase, again.source) == (Phase.ARRIVED, DROP)
-    assert (again.parts, again.result, again.parent) == ({}, None, family.id)
-    assert again.part_id(0) != family.part_id(0)
+    assert (again.parts, again.result, again.parent) == ({}, None, split_job.id)
+    assert again.part_id(0) != split_job.part_id(0)
 
 
 # -- what is announced ---------------------------------------------------------------
 
 
 def test_a_family_is_announced_as_one(
-    family: Job, children: list[Job], clock: Clock
+    split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     words = ("SUCCEEDED", "SUCCEEDED", "FAILED")
     for n, (child, word) in enumerate(zip(children, words, strict=True)):
         stats = Stats(successful=n, failed=2) if n else None
-        family = family.part_over(
+        split_job = split_job.part_over(
             ended(child, clock, word, completion_stats=stats), clock()
         )
 
-    told = Announcement.of(family, "//batchdrop/tests")
+    told = Announcement.of(split_job, "//batchdrop/tests")
     body = json.loads(told.body)
 
     announcements.check(told)
     assert told.type == "dev.batchdrop.job.partially_succeeded.v1"
     assert told.attributes["state"] == body["state"] == "JOB_STATE_PARTIALLY_SUCCEEDED"
-    assert told.attributes["job_id"] == family.id
+    assert told.attributes["job_id"] == split_job.id
     assert body["parts"] == {
         "total": 3,
         "succeeded": 2,
@@ -449,12 +449,12 @@ def test_a_family_is_announced_as_one(
 
 @pytest.mark.parametrize("word", ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"])
 def test_a_familys_announcement_has_the_type_of_its_end(
-    family: Job, children: list[Job], clock: Clock, word: str
+    split_job: Job, children: list[Job], clock: Clock, word: str
 ) -> None:
     for child in children:
-        family = family.part_over(ended(child, clock, word), clock())
+        split_job = split_job.part_over(ended(child, clock, word), clock())
 
-    told = Announcement.of(family, "//batchdrop/tests")
+    told = Announcement.of(split_job, "//batchdrop/tests")
 
     announcements.check(told)
     assert told.type == f"dev.batchdrop.job.{word.lower()}.v1"

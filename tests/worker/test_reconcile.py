@@ -9,20 +9,20 @@ import pytest
 from batchdrop.backends import VertexService
 from batchdrop.batches import BatchJob
 from batchdrop.jobs.values import Drop
-from tests.worker.test_poller import batch_of, states
 from tests.worker.test_stages import quiet_ticks
 from tests.worker.test_sweep import submit
+from tests.worker.test_tick import batch_of, states
 from tests.worker.world import World, slow
 
 
 @pytest.fixture
 def due(world: World) -> None:
     """It is time to compare."""
-    world.advance(timedelta(seconds=world.settings.check_every))
+    world.advance(timedelta(seconds=world.settings.reconcile_every))
 
 
 def is_over(world: World) -> bool:
-    return world.ledger.cursor("check") == {}
+    return world.ledger.cursor("reconcile") == {}
 
 
 @pytest.mark.usefixtures("due")
@@ -31,7 +31,7 @@ def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
 ) -> None:
     monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 2)
     drops = [world.upload(name=f"{n}.jsonl") for n in range(7)]
-    world.advance(timedelta(seconds=world.settings.settle))
+    world.advance(timedelta(seconds=world.settings.list_lag))
     known = world.ledger.known
 
     def slowly(ids: Iterable[str]) -> set[str]:
@@ -79,7 +79,7 @@ def test_a_second_batch_is_found_though_lists_are_slow(world: World) -> None:
     job = submit(world)
     extra = batch_of(world, job)
     world.ticks(1)
-    world.advance(timedelta(seconds=world.settings.check_every))
+    world.advance(timedelta(seconds=world.settings.reconcile_every))
     lists = timedelta(seconds=0.3 * world.settings.tick)
     world.sim.faults.add("stuck_running")
     world.wire.lists = [slow(world, lists) for _ in range(200)]
@@ -110,7 +110,7 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
     world.ticks(4)
 
     assert is_over(world)
-    assert world.ledger.checked().finished == began
+    assert world.ledger.last_reconciled().finished == began
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = "from batchdrop.failpoints import crash; crash('after_x'); print('alive')"
+SCRIPT = (
+    "from batchdrop.failpoints import failpoint; failpoint('after_x'); print('alive')"
+)
 
 
 def run(chosen: str | None) -> subprocess.CompletedProcess[str]:
-    env = {k: v for k, v in os.environ.items() if k != "BATCHDROP_CRASH_AT"}
+    env = {k: v for k, v in os.environ.items() if k != "BATCHDROP_FAILPOINTS"}
     if chosen is not None:
-        env["BATCHDROP_CRASH_AT"] = chosen
+        env["BATCHDROP_FAILPOINTS"] = chosen
     return subprocess.run(
         [sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True
     )
