@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import BadSetting
-from batchdrop.options.routes import BadRoutes, Pattern, Route, Routes
+from batchdrop.options.globs import Pattern
+from batchdrop.options.routes import BadRoutes, Route, Routes
 from batchdrop.options.settings import Settings
 from tests.rules.test_settings import ENOUGH
 

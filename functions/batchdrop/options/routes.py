@@ -12,6 +12,7 @@ from batchdrop.errors import BadSetting
 from batchdrop.jobs.values import MAX_NAME, Location, brief
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
+from batchdrop.options.globs import Pattern
 from batchdrop.options.settings import PREFIX, Settings
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
@@ -141,123 +142,6 @@ class Routes:
         ]
         if errors:
             raise BadRoutes(errors)
-
-
-# -- names -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """
-    A pattern for whole names of objects:
-
-        *        anything within a folder
-        **       anything, over folders; `**/` also nothing
-        ?        one character, no slash
-        [a-z]    one of these, [!a-z] one of all others, no slash
-
-    Names come from whoever uploads, and a regular expression can be made to take hours
-    by a name: here each character is looked at once, against each part of the pattern.
-    """
-
-    parts: tuple[Any, ...]  #: characters, sets, or one of the words below
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """
-        Reads a pattern.
-
-        Raises:
-            ValueError: it can't match what is meant.
-        """
-        if not text or not text.isprintable():
-            raise ValueError(f"{readers.short(text)} is no pattern")
-        if text.startswith(("/", "gs://")):
-            raise ValueError(
-                f"{readers.short(text)} begins with {text[: text.index('/') + 1]}; "
-                "names of objects don't: write the folder first"
-            )
-        parts: list[Any] = []
-        at = 0
-        while at < len(text):
-            if text.startswith("**/", at) and (at == 0 or text[at - 1] == "/"):
-                parts += (_FOLDERS, _IN_A_FOLDER)
-                at += 3
-            elif text.startswith("**", at):
-                parts.append(_ALL)
-                at += 2
-            elif text[at] == "*":
-                parts.append(_SOME)
-                at += 1
-            elif text[at] == "?":
-                parts.append(re.compile(r"[^/]"))
-                at += 1
-            elif text[at] == "[":
-                end = text.find("]", at + (3 if text[at + 1 : at + 2] == "!" else 2))
-                if end < 0:
-                    raise ValueError(f"{readers.short(text)} has a [ without its ]")
-                parts.append(_one_of(text[at + 1 : end]))
-                at = end + 1
-            else:
-                parts.append(text[at])
-                at += 1
-        return cls(tuple(parts))
-
-    def matches(self, name: str) -> bool:
-        """Whether it fits a whole name."""
-        at = self._reached({0})
-        for character in name:
-            at = self._reached(set(self._after(at, character)))
-            if not at:
-                return False
-        return len(self.parts) in at
-
-    def _reached(self, at: set[int]) -> set[int]:
-        """With all endpoints that nothing has to be read for."""
-        todo = list(at)
-        while todo:
-            place = todo.pop()
-            part = self.parts[place] if place < len(self.parts) else None
-            step = (
-                {_SOME: 1, _ALL: 1, _FOLDERS: 2}.get(part) if part in _WORDS else None
-            )
-            if step and place + step not in at:
-                at.add(place + step)
-                todo.append(place + step)
-        return at
-
-    def _after(self, at: set[int], character: str) -> Iterator[int]:
-        slash = character == "/"
-        for place in at:
-            part = self.parts[place] if place < len(self.parts) else None
-            if part == _ALL or (part == _SOME and not slash):
-                yield place
-            elif part == _FOLDERS:
-                yield place if slash else place + 1
-            elif part == _IN_A_FOLDER:
-                yield place - 1 if slash else place
-            elif part == character or (
-                isinstance(part, re.Pattern) and part.match(character)
-            ):
-                yield place + 1
-
-
-#: Longer than a character, so that they can't be mistaken for one.
-_SOME, _ALL, _FOLDERS, _IN_A_FOLDER = "some", "all", "folders", "in a folder"
-_WORDS = (_SOME, _ALL, _FOLDERS)
-
-
-def _one_of(inside: str) -> re.Pattern[str]:
-    negated = inside.startswith("!")
-    # Taken apart here: to a regular expression some more characters say something.
-    items = re.findall("(.)-(.)|(.)", inside[negated:], re.DOTALL)
-    if wrong := next((f"{a}-{b}" for a, b, _ in items if a > b), None):
-        raise ValueError(f"[{inside}] is no set of characters: {wrong} is none")
-    body = "".join(
-        re.escape(one) if one else f"{re.escape(a)}-{re.escape(b)}"
-        for a, b, one in items
-    )
-    return re.compile(f"(?!/)[{'^' if negated else ''}{body}]", re.DOTALL)
 
 
 # -- tables ------------------------------------------------------------------------
