@@ -6,14 +6,15 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
+from batchdrop.jobs.codes import Backend
+from batchdrop.jobs.codes import Phase as Phase
 from batchdrop.stored import split_uri
 
-#: The backends.
-VERTEX, DEVELOPER = "vertex", "developer"
+#: The backends, until everything names them by their enum.
+VERTEX, DEVELOPER = Backend.VERTEX, Backend.DEVELOPER
 #: What a batch makes of its rows; else it generates.
 EMBEDDING = "embedding"
 
@@ -49,22 +50,6 @@ MAX_TEXT, MAX_NOTE = 2000, 500
 def brief(text: str, most: int) -> str:
     """The text, or as much of its beginning as there is room for."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-class Phase(StrEnum):
-    """How far a job has come with us. What the service says of it is `batch.state`."""
-
-    ARRIVED = "arrived"  #: the ledger knows of the drop; nothing is staged
-    PREPARED = "prepared"  #: staged; no request that names this staging was sent
-    WAITING = (
-        "waiting"  #: staged; there is no room for it yet, and nothing is in flight
-    )
-    SUBMITTING = "submitting"  #: the intent is written; the request may have been sent
-    SUBMITTED = "submitted"  #: the service has it, under `batch.name`
-    ENDED = "ended"  #: the service is done with it, well or badly
-    SPLIT = "split"  #: its parts are jobs of their own; it never is a batch itself
-    REJECTED = "rejected"  #: nothing was paid: bad rows, refused, source gone
-    ATTACHED = "attached"  #: a manifest that says something of the file beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +191,9 @@ class Spec:
     @property
     def endpoint(self) -> str:
         """What has a list of its own at the service; the Developer API is one place."""
-        return f"{VERTEX} {self.location}" if self.backend == VERTEX else self.backend
+        if self.backend == Backend.VERTEX:
+            return f"{self.backend} {self.location}"
+        return self.backend
 
     @property
     def queue(self) -> str:

@@ -1,0 +1,157 @@
+"""The codes in a job's document and its announcements. Each explains itself."""
+
+from enum import StrEnum
+
+
+class Backend(StrEnum):
+    """Which of Google's two batch APIs runs a job."""
+
+    VERTEX = "vertex"  #: Vertex AI, at a location.
+    DEVELOPER = "developer"  #: The Gemini Developer API, which has no locations.
+
+
+class Phase(StrEnum):
+    """How far we are with a job. What the API says of its batch is `batch.state`."""
+
+    #: The ledger knows of the drop; nothing is staged.
+    ARRIVED = "arrived"
+    #: The rows are staged; no request that names this staging was sent.
+    PREPARED = "prepared"
+    #: The rows are staged; the queue has no room yet, and no request is in flight.
+    WAITING = "waiting"
+    #: The intent is written; the request may have been sent.
+    SUBMITTING = "submitting"
+    #: The API has the batch, under `batch.name`.
+    SUBMITTED = "submitted"
+    #: The batch has ended, well or badly; a split job, when all of its parts have.
+    ENDED = "ended"
+    #: The parts are jobs of their own; the job itself never is a batch.
+    SPLIT = "split"
+    #: Nothing was paid: bad rows, a refused request, a source that is gone.
+    REJECTED = "rejected"
+    #: A manifest without rows: the job of the file beside it reads it.
+    ATTACHED = "attached"
+
+
+class Outcome(StrEnum):
+    """How a job or a part ended."""
+
+    #: The API answered every row.
+    SUCCEEDED = "succeeded"
+    #: The API answered some rows; or some parts of a split job have answers.
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    #: The batch failed, or its answers can't be found.
+    FAILED = "failed"
+    #: Someone cancelled it, before it was sent or while it ran.
+    CANCELLED = "cancelled"
+    #: The API ran out of time.
+    EXPIRED = "expired"
+    #: No batch was made: `error` says why. Nothing was paid.
+    REJECTED = "rejected"
+    #: The API answers 404 to the name of the batch, and has done so for an hour.
+    LOST = "lost"
+
+    @classmethod
+    def of_state(cls, state: str) -> "Outcome":
+        """
+        The outcome of a batch that ended in one of the API's JOB_STATE_... names.
+
+        Raises:
+            ValueError: a batch does not end in this state.
+        """
+        return cls(state.removeprefix("JOB_STATE_").lower())
+
+    @property
+    def state(self) -> str:
+        """The API's name for it. A job that is rejected or lost has failed."""
+        unnamed = self in (Outcome.REJECTED, Outcome.LOST)
+        return f"JOB_STATE_{Outcome.FAILED if unnamed else self}".upper()
+
+
+class HealthCode(StrEnum):
+    """What is wrong on our side, worst first: a job's health is the first that holds.
+
+    But for the last two, each is also the name of the field that holds the fact.
+    """
+
+    #: Workers keep failing on the job. Nobody takes it up until you mend what the
+    #: message names and run `batchdrop resume`.
+    PARKED = "parked"
+    #: A second batch was made and is cancelled. See what it cost.
+    DUPLICATES = "duplicates"
+    #: The API deletes the answers soon, and they have not been copied yet.
+    ANSWERS_AT_RISK = "answers_at_risk"
+    #: A key, a bucket or a right is missing. The job continues within an hour of your
+    #: granting what the message names.
+    NOT_ALLOWED = "not_allowed"
+    #: Pub/Sub refuses an announcement of the job. Mend what the message names, then run
+    #: `batchdrop announcements replay`.
+    UNPUBLISHED = "unpublished"
+    #: Many batches answer 404 at once. See whether project, location and key are those
+    #: that made them.
+    NOT_VISIBLE = "not_visible"
+    #: The API could not be asked about the batch. It is asked again at every tick.
+    POLL_FAILED = "poll_failed"
+    #: The API answers 404 to the name of the batch. After an hour the job is lost.
+    NOT_FOUND = "not_found"
+    #: The batch has been in one state for longer than `stalled_after`. Wait, or run
+    #: `batchdrop cancel`.
+    STALLED = "stalled"
+    #: The next step has failed for two hours. It is tried again by itself.
+    POSTPONED = "postponed"
+    #: The API counts more answers than it has written.
+    ANSWERS_SHORT = "answers_short"
+    #: The users' own columns could not be joined to the answers.
+    COLUMNS_LOST = "columns_lost"
+    #: The API names a state that this version does not know. The batch is taken to be
+    #: under way.
+    UNKNOWN_STATE = "unknown_state"
+    #: The API counts rows that failed.
+    ROWS_FAILED = "rows_failed"
+
+
+class ErrorCode(StrEnum):
+    """Why a job was rejected, failed or was lost: the code of its `error`."""
+
+    #: Lines of the file can't be sent, and `on_invalid` is `reject`.
+    BAD_ROWS = "bad_rows"
+    #: More lines can't be sent than `max_invalid` lets be left out.
+    TOO_MANY_INVALID = "too_many_invalid"
+    #: The file has only blank lines.
+    NO_ROWS = "no_rows"
+    #: The file ends in .gz, or begins as gzip does, and can't be unpacked.
+    BAD_GZIP = "bad_gzip"
+    #: The file unpacks to more bytes than a file may have.
+    TOO_LARGE_UNPACKED = "too_large_unpacked"
+    #: The file has more rows, bytes or parts than a limit allows.
+    OVER_LIMIT = "over_limit"
+    #: The object's metadata chooses something that can't be read.
+    BAD_METADATA = "bad_metadata"
+    #: The manifest can't be read.
+    BAD_MANIFEST = "bad_manifest"
+    #: The manifest came after the file was read.
+    MANIFEST_TOO_LATE = "manifest_too_late"
+    #: The file chooses what the deployment does not allow; or the API's own agent
+    #: lacks a right.
+    NOT_ALLOWED = "not_allowed"
+    #: What the file chooses can't be combined, or the API can't do it.
+    NOT_POSSIBLE = "not_possible"
+    #: An object that the manifest names does not exist.
+    NO_SOURCE = "no_source"
+    #: The results would have object names of more than 1,024 bytes.
+    NAME_TOO_LONG = "name_too_long"
+    #: The dropped object was overwritten or deleted before it was read.
+    SOURCE_GONE = "source_gone"
+    #: The job's document would be larger than Firestore takes.
+    TOO_LARGE = "too_large"
+    #: The event of the file never came, and the output bucket has results of it.
+    ALREADY_DONE = "already_done"
+    #: The API refused the request; the message has its words.
+    SERVICE_REFUSED = "service_refused"
+    #: Someone cancelled the job before it was sent.
+    CANCELLED = "cancelled"
+    #: The API no longer knows the batch.
+    LOST = "lost"
+    #: The batch succeeded, and ten minutes after its end the API does not say where the
+    #: answers are.
+    NO_OUTPUT = "no_output"

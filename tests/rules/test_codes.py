@@ -1,0 +1,58 @@
+"""The codes of documents and announcements explain themselves."""
+
+import ast
+import inspect
+from enum import StrEnum
+
+import pytest
+
+from batchdrop.jobs import codes
+from batchdrop.jobs.codes import Backend, ErrorCode, HealthCode, Outcome, Phase
+
+ENUMS: list[type[StrEnum]] = [Backend, Phase, Outcome, HealthCode, ErrorCode]
+
+
+@pytest.mark.parametrize("codes_of", ENUMS)
+def test_each_code_has_a_sentence(codes_of: type[StrEnum]) -> None:
+    lines = inspect.getsource(codes).splitlines()
+    (found,) = (
+        node
+        for node in ast.parse("\n".join(lines)).body
+        if isinstance(node, ast.ClassDef) and node.name == codes_of.__name__
+    )
+    members = [node for node in found.body if isinstance(node, ast.Assign)]
+
+    said = [
+        lines[node.lineno - 1] + lines[node.lineno - 2]
+        for node in members
+        if "#:" in lines[node.lineno - 1] or lines[node.lineno - 2].endswith(".")
+    ]
+
+    assert len(said) == len(members) == len(codes_of)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        ("JOB_STATE_SUCCEEDED", Outcome.SUCCEEDED),
+        ("JOB_STATE_PARTIALLY_SUCCEEDED", Outcome.PARTIALLY_SUCCEEDED),
+        ("JOB_STATE_FAILED", Outcome.FAILED),
+        ("JOB_STATE_CANCELLED", Outcome.CANCELLED),
+        ("JOB_STATE_EXPIRED", Outcome.EXPIRED),
+    ],
+)
+def test_an_outcome_has_the_name_that_the_api_gives_the_state(
+    state: str, outcome: Outcome
+) -> None:
+    assert Outcome.of_state(state) is outcome
+    assert outcome.state == state
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.LOST])
+def test_what_the_api_has_no_state_for_counts_as_failed(outcome: Outcome) -> None:
+    assert outcome.state == "JOB_STATE_FAILED"
+
+
+def test_a_state_that_is_no_end_has_no_outcome() -> None:
+    with pytest.raises(ValueError, match="running"):
+        Outcome.of_state("JOB_STATE_RUNNING")
