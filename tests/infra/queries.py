@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.ledger import At
+from batchdrop.ledger.outbox import At
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +99,18 @@ _QUERYING = {"where", "order_by", "select", "stream", "collection_group"}
 
 
 def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
-    """Where code outside of a class makes queries, which nobody would hear of."""
+    """Where code outside of a class, and of those it extends, makes queries."""
+    own = {
+        (Path(inspect.getfile(each)).resolve(), each.__name__)
+        for each in asked.__mro__
+        if each is not object and each.__module__ != "abc"
+    }
     return [
         f"{file.name}:{call.lineno}: {ast.unparse(call)}"
         for file in files
         if "firestore" in (text := file.read_text()).lower()
         for node in ast.parse(text).body
-        if not (isinstance(node, ast.ClassDef) and node.name == asked.__name__)
+        if not (isinstance(node, ast.ClassDef) and (file.resolve(), node.name) in own)
         for call in ast.walk(node)
         if isinstance(call, ast.Call) and _queries(call)
     ]

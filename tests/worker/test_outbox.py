@@ -169,7 +169,7 @@ def test_it_stops_at_the_deadline_and_the_next_goes_on(office: Office) -> None:
 def test_a_page_full_of_those_that_have_to_stay_does_not_starve_the_rest(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.ledger.OUTBOX_PAGE", 3)
+    monkeypatch.setattr("batchdrop.ledger.outbox.OUTBOX_PAGE", 3)
     stuck = [office.rejected(n) for n in range(4)]
     office.topic.refuses = {id for job in stuck for id in office.ids(job)}
     office.clock.advance(minutes=1)
@@ -183,7 +183,7 @@ def test_a_page_full_of_those_that_have_to_stay_does_not_starve_the_rest(
 def test_the_order_holds_from_page_to_page(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.ledger.OUTBOX_PAGE", 1)
+    monkeypatch.setattr("batchdrop.ledger.outbox.OUTBOX_PAGE", 1)
     # At one and the same moment, so that their ids alone decide which page they are on.
     office.pace = timedelta(0)
     jobs = [office.announced(office.announced(office.rejected(n))) for n in range(4)]

@@ -100,7 +100,7 @@ def test_what_stands_still_is_told_once_for_each_state(
 def test_batches_that_cannot_be_deleted_keep_none_of_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.ledger.POLICY_PAGE", 2)
+    monkeypatch.setattr("batchdrop.ledger.queries.POLICY_PAGE", 2)
     world.choose(delete_after=3600.0)
     jobs = several(world, 5)
     world.ticks(20)

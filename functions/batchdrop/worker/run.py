@@ -29,7 +29,8 @@ from batchdrop.jobs.values import (
     Problem,
     Timing,
 )
-from batchdrop.ledger import Ledger, Spending
+from batchdrop.ledger import Ledger
+from batchdrop.ledger.state import Spending
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
 from batchdrop.storage import Storage

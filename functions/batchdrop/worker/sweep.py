@@ -13,7 +13,8 @@ from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
-from batchdrop.ledger import Ledger, Swept
+from batchdrop.ledger import Ledger
+from batchdrop.ledger.state import Swept
 from batchdrop.quoting import told
 from batchdrop.worker.stages import few_at_once, rotated
 

@@ -17,7 +17,7 @@ from batchdrop.jobs.values import (
     Staging,
     derived_id,
 )
-from batchdrop.ledger import sparse
+from batchdrop.ledger.documents import sparse
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 

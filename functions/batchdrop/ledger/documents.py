@@ -1,0 +1,295 @@
+"""Jobs and announcements as Firestore documents: encoded, decoded, measured."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from batchdrop.announcements.message import Announcement
+from batchdrop.errors import NotWritable, Unavailable
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
+from batchdrop.jobs.values import Phase
+from batchdrop.ready import ready
+
+if TYPE_CHECKING:
+    from google.cloud import firestore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Readable = TypeVar("Readable", Job, Announcement)
+
+#: The newest document version written here; a reader accepts the one before.
+VERSION = 1
+#: How many split jobs' common fields an instance keeps in memory.
+MAX_KEPT = 100
+
+ready(Job, Announcement)
+
+
+class Documents:
+    """The collections of the ledger, and how a job becomes a document and back."""
+
+    def __init__(
+        self,
+        connect: Callable[[], "firestore.Client"],
+        event_source: str,
+        ttl: timedelta = timedelta(days=90),
+    ) -> None:
+        """
+        Args:
+            connect: gives the client, made on first use.
+            event_source: the CloudEvents `source` of announcements.
+            ttl: how long after its end a job's document, and after it was sent an
+                announcement, may be deleted. It stands in `expire_at`, for Firestore's
+                TTL policies.
+        """
+        self._connect = connect
+        self._ttl = ttl
+        self._event_source = event_source
+        self._common: dict[str, Common] = {}  #: by the ids of split jobs
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        data = sparse(encode(replace(job, version=None)))
+        # What is derived, and asked for: a queue's jobs, and those that wait in it.
+        data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
+        data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
+        if job.cancel_request:
+            # As long as it says null here, it is asked for: see `to_cancel`.
+            data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
+        if job.is_over:
+            data["expire_at"] = job.updated_at + self._ttl
+        return data
+
+    def _read(self, snapshot: Any) -> Job:
+        """A job from its document; a part's is completed from its split job's."""
+        job = job_from(snapshot)
+        if job.part_of is None:
+            return job
+        if (common := self._common.get(job.part_of)) is None:
+            with answered(f"split job {job.part_of}"):
+                split_job = self._job(job.part_of).get(field_paths=Common.FIELDS)
+            data = split_job.to_dict() or {}
+            if not data.get("spec"):
+                return job  # the ledger has forgotten it: the part has its own marks
+            common = Common.of(data)
+            self._keep(job.part_of, common)
+        return common.put_into(job)
+
+    def _keep(self, split_job: str, common: "Common") -> None:
+        # It was chosen for good, so that what is kept here stays true.
+        if len(self._common) >= MAX_KEPT:
+            self._common.clear()
+        self._common[split_job] = common
+
+    def _jobs(self) -> Any:
+        return self._connect().collection("jobs")
+
+    def _job(self, job_id: str) -> Any:
+        return self._jobs().document(job_id)
+
+    def _lock(self, name: str) -> Any:
+        return self._connect().collection("locks").document(name)
+
+    def _day(self, day: str) -> Any:
+        return self._connect().collection("spending").document(day)
+
+    def _announcements(self) -> Any:
+        return self._connect().collection("announcements")
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """
+    What the parts of a split job have in common, and only its own document holds: three
+    hundred copies of all labels, and of who chose what, are more than a commit takes.
+    """
+
+    labels: Mapping[str, str]
+    spec_from: dict[str, str]
+
+    FIELDS: ClassVar = ("spec.labels", "spec_from")
+
+    @classmethod
+    def of(cls, split_job: Mapping[str, Any]) -> Self:
+        """From a split job's document."""
+        return cls(split_job["spec"].get("labels", {}), split_job.get("spec_from", {}))
+
+    def left_out_of(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """A part's document without it."""
+        labels = part["spec"].get("labels", {})
+        own = {n: text for n, text in labels.items() if self.labels.get(n) != text}
+        document = {**part, "spec": {**part["spec"], "labels": own}}
+        document.pop("spec_from", None)
+        return document
+
+    def put_into(self, part: Job) -> Job:
+        if part.spec is None:
+            return part
+        spec = replace(part.spec, labels={**self.labels, **part.spec.labels})
+        return replace(part, spec=spec, spec_from=self.spec_from)
+
+
+class Raced(Exception):
+    """Another's write came first, or our own was applied and its answer was lost."""
+
+
+@contextmanager
+def answered(about: str) -> Iterator[None]:
+    """
+    Firestore's answers made ours:
+
+        ALREADY_EXISTS NOT_FOUND
+        FAILED_PRECONDITION ABORTED      a race
+        INVALID_ARGUMENT, or the client
+        can't put it on the wire         never: a document over 1 MiB, a commit over
+                                         10 MiB, maps 20 deep, half a character
+        all else, or none                later
+
+    What is over the emulator's 4 MiB is RESOURCE_EXHAUSTED there, which is a quota's
+    word: see `check_sizes`.
+
+    Args:
+        about: what the words of an error begin with.
+
+    Raises:
+        Raced, NotWritable, Unavailable
+    """
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except (
+        exceptions.AlreadyExists,
+        exceptions.NotFound,
+        exceptions.FailedPrecondition,
+        exceptions.Aborted,
+    ) as exc:
+        raise Raced(str(exc)) from exc
+    except (exceptions.InvalidArgument, ValueError, TypeError) as exc:
+        raise NotWritable(f"{about}: {exc}") from exc
+    except (
+        exceptions.GoogleAPICallError,
+        exceptions.RetryError,
+        GoogleAuthError,
+    ) as exc:
+        raise Unavailable(f"{about}: {exc}") from exc
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The fields that differ. The precondition guarantees that the rest of the document
+    is unchanged; encoding all of it takes longer than everything else.
+    """
+    from google.cloud.firestore import DELETE_FIELD
+
+    return {
+        name: new.get(name, DELETE_FIELD)
+        for name in {**old, **new}
+        if name == "updated_at" or old.get(name) != new.get(name)
+    }
+
+
+def check_sizes(written: Sequence[Mapping[str, Any]], made: Sequence[Any]) -> None:
+    """
+    Whether Firestore can take a commit; said before it is sent, as the client tries a
+    commit that is too large for a minute where the answer is taken for a quota's.
+
+    Args:
+        written: whole documents, of each of which a part is written.
+        made: those that are new.
+
+    Raises:
+        NotWritable: a document, or all of them, have too many bytes.
+    """
+    sizes = list(map(size_of, (*written, *made)))
+    for size, limit, what in (
+        (max(sizes), MAX_DOCUMENT, "the job's document"),
+        (sum(sizes), MAX_COMMIT, f"the commit of {len(sizes):,} documents"),
+    ):
+        if size > limit:
+            raise NotWritable(f"{what} has {size:,} bytes, and may have {limit:,}")
+
+
+def encode(value: Any) -> dict[str, Any]:
+    """A dataclass as Firestore takes it: maps, lists, times, bytes."""
+    data: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime, bytes))
+    return data
+
+
+def sparse(data: dict[str, Any]) -> dict[str, Any]:
+    """
+    Without what isn't said, in all maps: it reads as not said, and what isn't there is
+    neither kept in an index nor paid for.
+    """
+    return {
+        name: _sparse_value(value)
+        for name, value in data.items()
+        if value is not None and value != {} and value not in ([], ())
+    }
+
+
+def _sparse_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sparse(value)
+    if isinstance(value, list | tuple):
+        return [_sparse_value(item) for item in value]
+    return value
+
+
+def unsent(announcement: Announcement) -> dict[str, Any]:
+    """Its document. As long as nobody was told, it may not be deleted."""
+    return encode(announcement) | {"expire_at": None}
+
+
+def decode(data: Any, type: type[T]) -> T:
+    return msgspec.convert(plain(data), type, builtin_types=(datetime, bytes))
+
+
+def job_from(snapshot: Any) -> Job:
+    job = decode(snapshot.to_dict(), Job)
+    if not VERSION - 1 <= job.v <= VERSION:
+        raise ValueError(
+            f"job {job.id} has document version {job.v}; this worker reads "
+            f"{VERSION - 1} and {VERSION}: deploy the newer one again"
+        )
+    return replace(job, version=snapshot.update_time)
+
+
+def announcement_from(snapshot: Any) -> Announcement:
+    return decode(snapshot.to_dict(), Announcement)
+
+
+def readable(
+    snapshots: Iterable[Any], read: Callable[[Any], Readable]
+) -> Iterator[Readable]:
+    """What can be read. A document that can't holds up no other, and isn't silent."""
+    for snapshot in snapshots:
+        try:
+            yield read(snapshot)
+        except (ValueError, msgspec.ValidationError) as exc:
+            about = {"document": snapshot.reference.path, "reason": str(exc)}
+            log.error("unreadable", extra=about)
+
+
+def compare(path: str, operator: str, value: Any) -> Any:
+    from google.cloud.firestore_v1.base_query import FieldFilter
+
+    return FieldFilter(path, operator, value)
+
+
+def plain(value: Any) -> Any:
+    """Firestore's own kind of datetime made an ordinary one, all the way down."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return datetime.combine(value.date(), value.time(), value.tzinfo)
+    return value
