@@ -15,6 +15,8 @@ from batchdrop_local.emulators import FIRESTORE, PUBSUB
 from tests import services
 from tests.clock import Clock
 
+pytest_plugins = ["batchsim.pytest_plugin"]
+
 # What is measured in wall-clock time tells of a busy machine, not of the code.
 settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]

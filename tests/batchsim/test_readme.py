@@ -32,6 +32,7 @@ def test_the_examples_in_pytest(tmp_path: Path, heading: str) -> None:
         "from google import genai\nfrom google.oauth2.credentials import Credentials\n"
     )
     code += example(heading, "python")
+    (tmp_path / "conftest.py").write_text(example("Once, in", "python"))
     (tmp_path / "test_readme.py").write_text(code)
 
     ran = subprocess.run(

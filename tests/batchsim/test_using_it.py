@@ -147,13 +147,6 @@ def test_the_command_runs_a_job_on_a_scaled_clock(bucket: Bucket) -> None:
         assert said(*bucket.answers(job)) == "You said hi."
 
 
-def test_batchdrop_sim_is_the_same_command() -> None:
-    code = "from batchdrop.cli import main; main()"
-
-    with shell(program=("-c", code, "sim")) as url:
-        assert http.get(f"{url}/_sim/health").json()["status"] == "ok"
-
-
 def test_the_command_reads_faults_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "faults.toml"
     file.write_text(
@@ -215,17 +208,36 @@ def test_the_marker_gives_options(batchsim):
 """
 
 
-@pytest.mark.proof
-def test_another_project_gets_the_fixture_by_installing_this_one(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "test_theirs.py").write_text(OTHER_PROJECT)
-    argv = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-W", "error"]
+def pytest_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True)
 
-    ran = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+
+@pytest.mark.proof
+def test_another_project_opts_into_the_fixture(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["batchsim.pytest_plugin"]')
+    (tmp_path / "test_theirs.py").write_text(OTHER_PROJECT)
+
+    ran = pytest_in(tmp_path, "--strict-markers", "-W", "error")
 
     assert ran.returncode == 0, ran.stdout
     assert "2 passed" in ran.stdout
+
+
+@pytest.mark.proof
+def test_another_project_that_does_not_opt_in_imports_nothing_of_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n"
+        "def test_nothing(pytestconfig):\n"
+        "    assert not pytestconfig.pluginmanager.has_plugin('batchsim')\n"
+        "    assert 'batchsim' not in sys.modules\n"
+    )
+
+    ran = pytest_in(tmp_path)
+
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_the_plugin_imports_no_server_until_a_test_asks_for_it() -> None:

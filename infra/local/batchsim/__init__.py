@@ -1,5 +1,5 @@
 """
-A local stand-in for Google's two LLM batch APIs, with a clock and faults to set.
+A local stand-in for Google's two LLM batch APIs, with a clock and faults.
 
     with BatchSim(speed=0) as sim:
         ...  # point a client at sim.url
@@ -32,8 +32,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # The pytest plugin lives in this package and is imported by every pytest run of
-    # the environment, also where the server's libraries aren't installed.
+    # The pytest plugin and the command are in this package, and can be imported where
+    # the server's libraries aren't installed.
     if name in _HOMES:
         import importlib
 

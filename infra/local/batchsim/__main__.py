@@ -5,7 +5,11 @@ import sys
 try:
     from batchsim.cli import main
 except ModuleNotFoundError as exc:
-    sys.exit(f"{exc}. batchsim needs more: pip install 'batchdrop[sim]'")
+    print(
+        f"{exc}. The command `batchsim` needs an extra: pip install 'batchdrop[sim]'",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 if __name__ == "__main__":
     main(prog_name="batchsim")

@@ -1,4 +1,8 @@
-"""The pytest fixture `batchsim`, for any project that has this one installed."""
+"""
+The pytest fixture `batchsim`. A project opts into it in its conftest.py:
+
+    pytest_plugins = ["batchsim.pytest_plugin"]
+"""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +17,8 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "batchsim(**options): how the fixture `batchsim` makes its BatchSim, such as "
-        "speed=3600 or queue_seconds=0",
+        "batchsim(**options): options of the fixture's BatchSim, such as speed=3600 or "
+        "queue_seconds=0",
     )
 
 
@@ -23,19 +27,19 @@ def batchsim(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator["BatchSim"]:
     """
-    A fresh simulator of both batch APIs, whose clock the test moves.
+    A fresh simulator of both batch APIs. The test moves its clock.
 
         def test_it(batchsim):
             client = MyClient(base_url=batchsim.url)
             batchsim.clock.advance(hours=1)
 
-    Options of `BatchSim` are given by a marker: `@pytest.mark.batchsim(speed=1)`.
+    A marker sets options of `BatchSim`: `@pytest.mark.batchsim(speed=1)`.
 
-    `batchsim.storage` is a bucket for jobs on Vertex. Google's storage clients that are
-    made after it was asked for find it; until then, and where STORAGE_EMULATOR_HOST
-    names no emulator, they find no bucket, at once, and never Google's own.
+    `batchsim.storage` is a bucket for jobs on Vertex. Google's storage clients find it,
+    if they are made after its first use. Before it, and if STORAGE_EMULATOR_HOST names
+    no emulator, they find no bucket, at once, and never reach Google.
     """
-    # This module is imported by every pytest run; the server only by tests that use it.
+    # A run without a test that uses the fixture need not import the server.
     from batchsim.sim import BatchSim
 
     options: dict[str, Any] = {"speed": 0}
