@@ -1,4 +1,4 @@
-"""`batchdrop routes`: for people who write routes, with a deployment and without."""
+"""`batchdrop routes`: routes checked, and choices explained."""
 
 import json
 from pathlib import Path
@@ -47,10 +47,10 @@ def test_good_routes_are_counted_without_a_deployment(good: str) -> None:
     result = run("check", good)
 
     assert result.exit_code == 0
-    assert result.stdout == f"{good}: 2 routes, and all of it good\n"
+    assert result.stdout == f"{good}: 2 routes, no errors\n"
 
 
-def test_a_retired_model_is_warned_of_and_no_error(tmp_path: Path) -> None:
+def test_a_retired_model_causes_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text(
         '[[route]]\nmatch = "a"\nmodel = "gemini-2.5-pro"\n'
@@ -89,10 +89,10 @@ def test_an_explanation_warns_of_a_retired_model() -> None:
         result.stderr
     )
     assert "2026-10-20" in json.loads(told.stdout)["warnings"][0]
-    assert json.loads(run("explain", "b.jsonl", "--json").stdout)["warnings"] == []
+    assert json.loads(run(*chosen[:2], "--json", env=env).stdout)["warnings"] == []
 
 
-def test_all_errors_are_told_one_a_line(tmp_path: Path) -> None:
+def test_each_error_has_a_line(tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text('[[route]]\nmatch = "a"\nfix = 1\nkind = "x"\n[[route]]\n')
 
@@ -108,14 +108,14 @@ def test_all_errors_are_told_one_a_line(tmp_path: Path) -> None:
     assert all(line.startswith(f"{file}: ") for line in lines)
 
 
-def test_what_the_environment_says_is_taken_into_account(good: str) -> None:
+def test_a_check_takes_the_environments_settings_into_account(good: str) -> None:
     result = run("check", good, env={"BATCHDROP_INBOX": "elsewhere"})
 
     assert result.exit_code == 1
     assert "lies in the bucket of BATCHDROP_INBOX" in result.stdout
 
 
-def test_a_wrong_setting_is_told(good: str) -> None:
+def test_a_wrong_setting_is_named(good: str) -> None:
     result = run("check", good, env={"BATCHDROP_LEASE": "x"})
 
     assert result.exit_code == 1
@@ -141,34 +141,58 @@ def test_an_explanation_says_who_chose_each_value(good: str) -> None:
     assert rows["location"] == ("us-central1", "BATCHDROP_LOCATION")
 
 
-def test_what_is_not_set_is_told_only_where_it_matters() -> None:
-    model = ("--metadata", "batchdrop-model=gemini-4-argon")
-    wrong = ("--metadata", "batchdrop-fix=maybe")
+def test_an_explanation_without_a_deployment_names_what_is_missing() -> None:
+    nothing = run("explain", "b.jsonl")
+    no_inbox = run("explain", "b.jsonl", env=ENOUGH | {"BATCHDROP_INBOX": ""})
 
-    assert "BATCHDROP_MODEL" in run("explain", "b.jsonl", *model).stderr
-    assert "are not set" in run("explain", "b.jsonl", *model).stderr
-    assert "are not set" not in run("explain", "b.jsonl", *wrong).stderr
+    assert (nothing.exit_code, no_inbox.exit_code) == (1, 1)
+    assert all(name in nothing.stderr for name in ENOUGH if name != "GEMINI_API_KEY")
+    assert "are not set; set what the deployment has" in nothing.stderr
+    assert no_inbox.stderr.startswith("Error: BATCHDROP_INBOX is not set; set what")
+    assert nothing.stdout + no_inbox.stdout == ""
 
 
-def test_what_only_a_deployment_can_say_is_told_as_not_set(good: str) -> None:
-    table = shown(run("explain", "b.jsonl", "--file", good))
-    told = json.loads(run("explain", "b.jsonl", "--file", good, "--json").stdout)
+def test_a_deployments_settings_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.env"
+    lines = [f"{name}={value}" for name, value in ENOUGH.items()]
+    lines += ["# a comment", "", "export BATCHDROP_LABELS='team=search,run=a b=c'"]
+    file.write_text("\n".join(lines))
+    env = {"BATCHDROP_MODEL": "gemini-of-another-deployment"}
 
-    assert table["model"] == ("BATCHDROP_MODEL is not set", "BATCHDROP_MODEL")
-    assert table["kind"] == ("BATCHDROP_MODEL is not set", "the model")
-    assert table["destination"][0] == "BATCHDROP_OUTPUT is not set"
-    assert table["sources"][0] == "BATCHDROP_INBOX is not set"
-    assert table["on_invalid"] == ("reject", "default")
-    assert told["spec"]["model"] is None
-    assert told["sources"] is None
-    assert told["spec"]["on_invalid"] == "reject"
-    assert "not-set" not in json.dumps(told)
-    assert told["not_set"] == [
-        "BATCHDROP_INBOX",
-        "BATCHDROP_LOCATION",
-        "BATCHDROP_MODEL",
-        "BATCHDROP_OUTPUT",
-    ]
+    bad = run("explain", "b.jsonl", "--env-file", str(file), env=env)
+    file.write_text("\n".join(lines).replace(",run=a b=c", ""))
+    rows = shown(run("explain", "b.jsonl", "--env-file", str(file), env=env))
+
+    assert bad.exit_code == 1
+    assert "BATCHDROP_LABELS" in bad.stderr
+    assert rows["model"] == (ENOUGH["BATCHDROP_MODEL"], "BATCHDROP_MODEL")
+    assert rows["labels"] == ("team=search", "team: BATCHDROP_LABELS")
+    assert rows["on_invalid"] == ("reject", "default")
+
+
+def test_a_file_of_settings_that_lacks_one_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.env"
+    file.write_text(
+        "\n".join(f"{n}={v}" for n, v in ENOUGH.items() if "INBOX" not in n)
+    )
+
+    ran = run("explain", "b.jsonl", "--env-file", str(file), env=ENOUGH)
+
+    assert ran.exit_code == 1
+    assert f"BATCHDROP_INBOX is not set in {file}" in ran.stderr
+
+
+@pytest.mark.parametrize("line", ["BATCHDROP_MODEL", "A=b c", "=x", "A='b"])
+def test_a_line_that_is_no_setting_is_named_by_its_number(
+    tmp_path: Path, line: str
+) -> None:
+    file = tmp_path / "deployment.env"
+    file.write_text(f"A=1\n{line}\n")
+
+    ran = run("explain", "b.jsonl", "--env-file", str(file))
+
+    assert ran.exit_code == 2
+    assert f"{file}: line 2: " in " ".join(ran.stderr.split())
 
 
 def test_the_deployments_own_routes_are_taken(good: str) -> None:
@@ -183,9 +207,11 @@ def test_the_deployments_own_routes_are_taken(good: str) -> None:
     assert told["sources"] == ["gs://inbox/"]
 
 
-def test_routes_in_a_bucket_are_to_be_fetched_first() -> None:
+def test_routes_in_a_bucket_must_be_fetched_first() -> None:
     result = run(
-        "explain", "a.jsonl", env={"BATCHDROP_ROUTES": "gs://work/routes.toml"}
+        "explain",
+        "a.jsonl",
+        env=ENOUGH | {"BATCHDROP_ROUTES": "gs://work/routes.toml"},
     )
 
     assert result.exit_code == 2
@@ -196,7 +222,7 @@ def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
     file = tmp_path / "any.json"
     file.write_text('{"config": {"fix": true}}')
 
-    result = run("explain", "a/x.jsonl", "--manifest", str(file))
+    result = run("explain", "a/x.jsonl", "--manifest", str(file), env=ENOUGH)
 
     assert shown(result)["fix"] == ("true", "manifest a/x.job.json")
 
@@ -214,18 +240,18 @@ def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_choice_that_would_be_refused_ends_with_1(metadata: str, says: str) -> None:
+def test_a_choice_that_would_be_rejected_ends_with_1(metadata: str, says: str) -> None:
     result = run("explain", "a.jsonl", "--metadata", metadata, env=ENOUGH)
 
     assert result.exit_code == 1
     assert says in result.stderr
 
 
-def test_a_manifest_that_would_be_refused_ends_with_1(tmp_path: Path) -> None:
+def test_a_manifest_that_would_be_rejected_ends_with_1(tmp_path: Path) -> None:
     file = tmp_path / "x.job.json"
     file.write_text("{}x")
 
-    result = run("explain", "x.jsonl", "--manifest", str(file))
+    result = run("explain", "x.jsonl", "--manifest", str(file), env=ENOUGH)
 
     assert result.exit_code == 1
     assert "bad_manifest: no JSON" in result.stderr
@@ -238,14 +264,14 @@ def test_metadata_without_a_value_is_refused() -> None:
     assert "it must be NAME=VALUE" in result.stderr
 
 
-def test_an_object_that_is_ignored_has_no_choice() -> None:
+def test_nothing_is_chosen_for_an_ignored_object() -> None:
     result = run("explain", "notes.txt", env=ENOUGH)
 
     assert result.exit_code == 1
     assert "notes.txt is ignored: its name doesn't end in .jsonl" in result.stderr
 
 
-def test_a_manifest_that_is_a_job_by_itself_says_nothing_of_another(
+def test_a_manifest_that_is_a_job_by_itself_chooses_nothing_for_another(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "x.job.json"

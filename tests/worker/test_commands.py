@@ -166,7 +166,7 @@ def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
 
     ran = run("resume", drop.job_id)
 
-    assert ran.output == f"Job {drop.job_id} goes on at the next tick of poll.\n"
+    assert ran.output == f"Job {drop.job_id} resumes at the next tick of poll.\n"
     deployed.ticks(1)
     job = deployed.job(drop)
     assert (job.phase, job.parked) == (Phase.SUBMITTED, None)

@@ -1,4 +1,4 @@
-"""`batchdrop check`: a file's check for people, and for programs."""
+"""A file held against the rules for a job, as a report for people or programs."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-
-import msgspec
 
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Location
@@ -26,35 +24,35 @@ if TYPE_CHECKING:
 
 #: Bytes read at a time.
 CHUNK = 1024 * 1024
-#: A line's text is kept for showing up to this length.
+#: Bytes of a line that a report keeps.
 SHOWN = 200_000
-#: Of each error. Its place is always the one file.
-_TOLD = ("line", "path", "code", "message", "fix")
+#: Members of a row error that a report has. Its place is always the one file.
+_MEMBERS = ("line", "path", "code", "message", "fix")
 
 
 class CanNotCheck(Exception):
-    """The file, or an option, can't be used; the text says which and why."""
+    """The file or an option can't be used; the text says which, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What there is to say of a file."""
+class Report:
+    """What was found in a file."""
 
     file: str
     rules: Rules
     rows: int = 0
     bad_rows: int = 0
     fixed: int = 0
-    answered: int = 0  #: rows with an answer, which were left out
-    found: int = 0  #: errors, of which the first are kept
+    answered: int = 0  #: rows that were left out because they have an answer
+    found: int = 0  #: errors, including those that aren't kept
     errors: list[tuple[RowError, str]] = field(default_factory=list)  #: with the line
-    warning: str = ""  #: about the model, with which a job can be made all the same
+    warning: str = ""  #: about the model; it stops no job
     estimate: Estimate
     output: Path | None = None
 
     @property
     def is_good(self) -> bool:
-        """Whether a job could be made of it, all rows included."""
+        """True if a job can be made of it with all its rows."""
         return not self.found and self.rows > 0
 
 
@@ -73,23 +71,25 @@ def check(
     most: int,
     config: str | None = None,
     for_all: bool = False,
-) -> Outcome:
+) -> Report:
     """
-    Reads a file to its end, and writes it again, mended, if there is an `output`.
+    Reads a whole file. Writes a fixed copy if there is an `output`.
 
     Args:
         file: a path, or a gs:// address.
-        only_unanswered: a row that has an answer isn't written, and no error.
-        unknown: "reject" or "allow": members that the API isn't known to have.
-        places: gs:// prefixes that media may come from; none: anywhere.
+        only_unanswered: leave out rows that have an answer; they are no errors.
+        unknown: "reject" or "allow" members that the API isn't known to have.
+        places: gs:// prefixes that media may come from; empty for anywhere.
         today: the day whose prices count.
-        most: how many errors are kept.
-        config: a generation configuration, which is merged into each row as a job
-            does, and counted with it: JSON, or the path of a file with it.
-        for_all: it is a deployment's, and not for a model that takes none.
+        most: how many errors to keep.
+        config: a generation configuration, as JSON or the path of a file. It is
+            merged into each row and counted, as in a job.
+        for_all: the configuration is a deployment's: ignore it for a model that
+            takes none.
 
     Raises:
-        CanNotCheck: the file can't be read, the output written, or an option used.
+        CanNotCheck: the file can't be read, the output can't be written, or an option
+            is wrong.
     """
     if file.endswith(".job.json"):
         raise CanNotCheck(
@@ -133,13 +133,13 @@ def check(
                         if number not in left_out and len(line) <= LINE_LIMIT:
                             mended.write(block.mended.get(number, line) + b"\n")
     except FileExistsError as exc:
-        raise CanNotCheck(f"{output} is there already; choose another name") from exc
+        raise CanNotCheck(f"{output} exists already; choose another name") from exc
     except OSError as exc:
         raise CanNotCheck(f"{exc.filename or file}: {exc.strerror or exc}") from exc
     except BatchdropError as exc:
         raise CanNotCheck(f"{file}: {exc}") from exc
     rows = checker.rows
-    return Outcome(
+    return Report(
         file=file,
         rules=rules,
         rows=rows.total - answered,
@@ -156,10 +156,10 @@ def check(
 
 def _merged(config: str, rules: Rules) -> bytes | None:
     """
-    A configuration as a job merges it.
+    The configuration as a job merges it; None if it is empty.
 
     Raises:
-        ValueError: it can't be read, or no row could be sent with it.
+        ValueError: it can't be read, or it would make every row wrong.
     """
     if not rules.family.config:
         raise ValueError(
@@ -177,35 +177,34 @@ def _merged(config: str, rules: Rules) -> bytes | None:
     return made.encode() if made else None
 
 
-def as_json(outcome: Outcome) -> str:
-    """One object; `errors` has `line`, `path`, `code`, `message` and `fix` of each."""
-    said = {
-        "file": outcome.file,
-        "backend": outcome.rules.backend,
-        "model": outcome.rules.model,
-        "rows": outcome.rows,
-        "bad_rows": outcome.bad_rows,
-        "fixed": outcome.fixed,
-        "answered": outcome.answered,
-        "errors_found": outcome.found,
+def members(report: Report) -> dict[str, object]:
+    """A report for JSON: each of `errors` has line, path, code, message and fix."""
+    return {
+        "file": report.file,
+        "backend": report.rules.backend,
+        "model": report.rules.model,
+        "rows": report.rows,
+        "bad_rows": report.bad_rows,
+        "fixed": report.fixed,
+        "answered": report.answered,
+        "errors_found": report.found,
         "errors": [
-            {name: getattr(row_error, name) for name in _TOLD}
-            for row_error, _ in outcome.errors
+            {name: getattr(row_error, name) for name in _MEMBERS}
+            for row_error, _ in report.errors
         ],
-        "warnings": [outcome.warning] if outcome.warning else [],
-        "estimate": asdict(outcome.estimate),
+        "warnings": [report.warning] if report.warning else [],
+        "estimate": asdict(report.estimate),
     }
-    return msgspec.json.encode(said).decode()
 
 
-def show(outcome: Outcome, console: "Console | None" = None) -> None:
-    """Prints a report in which the offending text is marked."""
+def show(report: Report, console: "Console | None" = None) -> None:
+    """Prints a report that marks the wrong part of each line."""
     from rich.console import Console
     from rich.text import Text
 
     out = console or Console(highlight=False, soft_wrap=True)
-    for row_error, text in outcome.errors:
-        head = Text(f"{outcome.file}:{row_error.line}", "bold")
+    for row_error, text in report.errors:
+        head = Text(f"{report.file}:{row_error.line}", "bold")
         head.append(f"  {row_error.path}" if row_error.path else "", "cyan")
         head.append(f"  {row_error.code}", "red")
         out.print(head)
@@ -216,29 +215,29 @@ def show(outcome: Outcome, console: "Console | None" = None) -> None:
         out.print(Text("    " + " " * start + "^" * (end - start), "red"))
         out.print(Text(f"    {row_error.message}"))
         out.print(Text(f"    {row_error.fix}", "green"), end="\n\n")
-    if outcome.found > len(outcome.errors):
-        out.print(f"and {outcome.found - len(outcome.errors):,} more errors\n")
-    if outcome.warning:
-        out.print(Text(f"warning: {outcome.warning}", "yellow"))
-    for line in _summary(outcome):
+    if report.found > len(report.errors):
+        out.print(f"and {report.found - len(report.errors):,} more errors\n")
+    if report.warning:
+        out.print(Text(f"warning: {report.warning}", "yellow"))
+    for line in _summary(report):
         out.print(Text(line))
 
 
-def _summary(outcome: Outcome) -> Iterator[str]:
-    guess = outcome.estimate
-    family = outcome.rules.family
-    if outcome.found:
-        yield f"{outcome.bad_rows:,} of {outcome.rows:,} rows are bad"
-    elif not outcome.rows:
+def _summary(report: Report) -> Iterator[str]:
+    guess = report.estimate
+    family = report.rules.family
+    if report.found:
+        yield f"{report.bad_rows:,} of {report.rows:,} rows are bad"
+    elif not report.rows:
         yield "there are no rows"
     else:
-        yield f"{outcome.rows:,} rows, none of them bad, for {family.name}"
-    if outcome.output:
-        mended = "1 row was" if outcome.fixed == 1 else f"{outcome.fixed:,} rows were"
+        yield f"{report.rows:,} rows, none of them bad, for {family.name}"
+    if report.output:
+        mended = "1 row was" if report.fixed == 1 else f"{report.fixed:,} rows were"
         what = "all lines"
-        if outcome.answered:
-            what = f"all lines but {outcome.answered:,} that have an answer"
-        yield f"{mended} mended; {outcome.output} has {what}"
+        if report.answered:
+            what = f"all lines but {report.answered:,} that have an answer"
+        yield f"{mended} mended; {report.output} has {what}"
     if not guess.rows:
         return
     parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"
@@ -247,9 +246,9 @@ def _summary(outcome: Outcome) -> Iterator[str]:
         f"token{'s' * (guess.tokens != 1)}, in {parts}"
     )
     if guess.cost is None:
-        yield f"no price of {outcome.rules.model} is known; give a list with --prices"
+        yield f"no price of {report.rules.model} is known; give a list with --prices"
     else:
-        # A few rows don't cost nothing.
+        # A few rows cost something: never print 0.00.
         about = "under 0.01" if 0 < guess.cost < 0.01 else f"about {guess.cost:,.2f}"
         yield (
             f"{about} {guess.currency} by the prices of "
@@ -259,7 +258,7 @@ def _summary(outcome: Outcome) -> Iterator[str]:
 
 @contextmanager
 def _written(output: Path) -> Iterator[IO[bytes]]:
-    """A new file, which is not left behind half written."""
+    """Opens a new file, and removes it if it can't be written to its end."""
     with output.open("xb") as file:
         try:
             yield file
@@ -269,7 +268,7 @@ def _written(output: Path) -> Iterator[IO[bytes]]:
 
 
 def _chunks(file: str) -> Iterator[bytes]:
-    """The bytes of a file, or of an object as it is stored."""
+    """Reads a file, or the stored bytes of an object."""
     if not file.startswith("gs://"):
         with Path(file).open("rb") as source:
             yield from iter(lambda: source.read(CHUNK), b"")
@@ -278,7 +277,7 @@ def _chunks(file: str) -> Iterator[bytes]:
         from google.cloud import storage
     except ImportError as exc:
         raise CanNotCheck(
-            f"{file}: to read it needs more: pip install 'batchdrop[storage]'"
+            f"{file}: reading it needs an extra: pip install 'batchdrop[storage]'"
         ) from exc
     from google.auth.exceptions import GoogleAuthError
 

@@ -1,10 +1,10 @@
-"""How options are read that more than one command has."""
+"""Types of options that several commands have."""
 
 import click
 
 
 class Pair(click.ParamType[tuple[str, str]]):
-    """`NAME=VALUE`, of which the value may be empty and may have `=` in it."""
+    """`NAME=VALUE`. The value may be empty, and may contain `=`."""
 
     name = "NAME=VALUE"
 

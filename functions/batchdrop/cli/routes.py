@@ -1,7 +1,8 @@
 """`batchdrop routes ...`: routes checked, and what is chosen for a file explained."""
 
 import os
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,68 +10,77 @@ from typing import TYPE_CHECKING
 import click
 
 from batchdrop.cli.options import Pair
+from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.errors import BadChoice, BadSetting
 
 if TYPE_CHECKING:
-    from batchdrop.options.resolve import Chosen, Row
     from batchdrop.options.routes import Routes
     from batchdrop.options.settings import Settings
 
-#: What stands for a required setting where there is no deployment.
-_STAND_INS = {
-    "PROJECT": "not-set",
-    "LOCATION": "not-set",
-    "MODEL": "not-set",
-    "INBOX": "batchdrop-not-set-inbox",
-    "WORK": "gs://batchdrop-not-set-work",
-    "OUTPUT": "gs://batchdrop-not-set-output",
-    "TOPIC": "not-set",
+#: Values for the required settings, with which routes can be checked before there is a
+#: deployment. No route can name these buckets.
+_PLACEHOLDERS = {
+    "BATCHDROP_PROJECT": "not-set",
+    "BATCHDROP_LOCATION": "not-set",
+    "BATCHDROP_MODEL": "not-set",
+    "BATCHDROP_INBOX": "batchdrop-not-set-inbox",
+    "BATCHDROP_WORK": "gs://batchdrop-not-set-work",
+    "BATCHDROP_OUTPUT": "gs://batchdrop-not-set-output",
+    "BATCHDROP_TOPIC": "not-set",
 }
+
+_env_file = click.option(
+    "--env-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The deployment's settings, NAME=VALUE lines. Default: the environment.",
+)
 
 
 @click.group()
 def routes() -> None:
-    """
-    What a deployment chooses for files by their names, and what a file chooses.
-
-    What the environment's BATCHDROP_* variables say is taken into account; none of
-    them has to be set.
-    """
+    """Check a file of routes, or explain what is chosen for a file."""
 
 
 @routes.command()
 @click.argument(
     "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-def check(file: Path) -> None:
+@_env_file
+def check(file: Path, env_file: Path | None) -> None:
     """
-    Tell all that is wrong with a FILE of routes, one thing a line.
+    List what is wrong with a FILE of routes, one error per line.
 
-    It ends with 1 if there is anything wrong. A model that is, or will be, retired is
-    only warned of.
+    Settings of the deployment are taken into account; none is required. The exit status
+    is 1 if anything is wrong. A retired model only causes a warning.
     """
-    settings, _ = _settings(os.environ)
+    env = _environment(env_file)
+    missing = _missing(env)
+    settings = _settings(env | {name: _PLACEHOLDERS[name] for name in missing})
+    if "BATCHDROP_MODEL" in missing:
+        settings = replace(settings, model="")
     read = _read(file, settings, errors_to_stderr=False)
     count = len(read.routes)
-    click.echo(f"{file}: {count} route{'' if count == 1 else 's'}, and all of it good")
+    click.echo(f"{file}: {count} route{'' if count == 1 else 's'}, no errors")
     for warning in read.warnings(settings):
         click.echo(f"warning: {warning}")
 
 
 @routes.command()
 @click.argument("name", metavar="OBJECT")
+@_env_file
 @click.option(
     "--file",
     metavar="ROUTES",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file of routes; else that of BATCHDROP_ROUTES, if it lies on this machine.",
+    help="A file of routes. Default: BATCHDROP_ROUTES, if it is on this machine.",
 )
 @click.option(
     "--manifest",
     "manifest_file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The manifest that is dropped with it.",
+    help="The manifest that is dropped with the object.",
 )
 @click.option(
     "--metadata",
@@ -78,18 +88,20 @@ def check(file: Path) -> None:
     type=Pair(),
     help="Of the object, such as batchdrop-model=gemini-4-argon. May be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@json_option()
 def explain(
     name: str,
+    env_file: Path | None,
     file: Path | None,
     manifest_file: Path | None,
     metadata: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
     """
-    Tell what would be chosen for an OBJECT of this name, and who says so.
+    Show what a deployment chooses for an OBJECT of this name, and why.
 
-    It ends with 1 if its choice would be refused.
+    The environment's BATCHDROP_* variables, or those of --env-file, are the deployment.
+    The exit status is 1 if the choice would be rejected.
     """
     from batchdrop.options.manifests import Manifest, is_manifest
     from batchdrop.options.resolve import choose, explain
@@ -97,7 +109,15 @@ def explain(
     from batchdrop.preflight.retirements import retirement
     from batchdrop.worker.run import SUFFIXES
 
-    settings, missing = _settings(os.environ)
+    env = _environment(env_file)
+    if missing := _missing(env):
+        verb = "is" if len(missing) == 1 else "are"
+        where = f" in {env_file}" if env_file else ""
+        raise click.ClickException(
+            f"{', '.join(missing)} {verb} not set{where}; set what the deployment has, "
+            "or give a file of its settings with --env-file"
+        )
+    settings = _settings(env)
     if file is None and settings.routes is not None:
         if settings.routes.startswith("gs://"):
             raise click.UsageError(
@@ -112,8 +132,8 @@ def explain(
         manifest = Manifest.parse(manifest_file.read_bytes()) if manifest_file else None
         if manifest and manifest.has_source and not is_manifest(name):
             raise click.BadParameter(
-                f"{manifest_file} has a src, and is a job by itself: it says nothing "
-                f"of {name}, which is another",
+                f"{manifest_file} has a src, and is a job by itself: it chooses "
+                f"nothing for {name}",
                 param_hint="--manifest",
             )
         chosen = choose(
@@ -124,58 +144,77 @@ def explain(
             manifest=manifest,
         )
     except BadChoice as exc:
-        # Only the deployment's lists could say otherwise.
-        lacking = missing if exc.code == "not_allowed" else frozenset[str]()
-        hint = f" ({_not_set(lacking)})" if lacking else ""
-        raise click.ClickException(f"{exc.code}: {exc}{hint}") from exc
+        raise click.ClickException(f"{exc.code}: {exc}") from exc
     except OSError as exc:
         raise click.ClickException(str(exc)) from exc
-    unknown = _unknown(chosen, missing)
     retired = retirement(chosen.spec.model, chosen.spec.backend)
     if as_json:
         import msgspec
 
-        told = {
-            "object": name,
-            "route": str(chosen.route) if chosen.route else None,
-            "spec": msgspec.to_builtins(chosen.spec)
-            | dict.fromkeys(unknown.keys() - {"sources"}),
-            "spec_from": chosen.origin,
-            "sources": None
-            if "sources" in unknown
-            else [str(place) for place in chosen.sources],
-            "not_set": sorted(set(unknown.values())),
-            "warnings": [str(retired)] if retired else [],
-        }
-        click.echo(msgspec.json.encode(told).decode())
+        print_json(
+            {
+                "object": name,
+                "route": str(chosen.route) if chosen.route else None,
+                "spec": msgspec.to_builtins(chosen.spec),
+                "spec_from": chosen.origin,
+                "sources": list(map(str, chosen.sources)),
+                "warnings": [str(retired)] if retired else [],
+            }
+        )
         return
-    _table(
-        row._replace(value=f"{unknown[row.name]} is not set")
-        if row.name in unknown
-        else row
-        for row in explain(chosen)
-    )
+    print_table(("what", "value", "from"), explain(chosen))
     if retired:
         click.echo(f"warning: {retired}", err=True)
 
 
-def _settings(env: Mapping[str, str]) -> "tuple[Settings, frozenset[str]]":
-    """The deployment's settings, and the required ones that nobody has set."""
-    from batchdrop.options.settings import PREFIX, Settings
+def _environment(file: Path | None) -> dict[str, str]:
+    """
+    The variables of a file, or those that are set.
 
-    missing = frozenset(
-        name for name in _STAND_INS if not env.get(PREFIX + name, "").strip()
-    )
-    filled = dict(env) | {PREFIX + name: _STAND_INS[name] for name in missing}
-    # Whoever looks at routes needs no key, and mostly has none.
-    filled.setdefault("GEMINI_API_KEY", "not-set")
+    The file's lines are NAME=VALUE, quoted as in a shell; `export` may come first.
+
+    Raises:
+        click.BadParameter: a line of the file is something else.
+    """
+    if file is None:
+        return dict(os.environ)
+    env = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["export"]:
+                del words[0]
+            for word in words:
+                name, equals, value = word.partition("=")
+                if not (name and equals):
+                    raise ValueError("write NAME=VALUE, with quotes around spaces")
+                env[name] = value
+        except ValueError as exc:
+            raise click.BadParameter(
+                f"{file}: line {number}: {exc}", param_hint="--env-file"
+            ) from exc
+    return env
+
+
+def _missing(env: Mapping[str, str]) -> list[str]:
+    """The required settings that have no value."""
+    return [name for name in _PLACEHOLDERS if not env.get(name, "").strip()]
+
+
+def _settings(env: Mapping[str, str]) -> "Settings":
+    """
+    Reads the settings of a deployment.
+
+    Raises:
+        click.ClickException: a setting is wrong or unknown.
+    """
+    from batchdrop.options.settings import Settings
+
     try:
-        settings = Settings.from_env(filled)
+        # No request is sent: whoever looks at routes needs no key.
+        return Settings.from_env({"GEMINI_API_KEY": "not-set"} | dict(env))
     except BadSetting as exc:
         raise click.ClickException(str(exc)) from exc
-    if "MODEL" in missing:
-        settings = replace(settings, model="")
-    return settings, missing
 
 
 def _read(
@@ -193,36 +232,3 @@ def _read(
     except OSError as exc:
         raise click.ClickException(str(exc)) from exc
     return read
-
-
-def _not_set(missing: frozenset[str]) -> str:
-    names = [f"BATCHDROP_{name}" for name in _STAND_INS if name in missing]
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not set"
-
-
-def _unknown(chosen: "Chosen", missing: frozenset[str]) -> dict[str, str]:
-    """What isn't known without the deployment, with the setting that says it."""
-    settings = {f"BATCHDROP_{name}" for name in missing}
-    unknown = {
-        name: origin for name, origin in chosen.origin.items() if origin in settings
-    }
-    if "model" in unknown and chosen.origin["kind"] == "the model":
-        unknown["kind"] = unknown["model"]
-    if "INBOX" in missing:
-        unknown["sources"] = "BATCHDROP_INBOX"
-    return unknown
-
-
-def _table(rows: "Iterable[Row]") -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("what", "value", "from", box=box.SIMPLE)
-    for row in rows:
-        table.add_row(row.name, Text(row.value), Text(row.origin))
-    # Where no terminal sets a width, a line is as long as it is.
-    Console(width=None if sys.stdout.isatty() else 250).print(table)
