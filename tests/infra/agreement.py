@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 
 from batchdrop.errors import BadSetting
-from batchdrop.options.settings import PREFIX, Settings
+from batchdrop.options.settings import Settings
+from batchdrop.options.table import PREFIX
 from batchdrop_local.stack import Stack
 from tests.infra import announcements, code
 from tests.infra.plan import Plan, Resource

@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_named(good: str) -> None:
     result = run("check", good, env={"BATCHDROP_LEASE": "x"})
 
     assert result.exit_code == 1
-    assert "BATCHDROP_LEASE is 'x'" in result.stderr
+    assert "BATCHDROP_LEASE: got 'x'" in result.stderr
 
 
 def test_an_explanation_says_who_chose_each_value(good: str) -> None:

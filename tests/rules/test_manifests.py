@@ -177,33 +177,33 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
     [
         ("", "", "no JSON"),
         ('{"model": ', "", "no JSON"),
-        ("[]", "", "it is a list; write an object"),
+        ("[]", "", "got a list; write an object"),
         ('{"models": "x"}', "?", "write one of model, src, config"),
         ('{"model": 1}', "model", "write a text"),
         ('{"model": ""}', "model", "write a text"),
         ('{"src": 1}', "src", 'write "gs://bucket/object.jsonl"'),
-        ('{"src": {"gcs_uri": "x"}}', "src", "it is an object; write"),
+        ('{"src": {"gcs_uri": "x"}}', "src", "got an object; write"),
         ('{"src": "files/abc"}', "src", 'write "gs://bucket/object.jsonl"'),
-        ('{"src": []}', "src", "it is an empty list"),
+        ('{"src": []}', "src", "got an empty list"),
         ('{"src": "gs://bucket"}', "src", "write gs://bucket/object.jsonl"),
-        ('{"src": "gs://bucket/"}', "src", "not of the form gs://bucket/object"),
+        ('{"src": "gs://bucket/"}', "src", "write gs://bucket/object"),
         ('{"src": "gs://bucket/a/"}', "src", "a part that is empty"),
         ('{"src": "gs://bucket/a*"}', "src", "has a wildcard"),
         ('{"src": ["gs://bucket/a", "gs://bucket/**"]}', "src[1]", "has a wildcard"),
         ('{"src": ["gs://bucket/a", "gs://bucket/a"]}', "src[1]", "src[0] has it too"),
         ('{"src": "gs://bucket/../x"}', "src", "made of dots"),
-        ('{"src": "gs://bucket/a\\u0000b"}', "src", "not of the form"),
-        ('{"src": "gs://bucket/a\\nb"}', "src", "not of the form"),
+        ('{"src": "gs://bucket/a\\u0000b"}', "src", "write gs://bucket/object"),
+        ('{"src": "gs://bucket/a\\nb"}', "src", "write gs://bucket/object"),
         ('{"src": ["gs://bucket/a", {}]}', "src[1]", "write all of one kind"),
         ('{"src": [1]}', "src[0]", "write a request, or a gs:// address"),
-        ('{"src": ["bq://p.d.t"]}', "src[0]", "not of the form gs://"),
-        ('{"src": "bq://p.d"}', "src", "not of the form bq://project.dataset.table"),
+        ('{"src": ["bq://p.d.t"]}', "src[0]", "write gs://"),
+        ('{"src": "bq://p.d"}', "src", "write bq://project.dataset.table"),
         ('{"src": "bq://p.d.t$2026"}', "src", "no decorators"),
         ('{"src": "bq://p.d.t_*"}', "src", "no wildcards"),
         ('{"config": []}', "config", "write an object"),
-        ('{"config": {"colour": 1}}', "config.?", "write one of display_name"),
+        ('{"config": {"colour": 1}}', "config.?", "write one of destination"),
         ('{"config": {"dest": "gs://b//"}}', "config.dest", "gs://bucket/prefix"),
-        ('{"config": {"dest": "x"}}', "config.dest", "write gs://bucket/prefix/ or"),
+        ('{"config": {"dest": "x"}}', "config.dest", "write gs://bucket/prefix/, or"),
         ('{"config": {"dest": {}}}', "config.dest", "one of gcs_uri and bigquery_uri"),
         (
             '{"config": {"dest": {"gcs_uri": "bq://p.d.t"}}}',
@@ -218,7 +218,7 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
         (
             '{"config": {"dest": "gs://out/a", "destination": "gs://out/a"}}',
             "config.destination",
-            "there twice",
+            "given twice",
         ),
         ('{"config": {"fix": 1, "Fix": 1}}', "config.fix", "write true or false"),
         ('{"config": {"on_invalid": "x"}}', "config.on_invalid", '"reject" or "skip"'),
@@ -370,7 +370,7 @@ def test_a_hundred_levels_are_read_and_no_more() -> None:
     def nested(levels: int) -> bytes:
         return b'{"src":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
 
-    assert "src[0]: it is a list" in error_of(nested(100))
+    assert "src[0]: got a list" in error_of(nested(100))
     assert "deeper than 100 levels" in error_of(nested(101))
     assert "deeper than 100 levels" in error_of(nested(200_000))
 

@@ -316,7 +316,7 @@ def test_a_manifest_that_can_not_be_read_is_told_at_once_and_again_with_its_file
 
     assert "bad_manifest" in problem(of_manifest)
     assert "x.job.json" in problem(of_file)
-    assert "model: it is a number" in problem(of_file)
+    assert "model: got a number" in problem(of_file)
     assert world.batches() == []
 
 

@@ -192,7 +192,8 @@ def _checked(pairs: dict[str, str]) -> dict[str, str]:
         click.BadParameter: a name is no setting.
     """
     from batchdrop.errors import BadSetting
-    from batchdrop.options.settings import PREFIX, check_names, variables
+    from batchdrop.options.settings import check_names, variables
+    from batchdrop.options.table import PREFIX
 
     try:
         check_names(pairs)

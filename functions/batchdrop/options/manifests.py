@@ -1,4 +1,4 @@
-"""Manifests: what `NAME.job.json` says of a job, in the shape {model, src, config}."""
+"""Manifests: `NAME.job.json` sets options of one job, as {model, src, config}."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,23 +12,24 @@ from batchdrop.batches import inline
 from batchdrop.errors import BadChoice
 from batchdrop.options import readers
 from batchdrop.options.configuration import INCONVERTIBLE, exact_json
+from batchdrop.options.table import By, options, unknown
 from batchdrop.preflight.lines import broken_at
 from batchdrop.quoting import unquoted
 
 SUFFIX = ".job.json"
-#: Bytes; requests may stand in it.
+#: Bytes of a manifest, which may have requests in it.
 MAX_SIZE = 20 * 1000**2
-#: Values in it, at any depth, and levels of them. A decoded value takes some 100 bytes
-#: of memory: {"src":[{},{},...]} of 20 MB took 929 MB.
+#: Values in a manifest, at any depth, and levels of nesting. A decoded value takes
+#: about 100 bytes of memory: {"src":[{},{},...]} of 20 MB took 929 MB.
 MAX_VALUES = 500_000
 MAX_DEPTH = 100
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
-#: What a decoder raises for what it can't read.
+#: What a decoder raises for malformed JSON.
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-#: In a path, in place of a name that isn't ours: it may be anything.
+#: In a path, in place of an unknown name: a user's text never stands in an error.
 UNKNOWN = "?"
 
 #: The members of the official SDK's InlinedRequest.
@@ -36,18 +37,18 @@ _INLINED = frozenset({"contents", "config", "metadata", "model"})
 
 
 def is_manifest(name: str) -> bool:
-    """Whether an object is one, by its name."""
+    """Whether an object of this name is a manifest."""
     return name.endswith(SUFFIX)
 
 
 def manifest_name(object_name: str) -> str:
-    """The name of the manifest that speaks for a file."""
+    """The name of the manifest of a file."""
     stem = object_name.removesuffix(".gz").removesuffix(".jsonl")
     return f"{stem}{SUFFIX}"
 
 
 def speaks_for(manifest_name: str) -> tuple[str, str]:
-    """The names of the files that a manifest can speak for."""
+    """The names of the files that a manifest can be for."""
     stem = manifest_name.removesuffix(SUFFIX)
     return f"{stem}.jsonl", f"{stem}.jsonl.gz"
 
@@ -55,8 +56,8 @@ def speaks_for(manifest_name: str) -> tuple[str, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """
-    What is chosen for one job. At most one of `objects`, `table`, `dataset` and
-    `requests` is there; with none it speaks for the file beside it.
+    What a manifest sets for one job. At most one of `objects`, `table`, `dataset` and
+    `requests` is set; with none of them it is for the file beside it.
     """
 
     model: str | None = None
@@ -64,7 +65,7 @@ class Manifest:
     table: str | None = None  #: bq://project.dataset.table
     dataset: str | None = None  #: projects/P/locations/L/datasets/D
     requests: tuple[bytes, ...] = ()  #: as they were written; see `lines`
-    #: By the names of the fields of `records.Spec`; what isn't there isn't chosen here.
+    #: By the names of the options; an option that it leaves alone is absent.
     choices: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -88,7 +89,7 @@ class Manifest:
         members = _object(data, "")
         for name in members:
             if name not in ("model", "src", "config"):
-                _bad(UNKNOWN, _known(("model", "src", "config")))
+                _bad(UNKNOWN, unknown(name, ("model", "src", "config")))
         model = None
         if "model" in members:
             with_path = _value(members["model"], "model")
@@ -99,21 +100,21 @@ class Manifest:
 
     @property
     def has_source(self) -> bool:
-        """Whether it says what the rows are, so that it is a job by itself."""
+        """Whether it names its rows, and so is a job by itself."""
         return bool(self.objects or self.table or self.dataset or self.requests)
 
     def lines(self, kind: str = "generation") -> Iterator[bytes]:
         """
-        The requests that stand in it, as lines of a file (without line feeds). What
-        has the shape of the official SDK's InlinedRequest becomes a line with its
-        metadata's `key`, or `request-N`; all else stays as it was written, and so do
-        all numbers.
+        Yields the manifest's own requests as lines of a file, without line feeds. A
+        request in the shape of the official SDK's InlinedRequest becomes a line with
+        its metadata's `key`, or `request-N`. All others, and all numbers, stay as they
+        were written.
 
         Args:
             kind: "generation" or "embedding".
 
         Raises:
-            BadChoice: `bad_manifest`, for one that can't be read as either.
+            BadChoice: `bad_manifest`, for a request that can't be read as either.
         """
         converted = self._is_inlined(kind)
         for number, request in enumerate(self.requests):
@@ -127,7 +128,7 @@ class Manifest:
                 yield request
 
     def _is_inlined(self, kind: str) -> bool:
-        """Whether all may have the official SDK's shape, and one can have no other."""
+        """Whether all can have the official SDK's shape, and one of them must."""
         found = False
         for number, request in enumerate(self.requests):
             its = _object(request, f"src[{number}]")
@@ -146,12 +147,12 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 def _hold_to_bounds(data: bytes) -> None:
     """
-    Counts a manifest's values and levels without decoding it, a few times faster and
-    in a few times its memory. What is no JSON may pass: the decoder finds it.
+    Counts a manifest's values and levels without decoding it, several times faster and
+    in a few times its size of memory. Malformed JSON may pass; the decoder refuses it.
     """
     # Without escaped quotes, every second quote ends a text.
     plain = data.replace(rb"\\", b"").replace(rb"\"", b"")
-    # A text is a value or a name. Counted first: each is cut out by itself.
+    # A text is a value or a name. Counted first, as cutting each one out takes time.
     values = plain.count(b'"') // 4
     if values <= MAX_VALUES:
         plain = _TEXT.sub(b"", plain)
@@ -174,16 +175,12 @@ def _bad(path: str, what: str) -> NoReturn:
     raise BadChoice("bad_manifest", f"{where}{what}")
 
 
-def _known(known: tuple[str, ...]) -> str:
-    return f"unknown; write one of {', '.join(known)}, or leave it out"
-
-
 def _object(raw: bytes | Raw, path: str) -> dict[str, Raw]:
-    """The members of an object that are there, those that are null left out."""
+    """The members of an object, without those that are null."""
     try:
         members = _members.decode(raw)
     except msgspec.ValidationError:
-        _bad(path, f'it is {_kind(raw)}; write an object, {{"...": ...}}')
+        _bad(path, f'got {_kind(raw)}; write an object, {{"...": ...}}')
     except _MALFORMED as exc:
         _bad(path, f"no JSON: {exc}")
     return {name: each for name, each in members.items() if bytes(each) != b"null"}
@@ -216,7 +213,7 @@ def _read(reading: Callable[[Any], Any], value: Any, path: str) -> Any:
 
 
 def _one_line(raw: bytes | Raw) -> bytes:
-    # Within a text a line feed is escaped, so that these stand between values.
+    # JSON escapes line feeds within a text, so that these stand between values.
     return re.sub(rb"[\r\n]", b" ", bytes(raw)).strip()
 
 
@@ -237,20 +234,20 @@ def _source(raw: Raw) -> dict[str, Any]:
         if readers.is_vertex_dataset(text):
             return {"dataset": text}
         if not text.startswith("gs://"):
-            _bad("src", f"it is {readers.shape(text)}; {_SOURCES}")
+            _bad("src", f"got {readers.shape(text)}; {_SOURCES}")
         return {"objects": (_read(readers.gs_object, text, "src"),)}
     if _kind(raw) != "a list":
-        _bad("src", f"it is {_kind(raw)}; {_SOURCES}")
+        _bad("src", f"got {_kind(raw)}; {_SOURCES}")
     items = _list(raw, "src")
     if not items:
-        _bad("src", f"it is an empty list; {_SOURCES}")
+        _bad("src", f"got an empty list; {_SOURCES}")
     kinds = [_kind(item) for item in items]
     for number, kind in enumerate(kinds):
         path = f"src[{number}]"
         if kind not in ("a text", "an object"):
-            _bad(path, f"it is {kind}; write a request, or a gs:// address")
+            _bad(path, f"got {kind}; write a request, or a gs:// address")
         if kind != kinds[0]:
-            _bad(path, f"it is {kind}, and src[0] is {kinds[0]}; write all of one kind")
+            _bad(path, f"got {kind}, and src[0] is {kinds[0]}; write all of one kind")
     if kinds[0] == "an object":
         return {"requests": tuple(map(_one_line, items))}
     addresses: dict[str, None] = {}
@@ -266,25 +263,20 @@ def _source(raw: Raw) -> dict[str, Any]:
 
 # -- config ------------------------------------------------------------------------
 
-CONFIG = (
-    "display_name",
-    "destination",
-    "dest",
-    "generation_config",
-    "labels",
-    "on_invalid",
-    "max_invalid",
-    "fix",
-    "unknown",
-    "kind",
-)
+#: The options that a manifest may set; `model` stands beside config.
+_OPTIONS = {o.name: o for o in options(By.MANIFEST) if o.name != "model"}
+#: Members of config. The official SDK's word for a destination is `dest`.
+CONFIG = (*_OPTIONS, "dest")
 
 _DEPLOYER = "a file can't choose it: it is for the deployer, in the environment"
 _ROUTE = f"{_DEPLOYER} or a route"
 _CREDENTIALS = "a file can't name credentials, or who acts for it"
 _ADDRESS = "a file can't name addresses of services"
-#: What is refused by name, and why.
+#: Members that are refused by name, and why. The later reasons count.
 _REFUSED = {
+    **{o.name: _DEPLOYER for o in options(By.ENVIRONMENT) if By.MANIFEST not in o.by},
+    **{o.name: _ROUTE for o in options(By.ROUTE) if By.MANIFEST not in o.by},
+    **dict.fromkeys(("staging", "priority", "idempotency_token"), _DEPLOYER),
     **dict.fromkeys(
         (
             *("credentials", "api_key", "access_token", "token", "service_account"),
@@ -306,22 +298,6 @@ _REFUSED = {
         ),
         _ADDRESS,
     ),
-    **dict.fromkeys(
-        (
-            *("backend", "location", "max_active", "max_rows", "max_bytes"),
-            *("part_rows", "part_bytes", "manifest"),
-            *("cancel_after", "delete_after", "stalled_after"),
-        ),
-        _ROUTE,
-    ),
-    **dict.fromkeys(
-        (
-            *("project", "deployment", "topic", "inbox", "work", "staging", "routes"),
-            *("models", "sources", "destinations", "datasets", "priority"),
-            "idempotency_token",
-        ),
-        _DEPLOYER,
-    ),
     "model": 'write it beside config: {"model": ..., "config": {...}}',
     "src": 'write it beside config: {"src": ..., "config": {...}}',
 }
@@ -338,32 +314,23 @@ def _config(raw: Raw) -> dict[str, Any]:
         if name in _REFUSED:
             _bad(path, _REFUSED[name])
         if name not in CONFIG:
-            _bad(f"config.{UNKNOWN}", _known(CONFIG))
+            _bad(f"config.{UNKNOWN}", unknown(name, CONFIG))
         field = "destination" if name == "dest" else name
         if field in found:
-            _bad(path, f"{field} is there twice, in two spellings; leave one out")
+            _bad(path, f"{field} is given twice, in two spellings; leave one out")
         if field == "generation_config":
             found[field] = _generation_config(value, path)
         elif field == "destination":
             found[field] = _destination(value, path)
         else:
-            found[field] = _read(_READ[field], _value(value, path), path)
+            found[field] = _read(
+                _OPTIONS[field].type.of_value, _value(value, path), path
+            )
     return found
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "display_name": readers.display_name,
-    "labels": readers.label_table,
-    "on_invalid": readers.on_invalid,
-    "max_invalid": readers.limit,
-    "fix": readers.switch,
-    "unknown": readers.unknown,
-    "kind": readers.kind,
-}
-
-
 def _generation_config(raw: Raw, path: str) -> str | None:
-    """As it was written; one without members says that there is none."""
+    """As it was written; None for one without members."""
     try:
         return readers.a_config(bytes(raw).decode())
     except ValueError as exc:
@@ -379,7 +346,7 @@ def _destination(raw: Raw, path: str) -> str:
             if name == "format":
                 continue
             if name not in ("gcs_uri", "bigquery_uri"):
-                _bad(f"{path}.{UNKNOWN}", _known(("gcs_uri", "bigquery_uri")))
+                _bad(f"{path}.{UNKNOWN}", unknown(name, ("gcs_uri", "bigquery_uri")))
             texts[f"{path}.{key}"] = (name, value)
         if len(texts) != 1:
             _bad(path, "write one of gcs_uri and bigquery_uri")
@@ -387,26 +354,9 @@ def _destination(raw: Raw, path: str) -> str:
         scheme = {"gcs_uri": "gs://", "bigquery_uri": "bq://"}[name]
         text = _read(readers.text, _value(raw, path), path)
         if not text.startswith(scheme):
-            _bad(path, f"it is {readers.shape(text)}; write {scheme}...")
+            _bad(path, f"got {readers.shape(text)}; write {scheme}...")
     text = _read(readers.text, _value(raw, path), path)
-    return str(_read(destination, text, path))
-
-
-def destination(text: str) -> str:
-    """
-    Where results may go: a gs:// prefix, or a bq:// address.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text.startswith("bq://"):
-        return readers.bq_destination(text)
-    if text.startswith("gs://"):
-        return readers.gs_prefix(text)
-    raise ValueError(
-        f"it is {readers.shape(text)}; write gs://bucket/prefix/ or "
-        "bq://project.dataset.table"
-    )
+    return str(_read(readers.destination, text, path))
 
 
 # -- requests in the official SDK's shape ------------------------------------------
@@ -417,7 +367,7 @@ def _may_be_inlined(members: Mapping[str, Raw]) -> bool:
 
 
 def _is_inlined(members: Mapping[str, Raw], kind: str) -> bool:
-    """Whether it is no row that would be taken as it is."""
+    """Whether it can't be a row of a file as it stands."""
     if "config" in members or "metadata" in members:
         return True
     if kind == "embedding":
@@ -432,7 +382,7 @@ def _is_inlined(members: Mapping[str, Raw], kind: str) -> bool:
 
 
 def _refuse_in_config(members: Mapping[str, Raw], path: str) -> None:
-    """What the official SDK would use itself, and we would leave out in silence."""
+    """Refuses what the official SDK would use, and we would silently leave out."""
     if "config" not in members or _kind(members["config"]) != "an object":
         return
     for key in _object(members["config"], f"{path}.config"):

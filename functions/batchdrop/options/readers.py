@@ -1,17 +1,32 @@
-"""Names that a deployer or a file may write, each with what to write in its place."""
+"""
+How the values of options are read: one `Type` for each kind of value.
 
+Each reader raises `ValueError` with what it got and what to write. The text describes
+the value by its kind and size; `quoted` has the deployer's own values as they are.
+"""
+
+import json
+import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
 from batchdrop.jobs.sizes import MAX_CONFIG
-from batchdrop.jobs.values import MAX_NAME, MAX_OBJECT_NAME, OTHER, OWN_LABELS
+from batchdrop.jobs.values import (
+    MAX_NAME,
+    MAX_OBJECT_NAME,
+    OTHER,
+    OWN_LABELS,
+    Location,
+)
 
-#: Of labels; the service takes 64 of them, and two are ours.
+#: Labels that a job can have: the API takes 64, and two are ours.
 MAX_LABELS = 62
-#: The states in which a batch can stand still (aiplatform v1 JobState).
+#: Bytes of the prefix of WORK and OUTPUT. A name has 1,024 in all.
+MAX_PREFIX = 512
+#: The states in which a batch can stall (aiplatform v1 JobState).
 STATES = (
     "UNSPECIFIED",
     "QUEUED",
@@ -38,16 +53,10 @@ _TUNED = re.compile(
 )
 
 
-def short(value: object) -> str:
-    """A deployer's own value, as it may stand in a message to the deployer alone."""
-    shown = repr(value)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
-
-
 def shape(value: object) -> str:
     """
-    What a message says of a value: its kind and size. Never the value, which may be a
-    password or a signed address, and would be logged, stored and announced.
+    A value's kind and size, for messages that are logged, stored and announced. The
+    value itself may be a password or a signed address, and never stands in one.
     """
     match value:
         case str():
@@ -65,12 +74,36 @@ def shape(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+class Unreadable(ValueError):
+    """
+    A value that can't be read.
+
+    Attributes:
+        quoted: the error with the value itself, for the deployer who wrote it.
+    """
+
+    def __init__(self, given: object, write: str) -> None:
+        super().__init__(f"got {shape(given)}; write {write}")
+        self.quoted = f"got {short(given)}; write {write}"
+
+
+def quoted(error: ValueError) -> str:
+    """What an error says to the deployer, about a value of the deployment's own."""
+    return error.quoted if isinstance(error, Unreadable) else str(error)
+
+
+def short(value: object) -> str:
+    """A deployer's own value, to be quoted in a message to the deployer alone."""
+    shown = repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+
+
 # -- models ------------------------------------------------------------------------
 
 
 def model(text: str, backend: str) -> str:
     """
-    The one way to write a model, of all that mean the same to the service:
+    A model in the one spelling that stands for all that mean the same to the API:
 
         gemini-x google/gemini-x models/gemini-x
         publishers/google/models/gemini-x               gemini-x
@@ -79,13 +112,14 @@ def model(text: str, backend: str) -> str:
         tunedModels/x, with the Developer API           as it is
 
     Raises:
-        ValueError: it is none, or would change the address that it is put into.
+        ValueError: it is no model's name, or would change the URL that it becomes a
+            part of.
     """
     good = re.fullmatch(rf"{_SEGMENT}(?:/{_SEGMENT})*", text)
     parts = text.split("/")
-    # A colon would call another method, and dots another resource.
+    # A colon would call another method, and dots would name another resource.
     if not good or ".." in text or "." in parts or len(text) > 400:
-        raise ValueError(f"{shape(text)} is no model's name; write one such as {_LIKE}")
+        raise Unreadable(text, _MODEL)
     publisher, name = "google", parts[-1]
     match parts:
         case [_] | ["models" | "google", _]:
@@ -99,9 +133,7 @@ def model(text: str, backend: str) -> str:
         case _ if backend == "vertex" and _TUNED.fullmatch(text):
             return text
         case _:
-            raise ValueError(
-                f"{shape(text)} is no model's name; write one such as {_LIKE}"
-            )
+            raise Unreadable(text, _MODEL)
     if publisher == "google":
         return name
     if backend == "developer" or publisher == "tunedModels":
@@ -112,7 +144,26 @@ def model(text: str, backend: str) -> str:
     return f"publishers/{publisher}/models/{name}"
 
 
-_LIKE = "gemini-3.8-flash, or publishers/anthropic/models/claude-sonnet-5-5"
+_MODEL = (
+    "a model's name, such as gemini-3.8-flash, or "
+    "publishers/anthropic/models/claude-sonnet-5-5"
+)
+
+
+def any_model(given: object) -> str:
+    """
+    A model as it is written, for a deployer: each backend's names will do, since routes
+    may have another backend.
+
+    Raises:
+        ValueError: it is no model's name.
+    """
+    name = text(given)
+    try:
+        model(name, "vertex")
+    except ValueError:
+        model(name, "developer")
+    return name
 
 
 # -- places ------------------------------------------------------------------------
@@ -123,7 +174,7 @@ def gs_prefix(text: str) -> str:
     A `gs://bucket/prefix/`, with a slash at its end.
 
     Raises:
-        ValueError: it is none, or one that could be read in two ways.
+        ValueError: it is no such address, or one that could be read in two ways.
     """
     address = _gs(text.removesuffix("/"), "gs://bucket/prefix")
     return f"{address}/"
@@ -134,18 +185,18 @@ def gs_object(text: str) -> str:
     A `gs://bucket/object`.
 
     Raises:
-        ValueError: it is none, or names several.
+        ValueError: it is no such address, or has a wildcard.
     """
     address = _gs(text, "gs://bucket/object.jsonl")
     if address.count("/") == 2:
-        raise ValueError("it names a bucket alone; write gs://bucket/object.jsonl")
+        raise ValueError("got a bucket alone; write gs://bucket/object.jsonl")
     return address
 
 
 def _gs(text: str, like: str) -> str:
     found = re.fullmatch(rf"gs://{_BUCKET}(?:/(.+))?", text)
     if found is None or not text.isprintable():
-        raise ValueError(f"{shape(text)} is not of the form {like}")
+        raise Unreadable(text, like)
     if re.search(r"[*?\[\]]", text):
         raise ValueError(f"{shape(text)} has a wildcard; name each object by itself")
     parts = found[1].split("/") if found[1] else []
@@ -164,30 +215,26 @@ def bq_table(text: str) -> str:
     A `bq://project.dataset.table`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such address.
     """
     found = _TABLE.fullmatch(text)
     if found is None or found[2] is None:
-        raise ValueError(
-            f"{shape(text)} is not of the form bq://project.dataset.table"
-            " (no wildcards, no decorators)"
+        raise Unreadable(
+            text, "bq://project.dataset.table (no wildcards, no decorators)"
         )
     return text
 
 
 def bq_destination(text: str) -> str:
     """
-    A `bq://project.dataset.table`, or a `bq://project.dataset`, in which the service
-    makes a table.
+    A `bq://project.dataset.table`, or a `bq://project.dataset`, in which the API makes
+    a table.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such address.
     """
     if _TABLE.fullmatch(text) is None:
-        raise ValueError(
-            f"{shape(text)} is not of the form bq://project.dataset.table, "
-            "or bq://project.dataset"
-        )
+        raise Unreadable(text, "bq://project.dataset.table, or bq://project.dataset")
     return text
 
 
@@ -215,18 +262,43 @@ def dataset(text: str) -> str:
         return text
     found = _TABLE.fullmatch(f"bq://{text.removeprefix('bq://')}")
     if found is None or found[2] is not None:
-        raise ValueError(
-            f"{shape(text)} is neither project.dataset nor "
-            "projects/P/locations/L/datasets/D"
-        )
+        raise Unreadable(text, "project.dataset, or projects/P/locations/L/datasets/D")
     return found[1]
+
+
+def destination(text: str) -> str:
+    """
+    Where results may go: a gs:// prefix, or a bq:// address.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith("bq://"):
+        return bq_destination(text)
+    if text.startswith("gs://"):
+        return gs_prefix(text)
+    raise Unreadable(text, "gs://bucket/prefix/, or bq://project.dataset.table")
+
+
+def _deployments_prefix(text: str) -> Location:
+    """WORK and OUTPUT, with room for names under them."""
+    try:
+        found = Location.parse(text)
+    except ValueError:
+        raise Unreadable(text, "gs://bucket/prefix") from None
+    if (size := len(found.prefix.encode())) > MAX_PREFIX:
+        raise ValueError(
+            f"its prefix has {size:,} bytes; write one of at most {MAX_PREFIX}, to "
+            "leave room for names under it"
+        )
+    return found
 
 
 # -- labels ------------------------------------------------------------------------
 
 
 def label(name: object, value: object) -> str:
-    """What is wrong with a label, and what to write; empty if nothing is."""
+    """What is wrong with a label, and what to write; empty if it is a good one."""
     if isinstance(name, str) and name.lower().startswith(OWN_LABELS):
         return (
             f"a label whose name is {shape(name)}: labels that begin with {OWN_LABELS} "
@@ -250,21 +322,33 @@ def labels(text: str) -> dict[str, str]:
     Labels written as `team=search,env=prod`.
 
     Raises:
-        ValueError: says which can't be one.
+        ValueError: one of them can't be a label.
     """
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in text.split(","))):
         name, equals, value = (each.strip() for each in pair.partition("="))
         if not equals:
-            raise ValueError(f"{shape(pair)} is no label; write team=search,env=prod")
+            raise Unreadable(pair, "team=search,env=prod")
         if wrong := label(name, value):
             raise ValueError(wrong)
         if name in found:
-            raise ValueError(f"label {name} is there twice")
+            raise ValueError(f"label {name} is given twice")
         found[name] = value
     if len(found) > MAX_LABELS:
-        raise ValueError(f"{len(found)} labels; at most {MAX_LABELS} can be given")
+        raise ValueError(f"got {len(found)} labels; write at most {MAX_LABELS}")
     return found
+
+
+def label_table(given: object) -> dict[str, str]:
+    """Labels by their names."""
+    if not isinstance(given, Mapping):
+        raise Unreadable(given, "labels by their names")
+    for name, value in given.items():
+        if wrong := label(name, value):
+            raise ValueError(wrong)
+    if len(given) > MAX_LABELS:
+        raise ValueError(f"got {len(given)} labels; write at most {MAX_LABELS}")
+    return dict(given)
 
 
 # -- states ------------------------------------------------------------------------
@@ -272,109 +356,144 @@ def labels(text: str) -> dict[str, str]:
 
 def stalled_after(given: object) -> dict[str, float]:
     """
-    Seconds in a state, by its full name; of a number, for every state, or of numbers
-    by state. A state with 0 isn't there: a batch may stay in it for ever.
+    Seconds in a state, by the state's full name. A number is for every state; 0, for
+    all or for one, is for never, and is left out.
 
     Raises:
         ValueError: an unknown state, or no number of seconds.
     """
+    if isinstance(given, str):
+        raise Unreadable(
+            given, "a number of seconds, or a table of them, [route.stalled_after]"
+        )
     if not isinstance(given, Mapping):
         every = seconds_or_never(given)
         return {} if every is None else {OTHER: every}
-    found: dict[str, float] = {}
-    known: set[str] = set()
-    for name, value in given.items():
-        state = str(name).removeprefix("JOB_STATE_")
+    return _by_state((str(name), after) for name, after in given.items())
+
+
+def _stalled_after_of_text(text: str) -> dict[str, float]:
+    """`3600`, or `PENDING=259200,RUNNING=86400`."""
+    if "=" not in text:
+        every = seconds_or_never(_number(text))
+        return {} if every is None else {OTHER: every}
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    return _by_state((name.strip(), _number(after)) for name, _, after in pairs)
+
+
+def _by_state(pairs: Iterable[tuple[str, object]]) -> dict[str, float]:
+    found: dict[str, float | None] = {}
+    for name, after in pairs:
+        state = name.removeprefix("JOB_STATE_")
         if state not in STATES:
-            raise ValueError(
-                f"{shape(name)} is no state to stand still in; write one of "
-                f"{', '.join(STATES)}"
-            )
-        if state in known:
-            raise ValueError(f"{state} is there twice")
-        known.add(state)
-        after = seconds_or_never(value)
-        if after is not None:
-            found[f"JOB_STATE_{state}"] = after
-    return found
+            known = ", ".join(STATES)
+            raise Unreadable(name, f"one of the states that can stall: {known}")
+        if state in found:
+            raise ValueError(f"{state} is given twice")
+        found[state] = seconds_or_never(after)
+    return {f"JOB_STATE_{state}": after for state, after in found.items() if after}
+
+
+# -- numbers -----------------------------------------------------------------------
 
 
 def seconds_or_never(given: object) -> float | None:
-    """A duration; 0 is for never."""
-    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
-        value = -1.0
-    else:
-        try:
-            value = float(given)
-        except (ValueError, OverflowError):
-            value = -1.0
-    if not 0 <= value < 1e9:
-        raise ValueError(f"{shape(given)} is no number of seconds, or 0 for never")
-    return value or None
+    """A number of seconds, below a billion; 0 is for never."""
+    if not _is_duration(given) or not 0 <= given < 1e9:
+        raise Unreadable(given, "a number of seconds, or 0 for never")
+    return float(given) or None
 
 
-# -- values, as they come from TOML, JSON or an object's metadata ------------------
+def limit(given: object) -> int | None:
+    """A whole number, below 2**53; 0 is for no limit."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**53:
+        raise Unreadable(given, "a whole number, or 0 for no limit")
+    return given or None
+
+
+def _is_duration(given: object) -> TypeGuard[int | float]:
+    return isinstance(given, (int, float)) and not isinstance(given, bool)
+
+
+def _number(text: str) -> object:
+    """The number that a text is, or else the text, which its reader refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _seconds(text: str) -> float:
+    given = _number(text)
+    if not _is_duration(given) or not 0 < given < 1e9:
+        raise Unreadable(text, "a number of seconds, above 0")
+    return given
+
+
+def _limit_of_text(text: str) -> int | None:
+    return limit(int(text) if re.fullmatch("[0-9]{1,15}", text) else text)
+
+
+# -- texts -------------------------------------------------------------------------
 
 
 def text(given: object) -> str:
-    """A text of some length, on one line."""
+    """A text that isn't empty, on one line."""
     if not isinstance(given, str) or not given.strip():
-        raise ValueError(f"it is {shape(given)}; write a text")
+        raise Unreadable(given, "a text")
     if not given.isprintable():
-        raise ValueError(
-            f"it is {shape(given)}; write a text of one line, in plain type"
-        )
+        raise Unreadable(given, "a text of one line, in plain type")
     return given
 
 
 def display_name(given: object) -> str:
-    """A name for people, as long as the service takes."""
+    """A name for people, as long as the API takes."""
     name = text(given)
     if len(name) > MAX_NAME:
         raise ValueError(f"it has {len(name)} characters; write at most {MAX_NAME}")
     return name
 
 
-def choice(*choices: str) -> Callable[[object], str]:
-    """One of some words."""
+def _region(given: object) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[a-z0-9-]+", given):
+        raise Unreadable(given, "a region, or global")
+    return given
+
+
+def _deployment(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", text):
+        raise Unreadable(
+            text,
+            "lowercase letters, digits, - and _, at most 63, a letter first: it "
+            "becomes a label",
+        )
+    return text
+
+
+def _choice(*choices: str) -> "Type":
+    words = " or ".join(f'"{each}"' for each in choices)
 
     def read(given: object) -> str:
         if not isinstance(given, str) or given not in choices:
-            wanted = " or ".join(f'"{each}"' for each in choices)
-            raise ValueError(f"it is {shape(given)}; write {wanted}")
+            raise Unreadable(given, words)
         return given
 
-    return read
-
-
-kind = choice("generation", "embedding")
-on_invalid = choice("reject", "skip")
-unknown = choice("reject", "allow")
-
-
-def limit(given: object) -> int | None:
-    """A whole number; 0 is for no limit."""
-    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**53:
-        raise ValueError(
-            f"it is {shape(given)}; write a whole number, or 0 for no limit"
-        )
-    return given or None
-
-
-def limit_in_words(text: str) -> int | None:
-    """The same, written as a text."""
-    if not re.fullmatch("[0-9]{1,15}", text):
-        raise ValueError(
-            f"it is {shape(text)}; write a whole number, or 0 for no limit"
-        )
-    return limit(int(text))
+    return Type(" or ".join(f"`{each}`" for each in choices), read, read)
 
 
 def switch(given: object) -> bool:
     """True or false."""
     if not isinstance(given, bool):
-        raise ValueError(f"it is {shape(given)}; write true or false")
+        raise Unreadable(given, "true or false")
     return given
+
+
+def _switch_of_text(text: str) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    return switch(known.get(text.lower(), text))
+
+
+# -- configurations ----------------------------------------------------------------
 
 
 def a_config(given: str) -> str | None:
@@ -387,22 +506,107 @@ def a_config(given: str) -> str | None:
     try:
         value = msgspec.json.decode(given, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        # The deployer's is described, too: it may hold a prompt.
         raise ValueError(
-            f'it is {shape(given)}; write a JSON object, such as {{"temperature": 0}}'
+            f'got {shape(given)}; write a JSON object, such as {{"temperature": 0}}'
         ) from None
-    # In a text of JSON a line feed is escaped, so that these stand between values.
+    # JSON escapes line feeds within a text, so that these stand between values.
     return re.sub(r"[\r\n]", " ", given).strip() if value else None
 
 
-def label_table(given: object) -> dict[str, str]:
-    """Labels by their names."""
-    if not isinstance(given, Mapping):
-        raise ValueError(f"it is {shape(given)}; write labels by their names")
-    for name, value in given.items():
-        if wrong := label(name, value):
-            raise ValueError(wrong)
-    if len(given) > MAX_LABELS:
+def _config_of_toml(given: object) -> str | None:
+    if not isinstance(given, dict):
         raise ValueError(
-            f"it has {len(given)} labels; at most {MAX_LABELS} can be given"
+            f"got {shape(given)}; write a table, [route.generation_config]"
         )
-    return dict(given)
+    if wrong := next(_not_json(given, ""), None):
+        raise ValueError(wrong)
+    return json.dumps(given, ensure_ascii=False) if given else None
+
+
+def _not_json(value: Any, path: str) -> Iterator[str]:
+    """Yields the values that TOML has and JSON hasn't."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _not_json(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _not_json(item, f"{path}[{number}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} is {value}; JSON has no such number"
+    elif not isinstance(value, (str, int)):
+        yield f"{path} is a {type(value).__name__}, which JSON hasn't; write a text"
+
+
+# -- types -------------------------------------------------------------------------
+
+
+class Type(NamedTuple):
+    """What an option's value may be."""
+
+    words: str  #: for the reference page
+    of_text: Callable[[str], Any]  #: from the environment, or an object's metadata
+    of_value: Callable[[Any], Any]  #: from TOML or JSON
+    nothing: str = "none"  #: for the reference page: what it means that none is given
+
+
+def _several(words: str, read: Callable[[str], Any]) -> Type:
+    """Of these with commas between. No route, manifest or object has lists."""
+
+    def of_text(text: str) -> tuple[Any, ...]:
+        return tuple(read(each.strip()) for each in text.split(",") if each.strip())
+
+    return Type(f"{words}, with commas between", of_text, of_text)
+
+
+def _prefix(text: str) -> Location:
+    return Location.parse(gs_prefix(text))
+
+
+TEXT = Type("text", text, text)
+#: Never refused, so that no message quotes one.
+SECRET = Type("text", str, str)
+DISPLAY_NAME = Type(
+    f"text of at most {MAX_NAME} characters", display_name, display_name
+)
+DEPLOYMENT = Type("lowercase letters, digits, `-` and `_`", _deployment, _deployment)
+REGION = Type("region, or `global`", text, _region)
+#: A file's model is held against the allowed ones, a route's is checked by itself.
+MODEL = Type("model", text, any_model)
+MODELS = _several("models", any_model)
+PREFIX = Type("`gs://bucket/prefix`", _deployments_prefix, _deployments_prefix)
+PREFIXES = _several("`gs://` prefixes", _prefix)
+#: Only a file's results may go into BigQuery.
+DESTINATION = Type(
+    "`gs://bucket/prefix/`, or `bq://project.dataset.table`",
+    lambda given: destination(text(given)),
+    lambda given: gs_prefix(text(given)),
+)
+DATASETS = _several(
+    "`project.dataset`, or `projects/P/locations/L/datasets/D`", dataset
+)
+SECONDS = Type("seconds, above 0", _seconds, _seconds)
+SECONDS_OR_NEVER = Type(
+    "seconds, `0` for never",
+    lambda text: seconds_or_never(_number(text)),
+    seconds_or_never,
+    "never",
+)
+STALLED_AFTER = Type(
+    "seconds, or seconds by state: `PENDING=259200,RUNNING=86400`; `0` for never",
+    _stalled_after_of_text,
+    stalled_after,
+    "never",
+)
+LIMIT = Type("whole number, `0` for no limit", _limit_of_text, limit, "no limit")
+SWITCH = Type("`true` or `false`", _switch_of_text, switch)
+LABELS = Type("`team=search,env=prod`", lambda given: labels(text(given)), label_table)
+CONFIG = Type(
+    f"JSON object of at most {MAX_CONFIG:,} characters", a_config, _config_of_toml
+)
+KIND = _choice("generation", "embedding")
+BACKEND = _choice("vertex", "developer")
+ON_INVALID = _choice("reject", "skip")
+UNKNOWN = _choice("reject", "allow")
+MANIFEST = _choice("optional", "required")

@@ -1,4 +1,7 @@
-"""What a job is to be: of all that is said about it, the strongest word, if allowed."""
+"""
+What a job is to be: for each option the strongest of those who may set it, if the
+deployment allows its choice.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -8,47 +11,42 @@ from batchdrop.errors import BadChoice
 from batchdrop.jobs.values import MAX_NAME, Location, Spec
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
-from batchdrop.options.manifests import (
-    Manifest,
-    destination,
-    is_manifest,
-    manifest_name,
-)
+from batchdrop.options.manifests import Manifest, is_manifest, manifest_name
 from batchdrop.options.routes import Route, Routes
-from batchdrop.options.settings import PREFIX, Settings
+from batchdrop.options.settings import Settings
+from batchdrop.options.table import ENVIRONMENT, METADATA, PREFIX, By, options, unknown
 from batchdrop.preflight import Rules
 from batchdrop.stored import split_uri
 
-#: Keys of an object's metadata that begin so are for us.
-METADATA = "batchdrop-"
-#: As labels are written: nobody would hear it.
+#: As a label would be written: refused, since it would silently do nothing.
 _MISSPELLED = "batchdrop_"
 
-#: The settings that stand for fields of `Spec` under another name.
-_NAMES = {"destination": "OUTPUT", "max_active": "MAX_ACTIVE_JOBS"}
-#: What has no setting.
-_NO_SETTING = frozenset({"kind", "display_name", "manifest", "source"})
+_JOBS = frozenset(each.name for each in fields(Spec))
+#: The options of a job that have a variable.
+_VARIABLES = tuple(option for option in options(ENVIRONMENT) if option.name in _JOBS)
+#: The options that an object's metadata may set, by their keys without METADATA.
+KEYS = {option.key: option for option in options(By.METADATA)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """
-    What a job is to be. In `spec`, `destination` is the prefix as it was chosen, and
-    `labels` are the user's alone.
+    What a job is to be. In `spec`, `destination` is the prefix as it was chosen,
+    without the job's own folder, and `labels` are without batchdrop's own.
     """
 
     spec: Spec
-    origin: dict[str, str]  #: by the fields of `spec`: who said it
-    sources: tuple[Location, ...]  #: where rows and media may come from
+    origin: dict[str, str]  #: by the fields of `spec`: who chose each
+    sources: tuple[Location, ...]  #: prefixes that rows and media may come from
     route: Route | None
 
 
 class _Layer(NamedTuple):
-    """What one of those that may choose says. The weaker ones come first."""
+    """The choices of one who may set options. The weaker layers come first."""
 
     choices: Mapping[str, Any]
     origins: Mapping[str, str]
-    code: str  #: for a choice of this layer that can't be had
+    code: str  #: the error code of a choice that isn't possible
 
 
 def choose(
@@ -60,13 +58,14 @@ def choose(
     manifest: Manifest | None,
 ) -> Chosen:
     """
-    Decides what is made of an object. Strongest first: its metadata, its manifest, the
-    first route that is for its name, the environment. Labels are merged; of all else
-    the strongest word replaces the others as a whole.
+    Chooses each option of an object's job. Strongest first: its metadata, its manifest,
+    the first route that matches its name, the environment. Labels are merged; of any
+    other option a stronger choice replaces the weaker ones as a whole.
 
     Raises:
-        BadChoice: `bad_metadata`, `bad_manifest`; `not_allowed`, what the deployment's
-            lists don't have; `not_possible`, what doesn't go together.
+        BadChoice: `bad_metadata` or `bad_manifest`, by who made the choice;
+            `not_allowed`, if the deployment's lists don't have it; `not_possible`, if
+            the deployer's choices don't go together with the file's.
     """
     route = routes.route_of(name)
     layers = [_environment(settings, name)]
@@ -87,7 +86,7 @@ class _Choosing:
     layers: list[_Layer]
     values: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
-    #: The number of the layer that has chosen a field.
+    #: The number of the layer that chose each field.
     depth: dict[str, int] = field(default_factory=dict)
 
     def chosen(self) -> Chosen:
@@ -121,13 +120,13 @@ class _Choosing:
         raise BadChoice("not_allowed", f"{what} is not allowed; {PREFIX}{rule}")
 
     def _by_route(self, name: str) -> list[Any]:
-        """What the route says, which is allowed for its files."""
+        """The route's own choice, which its files are allowed to repeat."""
         choices = self.route.choices if self.route else {}
         return [choices[name]] if name in choices else []
 
     def _model(self) -> None:
         backend, given = self.values["backend"], self.values["model"]
-        said = f"the model ({self.origin['model']})"
+        what = f"the model ({self.origin['model']})"
         listed = {
             _model_or_none(model, backend)
             for model in (
@@ -138,18 +137,18 @@ class _Choosing:
         }
         model = _model_or_none(given, backend)
         if model is None and given == self.settings.model:
-            return  # the deployer's own word
+            return  # the deployer's own choice, sent as it is
         if model is None or model not in listed:
-            self._refuse(said, "MODEL and BATCHDROP_MODELS list those that are")
+            self._refuse(what, "MODEL and BATCHDROP_MODELS list those that are")
         self.values["model"] = model
 
     def _destination(self) -> None:
         given = self.values["destination"]
-        said = f"the destination ({self.origin['destination']})"
+        what = f"the destination ({self.origin['destination']})"
         if given.startswith("bq://"):
             if self.values["backend"] != "vertex":
-                self._impossible("destination", f"{said} is only for Vertex AI")
-            self._in_datasets(said, readers.bq_dataset(given))
+                self._impossible("destination", f"{what} is only for Vertex AI")
+            self._in_datasets(what, readers.bq_dataset(given))
             return
         place = Location.parse(given)
         listed = [
@@ -162,10 +161,10 @@ class _Choosing:
         ours = self.settings.work.holds(place.bucket, place.prefix)
         chosen = self.depth["destination"] > 0
         if place.bucket == self.settings.inbox or (chosen and ours):
-            self._refuse(said, "INBOX and BATCHDROP_WORK are no places for results")
+            self._refuse(what, "INBOX and BATCHDROP_WORK are no places for results")
         if not inside:
             self._refuse(
-                said, "OUTPUT and BATCHDROP_DESTINATIONS list the prefixes that are"
+                what, "OUTPUT and BATCHDROP_DESTINATIONS list the prefixes that are"
             )
 
     def _source(self, manifest: Manifest, places: tuple[Location, ...]) -> None:
@@ -181,11 +180,11 @@ class _Choosing:
         if table is None:
             return
         self.values["source"], self.origin["source"] = table, file
-        said = f"src ({file})"
+        what = f"src ({file})"
         if self.values["backend"] != "vertex":
-            raise BadChoice("not_possible", f"{said} is only for Vertex AI")
+            raise BadChoice("not_possible", f"{what} is only for Vertex AI")
         dataset = readers.bq_dataset(table) if manifest.table else table
-        self._in_datasets(said, dataset)
+        self._in_datasets(what, dataset)
         if self.values["generation_config"] is not None:
             raise BadChoice(
                 "not_possible",
@@ -194,9 +193,9 @@ class _Choosing:
                 "they are: write it into them, and an empty one, {}, into the manifest",
             )
 
-    def _in_datasets(self, said: str, dataset: str) -> None:
+    def _in_datasets(self, what: str, dataset: str) -> None:
         if dataset not in self.settings.datasets:
-            self._refuse(said, "DATASETS lists the datasets that are")
+            self._refuse(what, "DATASETS lists the datasets that are")
 
     @property
     def origin_of_manifest(self) -> str:
@@ -225,8 +224,8 @@ class _Choosing:
         self.values["labels"] = labels
         self.origin["labels"] = "default"
         if labels:
-            said = (f"{name}: {origin}" for name, origin in origins.items())
-            self.origin["labels"] = ", ".join(said)
+            each = (f"{name}: {origin}" for name, origin in origins.items())
+            self.origin["labels"] = ", ".join(each)
 
     def _kind(self) -> None:
         model = self.values["model"]
@@ -234,7 +233,7 @@ class _Choosing:
         if "kind" not in self.values:
             self.values["kind"] = kind
             self.origin["kind"] = "the model"
-        # Without a deployment, it may be that nobody knows the model.
+        # `batchdrop routes explain` may not know the model.
         elif model and self.values["kind"] != kind:
             self._impossible(
                 "kind",
@@ -244,9 +243,9 @@ class _Choosing:
 
     def _generation_config(self) -> None:
         """
-        What is for all jobs of a deployment or route isn't for a model that takes none,
-        if that was chosen by a stronger word. Otherwise they contradict each other. One
-        that no line could be sent with is refused before a line is blamed for it.
+        Leaves a weaker layer's configuration out if a stronger one chose a model that
+        takes none; refuses one that comes with such a model. A configuration that no
+        line could be sent with is refused here, before a line is blamed for it.
         """
         config, rules = self.values["generation_config"], self._rules()
         if config is None:
@@ -304,16 +303,11 @@ def _environment(settings: Settings, name: str) -> _Layer:
         "manifest": "default",
         "source": "the object",
     }
-    defaults = {each.name: each for each in fields(Settings)}
-    for each in fields(Spec):
-        if each.name in _NO_SETTING:
-            continue
-        setting = _NAMES.get(each.name, each.name.upper())
-        value = getattr(settings, setting.lower())
-        default = defaults[setting.lower()].default
-        choices[each.name] = str(value) if isinstance(value, Location) else value
-        by_default = value == default or value == {}
-        origins[each.name] = "default" if by_default else f"{PREFIX}{setting}"
+    for option in _VARIABLES:
+        value = getattr(settings, option.setting)
+        choices[option.name] = str(value) if isinstance(value, Location) else value
+        by_default = value == option.default
+        origins[option.name] = "default" if by_default else option.variable
     return _Layer(choices, origins, "not_possible")
 
 
@@ -335,15 +329,14 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
         word = key.lower().removeprefix(METADATA)
         name = word.replace("-", "_")
         if word not in KEYS:
-            known = ", ".join(f"{METADATA}{each}" for each in KEYS)
             _bad(
                 f"a key that begins with {METADATA}",
-                f"unknown; the keys that are known: {known}",
+                unknown(f"{METADATA}{word}", [f"{METADATA}{each}" for each in KEYS]),
             )
         if name in choices:
-            _bad(key, "it is there twice, in two spellings; leave one out")
+            _bad(key, "given twice, in two spellings; leave one out")
         try:
-            choices[name] = KEYS[word](text)
+            choices[name] = KEYS[word].type.of_text(text)
         except ValueError as exc:
             _bad(key, str(exc))
         origins[name] = f"metadata {METADATA}{word}"
@@ -354,40 +347,11 @@ def _bad(key: str, what: str) -> NoReturn:
     raise BadChoice("bad_metadata", f"{key[:200]}: {what}")
 
 
-def _switch(text: str) -> bool:
-    known = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in known:
-        raise ValueError(f"it is {readers.shape(text)}; write true or false")
-    return known[text.lower()]
-
-
-def _labels(text: str) -> dict[str, str]:
-    return readers.labels(readers.text(text))
-
-
-def _destination(text: str) -> str:
-    return destination(readers.text(text))
-
-
-KEYS = {
-    "model": readers.text,
-    "destination": _destination,
-    "display-name": readers.display_name,
-    "generation-config": readers.a_config,
-    "labels": _labels,
-    "on-invalid": readers.on_invalid,
-    "max-invalid": readers.limit_in_words,
-    "fix": _switch,
-    "unknown": readers.unknown,
-    "kind": readers.kind,
-}
-
-
 # -- for people --------------------------------------------------------------------
 
 
 class Row(NamedTuple):
-    """One thing that is chosen, its value in words, and who said it."""
+    """One option of a job, its value as text, and who chose it."""
 
     name: str
     value: str
@@ -395,7 +359,7 @@ class Row(NamedTuple):
 
 
 def explain(chosen: Chosen) -> Iterator[Row]:
-    """What each value is, and where it comes from."""
+    """Yields a row for each field of a job's `Spec`, and one for its sources."""
     for each in fields(Spec):
         value = getattr(chosen.spec, each.name)
         yield Row(each.name, _words(value), chosen.origin[each.name])

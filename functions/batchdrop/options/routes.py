@@ -1,10 +1,7 @@
-"""Routes: what a deployer chooses for files by their names, read from a TOML file."""
+"""Routes: a TOML file in which a deployer chooses options for files by their names."""
 
-import json
-import math
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -13,14 +10,19 @@ from batchdrop.jobs.values import MAX_NAME, Location, brief
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.globs import Pattern
-from batchdrop.options.settings import PREFIX, Settings
+from batchdrop.options.settings import Settings
+from batchdrop.options.table import PREFIX, By, options, unknown
 from batchdrop.preflight import Rules
 from batchdrop.preflight.retirements import retirement
 
 #: Bytes of an object with routes. Decoded, 20 MB of TOML took 513 MB.
 MAX_SIZE = 500_000
-#: So many of the things that are wrong with routes are told.
+#: Errors of a file that are listed; of more, their number is.
 MAX_ERRORS = 50
+
+#: The options that a route may set.
+_OPTIONS = {option.name: option for option in options(By.ROUTE)}
+_KEYS = ("match", "name", *_OPTIONS)
 
 
 class BadRoutes(BadSetting):
@@ -38,35 +40,35 @@ class Route:
     number: int  #: counted from 1, in the order of the file
     match: tuple[str, ...]
     name: str = ""
-    #: By the names of the fields of `records.Spec`; what isn't there isn't chosen here.
+    #: By the names of the options; an option that the route leaves alone is absent.
     choices: Mapping[str, Any] = field(default_factory=dict)
 
     def matches(self, name: str) -> bool:
-        """Whether the route is for an object."""
+        """Whether the route is for an object of this name."""
         return any(Pattern.parse(each).matches(name) for each in self.match)
 
     @property
     def table(self) -> str:
-        """What to call it where its file is read."""
+        """What errors in the file of routes call it."""
         patterns = ", ".join(f'"{each}"' for each in self.match)
         return f"[[route]] {self.number} ({patterns})"
 
     def __str__(self) -> str:
-        # It stands in each job's document, once for all that is chosen here.
+        # Written into each job's document, as the origin of what the route sets.
         patterns = brief(", ".join(self.match), MAX_NAME)
         return f"route {self.name or f'{self.number} ({patterns})'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """Routes in their order; the first that matches counts."""
+    """Routes in the order of their file; the first that matches counts."""
 
     file: str
     routes: tuple[Route, ...]
 
     @classmethod
     def none(cls) -> Self:
-        """Where a deployment has none."""
+        """Of a deployment without routes."""
         return cls(file="", routes=())
 
     @classmethod
@@ -75,10 +77,11 @@ class Routes:
         Reads routes.
 
         Args:
-            file: what to call the file in errors.
+            text: TOML, in UTF-8.
+            file: what errors call the file.
 
         Raises:
-            BadRoutes: with all that is wrong in it.
+            BadRoutes: with one line for each error.
         """
         if len(text) > MAX_SIZE:
             raise BadRoutes([f"{file}: it has more than {MAX_SIZE:,} bytes"])
@@ -111,29 +114,29 @@ class Routes:
         return cls(file=file, routes=tuple(routes))
 
     def route_of(self, name: str) -> Route | None:
-        """The first route that is for an object."""
+        """The first route that matches an object's name."""
         return next((route for route in self.routes if route.matches(name)), None)
 
     def warnings(self, settings: Settings) -> Iterator[str]:
-        """Yields what will be wrong one day, or is: models that a backend retires."""
-        said = [("MODEL", settings.model), *(("MODELS", m) for m in settings.models)]
-        for name, model in said:
+        """Yields the models of a deployment and its routes that a backend retires."""
+        models = [("MODEL", settings.model), *(("MODELS", m) for m in settings.models)]
+        for name, model in models:
             if found := retirement(model, settings.backend):
                 yield f"{PREFIX}{name}: {found}"
         for route in self.routes:
             model = route.choices.get("model", settings.model)
             backend = route.choices.get("backend", settings.backend)
             if {"model", "backend"}.isdisjoint(route.choices):
-                continue  # it has the deployment's
+                continue  # the deployment's, which has its warning above
             if found := retirement(model, backend):
                 yield f"{self.file}: {route.table}: model: {found}"
 
     def check(self, settings: Settings) -> None:
         """
-        Compares them with the deployment that they are for.
+        Checks that a deployment can have these routes.
 
         Raises:
-            BadRoutes: with all that can't be.
+            BadRoutes: with one line for each option that it can't have.
         """
         errors = [
             f"{self.file}: {route.table}: {wrong}"
@@ -148,7 +151,7 @@ class Routes:
 
 
 def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
-    """A route, and what is wrong with it."""
+    """A route, and its errors."""
     errors: list[str] = []
     match: tuple[str, ...] = ()
     name = ""
@@ -162,117 +165,27 @@ def _route(number: int, table: Mapping[str, Any]) -> tuple[Route, list[str]]:
                 _check_match(match)
             elif key == "name":
                 name = readers.display_name(given)
-            elif key in KEYS:
-                choices[key] = KEYS[key](given)
+            elif key in _OPTIONS:
+                choices[key] = _OPTIONS[key].type.of_value(given)
             else:
-                known = ", ".join(("match", "name", *KEYS))
-                errors.append(f"{key}: unknown; a route can have: {known}")
+                errors.append(f"{key}: {unknown(key, _KEYS)}")
         except ValueError as exc:
-            errors.append(f"{key}: {exc}")
+            errors.append(f"{key}: {readers.quoted(exc)}")
     match = tuple(map(str, match))
     return Route(number=number, match=match, name=name, choices=choices), errors
 
 
 def _check_match(patterns: tuple[Any, ...]) -> None:
     if not patterns:
-        raise ValueError('it is empty; write match = "folder/**"')
+        raise ValueError('got an empty list; write match = "folder/**"')
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise ValueError(
-                f"it is {readers.short(pattern)}; write a pattern, or a list of "
-                "patterns"
-            )
+            raise readers.Unreadable(pattern, "a pattern, or a list of patterns")
         Pattern.parse(pattern)
 
 
-def _location(given: object) -> str:
-    if not isinstance(given, str) or not re.fullmatch(r"[a-z0-9-]+", given):
-        raise ValueError(f"it is {readers.short(given)}; write a region, or global")
-    return given
-
-
-def _model(given: object) -> str:
-    text = readers.text(given)
-    try:
-        readers.model(text, "vertex")
-    except ValueError:
-        readers.model(text, "developer")
-    return text
-
-
-def _destination(given: object) -> str:
-    return readers.gs_prefix(readers.text(given))
-
-
-def _config(given: object) -> str | None:
-    if not isinstance(given, dict):
-        raise ValueError(
-            f"it is {readers.short(given)}; write a table, [route.generation_config]"
-        )
-    if wrong := next(_no_json(given, ""), None):
-        raise ValueError(wrong)
-    return json.dumps(given, ensure_ascii=False) if given else None
-
-
-def _no_json(value: Any, path: str) -> Iterator[str]:
-    """What TOML has and JSON hasn't."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from _no_json(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _no_json(item, f"{path}[{number}]")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield f"{path} is {value}; JSON has no such number"
-    elif not isinstance(value, (str, int)):
-        yield f"{path} is a {type(value).__name__}, which JSON hasn't; write a text"
-
-
-def _seconds(given: object) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise ValueError(
-            f"it is {readers.short(given)}; write a number of seconds, or 0 for never"
-        )
-    return readers.seconds_or_never(given)
-
-
-def _stalled(given: object) -> dict[str, float]:
-    if isinstance(given, str):
-        raise ValueError(
-            f"it is {readers.short(given)}; write a number of seconds, or a table, "
-            "[route.stalled_after]"
-        )
-    return readers.stalled_after(given)
-
-
-#: How each key is read. The keys are fields of `records.Spec`.
-KEYS: dict[str, Callable[[object], Any]] = {
-    "kind": readers.kind,
-    "backend": readers.choice("vertex", "developer"),
-    "location": _location,
-    "model": _model,
-    "destination": _destination,
-    "generation_config": _config,
-    "labels": readers.label_table,
-    "on_invalid": readers.on_invalid,
-    "max_invalid": readers.limit,
-    "fix": readers.switch,
-    "unknown": readers.unknown,
-    "max_active": readers.limit,
-    "max_rows": readers.limit,
-    "max_bytes": readers.limit,
-    "part_rows": readers.limit,
-    "part_bytes": readers.limit,
-    "manifest": readers.choice("optional", "required"),
-    "cancel_after": _seconds,
-    "delete_after": _seconds,
-    "stalled_after": _stalled,
-}
-
-
 def _twice(file: str, routes: list[Route]) -> Iterator[str]:
-    """Routes that can't be told apart, or that no file can come to."""
+    """Yields routes with the name, or a pattern, of an earlier one."""
     by_name: dict[str, Route] = {}
     by_pattern: dict[str, Route] = {}
     for route in routes:
@@ -289,7 +202,7 @@ def _twice(file: str, routes: list[Route]) -> Iterator[str]:
 
 
 def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
-    """What is wrong with a route in a deployment, key by key."""
+    """Yields what a deployment can't have of a route, key by key."""
     chosen = route.choices
     backend = chosen.get("backend", settings.backend)
     if chosen.get("backend") == "developer" and not settings.api_key:
@@ -311,20 +224,21 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
         )
     model = chosen.get("model", settings.model)
     if not model:
-        return  # a deployment always has one; who checks a file alone may not know it
+        return  # `batchdrop routes check` runs without a deployment, too
     try:
         model = readers.model(model, backend)
     except ValueError as exc:
         if {"model", "backend"}.intersection(chosen):
             yield f"model: {exc} (the backend is {backend})"
         return
-    unknown = chosen.get("unknown", settings.unknown)
-    rules = Rules(backend=backend, model=model, unknown=unknown)
+    rules = Rules(
+        backend=backend, model=model, unknown=chosen.get("unknown", settings.unknown)
+    )
     family = rules.family
     kind = "embedding" if family.embeds else "generation"
     if chosen.get("kind", kind) != kind:
         yield (
-            f'kind: it is "{chosen["kind"]}", but {model} is for {kind}; write '
+            f'kind: got "{chosen["kind"]}", but {model} is for {kind}; write '
             f'"{kind}", or another model'
         )
     config = chosen.get("generation_config")
@@ -340,11 +254,11 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
             yield f"generation_config: {exc}"
     for key, most in (("part_rows", family.rows), ("part_bytes", family.bytes)):
         if most is not None and (chosen.get(key) or 0) > most:
-            yield f"{key}: it is {chosen[key]}; {family.name} takes at most {most}"
+            yield f"{key}: got {chosen[key]}; {family.name} takes at most {most}"
 
 
 def endpoints(settings: Settings, routes: Routes) -> frozenset[tuple[str, str]]:
-    """The backends and locations that a deployment's jobs may go to."""
+    """Each pair of backend and location that a deployment's jobs may go to."""
     chosen = [route.choices for route in routes.routes]
     return frozenset(
         (one.get("backend", settings.backend), one.get("location", settings.location))

@@ -17,11 +17,10 @@ from batchdrop.errors import BadChoice
 from batchdrop.jobs.values import Location, Spec
 from batchdrop.options import manifests, readers
 from batchdrop.options.manifests import Manifest
-from batchdrop.options.resolve import KEYS as METADATA_KEYS
 from batchdrop.options.resolve import Chosen, choose, explain
-from batchdrop.options.routes import KEYS as ROUTE_KEYS
 from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Settings
+from batchdrop.options.table import By, options
 from batchdrop.preflight import Rules
 from tests.rules.test_settings import ENOUGH
 
@@ -207,7 +206,7 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
     ("key", "value", "says"),
     [
         ("model", " ", "write a text"),
-        ("destination", "s3://x", "write gs://bucket/prefix/ or bq://"),
+        ("destination", "s3://x", "write gs://bucket/prefix/, or bq://"),
         ("destination", "gs://results/teams/../x", "made of dots"),
         ("display-name", "x" * 129, "at most 128"),
         ("display-name", "a\nb", "a text of one line"),
@@ -218,7 +217,7 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
         ("generation-config", '{"a": "\ud800"}', "write a JSON object"),
         ("labels", "team", "write team=search,env=prod"),
         ("labels", "batchdrop_job=x", "begin with batchdrop_"),
-        ("labels", "team=x,team=y", "there twice"),
+        ("labels", "team=x,team=y", "given twice"),
         ("labels", "team=X", "lowercase letters"),
         ("on-invalid", "drop", 'write "reject" or "skip"'),
         ("unknown", "skip", 'write "reject" or "allow"'),
@@ -244,24 +243,27 @@ def test_metadata_that_cannot_be_is_named_with_what_to_write(
     ["modle", "backend", "location", "max-rows", "cancel-after", "max_invalid"],
 )
 def test_an_unknown_key_is_not_repeated_but_the_known_ones_are_told(key: str) -> None:
-    assert refusal({key: "x"}) == (
-        "bad_metadata",
-        "a key that begins with batchdrop-: unknown; the keys that are known: "
+    code, text = refusal({key: "x"})
+
+    assert code == "bad_metadata"
+    assert re.sub(r" did you mean batchdrop-[a-z-]+\?", "", text) == (
+        "a key that begins with batchdrop-: unknown; write one of "
         "batchdrop-model, batchdrop-destination, batchdrop-display-name, "
         "batchdrop-generation-config, batchdrop-labels, batchdrop-on-invalid, "
-        "batchdrop-max-invalid, batchdrop-fix, batchdrop-unknown, batchdrop-kind",
+        "batchdrop-max-invalid, batchdrop-fix, batchdrop-unknown, batchdrop-kind, "
+        "or leave it out"
     )
 
 
 def test_a_key_in_two_spellings_is_refused() -> None:
-    assert "there twice" in refusal({"fix": "true", "FIX": "false"})[1]
+    assert "given twice" in refusal({"fix": "true", "FIX": "false"})[1]
 
 
 @pytest.mark.parametrize("key", ["batchdrop_model", "Batchdrop_Model", "batchdrop_x"])
 def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
     key: str,
 ) -> None:
-    with pytest.raises(BadChoice, match="that are known: batchdrop-model") as caught:
+    with pytest.raises(BadChoice, match="write one of batchdrop-model") as caught:
         choose(
             settings(),
             Routes.none(),
@@ -756,7 +758,11 @@ def test_the_examples_of_the_guide_are_good() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [*ROUTE_KEYS, *(f"batchdrop-{key}" for key in METADATA_KEYS)]
+    "key",
+    [
+        *(option.name for option in options(By.ROUTE)),
+        *(f"batchdrop-{option.key}" for option in options(By.METADATA)),
+    ],
 )
 def test_the_guide_names_every_key(key: str) -> None:
     assert f"`{key}`" in GUIDE
