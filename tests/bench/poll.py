@@ -124,7 +124,7 @@ class Fleet:
 def bring_up_to_date(world: World) -> None:
     """Writes the states that the jobs have by now, as ticks before would have."""
     writer = world.database.batch()
-    submitted = world.ledger.submitted(PLACE)
+    submitted = world.ledger.submitted_jobs(PLACE)
     for n, job in enumerate(submitted, start=1):
         said: Batch = world.services.of(job).get(job)
         if said != job.batch:
@@ -188,7 +188,7 @@ def usual(world: World, jobs: int, part: int) -> dict[str, float]:
         http_options={"base_url": world.sim.url},
     )
     documents = world.database.collection("usual")
-    submitted = world.ledger.submitted(PLACE)
+    submitted = world.ledger.submitted_jobs(PLACE)
     names = [job.batch.name for job in islice(submitted, part) if job.batch]
     began = time.perf_counter()
     for name in names:
@@ -238,7 +238,7 @@ def a_world() -> Iterator[World]:
                 database=firestore.Client(project="bench"),
                 settings=settings,
             )
-            world.ledger.last_reconciled()
+            world.ledger.last_reconcile()
             yield world
             world.close()
 
@@ -258,7 +258,7 @@ def main() -> None:
         Fleet(world, given.jobs, given.ticks + 1).launch()
         bring_up_to_date(world)
         # The slower comparison isn't what is measured.
-        world.ledger.reconcile_finished(world.now())
+        world.ledger.record_reconcile(world.now())
         here = ours(world, given.ticks)
         memory = peak_mb(world)
         there = usual(world, given.jobs, min(given.part, given.jobs))

@@ -22,7 +22,7 @@ CONVERTED = {
 }
 
 #: What another module has `batchdrop.ledger.documents` read documents into.
-DECODED = {"batchdrop.ledger.state": ["Reconciled", "Swept"]}
+DECODED = {"batchdrop.ledger.state": ["ReconcileRecord", "SweepRecord"]}
 
 #: Which of them aren't known in a process that has done nothing but import.
 UNKNOWN = """

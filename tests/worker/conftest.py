@@ -62,8 +62,8 @@ def world(
             settings=settings,
         )
         # The slower comparison is due in an hour, as on most ticks.
-        world.ledger.last_reconciled()
-        world.ledger.reconcile_finished(world.now())
+        world.ledger.last_reconcile()
+        world.ledger.record_reconcile(world.now())
         yield world
         world.close()
     storage_client.close()

@@ -77,7 +77,7 @@ def test_the_inbox_is_compared_an_hour_later_at_the_latest(
     world: World, other: World
 ) -> None:
     hour = timedelta(seconds=world.settings.reconcile_every)
-    other.ledger.reconcile_finished(other.now())
+    other.ledger.record_reconcile(other.now())
     drop = world.upload()
 
     world.ticks(1)

@@ -156,7 +156,7 @@ def test_a_transition_whose_answer_was_lost_counts_and_is_announced_once(
 
     assert job.phase is Phase.REJECTED
     assert ledger.get(claimed.id) == job
-    assert [one.type for one in ledger.unpublished()] == [
+    assert [one.type for one in ledger.unpublished_announcements()] == [
         "dev.batchdrop.job.rejected.v1"
     ]
 
@@ -172,11 +172,11 @@ def test_an_end_and_its_announcement_are_written_together(
 
     ledger.advance(job, lambda job: job.ended(done, clock()))
 
-    (announcement,) = ledger.unpublished()
+    (announcement,) = ledger.unpublished_announcements()
     assert announcement.job_id == claimed.id
     assert announcement.seq == 1
-    ledger.published(announcement, clock())
-    assert ledger.unpublished() == []
+    ledger.mark_published(announcement, clock())
+    assert ledger.unpublished_announcements() == []
 
 
 def test_jobs_whose_time_has_come_are_handed_out_and_others_not(
@@ -196,7 +196,7 @@ def test_jobs_whose_time_has_come_are_handed_out_and_others_not(
 
     clock.time = first.lease.until
 
-    assert [job.id for job in ledger.due(clock())] == [first.id]
+    assert [job.id for job in ledger.due_jobs(clock())] == [first.id]
 
 
 @pytest.fixture
@@ -283,12 +283,12 @@ def test_an_announcement_may_go_once_it_was_sent_and_not_before(
 ) -> None:
     problem = Problem(code="bad_rows", message="line 1: ...")
     ledger.advance(claimed, lambda job: job.rejected(problem, clock()))
-    (announcement,) = ledger.unpublished()
+    (announcement,) = ledger.unpublished_announcements()
     document = database.collection("announcements").document(announcement.id)
     assert document.get().get("expire_at") is None
 
     clock.advance(days=100)
-    ledger.published(announcement, clock())
+    ledger.mark_published(announcement, clock())
 
     assert document.get().get("expire_at") == clock() + timedelta(days=90)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from batchdrop import ledger
 from batchdrop.cli import main
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Phase
+from batchdrop.ledger import documents
 from batchdrop.options.routes import BadRoutes
 from batchdrop.worker import prepare
 from tests.worker.world import GOOD, World
@@ -103,7 +103,7 @@ def test_a_day_counts_what_is_sent_on_it(world: World, drop: Any) -> None:
     job = world.job(dropped)
     lines = sent(world, job)
     assert job.phase is Phase.SUBMITTED
-    spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
+    spent = world.ledger.spending_on(f"{world.now():%Y-%m-%d}")
     assert (spent.rows, spent.bytes) == (len(lines), sum(map(len, lines)))
 
 
@@ -133,7 +133,7 @@ def test_lines_that_are_left_out_count_nowhere(world: World) -> None:
     world.tick()
 
     assert world.job(drop).phase is Phase.SUBMITTED
-    assert world.ledger.spent(f"{world.now():%Y-%m-%d}").rows == 3
+    assert world.ledger.spending_on(f"{world.now():%Y-%m-%d}").rows == 3
 
 
 def test_a_file_is_read_no_further_than_its_limit(world: World) -> None:
@@ -231,7 +231,7 @@ def test_a_routes_configuration_is_held_to_the_same_size(world: World) -> None:
 def test_what_can_never_be_written_rejects_the_job_with_words(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_COMMIT", 20_000)
+    monkeypatch.setattr(documents, "MAX_COMMIT", 20_000)
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 30)
 

@@ -59,7 +59,7 @@ def to_the_end(world: World, drop: Drop) -> Job:
     for _ in range(40):
         world.ticks(1, timedelta(minutes=4))
         job = world.ledger.get(drop.job_id)
-        if job and job.is_over and not world.ledger.unpublished():
+        if job and job.is_over and not world.ledger.unpublished_announcements():
             break
     return world.job(drop)
 

@@ -208,11 +208,11 @@ def test_one_whose_mark_was_lost_is_repeated_before_the_next_one_goes(
     def die() -> None:
         raise Died
 
-    published = office.ledger.published
-    office.ledger.published = lambda *_: die()  # type: ignore[method-assign]
+    published = office.ledger.mark_published
+    office.ledger.mark_published = lambda *_: die()  # type: ignore[method-assign]
     with pytest.raises(Died):
         office.drain()
-    office.ledger.published = published  # type: ignore[method-assign]
+    office.ledger.mark_published = published  # type: ignore[method-assign]
     office.drain()
 
     assert office.topic.ids == [first, first, second]
@@ -317,7 +317,7 @@ def test_what_the_service_refuses_is_refused_and_the_key_goes_on(
     office: Office, pubsub: PubSub, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)
-    (announcement,) = office.ledger.unpublished()
+    (announcement,) = office.ledger.unpublished_announcements()
     publish = Publisher(lambda: client, pubsub.choosy())
 
     for _ in range(2):
@@ -331,7 +331,7 @@ def test_what_is_too_large_is_refused_before_it_is_sent(
     office: Office, pubsub: PubSub, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)
-    (announcement,) = office.ledger.unpublished()
+    (announcement,) = office.ledger.unpublished_announcements()
     publish = Publisher(lambda: client, pubsub.topic)
 
     with pytest.raises(Refused, match=announcement.id):
@@ -346,7 +346,7 @@ def test_where_nobody_listens_it_gives_up_in_time_and_the_key_goes_on(
     office: Office, pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.rejected(1)
-    (announcement,) = office.ledger.unpublished()
+    (announcement,) = office.ledger.unpublished_announcements()
     options = pubsub_v1.types.PublisherOptions(enable_message_ordering=True)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     nowhere = pubsub_v1.PublisherClient(publisher_options=options)
@@ -364,7 +364,7 @@ def test_a_topic_that_is_not_there_is_nothing_against_the_announcement(
     office: Office, project: str, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)
-    (announcement,) = office.ledger.unpublished()
+    (announcement,) = office.ledger.unpublished_announcements()
     publish = Publisher(lambda: client, f"projects/{project}/topics/elsewhere")
 
     with pytest.raises(Unavailable, match="NotFound"):

@@ -69,7 +69,7 @@ def to_the_end(world: World, drop: Drop) -> None:
     """The schedule runs, at long intervals, until the job is over and told of."""
     for _ in range(40):
         world.ticks(1, timedelta(minutes=4))
-        if world.job(drop).is_over and not world.ledger.unpublished():
+        if world.job(drop).is_over and not world.ledger.unpublished_announcements():
             return
 
 
@@ -281,7 +281,7 @@ def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
 
     parts_are_paid_once(world, drop, 5)
     days = {part.spent_on for part in split_job(world, world.job(drop))}
-    assert sum(world.ledger.spent(day).rows for day in days if day) == 5
+    assert sum(world.ledger.spending_on(day).rows for day in days if day) == 5
 
 
 # -- a file and its manifest ---------------------------------------------------------
@@ -756,7 +756,7 @@ def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
     world.database.document("locks/reconcile").update({"finished": None})
     with at("after_recording_duplicates", die), pytest.raises(Killed):
         world.tick()
-    world.ledger.reconcile_finished(world.now())
+    world.ledger.record_reconcile(world.now())
 
     world.ticks(14)
     others = [name for name in states(world) if name != extra]

@@ -32,13 +32,13 @@ def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
     monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 2)
     drops = [world.upload(name=f"{n}.jsonl") for n in range(7)]
     world.advance(timedelta(seconds=world.settings.list_lag))
-    known = world.ledger.known
+    known = world.ledger.known_ids
 
     def slowly(ids: Iterable[str]) -> set[str]:
         world.advance(timedelta(seconds=0.6 * world.settings.tick))
         return known(ids)
 
-    monkeypatch.setattr(world.ledger, "known", slowly)
+    monkeypatch.setattr(world.ledger, "known_ids", slowly)
 
     world.ticks(1)
     first = {drop.name for drop in drops if world.ledger.get(drop.job_id)}
@@ -96,13 +96,13 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
     monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 1)
     for n in range(3):
         world.upload(name=f"{n}.txt")
-    known = world.ledger.known
+    known = world.ledger.known_ids
 
     def slowly(ids: Iterable[str]) -> set[str]:
         world.advance(timedelta(seconds=world.settings.tick))
         return known(ids)
 
-    monkeypatch.setattr(world.ledger, "known", slowly)
+    monkeypatch.setattr(world.ledger, "known_ids", slowly)
 
     began = world.now()
     world.tick()
@@ -110,7 +110,7 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
     world.ticks(4)
 
     assert is_over(world)
-    assert world.ledger.last_reconciled().finished == began
+    assert world.ledger.last_reconcile().finished == began
 
 
 @pytest.mark.parametrize(

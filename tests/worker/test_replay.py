@@ -183,7 +183,7 @@ def test_anew_works_when_the_ledger_has_forgotten_the_job(
     (old,) = (one for one in office.topic.taken if one.job_id == jobs[0].id)
     office.database.document(f"jobs/{jobs[0].id}").delete()
 
-    new = office.ledger.replay_anew(old, office.clock())
+    new = office.ledger.replay_as_new(old, office.clock())
 
     assert new.seq == 2
     assert office.held(new.id)["published_at"] is None
@@ -202,7 +202,7 @@ def test_a_number_that_is_taken_is_not_used_again(
         | {"id": taken.id, "body": b"another", "seq": 2}
     )
 
-    new = office.ledger.replay_anew(old, office.clock())
+    new = office.ledger.replay_as_new(old, office.clock())
 
     assert new.seq == 3
     assert office.held(taken.id)["body"] == b"another"
@@ -222,7 +222,7 @@ def test_an_answer_that_was_lost_makes_no_second_one(
         raise exceptions.FailedPrecondition("the client sent it twice")
 
     monkeypatch.setattr(WriteBatch, "commit", lossy)
-    new = office.ledger.replay_anew(old, office.clock())
+    new = office.ledger.replay_as_new(old, office.clock())
 
     assert new.seq == 2
     assert len(office.ids(jobs[0])) == 2

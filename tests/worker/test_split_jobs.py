@@ -266,9 +266,9 @@ def test_parts_that_end_at_different_times_end_the_family_with_the_last(
 def test_a_split_file_is_no_job_to_take_up_nor_one_that_is_open(world: World) -> None:
     job = split_job(world)
 
-    assert job.id not in {one.id for one in world.ledger.due(world.now())}
+    assert job.id not in {one.id for one in world.ledger.due_jobs(world.now())}
     world.tick()
-    assert world.ledger.count_open() == 3
+    assert world.ledger.open_job_count() == 3
     assert world.job(job.source) == job
 
 
@@ -361,7 +361,7 @@ def test_two_last_parts_that_end_at_once_make_one_announcement(world: World) -> 
     settle(ledger_over(meddler), world, first)
 
     assert world.job(job.source).phase is Phase.ENDED
-    (announcement,) = world.ledger.unpublished()
+    (announcement,) = world.ledger.unpublished_announcements()
     assert (announcement.job_id, announcement.seq) == (job.id, 1)
 
 
@@ -384,7 +384,7 @@ def test_two_ticks_that_end_the_same_last_part_make_one_announcement(
         settle(late, world, part)
 
     assert world.job(job.source).phase is Phase.ENDED
-    assert len(world.ledger.unpublished()) == 1
+    assert len(world.ledger.unpublished_announcements()) == 1
 
 
 def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
@@ -405,7 +405,7 @@ def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
 
     assert told(world, job) == ["JOB_STATE_SUCCEEDED"] * 8
     assert world.job(job.source).phase is Phase.ENDED
-    assert len(world.ledger.unpublished()) == 1
+    assert len(world.ledger.unpublished_announcements()) == 1
 
 
 def test_a_part_ends_though_the_ledger_has_forgotten_its_family(
@@ -640,7 +640,7 @@ def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
     world.ticks(3)
     today = phases(world, job)
     sent = [part for part in parts(world, job) if part.phase is Phase.SUBMITTED]
-    spent = world.ledger.spent(f"{world.now():%Y-%m-%d}")
+    spent = world.ledger.spending_on(f"{world.now():%Y-%m-%d}")
     assert spent.bytes == sum(part.staging.bytes for part in sent if part.staging)
     assert spent.rows == sum(part.rows.total for part in sent)
     world.ticks(1, timedelta(days=1))

@@ -194,7 +194,7 @@ def test_an_announcement_that_hangs_holds_up_neither_others_nor_the_sweep(
     for n in range(4):
         world.intake.take(world.upload("not json", f"{n}.jsonl"))
         world.advance(timedelta(seconds=1))
-    ids = [one.id for one in world.ledger.unpublished()]
+    ids = [one.id for one in world.ledger.unpublished_announcements()]
     stuck, others = ids[:2], ids[2:]
     publish = world.publish
 

@@ -93,7 +93,7 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
     with pytest.raises(ExceptionGroup) as caught:
         world.tick()
     assert caught.group_contains(Unavailable)
-    (stored,) = world.ledger.unpublished()
+    (stored,) = world.ledger.unpublished_announcements()
 
     world.pubsub_down = False
     world.ticks(2)
@@ -105,7 +105,7 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
         stored.attributes,
     )
     assert heard.attempts >= 1
-    assert world.ledger.unpublished() == []
+    assert world.ledger.unpublished_announcements() == []
 
 
 def test_however_much_there_is_to_say_the_open_jobs_are_looked_at(
@@ -544,7 +544,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
     world.ticks(20)
 
     assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
-    spent, staging = world.ledger.spent(day), world.job(drop).staging
+    spent, staging = world.ledger.spending_on(day), world.job(drop).staging
     assert staging is not None
     assert (spent.rows, spent.bytes) == (3, staging.bytes)
 

@@ -126,7 +126,7 @@ def replay(
         again = [
             one for one in _find(ledger, job, types, since, until) if not one.is_waiting
         ]
-        put = ledger.replay_anew if anew else ledger.replay
+        put = ledger.replay_as_new if anew else ledger.replay
         sent = [put(one, datetime.now(UTC)) for one in again]
     if as_json:
         for one in sent:
@@ -153,7 +153,7 @@ def _find(
             )
     since, until = since or _EVER[0], until or _EVER[1]
     if job is None:
-        return list(ledger.announced(since, until, selected))
+        return list(ledger.announcements_between(since, until, selected))
     return [
         one
         for one in ledger.announcements_of(job)

@@ -60,7 +60,7 @@ class Documents:
         data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
         data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
         if job.cancel_request:
-            # As long as it says null here, it is asked for: see `to_cancel`.
+            # As long as it says null here, it is asked for: see `jobs_to_cancel`.
             data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
         if job.is_over:
             data["expire_at"] = job.updated_at + self._ttl

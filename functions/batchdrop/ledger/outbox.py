@@ -44,7 +44,7 @@ class Outbox(Documents, ABC):
     def advance(self, held: Job, move: Callable[[Job], Job]) -> Job:
         """See `Ledger.advance`."""
 
-    def unpublished(self, after: At | None = None) -> list[Announcement]:
+    def unpublished_announcements(self, after: At | None = None) -> list[Announcement]:
         """What is still to be said, oldest first: the page that follows `after`."""
         query = (
             self._announcements()
@@ -68,7 +68,7 @@ class Outbox(Documents, ABC):
             data and data["published_at"] is None and data.get("set_aside_at") is None
         )
 
-    def published(self, announcement: Announcement, now: datetime) -> None:
+    def mark_published(self, announcement: Announcement, now: datetime) -> None:
         """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
         from google.cloud.firestore_v1.transforms import Increment
 
@@ -81,7 +81,7 @@ class Outbox(Documents, ABC):
             }
         )
 
-    def not_published(self, announcement: Announcement) -> None:
+    def mark_unanswered(self, announcement: Announcement) -> None:
         """Counts an attempt that got no answer."""
         from google.cloud.firestore_v1.transforms import Increment
 
@@ -89,7 +89,7 @@ class Outbox(Documents, ABC):
             {"attempts": Increment(1)}
         )
 
-    def refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
+    def mark_refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
         """
         Counts an attempt that the service refused. The tenth sets the announcement
         aside, which shows at the job's health, so that the job's later ones can go.
@@ -124,7 +124,7 @@ class Outbox(Documents, ABC):
         found = [decode(one.to_dict(), Announcement) for one in query.stream()]
         return sorted(found, key=lambda one: one.seq)
 
-    def announced(
+    def announcements_between(
         self, since: datetime, until: datetime, types: Sequence[str] = TYPES
     ) -> Iterator[Announcement]:
         """All announcements of these types, made from `since` to before `until`."""
@@ -151,7 +151,7 @@ class Outbox(Documents, ABC):
         )
         return again
 
-    def replay_anew(self, announcement: Announcement, now: datetime) -> Announcement:
+    def replay_as_new(self, announcement: Announcement, now: datetime) -> Announcement:
         """
         Puts what an announcement says into the outbox under a new number and id.
 

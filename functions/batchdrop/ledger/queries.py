@@ -20,7 +20,7 @@ DUE_PAGE = 100
 class Queries(Documents):
     """The reads of more than one job."""
 
-    def submitted(self, endpoint: str, after: str = "") -> Iterator[Job]:
+    def submitted_jobs(self, endpoint: str, after: str = "") -> Iterator[Job]:
         """
         All jobs that the service at a place has and isn't done with, as we know, by
         their ids: first those that follow the id `after`.
@@ -37,15 +37,15 @@ class Queries(Documents):
         found = chain(query.start_after(last).stream(), query.end_at(last).stream())
         return readable(found, self._read)
 
-    def run_too_long(self, now: datetime) -> Iterator[Job]:
+    def timed_out_jobs(self, now: datetime) -> Iterator[Job]:
         """Open jobs that have run for as long as they may."""
         return self._past(Phase.SUBMITTED, "cancel_at", now)
 
-    def stand_too_long(self, now: datetime) -> Iterator[Job]:
+    def stalled_jobs(self, now: datetime) -> Iterator[Job]:
         """Open jobs that have stood still for long, of which nobody was told."""
         return self._past(Phase.SUBMITTED, "stall_at", now)
 
-    def to_delete(
+    def jobs_to_delete(
         self, now: datetime, cursor: Mapping[str, Any] | None = None
     ) -> Iterator[Job]:
         """
@@ -60,7 +60,7 @@ class Queries(Documents):
             self._past(Phase.ENDED, "delete_at", now, until=last),
         )
 
-    def to_cancel(self) -> list[Job]:
+    def jobs_to_cancel(self) -> list[Job]:
         """The open jobs whose batches the service has not been asked to cancel yet."""
         return self._unsent_cancels(Phase.SUBMITTED)
 
@@ -68,14 +68,14 @@ class Queries(Documents):
         """The split jobs whose parts were not all told yet that a cancel is wanted."""
         return self._unsent_cancels(Phase.SPLIT)
 
-    def count_open(self, queue: str | None = None) -> int:
+    def open_job_count(self, queue: str | None = None) -> int:
         """How many jobs the service has and isn't done with, in a queue or in all."""
         conditions = [compare("phase", "==", Phase.SUBMITTED)]
         if queue is not None:
             conditions.append(compare("queue", "==", queue))
         return self._count(*conditions)
 
-    def count_between(self, since: datetime, until: datetime, most: int) -> int:
+    def arrival_count(self, since: datetime, until: datetime, most: int) -> int:
         """How many jobs came between, whatever became of them; `most` if more did."""
         return self._count(
             compare("created_at", ">=", since),
@@ -83,7 +83,7 @@ class Queries(Documents):
             most=most,
         )
 
-    def oldest_open(self, n: int) -> list[Job]:
+    def oldest_open_jobs(self, n: int) -> list[Job]:
         """The open jobs whose batches were made first."""
         query = (
             self._jobs()
@@ -93,7 +93,7 @@ class Queries(Documents):
         )
         return list(readable(query.stream(), self._read))
 
-    def open_ids(self) -> set[str]:
+    def open_job_ids(self) -> set[str]:
         """The ids of all open jobs; nothing else of their documents is read."""
         query = self._jobs().where(filter=compare("phase", "==", Phase.SUBMITTED))
         return {snapshot.id for snapshot in query.select([]).stream()}
@@ -106,13 +106,13 @@ class Queries(Documents):
         found = self._connect().get_all(references)
         return list(readable((one for one in found if one.exists), self._read))
 
-    def known(self, job_ids: Iterable[str]) -> set[str]:
+    def known_ids(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that the ledger has a job of."""
         references = [self._job(job_id) for job_id in job_ids]
         found = self._connect().get_all(references, field_paths=["v"])
         return {snapshot.id for snapshot in found if snapshot.exists}
 
-    def due(self, now: datetime) -> Iterator[Job]:
+    def due_jobs(self, now: datetime) -> Iterator[Job]:
         """Jobs whose worker is gone, longest first; read a page at a time."""
         unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
         query = (
@@ -123,7 +123,7 @@ class Queries(Documents):
         )
         return self._by_pages(query, DUE_PAGE)
 
-    def queues_waiting(self) -> Iterator[str]:
+    def waiting_queues(self) -> Iterator[str]:
         """The queues in which jobs wait; one document is read for each."""
         ordered = self._jobs().order_by("waiting_in").limit(1)
         last = ""
@@ -131,7 +131,7 @@ class Queries(Documents):
             last = found[0].get("waiting_in")
             yield last
 
-    def waiting(self, queue: str) -> Iterator[Job]:
+    def waiting_jobs(self, queue: str) -> Iterator[Job]:
         """Jobs that wait for room in a queue, first come first."""
         query = (
             self._jobs()

@@ -25,7 +25,7 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciled:
+class ReconcileRecord:
     """When inbox and service were compared with the ledger."""
 
     first_start: datetime
@@ -33,7 +33,7 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swept:
+class SweepRecord:
     """The last finished sweep."""
 
     started: datetime | None = None
@@ -43,7 +43,7 @@ class Swept:
     oldest: datetime | None = None
 
 
-ready(Reconciled, Swept)
+ready(ReconcileRecord, SweepRecord)
 
 
 class State(Documents):
@@ -135,16 +135,16 @@ class State(Documents):
         if at != before:
             self._lock(f"cursor-{stage}").set(at)
 
-    def swept(self) -> Swept:
+    def last_sweep(self) -> SweepRecord:
         """What the last sweep that was finished left to know."""
         data = self._lock("sweep").get().to_dict()
-        return decode(data, Swept) if data else Swept()
+        return decode(data, SweepRecord) if data else SweepRecord()
 
-    def sweep_finished(self, swept: Swept) -> None:
+    def record_sweep(self, swept: SweepRecord) -> None:
         """For the next one to go on from."""
         self._lock("sweep").set(encode(swept))
 
-    def last_reconciled(self) -> Reconciled:
+    def last_reconcile(self) -> ReconcileRecord:
         """When the deployment first ran, by Firestore's clock, which is now if it never
         did; and when the inbox and the service were last compared with the ledger."""
         from google.api_core import exceptions
@@ -156,25 +156,25 @@ class State(Documents):
             with suppress(exceptions.AlreadyExists):
                 reference.create({"first_start": SERVER_TIMESTAMP, "finished": None})
             snapshot = reference.get()
-        return decode(snapshot.to_dict(), Reconciled)
+        return decode(snapshot.to_dict(), ReconcileRecord)
 
-    def reconcile_finished(self, now: datetime) -> None:
+    def record_reconcile(self, now: datetime) -> None:
         """The comparison that began then is complete."""
         self._lock("reconcile").update({"finished": now})
 
-    def spent(self, day: str) -> Spending:
+    def spending_on(self, day: str) -> Spending:
         """What was submitted on a day."""
         data = self._day(day).get().to_dict() or {}
         return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
 
     def pause_queue(self, queue: str, now: datetime, pause: timedelta) -> None:
         """Keeps all of a queue waiting. A later end counts, whoever set it."""
-        before, until = self.queue_paused_until(queue, now), now + pause
+        before, until = self.queue_pause_end(queue, now), now + pause
         if before is None or before < until:
             data = {"queue": queue, "until": until, "seconds": pause.total_seconds()}
             self._lock(f"queue-{derived_id(queue)}").set(data)
 
-    def queue_paused_until(self, queue: str, now: datetime) -> datetime | None:
+    def queue_pause_end(self, queue: str, now: datetime) -> datetime | None:
         """
         Until when a queue waits; None if it doesn't. A pause that has longer to go than
         it was made for was written by a clock that is ahead; the next 429 makes anew.

@@ -47,7 +47,7 @@ class Outbox:
         """
         sent = silences = 0
         gone: dict[str, int] = {}
-        if not self.ledger.unpublished():
+        if not self.ledger.unpublished_announcements():
             return 0
         before = self.ledger.cursor("outbox")
         at: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class Outbox:
             try:
                 self.publish(announcement)
                 failpoint("after_publish")
-                self.ledger.published(announcement, self.now())
+                self.ledger.mark_published(announcement, self.now())
             except Refused as exc:
                 silences = 0
                 failed(exc, job)
@@ -69,7 +69,7 @@ class Outbox:
             except Exception as exc:
                 silences += 1
                 failed(exc, job)
-                self.ledger.not_published(announcement)
+                self.ledger.mark_unanswered(announcement)
             else:
                 silences = 0
                 sent += 1
@@ -95,11 +95,11 @@ class Outbox:
         """
         first = (cursor["created_at"], cursor["id"]) if cursor else None
         last = first
-        while page := self.ledger.unpublished(last):
+        while page := self.ledger.unpublished_announcements(last):
             yield from page
             last = (page[-1].created_at, page[-1].id)
         last = None
-        while first and (page := self.ledger.unpublished(last)):
+        while first and (page := self.ledger.unpublished_announcements(last)):
             for announcement in page:
                 last = (announcement.created_at, announcement.id)
                 if last > first:
@@ -125,7 +125,7 @@ class Outbox:
         failed: Callable[[Exception, str], None],
     ) -> None:
         try:
-            aside = self.ledger.refused(announcement, str(why), self.now())
+            aside = self.ledger.mark_refused(announcement, str(why), self.now())
         except Exception as exc:
             # Such as that the job can't be read: the next attempt counts.
             failed(exc, announcement.job_id)

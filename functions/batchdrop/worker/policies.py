@@ -42,8 +42,8 @@ class Policies:
         """
         errors: list[Exception] = []
         for jobs, policy in (
-            (self.ledger.run_too_long, self._cancel),
-            (self.ledger.stand_too_long, self._stalled),
+            (self.ledger.timed_out_jobs, self._cancel),
+            (self.ledger.stalled_jobs, self._stalled),
         ):
             for job in jobs(self.now()):
                 if self.now() >= deadline:
@@ -70,7 +70,7 @@ class Policies:
 
     def _delete_all(self, deadline: datetime, errors: list[Exception]) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
-        if next(self.ledger.to_delete(self.now()), None) is None:
+        if next(self.ledger.jobs_to_delete(self.now()), None) is None:
             return
         cursor = self.ledger.cursor("delete")
         at: dict[str, Any] = {}
@@ -78,7 +78,7 @@ class Policies:
         def due() -> Iterator[Job]:
             nonlocal at
             asked = 0
-            for job in self.ledger.to_delete(self.now(), cursor):
+            for job in self.ledger.jobs_to_delete(self.now(), cursor):
                 if self.now() >= deadline or asked == MAX_DELETES:
                     return
                 if not self.services.is_silent(job, "delete"):

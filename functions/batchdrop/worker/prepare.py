@@ -239,7 +239,7 @@ class Preparing:
             return job
 
         def children(split: Job) -> list[Job]:
-            known = self.ledger.known(split.parts) if split.parts else set()
+            known = self.ledger.known_ids(split.parts) if split.parts else set()
             return [
                 self.part_in_doubt(one, parts.get(one.id))
                 for one in split.children(now)

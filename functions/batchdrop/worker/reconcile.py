@@ -61,7 +61,7 @@ class Reconcile:
             what went wrong on the way; nothing holds up anything else.
         """
         errors: list[Exception] = []
-        now, checked = self.now(), self.ledger.last_reconciled()
+        now, checked = self.now(), self.ledger.last_reconcile()
         every = timedelta(seconds=self.settings.reconcile_every)
         # One that is said to have begun later than now was timed by a clock ahead.
         since = now - checked.finished if checked.finished else every
@@ -76,7 +76,7 @@ class Reconcile:
             self.ledger.move_cursor("reconcile", cursor, asdict(going))
             return errors
         if not going.failed:
-            self.ledger.reconcile_finished(going.started)
+            self.ledger.record_reconcile(going.started)
             log.info("checked")
         self.ledger.move_cursor("reconcile", cursor, {})
         return errors
@@ -146,7 +146,7 @@ class Reconcile:
         until = self.now() - timedelta(seconds=self.settings.list_lag)
         while some := list(islice(found, CHECKED_AT_ONCE)):
             recent = [drop for drop, at in some if since <= at <= until]
-            known = self.ledger.known(drop.job_id for drop in recent)
+            known = self.ledger.known_ids(drop.job_id for drop in recent)
             for drop in recent:
                 if drop.job_id in known or self.intake.ignores(drop):
                     continue

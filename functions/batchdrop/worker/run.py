@@ -322,7 +322,7 @@ class Intake:
         if self.settings.has_queue or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
             return self._write(job, lambda j: j.wait(why, now, due=now))
-        if until := self.ledger.queue_paused_until(job.queue, now):
+        if until := self.ledger.queue_pause_end(job.queue, now):
             why = f"{job.queue} is paused until {until:%H:%M:%S}"
             return self._write(job, lambda j: j.wait(why, now, due=until))
         return self._intend(job)

@@ -14,7 +14,7 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
 from batchdrop.ledger import Ledger
-from batchdrop.ledger.state import Swept
+from batchdrop.ledger.state import SweepRecord
 from batchdrop.quoting import told
 from batchdrop.worker.stages import few_at_once, rotated
 
@@ -76,11 +76,11 @@ class Sweep:
         nothing.
         """
         start, tally = self.now(), Tally()
-        before = self.ledger.swept()
+        before = self.ledger.last_sweep()
         if before.started and before.started > start:
             # By a clock that was ahead: what is news can't be told by it.
-            before = Swept(failed=before.failed)
-        open_jobs = tally.open_jobs = self.ledger.count_open()
+            before = SweepRecord(failed=before.failed)
+        open_jobs = tally.open_jobs = self.ledger.open_job_count()
         all_heard = True
         if open_jobs:
             all_heard = self._by_lists(before, deadline, tally)
@@ -97,8 +97,8 @@ class Sweep:
                 complete = start
             # Where more have failed than are kept, what was news is so once more.
             all_kept = len(tally.failed) <= MAX_GETS
-            self.ledger.sweep_finished(
-                Swept(
+            self.ledger.record_sweep(
+                SweepRecord(
                     started=start if all_kept else before.started,
                     complete=complete,
                     failed=tuple(sorted(tally.failed))[:MAX_GETS],
@@ -109,7 +109,7 @@ class Sweep:
 
     # -- the list ---------------------------------------------------------------
 
-    def _by_lists(self, before: Swept, deadline: datetime, tally: Tally) -> bool:
+    def _by_lists(self, before: SweepRecord, deadline: datetime, tally: Tally) -> bool:
         """
         Reads the list of each place, and asks by name for the few that it would take
         long to come to.
@@ -157,7 +157,7 @@ class Sweep:
     def _by_list(
         self,
         answers: Iterable[tuple[str, BatchJob]],
-        before: Swept,
+        before: SweepRecord,
         deadline: datetime,
         tally: Tally,
     ) -> None:
@@ -182,7 +182,7 @@ class Sweep:
             # Also where the list failed half way: else one bad page hides all others.
             self._settle_moved(moved, deadline, tally)
 
-    def _reach(self, before: Swept, tally: Tally) -> tuple[datetime, list[Job]]:
+    def _reach(self, before: SweepRecord, tally: Tally) -> tuple[datetime, list[Job]]:
         """
         How far back to list, and the few older jobs to ask for by name instead,
         whichever takes fewer requests.
@@ -192,7 +192,7 @@ class Sweep:
             # Those that were open then are younger, and those since then anyway.
             tally.oldest = before.oldest
             return recent, []
-        oldest = self.ledger.oldest_open(STRAGGLERS + 1)
+        oldest = self.ledger.oldest_open_jobs(STRAGGLERS + 1)
         tally.oldest = begun(oldest[0]) if oldest else self.now()
         stragglers = [job for job in oldest if begun(job) < recent]
         if not stragglers:
@@ -202,7 +202,7 @@ class Sweep:
             return far, []
         # What ended long ago isn't counted further than it matters.
         most = (len(stragglers) + 1) * PAGE
-        pages = -(-self.ledger.count_between(far, recent, most) // PAGE)
+        pages = -(-self.ledger.arrival_count(far, recent, most) // PAGE)
         return (recent, stragglers) if len(stragglers) < pages else (far, [])
 
     def _settle_moved(
@@ -245,7 +245,7 @@ class Sweep:
     # -- by name ----------------------------------------------------------------
 
     def _unseen(
-        self, before: Swept, open_jobs: int, deadline: datetime, tally: Tally
+        self, before: SweepRecord, open_jobs: int, deadline: datetime, tally: Tally
     ) -> None:
         """Accounts for the open jobs that the list didn't show, if there are any."""
         if self.now() >= deadline:
@@ -255,7 +255,7 @@ class Sweep:
             return
         cursor = self.ledger.cursor("unseen")
         unseen = rotated(
-            list(self.ledger.open_ids() - tally.seen - tally.asked),
+            list(self.ledger.open_job_ids() - tally.seen - tally.asked),
             cursor.get("id", ""),
             key=str,
         )
@@ -270,7 +270,7 @@ class Sweep:
     def _by_names_alone(self, deadline: datetime, tally: Tally) -> None:
         """The jobs of the API whose list doesn't tell enough."""
         cursor = self.ledger.cursor("by-name")
-        jobs = self.ledger.submitted(DEVELOPER, cursor.get("id", ""))
+        jobs = self.ledger.submitted_jobs(DEVELOPER, cursor.get("id", ""))
         last, all_asked = self._by_name(jobs, deadline, tally)
         at = {"id": last} if last and not all_asked else {}
         self.ledger.move_cursor("by-name", cursor, at)
@@ -385,7 +385,7 @@ class Sweep:
         Returns:
             what went wrong on the way; nothing holds up anything else.
         """
-        tally, wanted = Tally(), self.ledger.to_cancel()
+        tally, wanted = Tally(), self.ledger.jobs_to_cancel()
         if not wanted:
             return tally.errors
         cursor, last = self.ledger.cursor("cancel"), ""
@@ -434,7 +434,8 @@ class Sweep:
         blind = {
             queue
             for queue, count in missing.items()
-            if count > 1 and count + tally.unasked > self.ledger.count_open(queue) / 10
+            if count > 1
+            and count + tally.unasked > self.ledger.open_job_count(queue) / 10
         }
         for job in tally.missing:
             try:

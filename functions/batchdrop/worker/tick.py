@@ -190,7 +190,7 @@ class Poller:
         """
         if self.settings.paused:
             return 0
-        queues = list(self.ledger.queues_waiting())
+        queues = list(self.ledger.waiting_queues())
         if not queues:
             return 0
         cursor = self.ledger.cursor("admit")
@@ -242,7 +242,7 @@ class Poller:
 
     def _paused(self, job: Job) -> bool:
         """Whether the service has said no to the queue a short while ago."""
-        return self.ledger.queue_paused_until(job.queue, self.now()) is not None
+        return self.ledger.queue_pause_end(job.queue, self.now()) is not None
 
     def _within_day(self, job: Job, now: datetime) -> bool:
         """
@@ -253,7 +253,7 @@ class Poller:
         staging = job.staging
         if job.spent_on or staging is None or (rows is None and bytes is None):
             return True
-        spent = self.ledger.spent(f"{now:%Y-%m-%d}")
+        spent = self.ledger.spending_on(f"{now:%Y-%m-%d}")
         within = (rows is None or spent.rows + staging.rows <= rows) and (
             bytes is None or spent.bytes + staging.bytes <= bytes
         )
@@ -269,7 +269,7 @@ class Poller:
         is due later than those that a tick didn't come to.
         """
         resumed = 0
-        for job in self.ledger.due(self.now()):
+        for job in self.ledger.due_jobs(self.now()):
             if self.now() >= deadline:
                 break
             if intake.services.is_silent(job, "search", "create"):
@@ -311,7 +311,7 @@ class Line:
             last: these queues come after all others, in this order.
         """
         self._rank = {queue: n for n, queue in enumerate(last, start=1)}
-        self._queues = {queue: ledger.waiting(queue) for queue in queues}
+        self._queues = {queue: ledger.waiting_jobs(queue) for queue in queues}
         self._next: dict[str, Job] = {}
         for queue in list(self._queues):
             self._advance(queue)
