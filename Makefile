@@ -31,7 +31,7 @@ outages: $(INSTALLED)  ## the same, and Pub/Sub fails, schedules double, ticks o
 genai: $(INSTALLED)  ## run google-genai's own batch tests against batchsim
 	$(VENV)/bin/python -m tests.batchsim.genai_suite
 
-diagram: $(INSTALLED)  ## draw the phases of a job into the README
+diagram: $(INSTALLED)  ## draw the phases of a job into docs/explanation
 	$(VENV)/bin/python -m tests.diagram --write
 
 members: $(INSTALLED)  ## make the lists of members that requests are held against

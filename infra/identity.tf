@@ -1,5 +1,5 @@
 # Who may do what. Each function has an account of its own; so have the two that call
-# them and the one that builds them. The table in README.md is made from this.
+# them and the one that builds them. The table in docs/how-to/deploy.md is made from this.
 
 # --- the functions ------------------------------------------------------------
 

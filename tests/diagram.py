@@ -2,7 +2,7 @@
 The diagram of a job's phases, made from the table of moves.
 
     python -m tests.diagram            prints it
-    python -m tests.diagram --write    puts it into the README
+    python -m tests.diagram --write    puts it into docs/explanation
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 from batchdrop.jobs.job import MOVES
 from batchdrop.jobs.values import Phase
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs/explanation/state-machine.md"
 BEGIN = "<!-- from jobs.MOVES, by `make diagram` -->"
 END = "<!-- /jobs.MOVES -->"
 
@@ -37,12 +37,12 @@ def with_diagram(text: str) -> str:
     before, begin, rest = text.partition(f"{BEGIN}\n")
     _, end, after = rest.partition(f"\n{END}")
     if not (begin and end):
-        raise ValueError(f"README.md needs the lines {BEGIN} and {END}")
+        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
     return f"{before}{begin}{diagram()}{end}{after}"
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
-        README.write_text(with_diagram(README.read_text()))
+        PAGE.write_text(with_diagram(PAGE.read_text()))
     else:
         print(diagram())

@@ -1,4 +1,4 @@
-"""The README's first example runs as it stands."""
+"""The client page's first example runs as it stands."""
 
 import re
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-import batchdrop.batches as package
 from batchsim import BatchSim
 from tests.client.buckets import Bucket
 
-README = Path(package.__file__).with_name("README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
 
 
 def test_its_loop_says_why_a_row_has_no_text(
     bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert found
     code = (
         found[1]

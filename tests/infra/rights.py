@@ -1,5 +1,5 @@
 """
-The table of infra/README.md that says who may do what, made from a plan.
+The table of docs/how-to/deploy.md that says who may do what, made from a plan.
 
     python -m tests.infra.rights      # writes it anew
 """
@@ -13,7 +13,7 @@ from tests.infra.grants import grants
 from tests.infra.plan import Plan
 from tests.infra.provider import serving
 
-README = terraform.INFRA / "README.md"
+PAGE = terraform.ROOT / "docs/how-to/deploy.md"
 BEGIN, END = "<!-- rights: made by tests/infra/rights.py -->", "<!-- /rights -->"
 
 #: What a role is for, in plain words. A role that isn't here can't be in the table.
@@ -54,17 +54,17 @@ def _account(plan: Plan, who: str) -> str:
 
 
 def put(text: str, plan: Plan) -> str:
-    """A README's text, with the table in its place."""
+    """The text of the page, with the table in its place."""
     pattern = f"{re.escape(BEGIN)}.*{re.escape(END)}"
     return re.sub(pattern, f"{BEGIN}\n{table(plan)}\n{END}", text, flags=re.S)
 
 
 def main() -> None:
-    """Writes the table into infra/README.md."""
+    """Writes the table into docs/how-to/deploy.md."""
     schema = terraform.INFRA / "tests/schema/google-8.7.0.json.gz"
     with tempfile.TemporaryDirectory() as folder, serving(schema) as env:
         plan = Plan(terraform.copy(Path(folder), env).plan())
-    README.write_text(put(README.read_text(), plan))
+    PAGE.write_text(put(PAGE.read_text(), plan))
 
 
 if __name__ == "__main__":

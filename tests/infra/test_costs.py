@@ -1,4 +1,4 @@
-"""What the deployment page says of a quiet month is what the worker does in one."""
+"""What the page about costs says of a quiet month is what the worker does in one."""
 
 import re
 from collections import Counter
@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 
-from tests.infra.terraform import INFRA
+from tests.infra.terraform import ROOT
 from tests.worker.conftest import database, world  # noqa: F401 - fixtures
 from tests.worker.world import World
 
-README = (INFRA / "README.md").read_text()
+PAGE = (ROOT / "docs/explanation/costs.md").read_text()
 
 
 def said(what: str) -> int:
     """How many of them a tick has, by the table."""
-    found = re.search(rf"Firestore\]?[^|]*: {what} \| (\d+) a tick", README)
+    found = re.search(rf"Firestore\]?[^|]*: {what} \| (\d+) a tick", PAGE)
     assert found is not None
     return int(found[1])
 

@@ -1,4 +1,4 @@
-"""The deployment page says what is so."""
+"""The pages for deployers and operators agree with Terraform."""
 
 import re
 
@@ -6,11 +6,13 @@ import pytest
 
 from tests.infra import code, rights
 from tests.infra.plan import Plan
-from tests.infra.terraform import INFRA
+from tests.infra.terraform import INFRA, ROOT
 
-README = (INFRA / "README.md").read_text()
+DEPLOY = (ROOT / "docs/how-to/deploy.md").read_text()
+OPERATE = (ROOT / "docs/how-to/operate.md").read_text()
+COSTS = (ROOT / "docs/explanation/costs.md").read_text()
 VARIABLES = (INFRA / "variables.tf").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", DEPLOY, re.M | re.S)
 
 
 def variables() -> set[str]:
@@ -18,7 +20,7 @@ def variables() -> set[str]:
 
 
 def test_the_table_of_rights_is_that_of_the_plan(plan: Plan) -> None:
-    assert rights.put(README, plan) == README, "run python -m tests.infra.rights"
+    assert rights.put(DEPLOY, plan) == DEPLOY, "run python -m tests.infra.rights"
     assert len(rights.table(plan).splitlines()) > 20
 
 
@@ -32,7 +34,7 @@ def test_the_apply_says_all_that_has_no_default() -> None:
     blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', VARIABLES, re.M | re.S)
     required = {name for name, body in blocks if "  default " not in body}
     apply = next(
-        line for line in README.splitlines() if "apply -var project_id" in line
+        line for line in DEPLOY.splitlines() if "apply -var project_id" in line
     )
 
     assert set(re.findall(r"-var (\w+)=", apply)) == required
@@ -40,7 +42,7 @@ def test_the_apply_says_all_that_has_no_default() -> None:
 
 def test_the_variables_that_it_names_are_there() -> None:
     commands = set(re.findall(r"-var (\w+)=", "".join(BLOCKS)))
-    chosen = re.search(r"\| to \| set \|\n(.*?)\n\n", README, re.S)
+    chosen = re.search(r"\| to \| set \|\n(.*?)\n\n", DEPLOY, re.S)
     assert chosen is not None
     named = set(re.findall(r"`(\w+)`", chosen[1]))
 
@@ -49,25 +51,25 @@ def test_the_variables_that_it_names_are_there() -> None:
 
 
 def test_it_says_which_part_waits_for_the_code() -> None:
-    waits = re.search(r"One part waits for the code: `dashboard`", README)
+    waits = re.search(r"One part waits for the code: `dashboard`", DEPLOY)
 
     assert bool(waits) == ("dashboard" not in code.entry_points())
 
 
 def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:
-    named = set(re.findall(r"output -raw (\w+)", README))
+    named = set(re.findall(r"output -raw (\w+)", DEPLOY + OPERATE))
 
     assert len(named) > 2
     assert named <= set(plan.outputs)
 
 
 def test_the_resources_that_it_names_are_there(everything: Plan) -> None:
-    for target in re.findall(r"-target (\S+)", README):
+    for target in re.findall(r"-target (\S+)", DEPLOY):
         assert any(each.address.startswith(target) for each in everything.resources)
 
 
 def test_the_alerts_that_it_lists_are_there(plan: Plan) -> None:
-    listed = re.search(r"\| alert \| when \|\n\|---\|---\|\n(.*?)\n\n", README, re.S)
+    listed = re.search(r"\| alert \| when \|\n\|---\|---\|\n(.*?)\n\n", OPERATE, re.S)
     assert listed is not None
     titles = re.findall(r"^\| ([^|]+) \|", listed[1], re.M)
 
@@ -77,17 +79,20 @@ def test_the_alerts_that_it_lists_are_there(plan: Plan) -> None:
     }
 
 
-def test_the_files_that_it_links_are_there() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-
-    assert len(links) > 2
-    for link in links:
-        assert (INFRA / link).exists(), link
+def test_each_alert_has_a_section_that_says_what_to_do(plan: Plan) -> None:
+    for policy in plan.of("google_monitoring_alert_policy"):
+        title = policy.values["display_name"].removeprefix("batchdrop: ")
+        assert f"\n## {title}\n" in OPERATE
 
 
 @pytest.mark.parametrize(
     "heading",
-    ["Deploy in five commands", "What it costs", "Update", "Roll back", "Tear down"],
+    ["Deploy in five commands", "Update", "Roll back", "Tear down"],
 )
 def test_a_deployer_finds(heading: str) -> None:
-    assert f"\n## {heading}\n" in README
+    assert f"\n## {heading}\n" in DEPLOY
+
+
+def test_a_deployer_finds_what_it_costs() -> None:
+    assert COSTS.startswith("# Costs\n")
+    assert "explanation/costs.md" in DEPLOY

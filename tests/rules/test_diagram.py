@@ -1,12 +1,12 @@
-"""The picture in the README is the table in the code."""
+"""The picture in the docs is the table in the code."""
 
 from batchdrop.jobs.job import MOVES
 from batchdrop.jobs.values import Phase
-from tests.diagram import README, diagram, with_diagram
+from tests.diagram import PAGE, diagram, with_diagram
 
 
-def test_the_diagram_in_the_readme_is_that_of_the_code() -> None:
-    text = README.read_text()
+def test_the_diagram_in_the_docs_is_that_of_the_code() -> None:
+    text = PAGE.read_text()
 
     assert text == with_diagram(text), "run `make diagram` and commit what it writes"
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import batchdrop
 from batchdrop.batches import developer, vertex
 from batchdrop.batches.types import JobState, is_terminal
 from batchdrop.errors import BadChoice
@@ -734,7 +733,7 @@ def test_an_explanation_has_each_value_and_who_said_it() -> None:
     assert rows["sources"][0] == "gs://inbox/, gs://shared/rows/"
 
 
-GUIDE = (Path(batchdrop.__file__).parent / "ROUTES.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs/how-to/choose-per-file.md").read_text()
 
 
 def example(language: str) -> str:
