@@ -4,13 +4,14 @@ import builtins
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import IO, Any, overload
 
 from msgspec.structs import replace
 
 from batchdrop.batches import config as given
 from batchdrop.batches.call import Flow, ask, work
 from batchdrop.batches.config import CallConfig, fields
+from batchdrop.batches.core import Core
 from batchdrop.batches.credentials import GoogleCredentials
 from batchdrop.batches.developer import Developer
 from batchdrop.batches.files import (
@@ -27,9 +28,6 @@ from batchdrop.batches.official import is_file
 from batchdrop.batches.pager import AsyncPager, Page, Pager
 from batchdrop.batches.types import HttpOptions
 
-if TYPE_CHECKING:
-    from batchdrop.batches.client import Core
-
 _Source = str | os.PathLike[str] | IO[bytes]
 _Target = str | os.PathLike[str] | IO[bytes]
 _Upload = UploadFileConfig | Mapping[str, Any] | None
@@ -38,7 +36,7 @@ _Config = CallConfig | Mapping[str, Any] | None
 
 
 class _Plans:
-    def __init__(self, core: "Core") -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -17,15 +17,13 @@ from batchdrop.batches.config import (
     CreateBatchJobConfig,
     ListBatchJobsConfig,
 )
+from batchdrop.batches.core import Core
 from batchdrop.batches.create import Creating
 from batchdrop.batches.embeddings import embeddings_source
 from batchdrop.batches.pager import AsyncPager, Page, Pager
 from batchdrop.batches.results import ResultRow, Results
 from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
 from batchdrop.batches.wait import OUTPUT_TIMEOUT, waiting
-
-if TYPE_CHECKING:
-    from batchdrop.batches.client import Core
 
 #: What names a job: its name, or a job.
 Named = str | BatchJob | None
@@ -41,7 +39,7 @@ _BUNCH = 200
 class _Plans:
     """What each operation does, as a flow or a call; the faces carry it out."""
 
-    def __init__(self, core: "Core") -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
         self._dialect = core.dialect
         self._creating = Creating(
