@@ -1,14 +1,16 @@
-"""httpx to the batch services: who asks, sending again, foreign errors made ours."""
+"""Sends calls through httpx: signs, repeats, and translates errors into ours."""
 
 import asyncio
 import inspect
+import os
 import random
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -41,64 +43,56 @@ VERSION = "0.1.0"
 AGENT = f"batchdrop/{VERSION} gl-python/{sys.version.split()[0]}"
 
 
-#: Makes a request: a client's `build_request`, which adds what that client was made
-#: with (headers, cookies, parameters).
-_Build = Callable[..., httpx.Request]
-
-
-class _Prepared:
+class _Outgoing:
     """
-    What both faces need to make a request of a call and a value of an answer.
+    Makes the httpx request of a call, and decides when the call is sent again.
 
-    What is the same for all requests of a client is put together once.
+    The headers of a client's requests are put together once.
     """
 
     def __init__(
-        self, options: HttpOptions, client_args: Mapping[str, Any] | None, direct: bool
+        self, options: HttpOptions, client_args: Mapping[str, Any] | None
     ) -> None:
         self._options = options
-        self._headers = httpx.Headers(_DEFAULTS if direct else {})
-        self._headers.update(_headers(options))
+        self._headers = _headers(options)
         timeout = NO_TIMEOUT_GIVEN
         if client_args and "timeout" in client_args:
             timeout = httpx.Timeout(client_args["timeout"])
         self._timeout = (_timeout(options) or timeout).as_dict()
-        # The headers with the credentials that were last used; they change hourly.
-        self._signed: tuple[Mapping[str, str], httpx.Headers] = ({}, self._headers)
 
     def request(
-        self, call: Call[Any], signed: Mapping[str, str], build: _Build
+        self,
+        call: Call[Any],
+        credentials: Mapping[str, str],
+        http: httpx.Client | httpx.AsyncClient,
     ) -> httpx.Request:
-        """The call as httpx sends it, signed with these headers."""
-        last, headers = self._signed
-        if last != signed:
-            headers = httpx.Headers(self._headers)
-            headers.update(signed)
-            self._signed = (signed, headers)
+        """The call as `http` sends it, with the headers of `credentials`."""
+        headers = {**self._headers, **credentials}
         timeout = self._timeout
         extra: Mapping[str, Any] | None = self._options.extra_body
         options = call.options
         if options is not None:
             if options.headers or options.timeout is not None:
-                headers = httpx.Headers(headers)
-                headers.update(_headers(options, headers))
+                headers |= _headers(options, headers)
             own = _timeout(options)
             timeout = own.as_dict() if own else timeout
             extra = options.extra_body or extra
         if call.headers:
-            headers = httpx.Headers(headers)
-            headers.update(call.headers)
+            headers |= call.headers
         content = call.content
         if call.body is not None:
             body = merged(call.body, extra) if extra else call.body
             content = msgspec.json.encode(body)
-        return build(
+        request = http.build_request(
             call.method,
             call.url,
             headers=headers,
             content=content,
             extensions={"timeout": timeout},
         )
+        if not call.signed or request.url.userinfo:
+            request.url = _Masked(request.url)
+        return request
 
     def pause(self, attempt: int, error: BatchesError, call: Call[Any]) -> float | None:
         """Seconds until the call is sent again, or None."""
@@ -181,73 +175,38 @@ def _value(call: Call[T], status: int, body: bytes, headers: Mapping[str, str]) 
         raise
 
 
-#: What httpx itself would say; both encodings come with Python.
-_DEFAULTS = {
-    "accept": "*/*",
-    "accept-encoding": "gzip, deflate",
-    "connection": "keep-alive",
-}
-
-
-class _Direct:
+class _Masked(httpx.URL):
     """
-    httpx without its client, whose cookies, redirects, authentication and merging of
-    defaults are of no use here and take a third of a call (see tests/bench/client.py).
+    An address whose text, which httpx logs, has no user, password or query. The query
+    of an upload's address is a capability: who knows it may write to the upload.
     """
 
-    build_request = staticmethod(httpx.Request)
-
-    def __init__(self) -> None:
-        self._transport = httpx.HTTPTransport()
-
-    def send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
-        response = self._transport.handle_request(request)
-        response.request = request
-        if not stream:
-            try:
-                response.read()
-            except BaseException:
-                response.close()
-                raise
-        return response
-
-    def close(self) -> None:
-        self._transport.close()
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
-class _AsyncDirect:
-    """The same for a loop."""
+def tls() -> ssl.SSLContext:
+    """
+    The TLS context that all clients of the process share. To load the certificates
+    takes 30 ms; httpx would load them for each client anew.
+    """
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
-    build_request = staticmethod(httpx.Request)
 
-    def __init__(self) -> None:
-        self._transport = httpx.AsyncHTTPTransport()
-
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        response = await self._transport.handle_async_request(request)
-        response.request = request
-        try:
-            await response.aread()
-        except BaseException:
-            await response.aclose()
-            raise
-        return response
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+@cache
+def _tls(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+    """A context for these values of the two variables that httpx reads."""
+    return httpx.create_ssl_context()
 
 
 def _made(kind: Callable[..., U], args: Mapping[str, Any] | None, name: str) -> U:
-    """An httpx client made with the caller's arguments."""
+    """An httpx client, made with the caller's arguments if there are any."""
+    if not args:
+        return kind(verify=tls())
     try:
-        return kind(**(args or {}))
+        return kind(**args)
     except TypeError as exc:
         raise ValueError(f"http_options.{name}: {exc}") from exc
-
-
-def _behind_a_proxy() -> bool:
-    """True if the environment names one; then httpx's client finds the way."""
-    return any(scheme != "no" for scheme in getproxies())
 
 
 class Transport:
@@ -269,11 +228,10 @@ class Transport:
         self._sleep = sleep
         self._owned = options.httpx_client is None
         args = options.client_args if self._owned else None
-        direct = self._owned and not args and not _behind_a_proxy()
-        self._http: httpx.Client | _Direct = options.httpx_client or (
-            _Direct() if direct else _made(httpx.Client, args, "client_args")
+        self._http: httpx.Client = options.httpx_client or _made(
+            httpx.Client, args, "client_args"
         )
-        self._prepared = _Prepared(options, args, direct)
+        self._outgoing = _Outgoing(options, args)
 
     def run(self, flow: Flow[T]) -> T:
         """What the flow returns, its steps done one after the other."""
@@ -314,16 +272,14 @@ class Transport:
             try:
                 return send(call)
             except BatchesError as exc:
-                pause = self._prepared.pause(attempt, exc, call)
+                pause = self._outgoing.pause(attempt, exc, call)
                 if pause is None:
                     raise
             self._sleep(pause)
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> T:
-        request = self._prepared.request(
-            call, self._signed(call), self._http.build_request
-        )
+        request = self._outgoing.request(call, self._signed(call), self._http)
         try:
             response = self._http.send(request)
         except httpx.HTTPError as exc:
@@ -344,9 +300,7 @@ class Transport:
             response.close()
 
     def _begin(self, call: Call[Any]) -> httpx.Response:
-        request = self._prepared.request(
-            call, self._signed(call), self._http.build_request
-        )
+        request = self._outgoing.request(call, self._signed(call), self._http)
         try:
             response = self._http.send(request, stream=True)
             if response.is_success:
@@ -379,22 +333,19 @@ class AsyncTransport:
         self._signer = signer
         self._given: httpx.AsyncClient | None = options.httpx_async_client
         self._args = options.async_client_args if self._given is None else None
-        self._direct = self._given is None and not self._args and not _behind_a_proxy()
         self._by_loop: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, httpx.AsyncClient | _AsyncDirect
+            asyncio.AbstractEventLoop, httpx.AsyncClient
         ] = WeakKeyDictionary()
-        self._prepared = _Prepared(options, self._args, self._direct)
+        self._outgoing = _Outgoing(options, self._args)
 
     @property
-    def _http(self) -> httpx.AsyncClient | _AsyncDirect:
+    def _http(self) -> httpx.AsyncClient:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            self._by_loop[loop] = (
-                _AsyncDirect()
-                if self._direct
-                else _made(httpx.AsyncClient, self._args, "async_client_args")
+            self._by_loop[loop] = _made(
+                httpx.AsyncClient, self._args, "async_client_args"
             )
         return self._by_loop[loop]
 
@@ -432,16 +383,14 @@ class AsyncTransport:
             try:
                 return await self._send_once(call)
             except BatchesError as exc:
-                pause = self._prepared.pause(attempt, exc, call)
+                pause = self._outgoing.pause(attempt, exc, call)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
             attempt += 1
 
     async def _send_once(self, call: Call[T]) -> T:
-        request = self._prepared.request(
-            call, await self._signed(call), self._http.build_request
-        )
+        request = self._outgoing.request(call, await self._signed(call), self._http)
         try:
             response = await self._http.send(request)
         except httpx.HTTPError as exc:
