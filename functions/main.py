@@ -56,12 +56,12 @@ def on_upload(event: CloudEvent) -> None:
         except NotADrop as exc:
             # Any other answer than yes would bring it back for a day.
             return _not_a_drop(event["id"], str(exc))
-        wiring.intake().take(drop)
+        wiring.worker().take(drop)
 
 
 @functions_framework.http
 def poll(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """Cloud Scheduler calls this every minute."""
     with logs.request(request.headers, settings.project):
-        ticked = wiring.poller().tick()
-        return {"locked_out": ticked.locked_out, "ended": ticked.ended}
+        report = wiring.worker().tick()
+        return {"locked_out": report.locked_out, "ended": report.ended}

@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from batchdrop.announcements.message import Publisher
-from batchdrop.backends import DeveloperService, Service, Services, VertexService
+from batchdrop.announcements.message import Announcement, Publisher
+from batchdrop.backends import Backend, Backends
+from batchdrop.backends.developer import DeveloperBackend
+from batchdrop.backends.vertex import VertexBackend
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
@@ -22,12 +24,26 @@ from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
+from batchdrop.worker import Worker
+from batchdrop.worker.admit import Admit
+from batchdrop.worker.attach import Attach
+from batchdrop.worker.cancel import Cancel
+from batchdrop.worker.choices import Ceilings
+from batchdrop.worker.claim import Claims
+from batchdrop.worker.commands import Commands
+from batchdrop.worker.lost import Lost
+from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
 from batchdrop.worker.prepare import Preparing
+from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.reconcile import Reconcile
-from batchdrop.worker.run import Intake
+from batchdrop.worker.run import Runner
+from batchdrop.worker.setbacks import Setbacks
+from batchdrop.worker.staging import Stager
+from batchdrop.worker.submit import Submitting
 from batchdrop.worker.sweep import Sweep
-from batchdrop.worker.tick import Poller
+from batchdrop.worker.tick import Poll
+from batchdrop.worker.traces import Traces
 
 
 @cache
@@ -95,55 +111,157 @@ def _routes_object(uri: str) -> bytes:
         raise BadSetting(f"BATCHDROP_ROUTES: {exc}") from exc
 
 
-@cache
-def intake() -> Intake:
-    """What `on_upload` does."""
+def build(
+    settings: Settings,
+    routes: Routes,
+    *,
+    ledger: Ledger,
+    storage: Storage,
+    connect: Callable[[str, str], Client],
+    publish: Callable[[Announcement], None],
+    now: Callable[[], datetime],
+    holder: Callable[[], str],
+) -> Worker:
+    """
+    Makes a worker of its collaborators; no client is made yet.
+
+    Args:
+        connect: makes the client of a batch API, of a backend and location.
+        publish: sends an announcement.
+        holder: gives a name that nobody else has, for each claim.
+    """
     timing = Timing(
-        lease=timedelta(seconds=settings().lease),
-        create_timeout=timedelta(seconds=settings().create_timeout),
-        list_lag=timedelta(seconds=settings().list_lag),
+        lease=timedelta(seconds=settings.lease),
+        create_timeout=timedelta(seconds=settings.create_timeout),
+        list_lag=timedelta(seconds=settings.list_lag),
     )
-    return Intake(
+
+    def backend(name: str, location: str) -> Backend:
+        client, deployment = connect(name, location), settings.deployment
+        if name == VERTEX:
+            return VertexBackend(client.batches, deployment)
+        return DeveloperBackend(client.batches, client.files, storage, deployment)
+
+    traces, ceilings = Traces(storage, settings), Ceilings(settings=settings)
+    claims = Claims(
+        ledger=ledger, settings=settings, timing=timing, now=now, holder=holder
+    )
+    setbacks = Setbacks(
+        ledger=ledger,
+        storage=storage,
+        traces=traces,
+        settings=settings,
+        timing=timing,
+        now=now,
+    )
+    rebuild = Rebuild(ledger=ledger, traces=traces, timing=timing, now=now)
+    preparing = Preparing(
+        ledger=ledger,
+        storage=storage,
+        traces=traces,
+        rebuild=rebuild,
+        attach=Attach(
+            ledger=ledger,
+            storage=storage,
+            setbacks=setbacks,
+            settings=settings,
+            now=now,
+        ),
+        stager=Stager(
+            ledger=ledger,
+            storage=storage,
+            traces=traces,
+            ceilings=ceilings,
+            timing=timing,
+            now=now,
+        ),
+        ceilings=ceilings,
+        setbacks=setbacks,
+        settings=settings,
+        routes=routes,
+        timing=timing,
+        now=now,
+    )
+
+    def runner(backends: Backends) -> Runner:
+        return Runner(
+            ledger=ledger,
+            backends=backends,
+            preparing=preparing,
+            submitting=Submitting(
+                ledger=ledger,
+                storage=storage,
+                backends=backends,
+                traces=traces,
+                setbacks=setbacks,
+                settings=settings,
+                timing=timing,
+                now=now,
+            ),
+            setbacks=setbacks,
+            timing=timing,
+            now=now,
+            holder=holder,
+        )
+
+    backends = Backends(backend, endpoints(settings, routes))
+    in_ticks = backends.for_ticks()
+    cancel = Cancel(ledger=ledger, backends=in_ticks, now=now)
+    tick_runner = runner(in_ticks)
+    return Worker(
+        claims=claims,
+        runner=runner(backends),
+        commands=Commands(ledger=ledger, cancelling=cancel, setbacks=setbacks, now=now),
+        backends=backends,
+        poll=Poll(
+            ledger=ledger,
+            backends=in_ticks,
+            outbox=Outbox(ledger=ledger, publish=publish, now=now),
+            sweep=Sweep(
+                ledger=ledger,
+                backends=in_ticks,
+                lost=Lost(ledger=ledger, now=now),
+                list_lag=timing.list_lag,
+                now=now,
+            ),
+            cancel=cancel,
+            policies=Policies(ledger=ledger, backends=in_ticks, now=now),
+            admit=Admit(
+                ledger=ledger,
+                backends=in_ticks,
+                runner=tick_runner,
+                setbacks=setbacks,
+                settings=settings,
+                now=now,
+            ),
+            reconcile=Reconcile(
+                ledger=ledger,
+                storage=storage,
+                backends=in_ticks,
+                claims=claims,
+                traces=traces,
+                rebuild=rebuild,
+                settings=settings,
+                now=now,
+            ),
+            runner=tick_runner,
+            settings=settings,
+            now=now,
+            holder=holder,
+        ),
+    )
+
+
+@cache
+def worker() -> Worker:
+    """The deployment's worker, kept for the instance."""
+    return build(
+        settings(),
+        routes(),
         ledger=ledger(),
         storage=storage(),
-        services=services(),
-        preparing=Preparing(
-            ledger=ledger(),
-            storage=storage(),
-            settings=settings(),
-            routes=routes(),
-            timing=timing,
-            now=now(),
-        ),
-        settings=settings(),
-        timing=timing,
-        now=now(),
-        holder=new_holder,
-    )
-
-
-@cache
-def poller() -> Poller:
-    """What `poll` does."""
-    return Poller(
-        ledger=ledger(),
-        intake=intake(),
-        sweep=Sweep(
-            ledger=ledger(),
-            services=services(),
-            list_lag=timedelta(seconds=settings().list_lag),
-            now=now(),
-        ),
-        policies=Policies(ledger=ledger(), services=services(), now=now()),
-        reconcile=Reconcile(
-            ledger=ledger(),
-            intake=intake(),
-            services=services(),
-            settings=settings(),
-            now=now(),
-        ),
+        connect=_client,
         publish=Publisher(_publisher_client, topic_path(settings())),
-        settings=settings(),
         now=now(),
         holder=new_holder,
     )
@@ -184,19 +302,6 @@ def now() -> Callable[[], datetime]:
 def storage() -> Storage:
     """The deployment's buckets."""
     return Storage(_storage_client)
-
-
-@cache
-def services() -> Services:
-    """The batch services that jobs go to."""
-    return Services(_service, endpoints(settings(), routes()))
-
-
-def _service(backend: str, location: str) -> Service:
-    client, deployment = _client(backend, location), settings().deployment
-    if backend == VERTEX:
-        return VertexService(client.batches, deployment)
-    return DeveloperService(client.batches, client.files, storage(), deployment)
 
 
 def _client(backend: str, location: str) -> Client:

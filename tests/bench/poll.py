@@ -118,7 +118,7 @@ class Fleet:
             world.timing,
         )
         job = job.submitting(world.now(), world.timing)
-        return job.submitted(world.services.of(job).create(job), world.now())
+        return job.submitted(world.backends.of(job).create(job), world.now())
 
 
 def bring_up_to_date(world: World) -> None:
@@ -126,7 +126,7 @@ def bring_up_to_date(world: World) -> None:
     writer = world.database.batch()
     submitted = world.ledger.submitted_jobs(PLACE)
     for n, job in enumerate(submitted, start=1):
-        said: Batch = world.services.of(job).get(job)
+        said: Batch = world.backends.of(job).get(job)
         if said != job.batch:
             reference = world.database.collection("jobs").document(job.id)
             after = world.ledger._document(replace(job, batch=said))

@@ -16,7 +16,7 @@ from batchdrop import wiring
 from batchdrop.errors import BadSetting, Unavailable
 from batchdrop.jobs.values import Drop
 from batchdrop.options.settings import Settings
-from batchdrop.worker.tick import Ticked
+from batchdrop.worker.tick import TickReport
 from tests.rules.test_settings import ENOUGH
 
 MAIN = Path(__file__).parents[2] / "functions" / "main.py"
@@ -35,18 +35,17 @@ class Worker:
             raise self.fails
         self.drops.append(drop)
 
-    def tick(self) -> Ticked:
+    def tick(self) -> TickReport:
         if self.fails:
             raise self.fails
-        return Ticked(ended=2)
+        return TickReport(ended=2)
 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     worker = Worker()
     monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(ENOUGH))
-    monkeypatch.setattr(wiring, "intake", lambda: worker)
-    monkeypatch.setattr(wiring, "poller", lambda: worker)
+    monkeypatch.setattr(wiring, "worker", lambda: worker)
     return worker
 
 

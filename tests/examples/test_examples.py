@@ -153,7 +153,7 @@ def test_the_answers_are_read_when_the_job_has_succeeded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("BATCHDROP_API_URL", world.sim.url)
-    world.intake.take(world.upload(GOOD * 3))
+    world.worker.take(world.upload(GOOD * 3))
     world.ticks(20)
     (announcement,) = world.heard
     entry_point = function("read_results", "on_announcement")

@@ -25,14 +25,14 @@ def main() -> None:
     from batchdrop.jobs.values import Drop
 
     logging.disable()
-    intake = wiring.intake()
+    worker = wiring.worker()
     for line in sys.stdin:
         name, *drops = json.loads(line)
         taken = [Drop(**drop) for drop in drops]
         Path("/proc/self/clear_refs").write_text("5")
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(intake.take, taken))
-        jobs = [intake.ledger.get(drop.job_id) for drop in taken]
+            list(pool.map(worker.take, taken))
+        jobs = [wiring.ledger().get(drop.job_id) for drop in taken]
         ends = [job and (job.error.code if job.error else job.phase) for job in jobs]
         print(json.dumps([name, most_memory(), *ends]), flush=True)
 

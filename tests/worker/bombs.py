@@ -89,7 +89,7 @@ BOMBS: dict[str, Bomb] = {
 def read(data: bytes, chosen: dict[str, Any]) -> str:
     from batchdrop.errors import NotReadable
     from batchdrop.preflight import Rules
-    from batchdrop.worker.staging import BadRows, Limits, Reading
+    from batchdrop.worker.reading import BadRows, Limits, Reading
 
     reading = Reading(Rules(**chosen), Limits(rows=None, bytes=10**9))
     report: list[int] = []

@@ -51,7 +51,7 @@ def main(gcs: str, api: str, now: str, project: str, *drop: str) -> None:
     dropped = Drop(bucket=bucket, name=name, generation=int(generation), size=int(size))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     assert is_full()
-    world.intake.take(dropped)
+    world.worker.take(dropped)
     world.tick()
     job = world.job(dropped)
     print(job.phase, job.rows.accepted, job.rows.refused, job.report is not None)

@@ -11,6 +11,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Health, Problem
 from batchdrop.ledger import Ledger
 from batchdrop.worker.outbox import Outbox
+from batchdrop.worker.stages import Tick
 from tests import announcements
 from tests.clock import Clock
 from tests.jobs import TIMING
@@ -71,12 +72,12 @@ class Office:
         return self.ledger.advance(job, lambda j: j.rejected(error, now))
 
     def drain(self, deadline: datetime | None = None) -> int:
-        self.failures = []
         outbox = Outbox(ledger=self.ledger, publish=self.topic, now=self.clock)
-        return outbox.drain(
-            deadline or self.clock() + timedelta(minutes=4),
-            lambda exc, _: self.failures.append(exc),
-        )
+        until = deadline or self.clock() + timedelta(minutes=4)
+        tick = Tick(now=self.clock, deadline=until)
+        sent = outbox.drain(tick)
+        self.failures = tick.errors
+        return sent
 
     def health(self, job: Job) -> Health | None:
         held = self.ledger.get(job.id)

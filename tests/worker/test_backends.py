@@ -42,7 +42,7 @@ def test_every_route_ends_in_results(routed: World) -> None:
         for name in ("gemini", "europe", "vectors", "cheap", "other")
     }
     for drop in drops.values():
-        routed.intake.take(drop)
+        routed.worker.take(drop)
 
     routed.ticks(25)
 
@@ -74,7 +74,7 @@ def test_every_route_ends_in_results(routed: World) -> None:
 def test_a_silent_place_holds_up_no_other(routed: World) -> None:
     drops = [routed.upload(GOOD, f"{name}/x.jsonl") for name in ("europe", "other")]
     for drop in drops:
-        routed.intake.take(drop)
+        routed.worker.take(drop)
     routed.advance(timedelta(minutes=20))
     # The places are listed in the order of their names.
     routed.wire.lists = [Wire.says(503)]
@@ -94,7 +94,7 @@ def test_a_job_of_a_route_that_is_gone_is_followed_all_the_same(
     routed: World,
 ) -> None:
     drop = routed.upload(GOOD, "europe/x.jsonl")
-    routed.intake.take(drop)
+    routed.worker.take(drop)
     routed.choose("")
 
     routed.ticks(20)
@@ -111,7 +111,7 @@ def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
     many = [world.upload(GOOD, f"many/{n}.jsonl") for n in range(4)]
     free = world.upload(GOOD, "free.jsonl")
     for drop in (*few, *many, free):
-        world.intake.take(drop)
+        world.worker.take(drop)
 
     world.ticks(2)
 
@@ -130,7 +130,7 @@ def test_a_lane_that_nobody_sees_any_more_says_nothing_of_another(
     lost = [routed.upload(GOOD, f"europe/{n}.jsonl") for n in range(2)]
     fine = [routed.upload(GOOD, f"other/{n}.jsonl") for n in range(30)]
     for drop in (*lost, *fine):
-        routed.intake.take(drop)
+        routed.worker.take(drop)
     routed.sim.faults.add("vanished", match={"display_name": "europe/*"})
 
     routed.ticks(3)

@@ -25,7 +25,7 @@ def manifest(**members: Any) -> str:
 def take(world: World, *drops: Drop) -> list[Job]:
     """What becomes of some drops whose events come in this order."""
     for drop in drops:
-        world.intake.take(drop)
+        world.worker.take(drop)
     return [world.job(drop) for drop in drops]
 
 
@@ -198,7 +198,7 @@ def is_attached(world: World, spoken: Drop, *files: Job) -> bool:
 def test_a_manifest_dropped_first_speaks_for_the_file_beside_it(world: World) -> None:
     world.choose(models=(PRO,))
     spoken = world.upload(manifest(model=PRO), "a/x.job.json")
-    world.intake.take(spoken)
+    world.worker.take(spoken)
 
     (job,) = take(world, world.upload(GOOD, "a/x.jsonl"))
 
@@ -215,8 +215,8 @@ def test_an_event_of_a_manifest_that_comes_late_finds_it_was_heard(
     file = world.upload(GOOD, "x.jsonl")
     take(world, file)
 
-    world.intake.take(spoken)
-    world.intake.take(spoken)
+    world.worker.take(spoken)
+    world.worker.take(spoken)
     world.tick()
 
     assert is_attached(world, spoken, world.job(file))
@@ -227,11 +227,11 @@ def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
     world: World,
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     spoken = world.upload(manifest(config={"display_name": "late"}), "x.job.json")
     (late,) = take(world, spoken)
-    world.intake.take(spoken)
+    world.worker.take(spoken)
     world.tick()
 
     assert problem(late).startswith("manifest_too_late")
@@ -248,7 +248,7 @@ def test_a_manifest_whose_file_is_being_read_right_now_waits_for_that(
     assert world.ledger.claim(claim) is not None
     spoken = world.upload(manifest(), "x.job.json")
 
-    world.intake.take(spoken)
+    world.worker.take(spoken)
     world.tick()
     waits = world.job(spoken)
     world.advance(world.timing.lease)
@@ -272,7 +272,7 @@ def test_where_a_manifest_is_required_the_file_waits_for_it(world: World) -> Non
     assert world.job(drop).phase is Phase.ARRIVED
 
     spoken = world.upload(manifest(model=PRO), "a/x.job.json")
-    world.intake.take(spoken)
+    world.worker.take(spoken)
 
     assert world.job(drop).phase is Phase.SUBMITTED
     assert models(world) == [PRO]
@@ -473,7 +473,7 @@ def test_a_second_batch_over_a_table_is_found_and_cancelled(
     world.choose(datasets=(dataset.full_name,))
     table = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
     (job,) = take(world, world.upload(manifest(src=f"bq://{table}"), "table.job.json"))
-    second = world.services.of(job).create(job)
+    second = world.backends.of(job).create(job)
 
     world.ticks(2)
 

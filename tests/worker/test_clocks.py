@@ -9,8 +9,8 @@ import pytest
 from batchdrop.errors import Superseded
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_parts import Killed
-from tests.worker.test_races import at, die, paid
+from tests.worker.dying import Killed, die
+from tests.worker.test_races import at, paid
 from tests.worker.test_split_jobs import heard
 from tests.worker.test_tick import state
 from tests.worker.world import GOOD, Wire, World
@@ -63,12 +63,12 @@ def test_a_queue_is_not_paused_for_longer_than_the_service_asked_for(
     world: World, other: World
 ) -> None:
     other.wire.creates = [Wire.says(429, **{"retry-after": "60"})]
-    other.intake.take(other.upload(GOOD, "first.jsonl"))
+    other.worker.take(other.upload(GOOD, "first.jsonl"))
     assert world.batches() == []
     world.advance(MINUTE)
 
     drop = world.upload(GOOD, "second.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert world.job(drop).phase is Phase.SUBMITTED
 
@@ -102,7 +102,7 @@ def test_what_was_dropped_after_the_first_start_is_found(
 @pytest.fixture
 def submitted(world: World) -> Job:
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -153,7 +153,7 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     first, second = pair
     drop = world.upload()
     with at(point, die), pytest.raises(Killed):
-        first.intake.take(drop)
+        first.worker.take(drop)
     timing, every = world.timing, timedelta(minutes=4)
     # A tick that searches and fences, and one that sends the request again.
     ticks = 2 * every
@@ -189,7 +189,7 @@ def test_who_is_overtaken_by_another_clock_pays_for_nothing(
             second.tick()
 
     with at(point, overtake):
-        first.intake.take(drop)
+        first.worker.take(drop)
     for _ in range(10):
         world.advance(timedelta(minutes=4))
         first.tick()
@@ -207,7 +207,7 @@ def test_of_two_holders_by_two_clocks_one_can_write(
     first, second = pair
     drop = world.upload()
     with at("after_claim", die), pytest.raises(Killed):
-        first.intake.take(drop)
+        first.worker.take(drop)
     before = world.job(drop)
     now = second.now()
 

@@ -12,7 +12,7 @@ from tests.worker.world import World
 
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(wiring, "intake", lambda: world.intake)
+    monkeypatch.setattr(wiring, "worker", lambda: world.worker)
     monkeypatch.setattr(wiring, "storage", lambda: world.storage)
     return world
 
@@ -24,7 +24,7 @@ def run(*arguments: str) -> Result:
 def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
     deployed.choose(paused=True)
     drop = deployed.upload()
-    deployed.intake.take(drop)
+    deployed.worker.take(drop)
 
     ran = run("cancel", drop.job_id)
 
@@ -35,9 +35,9 @@ def test_a_job_is_cancelled_from_the_command_line(deployed: World) -> None:
 def test_a_job_may_be_called_by_what_was_dropped(deployed: World) -> None:
     deployed.choose(paused=True)
     older = deployed.upload()
-    deployed.intake.take(older)
+    deployed.worker.take(older)
     newer = deployed.upload()
-    deployed.intake.take(newer)
+    deployed.worker.take(newer)
     address = f"gs://{newer.bucket}/{newer.name}"
 
     assert run("cancel", address).exit_code == 0
@@ -53,7 +53,7 @@ def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> N
     week = deployed.upload(name="week.jsonl")
     second = deployed.upload(name="week.jsonl#2.jsonl")
     for drop in (week, second):
-        deployed.intake.take(drop)
+        deployed.worker.take(drop)
 
     ran = run("cancel", f"gs://{second.bucket}/week.jsonl#2.jsonl")
 
@@ -68,7 +68,7 @@ def test_an_object_that_is_gone_is_not_taken_for_another_generation(
     deployed: World, command: str
 ) -> None:
     week = deployed.upload("not json\n", name="week.jsonl")
-    deployed.intake.take(week)
+    deployed.worker.take(week)
 
     ran = run(command, f"gs://{week.bucket}/week.jsonl#2.jsonl")
 
@@ -81,7 +81,7 @@ def test_digits_behind_a_hash_are_a_generation_where_no_object_is_called_so(
 ) -> None:
     deployed.choose(paused=True)
     week = deployed.upload(name="week.jsonl")
-    deployed.intake.take(week)
+    deployed.worker.take(week)
     address = f"gs://{week.bucket}/week.jsonl#{week.generation}"
     deployed.upload(name=f"week.jsonl#{week.generation}")
 
@@ -140,7 +140,7 @@ def test_a_part_is_not_run_again_from_the_command_line(deployed: World) -> None:
 
 def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
     drop = deployed.upload("not json\n")
-    deployed.intake.take(drop)
+    deployed.worker.take(drop)
 
     ran = run("rerun", drop.job_id)
 
@@ -154,7 +154,7 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
 def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
     drop = deployed.upload()
     deployed.choose(max_bytes="many")  # which breaks every worker
-    deployed.intake.take(drop)
+    deployed.worker.take(drop)
     deployed.ticks(10)
     parked = deployed.job(drop)
     assert parked.parked is not None
@@ -175,7 +175,7 @@ def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
 
 def test_a_job_that_is_not_parked_is_not_resumed(deployed: World) -> None:
     drop = deployed.upload()
-    deployed.intake.take(drop)
+    deployed.worker.take(drop)
 
     ran = run("resume", drop.job_id)
 

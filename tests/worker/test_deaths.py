@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from batchdrop.jobs.values import Drop, Phase
-from batchdrop.worker import outbox, policies, prepare, run, sweep, tick
 from tests.exactly_once.lane import UNDER_WAY
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (
@@ -33,12 +32,8 @@ from tests.exactly_once.test_crashes import (
     SAMPLE,
 )
 from tests.there import there
-from tests.worker.test_parts import Killed
-from tests.worker.test_races import die
+from tests.worker.dying import Killed, die, failpoints
 from tests.worker.world import World
-
-#: All that names points.
-MODULES = (run, outbox, policies, tick, prepare, sweep)
 
 
 @contextmanager
@@ -56,9 +51,7 @@ def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
             waiting.remove(name)
             act()
 
-    with pytest.MonkeyPatch.context() as patch:
-        for module in MODULES:
-            patch.setattr(module, "failpoint", failpoint)
+    with failpoints(failpoint):
         yield waiting
 
 
@@ -100,7 +93,7 @@ class Course:
         for drop in (self.drop, self.beside):
             if drop and not self._is_known(drop):
                 with suppress(Killed, Exception):
-                    self.world.intake.take(drop)
+                    self.world.worker.take(drop)
         if self.way.beside and self.beside is None and self._is_known(self.drop):
             self._drop_manifest()
             return

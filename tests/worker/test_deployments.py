@@ -13,7 +13,7 @@ from batchdrop.jobs.values import Location
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 
-CACHED = (wiring.ledger, wiring.now, wiring.intake, wiring.poller, wiring.routes)
+CACHED = (wiring.ledger, wiring.now, wiring.worker, wiring.routes)
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def documents(database: firestore.Client) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("entry_point", [wiring.intake, wiring.poller, wiring.ledger])
+@pytest.mark.parametrize("entry_point", [wiring.worker, wiring.ledger])
 def test_a_second_deployment_on_a_database_is_refused_in_words(
     settings: Settings,
     database: firestore.Client,
     monkeypatch: pytest.MonkeyPatch,
     entry_point: Callable[[], object],
 ) -> None:
-    wiring.poller()
+    wiring.worker()
     before = documents(database)
     start(monkeypatch, replace(settings, deployment="second"))
 

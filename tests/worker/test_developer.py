@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.backends import DeveloperService
+from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from tests.worker.test_run import intended
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)
 @pytest.fixture
 def submitted(world: World) -> Job:
     drop = world.upload(GOOD * 3)
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -72,7 +72,7 @@ def test_a_batch_whose_answer_was_lost_is_found_by_a_walk_through_the_list(
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(5)
 
     job = world.job(drop)
@@ -86,7 +86,7 @@ def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     drop = world.upload()
     world.wire.creates = [Wire.says(503)]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(8)
 
     assert world.job(drop).phase is Phase.SUBMITTED
@@ -97,8 +97,8 @@ def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
     world: World,
 ) -> None:
     job = intended(world)
-    service = world.services.of(job)
-    assert isinstance(service, DeveloperService)
+    service = world.backends.of(job)
+    assert isinstance(service, DeveloperBackend)
     file = service._file(job, 1)
     world.ticks(14)
     assert world.job(job.source).phase is Phase.PREPARED
@@ -152,7 +152,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_told(
     world: World, submitted: Job
 ) -> None:
     world.advance(timedelta(seconds=world.settings.reconcile_every - 60))
-    extra = world.services.of(submitted).create(submitted)
+    extra = world.backends.of(submitted).create(submitted)
 
     world.ticks(1)
 
@@ -175,7 +175,7 @@ def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
 ) -> None:
     world.choose(cancel_after=240.0)
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(12)
 
@@ -190,7 +190,7 @@ def test_a_key_that_is_not_valid_blames_no_file_and_says_what_is_wanted(
     drop = world.upload()
     world.sim.settings.api_keys = frozenset({"another"})
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     began = world.now()
     world.ticks(30)
 
@@ -213,7 +213,7 @@ def test_a_key_that_runs_out_before_the_request_rejects_nothing(world: World) ->
         world.sim.settings.api_keys = frozenset({"another"})
 
     world.wire.before_create = revoke
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.wire.before_create = None
 
     job = world.job(drop)
@@ -227,7 +227,7 @@ def test_a_cancel_that_is_sent_with_a_bad_key_is_sent_again(
 ) -> None:
     world.sim.faults.add("stuck_running")
     world.ticks(7)
-    world.intake.cancel(submitted.id, by="ann")
+    world.worker.commands.cancel(submitted.id, by="ann")
     world.sim.settings.api_keys = frozenset({"another"})
     with pytest.raises(ExceptionGroup):
         world.tick()

@@ -17,7 +17,7 @@ def ended_early(world: World, **late: Any) -> Job:
     """A job whose batch has just succeeded, and names no output."""
     world.sim.faults.add("output_late", **late)
     drop = world.upload(GOOD * 2)
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.advance(timedelta(seconds=910))
     world.tick()
     return world.job(drop)
@@ -67,7 +67,7 @@ def test_a_batch_that_succeeded_without_answers_long_ago_is_not_waited_for(
 ) -> None:
     world.sim.faults.add("output_late", for_ever=True)
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.advance(timedelta(hours=2))
 
     world.tick()

@@ -227,7 +227,7 @@ def manifests(c: Canaries) -> list[str]:
 
 
 def taken(world: World, drop: Drop) -> Job:
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -291,12 +291,12 @@ def test_what_a_service_quotes_is_told_nowhere(
         raise KeyError(canary("an error of Python's own"))
 
     world.sim.faults.add("failed", code=3, message=words("batch"), count=1)
-    world.intake.take(world.upload(GOOD, "failed.jsonl"))
+    world.worker.take(world.upload(GOOD, "failed.jsonl"))
     for code in (400, 403, 404, 429, 500):
         world.wire.creates = [answer(code, f"create {code}")]
-        world.intake.take(world.upload(GOOD, f"{code}.jsonl"))
+        world.worker.take(world.upload(GOOD, f"{code}.jsonl"))
     world.wire.creates = [breaks]
-    world.intake.take(world.upload(GOOD, "broken.jsonl"))
+    world.worker.take(world.upload(GOOD, "broken.jsonl"))
     for faults in (world.wire.lists, world.wire.gets):
         faults += [answer(500, "list"), breaks, answer(403, "get")]
     for _ in range(20):

@@ -13,7 +13,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Phase
 from batchdrop.ledger import documents
 from batchdrop.options.routes import BadRoutes
-from batchdrop.worker import prepare
+from tests.worker.dying import Killed, failpoints
 from tests.worker.world import GOOD, World
 
 ROWS = 40
@@ -65,7 +65,7 @@ def sent(world: World, job: Job) -> list[bytes]:
 def test_the_document_says_what_is_sent_of_a_file(world: World, drop: Any) -> None:
     dropped = drop(world)
 
-    world.intake.take(dropped)
+    world.worker.take(dropped)
 
     job = world.job(dropped)
     lines = sent(world, job)
@@ -82,7 +82,7 @@ def test_no_file_is_sent_over_a_limit_because_it_is_stored_small(
     dropped = drop(world)
     world.choose(None, **{limit: 2 * dropped.size})
 
-    world.intake.take(dropped)
+    world.worker.take(dropped)
     world.ticks(2)
 
     job = world.job(dropped)
@@ -97,7 +97,7 @@ def test_a_day_counts_what_is_sent_on_it(world: World, drop: Any) -> None:
     world.choose(max_bytes_per_day=10**9)
     dropped = drop(world)
 
-    world.intake.take(dropped)
+    world.worker.take(dropped)
     world.tick()
 
     job = world.job(dropped)
@@ -113,7 +113,7 @@ def test_a_check_before_the_drop_counts_what_is_staged(
     config = json.dumps({"max_output_tokens": 7, "system_instruction": "Be brief."})
     world.choose(generation_config=config)
     drop = world.upload(PLAIN)
-    world.intake.take(drop)
+    world.worker.take(drop)
     file = tmp_path / "rows.jsonl"
     file.write_text(PLAIN)
 
@@ -129,7 +129,7 @@ def test_lines_that_are_left_out_count_nowhere(world: World) -> None:
     world.choose(on_invalid="skip", max_rows=3, max_rows_per_day=3)
     drop = world.upload(GOOD * 3 + "not json\n" * 5)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.tick()
 
     assert world.job(drop).phase is Phase.SUBMITTED
@@ -140,7 +140,7 @@ def test_a_file_is_read_no_further_than_its_limit(world: World) -> None:
     world.choose(max_bytes=1_000_000, part_bytes=500_000)
     drop = world.upload(gzip.compress(GOOD.encode() * 1_000_000), "bomb.jsonl.gz")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -160,7 +160,7 @@ def test_what_nobody_can_count_is_not_sent_where_there_is_a_limit(
     world.choose(None, datasets=("p.d",), **{limit: 10**9})
     drop = world.upload(json.dumps({"src": "bq://p.d.t"}), "table.job.json")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(2)
 
     job = world.job(drop)
@@ -211,7 +211,7 @@ def test_what_is_chosen_too_large_is_refused_with_words_and_nothing_is_staged(
     world.choose(sources=(Location(bucket="bucket", prefix=""),))
     dropped = drop(world)
 
-    world.intake.take(dropped)
+    world.worker.take(dropped)
 
     job = world.job(dropped)
     assert job.phase is Phase.REJECTED
@@ -235,7 +235,7 @@ def test_what_can_never_be_written_rejects_the_job_with_words(
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 30)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(3)
 
     job = world.job(drop)
@@ -248,11 +248,8 @@ def test_what_can_never_be_written_rejects_the_job_with_words(
 # -- copies of the rows that nobody needs any more ------------------------------------
 
 
-def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) -> None:
+def dies(world: World, drop: Drop, point: str) -> None:
     """The next worker comes as far as this, and no further."""
-
-    class Killed(BaseException):
-        pass
 
     def failpoint(name: str) -> None:
         if name == point:
@@ -260,34 +257,28 @@ def dies(world: World, monkeypatch: pytest.MonkeyPatch, drop: Drop, point: str) 
 
     def work() -> None:
         if world.ledger.get(drop.job_id) is None:
-            world.intake.take(drop)
+            world.worker.take(drop)
         else:
             world.advance(world.timing.lease)
             world.tick()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(prepare, "failpoint", failpoint)
-        with pytest.raises(Killed):
-            work()
+    with failpoints(failpoint), pytest.raises(Killed):
+        work()
 
 
-def test_workers_that_die_leave_no_more_than_one_copy(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_that_die_leave_no_more_than_one_copy(world: World) -> None:
     drop = world.upload(GOOD * 3)
 
     for _ in range(4):
-        dies(world, monkeypatch, drop, "after_staging")
+        dies(world, drop, "after_staging")
 
     assert list(world.staged(drop)) == ["4/requests.jsonl"]
 
 
-def test_parts_that_were_check_pointed_keep_their_copies(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_that_were_check_pointed_keep_their_copies(world: World) -> None:
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 4)
-    dies(world, monkeypatch, drop, "after_part")
+    dies(world, drop, "after_part")
 
     world.ticks(40, world.timing.list_lag)
 
@@ -301,7 +292,7 @@ def test_what_was_staged_of_a_rejected_file_is_deleted(
     world.choose(None, part_rows=2, **limit)
     drop = world.upload(GOOD * 7)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert world.job(drop).phase is Phase.REJECTED
     assert len(world.job(drop).parts) > 1
@@ -311,10 +302,10 @@ def test_what_was_staged_of_a_rejected_file_is_deleted(
 def test_what_was_staged_of_a_cancelled_job_is_deleted(world: World) -> None:
     world.choose(paused=True)
     drop = world.upload(GOOD)
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert len(written(world)) == 1
 
-    world.intake.cancel(drop.job_id, "ada")
+    world.worker.commands.cancel(drop.job_id, "ada")
 
     assert world.job(drop).phase is Phase.REJECTED
     assert written(world) == []

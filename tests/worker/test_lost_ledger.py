@@ -11,12 +11,14 @@ import pytest
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Input, Phase
 from batchdrop.rows import Rows
+from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
+from tests.worker.dying import Killed, die
 from tests.worker.test_choices import dataset, manifest
-from tests.worker.test_parts import Killed, rows, split_job
-from tests.worker.test_races import at, die, paid, parts_are_paid_once
+from tests.worker.test_parts import rows, split_job
+from tests.worker.test_races import at, paid, parts_are_paid_once
 from tests.worker.test_split_jobs import heard
 from tests.worker.test_tick import check, empty_ledger
 from tests.worker.world import GOOD, World
@@ -43,7 +45,7 @@ def stopped(world: World, point: str) -> Drop:
     """A drop whose worker died, and of which the ledger knows nothing a bit later."""
     drop = world.upload(rows(3))
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.advance(timedelta(seconds=30))
     empty_ledger(world)
     return drop
@@ -118,12 +120,12 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
     def others() -> None:
         world.advance(timedelta(seconds=1))
         empty_ledger(world)
-        world.intake.take(drop)
+        world.worker.take(drop)
         world.ticks(2, world.timing.list_lag)
         notes.extend(moment.note for moment in world.job(drop).history)
 
     with at("before_create", others):
-        world.intake.take(drop)
+        world.worker.take(drop)
     job = to_the_end(world, drop)
 
     assert "fenced" in notes
@@ -136,7 +138,7 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
 def test_copies_of_the_rows_say_it_too(world: World) -> None:
     drop = world.upload(rows(3))
     with at("after_intent", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     for _ in range(10):
         world.ticks(1, timedelta(minutes=4))
         if world.job(drop).batch:
@@ -154,7 +156,7 @@ def test_copies_of_the_rows_say_it_too(world: World) -> None:
 @both
 def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
     assert heard(world) == ["succeeded"]
     world.heard.clear()
@@ -171,9 +173,9 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
 
 def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     drop = world.upload(rows(3))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
-    again = world.intake.rerun(drop.job_id)
+    again = world.worker.commands.rerun(drop.job_id)
     world.ticks(1)
     take_away(world, drop)
     empty_ledger(world)
@@ -194,7 +196,7 @@ def test_a_ledger_put_back_from_an_old_copy_pays_for_nothing_again(
     document = world.database.collection("jobs").document(drop.job_id)
     copies: list[dict[str, Any]] = []
     with at(point, lambda: copies.append(document.get().to_dict() or {})):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.ticks(3)
     document.set(copies[0])
 
@@ -214,11 +216,11 @@ def test_an_event_and_the_check_make_one_document_whichever_comes_first(
     drop = stopped(world, "after_submitted")
     world.advance(timedelta(seconds=world.settings.reconcile_every))
     if first == "event":
-        world.intake.take(drop)
+        world.worker.take(drop)
         world.tick()
     else:
         world.tick()
-        world.intake.take(drop)
+        world.worker.take(drop)
 
     job = to_the_end(world, drop)
 
@@ -230,16 +232,16 @@ def test_an_event_and_the_check_make_one_document_whichever_comes_first(
 def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
     drop = stopped(world, "after_submitted")
     take_away(world, drop)
-    (service,) = world.services.chosen()
+    (service,) = world.backends.chosen()
     ((job_id, answer),) = service.ours(world.now() - timedelta(hours=1))
-    kept = world.intake.preparing.traces.of(job_id)
+    kept = world.traces.of(job_id)
     assert kept is not None
     assert kept.job is not None
 
     for _ in range(2):
         world.advance(timedelta(seconds=1))
-        world.intake.claim_anew(kept.job)
-        world.poller.reconcile._see_to(service, job_id, answer)
+        world.worker.claims.claim_anew(kept.job)
+        world.worker.poll.reconcile._handle(service, job_id, answer)
     job = to_the_end(world, drop)
 
     assert world.jobs() == 1
@@ -336,7 +338,7 @@ def test_a_batch_of_other_rows_that_bears_a_lost_jobs_label_is_reported(
 ) -> None:
     drop = world.upload(rows(3))
     with at("after_intent", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     job = world.job(drop)
     assert job.spec is not None
     other = world.upload(GOOD, "theirs.txt")
@@ -372,7 +374,7 @@ def test_rows_that_say_they_are_another_jobs_make_none(
     world: World, caplog: pytest.LogCaptureFixture, change: Any
 ) -> None:
     drop = world.upload(rows(3))
-    world.intake.take(drop)
+    world.worker.take(drop)
     job = world.job(drop)
     assert job.staging is not None
     said = change(job)
@@ -393,7 +395,7 @@ def test_rows_that_say_they_are_another_jobs_make_none(
 def split_and_sent(world: World) -> Drop:
     world.choose(part_rows=2)
     drop = world.upload(rows(5))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(1)
     assert len(world.batches()) == 3
     return drop
@@ -417,7 +419,7 @@ def test_a_split_job_of_which_no_part_was_sent_is_found_by_its_drop(
 ) -> None:
     world.choose(part_rows=2)
     drop = world.upload(rows(5))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.advance(timedelta(seconds=30))
     empty_ledger(world)
 
@@ -433,7 +435,7 @@ def test_a_file_that_was_being_split_when_the_ledger_was_lost_is_split_anew(
     world.choose(part_rows=2)
     drop = world.upload(rows(5))
     with at("after_part", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.advance(timedelta(seconds=30))
     empty_ledger(world)
 
@@ -475,7 +477,7 @@ def test_a_batch_of_a_table_is_followed_by_what_was_left_of_its_job(
     table = dataset.table("rows", {"request": "STRING"}, [{"request": GOOD}])
     world.choose(datasets=(dataset.full_name,))
     drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert len(world.batches()) == 1
     take_away(world, drop)
     empty_ledger(world)
@@ -504,7 +506,7 @@ def test_drops_from_before_the_loss_are_found_and_those_before_the_start_are_not
     missed = world.upload(GOOD, "missed.jsonl")
     other = [at for drop, at in world.storage.objects(before.bucket) if drop == missed]
     assert other[0] >= first
-    world.poller.reconcile._first_start(first, [])
+    world.worker.poll.reconcile._first_start(Tick(now=world.now, deadline=first), first)
     empty_ledger(world)
     started.delete()
     world.advance(timedelta(hours=1))

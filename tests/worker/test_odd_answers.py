@@ -109,7 +109,7 @@ def foreign(errors: list[Exception]) -> list[Exception]:
 
 def submitted(world: World, name: str) -> Job:
     drop = world.upload(GOOD, name)
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_answer_is_an_error_of_the_clients_kind(
     world: World, status: int
 ) -> None:
     job = submitted(world, "one.jsonl")
-    world.intake.cancel(job.id, by="ann")
+    world.worker.commands.cancel(job.id, by="ann")
     errors: list[Exception] = []
 
     for body in NO_ANSWERS:
@@ -158,7 +158,7 @@ def test_what_is_no_list_is_not_taken_for_an_empty_one(world: World) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
     world.wire.lists = [quoting({"batchPredictionJobs": 7, "operations": 7})] * 2
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(6)
 
@@ -176,7 +176,7 @@ def test_an_answer_to_a_create_that_is_no_job_makes_one_batch(world: World) -> N
 
         world.wire.creates = [answer]
         drops.append(world.upload(GOOD, f"{n}.jsonl"))
-        world.intake.take(drops[-1])
+        world.worker.take(drops[-1])
     world.ticks(12)
 
     assert len(world.batches()) == len(NO_ANSWERS)
@@ -190,7 +190,7 @@ def breaks(_: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("stage", ["sweep", "cancel"])
 def test_a_stage_that_breaks_holds_up_no_other(world: World, stage: str) -> None:
     running = submitted(world, "running.jsonl")
-    world.intake.cancel(running.id, by="ann")
+    world.worker.commands.cancel(running.id, by="ann")
     world.choose(max_active_jobs=5)
     waiting = submitted(world, "waiting.jsonl")
     assert waiting.phase is Phase.WAITING

@@ -25,6 +25,7 @@ from google.pubsub_v1.types import (
 from batchdrop.announcements.message import Publisher
 from batchdrop.errors import Refused, Unavailable
 from batchdrop.worker.outbox import Outbox
+from batchdrop.worker.stages import Tick
 from batchdrop_local import eventarc
 from batchdrop_local.processes import free_port
 from tests.worker.office import Office
@@ -304,7 +305,8 @@ def test_the_bytes_of_the_outbox_are_what_subscribers_get_in_order(
     )
 
     for _ in range(3):
-        outbox.drain(office.clock() + timedelta(minutes=1), lambda *_: None)
+        until = office.clock() + timedelta(minutes=1)
+        outbox.drain(Tick(now=office.clock, deadline=until))
 
     heard = pubsub.heard(3)
     assert [(one.data, dict(one.attributes)) for one in heard] == [

@@ -45,11 +45,11 @@ def test_rows_of_two_versions_are_never_mixed(
     drop, new = world.upload(GOOD * LONG), []
     served.meanwhile = lambda: new.append(overwrite(world, drop, OTHER * LONG))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert (world.job(drop).phase, code(world, drop)) == (Phase.REJECTED, "source_gone")
     assert world.staged(drop) == {}
-    world.intake.take(new[0])
+    world.worker.take(new[0])
     ((_, staged),) = world.staged(new[0]).items()
     assert staged.count("other") == LONG
     assert len(world.batches()) == 1
@@ -61,7 +61,7 @@ def test_a_file_that_is_deleted_while_it_is_read_is_a_rejection(
     drop = world.upload(GOOD * LONG)
     served.meanwhile = world.gcs.bucket(drop.bucket).blob(drop.name).delete
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert code(world, drop) == "source_gone"
     assert world.staged(drop) == {}
@@ -93,7 +93,7 @@ def test_rows_that_a_manifest_names_are_read_anew_when_they_are_overwritten(
     drop = world.upload(json.dumps({"src": src}), "week.job.json")
     served.meanwhile = lambda: overwrite(world, rows, OTHER * LONG)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
     assert job.postponed is not None
@@ -114,7 +114,7 @@ def test_rows_of_which_a_part_is_staged_are_not_read_in_another_version(
     drop = world.upload(json.dumps({"src": src}), "week.job.json")
     served.meanwhile = lambda: overwrite(world, rows, OTHER * LONG)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(1)
 
     assert (world.job(drop).phase, code(world, drop)) == (Phase.REJECTED, "source_gone")
@@ -132,7 +132,7 @@ def test_a_manifest_that_is_overwritten_while_it_is_read_is_read_anew(
     manifest = '{"config":{"labels":{"v":"2"}}}'
     served.meanwhile = lambda: overwrite(world, beside, manifest)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.ARRIVED
 
     world.ticks(1)

@@ -2,20 +2,19 @@
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Part, Phase
-from batchdrop.worker import prepare, staging
+from batchdrop.worker import reading
+from tests.worker.dying import Killed, failpoints
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
-
-
-class Killed(BaseException):
-    """As after a SIGKILL: nothing more is done."""
 
 
 def rows(n: int) -> str:
@@ -57,7 +56,8 @@ def answers(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
+@contextmanager
+def dies_at(point: str, time: int = 1) -> Iterator[None]:
     """The worker dies when it comes to a point for the n-th time."""
     passed = 0
 
@@ -67,18 +67,15 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1) -> None:
         if passed == time and name == point:
             raise Killed
 
-    monkeypatch.setattr(prepare, "failpoint", failpoint)
+    with failpoints(failpoint):
+        yield
 
 
-def killed(
-    world: World, monkeypatch: pytest.MonkeyPatch, point: str, time: int = 1
-) -> Drop:
+def killed(world: World, point: str, time: int = 1) -> Drop:
     """A file of seven rows whose first worker dies there."""
     drop = world.upload(rows(7))
-    with monkeypatch.context() as patch:
-        dies_at(patch, point, time)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
+    with dies_at(point, time), pytest.raises(Killed):
+        world.worker.take(drop)
     return drop
 
 
@@ -89,7 +86,7 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
     world.choose(part_rows=3)
     drop = world.upload(rows(8))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     parent = world.job(drop)
     assert parent.phase is Phase.SPLIT
     assert [(p.first, p.last, p.staging.rows) for p in in_order(parent)] == [
@@ -118,7 +115,7 @@ def test_no_part_has_more_bytes_than_a_part_may(world: World) -> None:
     world.choose(part_bytes=len(text) // 3)
     drop = world.upload(text)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert len(job.parts) > 3
@@ -131,7 +128,7 @@ def test_a_row_larger_than_a_part_may_be_has_one_of_its_own(world: World) -> Non
     world.choose(part_bytes=10)
     drop = world.upload(rows(3))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert [part.staging.rows for part in in_order(world.job(drop))] == [1, 1, 1]
 
@@ -140,7 +137,7 @@ def test_a_file_that_fits_stays_one_job(world: World) -> None:
     world.choose(part_rows=8)
     drop = world.upload(rows(8))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert (job.phase, job.parts) == (Phase.SUBMITTED, {})
@@ -150,7 +147,7 @@ def test_a_file_over_the_limits_of_the_api_is_split_by_itself(world: World) -> N
     world.choose(model="text-embedding-005")
     drop = world.upload(gzip.compress(b'{"content":"x"}\n' * 60_001))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     parts = in_order(world.job(drop))
     assert [part.staging.rows for part in parts] == [30_000, 30_000, 1]
@@ -162,7 +159,7 @@ def test_a_bad_line_in_the_last_part_has_nothing_submitted_of_any(
     world.choose(part_rows=2)
     drop = world.upload(rows(5) + "not json\n" + rows(3))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(3)
 
     job = world.job(drop)
@@ -179,7 +176,7 @@ def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
     world.choose(part_rows=2, on_invalid="skip")
     drop = world.upload(rows(3) + "not json\n" + rows(2))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert (job.rows.accepted, job.rows.refused) == (5, 1)
@@ -193,10 +190,10 @@ def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
 
 @pytest.mark.parametrize("point", ["after_part", "after_staging", "after_split"])
 def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, point: str
+    world: World, point: str
 ) -> None:
     world.choose(part_rows=2)
-    drop = killed(world, monkeypatch, point)
+    drop = killed(world, point)
 
     world.ticks(40)
 
@@ -207,11 +204,9 @@ def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
     assert len({line["key"] for line in answers(world)}) == 7
 
 
-def test_a_part_that_is_finished_is_not_staged_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_part_that_is_finished_is_not_staged_again(world: World) -> None:
     world.choose(part_rows=2)
-    drop = killed(world, monkeypatch, "after_part", time=3)
+    drop = killed(world, "after_part", time=3)
     done = in_order(world.job(drop))
     assert [part.staging.epoch for part in done] == [1, 1, 1]
 
@@ -223,20 +218,17 @@ def test_a_part_that_is_finished_is_not_staged_again(
 
 
 def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
     world.choose(part_rows=1)
     drop = world.upload(rows(9))
-    with monkeypatch.context() as patch:
-        # Each worker gets as far as one more part.
-        dies_at(patch, "after_part", time=1)
-        with pytest.raises(Killed):
-            world.intake.take(drop)
-        for _ in range(8):
-            dies_at(patch, "after_part", time=1)
-            world.advance(world.timing.lease)
-            with pytest.raises(Killed):
-                world.tick()
+    # Each worker gets as far as one more part.
+    with dies_at("after_part"), pytest.raises(Killed):
+        world.worker.take(drop)
+    for _ in range(8):
+        world.advance(world.timing.lease)
+        with dies_at("after_part"), pytest.raises(Killed):
+            world.tick()
 
     world.ticks(30)
 
@@ -244,11 +236,9 @@ def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
     assert len(world.batches()) == 9
 
 
-def test_what_was_chosen_for_the_first_part_holds_for_all(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_chosen_for_the_first_part_holds_for_all(world: World) -> None:
     world.choose(part_rows=2)
-    drop = killed(world, monkeypatch, "after_part", time=2)
+    drop = killed(world, "after_part", time=2)
 
     world.choose(model="gemini-4-argon", part_rows=3)
     world.ticks(12)
@@ -260,12 +250,10 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(
     }
 
 
-def test_check_points_that_are_not_those_of_today_are_dropped(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_points_that_are_not_those_of_today_are_dropped(world: World) -> None:
     """A newer version of the check may take lines that the older one refused."""
     world.choose(part_rows=2)
-    drop = killed(world, monkeypatch, "after_part", time=2)
+    drop = killed(world, "after_part", time=2)
     document = world.database.collection("jobs").document(drop.job_id)
     first = world.job(drop).part_id(0)
     document.update({f"parts.{first}.staging.rows": 1})
@@ -281,11 +269,11 @@ def test_check_points_that_are_not_those_of_today_are_dropped(
 def test_more_parts_than_a_family_may_have_are_refused_by_their_number(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "MAX_PARTS", 3)
+    monkeypatch.setattr(reading, "MAX_PARTS", 3)
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 4)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -299,7 +287,7 @@ def test_a_familys_parts_wait_for_room_one_after_the_other(world: World) -> None
     world.choose(part_rows=2, max_active_jobs=1)
     drop = world.upload(rows(6))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(3)
     assert len(world.batches()) == 1
 

@@ -15,7 +15,7 @@ def submitted(world: World, **settings: Any) -> Job:
     """A job of a deployment with these settings."""
     world.choose(**settings)
     drop = world.upload(GOOD)
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -123,7 +123,7 @@ def test_what_stands_still_is_told_though_there_is_much_to_delete(
     world.ticks(17)
     world.sim.faults.add("stuck_pending")
     slowly = world.upload(name="slow.jsonl")
-    world.intake.take(slowly)
+    world.worker.take(slowly)
     world.advance(timedelta(minutes=20))
     world.wire.deletes = [slow(world, timedelta(seconds=world.settings.tick))]
 
@@ -181,7 +181,7 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
     world.choose(ROUTES, cancel_after=60.0)
     drops = [world.upload(GOOD, name) for name in ("patient/a.jsonl", "b.jsonl")]
     for drop in drops:
-        world.intake.take(drop)
+        world.worker.take(drop)
 
     world.ticks(20)
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from batchdrop.worker.staging import MAX_TOLD
+from batchdrop.worker.reading import MAX_TOLD
 from tests.worker.world import GOOD, World
 
 ROLELESS = '{"contents":[{"parts":[{"text":"my secret"}]}]}\n'
@@ -32,7 +32,7 @@ def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
 ) -> None:
     drop = world.upload(GOOD + ROLELESS + GOOD + "not json\n", "day/reviews.jsonl")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.tick()
 
     job = world.job(drop)
@@ -66,7 +66,7 @@ def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
 def test_the_ledger_and_the_announcement_hold_no_text_of_a_line(world: World) -> None:
     drop = world.upload(ROLELESS)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.tick()
 
     document = world.database.document(f"jobs/{drop.job_id}").get().to_dict()
@@ -79,7 +79,7 @@ def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
 ) -> None:
     drop = world.upload(GOOD + ROLELESS * 30)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.rows.refused == 30
@@ -93,7 +93,7 @@ def test_of_very_many_bad_lines_the_report_explains_the_first_and_numbers_the_re
     world.choose(on_invalid="skip")
     drop = world.upload(GOOD + "x\n" * (MAX_TOLD + 2) + GOOD + "\nx\n")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert (job.rows.accepted, job.rows.refused) == (2, MAX_TOLD + 3)
@@ -107,7 +107,7 @@ def test_bad_lines_are_left_out_where_the_deployment_says_so(world: World) -> No
     world.choose(on_invalid="skip")
     drop = world.upload(GOOD + ROLELESS + GOOD)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
     job = world.job(drop)
@@ -132,7 +132,7 @@ def test_a_member_that_no_list_has_goes_to_the_service_only_if_allowed(
     world.choose(**chosen)
     drop = world.upload(GOOD.replace('{"contents"', '{"newest": 1, "contents"'))
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is phase
@@ -148,7 +148,7 @@ def test_no_more_bad_lines_are_left_out_than_allowed(
     world.choose(on_invalid="skip", max_invalid=2)
     drop = world.upload(GOOD + ROLELESS * bad)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is phase
@@ -163,7 +163,7 @@ def test_a_file_of_which_nothing_is_left_is_rejected(world: World) -> None:
     world.choose(on_invalid="skip")
     drop = world.upload(ROLELESS)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert world.job(drop).phase is Phase.REJECTED
     assert world.batches() == []
@@ -172,7 +172,7 @@ def test_a_file_of_which_nothing_is_left_is_rejected(world: World) -> None:
 def test_a_good_file_has_no_report(world: World) -> None:
     drop = world.upload()
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert world.job(drop).report is None
     assert outputs(world) == []
@@ -181,7 +181,7 @@ def test_a_good_file_has_no_report(world: World) -> None:
 def test_a_packed_file_is_read_as_what_is_in_it(world: World) -> None:
     drop = world.upload(gzip.compress((GOOD * 3).encode()), "reviews.jsonl.gz")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
     job = world.job(drop)
@@ -193,7 +193,7 @@ def test_a_packed_file_that_is_broken_is_rejected(world: World) -> None:
     packed = gzip.compress((GOOD * 3).encode())[:-6]
     drop = world.upload(packed, "reviews.jsonl.gz")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -209,7 +209,7 @@ def test_what_can_be_mended_is_mended_where_the_deployment_says_so(
     bad = GOOD.replace('{"contents"', '{"labels":null,"contents"')
     drop = world.upload(GOOD + bad)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
     job = world.job(drop)
@@ -223,7 +223,7 @@ def test_the_deployments_generation_configuration_reaches_every_row(
     world.choose(generation_config='{"temperature": 0.5}')
     drop = world.upload(GOOD * 2)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     (staged,) = world.staged(drop).values()
     assert [
@@ -238,7 +238,7 @@ def test_media_come_from_the_inbox_alone(world: World) -> None:
     )
     drop = world.upload(line % world.settings.inbox + line % "somebody-elses")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     (row_error,) = world.job(drop).row_errors
     assert (row_error.line, row_error.code) == (2, "medium_not_allowed")
@@ -268,7 +268,7 @@ def test_a_report_is_no_sign_of_results_for_a_drop_found_by_listing(
     world.choose(on_invalid="skip")
     drop = world.upload(GOOD + ROLELESS)
 
-    world.intake.claim_missed(drop)
+    world.worker.claims.claim_missed(drop)
     world.ticks(3)
 
     assert world.job(drop).phase is Phase.SUBMITTED

@@ -13,12 +13,12 @@ import pytest
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import Drop, Phase
-from batchdrop.worker import prepare, run, sweep
 from tests.client.datasets import Dataset
 from tests.exactly_once.promise import is_paid
 from tests.there import there
+from tests.worker.dying import Killed, die, failpoints
 from tests.worker.test_choices import answered, dataset
-from tests.worker.test_parts import Killed, rows, split_job
+from tests.worker.test_parts import rows, split_job
 from tests.worker.test_tick import batch_of, states
 from tests.worker.world import GOOD, Wire, World
 
@@ -55,14 +55,8 @@ def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
         if name == point and passed.count(name) == 1:
             act()
 
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (run, prepare, sweep):
-            patch.setattr(module, "failpoint", failpoint)
+    with failpoints(failpoint):
         yield passed
-
-
-def die() -> None:
-    raise Killed
 
 
 def to_the_end(world: World, drop: Drop) -> None:
@@ -82,7 +76,7 @@ def dies_in_a_tick(world: World, point: str) -> None:
 def deliver(world: World, drop: Drop) -> bool:
     """Whether an event was acknowledged. One that wasn't comes again."""
     try:
-        world.intake.take(drop)
+        world.worker.take(drop)
     except (Superseded, Unavailable):
         return False
     return True
@@ -130,7 +124,7 @@ def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
         assert seen[0].is_split
 
     with at(point, others):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.ticks(20)
 
     assert [part.staging for part in world.job(drop).parts.values()] == [
@@ -150,7 +144,7 @@ def test_a_worker_that_dies_while_it_splits_costs_no_row_and_no_batch(
     drop = world.upload(rows(5))
 
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     to_the_end(world, drop)
 
     parts_are_paid_once(world, drop, 5)
@@ -163,7 +157,7 @@ def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
     world.choose(part_rows=2)
     drop = world.upload(rows(5))
     with at("after_claim", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.advance(world.timing.lease)
     # The second has split it, and a part's worker has died with its intent.
     dies_in_a_tick(world, "after_intent")
@@ -180,7 +174,7 @@ def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
         for part in split_job(world, world.job(drop))
         if "fenced" in [moment.note for moment in part.history]
     ]
-    folder = world.intake.preparing.folder(fenced.id)
+    folder = world.traces.folder(fenced.id)
     assert f"{folder}1/requests.jsonl" not in world.storage.names(folder)
 
 
@@ -193,7 +187,7 @@ def test_a_worker_of_a_part_that_wakes_after_the_next_has_sent_it_pays_nothing(
 ) -> None:
     world.choose(part_rows=2)
     drop = world.upload(rows(3))
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     with at(point, lambda: world.ticks(15, timedelta(minutes=4))):
         world.ticks(1)
@@ -208,7 +202,7 @@ def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -
     world.choose(part_rows=2, on_invalid="skip")
     drop = world.upload(rows(4))
     with at("after_staging", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     document = world.database.collection("jobs").document(drop.job_id)
     held = world.job(drop)
     last = there(document.get().to_dict())["parts"][held.part_id(1)]
@@ -222,10 +216,10 @@ def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -
 def test_a_family_that_runs_again_has_parts_of_its_own(world: World) -> None:
     world.choose(part_rows=2)
     drop = world.upload(rows(3))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
-    again = world.intake.rerun(drop.job_id)
+    again = world.worker.commands.rerun(drop.job_id)
     world.ticks(20)
 
     first, second = world.job(drop), world.ledger.get(again.id)
@@ -251,7 +245,7 @@ def test_a_family_whose_ledger_was_lost_is_not_paid_again(
     world.tick()
     world.advance(timedelta(minutes=5))
     drop = world.upload(rows(5))
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(ticks)
     for document in world.database.collection("jobs").stream():
         document.reference.delete()
@@ -273,7 +267,7 @@ def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
 ) -> None:
     world.choose(part_rows=2, max_rows_per_day=10)
     drop = world.upload(rows(5))
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     for point in ("after_intent", "before_create", "after_create"):
         dies_in_a_tick(world, point)
@@ -352,7 +346,7 @@ def test_a_manifest_that_comes_while_its_file_is_on_the_way_is_never_lost(
 
     with at(point, comes):
         try:
-            world.intake.take(drop)
+            world.worker.take(drop)
         except Killed:
             assert dies
     ((manifest, heard),) = came
@@ -374,7 +368,7 @@ def test_a_manifest_that_comes_when_parts_are_check_pointed_is_never_lost(
     world.choose(models=(PRO,), part_rows=1)
     drop = world.upload(GOOD * 2, "a/x.jsonl")
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     manifest = spoken(world)
     world.advance(world.timing.lease)
 
@@ -399,7 +393,7 @@ def test_a_file_of_which_parts_are_check_pointed_needs_its_manifest_no_more(
     manifest = spoken(world)
     drop = world.upload(GOOD * 2, "a/x.jsonl")
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
 
     to_the_end(world, drop)
@@ -412,10 +406,10 @@ def test_a_manifest_that_was_read_and_is_gone_when_its_event_comes_is_no_news(
 ) -> None:
     world.choose(models=(PRO,))
     manifest, drop = spoken(world), world.upload(GOOD, "a/x.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
 
-    world.intake.take(manifest)
+    world.worker.take(manifest)
     to_the_end(world, drop)
 
     nothing_is_lost(world, drop, manifest)
@@ -431,10 +425,10 @@ def test_a_worker_that_looked_for_a_manifest_too_early_and_wakes_late_is_superse
     def comes() -> None:
         world.advance(world.timing.lease)
         with at(point, die), pytest.raises(Killed):
-            world.intake.take(spoken(world))
+            world.worker.take(spoken(world))
 
     with at("after_staging", comes):
-        world.intake.take(drop)
+        world.worker.take(drop)
     to_the_end(world, drop)
     world.ticks(4, timedelta(minutes=4))
 
@@ -449,7 +443,7 @@ def test_a_manifest_whose_workers_die_is_claimed_parked_and_announced(
 ) -> None:
     manifest = spoken(world)
     with at("after_claim", die), pytest.raises(Killed):
-        world.intake.take(manifest)
+        world.worker.take(manifest)
     assert deliver(world, manifest)  # Pub/Sub tells of it again
 
     for _ in range(MAX_RESUMES):
@@ -464,14 +458,14 @@ def test_a_manifest_whose_workers_die_is_claimed_parked_and_announced(
 def test_a_parked_file_is_not_taken_up_for_its_manifest(world: World) -> None:
     drop = world.upload(GOOD, "a/x.jsonl")
     with at("after_claim", die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     for _ in range(MAX_RESUMES):
         dies_in_a_tick(world, "after_resumed")
     world.ticks(6, timedelta(minutes=4))
     assert world.job(drop).is_parked
 
     manifest = spoken(world)
-    world.intake.take(manifest)
+    world.worker.take(manifest)
     world.ticks(2)
 
     assert world.job(drop).is_parked
@@ -506,7 +500,7 @@ def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
     world.choose(models=(PRO,), max_rows=2)
     manifest = spoken(world)
     drop = world.upload(text, "a/x.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     deliver(world, manifest)
     deliver(world, manifest)
@@ -524,7 +518,7 @@ def test_a_manifest_that_wants_what_it_may_not_is_told_with_its_file_alone(
 ) -> None:
     manifest = spoken(world)  # of a model that nobody has allowed
     drop = world.upload(GOOD, "a/x.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     deliver(world, manifest)
 
@@ -558,7 +552,7 @@ def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
     drop = world.upload(text, "x.job.json")
 
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(drop)
+        world.worker.take(drop)
     to_the_end(world, drop)
 
     job = world.job(drop)
@@ -603,7 +597,7 @@ def test_a_job_over_a_table_whose_worker_dies_is_one_batch(
     world: World, table: Drop, point: str
 ) -> None:
     with at(point, die), pytest.raises(Killed):
-        world.intake.take(table)
+        world.worker.take(table)
     to_the_end(world, table)
 
     one_is_kept(world, table, made=1)
@@ -614,7 +608,7 @@ def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_told(
 ) -> None:
     world.wire.creates = [world.wire.reply_lost]
     world.wire.lists = [Wire.shows_nothing] * 1000
-    world.intake.take(table)
+    world.worker.take(table)
     while len(world.batches()) < 2:
         world.ticks(1)
 
@@ -633,7 +627,7 @@ def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
             world.ticks(1)
 
     with at(point, others):
-        world.intake.take(table)
+        world.worker.take(table)
     world.ticks(40)
 
     # One that sleeps before it looks at its lease sends nothing any more.
@@ -648,7 +642,7 @@ def moved_on(world: World, drop: Drop) -> str:
     job = world.job(drop)
     assert job.staging is not None
     later = replace(job, lease=replace(job.lease, epoch=job.lease.epoch + 1))
-    staging = world.intake.preparing.staging(later)
+    staging = world.traces.staging(later.id, later.lease.epoch)
     world.storage.copy(job.staging.uri, staging.uri)
     world.ledger.advance(job, lambda j: j.restaged(staging, world.now()))
     world.storage.delete(job.staging.uri)
@@ -683,7 +677,7 @@ def test_a_batch_is_no_duplicate_while_the_job_s_own_may_fail_by_the_fence(
     world: World,
 ) -> None:
     drop = world.upload(rows(2))
-    world.intake.take(drop)  # its batch won't find its rows
+    world.worker.take(drop)  # its batch won't find its rows
     good = moved_on(world, drop)
     world.database.document("locks/reconcile").update({"finished": None})
 
@@ -702,7 +696,7 @@ def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
     world: World, point: str
 ) -> None:
     drop = world.upload(rows(2))
-    world.intake.take(drop)  # its batch won't find its rows
+    world.worker.take(drop)  # its batch won't find its rows
     (first,) = states(world)
     extra = moved_on(world, drop)
     seems_to_have_begun(world, first, extra)
@@ -726,7 +720,7 @@ def test_a_worker_that_wakes_to_cancel_what_it_did_not_keep_cancels_none_it_has(
 ) -> None:
     world.wire.creates = [world.wire.reply_lost]
     drop = world.upload(rows(2))
-    world.intake.take(drop)
+    world.worker.take(drop)
     (first,) = states(world)
     extra = moved_on(world, drop)
     world.advance(timedelta(minutes=3))
@@ -749,7 +743,7 @@ def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
 ) -> None:
     world.sim.faults.add("cancelling", seconds=600.0, then=then)
     drop = world.upload(rows(2))
-    world.intake.take(drop)  # its batch won't find its rows
+    world.worker.take(drop)  # its batch won't find its rows
     (first,) = states(world)
     extra = moved_on(world, drop)
     seems_to_have_begun(world, first, extra)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.backends import VertexService
+from batchdrop.backends.vertex import VertexBackend
 from batchdrop.batches import BatchJob
 from batchdrop.jobs.values import Drop
 from tests.worker.test_stages import quiet_ticks
@@ -130,17 +130,17 @@ def test_more_batches_at_once_than_a_tick_can_look_at_do_not_keep_it_from_its_en
     for n in range(7):
         world.advance(timedelta(minutes=20))
         submit(world, f"{n}.jsonl")
-    ours = VertexService.ours
+    ours = VertexBackend.ours
 
     def slowly(
-        self: VertexService, since: datetime, until: datetime | None = None
+        self: VertexBackend, since: datetime, until: datetime | None = None
     ) -> Iterator[tuple[str, BatchJob]]:
         for one in ours(self, since, until):
             if until is not None:
                 world.advance(timedelta(seconds=0.15 * world.settings.tick))
             yield one
 
-    monkeypatch.setattr(VertexService, "ours", slowly)
+    monkeypatch.setattr(VertexBackend, "ours", slowly)
 
     quiet_ticks(world, 25)
 

@@ -11,14 +11,14 @@ from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location, Phase
 from batchdrop.stored import split_uri
-from batchdrop.worker import prepare
+from tests.worker.dying import failpoints
 from tests.worker.world import GOOD, Fault, Wire, World
 
 
 def test_a_drop_becomes_a_batch_of_its_rows(world: World) -> None:
     drop = world.upload(GOOD * 3, "day/reviews.jsonl")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     (batch,) = world.batches()
@@ -41,7 +41,7 @@ def test_a_drop_becomes_a_batch_of_its_rows(world: World) -> None:
 
 def test_results_lie_under_the_files_name_and_the_jobs_id(world: World) -> None:
     drop = world.upload(GOOD * 5, "day/reviews.jsonl")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(20)
 
@@ -61,7 +61,7 @@ def test_an_upload_delivered_many_times_at_once_is_submitted_once(
     drop = world.upload()
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: world.intake.take(drop), range(20)))
+        list(pool.map(lambda _: world.worker.take(drop), range(20)))
 
     assert world.job(drop).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
@@ -69,9 +69,9 @@ def test_an_upload_delivered_many_times_at_once_is_submitted_once(
 
 def test_the_next_version_of_an_object_is_a_job_of_its_own(world: World) -> None:
     first = world.upload(GOOD)
-    world.intake.take(first)
+    world.worker.take(first)
     second = world.upload(GOOD * 2)
-    world.intake.take(second)
+    world.worker.take(second)
 
     assert world.job(first).rows.total == 1
     assert world.job(second).rows.total == 2
@@ -80,21 +80,21 @@ def test_the_next_version_of_an_object_is_a_job_of_its_own(world: World) -> None
 
 @pytest.mark.parametrize("name", ["notes.txt", "reviews.json", "jsonl", "a.jsonl.tmp"])
 def test_a_file_of_another_kind_is_ignored(world: World, name: str) -> None:
-    world.intake.take(world.upload(GOOD, name))
+    world.worker.take(world.upload(GOOD, name))
 
     assert world.jobs() == 0
     assert world.batches() == []
 
 
 def test_an_object_without_bytes_is_ignored(world: World) -> None:
-    world.intake.take(world.upload(b""))
+    world.worker.take(world.upload(b""))
 
     assert world.jobs() == 0
 
 
 def test_the_workers_own_objects_are_ignored(world: World) -> None:
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
     (name,) = world.staged(drop)
     own = {
         "bucket": world.settings.work.bucket,
@@ -103,7 +103,7 @@ def test_the_workers_own_objects_are_ignored(world: World) -> None:
         "size": "9",
     }
 
-    world.intake.take(
+    world.worker.take(
         type(drop).from_event("google.cloud.storage.object.v1.finalized", own)
     )
 
@@ -113,7 +113,7 @@ def test_the_workers_own_objects_are_ignored(world: World) -> None:
 def test_a_bad_line_costs_nothing_and_is_named(world: World) -> None:
     drop = world.upload(GOOD + "not json\n" + GOOD + '{"prompt": "x"}\n')
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -131,7 +131,7 @@ def test_a_bad_line_costs_nothing_and_is_named(world: World) -> None:
 
 def test_a_rejection_is_announced(world: World) -> None:
     drop = world.upload("not json\n")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.tick()
 
@@ -145,7 +145,7 @@ def test_a_rejection_is_announced(world: World) -> None:
 def test_a_file_of_blank_lines_is_rejected(world: World) -> None:
     drop = world.upload("\n  \n\n")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -157,7 +157,7 @@ def test_a_large_bad_file_leaves_nothing_staged(world: World) -> None:
     many = (GOOD * 200_000).encode()  # over one chunk, so that the upload has begun
     drop = world.upload(many + b"not json\n")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     assert world.job(drop).rows.refused == 1
     assert world.staged(drop) == {}
@@ -167,7 +167,7 @@ def test_a_file_deleted_before_it_was_read_is_rejected(world: World) -> None:
     drop = world.upload()
     world.gcs.bucket(drop.bucket).blob(drop.name).delete()
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -179,7 +179,7 @@ def test_a_file_deleted_before_it_was_read_is_rejected(world: World) -> None:
 def test_while_the_service_is_down_a_job_waits_and_then_goes_on(world: World) -> None:
     drop = world.upload()
     world.wire.down = True
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.WAITING
 
     world.ticks(10)
@@ -209,7 +209,7 @@ def test_what_cannot_be_submitted_for_hours_is_announced_once_and_goes_on(
 ) -> None:
     drop = world.upload()
     world.wire.creates = [fault] * 100
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(6, timedelta(minutes=10))
     assert world.heard == []
 
@@ -230,7 +230,7 @@ def test_a_batch_whose_answer_was_lost_is_found_and_kept(world: World) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.SUBMITTING
     world.ticks(5)
 
@@ -245,7 +245,7 @@ def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
 ) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.advance(timedelta(hours=1))
 
     world.ticks(3)
@@ -261,7 +261,7 @@ def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     drop = world.upload()
     world.wire.creates = [Wire.says(code)]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.SUBMITTING
     world.ticks(8)
 
@@ -274,7 +274,7 @@ def test_an_unclear_answer_is_not_followed_up_before_a_list_can_tell(
 ) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.advance(world.timing.list_lag - timedelta(seconds=1))
     world.tick()
@@ -289,7 +289,7 @@ def test_a_full_service_is_asked_again_when_it_says(world: World) -> None:
     drop = world.upload()
     headers = {"retry-after": "600"}
     world.wire.creates = [Wire.says(429, **headers)]
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.WAITING
 
     world.ticks(9)
@@ -307,7 +307,7 @@ def test_a_missing_right_is_told_with_the_role_to_grant(
     drop = world.upload()
     world.wire.creates = [Wire.says(code)]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.WAITING
@@ -349,7 +349,7 @@ def test_a_bucket_that_is_missing_parks_no_job(world: World) -> None:
     there = world.settings.work
     drop = world.upload()
     world.choose(work=Location(bucket=f"{there.bucket}-not", prefix=there.prefix))
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(30)
 
@@ -372,7 +372,7 @@ def test_what_the_service_refuses_is_rejected_with_its_words(
     drop = world.upload()
     world.wire.creates = [Wire.says(code)]
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -386,7 +386,7 @@ def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
     # The settings' own reader turns this down; whatever it lets through ends here.
     world.choose(max_bytes="many")
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
@@ -413,7 +413,7 @@ def intended(world: World) -> Job:
     """A job whose worker died, or froze, with its intent written."""
     job = claimed(world)
     while job.phase is not Phase.SUBMITTING:
-        step = world.intake._step(job, admitted=False)
+        step = world.worker.runner._step(job, admitted=False)
         assert step is not None
         job = step(job)
     return job
@@ -508,7 +508,7 @@ def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled
     world.wire.creates = [world.wire.reply_lost, world.wire.reply_lost]
     # Far beyond LIST_LAG, when the first has read its rows, the list still lags.
     world.wire.lists = [Wire.shows_nothing, Wire.shows_nothing]
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.advance(timedelta(minutes=6))
 
     world.ticks(6)
@@ -525,7 +525,7 @@ def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled
 
 def send_late(world: World, job: Job) -> None:
     """What a worker that froze with its intent written does when it wakes."""
-    world.services.of(job).create(job)
+    world.backends.of(job).create(job)
 
 
 def test_a_late_batch_without_input_is_not_kept_in_place_of_a_good_one(
@@ -556,7 +556,7 @@ def test_a_late_batch_whose_input_a_dead_fence_took_is_not_the_end(
     died = world.ledger.advance(
         job, lambda j: j.resumed("dies", world.now(), world.timing)
     )
-    world.intake._withdraw(died)
+    world.worker.runner.submitting.withdraw(died)
     send_late(world, job)
     world.advance(timedelta(minutes=13))
 
@@ -612,7 +612,7 @@ def test_a_worker_that_wakes_with_its_lease_nearly_over_sends_nothing(
     job = intended(world)
     world.advance(world.timing.lease - timedelta(seconds=30))
 
-    world.intake.carry_on(job)
+    world.worker.runner.carry_on(job)
 
     assert world.batches() == []
     assert world.job(job.source).phase is Phase.WAITING
@@ -625,10 +625,10 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
     world: World,
 ) -> None:
     drop = world.upload(GOOD * 2)
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
-    new = world.intake.rerun(drop.job_id)
+    new = world.worker.commands.rerun(drop.job_id)
     world.ticks(20)
 
     again = world.ledger.get(new.id)
@@ -642,9 +642,9 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
 
 def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
     drop = world.upload("not json\n")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
-    ids = {world.intake.rerun(drop.job_id).id for _ in range(3)}
+    ids = {world.worker.commands.rerun(drop.job_id).id for _ in range(3)}
 
     assert len(ids | {drop.job_id}) == 4
     assert world.jobs() == 4
@@ -652,16 +652,16 @@ def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
 
 def test_a_job_under_way_is_not_run_again(world: World) -> None:
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     with pytest.raises(ValueError, match="is submitted: it isn't over yet"):
-        world.intake.rerun(drop.job_id)
+        world.worker.commands.rerun(drop.job_id)
     assert world.jobs() == 1
 
 
 def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
     with pytest.raises(LookupError, match="there is no job nothing"):
-        world.intake.rerun("nothing")
+        world.worker.commands.rerun("nothing")
 
 
 # -- cancel --------------------------------------------------------------------------
@@ -672,9 +672,9 @@ def test_a_waiting_job_that_is_cancelled_is_over_at_once_and_costs_nothing(
 ) -> None:
     world.choose(paused=True)
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
 
-    world.intake.cancel(drop.job_id, by="ada")
+    world.worker.commands.cancel(drop.job_id, by="ada")
     world.choose(paused=False)
     world.ticks(3)
 
@@ -691,8 +691,8 @@ def test_a_job_that_is_cancelled_under_its_worker_is_not_submitted(
 ) -> None:
     job = claimed(world)
 
-    world.intake.cancel(job.id, by="ada")
-    world.intake.carry_on(job)
+    world.worker.commands.cancel(job.id, by="ada")
+    world.worker.runner.carry_on(job)
 
     assert world.job(job.source).phase is Phase.REJECTED
     assert world.batches() == []
@@ -702,10 +702,10 @@ def test_a_batch_is_cancelled_by_the_tick_and_its_end_announced(
     world: World,
 ) -> None:
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
 
-    world.intake.cancel(drop.job_id, by="ada")
-    world.intake.cancel(drop.job_id, by="bob")
+    world.worker.commands.cancel(drop.job_id, by="ada")
+    world.worker.commands.cancel(drop.job_id, by="bob")
     world.ticks(2)
 
     job = world.job(drop)
@@ -721,9 +721,9 @@ def test_a_job_whose_request_may_be_out_is_cancelled_when_that_is_clear(
 ) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
-    world.intake.take(drop)
+    world.worker.take(drop)
 
-    world.intake.cancel(drop.job_id, by="ada")
+    world.worker.commands.cancel(drop.job_id, by="ada")
     world.ticks(6)
 
     assert world.job(drop).phase is Phase.ENDED
@@ -732,17 +732,17 @@ def test_a_job_whose_request_may_be_out_is_cancelled_when_that_is_clear(
 
 def test_what_is_over_is_not_cancelled(world: World) -> None:
     drop = world.upload("not json\n")
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     with pytest.raises(ValueError, match="is over: it is rejected"):
-        world.intake.cancel(drop.job_id, by="ada")
+        world.worker.commands.cancel(drop.job_id, by="ada")
 
 
 @pytest.mark.parametrize("name", ["a/\r\n/b.jsonl", "a\u2028b.jsonl"])
 def test_a_name_may_have_line_feeds(world: World, name: str) -> None:
     drop = world.upload(GOOD, name)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(20)
 
     job = world.job(drop)
@@ -754,7 +754,7 @@ def test_a_name_may_have_line_feeds(world: World, name: str) -> None:
 def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -> None:
     long = world.upload(GOOD, "é" * 509 + ".jsonl")
 
-    world.intake.take(long)
+    world.worker.take(long)
     world.tick()
 
     job = world.job(long)
@@ -768,7 +768,7 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
 
     world.choose(part_rows=1)
     fits = world.upload(GOOD * 2, "é" * (most // 2 - 3) + "a" * (most % 2) + ".jsonl")
-    world.intake.take(fits)
+    world.worker.take(fits)
     world.ticks(20)
 
     assert len(fits.name.encode()) == most
@@ -780,7 +780,7 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
 
 
 def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
     drop = world.upload()
 
@@ -788,9 +788,8 @@ def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
         if point == "after_staging":
             raise Unavailable("no answer")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(prepare, "failpoint", gives_no_answer)
-        world.intake.take(drop)
+    with failpoints(gives_no_answer):
+        world.worker.take(drop)
         for _ in range(4):
             world.ticks(30)
             assert world.staged(drop) == {}
@@ -802,6 +801,6 @@ def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
     assert job.parked is not None
     assert "no answer" in job.parked.message
     assert world.staged(drop) == {}
-    world.intake.unpark(job.id, "ada")
+    world.worker.commands.unpark(job.id, "ada")
     world.ticks(1)
     assert world.job(drop).phase is Phase.SUBMITTED

@@ -535,7 +535,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     held = world.ledger.advance(
         first, lambda j: j.resumed(world.holder(), world.now(), world.timing)
     )
-    held = world.intake._hand_over(held)
+    held = world.worker.runner.submitting.hand_over(held)
     world.ledger.advance(held, lambda j: j.submitting(world.now(), world.timing))
 
     world.ticks(45)
@@ -656,7 +656,7 @@ def test_parts_go_over_several_days_where_their_file_is_more_than_a_days_limit(
 def test_a_cancel_while_a_file_is_being_staged_leaves_no_parts(world: World) -> None:
     job = staged(world, *THREE)
 
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
     after = split(world, world.job(job.source))
     world.tick()
 
@@ -670,7 +670,7 @@ def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
 ) -> None:
     job = split_job(world)
 
-    after = world.intake.cancel(job.id, by="ada")
+    after = world.worker.commands.cancel(job.id, by="ada")
     world.ticks(3)
 
     assert (after.phase, after.result) == (Phase.ENDED, "JOB_STATE_CANCELLED")
@@ -686,7 +686,7 @@ def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None
     world.ticks(1)
     assert phases(world, job) == [Phase.WAITING] * 3
 
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
     world.choose(paused=False)
     world.ticks(3)
 
@@ -698,8 +698,8 @@ def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None
 def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
     job = submitted(world)
 
-    world.intake.cancel(job.id, by="ada")
-    again = world.intake.cancel(job.id, by="bob")
+    world.worker.commands.cancel(job.id, by="ada")
+    again = world.worker.commands.cancel(job.id, by="bob")
     world.ticks(3)
 
     assert again.cancel_request is not None
@@ -721,7 +721,7 @@ def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
     world.tick()
     assert sorted(phases(world, job)) == ["submitted", "submitted", "submitting"]
 
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
     world.ticks(10)
 
     assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
@@ -737,8 +737,8 @@ def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
         part, lambda j: j.resumed(world.holder(), world.now(), world.timing)
     )
 
-    world.intake.cancel(job.id, by="ada")
-    world.intake.carry_on(held)
+    world.worker.commands.cancel(job.id, by="ada")
+    world.worker.runner.carry_on(held)
     world.tick()
 
     assert world.batches() == []
@@ -753,7 +753,7 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     world.ticks(18)
     assert told(world, job).count("JOB_STATE_SUCCEEDED") == 1
 
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
     world.ticks(4)
 
     assert heard(world) == ["partially_succeeded"]
@@ -768,12 +768,12 @@ def test_a_family_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
     first = world.ledger.get(job.part_id(0))
     assert first is not None
     world.ledger.advance(first, lambda j: j.resumed("another", now, world.timing))
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
     held = world.ledger.get(first.id)
     assert held is not None
     world.ledger.advance(held, lambda j: j.park(now))
 
-    world.intake.cancel(job.id, by="bob")
+    world.worker.commands.cancel(job.id, by="bob")
 
     assert world.job(job.source).result == "JOB_STATE_CANCELLED"
 
@@ -796,7 +796,7 @@ def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> N
 def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
     job = submitted(world)
 
-    world.intake.cancel(job.id, by="ada")
+    world.worker.commands.cancel(job.id, by="ada")
 
     assert world.ledger.split_jobs_to_cancel() == []
     wanted = world.job(job.source).cancel_request
@@ -807,7 +807,7 @@ def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
 def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     job = split_job(world)
 
-    world.intake.cancel(job.part_id(1), by="ada")
+    world.worker.commands.cancel(job.part_id(1), by="ada")
     world.ticks(20)
 
     assert told(world, job) == [
@@ -825,8 +825,8 @@ def test_a_part_is_not_run_again_but_its_family_is_as_a_file_nobody_has_split(
     world.ticks(20)
 
     with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):
-        world.intake.rerun(job.part_id(0))
-    again = world.intake.rerun(job.id)
+        world.worker.commands.rerun(job.part_id(0))
+    again = world.worker.commands.rerun(job.id)
 
     held = world.ledger.get(again.id)
     assert held == again

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -90,7 +89,7 @@ def test_cancels_that_hang_hold_up_no_others(world: World) -> None:
     jobs = several(world, 6)
     world.ticks(7)
     for job in jobs:
-        world.intake.cancel(job.id, by="ann")
+        world.worker.commands.cancel(job.id, by="ann")
     *hung, good = sorted(jobs, key=lambda job: job.id)  # the last to be asked for
     is_good = naming_cancel(good)
     world.wire.cancels = hangs(world, lambda one: not is_good(one), LONGEST)
@@ -192,7 +191,7 @@ def test_an_announcement_that_hangs_holds_up_neither_others_nor_the_sweep(
 ) -> None:
     job = submit(world)
     for n in range(4):
-        world.intake.take(world.upload("not json", f"{n}.jsonl"))
+        world.worker.take(world.upload("not json", f"{n}.jsonl"))
         world.advance(timedelta(seconds=1))
     ids = [one.id for one in world.ledger.unpublished_announcements()]
     stuck, others = ids[:2], ids[2:]
@@ -204,7 +203,7 @@ def test_an_announcement_that_hangs_holds_up_neither_others_nor_the_sweep(
             raise TimeoutError
         publish(announcement)
 
-    world.poller = replace(world.poller, publish=hang)
+    world.publish_by(hang)
     world.advance(timedelta(minutes=6))
 
     quiet_ticks(world, 3)

@@ -41,7 +41,7 @@ def packed(data: bytes, times: int = 1) -> bytes:
 
 
 def taken(world: World, drop: Drop) -> Job:
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -154,7 +154,7 @@ def test_a_file_that_comes_short_for_hours_is_announced_once(
 ) -> None:
     drop = world.upload(GOOD * 3)
     served.holds_back = 1
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     for _ in range(16):
         # The tick's own object in the work bucket comes short as well.

@@ -21,7 +21,7 @@ both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=T
 
 def submit(world: World, name: str = "reviews.jsonl", rows: int = 3) -> Job:
     drop = world.upload(GOOD * rows, name)
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -126,7 +126,7 @@ def test_once_an_hour_every_open_job_is_accounted_for(world: World) -> None:
     # Somebody's batch bears the marks of a job that is over: as many are to be seen as
     # are open, and one of them isn't.
     over = world.upload("not json", "over.jsonl")
-    world.intake.take(over)
+    world.worker.take(over)
     labels = {"batchdrop_job": over.job_id, "batchdrop_deployment": "tests"}
     shown = resource(world, hidden, name=f"{hidden.batch.name}9", labels=labels)
     shown["updateTime"] = (world.now() - timedelta(days=1)).isoformat()
@@ -277,7 +277,7 @@ def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_told(
     waiting = world.upload("not json", "bad.jsonl")
 
     world.ticks(6)
-    world.intake.take(waiting)
+    world.worker.take(waiting)
     world.ticks(14)
 
     assert [world.job(job.source).phase for job in jobs[1:]] == [Phase.ENDED] * 2
@@ -293,7 +293,7 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
     world.pubsub_down = True
     drops = [world.upload("not json", f"{n}.jsonl") for n in range(3)]
     for drop in drops:
-        world.intake.take(drop)
+        world.worker.take(drop)
     spoilt, *others = [announcement_id(drop.job_id, 1) for drop in drops]
     world.database.document(f"announcements/{spoilt}").update({"seq": "first"})
     world.pubsub_down = False
@@ -311,7 +311,7 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
 def test_what_a_list_said_before_it_failed_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.backends.PAGE", 1)
+    monkeypatch.setattr("batchdrop.backends.vertex.PAGE", 1)
     jobs = several(world, 2)
     world.ticks(1)
     world.advance(timedelta(minutes=6))
@@ -361,7 +361,7 @@ def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(
 def test_a_list_that_takes_too_long_is_left_when_the_tick_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.backends.PAGE", 1)
+    monkeypatch.setattr("batchdrop.backends.vertex.PAGE", 1)
     several(world, 6)
     world.wire.lists = [
         slow(world, timedelta(seconds=0.15 * world.settings.tick)) for _ in range(20)
@@ -419,7 +419,7 @@ def test_a_cancel_that_the_service_did_not_take_is_sent_again(
     world.sim.faults.add("stuck_running")
     job = submit(world)
     world.ticks(7)
-    world.intake.cancel(job.id, by="ann")
+    world.worker.commands.cancel(job.id, by="ann")
     world.wire.cancels = [Wire.says(code)]
 
     with pytest.raises(ExceptionGroup):
@@ -438,7 +438,7 @@ def test_more_cancels_than_a_tick_has_time_for_are_sent_by_the_next_ones(
     jobs = several(world, 4)
     world.ticks(7)
     for job in jobs:
-        world.intake.cancel(job.id, by="ann")
+        world.worker.commands.cancel(job.id, by="ann")
     hold = timedelta(seconds=world.settings.tick)
     world.wire.cancels = [slow(world, hold * 0.4) for _ in range(4)]
 

@@ -1,7 +1,6 @@
 """What happens at a tick, among real services."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -17,7 +16,7 @@ from tests.worker.world import GOOD, Wire, World
 @pytest.fixture
 def submitted(world: World) -> Job:
     drop = world.upload(GOOD * 3)
-    world.intake.take(drop)
+    world.worker.take(drop)
     return world.job(drop)
 
 
@@ -112,14 +111,14 @@ def test_however_much_there_is_to_say_the_open_jobs_are_looked_at(
     world: World, submitted: Job
 ) -> None:
     for n in range(6):
-        world.intake.take(world.upload("not json", name=f"{n}.jsonl"))
+        world.worker.take(world.upload("not json", name=f"{n}.jsonl"))
     heard: list[str] = []
 
     def slow(announcement: Announcement) -> None:
         world.advance(timedelta(minutes=1))
         heard.append(announcement.id)
 
-    world.poller = replace(world.poller, publish=slow)
+    world.publish_by(slow)
     world.advance(timedelta(minutes=6))
 
     world.tick()
@@ -214,7 +213,7 @@ def test_one_job_that_breaks_does_not_hold_up_the_others(
     world: World, submitted: Job
 ) -> None:
     other = world.upload(GOOD, "other.jsonl")
-    world.intake.take(other)
+    world.worker.take(other)
     document = world.database.collection("jobs").document(submitted.id)
     document.update({"batch.name": "no name of a batch"})
     world.advance(timedelta(minutes=6))
@@ -274,7 +273,7 @@ def vanish(world: World, *jobs: Job) -> None:
     """The service answers 404 to these batches' names, and lists them no more."""
     for job in jobs:
         assert job.batch is not None
-        world.services.of(job).cancel(job.batch.name)
+        world.backends.of(job).cancel(job.batch.name)
         world.client.batches.delete(name=job.batch.name)
 
 
@@ -283,7 +282,7 @@ def several(world: World, n: int, text: str = GOOD) -> list[Job]:
     drops = []
     for k in range(n):
         drops.append(world.upload(text, f"{k}.jsonl"))
-        world.intake.take(drops[-1])
+        world.worker.take(drops[-1])
         world.advance(timedelta(seconds=1))
     return [world.job(drop) for drop in drops]
 
@@ -499,7 +498,7 @@ def test_a_file_over_a_days_limit_goes_over_several_days_where_it_is_split(
     world.choose(max_rows_per_day=4, part_rows=3)
     drop = world.upload(GOOD * 9)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.SPLIT
     sent = []
     for _ in range(4):
@@ -520,7 +519,7 @@ def test_a_part_that_no_day_has_room_for_rejects_its_file(
     world.choose(None, **{f"max_{what}_per_day": 2, "part_rows": 3})
     drop = world.upload(GOOD * 7)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -539,7 +538,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
     world.wire.creates = [Wire.says(429), Wire.says(503), Wire.says(429)]
     drop = world.upload(GOOD * 3)
     day = f"{world.now():%Y-%m-%d}"
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(20)
 
@@ -558,7 +557,7 @@ def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
     world.choose(None, **{limit: 2})
     drop = world.upload(GOOD * 3)
 
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -732,7 +731,7 @@ def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
 ) -> None:
     world.wire.creates = [world.wire.reply_lost]
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
     job = world.job(drop)
     world.ledger.advance(job, lambda j: j.park(world.now()))
 

@@ -26,7 +26,7 @@ def test_a_create_that_is_answered_with_no_job_makes_one_batch(
 
     drop = world.upload()
     world.wire.creates = [answer]
-    world.intake.take(drop)
+    world.worker.take(drop)
     assert world.job(drop).phase is Phase.SUBMITTING
 
     world.ticks(8)
@@ -44,7 +44,7 @@ def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
     world.wire.lists = [lambda _: httpx.Response(200, json=ERROR)] * 2
-    world.intake.take(drop)
+    world.worker.take(drop)
 
     world.ticks(20)
 
@@ -55,7 +55,7 @@ def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
 @both
 def test_a_look_at_a_batch_that_shows_none_changes_nothing(world: World) -> None:
     drop = world.upload()
-    world.intake.take(drop)
+    world.worker.take(drop)
     before = world.job(drop)
     world.wire.lists = world.wire.gets = [lambda _: httpx.Response(200, json=ERROR)]
 

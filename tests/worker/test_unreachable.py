@@ -77,7 +77,7 @@ def test_a_job_waits_until_names_are_resolved_again(world: World, names: Names) 
     drop = world.upload()
     names.are_lost()
 
-    world.intake.take(drop)
+    world.worker.take(drop)
     world.ticks(6)
 
     job = world.job(drop)
@@ -103,7 +103,7 @@ def test_a_tick_announces_and_cancels_where_no_name_is_resolved(
     world.choose(paused=True)
     waiting = submit(world, "later.jsonl")
     names.are_lost()
-    world.intake.cancel(waiting.id, "ann")
+    world.worker.commands.cancel(waiting.id, "ann")
 
     with pytest.raises(ExceptionGroup):
         world.ticks(1)

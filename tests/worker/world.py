@@ -11,22 +11,20 @@ import httpx
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
+from batchdrop import wiring
 from batchdrop.announcements.message import Announcement
-from batchdrop.backends import DeveloperService, Service, Services, VertexService
+from batchdrop.backends import Backends
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Timing
 from batchdrop.ledger import Ledger
-from batchdrop.options.routes import Routes, endpoints
+from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
-from batchdrop.worker.policies import Policies
-from batchdrop.worker.prepare import Preparing
-from batchdrop.worker.reconcile import Reconcile
-from batchdrop.worker.run import Intake
-from batchdrop.worker.sweep import Sweep
-from batchdrop.worker.tick import Poller, Ticked
+from batchdrop.worker import Worker
+from batchdrop.worker.tick import TickReport
+from batchdrop.worker.traces import Traces
 from batchsim.sim import BatchSim
 from tests import announcements
 
@@ -135,53 +133,35 @@ class World:
         self.storage = Storage(lambda: self.gcs)
         #: For those who make batches on their own.
         self.client = self._client(self.settings.backend, self.settings.location)
-        self.services = Services(self._service, endpoints(self.settings, self.routes))
         self.timing = Timing(
             lease=timedelta(seconds=self.settings.lease),
             create_timeout=timedelta(seconds=self.settings.create_timeout),
             list_lag=timedelta(seconds=self.settings.list_lag),
         )
+        self.traces = Traces(self.storage, self.settings)
         self.now = lambda: self.sim.clock.now() + self.ahead
         self.ledger = Ledger(lambda: self.database, "//batchdrop/tests")
-        self.intake = Intake(
+        self.worker = self._worker(self.publish)
+
+    def _worker(self, publish: Callable[[Announcement], None]) -> Worker:
+        return wiring.build(
+            self.settings,
+            self.routes,
             ledger=self.ledger,
             storage=self.storage,
-            services=self.services,
-            preparing=Preparing(
-                ledger=self.ledger,
-                storage=self.storage,
-                settings=self.settings,
-                routes=self.routes,
-                timing=self.timing,
-                now=self.now,
-            ),
-            settings=self.settings,
-            timing=self.timing,
+            connect=self._client,
+            publish=publish,
             now=self.now,
             holder=self.holder,
         )
-        self.poller = Poller(
-            ledger=self.ledger,
-            intake=self.intake,
-            sweep=Sweep(
-                ledger=self.ledger,
-                services=self.services,
-                list_lag=self.timing.list_lag,
-                now=self.now,
-            ),
-            policies=Policies(ledger=self.ledger, services=self.services, now=self.now),
-            reconcile=Reconcile(
-                ledger=self.ledger,
-                intake=self.intake,
-                services=self.services,
-                settings=self.settings,
-                now=self.now,
-            ),
-            publish=self.publish,
-            settings=self.settings,
-            now=self.now,
-            holder=self.holder,
-        )
+
+    @property
+    def backends(self) -> Backends:
+        return self.worker.backends
+
+    def publish_by(self, publish: Callable[[Announcement], None]) -> None:
+        """Has the worker publish in another way from now on."""
+        self.worker = self._worker(publish)
 
     def close(self) -> None:
         for client in self._clients:
@@ -195,12 +175,6 @@ class World:
             self.routes = Routes.parse(routes.encode(), "routes.toml")
             self.routes.check(self.settings)
         self.__post_init__()
-
-    def _service(self, backend: str, location: str) -> Service:
-        client, deployment = self._client(backend, location), self.settings.deployment
-        if backend == "vertex":
-            return VertexService(client.batches, deployment)
-        return DeveloperService(client.batches, client.files, self.storage, deployment)
 
     def _client(self, backend: str, location: str) -> Client:
         if backend == "vertex":
@@ -249,8 +223,8 @@ class World:
             size=int(blob.size),
         )
 
-    def tick(self) -> Ticked:
-        return self.poller.tick()
+    def tick(self) -> TickReport:
+        return self.worker.tick()
 
     def advance(self, duration: timedelta) -> None:
         self.sim.clock.advance(duration.total_seconds())

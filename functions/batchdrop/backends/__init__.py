@@ -4,9 +4,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -20,24 +18,12 @@ from batchdrop.batches import (
     TransportError,
     is_terminal,
 )
-from batchdrop.batches.file_client import Files
-from batchdrop.batches.operations import Batches
 from batchdrop.jobs.job import NO_OUTPUT, OUTPUT_FOR, Job
-from batchdrop.jobs.values import (
-    EMBEDDING,
-    Batch,
-    Problem,
-    Spec,
-    Staging,
-    Stats,
-    derived_id,
-)
-from batchdrop.quoting import masked, unquoted
-from batchdrop.storage import Storage
+from batchdrop.jobs.values import Batch, Problem, Spec, Staging, Stats
+from batchdrop.quoting import unquoted
 
 log = logging.getLogger(__name__)
 
-SECOND = timedelta(seconds=1)
 #: How many jobs one page of a list asks for.
 PAGE = 100
 #: After so many requests in a row that got no answer an endpoint is left alone until
@@ -54,7 +40,7 @@ UNDER_WAY = (
 )
 
 
-class Service(Protocol):
+class Backend(Protocol):
     """
     What the worker asks of the API at one endpoint: a location of Vertex AI, or the
     Developer API. Every method raises a BatchesError for what the service answers,
@@ -107,7 +93,7 @@ class Service(Protocol):
         """Removes a batch that is over; its answers stay."""
 
 
-class Services:
+class Backends:
     """
     The services that jobs go to: one for each backend and location. Those that the
     deployment chooses have their lists read at every tick. A job that went elsewhere,
@@ -115,7 +101,7 @@ class Services:
     """
 
     def __init__(
-        self, connect: Callable[[str, str], Service], chosen: Set[tuple[str, str]]
+        self, connect: Callable[[str, str], Backend], chosen: Set[tuple[str, str]]
     ) -> None:
         """
         Args:
@@ -124,14 +110,14 @@ class Services:
         """
         self._connect = connect
         self._chosen = chosen
-        self._made: dict[tuple[str, str], Service] = {}
+        self._made: dict[tuple[str, str], Backend] = {}
 
-    def of(self, job: Job) -> Service:
+    def of(self, job: Job) -> Backend:
         """The service that a job is for, once that is chosen."""
         assert job.spec is not None
         return self._at(job.spec.backend, job.spec.location)
 
-    def chosen(self) -> list[Service]:
+    def chosen(self) -> list[Backend]:
         """Those of the deployment, the Developer API once."""
         endpoints = {
             (backend, location if backend == "vertex" else "")
@@ -139,16 +125,19 @@ class Services:
         }
         return [self._at(*endpoint) for endpoint in sorted(endpoints)]
 
-    def for_a_tick(self) -> "Services":
-        """The same, but that one which is silent is asked no more."""
-        return _Patient(self._at, self._chosen)
+    def for_ticks(self) -> "Backends":
+        """The same backends; one that is silent is left alone until the next tick."""
+        return _TickBackends(self._at, self._chosen)
+
+    def start_tick(self) -> None:
+        """Asks all of them again, also those that were silent in the last tick."""
 
     def is_silent(self, job: Job, *methods: str) -> bool:
         """Whether the service of a job is called no more in this tick by any of these
         methods."""
         return False
 
-    def _at(self, backend: str, location: str) -> Service:
+    def _at(self, backend: str, location: str) -> Backend:
         endpoint = (backend, location if backend == "vertex" else "")
         # Two threads may both make one: either will do.
         return self._made.setdefault(
@@ -156,23 +145,30 @@ class Services:
         )
 
 
-class _Patient(Services):
-    """Services whose every service is attended: see `_Attended`."""
+class _TickBackends(Backends):
+    """Backends whose silences are counted: see `_Attended`."""
 
     def __init__(
-        self, connect: Callable[[str, str], Service], chosen: Set[tuple[str, str]]
+        self, connect: Callable[[str, str], Backend], chosen: Set[tuple[str, str]]
     ) -> None:
-        def attended(backend: str, location: str) -> Service:
+        def attended(backend: str, location: str) -> Backend:
             endpoint = f"{backend} {location}".strip()
-            return cast("Service", _Attended(connect(backend, location), endpoint))
+            one = _Attended(connect(backend, location), endpoint)
+            self._attended.append(one)
+            return cast("Backend", one)
 
         super().__init__(attended, chosen)
+        self._attended: list[_Attended] = []
+
+    def start_tick(self) -> None:
+        for one in self._attended:
+            one.start_tick()
 
     def is_silent(self, job: Job, *methods: str) -> bool:
         if job.spec is None:
             return False
-        service = cast("_Attended", self.of(job))
-        return any(service.is_silent(method) for method in methods)
+        attended = cast("_Attended", self.of(job))
+        return any(attended.is_silent(method) for method in methods)
 
 
 class _Attended:
@@ -182,10 +178,13 @@ class _Attended:
     it. Counted for each method, as one may hang where the others don't.
     """
 
-    def __init__(self, service: Service, endpoint: str) -> None:
+    def __init__(self, service: Backend, endpoint: str) -> None:
         self._service = service
         self._endpoint = endpoint
         self._silences: Counter[str] = Counter()
+
+    def start_tick(self) -> None:
+        self._silences.clear()
 
     def is_silent(self, method: str) -> bool:
         return self._silences[method] >= SILENCES
@@ -236,206 +235,6 @@ def marks(job: Job) -> dict[str, str]:
     }
 
 
-@masked
-@dataclass(frozen=True, slots=True)
-class VertexService:
-    """Reads the staged object itself; knows labels, and filters a list by them."""
-
-    batches: Batches
-    deployment: str
-
-    def is_staged(self, job: Job) -> bool:
-        return True
-
-    def stage(self, job: Job) -> None:
-        pass
-
-    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
-        pass
-
-    def create(self, job: Job) -> Batch:
-        spec, staging = _chosen(job)
-        answer = self.batches.create(
-            model=spec.model,
-            src=staging.uri,
-            config={
-                "destination": spec.destination,
-                "display_name": spec.display_name,
-                "labels": spec.labels,
-                "as_is": True,  # checked when it was staged
-            },
-        )
-        return self.read(job, answer)
-
-    def search(self, job: Job) -> list[Batch]:
-        query = " AND ".join(
-            f'labels.{name}="{text}"' for name, text in marks(job).items()
-        )
-        found = self.batches.list(filter=query, page_size=PAGE)
-        return [
-            batch
-            for batch in (self.read(job, answer) for answer in found)
-            if batch.epoch is not None
-        ]
-
-    @property
-    def has_a_list(self) -> bool:
-        return True
-
-    def get(self, job: Job) -> Batch:
-        assert job.batch is not None
-        return self.read(job, self.batches.get(name=job.batch.name))
-
-    def read(self, job: Job, answer: BatchJob) -> Batch:
-        source = str(answer.src) if answer.src else None
-        epoch = None
-        if source is not None and job.staging is not None:
-            folder = job.staging.uri.rsplit("/", 2)[0]
-            match = re.fullmatch(rf"{re.escape(folder)}/(\d+)/requests\.jsonl", source)
-            if match:
-                epoch = int(match[1])
-            elif source == job.staging.uri:  # a table, which lies where it lies
-                epoch = job.staging.epoch
-        return _batch(answer, source, epoch)
-
-    def collect(self, job: Job, batch: Batch) -> Batch:
-        return batch  # the service writes there by itself
-
-    def active(self, model: str) -> int:
-        query = " OR ".join(f'state="{state}"' for state in UNDER_WAY)
-        return sum(
-            (answer.model or "").rpartition("/")[2] == model.rpartition("/")[2]
-            for answer in self.batches.list(filter=query, page_size=PAGE)
-        )
-
-    def ours(
-        self, since: datetime, until: datetime | None = None
-    ) -> Iterator[tuple[str, BatchJob]]:
-        query = (
-            "labels.batchdrop_job:* "
-            f'AND labels.batchdrop_deployment="{self.deployment}" '
-            f'AND create_time>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
-        )
-        if until is not None:
-            query += f' AND create_time<"{until:%Y-%m-%dT%H:%M:%S.%fZ}"'
-        for answer in self.batches.list(filter=query, page_size=PAGE):
-            yield (answer.labels or {}).get("batchdrop_job", ""), answer
-
-    def cancel(self, name: str) -> None:
-        self.batches.cancel(name=name)
-
-    def delete(self, name: str) -> None:
-        self.batches.delete(name=name)
-
-
-@masked
-@dataclass(frozen=True, slots=True)
-class DeveloperService:
-    """
-    Reads files of its own File API, and has no labels: the marks end the display
-    name, and finding them takes a walk through the whole list.
-    """
-
-    batches: Batches
-    files: Files
-    storage: Storage
-    deployment: str
-
-    def is_staged(self, job: Job) -> bool:
-        _, staging = _chosen(job)
-        with _absent_is_fine():
-            file = self.files.get(name=self._file(job, staging.epoch))
-            return file.state != "FAILED"
-        return False
-
-    def stage(self, job: Job) -> None:
-        _, staging = _chosen(job)
-        name = self._file(job, staging.epoch)
-        with self.storage.open(staging.uri) as rows:
-            self.files.upload(file=rows, config={"name": name})
-
-    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
-        for epoch in epochs:
-            with _absent_is_fine():
-                self.files.delete(name=self._file(job, epoch))
-
-    def create(self, job: Job) -> Batch:
-        spec, staging = _chosen(job)
-        make = self.batches.create
-        if spec.kind == EMBEDDING:
-            make = self.batches.create_embeddings
-        answer = make(
-            model=spec.model,
-            src=self._file(job, staging.epoch),
-            config={"display_name": f"{spec.display_name} {_tail(job)}"},
-        )
-        return self.read(job, answer)
-
-    def search(self, job: Job) -> list[Batch]:
-        tail = _tail(job)
-        return [
-            batch
-            for answer in self.batches.list(page_size=PAGE)
-            if (answer.display_name or "").endswith(tail)
-            # The list leaves things out: ask for each that may be ours.
-            for batch in [self.read(job, self.batches.get(name=answer.name))]
-            if batch.epoch is not None
-        ]
-
-    @property
-    def has_a_list(self) -> bool:
-        return False  # it is stale by nature, and has a hundred jobs at the most
-
-    def get(self, job: Job) -> Batch:
-        assert job.batch is not None
-        return self.read(job, self.batches.get(name=job.batch.name))
-
-    def read(self, job: Job, answer: BatchJob) -> Batch:
-        source = answer.src.file_name if answer.src else None
-        match = re.fullmatch(rf"{self._file(job, 0)[:-1]}(\d+)", source or "")
-        return _batch(answer, source, int(match[1]) if match else None)
-
-    def collect(self, job: Job, batch: Batch) -> Batch:
-        spec, _ = _chosen(job)
-        if batch.state == "JOB_STATE_EXPIRED" or not batch.has_answers:
-            return batch
-        # A tick doesn't wait: the next one asks again.
-        done = self.batches.collect(
-            batch.name, destination=spec.destination, output_timeout=0
-        )
-        return self.read(job, done)
-
-    def active(self, model: str) -> int:
-        return sum(
-            not is_terminal(answer.state)
-            for answer in self.batches.list(page_size=PAGE)
-            if (answer.model or "").endswith(f"/{model}")
-        )
-
-    def ours(
-        self, since: datetime, until: datetime | None = None
-    ) -> Iterator[tuple[str, BatchJob]]:
-        pattern = rf".* batchdrop_deployment={self.deployment} batchdrop_job=(\w+)"
-        for answer in self.batches.list(page_size=PAGE):
-            match = re.fullmatch(pattern, answer.display_name or "", re.DOTALL)
-            made = answer.create_time
-            if match and (made is None or since <= made < (until or made + SECOND)):
-                yield match[1], self.batches.get(name=answer.name)
-
-    def cancel(self, name: str) -> None:
-        self.batches.cancel(name=name)
-
-    def delete(self, name: str) -> None:
-        self.batches.delete(name=name)
-
-    def _file(self, job: Job, epoch: int) -> str:
-        """
-        A name of the File API: at most 40 of a-z, 0-9 and dashes. Two deployments on
-        one inbox have jobs of the same id, and files of their own.
-        """
-        return f"files/bd-{derived_id(self.deployment, job.id)}-{epoch}"
-
-
 def is_not_allowed(error: BatchesError) -> bool:
     """
     Whether it is our set-up that lacks a right, and no job's fault. A key that the
@@ -473,28 +272,13 @@ def explained(batch: Batch) -> Problem | None:
     )
 
 
-def _chosen(job: Job) -> tuple[Spec, Staging]:
+def chosen(job: Job) -> tuple[Spec, Staging]:
     assert job.spec is not None
     assert job.staging is not None
     return job.spec, job.staging
 
 
-@contextmanager
-def _absent_is_fine() -> Iterator[None]:
-    """The File API answers 403 as well as 404 to the name of a file that isn't."""
-    try:
-        yield
-    except ClientError as exc:
-        if exc.code not in (403, 404):
-            raise
-
-
-def _tail(job: Job) -> str:
-    """The end of a display name, in place of labels."""
-    return " ".join(f"{name}={text}" for name, text in sorted(marks(job).items()))
-
-
-def _batch(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
+def batch_of(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
     stats, error, info = answer.completion_stats, answer.error, answer.output_info
     return Batch(
         name=answer.name,

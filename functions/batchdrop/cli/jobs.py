@@ -19,7 +19,7 @@ def cancel(job: str) -> None:
     """
     with deployment() as wiring:
         id = job_id(wiring, job)
-        after = wiring.intake().cancel(id, by=getpass.getuser())
+        after = wiring.worker().commands.cancel(id, by=getpass.getuser())
     when = "" if after.is_over else " at the next tick of poll"
     click.echo(f"Job {id} is cancelled{when}.")
 
@@ -34,7 +34,9 @@ def resume(job: str) -> None:
     environment's BATCHDROP_* variables name the deployment, whose poll resumes the job.
     """
     with deployment() as wiring:
-        after = wiring.intake().unpark(job_id(wiring, job), by=getpass.getuser())
+        after = wiring.worker().commands.unpark(
+            job_id(wiring, job), by=getpass.getuser()
+        )
     click.echo(f"Job {after.id} resumes at the next tick of poll.")
 
 
@@ -52,5 +54,5 @@ def rerun(job: str) -> None:
     job.
     """
     with deployment() as wiring:
-        new = wiring.intake().rerun(job_id(wiring, job))
+        new = wiring.worker().commands.rerun(job_id(wiring, job))
     click.echo(new.id)

@@ -107,7 +107,7 @@ def explain(
     from batchdrop.options.resolve import choose, explain
     from batchdrop.options.routes import Routes
     from batchdrop.preflight.retirements import retirement
-    from batchdrop.worker.run import SUFFIXES
+    from batchdrop.worker.claim import SUFFIXES
 
     env = _environment(env_file)
     if missing := _missing(env):

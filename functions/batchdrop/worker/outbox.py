@@ -10,6 +10,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused
 from batchdrop.failpoints import failpoint
 from batchdrop.ledger import Ledger
+from batchdrop.worker.stages import Tick
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,7 @@ class Outbox:
     publish: Callable[[Announcement], None]
     now: Callable[[], datetime]
 
-    def drain(
-        self, deadline: datetime, failed: Callable[[Exception, str], None]
-    ) -> int:
+    def drain(self, tick: Tick) -> int:
         """
         Sends what there is, until the deadline. What becomes of an announcement:
 
@@ -38,9 +37,6 @@ class Outbox:
             no answer             again at the next tick, for as long as it takes
             no answer, thrice     nothing more is sent in this tick
             in a row
-
-        Args:
-            failed: is told what went wrong, and with which job.
 
         Returns:
             How many were sent.
@@ -52,7 +48,7 @@ class Outbox:
         before = self.ledger.cursor("outbox")
         at: dict[str, Any] = {}
         for announcement in self._pages(before):
-            if self.now() >= deadline or silences == SILENCES:
+            if tick.is_over or silences == SILENCES:
                 break
             at = {"created_at": announcement.created_at, "id": announcement.id}
             if not self._may_go(announcement, gone):
@@ -64,11 +60,11 @@ class Outbox:
                 self.ledger.mark_published(announcement, self.now())
             except Refused as exc:
                 silences = 0
-                failed(exc, job)
-                self._refused(announcement, exc, failed)
+                tick.note(exc, job)
+                self._refused(announcement, exc, tick)
             except Exception as exc:
                 silences += 1
-                failed(exc, job)
+                tick.note(exc, job)
                 self.ledger.mark_unanswered(announcement)
             else:
                 silences = 0
@@ -118,17 +114,12 @@ class Outbox:
             or not self.ledger.is_unpublished(job_id, before)
         )
 
-    def _refused(
-        self,
-        announcement: Announcement,
-        why: Refused,
-        failed: Callable[[Exception, str], None],
-    ) -> None:
+    def _refused(self, announcement: Announcement, why: Refused, tick: Tick) -> None:
         try:
             aside = self.ledger.mark_refused(announcement, str(why), self.now())
         except Exception as exc:
             # Such as that the job can't be read: the next attempt counts.
-            failed(exc, announcement.job_id)
+            tick.note(exc, announcement.job_id)
             return
         if aside:
             log.error(

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from batchdrop.backends import Services
+from batchdrop.backends import Backends
 from batchdrop.batches import ClientError
-from batchdrop.errors import Superseded
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
-from batchdrop.quoting import told
-from batchdrop.worker.stages import few_at_once
+from batchdrop.worker.stages import Tick, few_at_once
 
 log = logging.getLogger(__name__)
 
@@ -30,33 +28,22 @@ class Policies:
     """
 
     ledger: Ledger
-    services: Services
+    backends: Backends
     now: Callable[[], datetime]
 
-    def run(self, deadline: datetime) -> list[Exception]:
-        """
-        Carries them out.
-
-        Returns:
-            what went wrong on the way; nothing holds up anything else.
-        """
-        errors: list[Exception] = []
+    def run(self, tick: Tick) -> None:
+        """Carries out what has come due."""
         for jobs, policy in (
             (self.ledger.timed_out_jobs, self._cancel),
             (self.ledger.stalled_jobs, self._stalled),
         ):
-            for job in jobs(self.now()):
-                if self.now() >= deadline:
-                    return errors
-                try:
+            for job in tick.each(jobs(self.now())):
+                with tick.job(job.id):
                     policy(job)
-                except Superseded:
-                    continue
-                except Exception as exc:
-                    _note(errors, exc, job)
+            if tick.is_over:
+                return
         # Last, as nobody waits for it.
-        self._delete_all(deadline, errors)
-        return errors
+        self._delete_all(tick)
 
     def _cancel(self, job: Job) -> None:
         """`cancel_after`: as if somebody had asked for it."""
@@ -68,7 +55,7 @@ class Policies:
         now = self.now()
         self.ledger.advance(job, lambda j: j.request_cancel(by, now))
 
-    def _delete_all(self, deadline: datetime, errors: list[Exception]) -> None:
+    def _delete_all(self, tick: Tick) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
         if next(self.ledger.jobs_to_delete(self.now()), None) is None:
             return
@@ -79,31 +66,27 @@ class Policies:
             nonlocal at
             asked = 0
             for job in self.ledger.jobs_to_delete(self.now(), cursor):
-                if self.now() >= deadline or asked == MAX_DELETES:
+                if tick.is_over or asked == MAX_DELETES:
                     return
-                if not self.services.is_silent(job, "delete"):
+                if not self.backends.is_silent(job, "delete"):
                     asked += 1
                     at = {"delete_at": job.delete_at, "id": job.id}
                     yield job
             at = {}
 
         for job, answer in few_at_once(self._delete, due()):
-            try:
+            with tick.job(job.id):
                 answer.result()
                 failpoint("after_delete")
                 name = job.batch.name if job.batch else ""
                 log.info("deleted", extra={"job": job.id, "batch": name})
-                self.ledger.advance(job, lambda j: j.deleted(self.now()))
-            except Superseded:
-                continue
-            except Exception as exc:
-                _note(errors, exc, job)
+                self.ledger.advance(job, lambda j: j.deleted(tick.now()))
         self.ledger.move_cursor("delete", cursor, at)
 
     def _delete(self, job: Job) -> None:
         assert job.batch is not None
         try:
-            self.services.of(job).delete(job.batch.name)
+            self.backends.of(job).delete(job.batch.name)
         except ClientError as exc:
             if exc.code != 404:
                 raise
@@ -118,9 +101,3 @@ class Policies:
         )
         self.ledger.advance(job, lambda j: j.stalled(health, now))
         failpoint("after_stalled")
-
-
-def _note(errors: list[Exception], exc: Exception, job: Job) -> None:
-    exc.add_note(f"while looking at job {job.id}")
-    log.error("policy not carried out", extra={"job": job.id, "reason": told(exc)})
-    errors.append(exc)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from batchdrop.backends import Service, Services
+from batchdrop.backends import Backend, Backends
 from batchdrop.batches import BatchJob
 from batchdrop.errors import BatchdropError, Superseded
 from batchdrop.jobs.job import Job
@@ -14,8 +14,12 @@ from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import told
-from batchdrop.worker.run import Intake
-from batchdrop.worker.sweep import cancel_duplicate
+from batchdrop.storage import Storage
+from batchdrop.worker.cancel import cancel_duplicate
+from batchdrop.worker.claim import Claims
+from batchdrop.worker.rebuild import Rebuild
+from batchdrop.worker.stages import Tick
+from batchdrop.worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -47,74 +51,64 @@ class Reconcile:
     """Finds drops whose event never came, and batches that no job follows."""
 
     ledger: Ledger
-    intake: Intake
-    services: Services
+    storage: Storage
+    backends: Backends
+    claims: Claims
+    traces: Traces
+    rebuild: Rebuild
     settings: Settings
     now: Callable[[], datetime]
 
-    def run(self, deadline: datetime) -> list[Exception]:
+    def run(self, tick: Tick) -> None:
         """
         Does it when it is due, over as many ticks as it takes, and again when some of
         it failed.
-
-        Returns:
-            what went wrong on the way; nothing holds up anything else.
         """
-        errors: list[Exception] = []
         now, checked = self.now(), self.ledger.last_reconcile()
         every = timedelta(seconds=self.settings.reconcile_every)
         # One that is said to have begun later than now was timed by a clock ahead.
         since = now - checked.finished if checked.finished else every
         if timedelta(0) <= since < every:
-            return errors
+            return
         cursor = self.ledger.cursor("reconcile")
         # Without what another version may have written besides.
         known = {each.name for each in fields(Pass)} & set(cursor)
         going = Pass(**{"started": now} | {name: cursor[name] for name in known})
-        self._go_on(going, checked.first_start, deadline, errors)
+        self._continue(tick, going, checked.first_start)
         if not going.over:
             self.ledger.move_cursor("reconcile", cursor, asdict(going))
-            return errors
+            return
         if not going.failed:
             self.ledger.record_reconcile(going.started)
             log.info("checked")
         self.ledger.move_cursor("reconcile", cursor, {})
-        return errors
 
-    def _go_on(
-        self,
-        going: Pass,
-        first_start: datetime,
-        deadline: datetime,
-        errors: list[Exception],
-    ) -> None:
+    def _continue(self, tick: Tick, going: Pass, first_start: datetime) -> None:
         """First the inbox, then one place after the other."""
         window = timedelta(seconds=self.settings.missed_window)
         if not going.inbox_done:
-            first_start = self._first_start(first_start, errors)
+            first_start = self._first_start(tick, first_start)
             since = max(first_start, self.now() - window)
             try:
-                self._claim_missed(going, since, deadline, errors)
+                self._claim_missed(tick, going, since)
             except Exception as exc:
                 # The next tick goes on from there; the endpoints needn't wait for it.
                 log.error("not checked", extra={"reason": told(exc)})
-                errors.append(exc)
-        services = self.services.chosen()
-        while going.endpoints < len(services):
-            if self.now() >= deadline:
+                tick.errors.append(exc)
+        backends = self.backends.chosen()
+        while going.endpoints < len(backends):
+            if tick.is_over:
                 return
-            self._look_through(
-                going, services[going.endpoints], window, deadline, errors
-            )
+            self._look_through(tick, going, backends[going.endpoints], window)
         going.over = going.inbox_done
 
-    def _first_start(self, known: datetime, errors: list[Exception]) -> datetime:
+    def _first_start(self, tick: Tick, known: datetime) -> datetime:
         """
         When the deployment first ran. The ledger may be a later one; so an object that
         is written once says it, in the work bucket, beside what is staged and not under
         it, where objects have an end.
         """
-        storage, chosen = self.intake.storage, self.settings
+        storage, chosen = self.storage, self.settings
         name = f"first-start/{chosen.deployment}"
         uri = f"gs://{chosen.work.bucket}/{name}"
         try:
@@ -125,54 +119,43 @@ class Reconcile:
                 said = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
         except (BatchdropError, ValueError) as exc:
             log.error("first start not known", extra={"reason": told(exc)})
-            errors.append(exc)
+            tick.errors.append(exc)
             return known
         return min(said, known)
 
-    def _claim_missed(
-        self,
-        going: Pass,
-        since: datetime,
-        deadline: datetime,
-        errors: list[Exception],
-    ) -> None:
+    def _claim_missed(self, tick: Tick, going: Pass, since: datetime) -> None:
         """
         Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
         event after a day. What was there before the deployment was, and what the
         ledger may have forgotten, isn't touched.
         """
-        found = self.intake.storage.objects(self.settings.inbox, going.name)
+        found = self.storage.objects(self.settings.inbox, going.name)
         # An event that is on its way right now needs no help.
         until = self.now() - timedelta(seconds=self.settings.list_lag)
         while some := list(islice(found, CHECKED_AT_ONCE)):
             recent = [drop for drop, at in some if since <= at <= until]
             known = self.ledger.known_ids(drop.job_id for drop in recent)
             for drop in recent:
-                if drop.job_id in known or self.intake.ignores(drop):
+                if drop.job_id in known or self.claims.ignores(drop):
                     continue
                 try:
-                    self.intake.claim_missed(drop)
+                    self.claims.claim_missed(drop)
                 except Exception as exc:
                     going.failed = True
                     exc.add_note(f"while looking at {drop}")
                     log.error(
                         "not claimed", extra={"object": str(drop), "reason": told(exc)}
                     )
-                    errors.append(exc)
-                if self.now() >= deadline:
+                    tick.errors.append(exc)
+                if tick.is_over:
                     return  # what was claimed of these is known the next time
             going.name = some[-1][0].name
-            if self.now() >= deadline:
+            if tick.is_over:
                 return
         going.inbox_done = True
 
     def _look_through(
-        self,
-        going: Pass,
-        service: Service,
-        window: timedelta,
-        deadline: datetime,
-        errors: list[Exception],
+        self, tick: Tick, going: Pass, backend: Backend, window: timedelta
     ) -> None:
         """
         One place, from where the last tick stopped: a slice of time after the other,
@@ -180,13 +163,13 @@ class Reconcile:
         """
         begin = going.since or going.started - window
         # Where time doesn't select, each slice is a walk through the whole list.
-        longest = window / SLICES if service.has_a_list else 2 * window
+        longest = window / SLICES if backend.has_a_list else 2 * window
         slice, first = timedelta(seconds=going.seconds or 1e9), True
         try:
             while begin <= going.started:
                 slice = min(slice, longest)
                 until = begin + slice
-                if not self._find_orphans(service, begin, until, deadline, errors):
+                if not self._find_orphans(tick, backend, begin, until):
                     going.seconds = max(slice / 2, SHORTEST).total_seconds()
                     # One that began late has had less than a share.
                     if first and slice <= SHORTEST:
@@ -199,25 +182,20 @@ class Reconcile:
                 going.seconds = slice.total_seconds() if slice < longest else None
         except Exception as exc:
             log.error("not checked", extra={"reason": told(exc)})
-            errors.append(exc)
+            tick.errors.append(exc)
             going.failed = True
         going.endpoints += 1
         going.since = going.seconds = None
 
     def _find_orphans(
-        self,
-        service: Service,
-        since: datetime,
-        until: datetime,
-        deadline: datetime,
-        errors: list[Exception],
+        self, tick: Tick, backend: Backend, since: datetime, until: datetime
     ) -> bool:
         """Finds batches with our marks that no job follows; False if time is up."""
-        for job_id, answer in service.ours(since, until):
-            if self.now() >= deadline:
+        for job_id, answer in backend.ours(since, until):
+            if tick.is_over:
                 return False
             try:
-                self._see_to(service, job_id, answer)
+                self._handle(backend, job_id, answer)
             except Superseded:
                 continue
             except Exception as exc:
@@ -225,14 +203,14 @@ class Reconcile:
                 log.error(
                     "not seen to", extra={"batch": answer.name, "reason": told(exc)}
                 )
-                errors.append(exc)
+                tick.errors.append(exc)
         return True
 
-    def _see_to(self, service: Service, job_id: str, answer: BatchJob) -> None:
+    def _handle(self, backend: Backend, job_id: str, answer: BatchJob) -> None:
         """
         What is done about a batch with our marks:
 
-            no job                                          see `_see_to_unknown`
+            no job                                          see `_handle_unknown`
             the job has arrived                             nothing: if it is staged
                                                             already, it is made anew
             its input isn't the job's staging               reported
@@ -244,23 +222,23 @@ class Reconcile:
             the job is under way without one                nothing: it looks itself
         """
         job = self.ledger.get(job_id) if is_job_id(job_id) else None
-        batch = service.read(job, answer) if job else None
+        batch = backend.read(job, answer) if job else None
         if job is None:
-            self._see_to_unknown(service, job_id, answer)
+            self._handle_unknown(backend, job_id, answer)
         elif job.phase is Phase.ARRIVED:
             return
         elif batch is None or batch.epoch is None:
             _report(answer, job_id, "its input isn't what is staged of the job")
         elif job.batch is not None and job.batch.name != batch.name:
             if not (job.may_fail_by_fence or job.failed_by_fence(batch)):
-                cancel_duplicate(self.ledger, service, job, batch, self.now())
+                cancel_duplicate(self.ledger, backend, job, batch, self.now())
         elif job.batch is None and job.is_parked and job.may_take_up(batch):
             log.warning("adopted", extra={"job": job.id, "batch": batch.name})
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
             _report(answer, job_id, "the job was rejected")
 
-    def _see_to_unknown(self, service: Service, job_id: str, answer: BatchJob) -> None:
+    def _handle_unknown(self, backend: Backend, job_id: str, answer: BatchJob) -> None:
         """
         What is done about a batch whose job the ledger doesn't know, by what lies
         staged under the id that it names. Anybody can set a label: it must have been
@@ -274,7 +252,7 @@ class Reconcile:
             a part, of a split job                the part is made anew
             a part, of one that is over           reported
         """
-        traces = self.intake.preparing.traces
+        traces = self.traces
         trace = traces.of(job_id) if is_job_id(job_id) else None
         if trace is None:
             return _report(answer, job_id, "nothing is staged of such a job")
@@ -286,15 +264,15 @@ class Reconcile:
             above = None if known else traces.of(trace.part_of)
             whole = known or (above.job if above else None)
             job = self._part(whole, job_id) if whole else None
-            job = job and self.intake.preparing.part_in_doubt(job, trace)
+            job = job and self.rebuild.part_in_doubt(job, trace)
         elif job and job.staging:
             job = replace(job, staging=trace.staging(job.staging))
         if job is None or whole is None or job.staging is None:
             return _report(answer, job_id, "what is staged doesn't say of which job")
-        if service.read(job, answer).epoch is None:
+        if backend.read(job, answer).epoch is None:
             return _report(answer, job_id, "its input isn't what is staged of the job")
         if known is None:
-            self.intake.claim_anew(whole)
+            self.claims.claim_anew(whole)
         elif self.ledger.claim(job):
             log.warning("claimed anew", extra={"job": job.id, "part_of": known.id})
         return None

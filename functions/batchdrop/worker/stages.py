@@ -1,10 +1,18 @@
 """How a tick shares out its time, and sends a few requests at once."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
+
+from batchdrop.errors import Superseded
+from batchdrop.quoting import told
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -14,6 +22,79 @@ R = TypeVar("R")
 #: 600 a minute for a project and region (cloud.google.com/vertex-ai/docs/quotas,
 #: "Resource management (CRUD) requests").
 AT_ONCE = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Tick:
+    """One run of `poll`, or a stage of it: when it stops, and what went wrong."""
+
+    now: Callable[[], datetime]
+    deadline: datetime
+    errors: list[Exception] = field(default_factory=list)  #: of all stages
+    failed: set[str] = field(default_factory=set)  #: ids of jobs, of this stage
+    _has_broken: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is up."""
+        return self.now() >= self.deadline
+
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, until the deadline."""
+        for item in items:
+            if self.is_over:
+                return
+            yield item
+
+    @contextmanager
+    def job(self, job_id: str) -> Iterator[None]:
+        """
+        Keeps an error of one job from the others: it is noted, and raised when the tick
+        ends. A job that another worker has moved on is skipped.
+        """
+        try:
+            yield
+        except Superseded:
+            return
+        except Exception as exc:
+            self.note(exc, job_id)
+
+    def note(self, exc: Exception, job_id: str) -> None:
+        """Remembers an error of a job."""
+        exc.add_note(f"in job {job_id}")
+        log.error(
+            "job not looked at",
+            extra={"event": "tick.job_failed", "job": job_id, "reason": told(exc)},
+        )
+        self.errors.append(exc)
+        self.failed.add(job_id)
+
+    def stage(self, name: str, part: float, run: "Callable[[Tick], T]", failed: T) -> T:
+        """
+        Runs a stage with a part of the time that is left. A stage that fails as a whole
+        is noted and doesn't hold up the next ones, unless the time is up.
+
+        Returns:
+            What the stage returns; `failed` if it failed.
+        """
+        if self._has_broken and self.is_over:
+            return failed
+        until = share(self.now(), self.deadline, part)
+        try:
+            return run(Tick(now=self.now, deadline=until, errors=self.errors))
+        except Exception as exc:
+            self._has_broken = True
+            exc.add_note(f"in the stage {name} of a tick")
+            log.error(
+                "stage failed",
+                extra={
+                    "event": "tick.stage_failed",
+                    "stage": name,
+                    "reason": told(exc),
+                },
+            )
+            self.errors.append(exc)
+            return failed
 
 
 def share(now: datetime, deadline: datetime, part: float) -> datetime:

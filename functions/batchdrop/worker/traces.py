@@ -78,6 +78,10 @@ class Traces:
         work = self.settings.work
         return Location(bucket=work.bucket, prefix=f"{work.prefix}{job_id}/")
 
+    def staging(self, job_id: str, epoch: int) -> Staging:
+        """Where the holder of an epoch stages a job's rows."""
+        return Staging(epoch=epoch, uri=f"{self.folder(job_id)}{epoch}/requests.jsonl")
+
     # -- writing ----------------------------------------------------------------
 
     def leave(self, job: Job) -> None:

@@ -1,0 +1,105 @@
+"""Vertex AI: reads the staged object itself, and filters lists by labels."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.backends import PAGE, UNDER_WAY, batch_of, chosen, marks
+from batchdrop.batches import BatchJob
+from batchdrop.batches.operations import Batches
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch
+from batchdrop.quoting import masked
+
+
+@masked
+@dataclass(frozen=True, slots=True)
+class VertexBackend:
+    """Reads the staged object itself; knows labels, and filters a list by them."""
+
+    batches: Batches
+    deployment: str
+
+    def is_staged(self, job: Job) -> bool:
+        return True
+
+    def stage(self, job: Job) -> None:
+        pass
+
+    def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
+        pass
+
+    def create(self, job: Job) -> Batch:
+        spec, staging = chosen(job)
+        answer = self.batches.create(
+            model=spec.model,
+            src=staging.uri,
+            config={
+                "destination": spec.destination,
+                "display_name": spec.display_name,
+                "labels": spec.labels,
+                "as_is": True,  # checked when it was staged
+            },
+        )
+        return self.read(job, answer)
+
+    def search(self, job: Job) -> list[Batch]:
+        query = " AND ".join(
+            f'labels.{name}="{text}"' for name, text in marks(job).items()
+        )
+        found = self.batches.list(filter=query, page_size=PAGE)
+        return [
+            batch
+            for batch in (self.read(job, answer) for answer in found)
+            if batch.epoch is not None
+        ]
+
+    @property
+    def has_a_list(self) -> bool:
+        return True
+
+    def get(self, job: Job) -> Batch:
+        assert job.batch is not None
+        return self.read(job, self.batches.get(name=job.batch.name))
+
+    def read(self, job: Job, answer: BatchJob) -> Batch:
+        source = str(answer.src) if answer.src else None
+        epoch = None
+        if source is not None and job.staging is not None:
+            folder = job.staging.uri.rsplit("/", 2)[0]
+            match = re.fullmatch(rf"{re.escape(folder)}/(\d+)/requests\.jsonl", source)
+            if match:
+                epoch = int(match[1])
+            elif source == job.staging.uri:  # a table, which lies where it lies
+                epoch = job.staging.epoch
+        return batch_of(answer, source, epoch)
+
+    def collect(self, job: Job, batch: Batch) -> Batch:
+        return batch  # the service writes there by itself
+
+    def active(self, model: str) -> int:
+        query = " OR ".join(f'state="{state}"' for state in UNDER_WAY)
+        return sum(
+            (answer.model or "").rpartition("/")[2] == model.rpartition("/")[2]
+            for answer in self.batches.list(filter=query, page_size=PAGE)
+        )
+
+    def ours(
+        self, since: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[str, BatchJob]]:
+        query = (
+            "labels.batchdrop_job:* "
+            f'AND labels.batchdrop_deployment="{self.deployment}" '
+            f'AND create_time>="{since:%Y-%m-%dT%H:%M:%S.%fZ}"'
+        )
+        if until is not None:
+            query += f' AND create_time<"{until:%Y-%m-%dT%H:%M:%S.%fZ}"'
+        for answer in self.batches.list(filter=query, page_size=PAGE):
+            yield (answer.labels or {}).get("batchdrop_job", ""), answer
+
+    def cancel(self, name: str) -> None:
+        self.batches.cancel(name=name)
+
+    def delete(self, name: str) -> None:
+        self.batches.delete(name=name)

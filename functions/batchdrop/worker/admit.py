@@ -1,0 +1,178 @@
+"""Admits waiting jobs, in order of arrival, up to the caps of queues and days."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.backends import Backends
+from batchdrop.batches import BatchesError
+from batchdrop.errors import Misconfigured
+from batchdrop.jobs.job import Job
+from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
+from batchdrop.worker.run import Runner
+from batchdrop.worker.setbacks import Setbacks
+from batchdrop.worker.stages import Tick
+
+log = logging.getLogger(__name__)
+
+#: So many waiting jobs are let go in one tick where no cap is set.
+MAX_ADMITTED = 200
+#: So many queues that failed are remembered until the next tick.
+MAX_FAILED = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admit:
+    """The queues of waiting jobs."""
+
+    ledger: Ledger
+    backends: Backends
+    runner: Runner
+    setbacks: Setbacks
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def run(self, tick: Tick) -> int:
+        """
+        Lets waiting jobs go on, first come first served, as far as there is room in
+        their queue and in the day's limits. Of a queue without room no more is read. A
+        queue that failed comes after the others from then on, until it is tried again.
+        """
+        if self.settings.paused:
+            return 0
+        queues = list(self.ledger.waiting_queues())
+        if not queues:
+            return 0
+        cursor = self.ledger.cursor("admit")
+        before = cursor.get("failed", ())
+        line = Line(self.ledger, queues, before)
+        tried: set[str] = set()
+        active: dict[str, int] = {}  # batches of a queue at the service
+        paused: dict[str, bool] = {}
+        failed: list[str] = []
+        admitted: Counter[str] = Counter()
+        while job := line.first():
+            now = self.now()
+            if now >= tick.deadline or not self._within_day(job, now):
+                break
+            if self.backends.is_silent(job, "active", "search", "create"):
+                line.leave(job.queue)
+                continue
+            if job.queue not in paused:
+                paused[job.queue] = self._paused(job)
+            if paused[job.queue]:
+                line.leave(job.queue)  # it is so for all that are behind
+                continue
+            if not job.is_due(now) or job.is_held(now):
+                continue
+            tried.add(job.queue)
+            with tick.job(job.id):
+                if admitted[job.queue] >= self._room(job, active):
+                    line.leave(job.queue)
+                    continue
+                # The answer to its request may pause the queue.
+                paused.pop(job.queue)
+                admitted[job.queue] += self.runner.take_up(job, admitted=True)
+            if job.id in tick.failed:
+                line.leave(job.queue)
+                failed.append(job.queue)
+        failed = [*(queue for queue in before if queue not in tried), *failed]
+        at = {"failed": failed[-MAX_FAILED:]} if failed else {}
+        self.ledger.move_cursor("admit", cursor, at)
+        return admitted.total()
+
+    def _room(self, job: Job, active: dict[str, int]) -> int:
+        """How many jobs of its queue this tick may admit in all."""
+        if job.spec is None or job.spec.max_active is None:
+            return MAX_ADMITTED
+        if job.queue not in active:
+            active[job.queue] = self.active(job)
+        return min(MAX_ADMITTED, job.spec.max_active - active[job.queue])
+
+    def _paused(self, job: Job) -> bool:
+        """Whether the service has said no to the queue a short while ago."""
+        return self.ledger.queue_pause_end(job.queue, self.now()) is not None
+
+    def _within_day(self, job: Job, now: datetime) -> bool:
+        """
+        Whether the day's limits leave room for a job. None overtakes one that they
+        don't: it would wait for ever behind smaller ones.
+        """
+        rows, bytes = self.settings.max_rows_per_day, self.settings.max_bytes_per_day
+        staging = job.staging
+        if job.spent_on or staging is None or (rows is None and bytes is None):
+            return True
+        spent = self.ledger.spending_on(f"{now:%Y-%m-%d}")
+        within = (rows is None or spent.rows + staging.rows <= rows) and (
+            bytes is None or spent.bytes + staging.bytes <= bytes
+        )
+        if not within:
+            log.warning("day's limit reached", extra={"job": job.id})
+        return within
+
+    def active(self, job: Job) -> int:
+        """
+        How many batches of a waiting job's model are under way, whoever made them.
+
+        Raises:
+            BatchesError: no telling; the job's document has that it is held up.
+            Superseded: the job moved on.
+            Unavailable: Firestore gave no answer.
+        """
+        assert job.spec is not None
+        try:
+            return self.backends.of(job).active(job.spec.model)
+        except BatchesError as exc:
+            # Due at once, so that no later job overtakes it.
+            error = self.setbacks.trouble(
+                job, "could not count the batches of its queue", exc
+            )
+            if isinstance(error, Misconfigured):
+                self.setbacks.not_allowed(job, str(error), due=self.now())
+            else:
+                self.setbacks.postpone(job, str(error))
+            raise
+
+
+class Line:
+    """All waiting jobs, first come first, but for the queues that were left."""
+
+    def __init__(
+        self, ledger: Ledger, queues: Sequence[str], last: Sequence[str]
+    ) -> None:
+        """
+        Args:
+            queues: those in which jobs wait.
+            last: these queues come after all others, in this order.
+        """
+        self._rank = {queue: n for n, queue in enumerate(last, start=1)}
+        self._queues = {queue: ledger.waiting_jobs(queue) for queue in queues}
+        self._next: dict[str, Job] = {}
+        for queue in list(self._queues):
+            self._advance(queue)
+
+    def first(self) -> Job | None:
+        """Takes the one that has waited longest."""
+        if not self._next:
+            return None
+        job = min(
+            self._next.values(),
+            key=lambda one: (self._rank.get(one.queue, 0), one.created_at, one.id),
+        )
+        self._advance(job.queue)
+        return job
+
+    def leave(self, queue: str) -> None:
+        """No more of this one."""
+        self._queues.pop(queue, None)
+        self._next.pop(queue, None)
+
+    def _advance(self, queue: str) -> None:
+        job = next(self._queues[queue], None)
+        if job is None:
+            self.leave(queue)
+        else:
+            self._next[queue] = job

@@ -1,0 +1,129 @@
+"""Brings manifests and the files that they speak for together."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from batchdrop.errors import BadChoice, SourceGone, Superseded, Unavailable
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Phase, Problem
+from batchdrop.ledger import Ledger
+from batchdrop.options.manifests import (
+    MAX_SIZE,
+    Manifest,
+    is_manifest,
+    manifest_name,
+    speaks_for,
+)
+from batchdrop.options.settings import Settings
+from batchdrop.storage import Storage
+from batchdrop.worker.setbacks import Setbacks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """Reads the manifest of a drop, and ends the job of one that has no rows."""
+
+    ledger: Ledger
+    storage: Storage
+    setbacks: Setbacks
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def manifest_of(self, job: Job) -> tuple[Manifest | None, str | None]:
+        """What speaks for a drop: the drop itself, or an object beside it."""
+        drop = job.source
+        if is_manifest(drop.name):
+            manifest = self._read(drop)
+            return manifest, str(drop) if manifest.has_source else None
+        if job.spec is not None:
+            return None, job.manifest  # a check-point has frozen what was chosen
+        beside = self.storage.find(drop.bucket, manifest_name(drop.name))
+        if beside is None or beside.size == 0:
+            return None, None
+        try:
+            manifest = self._read(beside)
+        except SourceGone as exc:
+            # The file is there all the same: next time, with the manifest of then.
+            raise Unavailable(f"{exc} while it was read") from exc
+        if manifest.has_source:
+            return None, None  # a job of its own
+        return manifest, str(beside)
+
+    def _read(self, drop: Drop) -> Manifest:
+        """
+        What a manifest says.
+
+        Raises:
+            BadChoice: what it says can't be read, or isn't allowed to be said.
+            NotReadable, SourceGone, Unavailable, Misconfigured: it can't be had.
+        """
+        try:
+            return Manifest.parse(self.storage.content(drop, MAX_SIZE))
+        except BadChoice as exc:
+            raise BadChoice(exc.code, f"{drop}: {exc}") from exc
+
+    def attach(self, job: Job) -> Job:
+        """
+        Ends the job of a manifest that has no rows, by what became of the file beside
+        it:
+
+            the file isn't there, or nobody has taken it    attached: whoever takes the
+                                                            file reads the manifest
+            nobody is at the file, which has read nothing   attached; the file is due
+            the file was taken with it                      attached
+            the file is being read right now                again at the next tick
+            the file was taken without it, or its parts     rejected
+            are being staged without it
+        """
+        drop, files = job.source, self.files_beside(job.source)
+        for its in files:
+            if its.manifest == str(drop):
+                continue
+            if its.phase is not Phase.ARRIVED or its.spec is not None:
+                problem = Problem(
+                    code="manifest_too_late",
+                    message=f"{drop} has no src, and the file that it speaks for was "
+                    "taken without it. Drop the manifest first, and then the file; or "
+                    "drop both again",
+                )
+                return self.setbacks.reject(job, problem)
+            if its.is_held(self.now()):
+                return self._attach_later(job, its)
+            try:
+                self.ledger.advance(its, lambda j: j.read_anew(self.now()))
+            except (Superseded, ValueError):
+                return self._attach_later(job, its)
+            failpoint("after_reading_anew")
+        return self.attached(job, files)
+
+    def files_beside(self, drop: Drop) -> list[Job]:
+        """The jobs of the files that a manifest speaks for, of those that are there."""
+        names = speaks_for(drop.name) if is_manifest(drop.name) else ()
+        found = [self.storage.find(drop.bucket, name) for name in names]
+        jobs = [self.ledger.get(file.job_id) for file in found if file]
+        return [job for job in jobs if job]
+
+    def attached(self, job: Job, files: list[Job]) -> Job:
+        ids = [file.id for file in files]
+        job = self.ledger.advance(job, lambda j: j.attached(ids, self.now()))
+        failpoint("after_attached")
+        log.info("attached", extra={"job": job.id, "files": ", ".join(ids)})
+        return job
+
+    def _attach_later(self, job: Job, file: Job) -> Job:
+        now = self.now()
+        why = f"{file.source} is being read"
+        return self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
+
+    def wait_for_manifest(self, job: Job) -> Job:
+        """It wakes the file when it comes. Looked for now and then all the same."""
+        name, now = manifest_name(job.source.name), self.now()
+        log.info("waits for its manifest", extra={"job": job.id, "manifest": name})
+        again = now + timedelta(seconds=self.settings.reconcile_every)
+        why = f"waits for {name}"
+        return self.ledger.advance(job, lambda j: j.wait(why, now, due=again))

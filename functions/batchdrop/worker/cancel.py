@@ -1,0 +1,125 @@
+"""Sends cancel requests: to the API for batches, to the parts of split jobs."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from batchdrop.backends import Backend, Backends, is_not_allowed
+from batchdrop.batches import ClientError
+from batchdrop.errors import Superseded
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Health
+from batchdrop.ledger import Ledger
+from batchdrop.worker.stages import Tick, few_at_once, rotated
+
+log = logging.getLogger(__name__)
+
+#: So many batches are cancelled in one tick.
+MAX_CANCELS = 100
+#: What the service answers to a cancel that comes too late: the next sweep says how
+#: the batch has ended. Any other refusal is of our asking, and it is asked again.
+OVER = frozenset({400, 404})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Passes on the cancel requests that the ledger holds."""
+
+    ledger: Ledger
+    backends: Backends
+    now: Callable[[], datetime]
+
+    def cancel_batches(self, tick: Tick) -> None:
+        """Asks the API to cancel the batches of jobs with a cancel request."""
+        wanted = self.ledger.jobs_to_cancel()
+        if not wanted:
+            return
+        cursor, last = self.ledger.cursor("cancel"), ""
+
+        def due() -> Iterator[Job]:
+            nonlocal last
+            for n, job in enumerate(rotated(wanted, cursor.get("id", ""), _id_of)):
+                if tick.is_over or n == MAX_CANCELS:
+                    return
+                if not self.backends.is_silent(job, "cancel"):
+                    last = job.id
+                    yield job
+
+        for job, answer in few_at_once(self._ask_to_cancel, due()):
+            with tick.job(job.id):
+                answer.result()
+                failpoint("after_cancel")
+                self.ledger.advance(job, lambda j: j.cancel_sent(tick.now()))
+                name = job.batch.name if job.batch else ""
+                log.info("cancelled", extra={"job": job.id, "batch": name})
+        self.ledger.move_cursor("cancel", cursor, {"id": last} if last else {})
+
+    def _ask_to_cancel(self, job: Job) -> None:
+        assert job.batch is not None
+        try:
+            self.backends.of(job).cancel(job.batch.name)
+        except ClientError as exc:
+            if exc.code not in OVER or is_not_allowed(exc):
+                raise
+
+    def cancel_split_jobs(self, tick: Tick) -> None:
+        """Sends the cancel requests of split jobs to the parts that lack them."""
+        split_jobs = self.ledger.split_jobs_to_cancel()
+        if not split_jobs:
+            return
+        cursor, last = self.ledger.cursor("split_jobs"), ""
+        for split_job in tick.each(rotated(split_jobs, cursor.get("id", ""), _id_of)):
+            last = split_job.id
+            with tick.job(split_job.id):
+                self.cancel_parts(split_job)
+        self.ledger.move_cursor("split_jobs", cursor, {"id": last} if last else {})
+
+    def cancel_parts(self, split_job: Job) -> None:
+        """Passes a cancel request on to all parts, and records when all have it."""
+        assert split_job.cancel_request is not None
+        by, sent = split_job.cancel_request.by, True
+        for part in self.ledger.get_all(split_job.parts):
+            if part.is_over or (part.cancel_request and not part.is_parked):
+                continue
+            now = self.now()
+            try:
+                self.ledger.advance(part, partial(Job.request_cancel, by=by, now=now))
+            except Superseded:
+                sent = False  # it moved on at the same moment; at the next tick
+        if sent:
+            with suppress(Superseded):  # that was the last of them
+                self.ledger.advance(split_job, lambda j: j.cancel_sent(self.now()))
+            log.info("parts cancelled", extra={"job": split_job.id})
+
+
+def _id_of(job: Job) -> str:
+    return job.id
+
+
+def cancel_duplicate(
+    ledger: Ledger, backend: Backend, job: Job, batch: Batch, now: datetime
+) -> None:
+    """
+    Says at a job that has a batch that this is another, and cancels it. Whoever let it
+    in may have died before it did, or before it said so.
+
+    Raises:
+        Superseded: the job has moved on, and may have this very batch by now.
+    """
+    failpoint("after_finding_duplicate")
+    if batch.name not in job.duplicates:
+        health = Health(
+            code="duplicate_batch",
+            message="another was made, and cancelled unless it was over: " + batch.name,
+            since=now,
+        )
+        ledger.advance(job, lambda j: j.duplicates_found([batch.name], health, now))
+        failpoint("after_recording_duplicates")
+    if not batch.terminal:
+        log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
+        backend.cancel(batch.name)
+        failpoint("after_cancelling_found")

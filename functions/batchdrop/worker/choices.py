@@ -1,0 +1,197 @@
+"""What was chosen for a job, held against what its document and limits take."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from batchdrop.errors import BadChoice
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.sizes import MAX_CHOSEN, size_of
+from batchdrop.jobs.values import (
+    MAX_OBJECT_NAME,
+    Input,
+    Location,
+    Problem,
+    Spec,
+    Staging,
+)
+from batchdrop.options.settings import Settings
+from batchdrop.preflight import Rules
+from batchdrop.stored import split_uri
+from batchdrop.worker.reading import Limits
+
+#: The report's name, under the job's output.
+REPORT = "rejected.jsonl"
+#: Bytes that are kept for names under a job's output: `part-0299/`, and what Vertex AI
+#: writes there, `prediction-model-2026-03-01T00:00:00.000000Z/predictions.jsonl`.
+BELOW_OUTPUT = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """All that was chosen for a job."""
+
+    spec: Spec
+    origin: dict[str, str]
+    manifest: str | None
+    inputs: tuple[Input, ...]
+
+    def on(self, job: Job) -> Job:
+        return job.chosen(self.spec, self.origin, self.manifest, self.inputs)
+
+    def check(self) -> None:
+        """
+        Raises:
+            BadChoice: it leaves no room in the job's document for what becomes of it.
+        """
+        sizes = {name: size_of(value) for name, value in asdict(self.spec).items()}
+        sizes["src"] = size_of(map(asdict, self.inputs))
+        sizes["who has chosen it"] = size_of(self.origin)
+        if (size := sum(sizes.values())) > MAX_CHOSEN:
+            most = max(sizes, key=lambda name: sizes[name])
+            raise BadChoice(
+                "over_limit",
+                f"what is chosen for the job takes {size:,} bytes of its document, and "
+                f"may take {MAX_CHOSEN:,}; the most, {sizes[most]:,}, is: {most}",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """The limits on what may be sent of a file, and on a day."""
+
+    settings: Settings
+
+    def over_limit(self, made: Choices, rows: int, size: int) -> Problem | None:
+        """Whether that much is more than may be sent of one file."""
+        for what, found, limit, who in self._limits_of_a_file(made, rows, size):
+            if found > limit:
+                message = f"more than {limit:,} {what} would be sent, over {who}"
+                return Problem(code="over_limit", message=message)
+        return None
+
+    def _limits_of_a_file(
+        self, made: Choices, rows: int, size: int
+    ) -> Iterator[tuple[str, int, int, str]]:
+        """Of each that there is: what it counts, how many there are, and its name."""
+        for what, found, limit, name in (
+            ("rows", rows, made.spec.max_rows, "max_rows"),
+            ("bytes", size, made.spec.max_bytes, "max_bytes"),
+        ):
+            if limit is not None:
+                who = made.origin[name]
+                of = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
+                yield what, found, limit, f"{of}={limit}"
+
+    def _limits_of_a_day(
+        self, rows: int, size: int
+    ) -> Iterator[tuple[str, int, int, str]]:
+        for what, found, limit in (
+            ("rows", rows, self.settings.max_rows_per_day),
+            ("bytes", size, self.settings.max_bytes_per_day),
+        ):
+            if limit is not None:
+                name = f"BATCHDROP_MAX_{what.upper()}_PER_DAY"
+                yield what, found, limit, f"{name}={limit}"
+
+    def refuse_uncounted(self, made: Choices) -> None:
+        """
+        A limit that can't be held is no limit.
+
+        Raises:
+            BadChoice: there is one, and the rows are a table's.
+        """
+        limits = [*self._limits_of_a_file(made, 0, 0), *self._limits_of_a_day(0, 0)]
+        if not limits:
+            return
+        what, _, _, who = limits[0]
+        raise BadChoice(
+            "not_possible",
+            f"the {what} of the table or dataset of src can't be counted before they "
+            f"are sent, and {who} limits them; write its rows into a file, and drop "
+            "that",
+        )
+
+    def over_day(self, staged: list[Staging]) -> Problem | None:
+        """
+        Whether no day will ever have room.
+
+        Args:
+            staged: what each job has to send that is made of a file.
+        """
+        of_one = "" if len(staged) == 1 else " in one of its parts"
+        rows = max(each.rows for each in staged)
+        size = max(each.bytes for each in staged)
+        for what, most, limit, who in self._limits_of_a_day(rows, size):
+            if most > limit:
+                return Problem(
+                    code="over_limit",
+                    message=f"{most:,} {what}{of_one}, over {who}; smaller parts, by "
+                    f"BATCHDROP_PART_{what.upper()}, can go over several days",
+                )
+        return None
+
+
+def hold_inputs(inputs: list[Input]) -> None:
+    """
+    Raises:
+        BadChoice: a job's document has no room for so many addresses.
+    """
+    if (size := size_of(map(asdict, inputs))) > MAX_CHOSEN:
+        raise BadChoice(
+            "over_limit",
+            f"the {len(inputs):,} addresses in src take {size:,} bytes of the job's "
+            f"document, and may take {MAX_CHOSEN:,}; write several manifests, with "
+            "some of them each",
+        )
+
+
+def hold_name(name: str, output: str) -> None:
+    """
+    Args:
+        name: the dropped object's.
+        output: the folder of its results, of whose name it is a part.
+
+    Raises:
+        BadChoice: objects in that folder would have longer names than there can be.
+    """
+    size = len(split_uri(output)[1].encode())
+    most = MAX_OBJECT_NAME - BELOW_OUTPUT
+    if size <= most:
+        return
+    dropped = len(name.encode())
+    raise BadChoice(
+        "name_too_long",
+        f"the name has {dropped:,} bytes and its results' folder {size:,}, of at most "
+        f"{most:,}. Drop it under a name of at most {max(0, most - size + dropped):,} "
+        "bytes, or choose a shorter destination",
+    )
+
+
+def rules_of(spec: Spec, sources: tuple[Location, ...]) -> Rules:
+    """
+    How the rows of a job are read.
+
+    Raises:
+        ValueError: a generation configuration that can't be merged.
+    """
+    config = spec.generation_config
+    return Rules(
+        backend=spec.backend,
+        model=spec.model,
+        fix=spec.fix,
+        unknown=spec.unknown,
+        on_invalid=spec.on_invalid,
+        max_invalid=spec.max_invalid,
+        generation_config=config.encode() if config else None,
+        sources=sources,
+    )
+
+
+def limits_of(spec: Spec, rules: Rules) -> Limits:
+    """What one batch takes: the API's limits, or less where that was chosen."""
+    family = rules.family
+    rows = [most for most in (family.rows, spec.part_rows) if most is not None]
+    return Limits(
+        rows=min(rows, default=None),
+        bytes=min(family.bytes, spec.part_bytes or family.bytes),
+    )

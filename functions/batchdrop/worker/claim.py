@@ -1,0 +1,99 @@
+"""Claims a drop: the first delivery makes the job, every other finds it made."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from batchdrop.errors import NotWritable
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Timing
+from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How a dropped file's name ends. A packed one is told by its bytes, too.
+SUFFIXES = (".jsonl", ".jsonl.gz", ".job.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """Makes the job of a drop, once."""
+
+    ledger: Ledger
+    settings: Settings
+    timing: Timing
+    now: Callable[[], datetime]
+    holder: Callable[[], str]  #: a name nobody else has, for each claim
+
+    def claim(self, drop: Drop) -> Job | None:
+        """
+        Claims a drop for this worker. Nothing of the object is read before the claim,
+        so that an object that kills workers is counted.
+
+        Returns:
+            The job; None if the drop makes none, or another delivery has claimed it.
+
+        Raises:
+            Unavailable: the claim could not be made; deliver it again.
+        """
+        if reason := self.ignores(drop):
+            log.info("ignored", extra={"object": str(drop), "reason": reason})
+            return None
+        return self._claim(Job.claimed(drop, self.holder(), self.now(), self.timing))
+
+    def claim_missed(self, drop: Drop) -> None:
+        """
+        Claims a drop whose event never came. Nobody holds the job: `poll` takes it up
+        at its next tick, so that no object keeps others from being claimed.
+
+        Raises:
+            Unavailable: the claim could not be made; try again.
+        """
+        claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
+        if job := self._claim(claim):
+            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
+
+    def _claim(self, claim: Job) -> Job | None:
+        about = {"job": claim.id, "object": str(claim.source)}
+        try:
+            job = self.ledger.claim(claim)
+        except NotWritable as exc:
+            # However often it is delivered.
+            log.error("not claimed", extra=about | {"reason": str(exc)})
+            return None
+        if job is None:
+            log.info("known", extra=about)
+            return None
+        failpoint("after_claim")
+        log.info("claimed", extra=about)
+        return job
+
+    def claim_anew(self, kept: Job) -> None:
+        """
+        Claims a job that the ledger has lost, by what its staging has kept of it.
+        Nobody holds the job: `poll` takes it up at its next tick, and finds it staged.
+
+        Raises:
+            Unavailable: the claim could not be made; try again.
+        """
+        drop = kept.source
+        claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
+        if self.ledger.claim(replace(claim, id=kept.id, parent=kept.parent)):
+            log.warning("claimed anew", extra={"job": kept.id, "object": str(drop)})
+
+    def ignores(self, drop: Drop) -> str | None:
+        """Why an object is none that a job is made of, if it isn't."""
+        settings = self.settings
+        for place in (settings.work, settings.output):
+            if place.holds(drop.bucket, drop.name):
+                return f"an object of the worker's own, under {place}"
+        if drop.bucket != settings.inbox:
+            return f"not in the inbox bucket {settings.inbox}"
+        if not drop.name.endswith(SUFFIXES):
+            return f"the name doesn't end in {' or '.join(SUFFIXES)}"
+        if drop.size == 0:
+            return "zero bytes"
+        return None

@@ -1,0 +1,66 @@
+"""Jobs whose batch answers 404: counted, until the batch counts as lost."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Health
+from batchdrop.ledger import Ledger
+from batchdrop.worker.stages import Tick
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Tells a batch that is gone from one that this deployment can't see."""
+
+    ledger: Ledger
+    now: Callable[[], datetime]
+
+    def run(self, tick: Tick, absent: list[Job], unasked: int) -> None:
+        """
+        One 404 means little, and many at once in a queue mean that it is we who can't
+        see: a key of another project, a wrong location. Those that a tick didn't come
+        to ask for may be missing as well.
+        """
+        missing = Counter(job.queue for job in absent)
+        # One alone is never so: else no job of a small deployment could be lost.
+        blind = {
+            queue
+            for queue, count in missing.items()
+            if count > 1 and count + unasked > self.ledger.open_job_count(queue) / 10
+        }
+        for job in absent:
+            with tick.job(job.id):
+                if job.queue in blind:
+                    self._blind(job, missing[job.queue], self.now())
+                else:
+                    self._absent(job, self.now())
+
+    def _absent(self, job: Job, now: datetime) -> None:
+        def move(job: Job) -> Job:
+            # Asked again where another tick came first: that may have found it.
+            job = job.not_found(now)
+            return job.lost(now) if job.may_be_lost(now) else job
+
+        after = self.ledger.advance(job, move)
+        if after.is_lost:
+            log.error("lost", extra={"job": job.id})
+        else:
+            log.warning("not found", extra={"job": job.id})
+
+    def _blind(self, job: Job, missing: int, now: datetime) -> None:
+        log.error("not visible", extra={"job": job.id, "missing": missing})
+        if job.health and job.health.code == "not_visible":
+            return
+        health = Health(
+            code="not_visible",
+            message=f"{missing} open batches answer 404 at once; see whether project, "
+            "location and credentials are those that made them",
+            since=now,
+        )
+        self.ledger.advance(job, lambda j: j.unhealthy(health, now))

@@ -1,0 +1,232 @@
+"""A file's way through the check: what is staged of it, part by part, and what not."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from batchdrop.errors import NotReadable
+from batchdrop.jobs.job import MAX_PARTS, MAX_ROW_ERRORS
+from batchdrop.jobs.values import Input, Problem
+from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
+from batchdrop.preflight.members import public
+from batchdrop.rows import RowError, Rows
+
+#: Of so many bad lines the report has the text and what is wrong.
+MAX_TOLD = 10_000
+#: Bytes of a bad line that the report has; whoever wants the rest has the file.
+MAX_TEXT = 1_000_000
+#: Of each error; its line and place stand beside all of them.
+_TOLD = ("path", "code", "message", "fix")
+#: A staged line begins with its id, which is its line in the file.
+_ID = re.compile(rb'\{"\w+":"r(\d+)"')
+
+
+class BadRows(Exception):
+    """Ends the upload of a file of which nothing is to be staged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one part takes."""
+
+    rows: int | None
+    bytes: int
+
+    def hold(self, rows: int, size: int) -> bool:
+        """Whether so much fits into one part."""
+        return size <= self.bytes and (self.rows is None or rows <= self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Staged lines that follow each other in one part, each with its line feed."""
+
+    part: int
+    data: bytes
+    rows: int
+
+    @property
+    def first(self) -> int:
+        """The id of its first row, as a number."""
+        return _number(self.data, 0)
+
+    @property
+    def last(self) -> int:
+        return _number(self.data, self.data.rfind(b"\n", 0, -1) + 1)
+
+
+@dataclass(slots=True)
+class Reading:
+    """
+    What is found while a file streams through. Where a manifest names several, their
+    lines are counted on from one to the next.
+    """
+
+    rules: Rules
+    limits: Limits
+    row_errors: list[RowError] = field(default_factory=list)  #: the first ones
+    firsts: list[int] = field(default_factory=list)  #: each file's first row id
+    report: str | None = None  #: the object that lines were reported to
+    _part: int = 0
+    _rows: int = 0  #: in that part
+    _size: int = 0
+    _checker: Checker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._checker = Checker(self.rules, MAX_TOLD)
+
+    def pieces(
+        self,
+        files: Iterable[tuple[str, Iterator[bytes]]],
+        report: Callable[[bytes], None],
+    ) -> Iterator[Piece]:
+        """
+        What to send; and, to `report`, each line that can't be sent.
+
+        Args:
+            files: the bytes of each, with its address where people need one to find a
+                line: of the dropped file itself they don't.
+
+        Raises:
+            BadRows: at the end of what isn't fit to be sent.
+            NotReadable: it can't be read as lines, or comes to too many parts.
+        """
+        for address, chunks in files:
+            self.firsts.append(self._checker.line + 1)
+            run: tuple[int, int] | None = None
+            for block in self._checker.blocks(chunks):
+                for refused in block.refused:
+                    self._refuse(refused, address, report)
+                for first, last in block.untold:
+                    # A run of bad lines goes on where there is no good one before.
+                    if run is not None and not block.rows:
+                        first = run[0]
+                    elif run is not None:
+                        self._refuse_run(run, address, report)
+                    run = first, last
+                if block.rows and run is not None:
+                    self._refuse_run(run, address, report)
+                    run = None
+                if block.rows and self._is_fit():
+                    yield from self._cut(block)
+            if run is not None:
+                self._refuse_run(run, address, report)
+        if not self._is_fit() or not self.rows.accepted:
+            raise BadRows
+
+    @property
+    def rows(self) -> Rows:
+        return self._checker.rows
+
+    def numbered(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+        """The objects that were read, each with its first row id."""
+        pairs = zip(inputs, self.firsts, strict=False)
+        return tuple(replace(one, first=first) for one, first in pairs)
+
+    def problem(self) -> Problem:
+        """Why nothing of it is sent, in words for a person."""
+        refused = self.rows.refused
+        if not refused:
+            return Problem(code="no_rows", message="the file has only blank lines")
+        first = self.row_errors[0]
+        where = first.place or f"line {first.line}"
+        where += f", {first.path}" if first.path else ""
+        others = refused - 1
+        more = f" (and {others:,} more line{'s' * (others > 1)})" if others else ""
+        message = f"{where}: {first.message}; {first.fix}{more}"
+        if self.rules.on_invalid != REJECT and not self._is_fit():
+            return Problem(
+                code="too_many_invalid",
+                message=f"{refused:,} bad lines, and {self.rules.max_invalid:,} may be "
+                f"left out; {message}",
+            )
+        return Problem(code="bad_rows", message=message)
+
+    def _is_fit(self) -> bool:
+        """Whether the lines so far may be sent, without those that are bad."""
+        if self.rules.on_invalid == REJECT:
+            return not self.rows.refused
+        most = self.rules.max_invalid
+        return most is None or self.rows.refused <= most
+
+    def _refuse(
+        self, refused: Refused, address: str, report: Callable[[bytes], None]
+    ) -> None:
+        place = ""
+        if address:
+            place = f"{address} line {refused.line - self.firsts[-1] + 1}"
+        row_errors = [
+            replace(row_error, place=place) for row_error in refused.row_errors
+        ]
+        # The report lies where the user's own rows go; these are logged and announced.
+        self.row_errors += (
+            replace(row_error, path=public(row_error.path))
+            for row_error in row_errors[: MAX_ROW_ERRORS - len(self.row_errors)]
+        )
+        said: dict[str, object] = {"line": refused.line}
+        if place:
+            said["place"] = place
+        # What isn't UTF-8 in it is written as \xNN.
+        said["text"] = refused.text[:MAX_TEXT].decode(errors="backslashreplace")
+        if len(refused.text) > MAX_TEXT:
+            said["cut"] = True
+        said["errors"] = [
+            {name: getattr(row_error, name) for name in _TOLD}
+            for row_error in row_errors
+        ]
+        report(msgspec.json.encode(said) + b"\n")
+
+    def _refuse_run(
+        self, run: tuple[int, int], address: str, report: Callable[[bytes], None]
+    ) -> None:
+        said: dict[str, object] = {"lines": run}
+        if address:
+            first, last = (line - self.firsts[-1] + 1 for line in run)
+            said["place"] = f"{address} lines {first} to {last}"
+        report(msgspec.json.encode(said) + b"\n")
+
+    # -- parts ------------------------------------------------------------------
+
+    def _cut(self, block: Block) -> Iterator[Piece]:
+        """A block's lines, cut where a part is full."""
+        if self._fits(block.rows, len(block.staged)):
+            yield self._piece(block.staged, block.rows)
+            return
+        start = end = rows = 0
+        while end < len(block.staged):
+            after = block.staged.index(b"\n", end) + 1
+            if not self._fits(rows + 1, after - start):
+                if rows:
+                    yield self._piece(block.staged[start:end], rows)
+                    start, rows = end, 0
+                self._next_part()
+            end, rows = after, rows + 1
+        yield self._piece(block.staged[start:], rows)
+
+    def _fits(self, rows: int, size: int) -> bool:
+        return self.limits.hold(self._rows + rows, self._size + size)
+
+    def _piece(self, data: bytes, rows: int) -> Piece:
+        self._rows += rows
+        self._size += len(data)
+        return Piece(self._part, data, rows)
+
+    def _next_part(self) -> None:
+        if not self._rows:
+            return  # a line that is too long for any part has one of its own
+        self._part += 1
+        self._rows = self._size = 0
+        if self._part >= MAX_PARTS:
+            raise NotReadable(
+                "over_limit",
+                f"more than {MAX_PARTS} parts of {self.limits.rows or 'any number of'} "
+                f"rows and {self.limits.bytes:,} bytes; drop it in several files",
+            )
+
+
+def _number(lines: bytes, at: int) -> int:
+    match = _ID.match(lines, at)
+    assert match is not None
+    return int(match[1])

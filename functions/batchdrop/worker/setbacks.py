@@ -1,0 +1,172 @@
+"""What is written of a job when a step can't be done: postponed, waiting, rejected."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.backends import is_not_allowed
+from batchdrop.batches import BatchesError
+from batchdrop.errors import BatchdropError, Misconfigured, Unavailable
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import DEVELOPER, Health, Phase, Problem, Timing
+from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
+from batchdrop.storage import Storage
+from batchdrop.worker.choices import Choices
+from batchdrop.worker.reading import Reading
+from batchdrop.worker.traces import Trace, Traces
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setbacks:
+    """Records what keeps a job from its next phase, and clears what it leaves."""
+
+    ledger: Ledger
+    storage: Storage
+    traces: Traces
+    settings: Settings
+    timing: Timing
+    now: Callable[[], datetime]
+
+    def reject(
+        self,
+        job: Job,
+        problem: Problem,
+        found: Reading | None = None,
+        made: Choices | None = None,
+        manifest: str | None = None,
+    ) -> Job:
+        """
+        Ends a job of which nothing was sent, and tells why.
+
+        Args:
+            found: what was read of it.
+            made: what was chosen for it, by which it may have been refused.
+            manifest: what spoke for it: it was heard, and is not too late.
+        """
+        log.warning(
+            "rejected",
+            extra={"job": job.id, "code": problem.code, "reason": problem.message},
+        )
+        rows = found.rows if found else None
+        row_errors = tuple(found.row_errors) if found else None
+        report = found.report if found else None
+        job = self.ledger.advance(
+            job,
+            lambda j: (made.on(j) if made else j).rejected(
+                problem, self.now(), rows, row_errors, report, manifest
+            ),
+        )
+        failpoint("after_rejected")
+        self.clear(job)
+        return job
+
+    def clear(self, job: Job) -> None:
+        """
+        Deletes what was staged of a job that was rejected: nothing of it was sent, or
+        what was names copies that a fence has taken away, and nothing will be. Of one
+        that was postponed when it had only arrived, what isn't check-pointed: whoever
+        takes it up next stages that anew.
+
+        What a job of the same id has left behind that the ledger has lost stays: a
+        batch may be reading it.
+        """
+        if job.phase not in (Phase.REJECTED, Phase.ARRIVED):
+            return
+        try:
+            trace = self.traces.of(job.id)
+            if trace and _is_anothers(trace, job):
+                return
+            self.clear_below(job, job.lease.epoch + 1)
+            for part in job.parts.values() if job.phase is Phase.REJECTED else ():
+                self.storage.delete(part.staging.uri)
+        except (Unavailable, Misconfigured) as exc:
+            # The bucket's own rule deletes them in time.
+            log.warning("copies left", extra={"job": job.id, "reason": str(exc)})
+
+    def clear_below(self, job: Job, below: int) -> None:
+        """
+        Deletes the copies that holders of earlier epochs have left behind. As long as
+        a job has arrived no request names them, and none of those holders can write
+        any more; what was check-pointed stays. A part that isn't is the next one.
+        """
+        kept = {part.staging.uri for part in job.parts.values()}
+        for id in (job.id, job.part_id(len(job.parts))):
+            for uri in self.storage.names(self.traces.folder(id)):
+                epoch = uri.removeprefix(str(self.traces.folder(id))).partition("/")[0]
+                if uri not in kept and epoch.isdecimal() and int(epoch) < below:
+                    self.storage.delete(uri)
+
+    def postpone(self, job: Job, why: str, *, unsent: bool = False) -> Job:
+        """
+        Args:
+            unsent: no request of it is on its way, whatever its phase says.
+        """
+        log.warning("postponed", extra={"job": job.id, "reason": why})
+        now = self.now()
+        if job.phase is Phase.SUBMITTING and not unsent:
+            return self.fail(job, lambda j: j.unclear(why, now, self.timing))
+        return self.fail(job, lambda j: j.postpone(why, now, due=now))
+
+    def not_allowed(
+        self,
+        job: Job,
+        why: str,
+        *,
+        unsent: bool = False,
+        due: datetime | None = None,
+    ) -> Job:
+        """
+        A person has to see to our set-up; the job waits, however long that takes.
+
+        Args:
+            unsent: no request of it is on its way, whatever its phase says.
+            due: when to try again; by default when a list would show a batch.
+        """
+        reason, now = "not_allowed", self.now()
+        again = due or now + self.timing.list_lag
+        log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
+        known = job.health
+        since = known.since if known and known.code == reason else now
+        health = Health(code=reason, message=why, since=since)
+        if job.phase is Phase.SUBMITTING and not unsent:
+            return self.fail(job, lambda j: j.unclear(reason, now, self.timing, health))
+        return self.fail(
+            job, lambda j: j.postpone(reason, now, due=again, health=health)
+        )
+
+    def fail(self, job: Job, move: Callable[[Job], Job]) -> Job:
+        """Writes that an attempt failed; says so if this was one too many."""
+        after = self.ledger.advance(job, move)
+        known = job.postponed is not None and job.postponed.announced
+        if after.postponed and after.postponed.announced and not known:
+            log.warning("stalled", extra={"job": job.id, "state": str(after.phase)})
+        if after.is_parked:
+            log.error("parked", extra={"job": job.id, "phase": after.phase})
+        self.clear(after)
+        return after
+
+    def trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:
+        """What a step raises that got no further at the service."""
+        if is_not_allowed(error):
+            return Misconfigured(f"{what}: {error}. {self.remedy(job)}")
+        return Unavailable(f"{what}: {error}")
+
+    def remedy(self, job: Job) -> str:
+        if job.spec and job.spec.backend == DEVELOPER:
+            return "GEMINI_API_KEY must be a valid key for the Gemini API"
+        return (
+            "Grant the worker's service account roles/aiplatform.user on project "
+            f"{self.settings.project}"
+        )
+
+
+def _is_anothers(trace: Trace, job: Job) -> bool:
+    """Whether what lies staged is of a job of the same id that the ledger has lost, or
+    of a holder whom it doesn't know."""
+    made = trace.job and trace.job.created_at != job.created_at
+    return bool(made) or trace.epoch > job.lease.epoch

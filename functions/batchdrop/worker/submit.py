@@ -1,0 +1,322 @@
+"""Submits a job: the intent, the request, and the search and fence around them."""
+
+import logging
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from batchdrop.backends import Backends, is_not_allowed
+from batchdrop.batches import BatchesError, ClientError, TransportError
+from batchdrop.errors import Unavailable
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Batch, Health, Location, Phase, Problem, Timing
+from batchdrop.ledger import Ledger
+from batchdrop.ledger.state import Spending
+from batchdrop.options.settings import Settings
+from batchdrop.storage import Storage
+from batchdrop.worker.choices import REPORT
+from batchdrop.worker.setbacks import Setbacks
+from batchdrop.worker.traces import Traces
+
+log = logging.getLogger(__name__)
+
+#: The service's names for "this request is wrong": it made nothing and never will.
+REFUSALS = frozenset({400, 404, 413, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitting:
+    """The steps of a job from `prepared` to `submitted`."""
+
+    ledger: Ledger
+    storage: Storage
+    backends: Backends
+    traces: Traces
+    setbacks: Setbacks
+    settings: Settings
+    timing: Timing
+    now: Callable[[], datetime]
+
+    # -- prepared, waiting: look, unless it is fresh; write the intent ----------
+
+    def queue(self, job: Job) -> Job:
+        """Where jobs queue, only the tick admits them, so that none overtakes."""
+        now = self.now()
+        if self.settings.has_queue or (job.spec and job.spec.max_active is not None):
+            why = "paused" if self.settings.paused else "queued"
+            return self._write(job, lambda j: j.wait(why, now, due=now))
+        if until := self.ledger.queue_pause_end(job.queue, now):
+            why = f"{job.queue} is paused until {until:%H:%M:%S}"
+            return self._write(job, lambda j: j.wait(why, now, due=until))
+        return self.intend(job)
+
+    def intend(self, job: Job) -> Job:
+        if job.must_search and (found := self._search(job)):
+            return self._adopt(job, found)
+        if job.missed and self._has_results(job):
+            # A ledger that was lost or put back knows less than the output bucket.
+            message = f"there are results under {_destination(job)} already"
+            return self.setbacks.reject(
+                job, Problem(code="already_done", message=message)
+            )
+        job = self.hand_over(job)
+        spending = self._spending(job)
+        job = self.ledger.advance(
+            job,
+            lambda j: j.submitting(
+                self.now(), self.timing, spending.day if spending else None
+            ),
+            # What a cancel keeps from being sent is counted all the same: seldom, and
+            # on the safe side.
+            spending=spending,
+        )
+        failpoint("after_intent")
+        if job.phase is Phase.REJECTED:
+            log.info("cancelled", extra={"job": job.id})
+            self.setbacks.clear(job)
+        return job
+
+    def hand_over(self, job: Job) -> Job:
+        """
+        Brings the rows to where the service reads them, before the intent. An older
+        holder may be about to do so, so that each uses a name of its own.
+        """
+        assert job.staging is not None
+        try:
+            if job.spec and job.spec.source:
+                return job  # the service reads it where it lies
+            if not self.backends.of(job).is_staged(job):
+                if job.staging.epoch != job.lease.epoch:
+                    job = self._restage(job, job.staging.uri)
+                self.backends.of(job).stage(job)
+        except BatchesError as exc:
+            raise self.setbacks.trouble(
+                job, "could not hand over the rows", exc
+            ) from exc
+        failpoint("after_handing_over")
+        return job
+
+    def _restage(self, job: Job, uri: str) -> Job:
+        """Copies the rows to this worker's own epoch."""
+        assert job.staging is not None
+        own = self.traces.staging(job.id, job.lease.epoch)
+        staging = replace(job.staging, epoch=own.epoch, uri=own.uri)
+        self.storage.copy(uri, staging.uri)
+        failpoint("after_copying")
+        job = self._write(job, lambda j: j.restaged(staging, self.now()))
+        failpoint("after_restaging")
+        return job
+
+    def _has_results(self, job: Job) -> bool:
+        """Whether more than our own report lies at the destination."""
+        place = _destination(job)
+        if not place.startswith("gs://"):
+            return False
+        names = self.storage.names(Location.parse(place))
+        return any(name != f"{place}{REPORT}" for name in names)
+
+    def _search(self, job: Job) -> list[Batch]:
+        """
+        The batches that the service has of this job, the one to keep first: the oldest
+        of those that have read their rows; else the oldest of those that name the
+        newest staging, as one that names an older won't find its rows any more.
+
+        Raises:
+            Unavailable: there is no telling yet; or one that was to be cancelled isn't
+                over, and may still come to be paid.
+        """
+        backend = self.backends.of(job)
+        try:
+            answers = backend.search(job)
+            for batch in answers:
+                if batch.name in job.duplicates and not batch.terminal:
+                    # Whoever was to do it may have died.
+                    backend.cancel(batch.name)
+                    raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
+        except BatchesError as exc:
+            raise self.setbacks.trouble(
+                job, "could not look for its batches", exc
+            ) from exc
+        found = [batch for batch in answers if job.may_take_up(batch)]
+        failpoint("after_search")
+        log.info("searched", extra={"job": job.id, "found": len(found)})
+        return sorted(
+            found,
+            key=lambda b: (
+                not b.has_begun,
+                0 if b.has_begun else -(b.epoch or 0),
+                str(b.create_time),
+                b.name,
+            ),
+        )
+
+    def _adopt(self, job: Job, found: list[Batch]) -> Job:
+        """
+        Records the first and condemns the others in one write; only then cancels those.
+        """
+        kept, *others = found
+        health = None
+        if others:
+            health = Health(
+                code="duplicate_batch",
+                message=f"{len(others)} more were made, and are cancelled: "
+                + ", ".join(extra.name for extra in others),
+                since=self.now(),
+            )
+        job = self._record(job, kept, health, [extra.name for extra in others])
+        for extra in others:
+            log.error(
+                "duplicate batch",
+                extra={"job": job.id, "kept": kept.name, "cancelled": extra.name},
+            )
+            try:
+                self.backends.of(job).cancel(extra.name)
+            except ClientError as exc:
+                log.warning(
+                    "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
+                )
+            failpoint("after_cancelling_duplicate")
+        return job
+
+    # -- submitting: the request itself -----------------------------------------
+
+    def create(self, job: Job) -> Job:
+        if self.now() + self.timing.create_timeout > job.lease.until:
+            # Frozen since the intent. Nothing was sent, and now it is too late to.
+            why = "too little of the lease left to send"
+            return self.setbacks.postpone(job, why, unsent=True)
+        failpoint("before_create")
+        try:
+            batch = self.backends.of(job).create(job)
+        except BatchesError as exc:
+            failpoint("after_failed_create")
+            return self._not_created(job, exc)
+        failpoint("after_create")
+        return self._record(job, batch)
+
+    def _record(
+        self,
+        job: Job,
+        batch: Batch,
+        health: Health | None = None,
+        others: Collection[str] = (),
+    ) -> Job:
+        def move(job: Job) -> Job:
+            job = job.submitted(batch, self.now())
+            return job.duplicates_found(others, health, self.now()) if health else job
+
+        job = self._write(job, move)
+        failpoint("after_submitted")
+        log.info("submitted", extra={"job": job.id, "batch": batch.name})
+        return job
+
+    def _not_created(self, job: Job, error: BatchesError) -> Job:
+        """
+        What each answer to create means:
+
+            401 403, a bad key     our set-up lacks a right              waiting
+            400 404 413 422        nothing was made and never will be    rejected
+            429                    nothing was made for now              waiting
+            no connection          nothing was sent                      waiting
+            all else, or none      it may have been made                 look later
+        """
+        code = error.code if isinstance(error, ClientError) else None
+        if is_not_allowed(error):
+            return self.setbacks.not_allowed(
+                job, f"{error}. {self.setbacks.remedy(job)}", unsent=True
+            )
+        if code in REFUSALS:
+            problem = Problem(code="service_refused", message=str(error))
+            return self.setbacks.reject(job, problem)
+        if code == 429:
+            wait = error.retry_after if isinstance(error, ClientError) else None
+            pause = self.timing.list_lag if wait is None else timedelta(seconds=wait)
+            self.ledger.pause_queue(job.queue, self.now(), pause)
+            why, again = f"429: {error}", self.now() + pause
+            log.warning("postponed", extra={"job": job.id, "reason": why})
+            return self._write(job, lambda j: j.wait(why, self.now(), due=again))
+        if isinstance(error, TransportError) and not error.sent:
+            return self.setbacks.postpone(
+                job, f"service unreachable: {error}", unsent=True
+            )
+        why = f"unclear: {error}"
+        log.warning("unclear", extra={"job": job.id, "reason": why})
+        return self.setbacks.fail(
+            job, lambda j: j.unclear(why, self.now(), self.timing)
+        )
+
+    # -- submitting, by a worker that is gone: look, then fence -----------------
+
+    def recover(self, job: Job) -> Job:
+        if found := self._search(job):
+            return self._adopt(job, found)
+        return self._fence(job)
+
+    def _fence(self, job: Job) -> Job:
+        """
+        Nothing to be found, and yet a frozen worker may hold the request in its
+        hands: take away the input that it names. The wait until the next look starts
+        when the older copies are gone. A table can't be taken away: there a second
+        batch may come of it, which the sweep finds and cancels.
+        """
+        if job.spec is None or job.spec.source is None:
+            job = self.withdraw(job)
+        job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
+        failpoint("after_fence")
+        log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
+        return job
+
+    def withdraw(self, job: Job) -> Job:
+        """Moves the rows to this worker's own epoch, so that none lie under others."""
+        held = {
+            epoch: uri
+            for uri in self.storage.names(self.traces.folder(job.id))
+            if (epoch := self._epoch(job, uri)) is not None
+        }
+        if not held:
+            raise RuntimeError(
+                f"nothing is staged under {self.traces.folder(job.id)} any more"
+            )
+        # A fence that didn't get to its write may have moved the rows already.
+        job = self._restage(job, held[max(held)])
+        # A higher one belongs to a worker that has overtaken this one.
+        older = [epoch for epoch in held if epoch < job.lease.epoch]
+        try:
+            self.backends.of(job).withdraw(job, older)
+        except BatchesError as exc:
+            raise self.setbacks.trouble(
+                job, "could not withdraw the rows", exc
+            ) from exc
+        for epoch in older:
+            self.storage.delete(held[epoch])
+        failpoint("after_fence_delete")
+        return job
+
+    # -- the pieces -------------------------------------------------------------
+
+    def _write(self, job: Job, move: Callable[[Job], Job]) -> Job:
+        return self.ledger.advance(job, move)
+
+    def _spending(self, job: Job) -> Spending | None:
+        """What to count against the day, once a job, whatever becomes of a request."""
+        chosen = self.settings
+        if job.spent_on or not (chosen.max_rows_per_day or chosen.max_bytes_per_day):
+            return None
+        assert job.staging is not None
+        return Spending(
+            day=f"{self.now():%Y-%m-%d}",
+            rows=job.staging.rows,
+            bytes=job.staging.bytes,
+        )
+
+    def _epoch(self, job: Job, uri: str) -> int | None:
+        match = re.fullmatch(
+            r"(\d+)/requests\.jsonl", uri[len(str(self.traces.folder(job.id))) :]
+        )
+        return int(match[1]) if match else None
+
+
+def _destination(job: Job) -> str:
+    return job.spec.destination if job.spec else ""

@@ -1,0 +1,30 @@
+"""Workers that die or sleep at a failpoint, in this process."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from batchdrop import worker
+
+
+class Killed(BaseException):
+    """As after a SIGKILL: no handler of an `Exception` sees it."""
+
+
+def die() -> None:
+    raise Killed
+
+
+@contextmanager
+def failpoints(passed: Callable[[str], None]) -> Iterator[None]:
+    """Calls a function with the name of each failpoint that a worker passes."""
+    names = [one.name for one in pkgutil.iter_modules(worker.__path__)]
+    modules = [importlib.import_module(f"{worker.__name__}.{name}") for name in names]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            if hasattr(module, "failpoint"):
+                patch.setattr(module, "failpoint", passed)
+        yield
