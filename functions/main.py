@@ -43,8 +43,11 @@ if flask.has_app_context():  # while the framework makes the app
     flask.current_app.before_request(acknowledge_unreadable)
 
 
-def _not_a_drop(event: str, reason: str) -> None:
-    log.error("not a drop", extra={"event": event, "reason": reason})
+def _not_a_drop(event_id: str, reason: str) -> None:
+    log.error(
+        "event is not a drop",
+        extra={"event": "drop.not_a_drop", "event_id": event_id, "reason": reason},
+    )
 
 
 @functions_framework.cloud_event

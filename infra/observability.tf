@@ -3,23 +3,23 @@
 locals {
   services = [for function in values(google_cloudfunctions2_function.this) : function.name]
 
-  # One log line of the worker, by its message; a metric's labels are the line's fields.
+  # One log line of the worker, by its event id; a metric's labels are the line's fields.
   counted = {
-    ticks       = { filter = "jsonPayload.message=\"tick\"", labels = [] }
-    claimed     = { filter = "jsonPayload.message=\"claimed\"", labels = [] }
-    submitted   = { filter = "jsonPayload.message=\"submitted\"", labels = [] }
-    rejected    = { filter = "jsonPayload.message=\"rejected\"", labels = ["code"] }
-    ended       = { filter = "jsonPayload.message=\"ended\"", labels = ["state"] }
-    announced   = { filter = "jsonPayload.message=\"announced\"", labels = ["type"] }
-    unannounced = { filter = "jsonPayload.message=\"job not looked at\" AND jsonPayload.reason:\"announcement \"", labels = [] }
-    parked      = { filter = "jsonPayload.message=\"parked\"", labels = ["phase"] }
-    stalled     = { filter = "jsonPayload.message=\"stalled\"", labels = ["state"] }
-    not_allowed = { filter = "jsonPayload.message=\"postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
-    lost        = { filter = "jsonPayload.message=\"lost\"", labels = [] }
-    no_output   = { filter = "jsonPayload.message=\"no output\"", labels = [] }
-    invisible   = { filter = "jsonPayload.message=\"not visible\"", labels = [] }
-    missed      = { filter = "jsonPayload.message=\"missed event\"", labels = [] }
-    duplicates  = { filter = "jsonPayload.message=\"duplicate batch\"", labels = [] }
+    ticks       = { filter = "jsonPayload.event=\"tick.finished\"", labels = [] }
+    claimed     = { filter = "jsonPayload.event=\"drop.claimed\"", labels = [] }
+    submitted   = { filter = "jsonPayload.event=\"job.submitted\"", labels = [] }
+    rejected    = { filter = "jsonPayload.event=\"job.rejected\"", labels = ["code"] }
+    ended       = { filter = "jsonPayload.event=\"job.ended\"", labels = ["state"] }
+    announced   = { filter = "jsonPayload.event=\"announcement.published\"", labels = ["type"] }
+    unannounced = { filter = "jsonPayload.event=\"tick.job_failed\" AND jsonPayload.reason:\"announcement \"", labels = [] }
+    parked      = { filter = "jsonPayload.event=\"job.parked\"", labels = ["phase"] }
+    stalled     = { filter = "jsonPayload.event=\"job.stalled\"", labels = ["state"] }
+    not_allowed = { filter = "jsonPayload.event=\"job.postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
+    lost        = { filter = "jsonPayload.event=\"batch.lost\"", labels = [] }
+    no_output   = { filter = "jsonPayload.event=\"batch.no_output\"", labels = [] }
+    invisible   = { filter = "jsonPayload.event=\"batch.not_visible\"", labels = [] }
+    missed      = { filter = "jsonPayload.event=\"drop.missed\"", labels = [] }
+    duplicates  = { filter = "jsonPayload.event=\"batch.duplicate\"", labels = [] }
   }
 
   # A metric as PromQL calls it. There its own kind of resource has to be named.
@@ -46,14 +46,14 @@ locals {
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (message \"parked\"), or its next step has failed for two hours or its batch has been in one state for too long (\"stalled\"), or the batch is gone (\"lost\") or has succeeded without saying where its answers are (\"no output\"), or many batches are (\"not visible\"), or a key, a bucket or a right of the worker's is missing (\"postponed\", reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without saying where its answers are (batch.no_output), or many batches are (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed, reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
     }
     announcements_unpublished = {
       title    = "announcements are not published"
       severity = "ERROR"
       query    = "sum(increase(${local.counts.unannounced}[10m])) > 0"
       duration = "900s"
-      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger and go out once it does. The field `reason` of the log line \"job not looked at\" has Pub/Sub's words: a grant that is missing, or a body that the schema ${google_pubsub_schema.announcement.name} doesn't know."
+      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger and go out once it does. The field `reason` of the log line with event tick.job_failed has Pub/Sub's words: a grant that is missing, or a body that the schema ${google_pubsub_schema.announcement.name} doesn't know."
     }
     dead_letters = {
       title    = "dead letters"
@@ -67,7 +67,7 @@ locals {
       severity = "WARNING"
       query    = "sum(increase(${local.counts.rejected}[10m])) > 0"
       duration = "0s"
-      advice   = "A dropped file was not sent. Nothing was paid. The log line \"rejected\" has the job, a code and the reason, and so has the announcement."
+      advice   = "A dropped file was not sent. Nothing was paid. The log line with event job.rejected has the job, a code and the reason, and so has the announcement."
     }
     function_errors = {
       title    = "functions fail"

@@ -165,8 +165,8 @@ def test_what_is_no_upload_is_acknowledged_with_an_error_in_the_log(
 
     assert worker.drops == []
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["severity"], line["message"]) == ("ERROR", "not a drop")
-    assert line["event"] == "9876543210"
+    assert (line["severity"], line["message"]) == ("ERROR", "event is not a drop")
+    assert line["event_id"] == "9876543210"
     assert line["logging.googleapis.com/trace"] == (
         "projects/p/traces/4bf92f3577b34da6a3ce929d0e0e4736"
     )
@@ -197,7 +197,7 @@ def test_an_event_that_cannot_be_read_is_not_quoted(
     assert deliver(on_upload, data, others | headers) == 200
 
     out, err = capsys.readouterr()
-    assert '"message": "not a drop"' in out
+    assert '"message": "event is not a drop"' in out
     assert "zqword" not in out + err
 
 
@@ -214,7 +214,7 @@ def test_an_event_that_lacks_a_header_is_acknowledged_with_an_error_in_the_log(
 
     assert answer.status_code == 200
     assert worker.drops == []
-    assert '"message": "not a drop"' in capsys.readouterr().out
+    assert '"message": "event is not a drop"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["a\nb.jsonl", "é" * 509 + ".jsonl", "a\u2028.jsonl"])

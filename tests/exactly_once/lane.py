@@ -481,7 +481,7 @@ class Lane:
             with contextlib.suppress(ValueError, KeyError):
                 told = json.loads(line)
                 at_work.setdefault(told[TRACE], []).append(n)
-                if told["message"] == "tick":
+                if told.get("event") == "tick.finished":
                     ticks.add(told[TRACE])
         spans = sorted((at_work[tick][0], at_work[tick][-1]) for tick in ticks)
         found, end = 0, -1

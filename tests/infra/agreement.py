@@ -142,21 +142,21 @@ def labels_are_the_workers(plan: Plan, functions: Path) -> Iterator[str]:
 
 
 def metrics_count_lines_that_are_logged(plan: Plan, functions: Path) -> Iterator[str]:
-    """A metric over a message that nobody writes stays at nothing, without a word."""
+    """A metric over an event that nobody logs stays at zero, and nothing fails."""
     lines = code.log_lines(functions)
     services = {
         each.values["name"] for each in plan.of("google_cloudfunctions2_function")
     }
     for metric in plan.of("google_logging_metric"):
         text = metric.values["filter"]
-        messages = re.findall(r'jsonPayload\.message="([^"]*)"', text)
+        events = re.findall(r'jsonPayload\.event="([^"]*)"', text)
         extracted = " ".join((metric.values["label_extractors"] or {}).values())
-        fields = set(re.findall(r"jsonPayload\.(\w+)", text + extracted)) - {"message"}
-        found = [line for line in lines if line.message in messages]
+        fields = set(re.findall(r"jsonPayload\.(\w+)", text + extracted)) - {"event"}
+        found = [line for line in lines if line.event in events]
         if not found:
-            yield f"{metric.address}: nobody logs {messages}"
+            yield f"{metric.address}: nobody logs {events}"
         elif not any(fields <= line.fields for line in found):
-            yield f"{metric.address}: {messages} has no fields {sorted(fields)}"
+            yield f"{metric.address}: {events} has no fields {sorted(fields)}"
         for reason in re.findall(r'jsonPayload\.reason[:=]"([^"]*)"', text):
             if not any(reason in word for word in code.words(functions)):
                 yield f"{metric.address}: no reason says {reason!r}"

@@ -43,6 +43,7 @@ class LogLine:
     """A place in the code that logs."""
 
     message: str
+    event: str | None  #: its stable id
     fields: frozenset[str]
     where: str
 
@@ -69,8 +70,16 @@ def _log_line(call: ast.Call, file: str) -> LogLine | None:
     extra = next((each.value for each in call.keywords if each.arg == "extra"), None)
     keys = extra.keys if isinstance(extra, ast.Dict) else []
     names = [key.value for key in keys if isinstance(key, ast.Constant)]
+    values = extra.values if isinstance(extra, ast.Dict) else []
+    texts_by_name = {
+        key.value: value.value
+        for key, value in zip(keys, values, strict=True)
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
+    }
+    event = texts_by_name.get("event")
     return LogLine(
         message=str(texts[0]),
+        event=str(event) if event else None,
         fields=frozenset(str(name) for name in names),
         where=f"{file}:{call.lineno}",
     )

@@ -645,18 +645,18 @@ def _mistakes() -> tuple[Mistake, ...]:
         "the worker puts no label team on batches",
     )
     add(
-        "a metric over a message that nobody writes",
+        "a metric over an event that nobody logs",
         "observability.tf",
-        'jsonPayload.message=\\"parked\\"',
-        'jsonPayload.message=\\"stuck\\"',
+        'jsonPayload.event=\\"job.parked\\"',
+        'jsonPayload.event=\\"job.stuck\\"',
         "metrics_count_lines_that_are_logged",
-        "nobody logs ['stuck']",
+        "nobody logs ['job.stuck']",
     )
     add(
         "a metric over a field that the line lacks",
         "observability.tf",
-        'message=\\"ended\\"", labels = ["state"]',
-        'message=\\"ended\\"", labels = ["status"]',
+        'event=\\"job.ended\\"", labels = ["state"]',
+        'event=\\"job.ended\\"", labels = ["status"]',
         "metrics_count_lines_that_are_logged",
         "has no fields ['status']",
     )

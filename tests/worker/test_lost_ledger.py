@@ -71,7 +71,7 @@ def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     return {
         record.__dict__["batch"]: record.__dict__["reason"]
         for record in caplog.records
-        if record.message == "orphan"
+        if record.message == "orphan batch"
     }
 
 

@@ -584,7 +584,7 @@ def test_batches_of_parts_are_no_orphans(
 
     check(world)
 
-    assert "orphan" not in [record.message for record in caplog.records]
+    assert "orphan batch" not in [record.message for record in caplog.records]
     assert world.job(job.source).phase is Phase.ENDED
 
 
@@ -623,9 +623,9 @@ def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
     world.ticks(1)
 
     assert states(world)[forged.name] == "JOB_STATE_PENDING"
-    assert [r.__dict__["batch"] for r in caplog.records if r.message == "orphan"] == [
-        forged.name
-    ]
+    assert [
+        r.__dict__["batch"] for r in caplog.records if r.message == "orphan batch"
+    ] == [forged.name]
 
 
 # -- limits --------------------------------------------------------------------------

@@ -722,7 +722,7 @@ def test_a_batch_with_a_forged_label_is_reported_and_left_alone(
     assert [
         record.__dict__["batch"]
         for record in caplog.records
-        if record.message == "orphan"
+        if record.message == "orphan batch"
     ] == [forged.name]
 
 

@@ -219,7 +219,12 @@ class _Attended:
             self._silences[method] += 1
             if self._silences[method] == SILENCES:
                 log.error(
-                    "silent", extra={"endpoint": self._endpoint, "request": method}
+                    "endpoint left alone",
+                    extra={
+                        "event": "endpoint.silent",
+                        "endpoint": self._endpoint,
+                        "request": method,
+                    },
                 )
             raise
         self._silences[method] = 0

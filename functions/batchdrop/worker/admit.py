@@ -110,7 +110,10 @@ class Admit:
             bytes is None or spent.bytes + staging.bytes <= bytes
         )
         if not within:
-            log.warning("day's limit reached", extra={"job": job.id})
+            log.warning(
+                "daily limit reached",
+                extra={"event": "admit.daily_limit", "job": job.id},
+            )
         return within
 
     def active(self, job: Job) -> int:

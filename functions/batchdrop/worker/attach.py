@@ -112,7 +112,14 @@ class Attach:
         ids = [file.id for file in files]
         job = self.ledger.advance(job, lambda j: j.attached(ids, self.now()))
         failpoint("after_attached")
-        log.info("attached", extra={"job": job.id, "files": ", ".join(ids)})
+        log.info(
+            "manifest attached",
+            extra={
+                "event": "manifest.attached",
+                "job": job.id,
+                "files": ", ".join(ids),
+            },
+        )
         return job
 
     def _attach_later(self, job: Job, file: Job) -> Job:
@@ -123,7 +130,10 @@ class Attach:
     def wait_for_manifest(self, job: Job) -> Job:
         """It wakes the file when it comes. Looked for now and then all the same."""
         name, now = manifest_name(job.source.name), self.now()
-        log.info("waits for its manifest", extra={"job": job.id, "manifest": name})
+        log.info(
+            "file waits for its manifest",
+            extra={"event": "manifest.awaited", "job": job.id, "manifest": name},
+        )
         again = now + timedelta(seconds=self.settings.reconcile_every)
         why = f"waits for {name}"
         return self.ledger.advance(job, lambda j: j.wait(why, now, due=again))

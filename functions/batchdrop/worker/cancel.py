@@ -55,7 +55,10 @@ class Cancel:
                 failpoint("after_cancel")
                 self.ledger.advance(job, lambda j: j.cancel_sent(tick.now()))
                 name = job.batch.name if job.batch else ""
-                log.info("cancelled", extra={"job": job.id, "batch": name})
+                log.info(
+                    "batch cancelled",
+                    extra={"event": "batch.cancelled", "job": job.id, "batch": name},
+                )
         self.ledger.move_cursor("cancel", cursor, {"id": last} if last else {})
 
     def _ask_to_cancel(self, job: Job) -> None:
@@ -93,7 +96,10 @@ class Cancel:
         if sent:
             with suppress(Superseded):  # that was the last of them
                 self.ledger.advance(split_job, lambda j: j.cancel_sent(self.now()))
-            log.info("parts cancelled", extra={"job": split_job.id})
+            log.info(
+                "cancel sent to all parts",
+                extra={"event": "job.parts_cancelled", "job": split_job.id},
+            )
 
 
 def _id_of(job: Job) -> str:
@@ -120,6 +126,9 @@ def cancel_duplicate(
         ledger.advance(job, lambda j: j.duplicates_found([batch.name], health, now))
         failpoint("after_recording_duplicates")
     if not batch.terminal:
-        log.error("duplicate batch", extra={"job": job.id, "cancelled": batch.name})
+        log.error(
+            "duplicate batch cancelled",
+            extra={"event": "batch.duplicate", "job": job.id, "cancelled": batch.name},
+        )
         backend.cancel(batch.name)
         failpoint("after_cancelling_found")

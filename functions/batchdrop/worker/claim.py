@@ -40,7 +40,10 @@ class Claims:
             Unavailable: the claim could not be made; deliver it again.
         """
         if reason := self.ignores(drop):
-            log.info("ignored", extra={"object": str(drop), "reason": reason})
+            log.info(
+                "object ignored",
+                extra={"event": "drop.ignored", "object": str(drop), "reason": reason},
+            )
             return None
         return self._claim(Job.claimed(drop, self.holder(), self.now(), self.timing))
 
@@ -54,21 +57,37 @@ class Claims:
         """
         claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
         if job := self._claim(claim):
-            log.warning("missed event", extra={"job": job.id, "object": str(drop)})
+            log.warning(
+                "missed event claimed",
+                extra={"event": "drop.missed", "job": job.id, "object": str(drop)},
+            )
 
     def _claim(self, claim: Job) -> Job | None:
-        about = {"job": claim.id, "object": str(claim.source)}
+        id, source = claim.id, str(claim.source)
         try:
             job = self.ledger.claim(claim)
         except NotWritable as exc:
             # However often it is delivered.
-            log.error("not claimed", extra=about | {"reason": str(exc)})
+            log.error(
+                "drop not claimed",
+                extra={
+                    "event": "drop.not_claimed",
+                    "job": id,
+                    "object": source,
+                    "reason": str(exc),
+                },
+            )
             return None
         if job is None:
-            log.info("known", extra=about)
+            log.info(
+                "duplicate event ignored",
+                extra={"event": "drop.duplicate", "job": id, "object": source},
+            )
             return None
         failpoint("after_claim")
-        log.info("claimed", extra=about)
+        log.info(
+            "drop claimed", extra={"event": "drop.claimed", "job": id, "object": source}
+        )
         return job
 
     def claim_anew(self, kept: Job) -> None:
@@ -82,7 +101,14 @@ class Claims:
         drop = kept.source
         claim = Job.claimed(drop, "nobody", self.now(), Timing.none(), missed=True)
         if self.ledger.claim(replace(claim, id=kept.id, parent=kept.parent)):
-            log.warning("claimed anew", extra={"job": kept.id, "object": str(drop)})
+            log.warning(
+                "lost job claimed again",
+                extra={
+                    "event": "job.claimed_again",
+                    "job": kept.id,
+                    "object": str(drop),
+                },
+            )
 
     def ignores(self, drop: Drop) -> str | None:
         """Why an object is none that a job is made of, if it isn't."""

@@ -40,7 +40,10 @@ class Commands:
         job = self._known(job_id)
         now = self.now()
         job = self.ledger.advance(job, lambda j: j.request_cancel(by, now))
-        log.info("cancel wanted", extra={"job": job.id, "by": by})
+        log.info(
+            "cancel requested",
+            extra={"event": "job.cancel_requested", "job": job.id, "by": by},
+        )
         if job.phase is Phase.SPLIT:
             self.cancelling.cancel_parts(job)
             return self._known(job_id)
@@ -61,7 +64,14 @@ class Commands:
         parent = self.ledger.advance(
             parent, lambda j: j.rerun_counted(now), children=lambda j: [j.rerun(now)]
         )
-        log.info("rerun", extra={"job": parent.rerun(now).id, "parent": parent.id})
+        log.info(
+            "job rerun",
+            extra={
+                "event": "job.rerun",
+                "job": parent.rerun(now).id,
+                "parent": parent.id,
+            },
+        )
         return parent.rerun(now)
 
     def unpark(self, job_id: str, by: str) -> Job:
@@ -75,7 +85,9 @@ class Commands:
         """
         job, now = self._known(job_id), self.now()
         job = self.ledger.advance(job, lambda j: j.unpark(by, now))
-        log.info("unparked", extra={"job": job.id, "by": by})
+        log.info(
+            "job unparked", extra={"event": "job.unparked", "job": job.id, "by": by}
+        )
         return job
 
     def _known(self, job_id: str) -> Job:

@@ -49,12 +49,17 @@ class Lost:
 
         after = self.ledger.advance(job, move)
         if after.is_lost:
-            log.error("lost", extra={"job": job.id})
+            log.error("batch lost", extra={"event": "batch.lost", "job": job.id})
         else:
-            log.warning("not found", extra={"job": job.id})
+            log.warning(
+                "batch not found", extra={"event": "batch.not_found", "job": job.id}
+            )
 
     def _blind(self, job: Job, missing: int, now: datetime) -> None:
-        log.error("not visible", extra={"job": job.id, "missing": missing})
+        log.error(
+            "batches not visible",
+            extra={"event": "batch.not_visible", "job": job.id, "missing": missing},
+        )
         if job.health and job.health.code == "not_visible":
             return
         health = Health(

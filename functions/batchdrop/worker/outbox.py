@@ -72,8 +72,9 @@ class Outbox:
                 gone[job] = announcement.seq
                 failpoint("after_published")
                 log.info(
-                    "announced",
+                    "announcement published",
                     extra={
+                        "event": "announcement.published",
                         "job": job,
                         "announcement": announcement.id,
                         "type": announcement.type,
@@ -124,5 +125,9 @@ class Outbox:
         if aside:
             log.error(
                 "announcement set aside",
-                extra={"job": announcement.job_id, "announcement": announcement.id},
+                extra={
+                    "event": "announcement.set_aside",
+                    "job": announcement.job_id,
+                    "announcement": announcement.id,
+                },
             )

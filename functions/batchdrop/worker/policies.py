@@ -51,7 +51,10 @@ class Policies:
         by = (
             f"cancel_after={after:g} of {job.spec_from.get('cancel_after', 'its spec')}"
         )
-        log.warning("cancel wanted", extra={"job": job.id, "by": by})
+        log.warning(
+            "cancel requested",
+            extra={"event": "job.cancel_requested", "job": job.id, "by": by},
+        )
         now = self.now()
         self.ledger.advance(job, lambda j: j.request_cancel(by, now))
 
@@ -79,7 +82,10 @@ class Policies:
                 answer.result()
                 failpoint("after_delete")
                 name = job.batch.name if job.batch else ""
-                log.info("deleted", extra={"job": job.id, "batch": name})
+                log.info(
+                    "batch deleted",
+                    extra={"event": "batch.deleted", "job": job.id, "batch": name},
+                )
                 self.ledger.advance(job, lambda j: j.deleted(tick.now()))
         self.ledger.move_cursor("delete", cursor, at)
 
@@ -94,7 +100,9 @@ class Policies:
     def _stalled(self, job: Job) -> None:
         """`stalled_after`: told once for each state it stands in; cancels nothing."""
         state, since = job.batch.state if job.batch else "", job.state_since
-        log.warning("stalled", extra={"job": job.id, "state": state})
+        log.warning(
+            "job stalled", extra={"event": "job.stalled", "job": job.id, "state": state}
+        )
         now = self.now()
         health = Health(
             code="stalled", message=f"{state} since {since:%Y-%m-%d %H:%M}", since=now

@@ -152,10 +152,16 @@ class Preparing:
                 job, made, reading, files, self._report(job, spec)
             )
         except Changed:
-            log.warning("check-points dropped", extra={"job": job.id})
+            log.warning(
+                "check-points dropped",
+                extra={"event": "staging.checkpoints_dropped", "job": job.id},
+            )
             job = self.ledger.advance(job, lambda j: j.unstaged(self.now()))
             if job.is_parked:
-                log.error("parked", extra={"job": job.id, "phase": job.phase})
+                log.error(
+                    "job parked",
+                    extra={"event": "job.parked", "job": job.id, "phase": job.phase},
+                )
                 self.setbacks.clear(job)
             return job
         except NotReadable as exc:
@@ -211,8 +217,13 @@ class Preparing:
         job = self.ledger.advance(job, move)
         failpoint("after_prepared")
         log.info(
-            "prepared",
-            extra={"job": job.id, "rows": rows.total, "refused": rows.refused},
+            "job prepared",
+            extra={
+                "event": "job.prepared",
+                "job": job.id,
+                "rows": rows.total,
+                "refused": rows.refused,
+            },
         )
         return job
 
@@ -230,8 +241,9 @@ class Preparing:
         failpoint("after_split")
         self.setbacks.clear(job)  # where a cancel came first
         log.info(
-            "split",
+            "job split",
             extra={
+                "event": "job.split",
                 "job": job.id,
                 "parts": len(job.parts),
                 "rows": reading.rows.total,

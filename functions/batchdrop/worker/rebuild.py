@@ -74,7 +74,10 @@ class Rebuild:
             ]
 
         job = self.ledger.advance(job, move, children=children)
-        log.warning("made anew", extra={"job": job.id, "phase": job.phase})
+        log.warning(
+            "job rebuilt",
+            extra={"event": "job.rebuilt", "job": job.id, "phase": job.phase},
+        )
         return job
 
     def part_in_doubt(self, part: Job, trace: Trace | None) -> Job:

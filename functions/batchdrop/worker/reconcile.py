@@ -80,7 +80,7 @@ class Reconcile:
             return
         if not going.failed:
             self.ledger.record_reconcile(going.started)
-            log.info("checked")
+            log.info("reconcile finished", extra={"event": "reconcile.finished"})
         self.ledger.move_cursor("reconcile", cursor, {})
 
     def _continue(self, tick: Tick, going: Pass, first_start: datetime) -> None:
@@ -93,7 +93,10 @@ class Reconcile:
                 self._claim_missed(tick, going, since)
             except Exception as exc:
                 # The next tick goes on from there; the endpoints needn't wait for it.
-                log.error("not checked", extra={"reason": told(exc)})
+                log.error(
+                    "reconcile failed",
+                    extra={"event": "reconcile.failed", "reason": told(exc)},
+                )
                 tick.errors.append(exc)
         backends = self.backends.chosen()
         while going.endpoints < len(backends):
@@ -118,7 +121,10 @@ class Reconcile:
             with storage.open(uri) as file:
                 said = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
         except (BatchdropError, ValueError) as exc:
-            log.error("first start not known", extra={"reason": told(exc)})
+            log.error(
+                "first start unknown",
+                extra={"event": "reconcile.first_start_unknown", "reason": told(exc)},
+            )
             tick.errors.append(exc)
             return known
         return min(said, known)
@@ -144,7 +150,12 @@ class Reconcile:
                     going.failed = True
                     exc.add_note(f"while looking at {drop}")
                     log.error(
-                        "not claimed", extra={"object": str(drop), "reason": told(exc)}
+                        "drop not claimed",
+                        extra={
+                            "event": "drop.not_claimed",
+                            "object": str(drop),
+                            "reason": told(exc),
+                        },
                     )
                     tick.errors.append(exc)
                 if tick.is_over:
@@ -173,15 +184,24 @@ class Reconcile:
                     going.seconds = max(slice / 2, SHORTEST).total_seconds()
                     # One that began late has had less than a share.
                     if first and slice <= SHORTEST:
-                        about = {"since": str(begin), "until": str(until)}
-                        log.error("too many batches", extra=about)
+                        log.error(
+                            "too many batches",
+                            extra={
+                                "event": "reconcile.too_many_batches",
+                                "since": str(begin),
+                                "until": str(until),
+                            },
+                        )
                         going.since = until
                     return
                 going.since = begin = until
                 slice, first = 2 * slice, False
                 going.seconds = slice.total_seconds() if slice < longest else None
         except Exception as exc:
-            log.error("not checked", extra={"reason": told(exc)})
+            log.error(
+                "reconcile failed",
+                extra={"event": "reconcile.failed", "reason": told(exc)},
+            )
             tick.errors.append(exc)
             going.failed = True
         going.endpoints += 1
@@ -201,7 +221,12 @@ class Reconcile:
             except Exception as exc:
                 exc.add_note(f"while looking at the batch {answer.name}")
                 log.error(
-                    "not seen to", extra={"batch": answer.name, "reason": told(exc)}
+                    "batch not reconciled",
+                    extra={
+                        "event": "reconcile.batch_failed",
+                        "batch": answer.name,
+                        "reason": told(exc),
+                    },
                 )
                 tick.errors.append(exc)
         return True
@@ -233,7 +258,10 @@ class Reconcile:
             if not (job.may_fail_by_fence or job.failed_by_fence(batch)):
                 cancel_duplicate(self.ledger, backend, job, batch, self.now())
         elif job.batch is None and job.is_parked and job.may_take_up(batch):
-            log.warning("adopted", extra={"job": job.id, "batch": batch.name})
+            log.warning(
+                "batch adopted",
+                extra={"event": "batch.adopted", "job": job.id, "batch": batch.name},
+            )
             self.ledger.advance(job, lambda j: j.submitted(batch, self.now()))
         elif job.phase is Phase.REJECTED:
             _report(answer, job_id, "the job was rejected")
@@ -274,7 +302,14 @@ class Reconcile:
         if known is None:
             self.claims.claim_anew(whole)
         elif self.ledger.claim(job):
-            log.warning("claimed anew", extra={"job": job.id, "part_of": known.id})
+            log.warning(
+                "lost job claimed again",
+                extra={
+                    "event": "job.claimed_again",
+                    "job": job.id,
+                    "part_of": known.id,
+                },
+            )
         return None
 
     def _part(self, whole: Job, job_id: str) -> Job | None:
@@ -288,5 +323,11 @@ class Reconcile:
 def _report(answer: BatchJob, claims: str, why: str) -> None:
     """A batch with our marks that no job goes on with: a person should see to it."""
     log.error(
-        "orphan", extra={"batch": answer.name, "claims": claims[:100], "reason": why}
+        "orphan batch",
+        extra={
+            "event": "batch.orphan",
+            "batch": answer.name,
+            "claims": claims[:100],
+            "reason": why,
+        },
     )

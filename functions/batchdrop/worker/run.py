@@ -50,7 +50,13 @@ class Runner:
         held = self.ledger.advance(job, lambda j: j.resumed(by, now, self.timing))
         failpoint("after_resumed")
         log.info(
-            "resumed", extra={"job": job.id, "phase": job.phase, "time": held.resumes}
+            "job resumed",
+            extra={
+                "event": "job.resumed",
+                "job": job.id,
+                "phase": job.phase,
+                "time": held.resumes,
+            },
         )
         self.carry_on(held, admitted=admitted)
 
@@ -68,12 +74,25 @@ class Runner:
             if job.phase is Phase.ATTACHED:
                 self._take_up_files(job)
         except Superseded as exc:
-            log.warning("superseded", extra={"job": job.id, "reason": str(exc)})
+            log.warning(
+                "job superseded",
+                extra={"event": "job.superseded", "job": job.id, "reason": str(exc)},
+            )
         except Unavailable as exc:
-            log.error("ledger unavailable", extra={"job": job.id, "reason": str(exc)})
+            log.error(
+                "ledger unavailable",
+                extra={
+                    "event": "ledger.unavailable",
+                    "job": job.id,
+                    "reason": str(exc),
+                },
+            )
         except NotWritable as exc:
             # Not even that it is over. The lease runs out, and so do the resumes.
-            log.error("not written", extra={"job": job.id, "reason": str(exc)})
+            log.error(
+                "job not written",
+                extra={"event": "job.not_written", "job": job.id, "reason": str(exc)},
+            )
 
     def _take_up_files(self, manifest: Job) -> None:
         """The files that have waited for a manifest go on now; else, `poll` resumes."""
@@ -81,7 +100,14 @@ class Runner:
         for file in self.ledger.get_all(manifest.attached_to):
             waits = file.phase is Phase.ARRIVED and file.is_due(now)
             if waits and not file.is_held(now) and file.resumes < MAX_RESUMES:
-                log.info("woken", extra={"job": file.id, "manifest": manifest.id})
+                log.info(
+                    "file woken by its manifest",
+                    extra={
+                        "event": "job.woken",
+                        "job": file.id,
+                        "manifest": manifest.id,
+                    },
+                )
                 self.resume(file)
 
     def resume_due(self, tick: Tick) -> int:
@@ -101,7 +127,10 @@ class Runner:
         """Resumes a job; parks it instead where it has stopped too many workers."""
         now = self.now()
         if job.resumes >= MAX_RESUMES:
-            log.error("parked", extra={"job": job.id, "phase": job.phase})
+            log.error(
+                "job parked",
+                extra={"event": "job.parked", "job": job.id, "phase": job.phase},
+            )
             self.ledger.advance(job, lambda j: j.park(now))
             return False
         self.resume(job, admitted=admitted)
@@ -133,7 +162,10 @@ class Runner:
             return self.setbacks.postpone(job, str(exc))
         except Exception as exc:
             why, now = told(exc), self.now()
-            log.exception("step failed", extra={"job": job.id, "phase": job.phase})
+            log.exception(
+                "step failed",
+                extra={"event": "job.step_failed", "job": job.id, "phase": job.phase},
+            )
             return self.ledger.advance(job, lambda j: j.gave_up(why, now))
 
     def _not_writable(self, job: Job, why: str) -> Job:
@@ -143,7 +175,10 @@ class Runner:
         """
         if job.phase is Phase.SUBMITTING:
             now = self.now()
-            log.error("not written", extra={"job": job.id, "reason": why})
+            log.error(
+                "job not written",
+                extra={"event": "job.not_written", "job": job.id, "reason": why},
+            )
             return self.ledger.advance(job, lambda j: j.gave_up(why, now))
         problem = Problem(
             code="too_large",

@@ -49,8 +49,13 @@ class Setbacks:
             manifest: what spoke for it: it was heard, and is not too late.
         """
         log.warning(
-            "rejected",
-            extra={"job": job.id, "code": problem.code, "reason": problem.message},
+            "job rejected",
+            extra={
+                "event": "job.rejected",
+                "job": job.id,
+                "code": problem.code,
+                "reason": problem.message,
+            },
         )
         rows = found.rows if found else None
         row_errors = tuple(found.row_errors) if found else None
@@ -86,7 +91,14 @@ class Setbacks:
                 self.storage.delete(part.staging.uri)
         except (Unavailable, Misconfigured) as exc:
             # The bucket's own rule deletes them in time.
-            log.warning("copies left", extra={"job": job.id, "reason": str(exc)})
+            log.warning(
+                "staged copies left",
+                extra={
+                    "event": "staging.copies_left",
+                    "job": job.id,
+                    "reason": str(exc),
+                },
+            )
 
     def clear_below(self, job: Job, below: int) -> None:
         """
@@ -106,7 +118,10 @@ class Setbacks:
         Args:
             unsent: no request of it is on its way, whatever its phase says.
         """
-        log.warning("postponed", extra={"job": job.id, "reason": why})
+        log.warning(
+            "job postponed",
+            extra={"event": "job.postponed", "job": job.id, "reason": why},
+        )
         now = self.now()
         if job.phase is Phase.SUBMITTING and not unsent:
             return self.fail(job, lambda j: j.unclear(why, now, self.timing))
@@ -129,7 +144,15 @@ class Setbacks:
         """
         reason, now = "not_allowed", self.now()
         again = due or now + self.timing.list_lag
-        log.error("postponed", extra={"job": job.id, "reason": reason, "health": why})
+        log.error(
+            "job postponed",
+            extra={
+                "event": "job.postponed",
+                "job": job.id,
+                "reason": reason,
+                "health": why,
+            },
+        )
         known = job.health
         since = known.since if known and known.code == reason else now
         health = Health(code=reason, message=why, since=since)
@@ -144,9 +167,19 @@ class Setbacks:
         after = self.ledger.advance(job, move)
         known = job.postponed is not None and job.postponed.announced
         if after.postponed and after.postponed.announced and not known:
-            log.warning("stalled", extra={"job": job.id, "state": str(after.phase)})
+            log.warning(
+                "job stalled",
+                extra={
+                    "event": "job.stalled",
+                    "job": job.id,
+                    "state": str(after.phase),
+                },
+            )
         if after.is_parked:
-            log.error("parked", extra={"job": job.id, "phase": after.phase})
+            log.error(
+                "job parked",
+                extra={"event": "job.parked", "job": job.id, "phase": after.phase},
+            )
         self.clear(after)
         return after
 

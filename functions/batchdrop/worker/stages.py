@@ -63,7 +63,7 @@ class Tick:
         """Remembers an error of a job."""
         exc.add_note(f"in job {job_id}")
         log.error(
-            "job not looked at",
+            "job failed in this tick",
             extra={"event": "tick.job_failed", "job": job_id, "reason": told(exc)},
         )
         self.errors.append(exc)

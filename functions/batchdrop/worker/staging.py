@@ -110,7 +110,10 @@ class Stager:
             lambda j: made.on(j).part_staged(part, self.now(), self.timing),
         )
         failpoint("after_part")
-        log.info("part staged", extra={"job": job.id, "part": part.n})
+        log.info(
+            "part staged",
+            extra={"event": "staging.part", "job": job.id, "part": part.n},
+        )
         return job
 
     def _part_staging(self, job: Job, n: int) -> Staging:

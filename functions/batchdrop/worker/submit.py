@@ -74,7 +74,7 @@ class Submitting:
         )
         failpoint("after_intent")
         if job.phase is Phase.REJECTED:
-            log.info("cancelled", extra={"job": job.id})
+            log.info("job cancelled", extra={"event": "job.cancelled", "job": job.id})
             self.setbacks.clear(job)
         return job
 
@@ -141,7 +141,10 @@ class Submitting:
             ) from exc
         found = [batch for batch in answers if job.may_take_up(batch)]
         failpoint("after_search")
-        log.info("searched", extra={"job": job.id, "found": len(found)})
+        log.info(
+            "search finished",
+            extra={"event": "job.searched", "job": job.id, "found": len(found)},
+        )
         return sorted(
             found,
             key=lambda b: (
@@ -168,14 +171,24 @@ class Submitting:
         job = self._record(job, kept, health, [extra.name for extra in others])
         for extra in others:
             log.error(
-                "duplicate batch",
-                extra={"job": job.id, "kept": kept.name, "cancelled": extra.name},
+                "duplicate batch cancelled",
+                extra={
+                    "event": "batch.duplicate",
+                    "job": job.id,
+                    "kept": kept.name,
+                    "cancelled": extra.name,
+                },
             )
             try:
                 self.backends.of(job).cancel(extra.name)
             except ClientError as exc:
                 log.warning(
-                    "not cancelled", extra={"batch": extra.name, "reason": str(exc)}
+                    "duplicate batch not cancelled",
+                    extra={
+                        "event": "batch.not_cancelled",
+                        "batch": extra.name,
+                        "reason": str(exc),
+                    },
                 )
             failpoint("after_cancelling_duplicate")
         return job
@@ -209,7 +222,10 @@ class Submitting:
 
         job = self._write(job, move)
         failpoint("after_submitted")
-        log.info("submitted", extra={"job": job.id, "batch": batch.name})
+        log.info(
+            "job submitted",
+            extra={"event": "job.submitted", "job": job.id, "batch": batch.name},
+        )
         return job
 
     def _not_created(self, job: Job, error: BatchesError) -> Job:
@@ -235,14 +251,20 @@ class Submitting:
             pause = self.timing.list_lag if wait is None else timedelta(seconds=wait)
             self.ledger.pause_queue(job.queue, self.now(), pause)
             why, again = f"429: {error}", self.now() + pause
-            log.warning("postponed", extra={"job": job.id, "reason": why})
+            log.warning(
+                "job postponed",
+                extra={"event": "job.postponed", "job": job.id, "reason": why},
+            )
             return self._write(job, lambda j: j.wait(why, self.now(), due=again))
         if isinstance(error, TransportError) and not error.sent:
             return self.setbacks.postpone(
                 job, f"service unreachable: {error}", unsent=True
             )
         why = f"unclear: {error}"
-        log.warning("unclear", extra={"job": job.id, "reason": why})
+        log.warning(
+            "create request unclear",
+            extra={"event": "job.create_unclear", "job": job.id, "reason": why},
+        )
         return self.setbacks.fail(
             job, lambda j: j.unclear(why, self.now(), self.timing)
         )
@@ -265,7 +287,10 @@ class Submitting:
             job = self.withdraw(job)
         job = self._write(job, lambda j: j.fenced_off(self.now(), self.timing))
         failpoint("after_fence")
-        log.info("fenced", extra={"job": job.id, "epoch": job.lease.epoch})
+        log.info(
+            "job fenced",
+            extra={"event": "job.fenced", "job": job.id, "epoch": job.lease.epoch},
+        )
         return job
 
     def withdraw(self, job: Job) -> Job:

@@ -130,7 +130,10 @@ class Sweep:
                     left.remove(n)
             except Exception as exc:
                 # Nothing is concluded from no answer; the next tick asks again.
-                log.error("no list", extra={"reason": told(exc)})
+                log.error(
+                    "list failed",
+                    extra={"event": "sweep.list_failed", "reason": told(exc)},
+                )
                 tick.errors.append(exc)
                 all_heard = False
                 left.remove(n)
@@ -332,18 +335,30 @@ class Sweep:
         if batch == job.batch and job.is_visible and (late or not batch.terminal):
             return job
         if late or not batch.terminal:
-            log.info("moved on", extra={"job": job.id, "state": batch.state})
+            log.info(
+                "batch changed state",
+                extra={"event": "batch.changed", "job": job.id, "state": batch.state},
+            )
             after = self.ledger.advance(job, lambda j: j.observed(batch, now))
             failpoint("after_observed")
             return after
         if job.failed_by_fence(batch):
-            log.warning("fenced batch failed", extra={"job": job.id})
+            log.warning(
+                "fenced batch failed",
+                extra={"event": "batch.fenced_failed", "job": job.id},
+            )
             return self.ledger.advance(job, lambda j: j.revived(now))
         batch = self.backends.of(job).collect(job, batch)
         failpoint("after_collecting")
-        log.info("ended", extra={"job": job.id, "state": batch.state})
+        log.info(
+            "job ended",
+            extra={"event": "job.ended", "job": job.id, "state": batch.state},
+        )
         if batch.awaits_output:
-            log.error("no output", extra={"job": job.id, "batch": batch.name})
+            log.error(
+                "batch has no output",
+                extra={"event": "batch.no_output", "job": job.id, "batch": batch.name},
+            )
         error = explained(batch)
         after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         failpoint("after_ended")

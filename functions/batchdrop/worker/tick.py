@@ -64,7 +64,10 @@ class Poll:
         # that shuts everyone out for long would.
         hold = timedelta(seconds=self.settings.tick)
         if not self.ledger.lock("tick", by, start, hold):
-            log.info("tick skipped", extra={"event": "tick.locked_out"})
+            log.info(
+                "tick skipped",
+                extra={"event": "tick.locked_out"},
+            )
             return TickReport(locked_out=True)
         failpoint("after_lock")
         try:
@@ -101,7 +104,7 @@ class Poll:
             resumed=resumed,
         )
         log.info(
-            "tick",
+            "tick finished",
             extra={
                 "event": "tick.finished",
                 "announced": announced,

@@ -144,7 +144,9 @@ class Traces:
         try:
             job = _JOB.decode(text)
         except (msgspec.MsgspecError, UnicodeError):
-            log.exception("trace not readable", extra={"job": job_id})
+            log.exception(
+                "trace unreadable", extra={"event": "trace.unreadable", "job": job_id}
+            )
             return None
         spec = job.spec
         marks = {
@@ -159,7 +161,10 @@ class Traces:
             and {name: spec.labels.get(name) for name in marks} == marks
         ):
             return job
-        log.error("trace of another job", extra={"job": job_id, "says": job.id[:26]})
+        log.error(
+            "trace of another job",
+            extra={"event": "trace.foreign", "job": job_id, "says": job.id[:26]},
+        )
         return None
 
 
