@@ -24,19 +24,19 @@ settings.register_profile(
 settings.load_profile("no clock")
 
 #: What stays in one process where tests run in several, by folder or file; each process
-#: has services of its own. Cases run in lanes, which are started once. The demo has to
-#: see each state of its batch, and comes when the lanes are over. Those of a folder
+#: has services of its own. Cases run in tracks, which are started once. The demo has to
+#: see each state of its batch, and comes when the tracks are over. Those of a folder
 #: share what takes long to make: plans, and a whole stack.
 TOGETHER = {
-    "exactly_once/test_crashes.py": "lanes",
-    "exactly_once/test_faults.py": "lanes",
-    "whole/test_demo.py": "lanes",
+    "exactly_once/test_crashes.py": "tracks",
+    "exactly_once/test_faults.py": "tracks",
+    "whole/test_demo.py": "tracks",
     "infra": "infra",
     "whole": "whole",
 }
 #: What begins first: it takes longest, and mostly waits. A file of the worker's tests
 #: takes longer than one of the others.
-FIRST = ("lanes", "whole", "infra")
+FIRST = ("tracks", "whole", "infra")
 
 
 def together(nodeid: str) -> str:

@@ -57,7 +57,6 @@ import psutil
 from batchdrop.jobs.values import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
-from tests.exactly_once.lane import BACKENDS, LOSSY, STORMY, Lane
 from tests.exactly_once.outages import State
 from tests.exactly_once.promise import (
     Evidence,
@@ -67,6 +66,7 @@ from tests.exactly_once.promise import (
     is_paid,
 )
 from tests.exactly_once.scenarios import GOOD
+from tests.exactly_once.track import BACKENDS, LOSSY, STORMY, Track
 from tests.hostile import CANARY, EVENTS, FILES
 from tests.waiting import until
 
@@ -117,8 +117,8 @@ SENT = 30
 class Peaks:
     """The most memory that each function took while this was entered."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, track: Track) -> None:
+        self._track = track
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peaks")
         self._most: dict[str, list[int]] = {}  #: a server's, and a worker's
@@ -138,7 +138,7 @@ class Peaks:
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY):
-            for name, pids in self._lane.stack.pids.items():
+            for name, pids in self._track.stack.pids.items():
                 most = self._most.setdefault(name, [0, 0])
                 for n, pid in enumerate(pids):
                     role = min(n, 1)
@@ -158,7 +158,7 @@ def peak(pid: int) -> int:
 class Soak:
     """One run: what was dropped, and what is to be undone later."""
 
-    lane: Lane
+    track: Track
     chance: random.Random
     outages: bool = False
     drops: dict[Drop, str] = field(default_factory=dict)  #: and how each is to end
@@ -176,7 +176,7 @@ class Soak:
         """Drops and does harm for so long; so many of the drops are hostile."""
         self.longest_outage = min(LONGEST_OUTAGE, seconds / 3)
         if self.outages:
-            self.lane.pace(queue_seconds=1.2, run_seconds=1.5)
+            self.track.pace(queue_seconds=1.2, run_seconds=1.5)
         start = time.monotonic()
         plan: list[tuple[float, Callable[[], None]]] = [
             (self.chance.uniform(0, seconds), self._drop)
@@ -202,7 +202,7 @@ class Soak:
     def settle(self, patience: float) -> None:
         """Does no more harm, and waits until everything has come to its end."""
         self._wake(float("inf"))
-        self.lane.forgive()
+        self.track.forgive()
         with contextlib.suppress(AssertionError):  # what is missing is told later
             # Seldom: it reads all documents, and workers write through this process.
             until(self._is_over, patience, every=3)
@@ -215,10 +215,10 @@ class Soak:
     def _evidence(self) -> list[Evidence]:
         """What there is about each drop."""
         everything = (
-            self.lane.all_jobs(),
-            self.lane.all_batches(),
-            self.lane.all_announcements(),
-            self.lane.all_messages(),
+            self.track.all_jobs(),
+            self.track.all_batches(),
+            self.track.all_announcements(),
+            self.track.all_messages(),
         )
         return [gathered(drop, *everything) for drop in self.drops]
 
@@ -236,7 +236,7 @@ class Soak:
             text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
             name = name.replace(".jsonl", ".job.json")
         at = time.monotonic()
-        drop = self.lane.drop(text, name)
+        drop = self.track.drop(text, name)
         self.drops[drop] = "rejected" if bad else "succeeded"
         self.dropped_at[drop] = at
 
@@ -248,7 +248,7 @@ class Soak:
         kind = self.kinds.pop()
         file = FILES[kind]
         name = f"{len(self.drops):04}-hostile-{file.name}{file.suffix}"
-        drop = self.lane.drop(file.data(), name, file.metadata)
+        drop = self.track.drop(file.data(), name, file.metadata)
         self.drops[drop] = "succeeded" if file.end == "ended" else "rejected"
         self.hostile[drop] = kind
 
@@ -262,7 +262,7 @@ class Soak:
         """The status of the first answer that somebody gives."""
         for _ in range(SENT):
             with contextlib.suppress(httpx.TransportError):
-                return self.lane.send(EVENTS[kind], id, "x.jsonl")
+                return self.track.send(EVENTS[kind], id, "x.jsonl")
             time.sleep(0.5)
         return 0
 
@@ -293,7 +293,7 @@ class Soak:
                     process.resume()
         if self.outage_until is not None and self.outage_until <= now:
             self.outage_until = None
-            self.lane.pubsub.become(State.OPEN)
+            self.track.pubsub.become(State.OPEN)
 
     def _break(self) -> None:
         """Pub/Sub is away, mute, deaf or slow for a while."""
@@ -301,7 +301,7 @@ class Soak:
             return
         state = self.chance.choice([state for state in State if state != State.OPEN])
         self.harm[f"Pub/Sub {state.value}"] += 1
-        self.lane.pubsub.become(state)
+        self.track.pubsub.become(state)
         lasting = self.chance.uniform(0.5, self.longest_outage)
         self.outage_until = time.monotonic() + lasting
 
@@ -309,17 +309,17 @@ class Soak:
         """Somebody has a job's announcements sent once more."""
         if self.drops:
             self.harm["replays"] += 1
-            self.lane.replay(self.chance.choice(list(self.drops)))
+            self.track.replay(self.chance.choice(list(self.drops)))
 
     def _fault(self) -> None:
         self.harm["faults"] += 1
         rule = self.chance.choice(FAULTS)
-        self.lane.fault({**rule, "count": self.chance.randint(1, 3)})
+        self.track.fault({**rule, "count": self.chance.randint(1, 3)})
 
     def _lose(self) -> None:
         self.harm["lost commits"] += 1
         codes = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        self.lane.commits.lose(self.chance.choice(WRITES), self.chance.choice(codes))
+        self.track.commits.lose(self.chance.choice(WRITES), self.chance.choice(codes))
 
     def _repeat(self) -> None:
         """An event once more, at once or much later."""
@@ -328,12 +328,12 @@ class Soak:
         drop = self.chance.choice(list(self.drops))
         self.harm["repeats"] += 1
         with contextlib.suppress(httpx.TransportError):
-            self.lane.deliver(drop)
+            self.track.deliver(drop)
 
     def _somebody(self, servers: bool) -> psutil.Process | None:
         pids = [
             pid
-            for server, *workers in filter(None, self.lane.stack.pids.values())
+            for server, *workers in filter(None, self.track.stack.pids.values())
             for pid in ([server] if servers else workers)
         ]
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -345,10 +345,10 @@ class Soak:
     def seconds(self) -> list[float]:
         """How long each good drop took until its end was announced, fastest first."""
         heard: dict[str, float] = {}
-        for message in self.lane.all_messages():
+        for message in self.track.all_messages():
             said = message.attributes
             if said["ce-type"] != STALLED:
-                at = self.lane.heard_at[said["ce-id"]]
+                at = self.track.heard_at[said["ce-id"]]
                 heard[said["job_id"]] = min(at, heard.get(said["job_id"], at))
         return sorted(
             heard[drop.job_id] - at
@@ -359,15 +359,15 @@ class Soak:
     def evaded(self) -> list[str]:
         """What is wrong with what became of hostile files and events."""
         wrong = []
-        jobs = self.lane.all_jobs()
+        jobs = self.track.all_jobs()
         for drop, kind in self.hostile.items():
             job = jobs.get(drop.job_id) or {"phase": "unknown", "error": None}
             end = job["error"]["code"] if job["error"] else job["phase"]
             if end != FILES[kind].end:
                 wrong.append(f"{kind}: {end}, and not {FILES[kind].end}")
         logs = {
-            name: self.lane.stack.log(name).read_text(errors="replace")
-            for name in self.lane.stack.pids
+            name: self.track.stack.log(name).read_text(errors="replace")
+            for name in self.track.stack.pids
         }
         for kind, id, answered in self.events:
             # Lines of two processes may stand in one.
@@ -377,7 +377,7 @@ class Soak:
                 wrong.append(f"an event with {kind}: {status}, {told}")
         said = logs | {
             "documents": repr(list(jobs.values())),
-            "announcements": repr(self.lane.all_messages()),
+            "announcements": repr(self.track.all_messages()),
         }
         wrong += [f"the {name} tell {CANARY}" for name in said if CANARY in said[name]]
         return wrong
@@ -386,9 +386,9 @@ class Soak:
         """The counts, and what is broken."""
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
         split_jobs, parts = 0, 0
-        jobs, all_batches = self.lane.all_jobs(), self.lane.all_batches()
+        jobs, all_batches = self.track.all_jobs(), self.track.all_batches()
         for evidence in self._evidence():
-            answers = self.lane.answers(evidence.drop)
+            answers = self.track.answers(evidence.drop)
             each = (evidence, *evidence.parts)
             stalled = any(one["type"] == STALLED for job in each for one in job.outbox)
             broken += breaches(
@@ -404,7 +404,7 @@ class Soak:
                 kept += any(batch["name"] == recorded for batch in one.batches)
             announced |= {m.attributes["ce-id"] for one in each for m in one.messages}
             ends += any(m.attributes["ce-type"] != STALLED for m in evidence.messages)
-        everything = self.lane.all_messages()
+        everything = self.track.all_messages()
         broken += disorder(everything)
         dropped = {drop.job_id for drop in self.drops}
         if strangers := {
@@ -425,7 +425,7 @@ class Soak:
             "ends": ends,
             "announcements": len(announced),
             "messages": len(everything),
-            "overlaps": self.lane.overlaps(),
+            "overlaps": self.track.overlaps(),
             "resumed": sum(job["lease"]["epoch"] > 1 for job in jobs.values()),
             "rejected": sum(end == "rejected" for end in self.drops.values()),
             "hostile": len(self.hostile),
@@ -490,10 +490,10 @@ def main() -> int:
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Lane(directory, (chosen.backend, settings), firestore) as lane,
-            Peaks(lane) as peaks,
+            Track(directory, (chosen.backend, settings), firestore) as track,
+            Peaks(track) as peaks,
         ):
-            soak = Soak(lane, random.Random(chosen.seed), chosen.outages)
+            soak = Soak(track, random.Random(chosen.seed), chosen.outages)
             patience, usual, hostile = 60 + chosen.drops, [], 0
             if chosen.hostile:
                 hostile = round(chosen.drops * HOSTILE)

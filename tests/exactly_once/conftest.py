@@ -1,11 +1,11 @@
-"""The cases of all tests here, run in lanes over one pair of emulators."""
+"""The cases of all tests here, run in tracks over one pair of emulators."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.exactly_once.lane import Case
-from tests.exactly_once.lanes import Runs, running
+from tests.exactly_once.track import Case
+from tests.exactly_once.tracks import Runs, running
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,6 @@ def runs(
         and "runs" in item.fixturenames
         and isinstance(case := item.callspec.params.get("case"), Case)
     ]
-    directory = tmp_path_factory.mktemp("lanes")
+    directory = tmp_path_factory.mktemp("tracks")
     with running(cases, directory, firestore_emulator) as runs:
         yield runs

@@ -46,7 +46,7 @@ class Scenario:
     traits: frozenset[str] = frozenset()  #: what its route chooses, see `TRAITS`
     suffix: str = ".jsonl"
     beside: str = ""  #: the manifest that is dropped after it
-    lane: str = ""  #: the settings that it needs, see `lane.DEPLOYMENTS`
+    track: str = ""  #: the settings that it needs, see `track.DEPLOYMENTS`
     lingers: bool = False  #: there is more to do when the job is over
     #: The points that this is the shortest way to.
     reaches: frozenset[str] = field(default=frozenset(), compare=False)
@@ -70,7 +70,7 @@ class Scenario:
             # Of a file that is rejected nothing else can become.
             also=() if worse.end == "rejected" else self.also + other.also,
             traits=self.traits | other.traits,
-            lane=self.lane or other.lane,
+            track=self.track or other.track,
             lingers=worse.lingers,
         )
 
@@ -209,7 +209,7 @@ ELSEWHERE_IN_PARTS = replace(
     IN_PARTS,
     name="elsewhere_in_parts",
     traits=frozenset({"elsewhere", "parts"}),
-    lane="both",
+    track="both",
 )
 
 
@@ -219,4 +219,4 @@ def ways_to(point: str) -> list[Scenario]:
     that need no settings of their own.
     """
     known = [one for one in (*SCENARIOS, AWAITED) if point in one.reaches]
-    return known or [one for one in SCENARIOS if not one.lane]
+    return known or [one for one in SCENARIOS if not one.track]

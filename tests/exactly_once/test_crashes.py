@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.exactly_once.lane import BACKENDS, Case
-from tests.exactly_once.lanes import Runs
 from tests.exactly_once.points import all_points, points
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import (
@@ -24,6 +22,8 @@ from tests.exactly_once.scenarios import (
     Scenario,
     ways_to,
 )
+from tests.exactly_once.track import BACKENDS, Case
+from tests.exactly_once.tracks import Runs
 
 
 def killed_at(point: str, backend: str) -> Case:

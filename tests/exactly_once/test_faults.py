@@ -5,10 +5,10 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from tests.exactly_once.lane import Case
-from tests.exactly_once.lanes import Runs
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import PLAIN, Rule, Scenario, at_create
+from tests.exactly_once.track import Case
+from tests.exactly_once.tracks import Runs
 
 
 def under(name: str, *faults: Rule, end: str = "succeeded") -> Scenario:

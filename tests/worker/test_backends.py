@@ -102,7 +102,7 @@ def test_a_job_of_a_route_that_is_gone_is_followed_all_the_same(
     assert routed.job(drop).phase is Phase.ENDED
 
 
-def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
+def test_a_queue_that_is_full_holds_up_no_other(world: World) -> None:
     world.choose(
         '[[route]]\nmatch = "few/**"\nmax_active = 1\nmodel = "gemini-4-argon"\n'
         '[[route]]\nmatch = "many/**"\nmax_active = 3\n'
@@ -123,7 +123,7 @@ def test_a_lane_that_is_full_holds_up_no_other(world: World) -> None:
     assert world.job(free).phase is Phase.SUBMITTED
 
 
-def test_a_lane_that_nobody_sees_any_more_says_nothing_of_another(
+def test_a_queue_that_nobody_sees_any_more_says_nothing_of_another(
     routed: World,
 ) -> None:
     """A tenth of a queue, not of all jobs: the others are many and fine."""

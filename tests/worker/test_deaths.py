@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from batchdrop.jobs.values import Drop, Phase
-from tests.exactly_once.lane import UNDER_WAY
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (
     ELSEWHERE,
@@ -31,6 +30,7 @@ from tests.exactly_once.test_crashes import (
     OTHERS,
     SAMPLE,
 )
+from tests.exactly_once.track import UNDER_WAY
 from tests.there import there
 from tests.worker.dying import Killed, die, failpoints
 from tests.worker.world import World
@@ -60,7 +60,7 @@ class Course:
 
     def __init__(self, world: World, way: Scenario) -> None:
         self.world, self.way = world, way
-        chosen = routes(TRAITS | (ELSEWHERE if way.lane else {}))
+        chosen = routes(TRAITS | (ELSEWHERE if way.track else {}))
         world.choose(chosen, api_key="key-of-tests")
         if way.lingers:
             world.sim.settings.run_seconds = 86400
@@ -117,7 +117,7 @@ class Course:
         self._http.post("/_sim/faults", json=rule).raise_for_status()
 
     def _show(self) -> None:
-        """Ends the lag of the list once there is enough to see, as a lane does."""
+        """Ends the lag of the list once there is enough to see, as a track does."""
         batches = self.world.batches()
         if not self.way.hidden or len(batches) < self.way.hidden:
             return

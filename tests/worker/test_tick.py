@@ -463,7 +463,7 @@ def test_a_paused_deployment_holds_everything_and_lets_it_go_in_order(
     assert made == ["0.jsonl", "1.jsonl", "2.jsonl"]
 
 
-def test_a_429_pauses_the_lane_for_the_jobs_that_come_after(world: World) -> None:
+def test_a_429_pauses_the_queue_for_the_jobs_that_come_after(world: World) -> None:
     headers = {"retry-after": "600"}
     world.wire.creates = [Wire.says(429, **headers)]
     jobs = several(world, 3)

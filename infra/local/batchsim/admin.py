@@ -152,10 +152,10 @@ def summary(job: Job, now: datetime) -> Json:
         "output": {name: output[name] for name in output if name != "inlinedResponses"},
         "webhookConfig": job.body.get("webhookConfig"),
         "rows": {
-            "total": job.tally.total,
+            "total": job.row_counts.total,
             "done": job.rows_done(now),
-            "ok": job.tally.ok,
-            "failed": job.tally.failed,
+            "ok": job.row_counts.ok,
+            "failed": job.row_counts.failed,
         },
     }
 

@@ -135,7 +135,7 @@ class Developer:
             )
             if lines is not None:
                 made.inline = Rows.of_lines(lines)
-                made.tally = jobs.Tally(total=len(lines))
+                made.row_counts = jobs.RowCounts(total=len(lines))
             self.runner.submit(made)
         return made
 
@@ -271,12 +271,12 @@ def operation(job: Job, at: datetime | None = None, *, results: bool = True) -> 
 
 
 def _stats(job: Job, over: bool) -> Json:
-    tally = job.tally
+    row_counts = job.row_counts
     return counts(
-        requestCount=tally.total,
-        successfulRequestCount=tally.ok if over else 0,
-        failedRequestCount=tally.failed if over else 0,
-        pendingRequestCount=0 if over else tally.total,
+        requestCount=row_counts.total,
+        successfulRequestCount=row_counts.ok if over else 0,
+        failedRequestCount=row_counts.failed if over else 0,
+        pendingRequestCount=0 if over else row_counts.total,
     )
 
 

@@ -73,7 +73,7 @@ class JobFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RowCounts:
     """What became of a job's rows. `total` is 0 until the input has been read."""
 
     total: int = 0
@@ -117,7 +117,7 @@ class Job:
     due: datetime | None = None
     error: Status | None = None
     partial_failures: list[Status] = field(default_factory=list)
-    tally: Tally = Tally()
+    row_counts: RowCounts = RowCounts()
     #: Where the answers lie: `outputInfo` on Vertex, `output` on the Developer API.
     output: dict[str, Any] | None = None
     #: Bumped by whatever takes the job over; a planned step of an older turn is void.
@@ -172,8 +172,8 @@ class Job:
     def rows_done(self, now: datetime) -> int:
         """Rows finished by `now`: while running, as much as of the time is over."""
         if self.over or not self.started or not self.due or self.due <= self.started:
-            return self.tally.done
-        return int(self.tally.total * self.progress(now))
+            return self.row_counts.done
+        return int(self.row_counts.total * self.progress(now))
 
     def progress(self, now: datetime) -> float:
         """How much of the running time is over, from 0 to 1."""

@@ -12,7 +12,7 @@ from batchsim.clock import Clock
 from batchsim.faults import Faults, Rule, Subject
 from batchsim.formats import Answering
 from batchsim.inputs import Inputs, Work
-from batchsim.jobs import Api, Job, JobFailed, Status, Tally
+from batchsim.jobs import Api, Job, JobFailed, RowCounts, Status
 from batchsim.listing import subject_of
 from batchsim.models import RowFailed
 from batchsim.outputs import Outputs
@@ -97,7 +97,7 @@ class Runner:
             job.ending = True
             if then == jobs.SUCCEEDED and job.name not in self._works:
                 self._read(job)  # it went ahead, and was quicker than the cancel
-            count = job.tally.total if then == jobs.SUCCEEDED else done
+            count = job.row_counts.total if then == jobs.SUCCEEDED else done
             if count:
                 self._answer(job, count, at)
             error = _CANCELLED if then == jobs.CANCELLED else None
@@ -167,7 +167,7 @@ class Runner:
                 return False
             self._works[job.name] = work
             job.partial_failures = work.unread
-            job.tally = Tally(total=len(work.rows))
+            job.row_counts = RowCounts(total=len(work.rows))
             return True
 
     def _detour(self, job: Job, at: datetime, rule: Rule) -> None:
@@ -204,7 +204,7 @@ class Runner:
             return
         doom = partly or job.doom
         share = float(doom.params["rows"]) if doom else 1.0
-        self._answer(job, int(job.tally.total * share), at)
+        self._answer(job, int(job.row_counts.total * share), at)
         with self.store.lock:
             if partly:
                 self._end(job, at, jobs.PARTIALLY_SUCCEEDED)
@@ -319,7 +319,7 @@ class Runner:
         return (job.started or job.created) + limits.vertex_run
 
     def _answer(self, job: Job, count: int, at: datetime) -> None:
-        """Answer the first `count` rows, write them, and count them in the tally."""
+        """Answer the first `count` rows, write them, and count them."""
         work = self._works[job.name]
         began = job.started or at
         total = len(work.rows)
@@ -333,7 +333,9 @@ class Runner:
                 failed += not ok
             with self.store.lock:
                 # Set before the export: one that fails leaves the counts behind.
-                job.tally = Tally(total=total, ok=count - failed, failed=failed)
+                job.row_counts = RowCounts(
+                    total=total, ok=count - failed, failed=failed
+                )
             self.outputs.write(job, work, answers)
         finally:
             answers.close()

@@ -267,11 +267,11 @@ def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Jso
         answer["partialFailures"] = [one.json() for one in job.partial_failures]
     if over and job.output:
         answer["outputInfo"] = job.output
-    if over and job.output and job.tally.done:
+    if over and job.output and job.row_counts.done:
         answer["completionStats"] = counts(
-            successfulCount=job.tally.ok,
-            failedCount=job.tally.failed,
-            incompleteCount=job.tally.incomplete,
+            successfulCount=job.row_counts.ok,
+            failedCount=job.row_counts.failed,
+            incompleteCount=job.row_counts.incomplete,
         )
     answer["createTime"] = timestamp(job.created)
     if phase != jobs.PENDING and job.started and job.started <= updated:

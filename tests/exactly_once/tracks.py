@@ -1,4 +1,4 @@
-"""Cases run side by side: each lane takes the next one as soon as it is free."""
+"""Cases run side by side: each track takes the next one as soon as it is free."""
 
 import queue
 import threading
@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from tests.exactly_once.lane import Case, Lane
 from tests.exactly_once.promise import Outcome
+from tests.exactly_once.track import Case, Track
 
 #: How many for each backend and settings, else one. A case mostly waits: for a lease
 #: to end, for a list to settle.
-LANES = {("vertex", ""): 3, ("developer", ""): 2}
+TRACKS = {("vertex", ""): 3, ("developer", ""): 2}
 
 Runs = dict[Case, "Future[Outcome]"]
 
@@ -25,7 +25,7 @@ def running(
     """
     Begins all cases, in their order, and yields what will become of each.
 
-    A lane ends with the last case for its settings. One in which a job came to no end
+    A track ends with the last case for its settings. One in which a job came to no end
     is given up, and another takes its place.
     """
     runs: Runs = {case: Future() for case in cases}
@@ -38,10 +38,10 @@ def running(
             folder = directory / f"{deployment[0]}-{next(numbers)}"
             case: Case | None = None
             try:
-                with Lane(folder, deployment, firestore_address) as lane:
-                    while lane.is_clean and not stopping.is_set():
+                with Track(folder, deployment, firestore_address) as track:
+                    while track.is_clean and not stopping.is_set():
                         case = waiting.get_nowait()
-                        runs[case].set_result(lane.run(case))
+                        runs[case].set_result(track.run(case))
                         case = None
             except queue.Empty:
                 return
@@ -58,7 +58,7 @@ def running(
         for case in runs:
             if case.deployment == deployment:
                 waiting.put(case)
-        for _ in range(min(LANES.get(deployment, 1), waiting.qsize())):
+        for _ in range(min(TRACKS.get(deployment, 1), waiting.qsize())):
             thread = threading.Thread(target=drive, args=(waiting, deployment))
             thread.start()
             threads.append(thread)

@@ -57,9 +57,9 @@ BACKENDS = {
     "developer": {"BATCHDROP_BACKEND": "developer", "GEMINI_API_KEY": "a-key"},
 }
 
-#: A lane of which Firestore's answers can be lost. The way through here costs time.
+#: A track of which Firestore's answers can be lost. The way through here costs time.
 LOSSY = "lossy"
-#: A lane from which jobs go to either backend.
+#: A track from which jobs go to either backend.
 BOTH = "both"
 #: The same, and Pub/Sub can fail; there is more to say of each job; two schedules call.
 STORMY = "stormy"
@@ -103,8 +103,8 @@ class Case:
 
     @property
     def deployment(self) -> tuple[str, str]:
-        """The backend and the settings of the lanes that it can run in."""
-        return self.backend, LOSSY if self.loses else self.ways[0].lane
+        """The backend and the settings of the tracks that it can run in."""
+        return self.backend, LOSSY if self.loses else self.ways[0].track
 
     def __str__(self) -> str:
         return f"{self.backend}-{self.name}"
@@ -159,7 +159,7 @@ class Traps:
 
 
 @dataclass
-class Lane:
+class Track:
     """The stack, a schedule of its own, and a hand on all that can go wrong."""
 
     directory: Path
