@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram members lint types audit requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram settings members lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -33,6 +33,9 @@ genai: $(INSTALLED)  ## run google-genai's own batch tests against batchsim
 
 diagram: $(INSTALLED)  ## draw the phases of a job into docs/explanation
 	$(VENV)/bin/python -m tests.diagram --write
+
+settings: $(INSTALLED)  ## write the reference page of the settings
+	$(VENV)/bin/python -m tests.settings_page --write
 
 members: $(INSTALLED)  ## make the lists of members that requests are held against
 	$(VENV)/bin/python -m tests.members $(if $(DEVELOPER),--developer $(DEVELOPER))

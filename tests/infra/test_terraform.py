@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from batchdrop.options import readers
 from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
+from batchdrop.options.table import ENVIRONMENT, PREFIX, options
 from batchdrop.preflight.retirements import retirement
 from tests.infra import agreement, code, policy
 from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA, make_able
@@ -276,11 +278,66 @@ def test_all_parts_together_keep_the_code_and_infra_in_agreement(
 
 def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
     for function in everything.of("google_cloudfunctions2_function"):
-        env = agreement.Environment(agreement.environment(function))
-        Settings.from_env(env)
+        env = agreement.environment(function)
+        table = {option.variable for option in options(ENVIRONMENT)}
 
-        # Another address is for the local stack; the ledger forgets no jobs yet.
-        assert env.asked - set(env) <= {"BATCHDROP_API_URL", "BATCHDROP_LEDGER_TTL"}
+        assert {name for name in env if name.startswith(PREFIX)} <= table
+        # Another address is for the local stack; a key is for the Developer API.
+        assert table - set(env) <= {"BATCHDROP_API_URL", "GEMINI_API_KEY"}
+
+
+def test_the_deployments_durations_are_the_defaults_of_the_table(plan: Plan) -> None:
+    for function in plan.of("google_cloudfunctions2_function"):
+        env = agreement.environment(function)
+        durations = {
+            option.variable: option.default
+            for option in options(ENVIRONMENT)
+            if option.type is readers.SECONDS
+        }
+
+        assert {name: float(env[name]) for name in durations} == durations
+
+
+@pytest.mark.parametrize(
+    ("variable", "types"),
+    [
+        ("limits", {"number": readers.LIMIT}),
+        (
+            "policies",
+            {"number": readers.SECONDS_OR_NEVER, "any": readers.STALLED_AFTER},
+        ),
+        (
+            "rows",
+            {"number": readers.LIMIT, "bool": readers.SWITCH, "any": readers.CONFIG},
+        ),
+    ],
+)
+def test_what_terraform_takes_is_what_the_table_takes(
+    variable: str, types: dict[str, readers.Type]
+) -> None:
+    """Each member is an option of that type; those without a type here are words."""
+    block = re.search(rf'^variable "{variable}" \{{(.*?)^\}}', TEXT, re.M | re.S)
+    assert block is not None
+    table = {option.setting: option.type for option in options(ENVIRONMENT)}
+
+    members = re.findall(r"(\w+)\s*= optional\((\w+)\)", block[1])
+
+    assert len(members) > 2
+    for name, kind in members:
+        if kind == "string":
+            listed = re.search(rf"contains\((\[[^]]*\]), [^\n]*\.{name}", block[1])
+            assert listed is not None
+            assert table[name].words == " or ".join(
+                f"`{word}`" for word in json.loads(listed[1])
+            )
+        else:
+            assert table[name] is types[kind], name
+
+
+def test_the_states_that_terraform_takes_are_those_that_can_stall() -> None:
+    [listed] = re.findall(r"contains\((\[\"UNSPECIFIED[^]]*\]), state\)", TEXT)
+
+    assert tuple(json.loads(listed)) == readers.STATES
 
 
 def test_without_terraform_these_tests_are_skipped(

@@ -90,9 +90,8 @@ class Settings:
             if text:
                 values[name] = _read(option, text)
             elif option.default is REQUIRED:
-                raise BadSetting(
-                    f"{option.variable} is not set; set it to {option.help}"
-                )
+                meaning = option.help.replace("`", "")
+                raise BadSetting(f"{option.variable} is not set; set it to {meaning}")
         settings = cls(**values)
         settings._check()
         return settings

@@ -183,7 +183,7 @@ OPTIONS = (
         name="generation_config",
         type=readers.CONFIG,
         by=ANYONE,
-        help="merged into each request; a request's own members win",
+        help="merged into each request that doesn't set the member itself",
     ),
     Option(
         name="labels",
@@ -210,8 +210,8 @@ OPTIONS = (
         type=readers.SWITCH,
         by=ANYONE,
         default=False,
-        help="mend nulls, empty objects and spellings, and count them, in place of "
-        "refusing their rows",
+        help="`true`: repair and count what needs no guess, such as empty objects, in "
+        "place of refusing the row",
     ),
     Option(
         name="unknown",
@@ -241,14 +241,15 @@ OPTIONS = (
         type=readers.SWITCH,
         by=ENVIRONMENT,
         default=False,
-        help="`true`: nothing is submitted, and all jobs wait",
+        help="`true`: nothing is submitted, and every job waits",
     ),
     Option(
         name="max_active",
         type=readers.LIMIT,
         by=DEPLOYER,
         variable=f"{PREFIX}MAX_ACTIVE_JOBS",
-        help="unfinished batches of a queue at the API at once, whoever made them",
+        help="the queue's cap: unfinished batches at the API at once, whoever made "
+        "them",
     ),
     Option(
         name="max_rows",
@@ -314,7 +315,8 @@ OPTIONS = (
         name="routes",
         type=readers.TEXT,
         by=ENVIRONMENT,
-        help="path or `gs://` address of a TOML file of routes",
+        help="path or `gs://` address of a TOML file of "
+        "[routes](../how-to/choose-per-file.md#routes)",
     ),
     Option(
         name="models",
