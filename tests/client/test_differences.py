@@ -2,8 +2,8 @@
 Where this client speaks or reads otherwise than the official SDK, on purpose.
 
 Each test shows both: what the official one does, and what is done here in its place.
-The same list, with the reasons, is a table in docs/reference/client.md. Where the official
-one's types refuse what it refuses, they are told to look away.
+The same list, with the reasons, is a table in docs/reference/client.md. Where the
+official one's types refuse what it refuses, they are told to look away.
 """
 
 import contextlib
