@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram settings members lint types audit requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram settings codes members lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -36,6 +36,9 @@ diagram: $(INSTALLED)  ## draw the phases of a job into docs/explanation
 
 settings: $(INSTALLED)  ## write the reference page of the settings
 	$(VENV)/bin/python -m tests.settings_page --write
+
+codes: $(INSTALLED)  ## write the reference page of codes
+	$(VENV)/bin/python -m tests.codes --write
 
 members: $(INSTALLED)  ## make the lists of members that requests are held against
 	$(VENV)/bin/python -m tests.members $(if $(DEVELOPER),--developer $(DEVELOPER))
