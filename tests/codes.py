@@ -44,7 +44,7 @@ def page() -> str:
 def _section(enum: ast.ClassDef) -> str:
     text = ast.get_docstring(enum) or ""
     rows = [
-        f"| `{node.value.value}` | {sentence(node)} |"
+        f"| `{node.value.value!s}` | {sentence(node)} |"
         for node in enum.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
     ]

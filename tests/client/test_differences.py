@@ -3,7 +3,7 @@ Where this client speaks or reads otherwise than the official SDK, on purpose.
 
 Each test shows both: what the official one does, and what is done here in its place.
 The same list, with the reasons, is a table in docs/reference/client.md. Where the
-official one's types refuse what it refuses, they are told to look away.
+official types refuse what the client takes, comments tell mypy to ignore it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The client page's first example runs as it stands."""
+"""The first Python of the README and of the client's page runs as it stands."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,15 @@ from batchsim import BatchSim
 from tests.client.buckets import Bucket
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/client.md"])
 def test_its_loop_says_why_a_row_has_no_text(
-    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+    page: str, bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    found = re.search(
+        r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL
+    )
     assert found
     code = (
         found[1]
