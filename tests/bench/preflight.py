@@ -129,16 +129,29 @@ def make(path: Path, kind: Kind, megabytes: int) -> None:
             )
 
 
-def chunks(path: Path) -> Iterator[bytes]:
+def chunks(path: Path, rows: int | None = None) -> Iterator[bytes]:
     with path.open("rb") as source:
-        yield from iter(lambda: source.read(CHUNK), b"")
+        if rows is None:
+            yield from iter(lambda: source.read(CHUNK), b"")
+        else:
+            yield b"".join(itertools.islice(source, rows))
 
 
-def ours(path: Path, rows: int | None = None, kind: Kind = SMALL) -> None:
-    """Checks and stages."""
-    checker = Checker(kind.rules, told=0 if kind.bad else None)
+def ours(
+    path: Path, rows: int | None = None, kind: Kind = SMALL, without: str = ""
+) -> None:
+    """
+    Checks and stages.
+
+    Args:
+        without: "fast": no fast path; "cut": none that cuts a request out of its line.
+    """
+    explained = 0 if kind.bad else None
+    checker = Checker(kind.rules, explained, fast=without != "fast")
+    if without == "cut" and checker._good:
+        checker._good._cutter = lambda *_: None  # type: ignore[method-assign]
     with tempfile.TemporaryFile(buffering=0, dir=path.parent) as out:
-        for block in checker.blocks(chunks(path)):
+        for block in checker.blocks(chunks(path, rows)):
             out.write(block.staged)
     found = checker.rows
     assert 0 < found.total == (found.refused if kind.bad else found.accepted)
@@ -168,10 +181,11 @@ def genai() -> Callable[[bytes], Any]:
     return parse
 
 
-def seconds(run: Callable[..., None], path: Path, rows: int | None = None) -> float:
-    start = time.perf_counter()
+def cpu_seconds(run: Callable[..., None], path: Path, rows: int | None) -> float:
+    """What this process alone takes, whatever else the machine does."""
+    start = time.process_time()
     run(path, rows)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +197,9 @@ class Whole:
 
 
 def _whole(path: Path) -> Whole:
-    taken = seconds(ours, path)
+    start = time.perf_counter()
+    ours(path)
+    taken = time.perf_counter() - start
     return Whole(path.stat().st_size / taken / 1e6, peak_mb())
 
 
@@ -205,8 +221,10 @@ def whole(path: Path) -> Whole:
         return pool.apply(_whole, (path,))
 
 
-def measured(path: Path, kind: Kind, rounds: int) -> dict[str, float]:
-    """MB/s of each, the best of some rounds taken in turn, so that noise is shared."""
+def measured(
+    path: Path, kind: Kind, rounds: int, without: bool = False
+) -> dict[str, float]:
+    """MB per second of CPU time: the best of some rounds, in which all take turns."""
     import orjson
 
     total = path.stat().st_size
@@ -215,13 +233,19 @@ def measured(path: Path, kind: Kind, rounds: int) -> dict[str, float]:
         "batchdrop": (partial(ours, kind=kind), None),
         "orjson": (per_line(orjson.loads), None),
     }
-    if kind not in MORE.values():
+    if without:
+        # These take up to fifty times as long as with the fast paths.
+        few = max(1, total // kind.size // 50)
+        runs["no fast path"] = partial(ours, kind=kind, without="fast"), few
+        if not kind.bad:
+            runs["no cut"] = partial(ours, kind=kind, without="cut"), None
+    elif kind not in MORE.values():
         runs["json"] = per_line(json.loads), max(1, total // kind.size // 4)
         runs["genai"] = per_line(genai()), max(1, min(total // kind.size, 2_000))
     best: dict[str, float] = {}
     for _ in range(rounds):
         for name, (run, rows) in runs.items():
-            taken = seconds(run, path, rows)
+            taken = cpu_seconds(run, path, rows)
             read = total if rows is None else rows * kind.size
             best[name] = max(best.get(name, 0.0), read / taken / 1e6)
     return best
@@ -230,7 +254,14 @@ def measured(path: Path, kind: Kind, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.preflight")
     parser.add_argument("--mb", type=int, default=100, help="size of the files")
-    parser.add_argument("--rounds", type=int, default=9, help="the best of so many")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="take the best of this many rounds"
+    )
+    parser.add_argument(
+        "--without-fast",
+        action="store_true",
+        help="instead of all else: with and without the fast paths of the check",
+    )
     parser.add_argument("--json", action="store_true", help="one object, last")
     chosen = parser.parse_args()
 
@@ -243,13 +274,15 @@ def main() -> None:
         # First, before large files keep the disk busy.
         for kind in (*kinds, *MORE.values()):
             make(path, kind, min(chosen.mb, TIMED))
-            found = measured(path, kind, chosen.rounds)
+            found = measured(path, kind, chosen.rounds, chosen.without_fast)
             speeds[kind] = found["batchdrop"]
             ratios[kind] = {who: found["batchdrop"] / its for who, its in found.items()}
             print(f"lines of {kind.name}")
             for who, its in found.items():
                 ratio = f"batchdrop is {ratios[kind][who]:5.2f} times it"
                 print(f"  {who:<10} {its:8.1f} MB/s   {ratio}")
+        if chosen.without_fast:
+            return
         for kind in kinds:
             print(f"lines of {kind.name}, a file in one go")
             for size in sorted({min(chosen.mb, 10), chosen.mb}):

@@ -1,4 +1,4 @@
-"""What tests of a file's reading have in common."""
+"""Helpers for tests that read a file."""
 
 import json
 from collections.abc import Sequence
@@ -45,11 +45,11 @@ def row_errors(*lines: object, **chosen: Any) -> list[RowError]:
     return read_all(file(*lines), Rules(**chosen))[2]
 
 
-def told(*lines: object, **chosen: Any) -> list[tuple[int, str, str]]:
-    """Line, path and code of all that is wrong."""
+def problems(*lines: object, **chosen: Any) -> list[tuple[int, str, str]]:
+    """Line, path and code of each row error."""
     return [(one.line, one.path, one.code) for one in row_errors(*lines, **chosen)]
 
 
 def many(line: object, times: int = 30) -> Sequence[object]:
-    """So many equal lines that a decoder is made of them, and takes over."""
+    """Enough equal lines for a fast path to be made of them."""
     return [line] * times

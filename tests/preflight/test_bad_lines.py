@@ -1,4 +1,4 @@
-"""Each kind of bad line: told by its line, its place and a code, with what to write."""
+"""Each kind of bad line has a row error: its line, path, code, and what to write."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from batchdrop.jobs.values import Location
 from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.preflight.lines import MOST_VALUES
-from tests.preflight.reading import GOOD, good, many, row_errors, told
+from tests.preflight.reading import GOOD, good, many, problems, row_errors
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
 VERSION = {"anthropic_version": "vertex-2023-10-16"}
@@ -319,7 +319,7 @@ def test_a_bad_request_is_told_with_its_place(
 def test_a_line_that_another_kind_of_model_refuses_is_told(
     model: str, first: None, bad: object, path: str, code: str
 ) -> None:
-    assert told(bad, model=model) == [(1, path, code)]
+    assert problems(bad, model=model) == [(1, path, code)]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_fault_of_an_embedding_line_has_its_path_as_it_was_written(
 ) -> None:
     path = path or "embedContentConfig.title"
 
-    assert [at for _, at, _ in told(line, model="gemini-embedding-2")] == [path]
+    assert [at for _, at, _ in problems(line, model="gemini-embedding-2")] == [path]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
 ) -> None:
     line = {"key": "a", "request": request_}
 
-    assert [at for _, at, _ in told(line, model="text-embedding-005")] == [path]
+    assert [at for _, at, _ in problems(line, model="text-embedding-005")] == [path]
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -362,7 +362,7 @@ def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
 def test_a_key_that_is_no_text_is_told(key: object, backend: str) -> None:
     line = {"key": key, "request": GOOD}
 
-    assert told(line, backend=backend) == [(1, "key", "bad_key")]
+    assert problems(line, backend=backend) == [(1, "key", "bad_key")]
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -370,7 +370,7 @@ def test_a_key_may_look_like_a_number_as_it_is_not_sent(backend: str) -> None:
     keys = ["4672", "007", "7", "-1.5", *map(str, range(100, 130))]
     lines = [{"custom_id": key, "request": GOOD} for key in keys]
 
-    assert told(*lines, backend=backend) == []
+    assert problems(*lines, backend=backend) == []
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -387,13 +387,13 @@ def test_a_key_may_look_like_a_number_as_it_is_not_sent(backend: str) -> None:
 def test_a_member_of_another_kind_is_told_even_where_it_is_the_first(
     bad: object, path: str, code: str, before: int, backend: str
 ) -> None:
-    found = told(*many(GOOD, before), bad, backend=backend)
+    found = problems(*many(GOOD, before), bad, backend=backend)
 
     assert found == [(before + 1, path, code)]
 
 
 def test_an_array_where_an_object_belongs_is_told_without_an_import_too() -> None:
-    assert told({"contents": [[]]}, content(parts=[[]]), backend="developer") == [
+    assert problems({"contents": [[]]}, content(parts=[[]]), backend="developer") == [
         (1, "contents[0]", "bad_contents"),
         (2, "contents[0].parts[0]", "bad_parts"),
     ]
@@ -403,7 +403,7 @@ def test_without_an_import_a_null_is_as_good_as_not_there() -> None:
     nulls = good(systemInstruction=None, model=None, generationConfig=None)
     nulls["contents"] = [{"role": None, "parts": [{"text": "hi"}]}]
 
-    assert told(nulls, backend="developer") == []
+    assert problems(nulls, backend="developer") == []
 
 
 #: Lines of each kind of model, and what they look like to others.
@@ -466,7 +466,7 @@ def test_the_line_to_write_is_one_that_is_taken() -> None:
     for backend, model, _ in MODELS:
         example = Rules(backend=backend, model=model).family.example
 
-        assert told(example.encode(), backend=backend, model=model) == []
+        assert problems(example.encode(), backend=backend, model=model) == []
 
 
 def test_two_types_of_one_key_name_both_lines() -> None:
@@ -495,7 +495,7 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
     fine = [{**line, id: f"k{number}"} for number in range(30)]
     bad = [{**line, id: key} for key in ("k3", "", 7)]
 
-    assert told(*fine, *bad, model=model) == [
+    assert problems(*fine, *bad, model=model) == [
         (31, id, "duplicate_key"),
         (32, id, "bad_key"),
         (33, id, "bad_key"),
@@ -570,7 +570,7 @@ def test_a_medium_outside_the_allowed_places_is_told(uri: str, backend: str) -> 
     fine = medium(fileUri="gs://inbox/x.png", mimeType="image/png")
     bad = medium(fileUri=uri, mimeType="image/png")
 
-    found = told(*many(fine), bad, sources=places, backend=backend)
+    found = problems(*many(fine), bad, sources=places, backend=backend)
 
     assert found == [
         (31, "contents[0].parts[0].fileData.fileUri", "medium_not_allowed")
@@ -592,7 +592,7 @@ def test_an_address_is_found_however_it_is_written(text: bytes, before: int) -> 
     line = b'{"contents":[{"role":"user","parts":[{"fileData":{%b}}]}]}' % text
     fine = medium(fileUri="gs://inbox/x.png")
 
-    found = told(
+    found = problems(
         *many(fine, before), line, sources=(Location(bucket="inbox", prefix=""),)
     )
 
@@ -608,7 +608,7 @@ def test_a_medium_is_found_in_the_shapes_of_openai(name: str, given: object) -> 
     line = {**OPEN_LINE, "body": {"messages": [message]}}
     places = (Location(bucket="inbox", prefix=""),)
 
-    ((_, path, code),) = told(line, model=LLAMA, sources=places)
+    ((_, path, code),) = problems(line, model=LLAMA, sources=places)
 
     assert path.startswith(f"body.messages[0].content[0].{name}")
     assert code == "medium_not_allowed"
@@ -618,19 +618,19 @@ def test_a_medium_is_found_in_the_shapes_of_openai(name: str, given: object) -> 
 def test_a_medium_that_is_no_text_is_told(uri: object) -> None:
     path = "contents[0].parts[0].fileData.fileUri"
 
-    assert told(medium(fileUri=uri)) == [(1, path, "bad_medium")]
+    assert problems(medium(fileUri=uri)) == [(1, path, "bad_medium")]
 
 
 def test_a_line_over_20_mb_is_refused_and_the_next_one_is_read() -> None:
     long = b'{"contents": ["' + b"x" * (LINE_LIMIT + 1000) + b'"]}'
 
-    assert told(GOOD, long, GOOD) == [(2, "", "too_long")]
+    assert problems(GOOD, long, GOOD) == [(2, "", "too_long")]
 
 
 def test_more_names_than_the_import_takes_are_told() -> None:
     lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
 
-    assert {(line, code) for line, _, code in told(*lines, unknown="allow")} == {
+    assert {(line, code) for line, _, code in problems(*lines, unknown="allow")} == {
         (20, "too_many_names"),
         (21, "too_many_names"),
     }
@@ -659,15 +659,15 @@ def test_only_the_rules_of_the_backend_apply() -> None:
         medium(fileUri="https://generativelanguage.googleapis.com/v1beta/files/a"),
     ]
 
-    assert told(*lines, backend="developer", unknown="allow") == []
-    assert len({line for line, _, _ in told(*lines, unknown="allow")}) == 4
+    assert problems(*lines, backend="developer", unknown="allow") == []
+    assert len({line for line, _, _ in problems(*lines, unknown="allow")}) == 4
 
 
 def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
     lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
     bad = good(more={"fileData": {"fileUri": "gs://secrets/x"}})
 
-    found = told(*lines, bad, backend="developer", sources=(), unknown="allow")
+    found = problems(*lines, bad, backend="developer", sources=(), unknown="allow")
 
     assert found == [(22, "more.fileData.fileUri", "medium_not_allowed")]
 
@@ -692,7 +692,7 @@ def test_a_medium_is_found_in_whatever_no_import_would_take(
     address = {"fileData": {"fileUri": "gs://secrets/x"}}
     bad = {**fine, **spoilt, "more": [[address], {"x": address}, "x"], "m": address}
 
-    found = told(
+    found = problems(
         *many(fine, before),
         {**fine, **spoilt},
         bad,
@@ -713,7 +713,7 @@ def test_an_empty_object_is_told_where_no_member_is_in_all_of_them() -> None:
     lines = many({"contents": [{"role": "user", "parts": [{"text": "x"}, picture]}]})
     bad = b'{"contents": [{"role": "user", "parts": [{"text": "x"}, { }]}]}'
 
-    assert told(*lines, bad) == [(31, "contents[0].parts[1]", "empty_object")]
+    assert problems(*lines, bad) == [(31, "contents[0].parts[1]", "empty_object")]
 
 
 def test_a_request_that_asks_nothing_is_told_where_others_ask_in_two_ways() -> None:
@@ -726,14 +726,14 @@ def test_a_request_that_asks_nothing_is_told_where_others_ask_in_two_ways() -> N
     ]
     bad = {**OPEN_LINE, "custom_id": "c", "body": {"temperature": 1}}
 
-    assert told(*lines, bad, model=LLAMA) == [(41, "body", "no_contents")]
+    assert problems(*lines, bad, model=LLAMA) == [(41, "body", "no_contents")]
 
 
 @pytest.mark.parametrize("before", [1, 30])
 def test_what_is_not_sent_has_to_be_text_all_the_same(before: int) -> None:
     bad = b'{"request": %b, "note": "\xff"}' % json.dumps(GOOD).encode()
 
-    found = told(*many({"request": GOOD, "note": "ä"}, before), bad)
+    found = problems(*many({"request": GOOD, "note": "ä"}, before), bad)
 
     assert found == [(before + 1, "", "not_utf8")]
 
@@ -742,14 +742,16 @@ def test_both_spellings_in_one_object_are_not_mended() -> None:
     lines = many(good(generationConfig={"topP": 1}))
     bad = good(generationConfig={"topP": 1, "top_p": 2})
 
-    assert told(*lines, bad, fix=True) == [(31, "generationConfig.top_p", "mixed_case")]
+    assert problems(*lines, bad, fix=True) == [
+        (31, "generationConfig.top_p", "mixed_case")
+    ]
 
 
 def test_what_is_bad_in_a_line_that_was_mended_has_its_path_as_it_was_written() -> None:
     parts = [{}, {"fileData": {"fileUri": "here.png"}}]
     line = {"contents": [{"role": "assistant", "parts": parts}, {"parts": [{}]}]}
 
-    assert told(line, fix=True) == [
+    assert problems(line, fix=True) == [
         (1, "contents[0].role", "bad_role"),
         (1, "contents[0].parts[1].fileData.fileUri", "bad_medium"),
         (1, "contents[1]", "no_role"),

@@ -1,4 +1,4 @@
-"""What passes here, the service's import takes; what it refuses, is told here."""
+"""What passes here, the service's import takes; what it refuses, is problems here."""
 
 import json
 import re

@@ -115,8 +115,8 @@ def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
 
     blocks = list(checker.blocks(pieces(text, size)))
 
-    told = [each.row_errors[0].code for block in blocks for each in block.refused]
-    assert told == ["too_long"]
+    codes = [each.row_errors[0].code for block in blocks for each in block.refused]
+    assert codes == ["too_long"]
     assert checker.accepted == (1 if end else 0)
 
 

@@ -1,4 +1,4 @@
-"""The members that requests have: what isn't one is told, and what is meant by it."""
+"""Unknown members of requests are row errors, with what was probably meant."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from batchdrop.preflight import MODEL, Rules, config_error
 from batchdrop.preflight.members import public
-from tests.preflight.reading import GOOD, good, many, row_errors, staged, told
+from tests.preflight.reading import GOOD, good, many, problems, row_errors, staged
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
 LLAMA = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
@@ -94,7 +94,7 @@ def test_a_member_newer_than_the_list_can_be_let_pass(
 ) -> None:
     lines = many({**request_, "tools": [{"codeExecution": {"new": 1}}]})
 
-    assert told(*lines, backend=backend, unknown="allow") == []
+    assert problems(*lines, backend=backend, unknown="allow") == []
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_what_only_the_other_api_has_is_told(
 ) -> None:
     other = {"vertex": "developer", "developer": "vertex"}[backend]
 
-    ((_, where, code),) = told(request_, backend=backend)
+    ((_, where, code),) = problems(request_, backend=backend)
 
     assert where.startswith(path)
     assert code == "unknown_member"
-    assert "unknown_member" not in [c for _, _, c in told(request_, backend=other)]
+    assert "unknown_member" not in [c for _, _, c in problems(request_, backend=other)]
 
 
 #: What both APIs take, however it is written.
@@ -161,7 +161,7 @@ TAKEN = [
 def test_what_the_api_takes_is_taken_however_it_is_written(
     request_: dict[str, Any], backend: str
 ) -> None:
-    assert told(*many(request_), backend=backend) == []
+    assert problems(*many(request_), backend=backend) == []
 
 
 #: A request with a value that isn't of the type of its member.
@@ -194,7 +194,7 @@ def test_a_value_of_another_type_is_told(
 ) -> None:
     lines = (*many(GOOD, before), request_)
 
-    found = told(*lines, backend=backend, unknown=unknown)
+    found = problems(*lines, backend=backend, unknown=unknown)
 
     assert found == [(before + 1, path, "bad_value")]
 
@@ -217,7 +217,7 @@ def test_a_choice_that_there_is_not_is_told_with_those_there_are(
 
     assert (row_error.line, row_error.code) == (before + 1, "bad_value")
     assert "one of MEDIA_RESOLUTION_LOW, MEDIA_RESOLUTION_MEDIUM" in row_error.fix
-    assert told(*many(known, before), new, backend=backend, unknown="allow") == []
+    assert problems(*many(known, before), new, backend=backend, unknown="allow") == []
 
 
 @pytest.mark.parametrize("word", ["additionalProperties", "oneOf", "$ref", "const"])
@@ -227,7 +227,7 @@ def test_words_of_json_schema_are_told_to_belong_into_a_raw_one(word: str) -> No
     assert row_error.code == "unknown_member"
     assert '"responseJsonSchema"' in row_error.fix
     raw = configured(responseJsonSchema={"type": "object", word: "x"})
-    assert told(raw, backend="developer") == []
+    assert problems(raw, backend="developer") == []
 
 
 def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
@@ -241,7 +241,9 @@ def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
 def test_a_jobs_configuration_is_held_against_the_list_too() -> None:
     rules = Rules(generation_config=b'{"maxTokens": 9}')
 
-    assert config_error(rules).startswith("maxTokens is no member")
+    assert config_error(rules).startswith(
+        "maxTokens is unknown: the API has no such member"
+    )
     assert '"maxOutputTokens"' in config_error(rules)
 
 
@@ -281,7 +283,7 @@ def test_a_member_beside_the_request_is_told_to_belong_in_it(
         "beside_request",
     )
     assert 'in "request"' in row_error.fix or 'into "request"' in row_error.fix
-    assert told({**fine, **more}, backend=backend, unknown="allow") == []
+    assert problems({**fine, **more}, backend=backend, unknown="allow") == []
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def test_a_member_beside_the_request_is_told_to_belong_in_it(
 )
 @each_backend
 def test_columns_of_ones_own_pass(own: dict[str, Any], backend: str) -> None:
-    assert told(*many({"request": GOOD, **own}), backend=backend) == []
+    assert problems(*many({"request": GOOD, **own}), backend=backend) == []
 
 
 @looked_at_or_passed
@@ -307,7 +309,7 @@ def test_another_model_beside_the_request_is_told(before: int, backend: str) -> 
     line = {"request": GOOD, "model": MODEL}
     other = {"request": GOOD, "model": "models/gemini-4-pro"}
 
-    found = told(*many(line, before), other, backend=backend)
+    found = problems(*many(line, before), other, backend=backend)
 
     assert found == [(before + 1, "model", "other_model")]
 
@@ -324,7 +326,7 @@ def test_another_model_beside_the_request_is_told(before: int, backend: str) -> 
 def test_so_is_what_belongs_into_other_requests(
     model: str, line: dict[str, Any], path: str
 ) -> None:
-    assert told(line, model=model) == [(1, path, "beside_request")]
+    assert problems(line, model=model) == [(1, path, "beside_request")]
 
 
 # -- other kinds of models -------------------------------------------------------------
@@ -350,7 +352,7 @@ def test_what_an_embedding_line_says_in_vain_is_told(
     if path not in ("parameters", "config"):
         value = 256
 
-    found = told(*fine, {**line, path: value}, backend=backend, model=model)
+    found = problems(*fine, {**line, path: value}, backend=backend, model=model)
 
     assert found == [(before + 1, path, "unread")]
 
@@ -360,7 +362,7 @@ def test_what_a_text_embeddings_request_says_in_vain_is_told() -> None:
     lines = [{"request": fine}] * 30
     bad = {"request": {**fine, "parameters": {"outputDimensionality": 256}}}
 
-    found = told(*lines, bad, model="text-embedding-005")
+    found = problems(*lines, bad, model="text-embedding-005")
 
     assert found == [(31, "request.parameters", "unread")]
 
@@ -379,7 +381,7 @@ def test_the_options_of_an_embedding_line_are_sent(name: str, backend: str) -> N
 def test_columns_of_ones_own_pass_beside_what_is_embedded() -> None:
     own = {"parameters": {"batch": 7}, "config": "x", "response": "y", "price": 1}
 
-    assert told(*many({"content": "a", **own}), model=EMBEDDING) == []
+    assert problems(*many({"content": "a", **own}), model=EMBEDDING) == []
 
 
 @pytest.mark.parametrize(
@@ -463,7 +465,7 @@ def test_requests_of_other_publishers_are_held_against_their_lists(
 def test_requests_of_other_publishers_are_taken(
     model: str, line: dict[str, Any]
 ) -> None:
-    assert told(*many(line), model=model) == []
+    assert problems(*many(line), model=model) == []
 
 
 # -- what the import makes of names and nulls --------------------------------------
@@ -478,13 +480,13 @@ def test_names_that_differ_in_case_alone_are_told_over_lines() -> None:
     assert (row_error.line, row_error.code) == (31, "same_name")
     assert row_error.path == "generationConfig.responseSchema.properties.Title"
     assert "in line 1" in row_error.message
-    assert told(*many(lower), upper, backend="developer") == []
+    assert problems(*many(lower), upper, backend="developer") == []
 
 
 def test_names_that_differ_in_case_alone_are_told_within_a_line() -> None:
     line = good(generationConfig={"topP": 1}, GenerationConfig={"topP": 1})
 
-    assert told(line, unknown="allow") == [(1, "GenerationConfig", "same_name")]
+    assert problems(line, unknown="allow") == [(1, "GenerationConfig", "same_name")]
 
 
 @pytest.mark.parametrize(
@@ -497,8 +499,8 @@ def test_names_that_differ_in_case_alone_are_told_within_a_line() -> None:
 def test_names_that_begin_as_bigquerys_own_are_told(name: str) -> None:
     line = schema(type="OBJECT", properties={name: {"type": "STRING"}})
 
-    assert [code for _, _, code in told(line)] == ["bad_name"]
-    assert told(line, backend="developer") == []
+    assert [code for _, _, code in problems(line)] == ["bad_name"]
+    assert problems(line, backend="developer") == []
 
 
 @pytest.mark.parametrize("name", ["googleSearch", "google_search"])
@@ -507,7 +509,7 @@ def test_names_that_begin_as_bigquerys_own_are_told(name: str) -> None:
 def test_a_search_with_a_null_runs(name: str, member: str, fix: bool) -> None:
     line = good(tools=[{name: {member: None}}])
 
-    assert told(*many(line), fix=fix) == []
+    assert problems(*many(line), fix=fix) == []
 
 
 def test_an_empty_search_is_answered_with_one_that_runs() -> None:
@@ -515,7 +517,7 @@ def test_an_empty_search_is_answered_with_one_that_runs() -> None:
 
     assert row_error.code == "empty_object"
     runs = json.loads(f"{{{row_error.fix.removeprefix('write ')}}}")
-    assert told(*many(good(tools=[runs]))) == []
+    assert problems(*many(good(tools=[runs]))) == []
 
 
 # -- a file of answers -----------------------------------------------------------------
@@ -564,7 +566,7 @@ def test_a_failed_row_of_an_open_model_has_no_answer(
     lines = [{"custom_id": f"k{n}", **chat(), "response": {}} for n in range(30)]
     line = {"custom_id": "a", **chat(), "response": response}
 
-    assert [code for _, _, code in told(*lines, line, model=LLAMA)] == codes
+    assert [code for _, _, code in problems(*lines, line, model=LLAMA)] == codes
 
 
 def test_an_answer_without_its_request_is_told_to_be_one() -> None:
@@ -572,7 +574,7 @@ def test_an_answer_without_its_request_is_told_to_be_one() -> None:
 
     assert row_error.code == "no_contents"
     assert "without the request" in row_error.message
-    assert told({"key": "a", "response": ANSWER}) == [(1, "response", "answered")]
+    assert problems({"key": "a", "response": ANSWER}) == [(1, "response", "answered")]
 
 
 # -- marks -----------------------------------------------------------------------------
@@ -600,7 +602,7 @@ def test_a_byte_order_mark_is_told_by_its_name(
 
 
 def test_a_byte_order_mark_at_a_lines_beginning_is_mended() -> None:
-    assert told(LINE, b"\xef\xbb\xbf" + LINE, fix=True) == []
+    assert problems(LINE, b"\xef\xbb\xbf" + LINE, fix=True) == []
 
 
 @pytest.mark.parametrize(

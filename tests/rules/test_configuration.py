@@ -171,7 +171,7 @@ def test_what_is_null_is_not_said() -> None:
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"top_p": 1, "topP": 0}, "topP is there twice, in two spellings"),
+        ({"top_p": 1, "topP": 0}, "topP is given twice, in two spellings"),
         ({"http_options": {"headers": {}}}, "http_options is the official SDK's own"),
         ({"system_instruction": 5}, "a part is a string or a dict"),
         ({"tools": "search"}, "tools is a list, not str; write it as the API has it"),

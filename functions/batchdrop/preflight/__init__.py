@@ -1,20 +1,24 @@
 """
-What a row must be: reads a file line by line and says what is wrong, and where.
+From the bytes of a file to the lines to send, and to row errors.
 
 The same check runs in the function, before anything is paid, and on the command line.
-A `Checker` goes through a file once, in constant memory, and gives the lines to send in
-the backend's form, and each line that can't be sent with what is wrong in it and what
-to write instead.
+A `Checker` reads a file once, in constant memory. It returns the lines to send in the
+backend's form, and each bad line with what is wrong in it and what to write instead.
+
+A line goes through these steps, a module each: `lines` splits the file, `parse` decodes
+a line, `envelope` checks what stands around the request, `shapes` unwraps it, `merge`
+adds the job's configuration, `request` and `columns` check it, and `fix` mends it.
+`fast` knows most lines' outcome without them.
 """
 
 from batchdrop.preflight.checker import (
-    ANSWERED,
     Block,
     Checker,
     Refused,
     config_error,
     own_columns,
 )
+from batchdrop.preflight.envelope import ANSWERED
 from batchdrop.preflight.lines import LINE_LIMIT
 from batchdrop.preflight.rules import (
     ALLOW,

@@ -1,34 +1,35 @@
 """
-What a file's lines have looked like so far: one type a key, as the import wants it.
+The columns that the import would make of a file: one type a key, over all lines.
 
 Vertex imports a file as BigQuery would load JSON, so every member name is a column with
 one type over the whole file (seen live, and reported by users). The tree of columns
-grows with the file, and stays as large as its lines are different.
-
-From the tree comes a decoder that takes exactly those lines which bring nothing new:
-same names, same types, no nulls, nothing missing that has to be there. Most lines of
-most files pass through it, in C, and need no look from Python.
+grows with the file, and is as large as its lines are different.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
-
+from batchdrop.preflight.inspection import Inspection, Members
 from batchdrop.preflight.members import ANY, Type, of_request
+from batchdrop.preflight.names import OWN_NAMES, TWO_SPELLINGS, camel
 from batchdrop.preflight.rules import ANYTHING, Must, Rules
 
 #: BigQuery's limit of columns in a table (BigQuery docs).
 MOST_COLUMNS = 10_000
-#: Objects within one another, in a row (seen live).
-DEEPEST = 15
-#: No decoder knows a name with one of these, which the import refuses anyway.
-_UNFIT = re.compile(r'[\\"\x00-\x1f]')
+
+#: The names that the import takes (seen live; BigQuery docs).
+IMPORTED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
+
+#: No column's name may begin with one of these, in any case (BigQuery docs).
+_RESERVED = re.compile(
+    r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER"
+    r"|_CHANGE_SEQUENCE_NUMBER|_CHANGE_TYPE|_CHANGE_TIMESTAMP",
+    re.IGNORECASE,
+)
 
 
 class Column:
-    """What is known of one member name, at one place."""
+    """What is known of one member name at one place."""
 
     __slots__ = (
         "anchor",
@@ -60,20 +61,21 @@ class Column:
         self.known = known
         self.nullable = False
         self.kind: str | None = None
-        self.kind_line = 0  #: where it was first seen as that
+        self.kind_line = 0  #: where it first had that kind
         self.repeated: bool | None = None  #: whether it is an array
         self.repeated_line = 0
         self.members: dict[str, Column] = {}
-        #: A member that every object had: it keeps empty ones out of the decoder.
+        #: A member that every object had; None once one lacks it, or if one is empty.
         self.anchor: str | None = None
         #: How the names with two spellings are written, by their camelCase.
         self.spelled: dict[str, tuple[str, int]] = {}
         #: How names are written, by their lowercase: columns have one case.
         self.folded: dict[str, tuple[str, int]] = {}
+        #: `fast` keeps the type that it makes of this column here.
         self.type: Any = None
 
     def touch(self) -> None:
-        """The types made of this column, and of those above it, are out of date."""
+        """Drops the types made of this column and of those above it."""
         column: Column | None = self
         while column is not None:
             column.type = None
@@ -81,132 +83,191 @@ class Column:
 
 
 class Columns:
-    """The tree of a file's columns, and the decoder made of it."""
+    """The tree of a file's columns."""
 
     def __init__(self, rules: Rules) -> None:
-        self.rules = rules
         known = of_request(rules.family.members)
         self.root = Column("", None, rules.family.must, known)
         self.root.kind, self.root.repeated = "an object", False
         self.count = 0
         self.objects = 1
-        #: Whether an empty object could pass the decoder.
-        self.loose = False
-        self._missed = 0
 
-    def due(self) -> bool:
-        """
-        Whether a line that didn't pass, and yet was good, makes a new decoder due.
 
-        Making one costs about as much as looking at a line for each of its objects,
-        and for some of their members. It waits for as many, so that a file of ever new
-        names is not paid for twice.
-        """
-        self._missed += 1
-        cost = self.objects + self.count // 4
-        if self.root.type is not None or self._missed < cost:
+class ColumnCheck:
+    """Compares one line with the file's columns, and adds the new ones of the line."""
+
+    def __init__(self, inspection: Inspection, columns: Columns) -> None:
+        self.inspection = inspection
+        self.columns = columns
+
+    def anchor(self, column: Column, members: Members, must: Must) -> None:
+        """Keeps a member in mind that every object at this place has had."""
+        names = [name for name, _ in members]
+        if not column.members:
+            # Only the first object may choose: a later one doesn't know what those
+            # before it had.
+            wanted = [n for n in names if must.members.get(n, ANYTHING).required]
+            wanted += [n for n in names if n in must.any_of]
+            column.anchor = [*wanted, *names, None][0]
+            self.inspection.on_forget(lambda: setattr(column, "anchor", None))
+        elif column.anchor is not None and column.anchor not in names:
+            before = column.anchor
+            column.anchor = None
+            column.touch()
+            self.inspection.on_forget(lambda: setattr(column, "anchor", before))
+
+    def member(
+        self, column: Column, name: str, must: Must, type: Type, path: str
+    ) -> Column | None:
+        """The column of a member; None, and a row error, if there can't be one."""
+        known = column.members.get(name)
+        if known is not None:
+            return known
+        if (
+            not self._may_be_a_name(name, path)
+            or not self._has_one_spelling(column, name, path)
+            or not self._has_one_case(column, name, path)
+        ):
+            return None
+        columns = self.columns
+        made = column.members[name] = Column(name, column, must, type)
+        columns.count += 1
+        column.touch()
+
+        def undo() -> None:
+            del column.members[name]
+            columns.count -= 1
+
+        self.inspection.on_forget(undo)
+        return made
+
+    def _may_be_a_name(self, name: str, path: str) -> bool:
+        if self.inspection.rules.imports:
+            if not IMPORTED_NAME.fullmatch(name):
+                self.inspection.add_error(
+                    path,
+                    "bad_name",
+                    "has a name that the import can't make a column of",
+                    "use letters, digits, _ and -, and no digit first; a raw JSON "
+                    "schema can be written as a string in the prompt, or as Gemini's "
+                    "own Schema",
+                )
+                return False
+            if _RESERVED.match(name):
+                self.inspection.add_error(
+                    path,
+                    "bad_name",
+                    "has a name that begins as BigQuery's own do, which the import "
+                    "refuses",
+                    "begin it with another word",
+                )
+                return False
+        if self.columns.count >= MOST_COLUMNS:
+            self.inspection.refuse(
+                path,
+                "too_many_names",
+                f"is a new name after {MOST_COLUMNS:,} others, and the import takes no "
+                "more",
+                "write what varies as values, not as names",
+            )
             return False
-        self._missed = 0
         return True
 
-    def decoder(self) -> "msgspec.json.Decoder[Any]":
-        """Takes a request that brings nothing new, and raises for any other."""
-        decoder = msgspec.json.Decoder(self._type(self.root))
-        self.loose = any(
-            column.kind == "an object" and column.anchor is None
-            for column in _all(self.root)
-        )
-        return decoder
+    def _has_one_spelling(self, column: Column, name: str, path: str) -> bool:
+        rules, line = self.inspection.rules, self.inspection.line
+        common = camel(name)
+        if (
+            not rules.imports
+            or not rules.family.google
+            or common not in TWO_SPELLINGS
+            or column.name in OWN_NAMES
+        ):
+            return True
+        other, first = column.spelled.get(common, (name, line))
+        if other != name:
+            self.inspection.add_error(
+                path,
+                "mixed_case",
+                f"is written {other} {self._where(first)}, and the import takes one "
+                "spelling",
+                f"write {other}",
+            )
+            return False
+        column.spelled[common] = (name, line)
+        self.inspection.on_forget(lambda: column.spelled.__delitem__(common))
+        return True
 
-    def decoder_of(self, *path: str) -> Callable[[bytes], Any] | None:
-        """The same for the value at a place, if there was one."""
-        column: Column | None = self.root
-        for name in path:
-            column = column.members.get(name) if column else None
-        return msgspec.json.Decoder(self._type(column)).decode if column else None
+    def _has_one_case(self, column: Column, name: str, path: str) -> bool:
+        if not self.inspection.rules.imports:
+            return True
+        line, folded = self.inspection.line, name.lower()
+        other, first = column.folded.get(folded, (name, line))
+        if other != name:
+            self.inspection.add_error(
+                path,
+                "same_name",
+                f"has the name of another member {self._where(first)} but for its "
+                "case, and the import has one column for both",
+                "write it in one way in every line, or give one another name",
+            )
+            return False
+        if folded not in column.folded:
+            column.folded[folded] = (name, line)
+            self.inspection.on_forget(lambda: column.folded.__delitem__(folded))
+        return True
 
-    def decoder_beside(self, *names: str) -> Callable[[bytes], Any]:
-        """
-        The same for a request of which some members may be anything. It gives each of
-        these as it is written, by its name.
-        """
-        return msgspec.json.Decoder(self._struct(self.root, names)).decode
+    def repeats(self, column: Column, repeated: bool, path: str) -> bool:
+        """Whether an array, or a single value, is what the column has had so far."""
+        if column.repeated is None:
+            column.repeated, column.repeated_line = repeated, self.inspection.line
+            column.touch()
+            self.inspection.on_forget(lambda: setattr(column, "repeated", None))
+        elif column.repeated != repeated:
+            now, then = "a single value", "an array"
+            if repeated:
+                now, then = then, now
+            self.inspection.refuse(
+                path,
+                "mixed_types",
+                f"is {now}, but {then} {self._where(column.repeated_line)}; the import "
+                "takes one type over the whole file",
+                f"write {then} in every line",
+            )
+            return False
+        return True
 
-    def _type(self, column: Column) -> Any:
-        if column.type is None:
-            column.type = self._made(column)
-        return column.type
+    def is_of(self, column: Column, kind: str, path: str) -> bool:
+        """Whether a value is of the kind that the column has had so far."""
+        columns = self.columns
+        if column.kind is None:
+            column.kind, column.kind_line = kind, self.inspection.line
+            column.touch()
+            objects = int(kind == "an object")
+            columns.objects += objects
 
-    def _made(self, column: Column) -> Any:
-        made: Any
-        match column.kind:
-            case "an object":
-                made = self._struct(column)
-            case "a string":
-                made = self._string(column)
-            case "a number" if column.known.whole:
-                made = Annotated[float, msgspec.Meta(multiple_of=1)]
-            case "a number":
-                made = float
-            case "a boolean":
-                made = bool
-            case _ if column.nullable:
-                return None
-            case _:  # only empty arrays so far
-                return Annotated[list[Any], msgspec.Meta(max_length=0)]
-        if column.repeated and column.must.filled:
-            made = Annotated[list[made], msgspec.Meta(min_length=1)]
-        elif column.repeated:
-            made = list[made]
-        return made | None if column.nullable else made
+            def undo() -> None:
+                column.kind = None
+                columns.objects -= objects
 
-    def _string(self, column: Column) -> Any:
-        must = column.must
-        if must.choices:
-            return Literal[must.choices]
-        if must.same_model:
-            return Annotated[str, msgspec.Meta(pattern=self.rules.model_pattern)]
-        if pattern := self.rules.medium_pattern(column.name):
-            return Annotated[str, msgspec.Meta(pattern=pattern)]
-        if must.filled:
-            return Annotated[str, msgspec.Meta(min_length=1)]
-        known = column.known
-        if known.choices and self.rules.strict:
-            return Literal[known.spellings]
-        if known.pattern is not None:
-            return Annotated[str, msgspec.Meta(pattern=known.pattern)]
-        return str
+            self.inspection.on_forget(undo)
+        elif column.kind != kind:
+            self.inspection.refuse(
+                path,
+                "mixed_types",
+                f"is {kind}, but {column.kind} {self._where(column.kind_line)}; the "
+                "import takes one type over the whole file",
+                f"write {column.kind} in every line",
+            )
+            return False
+        return True
 
-    def _struct(self, column: Column, apart: tuple[str, ...] = ()) -> Any:
-        fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
-        names = {}
-        for number, (name, member) in enumerate(column.members.items()):
-            if name in apart or _UNFIT.search(name):
-                continue
-            field = f"f{number}"
-            names[field] = name
-            made = self._type(member)
-            if name == column.anchor or member.must.required:
-                fields.append((field, made))
-            else:
-                fields.append((field, made, msgspec.UNSET))
-        if column.must.any_of and column.anchor not in column.must.any_of:
-            return _Never
-        return msgspec.defstruct(
-            "Object",
-            fields,
-            rename=names,
-            forbid_unknown_fields=True,
-            kw_only=True,
-            gc=False,
-        )
+    def nullable(self, column: Column) -> None:
+        """Notes that the column may be null."""
+        if not column.nullable:
+            column.nullable = True
+            column.touch()
+            self.inspection.on_forget(lambda: setattr(column, "nullable", False))
 
-
-#: A string that nothing is.
-_Never = Annotated[str, msgspec.Meta(max_length=0, min_length=1)]
-
-
-def _all(column: Column) -> Iterator[Column]:
-    yield column
-    for member in column.members.values():
-        yield from _all(member)
+    def _where(self, line: int) -> str:
+        same = line == self.inspection.line
+        return "elsewhere in this line" if same else f"in line {line}"

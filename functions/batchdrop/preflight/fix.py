@@ -1,15 +1,15 @@
-"""Mends what needs no guess: nulls, empty objects, two spellings, the only role."""
+"""Mends what needs no guess: nulls, empty objects, two spellings, a missing role."""
 
 import msgspec
 
 from batchdrop.preflight.columns import Column
 from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel
 
-#: What `fixed` and `with_role` take care of.
+#: The codes of what `fixed` and `with_role` mend.
 FIXABLE = frozenset({"null", "empty_object", "mixed_case", "no_role"})
 
-#: What stands in these is the caller's data, whose nulls and empty objects say
-#: something: by the member they stand in.
+#: These hold the caller's own data, in which nulls and empty objects mean something.
+#: Pairs of the member that one stands in, or "" for any, and its name.
 _DATA = frozenset(
     {
         ("functionCall", "args"),
@@ -18,11 +18,11 @@ _DATA = frozenset(
     }
 )
 
-#: Here an empty object says something: `{"googleSearch": {}}` asks for the tool. To
-#: leave it out would change the request, so that it stays, and is told.
+#: In these an empty object means something: `{"googleSearch": {}}` asks for the tool.
+#: Leaving it out would change the request, so it stays, and is a row error.
 _SPEAKING = frozenset({"tools"})
 
-#: How deep protobuf's JSON may nest. Each level is read once more.
+#: How deep protobuf's JSON may nest. Each level is decoded once more.
 _DEEPEST = 100
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -33,22 +33,21 @@ def fixed(
     value: bytes | memoryview, column: Column | None, name: str = "", depth: int = 0
 ) -> bytes:
     """
-    A request without nulls and empty objects, and with its members spelled as those
-    before in the file. All other values keep their bytes, and so does what stands in
-    the caller's own data.
+    A request without nulls and empty objects, and with its members spelled as earlier
+    ones in the file. All other values, and the caller's own data, keep their bytes.
 
     Args:
         value: JSON.
-        column: what is known of the place where it stands.
-        name: the member whose value it is.
-        depth: how many arrays and objects it stands in.
+        column: the column of its place, if there is one.
+        name: the member that holds it.
+        depth: how many arrays and objects are around it.
 
     Raises:
         RecursionError: it nests deeper than any API reads.
     """
     if depth > _DEEPEST:
         raise RecursionError
-    # Views all the way down: of a long text in many objects each would have a copy.
+    # A view, not bytes: else each object around a long text would make a copy of it.
     value = memoryview(value)
     start = bytes(value[:1])
     if start == b"{":
@@ -57,7 +56,7 @@ def fixed(
         for member, raw in members.items():
             spelled = _spelled(member, column, name)
             if spelled in members:
-                spelled = member  # both spellings in one object: no telling which
+                spelled = member  # both spellings in one object: either may be meant
             below = column.members.get(spelled) if column else None
             if _is_data(name, member):
                 inner = _bytes(raw)
@@ -81,7 +80,7 @@ def fixed(
 
 
 def _is_data(holder: str, member: str) -> bool:
-    # Among OWN_NAMES, a member's name is the caller's and says nothing.
+    # In OWN_NAMES, a member's name is the caller's own and has no meaning here.
     member = camel(member)
     return (camel(holder), member) in _DATA or (
         holder not in OWN_NAMES and ("", member) in _DATA
@@ -101,8 +100,8 @@ def _bytes(raw: msgspec.Raw) -> bytes:
 
 def with_role(request: bytes) -> bytes:
     """
-    A Gemini request whose only content, where it has no role, is the user's, as the
-    Developer API takes it. Of several, nobody can tell who said which.
+    A Gemini request with the role "user" for its only content, if that has no role; the
+    Developer API reads it so. With several contents, any may be the model's.
     """
     members = _members.decode(request)
     contents = _bytes(members.get("contents", msgspec.Raw(b"")))

@@ -1,28 +1,28 @@
-"""The keys of a file, to find one that comes twice."""
+"""The keys of a file, to find one that is given twice."""
 
 import struct
 
 #: A hash, and the line behind it.
 _entry = struct.Struct("<qQ")
 _packed = _entry.pack
-#: So many that in a file of a million keys each has a few entries.
+#: In a file of a million keys, each bucket has a few entries.
 _BUCKETS = 2**16
 
 
 class Keys:
     """
-    Where each key of a file stands. A key is kept as 64 bits of its hash, so that in a
-    million keys two meet by chance once in many million files, and its line as 64 bits
-    beside it: millions of them have to fit into a function's memory, and a dict takes
-    five times as much.
+    The line of each key of a file. A key is kept as 64 bits of its hash, with its line
+    as 64 bits beside it: millions of keys have to fit into a function's memory, and a
+    dict takes five times as much. Of a million different keys, two have the same hash
+    once in many million files.
     """
 
     def __init__(self) -> None:
-        # Bytes, which are made anew for each entry, have no room to spare.
+        # `bytes`: a bytearray would reserve more memory than it uses.
         self._buckets = [b""] * _BUCKETS
 
     def first(self, key: bytes, line: int) -> int:
-        """The line in which a key is first seen: this one, if it is new."""
+        """The first line with this key: the given one, if the key is new."""
         found = hash(key)
         number = found % _BUCKETS
         bucket = self._buckets[number]

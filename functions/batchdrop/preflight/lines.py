@@ -1,4 +1,4 @@
-"""From an object's bytes to its lines: unpacked, without a byte order mark."""
+"""Splits an object's bytes into lines; unpacks gzip, drops a byte order mark."""
 
 import codecs
 import re
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from batchdrop.errors import NotReadable
 
-#: A longer line is cut, and what is cut off is dropped: nothing that the service takes
-#: is longer, and a file without line ends must not fill the memory.
+#: A longer line is cut and its rest is dropped: the API takes no longer one, and a file
+#: without line ends must not fill the memory.
 LINE_LIMIT = 20 * 1024 * 1024
-#: Values and names of a line. Each takes a hundred bytes and more when it is looked at,
-#: whatever few bytes it has in the line.
+#: Values and names of a line. Each takes a hundred bytes or more once it is parsed,
+#: however few bytes it has in the line.
 MOST_VALUES = 200_000
-#: Bytes to be worked on at a time: few enough to stay in a processor's cache.
+#: Bytes that are processed at a time: few enough for a processor's cache.
 SLICE = 256 * 1024
 
 #: How often a file may be packed with gzip: a packed file that `gsutil cp -Z` packs
@@ -21,9 +21,9 @@ SLICE = 256 * 1024
 LAYERS = 3
 #: How a packed file begins. No JSON does.
 GZIP = b"\x1f\x8b"
-#: How text begins that has two or four bytes a character: with its byte order mark, or
-#: with a first character of ASCII and the zeros beside it, which JSON always has
-#: (RFC 4627, 3). The longer ones come first.
+#: Text with two or four bytes a character begins with its byte order mark, or, as JSON
+#: begins with ASCII, with a character that has zeros beside it (RFC 4627, 3). The
+#: longer ones come first.
 _WIDE = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -48,11 +48,10 @@ _strings_and_marks = re.compile(rb'"[^"]*"|[{\[,:]').finditer
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """
-    The lines of a stream of bytes, without line feeds, some at a time.
+    Yields the lines of a stream of bytes, without line feeds, some at a time.
 
-    A line longer than LINE_LIMIT, its carriage return not counted, comes cut to
-    LINE_LIMIT + 1 bytes, of which the last is NUL: it is no JSON, whatever it begins
-    with.
+    A line longer than LINE_LIMIT, its carriage return not counted, is cut to
+    LINE_LIMIT + 1 bytes. The last one is NUL, so that the line can't be JSON.
     """
     rest: list[bytes] = []
     held = 0
@@ -72,14 +71,14 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
     """
-    What `gunzipped` gives, without a UTF-8 byte order mark.
+    Yields what `gunzipped` does, without a UTF-8 byte order mark.
 
     Args:
         most: how many bytes it may unpack to.
 
     Raises:
-        NotReadable: the packing is broken, or unpacks to more; or it is text in UTF-16
-            or UTF-32, of which each line would be wrong.
+        NotReadable: the packing is broken, or unpacks to more; or the text is UTF-16 or
+            UTF-32, so that each line would be wrong.
     """
     plain = gunzipped(chunks, most)
     start = _head(plain, 4)
@@ -90,7 +89,7 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def not_utf8(encoding: str, where: str = "") -> NotReadable:
-    """Of a file in another encoding: one error, in place of one for each line."""
+    """The error of a file in another encoding, in place of one for each line."""
     return NotReadable(
         "not_utf8",
         f"{where}the file is {encoding}, and must be UTF-8; save it as UTF-8, or run "
@@ -110,16 +109,16 @@ def _wide(start: bytes) -> str | None:
 
 def looks_latin(line: bytes) -> bool:
     """
-    Whether a line that isn't UTF-8 looks as if it were Latin-1, or Windows-1252 which
-    has the same letters: none of them is followed by what UTF-8 would have there.
+    Whether a line that isn't UTF-8 looks like Latin-1, or Windows-1252, which has the
+    same letters: no letter is followed by what UTF-8 would have there.
     """
     return _latin(line) is not None and _utf8_pair(line) is None
 
 
 def gunzipped(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
     """
-    The bytes of a file that may be packed with gzip, up to LAYERS times. Its first
-    bytes decide: neither its name nor its `Content-Encoding` need be true.
+    Unpacks a file that may be packed with gzip, up to LAYERS times. The first bytes
+    decide; its name and its `Content-Encoding` may be wrong.
 
     Args:
         most: how many bytes each layer may unpack to; None: any number.
@@ -140,10 +139,10 @@ def gunzipped(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
 
 
 def _inflated(chunks: Iterator[bytes], most: int | None) -> Iterator[bytes]:
-    """Of all members of a gzip file, one after another, as gunzip reads them."""
+    """Unpacks all members of a gzip file, one after another, as gunzip does."""
     total = 0
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    # What follows a member is copied, so in small pieces: a file may have many.
+    # What follows a member is copied; small pieces keep that cheap for many members.
     for chunk in _sliced(chunks):
         packed, more = chunk, False
         while packed or more:
@@ -175,7 +174,7 @@ def _inflated(chunks: Iterator[bytes], most: int | None) -> Iterator[bytes]:
 
 
 def _head(pieces: Iterator[bytes], length: int) -> bytes:
-    """The first bytes: at least so many, unless there are fewer."""
+    """The first bytes: at least this many, if there are as many."""
     head = b""
     for piece in pieces:
         head += piece
@@ -207,12 +206,12 @@ def _joined(parts: list[bytes]) -> bytes:
 
 def is_crowded(line: bytes) -> bool:
     """
-    Whether a line has more than MOST_VALUES values and names, told without decoding it:
-    decoded, 20 MB of them would take 1 GB.
+    Whether a line has more than MOST_VALUES values and names. It isn't decoded for
+    that: 20 MB of small values would take 1 GB.
     """
     if len(line) <= MOST_VALUES or sum(map(line.count, _MARKS)) <= MOST_VALUES:
         return False
-    # Texts are full of commas, which are no marks.
+    # Commas in texts are not marks.
     unescaped = line.replace(rb"\\", b"").replace(rb"\"", b"")
     marks = 0
     for seen, match in enumerate(_strings_and_marks(unescaped)):
@@ -224,7 +223,7 @@ def is_crowded(line: bytes) -> bool:
 
 
 def broken_at(line: bytes) -> int | None:
-    """Where a line is not UTF-8, as the number of a byte from 0; None if it is."""
+    """The index of the first byte that isn't UTF-8; None if all are."""
     if line.isascii():
         return None
     # A text with one emoji takes four bytes a character: not all of it at once.

@@ -1,8 +1,8 @@
 """
-The members that requests have, and what their values may be.
+The members of requests, and what their values may be.
 
-They stand in `members.json`, which `make members` makes of what the APIs publish: its
-head says of which versions, and when. A member that isn't there is misspelt, or belongs
+They are listed in `members.json`, which `make members` makes of what the APIs publish;
+its head has the versions and the day. A member that isn't listed is misspelt, belongs
 somewhere else, or is newer than the list.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 
 from batchdrop.preflight.names import camel, snake
 
-#: Numbers, and booleans, that protobuf's JSON takes in quotes too.
+#: Protobuf's JSON takes numbers and booleans in quotes too.
 _QUOTED_NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
 _QUOTED_BOOLEAN = r"^(?:true|false)$"
 _PROTOBUF = {"a number": _QUOTED_NUMBER, "a boolean": _QUOTED_BOOLEAN}
@@ -27,7 +27,7 @@ _WORDS = {
     "boolean": "a boolean",
 }
 
-#: What people write who have another API, or a client's options, in mind.
+#: What people write who think of another API, or of a client's options.
 _ELSEWHERE = {
     "config": "generationConfig",
     "maxTokens": "generationConfig.maxOutputTokens",
@@ -41,7 +41,7 @@ _ELSEWHERE = {
 }
 
 
-#: Words of JSON Schema that Gemini's own Schema lacks.
+#: Words of JSON Schema that Gemini's own Schema doesn't have.
 _JSON_SCHEMA = frozenset(
     {
         *("$ref", "$defs", "$schema", "$id", "additionalProperties", "definitions"),
@@ -60,31 +60,31 @@ class _Lists(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Type:
-    """What a value may be; `ANY` is what nothing is known of."""
+    """What a value may be; `ANY` allows everything."""
 
     #: Words such as "a string"; an array counts by its items. Empty: anything.
     kinds: frozenset[str] = frozenset()
     whole: bool = False  #: numbers without a fraction
-    pattern: str | None = None  #: what a string has to match, if it may not be any
-    choices: tuple[str, ...] = ()  #: a string that is one of these
+    pattern: str | None = None  #: a string must match this; None: any string
+    choices: tuple[str, ...] = ()  #: a string must be one of these; empty: any
     each: "Type | None" = None  #: values of an object with the user's own names
-    object: str = ""  #: the list of its members, if it has one
-    items: "Type | None" = None  #: of an array; None: there can't be one
+    object: str = ""  #: the name of the list of its members; empty: no list
+    items: "Type | None" = None  #: items of an array; None: it may not be an array
     google: bool = False  #: protobuf's JSON, with two spellings of a name
 
     def member(self, name: str) -> "Type | None":
-        """What a member has to be; None if there is none of this name."""
+        """What a member must be; None if the API has no member of this name."""
         if not self.object:
             return self.each or ANY
         members = _members(self.object)
         text = members.get(name)
         if text is None and self.google and name.islower():
-            # Of the two spellings protobuf's JSON takes neither half.
+            # Protobuf's JSON takes no mix of the two spellings.
             text = members.get(camel(name))
         return None if text is None else _parsed(self.object.partition(".")[0], text)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a member."""
+        """Whether the API has such a member."""
         return self.member(name) is not None
 
     def takes(self, text: str) -> bool:
@@ -118,8 +118,7 @@ class Type:
 
     def meant(self, name: str, root: "Type") -> str:
         """
-        What to do about a member that there isn't, in words; empty if there is no
-        telling.
+        What to write in place of an unknown member; empty if nothing is close to it.
 
         Args:
             name: as it was written.
@@ -130,14 +129,14 @@ class Type:
 
 ANY = Type()
 
-#: Members of one word that nobody has beside a request for another reason.
+#: Members of one word that are hardly ever a column of the user's own.
 _TELLING = frozenset({"contents", "messages", "system", "temperature", "tools"})
-#: Where a client's options stand.
+#: Clients have their options in this.
 CONFIG = "config"
 
 
 def of_request(root: str) -> Type:
-    """What a request has to be; ANY where there is no list."""
+    """What a request must be; ANY if it has no list."""
     if not root:
         return ANY
     family = root.partition(".")[0]
@@ -146,8 +145,9 @@ def of_request(root: str) -> Type:
 
 def strays(root: Type) -> dict[str, Type]:
     """
-    What belongs into a request, and is found beside it by mistake: its members, and
-    those of its configuration. Names of one word may be the user's own columns.
+    The members that belong into a request, and that people write beside it by mistake:
+    its own, and those of its configuration. Most names of one word are left out, as
+    they may be the user's own columns.
     """
     config = root.member("generationConfig") if root.google else None
     found: dict[str, Type] = {}
@@ -156,7 +156,7 @@ def strays(root: Type) -> dict[str, Type]:
             spellings = {name, camel(name), snake(name)}
             type = of.member(name) if of is not None else None
             if type is not None and name == "systemInstruction":
-                # The official SDK's takes a text, so that people write one.
+                # The official SDK takes a text here, so people write one.
                 type = replace(type, kinds=type.kinds | {"a string"})
             if type is not None and (len(spellings) > 1 or name in _TELLING):
                 for spelled in spellings if root.google else {name}:
@@ -167,14 +167,15 @@ def strays(root: Type) -> dict[str, Type]:
 
 
 def version() -> str:
-    """When the lists were made."""
+    """The day on which the lists were made."""
     return _lists().made.partition(",")[0]
 
 
 def public(path: str) -> str:
     """
-    A path with a `?` for each name in it that no API has: that may be anything, and a
-    path is logged, stored and announced. `contents[0].?` of `contents[0].partz`.
+    A path with `?` for each name that no API has: `contents[0].?` of
+    `contents[0].partz`. Paths are logged, stored and announced, and such a name may be
+    anything.
     """
 
     def shown(match: re.Match[str]) -> str:
@@ -184,7 +185,7 @@ def public(path: str) -> str:
     return re.sub(r"\[\d+\]|[^.\[\]]+|[\[\]]", shown, path)
 
 
-#: As many digits as items of an array may have, and not those of a telephone.
+#: Few enough digits that it can't be a telephone number.
 _INDEX = re.compile(r"\[\d{1,7}\]")
 #: Names beside a request.
 _BESIDE = frozenset(
@@ -219,7 +220,7 @@ def _is_google(family: str) -> bool:
 
 @cache
 def _parsed(family: str, text: str) -> Type:
-    """A type as `tests.members` writes it."""
+    """Reads a type as `tests.members` writes it."""
     google = _is_google(family)
     kinds: set[str] = set()
     choices: list[str] = []
@@ -264,7 +265,7 @@ def _parsed(family: str, text: str) -> Type:
 
 @lru_cache(1000)  # a file of bad lines has few names
 def _meant(of: Type, name: str, root: Type) -> str:
-    import difflib  # for what is wrong alone
+    import difflib  # only bad lines need it
 
     known = _members(of.object)
     if of.google and of.object.endswith(".Schema") and name in _JSON_SCHEMA:

@@ -1,4 +1,4 @@
-"""Members of Gemini's requests that have two spellings, camelCase and snake_case."""
+"""The two spellings of members of Gemini's requests, camelCase and snake_case."""
 
 import re
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ TWO_SPELLINGS = frozenset(
     """.split()  # noqa: SIM905 - many words, of which a list would take many lines
 )
 
-#: Under these the names are the user's own, and mean what they say.
+#: In these, names are the user's own, and have one spelling.
 OWN_NAMES = frozenset(
     {"properties", "$defs", "defs", "labels", "args", "response", "metadata"}
 )
 
-#: Of a configuration: what is in these is data, and schemas in words of their own.
+#: In a configuration, these hold data, or schemas with words of their own.
 _DATA = frozenset(
     """
     args default example parametersJsonSchema partMetadata responseJsonSchema
     """.split()  # noqa: SIM905 - as above
 )
 
-#: What the import takes with null: files for Vertex had it, to give a tool a member,
+#: The import takes these with null: files for Vertex had one, to give a tool a member,
 #: and ran (googleapis/python-genai issue 2123).
 NULL_RUNS = frozenset({"timeRangeFilter"})
 
@@ -61,7 +61,7 @@ def placed(configuration: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
     their names in camelCase: those beside `contents`, and those in `generationConfig`.
 
     Raises:
-        ValueError: one is there twice, in two spellings.
+        ValueError: one is given twice, in two spellings.
     """
     beside: dict[str, T] = {}
     inside: dict[str, T] = {}
@@ -70,7 +70,7 @@ def placed(configuration: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
         part = beside if name in BESIDE_CONTENTS else inside
         if name in part:
             known = name if name in TWO_SPELLINGS else "a member"
-            raise ValueError(f"{known} is there twice, in two spellings; leave one out")
+            raise ValueError(f"{known} is given twice, in two spellings; leave one out")
         part[name] = value
     return beside, inside
 
@@ -87,7 +87,7 @@ def camel_case(value: Any, name: str = "") -> Any:
     JSON as a value, with all members in camelCase that have two spellings.
 
     Args:
-        name: the member whose value it is.
+        name: the member that holds it.
     """
     if isinstance(value, list):
         return [camel_case(item, name) for item in value]

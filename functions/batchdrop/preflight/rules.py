@@ -1,7 +1,8 @@
-"""What the rows of a file have to be: the choices that decide it, and line formats."""
+"""The rules for the rows of a file: line formats, and the choices that select them."""
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from batchdrop.preflight.names import placed
 
 GB = 1000**3
-#: What is taken where nobody chose a model: by `batchdrop check`, and the local stack.
+#: The default model of `batchdrop check` and of the local stack.
 MODEL = "gemini-3.8-flash"
 
 #: Members whose value is the address of a medium, and others that may be one.
@@ -21,14 +22,14 @@ MAYBE_MEDIA = frozenset(
     }
 )
 
-#: Without a part of dots, which may lead out of a folder, and on one line.
+#: One line, and no part made of dots, which could lead out of a folder.
 _STRAIGHT = r"(?![\s\S]*(?:/\.\.?(?:/|\Z)|[\r\n]))"
 
 REJECT, SKIP, ALLOW = "reject", "skip", "allow"
 
 
 class Place(Protocol):
-    """A `gs://bucket/prefix/`, as its text says; the prefix is empty or ends in /."""
+    """`gs://bucket/prefix/`, which is its text too. A prefix is empty or ends in /."""
 
     @property
     def bucket(self) -> str: ...
@@ -39,18 +40,18 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Must:
-    """What a value has to be, besides what holds for every value."""
+    """What a value must be, beside the rules for every value."""
 
     kind: str = ""  #: "an object", "an array", "a string"; empty: anything
     required: bool = False
     filled: bool = False  #: at least one item
     choices: tuple[str, ...] = ()  #: a string that is one of these
     same_model: bool = False  #: names the job's model
-    refused: str = ""  #: why it may not be there at all
+    refused: str = ""  #: why it may not be given at all: "code: message; fix"
     members: dict[str, "Must"] = field(default_factory=dict)
     items: "Must | None" = None
-    any_of: tuple[str, ...] = ()  #: one of these members has to be there
-    missing: str = ""  #: what to write, when it is missing or of another kind
+    any_of: tuple[str, ...] = ()  #: one of these members is required
+    missing: str = ""  #: what to write if it is missing or of another kind
     codes: tuple[str, str] = ("missing", "bad_value")  #: when missing, when wrong
 
 
@@ -69,13 +70,13 @@ class Family:
     name: str
     id: str
     wrapper: str | None
-    plain: tuple[str, ...]  #: by one of these a line without wrapper is known
+    plain: tuple[str, ...]  #: a line without wrapper has one of these members
     example: str  #: the line to write
-    must: Must  #: what the request has to be
-    members: str  #: the list of its members; empty: there is none
+    must: Must  #: what the request must be
+    members: str  #: the name of the list of its members; empty: no list
     rows: int | None  #: most rows of a job
     bytes: int  #: most bytes of a staged file
-    beside: tuple[str, ...] = ()  #: members beside the wrapper that are sent
+    beside: tuple[str, ...] = ()  #: members that are sent beside the wrapper
     google: bool = True  #: Gemini's own names, which have two spellings
     embeds: bool = False
     config: bool = False  #: takes a generation configuration
@@ -83,7 +84,7 @@ class Family:
 
 def _gemini(vertex: bool) -> Must:
     # "Please use a valid role: user, model." (seen live on Vertex; the Developer API
-    # does without). `function` is what came before `user` for answers of tools.
+    # needs no role). `function` is the older role for answers of tools.
     role = Must(
         kind="a string",
         required=vertex,
@@ -110,7 +111,7 @@ def _gemini(vertex: bool) -> Must:
     )
     cached = Must()
     if vertex:
-        # Batch on Vertex knows no explicit context caching (Vertex AI docs).
+        # Batches on Vertex have no explicit context caching (Vertex AI docs).
         cached = Must(
             refused="cached_content: batch jobs on Vertex can't use a context cache; "
             "write the content into the line, or use the Developer API"
@@ -355,25 +356,25 @@ _FAMILIES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """
-    What decides how a file is read; a value, so that each file may have its own.
+    The choices for one file.
 
     Raises:
-        ValueError: a generation configuration that is no JSON object, has a member in
-            two spellings, or is for a model that takes none.
+        ValueError: the generation configuration is not a JSON object, has a member in
+            two spellings, or the model takes none.
     """
 
     backend: str = "vertex"
     model: str = MODEL
-    fix: bool = False  #: mend what can be mended without a guess
-    #: "reject": a member that the API isn't known to have is wrong; or "allow".
+    fix: bool = False  #: mend errors that need no guess
+    #: What happens to a member that isn't in the API's list: "reject" or "allow".
     unknown: str = REJECT
     on_invalid: str = REJECT
-    max_invalid: int | None = None  #: with "skip": how many bad lines are left out
-    #: JSON, merged into each request, whose own counts more: see `placed`.
+    max_invalid: int | None = None  #: the most bad lines that "skip" leaves out
+    #: JSON, merged into each request; what the request says itself wins. See `placed`.
     generation_config: bytes | None = None
     #: Where `gs://` media may lie; None: anywhere.
     sources: tuple[Place, ...] | None = None
-    #: Most bytes that a packed file may unpack to.
+    #: The most bytes that a packed file may unpack to.
     max_unpacked: int = 20 * GB
 
     def __post_init__(self) -> None:
@@ -395,7 +396,7 @@ class Rules:
 
     @property
     def strict(self) -> bool:
-        """Whether requests are held against the lists of members."""
+        """Whether requests are compared with the lists of members."""
         return self.unknown != ALLOW
 
     @property
@@ -406,28 +407,15 @@ class Rules:
     @property
     def family(self) -> Family:
         """The line format, which backend and model decide."""
-        publisher = _publisher(self.model)
-        name = short_model(self.model)
-        embeds = "embedding" in name
-        if self.backend == "developer":
-            kind = "developer-embedding" if embeds else "developer"
-        elif publisher == "anthropic" or name.startswith("claude"):
-            kind = "claude"
-        elif publisher not in ("", "google"):
-            kind = "open"
-        elif embeds:
-            kind = "text-embedding" if embeds_text(name) else "gemini-embedding"
-        else:
-            kind = "gemini"
-        return _FAMILIES[kind]
+        return _family_of(self.backend, self.model)
 
     @property
     def model_pattern(self) -> str:
-        """What a line may name as its model: the job's."""
+        """A pattern for the job's model, the only one that a line may name."""
         return rf"^(?:.*/)?{re.escape(short_model(self.model))}(?:@[^/]*)?$"
 
     def medium_pattern(self, name: str) -> str | None:
-        """What the value of a member must match, if it is, or may be, a medium's."""
+        """A pattern for the address of a medium; None if the member never holds one."""
         if name not in MEDIA and name not in MAYBE_MEDIA:
             return None
         places = (
@@ -443,11 +431,29 @@ class Rules:
         return rf"^(?:(?!\s*[gG][sS]:)|{allowed})"
 
 
+@lru_cache(100)  # asked for several times a line
+def _family_of(backend: str, model: str) -> Family:
+    publisher = _publisher(model)
+    name = short_model(model)
+    embeds = "embedding" in name
+    if backend == "developer":
+        kind = "developer-embedding" if embeds else "developer"
+    elif publisher == "anthropic" or name.startswith("claude"):
+        kind = "claude"
+    elif publisher not in ("", "google"):
+        kind = "open"
+    elif embeds:
+        kind = "text-embedding" if embeds_text(name) else "gemini-embedding"
+    else:
+        kind = "gemini"
+    return _FAMILIES[kind]
+
+
 def embeds_text(model: str) -> bool:
     """
-    Whether lines for an embedding model of Vertex AI hold a text alone. So do those of
-    its first models, of which there will be no more, and of what was tuned from them,
-    which has no such name. Lines for all others hold a request.
+    Whether lines for an embedding model of Vertex AI hold a text alone, in place of a
+    request. That holds for its first models, and for models tuned from them, whose
+    names don't say so. There will be no more of these.
     """
     name = short_model(model)
     first = ("text-embedding", "text-multilingual-embedding", "textembedding")
@@ -455,7 +461,7 @@ def embeds_text(model: str) -> bool:
 
 
 def _publisher(model: str) -> str:
-    """`meta` of `publishers/meta/models/llama-4` and `meta/llama-4`; "" if unsaid."""
+    """`meta` of `publishers/meta/models/llama-4` and `meta/llama-4`; "" if unnamed."""
     named = model.partition("publishers/")[2]
     if not named and not model.startswith(("projects/", "models/", "tunedModels/")):
         named = model if "/" in model else ""

@@ -1,4 +1,4 @@
-"""How people write a line, and the line that the backend takes."""
+"""The shapes of lines: those that people write, and the line that the backend takes."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -16,11 +16,11 @@ IDS = ("key", "custom_id")
 URLS = ("/v1/chat/completions", "/v1/embeddings")
 #: What is sent beside a body.
 BESIDE = b'"method":"POST","url":"%b",'
-#: What a text is put between, to be a content.
+#: Put around a text, these make it a content.
 BARE = b'{"parts":[{"text":', b"}]}"
 _Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Absent = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
-#: A column of the user's own, or what an answer has that tells of a failure.
+#: A column of the user's own, or the response of a row that failed.
 _NoAnswer = (
     str
     | float
@@ -39,10 +39,10 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
 #: The same, as an object.
 _NESTED = ("embedContentConfig", "embed_content_config")
-#: Of these, what a batch of text embeddings doesn't read: they are parameters of an
-#: online request, which stand beside its instances (Vertex AI docs).
+#: A batch of text embeddings doesn't read these: in an online request they are
+#: parameters, beside the instances (Vertex AI docs).
 _PARAMETERS = ("outputDimensionality", "autoTruncate")
-#: All that it does read.
+#: All the members that it does read.
 _INSTANCE_NAMES = frozenset(
     {"content", "text", "contents", "model", "title", "taskType", "task_type"}
 )
@@ -60,11 +60,11 @@ _ANSWERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which members of a line are what. `id` is the user's own, if there is one."""
+    """The names of the members that mean something in a line."""
 
-    id: str | None
-    wrapper: str | None
-    embeds: str | None = None  #: without a wrapper: what is to be embedded
+    id: str | None  #: holds the user's key
+    wrapper: str | None  #: holds the request
+    embeds: str | None = None  #: without a wrapper: holds what is to be embedded
 
     def __str__(self) -> str:
         names = [f'"{n}"' for n in (self.id, self.wrapper, self.embeds) if n]
@@ -72,17 +72,37 @@ class Shape:
 
 
 class Unwrapped(NamedTuple):
-    """What is taken of a line. Bytes are the user's, as far as they can be."""
+    """What is sent of a line. Bytes are the user's wherever they can be."""
 
-    id: bytes | None
+    id: bytes | None  #: the user's key, if the shape has one
     request: bytes
-    beside: bytes = (
-        b""  #: members to be sent beside the request, each ending in a comma
-    )
+    beside: bytes = b""  #: members to send beside the request, each with a comma behind
+
+
+class Envelope(NamedTuple):
+    """What a staged line has around the request."""
+
+    head: bytes  #: takes the line's number, for the row's id
+    open: bytes
+    close: bytes
+
+    @classmethod
+    def of(cls, family: Family) -> "Envelope":
+        head = b'{"%b":"r%%07d",' % family.id.encode()
+        if family.wrapper is None:
+            return cls(head, b"", b"\n")
+        return cls(head, f'"{family.wrapper}":'.encode(), b"}\n")
+
+    def around(self, number: int, taken: Unwrapped) -> tuple[bytes, ...]:
+        """The pieces of the line to send."""
+        head = self.head % number
+        if not self.open:
+            return head, taken.request[1:], self.close
+        return head, taken.beside, self.open, taken.request, self.close
 
 
 class WrongShape(msgspec.ValidationError):
-    """A line that the model can't take; the text says what it looks like."""
+    """A line for another kind of model; the text says what it looks like."""
 
     def __init__(self, what: str, path: str = "") -> None:
         super().__init__(what)
@@ -94,7 +114,7 @@ class NotOneContent(msgspec.ValidationError):
 
 
 class OtherModel(msgspec.ValidationError):
-    """A line for another model than the job's, in a member that isn't sent."""
+    """A line that names another model than the job's, in a member that isn't sent."""
 
 
 def shape_of(names: Set[str], family: Family) -> Shape:
@@ -102,7 +122,7 @@ def shape_of(names: Set[str], family: Family) -> Shape:
     The shape of a line with these members.
 
     Raises:
-        WrongShape: it is none for this kind of model.
+        WrongShape: this kind of model takes no such line.
     """
     id = next((name for name in IDS if name in names), None)
     openai = "body" in names or ("method" in names and "url" in names)
@@ -132,7 +152,7 @@ def shape_of(names: Set[str], family: Family) -> Shape:
 
 
 def other_request(names: set[str], family: Family) -> str:
-    """What the inside of a wrapper is, if it is a request of another kind."""
+    """What a wrapper holds, in words, if it is a request for another kind of model."""
     mains = {
         "contents": "a request of Gemini",
         "messages": "a Claude or OpenAI-style request",
@@ -148,10 +168,10 @@ def other_request(names: set[str], family: Family) -> str:
 
 def answered(line: Mapping[str, Any]) -> str | None:
     """
-    The member of a line that holds an answer, where it is one that a batch has written.
+    The member of a line that holds a batch's answer; None if the line has no answer.
 
     Args:
-        line: its members; those of objects in it are pairs.
+        line: its members; an object in it is a list of pairs.
     """
     response = _pairs(line.get("response"))
     # An OpenAI-style answer is wrapped, and one of a row that failed is too.
@@ -162,7 +182,7 @@ def answered(line: Mapping[str, Any]) -> str | None:
 
 
 def _pairs(value: Any) -> dict[str, Any]:
-    """The members of an object that is pairs; of all else none."""
+    """The members of an object that is a list of pairs; none for anything else."""
     if not isinstance(value, list):
         return {}
     return dict(pair for pair in value if isinstance(pair, tuple))
@@ -170,10 +190,10 @@ def _pairs(value: Any) -> dict[str, Any]:
 
 def unread(line: Mapping[str, Any], shape: Shape, family: Family) -> Iterator[str]:
     """
-    Where an embedding line says something of its embedding that would not be sent.
+    Yields the paths at which an embedding line has options that would not be sent.
 
     Args:
-        line: its members; those of objects in it are pairs.
+        line: its members; an object in it is a list of pairs.
     """
     for name in _OPTIONS.intersection(line):
         value = line[name]
@@ -193,12 +213,13 @@ def unwrapper(
     shape: Shape, rules: Rules, apart: Mapping[str, Type] | None = None
 ) -> Callable[[bytes], Unwrapped] | None:
     """
-    Takes lines of one shape apart; None where the line is the request itself. It raises
-    msgspec.MsgspecError for a line of any other shape.
+    Returns what unwraps lines of one shape; None where the line is the request itself.
+    It raises msgspec.MsgspecError for a line of any other shape.
 
     Args:
-        apart: members beside a request that need a look; given, it raises for lines
-            with one, and for all else that does.
+        apart: members beside a request that need an inspection. If given, it also
+            raises for each line that has one of them, or that needs one for another
+            reason.
     """
     family = rules.family
     if shape.wrapper is None:
@@ -208,7 +229,7 @@ def unwrapper(
     if shape.id is not None:
         names["id"] = shape.id
         fields.append(("id", _Id))
-    # Where a line with this member has another shape, it may not pass as this one.
+    # A line with one of these has another shape, and may not pass as this one.
     for number, name in enumerate(IDS[: IDS.index(shape.id) if shape.id else None]):
         names[f"not{number}"] = name
         fields.append((f"not{number}", _Absent, msgspec.UNSET))
@@ -241,29 +262,6 @@ def unwrapper(
     return unwrap
 
 
-def opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
-    """
-    What most lines of a shape begin with, up to what is sent of them, with the user's
-    key as its first group. The rest of such a line is that value and a brace: where it
-    is one JSON value, the line has no other members. There is none for lines that are
-    sent as they are, and for requests of which a part is sent.
-    """
-    if shape.embeds is None and (shape.wrapper is None or rules.family.wrapper is None):
-        return None
-    space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
-    members = []
-    if shape.id is not None:
-        # Without escapes, and bytes that may not be UTF-8.
-        key = rb'"([ !#-\[\]-~]+)"'
-        members.append(rb'"%b"' % shape.id.encode() + colon + key)
-    if rules.family.beside:
-        members.append(rb'"method"' + colon + rb'"POST"')
-        members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % "|".join(URLS).encode())
-    main = shape.wrapper or shape.embeds or ""
-    members.append(rb'"%b"' % main.encode() + colon)
-    return re.compile(rb"\{" + space + (space + b"," + space).join(members))
-
-
 # -- embeddings --------------------------------------------------------------------
 
 
@@ -271,10 +269,10 @@ def _embedding(
     shape: Shape, rules: Rules, strict: bool
 ) -> Callable[[bytes], Unwrapped]:
     """
-    Makes a request of `{"content"}`, `{"text"}` or `{"contents"}`.
+    Returns what makes requests of `{"content"}`, `{"text"}` and `{"contents"}`.
 
     Args:
-        strict: raise for a line that needs a look.
+        strict: raise for a line that needs an inspection.
     """
     family = rules.family
     apart = _OPTIONS | {"response", "predictions"}
@@ -284,8 +282,8 @@ def _embedding(
     @lru_cache(100)
     def config_of(names: tuple[str, ...]) -> list[tuple[str, str]]:
         """
-        What a line with these members says beside its content: the name that is sent,
-        and its own.
+        The options that a line with these members has beside its content: pairs of the
+        name that is sent, and the name as written.
 
         Raises:
             msgspec.ValidationError: it has another shape.
@@ -344,7 +342,7 @@ def _content(value: bytes) -> bytes:
 
 
 def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
-    """A legacy instance: its content is a string."""
+    """An instance for the first embedding models, whose content is a string."""
     if "model" in members:
         model = msgspec.json.decode(members["model"])
         if not re.search(rules.model_pattern, str(model)):
@@ -364,11 +362,10 @@ def _text_embedding(members: dict[str, msgspec.Raw], rules: Rules) -> bytes:
 
 def as_written(path: str, line: Mapping[str, Any]) -> str:
     """
-    Where in an embedding line stands what stands at a path of the request that is made
-    of it.
+    The path in an embedding line of what is at a path of the request made of it.
 
     Args:
-        line: its members; those of objects in it are pairs.
+        line: its members; an object in it is a list of pairs.
     """
     first, rest = _first(path)
     if first == "content":

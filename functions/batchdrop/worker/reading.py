@@ -99,7 +99,7 @@ class Reading:
             for block in self._checker.blocks(chunks):
                 for refused in block.refused:
                     self._refuse(refused, address, report)
-                for first, last in block.untold:
+                for first, last in block.unexplained:
                     # A run of bad lines goes on where there is no good one before.
                     if run is not None and not block.rows:
                         first = run[0]

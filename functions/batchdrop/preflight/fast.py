@@ -1,0 +1,570 @@
+"""
+The fast paths: what becomes of a line, known without inspecting it.
+
+Every file has the same outcome without it (`Checker(rules, fast=False)`). Parts of
+`orjson.loads`' speed on the same lines, by CPU time in turns in one run
+(`python -m tests.bench.preflight --without-fast`, on a busy machine of two cores):
+
+    lines                       all paths   without `cut`   no fast path
+    500 B, requests                  0.54            0.42           0.02
+    5 KB, requests                   0.53            0.50           0.07
+    500 B, keyed                     0.33            0.24           0.02
+    500 B, merged                    0.31            0.13           0.01
+    500 B, to be embedded            0.33            0.15           0.02
+    500 B, OpenAI-style              0.31            0.23           0.02
+    500 B, all bad                   0.55               -           0.01
+    5 KB, all bad                    0.67               -           0.06
+
+Each path knows what becomes of a line, or returns that it doesn't know (None or False);
+then the line is inspected.
+
+- `GoodLines.cut`: the request is cut out of the line, and a decoder in C takes it only
+  if it has the names and types of those before it. The line isn't parsed as a whole.
+- `GoodLines.taken`: the line is parsed, then the same decoder takes its request.
+- `BadLines.holds`: a decoder takes lines with the names and types of a bad one.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from batchdrop.preflight.columns import Column, Columns
+from batchdrop.preflight.inspection import Inspection, Members
+from batchdrop.preflight.keys import Keys
+from batchdrop.preflight.members import of_request, strays
+from batchdrop.preflight.merge import NAMES, Merge, Merger, Missing, following
+from batchdrop.preflight.names import snake
+from batchdrop.preflight.rules import Rules
+from batchdrop.preflight.shapes import (
+    BARE,
+    BESIDE,
+    URLS,
+    Envelope,
+    Shape,
+    Unwrapped,
+    unwrapper,
+)
+
+#: What a decoder raises for a line that it doesn't take.
+MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+#: A decoder can't be made for a name with one of these.
+_UNFIT = re.compile(r'[\\"\x00-\x1f]')
+_EMPTY_OBJECT = re.compile(rb"\{\s*\}")
+_SPACE = b" \t\r"
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_EMPTY_ARRAY = Annotated[list[Any], msgspec.Meta(max_length=0)]
+#: No value is of this type.
+_NEVER = Annotated[str, msgspec.Meta(max_length=0, min_length=1)]
+
+#: A decoder that raises one of MISFIT for what it doesn't take.
+Decode = Callable[[bytes], Any]
+
+
+def _object_type(fields: list[Any], names: dict[str, str]) -> Any:
+    """
+    The type of objects that have these members and no others.
+
+    Args:
+        fields: as `msgspec.defstruct` takes them.
+        names: a member's name by its field's.
+    """
+    return msgspec.defstruct(
+        "Object",
+        fields,
+        rename=names,
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+    )
+
+
+# -- good lines ------------------------------------------------------------------------
+
+
+class GoodLines:
+    """The good lines of a file, as decoders for more lines like them."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        columns: Columns,
+        merger: Merger | None,
+        keys: Keys,
+        envelope: Envelope,
+    ) -> None:
+        self._rules = rules
+        self._columns = columns
+        self._decoders = _Decoders(rules, columns)
+        self._merger = merger
+        self._keys = keys
+        self._envelope = envelope
+        self._decode: Decode | None = None
+        #: Whether an empty object could pass the decoder.
+        self._loose = False
+        self._unwrap: Callable[[bytes], Unwrapped] | None = None
+        self._missed = 0
+        #: Gives the pieces of the line to send, or None if the line may bring something
+        #: new. It is None itself until a decoder is made, and where no request can be
+        #: cut out of a line.
+        self.cut: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
+
+    def learn(self, line: bytes, shape: Shape, taken: Unwrapped) -> None:
+        """
+        Takes note of a line that its inspection has found good.
+
+        Args:
+            taken: what is sent of it.
+        """
+        if not self.due():
+            return
+        self._decode = self._decoders.of_requests()
+        self._loose = self._rules.imports and self._decoders.take_empty_objects()
+        if self._unwrap is None:
+            members = of_request(self._rules.family.members)
+            apart = strays(members) if self._rules.strict else {}
+            self._unwrap = unwrapper(shape, self._rules, apart)
+        self.cut = self._cutter(line, shape, taken, self._decode)
+
+    def due(self) -> bool:
+        """
+        Whether a new decoder is due.
+
+        To make one takes about as long as to inspect a line for each of its objects
+        and for some of their members. It waits for that many lines, so that a file of
+        ever new names isn't paid for twice.
+        """
+        self._missed += 1
+        columns = self._columns
+        cost = columns.objects + columns.count // 4
+        if columns.root.type is not None or self._missed < cost:
+            return False
+        self._missed = 0
+        return True
+
+    def taken(self, text: bytes) -> Unwrapped | None:
+        """What to send of a line; its key isn't compared with those of other lines."""
+        if self._decode is None:
+            return None
+        try:
+            taken = self._unwrap(text) if self._unwrap else Unwrapped(None, text)
+            if self._merger:
+                taken = taken._replace(request=self._merger.merge(taken.request))
+            self._decode(taken.request)
+            if (self._unwrap or self._merger) and not text.isascii():
+                # The decoder has skipped what isn't sent, which may be broken UTF-8.
+                text.decode()
+        except MISFIT:
+            return None
+        if self._loose and _has_empty_object(taken.request):
+            return None
+        return taken
+
+    def _cutter(
+        self, line: bytes, shape: Shape, taken: Unwrapped, decode: Decode
+    ) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
+        """
+        See `cut`.
+
+        Args:
+            line: the lines to come are likely to be like this one.
+        """
+        loose = self._loose
+        merge = None
+        if self._merger:
+            merge = _passing(self._merger, self._decoders)
+        if self._unwrap is None:
+            head = self._envelope.head + self._envelope.open
+            close = self._envelope.close
+
+            def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
+                try:
+                    if merge:
+                        text = merge(text)
+                    else:
+                        decode(text)
+                except MISFIT:
+                    return None
+                if loose and _has_empty_object(text):
+                    return None
+                return head % number, text, close
+
+            return plain
+        pattern = _opening(shape, self._rules)
+        if pattern is None:
+            return None
+        cut = self._cut(line, shape, taken, pattern, decode)
+        if cut is None:
+            return None
+        match, first = pattern.match, self._keys.first
+        passes, before, after, behind = cut
+        width = len(behind)
+        keyed, beside = shape.id is not None, bool(self._rules.family.beside)
+
+        def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
+            begin = match(text)
+            if begin is None or not text.endswith(behind):
+                return None
+            value = text[begin.end() : -width].rstrip(_SPACE)
+            try:
+                if merge:
+                    value = merge(value)
+                else:
+                    passes(value)
+            except MISFIT:
+                return None
+            if loose and _has_empty_object(value):
+                return None
+            if keyed and first(begin[1], number) != number:
+                return None
+            if beside:
+                return before % (number, begin["url"]), value, after
+            return before % number, value, after
+
+        return wrapped
+
+    def _cut(
+        self,
+        line: bytes,
+        shape: Shape,
+        taken: Unwrapped,
+        opening: re.Pattern[bytes],
+        decode: Decode,
+    ) -> "_Cut | None":
+        """
+        How lines of a shape are cut. A line to be embedded says more behind its text:
+        only lines that end as this one does are cut.
+        """
+        head, open, close = self._envelope
+        if shape.embeds is None:
+            beside = BESIDE if self._rules.family.beside else b""
+            return _Cut(decode, head + beside + open, close, b"}")
+        begin = opening.match(line)
+        value = bytes(_members.decode(line)[shape.embeds])
+        if begin is None or not line.startswith(value, begin.end()):
+            return None
+        behind = line[begin.end() + len(value) :].lstrip(_SPACE)
+        others = _members.decode(b"{" + behind.removeprefix(b","))
+        if shape.embeds in others or shape.id in others:
+            return None
+        # What is sent of this line shows what to send of those with another value.
+        start, place = b'{"content":', ["content"]
+        if self._rules.family.wrapper and value.startswith(b'"'):
+            start, place = start + BARE[0], ["content", "parts", "text"]
+        sent = taken.request
+        passes = self._decoders.of_values(*place)
+        if passes is None or not sent.startswith(start + value):
+            return None
+        before = head + (open + start if self._rules.family.wrapper else start[1:])
+        return _Cut(passes, before, sent[len(start + value) :] + close, behind)
+
+
+class _Cut(NamedTuple):
+    """How a line is cut: what checks the value, and what is sent around it."""
+
+    passes: Decode
+    before: bytes
+    after: bytes
+    behind: bytes  #: what stands behind the value in the line itself
+
+
+def _has_empty_object(request: bytes) -> bool:
+    """Whether it may have an object without members; a text may look like one."""
+    if not (
+        b"{}" in request or b"{ " in request or b"{\t" in request or b"{\r" in request
+    ):
+        return False
+    return _EMPTY_OBJECT.search(request) is not None
+
+
+def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
+    """
+    What most lines of a shape begin with, up to the value that is sent. Its first group
+    is the user's key. The rest of the line is that value and a brace: if the value is
+    one JSON value, the line has no other members. None for lines that are sent as they
+    are, and for shapes of which only a part of the request is sent.
+    """
+    if shape.embeds is None and (shape.wrapper is None or rules.family.wrapper is None):
+        return None
+    space, colon = rb"[ \t\r]*", rb"[ \t\r]*:[ \t\r]*"
+    members = []
+    if shape.id is not None:
+        # Without escapes, and without bytes that may not be UTF-8.
+        key = rb'"([ !#-\[\]-~]+)"'
+        members.append(rb'"%b"' % shape.id.encode() + colon + key)
+    if rules.family.beside:
+        members.append(rb'"method"' + colon + rb'"POST"')
+        members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % "|".join(URLS).encode())
+    main = shape.wrapper or shape.embeds or ""
+    members.append(rb'"%b"' % main.encode() + colon)
+    return re.compile(rb"\{" + space + (space + b"," + space).join(members))
+
+
+class _Decoders:
+    """Decoders that take exactly what brings nothing new to the columns."""
+
+    def __init__(self, rules: Rules, columns: Columns) -> None:
+        self._rules = rules
+        self._root = columns.root
+
+    def of_requests(self) -> Decode:
+        """
+        Takes requests with the same names and types, no nulls, and with everything that
+        is required.
+        """
+        return msgspec.json.Decoder(self._type(self._root)).decode
+
+    def of_values(self, *path: str) -> Decode | None:
+        """The same for the value at a place; None if there was none yet."""
+        column: Column | None = self._root
+        for name in path:
+            column = column.members.get(name) if column else None
+        return msgspec.json.Decoder(self._type(column)).decode if column else None
+
+    def of_requests_but(self, *names: str) -> Decode:
+        """
+        The same for a request of which these members may be anything. It returns each
+        of them as it is written, as an attribute of its name.
+        """
+        return msgspec.json.Decoder(self._struct(self._root, names)).decode
+
+    def take_empty_objects(self) -> bool:
+        """Whether an empty object could pass `of_requests`."""
+        return any(
+            column.kind == "an object" and column.anchor is None
+            for column in _all(self._root)
+        )
+
+    def _type(self, column: Column) -> Any:
+        if column.type is None:
+            column.type = self._made(column)
+        return column.type
+
+    def _made(self, column: Column) -> Any:
+        made: Any
+        match column.kind:
+            case "an object":
+                made = self._struct(column)
+            case "a string":
+                made = self._string(column)
+            case "a number" if column.known.whole:
+                made = Annotated[float, msgspec.Meta(multiple_of=1)]
+            case "a number":
+                made = float
+            case "a boolean":
+                made = bool
+            case _ if column.nullable:
+                return None
+            case _:  # only empty arrays so far
+                return _EMPTY_ARRAY
+        if column.repeated and column.must.filled:
+            made = Annotated[list[made], msgspec.Meta(min_length=1)]
+        elif column.repeated:
+            made = list[made]
+        return made | None if column.nullable else made
+
+    def _string(self, column: Column) -> Any:
+        must = column.must
+        if must.choices:
+            return Literal[must.choices]
+        if must.same_model:
+            return Annotated[str, msgspec.Meta(pattern=self._rules.model_pattern)]
+        if pattern := self._rules.medium_pattern(column.name):
+            return Annotated[str, msgspec.Meta(pattern=pattern)]
+        if must.filled:
+            return Annotated[str, msgspec.Meta(min_length=1)]
+        known = column.known
+        if known.choices and self._rules.strict:
+            return Literal[known.spellings]
+        if known.pattern is not None:
+            return Annotated[str, msgspec.Meta(pattern=known.pattern)]
+        return str
+
+    def _struct(self, column: Column, apart: tuple[str, ...] = ()) -> Any:
+        fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
+        names = {}
+        for number, (name, member) in enumerate(column.members.items()):
+            if name in apart or _UNFIT.search(name):
+                continue
+            field = f"f{number}"
+            names[field] = name
+            made = self._type(member)
+            if name == column.anchor or member.must.required:
+                fields.append((field, made))
+            else:
+                fields.append((field, made, msgspec.UNSET))
+        if column.must.any_of and column.anchor not in column.must.any_of:
+            return _NEVER
+        return _object_type(fields, names)
+
+
+def _all(column: Column) -> Iterator[Column]:
+    yield column
+    for member in column.members.values():
+        yield from _all(member)
+
+
+def _passing(merger: Merger, decoders: _Decoders) -> Merge:
+    """
+    Merges as `merger.merge` does. It takes only requests that bring nothing new to the
+    columns once they are merged, and raises one of MISFIT for any other.
+    """
+    passes = decoders.of_values(NAMES[0])
+
+    def merged(own: bytes) -> bytes:
+        made = merger.merged(own)
+        if passes is None:
+            raise msgspec.ValidationError("is the first configuration")
+        passes(made)
+        return made
+
+    names = dict.fromkeys(merger.beside) | dict.fromkeys(map(snake, merger.beside))
+    own_of = decoders.of_requests_but(*(NAMES if merger.ours else ()), *names)
+    return merger.splicer(own_of, merged, _missing(merger, decoders))
+
+
+def _missing(merger: Merger, decoders: _Decoders) -> Missing | None:
+    """
+    Returns the members of the job's configuration that a request lacks beside its
+    contents. It takes only requests that write their own members by the same names,
+    once each, with nothing new in them.
+    """
+    known = []
+    for name, raw in merger.beside.items():
+        passes = decoders.of_values(name)
+        ours = following(name, raw) if passes and _takes(passes, raw) else None
+        known.append((name, snake(name), b'"%b"' % name.encode(), passes, ours))
+    unset = msgspec.UNSET
+
+    def missing(request: bytes, found: Any) -> bytes:
+        more = b""
+        for name, other, quoted, passes, ours in known:
+            own = getattr(found, name)
+            if other != name and getattr(found, other) is not unset:
+                raise msgspec.ValidationError("has another spelling")
+            if own is unset and ours:
+                more += ours
+            elif own is unset or passes is None or request.count(quoted) != 1:
+                raise msgspec.ValidationError("may bring something new")
+            else:
+                passes(bytes(own))
+        return more
+
+    return missing if known else None
+
+
+def _takes(passes: Decode, raw: bytes) -> bool:
+    try:
+        passes(raw)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+# -- bad lines -------------------------------------------------------------------------
+
+
+class BadLines:
+    """
+    The bad lines of a file, as decoders for more lines like them.
+
+    Most bad lines of a file are bad in the same few ways. A line is bad by its names
+    and the types of its values, or by one value that has to match a pattern. So every
+    line with the same names and types, whose value doesn't match the pattern either, is
+    bad too. No good line that comes later makes a bad one good.
+    """
+
+    #: Values of a line that a decoder is made of.
+    MOST_VALUES = 300
+    #: Decoders that are tried; those used last come first.
+    MOST_DECODERS = 8
+
+    def __init__(self) -> None:
+        self._decoders: list[Decode] = []
+        self._tried = self._missed = 0
+
+    def holds(self, line: bytes) -> bool:
+        """Whether a line is bad in a known way; it may be bad in another way too."""
+        for number, decode in enumerate(self._decoders):
+            try:
+                decode(line)
+            except MISFIT:
+                continue
+            if number:
+                self._decoders.insert(0, self._decoders.pop(number))
+            return True
+        return False
+
+    def learn(self, inspection: Inspection) -> None:
+        """
+        Makes a decoder of a line that its inspection has found bad, if one can be made.
+
+        To make a decoder, or to find that none can be made, takes as long as some
+        inspections. Each try waits for more lines than the one before, so that a file
+        of ever new ways to be bad isn't paid for twice.
+        """
+        self._missed += 1
+        parsed = inspection.parsed
+        if inspection.unsure or parsed is None or self._missed <= self._tried:
+            return
+        self._missed = 0
+        self._tried += 1
+        line = _LineType(inspection.by_value, self.MOST_VALUES)
+        try:
+            made = line.of(parsed, "")
+        except (_NoDecoder, RecursionError):
+            return
+        if line.placed != inspection.by_value.keys():
+            return
+        self._decoders.insert(0, msgspec.json.Decoder(made).decode)
+        del self._decoders[self.MOST_DECODERS :]
+
+
+class _NoDecoder(Exception):
+    """No decoder takes just the lines like this one."""
+
+
+class _LineType:
+    """Makes the type of a line."""
+
+    def __init__(self, by_value: Mapping[str, str], most: int) -> None:
+        self.placed: set[str] = set()  #: paths whose pattern is in the type
+        self._by_value = by_value
+        self._left = most
+
+    def of(self, value: Any, path: str) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise _NoDecoder
+        if isinstance(value, Members):
+            return self._struct(value, f"{path}." if path else "")
+        if isinstance(value, list):
+            return _array(self.of(each, f"{path}[{n}]") for n, each in enumerate(value))
+        if isinstance(value, str):
+            pattern = self._by_value.get(path)
+            if pattern is None:
+                return str
+            self.placed.add(path)
+            return Annotated[str, msgspec.Meta(pattern=pattern)]
+        if isinstance(value, bool):
+            return bool
+        return None if value is None else float
+
+    def _struct(self, members: Members, dot: str) -> Any:
+        names = {f"f{n}": name for n, (name, _) in enumerate(members)}
+        if len(set(names.values())) < len(names) or any(
+            map(_UNFIT.search, names.values())
+        ):
+            raise _NoDecoder
+        fields = [
+            (field, self.of(value, f"{dot}{name}"))
+            for field, (name, value) in zip(names, members, strict=True)
+        ]
+        return _object_type(fields, names)
+
+
+def _array(items: Iterable[Any]) -> Any:
+    types = tuple(items)
+    return tuple[types] if types else _EMPTY_ARRAY  # type: ignore[valid-type]
