@@ -1,4 +1,4 @@
-"""Files and events that are made to stop a worker, to be dropped among good ones."""
+"""Files and events made to stop a worker, dropped among good ones."""
 
 import gzip
 import json
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: In the text of each file that can hold one: nothing that a deployment says has it.
+#: In the text of each file that can hold it. No log, document or message may have it.
 CANARY = "zqsoakcanary"
-#: Bytes of a large manifest, and of a large line, just under what is read.
+#: Bytes of a large manifest or line, just under the limit.
 FULL = 19_800_000
 
 _CONTENTS = '"contents":[{"role":"user","parts":[{"text":"hi"}]}]'
@@ -19,11 +19,11 @@ _OF_MANIFESTS = ".job.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
     """
-    A file, and what becomes of it.
+    A file, and its outcome.
 
-    end: the code that it is rejected with, or "ended", if it is a good one.
-    name: what is put before the suffix, after a word of its own.
-    metadata: of the object, beside its bytes.
+    end: the code that it is rejected with, or "ended" for a good file.
+    name: added before the suffix of the object's name.
+    metadata: the object's.
     """
 
     data: Callable[[], bytes]
@@ -34,7 +34,7 @@ class Hostile:
 
 
 def _repeated(item: bytes, size: int = FULL) -> bytes:
-    """A list of so many bytes."""
+    """A JSON array of about this many bytes."""
     return b"[" + b",".join([item] * (size // (len(item) + 1))) + b"]"
 
 
@@ -78,7 +78,7 @@ def _signed(n: int = 0) -> str:
 
 
 _REQUEST = json.loads(f"{{{_CONTENTS}}}")
-#: Files, by what they are.
+#: Files by their description.
 FILES: dict[str, Hostile] = {
     # -- manifests
     "19.8 MB of empty requests": _bad(
@@ -183,7 +183,7 @@ def _about(**members: Any) -> bytes:
     return json.dumps(told | {"size": "9"} | members).encode()
 
 
-#: Bodies of events of which no job can be made.
+#: Bodies of events that can't become a job.
 EVENTS: dict[str, bytes] = {
     "generation 0": _about(generation="0"),
     "a negative generation": _about(generation=-5),

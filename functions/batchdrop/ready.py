@@ -1,16 +1,16 @@
-"""Types made ready for values, before there are threads."""
+"""Prepares types for msgspec before there are threads."""
 
 import msgspec
 
 
 def ready(*types: type) -> None:
     """
-    Has msgspec find out now what it has to know of the classes of these types.
+    Lets msgspec analyse the classes of these types now.
 
-    It (0.22) hands that out before it is complete: a second thread that has its first
-    value read into a class at the same moment reads a null pointer, and the process is
-    gone. So this is called where a module is imported, which one thread does. A decoder
-    that a module makes for itself has the same effect.
+    msgspec 0.22 publishes its analysis before it is complete: a second thread that
+    decodes its first value of a class at the same moment reads a null pointer, and the
+    process dies. So call this at import, which one thread does. A decoder that a module
+    makes at import has the same effect.
     """
     for each in types:
         msgspec.json.Decoder(each)

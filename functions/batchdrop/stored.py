@@ -1,20 +1,20 @@
-"""An object of Cloud Storage: its address, and its bytes as they are stored."""
+"""An object in Cloud Storage: its address, and its bytes as they are stored."""
 
 import io
 from collections.abc import Iterator
 from typing import Any
 
-#: Bytes asked for at a time.
+#: Bytes of one request.
 CHUNK = 8 * 1024 * 1024
 
 
 def split_uri(uri: str) -> tuple[str, str]:
     """
     gs://bucket/a/b -> ("bucket", "a/b"). The name may have any character, also line
-    feeds, and is empty where the address has none.
+    feeds, and is empty if the address has none.
 
     Raises:
-        ValueError: it is no gs:// address.
+        ValueError: it is not a gs:// address.
     """
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     if not uri.startswith("gs://") or not bucket:
@@ -24,43 +24,43 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 def is_unanswered(error: Any) -> bool:
     """
-    Whether nobody answered who gives tokens, so that the same may work later; else the
-    credentials are missing or refused.
+    Whether the token server gave no answer, so that the same call may work later. If
+    False, the credentials are missing or refused.
 
     Args:
         error: a `google.auth.exceptions.GoogleAuthError`. A function's own credentials
-            wrap what went wrong on the way (google/auth/compute_engine/credentials.py).
+            wrap the transport's error (google/auth/compute_engine/credentials.py).
     """
     from google.auth.exceptions import TransportError
 
-    on_the_way = isinstance(error, TransportError)
-    return on_the_way or isinstance(error.__cause__, TransportError) or error.retryable
+    errors = (error, error.__cause__)
+    return any(isinstance(e, TransportError) for e in errors) or error.retryable
 
 
 class ShortRead(Exception):
     """
-    A range of an object came with fewer or more bytes than the object's size promises,
-    or not at all. It says nothing about where the object ends: read it again later.
+    A range of an object had fewer or more bytes than the object's size promises, or
+    none. The object may still be longer: read it again later.
     """
 
 
 class Stored(io.RawIOBase):
     """
-    One version of an object, as a file that can be sought.
+    One version of an object, as a seekable file.
 
-    The bytes are the stored ones, whatever `Content-Encoding` says: only those are
-    counted by the object's size and by ranges. Cloud Storage would unpack an object
-    with `Content-Encoding: gzip`, and ignore the range while it does
+    The bytes are the stored ones, whatever `Content-Encoding` says: the object's size
+    and ranges count these. Otherwise Cloud Storage would unpack an object with
+    `Content-Encoding: gzip`, and ignore the range
     (https://cloud.google.com/storage/docs/transcoding).
 
     Args:
         blob: a `google.cloud.storage.Blob` with its generation, so that all ranges are
-            of the same version.
-        size: its bytes, by its metadata.
-        retry: a `google.api_core.retry.Retry` for each range; by default the library's.
+            of one version.
+        size: bytes, as its metadata says.
+        retry: a `google.api_core.retry.Retry` for each range; default: the library's.
 
     Raises:
-        ShortRead: on reading, when what came is not what was asked for.
+        ShortRead: a read returned other bytes than were requested.
     """
 
     def __init__(self, blob: Any, size: int, retry: Any = None) -> None:
@@ -100,16 +100,16 @@ class Stored(io.RawIOBase):
         from urllib3.exceptions import HTTPError
 
         try:
-            # The library resumes a connection that breaks. A checksum is known of the
-            # whole object alone.
+            # The library resumes a broken connection. Only the whole object has a
+            # checksum.
             data: bytes = self._blob.download_as_bytes(
                 start=start, end=end - 1, raw_download=True, checksum=None, **self._more
             )
         except (RequestRangeNotSatisfiable, HTTPError) as exc:
-            raise ShortRead(f"no bytes from {start:,} on came: {exc}") from exc
+            raise ShortRead(f"got no bytes from byte {start:,} on: {exc}") from exc
         if len(data) != end - start:
             raise ShortRead(
-                f"{len(data):,} bytes came for the {end - start:,} from {start:,} on, "
-                f"of {self._size:,} in all"
+                f"got {len(data):,} bytes for the {end - start:,} from byte {start:,} "
+                f"on, of {self._size:,} in all"
             )
         return data

@@ -75,9 +75,9 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize(("line", "code", "says"), NOT_JSON)
-@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize("before", [1, 30], ids=["inspected", "fast"])
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
-def test_what_is_no_json_is_told_with_its_place(
+def test_a_line_that_is_not_json_is_an_error_with_its_place(
     line: bytes, code: str, says: str, before: int, backend: str
 ) -> None:
     (row_error,) = row_errors(*many(GOOD, before), line, GOOD, backend=backend)
@@ -97,7 +97,7 @@ def test_what_is_no_json_is_told_with_its_place(
     ],
     ids=["exponent", "digits", "within", "the second"],
 )
-def test_a_number_that_cannot_be_held_is_told_with_its_path(
+def test_a_number_out_of_range_is_an_error_with_its_path(
     line: bytes, path: str
 ) -> None:
     (row_error,) = row_errors(GOOD, line)
@@ -218,8 +218,8 @@ REQUESTS: list[tuple[object, object, str, str]] = [
 
 
 @pytest.mark.parametrize(("first", "bad", "path", "code"), REQUESTS)
-@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
-def test_a_bad_request_is_told_with_its_place(
+@pytest.mark.parametrize("before", [1, 30], ids=["inspected", "fast"])
+def test_a_bad_request_is_an_error_with_its_place(
     first: object, bad: object, path: str, code: str, before: int
 ) -> None:
     keyed = isinstance(first, dict) and ("key" in first or "custom_id" in first)
@@ -316,7 +316,7 @@ def test_a_bad_request_is_told_with_its_place(
         ),
     ],
 )
-def test_a_line_that_another_kind_of_model_refuses_is_told(
+def test_a_line_that_its_kind_of_model_refuses_is_an_error(
     model: str, first: None, bad: object, path: str, code: str
 ) -> None:
     assert problems(bad, model=model) == [(1, path, code)]
@@ -333,7 +333,7 @@ def test_a_line_that_another_kind_of_model_refuses_is_told(
         ({"content": "x", "embedContentConfig": {"title": None}}, None),
     ],
 )
-def test_a_fault_of_an_embedding_line_has_its_path_as_it_was_written(
+def test_an_error_in_an_embedding_line_has_the_path_as_written(
     line: object, path: str | None
 ) -> None:
     path = path or "embedContentConfig.title"
@@ -349,7 +349,7 @@ def test_a_fault_of_an_embedding_line_has_its_path_as_it_was_written(
         ({"content": "x", "title": None}, "request.title"),
     ],
 )
-def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
+def test_an_error_in_a_wrapped_text_embedding_has_the_path_as_written(
     request_: object, path: str
 ) -> None:
     line = {"key": "a", "request": request_}
@@ -359,7 +359,7 @@ def test_a_fault_of_a_wrapped_text_embedding_has_its_path_as_it_was_written(
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
 @pytest.mark.parametrize("key", [7, 0.5])
-def test_a_key_that_is_no_text_is_told(key: object, backend: str) -> None:
+def test_a_key_that_is_not_a_string_is_an_error(key: object, backend: str) -> None:
     line = {"key": key, "request": GOOD}
 
     assert problems(line, backend=backend) == [(1, "key", "bad_key")]
@@ -384,7 +384,7 @@ def test_a_key_may_look_like_a_number_as_it_is_not_sent(backend: str) -> None:
         (good(system_instruction="be brief"), "system_instruction", "bad_contents"),
     ],
 )
-def test_a_member_of_another_kind_is_told_even_where_it_is_the_first(
+def test_a_member_of_another_kind_is_an_error_even_if_it_is_the_first(
     bad: object, path: str, code: str, before: int, backend: str
 ) -> None:
     found = problems(*many(GOOD, before), bad, backend=backend)
@@ -392,14 +392,14 @@ def test_a_member_of_another_kind_is_told_even_where_it_is_the_first(
     assert found == [(before + 1, path, code)]
 
 
-def test_an_array_where_an_object_belongs_is_told_without_an_import_too() -> None:
+def test_an_array_in_place_of_an_object_is_an_error_without_an_import_too() -> None:
     assert problems({"contents": [[]]}, content(parts=[[]]), backend="developer") == [
         (1, "contents[0]", "bad_contents"),
         (2, "contents[0].parts[0]", "bad_parts"),
     ]
 
 
-def test_without_an_import_a_null_is_as_good_as_not_there() -> None:
+def test_without_an_import_null_means_absent() -> None:
     nulls = good(systemInstruction=None, model=None, generationConfig=None)
     nulls["contents"] = [{"role": None, "parts": [{"text": "hi"}]}]
 
@@ -448,7 +448,7 @@ MODELS = [
         if not shape.startswith((takes, "gemini" if takes == "embedding" else takes))
     ],
 )
-def test_a_shape_for_another_model_is_answered_with_the_line_to_write(
+def test_an_error_of_shape_shows_the_line_to_write(
     backend: str, model: str, shape: str
 ) -> None:
     line, looks_like = SHAPES[shape]
@@ -462,7 +462,7 @@ def test_a_shape_for_another_model_is_answered_with_the_line_to_write(
     assert row_error.fix.endswith(Rules(backend=backend, model=model).family.example)
 
 
-def test_the_line_to_write_is_one_that_is_taken() -> None:
+def test_the_line_that_errors_show_is_accepted() -> None:
     for backend, model, _ in MODELS:
         example = Rules(backend=backend, model=model).family.example
 
@@ -489,7 +489,7 @@ def test_two_types_of_one_key_name_both_lines() -> None:
     ],
 )
 @pytest.mark.parametrize("id", ["key", "custom_id"])
-def test_a_key_is_looked_at_for_every_kind_of_model(
+def test_types_and_keys_are_checked_for_every_kind_of_model(
     model: str, line: dict[str, Any], id: str
 ) -> None:
     fine = [{**line, id: f"k{number}"} for number in range(30)]
@@ -510,7 +510,7 @@ def test_a_key_is_looked_at_for_every_kind_of_model(
         ("developer", "gemini-embedding-2"),
     ],
 )
-@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize("before", [1, 30], ids=["inspected", "fast"])
 @pytest.mark.parametrize(
     "other",
     [
@@ -532,7 +532,7 @@ def test_shapes_of_embedding_lines_are_not_mixed(
     assert 'but line 1 has the shape {"content"}' in row_error.message
 
 
-def test_a_key_that_comes_twice_names_both_lines() -> None:
+def test_a_duplicate_key_names_both_lines() -> None:
     lines = [{"key": f"a{n}", "request": GOOD} for n in range(30)]
 
     (row_error,) = row_errors(*lines, lines[4])
@@ -562,7 +562,9 @@ def test_a_key_that_comes_twice_names_both_lines() -> None:
     ],
 )
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
-def test_a_medium_outside_the_allowed_places_is_told(uri: str, backend: str) -> None:
+def test_a_medium_outside_the_allowed_places_is_an_error(
+    uri: str, backend: str
+) -> None:
     places = (
         Location(bucket="inbox", prefix=""),
         Location(bucket="media", prefix="public/"),
@@ -615,7 +617,7 @@ def test_a_medium_is_found_in_the_shapes_of_openai(name: str, given: object) -> 
 
 
 @pytest.mark.parametrize("uri", [7, ["gs://inbox/x"], {"gs": "x"}, True])
-def test_a_medium_that_is_no_text_is_told(uri: object) -> None:
+def test_a_medium_that_is_not_a_string_is_an_error(uri: object) -> None:
     path = "contents[0].parts[0].fileData.fileUri"
 
     assert problems(medium(fileUri=uri)) == [(1, path, "bad_medium")]
@@ -627,7 +629,7 @@ def test_a_line_over_20_mb_is_refused_and_the_next_one_is_read() -> None:
     assert problems(GOOD, long, GOOD) == [(2, "", "too_long")]
 
 
-def test_more_names_than_the_import_takes_are_told() -> None:
+def test_more_names_than_the_import_takes_are_an_error() -> None:
     lines = [good(n={f"n{line}_{i}": 1 for i in range(500)}) for line in range(21)]
 
     assert {(line, code) for line, _, code in problems(*lines, unknown="allow")} == {
@@ -672,7 +674,7 @@ def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
     assert found == [(22, "more.fileData.fileUri", "medium_not_allowed")]
 
 
-@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
+@pytest.mark.parametrize("before", [1, 30], ids=["inspected", "fast"])
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -685,7 +687,7 @@ def test_a_medium_is_found_after_more_names_than_are_kept() -> None:
         {"$new": {"a b": 1}},
     ],
 )
-def test_a_medium_is_found_in_whatever_no_import_would_take(
+def test_a_medium_is_found_even_where_no_import_would_take_it(
     spoilt: dict[str, Any], before: int
 ) -> None:
     fine = {**medium(fileUri="gs://inbox/x"), "n": [{"a": 1}], "m": "text"}
@@ -708,7 +710,7 @@ def test_a_medium_is_found_in_whatever_no_import_would_take(
     ]
 
 
-def test_an_empty_object_is_told_where_no_member_is_in_all_of_them() -> None:
+def test_an_empty_object_is_an_error_where_objects_share_no_member() -> None:
     picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
     lines = many({"contents": [{"role": "user", "parts": [{"text": "x"}, picture]}]})
     bad = b'{"contents": [{"role": "user", "parts": [{"text": "x"}, { }]}]}'
@@ -716,7 +718,7 @@ def test_an_empty_object_is_told_where_no_member_is_in_all_of_them() -> None:
     assert problems(*lines, bad) == [(31, "contents[0].parts[1]", "empty_object")]
 
 
-def test_a_request_that_asks_nothing_is_told_where_others_ask_in_two_ways() -> None:
+def test_a_request_without_a_prompt_is_an_error_beside_two_kinds_of_prompt() -> None:
     chat = {**OPEN_LINE, "body": {**OPEN_LINE["body"], "temperature": 1}}
     embed = {**OPEN_LINE, "body": {"input": "x", "temperature": 1}}
     lines = [
@@ -730,7 +732,7 @@ def test_a_request_that_asks_nothing_is_told_where_others_ask_in_two_ways() -> N
 
 
 @pytest.mark.parametrize("before", [1, 30])
-def test_what_is_not_sent_has_to_be_text_all_the_same(before: int) -> None:
+def test_columns_that_are_not_sent_must_be_utf8_too(before: int) -> None:
     bad = b'{"request": %b, "note": "\xff"}' % json.dumps(GOOD).encode()
 
     found = problems(*many({"request": GOOD, "note": "ä"}, before), bad)
@@ -747,7 +749,7 @@ def test_both_spellings_in_one_object_are_not_mended() -> None:
     ]
 
 
-def test_what_is_bad_in_a_line_that_was_mended_has_its_path_as_it_was_written() -> None:
+def test_an_error_in_a_mended_line_has_the_path_as_written() -> None:
     parts = [{}, {"fileData": {"fileUri": "here.png"}}]
     line = {"contents": [{"role": "assistant", "parts": parts}, {"parts": [{}]}]}
 
@@ -765,8 +767,10 @@ def args(inner: bytes) -> bytes:
     return call + inner + b"}}]}]}"
 
 
-@pytest.mark.parametrize("before", [1, 30], ids=["looked at", "passed"])
-def test_a_line_of_too_many_values_is_told_before_it_is_decoded(before: int) -> None:
+@pytest.mark.parametrize("before", [1, 30], ids=["inspected", "fast"])
+def test_a_line_of_too_many_values_is_an_error_before_it_is_decoded(
+    before: int,
+) -> None:
     some = MOST_VALUES - 20
     line = args(b'{"x":[' + b'"a,b",' * (some - 1) + b'"\\\\"]}')
     more = args(b'{"x":[' + b'"a,b",' * (some + 40) + b'""]}')

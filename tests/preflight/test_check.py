@@ -116,22 +116,28 @@ def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "model"),
+    ("backend", "model", "says"),
     [
-        ("vertex", ""),
-        ("vertex", "publishers/x"),
-        ("vertex", "gemini-3.8-flash:predict"),
-        ("developer", "publishers/anthropic/models/claude-sonnet-5-5"),
+        ("vertex", "", "write a model's name"),
+        ("vertex", "publishers/x", "write a model's name"),
+        ("vertex", "gemini-3.8-flash:predict", "write a model's name"),
+        (
+            "developer",
+            "publishers/anthropic/models/claude-sonnet-5-5",
+            "is no model",
+        ),
     ],
 )
-def test_what_is_no_model_is_told(run: Run, backend: str, model: str) -> None:
+def test_a_bad_model_name_is_an_error(
+    run: Run, backend: str, model: str, says: str
+) -> None:
     done = run(file(GOOD), "--backend", backend, "--model", model)
 
     assert done.exit_code == 1
-    assert "is no model" in done.stderr
+    assert says in done.stderr
 
 
-def test_media_are_held_to_the_places_that_are_named(run: Run) -> None:
+def test_media_must_be_in_the_allowed_places(run: Run) -> None:
     line = {
         "contents": [
             {"role": "user", "parts": [{"fileData": {"fileUri": "gs://media/x"}}]}
@@ -179,7 +185,7 @@ def test_of_a_file_of_answers_the_rows_without_one_are_written(run: Run) -> None
     assert run(Path("rest.jsonl").read_bytes()).exit_code == 0
 
 
-def test_rows_without_an_answer_are_told_from_others_for_a_new_file_alone(
+def test_only_unanswered_needs_fix(
     run: Run,
 ) -> None:
     done = run(file(GOOD), "--only-unanswered")
@@ -188,7 +194,7 @@ def test_rows_without_an_answer_are_told_from_others_for_a_new_file_alone(
     assert "needs --fix" in done.stderr
 
 
-def test_members_newer_than_the_list_pass_where_that_is_said(
+def test_members_newer_than_the_list_pass_with_unknown_allow(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = file(good(new=1))
@@ -241,7 +247,7 @@ def test_a_mended_file_has_no_configuration_in_it(run: Run) -> None:
         ("nowhere.json", "No such file or directory: nowhere.json"),
     ],
 )
-def test_a_configuration_that_no_row_could_be_sent_with_is_told(
+def test_a_configuration_that_makes_every_row_bad_is_an_error(
     run: Run, config: str, told: str
 ) -> None:
     done = run(file(GOOD), "--generation-config", config)
@@ -263,7 +269,7 @@ def test_a_deployments_configuration_is_not_for_a_model_that_takes_none(
     assert said(run(file(GOOD), "--json"))["estimate"]["answer_tokens"] == 7
 
 
-def test_a_misspelt_variable_is_told_before_the_wrong_rules_apply(
+def test_a_misspelt_variable_is_an_error_before_the_wrong_rules_apply(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATCHDROP_MODLE", "gemini-embedding-2")
@@ -295,7 +301,7 @@ def test_nothing_is_written_over(run: Run) -> None:
     done = run(file(GOOD), "--fix", "-o", "in.jsonl")
 
     assert done.exit_code == 1
-    assert "in.jsonl is there already" in done.stderr
+    assert "in.jsonl exists already" in done.stderr
     assert Path("in.jsonl").read_bytes() == file(GOOD)
 
 
@@ -324,7 +330,7 @@ def test_only_the_first_errors_are_printed_and_all_are_counted(run: Run) -> None
 # -- what it would cost ---------------------------------------------------------------
 
 
-def test_the_cost_follows_from_a_price_list_of_ones_own(run: Run) -> None:
+def test_the_cost_follows_your_own_price_list(run: Run) -> None:
     prices = {
         "as_of": "2030-01-01",
         "currency": "EUR",
@@ -347,7 +353,7 @@ def test_a_few_rows_do_not_cost_nothing(run: Run) -> None:
     assert "about 0.00" not in run(file(GOOD)).stdout
 
 
-def test_a_file_over_a_limit_comes_to_several_jobs(run: Run) -> None:
+def test_a_file_over_a_limit_becomes_several_jobs(run: Run) -> None:
     done = run(file(*[{"text": "x"}] * 30_001), "--model", "text-embedding-005")
 
     assert done.exit_code == 0
@@ -361,7 +367,7 @@ def test_a_model_without_a_price_has_no_cost(run: Run) -> None:
     assert "no price of gemini-of-tomorrow is known" in done.stdout
 
 
-def test_what_is_no_price_list_is_told(run: Run) -> None:
+def test_a_bad_price_list_is_an_error(run: Run) -> None:
     Path("prices.json").write_text('{"models": 7}')
 
     done = run(file(GOOD), "--prices", "prices.json")
@@ -417,7 +423,7 @@ def test_a_price_is_that_of_the_day_and_of_the_backend() -> None:
     assert cost("new", "vertex", date(2026, 12, 31)) is None
 
 
-def test_a_model_costs_what_the_one_costs_that_answers_in_its_place() -> None:
+def test_a_rerouted_model_costs_what_the_answering_model_costs() -> None:
     prices = Prices.load()
 
     def of(model: str, backend: str, day: date) -> Price | None:

@@ -1,4 +1,4 @@
-"""What becomes of a file's lines: which are sent, how, and under which id."""
+"""Which lines of a file are sent, how, and under which id."""
 
 import json
 from dataclasses import replace
@@ -186,7 +186,7 @@ def test_a_users_key_and_columns_are_found_in_the_line_again() -> None:
     assert own_columns(b"\xef\xbb\xbf" + line) == found
 
 
-def test_what_a_line_has_beside_its_request_may_be_anything() -> None:
+def test_columns_beside_a_request_may_be_anything() -> None:
     lines = [
         {"request": GOOD, "n": 1},
         {"request": GOOD, "n": "one", "$odd name": None},
@@ -286,7 +286,7 @@ def test_a_lines_own_member_beside_the_contents_counts_in_either_spelling(
     assert sent[0]["request"]["systemInstruction"] == BRIEF
 
 
-def test_two_spellings_beside_the_contents_are_told_as_they_stand() -> None:
+def test_two_spellings_beside_the_contents_are_an_error_as_written() -> None:
     own = good(systemInstruction=LOUD, system_instruction=LOUD)
 
     found = problems(
@@ -297,17 +297,17 @@ def test_two_spellings_beside_the_contents_are_told_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 30])
-def test_what_only_speaks_of_a_configuration_is_none(times: int) -> None:
-    told = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
+def test_a_text_about_a_configuration_is_not_one(times: int) -> None:
+    asked = [{"role": "user", "parts": [{"text": 'write "generationConfig": {}'}]}]
     call = {"functionCall": {"args": {"generationConfig": {"topP": 0}}}}
-    line = {"contents": [*told, {"role": "model", "parts": [call]}]}
+    line = {"contents": [*asked, {"role": "model", "parts": [call]}]}
 
     sent = staged(*many(line, times), generation_config=b'{"topP": 1}')
 
     assert sent[-1]["request"] == {**line, "generationConfig": {"topP": 1}}
 
 
-def test_what_a_merge_leaves_out_is_utf8_like_all_else() -> None:
+def test_columns_must_be_utf8_when_a_configuration_is_merged_too() -> None:
     line = file(GOOD)[:-1] + b',"generationConfig":{},"generationConfig":{"topP":0}}'
     bad = line.replace(b"{}", b'{"topP":"\xff"}')
 
@@ -348,7 +348,7 @@ def test_a_configuration_that_can_not_be_merged_is_refused(
 # -- mending ------------------------------------------------------------------------
 
 
-def test_what_needs_no_guess_is_mended_and_counted() -> None:
+def test_errors_that_need_no_guess_are_mended_and_counted() -> None:
     bad = good(
         n=None,
         labels={},
@@ -490,7 +490,7 @@ keyed = st.builds(
 )
 
 
-def same_said(text: bytes, rules: Rules) -> None:
+def same_outcome(text: bytes, rules: Rules) -> None:
     for unknown in ("reject", "allow"):
         # "skip": with "reject", three lines of Latin-1 end the reading.
         chosen = replace(rules, unknown=unknown, on_invalid="skip")
@@ -510,13 +510,13 @@ each_config = pytest.mark.parametrize("config", [None, b'{"topP": 1}', b"{}"])
 @each_backend
 @each_config
 @given(st.lists(requests, max_size=6), requests)
-def test_a_decoder_says_the_same_as_a_look(
+def test_fast_paths_have_the_outcome_of_an_inspection(
     backend: str, config: bytes | None, before: list[Any], last: Any
 ) -> None:
-    """Each line thrice, so that what the first taught, the others are passed by."""
+    """Each line three times, so that later ones take the fast path of the first."""
     text = file(*[line for line in [*before, last] for _ in range(3)])
 
-    same_said(text, Rules(backend=backend, generation_config=config))
+    same_outcome(text, Rules(backend=backend, generation_config=config))
 
 
 @each_backend
@@ -528,7 +528,7 @@ def test_a_keyed_line_is_cut_as_it_would_be_parsed(
     known = [{"key": f"k{number}", "request": GOOD} for number in range(3)]
 
     rules = Rules(backend=backend, generation_config=config)
-    same_said(file(*known, *lines), rules)
+    same_outcome(file(*known, *lines), rules)
 
 
 #: A line's own configuration, by the names that it may have; some are none at all.
@@ -611,7 +611,7 @@ configured = st.builds(
 def test_a_configuration_is_put_in_as_it_would_be_parsed(
     backend: str, wrapped: bool, some: list[bytes], known: list[int]
 ) -> None:
-    """A line that is known before, and each line twice."""
+    """A known line first, then each line twice."""
     taught = [
         good(),
         good(generationConfig={"topP": 0}),
@@ -623,7 +623,7 @@ def test_a_configuration_is_put_in_as_it_would_be_parsed(
         lines = [b'{"request": %b}' % line for line in lines]
 
     rules = Rules(backend=backend, generation_config=b'{"topP": 1, "temperature": 0}')
-    same_said(file(*lines), rules)
+    same_outcome(file(*lines), rules)
 
 
 #: What a line may have itself of what a configuration puts beside the contents.
@@ -680,13 +680,13 @@ beside = st.builds(
 def test_what_stands_beside_the_contents_is_put_in_as_it_would_be_parsed(
     backend: str, config: dict[str, Any], some: list[bytes], known: list[int]
 ) -> None:
-    """A line that is known before, and each line twice."""
+    """A known line first, then each line twice."""
     taught = [good(), good(toolConfig=MODE), good(generationConfig={"topP": 0})]
     lines = [json.dumps(taught[number]).encode() for number in known]
     lines += [line for line in some for _ in range(2)]
 
     rules = Rules(backend=backend, generation_config=json.dumps(config).encode())
-    same_said(file(*lines), rules)
+    same_outcome(file(*lines), rules)
 
 
 #: Embedding lines: how they open, what is to be embedded, and how they end.
@@ -794,7 +794,7 @@ def test_what_is_embedded_is_cut_as_it_would_be_parsed(
         for number, line in enumerate(lines)
     )
 
-    same_said(text, Rules(backend=backend, model=model))
+    same_outcome(text, Rules(backend=backend, model=model))
 
 
 bodies = st.sampled_from(
@@ -842,11 +842,11 @@ def test_an_openai_style_line_is_cut_as_it_would_be_parsed(
         for number, (line, body) in enumerate(lines)
     )
 
-    same_said(text, Rules(model=LLAMA))
+    same_outcome(text, Rules(model=LLAMA))
 
 
-def looked_at(lines: list[object], rules: Rules) -> int:
-    """How many of these lines, which are all good, didn't go the short way."""
+def inspected(lines: list[object], rules: Rules) -> int:
+    """How many of these lines, which are all good, the cut didn't take."""
     checker = Checker(rules)
     looked = []
     row = checker._row
@@ -862,7 +862,7 @@ def looked_at(lines: list[object], rules: Rules) -> int:
 @pytest.mark.parametrize("config", [None, b'{"topP": 1}'], ids=["as it is", "merged"])
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
 @pytest.mark.parametrize("own", [None, "generationConfig", "generation_config"])
-def test_lines_of_one_form_are_passed_without_a_look(
+def test_lines_of_one_form_are_passed_without_an_inspection(
     backend: str, config: bytes | None, keyed: bool, own: str | None
 ) -> None:
     lines: list[object] = []
@@ -871,7 +871,7 @@ def test_lines_of_one_form_are_passed_without_a_look(
         request = {"contents": said, **({own: {"topK": number}} if own else {})}
         lines.append({"key": f"k{number}", "request": request} if keyed else request)
 
-    assert looked_at(lines, Rules(backend=backend, generation_config=config)) < 20
+    assert inspected(lines, Rules(backend=backend, generation_config=config)) < 20
 
 
 @pytest.mark.parametrize(
@@ -885,7 +885,7 @@ def test_lines_of_one_form_are_passed_without_a_look(
 @pytest.mark.parametrize("name", ["content", "text", "contents"])
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
 @pytest.mark.parametrize("more", [{}, {"taskType": "CLUSTERING", "mine": [1]}])
-def test_embedding_lines_that_end_alike_are_passed_without_a_look(
+def test_embedding_lines_that_end_alike_are_passed_without_an_inspection(
     backend: str, model: str, name: str, keyed: bool, more: dict[str, Any]
 ) -> None:
     lines: list[object] = [
@@ -893,18 +893,18 @@ def test_embedding_lines_that_end_alike_are_passed_without_a_look(
         for number in range(100)
     ]
 
-    assert looked_at(lines, Rules(backend=backend, model=model)) < 20
+    assert inspected(lines, Rules(backend=backend, model=model)) < 20
 
 
-def test_contents_to_embed_are_passed_without_a_look() -> None:
+def test_contents_to_embed_are_passed_without_an_inspection() -> None:
     lines: list[object] = [
         {"content": {"parts": [{"text": f"text {number}"}]}} for number in range(100)
     ]
 
-    assert looked_at(lines, Rules(model=EMBEDDING)) < 20
+    assert inspected(lines, Rules(model=EMBEDDING)) < 20
 
 
-def test_openai_style_lines_are_passed_without_a_look() -> None:
+def test_openai_style_lines_are_passed_without_an_inspection() -> None:
     lines: list[object] = [
         {
             "custom_id": f"k{number}",
@@ -915,11 +915,11 @@ def test_openai_style_lines_are_passed_without_a_look() -> None:
         for number in range(100)
     ]
 
-    assert looked_at(lines, Rules(model=LLAMA)) < 20
+    assert inspected(lines, Rules(model=LLAMA)) < 20
 
 
 def test_lines_of_many_forms_need_few_decoders() -> None:
-    """To make one takes as long as to look at many lines."""
+    """To make one takes as long as to inspect many lines."""
     lines = [good(labels={f"n{number}": "x"}) for number in range(3000)]
     checker = Checker(Rules())
     made = []
@@ -964,7 +964,7 @@ def test_any_value_comes_out_as_it_went_in(value: object) -> None:
 
 
 class Hashed(bytes):
-    """A key with a hash of one's choice."""
+    """A key with a chosen hash."""
 
     hash = 0
 

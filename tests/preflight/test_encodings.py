@@ -82,7 +82,7 @@ def test_lines_of_latin_1_are_left_out_where_bad_lines_are() -> None:
     assert len(read(data, on_invalid=SKIP)) == 20
 
 
-def test_lines_that_were_cut_in_a_character_are_no_latin_1() -> None:
+def test_lines_cut_in_the_middle_of_a_character_are_not_latin_1() -> None:
     cut = TEXT.encode().replace("ß".encode(), "€".encode()[:2]) + b"\n"
 
     assert [code for _, code, _ in read(cut * 5)] == ["not_utf8"] * 5
@@ -91,5 +91,5 @@ def test_lines_that_were_cut_in_a_character_are_no_latin_1() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"{}", b"{}\n", b"\0\0\0\0", b"\xff\xfd{}"]
 )
-def test_what_is_short_or_broken_is_not_taken_for_another_encoding(data: bytes) -> None:
+def test_short_or_broken_data_is_not_mistaken_for_another_encoding(data: bytes) -> None:
     assert b"".join(unpacked([data], most=10)) == data

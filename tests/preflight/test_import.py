@@ -1,4 +1,4 @@
-"""What passes here, the service's import takes; what it refuses, is problems here."""
+"""The import takes what passes here; what it refuses is a row error here."""
 
 import json
 import re
@@ -211,7 +211,7 @@ def test_what_is_staged_is_imported(family: Family, data: st.DataObject) -> None
 @each_family
 @settings(max_examples=50)
 @given(st.data())
-def test_what_the_import_refuses_is_told_on_the_same_line(
+def test_a_line_that_the_import_refuses_has_a_row_error(
     family: Family, data: st.DataObject
 ) -> None:
     text = data.draw(files(family))

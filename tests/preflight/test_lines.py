@@ -70,14 +70,14 @@ def test_a_file_is_read_however_it_was_saved(text: bytes, size: int) -> None:
         (packed(b"x" * 2000), "too_large_unpacked"),
     ],
 )
-def test_a_packing_that_can_not_be_undone_is_told(text: bytes, code: str) -> None:
+def test_a_file_that_can_not_be_unpacked_is_an_error(text: bytes, code: str) -> None:
     with pytest.raises(NotReadable) as caught:
         list(unpacked([text], most=1000))
 
     assert caught.value.code == code
 
 
-def test_a_small_file_that_unpacks_to_very_much_is_stopped_early() -> None:
+def test_a_small_file_that_unpacks_to_a_huge_one_is_stopped_early() -> None:
     bomb = packed(b"\n" * 50_000_000)
     read: list[int] = []
 
@@ -120,7 +120,7 @@ def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
     assert checker.accepted == (1 if end else 0)
 
 
-def test_what_a_line_has_beyond_the_limit_is_not_dropped_in_silence() -> None:
+def test_the_rest_of_a_line_beyond_the_limit_is_not_dropped_silently() -> None:
     """Cut at the limit it would be a good line."""
     line = file(GOOD).ljust(LINE_LIMIT + 1) + b"garbage"
     checker = Checker(Rules())

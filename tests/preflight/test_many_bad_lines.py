@@ -71,7 +71,7 @@ def lines(dice: random.Random) -> list[object]:
 @pytest.mark.parametrize("begin", [GOOD, {"key": "a", "request": GOOD}, b"x"])
 @pytest.mark.parametrize(("backend", "model", "_"), MODELS)
 @pytest.mark.parametrize("more", [{}, {"unknown": "allow"}, {"fix": True}])
-def test_lines_that_are_not_explained_are_found_bad_all_the_same(
+def test_lines_that_are_not_explained_are_still_found_bad(
     backend: str, model: str, _: str, more: dict[str, Any], begin: object
 ) -> None:
     # With "reject", three lines that look like Latin-1 would end the reading.
@@ -117,7 +117,7 @@ def seconds(text: bytes, most_explained: int | None) -> float:
     [[0] * 400, {str(n): 0 for n in range(400)}, {"a\\": 0}, nested(400)],
     ids=["many items", "many names", "a name that no decoder takes", "deep"],
 )
-def test_lines_that_no_decoder_knows_take_about_as_long_as_to_explain_them(
+def test_bad_lines_without_a_decoder_take_about_as_long_as_explained_ones(
     column: object,
 ) -> None:
     parts = [{"nothing": n} for n in range(20)]

@@ -77,7 +77,7 @@ UNKNOWN = [
 @pytest.mark.parametrize(("request_", "path", "fix"), UNKNOWN)
 @looked_at_or_passed
 @each_backend
-def test_a_member_that_the_api_has_not_is_told_with_what_is_meant(
+def test_an_unknown_member_is_an_error_with_what_is_meant(
     request_: dict[str, Any], path: str, fix: str, before: int, backend: str
 ) -> None:
     (row_error,) = row_errors(*many(GOOD, before), request_, backend=backend)
@@ -89,7 +89,7 @@ def test_a_member_that_the_api_has_not_is_told_with_what_is_meant(
 
 @pytest.mark.parametrize(("request_", "path", "fix"), UNKNOWN)
 @each_backend
-def test_a_member_newer_than_the_list_can_be_let_pass(
+def test_a_member_newer_than_the_list_can_be_allowed(
     request_: dict[str, Any], path: str, fix: str, backend: str
 ) -> None:
     lines = many({**request_, "tools": [{"codeExecution": {"new": 1}}]})
@@ -107,7 +107,7 @@ def test_a_member_newer_than_the_list_can_be_let_pass(
         ("vertex", good(tools=[{"fileSearch": {"topK": 1}}]), "tools"),
     ],
 )
-def test_what_only_the_other_api_has_is_told(
+def test_a_member_that_only_the_other_api_has_is_an_error(
     backend: str, request_: dict[str, Any], path: str
 ) -> None:
     other = {"vertex": "developer", "developer": "vertex"}[backend]
@@ -158,7 +158,7 @@ TAKEN = [
 
 @pytest.mark.parametrize("request_", TAKEN)
 @each_backend
-def test_what_the_api_takes_is_taken_however_it_is_written(
+def test_every_way_to_write_that_the_api_accepts_is_accepted(
     request_: dict[str, Any], backend: str
 ) -> None:
     assert problems(*many(request_), backend=backend) == []
@@ -189,7 +189,7 @@ WRONG = [
 @pytest.mark.parametrize(("request_", "path"), WRONG)
 @looked_at_or_passed
 @each_backend
-def test_a_value_of_another_type_is_told(
+def test_a_value_of_another_type_is_an_error(
     request_: dict[str, Any], path: str, before: int, backend: str, unknown: str
 ) -> None:
     lines = (*many(GOOD, before), request_)
@@ -207,7 +207,7 @@ def test_a_list_of_types_is_answered_with_nullable() -> None:
 
 @each_backend
 @looked_at_or_passed
-def test_a_choice_that_there_is_not_is_told_with_those_there_are(
+def test_an_unknown_choice_is_an_error_with_the_known_ones(
     before: int, backend: str
 ) -> None:
     known = configured(mediaResolution="MEDIA_RESOLUTION_LOW")
@@ -221,7 +221,7 @@ def test_a_choice_that_there_is_not_is_told_with_those_there_are(
 
 
 @pytest.mark.parametrize("word", ["additionalProperties", "oneOf", "$ref", "const"])
-def test_words_of_json_schema_are_told_to_belong_into_a_raw_one(word: str) -> None:
+def test_errors_of_json_schema_words_point_to_a_raw_schema(word: str) -> None:
     (row_error,) = row_errors(schema(type="OBJECT", **{word: "x"}), backend="developer")
 
     assert row_error.code == "unknown_member"
@@ -238,7 +238,7 @@ def test_a_members_name_is_shown_to_a_length_and_its_value_never() -> None:
     assert len(row_error.message + row_error.fix) < 300
 
 
-def test_a_jobs_configuration_is_held_against_the_list_too() -> None:
+def test_a_jobs_configuration_is_compared_with_the_list_too() -> None:
     rules = Rules(generation_config=b'{"maxTokens": 9}')
 
     assert config_error(rules).startswith(
@@ -269,7 +269,7 @@ BESIDE = [
 @pytest.mark.parametrize("more", BESIDE)
 @looked_at_or_passed
 @each_backend
-def test_a_member_beside_the_request_is_told_to_belong_in_it(
+def test_a_member_beside_the_request_is_an_error_that_says_where_it_belongs(
     more: dict[str, Any], before: int, backend: str
 ) -> None:
     fine = {"request": GOOD, "mine": 1}
@@ -305,7 +305,9 @@ def test_columns_of_ones_own_pass(own: dict[str, Any], backend: str) -> None:
 
 @looked_at_or_passed
 @each_backend
-def test_another_model_beside_the_request_is_told(before: int, backend: str) -> None:
+def test_another_model_beside_the_request_is_an_error(
+    before: int, backend: str
+) -> None:
     line = {"request": GOOD, "model": MODEL}
     other = {"request": GOOD, "model": "models/gemini-4-pro"}
 
@@ -323,7 +325,7 @@ def test_another_model_beside_the_request_is_told(before: int, backend: str) -> 
         (LLAMA, {**chat(), "temperature": 0}, "temperature"),
     ],
 )
-def test_so_is_what_belongs_into_other_requests(
+def test_a_member_beside_other_requests_is_an_error_too(
     model: str, line: dict[str, Any], path: str
 ) -> None:
     assert problems(line, model=model) == [(1, path, "beside_request")]
@@ -344,7 +346,7 @@ def test_so_is_what_belongs_into_other_requests(
     ],
 )
 @looked_at_or_passed
-def test_what_an_embedding_line_says_in_vain_is_told(
+def test_an_option_of_an_embedding_line_that_no_batch_reads_is_an_error(
     backend: str, model: str, line: dict[str, Any], path: str, before: int
 ) -> None:
     fine = [{**line, "key": f"k{n}"} if "key" in line else line for n in range(before)]
@@ -357,7 +359,9 @@ def test_what_an_embedding_line_says_in_vain_is_told(
     assert found == [(before + 1, path, "unread")]
 
 
-def test_what_a_text_embeddings_request_says_in_vain_is_told() -> None:
+def test_an_option_in_a_text_embeddings_request_that_no_batch_reads_is_an_error() -> (
+    None
+):
     fine = {"content": "a", "task_type": "CLUSTERING", "title": "x"}
     lines = [{"request": fine}] * 30
     bad = {"request": {**fine, "parameters": {"outputDimensionality": 256}}}
@@ -405,7 +409,7 @@ def test_columns_of_ones_own_pass_beside_what_is_embedded() -> None:
         (LLAMA, {**BODY, "temperature": "0"}, "temperature", "bad_value"),
     ],
 )
-def test_requests_of_other_publishers_are_held_against_their_lists(
+def test_requests_of_other_publishers_are_compared_with_their_lists(
     model: str, request_: dict[str, Any], path: str, code: str
 ) -> None:
     wrapper = "request" if model == CLAUDE else "body"
@@ -462,7 +466,7 @@ def test_requests_of_other_publishers_are_held_against_their_lists(
         (EMBEDDING, {"content": "x", "task_type": "clustering", "mine": 1}),
     ],
 )
-def test_requests_of_other_publishers_are_taken(
+def test_good_requests_of_other_publishers_are_accepted(
     model: str, line: dict[str, Any]
 ) -> None:
     assert problems(*many(line), model=model) == []
@@ -471,7 +475,7 @@ def test_requests_of_other_publishers_are_taken(
 # -- what the import makes of names and nulls --------------------------------------
 
 
-def test_names_that_differ_in_case_alone_are_told_over_lines() -> None:
+def test_names_that_differ_only_in_case_are_an_error_over_lines() -> None:
     lower = schema(type="OBJECT", properties={"title": {"type": "STRING"}})
     upper = schema(type="OBJECT", properties={"Title": {"type": "STRING"}})
 
@@ -483,7 +487,7 @@ def test_names_that_differ_in_case_alone_are_told_over_lines() -> None:
     assert problems(*many(lower), upper, backend="developer") == []
 
 
-def test_names_that_differ_in_case_alone_are_told_within_a_line() -> None:
+def test_names_that_differ_only_in_case_are_an_error_within_a_line() -> None:
     line = good(generationConfig={"topP": 1}, GenerationConfig={"topP": 1})
 
     assert problems(line, unknown="allow") == [(1, "GenerationConfig", "same_name")]
@@ -496,7 +500,7 @@ def test_names_that_differ_in_case_alone_are_told_within_a_line() -> None:
         *("__ROOT__a", "_COLIDENTIFIER", "_CHANGE_TYPE"),
     ],
 )
-def test_names_that_begin_as_bigquerys_own_are_told(name: str) -> None:
+def test_names_that_begin_like_bigquerys_own_are_an_error(name: str) -> None:
     line = schema(type="OBJECT", properties={name: {"type": "STRING"}})
 
     assert [code for _, _, code in problems(line)] == ["bad_name"]
@@ -512,7 +516,7 @@ def test_a_search_with_a_null_runs(name: str, member: str, fix: bool) -> None:
     assert problems(*many(line), fix=fix) == []
 
 
-def test_an_empty_search_is_answered_with_one_that_runs() -> None:
+def test_the_error_of_an_empty_search_shows_one_that_runs() -> None:
     (row_error,) = row_errors(good(tools=[{"googleSearch": {}}]))
 
     assert row_error.code == "empty_object"
@@ -536,7 +540,7 @@ ANSWER = {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}
 )
 @looked_at_or_passed
 @each_backend
-def test_a_row_that_has_an_answer_is_told(
+def test_a_row_with_an_answer_is_an_error(
     answer: dict[str, Any], before: int, backend: str
 ) -> None:
     lines = [{"request": GOOD, "response": {}, "status": "Bad Request"}] * before
@@ -569,7 +573,7 @@ def test_a_failed_row_of_an_open_model_has_no_answer(
     assert [code for _, _, code in problems(*lines, line, model=LLAMA)] == codes
 
 
-def test_an_answer_without_its_request_is_told_to_be_one() -> None:
+def test_an_answer_without_its_request_is_recognised() -> None:
     (row_error,) = row_errors({"key": "a", "error": {"code": 3}}, backend="developer")
 
     assert row_error.code == "no_contents"
@@ -591,9 +595,7 @@ LINE = json.dumps(GOOD).encode()
     ],
     ids=["at its beginning", "where no line ended"],
 )
-def test_a_byte_order_mark_is_told_by_its_name(
-    text: bytes, line: int, column: int
-) -> None:
+def test_an_error_names_a_byte_order_mark(text: bytes, line: int, column: int) -> None:
     (row_error,) = row_errors(text)
 
     assert (row_error.line, row_error.code) == (line, "byte_order_mark")
@@ -616,7 +618,7 @@ def test_a_byte_order_mark_at_a_lines_beginning_is_mended() -> None:
         ("", None),
     ],
 )
-def test_of_a_path_only_names_that_an_api_has_are_told(
+def test_public_paths_have_only_names_that_an_api_has(
     path: str, shown: str | None
 ) -> None:
     assert public(path) == (path if shown is None else shown)

@@ -1,4 +1,4 @@
-"""What a file would come to as a job: tokens, parts and cost, roughly."""
+"""Estimates the job of a file: tokens, parts and cost."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from batchdrop.preflight.checker import Block
 from batchdrop.preflight.retirements import answering, known_name
 from batchdrop.preflight.rules import Rules
 
-#: Rows that are looked at; the rest is taken to be like them.
+#: The estimate comes from this many rows; the rest is assumed to be like them.
 SAMPLE = 1000
-#: Bytes of text that make a token, about; and tokens that a medium counts as, at least.
+#: About this many bytes of text make a token; a medium counts as at least this many.
 BYTES_PER_TOKEN = 4
 MEDIUM_TOKENS = 258
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What `per_tokens` tokens cost, from a day on, of one backend or of both."""
+    """The price of `per_tokens` tokens from a day on, on one backend or on both."""
 
     input: float
     output: float
@@ -29,7 +29,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """A price list, and the day from which it is."""
+    """A price list, and its day."""
 
     as_of: str
     currency: str
@@ -41,10 +41,10 @@ class Prices(msgspec.Struct, frozen=True):
     def load(cls, text: bytes | None = None) -> "Prices":
         """
         Args:
-            text: a list of one's own, as JSON; None: the one that comes with this.
+            text: a list as JSON; None: the built-in one.
 
         Raises:
-            ValueError: it is no such list.
+            ValueError: it is not a price list.
         """
         if text is None:
             text = files("batchdrop.preflight").joinpath("prices.json").read_bytes()
@@ -55,8 +55,8 @@ class Prices(msgspec.Struct, frozen=True):
 
     def of(self, model: str, backend: str, day: date) -> Price | None:
         """
-        A model's price on a day: that of the model which answers in its place, if it is
-        rerouted. A version of a model costs what the model does.
+        A model's price on a day. A rerouted model has the price of the model that
+        answers in its place, and a version of a model has the model's.
         """
         name = known_name(answering(model, backend, day), self.models)
         if name is None:
@@ -72,20 +72,20 @@ class Prices(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a job of the good rows would be."""
+    """The job of the good rows, as estimated."""
 
     rows: int
     bytes: int  #: as staged
     tokens: int  #: of the prompts
     answer_tokens: int  #: of the answers, as assumed
-    parts: int  #: jobs it has to be split into
-    cost: float | None  #: None: the list has no price for the model
+    parts: int  #: how many jobs it has to be split into
+    cost: float | None  #: in `currency`; None: the list has no price for the model
     currency: str
     prices_as_of: str
 
 
 class Estimator:
-    """Looks at the first rows of a file, for a job that is paid on `day`."""
+    """Estimates from the first rows of a file, for a job that is paid on `day`."""
 
     def __init__(
         self, rules: Rules, prices: Prices, answer_tokens: int, day: date
@@ -139,7 +139,7 @@ class Estimator:
 
 
 def _tokens(value: Any) -> int:
-    """Of all texts and media in a row."""
+    """The tokens of all texts and media in a row."""
     if isinstance(value, list):
         return sum(map(_tokens, value))
     if not isinstance(value, dict):
@@ -159,7 +159,7 @@ def _tokens(value: Any) -> int:
 
 
 def _limit(row: dict[str, Any]) -> int | None:
-    """The most tokens that a row lets its answer have."""
+    """The most tokens that a row allows for its answer."""
     request = row.get("request") or row.get("body") or row
     if not isinstance(request, dict):
         return None

@@ -1,4 +1,4 @@
-"""Where in a line's text a row error is, for people to see."""
+"""Finds and shows the place of a row error in a line's text."""
 
 import json
 import re
@@ -11,8 +11,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 def excerpt(text: str, row_error: RowError, width: int = 72) -> tuple[str, int, int]:
     """
-    A piece of a line's text around what is wrong, and from where to where in it that
-    is. Characters that would move a cursor are shown as dots.
+    A piece of a line's text around what is wrong, with the start and end of that in the
+    piece. Characters that would move a cursor are shown as dots.
     """
     start, end = span(text, row_error)
     end = min(end, start + width - 8)
@@ -25,7 +25,7 @@ def excerpt(text: str, row_error: RowError, width: int = 72) -> tuple[str, int, 
 
 
 def span(text: str, row_error: RowError) -> tuple[int, int]:
-    """Where the faulty value begins and ends; all of the text if it isn't found."""
+    """The start and end of the bad value; those of the text if it isn't found."""
     if column := re.search(r"column (\d+)", row_error.message):
         start = max(0, min(int(column[1]), len(text)) - 1)
         return start, start + 1
@@ -43,7 +43,7 @@ def _find(text: str, at: int, path: str) -> tuple[int, int]:
     if index := re.match(r"\[(\d+)\]\.?", path):
         return _find(text, _item(text, at, int(index[1])), path[index.end() :])
     for name, start in reversed(_members(text, at)):
-        # A name may hold dots and brackets of its own.
+        # A name may have dots and brackets itself.
         rest = path.removeprefix(name)
         if path.startswith(name) and (not rest or rest[0] in ".["):
             return _find(text, start, rest.removeprefix("."))
@@ -51,7 +51,7 @@ def _find(text: str, at: int, path: str) -> tuple[int, int]:
 
 
 def _members(text: str, at: int) -> list[tuple[str, int]]:
-    """The members of the object that begins there, and where their values begin."""
+    """The members of the object that starts at `at`, with the start of each value."""
     if text[at] != "{":
         raise LookupError
     found = []

@@ -1,4 +1,4 @@
-"""Models that a backend refuses, or answers with another model, from a day on."""
+"""Models that a backend will refuse, or answer with another model, from a day on."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -14,11 +14,11 @@ _APIS = {"vertex": "Vertex AI", "developer": "the Gemini Developer API"}
 
 
 class Retirement(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a model on one backend; as text, a warning for people."""
+    """What happens to a model on one backend; as text, a warning for people."""
 
     model: str
     backend: Literal["vertex", "developer"]
-    on: date  #: it holds from this day on
+    on: date  #: the first day
     #: A create request for a refused model answers 404. A rerouted one is answered, and
     #: charged, as `instead`.
     then: Literal["refused", "rerouted"]
@@ -43,10 +43,10 @@ class _Table(msgspec.Struct):
 
 def retirement(model: str, backend: str) -> Retirement | None:
     """
-    What becomes of a model on a backend, whether its day has come or not.
+    What happens to a model on a backend, before its day too; None if nothing does.
 
-    The table is retirements.json, which says what it rests on; infra/models.tf reads it
-    as well.
+    The table is retirements.json, which names its sources; infra/models.tf reads it
+    too.
     """
     known = {one.model: one for one in _table() if one.backend == backend}
     name = known_name(model, known)
@@ -54,7 +54,7 @@ def retirement(model: str, backend: str) -> Retirement | None:
 
 
 def answering(model: str, backend: str, day: date) -> str:
-    """The model that answers, and is charged, on a day."""
+    """The model that answers on a day, and that is charged."""
     found = retirement(model, backend)
     if found is not None and found.then == "rerouted" and found.on <= day:
         return found.instead
@@ -62,7 +62,7 @@ def answering(model: str, backend: str, day: date) -> str:
 
 
 def known_name(model: str, known: Iterable[str]) -> str | None:
-    """Which of these names a model goes by; `x-001` and `x@001` are versions of `x`."""
+    """The one of these names that a model has; `x-001` and `x@001` are `x`."""
     name = short_model(model)
     found = [one for one in known if name == one or name.startswith(f"{one}-0")]
     return max(found, key=len, default=None)
