@@ -10,7 +10,7 @@ from tests.filters import BadFilter, Filter
 from tests.rules.test_announcements import everything
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = (ROOT / "functions/batchdrop/schemas/README.md").read_text()
+DOCUMENT = (ROOT / "docs/how-to/subscribe.md").read_text()
 
 
 def words(expression: str) -> set[str]:
