@@ -1,5 +1,16 @@
 """
-Drop a JSONL of LLM requests into a bucket; a batch job is made of it, once.
+Drop a JSONL of LLM requests into a bucket: exactly one batch job is made of it.
+
+    main            Eventarc reports an upload, Cloud Scheduler calls `poll`
+    wiring          builds the worker of its settings and Google's clients
+    worker          claims the drop and takes its job from step to step
+    options         what the deployment, a route, a manifest or metadata choose
+    preflight       checks each line; storage holds what is staged of them
+    backends        Vertex AI and the Developer API, over the client in batches
+    jobs            the job, its phases, and the moves between them
+    ledger          the job in Firestore; every write is a compare-and-set
+    announcements   how the job ended, over Pub/Sub; subscribe is for listeners
+    cli             the same for people: check, drop, follow, cancel
 
 The public names are the Batches client's, loaded when first used:
 

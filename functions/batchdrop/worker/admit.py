@@ -18,9 +18,9 @@ from batchdrop.worker.stages import Tick
 
 log = logging.getLogger(__name__)
 
-#: So many waiting jobs are let go in one tick where no cap is set.
+#: How many jobs one tick admits to a queue without a cap.
 MAX_ADMITTED = 200
-#: So many queues that failed are remembered until the next tick.
+#: How many failed queues are remembered until the next tick.
 MAX_FAILED = 100
 
 
@@ -37,9 +37,12 @@ class Admit:
 
     def run(self, tick: Tick) -> int:
         """
-        Lets waiting jobs go on, first come first served, as far as there is room in
-        their queue and in the day's limits. Of a queue without room no more is read. A
-        queue that failed comes after the others from then on, until it is tried again.
+        Admits waiting jobs in order of arrival, until the queue's cap or the daily
+        limit is reached. A full queue is read no further. A queue that failed comes
+        after the others in the next tick.
+
+        Returns:
+            How many were admitted.
         """
         if self.settings.paused:
             return 0
@@ -50,7 +53,7 @@ class Admit:
         before = cursor.get("failed", ())
         line = Line(self.ledger, queues, before)
         tried: set[str] = set()
-        active: dict[str, int] = {}  # batches of a queue at the service
+        active: dict[str, int] = {}  # batches of a queue at the API
         paused: dict[str, bool] = {}
         failed: list[str] = []
         admitted: Counter[str] = Counter()
@@ -64,7 +67,7 @@ class Admit:
             if job.queue not in paused:
                 paused[job.queue] = self._paused(job)
             if paused[job.queue]:
-                line.leave(job.queue)  # it is so for all that are behind
+                line.leave(job.queue)  # so are all behind it
                 continue
             if not job.is_due(now) or job.is_held(now):
                 continue
@@ -93,13 +96,13 @@ class Admit:
         return min(MAX_ADMITTED, job.spec.max_active - active[job.queue])
 
     def _paused(self, job: Job) -> bool:
-        """Whether the service has said no to the queue a short while ago."""
+        """Whether the API has answered 429 for this queue a short while ago."""
         return self.ledger.queue_pause_end(job.queue, self.now()) is not None
 
     def _within_day(self, job: Job, now: datetime) -> bool:
         """
-        Whether the day's limits leave room for a job. None overtakes one that they
-        don't: it would wait for ever behind smaller ones.
+        Whether the daily limits leave room for a job. No other job overtakes one that
+        has to wait, which would wait for ever behind smaller ones.
         """
         rows, bytes = self.settings.max_rows_per_day, self.settings.max_bytes_per_day
         staging = job.staging
@@ -118,10 +121,10 @@ class Admit:
 
     def active(self, job: Job) -> int:
         """
-        How many batches of a waiting job's model are under way, whoever made them.
+        How many batches of a waiting job's model are under way, of all makers.
 
         Raises:
-            BatchesError: no telling; the job's document has that it is held up.
+            BatchesError: the API gave none; the job's document records that it waits.
             Superseded: the job moved on.
             Unavailable: Firestore gave no answer.
         """
@@ -141,7 +144,7 @@ class Admit:
 
 
 class Line:
-    """All waiting jobs, first come first, but for the queues that were left."""
+    """All waiting jobs in order of arrival, without the queues that were left."""
 
     def __init__(
         self, ledger: Ledger, queues: Sequence[str], last: Sequence[str]

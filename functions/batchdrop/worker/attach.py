@@ -1,4 +1,4 @@
-"""Brings manifests and the files that they speak for together."""
+"""Brings manifests and the files that they describe together."""
 
 import logging
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Attach:
     now: Callable[[], datetime]
 
     def manifest_of(self, job: Job) -> tuple[Manifest | None, str | None]:
-        """What speaks for a drop: the drop itself, or an object beside it."""
+        """The manifest of a drop, and its address: the drop, or an object beside it."""
         drop = job.source
         if is_manifest(drop.name):
             manifest = self._read(drop)
@@ -48,19 +48,19 @@ class Attach:
         try:
             manifest = self._read(beside)
         except SourceGone as exc:
-            # The file is there all the same: next time, with the manifest of then.
+            # The file is there all the same: next time with the manifest of that time.
             raise Unavailable(f"{exc} while it was read") from exc
         if manifest.has_source:
-            return None, None  # a job of its own
+            return None, None  # it has a job of its own
         return manifest, str(beside)
 
     def _read(self, drop: Drop) -> Manifest:
         """
-        What a manifest says.
+        Reads a manifest.
 
         Raises:
-            BadChoice: what it says can't be read, or isn't allowed to be said.
-            NotReadable, SourceGone, Unavailable, Misconfigured: it can't be had.
+            BadChoice: it can't be parsed, or chooses what is not allowed.
+            NotReadable, SourceGone, Unavailable, Misconfigured: it can't be read.
         """
         try:
             return Manifest.parse(self.storage.content(drop, MAX_SIZE))
@@ -69,16 +69,15 @@ class Attach:
 
     def attach(self, job: Job) -> Job:
         """
-        Ends the job of a manifest that has no rows, by what became of the file beside
-        it:
+        Ends the job of a manifest without rows, by the state of the file beside it:
 
-            the file isn't there, or nobody has taken it    attached: whoever takes the
-                                                            file reads the manifest
-            nobody is at the file, which has read nothing   attached; the file is due
-            the file was taken with it                      attached
-            the file is being read right now                again at the next tick
-            the file was taken without it, or its parts     rejected
-            are being staged without it
+            not there, or not claimed               attached: the worker that claims the
+                                                    file reads the manifest
+            claimed, not held, nothing read         attached; the file is due
+            prepared with this manifest             attached
+            being read right now                    again at the next tick
+            prepared, or staged in part, without    rejected
+            the manifest
         """
         drop, files = job.source, self.files_beside(job.source)
         for its in files:
@@ -102,7 +101,7 @@ class Attach:
         return self.attached(job, files)
 
     def files_beside(self, drop: Drop) -> list[Job]:
-        """The jobs of the files that a manifest speaks for, of those that are there."""
+        """The jobs of the files that a manifest describes, as far as these exist."""
         names = speaks_for(drop.name) if is_manifest(drop.name) else ()
         found = [self.storage.find(drop.bucket, name) for name in names]
         jobs = [self.ledger.get(file.job_id) for file in found if file]
@@ -128,7 +127,7 @@ class Attach:
         return self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
 
     def wait_for_manifest(self, job: Job) -> Job:
-        """It wakes the file when it comes. Looked for now and then all the same."""
+        """The manifest wakes the file; `poll` looks for it now and then as well."""
         name, now = manifest_name(job.source.name), self.now()
         log.info(
             "file waits for its manifest",

@@ -18,10 +18,10 @@ from batchdrop.worker.stages import Tick, few_at_once, rotated
 
 log = logging.getLogger(__name__)
 
-#: So many batches are cancelled in one tick.
+#: How many batches one tick cancels at most.
 MAX_CANCELS = 100
-#: What the service answers to a cancel that comes too late: the next sweep says how
-#: the batch has ended. Any other refusal is of our asking, and it is asked again.
+#: What the API answers to a cancel that comes too late: the next sweep finds the end of
+#: the batch. After any other error the cancel is sent again.
 OVER = frozenset({400, 404})
 
 
@@ -110,11 +110,11 @@ def cancel_duplicate(
     ledger: Ledger, backend: Backend, job: Job, batch: Batch, now: datetime
 ) -> None:
     """
-    Says at a job that has a batch that this is another, and cancels it. Whoever let it
-    in may have died before it did, or before it said so.
+    Records a duplicate of a job's batch, and then cancels it. The worker that created
+    it may have died before it did either.
 
     Raises:
-        Superseded: the job has moved on, and may have this very batch by now.
+        Superseded: the job has moved on, and may have adopted this batch.
     """
     failpoint("after_finding_duplicate")
     if batch.name not in job.duplicates:

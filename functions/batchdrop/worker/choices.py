@@ -1,4 +1,4 @@
-"""What was chosen for a job, held against what its document and limits take."""
+"""What was chosen for a job, checked against its document's size and its limits."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -41,7 +41,7 @@ class Choices:
     def check(self) -> None:
         """
         Raises:
-            BadChoice: it leaves no room in the job's document for what becomes of it.
+            BadChoice: it leaves no room for the job's progress in its document.
         """
         sizes = {name: size_of(value) for name, value in asdict(self.spec).items()}
         sizes["src"] = size_of(map(asdict, self.inputs))
@@ -62,7 +62,7 @@ class Ceilings:
     settings: Settings
 
     def over_limit(self, made: Choices, rows: int, size: int) -> Problem | None:
-        """Whether that much is more than may be sent of one file."""
+        """The problem if this is more than may be sent of one file."""
         for what, found, limit, who in self._limits_of_a_file(made, rows, size):
             if found > limit:
                 message = f"more than {limit:,} {what} would be sent, over {who}"
@@ -72,7 +72,7 @@ class Ceilings:
     def _limits_of_a_file(
         self, made: Choices, rows: int, size: int
     ) -> Iterator[tuple[str, int, int, str]]:
-        """Of each that there is: what it counts, how many there are, and its name."""
+        """Each limit that is set: what it counts, how many were found, and its name."""
         for what, found, limit, name in (
             ("rows", rows, made.spec.max_rows, "max_rows"),
             ("bytes", size, made.spec.max_bytes, "max_bytes"),
@@ -95,10 +95,10 @@ class Ceilings:
 
     def refuse_uncounted(self, made: Choices) -> None:
         """
-        A limit that can't be held is no limit.
+        Refuses a table where a limit is set, as its rows can't be counted.
 
         Raises:
-            BadChoice: there is one, and the rows are a table's.
+            BadChoice: a limit is set.
         """
         limits = [*self._limits_of_a_file(made, 0, 0), *self._limits_of_a_day(0, 0)]
         if not limits:
@@ -113,10 +113,10 @@ class Ceilings:
 
     def over_day(self, staged: list[Staging]) -> Problem | None:
         """
-        Whether no day will ever have room.
+        The problem if no day will ever have room.
 
         Args:
-            staged: what each job has to send that is made of a file.
+            staged: what each job of the file has to send.
         """
         of_one = "" if len(staged) == 1 else " in one of its parts"
         rows = max(each.rows for each in staged)
@@ -134,7 +134,7 @@ class Ceilings:
 def hold_inputs(inputs: list[Input]) -> None:
     """
     Raises:
-        BadChoice: a job's document has no room for so many addresses.
+        BadChoice: the addresses are too many for a job's document.
     """
     if (size := size_of(map(asdict, inputs))) > MAX_CHOSEN:
         raise BadChoice(
@@ -149,10 +149,10 @@ def hold_name(name: str, output: str) -> None:
     """
     Args:
         name: the dropped object's.
-        output: the folder of its results, of whose name it is a part.
+        output: the folder of its results, whose name contains it.
 
     Raises:
-        BadChoice: objects in that folder would have longer names than there can be.
+        BadChoice: objects in that folder would have too long names.
     """
     size = len(split_uri(output)[1].encode())
     most = MAX_OBJECT_NAME - BELOW_OUTPUT

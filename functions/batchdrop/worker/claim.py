@@ -14,7 +14,7 @@ from batchdrop.options.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: How a dropped file's name ends. A packed one is told by its bytes, too.
+#: How a dropped file's name ends. Its bytes show whether it is packed.
 SUFFIXES = (".jsonl", ".jsonl.gz", ".job.json")
 
 
@@ -49,8 +49,8 @@ class Claims:
 
     def claim_missed(self, drop: Drop) -> None:
         """
-        Claims a drop whose event never came. Nobody holds the job: `poll` takes it up
-        at its next tick, so that no object keeps others from being claimed.
+        Claims a drop whose event never came. Nobody holds the job: `poll` resumes it
+        at its next tick, so that one object can't keep others from being claimed.
 
         Raises:
             Unavailable: the claim could not be made; try again.
@@ -67,7 +67,7 @@ class Claims:
         try:
             job = self.ledger.claim(claim)
         except NotWritable as exc:
-            # However often it is delivered.
+            # Another delivery would fail in the same way.
             log.error(
                 "drop not claimed",
                 extra={
@@ -92,8 +92,8 @@ class Claims:
 
     def claim_anew(self, kept: Job) -> None:
         """
-        Claims a job that the ledger has lost, by what its staging has kept of it.
-        Nobody holds the job: `poll` takes it up at its next tick, and finds it staged.
+        Claims a job that the ledger has lost, from the traces in the work bucket.
+        Nobody holds the job: `poll` resumes it at its next tick, and finds it staged.
 
         Raises:
             Unavailable: the claim could not be made; try again.
@@ -111,7 +111,7 @@ class Claims:
             )
 
     def ignores(self, drop: Drop) -> str | None:
-        """Why an object is none that a job is made of, if it isn't."""
+        """Why this object is ignored; None if it becomes a job."""
         settings = self.settings
         for place in (settings.work, settings.output):
             if place.holds(drop.bucket, drop.name):

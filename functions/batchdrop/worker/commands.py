@@ -25,17 +25,17 @@ class Commands:
 
     def cancel(self, job_id: str, by: str) -> Job:
         """
-        Has a job cancelled, at whatever phase it is. One that was not submitted is
-        over at once, or when the worker that holds it comes to its next request; a
-        batch is cancelled by `poll` at its next tick. Asked twice, it is done once.
+        Cancels a job at any phase. A job that was not submitted ends at once, or when
+        the worker that holds it reaches its next request; `poll` cancels a batch at its
+        next tick. A second call changes nothing.
 
-        The cancel of a split job is one for each of its parts. It is written at the
-        split job first, so that `poll` goes on with it wherever this ends.
+        A split job is cancelled by its parts. The request is written to the split job
+        first, so that `poll` finishes the work if this process dies.
 
         Raises:
             LookupError: there is no such job.
             ValueError: it is over.
-            Superseded: it moved on at the same moment; try again.
+            Superseded: another worker wrote to it at the same moment; try again.
         """
         job = self._known(job_id)
         now = self.now()
@@ -52,8 +52,8 @@ class Commands:
 
     def rerun(self, job_id: str) -> Job:
         """
-        Makes a job of a job that is over, on purpose: it has an id of its own and the
-        old one as its parent, and `poll` takes it up at its next tick.
+        Makes a new job of one that is over. It has an id of its own and the old job as
+        its parent, and `poll` takes it up at its next tick.
 
         Raises:
             LookupError: there is no such job.
@@ -76,7 +76,7 @@ class Commands:
 
     def unpark(self, job_id: str, by: str) -> Job:
         """
-        Has `poll` take up a parked job at its next tick.
+        Lets `poll` resume a parked job at its next tick.
 
         Raises:
             LookupError: there is no such job.

@@ -23,12 +23,17 @@ class Lost:
 
     def run(self, tick: Tick, absent: list[Job], unasked: int) -> None:
         """
-        One 404 means little, and many at once in a queue mean that it is we who can't
-        see: a key of another project, a wrong location. Those that a tick didn't come
-        to ask for may be missing as well.
+        Counts a 404 for each job. One 404 means little; many at once in a queue mean
+        that this deployment can't see the batches: a key of another project, a wrong
+        location.
+
+        Args:
+            absent: the jobs whose batch answered 404.
+            unasked: how many more jobs this tick had no time for; they may be missing
+                as well.
         """
         missing = Counter(job.queue for job in absent)
-        # One alone is never so: else no job of a small deployment could be lost.
+        # Not one alone: else no job of a small deployment could ever be lost.
         blind = {
             queue
             for queue, count in missing.items()
@@ -43,7 +48,7 @@ class Lost:
 
     def _absent(self, job: Job, now: datetime) -> None:
         def move(job: Job) -> Job:
-            # Asked again where another tick came first: that may have found it.
+            # Called again where another tick wrote first: it may have found the batch.
             job = job.not_found(now)
             return job.lost(now) if job.may_be_lost(now) else job
 

@@ -1,4 +1,4 @@
-"""What is still to be said goes out, a job's announcements one after the other."""
+"""Publishes the outbox, the announcements of one job one after the other."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ from batchdrop.worker.stages import Tick
 
 log = logging.getLogger(__name__)
 
-#: After so many in a row that got no answer, it is Pub/Sub that is down: the rest
+#: After this many in a row without an answer Pub/Sub is taken to be down: the rest
 #: waits for the next tick. Each may take as long as the publish time-out.
 SILENCES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbox:
-    """Sends what the ledger holds and nobody was told yet."""
+    """Publishes the announcements that the ledger holds and that were not sent yet."""
 
     ledger: Ledger
     publish: Callable[[Announcement], None]
@@ -29,13 +29,13 @@ class Outbox:
 
     def drain(self, tick: Tick) -> int:
         """
-        Sends what there is, until the deadline. What becomes of an announcement:
+        Publishes until the deadline. What becomes of an announcement:
 
             taken                 marked, and the job's next one may go
             refused               counted; the job's next one waits, other jobs don't
             refused ten times     set aside, with the job's health; the next may go
-            no answer             again at the next tick, for as long as it takes
-            no answer, thrice     nothing more is sent in this tick
+            no answer             published again at the next tick, without limit
+            no answer, thrice     nothing more is published in this tick
             in a row
 
         Returns:
@@ -87,8 +87,8 @@ class Outbox:
 
     def _pages(self, cursor: dict[str, Any]) -> Iterator[Announcement]:
         """
-        All of the outbox, from where the last tick stopped, and then from the start:
-        those that have to stay don't stand in the way of the others.
+        All of the outbox, from where the last tick stopped, and then from the start, so
+        that announcements that have to wait don't hold up the others.
         """
         first = (cursor["created_at"], cursor["id"]) if cursor else None
         last = first
@@ -105,8 +105,8 @@ class Outbox:
 
     def _may_go(self, announcement: Announcement, gone: dict[str, int]) -> bool:
         """
-        Whether the job's announcement before this one is dealt with. Which comes first
-        in a page doesn't tell: two workers' clocks differ.
+        Whether the job's announcement before this one is published or set aside. The
+        order in a page doesn't show it, as two workers' clocks differ.
         """
         job_id, before = announcement.job_id, announcement.seq - 1
         return (

@@ -1,4 +1,4 @@
-"""What is to be done about jobs that take long, or are long over."""
+"""Policies for jobs that take long or are long over: cancel, delete, report stalled."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from batchdrop.worker.stages import Tick, few_at_once
 
 log = logging.getLogger(__name__)
 
-#: So many batches are deleted in one tick.
+#: How many batches one tick deletes at most.
 MAX_DELETES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
     """
-    Each of them is off for a job whose `spec` doesn't have it. The job itself knows
-    when its time has come, so that a tick reads the documents of no others.
+    A policy is off for a job whose `spec` doesn't have it. The job's document says when
+    it is due, so that a tick reads no other documents.
     """
 
     ledger: Ledger
@@ -42,11 +42,11 @@ class Policies:
                     policy(job)
             if tick.is_over:
                 return
-        # Last, as nobody waits for it.
+        # Last, as nobody waits for deletions.
         self._delete_all(tick)
 
     def _cancel(self, job: Job) -> None:
-        """`cancel_after`: as if somebody had asked for it."""
+        """`cancel_after`: the same as a cancel request of a person."""
         after = job.spec.cancel_after if job.spec else None
         by = (
             f"cancel_after={after:g} of {job.spec_from.get('cancel_after', 'its spec')}"
@@ -98,7 +98,7 @@ class Policies:
                 raise
 
     def _stalled(self, job: Job) -> None:
-        """`stalled_after`: told once for each state it stands in; cancels nothing."""
+        """`stalled_after`: announced once for each state; cancels nothing."""
         state, since = job.batch.state if job.batch else "", job.state_since
         log.warning(
             "job stalled", extra={"event": "job.stalled", "job": job.id, "state": state}

@@ -1,4 +1,4 @@
-"""Prepares a drop before anything is sent: what is chosen for it, and its rows."""
+"""Prepares a drop: chooses its options, checks its rows, and has them staged."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -74,7 +74,9 @@ class Preparing:
         except SourceGone as exc:
             files = self.attach.files_beside(job.source)
             if any(file.manifest == str(job.source) for file in files):
-                return self.attach.attached(job, files)  # it was read before it went
+                return self.attach.attached(
+                    job, files
+                )  # it was read before it was deleted
             problem = Problem(code="source_gone", message=str(exc))
         except (BadChoice, NotReadable) as exc:
             problem = Problem(code=exc.code, message=str(exc))
@@ -88,7 +90,7 @@ class Preparing:
             metadata=self.storage.metadata(job.source),
             manifest=source,
         )
-        # What a check-point has frozen stays as it is.
+        # What a check-point has recorded stays as it is.
         if job.spec is None and source is None and chosen.spec.manifest == "required":
             return self.attach.wait_for_manifest(job)
         made = Choices(
@@ -99,14 +101,14 @@ class Preparing:
         )
         made.check()
         if made.spec.source is not None:
-            # A table is read by the service; its rows can't be checked before.
+            # The API reads a table itself; its rows can't be checked before.
             self.ceilings.refuse_uncounted(made)
             staging = Staging(epoch=job.lease.epoch, uri=made.spec.source)
             return self._prepared(job, made, staging, None)
         return self._check_and_stage(job, made, chosen, source)
 
     def _spec(self, job: Job, chosen: Spec) -> Spec:
-        """The choice, with what is this job's own in it."""
+        """The choice with this job's own destination and labels."""
         destination = chosen.destination
         if destination.startswith("gs://"):
             destination = f"{destination}{job.source.name}/{job.id}/"
@@ -172,7 +174,7 @@ class Preparing:
         except OverLimit as exc:
             return self.setbacks.reject(job, exc.problem, reading, made)
         failpoint("after_staging")
-        # A part is a job of its own, and waits for a day that has room for it.
+        # A part is a job of its own, and waits for a day with room for it.
         staged = [one.staging for one in job.parts.values()] or [whole]
         if too_much := self.ceilings.over_day(staged):
             return self.setbacks.reject(job, too_much, reading, made)
@@ -198,7 +200,7 @@ class Preparing:
             yield from self.storage.read(one.drop)
         except SourceGone as exc:
             if job.inputs:
-                raise  # parts of it are staged, of that version
+                raise  # parts of that version are staged
             raise Unavailable(f"{exc} while it was read") from exc
 
     def _prepared(
@@ -261,5 +263,5 @@ class Preparing:
         return f"{self.settings.output}{job.source.name}/{job.id}/"
 
     def _report(self, job: Job, spec: Spec) -> str:
-        """Where the lines are told that can't be sent: beside the results to come."""
+        """The address of the report on lines that can't be sent, beside the results."""
         return f"{self._output(job, spec)}{REPORT}"

@@ -1,4 +1,4 @@
-"""Makes a job anew that the ledger has lost, by what lies staged of it."""
+"""Rebuilds a job that the ledger has lost, from what is staged of it."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
-    """The traces of a job in the work bucket, made a document again."""
+    """Makes a document of the traces that the work bucket has of a job."""
 
     ledger: Ledger
     traces: Traces
@@ -24,15 +24,15 @@ class Rebuild:
 
     def from_traces(self, job: Job) -> Job | None:
         """
-        What becomes of a job that the ledger takes for new, by what lies staged of it:
+        What becomes of a job that is new to the ledger, by what is staged of it:
 
             nothing                              None: it is new
-            rows that were never to be sent      None; its epoch goes over theirs
+            rows that no request names           None; its epoch is raised above theirs
             its own, of a worker that died
-            before the ledger knew               None: it is staged anew
-            those of a job that was made         the job is made anew: it looks for its
-            before this document, or by a        batch, and fences off whoever may be
-            holder whom it doesn't know          about to make one
+            before it wrote to the ledger        None: it is staged again
+            those of an older document, or       the job is rebuilt: it searches for its
+            of a holder that the ledger          batch, and fences off a worker that may
+            doesn't know                         be about to create one
 
         Raises:
             Superseded, Unavailable, Misconfigured: nothing is written; try again.
@@ -60,7 +60,7 @@ class Rebuild:
 
         def move(job: Job) -> Job:
             job = job.made_anew(kept, staging, trace.epoch, now, timing)
-            # Of those that the ledger has not lost some may be over by now.
+            # Some parts that the ledger still has may be over.
             for part in self.ledger.get_all(kept.parts):
                 job = job.part_over(part, now) if part.is_over else job
             return job
@@ -81,7 +81,7 @@ class Rebuild:
         return job
 
     def part_in_doubt(self, part: Job, trace: Trace | None) -> Job:
-        """A part of which the ledger has lost the document, made anew."""
+        """A part whose document the ledger has lost, rebuilt."""
         assert part.staging is not None
         staging, epoch = part.staging, part.staging.epoch
         if trace is not None:

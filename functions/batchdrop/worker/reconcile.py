@@ -1,4 +1,4 @@
-"""What is compared with the ledger once in a while: the inbox, and the service."""
+"""Compares the inbox and the API with the ledger, on a slower schedule."""
 
 import logging
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from batchdrop.worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
-#: So many objects of the inbox are compared with the ledger in one read.
+#: How many objects of the inbox are compared with the ledger in one read.
 CHECKED_AT_ONCE = 300
-#: So many slices the batches of the last days are listed in. One that takes more than a
-#: tick's share is halved for the next tick. One of a minute is given up: it has more
-#: batches than a deployment makes.
+#: In how many slices of time the batches of the last days are listed. A slice that
+#: takes more than a tick's share is halved for the next tick. A slice of a minute is
+#: given up: it has more batches than a deployment makes.
 SLICES = 12
 SHORTEST = timedelta(minutes=1)
 
@@ -61,17 +61,17 @@ class Reconcile:
 
     def run(self, tick: Tick) -> None:
         """
-        Does it when it is due, over as many ticks as it takes, and again when some of
-        it failed.
+        Runs a comparison when it is due, over several ticks if need be, and again where
+        some of it failed.
         """
         now, checked = self.now(), self.ledger.last_reconcile()
         every = timedelta(seconds=self.settings.reconcile_every)
-        # One that is said to have begun later than now was timed by a clock ahead.
+        # A start that lies in the future was written by a clock that is ahead.
         since = now - checked.finished if checked.finished else every
         if timedelta(0) <= since < every:
             return
         cursor = self.ledger.cursor("reconcile")
-        # Without what another version may have written besides.
+        # Without fields that another version may have written.
         known = {each.name for each in fields(Pass)} & set(cursor)
         going = Pass(**{"started": now} | {name: cursor[name] for name in known})
         self._continue(tick, going, checked.first_start)
@@ -84,7 +84,7 @@ class Reconcile:
         self.ledger.move_cursor("reconcile", cursor, {})
 
     def _continue(self, tick: Tick, going: Pass, first_start: datetime) -> None:
-        """First the inbox, then one place after the other."""
+        """First the inbox, then one endpoint after the other."""
         window = timedelta(seconds=self.settings.missed_window)
         if not going.inbox_done:
             first_start = self._first_start(tick, first_start)
@@ -92,7 +92,7 @@ class Reconcile:
             try:
                 self._claim_missed(tick, going, since)
             except Exception as exc:
-                # The next tick goes on from there; the endpoints needn't wait for it.
+                # The next tick continues there; the endpoints needn't wait for it.
                 log.error(
                     "reconcile failed",
                     extra={"event": "reconcile.failed", "reason": told(exc)},
@@ -107,9 +107,9 @@ class Reconcile:
 
     def _first_start(self, tick: Tick, known: datetime) -> datetime:
         """
-        When the deployment first ran. The ledger may be a later one; so an object that
-        is written once says it, in the work bucket, beside what is staged and not under
-        it, where objects have an end.
+        When the deployment first ran. A ledger may be newer than that, so an object in
+        the work bucket holds the time. It is written once, and lies beside the staged
+        rows, whose folder has a deletion rule.
         """
         storage, chosen = self.storage, self.settings
         name = f"first-start/{chosen.deployment}"
@@ -119,7 +119,7 @@ class Reconcile:
                 # Where another tick is faster, that one's stays.
                 storage.write(uri, iter([known.isoformat().encode()]))
             with storage.open(uri) as file:
-                said = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
+                first = datetime.fromisoformat(file.read().decode()).astimezone(UTC)
         except (BatchdropError, ValueError) as exc:
             log.error(
                 "first start unknown",
@@ -127,16 +127,16 @@ class Reconcile:
             )
             tick.errors.append(exc)
             return known
-        return min(said, known)
+        return min(first, known)
 
     def _claim_missed(self, tick: Tick, going: Pass, since: datetime) -> None:
         """
-        Claims what lies in the inbox and the ledger doesn't know: Eventarc drops an
-        event after a day. What was there before the deployment was, and what the
-        ledger may have forgotten, isn't touched.
+        Claims the objects of the inbox that the ledger doesn't know: Eventarc drops an
+        event after a day. Objects from before the deployment, and those that the ledger
+        may have forgotten, are left alone.
         """
         found = self.storage.objects(self.settings.inbox, going.name)
-        # An event that is on its way right now needs no help.
+        # The event of a newer object is still on its way.
         until = self.now() - timedelta(seconds=self.settings.list_lag)
         while some := list(islice(found, CHECKED_AT_ONCE)):
             recent = [drop for drop, at in some if since <= at <= until]
@@ -159,7 +159,7 @@ class Reconcile:
                     )
                     tick.errors.append(exc)
                 if tick.is_over:
-                    return  # what was claimed of these is known the next time
+                    return  # the ledger knows the claimed ones next time
             going.name = some[-1][0].name
             if tick.is_over:
                 return
@@ -169,8 +169,8 @@ class Reconcile:
         self, tick: Tick, going: Pass, backend: Backend, window: timedelta
     ) -> None:
         """
-        One place, from where the last tick stopped: a slice of time after the other,
-        as a list can't be gone on with in the middle. One that is silent is left.
+        One endpoint, from where the last tick stopped, by slices of time, as a list
+        can't be continued in the middle. A silent endpoint is left.
         """
         begin = going.since or going.started - window
         # Where time doesn't select, each slice is a walk through the whole list.
@@ -182,7 +182,7 @@ class Reconcile:
                 until = begin + slice
                 if not self._find_orphans(tick, backend, begin, until):
                     going.seconds = max(slice / 2, SHORTEST).total_seconds()
-                    # One that began late has had less than a share.
+                    # A slice that began late has had less than a share.
                     if first and slice <= SHORTEST:
                         log.error(
                             "too many batches",
@@ -233,7 +233,7 @@ class Reconcile:
 
     def _handle(self, backend: Backend, job_id: str, answer: BatchJob) -> None:
         """
-        What is done about a batch with our marks:
+        What is done about a batch with our labels:
 
             no job                                          see `_handle_unknown`
             the job has arrived                             nothing: if it is staged
@@ -242,9 +242,9 @@ class Reconcile:
             the job's own                                   nothing
             the job has another, which may fail by the      nothing yet: this may be
             fence                                           the one that is kept
-            the job has another, and this one was let in    cancelled, and told
+            the job has another, and this is a duplicate    recorded, and cancelled
             the job is parked without one                   adopted, if it may be
-            the job is under way without one                nothing: it looks itself
+            the job is under way without one                nothing: it searches itself
         """
         job = self.ledger.get(job_id) if is_job_id(job_id) else None
         batch = backend.read(job, answer) if job else None
@@ -268,12 +268,12 @@ class Reconcile:
 
     def _handle_unknown(self, backend: Backend, job_id: str, answer: BatchJob) -> None:
         """
-        What is done about a batch whose job the ledger doesn't know, by what lies
-        staged under the id that it names. Anybody can set a label: it must have been
-        made of that. A document that somebody else makes at the same time stays.
+        What is done about a batch whose job the ledger doesn't know, by what is staged
+        under the id in its label. Anybody can set a label: the batch must have been
+        made of those rows. A document that another worker makes meanwhile stays.
 
-            nothing                               reported: what it was made of isn't
-                                                  known, nor to whom to announce it
+            nothing                               reported: its rows are not known, nor
+                                                  whom to announce it to
             other rows than it was made of        reported
             a job                                 claimed anew
             a part, of a job that isn't known     that one is, with all of its parts
@@ -313,7 +313,7 @@ class Reconcile:
         return None
 
     def _part(self, whole: Job, job_id: str) -> Job | None:
-        """The job of a part, unless its split job is over, or has no such part."""
+        """The job of a part; None if its split job is over, or has no such part."""
         parts = {one.id: one for one in whole.children(self.now())}
         one = parts.get(job_id)
         fits = one and one.part and whole.part_id(one.part.n) == job_id
@@ -321,7 +321,7 @@ class Reconcile:
 
 
 def _report(answer: BatchJob, claims: str, why: str) -> None:
-    """A batch with our marks that no job goes on with: a person should see to it."""
+    """Logs a batch with our labels that no job follows, for a person to look at."""
     log.error(
         "orphan batch",
         extra={

@@ -40,10 +40,10 @@ class Runner:
 
     def resume(self, job: Job, *, admitted: bool = False) -> None:
         """
-        Takes up a job that nobody holds, and carries it on.
+        Takes the lease of a job that nobody holds, and carries it on.
 
         Raises:
-            Superseded: somebody was faster.
+            Superseded: another worker was faster.
             Unavailable: Firestore gave no answer.
         """
         by, now = self.holder(), self.now()
@@ -62,11 +62,12 @@ class Runner:
 
     def carry_on(self, job: Job, *, admitted: bool = False) -> None:
         """
-        Takes a job that this worker holds from its phase as far as it goes. Whatever
-        happens is in the ledger afterwards, or the lease runs out and `poll` resumes.
+        Takes a job that this worker holds from its phase as far as it goes. The ledger
+        records what happens; where it can't, the lease runs out and `poll` resumes the
+        job.
 
         Args:
-            admitted: its turn has come, where jobs queue.
+            admitted: the tick has admitted the job from its queue.
         """
         try:
             while job.is_held(self.now()) and (step := self._step(job, admitted)):
@@ -88,14 +89,15 @@ class Runner:
                 },
             )
         except NotWritable as exc:
-            # Not even that it is over. The lease runs out, and so do the resumes.
+            # Not even its end can be written. The lease runs out; after MAX_RESUMES
+            # the job is parked.
             log.error(
                 "job not written",
                 extra={"event": "job.not_written", "job": job.id, "reason": str(exc)},
             )
 
     def _take_up_files(self, manifest: Job) -> None:
-        """The files that have waited for a manifest go on now; else, `poll` resumes."""
+        """Resumes the files that waited for this manifest, ahead of the next tick."""
         now = self.now()
         for file in self.ledger.get_all(manifest.attached_to):
             waits = file.phase is Phase.ARRIVED and file.is_due(now)
@@ -149,7 +151,7 @@ class Runner:
         return None
 
     def _tried(self, step: Callable[[Job], Job], job: Job) -> Job:
-        """A step, and what is written when it can't be done."""
+        """Runs a step; writes what keeps the job from it where the step fails."""
         try:
             return step(job)
         except Superseded:
@@ -170,8 +172,8 @@ class Runner:
 
     def _not_writable(self, job: Job, why: str) -> Job:
         """
-        What comes of a job is more than Firestore takes, and always will be. Where a
-        request may have been sent that can't be the end: it is parked in time.
+        Rejects a job whose document is more than Firestore takes. Where a request may
+        have been sent the job can't end so: it is parked after several attempts.
         """
         if job.phase is Phase.SUBMITTING:
             now = self.now()

@@ -41,12 +41,12 @@ class Setbacks:
         manifest: str | None = None,
     ) -> Job:
         """
-        Ends a job of which nothing was sent, and tells why.
+        Ends a job of which nothing was sent, and records why.
 
         Args:
-            found: what was read of it.
-            made: what was chosen for it, by which it may have been refused.
-            manifest: what spoke for it: it was heard, and is not too late.
+            found: what was read of the file.
+            made: what was chosen for the job, which may be the reason.
+            manifest: the address of the manifest that was read for the file.
         """
         log.warning(
             "job rejected",
@@ -72,13 +72,11 @@ class Setbacks:
 
     def clear(self, job: Job) -> None:
         """
-        Deletes what was staged of a job that was rejected: nothing of it was sent, or
-        what was names copies that a fence has taken away, and nothing will be. Of one
-        that was postponed when it had only arrived, what isn't check-pointed: whoever
-        takes it up next stages that anew.
+        Deletes staged copies that no request will name: all copies of a rejected job;
+        of a job that is postponed in `arrived`, those without a check-point, which the
+        next worker stages again.
 
-        What a job of the same id has left behind that the ledger has lost stays: a
-        batch may be reading it.
+        Copies of a lost job with the same id stay: a batch may be reading them.
         """
         if job.phase not in (Phase.REJECTED, Phase.ARRIVED):
             return
@@ -102,9 +100,9 @@ class Setbacks:
 
     def clear_below(self, job: Job, below: int) -> None:
         """
-        Deletes the copies that holders of earlier epochs have left behind. As long as
-        a job has arrived no request names them, and none of those holders can write
-        any more; what was check-pointed stays. A part that isn't is the next one.
+        Deletes the copies of earlier epochs. While a job is in `arrived` no request
+        names them, and their holders can't write any more. Check-pointed parts stay;
+        the one part that may lack a check-point is the next one.
         """
         kept = {part.staging.uri for part in job.parts.values()}
         for id in (job.id, job.part_id(len(job.parts))):
@@ -116,7 +114,7 @@ class Setbacks:
     def postpone(self, job: Job, why: str, *, unsent: bool = False) -> Job:
         """
         Args:
-            unsent: no request of it is on its way, whatever its phase says.
+            unsent: no create request is under way, also in `submitting`.
         """
         log.warning(
             "job postponed",
@@ -136,10 +134,10 @@ class Setbacks:
         due: datetime | None = None,
     ) -> Job:
         """
-        A person has to see to our set-up; the job waits, however long that takes.
+        Has the job wait until a person mends the deployment's access.
 
         Args:
-            unsent: no request of it is on its way, whatever its phase says.
+            unsent: no create request is under way, also in `submitting`.
             due: when to try again; by default when a list would show a batch.
         """
         reason, now = "not_allowed", self.now()
@@ -163,7 +161,7 @@ class Setbacks:
         )
 
     def fail(self, job: Job, move: Callable[[Job], Job]) -> Job:
-        """Writes that an attempt failed; says so if this was one too many."""
+        """Writes that an attempt failed; logs if the job stalls or is parked by it."""
         after = self.ledger.advance(job, move)
         known = job.postponed is not None and job.postponed.announced
         if after.postponed and after.postponed.announced and not known:
@@ -184,7 +182,7 @@ class Setbacks:
         return after
 
     def trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:
-        """What a step raises that got no further at the service."""
+        """The error to raise for a request of a step that failed at the API."""
         if is_not_allowed(error):
             return Misconfigured(f"{what}: {error}. {self.remedy(job)}")
         return Unavailable(f"{what}: {error}")

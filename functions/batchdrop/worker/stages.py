@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: So many requests are under way at once, so that a few which hang don't use up a
-#: stage's time. How many a tick sends is bounded where they are sent: Vertex AI takes
+#: How many requests are under way at once, so that a few which hang don't use up a
+#: stage's time. Each stage limits how many requests it sends in all: Vertex AI takes
 #: 600 a minute for a project and region (cloud.google.com/vertex-ai/docs/quotas,
 #: "Resource management (CRUD) requests").
 AT_ONCE = 4
@@ -100,7 +100,7 @@ class Tick:
 def share(now: datetime, deadline: datetime, part: float) -> datetime:
     """
     When a stage of the tick stops taking up work: it has this part of the time that
-    is left. What it doesn't need is for the stages after it.
+    is left. The stages after it share what it doesn't need.
     """
     return now + max(deadline - now, now - now) * part
 
@@ -110,8 +110,8 @@ def few_at_once(
 ) -> Iterator[tuple[T, "Future[R]"]]:
     """
     Asks for each item in a thread of its own, AT_ONCE at a time, and yields the items
-    with their answers in the order in which these come. `items` is read in the caller's
-    thread, one by one as there is room: it may end when the time is up.
+    with their answers as these come in. `items` is read in the caller's thread, one by
+    one as threads become free: it may end when the time is up.
     """
     left = iter(items)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -127,8 +127,8 @@ def few_at_once(
 
 def rotated(items: Sequence[T], last: str, key: Callable[[T], str]) -> list[T]:
     """
-    Items in the order of their keys, those first that follow the key `last`: what one
-    tick didn't come to is first at the next.
+    Items in the order of their keys, from the first after the key `last`: what one tick
+    didn't reach comes first in the next.
     """
     ordered = sorted(items, key=key)
     return sorted(ordered, key=lambda item: key(item) <= last)

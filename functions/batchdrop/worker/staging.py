@@ -43,13 +43,13 @@ class Stager:
         report_uri: str,
     ) -> tuple[Job, Staging]:
         """
-        Writes what is to be sent, and reports what can't be. The first part has the
-        place of a job that isn't split, as nobody knows yet that there are more. Each
-        that is finished is check-pointed: whoever takes the job up next reads the file
+        Writes what is to be sent, and reports what can't be. The first part is written
+        to the place of a job that isn't split, as it isn't known yet whether more
+        follow. Each finished part has a check-point: the next worker reads the file
         again, and writes only what is missing.
 
         Returns:
-            the job as it is now, and where its rows are if it has no parts.
+            The job as it is now, and where its rows are if it has no parts.
         """
         bad: Exception | None = None
         sent = _Sent(partial(self.ceilings.over_limit, made))
@@ -78,9 +78,9 @@ class Stager:
         return job, whole
 
     def _first_of_several(self, job: Job, made: Choices, first: "_Filled") -> Job:
-        """What was staged as a whole is only a part, as there is more of it."""
+        """Copies what was staged as a whole to the place of the first part."""
         if job.parts:
-            return job  # known already
+            return job  # it has a check-point
         own, part = self._part_staging(job, 0), first.part
         self.storage.copy(part.staging.uri, own.uri)
         failpoint("after_first_part")
@@ -88,7 +88,7 @@ class Stager:
         return self._check_point(job, made, part)
 
     def _write(self, job: Job, filled: "_Filled", pieces: Iterator[Piece]) -> "_Filled":
-        """Writes a part, unless it was check-pointed: then it must be the same."""
+        """Writes a part; one that has a check-point must be the same as then."""
         known = job.parts.get(job.part_id(filled.part.n))
         if known is None:
             self.storage.write(filled.part.staging.uri, filled.taking(pieces))
@@ -121,11 +121,11 @@ class Stager:
 
 
 class Changed(Exception):
-    """What was check-pointed is not what is read now: another version made it."""
+    """What is read now differs from a check-point, which another version made."""
 
 
 class _Report:
-    """The object with the lines that can't be sent. Most files need none."""
+    """The object with the lines that can't be sent, made when there is one."""
 
     def __init__(self, storage: Storage, uri: str, reading: Reading) -> None:
         self._storage = storage
@@ -149,7 +149,7 @@ class _Report:
 
 
 class OverLimit(Exception):
-    """More would be sent of a file than may be: ends its upload."""
+    """A file has more rows or bytes than may be sent: ends its upload."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -157,12 +157,12 @@ class OverLimit(Exception):
 
 
 class _Sent:
-    """What is sent of a file, in all its parts, held against what may be."""
+    """Counts what is sent of a file, in all parts, against its limits."""
 
     def __init__(self, over: Callable[[int, int], Problem | None]) -> None:
         """
         Args:
-            over: says what is wrong with so many rows and bytes.
+            over: the problem with a number of rows and bytes, if it is too many.
         """
         self._over = over
         self._rows = self._bytes = 0
@@ -176,8 +176,8 @@ class _Sent:
 
 class _Filled:
     """
-    A part while it is written. Here is where rows and bytes are counted: limits, days,
-    and the job's document have them from here.
+    A part while it is written. Rows and bytes are counted here, for the limits, the
+    days and the job's document.
     """
 
     def __init__(self, n: int, staging: Staging, sent: _Sent) -> None:
@@ -186,7 +186,7 @@ class _Filled:
 
     def taking(self, pieces: Iterator[Piece]) -> Iterator[bytes]:
         """
-        The bytes of these, which are counted.
+        Yields the bytes of the pieces, and counts them.
 
         Raises:
             OverLimit: they are more than may be sent of the file.

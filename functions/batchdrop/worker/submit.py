@@ -22,7 +22,7 @@ from batchdrop.worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
-#: The service's names for "this request is wrong": it made nothing and never will.
+#: Statuses for a wrong request: the API made nothing, and never will.
 REFUSALS = frozenset({400, 404, 413, 422})
 
 
@@ -39,10 +39,10 @@ class Submitting:
     timing: Timing
     now: Callable[[], datetime]
 
-    # -- prepared, waiting: look, unless it is fresh; write the intent ----------
+    # -- prepared, waiting: search, unless it is fresh; write the intent --------
 
     def queue(self, job: Job) -> Job:
-        """Where jobs queue, only the tick admits them, so that none overtakes."""
+        """Queues the job where the tick admits jobs, so that none overtakes another."""
         now = self.now()
         if self.settings.has_queue or (job.spec and job.spec.max_active is not None):
             why = "paused" if self.settings.paused else "queued"
@@ -56,7 +56,7 @@ class Submitting:
         if job.must_search and (found := self._search(job)):
             return self._adopt(job, found)
         if job.missed and self._has_results(job):
-            # A ledger that was lost or put back knows less than the output bucket.
+            # A ledger that was lost or restored knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
             return self.setbacks.reject(
                 job, Problem(code="already_done", message=message)
@@ -68,8 +68,8 @@ class Submitting:
             lambda j: j.submitting(
                 self.now(), self.timing, spending.day if spending else None
             ),
-            # What a cancel keeps from being sent is counted all the same: seldom, and
-            # on the safe side.
+            # A job that a cancel stops here is counted all the same: rare, and on the
+            # safe side.
             spending=spending,
         )
         failpoint("after_intent")
@@ -80,8 +80,8 @@ class Submitting:
 
     def hand_over(self, job: Job) -> Job:
         """
-        Brings the rows to where the service reads them, before the intent. An older
-        holder may be about to do so, so that each uses a name of its own.
+        Brings the rows to where the API reads them, before the intent. An older holder
+        may be about to do the same, so each uses a name of its own.
         """
         assert job.staging is not None
         try:
@@ -119,20 +119,20 @@ class Submitting:
 
     def _search(self, job: Job) -> list[Batch]:
         """
-        The batches that the service has of this job, the one to keep first: the oldest
-        of those that have read their rows; else the oldest of those that name the
-        newest staging, as one that names an older won't find its rows any more.
+        The batches that the API has of this job, the one to keep first: the oldest
+        that has read its rows; else the oldest that names the newest staging, as the
+        rows of older stagings are gone.
 
         Raises:
-            Unavailable: there is no telling yet; or one that was to be cancelled isn't
-                over, and may still come to be paid.
+            Unavailable: the API gave no answer; or a cancelled batch is not over yet,
+                and may still be paid.
         """
         backend = self.backends.of(job)
         try:
             answers = backend.search(job)
             for batch in answers:
                 if batch.name in job.duplicates and not batch.terminal:
-                    # Whoever was to do it may have died.
+                    # The worker that recorded it may have died before it cancelled.
                     backend.cancel(batch.name)
                     raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
         except BatchesError as exc:
@@ -157,7 +157,8 @@ class Submitting:
 
     def _adopt(self, job: Job, found: list[Batch]) -> Job:
         """
-        Records the first and condemns the others in one write; only then cancels those.
+        Records the first batch and the others as duplicates in one write; only then
+        cancels those.
         """
         kept, *others = found
         health = None
@@ -197,7 +198,7 @@ class Submitting:
 
     def create(self, job: Job) -> Job:
         if self.now() + self.timing.create_timeout > job.lease.until:
-            # Frozen since the intent. Nothing was sent, and now it is too late to.
+            # This worker was frozen since the intent. It is too late to send now.
             why = "too little of the lease left to send"
             return self.setbacks.postpone(job, why, unsent=True)
         failpoint("before_create")
@@ -236,7 +237,7 @@ class Submitting:
             400 404 413 422        nothing was made and never will be    rejected
             429                    nothing was made for now              waiting
             no connection          nothing was sent                      waiting
-            all else, or none      it may have been made                 look later
+            all else, or none      it may have been made                 search later
         """
         code = error.code if isinstance(error, ClientError) else None
         if is_not_allowed(error):
@@ -269,7 +270,7 @@ class Submitting:
             job, lambda j: j.unclear(why, self.now(), self.timing)
         )
 
-    # -- submitting, by a worker that is gone: look, then fence -----------------
+    # -- submitting, by a worker that is gone: search, then fence ---------------
 
     def recover(self, job: Job) -> Job:
         if found := self._search(job):
@@ -278,10 +279,10 @@ class Submitting:
 
     def _fence(self, job: Job) -> Job:
         """
-        Nothing to be found, and yet a frozen worker may hold the request in its
-        hands: take away the input that it names. The wait until the next look starts
-        when the older copies are gone. A table can't be taken away: there a second
-        batch may come of it, which the sweep finds and cancels.
+        Takes away the input that a late create request would name: the search found
+        nothing, and yet a frozen worker may still send one. The wait for the next
+        search starts when the older copies are gone. A table can't be taken away: there
+        a second batch may be made, which the sweep finds and cancels.
         """
         if job.spec is None or job.spec.source is None:
             job = self.withdraw(job)
@@ -294,7 +295,7 @@ class Submitting:
         return job
 
     def withdraw(self, job: Job) -> Job:
-        """Moves the rows to this worker's own epoch, so that none lie under others."""
+        """Moves the rows to this worker's own epoch, and deletes the older copies."""
         held = {
             epoch: uri
             for uri in self.storage.names(self.traces.folder(job.id))
@@ -325,7 +326,7 @@ class Submitting:
         return self.ledger.advance(job, move)
 
     def _spending(self, job: Job) -> Spending | None:
-        """What to count against the day, once a job, whatever becomes of a request."""
+        """What to count against the day: once for a job, also if its request fails."""
         chosen = self.settings
         if job.spent_on or not (chosen.max_rows_per_day or chosen.max_bytes_per_day):
             return None

@@ -1,4 +1,4 @@
-"""What the service says of the jobs it has: one list, and few documents read."""
+"""Follows submitted jobs: reads the API's lists, and few documents of the ledger."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +20,13 @@ from batchdrop.worker.stages import Tick, few_at_once, rotated
 
 log = logging.getLogger(__name__)
 
-#: So many jobs that the list didn't show are asked for by name in one tick.
+#: How many jobs that the lists didn't show one tick asks for by name.
 MAX_GETS = 200
-#: So many documents are read at once.
+#: How many documents are read at once.
 READ_AT_ONCE = 300
-#: The list reaches back at least this long.
+#: How far back a list reaches at least.
 REACH = timedelta(hours=2)
-#: Up to so many jobs older than that are asked for by name, if that is less work.
+#: Up to this many older jobs are asked for by name, where that takes fewer requests.
 STRAGGLERS = 20
 #: All open jobs are accounted for at least this often.
 COMPLETE_EVERY = timedelta(hours=1)
@@ -34,7 +34,7 @@ COMPLETE_EVERY = timedelta(hours=1)
 
 @dataclass(slots=True, kw_only=True)
 class SweepReport:
-    """What a sweep did, and what it could not do."""
+    """What a sweep has done so far, and which jobs it has accounted for."""
 
     open_jobs: int = 0  #: when it began
     changed: int = 0
@@ -49,7 +49,7 @@ class SweepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Brings the ledger up to what the service says."""
+    """Records in the ledger what the API answers about open jobs."""
 
     ledger: Ledger
     backends: Backends
@@ -59,31 +59,30 @@ class Sweep:
 
     def run(self, tick: Tick) -> SweepReport:
         """
-        Reads the documents of those jobs of whose batch the list says something new,
-        and asks by name for those that it doesn't show: being absent from a list says
-        nothing.
+        Reads the documents of the jobs whose batch has changed by a list, and asks by
+        name for the jobs that no list shows: absence from a list proves nothing.
         """
         start, report = self.now(), SweepReport()
         before = self.ledger.last_sweep()
         if before.started and before.started > start:
-            # By a clock that was ahead: what is news can't be told by it.
+            # Written by a clock that was ahead: it doesn't show what is new.
             before = SweepRecord(failed=before.failed)
         open_jobs = report.open_jobs = self.ledger.open_job_count()
-        all_heard = True
+        all_listed = True
         if open_jobs:
-            all_heard = self._by_lists(before, tick, report)
+            all_listed = self._by_lists(before, tick, report)
             if not all(one.has_a_list for one in self.backends.chosen()):
                 self._by_names_alone(tick, report)
-            if all_heard:
+            if all_listed:
                 self._unseen(before, open_jobs, tick, report)
         if not tick.is_over:
-            # Else it isn't known how many more would have been missing.
+            # Else it isn't known how many more are missing.
             self.lost.run(tick, report.missing, report.unasked)
-        if all_heard and not tick.is_over:
+        if all_listed and not tick.is_over:
             complete = before.complete
             if complete is None or start - complete >= COMPLETE_EVERY:
                 complete = start
-            # Where more have failed than are kept, what was news is so once more.
+            # Where more failed than are kept, the next sweep reads all changes again.
             failed = report.failed | tick.failed
             all_kept = len(failed) <= MAX_GETS
             self.ledger.record_sweep(
@@ -100,17 +99,18 @@ class Sweep:
 
     def _by_lists(self, before: SweepRecord, tick: Tick, report: SweepReport) -> bool:
         """
-        Reads the list of each place, and asks by name for the few that it would take
-        long to come to.
+        Reads the list of each endpoint, and asks by name for the few jobs that are
+        older than the lists reach.
 
         Returns:
-            whether all have answered: of what lies where one didn't, nothing is known.
+            True if every list call succeeded. Jobs at an endpoint that did not answer
+            are left alone.
         """
         listed = [one for one in self.backends.chosen() if one.has_a_list]
         if not listed:
             return True
         since, stragglers = self._reach(before, report)
-        all_heard = True
+        all_listed = True
 
         cursor = self.ledger.cursor("lists")
         first = cursor.get("next", 0) % len(listed)
@@ -122,7 +122,7 @@ class Sweep:
                     return
                 yield n
 
-        # The first pages at once: a place that is silent holds up no other's list.
+        # The first pages at once: a silent endpoint doesn't hold up the other lists.
         for n, found in few_at_once(lambda n: _begin(listed[n], since), due()):
             try:
                 self._by_list(found.result(), before, tick, report)
@@ -135,7 +135,7 @@ class Sweep:
                     extra={"event": "sweep.list_failed", "reason": told(exc)},
                 )
                 tick.errors.append(exc)
-                all_heard = False
+                all_listed = False
                 left.remove(n)
         self.ledger.move_cursor("lists", cursor, {"next": left[0]} if left else {})
         again = self.ledger.get_all(before.failed)
@@ -144,7 +144,7 @@ class Sweep:
         self._by_name(
             [job for job in late.values() if job.endpoint != DEVELOPER], tick, report
         )
-        return all_heard
+        return all_listed
 
     def _by_list(
         self,
@@ -153,7 +153,7 @@ class Sweep:
         tick: Tick,
         report: SweepReport,
     ) -> None:
-        # What was said before the last sweep began is in the ledger.
+        # The ledger has what changed before the last sweep began.
         news = before.started - self.list_lag if before.started else None
         moved: dict[str, list[BatchJob]] = {}
         try:
@@ -164,14 +164,14 @@ class Sweep:
                     continue
                 if not answer.done:
                     report.seen.add(job_id)
-                said = answer.update_time
-                if news is None or said is None or said > news:
+                updated_at = answer.update_time
+                if news is None or updated_at is None or updated_at > news:
                     moved.setdefault(job_id, []).append(answer)
                 if len(moved) >= READ_AT_ONCE:
                     self._record_moved(moved, tick, report)
                     moved = {}
         finally:
-            # Also where the list failed half way: else one bad page hides all others.
+            # Also where the list failed half way: one bad page must not hide others.
             self._record_moved(moved, tick, report)
 
     def _reach(
@@ -194,7 +194,7 @@ class Sweep:
         far = begun(stragglers[0])
         if len(stragglers) > STRAGGLERS:
             return far, []
-        # What ended long ago isn't counted further than it matters.
+        # Counted no further than the decision needs.
         most = (len(stragglers) + 1) * PAGE
         pages = -(-self.ledger.arrival_count(far, recent, most) // PAGE)
         return (recent, stragglers) if len(stragglers) < pages else (far, [])
@@ -203,11 +203,11 @@ class Sweep:
         self, moved: dict[str, list[BatchJob]], tick: Tick, report: SweepReport
     ) -> None:
         for job in self.ledger.get_all(moved):
-            # Anybody's batch can bear the label: only the job's own shows the job.
+            # Anybody can set the label: only the job's own batch accounts for the job.
             report.seen.discard(job.id)
             if job.phase is not Phase.SUBMITTED or job.batch is None:
                 if MOVES[job.phase]:
-                    # Its batch isn't recorded yet: what is new now will not be then.
+                    # Its batch isn't recorded yet, and may not change again.
                     report.failed.add(job.id)
                 continue
             for answer in moved[job.id]:
@@ -230,7 +230,7 @@ class Sweep:
     def _unseen(
         self, before: SweepRecord, open_jobs: int, tick: Tick, report: SweepReport
     ) -> None:
-        """Accounts for the open jobs that the list didn't show, if there are any."""
+        """Asks by name for the open jobs that no list showed."""
         if tick.is_over:
             return
         due = before.complete is None or self.now() - before.complete >= COMPLETE_EVERY
@@ -251,7 +251,7 @@ class Sweep:
         self.ledger.move_cursor("unseen", cursor, at)
 
     def _by_names_alone(self, tick: Tick, report: SweepReport) -> None:
-        """The jobs of the API whose list doesn't tell enough."""
+        """Asks for the jobs of the Developer API, whose list leaves things out."""
         cursor = self.ledger.cursor("by-name")
         jobs = self.ledger.submitted_jobs(DEVELOPER, cursor.get("id", ""))
         last, all_asked = self._by_name(jobs, tick, report)
@@ -265,8 +265,8 @@ class Sweep:
         Asks for each by its batch's name.
 
         Returns:
-            The id of the last that was asked for, and whether all were: not if the
-            time was up, or their place is silent.
+            The id of the last job that was asked for, and whether all were: not if the
+            time was up, or an endpoint is silent.
         """
         last, all_asked = "", True
 
@@ -320,7 +320,7 @@ class Sweep:
         report.seen.add(job.id)
         after = self._advance(job, batch)
         if batch.terminal and after.phase is Phase.SUBMITTED:
-            report.failed.add(job.id)  # it is to name its output: ask again
+            report.failed.add(job.id)  # its output isn't named yet: ask again
         report.changed += after is not job
         report.ended += after.phase is Phase.ENDED
 
@@ -329,7 +329,7 @@ class Sweep:
         assert job.batch is not None
         if batch.is_older_than(job.batch):
             return job
-        # One that was found when it had ended already is not new, and yet an end.
+        # A batch that was found after its end is not new, and still ends the job.
         now = self.now()
         late = job.may_name_output(batch, now)
         if batch == job.batch and job.is_visible and (late or not batch.terminal):
@@ -366,13 +366,13 @@ class Sweep:
 
 
 def _begin(backend: Backend, since: datetime) -> Iterator[tuple[str, BatchJob]]:
-    """A list of which the first page was read."""
+    """A list whose first page is read already."""
     found = backend.ours(since)
     first = list(islice(found, 1))
     return chain(first, found)
 
 
 def begun(job: Job) -> datetime:
-    """When the service made the job's batch."""
+    """When the API made the job's batch."""
     known = job.batch.create_time if job.batch else None
     return known or job.created_at
