@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram settings codes members lint types audit requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram settings codes members schemas lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -42,6 +42,9 @@ codes: $(INSTALLED)  ## write the reference page of codes
 
 members: $(INSTALLED)  ## make the lists of members that requests are held against
 	$(VENV)/bin/python -m tests.members $(if $(DEVELOPER),--developer $(DEVELOPER))
+
+schemas: $(INSTALLED)  ## make the announcements' JSON Schemas from `subscribe.JobEvent`
+	$(VENV)/bin/python -m tests.schemas --write
 
 lint: $(INSTALLED)  ## check how the code is written
 	$(VENV)/bin/ruff format --check

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, wraps
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -60,26 +60,37 @@ class Busy(Exception):
     """
 
 
+# Constraints that the JSON Schemas state and that `parse` doesn't enforce.
+Id = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z2-7]{26}$"})]
+Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+GsUri = Annotated[str, Meta(extra_json_schema={"pattern": "^gs://"})]
+BqUri = Annotated[str, Meta(extra_json_schema={"pattern": "^bq://"})]
+
+
 class Source(Struct, frozen=True, kw_only=True):
-    """The object that was dropped."""
+    """The dropped object."""
 
     bucket: str
+    #: Shortened if it is very long; the attribute `object` has all of it.
     name: str
     generation: int
-    size: int  #: bytes
+    #: Bytes.
+    size: Count
 
 
 class Rows(Struct, frozen=True, kw_only=True):
     """What became of the dropped file's rows."""
 
-    total: int = 0
-    accepted: int = 0
-    refused: int = 0
-    fixed: int = 0  #: accepted, after something was put right
+    total: Count = 0
+    accepted: Count = 0
+    refused: Count = 0
+    #: Accepted rows that were corrected first.
+    fixed: Count = 0
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """The service's own count of rows; None: it doesn't tell."""
+    """The API's own row counts; null where it gives none."""
 
     successful: int | None = None
     failed: int | None = None
@@ -87,66 +98,110 @@ class Stats(Struct, frozen=True, kw_only=True):
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What became of the parts of a file that was split."""
+    """How the parts of a split job ended."""
 
-    total: int
-    succeeded: int = 0
-    partially_succeeded: int = 0
-    failed: int = 0  #: refused and lost ones among them
-    cancelled: int = 0
-    expired: int = 0
+    total: Annotated[int, Meta(extra_json_schema={"minimum": 1})]
+    succeeded: Count = 0
+    partially_succeeded: Count = 0
+    #: Includes parts that were rejected or lost.
+    failed: Count = 0
+    cancelled: Count = 0
+    expired: Count = 0
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What is the matter: a code, and words for a person."""
+    """A code, and a message for a person."""
 
     code: str
     message: str
-    since: datetime | None = None
+
+
+class Health(Problem, frozen=True, kw_only=True):
+    """A problem on our side, and when it began."""
+
+    since: Time
 
 
 class JobEvent(Struct, frozen=True, kw_only=True):
     """
-    One announcement, as it was delivered. Every repeat has the same `id`; a job's have
-    a `seq` that grows. The fields from `job_id` on are the body's, as its JSON Schema
-    has them.
+    One announcement, as it was delivered. Every repeat has the same `id`; `seq` grows
+    with each announcement of a job.
+
+    The fields from `job_id` on are the body, in its order. This is their one
+    definition: the announcements are encoded from it, and `make schemas` writes the
+    JSON Schemas from the types and comments here.
     """
 
+    # Attributes of the message.
     id: str
     type: str  #: such as dev.batchdrop.job.succeeded.v1
-    deployment: str  #: who says so: the CloudEvent's source
-    seq: int  #: for a subscription that doesn't keep the order
-    replay_of: str | None = None  #: the event that this one says once more
-    message_id: str | None = None  #: Pub/Sub's; another one at each publication
-    attempt: int | None = None  #: deliveries so far, where dead letters are on
+    deployment: str  #: the CloudEvent's source
+    seq: int  #: for subscriptions without message ordering
+    replay_of: str | None = None  #: the event id that this event repeats
+    message_id: str | None = None  #: Pub/Sub's; each publication has its own
+    attempt: int | None = None  #: deliveries so far, if there is a dead-letter topic
 
-    job_id: str
-    phase: str
-    source: Source
-    rows: Rows
-    created_at: datetime
-    announced_at: datetime
-    parent: str | None = None
-    part_of: str | None = None
+    #: The job; also the ordering key and the CloudEvent's subject.
+    job_id: Id
+    #: The job that this one is a rerun of.
+    parent: Id | None = None
+    #: The split job of this part. Parts announce `stalled` only.
+    part_of: Id | None = None
+    #: How the parts of a split job ended; null for any other job.
     parts: Parts | None = None
+    #: How far the job is in batchdrop.
+    phase: str
+    #: The batch's state, as the API writes it; for a split job, the state that its
+    #: parts add up to.
     state: str | None = None
+    #: The dropped object.
+    source: Source
+    #: What the batch does: `generation` or `embedding`.
     kind: str | None = None
+    #: `vertex` or `developer`.
     backend: str | None = None
+    #: Region of the batch, or `global`.
     location: str | None = None
+    #: Model of the batch.
     model: str | None = None
+    #: Labels of the batch.
     labels: dict[str, str] = {}
+    #: The batch's full resource name at the API; null for a split job.
     batch: str | None = None
-    output_directory: str | None = None
-    output_table: str | None = None
+    #: Where the answers are: a gs:// URI. For a split job, each part has a folder
+    #: under it.
+    output_directory: GsUri | None = None
+    #: The table with the answers: a bq:// URI.
+    output_table: BqUri | None = None
+    #: What became of the dropped file's rows.
+    rows: Rows
+    #: The object that lists every refused line, and why: a gs:// URI.
+    report: GsUri | None = None
+    #: The API's own row counts; for a split job, the sum over its parts.
     stats: Stats | None = None
+    #: Why the job failed, in the API's words or ours.
     error: Problem | None = None
-    health: Problem | None = None
-    cancelled_by: str | None = None  #: who, or which policy, wanted it cancelled
-    submitted_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    report: str | None = None
+    #: What is wrong on our side.
+    health: Health | None = None
+    #: The person or policy that requested the cancel; the batch may have ended before.
+    cancelled_by: str | None = None
+    #: When the first event of the drop arrived.
+    created_at: Time
+    #: When the API accepted the batch.
+    submitted_at: Time | None = None
+    #: When the API started the batch; if it doesn't say, when a tick first saw it run.
+    started_at: Time | None = None
+    #: When the API finished the batch.
+    ended_at: Time | None = None
+    #: When this announcement was recorded; the CloudEvent's time.
+    announced_at: Time
+    #: The fields that were too long and are shortened or left out here; the job's
+    #: document has them whole.
     shortened: tuple[str, ...] = ()
+
+    def body(self) -> bytes:
+        """The announcement's body: every field that no attribute carries, as JSON."""
+        return msgspec.json.encode({name: getattr(self, name) for name in BODY})
 
     @property
     def outcome(self) -> str:
@@ -156,6 +211,11 @@ class JobEvent(Struct, frozen=True, kw_only=True):
         """
         return self.type.split(".")[-2]
 
+
+#: The fields of a `JobEvent` that come from the message's attributes.
+ATTRIBUTES = ("id", "type", "deployment", "seq", "replay_of", "message_id", "attempt")
+#: The fields of its body.
+BODY = tuple(each for each in JobEvent.__struct_fields__ if each not in ATTRIBUTES)
 
 #: What `batchdrop.ready` does, without the imports that a client needs.
 _ready = msgspec.json.Decoder(JobEvent)

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from batchdrop.announcements.message import Announcement, Publisher
+from batchdrop.announcements.message import Announcement
+from batchdrop.announcements.publisher import Publisher
 from batchdrop.backends import Backend, Backends
 from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.backends.vertex import VertexBackend

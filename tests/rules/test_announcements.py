@@ -23,8 +23,8 @@ from batchdrop.jobs.values import (
     Stats,
 )
 from batchdrop.rows import Rows
-from batchdrop.subscribe import schema
-from tests import announcements
+from batchdrop.subscribe import BODY, JobEvent, schema
+from tests import announcements, schemas
 from tests.jobs import AWKWARD, SPEC, TIMING
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -149,6 +149,42 @@ def test_the_same_job_is_announced_with_the_same_id_and_bytes() -> None:
     one, other = of(ended("FAILED")), of(ended("FAILED"))
 
     assert one == other
+
+
+#: A body as subscribers have always got it: members, their order, the forms of values.
+FAILED_BODY = (
+    b'{"job_id":"4rczmjmpespeg62rmie722vokt","parent":null,"part_of":null,"parts":nu'
+    b'll,"phase":"ended","state":"JOB_STATE_FAILED","source":{"bucket":"inbox","name'
+    b'":"a/b c.jsonl","generation":1152921504606846976,"size":1000000000000},"kind":'
+    b'"generation","backend":"vertex","location":"us-central1","model":"gemini-3.8-f'
+    b'lash","labels":{"batchdrop_job":"4rczmjmpespeg62rmie722vokt"},"batch":"project'
+    b's/1/locations/global/batchPredictionJobs/2","output_directory":"gs://output/x/'
+    b'prediction-1","output_table":null,"rows":{"total":3,"accepted":3,"refused":0,"'
+    b'fixed":0},"report":null,"stats":{"successful":2,"failed":1,"incomplete":null},'
+    b'"error":{"code":"9","message":"bad bucket"},"health":null,"cancelled_by":null,'
+    b'"created_at":"2026-03-01T12:00:00Z","submitted_at":null,"started_at":"2026-03-'
+    b'01T12:00:00Z","ended_at":"2026-03-01T12:00:00Z","announced_at":"2026-03-01T12:'
+    b'00:00Z","shortened":[]}'
+)
+
+
+def test_the_bytes_of_a_body_stay_what_they_are() -> None:
+    (failed,) = (one for one in everything() if one.type.endswith(".failed.v1"))
+
+    assert failed.body == FAILED_BODY
+
+
+def test_the_schemas_are_made_from_the_event() -> None:
+    written = {path.name: path.read_text() for path in schemas.FOLDER.glob("*.json")}
+
+    assert written == schemas.schemas(), "run `make schemas` and commit what it writes"
+    assert {f"{type}.json" for type in TYPES} < set(written)
+
+
+def test_each_field_of_a_body_has_a_comment() -> None:
+    said = schemas.comments(JobEvent)
+
+    assert [name for name in BODY if not said[name]] == []
 
 
 def test_long_texts_are_cut_and_the_announcement_says_which() -> None:

@@ -11,7 +11,8 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.types import PublisherOptions
 from google.pubsub_v1.types import PubsubMessage, PushConfig, ReceivedMessage
 
-from batchdrop.announcements.message import Announcement, Publisher
+from batchdrop.announcements.message import Announcement
+from batchdrop.announcements.publisher import Publisher
 from batchdrop.subscribe import BadAnnouncement, JobEvent, parse
 from batchdrop_local import eventarc
 from batchdrop_local.topics import Topics

@@ -22,7 +22,7 @@ from google.pubsub_v1.types import (
     Topic as TopicRequest,
 )
 
-from batchdrop.announcements.message import Publisher
+from batchdrop.announcements.publisher import Publisher
 from batchdrop.errors import Refused, Unavailable
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.stages import Tick

@@ -1,24 +1,15 @@
-"""Announcements: CloudEvents 1.0 over Pub/Sub, written to an outbox before they go."""
+"""Announcements: CloudEvents 1.0, made from a job and stored until they are sent."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 
-from batchdrop.errors import Refused, Unavailable
+from batchdrop import subscribe
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Health, Phase, Problem, derived_id
-
-if TYPE_CHECKING:
-    from google.cloud.pubsub_v1 import PublisherClient
-
-T = TypeVar("T", Problem, Health)
-
-#: An announcement that isn't taken within this many seconds stays in the outbox.
-PUBLISH_TIMEOUT = 10.0
+from batchdrop.jobs.values import Health, Phase, derived_id
 
 #: How the service's end is called in an announcement's type.
 WORDS = {
@@ -79,14 +70,13 @@ class Announcement:
         Args:
             source: the deployment, as a CloudEvents `source`.
         """
-        id = announcement_id(job.id, job.seq)
-        type = f"dev.batchdrop.job.{_word(job)}.v1"
+        event = event_of(job, source)
         # CloudEvents' binary mode for Pub/Sub puts the context into `ce-` attributes;
         # the plain ones are there for subscriptions to filter on.
         attributes = {
             "ce-specversion": "1.0",
-            "ce-id": id,
-            "ce-type": type,
+            "ce-id": event.id,
+            "ce-type": event.type,
             "ce-source": source,
             "ce-subject": job.id,
             "ce-time": job.updated_at.isoformat(),
@@ -103,11 +93,11 @@ class Announcement:
         name = job.source.name.encode()[:MAX_ATTRIBUTE].decode(errors="ignore")
         attributes["object"] = name
         return cls(
-            id=id,
+            id=event.id,
             job_id=job.id,
             seq=job.seq,
-            type=type,
-            body=msgspec.json.encode(_body(job)),
+            type=event.type,
+            body=event.body(),
             attributes=attributes,
             created_at=job.updated_at,
         )
@@ -172,14 +162,20 @@ def _sequence(seq: int) -> str:
     return f"{seq:08}"  # they compare as texts
 
 
-def _body(job: Job) -> dict[str, Any]:
+def event_of(job: Job, source: str) -> subscribe.JobEvent:
     """
-    The payload: where things are and how they went, never what rows say. What is too
-    long is shortened, and `shortened` names it: words end in an ellipsis; labels are
-    left out from the last in their order; a place is left out, as half a path
-    leads elsewhere. The ledger has all of it.
+    The event that announces a job's state: where things are and how they went, never
+    a row's text.
+
+    Whatever is too long is shortened, and `shortened` names it. Texts end in an
+    ellipsis. Labels are left out, from the last in the order of their names. A URI is
+    left out, as half a path points elsewhere. The ledger has all of it.
+
+    Args:
+        source: the deployment, as a CloudEvents `source`.
     """
     spec, batch, state = job.spec, job.batch, _state(job)
+    error = job.error or (batch.error if batch else None)
     shortened: list[str] = []
 
     def brief(field: str, text: str, limit: int = MAX_TEXT) -> str:
@@ -188,13 +184,12 @@ def _body(job: Job) -> dict[str, Any]:
             shortened.append(field)
         return cut
 
-    def told(field: str, trouble: T | None) -> T | None:
-        # Our codes are words and the service's are numbers; a schema knows one type.
-        return trouble and replace(
-            trouble,
-            code=brief(f"{field}.code", str(trouble.code)),
-            message=brief(f"{field}.message", trouble.message, MAX_WORDS),
-        )
+    def problem(field: str, code: str | int, message: str) -> dict[str, str]:
+        # Our codes are words, the API's are numbers; a schema has one type.
+        return {
+            "code": brief(f"{field}.code", str(code)),
+            "message": brief(f"{field}.message", message, MAX_WORDS),
+        }
 
     def place(field: str, uri: str | None) -> str | None:
         if uri is None or _size(uri) <= MAX_PATH:
@@ -205,51 +200,63 @@ def _body(job: Job) -> dict[str, Any]:
     labels = _fitting(spec.labels if spec else {})
     if spec and len(labels) < len(spec.labels):
         shortened.append("labels")
-    return {
-        "job_id": job.id,
-        "parent": job.parent,
-        "part_of": job.part_of,
-        "parts": _parts(job),
-        "phase": job.phase,
-        "state": brief("state", state) if state else None,
-        "source": {
-            "bucket": brief("source.bucket", job.source.bucket),
-            "name": brief("source.name", job.source.name, MAX_PATH),
-            "generation": job.source.generation,
-            "size": job.source.size,
-        },
-        "kind": spec.kind if spec else None,
-        "backend": spec.backend if spec else None,
-        "location": brief("location", spec.location) if spec else None,
-        "model": brief("model", spec.model) if spec else None,
-        "labels": labels,
-        "batch": brief("batch", batch.name) if batch else None,
-        "output_directory": place("output_directory", _output(job)),
-        "output_table": place("output_table", _table(job)),
-        "rows": job.rows,
-        "report": place("report", job.report),
-        "stats": job.stats,
-        "error": told("error", job.error or (batch.error if batch else None)),
-        "health": told("health", job.trouble),
-        "cancelled_by": brief("cancelled_by", job.cancel_request.by)
+    return subscribe.JobEvent(
+        id=announcement_id(job.id, job.seq),
+        type=f"dev.batchdrop.job.{_word(job)}.v1",
+        deployment=source,
+        seq=job.seq,
+        job_id=job.id,
+        parent=job.parent,
+        part_of=job.part_of,
+        parts=_parts(job),
+        phase=str(job.phase),
+        state=brief("state", state) if state else None,
+        source=subscribe.Source(
+            bucket=brief("source.bucket", job.source.bucket),
+            name=brief("source.name", job.source.name, MAX_PATH),
+            generation=job.source.generation,
+            size=job.source.size,
+        ),
+        kind=spec.kind if spec else None,
+        backend=spec.backend if spec else None,
+        location=brief("location", spec.location) if spec else None,
+        model=brief("model", spec.model) if spec else None,
+        labels=labels,
+        batch=brief("batch", batch.name) if batch else None,
+        output_directory=place("output_directory", _output(job)),
+        output_table=place("output_table", _table(job)),
+        rows=subscribe.Rows(**asdict(job.rows)),
+        report=place("report", job.report),
+        stats=subscribe.Stats(**asdict(job.stats)) if job.stats else None,
+        error=subscribe.Problem(**problem("error", error.code, error.message))
+        if error
+        else None,
+        health=subscribe.Health(
+            **problem("health", job.trouble.code, job.trouble.message),
+            since=job.trouble.since,
+        )
+        if job.trouble
+        else None,
+        cancelled_by=brief("cancelled_by", job.cancel_request.by)
         if job.cancel_request
         else None,
-        "created_at": job.created_at,
-        "submitted_at": batch.create_time if batch else None,
-        # The Developer API doesn't say: then it is when we heard that it runs.
-        "started_at": (batch.start_time or job.running_since) if batch else None,
-        "ended_at": batch.end_time if batch else None,
-        "announced_at": job.updated_at,
-        "shortened": shortened,
-    }
+        created_at=job.created_at,
+        submitted_at=batch.create_time if batch else None,
+        # The Developer API gives no start: then it is when a tick first saw it run.
+        started_at=(batch.start_time or job.running_since) if batch else None,
+        ended_at=batch.end_time if batch else None,
+        announced_at=job.updated_at,
+        shortened=tuple(shortened),
+    )
 
 
-def _parts(job: Job) -> dict[str, int] | None:
-    """Of a split job, how many parts there are, and how many ended in which way."""
+def _parts(job: Job) -> subscribe.Parts | None:
+    """For a split job that has ended: how many parts ended in which way."""
     if not job.result:
         return None
     ends = [part.outcome for part in job.parts.values()]
-    return {"total": len(ends)} | {w: ends.count(state) for state, w in WORDS.items()}
+    counts = {word: ends.count(state) for state, word in WORDS.items()}
+    return subscribe.Parts(total=len(ends), **counts)
 
 
 def _output(job: Job) -> str | None:
@@ -288,57 +295,3 @@ def _fitting(labels: Mapping[str, str]) -> dict[str, str]:
             break
         kept[name] = labels[name]
     return kept
-
-
-class Publisher:
-    """Sends announcements to the topic, in order per job."""
-
-    def __init__(self, connect: Callable[[], "PublisherClient"], topic: str) -> None:
-        """
-        Args:
-            connect: makes the client when there is something to send; its message
-                ordering must be on.
-            topic: full name, `projects/P/topics/T`.
-        """
-        self._connect = connect
-        self._topic = topic
-
-    def __call__(self, announcement: Announcement) -> None:
-        """
-        Sends once and waits for the answer. The outbox is what tries again.
-
-        Raises:
-            Refused: Pub/Sub has read it and won't take it: too large, not what the
-                topic's schema says.
-            Unavailable: Pub/Sub has not confirmed it. It may have been sent.
-        """
-        from google.api_core import exceptions
-        from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
-
-        about = f"announcement {announcement.id} of job {announcement.job_id}"
-        client = self._connect()
-        try:
-            client.publish(
-                self._topic,
-                announcement.body,
-                ordering_key=announcement.job_id,
-                # With any retry at all, the client tries for ever on an ordering key
-                # (python-pubsub, publisher/client.py), whatever the time-out says.
-                retry=None,
-                timeout=PUBLISH_TIMEOUT,
-                **announcement.attributes,
-            ).result(timeout=PUBLISH_TIMEOUT + 1)
-        except (MessageTooLargeError, TypeError, ValueError) as exc:
-            raise Refused(f"{about}: {exc!r}") from exc
-        except exceptions.InvalidArgument as exc:
-            self._resume(client, announcement)
-            raise Refused(f"{about}: {exc.message}") from exc
-        except Exception as exc:
-            self._resume(client, announcement)
-            raise Unavailable(f"{about}: {exc!r}") from exc
-
-    def _resume(self, client: "PublisherClient", announcement: Announcement) -> None:
-        # The client holds back all that follows a failure on the same key. Where the
-        # failure is that nothing has come back yet, it doesn't, and says so.
-        with suppress(RuntimeError):
-            client.resume_publish(self._topic, announcement.job_id)
