@@ -1,68 +1,48 @@
-# The functions of functions/main.py. To add one, add its entry here: its account, its
-# rights, its trigger and its alerts follow.
+# The functions of functions/main.py. To add one, add its entry here: its account, rights,
+# trigger and alerts are derived from it.
 locals {
-  catalogue = {
+  functions = {
     on_upload = {
-      enabled     = true
       description = "Makes one batch job of each file that lands in the inbox"
       trigger     = "upload"
       schedule    = null
-      # The longest that an event's function may have. 1 GB takes about a minute.
+      # The maximum for an event's function. 1 GB takes about a minute.
       timeout     = 540
-      memory      = "512Mi" # files stream through: four at once were seen to need 270 MB
+      memory      = "512Mi" # files are streamed: four at once needed 270 MB
       cpu         = "1"
       concurrency = 4 # the server has four threads for each CPU
       instances   = var.max_uploads
       buckets = {
         inbox  = "roles/storage.objectViewer"
         work   = "roles/storage.objectUser"
-        output = "roles/storage.objectCreator" # reports of bad lines
+        output = "roles/storage.objectCreator" # reports of row errors
       }
       batches   = true
       announces = false
     }
     poll = {
-      enabled     = true
-      description = "Follows the batches, announces their ends, takes up what was left lying"
+      description = "Follows the batches, announces how they ended, resumes jobs that were left"
       trigger     = "schedule"
       schedule    = "* * * * *"
-      # Room after TICK for the last job it took up.
+      # Longer than TICK, by the time that one more job takes.
       timeout     = 600
       memory      = "512Mi" # 10,000 open jobs, and one file that is staged
       cpu         = "1"
-      concurrency = 1 # a tick works alone; the next one finds the lock and leaves
-      instances   = 3 # a long tick, the one that overtakes it, and one that is turned away
+      concurrency = 1 # one tick works; another finds the lock taken and returns
+      instances   = 3 # a long tick, the one that takes its lock over, and one that returns
       buckets = {
         inbox = "roles/storage.objectViewer"
         work  = "roles/storage.objectUser"
-        # Vertex AI writes its results itself; those of the Developer API are collected.
-        # And who repeats what another began may come upon its report, which may not end
-        # in a right that is missing.
+        # Vertex AI writes its answers itself; poll copies those of the Developer API.
+        # It may also overwrite a report that another worker began.
         output = "roles/storage.objectUser"
       }
       batches   = true
       announces = true
     }
-    dashboard = {
-      enabled     = var.dashboard
-      description = "Shows the jobs to dashboard_viewers"
-      trigger     = "people"
-      schedule    = null
-      timeout     = 60
-      memory      = "512Mi"
-      cpu         = "1"
-      concurrency = 4
-      instances   = 2
-      buckets     = {}
-      batches     = false
-      announces   = false
-    }
   }
 
-  functions = { for key, one in local.catalogue : key => one if one.enabled }
-
-  # What makes a function run. People come from anywhere, and IAM turns them away at the
-  # door; everything else comes from within Google Cloud.
+  # What calls a function. All callers are inside Google Cloud.
   triggers = {
     upload = {
       ingress = "ALLOW_INTERNAL_ONLY"
@@ -87,14 +67,9 @@ locals {
       caller  = "scheduler"
       events  = []
     }
-    people = {
-      ingress = "ALLOW_ALL"
-      caller  = null
-      events  = []
-    }
   }
 
-  # Durations that have to agree with each other and with the time-outs above.
+  # Durations that depend on each other and on the time-outs above.
   seconds = {
     LEASE           = 600 # at least the longest time-out: a live worker keeps its job
     CREATE_TIMEOUT  = 60  # below LEASE
@@ -140,10 +115,6 @@ locals {
     DESTINATIONS = var.destinations
     DATASETS     = keys(var.datasets)
   }
-
-  # What the code can do. A part that relies on it can be turned on no sooner.
-  main = file("${path.module}/../functions/main.py")
-  able = { for key in keys(local.catalogue) : key => strcontains(local.main, "\ndef ${key}(") }
 }
 
 resource "google_cloudfunctions2_function" "this" {
@@ -174,12 +145,12 @@ resource "google_cloudfunctions2_function" "this" {
     available_memory                 = each.value.memory
     available_cpu                    = each.value.cpu
     max_instance_request_concurrency = each.value.concurrency
-    min_instance_count               = 0 # nothing runs, and nothing is paid, between calls
+    min_instance_count               = 0 # nothing runs or costs money between calls
     max_instance_count               = each.value.instances
     ingress_settings                 = local.triggers[each.value.trigger].ingress
     environment_variables            = local.environment
 
-    # Settings ask for it in whatever function starts.
+    # Every function reads the settings, which require the key.
     dynamic "secret_environment_variables" {
       for_each = google_secret_manager_secret.developer_api_key
       content {
@@ -197,7 +168,7 @@ resource "google_cloudfunctions2_function" "this" {
       event_type     = event_trigger.value.type
       pubsub_topic   = event_trigger.value.topic
       trigger_region = var.region
-      # Raising means: try again later.
+      # A function that raises gets the event again later.
       retry_policy          = "RETRY_POLICY_RETRY"
       service_account_email = google_service_account.caller["eventarc"].email
 
@@ -211,14 +182,7 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
 
-  lifecycle {
-    precondition {
-      condition     = local.able[each.key]
-      error_message = "functions/main.py has no function ${each.key}: this version of the code can't do that yet."
-    }
-  }
-
-  # Without these the build fails, events don't arrive, or the first call has no rights.
+  # Without these the build fails, no event arrives, or the first call is denied.
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
     google_kms_crypto_key_iam_member.agent,
@@ -233,7 +197,7 @@ resource "google_cloudfunctions2_function" "this" {
   ]
 }
 
-# The images that the functions are built into.
+# The images of the functions.
 resource "google_artifact_registry_repository" "images" {
   project       = local.project
   location      = var.region
@@ -242,7 +206,7 @@ resource "google_artifact_registry_repository" "images" {
   format        = "DOCKER"
   kms_key_name  = var.kms_key
 
-  # Images are paid for as long as they lie here; a roll-back builds its own.
+  # Stored images cost money; a roll-back builds a new one.
   cleanup_policies {
     id     = "delete-old"
     action = "DELETE"

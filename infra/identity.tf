@@ -152,23 +152,13 @@ resource "google_project_iam_member" "eventarc" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "caller" {
-  for_each = { for key, one in local.functions : key => local.triggers[one.trigger].caller if local.triggers[one.trigger].caller != null }
+  for_each = { for key, one in local.functions : key => local.triggers[one.trigger].caller }
 
   project  = local.project
   location = var.region
   name     = google_cloudfunctions2_function.this[each.key].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller[each.value].member
-}
-
-resource "google_cloud_run_v2_service_iam_member" "viewer" {
-  for_each = var.dashboard ? var.dashboard_viewers : []
-
-  project  = local.project
-  location = var.region
-  name     = google_cloudfunctions2_function.this["dashboard"].name
-  role     = "roles/run.invoker"
-  member   = each.key
 }
 
 # --- who builds them ----------------------------------------------------------

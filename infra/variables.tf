@@ -352,23 +352,6 @@ variable "routes_file" {
   }
 }
 
-variable "dashboard" {
-  description = "Whether to have the dashboard, a page that dashboard_viewers see."
-  type        = bool
-  default     = false
-}
-
-variable "dashboard_viewers" {
-  description = "Who may open the dashboard: IAM members."
-  type        = set(string)
-  default     = []
-
-  validation {
-    condition     = alltrue([for member in var.dashboard_viewers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
-    error_message = "dashboard_viewers are IAM members with their kind in front, such as group:team@example.com; never allUsers or allAuthenticatedUsers."
-  }
-}
-
 variable "cloud_build" {
   description = "What a build of cloudbuild.yaml may do: 'off' (there is no account for it), 'plan' or 'apply'."
   type        = string

@@ -76,7 +76,6 @@ run "what_is_wrong_is_refused" {
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
     routes_file         = "there-is-no-such-file.toml" # not there
-    dashboard_viewers   = ["allAuthenticatedUsers"]    # everybody
     cloud_build         = "destroy"                    # not one of three
     backends            = ["vertex", "openai"]         # one of two
     labels              = { batchdrop_job = "1" }      # the worker's own
@@ -102,7 +101,6 @@ run "what_is_wrong_is_refused" {
     var.alert_emails,
     var.kms_key,
     var.routes_file,
-    var.dashboard_viewers,
     var.cloud_build,
     var.backends,
     var.labels,

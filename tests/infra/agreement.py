@@ -59,7 +59,7 @@ def entry_points_exist(plan: Plan, functions: Path) -> Iterator[str]:
         elif entry_points[name] != wanted:
             found = entry_points[name]
             yield f"{function.address}: {name} is for {found}, not {wanted}"
-    for name in entry_points.keys() - deployed - {"dashboard"}:
+    for name in entry_points.keys() - deployed:
         yield f"nobody deploys {name} of main.py"
 
 

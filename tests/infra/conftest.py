@@ -1,7 +1,6 @@
 """Plans, made once for all the tests that look at them."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -76,8 +75,6 @@ EVERYTHING = {
     "kms_key": "projects/k/locations/europe-west4/keyRings/r/cryptoKeys/c",
     "backends": ["developer", "vertex"],
     "routes_file": "routes.toml",
-    "dashboard": True,
-    "dashboard_viewers": ["group:team@example.com"],
     "cloud_build": "apply",
 }
 
@@ -114,15 +111,5 @@ def plan(workspaces: Callable[[], Workspace]) -> Plan:
 def everything(workspaces: Callable[[], Workspace]) -> Plan:
     """What is made where all is chosen, of a code that can do all of it."""
     workspace = workspaces()
-    make_able(workspace.functions)
     (workspace.infra / "routes.toml").write_text(ROUTES)
     return Plan(workspace.plan(**EVERYTHING), workspace.infra)
-
-
-def make_able(functions: Path) -> None:
-    """Puts into a copy of the code what optional parts look for, where it isn't yet."""
-    main = functions / "main.py"
-    text = main.read_text()
-    if "\ndef dashboard(" not in text:
-        entry_point = "@functions_framework.http\ndef dashboard(r): ..."
-        main.write_text(f"{text}\n\n{entry_point}\n")

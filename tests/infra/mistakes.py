@@ -237,7 +237,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "reports that nobody may write",
         "functions.tf",
-        '        output = "roles/storage.objectCreator" # reports of bad lines\n',
+        '        output = "roles/storage.objectCreator" # reports of row errors\n',
         "",
         "each_account_has_exactly_its_roles",
         "nobody says that on_upload has roles/storage.objectCreator on bucket output",
@@ -358,11 +358,11 @@ def _mistakes() -> tuple[Mistake, ...]:
         "the ledger's protection",
     )
     add(
-        "a entry point to the world",
+        "an entry point open to the world",
         "functions.tf",
         '    schedule = {\n      ingress = "ALLOW_INTERNAL_ONLY"',
         '    schedule = {\n      ingress = "ALLOW_ALL"',
-        "only_people_reach_a_function_from_outside",
+        "no_function_is_reached_from_outside",
         "ingress is ALLOW_ALL",
     )
     add(
@@ -704,7 +704,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a time-out beyond the lease",
         "functions.tf",
-        "LEASE          = 600",
+        "LEASE           = 600",
         "LEASE          = 300",
         "durations_agree",
         "LEASE is 300 s",
@@ -720,7 +720,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a tick that uses up its time",
         "functions.tf",
-        "TICK           = 240",
+        "TICK            = 240",
         "TICK           = 590",
         "durations_agree",
         "too few for its last job",

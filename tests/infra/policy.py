@@ -68,7 +68,6 @@ WRITING = {
 }
 
 #: What optional parts may have.
-FOR_DASHBOARD = {Grant("dashboard", "roles/datastore.user", LEDGER)}
 CRYPTO = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 FOR_KEY = {
     Grant(who, CRYPTO, "the key")
@@ -121,12 +120,6 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     must |= FOR_DEVELOPER_API if developer_api(plan) else set()
     must |= FOR_VERTEX if on_vertex(plan) else set()
     must |= set(_beyond(plan))
-    if plan.variables["dashboard"]:
-        must |= FOR_DASHBOARD
-        if developer_api(plan):
-            must.add(Grant("dashboard", "roles/secretmanager.secretAccessor", KEY))
-        for viewer in plan.variables["dashboard_viewers"] or ():
-            may.add(Grant(viewer, "roles/run.invoker", "function dashboard"))
     if plan.variables["kms_key"]:
         must |= FOR_KEY
     for uploader in plan.variables["uploaders"] or ():
@@ -285,12 +278,11 @@ def data_is_protected_until_told_otherwise(plan: Plan) -> Iterator[str]:
             yield f"{secret.address} doesn't follow protect"
 
 
-def only_people_reach_a_function_from_outside(plan: Plan) -> Iterator[str]:
+def no_function_is_reached_from_outside(plan: Plan) -> Iterator[str]:
     """Events and the schedule come from inside."""
     for function in plan.of("google_cloudfunctions2_function"):
         ingress = function.block("service_config")["ingress_settings"]
-        wanted = "ALLOW_ALL" if function.key == "dashboard" else "ALLOW_INTERNAL_ONLY"
-        if ingress != wanted:
+        if ingress != "ALLOW_INTERNAL_ONLY":
             yield f"{function.address}: ingress is {ingress}"
 
 
@@ -633,7 +625,7 @@ RULES: tuple[Rule, ...] = (
     each_function_has_an_account_of_its_own,
     buckets_are_locked,
     data_is_protected_until_told_otherwise,
-    only_people_reach_a_function_from_outside,
+    no_function_is_reached_from_outside,
     no_secret_has_a_value,
     a_key_encrypts_everything_or_nothing,
     events_come_again,

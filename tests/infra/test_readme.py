@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.infra import code, rights
+from tests.infra import rights
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA, ROOT
 
@@ -48,12 +48,6 @@ def test_the_variables_that_it_names_are_there() -> None:
 
     assert len(named) > 5
     assert commands | named <= variables()
-
-
-def test_it_says_which_part_waits_for_the_code() -> None:
-    waits = re.search(r"One part waits for the code: `dashboard`", DEPLOY)
-
-    assert bool(waits) == ("dashboard" not in code.entry_points())
 
 
 def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:

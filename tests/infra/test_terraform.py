@@ -14,7 +14,7 @@ from batchdrop.options.settings import Settings
 from batchdrop.options.table import ENVIRONMENT, PREFIX, options
 from batchdrop.preflight.retirements import retirement
 from tests.infra import agreement, code, policy
-from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA, make_able
+from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA, TerraformError, Workspace, must_be_there
 
@@ -133,15 +133,6 @@ def test_a_plan_with_models_of_today_warns_of_nothing(workspace: Workspace) -> N
     assert {each["status"] for each in plan["checks"]} == {"pass"}
 
 
-def test_what_the_code_cant_do_yet_cant_be_chosen(workspace: Workspace) -> None:
-    if "dashboard" in code.entry_points():
-        plan = Plan(workspace.plan(dashboard=True))
-        assert list(agreement.entry_points_exist(plan, code.FUNCTIONS)) == []
-    else:
-        with pytest.raises(TerraformError, match=r"can't\s+do\s+that\s+yet"):
-            workspace.plan(dashboard=True)
-
-
 @pytest.mark.parametrize(
     ("backends", "routes"),
     [
@@ -222,7 +213,6 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
     file = workspace.infra / "functions.tf"
     entry = """\
     collect = {
-      enabled     = true
       description = "Joins answers with questions"
       trigger     = "announcement"
       schedule    = null
@@ -235,9 +225,9 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
       batches     = false
       announces   = false
     }
-    dashboard = {
+    poll = {
 """
-    file.write_text(file.read_text().replace("    dashboard = {\n", entry, 1))
+    file.write_text(file.read_text().replace("    poll = {\n", entry, 1))
     main = workspace.functions / "main.py"
     if "collect" not in code.entry_points():
         main.write_text(
@@ -264,8 +254,6 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
 def test_all_parts_together_keep_the_code_and_infra_in_agreement(
     everything: Plan, workspace: Workspace
 ) -> None:
-    make_able(workspace.functions)
-
     for rule in (
         agreement.entry_points_exist,
         agreement.labels_are_the_workers,
