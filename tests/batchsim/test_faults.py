@@ -210,6 +210,24 @@ def test_a_job_can_be_in_a_rare_state_for_a_while(
     assert states(vertex, name, 0.5, 0.6, 0.5) == [shown, "RUNNING", "SUCCEEDED"]
 
 
+@pytest.mark.parametrize("fault", ["paused", "updating", "unknown_state"])
+def test_a_job_stays_in_a_rare_state_until_its_rule_is_removed(
+    vertex: Vertex, fault: str
+) -> None:
+    vertex.sim.settings.run_seconds = 1800
+    rule = vertex.sim.faults.add(fault, for_ever=True)
+    other = vertex.sim.faults.add("internal", op="upload")
+    name = vertex.create(rows(1))["name"]
+    shown = {"unknown_state": "HIBERNATING"}.get(fault, fault.upper())
+
+    assert states(vertex, name, 0.5, 5, 5) == [shown] * 3
+    vertex.sim.faults.remove(other)
+    assert states(vertex, name, 0, 0.5) == [shown] * 2
+    vertex.sim.faults.remove(rule)
+
+    assert states(vertex, name, 0, 0.4, 0.2) == ["RUNNING", "RUNNING", "SUCCEEDED"]
+
+
 def test_an_unknown_state_is_spelled_as_each_api_spells_states(
     vertex: Vertex, developer: Developer
 ) -> None:
@@ -234,6 +252,20 @@ def test_cancelling_can_take_a_while_and_end_in_three_ways(
     vertex.cancel(name)
 
     assert states(vertex, name, 0, 0.9, 0.2) == ["CANCELLING", "CANCELLING", then]
+
+
+def test_a_job_stays_cancelling_until_the_rule_is_removed(vertex: Vertex) -> None:
+    rule = vertex.sim.faults.add("cancelling", for_ever=True, then="SUCCEEDED")
+    vertex.sim.settings.run_seconds = 1800
+    name = vertex.create(rows(4))["name"]
+    vertex.sim.clock.advance(minutes=15)
+    vertex.cancel(name)
+
+    before = states(vertex, name, 0, 30)
+    vertex.sim.faults.remove(rule)
+
+    assert before == ["CANCELLING", "CANCELLING"]
+    assert states(vertex, name, 0) == ["SUCCEEDED"]
 
 
 def test_a_job_that_goes_ahead_of_its_cancel_has_all_its_answers(

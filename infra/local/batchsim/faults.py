@@ -77,19 +77,26 @@ CATALOGUE: dict[str, Fault] = {
     "partially_succeeded": Fault(
         _J, "end PARTIALLY_SUCCEEDED, after this share of the rows", {"rows": 0.5}
     ),
-    "paused": Fault(_J, "be PAUSED for so long before running on", {"seconds": 600.0}),
+    "paused": Fault(
+        _J,
+        "be PAUSED for a time, or for ever, then RUNNING again",
+        {"seconds": 600.0, "for_ever": False},
+    ),
     "updating": Fault(
-        _J, "be UPDATING for so long before running on", {"seconds": 600.0}
+        _J,
+        "be UPDATING for a time, or for ever, then RUNNING again",
+        {"seconds": 600.0, "for_ever": False},
     ),
     "unknown_state": Fault(
         _J,
-        "be in a state nobody has heard of for so long",
-        {"state": "HIBERNATING", "seconds": 600.0},
+        "be in an unknown state for a time, or for ever, then RUNNING again",
+        {"state": "HIBERNATING", "seconds": 600.0, "for_ever": False},
     ),
     "cancelling": Fault(
         _J,
-        "once cancelled, be CANCELLING for so long, then this (SUCCEEDED, FAILED)",
-        {"seconds": 600.0, "then": "CANCELLED"},
+        "once cancelled, be CANCELLING for a time, or for ever, then `then`: "
+        "CANCELLED, SUCCEEDED or FAILED",
+        {"seconds": 600.0, "then": "CANCELLED", "for_ever": False},
     ),
     "export_failed": Fault(
         _J, "end FAILED with code 7: counts and a directory, but no file in it"

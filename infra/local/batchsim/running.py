@@ -52,8 +52,8 @@ class Runner:
     outputs: Outputs
     faults: Faults
     _works: dict[str, Work] = field(default_factory=dict)
-    #: Jobs that a fault holds, and how each goes on once the fault is removed.
-    _held: dict[str, tuple[Job, Step]] = field(default_factory=dict)
+    #: Jobs that a fault holds, with the step that follows when the fault is removed.
+    _held: dict[str, tuple[Job, Step, Rule]] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
         """Take a new job on."""
@@ -91,7 +91,6 @@ class Runner:
                 return
             job.move(now, jobs.CANCELLING)
             then = str(rule.params["then"]) if rule else jobs.CANCELLED
-            wait = _seconds(rule) if rule else timedelta()
 
         def stop(job: Job, at: datetime) -> None:
             job.ending = True
@@ -106,14 +105,19 @@ class Runner:
             with self.store.lock:
                 self._end(job, at, then, error)
 
-        self._plan(job, now + wait, stop)
+        if rule:
+            self._hold(job, stop, rule, now + _seconds(rule), stop)
+        else:
+            self._plan(job, now, stop)
 
     def release(self) -> None:
-        """Let the jobs go on that a fault held and that no fault holds any more."""
+        """Resume the jobs whose rule was removed, unless another rule holds them."""
         with self.store.lock:
-            held, now = list(self._held.values()), self.clock.now()
-            self._held.clear()
-            for job, step in held:
+            rules, now = self.faults.rules(), self.clock.now()
+            for job, step, rule in list(self._held.values()):
+                if rule in rules:
+                    continue
+                del self._held[job.name]
                 job.turn += 1
                 self._plan(job, now, step)
 
@@ -174,16 +178,20 @@ class Runner:
         phase = str(rule.params.get("state", rule.fault)).upper()
         back = at + _seconds(rule)
 
+        assert job.due
+        rest = job.due - at
+
         def resume(job: Job, at: datetime) -> None:
             with self.store.lock:
+                self._held.pop(job.name, None)
                 job.move(at, jobs.RUNNING)
+                job.due = at + rest
             self._plan_end(job)
 
         with self.store.lock:
             job.move(at, phase.removeprefix("JOB_STATE_"))
-            assert job.due
-            job.due += _seconds(rule)
-        self._plan(job, back, resume)
+            job.due = back + rest
+        self._hold(job, resume, rule, back, resume)
 
     def _plan_end(self, job: Job) -> None:
         assert job.due
@@ -261,7 +269,7 @@ class Runner:
     ) -> None:
         with self.store.lock:
             job.turn += 1
-            self._held[job.name] = (job, step)
+            self._held[job.name] = (job, step, rule)
         if not rule.params["for_ever"]:
             self._plan(job, limit, then)
 
