@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram settings codes members schemas lint types audit requirements clean help
+.PHONY: demo dev test proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, and show it
 	$(VENV)/bin/batchdrop demo
@@ -20,7 +20,9 @@ proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed z
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m proof --timeout 600
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
-	$(VENV)/bin/pytest -m exhaustive --timeout 3600 tests/exactly_once tests/worker
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "exhaustive or not proof" \
+		--timeout 3600 tests/exactly_once tests/worker/test_deaths.py \
+		tests/worker/test_races.py
 
 soak: $(INSTALLED)  ## 200 drops, hostile ones too, among kills and faults; 15 minutes
 	$(VENV)/bin/python -m tests.soak --hostile --drops 200 --seconds 300
@@ -39,6 +41,9 @@ settings: $(INSTALLED)  ## write the reference page of the settings
 
 codes: $(INSTALLED)  ## write the reference page of codes
 	$(VENV)/bin/python -m tests.codes --write
+
+events: $(INSTALLED)  ## list the events of the log in docs/reference
+	$(VENV)/bin/python -m tests.log_lines --write
 
 members: $(INSTALLED)  ## make the lists of members that requests are held against
 	$(VENV)/bin/python -m tests.members $(if $(DEVELOPER),--developer $(DEVELOPER))

@@ -14,6 +14,7 @@ from batchdrop_local.stack import Stack
 from tests.infra import announcements, code
 from tests.infra.plan import Plan, Resource
 from tests.infra.queries import Query
+from tests.log_lines import log_lines
 
 Rule = Callable[[Plan, Path], Iterator[str]]
 
@@ -143,7 +144,7 @@ def labels_are_the_workers(plan: Plan, functions: Path) -> Iterator[str]:
 
 def metrics_count_lines_that_are_logged(plan: Plan, functions: Path) -> Iterator[str]:
     """A metric over an event that nobody logs stays at zero, and nothing fails."""
-    lines = code.log_lines(functions)
+    lines = log_lines(functions)
     services = {
         each.values["name"] for each in plan.of("google_cloudfunctions2_function")
     }

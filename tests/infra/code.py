@@ -3,7 +3,7 @@
 import ast
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -36,53 +36,6 @@ def entry_points(functions: Path = FUNCTIONS) -> dict[str, str]:
         and isinstance(decorator.value, ast.Name)
         and decorator.value.id == "functions_framework"
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """A place in the code that logs."""
-
-    message: str
-    event: str | None  #: its stable id
-    fields: frozenset[str]
-    where: str
-
-
-@functools.cache
-def log_lines(functions: Path = FUNCTIONS) -> tuple[LogLine, ...]:
-    """All places that log with a fixed message."""
-    return tuple(
-        line
-        for file in sorted(functions.rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and (line := _log_line(node, file.name))
-    )
-
-
-def _log_line(call: ast.Call, file: str) -> LogLine | None:
-    if not (
-        isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "log"
-    ):
-        return None
-    texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
-    extra = next((each.value for each in call.keywords if each.arg == "extra"), None)
-    keys = extra.keys if isinstance(extra, ast.Dict) else []
-    names = [key.value for key in keys if isinstance(key, ast.Constant)]
-    values = extra.values if isinstance(extra, ast.Dict) else []
-    texts_by_name = {
-        key.value: value.value
-        for key, value in zip(keys, values, strict=True)
-        if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
-    }
-    event = texts_by_name.get("event")
-    return LogLine(
-        message=str(texts[0]),
-        event=str(event) if event else None,
-        fields=frozenset(str(name) for name in names),
-        where=f"{file}:{call.lineno}",
-    )
 
 
 @functools.cache
