@@ -333,7 +333,7 @@ def test_an_end_without_answers_says_why_and_names_no_directory(
 def test_a_cancel_says_who_asked(followed: Followed) -> None:
     for name in CANCELLED:
         job = followed.job(name)
-        assert job["wanted"]["by"] == "a tester"
+        assert job["cancel_request"]["by"] == "a tester"
         assert "cancel wanted by a tester" in [
             one.get("note") for one in job["history"]
         ]
@@ -342,11 +342,11 @@ def test_a_cancel_says_who_asked(followed: Followed) -> None:
 def test_what_runs_too_long_is_cancelled_by_the_policy_and_nothing_else_is(
     followed: Followed,
 ) -> None:
-    wanted = {name: followed.job(name).get("wanted") for name in FILES}
+    requests = {name: followed.job(name).get("cancel_request") for name in FILES}
 
     by = "cancel_after=2 of route 1 (runs_too_long.jsonl)"
-    assert there(wanted["runs_too_long"])["by"] == by
-    assert {name for name, one in wanted.items() if one} == {
+    assert there(requests["runs_too_long"])["by"] == by
+    assert {name for name, one in requests.items() if one} == {
         *CANCELLED,
         "runs_too_long",
     }
@@ -375,7 +375,7 @@ def test_what_stands_still_is_told_once_and_goes_on(followed: Followed) -> None:
     messages = followed.announced("stands_still", 2)
 
     assert first.attributes["ce-type"] == "dev.batchdrop.job.stalled.v1"
-    assert (before["phase"], before.get("wanted")) == ("submitted", None)
+    assert (before["phase"], before.get("cancel_request")) == ("submitted", None)
     assert before["health"]["code"] == "stalled"
     assert [message.attributes["ce-type"].split(".")[3] for message in messages] == [
         "stalled",
