@@ -23,7 +23,7 @@ VERTEX: dict[str, Any] = {
 DEVELOPER: dict[str, Any] = {"vertexai": False, "api_key": "k3y"}
 
 
-#: What a service looks at.
+#: What an API looks at.
 HEADERS = (
     "authorization",
     "content-type",
@@ -46,7 +46,7 @@ def _settled(value: Any) -> Any:
 
 
 def said(request: Request) -> dict[str, Any]:
-    """What a request says to a service, to be compared."""
+    """What a request says to an API, to be compared."""
     return {
         "method": request.method,
         "path": request.path,

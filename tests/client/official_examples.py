@@ -13,7 +13,7 @@ from typing import Any
 from google.genai import types
 from pydantic import BaseModel
 
-#: What is a value of its own for the service; nulls and names in it are the caller's.
+#: What is a value of its own for the API; nulls and names in it are the caller's.
 DATA = {"aB": None, "c_d": [{"e": None}], "type": "string"}
 
 _PLAIN: dict[Any, Any] = {

@@ -403,7 +403,7 @@ def test_options_can_be_given_for_one_call() -> None:
         (httpx.DecodingError, True),
     ],
 )
-def test_a_failure_says_if_the_service_may_have_heard(
+def test_a_failure_says_if_the_api_may_have_heard(
     failure: type[httpx.TransportError], sent: bool
 ) -> None:
     def fail(request: httpx.Request) -> httpx.Response:

@@ -101,7 +101,7 @@ def test_a_stream_is_uploaded_from_where_it_stands() -> None:
     assert server.requests[1].body == b"sent"
 
 
-def test_a_chunk_without_a_clear_answer_goes_on_where_the_service_stands() -> None:
+def test_a_chunk_without_a_clear_answer_goes_on_where_the_api_stands() -> None:
     so_far = Answer(
         headers={
             "x-goog-upload-status": "active",
@@ -280,7 +280,7 @@ def test_a_jobs_config_is_put_into_inline_requests() -> None:
         ("files/f", {"idempotency_token": "No!"}, "idempotency_token"),
     ],
 )
-def test_what_the_service_does_not_have_is_refused_before_anything_is_sent(
+def test_what_the_api_does_not_have_is_refused_before_anything_is_sent(
     src: Any, config: dict[str, Any], why: str
 ) -> None:
     with (

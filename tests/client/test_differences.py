@@ -94,7 +94,7 @@ def test_a_destination_can_be_spelled_as_the_documentation_does(
     assert output["gcsDestination"] == {"outputUriPrefix": "gs://o/p"}
 
 
-def test_a_file_of_plain_requests_is_sent_as_a_copy_that_the_service_takes(
+def test_a_file_of_plain_requests_is_sent_as_a_copy_that_the_api_takes(
     server: Recorder, official: genai.Client, client: Client, bucket: Bucket
 ) -> None:
     line = b'{"contents":[{"role":"user","parts":[{"text":"a"}]}]}'
@@ -163,7 +163,7 @@ def test_a_bare_id_is_a_name_on_the_developer_api(
 def test_a_source_without_a_format_gets_the_one_it_has(
     server: Recorder, official: genai.Client, client: Client
 ) -> None:
-    # The service requires instancesFormat, so the official call can only fail.
+    # The API requires instancesFormat, so the official call can only fail.
     src: types.BatchJobSourceDict = {"gcs_uri": ["gs://b/in.jsonl"]}
     config: types.CreateBatchJobConfigDict = {
         "dest": {"gcs_uri": "gs://o/p"},
@@ -197,7 +197,7 @@ def test_a_list_of_addresses_is_a_source(
 def test_nested_camel_case_is_left_as_it_was_written(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    # Both spellings are read by the service at every level.
+    # Both spellings are read by the API at every level.
     src: Any = [{"contents": "x", "config": {"thinkingConfig": {"thinkingBudget": 5}}}]
 
     official_developer.batches.create(model="m", src=src)
@@ -447,7 +447,7 @@ def test_an_uploaded_file_and_a_list_of_contents_are_sources(
 def test_the_parts_of_an_embeddings_content_are_in_camel_case_as_all_parts(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    # Both spellings are read by the service.
+    # Both spellings are read by the API.
     contents = {"parts": [{"inline_data": {"data": b"a", "mime_type": "b/c"}}]}
     src: Any = {"inlined_requests": {"contents": contents}}
 
@@ -462,7 +462,7 @@ def test_the_parts_of_an_embeddings_content_are_in_camel_case_as_all_parts(
 def test_a_request_without_contents_is_refused(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    # The service refuses it, after a model's name or a key has been looked at.
+    # The API refuses it, after a model's name or a key has been looked at.
     src: Any = [{"config": {"temperature": 0}}]
 
     official_developer.batches.create(model="m", src=src)
@@ -485,7 +485,7 @@ def test_inline_requests_of_one_key_are_refused(
     assert len(server.requests) == 1
 
 
-def test_names_that_a_config_lacks_are_left_to_the_service(
+def test_names_that_a_config_lacks_are_left_to_the_api(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # A new member needs no new release here; preflight knows the names of today.
@@ -545,7 +545,7 @@ def test_an_enum_of_numbers_has_its_own_values(
 def test_a_schema_within_itself_is_refused(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    # The service refuses a schema without a type, which theirs ends with.
+    # The API refuses a schema without a type, which theirs ends with.
     (said,) = _schemas(server, (official_developer,), Endless)
     assert said["properties"]["below"]["items"] == {}
 

@@ -151,7 +151,7 @@ def test_a_list_with_empty_pages_is_whole(
     assert asyncio.run(listed()) == names
 
 
-def test_a_read_survives_a_service_in_trouble(
+def test_a_read_survives_an_api_in_trouble(
     sim: BatchSim, client: Client, bucket: Bucket
 ) -> None:
     job = create(client, bucket)

@@ -111,7 +111,7 @@ def _compared(path: str, place: str) -> bool:
         return False  # a schema, of which the example is none
     if re.search(r"(^|contents\.|system_instruction\.)video_metadata", path):
         return False  # a part of nothing else; theirs takes it for an uploaded file
-    # Theirs sends a request without contents, which the service refuses.
+    # Theirs sends a request without contents, which the API refuses.
     return not (place == "request" and not path.startswith("contents"))
 
 
@@ -195,7 +195,7 @@ def test_what_vertex_lacks_is_refused_there_as_by_the_official_one(
     assert refused
 
 
-def test_the_other_services_members_are_refused_in_a_jobs_config_too(
+def test_the_other_apis_members_are_refused_in_a_jobs_config_too(
     developer: Listener, vertex: Listener
 ) -> None:
     config = {"image_config": {"personGeneration": "ALLOW_ALL"}}
@@ -211,7 +211,7 @@ def test_the_other_services_members_are_refused_in_a_jobs_config_too(
         )
 
 
-def test_the_other_services_members_are_refused_in_a_ready_request(
+def test_the_other_apis_members_are_refused_in_a_ready_request(
     developer: Listener,
 ) -> None:
     request = {

@@ -2,7 +2,7 @@
 The official SDK and this client say the same on the wire.
 
 Each row is one call that both can do. What is compared: the number of requests and of
-each the method, path, query, JSON body, and the headers that a service looks at.
+each the method, path, query, JSON body, and the headers that an API looks at.
 Differences that are wanted are the rows of `test_differences.py`, each with its reason.
 """
 
@@ -476,7 +476,7 @@ def test_a_path_in_the_base_address_is_kept() -> None:
     assert said_by == ["/x/v1/batches/abc"] * 2
 
 
-def test_a_timeout_is_told_to_the_service(speakers: Speakers) -> None:
+def test_a_timeout_is_told_to_the_api(speakers: Speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 

@@ -189,7 +189,7 @@ def test_a_directory_without_a_row_is_an_error_that_says_why(
     bucket.put("o/notes.txt", b"not rows")
     job = finished(gcs_output_directory=bucket.uri("o"))
 
-    with pytest.raises(NoResults, match="/o: the service gives no reason"):
+    with pytest.raises(NoResults, match="/o: the API gives no reason"):
         client.batches.results(job)
     with pytest.raises(NoResults, match=r"FAILED .*: no storage\.objects\.create") as e:
         client.batches.results(failed(job))

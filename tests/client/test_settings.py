@@ -88,15 +88,15 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"vertexai": True, "credentials": T},
         {"GOOGLE_CLOUD_PROJECT": "q", "GOOGLE_CLOUD_LOCATION": "m"},
     ),
-    "the environment's service": (
+    "the environment's API": (
         {"credentials": T},
         {"GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_CLOUD_PROJECT": "q"},
     ),
-    "the environment's service, as 1": (
+    "the environment's API, as 1": (
         {"credentials": T},
         {"GOOGLE_GENAI_USE_ENTERPRISE": "1", "GOOGLE_CLOUD_PROJECT": "q"},
     ),
-    "not the environment's service": (
+    "not the environment's API": (
         {"vertexai": False, "api_key": "k"},
         {"GOOGLE_GENAI_USE_VERTEXAI": "true"},
     ),
@@ -199,7 +199,7 @@ def test_two_keys_in_the_environment_are_worth_a_warning(
     assert "second" not in caplog.text
 
 
-def test_contradicting_services_in_the_environment_are_worth_a_warning(
+def test_contradicting_apis_in_the_environment_are_worth_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "false")
@@ -228,7 +228,7 @@ def test_a_missing_sign_in_says_how_to_sign_in() -> None:
         client.batches.list()
 
 
-def test_a_bucket_that_nobody_may_open_is_not_a_service_that_is_away(
+def test_a_bucket_that_nobody_may_open_is_not_an_api_that_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)

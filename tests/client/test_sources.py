@@ -1,4 +1,4 @@
-"""Lines as people write them, on their way to either service and back."""
+"""Lines as people write them, on their way to either API and back."""
 
 import asyncio
 import codecs
@@ -29,7 +29,7 @@ GEMINI, EMBEDDING, OLDER = (
 
 @pytest.fixture
 def sim(storage_emulator: str) -> Iterator[BatchSim]:
-    """A service that is done with a job as soon as it is made."""
+    """An API that is done with a job as soon as it is made."""
     with BatchSim(queue_seconds=0, run_seconds=0) as sim:
         yield sim
 
@@ -129,7 +129,7 @@ def test_plain_texts_are_embedded(
     assert all(row.response and not row.error for row in found)
 
 
-def test_lines_that_the_service_takes_are_sent_where_they_are(
+def test_lines_that_the_api_takes_are_sent_where_they_are(
     server: Recorder, bucket: Bucket
 ) -> None:
     for model, row in [
@@ -147,7 +147,7 @@ def test_lines_that_the_service_takes_are_sent_where_they_are(
         assert uris == [src]
 
 
-def test_what_we_may_not_read_is_left_to_the_service(server: Recorder) -> None:
+def test_what_we_may_not_read_is_left_to_the_api(server: Recorder) -> None:
     with vertex_at(server.url) as client:
         client.batches.create(model=GEMINI, src="gs://no-such-bucket/in.jsonl")
 
@@ -155,7 +155,7 @@ def test_what_we_may_not_read_is_left_to_the_service(server: Recorder) -> None:
     assert uris == ["gs://no-such-bucket/in.jsonl"]
 
 
-def test_without_the_storage_library_a_file_is_left_to_the_service(
+def test_without_the_storage_library_a_file_is_left_to_the_api(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
@@ -400,7 +400,7 @@ def test_embeddings_have_the_keys_and_the_metadata_that_were_given(
 # Requests in the program.
 
 
-def test_metadata_of_any_kind_comes_back_from_either_service(
+def test_metadata_of_any_kind_comes_back_from_either_api(
     client: Client, bucket: Bucket
 ) -> None:
     metadata = [{"key": "007", "odd name": "a"}, {"key": "7", "n": "1"}]
@@ -554,7 +554,7 @@ def test_one_key_twice_is_told_on_the_developer_api_too(
         "bq://p.d." + "t" * 1_000_000,
     ],
 )
-def test_a_tables_name_reaches_the_service_as_it_is_written_and_nothing_else(
+def test_a_tables_name_reaches_the_api_as_it_is_written_and_nothing_else(
     server: Recorder, src: str
 ) -> None:
     with vertex_at(server.url) as client:

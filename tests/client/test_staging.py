@@ -1,4 +1,4 @@
-"""What `create` puts where the service can read it."""
+"""What `create` puts where the API can read it."""
 
 import asyncio
 import json

@@ -34,7 +34,7 @@ def create(client: Client, how: dict[str, Any]) -> Any:
 
 
 def answered(how: dict[str, Any], *answers: Any) -> tuple[Recorder, Client]:
-    """A service that answers 200 with these bodies, and its client."""
+    """An API that answers 200 with these bodies, and its client."""
     server = Recorder(
         *(a if isinstance(a, Answer) else Answer(body=a) for a in answers)
     )

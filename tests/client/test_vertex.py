@@ -176,7 +176,7 @@ REFUSAL = {
 }
 
 
-def test_a_refusal_says_what_the_service_said_and_where() -> None:
+def test_a_refusal_says_what_the_api_said_and_where() -> None:
     answer = Answer(429, REFUSAL, {"retry-after": "7"})
     with (
         Recorder(answer) as server,

@@ -37,12 +37,12 @@ LATE = replace(DONE, dest=None, end_time=NOON)
 
 @dataclass
 class World:
-    """A clock that pauses move, and a service that answers from a list."""
+    """A clock that pauses move, and an API that answers from a list."""
 
     answers: Sequence[BatchJob | Exception]
     time: float = 100.0
     wall: float = NOON.timestamp()
-    #: Seconds by which the service's clock is ahead of ours; None: it shows none.
+    #: Seconds by which the API's clock is ahead of ours; None: it shows none.
     ahead: float | None = 0.0
     pauses: list[float] = field(default_factory=list)
 
@@ -158,15 +158,15 @@ def test_a_success_that_names_no_output_ends_a_wait_after_ten_minutes() -> None:
 @pytest.mark.parametrize(
     ("ahead", "wall", "job", "seconds"),
     [
-        (3000.0, 0.0, LATE, 0),  # the end was long ago by the service's clock
+        (3000.0, 0.0, LATE, 0),  # the end was long ago by the API's clock
         (-540.0, 600.0, LATE, 540),  # ours is ten minutes ahead of it
-        (-1e6, 0.0, LATE, 600),  # a service's clock that is far behind
+        (-1e6, 0.0, LATE, 600),  # an API's clock that is far behind
         (None, 540.0, LATE, 60),  # no Date: by our clock
         (None, 0.0, replace(LATE, end_time=None, update_time=NOON), 600),
         (0.0, 1e6, replace(LATE, end_time=None), 600),  # no time: since we know
     ],
 )
-def test_the_ten_minutes_begin_with_the_jobs_end_at_the_services_clock(
+def test_the_ten_minutes_begin_with_the_jobs_end_at_the_apis_clock(
     ahead: float | None, wall: float, job: BatchJob, seconds: int
 ) -> None:
     world = World([job] * 99, ahead=ahead, wall=NOON.timestamp() + wall)
@@ -217,13 +217,13 @@ def test_every_look_is_told() -> None:
     assert seen == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_a_service_that_is_away_for_a_while_does_not_end_a_wait() -> None:
+def test_an_api_that_is_away_for_a_while_does_not_end_a_wait() -> None:
     away = ServerError(503, "UNAVAILABLE", "away")
 
     assert World([away] * 9 + [RUNNING] + [away] * 9 + [DONE]).wait() == DONE
 
 
-def test_a_service_that_stays_away_ends_a_wait() -> None:
+def test_an_api_that_stays_away_ends_a_wait() -> None:
     with pytest.raises(ServerError):
         World([ServerError(503)] * 10).wait()
 
@@ -233,7 +233,7 @@ def test_a_refusal_ends_a_wait_at_once() -> None:
         World([ClientError(404, "NOT_FOUND", "gone"), DONE]).wait()
 
 
-def test_what_the_service_does_not_keep_outlives_a_wait() -> None:
+def test_what_the_api_does_not_keep_outlives_a_wait() -> None:
     given = BatchJob(
         name="batches/a", generation_config={"seed": 1}, collect_to="gs://b"
     )

@@ -1,5 +1,5 @@
 """
-What an answer says, whichever publisher's model gave it.
+The text, the thoughts and the finish reason of an answer, for each publisher's shape.
 
               Gemini                      Claude            OpenAI-style
     text      candidates[0] parts         content text      choices[0].message.content
@@ -8,14 +8,14 @@ What an answer says, whichever publisher's model gave it.
 
 Shapes and values are those of aiplatform v1 and generativelanguage v1beta (discovery
 documents), google-genai, anthropic and openai (their types), and of answers seen live.
-An answer that has another shape says nothing here; it is never an error.
+For an answer of any other shape these functions return None; they never raise.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: Gemini's finish reasons that mean: the answer was withheld. Those that mean it was
-#: cut (MAX_TOKENS), broken (MALFORMED_..) or never there (OTHER, NO_IMAGE) don't.
+#: Gemini's finish reasons for an answer that was withheld. An answer that was cut
+#: (MAX_TOKENS), broken (MALFORMED_..) or never made (OTHER, NO_IMAGE) isn't blocked.
 BLOCKED = frozenset(
     {
         "SAFETY",
@@ -36,17 +36,19 @@ Answer = Mapping[str, Any] | None
 
 
 def text_of(answer: Answer) -> str | None:
-    """Its text, the pieces joined, thoughts left out; None if it has none."""
+    """The text, its pieces joined, without thoughts; None if there is no text."""
     return "".join(text for thought, text in _texts(answer) if not thought) or None
 
 
 def thoughts_of(answer: Answer) -> str | None:
-    """The text of its thoughts, joined; None if it has none."""
+    """The text of the thoughts, joined; None if there are none."""
     return "".join(text for thought, text in _texts(answer) if thought) or None
 
 
 def finish_reason_of(answer: Answer) -> str | None:
-    """Why the model stopped, in the publisher's word; None if it doesn't say."""
+    """
+    Why the model stopped, in the publisher's word; None if the answer has no word.
+    """
     body = _body(answer)
     for reason in (
         _first(body, "candidates").get("finishReason"),
@@ -79,7 +81,7 @@ def blocked_of(answer: Answer) -> str | None:
 
 
 def _texts(answer: Answer) -> Iterator[tuple[bool, str]]:
-    """Whether it is a thought, and the text, of each piece."""
+    """For each piece: whether it is a thought, and its text."""
     body = _body(answer)
     if "candidates" in body:
         for part in _list(_object(_first(body, "candidates"), "content"), "parts"):

@@ -1,7 +1,7 @@
 """
-Members that only one of the two services has, refused for the other before anything is
-sent. The lists are those of the official SDK's converters (google-genai 3.6.1,
-batches.py and models.py); `tests/client/test_official_requests.py` holds them together.
+Refuses members that only the other API has, before anything is sent. The lists are
+those of the official SDK's converters (google-genai 3.6.1, batches.py and models.py);
+`tests/client/test_official_requests.py` compares them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from batchdrop.batches.inline import camel
 
-#: Members that the other service lacks are refused when they are given, or when they
+#: Members that the other API lacks are refused when they are given, or when they
 #: are true; others have members of their own. "*" is every member of a map whose names
 #: are the caller's. Lists are seen through.
 _Tree = Mapping[str, Any]
@@ -115,7 +115,7 @@ _DEVELOPER: _Tree = {
 
 
 def check(request: Mapping[str, Any], *, vertex: bool) -> None:
-    """ValueError if a GenerateContentRequest has a member of the other service's."""
+    """ValueError if a GenerateContentRequest has a member of the other API's."""
     _refuse(request, _DEVELOPER if vertex else _VERTEX, vertex, "")
 
 
@@ -128,8 +128,8 @@ def _refuse(value: Any, tree: Any, vertex: bool, path: str) -> None:
     if isinstance(tree, str):
         if value is None or (tree == _TRUE and not value):
             return
-        services = ("Vertex AI", "the Gemini Developer API")
-        here, other = services if vertex else reversed(services)
+        apis = ("Vertex AI", "the Gemini Developer API")
+        here, other = apis if vertex else reversed(apis)
         raise ValueError(
             f"{path} is {other}'s alone; {here} has no such member: leave it out"
         )

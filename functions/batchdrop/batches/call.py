@@ -1,6 +1,6 @@
 """
-What the client does, as values: a request, a pause, a piece of blocking work; and a
-`Flow` of them, which both faces carry out, one with threads and one with a loop.
+The steps of an operation as values: a call, a pause, blocking work, a callback. A
+`Flow` yields them; the sync face runs it with blocking calls, the other on a loop.
 
     def twice(call: Call[T]) -> Flow[T]:
         yield from ask(call)
@@ -16,7 +16,7 @@ from batchdrop.batches.types import HttpOptions
 
 T = TypeVar("T")
 
-#: Steps go out, their results come back in, an error is thrown in.
+#: Yields steps, receives their results, and gets their errors thrown in.
 Flow = Generator["Call[Any] | Pause | Work | Tell", Any, T]
 
 
@@ -28,15 +28,16 @@ class Call(Generic[T]):
     Attributes:
         method: "GET", "POST" or "DELETE".
         url: the complete address, query included.
-        read: body of the answer -> value; raises UnclearAnswer if it can't.
+        read: body of the answer -> value; raises UnclearAnswer for any other body.
         body: JSON values to send, or None.
-        repeatable: True if sending it twice does no harm, so that it may be sent again
+        repeatable: True if sending the call twice does no harm; it is then repeated
             after an unclear answer.
-        options: how to send this one, over the client's own options.
+        options: of this call alone; they override the client's.
         content: bytes to send in place of a body.
         headers: of this call alone.
-        signed: False leaves the credentials out.
-        read_whole: in place of `read`, for answers that say something in a header.
+        signed: False sends no credentials: the address itself is a secret, and isn't
+            logged.
+        read_whole: in place of `read`, for answers with data in a header.
     """
 
     method: str
@@ -53,21 +54,21 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """A wait, in seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something that blocks, such as reading a bucket; the async face uses a thread."""
+    """A blocking step, such as a read of a bucket; the async face uses a thread."""
 
     run: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Call a callback of the caller's; the async face awaits what it returns."""
+    """A call of the caller's callback; the async face awaits what it returns."""
 
     run: Callable[[], Any]
 
@@ -79,7 +80,7 @@ def ask(call: Call[T]) -> Flow[T]:
 
 
 def dated(call: Call[T]) -> Call[tuple[T, str | None]]:
-    """The same call, whose value comes with the `Date` of its answer, if it has one."""
+    """The call, with the `Date` header of its answer (or None) beside its value."""
 
     def read_whole(body: bytes, headers: Mapping[str, str]) -> tuple[T, str | None]:
         return call.read(body), headers.get("date")

@@ -30,28 +30,32 @@ class Client:
             for row in client.batches.results(job):
                 print(row.key, row.text or row.error or row.blocked)
 
-    A client may be shared between threads. It opens connections when the first call
-    needs them, and closes them, and what it opened of Cloud Storage and BigQuery, at
-    the end of the `with` block or by `close()`. `client.aio` is the same for asyncio.
+    Threads may share a client. It opens connections at the first call. The end of the
+    `with` block, or `close()`, closes them and the clients of Cloud Storage and
+    BigQuery. `client.aio` is the same for asyncio.
+
+    Requests go through httpx: each is one INFO line of the logger "httpx", and the
+    event hooks of an `httpx_client` or in `client_args` are called.
 
     Args:
-        vertexai: True for Vertex AI, False for the Developer API. None: what
-            GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI says ("true" or
-            "1"), else the Developer API.
-        enterprise: google-genai's newer name for `vertexai`; the same thing.
-        project, location: Vertex AI only; else GOOGLE_CLOUD_PROJECT and
+        vertexai: True for Vertex AI, False for the Developer API. None: Vertex AI if
+            GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI is "true" or "1",
+            else the Developer API.
+        enterprise: google-genai's newer name for `vertexai`.
+        project, location: Vertex AI only. None: GOOGLE_CLOUD_PROJECT and
             GOOGLE_CLOUD_LOCATION, else the default credentials' project and "global".
-        api_key: else GOOGLE_API_KEY or GEMINI_API_KEY. On Vertex AI, in place of
-            credentials and a project ("express mode").
+        api_key: None: GOOGLE_API_KEY or GEMINI_API_KEY. On Vertex AI, in place of
+            credentials and a project ("express mode"). Sent in a header, never in an
+            address.
         credentials: google-auth credentials for Vertex AI, Cloud Storage and BigQuery;
-            None: the application default ones. AnonymousCredentials sign nothing, which
-            is what emulators want.
-        http_options: an HttpOptions or a dict of its members, for every request.
+            None: the application default ones. Pass AnonymousCredentials for emulators.
+        http_options: an HttpOptions, or a dict of its members, for every request.
 
     Raises:
-        ValueError: contradicting arguments, no API key, or no project to be found.
-        NotSignedIn: no project was given, and there are no default credentials whose
-            project could be used.
+        ValueError: the arguments contradict each other, or there is no API key or no
+            project.
+        NotSignedIn: no project was given, and no default credentials were found to
+            take one from.
 
     Attributes:
         batches: see Batches.
@@ -88,11 +92,11 @@ class Client:
 
     @property
     def vertexai(self) -> bool:
-        """True if this client speaks to Vertex AI."""
+        """True if this client uses Vertex AI."""
         return isinstance(self._core.dialect, Vertex)
 
     def close(self) -> None:
-        """Closes the sync face; a call after it is a RuntimeError."""
+        """Closes the sync face; later calls raise RuntimeError."""
         self._core.close()
 
     def __enter__(self) -> "Client":
@@ -116,7 +120,7 @@ class Client:
 
 class AsyncClient:
     """
-    The asyncio face of a client; made by it, as `client.aio`.
+    The asyncio face of a client: `client.aio`.
 
         async with Client(api_key="...").aio as client:
             job = await client.batches.get(name="batches/abc")

@@ -1,4 +1,4 @@
-"""What a caller may write - strings, dicts in either case - made into values."""
+"""Reads what a caller passes (strings, dicts, the official SDK's types) into values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,21 +30,22 @@ class CreateBatchJobConfig(Struct, frozen=True, kw_only=True):
     The options of `create`.
 
     Args:
-        display_name: a name for people; on Vertex one is made up if it is missing.
-        dest: where the answers go; in a dict also spelled "destination".
+        display_name: a name for people; on Vertex AI the default is a generated one.
+        dest: where the answers go; in a dict also "destination".
         labels: Vertex only. At most 64 characters each, lowercase, digits, "_", "-".
         encryption_spec: Vertex only: {"kms_key_name": ...}.
         webhook_config: Developer API only: {"uris": [...], "user_metadata": {...}}.
         priority: Developer API only: a whole number, higher goes first, default 0.
-        generation_config: for every request that doesn't say otherwise: temperature,
-            max_output_tokens, system_instruction, safety_settings, tools, ...
-        staging: a gs:// prefix for the copies that `create` makes; without it they lie
-            beside the destination, under "staging/", or if that is no gs:// address
-            under "batchdrop-staging/" in the source's bucket. They are not deleted.
-        as_is: True sends gs:// objects as they are, without a look at their lines.
-        idempotency_token: makes `create` safe to repeat: a job that has it is looked
-            for first, and returned in place of a new one. At most 63 of a-z, 0-9, "_"
-            and "-".
+        generation_config: defaults for every request: temperature, max_output_tokens,
+            system_instruction, safety_settings, tools, ...; a request's own value
+            wins.
+        staging: a gs:// prefix for the copies that `create` makes. Default: "staging/"
+            under a gs:// destination, else "batchdrop-staging/" in the source's
+            bucket. The copies are not deleted.
+        as_is: True sends gs:// objects as they are, and doesn't read their first line.
+        idempotency_token: makes `create` safe to repeat: `create` first searches for a
+            job with this token, and returns it if there is one. At most 63 of a-z,
+            0-9, "_" and "-".
         http_options: how to send this one request.
     """
 
@@ -66,9 +67,9 @@ class ListBatchJobsConfig(Struct, frozen=True, kw_only=True):
     The options of `list`.
 
     Args:
-        page_size: jobs a page; the services document neither default nor maximum,
+        page_size: jobs a page; the APIs document neither default nor maximum,
             100 is used in practice.
-        page_token: where to go on.
+        page_token: of the page to begin with.
         filter: Vertex only, such as `state="JOB_STATE_RUNNING"`; put OR in parentheses.
         http_options: how to send these requests.
     """
@@ -89,14 +90,13 @@ ready(CreateBatchJobConfig, ListBatchJobsConfig)
 
 
 def snake(name: str) -> str:
-    """displayName -> display_name; what is snake_case already is left alone."""
+    """displayName -> display_name; snake_case stays as it is."""
     return _HUMP.sub(lambda hump: "_" + hump[0].lower(), name)
 
 
 def fields(kind: type[Struct], given: Any, what: str, **also: str) -> dict[str, Any]:
     """
-    The members of a dict, or of an object of the official SDK, under the names of a
-    Struct's fields.
+    The members of a dict, or of an object of the official SDK, by field of a Struct.
 
     Args:
         what: what to call the dict in an error, such as "config".
@@ -137,8 +137,8 @@ def http_options(given: Any) -> HttpOptions | None:
     """
     HttpOptions from what a caller gave: one, a dict, the official SDK's, or None.
 
-    Only the official SDK's object counts its timeout in milliseconds; a dict doesn't
-    say whose it is, and is read as ours, in seconds.
+    A timeout is in milliseconds only in the official SDK's object. In a dict it is in
+    seconds, as in ours.
     """
     if given is None:
         return None
@@ -152,7 +152,7 @@ def http_options(given: Any) -> HttpOptions | None:
         given_ones = {k: v for k, v in retry.items() if v is not None}
         values["retry_options"] = HttpRetryOptions(**given_ones)
     if is_model(given) and values.get("timeout") is not None:
-        # With 0 the official client waits without end.
+        # With 0 the official client has no timeout.
         values["timeout"] = timedelta(milliseconds=values["timeout"]) or None
     return HttpOptions(**values)
 
@@ -171,10 +171,10 @@ def _without_aiohttp(given: Any) -> Any:
 
 def destination(given: Any) -> BatchJobDestination:
     """
-    A destination from a gs:// or bq:// string, a dict, one made before, or the
-    official SDK's.
+    A destination from a gs:// or bq:// string, a dict, our own type or the official
+    SDK's.
 
-    Only a string has its format filled in, as the official SDK does.
+    The format is filled in for a string alone, as in the official SDK.
     """
     if isinstance(given, str):
         if given.startswith("gs://"):
@@ -215,10 +215,10 @@ def source(given: Any) -> BatchJobSource:
         File(...)                                      the same, as upload returned it
         {"gcs_uri": [...]}, BatchJobSource(...)        spelled out
 
-    The official SDK's BatchJobSource, File and InlinedRequests are taken, too.
+    It takes the official SDK's BatchJobSource, File and InlinedRequests, too.
 
     Raises:
-        ValueError: none of these.
+        ValueError: anything else.
     """
     if isinstance(given, str):
         return _string_source(given)
@@ -263,8 +263,8 @@ _UNSUPPORTED = (
 
 def create_config(given: Any) -> CreateBatchJobConfig:
     """
-    The options of `create` from a dict in either case, a value, the official SDK's, or
-    None.
+    The options of `create` from a dict in snake_case or camelCase, our own type, the
+    official SDK's, or None.
     """
     if given is None:
         return CreateBatchJobConfig()
@@ -272,7 +272,7 @@ def create_config(given: Any) -> CreateBatchJobConfig:
     for name in ("webhook_config", "encryption_spec", "generation_config"):
         values[name] = opened(values.get(name))
     if isinstance(values["generation_config"], Mapping):
-        # What only the SDK reads is not kept with the job, either.
+        # The job doesn't keep members that only the SDK reads.
         values["generation_config"] = without_sdk_only(values["generation_config"])
     values["generation_config"] = values["generation_config"] or None
     if values.get("dest") is not None:
@@ -295,7 +295,7 @@ def create_config(given: Any) -> CreateBatchJobConfig:
 
 
 def list_config(given: Any, **direct: Any) -> ListBatchJobsConfig:
-    """The options of `list`; `direct` are those given as arguments."""
+    """The options of `list`; `direct` are the ones passed as arguments."""
     values = fields(ListBatchJobsConfig, given or {}, "config")
     for name, value in direct.items():
         if value is not None:
@@ -311,7 +311,7 @@ def call_config(given: Any) -> CallConfig:
     """The options of a call that has no others."""
     members = opened(given) or {}
     if isinstance(members, Mapping):
-        # Of the official SDK's register_files; what is returned is always the object.
+        # Of the official SDK's register_files; here it always returns the object.
         members = {k: v for k, v in members.items() if k not in _AS_ANSWERED}
     values = fields(CallConfig, members, "config")
     return CallConfig(http_options=http_options(values.get("http_options")))

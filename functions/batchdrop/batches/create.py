@@ -1,6 +1,6 @@
 """
-What `create` does beside one POST: requests put where the service can read them, a
-job's config put into every request, a token looked for before anything is made twice.
+What `create` does around its one POST: stages requests where the API can read them,
+merges the job's config into each, and searches for a token before it creates again.
 """
 
 import random
@@ -48,10 +48,10 @@ _Create = Callable[[BatchJobSource, CreateBatchJobConfig], Call[BatchJob]]
 @dataclass(frozen=True, slots=True)
 class Creating:
     """
-    Jobs of one dialect, made.
+    Makes jobs at one of the two APIs.
 
     Attributes:
-        retry: the client's retry options, if it was given any.
+        retry: the client's retry options; None if the caller passed none.
     """
 
     dialect: Vertex | Developer
@@ -124,7 +124,7 @@ class Creating:
     ) -> Flow[BatchJob]:
         """
         Args:
-            lines: inline requests, one a line, that have to lie in a bucket.
+            lines: inline requests to be staged in a bucket, one a line.
         """
         given = config
         wire = partial(
@@ -149,7 +149,7 @@ class Creating:
         job = yield from self._send(call(src, config), token)
         return _with_what_was_asked(job, given)
 
-    # Where the service can read it.
+    # Staging.
 
     def _at_vertex(
         self,
@@ -178,7 +178,7 @@ class Creating:
             names = [f"{number:04}.jsonl" for number in range(len(found))]
         uris = tuple(below(home, name) for name in names)
         src = BatchJobSource(format="jsonl", gcs_uri=uris)
-        # What is wrong with any of it shows before a byte is written.
+        # Raise for any bad option or line before a byte is written.
         call(src, config)
         yield from work(lambda: wire().sizes(sources))
         for uri, copy in zip(uris, wire().copies(sources), strict=True):
@@ -189,9 +189,9 @@ class Creating:
         self, src: BatchJobSource, config: CreateBatchJobConfig, wire: "_MakeWire"
     ) -> Flow[bool]:
         """
-        Whether lines of a bucket have to be made over, by a look at the first of each
-        address. What we may not read, or can't, is left to the service, which reads
-        with rights of its own.
+        Whether a bucket's lines must be rewritten, judged by the first line at each
+        address. An object that we can't read is submitted as it is: the API reads with
+        permissions of its own.
         """
         uris = src.gcs_uri
         if uris is None or src.format not in (None, "jsonl"):
@@ -200,7 +200,7 @@ class Creating:
             return not config.as_is
         assert isinstance(self.dialect, Vertex)
         if self.dialect.project is None:
-            return False  # an API key is none for Cloud Storage
+            return False  # Cloud Storage doesn't accept the API key
 
         def look() -> bool:
             try:
@@ -218,7 +218,7 @@ class Creating:
         wire: "_MakeWire",
     ) -> Flow[tuple[BatchJobSource, CreateBatchJobConfig]]:
         if config.dest is not None and config.dest.gcs_uri is not None:
-            config = replace(config, dest=None)  # ours to fill, not the service's
+            config = replace(config, dest=None)  # we fill it; the API can't
         if src.gcs_uri is None:
             return src, config
         assert isinstance(self.dialect, Developer)
@@ -231,8 +231,8 @@ class Creating:
             or config.generation_config is not None
             or not (config.as_is or (yield from self._takes(first, wire)))
         ):
-            # The size is announced before the bytes: they are read twice, and
-            # never held.
+            # The size is sent before the bytes, so they are read twice rather than
+            # held in memory.
             sources = list(map(self._source, found))
             size = sum((yield from work(lambda: wire().sizes(sources))))
             pieces = chain.from_iterable(wire().copies(sources))
@@ -265,7 +265,7 @@ class Creating:
             place=lambda number: f"{found.uri}, line {number}",
         )
 
-    # Never twice.
+    # Creating once.
 
     def _send(self, call: Call[BatchJob], token: str | None) -> Flow[BatchJob]:
         if token is None:
@@ -273,7 +273,7 @@ class Creating:
         own = call.options.retry_options if call.options else None
         retry = own or self.retry or HttpRetryOptions()
         options = replace(call.options or HttpOptions(), retry_options=_ONCE)
-        # Repeatable here, and only here: each repetition is preceded by a look.
+        # Only here is a create repeatable: a search precedes each repetition.
         once = _changed(call, options)
         attempt = 1
         while True:
@@ -342,7 +342,7 @@ def _changed(call: Call[BatchJob], options: HttpOptions) -> Call[BatchJob]:
 
 
 def _with_what_was_asked(job: BatchJob, config: CreateBatchJobConfig) -> BatchJob:
-    """The job, with the two things that no service keeps."""
+    """The job with the two members of its config that neither API keeps."""
     to = config.dest.gcs_uri if config.dest and job.dest is None else None
     if to is None and config.generation_config is None:
         return job
@@ -394,7 +394,7 @@ def _check_generation_config(
         )
     if src.bigquery_uri or src.vertex_dataset_name:
         raise ValueError(
-            f"config.generation_config with {str(src)!r}: neither service has a config "
+            f"config.generation_config with {str(src)!r}: neither API has a config "
             "for a whole job, so it would have to be written into every row, and a "
             "table of yours is not rewritten; put it into the `request` column"
         )

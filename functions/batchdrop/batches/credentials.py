@@ -1,4 +1,4 @@
-"""Who is asking: the headers that say so, from google-auth, imported when needed."""
+"""Headers that sign a request. google-auth is imported at first use."""
 
 import threading
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 class Signer(Protocol):
-    """What the transport needs to know of who is asking."""
+    """Signs requests for a transport."""
 
     def headers(self) -> Mapping[str, str]:
         """The headers to add to a request; may block to get a fresh token."""
@@ -21,7 +21,7 @@ class Signer(Protocol):
 
 
 class ApiKey:
-    """An API key. Its repr doesn't show it."""
+    """An API key, sent in a header. The repr doesn't show it."""
 
     def __init__(self, key: str) -> None:
         self._headers = {"x-goog-api-key": key}
@@ -35,9 +35,9 @@ class ApiKey:
 
 class GoogleCredentials:
     """
-    google-auth credentials, or the application default ones, found at first use.
+    google-auth credentials; None: the application default ones, found at first use.
 
-    Safe to share between threads: one of them refreshes, the others wait.
+    Threads may share one: the first of them refreshes the token, the others wait.
     """
 
     def __init__(self, credentials: Any = None) -> None:
@@ -51,7 +51,7 @@ class GoogleCredentials:
                     self._credentials = _renewed(self._credentials)
         credentials = self._credentials
         headers = {}
-        if credentials.token:  # AnonymousCredentials have none, and need none
+        if credentials.token:  # AnonymousCredentials have none
             headers["authorization"] = f"Bearer {credentials.token}"
         if quota_project := getattr(credentials, "quota_project_id", None):
             headers["x-goog-user-project"] = quota_project
@@ -70,7 +70,7 @@ def _ready(credentials: Any) -> bool:
 
 
 def _renewed(credentials: Any) -> Any:
-    """Credentials with a fresh token: these, or the default ones; blocks."""
+    """These credentials, or the default ones, with a fresh token; blocks."""
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import Request
 

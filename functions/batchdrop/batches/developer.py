@@ -2,7 +2,7 @@
 The Gemini Developer API's dialect: `batchGenerateContent`, `asyncBatchEmbedContent` and
 the operations under `batches`, of v1 and v1beta.
 
-Pure, and of the same shape as Vertex's. Shapes are those of the generativelanguage
+Pure functions, in the same form as Vertex's. Shapes are those of the generativelanguage
 discovery document and of answers seen live: a job is a long-running operation whose
 metadata is the batch; int64 counts are strings; `done` is absent until the end.
 """
@@ -43,7 +43,7 @@ _NAME = re.compile(r"(?:batches/)?([A-Za-z0-9_-]+)")
 
 
 def model_name(model: str) -> str:
-    """models/.. and tunedModels/.. as they are, anything else with models/ in front."""
+    """models/.. and tunedModels/.. unchanged; any other name gets models/ in front."""
     check_model(model)
     if model.startswith(("models/", "tunedModels/")):
         return model
@@ -56,9 +56,9 @@ class Developer:
     Requests to the Gemini Developer API.
 
     Attributes:
-        base_url: in place of the service's own host.
-        api_version: "v1" unless told otherwise.
-        whole_base: `base_url` holds all that stands before the resource.
+        base_url: in place of the API's own host.
+        api_version: "v1" by default.
+        whole_base: True if `base_url` ends where the resource begins.
     """
 
     base_url: str | None = None
@@ -70,7 +70,7 @@ class Developer:
     ) -> Call[BatchJob]:
         """
         Args:
-            stamp: not used; this service makes up no names.
+            stamp: unused; Vertex AI's dialect needs it.
 
         Raises:
             ValueError: a source or an option that this API doesn't have.
@@ -115,11 +115,11 @@ class Developer:
         )
 
     def get(self, name: str, options: HttpOptions | None = None) -> Call[BatchJob]:
-        """Raises ValueError for what is no job's name; so do `cancel` and `delete`."""
+        """Raises ValueError for an invalid name; so do `cancel` and `delete`."""
         return Call("GET", self._job_url(name, options), read_job, options=options)
 
     def cancel(self, name: str, options: HttpOptions | None = None) -> Call[None]:
-        """Stops the job; here that is its end at once."""
+        """Stops the job, which ends at once."""
         url = self._job_url(name, options) + ":cancel"
         return Call("POST", url, read_nothing, options=options)
 
@@ -134,11 +134,11 @@ class Developer:
         self, config: ListBatchJobsConfig
     ) -> Call[tuple[Sequence[BatchJob], str | None]]:
         """
-        One page: its jobs and the token of the next, or None at the end. Jobs of a
-        list have no inline answers and their counts may be old: `get` before reading.
+        One page: its jobs and the token of the next, or None at the end. Listed
+        jobs have no inline answers, and old counts: `get` a job before you read it.
 
         Raises:
-            ValueError: a filter, whose grammar this API doesn't document.
+            ValueError: a filter; this API documents none.
         """
         if config.filter is not None:
             raise ValueError(
@@ -166,7 +166,7 @@ class Developer:
         return f"{(options and options.api_version) or self.api_version}/"
 
     def root(self, options: HttpOptions | None = None) -> str:
-        """The address of the service, no slash at the end."""
+        """The address of the API, no slash at the end."""
         base = (options and options.base_url) or self.base_url or HOST
         return base.rstrip("/")
 
@@ -219,8 +219,8 @@ def _requests(given: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     `requests`, each with a key of its own or with none.
 
     Raises:
-        ValueError: two have one key. The service takes them, and nobody could tell
-            their answers apart.
+        ValueError: two have the same key. The API accepts that, but their answers
+            can't be told apart.
     """
     requests = list(given)
     seen: dict[str, int] = {}
@@ -304,7 +304,7 @@ class _Operation(Struct, rename="camel", gc=False):
 class _Page(Struct, rename="camel", gc=False):
     operations: list[Raw] | None = None
     next_page_token: str | None = None
-    error: Any = None  #: no member of a page: that answer is none
+    error: Any = None  #: pages have no such member: the answer is an error
 
 
 _operation_decoder = msgspec.json.Decoder(_Operation, strict=False)
@@ -353,8 +353,8 @@ def read_delete(body: bytes) -> DeleteResourceJob:
 
 def _state(operation: _Operation, batch: _Batch) -> str:
     """
-    The batch's state. An operation that is done while its metadata says otherwise, or
-    nothing, has ended in the way its error or response tells.
+    The batch's state. If the operation is done but its metadata has no terminal state,
+    its error or response decides.
     """
     state = job_state(batch.state) if batch.state else JobState.UNSPECIFIED
     if not operation.done or is_terminal(state):
@@ -375,7 +375,7 @@ def _stats(stats: _Stats) -> CompletionStats:
 
 
 def _first_destination(*outputs: _Output | None) -> BatchJobDestination | None:
-    """The first that has answers: an empty `output` says nothing of `response`."""
+    """The first that has answers: `response` may have them if `output` is empty."""
     for output in outputs:
         for one in (output, output and output.output):
             made = _destination(one) if one else None
@@ -388,7 +388,7 @@ def _destination(output: _Output) -> BatchJobDestination | None:
     answers = _answers(output.inlined_responses)
     embeddings = _answers(output.inlined_embed_content_responses)
     if answers and any("embedding" in (a.response or ()) for a in answers):
-        answers, embeddings = None, answers  # the service has one name for both
+        answers, embeddings = None, answers  # the API has one name for both
     if output.responses_file is None and answers is None and embeddings is None:
         return None
     return BatchJobDestination(
@@ -405,7 +405,7 @@ def _answers(given: _Responses | None) -> tuple[InlinedResponse, ...] | None:
 
 
 def inlined_response(item: Any) -> InlinedResponse:
-    """One answer of an inline job; one that is no object is kept as an error."""
+    """One answer of an inline job; anything but an object becomes an error."""
     if not isinstance(item, dict):
         return InlinedResponse(error=JobError(message=f"no answer but {item!r}"))
     response, error, metadata = (
@@ -421,7 +421,7 @@ def inlined_response(item: Any) -> InlinedResponse:
 
 
 def row_error(error: Any) -> JobError | None:
-    """The error of one row, whatever its shape; None where there is none."""
+    """The error of one row, of whatever shape; None if there is none."""
     if not error:
         return None
     if not isinstance(error, dict):

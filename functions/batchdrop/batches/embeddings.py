@@ -1,5 +1,5 @@
 """
-Embedding requests, one shape for callers and three on the wire:
+Embedding requests: one shape for callers, three on the wire.
 
     Developer API         {"content": {"parts": [..]}, "taskType": .., ..}
     Vertex, gemini-*      {"key": .., "request": {"content", "embed_content_config"}}
@@ -18,7 +18,7 @@ from batchdrop.batches.types import BatchJobSource
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One content to embed, the config it is embedded with, and what comes back."""
+    """One content to embed, its config, and the metadata that comes back."""
 
     content: dict[str, Any]
     config: Mapping[str, Any] = {}
@@ -61,7 +61,7 @@ def embeddings_source(given: Any) -> Source:
         {"file_name": "files/x"}, "files/x", "gs://..", "bq://.."    where they are
 
     Raises:
-        ValueError: none of these.
+        ValueError: anything else.
     """
     if is_file(given):
         return Source(given=source(given))
@@ -134,13 +134,13 @@ def developer_request(item: Item) -> dict[str, Any]:
 
 def vertex_lines(model: str, items: Sequence[Item]) -> list[bytes]:
     """
-    Lines for Vertex, by the model's family; its preflight makes of an older model's
-    what that model takes.
+    Lines for Vertex AI, in the shape of the model's family. Preflight then rewrites an
+    older model's lines as that model takes them.
 
     Raises:
         ValueError: an older model given anything but text.
     """
-    # Here, as most users of the client need nothing of the check.
+    # Imported here: most users of the client never need preflight.
     from batchdrop.preflight import embeds_text
 
     request = _older_request if embeds_text(model) else _gemini_request

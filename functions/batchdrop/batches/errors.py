@@ -1,20 +1,20 @@
 """
-What can go wrong, named by what the caller can do about it:
+The client's errors, named by what the caller can do about them:
 
     BatchesError
-    ├── ApiError            the service answered with an error
+    ├── ApiError            the API answered with an error
     │   ├── ClientError     4xx: refused, and will be refused again
-    │   └── ServerError     5xx: it failed; later may be better
-    ├── TransportError      no answer; `sent` says if the service may have heard
-    │   ├── UnclearAnswer   an answer that isn't one: 200, but not what was asked for
+    │   └── ServerError     5xx: it failed; a later attempt may succeed
+    ├── TransportError      no answer; `sent` says if the request may have arrived
+    │   ├── UnclearAnswer   a success status over a body of another kind
     │   └── NotSignedIn     there are no credentials, or they can't be renewed
     ├── WaitTimeout         a job did not end in the time `wait` was given
-    ├── NoResults           a job goes on, or left no rows, or doesn't say where
+    ├── NoResults           a job is running, left no rows, or doesn't name its output
     └── MissingExtra        a package that this call needs isn't installed
 
-A call that can't be made at all (a source this service doesn't take, a missing
-project) is a ValueError, before anything is sent. No key and no token is ever part of
-a text here: the address is kept without its query's key.
+A call that can't be made at all (a source that this API doesn't take, a missing
+project) raises ValueError before anything is sent. No text here contains a key or a
+token: addresses are kept without user, password and query.
 """
 
 from collections.abc import Mapping
@@ -24,20 +24,20 @@ import msgspec
 
 
 class BatchesError(Exception):
-    """Everything the client raises because of an answer, or the lack of one."""
+    """The base of all errors about an answer, or the lack of one."""
 
 
 class ApiError(BatchesError):
     """
-    The service answered, and the answer is an error.
+    The API answered, and the answer is an error.
 
     Attributes:
         code: the HTTP status, such as 404.
         status: Google's name for it, such as "NOT_FOUND"; "" when not given.
-        message: the service's words.
-        details: the error's `details` as they came.
-        method, url: what was asked, without any key.
-        retry_after: seconds the service asks to wait, or None.
+        message: the API's text.
+        details: the error's `details`, unchanged.
+        method, url: of the request, without any key.
+        retry_after: seconds that the API asks you to wait, or None.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class TransportError(BatchesError):
     No usable answer.
 
     Attributes:
-        sent: False only when no connection was ever made, so that the request can't
-            have reached the service. True means: it may have, look before repeating.
-        method, url: what was asked, without any key.
+        sent: False only if no connection was made, so that the request can't have
+            reached the API. True: it may have; search before you repeat it.
+        method, url: of the request, without any key.
     """
 
     def __init__(
@@ -106,21 +106,21 @@ class TransportError(BatchesError):
 
 class UnclearAnswer(TransportError):
     """
-    A success status over a body that isn't what was asked for: no JSON object, an
-    empty one in place of a job or a file, or an error. `sent` is True.
+    A success status over a body of another kind: no JSON object, an empty one in place
+    of a job or a file, or an error. `sent` is True.
     """
 
 
 class NotSignedIn(TransportError):
-    """Nothing was sent, as there was nothing to sign it with; `sent` is False."""
+    """No request was sent, for lack of credentials; `sent` is False."""
 
 
 class WaitTimeout(BatchesError, TimeoutError):
     """
-    The job was still going when the time was up; it goes on at the service.
+    The time was up before the job ended; it still runs at the API.
 
     Attributes:
-        job: the job as last seen.
+        job: the job as last read.
     """
 
     def __init__(self, message: str, job: Any = None) -> None:
@@ -133,7 +133,7 @@ class NoResults(BatchesError):
     There are no rows to read.
 
     Attributes:
-        job: the job as last seen.
+        job: the job as last read.
     """
 
     def __init__(self, message: str, job: Any = None) -> None:
@@ -163,8 +163,8 @@ def from_answer(
     now: float,
 ) -> ApiError:
     """
-    The error an answer stands for: Google's envelope `{"error": {...}}` when it is
-    one, else the first 500 characters of the body as the message.
+    The error for an answer. Its message comes from Google's envelope
+    `{"error": {...}}`, else it is the first 500 characters of the body.
 
     Args:
         now: Unix seconds, for a Retry-After that is a date.
@@ -209,8 +209,8 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
 
 
 def http_date(text: str) -> float | None:
-    """Unix seconds of an HTTP date (RFC 9110), or None if it is none."""
-    from email.utils import parsedate_to_datetime  # 30 modules, for a rare answer
+    """Unix seconds of an HTTP date (RFC 9110), or None if the text isn't one."""
+    from email.utils import parsedate_to_datetime  # loads 30 modules, for a rare answer
 
     try:
         return parsedate_to_datetime(text).timestamp()

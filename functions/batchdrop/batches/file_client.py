@@ -85,8 +85,8 @@ def _listing(config: _Listing, page_size: int | None) -> ListFilesConfig:
 
 def _name(file: Any) -> str:
     """
-    The name of a file: itself, its address, or what has either, such as the official
-    SDK's File, Video and GeneratedVideo.
+    The name or address of a file, from itself or from an object that has one, such as
+    the official SDK's File, Video and GeneratedVideo.
     """
     if is_file(file):
         file = file.name
@@ -109,7 +109,7 @@ def _downloadable(file: Any) -> str:
 
 
 def _kept(pieces: Iterable[bytes], target: Any) -> None:
-    """Writes a download to a stream, or to a file that appears when it is whole."""
+    """Writes a download to a stream, or to a file that appears once it is complete."""
     if hasattr(target, "write"):
         for piece in pieces:
             target.write(piece)
@@ -129,18 +129,18 @@ def _kept(pieces: Iterable[bytes], target: Any) -> None:
 
 class Files(_Plans):
     """
-    Files of the Gemini Developer API, kept there for 48 hours, 2 GB each.
+    Files of the Gemini Developer API, which keeps them for 48 hours; at most 2 GB each.
 
         file = client.files.upload(file="requests.jsonl")
         job = client.batches.create(model="gemini-3.8-flash", src=file)
 
-    `config` takes the options of one call as a dict, as our values, or as the official
-    SDK's; all have `http_options`.
+    `config` has the options of one call, as a dict, our own type or the official
+    SDK's; each has `http_options`.
     """
 
     def upload(self, *, file: _Source, config: _Upload = None) -> File:
         """
-        Uploads a file in chunks of 8 MiB; a chunk without a clear answer is resumed.
+        Uploads a file in chunks of 8 MiB, and resumes after an unclear answer.
 
         Args:
             file: a path, or a binary stream that can be sought.
@@ -152,7 +152,7 @@ class Files(_Plans):
         return self._core.transport().run(self._upload(file, config))
 
     def get(self, *, name: str | File, config: _Config = None) -> File:
-        """A file's description; answers files' metadata can't be read (400)."""
+        """A file's description. The API refuses it (400) for files of answers."""
         call = self._api.get(_name(name), _options(config))
         return self._core.transport().send(call)
 
@@ -164,7 +164,7 @@ class Files(_Plans):
     def list(
         self, *, config: _Listing = None, page_size: int | None = None
     ) -> Pager[File]:
-        """All files; the service gives 10 a page unless asked for up to 100."""
+        """All files. A page has 10 by default, 100 at most."""
         api, send = self._api, self._core.transport().send
         asked = _listing(config, page_size)
 
@@ -198,7 +198,7 @@ class Files(_Plans):
                 None returns them, from memory.
 
         Raises:
-            ValueError: a File that was uploaded; only generated ones can be read.
+            ValueError: the File was uploaded; only generated ones can be downloaded.
         """
         call = self._api.download(_downloadable(file), _options(config))
         pieces = checked(self._core.transport().stream(call))
@@ -215,7 +215,7 @@ class Files(_Plans):
         config: _Config = None,
     ) -> RegisterFilesResponse:
         """
-        Makes files of objects of Cloud Storage, which stay where they are.
+        Registers objects of Cloud Storage as files; they stay where they are.
 
             made = client.files.register_files(auth=credentials, uris=["gs://b/a.pdf"])
             made.files[0].uri
@@ -272,7 +272,7 @@ class AsyncFiles(_Plans):
         destination: _Target | None = None,
         config: _Config = None,
     ) -> bytes | None:
-        """See Files.download; it goes through memory, and is written in a thread."""
+        """See Files.download. The bytes are held in memory, and written in a thread."""
         call = self._api.download(_downloadable(file), _options(config))
         transport = self._core.async_transport()
         content = await transport.send(call)

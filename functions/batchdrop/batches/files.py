@@ -1,9 +1,9 @@
 """
 The Developer API's File API: resumable upload, look-up, download.
 
-An upload is begun, gets an address of its own, and its bytes go there in chunks of
-8 MiB; a chunk that got no clear answer is followed by a question of how far it came.
-The address is a capability: no key is sent to it.
+An upload gets an address of its own, and its bytes go there in chunks of 8 MiB. After
+a chunk without a clear answer, the client asks how many bytes arrived. The address is
+a capability: no key is sent to it, and no log line shows it.
 """
 
 import io
@@ -37,16 +37,16 @@ JSONL = "application/jsonl"
 _NAME = re.compile(r"(?:files/)?([a-z0-9-]+)")
 _FILE_URI = re.compile(r"https://[^?#]*?/files/([a-z0-9-]+)")
 _ANEW = "upload it anew"
-_NOT_LOST = "the file is still at the service"
-#: Bytes; a download that is longer is no error of the API's.
+_NOT_LOST = "the file is still at the API"
+#: Bytes; a longer download is a file, not an error of the API's.
 _LARGEST_ERROR = 64 * 1024
 
 
 class File(Struct, frozen=True, kw_only=True, rename="camel"):
     """
-    A file of the File API; kept for 48 hours, only GENERATED ones can be downloaded.
+    A file of the File API, kept for 48 hours. Only GENERATED ones can be downloaded.
 
-    `sha256_hash` is, in answers seen live, base64 of the hex digest's text.
+    In answers seen live, `sha256_hash` is base64 of the hex digest's text.
     """
 
     name: str = ""  #: files/..
@@ -76,13 +76,13 @@ class UploadFileConfig(Struct, frozen=True, kw_only=True):
 class ListFilesConfig(Struct, frozen=True, kw_only=True):
     """The options of `list`."""
 
-    page_size: int | None = None  #: 10 unless told, at most 100
+    page_size: int | None = None  #: default 10, at most 100
     page_token: str | None = None
     http_options: HttpOptions | None = None
 
 
 class RegisterFilesResponse(Struct, frozen=True, kw_only=True):
-    """What `register_files` made, in the order of the addresses."""
+    """The files that `register_files` made, in the order of the addresses."""
 
     files: tuple[File, ...] = ()
 
@@ -90,7 +90,7 @@ class RegisterFilesResponse(Struct, frozen=True, kw_only=True):
 class _Page(Struct, rename="camel"):
     files: list[Raw] | None = None
     next_page_token: str | None = None
-    error: Any = None  #: no member of a page: that answer is none
+    error: Any = None  #: pages have no such member: the answer is an error
 
 
 _file_decoder = msgspec.json.Decoder(File, strict=False)
@@ -99,7 +99,7 @@ _page_decoder = msgspec.json.Decoder(_Page, strict=False)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How an upload stands: "active" or "final", bytes received, the file if made."""
+    """The state of an upload: "active" or "final", bytes received, the file if made."""
 
     status: str
     received: int | None
@@ -123,9 +123,9 @@ class FileApi:
         Begins an upload; the answer is its address.
 
         Args:
-            size: how many bytes will come.
-            about: `mime_type`, and `display_name` or `name` if wanted.
-            path: its last part is sent to the service.
+            size: bytes to come.
+            about: `mime_type`, and maybe `display_name` or `name`.
+            path: of the file; its last part is sent to the API.
         """
         base = (options and options.base_url) or self.dialect.base_url
         file_name = PurePath(path or "").name
@@ -143,7 +143,7 @@ class FileApi:
             body={"file": {**about, "size_bytes": size}},
             options=options,
             headers={
-                # A header has room for ASCII alone.
+                # A header can hold ASCII alone.
                 **(
                     {"x-goog-upload-file-name": file_name}
                     if file_name and file_name.isascii() and file_name.isprintable()
@@ -165,14 +165,14 @@ class FileApi:
         last: bool,
         options: HttpOptions | None = None,
     ) -> Call[Told]:
-        """Some bytes of an upload."""
+        """Sends some bytes of an upload."""
         return Call(
             "POST",
             url,
             _unread,
             content=content,
             options=options,
-            repeatable=False,  # the service counts; ask it before sending again
+            repeatable=False,  # the API counts; ask it before sending again
             headers={
                 "x-goog-upload-command": "upload, finalize" if last else "upload",
                 "x-goog-upload-offset": str(offset),
@@ -182,7 +182,7 @@ class FileApi:
         )
 
     def query(self, url: str, options: HttpOptions | None = None) -> Call[Told]:
-        """Asks how far an upload came."""
+        """Asks how many bytes of an upload arrived."""
         return Call(
             "POST",
             url,
@@ -202,7 +202,7 @@ class FileApi:
         return Call("DELETE", self._url(name, options), read_nothing, options=options)
 
     def list(self, config: ListFilesConfig) -> Call[Page[File]]:
-        """One page of files, and the next one's token."""
+        """One page of files, and the token of the next."""
         query = {"pageSize": config.page_size, "pageToken": config.page_token}
         given = urlencode({k: v for k, v in query.items() if v is not None})
         url = self.dialect.url("files", config.http_options)
@@ -227,10 +227,10 @@ class FileApi:
         options: HttpOptions | None = None,
     ) -> Call[RegisterFilesResponse]:
         """
-        Makes files of objects of Cloud Storage, which stay where they are.
+        Registers objects of Cloud Storage as files; they stay where they are.
 
         Args:
-            signed: headers of whoever may read the objects.
+            signed: headers that authorize reading the objects.
         """
         return Call(
             "POST",
@@ -263,8 +263,8 @@ def upload(
     Uploads a stream of known size in constant memory.
 
     Args:
-        path: where the bytes come from; its last part is sent to the service.
-        retry: how often one chunk is tried, and how long the waits between are.
+        path: of the file; its last part is sent to the API.
+        retry: attempts a chunk, and the waits between them.
 
     Raises:
         ValueError: there were more or fewer bytes than `size`.
@@ -297,7 +297,7 @@ def _sent(
     retry: HttpRetryOptions,
     options: HttpOptions | None,
 ) -> Flow[File | None]:
-    """Sends a chunk until the service has all of it; the file, if that was the last."""
+    """Sends a chunk until the API has all of it; returns the file after the last."""
     attempts = max(1, retry.attempts)
     for attempt in range(1, attempts + 1):
         try:
@@ -309,7 +309,7 @@ def _sent(
             yield Pause(min(growing, retry.max_delay))
             told = yield from ask(api.query(url, options))
             if told.status == "active" and told.received is not None:
-                # What it has is not sent again; it may be all of the chunk.
+                # Don't send what has arrived, which may be all of the chunk.
                 chunk = chunk[max(0, told.received - offset) :]
                 offset = max(offset, told.received)
                 if chunk or last:
@@ -320,8 +320,7 @@ def _sent(
             return None
         break
     raise TransportError(
-        f"the upload stands at {told.status!r} after byte {offset + len(chunk)}; "
-        f"{_ANEW}",
+        f"the upload is {told.status!r} after byte {offset + len(chunk)}; {_ANEW}",
         sent=True,
         method="POST",
         url=url.partition("?")[0],
@@ -343,7 +342,7 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _told(body: bytes, headers: Mapping[str, str]) -> Told:
     status = headers.get("x-goog-upload-status", "")
     if not status:
-        raise unclear(body, "does not say how the upload stands", _ANEW)
+        raise unclear(body, "does not say how far the upload is", _ANEW)
     received = headers.get("x-goog-upload-size-received")
     return Told(
         status=status,
@@ -357,8 +356,8 @@ def checked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     The bytes of a download, unchanged.
 
     Raises:
-        UnclearAnswer: under its success status the body is a single error of the API's
-            own, or a page of HTML: not the file.
+        UnclearAnswer: under a success status, the body is an error of the API's or a
+            page of HTML, and not the file.
     """
     pieces = iter(pieces)
     head = b""
@@ -377,8 +376,8 @@ def checked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _is_an_error(body: bytes) -> bool:
     """
-    Whether it is an error of the API's, and no answer: those to rows that failed have a
-    key beside the error, or a code of gRPC's, which are below 17.
+    True for an error of the API's. The answer to a row that failed is no such error: it
+    has a key beside its error, or a code of gRPC's, which is below 17.
     """
     try:
         alone = read_object(body).keys() == {"error"}
@@ -397,7 +396,7 @@ def read_file(body: bytes) -> File:
 
 
 def read_made(body: bytes) -> File:
-    """A file from the answer to its upload; UnclearAnswer if there is none in it."""
+    """The file in the answer to an upload; UnclearAnswer if there is none."""
     file = read_object(body).get("file")
     if not isinstance(file, dict) or not file.get("name"):
         raise unclear(body, "has no file", _ANEW)
@@ -418,7 +417,7 @@ def _read_registered(body: bytes) -> RegisterFilesResponse:
 
 
 def _moved(url: str, base: str) -> str:
-    """An address at the host that the client was told to use."""
+    """The address, at the host of `base`."""
     to = urlsplit(base)
     return urlunsplit(urlsplit(url)._replace(scheme=to.scheme, netloc=to.netloc))
 
@@ -431,8 +430,8 @@ def local(
     name: str | None = None,
 ) -> tuple[Iterator[bytes], int, dict[str, Any]]:
     """
-    A file of this machine, or an open binary stream that can be sought, as what
-    `upload` takes: its pieces, its size and what is said of it.
+    The arguments of `upload` for a local file, or for an open binary stream that can
+    seek: pieces, size, and what describes it.
     """
     import mimetypes
 

@@ -1,11 +1,11 @@
 """
-A request as a caller writes it - strings, snake_case, one flat config - made into the
+Turns a request as a caller writes it (strings, snake_case, one flat config) into the
 JSON of a GenerateContentRequest.
 
-The official SDK writes camelCase on the levels it knows and leaves what is deeper in
-snake_case; the services read both at every level. Here the same levels are rewritten,
-and what is deeper is left as the caller wrote it, so that a schema's property names or
-a function's arguments are never touched.
+The APIs read camelCase and snake_case at every level. The official SDK writes
+camelCase at the levels it knows, and snake_case below. Here the same levels are
+rewritten, and what is below stays as the caller wrote it, so that a schema's property
+names and a function's arguments are never changed.
 """
 
 import base64
@@ -23,7 +23,7 @@ from msgspec.structs import asdict
 from batchdrop.batches.official import is_model, opened, without_sdk_only
 from batchdrop.batches.schema import of_type, schema
 
-#: Members whose values are the caller's own data: names and nulls in them stay.
+#: Members whose values are the caller's own data; their names and nulls are kept.
 _DATA = frozenset(
     {
         "args",
@@ -39,7 +39,7 @@ _DATA = frozenset(
     }
 )
 
-# What an uploaded file's description has; one that stands for a part has no others.
+# The members of an uploaded file's description; a file as a part has no others.
 _FILE = frozenset(
     {
         "name",
@@ -59,7 +59,7 @@ _FILE = frozenset(
     }
 )
 
-# Which levels are rewritten: a mapping names members that are levels of their own.
+# The levels that are rewritten: a mapping of the members that are levels, too.
 _Levels = Mapping[str, Any]
 _PART: _Levels = {"functionCall": {}}
 _TOOL: _Levels = {"googleSearch": {}, "googleMaps": {"authConfig": {}}}
@@ -70,18 +70,18 @@ _UNDERSCORE = re.compile(r"_([a-z0-9])")
 
 
 def camel(name: str) -> str:
-    """display_name -> displayName; what is camelCase already is left alone."""
+    """display_name -> displayName; camelCase stays as it is."""
     return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
 
 
 def plain(value: Any) -> Any:
     """
-    A value as JSON has it: bytes as base64, times as RFC 3339 has them, objects of a
-    pydantic model (such as the official SDK's types) and Structs as dicts. Members that
-    are None are left out, but for those inside the caller's own data.
+    A value as JSON has it: bytes as base64, times by RFC 3339, Structs and objects of a
+    pydantic model (such as the official SDK's types) as dicts. Members that are None
+    are omitted, except inside the caller's own data.
 
     Raises:
-        ValueError: something that JSON has no form for.
+        ValueError: a value that JSON can't hold.
     """
     if is_model(value):
         return _data(value.model_dump(exclude_none=True))
@@ -126,7 +126,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _image(image: Any) -> dict[str, Any]:
-    """An image of Pillow's as a part; a JPEG file's is kept as it is."""
+    """An image of Pillow's as a part; a JPEG file keeps its quality."""
     kept = (
         image.format == "JPEG"
         and getattr(image, "filename", "")
@@ -151,7 +151,7 @@ def _level(value: Mapping[str, Any], levels: _Levels) -> dict[str, Any]:
 
 def part(given: Any) -> dict[str, Any]:
     """
-    A part: a string is its text; a file's address, or an uploaded file, stands in
+    A part. A string becomes its text; a file's address, or an uploaded file, goes into
     fileData.
     """
     if isinstance(given, str):
@@ -185,8 +185,8 @@ def _as_list(given: Any) -> list[Any]:
 
 def content(given: Any) -> dict[str, Any]:
     """
-    One content. A content is taken as it is, without a role if it has none; a string, a
-    part or a list of these becomes the user's.
+    One content. A content stays as it is, even without a role; a string, a part or a
+    list of these becomes a content of the user.
     """
     if _is_content(given):
         made = _level(given, {})
@@ -206,7 +206,7 @@ def contents(given: Any) -> list[dict[str, Any]]:
         [["a", "b"], "c"]               two contents
 
     Raises:
-        ValueError: nothing there, or no content and no part.
+        ValueError: there is nothing, or an item is neither a content nor a part.
     """
     given = plain(given)
     if given is None or given == []:
@@ -223,7 +223,7 @@ def contents(given: Any) -> list[dict[str, Any]]:
             made.append(content(item))
             continue
         one = part(item)
-        # What the model said and what the user says can't be one content.
+        # Parts of the model and of the user can't share a content.
         if loose and ("functionCall" in one) != ("functionCall" in loose[0]):
             made.append(_content_of(loose))
             loose = []
@@ -238,10 +238,10 @@ def split_config(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     A flat config as (members beside the contents, members of generationConfig).
 
     Raises:
-        ValueError: no config, or a member that can't be sent: a Python function as a
-            tool, a schema that the services don't have; one in two spellings.
+        ValueError: not a config; a member that can't be sent, such as a Python function
+            as a tool or a schema that the APIs lack; a member in two spellings.
     """
-    # The client starts faster without it.
+    # Imported here: the client starts faster without preflight.
     from batchdrop.preflight.names import placed
 
     config = opened(given) or {}
@@ -301,7 +301,7 @@ def _beside(name: str, value: Any) -> Any:
 
 
 def _tools(given: Any) -> list[dict[str, Any]]:
-    """The tools; all function declarations are put into one of them, the last."""
+    """The tools, with all function declarations in the last."""
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError(f"tools is a list, not {type(given).__name__}")
     made: list[dict[str, Any]] = []
@@ -344,12 +344,12 @@ def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """
     An inline request as (its GenerateContentRequest, its metadata).
 
-    Takes an InlinedRequest, a dict of its members in either case, or a dict that holds
-    a ready `request` (as a line of a JSONL file does, its `key` becoming metadata). The
-    model stays under "model" as it was given.
+    Takes an InlinedRequest, a dict of its members in either case, or a dict with a
+    ready `request`, as in a line of a JSONL file; its `key` becomes metadata. The model
+    stays under "model", unchanged.
 
     Raises:
-        ValueError: a member that isn't known, or no contents.
+        ValueError: an unknown member, or no contents.
     """
     given = _members(given)
     metadata = given.get("metadata")
@@ -372,7 +372,7 @@ def request(given: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 
 def _ready(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A request in the services' own form, without what only the official SDK reads."""
+    """A request in the APIs' own form, without members that only the SDK reads."""
     made = without_sdk_only(request)
     for name in ("generationConfig", "generation_config", "config"):
         if isinstance(made.get(name), Mapping):
@@ -383,7 +383,7 @@ def _ready(request: Mapping[str, Any]) -> dict[str, Any]:
 def line(
     request: Mapping[str, Any], metadata: Mapping[str, Any] | None, number: int
 ) -> bytes:
-    """A request as a line of a file, by the metadata's key or by its number."""
+    """A request as a line of a file; its key is the metadata's, or made of `number`."""
     made: dict[str, Any] = {
         "key": str((metadata or {}).get("key", f"request-{number}"))
     }

@@ -1,15 +1,15 @@
-"""JSONL as a stream: lines out of pieces."""
+"""Splits a stream of JSONL into lines."""
 
 from collections.abc import Iterable, Iterator
 
-#: Beside a request on Vertex AI: what stood beside it in the caller's line, as a string
-#: of JSON. The import, which is BigQuery's, leaves such a string alone whatever is in
-#: it, and the service gives it back with the answer.
+#: On Vertex AI, the member with the key and columns of the caller's line, as one string
+#: of JSON. The import, which is BigQuery's, doesn't change a string, and the API
+#: returns it with the answer.
 OWN = "batchdrop_own"
 
 
 class Splitter:
-    """Bytes in as they come, whole lines out, without their ends."""
+    """Takes bytes in any pieces, and returns whole lines without their line ends."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -20,7 +20,7 @@ class Splitter:
         return lines
 
     def end(self) -> list[bytes]:
-        """The last line, if it didn't end."""
+        """The last line, if no line end follows it."""
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 

@@ -1,7 +1,6 @@
 """
-Cloud Storage and BigQuery, through Google's own clients, imported at first use.
-
-All of this blocks; the async face runs it in threads.
+Cloud Storage and BigQuery, through Google's own clients, which are imported at first
+use. All methods block; the async face runs them in threads.
 """
 
 import re
@@ -21,7 +20,7 @@ from batchdrop.stored import ShortRead, Stored, is_unanswered, split_uri
 
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
-#: Of a look at a first line.
+#: For reading a first line: bytes a read, and seconds a request.
 PEEK_PIECE = 256 * 1024
 PEEK_SECONDS = 10.0
 
@@ -39,7 +38,7 @@ class Found(NamedTuple):
 
 
 def _pattern(name: str) -> tuple[str, Callable[[str], Any]]:
-    """What comes before a name's first wildcard, and what tells the names it means."""
+    """The part of a name before its first wildcard, and a matcher for whole names."""
 
     def regex(match: re.Match[str]) -> str:
         every, some, _, negated, listed, plain = match.groups()
@@ -61,11 +60,11 @@ def below(directory: str, name: str) -> str:
 
 class Objects:
     """
-    Objects and tables, read and written as streams.
+    Reads and writes objects and tables as streams.
 
     Args:
         credentials: google-auth credentials; the application default ones if None.
-        project: which project asks; found by Google's client if None.
+        project: of the requests; None: Google's client finds one.
     """
 
     def __init__(self, credentials: Any = None, project: str | None = None) -> None:
@@ -76,7 +75,7 @@ class Objects:
 
     def find(self, uri: str) -> list[Found]:
         """
-        The objects of an address, which may have wildcards, by name.
+        The objects at an address, which may have wildcards, by name.
 
         Raises:
             ClientError: 404 if there is none.
@@ -90,7 +89,7 @@ class Objects:
                 fixed, fits = _pattern(name)
                 listed = self._storage().list_blobs(bucket, prefix=fixed)
                 meant = [b for b in listed if fits(b.name) or b.name == name]
-                # [ and ? may be letters of a name, too.
+                # [ and ? may also be letters of a name.
                 blobs = [blob for blob in meant if fits(blob.name)] or meant
         if not blobs:
             raise ClientError(
@@ -100,8 +99,9 @@ class Objects:
 
     def peek(self, uri: str) -> Iterator[bytes]:
         """
-        The bytes of an address's first object as they are stored, in small pieces that
-        are asked for once and not for long: for a look that may fail.
+        The stored bytes of the first object at an address, in small pieces. Requests
+        have a short timeout and are not repeated, as the caller can do without the
+        bytes.
         """
         once: dict[str, Any] = {"timeout": PEEK_SECONDS, "retry": None}
         bucket, name = split_uri(uri)
@@ -130,13 +130,13 @@ class Objects:
                 start = end
 
     def exists(self, uri: str) -> bool:
-        """True if there is such an object."""
+        """True if the object exists."""
         bucket, name = split_uri(uri)
         with _translated("GET", uri):
             return bool(self._storage().bucket(bucket).blob(name).exists())
 
     def list(self, directory: str) -> list[Found]:
-        """The objects below a directory, by name; none is no error."""
+        """The objects below a directory, by name; may be empty."""
         bucket, name = split_uri(directory)
         with _translated("GET", directory):
             blobs = self._storage().list_blobs(bucket, prefix=below(name, ""))
@@ -144,8 +144,7 @@ class Objects:
 
     def read(self, found: Found) -> Iterator[bytes]:
         """
-        The bytes of one version of an object, piece by piece, unpacked if they are
-        packed with gzip.
+        The bytes of one version of an object, piece by piece; gzip is unpacked.
 
         Raises:
             ValueError: they can't be unpacked.
@@ -163,8 +162,8 @@ class Objects:
 
     def size(self, found: Found) -> int:
         """
-        How many bytes `read` gives: the object's size, unless it is packed; then it is
-        read for it.
+        How many bytes `read` yields. This reads a packed object whole; for any other it
+        is the object's size.
 
         Raises:
             ValueError, TransportError: as `read`.
@@ -182,8 +181,8 @@ class Objects:
 
     def write(self, uri: str, pieces: Iterable[bytes]) -> None:
         """
-        Makes an object; one that is there already is never replaced. An error while
-        the pieces are made leaves no object.
+        Creates an object, and never replaces one. If `pieces` raises, no object is
+        made.
 
         Raises:
             ClientError: 412 if the object exists.
@@ -243,7 +242,7 @@ def _found(blob: Any) -> Found:
 
 @contextmanager
 def _translated(method: str, uri: str) -> Iterator[None]:
-    """Errors of Google's clients as ours, with the address they are about."""
+    """Raises errors of Google's clients as ours, with the address."""
     try:
         yield
     except Exception as exc:
@@ -256,7 +255,7 @@ def _translated(method: str, uri: str) -> Iterator[None]:
 def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
     if isinstance(exc, ShortRead):
         return TransportError(str(exc), sent=True, method=method, url=uri)
-    # Recognised by module, as importing these libraries is left to when they are used.
+    # Recognised by module: these libraries may not be imported yet.
     module = type(exc).__module__
     if module.startswith("google.") and isinstance(
         code := getattr(exc, "code", 0), int

@@ -1,6 +1,6 @@
 """
-Values of the official SDK (google-genai), told by what they have: neither it nor
-pydantic is imported here, as importing them takes ten times as long as this client.
+Recognises values of the official SDK (google-genai) by their attributes. It isn't
+imported here, nor is pydantic: that takes ten times as long as this client.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ SDK_ONLY = frozenset(
 
 
 def is_model(value: Any) -> bool:
-    """True for an object of a pydantic model; the official SDK's types are such."""
+    """True for an object of a pydantic model, such as the official SDK's types."""
     return hasattr(value, "model_dump") and hasattr(type(value), "model_fields")
 
 
 def opened(value: Any) -> Any:
     """
-    The members of a model's object, or of a Struct, that are not None, as a dict; what
-    is inside them stays as it is. Anything else is returned unchanged.
+    A dict of the members of a model's object, or of a Struct, that are not None. The
+    members themselves are not converted. Any other value is returned unchanged.
     """
     if is_model(value):
         names = type(value).model_fields
@@ -45,10 +45,10 @@ def opened(value: Any) -> Any:
 
 
 def without_sdk_only(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The members that a service could take."""
+    """The config without members that only the official SDK reads."""
     return {name: value for name, value in config.items() if name not in SDK_ONLY}
 
 
 def is_file(value: Any) -> bool:
-    """True for an uploaded file: what `files.upload` returns, here or there."""
+    """True for an uploaded file: our File, or the official SDK's."""
     return type(value).__name__ == "File" and hasattr(value, "sha256_hash")

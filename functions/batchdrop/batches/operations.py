@@ -1,4 +1,4 @@
-"""`client.batches` and `client.aio.batches`: two thin drivers of the same flows."""
+"""`client.batches` and `client.aio.batches`: both run the same flows."""
 
 import builtins
 import os
@@ -25,19 +25,19 @@ from batchdrop.batches.results import ResultRow, Results
 from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
 from batchdrop.batches.wait import OUTPUT_TIMEOUT, waiting
 
-#: What names a job: its name, or a job.
+#: A job, or its name.
 Named = str | BatchJob | None
 
 _Create = CreateBatchJobConfig | Mapping[str, Any] | None
 _Listing = ListBatchJobsConfig | Mapping[str, Any] | None
 _Config = CallConfig | Mapping[str, Any] | None
 
-#: How many rows a thread reads before the async face hands them over.
+#: How many rows a thread reads before the async face yields them.
 _BUNCH = 200
 
 
 class _Plans:
-    """What each operation does, as a flow or a call; the faces carry it out."""
+    """Makes the flow or the call of each operation; the two faces run it."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -98,10 +98,10 @@ class _Plans:
 
 class Batches(_Plans):
     """
-    Batch jobs: made, looked at, stopped, removed, and their answers read.
+    Creates, reads, cancels and deletes batch jobs, and reads their answers.
 
-    Every call raises a BatchesError for what the service answers, or for no answer,
-    and a ValueError for what can't be asked at all.
+    Every call raises BatchesError if the API answers with an error or not at all, and
+    ValueError if the call can't be made.
     """
 
     def create(
@@ -112,7 +112,7 @@ class Batches(_Plans):
         config: _Create = None,
     ) -> BatchJob:
         """
-        Makes a job; it starts right away.
+        Creates a job, which starts at once.
 
             job = client.batches.create(
                 model="gemini-3.8-flash",
@@ -135,38 +135,38 @@ class Batches(_Plans):
                 a list of requests: InlinedRequests or dicts such as
                 {"contents": "hi", "config": {..}, "metadata": {"key": "1"}};
                 or a BatchJobSource, or a dict of its members.
-            config: a CreateBatchJobConfig or a dict of its members, in snake_case or
-                camelCase, the destination as "destination" or "dest".
+            config: a CreateBatchJobConfig, or a dict of its members in snake_case or
+                camelCase, with the destination as "destination" or "dest".
 
-        What the services lack is made up for:
+        Beyond what the APIs do by themselves:
 
         * Inline requests on Vertex AI are written as one JSONL to `config.staging`, or
           to "staging/" under the destination, and submitted from there.
         * A gs:// source on the Developer API is streamed through the File API. A gs://
-          destination there is filled by `wait()` or `collect(job)`, not by the service,
-          which doesn't know of it: keep the job that this call returns.
-        * A gs:// source whose first line is of a shape that the service doesn't take,
-          such as {"contents": [..]} alone, is checked and copied line by line, in one
-          that it takes, and with a key for each. The copy lies under `config.staging`,
-          "staging/" under the destination, or "batchdrop-staging/" in the source's
-          bucket. `config.as_is` leaves the look out.
-        * `config.generation_config` is put into every request that doesn't say
-          otherwise; for a gs:// source that makes such a copy.
-        * Keys, metadata and other columns come back in `results` as they were given.
-        * With `config.idempotency_token` a job that has this token (the label
-          batchdrop_token on Vertex AI, the end of the display name on the Developer
-          API) is looked for on all pages before each attempt, and returned if there is
-          one. A service may list a job some seconds late; within those, two callers
-          with one token may both create.
+          destination there is filled by `wait()` or `collect(job)`, as the API can't
+          write to it: keep the job that this call returns.
+        * If the API doesn't take the shape of a gs:// source's first line, such as
+          {"contents": [..]} alone, each line is checked, given a key, and copied in a
+          shape that it takes. The copy is under `config.staging`, "staging/" under the
+          destination, or "batchdrop-staging/" in the source's bucket. With
+          `config.as_is` the source is submitted unread.
+        * `config.generation_config` is merged into every request, whose own values win;
+          for a gs:// source that makes such a copy.
+        * `results` returns keys, metadata and other columns as you gave them.
+        * With `config.idempotency_token`, each attempt first searches all pages for a
+          job with this token (the label batchdrop_token on Vertex AI, the end of the
+          display name on the Developer API), and returns it if there is one. An API
+          may list a job some seconds late; within those, two callers with the same
+          token may both create.
 
         Raises:
-            ClientError: refused; nothing was made.
-            TransportError, ServerError: unclear unless `sent` is False: the job may
-                exist. The call is never repeated after these by itself, as a repeated
-                create is a second paid job, unless it has an idempotency_token.
-            ValueError: the service has no such source, destination or option; or a
-                request that is checked can't be sent. Its text says where it is and
-                what to write, and nothing was written.
+            ClientError: refused; no job was created.
+            TransportError, ServerError: the job may exist, unless `sent` is False. The
+                call is not repeated after these, as a repeated create is a second paid
+                job, unless it has an idempotency_token.
+            ValueError: the API has no such source, destination or option, or a checked
+                request can't be sent. The text says where and what to write. Nothing
+                was written.
         """
         return self._core.transport().run(self._create(model, src, config))
 
@@ -178,7 +178,7 @@ class Batches(_Plans):
         config: _Create = None,
     ) -> BatchJob:
         """
-        Makes a job that embeds contents.
+        Creates a job that embeds contents.
 
             job = client.batches.create_embeddings(
                 model="gemini-embedding-2",
@@ -192,10 +192,10 @@ class Batches(_Plans):
 
         Args:
             src: contents as above; a list of contents, or of
-                {"content": .., "config": {..}, "metadata": {"key": ..}}; or where
-                ready requests are: "files/..", "gs://..", "bq://..".
+                {"content": .., "config": {..}, "metadata": {"key": ..}}; or the address
+                of ready requests: "files/..", "gs://..", "bq://..".
             config: as for `create`, without generation_config. On Vertex AI contents
-                are staged as for inline requests, in the form of the model's family:
+                are staged like inline requests, in the shape of the model's family:
                 gemini-embedding-*, or the older text models, which take text,
                 task_type and title.
 
@@ -208,19 +208,18 @@ class Batches(_Plans):
         self, *, name: Named = None, batch_job: Named = None, config: _Config = None
     ) -> BatchJob:
         """
-        The job as it is now.
+        Reads a job.
 
             job = client.batches.get(name=job.name)
 
         Args:
-            name: a full resource name, whose own project and location are asked; an
-                id alone (digits on Vertex AI); or a job. `batch_job` is another word
-                for it. A name with "/batchJobs/" is read as one with
-                "/batchPredictionJobs/".
+            name: a full resource name, which is read in its own project and location;
+                an id alone (digits on Vertex AI); or a job. `batch_job` is an alias.
+                "/batchJobs/" in a name is read as "/batchPredictionJobs/".
             config: {"http_options": ..} for this call.
 
         Raises:
-            ClientError: 404 if there is none, or not there.
+            ClientError: 404 if there is no such job in that project and location.
         """
         return self._core.transport().send(self._get(name, batch_job, config))
 
@@ -228,8 +227,8 @@ class Batches(_Plans):
         self, *, name: Named = None, batch_job: Named = None, config: _Config = None
     ) -> None:
         """
-        Asks a job to stop. Vertex AI does so when it can, keeping finished rows, which
-        are paid; the Developer API at once. `get` tells.
+        Asks the API to stop a job. Vertex AI does so when it can, and keeps finished
+        rows, which are paid; the Developer API stops at once. `get` shows the state.
 
             client.batches.cancel(name=job.name)
 
@@ -242,12 +241,12 @@ class Batches(_Plans):
         self, *, name: Named = None, batch_job: Named = None, config: _Config = None
     ) -> DeleteResourceJob:
         """
-        Removes a job that has ended; its answers in a bucket or table stay.
+        Deletes a job that has ended. Its answers in a bucket or table stay.
 
             client.batches.delete(name=job.name)
 
         Returns:
-            name, done and error of the operation; the Developer API gives none of them.
+            name, done and error of the operation; all None on the Developer API.
         """
         return self._core.transport().send(self._delete(name, batch_job, config))
 
@@ -260,17 +259,17 @@ class Batches(_Plans):
         filter: str | None = None,
     ) -> Pager[BatchJob]:
         """
-        All jobs, newest first, page after page as they are iterated.
+        All jobs, newest first; each page is read when the iteration reaches it.
 
             for job in client.batches.list(config={"page_size": 10}): ...
 
         Args:
-            config: a ListBatchJobsConfig or a dict; its members can also be given
-                directly. `filter` is Vertex AI's, such as
+            config: a ListBatchJobsConfig or a dict; you can also pass its members as
+                arguments. `filter` is Vertex AI's alone, such as
                 'state="JOB_STATE_RUNNING" AND labels.team=a'.
 
-        Jobs of the Developer API's list have no inline answers and may have old counts:
-        `get` one before reading it.
+        Jobs that the Developer API lists have no inline answers, and may have old
+        counts: `get` a job before you read it.
         """
         asked = given.list_config(
             config, page_size=page_size, page_token=page_token, filter=filter
@@ -295,24 +294,24 @@ class Batches(_Plans):
         output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """
-        Looks at a job until it has ended, in whichever terminal state, and returns it.
+        Polls a job until it is in a terminal state, and returns it.
 
             job = client.batches.wait(job, timeout=3600, on_progress=print)
 
         Args:
             timeout: seconds; None waits as long as the job takes, which may be days.
-            on_progress: called with the job after each look.
-            interval, max_interval: seconds between looks, growing by half each time.
-            output_timeout: a service may say that a job has succeeded before it says
-                where the answers are; so many seconds after the job's end it is still
-                asked for that.
+            on_progress: called with the job after each poll.
+            interval, max_interval: seconds between polls; each wait is half as long
+                again as the one before.
+            output_timeout: a job may succeed some time before it names its output. This
+                is how long, in seconds after the job's end, `wait` polls for the name.
 
-        A gs:// destination given to `create` on the Developer API is filled then.
+        On the Developer API, `wait` then fills the gs:// destination given to `create`.
 
         Raises:
-            WaitTimeout: with the job as last seen; it goes on at the service.
-            NoResults: the job has succeeded, and doesn't say where its answers are.
-            BatchesError: a look was refused, or none succeeded ten times in a row.
+            WaitTimeout: the time is up; it has the job as last read, which still runs.
+            NoResults: the job has succeeded, but doesn't name its output.
+            BatchesError: a poll was refused, or ten in a row failed.
         """
         return self._core.transport().run(
             self._wait(
@@ -324,20 +323,20 @@ class Batches(_Plans):
         self, job: str | BatchJob, *, output_timeout: float = OUTPUT_TIMEOUT
     ) -> Iterator[ResultRow]:
         """
-        The rows of a job that has ended, wherever they lie, as a stream.
+        Streams the rows of a job that has ended, from wherever they are.
 
             for row in client.batches.results(job):
                 print(row.key, row.text or row.error or row.blocked)
 
-        They come from every shard of a Cloud Storage directory, a line once; from a
-        BigQuery table; from the Developer API's responses file; or from the job itself.
-        The order is not that of the requests: join by `row.key`.
+        It reads every shard of a Cloud Storage directory (a line that was written twice
+        comes once), a BigQuery table, the Developer API's responses file, or the job
+        itself. Rows don't come in the order of the requests: join them by `row.key`.
 
         Args:
             output_timeout: as for `wait`.
 
         Raises:
-            NoResults: the job goes on, or ended without leaving any rows.
+            NoResults: the job is running, or ended without rows.
             MissingExtra: batchdrop[storage] or batchdrop[bigquery] is needed.
         """
         return self._core.transport().run(self._results.locate(job, output_timeout))
@@ -350,19 +349,19 @@ class Batches(_Plans):
         output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
         """
-        Fills the gs:// destination of a Developer API job that has ended, with
-        DESTINATION/ID/predictions.jsonl. Doing it again changes nothing. On Vertex AI,
-        which writes by itself, this only returns the job.
+        Writes the answers of a Developer API job that has ended to its gs://
+        destination, as DESTINATION/ID/predictions.jsonl. A second call changes nothing.
+        On Vertex AI, which writes them itself, it only returns the job.
 
             job = client.batches.collect(job)
             job.output_info.gcs_output_directory
 
         Args:
-            job: as `create` returned it, or a name and a `destination`.
+            job: as `create` returned it; or a name, with a `destination`.
             output_timeout: as for `wait`.
 
         Raises:
-            NoResults: the job goes on, or ended without leaving any rows.
+            NoResults: the job is running, or ended without rows.
             ValueError: no destination is known.
         """
         return self._core.transport().run(
@@ -372,11 +371,11 @@ class Batches(_Plans):
 
 class AsyncBatches(_Plans):
     """
-    Batches for asyncio: the same operations, to be awaited.
+    Batches for asyncio: the same operations, awaited.
 
         jobs = await asyncio.gather(*(client.aio.batches.get(name=n) for n in names))
 
-    Cloud Storage and BigQuery, whose clients block, are used in threads.
+    The clients of Cloud Storage and BigQuery block, so they run in threads.
     """
 
     async def create(
@@ -454,7 +453,7 @@ class AsyncBatches(_Plans):
         max_interval: float = 60.0,
         output_timeout: float = OUTPUT_TIMEOUT,
     ) -> BatchJob:
-        """See Batches.wait; what `on_progress` returns is awaited if it can be."""
+        """See Batches.wait; an awaitable that `on_progress` returns is awaited."""
         return await self._core.async_transport().run(
             self._wait(
                 job, timeout, on_progress, interval, max_interval, output_timeout
@@ -469,7 +468,7 @@ class AsyncBatches(_Plans):
 
             async for row in client.aio.batches.results(job): ...
         """
-        import asyncio  # who is here has it; importing the client need not load it
+        import asyncio  # here, as importing the client must not load it
 
         flow = self._results.locate(job, output_timeout)
         rows = await self._core.async_transport().run(flow)
@@ -497,12 +496,12 @@ def _name(name: Named, job: Named) -> str:
     chosen = name if job is None else job
     if chosen is None or (name is not None and job is not None):
         raise ValueError("pass one of name and batch_job")
-    # A job may be the official SDK's, too.
+    # The job may also be the official SDK's.
     return chosen if isinstance(chosen, str) else chosen.name
 
 
 def _stamp() -> str:
-    # Local time, as the official SDK has it: it ends names that people read.
+    # Local time, as in the official SDK: people read the names that it ends.
     return f"{datetime.now():%Y%m%d%H%M%S}_{os.urandom(3).hex()[:5]}"  # noqa: DTZ005
 
 

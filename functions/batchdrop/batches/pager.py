@@ -1,4 +1,4 @@
-"""A list in pages: one page at a time, or all of it by iterating."""
+"""A list in pages: page by page, or all items by iteration."""
 
 from collections.abc import (
     AsyncIterator,
@@ -17,12 +17,12 @@ T = TypeVar("T")
 #: The items of a page, and the token of the next one, None at the end.
 Page = tuple[Sequence[T], str | None]
 
-#: So many pages of a list may be empty one after another. A filter leaves some empty.
+#: How many pages in a row may be empty. A filter leaves some empty.
 MAX_EMPTY = 1000
 
 
 class Walk:
-    """The way through a list, which has to come to an end whatever the service says."""
+    """Checks that a walk through a list comes to an end."""
 
     def __init__(self, asked: str | None = None) -> None:
         """
@@ -35,8 +35,8 @@ class Walk:
     def check(self, page: Page[Any]) -> None:
         """
         Raises:
-            UnclearAnswer: the next page was there before, or nothing but empty pages
-                come.
+            UnclearAnswer: a page names an earlier one as the next, or too many pages in
+                a row are empty.
         """
         items, token = page
         if token is None:
@@ -54,14 +54,13 @@ class Walk:
 
 class _Pages(Generic[T]):
     """
-    The page at hand.
+    The current page.
 
     Attributes:
         page: its items; may be empty though more follow.
         name: what is listed, such as "batch_jobs".
-        page_size: how many items a page was asked to have; if nobody said, how many
-            this one has.
-        config: what was asked, with the token of the next page.
+        page_size: the number of items asked for a page, else that of this page.
+        config: the options of the list, with the token of the next page.
     """
 
     def __init__(
@@ -102,9 +101,9 @@ class _Pages(Generic[T]):
 
 class Pager(_Pages[T]):
     """
-    Iterates over this page and all that follow, asking for each when it is reached.
-    A page that is empty but has a token is walked through. A list that begins anew, or
-    goes on without items, ends in an UnclearAnswer.
+    Iterates over the items of this page and of all that follow, and reads each page
+    when it is reached. An empty page with a token doesn't end the list. A list that
+    repeats a page, or continues without items, raises UnclearAnswer.
 
         >>> pager = Pager("jobs", ([1, 2], None), lambda token: ([], None))
         >>> list(pager), pager.has_next_page()

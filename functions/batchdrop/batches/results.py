@@ -1,4 +1,4 @@
-"""The rows of a finished job, wherever they lie, and their way to a bucket."""
+"""Reads the rows of an ended job from where they are, and writes them to a bucket."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,13 +21,13 @@ from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputI
 from batchdrop.batches.vertex import Vertex
 from batchdrop.batches.wait import GROWTH, Patience
 
-#: Seconds before a job is asked for its output again, at first and at the most.
+#: Seconds between polls for a job's output: the first wait, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 _KEYS = frozenset({"key", "custom_id"})
 _JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
-#: What holds rows in an output directory. Models of one's own have the second kind of
-#: name, without an ending; their errors_stats are the rows that failed.
+#: Objects with rows in an output directory. A custom model's have the second kind of
+#: name, without an ending; rows that failed are in its errors_stats.
 _SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
 
 
@@ -35,8 +35,8 @@ class ResultRow(Struct, frozen=True, kw_only=True):
     """
     The answer to one request.
 
-    Exactly one of `response` and `error` is given, but for a row that says neither:
-    then both are None. Rows come in any order and are joined by `key`.
+    At most one of `response` and `error` is set. Rows come in any order: join them by
+    `key`.
 
         >>> row_of({"key": "a", "response": {"candidates": []}}).key
         'a'
@@ -46,14 +46,14 @@ class ResultRow(Struct, frozen=True, kw_only=True):
     response: dict[str, Any] | None = None
     error: JobError | None = None
     metadata: dict[str, Any] | None = None
-    raw: dict[str, Any] = {}  #: the whole row as it came
+    raw: dict[str, Any] = {}  #: the whole row, unchanged
 
     @property
     def text(self) -> str | None:
         """
         The text of the answer (Gemini's first candidate, Claude's content, OpenAI's
-        first choice), its pieces joined, without thoughts; None if it has none: then
-        `error`, `blocked` or `finish_reason` says why.
+        first choice), its pieces joined, without thoughts. If it is None, then `error`,
+        `blocked` or `finish_reason` says why.
         """
         return answers.text_of(self.response)
 
@@ -66,7 +66,7 @@ class ResultRow(Struct, frozen=True, kw_only=True):
     def finish_reason(self) -> str | None:
         """
         Why the model stopped, in its publisher's word, such as STOP, MAX_TOKENS,
-        end_turn or length; None if it doesn't say, or never began.
+        end_turn or length; None if the answer doesn't say, or there is no answer.
         """
         return answers.finish_reason_of(self.response)
 
@@ -81,16 +81,16 @@ class ResultRow(Struct, frozen=True, kw_only=True):
 
 def row_of(raw: dict[str, Any]) -> ResultRow:
     """
-    A row from its JSON value, of either service:
+    A row from its JSON value, of either API:
 
         response, error              the Developer API's
         response, status: ""         Vertex: answered
         status: "Bad Request: {..}"  Vertex: not answered; the text ends in a JSON error
-        predictions, prediction      Vertex: a legacy embedding; a model of one's own
+        predictions, prediction      Vertex: a legacy embedding; a custom model
         response.status_code, .body  OpenAI's: answered below 400
         response.error               a model server's: not answered
 
-    What stood beside the request when `create` made it over is put back.
+    Keys and columns that `create` packed into one member are restored.
     """
     raw = _with_its_own(raw)
     metadata = raw.get("metadata")
@@ -117,12 +117,14 @@ def row_of(raw: dict[str, Any]) -> ResultRow:
 
 
 def _with_its_own(raw: dict[str, Any]) -> dict[str, Any]:
-    """A row as the caller's line had it; a legacy embedding gives it back inside."""
+    """
+    A row with the caller's own columns; a legacy embedding has them in `instance`.
+    """
     for holder in (raw, raw.get("instance")):
         if isinstance(holder, dict) and isinstance(text := holder.get(OWN), str):
             own = _decoded(text)
             if isinstance(own, dict):
-                # A key was given in place of the caller's; all else is the service's.
+                # `create` replaced the caller's key; all else is the API's.
                 theirs = raw.keys() - {OWN, *(own.keys() & _KEYS)}
                 return own | {name: raw[name] for name in raw if name in theirs}
     return raw
@@ -134,8 +136,8 @@ def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | No
     if isinstance(instance, str):  # BigQuery gives JSON columns as text
         instance = _decoded(instance)
     if isinstance(instance, dict) and isinstance(instance.get("content"), str):
-        # A legacy embedding gives the whole line back inside. The instances of other
-        # models are not looked into: there, "key" may be a feature.
+        # A legacy embedding returns the whole line in `instance`. In those of other
+        # models, "key" may be a feature.
         holders.append(instance)
     for holder in holders:
         for name in ("key", "custom_id"):
@@ -146,7 +148,7 @@ def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | No
 
 
 def _inner_error(response: Any) -> JobError | None:
-    """The error that a model's server answered with, in place of an answer."""
+    """The error that a model's server returned in place of an answer."""
     if not isinstance(response, dict):
         return None
     body, status = response, response.get("status_code")
@@ -199,8 +201,8 @@ def _inline_row(answer: InlinedResponse) -> ResultRow:
 
 def rows_of(lines: Iterable[bytes], where: str) -> Iterator[ResultRow]:
     """
-    The rows of JSONL. A line that can't be read becomes a row with an error, its text
-    under raw["line"]: it holds up no other and doesn't go unnoticed.
+    The rows of JSONL. A line that can't be read becomes a row with an error, and its
+    text is in raw["line"], so that one bad line neither stops the others nor is lost.
     """
     for number, line in enumerate(lines, 1):
         row = _row_of_line(line, where, number)
@@ -223,7 +225,7 @@ def _row_of_line(line: bytes, where: str, number: int) -> ResultRow | None:
 @dataclass(frozen=True, slots=True)
 class Results:
     """
-    Where a job's rows are, and how to read them.
+    Finds the rows of a job, and reads them.
 
     Attributes:
         stream: the body of a call's answer, piece by piece; blocks.
@@ -239,12 +241,11 @@ class Results:
         """
         The rows of a job, as an iterator that blocks while it reads.
 
-        The job is asked for anew unless it has ended and says where its answers are:
-        a job out of a list doesn't have them.
+        The job is read again unless it has ended and names its output, which a listed
+        job may not.
 
         Raises:
-            NoResults: the job goes on, or ended without leaving any, be it that it
-                names no output or that there is no row in it.
+            NoResults: the job is running, names no output, or its output has no row.
         """
         job = yield from self._ended(job, output_timeout)
         rows = self._rows(job)
@@ -270,7 +271,7 @@ class Results:
             return job
         if directory is None:
             raise ValueError(
-                f"{job.name}: where to? The service doesn't keep the destination of a "
+                f"{job.name}: where to? The API doesn't keep the destination of a "
                 "job; pass the job that `create` returned, or destination='gs://..'"
             )
         home = below(directory, job.name.rpartition("/")[2])
@@ -283,7 +284,7 @@ class Results:
         )
 
     def _write(self, uri: str, job: BatchJob) -> None:
-        # Objects appear whole or not at all, so one that is there is complete.
+        # Objects appear whole or not at all, so an existing one is complete.
         if self.objects.exists(uri):
             return
         pieces = self._lines(job)
@@ -293,7 +294,7 @@ class Results:
         try:
             self.objects.write(uri, chain((first,), pieces))
         except ClientError as exc:
-            if exc.code != 412:  # another was faster
+            if exc.code != 412:  # another call wrote it first
                 raise
 
     def _lines(self, job: BatchJob) -> Iterator[bytes]:
@@ -334,7 +335,7 @@ class Results:
         if info and info.bigquery_output_table:
             return self._table(info)
         if dest is None or not dest.has_answers:
-            return iter(())  # a place that isn't read here; the error names it
+            return iter(())  # an output that we can't read; the error names it
         if dest.file_name is not None:
             return rows_of(split(self._downloaded(dest.file_name)), dest.file_name)
         inlined = dest.inlined_responses or dest.inlined_embed_content_responses or ()
@@ -342,12 +343,12 @@ class Results:
 
     def _directory(self, directory: str) -> Iterator[ResultRow]:
         """
-        Every shard. A row that the service wrote twice, word for word, comes once; rows
-        of different answers all come, whatever their keys.
+        The rows of every shard. Of identical lines one is kept; lines that differ are
+        all kept, even with the same key.
 
-        Shards that a running job exports bit by bit may lie beside the final file. So
-        that one is read first; of the others come rows whose key it lacks. Rows without
-        a key, which can't be told apart, are taken from them only if there is no final
+        Shards that the job exported while it ran may be beside the final file. So the
+        final file is read first, and the shards add rows whose key it lacks. Rows
+        without a key can't be compared, so shards add those only if there is no final
         file.
         """
         shards = [f for f in self.objects.list(directory) if _SHARD.search(f.uri)]
@@ -383,10 +384,10 @@ class Results:
 
 
 def _no_rows(job: BatchJob) -> NoResults:
-    """The error for a job that has ended, with what the service says of it."""
+    """The error for an ended job without rows, with the API's reason."""
     errors = (job.error, *job.partial_failures)
     words = [error.message for error in errors if error and error.message]
-    why = words[0] if words else "the service gives no reason"
+    why = words[0] if words else "the API gives no reason"
     info, dest = job.output_info, job.dest
     place = dest.file_name if dest else None
     if info is not None:

@@ -1,4 +1,4 @@
-"""When a call is sent again: the decision, as a value."""
+"""Decides when a call is sent again."""
 
 from typing import Any
 
@@ -22,19 +22,19 @@ def pause_before_repeating(
     luck: float,
 ) -> float | None:
     """
-    Seconds to wait before the call is sent again, or None: it isn't.
+    Seconds to wait before the call is sent again; None if it isn't.
 
         read, cancel, delete    on the listed status codes, and on no answer
         create                  only if retry options were given, and only after 429
-                                or when no connection was made: nothing was created
+                                or without a connection: no job was created
 
     Args:
-        attempt: how often it was sent, 1 at first.
+        attempt: how often the call was sent; at least 1.
         given: the caller's options, if any.
         luck: 0 to 1, the share of the jitter.
 
-    A Retry-After is waited in full; one longer than max_delay ends the attempts, as
-    the caller can wait better than a blocked call.
+    A Retry-After is waited in full. One longer than max_delay ends the attempts: the
+    caller can wait better than a blocked call.
     """
     options = given or DEFAULT
     if attempt >= options.attempts or not (call.repeatable or given):

@@ -1,5 +1,5 @@
 """
-Schemas of answers and of functions' parameters, as the services' Schema has them. What
+Schemas of answers and of functions' parameters, as the APIs' Schema has them. What
 is made of a given one is what the official SDK makes of it; where it isn't,
 `tests/client/test_differences.py` says why.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from batchdrop.batches.official import is_model
 
-#: The words of the services' Schema, without those that are put in place here.
+#: The words of the APIs' Schema, without those that are put in place here.
 WORDS = frozenset(
     {
         "additional_properties",
@@ -91,7 +91,7 @@ def _is_type(given: Any) -> bool:
 def _of_enum(given: EnumType, what: str) -> dict[str, Any]:
     values = [getattr(given, name).value for name in given.__members__]
     if any(isinstance(value, int) for value in values):
-        # The service's enums are strings.
+        # The API's enums are strings.
         strings = {str(value): str(value) for value in values}
         return _of_other_type(Enum(given.__name__, strings, type=str), what)
     if not all(isinstance(value, str) for value in values):
@@ -124,7 +124,7 @@ def schema(
     given: Mapping[str, Any], what: str, *, ordered: bool = True
 ) -> dict[str, Any]:
     """
-    A JSON schema as the service's Schema: types in capitals, a nullable type for a
+    A JSON schema as the API's Schema: types in capitals, a nullable type for a
     union with null, references put in place, the order of properties kept.
 
     Args:
@@ -132,7 +132,7 @@ def schema(
         ordered: whether the order of an object's properties is sent along.
 
     Raises:
-        ValueError: a word or a value that the service's Schema doesn't have.
+        ValueError: a word or a value that the API's Schema doesn't have.
     """
     return _Maker(given.get("$defs") or {}, what, ordered).make(given, ())
 
@@ -161,7 +161,7 @@ class _Maker:
                 made["enum"] = [value]
             elif name not in WORDS:
                 raise self._error(
-                    f"the service's Schema has no word {word!r}; a schema with any "
+                    f"the API's Schema has no word {word!r}; a schema with any "
                     "words goes into response_json_schema or parameters_json_schema"
                 )
             else:
@@ -208,7 +208,7 @@ class _Maker:
         return {**self._defs[name], **beside}, (*seen, name)
 
     def _without_null(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A union with null is a nullable type to the service."""
+        """A union with null is a nullable type to the API."""
         if given.get("type") == "null":
             return {k: v for k, v in given.items() if k != "type"} | {"nullable": True}
         branches = given.get("anyOf", given.get("any_of"))

@@ -1,6 +1,6 @@
 """
-Whom a client speaks to and as whom: its arguments and the environment, in the order
-that the official SDK gives them.
+Which API a client uses, and with which credentials: from its arguments and from the
+environment, in the official SDK's order of precedence.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from batchdrop.batches.vertex import Vertex
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client needs to work: how to speak, as whom, and how to send."""
+    """A client's dialect, signer, options and credentials."""
 
     dialect: Vertex | Developer
     signer: Signer | None
@@ -39,7 +39,7 @@ def resolve(
     """
     The settings of a client.
 
-        which service     vertexai, GOOGLE_GENAI_USE_ENTERPRISE,
+        which API     vertexai, GOOGLE_GENAI_USE_ENTERPRISE,
                           GOOGLE_GENAI_USE_VERTEXAI, else the Developer API
         api_key           the argument, GOOGLE_API_KEY, GEMINI_API_KEY
         project           the argument, GOOGLE_CLOUD_PROJECT, that of the default
@@ -49,15 +49,16 @@ def resolve(
         api_version       http_options, GOOGLE_GENAI_API_VERSION ("beta": v1beta1 or
                           v1beta), else v1beta1 on Vertex AI and v1 on the Developer API
 
-    On Vertex AI a project or location and an API key exclude each other; an argument
-    goes before the environment, and in the environment the project goes before the key.
+    On Vertex AI an API key excludes a project or location. An argument overrides the
+    environment; in the environment, the project overrides the key.
 
     Args:
-        default_project: the application default credentials and their project; asked
-            for only when no project is given.
+        default_project: the application default credentials and their project; called
+            only when no project is given.
 
     Raises:
-        ValueError: contradicting arguments, or nothing to sign requests with.
+        ValueError: the arguments contradict each other, or there is no API key or no
+            project.
     """
     if vertexai is None:
         vertexai = _vertex_by_env(env)
@@ -107,7 +108,7 @@ def _vertex(
     env_location = env.get("GOOGLE_CLOUD_LOCATION")
     named = project or location
     if api_key and not named:
-        env_project = env_location = None  # the key was said aloud, these weren't
+        env_project = env_location = None  # an argument overrides the environment
     project, location = project or env_project, location or env_location
     if not api_key and credentials is None and not (project or location):
         api_key = _env_key(env)
@@ -128,7 +129,7 @@ def _vertex(
                     "Vertex AI needs a project: pass project, or set "
                     "GOOGLE_CLOUD_PROJECT"
                 )
-        # Without a project there is a gateway at base_url, which signs by itself.
+        # Without a project, base_url is a gateway that signs requests itself.
         signer = GoogleCredentials(credentials) if project or credentials else None
         if not project:
             location = None

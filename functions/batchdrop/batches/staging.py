@@ -1,6 +1,6 @@
 """
-The one road of lines to the service, for files and for requests in the program: checked
-by preflight, in a shape that the service takes, with a key each.
+Stages lines, from files and from inline requests: preflight checks them, and each
+gets a key and a shape that the API takes.
 
     {"contents": [..]}              {"key": "request-1", "request": {..}}
     {"key": "a", "request": {..}}   {"key": "a", "request": {..}}
@@ -28,19 +28,19 @@ from batchdrop.preflight.names import camel_case
 from batchdrop.preflight.rules import short_model
 from batchdrop.preflight.shapes import IDS, WrongShape, shape_of
 
-#: What a decoder raises for a line that it doesn't take.
+#: What a decoder raises for an invalid line.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-#: What preflight puts in front of what is sent: an id, which is the line's number.
+#: What preflight puts first in a staged line: an id with the line's number.
 _HEAD = re.compile(rb'\{"\w+":"r(\d+)",')
-#: A key that comes back from Vertex AI's import as it was. 007 and 1e5 become numbers;
-#: what looks like a date or a boolean may become one.
+#: A key that Vertex AI's import doesn't change. It turns 007 and 1e5 into numbers, and
+#: may turn other keys into dates or booleans.
 _LASTING = re.compile(r"(?!(?:true|false|null|nan|inf|infinity)\Z)[a-z]", re.IGNORECASE)
-#: What BigQuery makes a column of.
+#: A name that BigQuery accepts for a column.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 _PACKED = b"\x1f\x8b"
-#: What answers have beside a request: columns of these names can't be told from them.
+#: Members of an answer line: a column of the same name could not be told from them.
 _ANSWERS = frozenset({"response", "status", "error", "predictions"})
-#: What is wrong with a line because of another one, which the message names.
+#: Errors of a line because of another line, which the message names.
 _OF_TWO_LINES = frozenset({"duplicate_key", "mixed_shapes", "mixed_types"})
 _OTHER_LINE = re.compile(r"\bline (\d+)\b")
 
@@ -51,11 +51,11 @@ _encode = msgspec.json.Encoder().encode
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    Lines from somewhere.
+    Lines to stage.
 
     Attributes:
-        read: their bytes in any pieces, packed or not; anew at each call.
-        place: where a line is, by its number, such as "gs://b/in.jsonl, line 3".
+        read: returns their bytes from the start, in any pieces, packed or not.
+        place: names a line by its number, such as "gs://b/in.jsonl, line 3".
     """
 
     read: Callable[[], Iterable[bytes]]
@@ -64,13 +64,12 @@ class Source:
 
 class Wire:
     """
-    The lines that one model takes.
+    Writes lines as one model takes them.
 
     Args:
-        vertex: on Vertex AI; else on the Developer API.
-        config: the job's configuration, put into every request that doesn't say
-            otherwise; None or empty: there is none.
-        embeds: whether the model embeds.
+        vertex: True for Vertex AI, False for the Developer API.
+        config: the job's config, merged into every request, whose own values win.
+        embeds: True if the model embeds.
     """
 
     def __init__(
@@ -85,20 +84,20 @@ class Wire:
             backend="vertex" if vertex else "developer",
             model=model,
             fix=True,
-            # As the official SDK's: a new member needs no release of ours.
+            # A new member of the API's needs no release of ours.
             unknown=ALLOW,
             generation_config=_flat(config) if config else None,
         )
         if embeds and not rules.family.embeds:
-            # A tuned model's name says nothing of it.
+            # A tuned model's name doesn't show its family.
             rules = replace(rules, model="text-embedding")
         self._rules = rules
         self._family = rules.family
 
     def takes(self, pieces: Iterable[bytes]) -> bool:
         """
-        Whether a file may be sent as it is, by its first line: if the service takes
-        such lines, and gives back their keys as they are, or if we can't tell.
+        True if a file may be submitted as it is, judged by its first line: the API
+        takes such lines and returns their keys unchanged, or we can't tell.
         """
         plain, line = _first_line(pieces)
         if not plain:
@@ -137,11 +136,11 @@ class Wire:
 
     def copies(self, sources: Sequence[Source]) -> Iterator[Iterator[bytes]]:
         """
-        The bytes of each source's copy, in constant memory but for 25 bytes a key. They
-        are read one after the other, as keys and types are compared over all of them.
+        The bytes of each source's copy, in constant memory but for 25 bytes a key. Read
+        the copies in order: keys and types are compared over all of them.
 
         Raises:
-            ValueError: a line that can't be sent, with its place and what to write.
+            ValueError: a line can't be sent; the text has its place and what to write.
         """
         checker = Checker(self._rules)
         read: list[tuple[int, Source]] = []
@@ -151,11 +150,11 @@ class Wire:
 
     def sizes(self, sources: Sequence[Source]) -> list[int]:
         """
-        How many bytes each copy will have. All lines are read for it, so that what is
-        wrong with any of them shows before the first is sent.
+        The size of each copy in bytes. It reads all lines, so that a bad line is
+        reported before the first is sent.
 
         Raises:
-            ValueError: as `copies`, or there is no line at all.
+            ValueError: as `copies`, or there are no lines.
         """
         sizes = [sum(map(len, copy)) for copy in self.copies(sources)]
         if not any(sizes):
@@ -167,7 +166,9 @@ class Wire:
     ) -> Iterator[bytes]:
         """
         Args:
-            read: how many lines came before each source; the last is the one to read.
+            read: the number of lines before each source, and the source; the last is
+            the
+                one to read.
         """
         places = tuple(read)
         _, source = places[-1]
@@ -179,10 +180,10 @@ class Wire:
         except NotReadable as exc:
             raise ValueError(f"{source.place(1)}: {exc}") from exc
 
-    # What stands in front of a request.
+    # Keys and columns.
 
     def _keyed(self, block: Block) -> bytes:
-        """The staged lines, their ids replaced by what comes back with the answers."""
+        """The staged lines, with the caller's key and columns in place of their ids."""
         out: list[bytes] = []
         for staged in block.staged.split(b"\n")[:-1]:
             head = _HEAD.match(staged)
@@ -190,7 +191,7 @@ class Wire:
             number = int(head[1])
             own = own_columns(block.lines[number - block.first])
             for name in self._family.beside:
-                own.pop(name, None)  # they are sent
+                own.pop(name, None)  # they are sent as they are
             out += (self._front(number, own), staged[head.end() :], b"\n")
         return b"".join(out)
 
@@ -205,7 +206,7 @@ class Wire:
             beside = {id: Raw(_encode(key))} | others
             return _encode(beside)[:-1] + b","
         if name in own and id == IDS[0]:
-            id = name  # the service gives back either
+            id = name  # the API gives back either
         beside = {}
         if not _LASTING.match(key):
             key, others = f"request-{number}", own
@@ -218,7 +219,7 @@ class Wire:
 def merged(
     request: Mapping[str, Any], config: Mapping[str, Any], *, vertex: bool
 ) -> dict[str, Any]:
-    """A request into which the job's configuration is put, where it says nothing."""
+    """The request with the job's config merged into it; its own values win."""
     made = Merger(_flat(config), vertex).merge(_encode(request))
     return msgspec.json.decode(made, type=dict[str, Any])
 
@@ -230,8 +231,8 @@ def _flat(config: Mapping[str, Any]) -> bytes:
 
 def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
     """
-    Whether a file is plain text, neither packed nor with a byte order mark, and its
-    first line that isn't blank.
+    Whether a file is plain text (not packed, no byte order mark), and its first line
+    that isn't blank.
     """
     rest = iter(pieces)
     head = next(rest, b"")
@@ -248,22 +249,22 @@ def _first_line(pieces: Iterable[bytes]) -> tuple[bool, bytes]:
     try:
         first = next(filter(None, lines), b"")
     except NotReadable:
-        return False, b""  # in another encoding, as the check will say
+        return False, b""  # in another encoding; preflight reports it
     return not head.startswith(codecs.BOM_UTF8), first
 
 
 def _is_column(member: tuple[str, Raw]) -> bool:
-    """Whether the import takes a member of a line, judged by the first line."""
+    """True if the import takes this member of a line as a column."""
     name, value = member
     return _NAME.fullmatch(name) is not None and bytes(value) not in (b"null", b"{}")
 
 
 def _has_roles(request: Raw) -> bool:
-    """Whether all contents of a request have a role, which Vertex AI wants."""
+    """True if all contents of a request have a role, which Vertex AI requires."""
     try:
         contents = msgspec.json.decode(request, type=_Contents).contents
     except _MISFIT:
-        return True  # the service says what is wrong
+        return True  # the API says what is wrong
     return all("role" in content for content in contents)
 
 
@@ -278,7 +279,7 @@ def _why(refused: Refused, places: Sequence[tuple[int, Source]]) -> str:
         before, source = next(each for each in reversed(places) if each[0] < line)
         return source.place(line - before)
 
-    # The check counts the lines of all sources together.
+    # Preflight counts the lines of all sources together.
     message = row_error.message
     if row_error.code in _OF_TWO_LINES:
         message = _OTHER_LINE.sub(lambda other: place(int(other[1])), message)

@@ -26,11 +26,11 @@ from batchdrop.batches.types import HttpOptions
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: When the caller sets no timeout: long enough for a large inline result (the service
-#: itself gives up at 60 s), short enough not to hang for ever.
+#: The default timeout: long enough for a large inline result (the API itself gives up
+#: at 60 s), short enough not to hang forever.
 NO_TIMEOUT_GIVEN = httpx.Timeout(300.0, connect=30.0)
 
-#: Failures before there was a connection: the request can't have been sent.
+#: Failures before a connection: the request can't have been sent.
 NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -106,7 +106,7 @@ def _timeout(options: HttpOptions) -> httpx.Timeout | None:
 
 
 def _headers(options: HttpOptions, over: Mapping[str, str] = {}) -> dict[str, str]:
-    """The headers of every request; the caller's own agent is named after ours."""
+    """The headers of every request; the caller's own agent follows ours."""
     headers = {"content-type": "application/json"}
     given = {name.lower(): value for name, value in (options.headers or {}).items()}
     for name in ("user-agent", "x-goog-api-client"):
@@ -120,7 +120,7 @@ def _headers(options: HttpOptions, over: Mapping[str, str] = {}) -> dict[str, st
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` with `extra` laid over it, objects member by member."""
+    """`body` with the members of `extra`, which win; objects are merged."""
     result = dict(body)
     for key, value in extra.items():
         below = result.get(key)
@@ -132,7 +132,7 @@ def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(url: str) -> str:
-    """An address as it may be shown: without user, password and query."""
+    """An address for people to read: without user, password and query."""
     parts = urlsplit(url)
     return urlunsplit(
         (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
@@ -141,9 +141,9 @@ def shown(url: str) -> str:
 
 def _no_answer(exc: httpx.HTTPError, call: Call[Any]) -> TransportError:
     sent = not isinstance(exc, NEVER_SENT)
-    heard = "it may have been heard" if sent else "nothing was sent"
+    arrived = "the request may have arrived" if sent else "nothing was sent"
     return TransportError(
-        f"no answer, {heard}: {type(exc).__name__}: {exc}",
+        f"no answer, {arrived}: {type(exc).__name__}: {exc}",
         sent=sent,
         method=call.method,
         url=shown(call.url),
@@ -211,11 +211,11 @@ def _made(kind: Callable[..., U], args: Mapping[str, Any] | None, name: str) -> 
 
 class Transport:
     """
-    Carries out flows with blocking calls; safe to share between threads.
+    Runs flows with blocking calls; threads may share one.
 
     Args:
-        signer: who is asking; None sends no credentials.
-        sleep: how to pause.
+        signer: signs requests; None sends no credentials.
+        sleep: waits, in seconds.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class Transport:
         self._outgoing = _Outgoing(options, args)
 
     def run(self, flow: Flow[T]) -> T:
-        """What the flow returns, its steps done one after the other."""
+        """Runs the steps of a flow in order, and returns its value."""
         try:
             step = next(flow)
             while True:
@@ -259,7 +259,7 @@ class Transport:
 
     def send(self, call: Call[T]) -> T:
         """
-        The value of the answer, sending again where that is allowed.
+        Sends a call, again where that is allowed, and returns the value of its answer.
 
         Raises:
             BatchesError: the last error.
@@ -288,8 +288,8 @@ class Transport:
 
     def stream(self, call: Call[Any]) -> Iterator[bytes]:
         """
-        The body of the answer, piece by piece; the call's reader isn't used. It is
-        sent again like any other until the answer begins, and not after that.
+        The body of the answer, piece by piece; the call's reader isn't used. The call
+        is repeated like any other, but not once the answer has begun.
         """
         response = self._repeating(self._begin, call)
         try:
@@ -324,9 +324,9 @@ class Transport:
 
 class AsyncTransport:
     """
-    Carries out flows on the running event loop; blocking steps go to a thread.
+    Runs flows on the running event loop, and blocking steps in threads.
 
-    Connections belong to the loop that made them, so each loop has its own.
+    A connection belongs to the loop that made it, so each loop has its own.
     """
 
     def __init__(self, options: HttpOptions, signer: Signer | None) -> None:
@@ -350,7 +350,7 @@ class AsyncTransport:
         return self._by_loop[loop]
 
     async def run(self, flow: Flow[T]) -> T:
-        """What the flow returns, its steps done one after the other."""
+        """Runs the steps of a flow in order, and returns its value."""
         try:
             step = next(flow)
             while True:
@@ -373,8 +373,8 @@ class AsyncTransport:
             case Work(run=run):
                 return await asyncio.to_thread(run)
             case Tell(run=run):
-                told = run()
-                return await told if inspect.isawaitable(told) else told
+                result = run()
+                return await result if inspect.isawaitable(result) else result
 
     async def send(self, call: Call[T]) -> T:
         """Like Transport.send."""

@@ -1,9 +1,9 @@
 """
 The values of the Batches client: jobs, sources, destinations, options.
 
-All are frozen. Names are those of the official SDK where it has one; members that it
-drops (labels, partial failures, counts, an operation's error) are kept, and what this
-module has no name for is in `BatchJob.raw`.
+All are frozen. Names are the official SDK's, where it has one. Members that it drops
+(labels, partial failures, counts, an operation's error) are kept here, and members
+without a name here are in `BatchJob.raw`.
 """
 
 from collections.abc import Mapping
@@ -14,33 +14,33 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-#: A time of a service's, with its zone: one without can't be compared with others.
+#: A time from an API. It has a zone: times without one can't be compared.
 Time = Annotated[datetime, Meta(tz=True)]
-#: A number of a service's that any database can hold.
+#: A number from an API, within the range that any database can hold.
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class JobState(StrEnum):
     """
-    Where a job is, for both services: aiplatform v1's job_state.proto, and the
-    Developer API's BATCH_STATE_X read as JOB_STATE_X. A name that isn't here is kept as
-    the string that came, and means "keep polling".
+    A job's state, for both APIs: aiplatform v1's job_state.proto, and the Developer
+    API's BATCH_STATE_X read as JOB_STATE_X. A job in an unknown state has its name as a
+    string; keep polling.
     """
 
     JOB_STATE_UNSPECIFIED = "JOB_STATE_UNSPECIFIED"
-    JOB_STATE_QUEUED = "JOB_STATE_QUEUED"  #: accepted, not yet looked at
+    JOB_STATE_QUEUED = "JOB_STATE_QUEUED"  #: accepted, not yet scheduled
     JOB_STATE_PENDING = "JOB_STATE_PENDING"  #: waits for capacity, 72 h at most
-    JOB_STATE_RUNNING = "JOB_STATE_RUNNING"  #: being answered, 24 h at most
-    JOB_STATE_SUCCEEDED = "JOB_STATE_SUCCEEDED"  #: ended; says nothing about rows
-    JOB_STATE_FAILED = "JOB_STATE_FAILED"  #: ended; finished rows may still be there
+    JOB_STATE_RUNNING = "JOB_STATE_RUNNING"  #: rows are being answered, 24 h at most
+    JOB_STATE_SUCCEEDED = "JOB_STATE_SUCCEEDED"  #: ended; single rows may have failed
+    JOB_STATE_FAILED = "JOB_STATE_FAILED"  #: ended; may have left finished rows
     JOB_STATE_CANCELLING = "JOB_STATE_CANCELLING"  #: asked to stop, not stopped yet
-    JOB_STATE_CANCELLED = "JOB_STATE_CANCELLED"  #: ended; finished rows may be there
-    JOB_STATE_PAUSED = "JOB_STATE_PAUSED"  #: may go on
+    JOB_STATE_CANCELLED = "JOB_STATE_CANCELLED"  #: ended; may have left finished rows
+    JOB_STATE_PAUSED = "JOB_STATE_PAUSED"  #: may continue
     JOB_STATE_EXPIRED = "JOB_STATE_EXPIRED"  #: ended: it waited too long
-    JOB_STATE_UPDATING = "JOB_STATE_UPDATING"  #: may go on
+    JOB_STATE_UPDATING = "JOB_STATE_UPDATING"  #: may continue
     JOB_STATE_PARTIALLY_SUCCEEDED = "JOB_STATE_PARTIALLY_SUCCEEDED"  #: ended
 
-    # The same, shorter. These are aliases: there are twelve states.
+    # Short aliases; there are twelve states.
     UNSPECIFIED = JOB_STATE_UNSPECIFIED
     QUEUED = JOB_STATE_QUEUED
     PENDING = JOB_STATE_PENDING
@@ -55,7 +55,7 @@ class JobState(StrEnum):
     PARTIALLY_SUCCEEDED = JOB_STATE_PARTIALLY_SUCCEEDED
 
 
-#: The states that no job leaves. Everything else, known or not, means: keep polling.
+#: The states that no job leaves. In any other, known or not, keep polling.
 TERMINAL_STATES = frozenset(
     {
         JobState.SUCCEEDED,
@@ -79,7 +79,7 @@ def is_terminal(state: str) -> bool:
 
 
 def job_state(name: str) -> str:
-    """The JobState of a wire name in either service's spelling, else the name."""
+    """The JobState of a wire name in either API's spelling, else the name."""
     return _STATES.get(name, name)
 
 
@@ -93,8 +93,8 @@ class JobError(Struct, frozen=True, kw_only=True, gc=False):
 
 class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
-    How many rows fared how. None: the service didn't say, which for these counts it
-    does in place of zero; `incomplete_count` may be -1, unknown (aiplatform v1).
+    How many rows have which outcome. None: the API sent no count, as it does for zero.
+    `incomplete_count` may be -1: unknown (aiplatform v1).
     """
 
     successful_count: Int64 | None = None
@@ -106,13 +106,13 @@ class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=Fals
 
 class InlinedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    One request of a job without a file.
+    One inline request.
 
     Args:
         contents: a string, a content, a part, or a list of these.
         config: a generation config, as for generate_content.
         metadata: comes back with the answer; put a "key" into it to join by.
-        model: only if it differs from the job's.
+        model: only if it isn't the job's.
     """
 
     contents: Any = None
@@ -125,8 +125,7 @@ class BatchJobSource(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the requests are: exactly one of the members below `format`.
 
-    `format` ("jsonl", "bigquery", "vertex-dataset") is filled in from a plain string
-    source, and from a source of this class when it is None.
+    A None `format` is filled in ("jsonl", "bigquery" or "vertex-dataset").
     """
 
     format: str | None = None
@@ -145,7 +144,7 @@ class BatchJobSource(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class VertexMultimodalDatasetDestination(Struct, frozen=True, kw_only=True, gc=False):
-    """A dataset to make of the answers."""
+    """A dataset for the answers."""
 
     bigquery_destination: str | None = None  #: bq://..
     display_name: str | None = None
@@ -155,12 +154,11 @@ class BatchJobDestination(Struct, frozen=True, kw_only=True, gc=False):
     """
     Where the answers go (Vertex), or where they are (Developer API).
 
-    The official name `dest` is where a caller may also give one; the members from
-    `file_name` on are only ever read.
+    The members from `file_name` on are set only in jobs that were read.
     """
 
     format: str | None = None
-    gcs_uri: str | None = None  #: a gs:// prefix; the service makes a directory in it
+    gcs_uri: str | None = None  #: a gs:// prefix; the API makes a directory in it
     bigquery_uri: str | None = None  #: bq://project[.dataset[.table]]
     vertex_dataset: VertexMultimodalDatasetDestination | None = None
     file_name: str | None = None  #: Developer API: the responses file
@@ -172,7 +170,7 @@ class BatchJobDestination(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_answers(self) -> bool:
-        """True if it is where answers are at the Developer API, or holds them."""
+        """True if it names a file of the Developer API's answers, or holds answers."""
         held = self.inlined_responses or self.inlined_embed_content_responses
         return bool(self.file_name or held)
 
@@ -194,9 +192,9 @@ class InlinedResponse(Struct, frozen=True, kw_only=True):
 
 class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """
-    Where Vertex wrote the answers; only a job that got that far has it.
+    Where Vertex AI wrote the answers; None until it did.
 
-    The directory can't be computed from the destination (its time is not the job's).
+    The directory can't be derived from the destination: its time is not the job's.
     """
 
     gcs_output_directory: str | None = None  #: gs://.., no slash at the end
@@ -206,20 +204,20 @@ class OutputInfo(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 class JobConfig(Struct, frozen=True, kw_only=True):
-    """A job's configuration as the module's documentation shows it."""
+    """A job's configuration, in the shape that the documentation shows."""
 
     destination: str | None = None  #: gs:// or bq://
     display_name: str | None = None
-    #: As given to `create`; the services don't keep it, so None on a job read later.
+    #: As given to `create`; None for a job that was read, as the APIs don't keep it.
     generation_config: Mapping[str, Any] | None = None
 
 
 class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """
-    A batch job, as the service last described it.
+    A batch job, as the API last described it.
 
-    Times are aware datetimes in UTC, to the microsecond. Two jobs are equal when all
-    named members are, whatever else `raw` holds.
+    Times are aware datetimes in UTC, to the microsecond. Jobs are equal if all named
+    members are; `raw` isn't compared.
 
         >>> job = BatchJob(name="batches/1", state=JobState.SUCCEEDED)
         >>> job.done
@@ -229,9 +227,9 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     name: str
     display_name: str | None = None
     model: str | None = None
-    state: str = JobState.UNSPECIFIED  #: a JobState, or a string as it came
+    state: str = JobState.UNSPECIFIED  #: a JobState, or the name of an unknown state
     create_time: datetime | None = None
-    start_time: datetime | None = None  #: when it first ran (Vertex only)
+    start_time: datetime | None = None  #: of its first run (Vertex AI only)
     end_time: datetime | None = None
     update_time: datetime | None = None
     error: JobError | None = None
@@ -242,21 +240,21 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     labels: dict[str, str] | None = None
     partial_failures: tuple[JobError, ...] = ()
     priority: int | None = None  #: Developer API only
-    #: As given to `create`; the services don't keep it.
+    #: As given to `create`; the APIs don't keep it.
     generation_config: Mapping[str, Any] | None = None
     #: Developer API: the gs:// destination given to `create`, which `wait` or `collect`
-    #: fills; the service doesn't keep it.
+    #: fills; the API doesn't keep it.
     collect_to: str | None = None
     wire: bytes = b""  #: the JSON object this was read from
 
     @property
     def done(self) -> bool:
-        """True in all terminal states, PARTIALLY_SUCCEEDED among them."""
+        """True in all terminal states, PARTIALLY_SUCCEEDED included."""
         return self.state in TERMINAL_STATES
 
     @property
     def has_output(self) -> bool:
-        """True if it says where its answers are, or holds them."""
+        """True if the job names its output, or holds the answers."""
         info = self.output_info
         named = info is not None and any(
             getattr(info, field) for field in info.__struct_fields__
@@ -266,15 +264,15 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     @property
     def awaits_output(self) -> bool:
         """
-        True if it has succeeded, at least in part, and doesn't say yet where its
-        answers are. Of a job that ended in another way that is no surprise.
+        True if the job has succeeded, at least in part, but doesn't name its output
+        yet. A job that ended otherwise may have none.
         """
         succeeded = (JobState.SUCCEEDED, JobState.PARTIALLY_SUCCEEDED)
         return self.state in succeeded and not self.has_output
 
     @property
     def raw(self) -> dict[str, Any]:
-        """All that the service said, as JSON values; {} for a job made by hand."""
+        """The whole JSON object from the API; {} for a job that you made."""
         return msgspec.json.decode(self.wire, type=dict[str, Any]) if self.wire else {}
 
     @property
@@ -308,7 +306,9 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 class DeleteResourceJob(Struct, frozen=True, kw_only=True):
-    """What a delete did: the operation's name and whether it is over (Vertex)."""
+    """
+    The operation of a delete: its name, whether it is done, its error (Vertex AI).
+    """
 
     name: str | None = None
     done: bool | None = None
@@ -320,14 +320,13 @@ class HttpRetryOptions(Struct, frozen=True, kw_only=True):
     When and how often a request is sent again.
 
     The n-th wait is initial_delay * exp_base ** (n - 1) seconds, plus up to `jitter`
-    seconds, max_delay at most; a Retry-After of the service is waited in full. The
-    defaults hold for reading, cancelling and deleting. A create is repeated only if
-    these options were given, and then only after an answer or a failure that
-    proves nothing was made (429, or no connection), unless it has an
-    idempotency_token.
+    seconds, at most max_delay. A Retry-After of the API is waited in full. The defaults
+    apply to reading, cancelling and deleting. A create without an idempotency_token is
+    repeated only if you pass these options, and only after an answer or a failure that
+    proves that no job was created (429, or no connection).
     """
 
-    attempts: int = 5  #: the first one included; 0 and 1 mean: never again
+    attempts: int = 5  #: including the first; 0 and 1: never repeated
     initial_delay: float = 1.0
     max_delay: float = 60.0
     exp_base: float = 2.0
@@ -337,24 +336,26 @@ class HttpRetryOptions(Struct, frozen=True, kw_only=True):
 
 class HttpOptions(Struct, frozen=True, kw_only=True):
     """
-    How requests are sent; for a whole client, or in the `config` of one call.
+    How requests are sent: by a whole client, or (in a `config`) by one call.
 
     Args:
-        base_url: in place of the service's own; a path in it is kept.
+        base_url: in place of the API's own; may have a path.
         api_version: "v1", "v1beta1", ...; in place of the default.
         timeout: **seconds** (a number or a timedelta) to wait for the connection and
             for each read; also sent as X-Server-Timeout. None: 30 s for the connection
-            and 300 s for each read, of which the service isn't told. The official SDK
-            counts milliseconds; so a number above 3600 is refused as a likely mistake.
-            The official SDK's own HttpOptions are taken too, and counted in its way.
-        headers: added to every request, over the client's own.
+            and 300 s for each read, and no X-Server-Timeout. The official SDK counts
+            milliseconds, so a number above 3600 is refused as a likely mistake. In the
+            official SDK's own HttpOptions it is milliseconds here, too.
+        headers: added to every request; they override the client's own.
         extra_body: merged into the body of a request that has one.
         retry_options: see HttpRetryOptions.
-        httpx_client, httpx_async_client: used in place of one of ours, and left open.
-        client_args, async_client_args: what the httpx.Client or httpx.AsyncClient of a
-            whole client is made with, such as {"proxy": .., "verify": ..}.
-        base_url_resource_scope: "COLLECTION": base_url already holds all that stands
-            before the resource: version, project and location.
+        httpx_client, httpx_async_client: used in place of our own, with their event
+            hooks, and never closed.
+        client_args, async_client_args: arguments of the httpx.Client or
+            httpx.AsyncClient of a whole client, such as {"proxy": .., "verify": ..,
+            "event_hooks": ..}.
+        base_url_resource_scope: "COLLECTION" if base_url already includes version,
+            project and location.
     """
 
     base_url: str | None = None
@@ -373,7 +374,7 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
         seconds = self.seconds
         if seconds is None:
             return
-        # A timedelta can't have been meant in another unit.
+        # A timedelta has its unit.
         if seconds <= 0 or (seconds > 3600 and not isinstance(self.timeout, timedelta)):
             raise ValueError(
                 f"http_options.timeout is in seconds, above 0 and up to 3600: "

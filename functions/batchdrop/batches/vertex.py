@@ -1,8 +1,8 @@
 """
 Vertex AI's dialect: `batchPredictionJobs` of aiplatform v1 and v1beta1.
 
-Pure: values in, a `Call` out; bytes of an answer in, values out. Shapes are those of
-the aiplatform v1 discovery document and of answers seen live.
+Pure functions: from values to a `Call`, and from the bytes of an answer to values.
+Shapes are those of the aiplatform v1 discovery document and of answers seen live.
 """
 
 import re
@@ -32,7 +32,7 @@ from batchdrop.batches.types import (
 )
 from batchdrop.batches.wire import page_of, read, read_object, unclear
 
-#: Multi-regions have a host of their own kind.
+#: The hosts of multi-regions have another form.
 MULTI_REGIONS = ("us", "eu")
 
 _NAME = re.compile(
@@ -45,11 +45,11 @@ _BARE_ID = re.compile(r"[0-9]+")
 
 def host(location: str) -> str:
     """
-    The service's own address for a location, no slash at the end.
+    The API's own address for a location, without a slash at the end.
 
     Raises:
-        ValueError: no location. A name may come from anybody, and credentials are sent
-            to this host.
+        ValueError: an invalid location. Names may come from anybody, and credentials
+            are sent to this host.
     """
     if not _LOCATION.fullmatch(location):
         raise ValueError(f"invalid location: {location!r}, such as 'us-central1'")
@@ -66,7 +66,7 @@ def model_name(model: str) -> str:
 
         gemini-3.8-flash                 publishers/google/models/gemini-3.8-flash
         anthropic/claude-x               publishers/anthropic/models/claude-x
-        publishers/.. projects/.. models/..      as they are
+        publishers/.. projects/.. models/..      unchanged
     """
     check_model(model)
     if model.startswith(("publishers/", "projects/", "models/")):
@@ -78,7 +78,7 @@ def model_name(model: str) -> str:
 
 
 def check_model(model: str) -> None:
-    """Raises ValueError for a name that would change the address it is put into."""
+    """Raises ValueError for a name that would change the address around it."""
     if not model:
         raise ValueError("model is required, such as 'gemini-3.8-flash'")
     if ".." in model or "?" in model or "&" in model:
@@ -88,13 +88,13 @@ def check_model(model: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vertex:
     """
-    Requests to one project and location of Vertex AI, unless a name says otherwise.
+    Calls of one project and location of Vertex AI; a full name has its own.
 
     Attributes:
         project, location: both None in express mode (an API key alone).
-        base_url: in place of the service's own host, whatever the location.
-        api_version: "v1beta1" unless told otherwise.
-        whole_base: `base_url` holds all that stands before the resource.
+        base_url: in place of the API's own host, whatever the location.
+        api_version: "v1beta1" by default.
+        whole_base: True if `base_url` ends where the resource begins.
     """
 
     project: str | None
@@ -108,7 +108,7 @@ class Vertex:
     ) -> Call[BatchJob]:
         """
         Args:
-            stamp: ends the names that are made up here; different at each call.
+            stamp: the end of generated names; different at each call.
 
         Raises:
             ValueError: a source or an option that Vertex doesn't have.
@@ -142,11 +142,11 @@ class Vertex:
         )
 
     def get(self, name: str, options: HttpOptions | None = None) -> Call[BatchJob]:
-        """Raises ValueError for what is no job's name; so do `cancel` and `delete`."""
+        """Raises ValueError for an invalid name; so do `cancel` and `delete`."""
         return Call("GET", self._job_url(name, options), read_job, options=options)
 
     def cancel(self, name: str, options: HttpOptions | None = None) -> Call[None]:
-        """Asks the job to stop; the answer says nothing."""
+        """Asks the API to stop the job; the answer is empty."""
         url = self._job_url(name, options) + ":cancel"
         return Call("POST", url, read_nothing, options=options)
 
@@ -178,7 +178,7 @@ class Vertex:
     def _job_url(self, name: str, options: HttpOptions | None) -> str:
         full = _NAME.fullmatch(name)
         if full:
-            # A job answers only in its own project and location, so these are used.
+            # A job can be read only in its own project and location.
             return self._url(
                 f"batchPredictionJobs/{quote(full['id'])}",
                 options,
@@ -220,10 +220,10 @@ class Vertex:
 
 def input_config(src: BatchJobSource) -> dict[str, Any]:
     """
-    `inputConfig`; its format is filled in, as the service requires one.
+    `inputConfig`; its format is filled in, as the API requires one.
 
     Raises:
-        ValueError: not exactly one source, or one of the Developer API.
+        ValueError: not exactly one source, or a source of the Developer API's.
     """
     given = [src.gcs_uri, src.bigquery_uri, src.vertex_dataset_name]
     others = [src.inlined_requests, src.file_name]
@@ -282,11 +282,11 @@ def output_config(dest: BatchJobDestination) -> dict[str, Any]:
 
 def default_destination(src: BatchJobSource, stamp: str) -> BatchJobDestination | None:
     """
-    Where answers go when the caller doesn't say; the official SDK's rule.
+    The default destination, by the official SDK's rule.
 
         gs://b/in.jsonl        gs://b/in/dest
         bq://p.d.t             bq://p.d.t_dest_{stamp}
-        anything else          None: the service decides, or refuses
+        anything else          None: the API decides, or refuses
     """
     if src.gcs_uri and src.gcs_uri[0].endswith(".jsonl"):
         return BatchJobDestination(
@@ -353,7 +353,7 @@ class _Job(Struct, rename="camel", gc=False):
 class _Page(Struct, rename="camel", gc=False):
     batch_prediction_jobs: list[Raw] | None = None
     next_page_token: str | None = None
-    error: Any = None  #: no member of a page: that answer is none
+    error: Any = None  #: pages have no such member: the answer is an error
 
 
 class _Operation(Struct, gc=False):
@@ -362,7 +362,7 @@ class _Operation(Struct, gc=False):
     error: JobError | None = None
 
 
-# int64 comes as a string in JSON, so the decoders are not strict about that.
+# int64 is a string in JSON, hence strict=False.
 _job_decoder = msgspec.json.Decoder(_Job, strict=False)
 _page_decoder = msgspec.json.Decoder(_Page, strict=False)
 _operation_decoder = msgspec.json.Decoder(_Operation, strict=False)
@@ -401,7 +401,7 @@ def read_page(body: bytes) -> tuple[Sequence[BatchJob], str | None]:
 
 
 def read_operation(body: bytes) -> DeleteResourceJob:
-    """What the operation of a delete says; UnclearAnswer without a name."""
+    """The operation of a delete; UnclearAnswer without a name."""
     operation = read(_operation_decoder, body)
     if not operation.name:
         raise unclear(body, "is no operation")
@@ -412,8 +412,8 @@ def read_operation(body: bytes) -> DeleteResourceJob:
 
 def read_nothing(body: bytes) -> None:
     """
-    An empty answer. One that is no answer, or an error, is an UnclearAnswer: then we
-    don't know what happened.
+    Checks an answer without content; UnclearAnswer for an error or for no JSON object,
+    as the request may have been carried out.
     """
     if body.strip() and read_object(body).get("error") is not None:
         raise unclear(body, "is not empty")

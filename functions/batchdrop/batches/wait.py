@@ -1,6 +1,5 @@
 """
-Waiting for a job's end, and for its output: asking again and again, more and more
-slowly.
+Polls a job until it has ended and names its output, with growing pauses.
 """
 
 import time
@@ -24,22 +23,22 @@ from batchdrop.batches.errors import (
 from batchdrop.batches.types import BatchJob
 
 GROWTH = 1.5
-#: A service that is away for a while doesn't end a wait of a day. Each of these is
-#: what is left after the retries of the call itself.
+#: How many polls in a row may fail, each after its own retries, so that an outage of
+#: the API doesn't end a wait of a day.
 FAILED_LOOKS = 10
-#: Seconds after its end for which a job that succeeded is asked for its output. The
-#: Developer API was seen to say SUCCEEDED before it named the responses file.
+#: How long, in seconds after its end, a successful job is polled for its output. The
+#: Developer API was seen to report SUCCEEDED before it named the responses file.
 OUTPUT_TIMEOUT = 600.0
 
 
 @dataclass(slots=True)
 class Patience:
     """
-    With a job that has succeeded and doesn't say yet where its answers are.
+    Decides how long a successful job without an output is polled for it.
 
     Attributes:
         timeout: seconds after the job's end.
-        now: a clock that only goes on.
+        now: a monotonic clock.
         wall: Unix seconds, for answers without a `Date`.
     """
 
@@ -50,14 +49,14 @@ class Patience:
 
     def pause(self, job: BatchJob, date: str | None, pause: float) -> float | None:
         """
-        Seconds until such a job is asked again, at most `pause`; None for any other.
+        Seconds until such a job is polled again, at most `pause`; None for any other.
 
-        Its age is that of its end at the service's clock, which the answer's `Date`
-        tells, and is at least what has passed here since the first such answer: a wrong
-        clock can end this early, and can't make it endless.
+        The time since its end is measured by the API's clock, from the answer's `Date`,
+        and is at least the time since the first such answer: a wrong clock can end the
+        polling early, but can't make it endless.
 
         Args:
-            date: the `Date` of the answer that the job is from.
+            date: the `Date` of the answer with this job.
 
         Raises:
             NoResults: the time is up.
@@ -78,7 +77,7 @@ class Patience:
                 "say where its answers are; it may do so later",
                 job,
             )
-        # A `Date` has whole seconds; less than one would be asked for over and over.
+        # A `Date` has whole seconds: a shorter pause would poll again and again.
         return min(pause, max(self.timeout - age, 1.0))
 
 
@@ -95,22 +94,21 @@ def waiting(
     wall: Callable[[], float] = time.time,
 ) -> Flow[BatchJob]:
     """
-    The job in its terminal state, whichever that is. One that has succeeded is asked
-    until it says where its answers are.
+    The job in a terminal state; a successful one once it names its output.
 
     Args:
-        get: asks for the job.
-        given: what is known of it, for the members that the service doesn't keep.
+        get: the call that reads the job.
+        given: the job as the caller has it, for members that the API doesn't keep.
         timeout: seconds, or None for no limit.
-        on_progress: told of the job after each look.
-        interval: seconds before the second look; then half as long again each time, to
-            at most `max_interval`. For its output they start anew.
-        output_timeout: seconds after its end for which it is asked for its output.
+        on_progress: called with the job after each poll.
+        interval: seconds before the second poll; each wait is half as long again as the
+            one before, at most `max_interval`. Polling for the output starts over.
+        output_timeout: how long, in seconds after its end, to poll for its output.
 
     Raises:
-        WaitTimeout: the time was up; it has the job as last seen.
-        NoResults: the job has succeeded, and didn't come to name its output.
-        BatchesError: the look itself was refused, or failed ten times in a row.
+        WaitTimeout: the time is up; it has the job as last read.
+        NoResults: the job has succeeded, but names no output.
+        BatchesError: a poll was refused, or ten in a row failed.
     """
     until = None if timeout is None else now() + timeout
     pause = interval
@@ -147,7 +145,7 @@ def waiting(
             left = until - now()
             if left <= 0:
                 state = last.state if last else "not seen"
-                but = "it goes on at the service"
+                but = "it goes on at the API"
                 if last and last.done:
                     but = "it doesn't say yet where its answers are"
                 raise WaitTimeout(

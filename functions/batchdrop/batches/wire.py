@@ -1,4 +1,4 @@
-"""Reading what the service sent, whatever it sent."""
+"""Decodes answers, including unexpected ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,11 +16,11 @@ def read(decoder: msgspec.json.Decoder[S], body: bytes) -> S:
     """
     A Struct from a JSON object.
 
-    A member of an unforeseen type is left at its default, the others are kept: a
-    service that changes one member tomorrow must not make a job unreadable.
+    A member of an unexpected type keeps its default, and the others are read: if an API
+    changes one member, jobs must stay readable.
 
     Raises:
-        UnclearAnswer: the body is no JSON object.
+        UnclearAnswer: the body is not a JSON object.
     """
     try:
         return decoder.decode(body)
@@ -48,17 +48,17 @@ def page_of(
     read_one: Callable[[bytes], T],
 ) -> tuple[list[T], str | None]:
     """
-    What a page lists, and the next page's token, None at the end. An item that can't be
-    read hides no other.
+    The items of a page, and the token of the next one, None at the end. Items that
+    can't be read are skipped.
 
     Args:
         decoder: of a Struct with the members `next_page_token` and `error`.
         items: the list in that Struct.
 
     Raises:
-        UnclearAnswer: it is no page, as far as can be seen: a member has another type,
-            or none of the items can be read. Whoever takes such a one for empty
-            concludes that there is nothing, and may make a job a second time.
+        UnclearAnswer: the body doesn't look like a page: a member has another type, or
+            no item can be read. Taken for an empty page, it would make a caller create
+            a job a second time.
     """
     try:
         page: Any = decoder.decode(body)
@@ -107,12 +107,12 @@ def unclear(
     then: str = "the request may have been carried out",
 ) -> UnclearAnswer:
     """
-    The error for a success status over such a body, with the service's own words if
-    the body has any.
+    The error for a success status over such a body, with the API's own error if the
+    body has one.
 
     Args:
         what: what is wrong with the answer.
-        then: what that means to the caller.
+        then: what that means for the caller.
     """
     error = envelope(body)
     if error:
