@@ -110,7 +110,7 @@ def test_the_client_and_the_worker_put_the_same_into_a_request(
     assert worker == camel_case(client)
 
 
-def test_what_stands_beside_the_contents_is_what_the_official_sdk_puts_there() -> None:
+def test_the_members_beside_the_contents_are_those_of_the_official_sdk() -> None:
     from google.genai import models
 
     found = set()
@@ -159,17 +159,17 @@ def test_names_with_two_spellings_are_in_camel_case_and_the_users_own_stay() -> 
         '{"labels": ' * 1500 + "1" + "}" * 1500,
     ],
 )
-def test_one_that_nests_too_deeply_is_refused(text: str) -> None:
+def test_a_configuration_that_nests_too_deeply_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="nests too deeply to be read"):
         wire_config(text, Rules())
 
 
-def test_what_is_null_is_not_said() -> None:
+def test_null_members_are_left_out() -> None:
     assert wire({"top_k": None, "system_instruction": None}) is None
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "expected"),
     [
         ({"top_p": 1, "topP": 0}, "topP is given twice, in two spellings"),
         ({"http_options": {"headers": {}}}, "http_options is the official SDK's own"),
@@ -177,11 +177,13 @@ def test_what_is_null_is_not_said() -> None:
         ({"tools": "search"}, "tools is a list, not str; write it as the API has it"),
         ({"safetySettings": 5}, "it can't be read; write it as the API has it"),
         ({"thinkingConfig": {}}, "thinkingConfig"),
-        ([], "no JSON object"),
+        ([], "it isn't a JSON object"),
     ],
 )
-def test_what_no_line_could_be_sent_with_is_refused(config: object, says: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(says)):
+def test_a_configuration_that_every_line_would_fail_with_is_refused(
+    config: object, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         wire(config)
 
 

@@ -1,4 +1,4 @@
-"""Manifests: what is read of them, and what is said of those that can't be."""
+"""Manifests: what is read from them, and the errors of wrong ones."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ from batchdrop.options.manifests import (
     MAX_SIZE,
     MAX_VALUES,
     Manifest,
+    files_of,
     is_manifest,
     manifest_name,
-    speaks_for,
 )
 from batchdrop.preflight import Checker, Rules
 
@@ -28,7 +28,7 @@ def parsed(**members: Any) -> Manifest:
 
 
 def error_of(data: bytes | str) -> str:
-    """What is said of a manifest that can't be."""
+    """The error of a manifest."""
     with pytest.raises(BadChoice) as caught:
         read(data.encode() if isinstance(data, str) else data)
     assert caught.value.code == "bad_manifest"
@@ -40,7 +40,7 @@ def read(data: bytes, kind: str = "generation") -> list[bytes]:
 
 
 def code_of(data: bytes, kind: str = "generation") -> str:
-    """How a manifest is refused, if it is; any other error goes on."""
+    """The code of a manifest's refusal; empty if it is read."""
     try:
         read(data, kind)
     except BadChoice as exc:
@@ -61,11 +61,11 @@ def accepted(lines: list[bytes], model: str) -> int:
     return checker.accepted
 
 
-def test_a_manifest_without_source_speaks_for_the_file_beside_it() -> None:
+def test_a_manifest_without_source_is_for_the_file_beside_it() -> None:
     assert not Manifest.parse(b"{}").has_source
     assert manifest_name("a/x.jsonl") == "a/x.job.json"
     assert manifest_name("a/x.jsonl.gz") == "a/x.job.json"
-    assert speaks_for("a/x.job.json") == ("a/x.jsonl", "a/x.jsonl.gz")
+    assert files_of("a/x.job.json") == ("a/x.jsonl", "a/x.jsonl.gz")
     assert is_manifest("a/x.job.json")
     assert not is_manifest("a/x.json")
 
@@ -152,7 +152,7 @@ def test_a_configuration_is_read_in_both_cases() -> None:
     assert camel.choices["max_invalid"] == 3
 
 
-def test_null_says_nothing_and_an_empty_configuration_says_none() -> None:
+def test_null_chooses_nothing_and_an_empty_configuration_chooses_none() -> None:
     manifest = parsed(model=None, src=None, config={"fix": None, "labels": None})
     empty = parsed(config={"generation_config": {}})
 
@@ -173,7 +173,7 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "says"),
+    ("text", "path", "expected"),
     [
         ("", "", "no JSON"),
         ('{"model": ', "", "no JSON"),
@@ -239,13 +239,13 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_path_and_what_to_write(
-    text: str, path: str, says: str
+def test_an_error_has_its_path_and_what_to_write(
+    text: str, path: str, expected: str
 ) -> None:
     error = error_of(text)
 
     assert error.startswith(f"{path}: " if path else "")
-    assert says in error
+    assert expected in error
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_what_is_wrong_is_told_with_its_path_and_what_to_write(
         ("model", "write it beside config"),
     ],
 )
-def test_what_a_file_may_not_choose_is_refused_by_name_with_the_rule(
+def test_options_that_no_file_may_set_are_refused_by_name_with_the_rule(
     member: str, rule: str
 ) -> None:
     error = error_of(json.dumps({"config": {member: "x"}}))
@@ -287,7 +287,7 @@ def test_labels_of_ours_are_refused(name: str) -> None:
     assert "labels that begin with batchdrop_ are batchdrop's own" in error
 
 
-def test_one_that_is_too_big_or_not_utf_8_is_refused() -> None:
+def test_a_manifest_that_is_too_big_or_not_utf_8_is_refused() -> None:
     assert "may have 20,000,000" in error_of(b" " * (MAX_SIZE + 1))
     assert "byte 12 is not UTF-8" in error_of(b'{"model": "\xff"}')
 
@@ -328,7 +328,7 @@ def test_one_that_is_too_big_or_not_utf_8_is_refused() -> None:
         "projects/p/locations/us/datasets/" + "7" * 1_000_000,
     ],
 )
-def test_no_other_name_passes_for_a_table_or_dataset_or_is_told(src: str) -> None:
+def test_no_other_name_passes_for_a_table_or_dataset_or_is_quoted(src: str) -> None:
     error = error_of(json.dumps({"src": src}))
 
     assert "bq://project.dataset.table" in error
@@ -352,13 +352,15 @@ def listed(item: bytes, n: int) -> bytes:
         b'"' * 4 * (MAX_VALUES + 1),
     ],
 )
-def test_one_with_too_many_values_is_refused_with_what_to_do(data: bytes) -> None:
+def test_a_manifest_with_too_many_values_is_refused_with_what_to_do(
+    data: bytes,
+) -> None:
     error = error_of(data)
 
     assert error.startswith("it has more than 500,000 values; write the requests into")
 
 
-def test_what_stands_in_a_text_is_no_value() -> None:
+def test_brackets_and_commas_in_a_text_are_not_counted() -> None:
     text = b'{\\"a\\": [1, {}], \\\\\\"' * MAX_VALUES
 
     lines = read(b'{"src": [{"contents": [{"parts": [{"text": "' + text + b'"}]}]}]}')
@@ -366,7 +368,7 @@ def test_what_stands_in_a_text_is_no_value() -> None:
     assert len(lines) == 1
 
 
-def test_a_hundred_levels_are_read_and_no_more() -> None:
+def test_a_hundred_levels_are_read_and_not_one_more() -> None:
     def nested(levels: int) -> bytes:
         return b'{"src":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
 
@@ -487,21 +489,23 @@ def test_where_one_is_in_the_sdks_shape_the_others_are_made_to_fit() -> None:
 
 @pytest.mark.parametrize("kind", ["generation", "embedding"])
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "expected"),
     [
         ("http_options", "a file can't name addresses of services"),
         ("httpOptions", "a file can't name addresses of services"),
         ("api_key", "a file can't name credentials"),
     ],
 )
-def test_a_request_can_name_no_service_either(kind: str, name: str, says: str) -> None:
+def test_a_request_can_not_name_services_or_credentials_either(
+    kind: str, name: str, expected: str
+) -> None:
     src = f'[{{"contents": "a", "config": {{"{name}": "x"}}}}]'
 
     with pytest.raises(BadChoice) as caught:
         lines_of(src, kind)
 
     assert caught.value.code == "bad_manifest"
-    assert str(caught.value).startswith(f"src[0].config.{name}: {says}")
+    assert str(caught.value).startswith(f"src[0].config.{name}: {expected}")
 
 
 @pytest.mark.parametrize(
@@ -525,7 +529,7 @@ def test_the_sdks_embeddings_become_rows_too(model: str, config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "says"),
+    ("item", "expected"),
     [
         ('{"contents": []}', ""),
         ('{"contents": 5}', "src[0]: "),
@@ -536,14 +540,14 @@ def test_the_sdks_embeddings_become_rows_too(model: str, config: str) -> None:
         ('{"contents": ["a", NaN]}', ""),
     ],
 )
-def test_a_request_that_cannot_be_converted_is_told_by_its_place(
-    item: str, says: str
+def test_a_request_that_cannot_be_converted_is_refused_by_its_position(
+    item: str, expected: str
 ) -> None:
     if item == '{"contents": []}':
-        assert lines_of(f"[{item}]") == [item.encode()]  # the preflight tells of it
+        assert lines_of(f"[{item}]") == [item.encode()]  # the preflight refuses it
         return
 
-    assert error_of(f'{{"src": [{item}]}}').startswith(says)
+    assert error_of(f'{{"src": [{item}]}}').startswith(expected)
 
 
 NAMES = """contents config metadata key parts role text tools function_declarations
@@ -559,7 +563,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({}, optional={"model": JSON, "src": JSON}))
-def test_nothing_but_a_bad_choice_is_raised_whatever_json_it_is(value: Any) -> None:
+def test_any_json_is_read_or_raises_a_bad_choice(value: Any) -> None:
     data = json.dumps(value).encode()
 
     assert code_of(data) in ("", "bad_manifest")
@@ -567,7 +571,9 @@ def test_nothing_but_a_bad_choice_is_raised_whatever_json_it_is(value: Any) -> N
 
 
 @given(st.lists(JSON, max_size=3), st.dictionaries(st.text(max_size=9), JSON))
-def test_nothing_else_is_raised_for_requests_and_config(src: Any, config: Any) -> None:
+def test_any_requests_and_config_are_read_or_raise_a_bad_choice(
+    src: Any, config: Any
+) -> None:
     items = [{"contents": item, "config": item} for item in src]
 
     assert code_of(json.dumps({"src": items}).encode()) in ("", "bad_manifest")
@@ -592,22 +598,22 @@ def test_each_request_is_one_line(items: list[dict[str, Any]]) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_nothing_else_is_raised_for_any_bytes(data: bytes) -> None:
+def test_any_bytes_are_read_or_raise_a_bad_choice(data: bytes) -> None:
     assert code_of(data) in ("", "bad_manifest")
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"src": [{"a": ' * 50_000])
-def test_a_deep_one_is_no_json(deep: str) -> None:
+def test_a_manifest_that_nests_too_deeply_is_refused(deep: str) -> None:
     error_of(deep)
 
 
-def test_a_deep_request_is_told() -> None:
+def test_a_request_that_nests_too_deeply_is_refused() -> None:
     deep = "[" * 5000 + "]" * 5000
     error_of(f'{{"src": [{{"contents": {deep}, "config": {{}}}}]}}')
 
 
 @pytest.mark.parametrize("number", ["-0", "1" + "0" * 5000, "1e2", "0.10"])
-def test_no_number_is_written_in_another_way(number: str) -> None:
+def test_numbers_stay_as_they_are_written(number: str) -> None:
     [line] = lines_of(f'[{{"contents": "a", "config": {{"seed": {number}}}}}]')
 
     assert f'"seed":{number}}}'.encode() in line

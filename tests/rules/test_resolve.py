@@ -1,4 +1,4 @@
-"""What a job is to be: who is listened to, and what is refused."""
+"""What a job is to be: whose choice counts, and which are refused."""
 
 import json
 import re
@@ -73,10 +73,10 @@ def refusal(*args: Any, **kwargs: Any) -> tuple[str, str]:
     return caught.value.code, str(caught.value)
 
 
-# -- who is listened to ------------------------------------------------------------
+# -- whose choice counts -----------------------------------------------------------
 
 
-def test_where_nobody_says_anything_the_environment_counts() -> None:
+def test_the_environment_counts_where_nothing_else_chooses() -> None:
     found = chosen(env=Settings.from_env(ENOUGH))
 
     assert found.spec == Spec(
@@ -102,7 +102,7 @@ def test_every_field_has_an_origin() -> None:
     assert all(found.origin.values())
 
 
-def test_the_environments_own_choices_are_told_by_their_names() -> None:
+def test_the_environments_choices_have_their_variables_as_origins() -> None:
     found = chosen(
         env=settings(
             ON_INVALID="skip",
@@ -123,7 +123,7 @@ def test_the_environments_own_choices_are_told_by_their_names() -> None:
     assert found.origin["on_invalid"] == "BATCHDROP_ON_INVALID"
 
 
-def test_the_stronger_word_counts() -> None:
+def test_the_stronger_choice_counts() -> None:
     route = 'on_invalid = "skip"\nmax_invalid = 1\nfix = true\nlocation = "eu"'
     manifest = {"config": {"max_invalid": 2, "fix": False}}
 
@@ -184,7 +184,7 @@ def test_a_manifest_that_was_dropped_is_called_by_its_own_name() -> None:
     assert found.origin["model"] == "manifest a/y.job.json"
 
 
-def test_a_long_name_is_cut_to_what_the_service_takes() -> None:
+def test_a_long_name_is_cut_to_what_the_api_takes() -> None:
     assert chosen(name="a" * 200 + "b" * 128).spec.display_name == "b" * 128
 
 
@@ -202,7 +202,7 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "says"),
+    ("key", "value", "expected"),
     [
         ("model", " ", "write a text"),
         ("destination", "s3://x", "write gs://bucket/prefix/, or bq://"),
@@ -227,21 +227,21 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
         ("kind", "chat", 'write "generation" or "embedding"'),
     ],
 )
-def test_metadata_that_cannot_be_is_named_with_what_to_write(
-    key: str, value: str, says: str
+def test_wrong_metadata_is_named_with_what_to_write(
+    key: str, value: str, expected: str
 ) -> None:
     code, text = refusal({key: value})
 
     assert code == "bad_metadata"
     assert text.startswith(f"batchdrop-{key}: ")
-    assert says in text
+    assert expected in text
 
 
 @pytest.mark.parametrize(
     "key",
     ["modle", "backend", "location", "max-rows", "cancel-after", "max_invalid"],
 )
-def test_an_unknown_key_is_not_repeated_but_the_known_ones_are_told(key: str) -> None:
+def test_an_unknown_key_is_not_repeated_and_the_known_ones_are_listed(key: str) -> None:
     code, text = refusal({key: "x"})
 
     assert code == "bad_metadata"
@@ -259,7 +259,7 @@ def test_a_key_in_two_spellings_is_refused() -> None:
 
 
 @pytest.mark.parametrize("key", ["batchdrop_model", "Batchdrop_Model", "batchdrop_x"])
-def test_a_key_written_like_a_label_is_refused_as_nobody_would_hear_it(
+def test_a_key_written_like_a_label_is_refused(
     key: str,
 ) -> None:
     with pytest.raises(BadChoice, match="write one of batchdrop-model") as caught:
@@ -366,7 +366,7 @@ def test_a_configuration_may_have_members_where_unknown_ones_are_allowed() -> No
     assert chosen(manifest=manifest).spec.generation_config
 
 
-def test_who_chooses_such_a_model_may_not_give_a_configuration_too() -> None:
+def test_a_choice_of_such_a_model_may_not_come_with_a_configuration() -> None:
     code, text = refusal(
         {"model": "gemini-embedding-2", "generation-config": '{"topK": 1}'}
     )
@@ -704,7 +704,7 @@ def test_a_model_is_sent_as_what_was_compared(text: str) -> None:
             assert sent == sent_as(text)
 
 
-def test_the_states_to_stand_still_in_are_all_that_are_no_end() -> None:
+def test_the_states_that_can_stall_are_all_but_the_final_ones() -> None:
     ours = {f"JOB_STATE_{state}" for state in readers.STATES}
 
     assert ours == {str(state) for state in JobState if not is_terminal(state)}
@@ -713,7 +713,7 @@ def test_the_states_to_stand_still_in_are_all_that_are_no_end() -> None:
 # -- for people --------------------------------------------------------------------
 
 
-def test_an_explanation_has_each_value_and_who_said_it() -> None:
+def test_an_explanation_has_each_value_and_who_chose_it() -> None:
     rows = {
         row.name: (row.value, row.origin)
         for row in explain(
@@ -742,7 +742,7 @@ def example(language: str) -> str:
     return str(text)
 
 
-def test_the_examples_of_the_guide_are_good() -> None:
+def test_the_examples_of_the_guide_are_accepted() -> None:
     read = routes(example("toml"))
     manifest = Manifest.parse(example("json").encode())
 

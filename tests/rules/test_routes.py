@@ -1,4 +1,4 @@
-"""Routes: which files they are for, and what is said of those that can't be."""
+"""Routes: which files they match, and the errors of wrong ones."""
 
 import time
 
@@ -28,7 +28,7 @@ def errors_of(text: str, settings: Settings = SETTINGS) -> list[str]:
 
 
 def error_of(line: str, settings: Settings = SETTINGS) -> str:
-    """What is said of one route with this line, behind the name of its table."""
+    """The error of a route with this line, without the name of its table."""
     [error] = errors_of(f'[[route]]\nmatch = "a/**"\n{line}\n', settings)
     return error.removeprefix('routes.toml: [[route]] 1 ("a/**"): ')
 
@@ -62,7 +62,7 @@ def error_of(line: str, settings: Settings = SETTINGS) -> str:
         ("ü*", "übung"),
     ],
 )
-def test_a_pattern_fits_what_it_says(pattern: str, name: str) -> None:
+def test_a_pattern_matches_these_names(pattern: str, name: str) -> None:
     assert Pattern.parse(pattern).matches(name)
 
 
@@ -87,7 +87,7 @@ def test_a_pattern_fits_what_it_says(pattern: str, name: str) -> None:
         ("folders", "x"),
     ],
 )
-def test_a_pattern_fits_nothing_else(pattern: str, name: str) -> None:
+def test_a_pattern_does_not_match_these_names(pattern: str, name: str) -> None:
     assert not Pattern.parse(pattern).matches(name)
 
 
@@ -103,7 +103,7 @@ def test_no_name_takes_long_to_match() -> None:
 @given(
     st.text(alphabet="ab/*?[]!-.", max_size=12), st.text(alphabet="ab/-.", max_size=9)
 )
-def test_a_pattern_is_refused_or_says_of_each_name_whether_it_fits(
+def test_a_pattern_is_refused_or_matches_each_name_or_not(
     pattern: str, name: str
 ) -> None:
     try:
@@ -115,7 +115,7 @@ def test_a_pattern_is_refused_or_says_of_each_name_whether_it_fits(
 
 
 @given(st.text(alphabet="ab/.-_", min_size=1, max_size=12))
-def test_a_pattern_without_wildcards_is_the_name(name: str) -> None:
+def test_a_pattern_without_wildcards_matches_its_own_name_alone(name: str) -> None:
     if name.startswith("/"):
         return
 
@@ -135,7 +135,7 @@ def test_the_first_route_that_matches_counts() -> None:
     assert Routes.none().route_of("a/x.jsonl") is None
 
 
-def test_each_key_is_read_into_what_a_job_needs() -> None:
+def test_each_key_of_a_route_is_read() -> None:
     read = route(
         """
         match = "a/**"
@@ -192,7 +192,7 @@ def test_each_key_is_read_into_what_a_job_needs() -> None:
     }
 
 
-def test_zero_is_for_never() -> None:
+def test_zero_means_never() -> None:
     read = route('match = "a"\ncancel_after = 0.0\nstalled_after = 0')
     by_state = route('match = "a"\nstalled_after = {PENDING = 0, RUNNING = 60}')
 
@@ -207,7 +207,7 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "key", "says"),
+    ("line", "key", "expected"),
     [
         ('modl = "x"', "modl", "did you mean model? write one of match, name, loc"),
         ('kind = "chat"', "kind", 'write "generation" or "embedding"'),
@@ -249,16 +249,16 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_its_table_and_key_and_what_to_write(
-    line: str, key: str, says: str
+    line: str, key: str, expected: str
 ) -> None:
     error = error_of(line)
 
     assert error.startswith(f"{key}: ")
-    assert says in error
+    assert expected in error
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("x = ", "routes.toml: no TOML: "),
         ("[route]\nmatch = 'a'", "routes.toml: [route]: write it with two brackets"),
@@ -274,14 +274,14 @@ def test_a_wrong_value_is_named_with_its_table_and_key_and_what_to_write(
         ("[[route]]\nmatch = '[?--]'", "match: [?--] is no set of characters"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_with_its_name(text: str, says: str) -> None:
+def test_an_unreadable_file_is_refused_by_name(text: str, expected: str) -> None:
     [error] = errors_of(text)
 
     assert error.startswith("routes.toml: ")
-    assert says in error
+    assert expected in error
 
 
-def test_all_that_is_wrong_in_a_file_is_told_at_once() -> None:
+def test_all_errors_of_a_file_are_listed_at_once() -> None:
     errors = errors_of(
         """
         [[route]]
@@ -302,7 +302,7 @@ def test_all_that_is_wrong_in_a_file_is_told_at_once() -> None:
     ]
 
 
-def test_routes_that_are_never_reached_or_have_one_name_are_told() -> None:
+def test_routes_that_share_a_name_or_pattern_are_refused() -> None:
     errors = errors_of(
         '[[route]]\nmatch = "a"\nname = "x"\n[[route]]\nmatch = "a"\nname = "x"'
     )
@@ -318,19 +318,19 @@ def test_a_configuration_is_only_for_a_model_that_takes_one() -> None:
     assert error.startswith("generation_config: text-embedding-005 takes none")
 
 
-def test_a_configuration_that_no_line_could_be_sent_with_is_told() -> None:
+def test_a_configuration_that_no_line_could_be_sent_with_is_refused() -> None:
     error = error_of('generation_config = {topP = 1, "a b" = 1}')
 
     assert error.startswith("generation_config: a b has a name that the import can't")
 
 
-def test_a_route_for_the_developer_api_is_good_where_its_key_is() -> None:
+def test_a_route_for_the_developer_api_needs_a_key() -> None:
     settings = Settings.from_env(ENOUGH | {"GEMINI_API_KEY": "k"})
 
     Routes.parse(b'[[route]]\nmatch = "a"\nbackend = "developer"', "f").check(settings)
 
 
-def test_a_route_whose_backend_lacks_the_deployments_model_is_told() -> None:
+def test_a_route_whose_backend_lacks_the_deployments_model_is_refused() -> None:
     env = {"GEMINI_API_KEY": "k", "BATCHDROP_MODEL": "anthropic/claude-x"}
 
     error = error_of('backend = "developer"', Settings.from_env(ENOUGH | env))
@@ -338,7 +338,7 @@ def test_a_route_whose_backend_lacks_the_deployments_model_is_told() -> None:
     assert "a text of 18 characters is no model of the Developer API" in error
 
 
-def test_a_route_that_deletes_when_the_ledger_has_forgotten_is_told() -> None:
+def test_a_route_that_deletes_after_the_ledger_forgets_is_refused() -> None:
     error = error_of("delete_after = 7776000")
 
     assert error.startswith("delete_after: 7776000 must be below BATCHDROP_LEDGER_TTL")
@@ -350,7 +350,7 @@ def test_bad_routes_are_a_bad_setting() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_no_text_does_anything_but_parse_or_be_told(text: bytes) -> None:
+def test_any_text_is_read_or_refused(text: bytes) -> None:
     errors: tuple[str, ...] = ()
     try:
         Routes.parse(text, "routes.toml").check(SETTINGS)

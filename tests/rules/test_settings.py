@@ -1,4 +1,4 @@
-"""What a deployment can choose, and what it is told when it chose wrongly."""
+"""Settings: what is read from the environment, and the errors of wrong values."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "expected"),
     [
         ("WORK", "work-bucket", "write gs://bucket/prefix"),
         ("OUTPUT", "gs://inbox/results", "in the inbox bucket"),
@@ -79,13 +79,13 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("GENERATION_CONFIG", "temperature=0", "write a JSON object"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_must_be(
-    name: str, value: str, says: str
+def test_a_wrong_setting_is_named_with_what_to_write(
+    name: str, value: str, expected: str
 ) -> None:
     with pytest.raises(BadSetting, match=f"BATCHDROP_{name}") as caught:
         Settings.from_env(ENOUGH | {f"BATCHDROP_{name}": value})
 
-    assert says in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_wrong_setting_is_named_with_what_it_must_be(
         ("BATCHDROP_", "remove it"),
     ],
 )
-def test_an_unknown_setting_stops_the_start_with_the_nearest_that_is_known(
+def test_an_unknown_setting_stops_the_start_with_the_nearest_name(
     name: str, instead: str
 ) -> None:
     with pytest.raises(BadSetting) as caught:
@@ -113,7 +113,7 @@ def test_all_unknown_settings_are_named_at_once() -> None:
         Settings.from_env(ENOUGH | {"BATCHDROP_B": "1", "BATCHDROP_A": "1"})
 
 
-def test_other_peoples_variables_are_none_of_ours() -> None:
+def test_variables_without_the_prefix_are_ignored() -> None:
     others = {
         "K_SERVICE": "poll",
         "BATCHDROPS": "1",
@@ -133,13 +133,13 @@ def test_other_peoples_variables_are_none_of_ours() -> None:
         *[("api_url", " "), ("generation_config", "{}"), ("routes", " ")],
     ],
 )
-def test_nothing_and_zero_are_for_never_and_for_no_limit(name: str, value: str) -> None:
+def test_empty_and_zero_mean_never_and_no_limit(name: str, value: str) -> None:
     settings = Settings.from_env(ENOUGH | {f"BATCHDROP_{name.upper()}": value})
 
     assert getattr(settings, name) is None
 
 
-def test_a_prefix_holds_what_lies_under_it_and_not_its_neighbours() -> None:
+def test_a_prefix_holds_objects_under_it_and_not_its_neighbours() -> None:
     place = Location.parse("gs://out/results")
 
     assert place.holds("out", "results/x.jsonl")
@@ -147,7 +147,7 @@ def test_a_prefix_holds_what_lies_under_it_and_not_its_neighbours() -> None:
     assert not place.holds("other", "results/x.jsonl")
 
 
-def test_what_a_deployment_lists_is_read() -> None:
+def test_lists_and_labels_are_read() -> None:
     settings = Settings.from_env(
         ENOUGH
         | {
@@ -187,7 +187,7 @@ def test_what_a_deployment_lists_is_read() -> None:
         ),
     ],
 )
-def test_how_long_a_batch_may_stand_still_is_for_every_state_or_for_each(
+def test_stalled_after_is_for_every_state_or_by_state(
     value: str, seconds: dict[str, float]
 ) -> None:
     settings = Settings.from_env(ENOUGH | {"BATCHDROP_STALLED_AFTER": value})
@@ -212,7 +212,7 @@ def test_a_configuration_is_kept_on_one_line() -> None:
         ("DATABASE", 63),
     ],
 )
-def test_what_is_too_long_to_be_a_part_of_other_names_stops_the_start(
+def test_a_setting_too_long_for_the_names_made_of_it_stops_the_start(
     name: str, most: int
 ) -> None:
     Settings.from_env(ENOUGH | {f"BATCHDROP_{name}": "x" * most})

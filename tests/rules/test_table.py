@@ -1,9 +1,10 @@
-"""The table of options is all that is said of one."""
+"""The table of options, and everything that is made from it."""
 
 from dataclasses import MISSING, fields
 
 import pytest
 
+from batchdrop.cli.routes import _PLACEHOLDERS
 from batchdrop.jobs.values import Spec
 from batchdrop.options.manifests import CONFIG
 from batchdrop.options.resolve import KEYS
@@ -77,3 +78,9 @@ def test_the_key_is_never_quoted() -> None:
 
     assert settings.api_key == "a\x00b"
     assert "a\x00b" not in repr(settings)
+
+
+def test_routes_are_checked_with_a_placeholder_for_each_required_setting() -> None:
+    required = {option.variable for option in OPTIONS if option.default is REQUIRED}
+
+    assert set(_PLACEHOLDERS) == required

@@ -66,7 +66,7 @@ def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]
 
 
 @both
-def test_the_objects_metadata_is_stronger_than_all_else(world: World) -> None:
+def test_the_objects_metadata_is_the_strongest(world: World) -> None:
     world.choose(
         '[[route]]\nmatch = "a/**"\nmodel = "gemini-3.5-flash-lite"\n'
         'labels = { team = "route", stage = "route" }\n',
@@ -98,7 +98,7 @@ def test_the_objects_metadata_is_stronger_than_all_else(world: World) -> None:
 
 @both
 @pytest.mark.parametrize("text", ["nope\n", GOOD * 3], ids=["bad rows", "too many"])
-def test_a_file_that_is_rejected_says_by_what_choice(world: World, text: str) -> None:
+def test_a_rejection_names_the_choice_that_caused_it(world: World, text: str) -> None:
     world.choose('[[route]]\nmatch = "**"\nmax_rows = 2\n', models=(FLASH, PRO))
 
     (job,) = take(world, world.upload(text, "x.jsonl", {"batchdrop-model": PRO}))
@@ -136,7 +136,7 @@ def test_a_routes_generation_configuration_reaches_every_row(world: World) -> No
     assert row["request"]["generationConfig"] == {"temperature": 0.25}
 
 
-def test_a_route_says_what_becomes_of_bad_lines(world: World) -> None:
+def test_a_route_chooses_what_becomes_of_bad_lines(world: World) -> None:
     world.choose('[[route]]\nmatch = "**"\non_invalid = "skip"\nfix = true\n')
 
     (job,) = take(world, world.upload(GOOD + "not json\n"))
@@ -147,7 +147,7 @@ def test_a_route_says_what_becomes_of_bad_lines(world: World) -> None:
 @pytest.mark.parametrize(
     ("limit", "text"), [("max_rows", GOOD * 3), ("max_bytes", GOOD * 3)]
 )
-def test_a_route_limits_what_a_file_may_be(world: World, limit: str, text: str) -> None:
+def test_a_route_limits_the_size_of_a_file(world: World, limit: str, text: str) -> None:
     world.choose(f'[[route]]\nname = "small"\nmatch = "**"\n{limit} = 2\n')
 
     (job,) = take(world, world.upload(text))
@@ -156,7 +156,7 @@ def test_a_route_limits_what_a_file_may_be(world: World, limit: str, text: str) 
     assert f"over {limit} of route small=2" in problem(job)
 
 
-def test_results_go_where_a_route_says(world: World) -> None:
+def test_results_go_to_the_routes_destination(world: World) -> None:
     bucket = f"{world.settings.project}-else"
     world.gcs.create_bucket(bucket)
     world.choose(f'[[route]]\nmatch = "**"\ndestination = "gs://{bucket}/night"\n')
@@ -173,7 +173,7 @@ def test_results_go_where_a_route_says(world: World) -> None:
     assert [line["key"] for line in world.answers(job)] == ["r0000001"]
 
 
-def test_metadata_that_nobody_knows_is_refused(world: World) -> None:
+def test_unknown_metadata_is_refused(world: World) -> None:
     drop = world.upload(GOOD, metadata={"batchdrop-modle": PRO, "colour": "blue"})
 
     (job,) = take(world, drop)
@@ -187,39 +187,39 @@ def test_metadata_that_nobody_knows_is_refused(world: World) -> None:
 # -- manifests beside a file -------------------------------------------------------
 
 
-def is_attached(world: World, spoken: Drop, *files: Job) -> bool:
+def is_attached(world: World, manifest_drop: Drop, *files: Job) -> bool:
     """Whether a manifest is recorded as a file's, or as one for whoever comes."""
-    job = world.job(spoken)
+    job = world.job(manifest_drop)
     ids = tuple(file.id for file in files)
     return (job.phase, job.attached_to, job.seq) == (Phase.ATTACHED, ids, 0)
 
 
 @both
-def test_a_manifest_dropped_first_speaks_for_the_file_beside_it(world: World) -> None:
+def test_a_manifest_dropped_first_is_for_the_file_beside_it(world: World) -> None:
     world.choose(models=(PRO,))
-    spoken = world.upload(manifest(model=PRO), "a/x.job.json")
-    world.worker.take(spoken)
+    manifest_drop = world.upload(manifest(model=PRO), "a/x.job.json")
+    world.worker.take(manifest_drop)
 
     (job,) = take(world, world.upload(GOOD, "a/x.jsonl"))
 
     assert models(world) == [PRO]
     assert job.spec_from["model"] == "manifest a/x.job.json"
-    assert is_attached(world, spoken)
+    assert is_attached(world, manifest_drop)
 
 
-def test_an_event_of_a_manifest_that_comes_late_finds_it_was_heard(
+def test_a_late_event_of_a_manifest_finds_it_attached(
     world: World,
 ) -> None:
     world.choose(models=(PRO,))
-    spoken = world.upload(manifest(model=PRO), "x.job.json")
+    manifest_drop = world.upload(manifest(model=PRO), "x.job.json")
     file = world.upload(GOOD, "x.jsonl")
     take(world, file)
 
-    world.worker.take(spoken)
-    world.worker.take(spoken)
+    world.worker.take(manifest_drop)
+    world.worker.take(manifest_drop)
     world.tick()
 
-    assert is_attached(world, spoken, world.job(file))
+    assert is_attached(world, manifest_drop, world.job(file))
     assert models(world) == [PRO]
 
 
@@ -229,9 +229,11 @@ def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
     drop = world.upload(GOOD, "x.jsonl")
     world.worker.take(drop)
 
-    spoken = world.upload(manifest(config={"display_name": "late"}), "x.job.json")
-    (late,) = take(world, spoken)
-    world.worker.take(spoken)
+    manifest_drop = world.upload(
+        manifest(config={"display_name": "late"}), "x.job.json"
+    )
+    (late,) = take(world, manifest_drop)
+    world.worker.take(manifest_drop)
     world.tick()
 
     assert problem(late).startswith("manifest_too_late")
@@ -240,30 +242,30 @@ def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
     assert world.heard[0].attributes["object"] == "x.job.json"
 
 
-def test_a_manifest_whose_file_is_being_read_right_now_waits_for_that(
+def test_a_manifest_waits_while_its_file_is_being_read(
     world: World,
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
     claim = Job.claimed(drop, "somebody", world.now(), world.timing)
     assert world.ledger.claim(claim) is not None
-    spoken = world.upload(manifest(), "x.job.json")
+    manifest_drop = world.upload(manifest(), "x.job.json")
 
-    world.worker.take(spoken)
+    world.worker.take(manifest_drop)
     world.tick()
-    waits = world.job(spoken)
+    waits = world.job(manifest_drop)
     world.advance(world.timing.lease)
     world.tick()
 
     assert (waits.phase, waits.resumes, waits.health) == (Phase.ARRIVED, 0, None)
-    assert world.job(drop).manifest == str(spoken)
-    assert is_attached(world, spoken, world.job(drop))
+    assert world.job(drop).manifest == str(manifest_drop)
+    assert is_attached(world, manifest_drop, world.job(drop))
 
 
 REQUIRED = '[[route]]\nmatch = "a/**"\nmanifest = "required"\n'
 
 
 @both
-def test_where_a_manifest_is_required_the_file_waits_for_it(world: World) -> None:
+def test_a_file_waits_for_a_required_manifest(world: World) -> None:
     world.choose(REQUIRED, models=(PRO,))
     drop = world.upload(GOOD, "a/x.jsonl")
     (job,) = take(world, drop)
@@ -271,12 +273,12 @@ def test_where_a_manifest_is_required_the_file_waits_for_it(world: World) -> Non
     world.ticks(5)
     assert world.job(drop).phase is Phase.ARRIVED
 
-    spoken = world.upload(manifest(model=PRO), "a/x.job.json")
-    world.worker.take(spoken)
+    manifest_drop = world.upload(manifest(model=PRO), "a/x.job.json")
+    world.worker.take(manifest_drop)
 
     assert world.job(drop).phase is Phase.SUBMITTED
     assert models(world) == [PRO]
-    assert is_attached(world, spoken, world.job(drop))
+    assert is_attached(world, manifest_drop, world.job(drop))
 
 
 def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
@@ -285,18 +287,18 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
     world.choose(REQUIRED)
     drop = world.upload(GOOD, "a/x.jsonl")
     take(world, drop)
-    spoken = world.upload(manifest(), "a/x.job.json")
+    manifest_drop = world.upload(manifest(), "a/x.job.json")
 
     world.sim.clock.advance(seconds=world.settings.reconcile_every)
     world.tick()
     assert world.job(drop).phase is Phase.SUBMITTED
     world.ticks(4)
 
-    assert is_attached(world, spoken, world.job(drop))
+    assert is_attached(world, manifest_drop, world.job(drop))
     assert len(world.batches()) == 1
 
 
-def test_waiting_for_a_manifest_is_not_dying(world: World) -> None:
+def test_waiting_for_a_manifest_does_not_count_as_a_death(world: World) -> None:
     world.choose(REQUIRED, reconcile_every=60.0)
     drop = world.upload(GOOD, "a/x.jsonl")
     take(world, drop)
@@ -307,12 +309,12 @@ def test_waiting_for_a_manifest_is_not_dying(world: World) -> None:
     assert (job.phase, job.health, job.resumes) == (Phase.ARRIVED, None, 0)
 
 
-def test_a_manifest_that_can_not_be_read_is_told_at_once_and_again_with_its_file(
+def test_an_unreadable_manifest_is_rejected_at_once_and_so_is_its_file(
     world: World,
 ) -> None:
-    spoken = world.upload('{"model": 5}', "x.job.json")
+    manifest_drop = world.upload('{"model": 5}', "x.job.json")
 
-    (of_manifest, of_file) = take(world, spoken, world.upload(GOOD, "x.jsonl"))
+    (of_manifest, of_file) = take(world, manifest_drop, world.upload(GOOD, "x.jsonl"))
 
     assert "bad_manifest" in problem(of_manifest)
     assert "x.job.json" in problem(of_file)
@@ -320,7 +322,7 @@ def test_a_manifest_that_can_not_be_read_is_told_at_once_and_again_with_its_file
     assert world.batches() == []
 
 
-def test_a_manifest_speaks_for_a_packed_file_too(world: World) -> None:
+def test_a_manifest_is_for_a_packed_file_too(world: World) -> None:
     world.choose(models=(PRO,))
     world.upload(manifest(model=PRO), "x.job.json")
 
@@ -383,7 +385,7 @@ def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> Non
     assert sorted(answered(world)) == ["r0000001", "r0000002", "r0000003"]
 
 
-def test_a_bad_line_elsewhere_is_told_with_its_object_and_its_line_there(
+def test_a_bad_line_elsewhere_is_reported_with_its_object_and_line_number(
     world: World, elsewhere: str
 ) -> None:
     world.upload(GOOD * 2, "rows/a.jsonl", bucket=elsewhere)
@@ -430,7 +432,7 @@ def test_a_table_becomes_a_batch_with_results(world: World, dataset: Dataset) ->
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
 
 
-def test_a_tables_results_go_into_a_table_where_that_is_chosen(
+def test_a_tables_results_go_into_a_table_if_it_is_chosen(
     world: World, dataset: Dataset
 ) -> None:
     world.choose(datasets=(dataset.full_name,))
@@ -495,7 +497,7 @@ def test_a_second_batch_over_a_table_is_found_and_cancelled(
         ({"batchdrop-destination": "bq://p.d"}, "BATCHDROP_DATASETS"),
     ],
 )
-def test_what_the_deployment_does_not_list_is_refused_by_the_rule(
+def test_choices_that_the_deployment_does_not_list_are_refused(
     world: World, metadata: dict[str, str], rule: str
 ) -> None:
     (job,) = take(world, world.upload(GOOD, metadata=metadata))
@@ -513,7 +515,7 @@ def test_what_the_deployment_does_not_list_is_refused_by_the_rule(
         ("projects/p/locations/l/datasets/d", "BATCHDROP_DATASETS"),
     ],
 )
-def test_a_source_that_the_deployment_does_not_list_is_refused_by_the_rule(
+def test_a_source_that_the_deployment_does_not_list_is_refused(
     world: World, src: str, rule: str
 ) -> None:
     (job,) = take(world, world.upload(manifest(src=src), "x.job.json"))
@@ -522,7 +524,9 @@ def test_a_source_that_the_deployment_does_not_list_is_refused_by_the_rule(
     assert rule in problem(job)
 
 
-def test_media_may_come_from_where_rows_may(world: World, elsewhere: str) -> None:
+def test_media_may_come_from_the_prefixes_that_rows_may(
+    world: World, elsewhere: str
+) -> None:
     part = {
         "fileData": {"mimeType": "image/png", "fileUri": f"gs://{elsewhere}/rows/a.png"}
     }
@@ -542,7 +546,7 @@ def test_media_may_come_from_where_rows_may(world: World, elsewhere: str) -> Non
         {"backend": "developer"},
     ],
 )
-def test_what_only_a_deployer_says_is_refused_by_its_name(
+def test_options_of_the_deployer_alone_are_refused_by_name(
     world: World, config: dict[str, Any]
 ) -> None:
     (job,) = take(
@@ -554,24 +558,24 @@ def test_what_only_a_deployer_says_is_refused_by_its_name(
     assert next(iter(config)) in problem(job)
 
 
-def test_a_missed_manifest_whose_file_is_being_read_is_looked_at_again(
+def test_a_missed_manifest_whose_file_is_being_read_is_taken_again_later(
     world: World,
 ) -> None:
     drop = world.upload(GOOD, "x.jsonl")
-    spoken = world.upload(manifest(), "x.job.json")
+    manifest_drop = world.upload(manifest(), "x.job.json")
     world.choose(reconcile_every=60.0, missed_window=1e6)
     world.advance(timedelta(minutes=5))
     claim = Job.claimed(drop, "somebody", world.now(), world.timing)
     assert world.ledger.claim(claim) is not None
 
-    world.ticks(2)  # nothing is the matter that anybody has to be told of
-    assert world.job(spoken).phase is Phase.ARRIVED
+    world.ticks(2)  # no error: the manifest only waits
+    assert world.job(manifest_drop).phase is Phase.ARRIVED
 
     world.ticks(12)
     job = world.job(drop)
     assert job.phase is Phase.SUBMITTED
-    assert job.manifest == str(spoken)
-    assert is_attached(world, spoken, job)
+    assert job.manifest == str(manifest_drop)
+    assert is_attached(world, manifest_drop, job)
 
 
 def test_routes_may_lie_in_a_bucket(

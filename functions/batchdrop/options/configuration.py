@@ -1,4 +1,4 @@
-"""A job's generation configuration: what people write, as the API takes it."""
+"""A job's generation configuration, converted to what the API takes."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from batchdrop.quoting import unquoted
 
 _TOO_DEEP = "it nests too deeply to be read; write it flatter"
 
-#: What the client raises for what isn't made as it should be.
+#: What the client raises for values that it can't convert.
 INCONVERTIBLE = (
     *(ValueError, TypeError, AttributeError, KeyError),
     *(msgspec.MsgspecError, RecursionError),
@@ -26,26 +26,27 @@ INCONVERTIBLE = (
 
 def wire_config(text: str, rules: Rules, *, private: bool = True) -> str | None:
     """
-    A generation configuration, ready to be merged into requests. What it may say, and
-    what that means, is the client's: see `CreateBatchJobConfig`. Names come to be in
-    camelCase, so that all lines of a file have the same columns.
+    A generation configuration, ready to be merged into requests. Its members are those
+    of the client's `CreateBatchJobConfig`. Names are put into camelCase, so that all
+    lines of a file have the same columns.
 
     Args:
         text: a JSON object.
-        rules: the job's, without a configuration.
-        private: tell no name of the user's; of the deployer's own, all may be told.
+        rules: the job's, without a generation configuration.
+        private: whether errors leave out the names of a user's own members. Those of
+            the deployer's configuration may be quoted.
 
     Returns:
         JSON, or None if nothing is left to merge.
 
     Raises:
-        ValueError: each line would be refused for it; with what to write instead.
+        ValueError: every line would be refused for it; says what to write instead.
     """
     if (size := len(text.encode(errors="replace"))) > MAX_CONFIG:
         raise ValueError(f"it has {size:,} bytes; write at most {MAX_CONFIG:,}")
     given = exact_json(text)
     if not isinstance(given, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it isn't a JSON object; write one")
     placed(given)
     config: dict[str, Any] = {}
     for name, value in given.items():
@@ -75,10 +76,10 @@ def wire_config(text: str, rules: Rules, *, private: bool = True) -> str | None:
 
 def exact_json(text: str | bytes) -> Any:
     """
-    JSON in which numbers stay as they are written, however many digits they have.
+    Decodes JSON, and keeps numbers as they are written, with all their digits.
 
     Raises:
-        ValueError: it is none, or nests too deeply to be read.
+        ValueError: it isn't JSON, or nests too deeply to be read.
     """
     try:
         return json.loads(

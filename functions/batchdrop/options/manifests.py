@@ -47,7 +47,7 @@ def manifest_name(object_name: str) -> str:
     return f"{stem}{SUFFIX}"
 
 
-def speaks_for(manifest_name: str) -> tuple[str, str]:
+def files_of(manifest_name: str) -> tuple[str, str]:
     """The names of the files that a manifest can be for."""
     stem = manifest_name.removesuffix(SUFFIX)
     return f"{stem}.jsonl", f"{stem}.jsonl.gz"

@@ -14,7 +14,15 @@ from batchdrop.options.configuration import wire_config
 from batchdrop.options.manifests import Manifest, is_manifest, manifest_name
 from batchdrop.options.routes import Route, Routes
 from batchdrop.options.settings import Settings
-from batchdrop.options.table import ENVIRONMENT, METADATA, PREFIX, By, options, unknown
+from batchdrop.options.table import (
+    ENVIRONMENT,
+    METADATA,
+    OPTIONS,
+    PREFIX,
+    By,
+    options,
+    unknown,
+)
 from batchdrop.preflight import Rules
 from batchdrop.stored import split_uri
 
@@ -233,8 +241,7 @@ class _Choosing:
         if "kind" not in self.values:
             self.values["kind"] = kind
             self.origin["kind"] = "the model"
-        # `batchdrop routes explain` may not know the model.
-        elif model and self.values["kind"] != kind:
+        elif self.values["kind"] != kind:
             self._impossible(
                 "kind",
                 f'the kind "{self.values["kind"]}" ({self.origin["kind"]}) is not that '
@@ -326,20 +333,20 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
     for key, text in metadata.items():
         if not key.lower().startswith((METADATA, _MISSPELLED)):
             continue
-        word = key.lower().removeprefix(METADATA)
-        name = word.replace("-", "_")
-        if word not in KEYS:
+        short = key.lower().removeprefix(METADATA)
+        name = short.replace("-", "_")
+        if short not in KEYS:
             _bad(
                 f"a key that begins with {METADATA}",
-                unknown(f"{METADATA}{word}", [f"{METADATA}{each}" for each in KEYS]),
+                unknown(f"{METADATA}{short}", [f"{METADATA}{each}" for each in KEYS]),
             )
         if name in choices:
             _bad(key, "given twice, in two spellings; leave one out")
         try:
-            choices[name] = KEYS[word].type.of_text(text)
+            choices[name] = KEYS[short].type.of_text(text)
         except ValueError as exc:
             _bad(key, str(exc))
-        origins[name] = f"metadata {METADATA}{word}"
+        origins[name] = f"metadata {METADATA}{short}"
     return _Layer(choices, origins, "bad_metadata")
 
 
@@ -360,18 +367,18 @@ class Row(NamedTuple):
 
 def explain(chosen: Chosen) -> Iterator[Row]:
     """Yields a row for each field of a job's `Spec`, and one for its sources."""
-    for each in fields(Spec):
-        value = getattr(chosen.spec, each.name)
-        yield Row(each.name, _words(value), chosen.origin[each.name])
+    for name in (*(o.name for o in OPTIONS if o.name in _JOBS), "source"):
+        value = getattr(chosen.spec, name)
+        yield Row(name, _shown(value), chosen.origin[name])
     places = ", ".join(map(str, chosen.sources))
     yield Row("sources", places, f"{PREFIX}INBOX, {PREFIX}SOURCES")
 
 
-def _words(value: Any) -> str:
+def _shown(value: Any) -> str:
     if value is None or value == {}:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_words(given)}" for name, given in value.items())
+        return ", ".join(f"{name}={_shown(given)}" for name, given in value.items())
     return f"{value:.15g}" if isinstance(value, float) else str(value)

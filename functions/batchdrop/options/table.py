@@ -410,7 +410,7 @@ def options(by: By) -> tuple[Option, ...]:
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """What an error says of a key that is none of the known ones; it repeats no key."""
+    """The error of an unknown key: it has the nearest known one, never the key."""
     likely = nearest(name, known)
     question = f"did you mean {likely}? " if likely else ""
     return f"unknown; {question}write one of {', '.join(known)}, or leave it out"

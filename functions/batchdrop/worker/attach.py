@@ -13,9 +13,9 @@ from batchdrop.ledger import Ledger
 from batchdrop.options.manifests import (
     MAX_SIZE,
     Manifest,
+    files_of,
     is_manifest,
     manifest_name,
-    speaks_for,
 )
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
@@ -102,7 +102,7 @@ class Attach:
 
     def files_beside(self, drop: Drop) -> list[Job]:
         """The jobs of the files that a manifest describes, as far as these exist."""
-        names = speaks_for(drop.name) if is_manifest(drop.name) else ()
+        names = files_of(drop.name) if is_manifest(drop.name) else ()
         found = [self.storage.find(drop.bucket, name) for name in names]
         jobs = [self.ledger.get(file.job_id) for file in found if file]
         return [job for job in jobs if job]
