@@ -179,8 +179,8 @@ FILES: dict[str, Hostile] = {
 
 
 def _about(**members: Any) -> bytes:
-    told = {"bucket": "batchdrop-inbox", "name": "x.jsonl", "generation": "1"}
-    return json.dumps(told | {"size": "9"} | members).encode()
+    event = {"bucket": "batchdrop-inbox", "name": "x.jsonl", "generation": "1"}
+    return json.dumps(event | {"size": "9"} | members).encode()
 
 
 #: Bodies of events that can't become a job.

@@ -1,8 +1,8 @@
 """
-The speed of the check, beside what only parses: `python -m tests.bench.preflight`.
+Compares the check with parsers: `python -m tests.bench.preflight`.
 
-All rules are on, and what is checked is staged to a local file. The others are given
-the same lines, and drop what they make of them.
+All rules are on, and the checked lines are staged to a local file. The parsers get the
+same lines, and drop the result.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from typing import Any
 from batchdrop.jobs.values import Location
 from batchdrop.preflight import Checker, Rules
 
-#: Most megabytes that are timed in a round: many short rounds, in which all take turns,
-#: tell more of a machine that does other things too than a few long ones.
+#: The most megabytes of a round: on a busy machine, many short rounds in turns measure
+#: better than a few long ones.
 TIMED = 40
 #: Bytes read at a time, as from a bucket.
 CHUNK = 8 * 1024 * 1024
@@ -46,8 +46,8 @@ class Kind:
     size: int  #: of a request
     form: bytes = b"%(request)b"
     model: str = "gemini-3.8-flash"
-    configuration: bytes | None = None  #: of the job, to be merged into each line's own
-    bad: bool = False  #: all are, and more of them were than are explained
+    configuration: bytes | None = None  #: the job's, merged into each line's own
+    bad: bool = False  #: all lines are bad, and none is explained
 
     @property
     def rules(self) -> Rules:
@@ -144,7 +144,7 @@ def ours(
     Checks and stages.
 
     Args:
-        without: "fast": no fast path; "cut": none that cuts a request out of its line.
+        without: "fast": without all fast paths; "cut": without `GoodLines.cut`.
     """
     explained = 0 if kind.bad else None
     checker = Checker(kind.rules, explained, fast=without != "fast")
@@ -182,7 +182,7 @@ def genai() -> Callable[[bytes], Any]:
 
 
 def cpu_seconds(run: Callable[..., None], path: Path, rows: int | None) -> float:
-    """What this process alone takes, whatever else the machine does."""
+    """The CPU time of this process, whatever else the machine does."""
     start = time.process_time()
     run(path, rows)
     return time.process_time() - start
@@ -190,7 +190,7 @@ def cpu_seconds(run: Callable[..., None], path: Path, rows: int | None) -> float
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole file's way through, in a process of its own."""
+    """How a process of its own has checked a whole file."""
 
     mb_per_s: float
     peak_mb: float  #: the most memory that the process ever had
@@ -205,8 +205,8 @@ def _whole(path: Path) -> Whole:
 
 def peak_mb() -> float:
     """
-    The most memory that this process has had. Linux alone tells it of the program;
-    elsewhere what the process had before it became this program counts too.
+    The most memory that this process has had. Except on Linux, it includes what the
+    process had before it became this program.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -30,7 +30,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command on a file of these lines, in a folder of its own."""
+    """Runs the command on a file of these lines, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     for name in ("MODEL", "BACKEND", "GENERATION_CONFIG"):
         monkeypatch.delenv(f"BATCHDROP_{name}", raising=False)
@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return check
 
 
-def said(result: Result) -> dict[str, Any]:
+def report(result: Result) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
@@ -50,9 +50,9 @@ def test_a_good_file_ends_well_and_is_estimated(run: Run) -> None:
     done = run(file(*[GOOD] * 2000), "--json")
 
     assert done.exit_code == 0
-    assert said(done)["rows"] == 2000
-    assert said(done)["errors"] == []
-    estimate = said(done)["estimate"]
+    assert report(done)["rows"] == 2000
+    assert report(done)["errors"] == []
+    estimate = report(done)["estimate"]
     assert estimate["rows"] == 2000
     assert estimate["tokens"] == pytest.approx(2000, rel=0.02)  # "hi" is one
     assert estimate["parts"] == 1
@@ -63,7 +63,7 @@ def test_errors_are_listed_and_end_it_with_1(run: Run) -> None:
     done = run(file(GOOD, BAD, b"nope"), "--json")
 
     assert done.exit_code == 1
-    first, second = said(done)["errors"]
+    first, second = report(done)["errors"]
     assert set(first) == {"line", "path", "code", "message", "fix"}
     assert (first["line"], first["path"], first["code"]) == (
         2,
@@ -103,7 +103,7 @@ def test_a_file_of_blank_lines_is_not_good(run: Run) -> None:
 def test_a_packed_file_is_checked(run: Run) -> None:
     done = run(gzip.compress(file(GOOD, GOOD)), "--json")
 
-    assert (done.exit_code, said(done)["rows"]) == (0, 2)
+    assert (done.exit_code, report(done)["rows"]) == (0, 2)
 
 
 def test_the_rules_are_those_of_backend_and_model(run: Run) -> None:
@@ -155,7 +155,7 @@ def test_what_is_mended_is_written_and_is_good_then(run: Run) -> None:
     done = run(lines, "--fix", "-o", "out.jsonl", "--json")
 
     assert done.exit_code == 0
-    assert said(done)["fixed"] == 2
+    assert report(done)["fixed"] == 2
     written = Path("out.jsonl").read_bytes()
     assert written.split(b"\n")[0] == json.dumps(GOOD).encode()
     assert run(written).exit_code == 0
@@ -180,7 +180,7 @@ def test_of_a_file_of_answers_the_rows_without_one_are_written(run: Run) -> None
     done = run(lines, "--fix", "--only-unanswered", "-o", "rest.jsonl", "--json")
 
     assert done.exit_code == 0
-    assert (said(done)["rows"], said(done)["answered"]) == (2, 2)
+    assert (report(done)["rows"], report(done)["answered"]) == (2, 2)
     assert Path("rest.jsonl").read_bytes() == file(failed, failed) + b"\n"
     assert run(Path("rest.jsonl").read_bytes()).exit_code == 0
 
@@ -214,7 +214,7 @@ MERGED = {
 
 
 def test_a_generation_configuration_is_merged_and_counted(run: Run) -> None:
-    bare = said(run(file(*[GOOD] * 20), "--json"))["estimate"]
+    bare = report(run(file(*[GOOD] * 20), "--json"))["estimate"]
     Path("config.json").write_text(json.dumps(CONFIG))
 
     by_text = run(
@@ -224,7 +224,7 @@ def test_a_generation_configuration_is_merged_and_counted(run: Run) -> None:
 
     assert by_text.exit_code == 0
     assert by_text.stdout == by_file.stdout
-    estimate = said(by_text)["estimate"]
+    estimate = report(by_text)["estimate"]
     added = len(json.dumps(MERGED, separators=(",", ":"))) - 1  # a comma for two braces
     assert estimate["bytes"] == bare["bytes"] + 20 * added
     assert estimate["tokens"] > bare["tokens"]
@@ -240,7 +240,7 @@ def test_a_mended_file_has_no_configuration_in_it(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "says"),
     [
         ("{", "generation configuration: "),
         ('{"temperature": "warm"}', "generation configuration: temperature"),
@@ -248,12 +248,12 @@ def test_a_mended_file_has_no_configuration_in_it(run: Run) -> None:
     ],
 )
 def test_a_configuration_that_makes_every_row_bad_is_an_error(
-    run: Run, config: str, told: str
+    run: Run, config: str, says: str
 ) -> None:
     done = run(file(GOOD), "--generation-config", config)
 
     assert done.exit_code == 1
-    assert told in done.stderr
+    assert says in done.stderr
 
 
 def test_a_deployments_configuration_is_not_for_a_model_that_takes_none(
@@ -266,7 +266,7 @@ def test_a_deployments_configuration_is_not_for_a_model_that_takes_none(
 
     assert "takes none" in given.stderr
     assert run(row, *embeds).exit_code == 0
-    assert said(run(file(GOOD), "--json"))["estimate"]["answer_tokens"] == 7
+    assert report(run(file(GOOD), "--json"))["estimate"]["answer_tokens"] == 7
 
 
 def test_a_misspelt_variable_is_an_error_before_the_wrong_rules_apply(
@@ -286,7 +286,7 @@ def test_a_medium_that_is_null_costs_nothing(run: Run) -> None:
 
     done = run(lines, "--backend", "developer", "--json")
 
-    assert said(done)["estimate"]["tokens"] == 1
+    assert report(done)["estimate"]["tokens"] == 1
 
 
 def test_a_file_that_can_not_be_read_to_its_end_leaves_none_behind(run: Run) -> None:
@@ -324,7 +324,7 @@ def test_only_the_first_errors_are_printed_and_all_are_counted(run: Run) -> None
 
     assert done.stdout.count("bad_role") == 20
     assert "and 30 more errors" in done.stdout
-    assert said(run(file(*[BAD] * 50), "--json"))["errors_found"] == 50
+    assert report(run(file(*[BAD] * 50), "--json"))["errors_found"] == 50
 
 
 # -- what it would cost ---------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_the_cost_follows_your_own_price_list(run: Run) -> None:
 
     done = run(file(*lines), "--json", "--prices", "prices.json")
 
-    estimate = said(done)["estimate"]
+    estimate = report(done)["estimate"]
     assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
     assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
     assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
@@ -463,7 +463,7 @@ def test_a_retired_model_is_warned_of_with_its_date(run: Run) -> None:
 def test_a_rerouted_model_is_warned_of_with_what_answers_in_its_place(run: Run) -> None:
     args = ("--model", "gemini-2.5-pro", "--backend", "developer", "--json")
 
-    assert said(run(file(GOOD), *args))["warnings"] == [
+    assert report(run(file(GOOD), *args))["warnings"] == [
         "gemini-2.5-pro: the Gemini Developer API answers it with gemini-3.8-flash "
         "from 2026-12-01 on, at that model's price; name the model that you want"
     ]
@@ -471,7 +471,8 @@ def test_a_rerouted_model_is_warned_of_with_what_answers_in_its_place(run: Run) 
 
 def test_a_model_is_warned_of_on_the_backend_alone_that_retires_it(run: Run) -> None:
     assert (
-        said(run(file(GOOD), "--model", "gemini-3.5-flash", "--json"))["warnings"] == []
+        report(run(file(GOOD), "--model", "gemini-3.5-flash", "--json"))["warnings"]
+        == []
     )
     assert "warning" not in run(file(GOOD)).stdout
 
@@ -495,7 +496,7 @@ def uri(gcs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_packed_object_is_checked_to_its_last_row(uri: str) -> None:
     done = CliRunner().invoke(main, ["check", uri, "--json"])
 
-    assert (done.exit_code, said(done)["rows"]) == (0, 3000)
+    assert (done.exit_code, report(done)["rows"]) == (0, 3000)
 
 
 def test_an_object_that_is_not_there_is_named(uri: str) -> None:

@@ -867,8 +867,8 @@ def test_lines_of_one_form_are_passed_without_an_inspection(
 ) -> None:
     lines: list[object] = []
     for number in range(100):
-        said = [{"role": "user", "parts": [{"text": f"{number}"}]}]
-        request = {"contents": said, **({own: {"topK": number}} if own else {})}
+        contents = [{"role": "user", "parts": [{"text": f"{number}"}]}]
+        request = {"contents": contents, **({own: {"topK": number}} if own else {})}
         lines.append({"key": f"k{number}", "request": request} if keyed else request)
 
     assert inspected(lines, Rules(backend=backend, generation_config=config)) < 20

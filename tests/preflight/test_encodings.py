@@ -14,7 +14,7 @@ TEXT = json.dumps(json.loads(LINE), ensure_ascii=False)
 
 
 def read(data: bytes, **rules: object) -> list[tuple[int, str, str]]:
-    """What is wrong with which line."""
+    """The row errors of each line."""
     checker = Checker(Rules(**rules))  # type: ignore[arg-type]
     return [
         (refused.line, refused.row_errors[0].code, refused.row_errors[0].message)

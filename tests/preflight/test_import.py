@@ -42,7 +42,7 @@ values = st.recursive(
 
 @st.composite
 def deep(draw: st.DrawFn) -> Any:
-    """Objects within one another, about as deep as the import goes."""
+    """Nested objects, about as deep as the import allows."""
     value: Any = draw(scalars)
     for _ in range(draw(st.integers(11, 16))):
         value = {"a": value}
@@ -53,7 +53,7 @@ def deep(draw: st.DrawFn) -> Any:
 
 @dataclass(frozen=True)
 class Family:
-    """How lines of a kind of model are written, with anything in them."""
+    """Lines for a kind of model, with any values in them."""
 
     model: str
     request: Callable[[dict[str, Any], str], Any]  #: of its members, and a text
@@ -61,7 +61,7 @@ class Family:
 
     @property
     def payload(self) -> str:
-        """The member that the service wants in each line."""
+        """The member that the API requires in each line."""
         return of_vertex_model(self.model).payload
 
 
@@ -184,7 +184,7 @@ def imported(text: bytes, family: Family) -> str | None:
 
 
 def read(text: bytes, family: Family) -> tuple[bytes, set[int]]:
-    """What is staged of a file with any names, and the lines that were refused."""
+    """The staged lines of a file with any names, and the refused lines."""
     rules = Rules(model=family.model, unknown="allow")
     try:
         blocks = list(Checker(rules).blocks([text]))

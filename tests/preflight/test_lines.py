@@ -121,7 +121,7 @@ def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
 
 
 def test_the_rest_of_a_line_beyond_the_limit_is_not_dropped_silently() -> None:
-    """Cut at the limit it would be a good line."""
+    """If it were cut at the limit, it would be a good line."""
     line = file(GOOD).ljust(LINE_LIMIT + 1) + b"garbage"
     checker = Checker(Rules())
 

@@ -37,7 +37,7 @@ def image(uri: str) -> dict[str, Any]:
     return {"contents": [{"role": "user", "parts": [part]}]}
 
 
-def said(role: str, text: str) -> dict[str, Any]:
+def turn(role: str, text: str) -> dict[str, Any]:
     return {"contents": [{"role": role, "parts": [{"text": text}]}]}
 
 
@@ -56,7 +56,7 @@ def lines(dice: random.Random) -> list[object]:
     some += [b"", b"  "]
     for n in range(12):
         bad, fine = f"gs://other/{n}.png", f"gs://inbox/{n}.png"
-        some += [image(bad), image(fine), said("system", str(n)), said("model", str(n))]
+        some += [image(bad), image(fine), turn("system", str(n)), turn("model", str(n))]
         config = {"temperature": n, "maxOutputTokens": n / 2}
         some += [good(generationConfig=config), good(labels={f"a{n}": "x"})]
         some += [good(generationConfig={"topK": "x" * (n % 3)}), {"key": n, **GOOD}]

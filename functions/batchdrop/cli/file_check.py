@@ -231,7 +231,8 @@ def _summary(report: Report) -> Iterator[str]:
     elif not report.rows:
         yield "there are no rows"
     else:
-        yield f"{report.rows:,} rows, none of them bad, for {family.name}"
+        good = "1 row is" if report.rows == 1 else f"{report.rows:,} rows are"
+        yield f"{good} good, for {family.name}"
     if report.output:
         mended = "1 row was" if report.fixed == 1 else f"{report.fixed:,} rows were"
         what = "all lines"

@@ -15,6 +15,9 @@ Every file has the same outcome without it (`Checker(rules, fast=False)`). Parts
     500 B, all bad                   0.55               -           0.01
     5 KB, all bad                    0.67               -           0.06
 
+For requests as they are, `cut` gains 27 % at 500 B: less than a third, but the check
+has to reach 0.55 there, and it is the same function that merges.
+
 Each path knows what becomes of a line, or returns that it doesn't know (None or False);
 then the line is inspected.
 
@@ -284,7 +287,7 @@ def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
     What most lines of a shape begin with, up to the value that is sent. Its first group
     is the user's key. The rest of the line is that value and a brace: if the value is
     one JSON value, the line has no other members. None for lines that are sent as they
-    are, and for shapes of which only a part of the request is sent.
+    are, and for shapes whose request is only sent in part.
     """
     if shape.embeds is None and (shape.wrapper is None or rules.family.wrapper is None):
         return None
@@ -325,7 +328,7 @@ class _Decoders:
 
     def of_requests_but(self, *names: str) -> Decode:
         """
-        The same for a request of which these members may be anything. It returns each
+        The same for a request in which these members may be anything. It returns each
         of them as it is written, as an attribute of its name.
         """
         return msgspec.json.Decoder(self._struct(self._root, names)).decode

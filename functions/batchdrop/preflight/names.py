@@ -25,7 +25,7 @@ TWO_SPELLINGS = frozenset(
     speakerVoiceConfigs speechConfig startOffset stopSequences systemInstruction
     taskType thinkingBudget thinkingConfig thinkingLevel thoughtSignature toolConfig
     topK topP urlContext videoMetadata voiceConfig voiceName
-    """.split()  # noqa: SIM905 - many words, of which a list would take many lines
+    """.split()  # noqa: SIM905 - many words: a list would take many lines
 )
 
 #: In these, names are the user's own, and have one spelling.

@@ -292,17 +292,17 @@ def _embedding(
             strict and not apart.isdisjoint(names)
         ):
             raise msgspec.ValidationError("has another shape")
-        said = [name for name in names if camel(name) in _EMBEDDING_CONFIG]
-        return [(snake(name) if rules.imports else name, name) for name in said]
+        options = [name for name in names if camel(name) in _EMBEDDING_CONFIG]
+        return [(snake(name) if rules.imports else name, name) for name in options]
 
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
-        said = config_of(tuple(members))
+        options = config_of(tuple(members))
         id = _id(members[shape.id]).encode() if shape.id else None
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
-        config = {sent: bytes(members[name]) for sent, name in said}
+        config = {sent: bytes(members[name]) for sent, name in options}
         if rules.imports:
             # On Vertex these stand in an object of their own, in snake_case.
             for name in _NESTED:
