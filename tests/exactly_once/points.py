@@ -19,7 +19,7 @@ def all_points() -> tuple[str, ...]:
 
 def points(files: Iterable[Path]) -> list[str]:
     """
-    What `crash(...)` is called with, in the order of the modules' names and lines.
+    What `failpoint(...)` is called with, in the order of the modules' names and lines.
 
     Raises:
         ValueError: a call whose point can't be read, or a point named twice.
@@ -35,7 +35,9 @@ def points(files: Iterable[Path]) -> list[str]:
                 case [ast.Constant(value=str(point))]:
                     found.append(point)
                 case _:
-                    raise ValueError(f"{path}:{node.lineno}: crash() takes one literal")
+                    raise ValueError(
+                        f"{path}:{node.lineno}: failpoint() takes one literal"
+                    )
     if twice := {point for point in found if found.count(point) > 1}:
         raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
     return found

@@ -292,12 +292,16 @@ def test_a_scenario_laid_over_another_still_drops_what_it_drops(
 
 def test_the_points_are_read_from_the_code(tmp_path: Path) -> None:
     code = tmp_path / "code.py"
-    code.write_text('def f():\n    crash("b")\n    if True:\n        crash("a")\n')
+    code.write_text(
+        'def f():\n    failpoint("b")\n    if True:\n        failpoint("a")\n'
+    )
 
     assert points([code]) == ["b", "a"]
 
 
-@pytest.mark.parametrize("text", ["crash(point)", 'crash(f"{x}")', "crash()"])
+@pytest.mark.parametrize(
+    "text", ["failpoint(point)", 'failpoint(f"{x}")', "failpoint()"]
+)
 def test_a_point_whose_name_can_not_be_read_is_an_error(
     tmp_path: Path, text: str
 ) -> None:
@@ -310,7 +314,7 @@ def test_a_point_whose_name_can_not_be_read_is_an_error(
 
 def test_a_point_has_a_name_of_its_own(tmp_path: Path) -> None:
     code = tmp_path / "code.py"
-    code.write_text('crash("a")\ncrash("a")\n')
+    code.write_text('failpoint("a")\nfailpoint("a")\n')
 
     with pytest.raises(ValueError, match="named more than once: a"):
         points([code])

@@ -1,7 +1,6 @@
 """What a file chooses: by its metadata, a manifest, a route, or not at all."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,14 +11,11 @@ from batchdrop import wiring
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Phase
 from tests.client.datasets import Dataset
+from tests.worker.manifests import answered, manifest
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
-
-
-def manifest(**members: Any) -> str:
-    return json.dumps(members)
 
 
 def take(world: World, *drops: Drop) -> list[Job]:
@@ -53,13 +49,6 @@ def elsewhere(world: World) -> str:
     world.gcs.create_bucket(bucket)
     world.choose(sources=(Location(bucket=bucket, prefix="rows/"),))
     return bucket
-
-
-@pytest.fixture
-def dataset(bigquery: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
-    with Dataset(bigquery) as dataset:
-        yield dataset
 
 
 # -- who is stronger ---------------------------------------------------------------
@@ -356,15 +345,6 @@ def test_inline_requests_become_a_batch_with_results(world: World) -> None:
     assert rows[1]["request"]["generationConfig"] == {"temperature": 0}
     assert job.rows.total == 2
     assert len(answered(world)) == 2
-
-
-def answered(world: World) -> list[str]:
-    """The keys of all answers in the output bucket."""
-    return [
-        json.loads(line)["key"]
-        for blob in world.gcs.list_blobs(world.settings.output.bucket)
-        for line in blob.download_as_text().splitlines()
-    ]
 
 
 @both

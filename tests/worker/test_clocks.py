@@ -9,10 +9,10 @@ import pytest
 from batchdrop.errors import Superseded
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
+from tests.worker.batches import state
 from tests.worker.dying import Killed, die
-from tests.worker.test_races import at, paid
-from tests.worker.test_split_jobs import heard
-from tests.worker.test_tick import state
+from tests.worker.paid import at, paid
+from tests.worker.split_jobs import heard
 from tests.worker.world import GOOD, Wire, World
 
 TEN = timedelta(minutes=10)

@@ -7,8 +7,7 @@ import pytest
 from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_run import intended
-from tests.worker.test_tick import check, several, states
+from tests.worker.batches import check, intended, several, states
 from tests.worker.world import GOOD, Wire, World
 
 pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)

@@ -200,8 +200,12 @@ def of_addresses(world: World) -> Drop:
 @pytest.mark.parametrize(
     ("drop", "words"),
     [
-        (of_a_manifest, "manifest a.job.json) can't be sent: it has 1,100,048 bytes"),
-        (of_metadata, "it has 1,100,048 bytes; write at most 100,000"),
+        (
+            of_a_manifest,
+            "config.generation_config: it has 1,100,048 characters; write at most "
+            "100,000",
+        ),
+        (of_metadata, "it has 1,100,048 characters; write at most 100,000"),
         (of_addresses, "the 1,200 addresses in src take"),
     ],
 )

@@ -15,12 +15,12 @@ from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
+from tests.worker.batches import check, empty_ledger
 from tests.worker.dying import Killed, die
-from tests.worker.test_choices import dataset, manifest
-from tests.worker.test_parts import rows, split_job
-from tests.worker.test_races import at, paid, parts_are_paid_once
-from tests.worker.test_split_jobs import heard
-from tests.worker.test_tick import check, empty_ledger
+from tests.worker.manifests import dataset, manifest
+from tests.worker.paid import at, paid, parts_are_paid_once
+from tests.worker.parts import rows, split_job
+from tests.worker.split_jobs import heard
 from tests.worker.world import GOOD, World
 
 __all__ = ["dataset"]  # a fixture

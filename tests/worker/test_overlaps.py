@@ -8,9 +8,8 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import OTHER, Phase
-from tests.worker.test_policies import submitted, types
-from tests.worker.test_sweep import listed, resource
-from tests.worker.test_tick import state
+from tests.worker.batches import listed, resource, state
+from tests.worker.policies import submitted, types
 from tests.worker.world import World
 
 

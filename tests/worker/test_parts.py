@@ -12,28 +12,14 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Part, Phase
 from batchdrop.worker import reading
 from tests.worker.dying import Killed, failpoints
+from tests.worker.parts import rows, split_job
 from tests.worker.world import GOOD, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
-def rows(n: int) -> str:
-    """So many requests, each with a text of its own, and a blank line among them."""
-    lines = [
-        json.dumps({"contents": [{"role": "user", "parts": [{"text": f"row {i}"}]}]})
-        for i in range(1, n + 1)
-    ]
-    return "\n".join([lines[0], "", *lines[1:]]) + "\n"
-
-
 def keys(text: str) -> list[str]:
     return [json.loads(line)["key"] for line in text.splitlines()]
-
-
-def split_job(world: World, job: Job) -> list[Job]:
-    """The jobs of a file's parts, in their order."""
-    found = world.ledger.get_all(job.parts)
-    return sorted(found, key=lambda one: one.part.n if one.part else -1)
 
 
 def in_order(job: Job) -> list[Part]:

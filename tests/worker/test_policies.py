@@ -1,26 +1,13 @@
 """What a deployment wants done about jobs that take long, or are long over."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import OTHER, Phase
-from tests.worker.test_tick import several, states
+from tests.worker.batches import several, states
+from tests.worker.policies import submitted, types
 from tests.worker.world import GOOD, Wire, World, slow
-
-
-def submitted(world: World, **settings: Any) -> Job:
-    """A job of a deployment with these settings."""
-    world.choose(**settings)
-    drop = world.upload(GOOD)
-    world.worker.take(drop)
-    return world.job(drop)
-
-
-def types(world: World) -> list[str]:
-    return [one.type.removeprefix("dev.batchdrop.job.") for one in world.heard]
 
 
 def test_without_settings_nothing_is_cancelled_deleted_or_told(

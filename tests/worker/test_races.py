@@ -1,8 +1,7 @@
 """Workers that die, or wake late, with parts, manifests and tables in their hands."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,12 +13,12 @@ from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import Drop, Phase
 from tests.client.datasets import Dataset
-from tests.exactly_once.promise import is_paid
 from tests.there import there
-from tests.worker.dying import Killed, die, failpoints
-from tests.worker.test_choices import answered, dataset
-from tests.worker.test_parts import rows, split_job
-from tests.worker.test_tick import batch_of, states
+from tests.worker.batches import batch_of, states
+from tests.worker.dying import Killed, die
+from tests.worker.manifests import answered, dataset
+from tests.worker.paid import at, keys, paid, parts_are_paid_once
+from tests.worker.parts import rows, split_job
 from tests.worker.world import GOOD, Wire, World
 
 __all__ = ["dataset"]  # a fixture
@@ -37,26 +36,6 @@ def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
 
 
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
-
-
-@contextmanager
-def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
-    """
-    Does something when a worker first comes to a point. While it does, that worker is
-    frozen, and others may pass; where it raises `Killed`, that worker is dead.
-
-    Yields:
-        the points that were passed, in their order.
-    """
-    passed: list[str] = []
-
-    def failpoint(name: str) -> None:
-        passed.append(name)
-        if name == point and passed.count(name) == 1:
-            act()
-
-    with failpoints(failpoint):
-        yield passed
 
 
 def to_the_end(world: World, drop: Drop) -> None:
@@ -80,28 +59,6 @@ def deliver(world: World, drop: Drop) -> bool:
     except (Superseded, Unavailable):
         return False
     return True
-
-
-def keys(n: int) -> list[str]:
-    """Of all rows that `rows(n)` has; the second line is blank."""
-    return [f"r{line:07}" for line in (1, *range(3, n + 2))]
-
-
-def paid(world: World) -> list[dict[str, Any]]:
-    return [batch for batch in world.batches() if is_paid(batch)]
-
-
-def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
-    """What is true of a split job in the end, whatever happened on the way."""
-    job = world.job(drop)
-    assert (job.phase, job.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
-    parts = split_job(world, job)
-    kept = {part.batch.name for part in parts if part.batch}
-    assert {batch["name"] for batch in paid(world)} == kept
-    assert len(kept) == len(parts)
-    assert sorted(answered(world)) == keys(n)
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
-    assert world.heard[0].job_id == job.id
 
 
 # -- parts ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import DEVELOPER, CancelRequest, Phase, Problem
 from tests.reads import counted
-from tests.worker.test_sweep import submit
+from tests.worker.batches import submit
 from tests.worker.world import World
 
 

@@ -9,9 +9,7 @@ import pytest
 from batchdrop.backends.vertex import VertexBackend
 from batchdrop.batches import BatchJob
 from batchdrop.jobs.values import Drop
-from tests.worker.test_stages import quiet_ticks
-from tests.worker.test_sweep import submit
-from tests.worker.test_tick import batch_of, states
+from tests.worker.batches import batch_of, quiet_ticks, states, submit
 from tests.worker.world import World, slow
 
 

@@ -11,6 +11,7 @@ from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location, Phase
 from batchdrop.stored import split_uri
+from tests.worker.batches import claimed, intended
 from tests.worker.dying import failpoints
 from tests.worker.world import GOOD, Fault, Wire, World
 
@@ -398,25 +399,6 @@ def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
 
 
 # -- workers that die, freeze and wake ------------------------------------------
-
-
-def claimed(world: World) -> Job:
-    """A job whose worker died right after its claim."""
-    drop = world.upload()
-    claim = Job.claimed(drop, world.holder(), world.now(), world.timing)
-    job = world.ledger.claim(claim)
-    assert job is not None
-    return job
-
-
-def intended(world: World) -> Job:
-    """A job whose worker died, or froze, with its intent written."""
-    job = claimed(world)
-    while job.phase is not Phase.SUBMITTING:
-        step = world.worker.runner._step(job, admitted=False)
-        assert step is not None
-        job = step(job)
-    return job
 
 
 def test_a_job_whose_worker_died_after_the_claim_is_carried_on(world: World) -> None:

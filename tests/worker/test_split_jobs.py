@@ -15,114 +15,32 @@ from google.cloud import firestore
 
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.job import MAX_PARTS, MAX_RESUMES, Job
-from batchdrop.jobs.values import Drop, Part, Phase, Spec, Staging
+from batchdrop.jobs.values import Drop, Part, Phase, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows
-from tests.worker.test_tick import check, states, vanish
-from tests.worker.world import GOOD, Wire, World
+from tests.worker.batches import check, states, vanish
+from tests.worker.split_jobs import (
+    THREE,
+    heard,
+    part_staged,
+    parts,
+    phases,
+    rows,
+    spec_of,
+    split,
+    split_job,
+    staged,
+    submitted,
+)
+from tests.worker.world import Wire, World
 
 BAD = "not json\n"
 
 both_backends = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
-def staged(world: World, *texts: str, epoch: int = 1) -> Job:
-    """A job whose worker has staged the parts, and not split it yet."""
-    drop = world.upload(GOOD * 7)
-    job = world.ledger.claim(
-        Job.claimed(drop, world.holder(), world.now(), world.timing)
-    )
-    assert job is not None
-    first = 1
-    for n, text in enumerate(texts):
-        lines = text.splitlines(keepends=True)
-        uri = f"{world.settings.work}{job.part_id(n)}/{epoch}/requests.jsonl"
-        world.storage.write(uri, (line.encode() for line in lines))
-        part = Part(
-            n=n,
-            first=first,
-            last=first + len(lines) - 1,
-            staging=Staging(epoch=epoch, uri=uri, rows=len(lines), bytes=len(text)),
-        )
-        job = part_staged(world, job, part)
-        first += len(lines)
-    return job
-
-
-def part_staged(world: World, job: Job, part: Part) -> Job:
-    return world.ledger.advance(
-        job, lambda j: j.part_staged(part, world.now(), world.timing)
-    )
-
-
-def rows(first: int, n: int) -> str:
-    """So many rows as they are staged, from this line of the file on."""
-    return "".join(
-        f'{{"key":"r{line:07}","request":{GOOD.strip()}}}\n'
-        for line in range(first, first + n)
-    )
-
-
-#: Three parts of a file with seven rows, and a middle one that can't be imported.
-THREE = (rows(1, 3), rows(4, 3), rows(7, 1))
 MIDDLE_BAD = (THREE[0], BAD, THREE[2])
-
-
-def spec_of(world: World, job: Job, **labels: str) -> Spec:
-    settings = world.settings
-    return Spec(
-        kind="generation",
-        backend=settings.backend,
-        location=settings.location,
-        model=settings.model,
-        destination=f"{settings.output}{job.source.name}/{job.id}/",
-        display_name=job.source.name[-128:],
-        labels={
-            "batchdrop_job": job.id,
-            "batchdrop_deployment": settings.deployment,
-            **labels,
-        },
-        max_active=settings.max_active_jobs,
-    )
-
-
-def split(world: World, job: Job, ledger: Ledger | None = None) -> Job:
-    total = sum(part.staging.rows for part in job.parts.values())
-    return (ledger or world.ledger).advance(
-        job,
-        lambda j: j.split(
-            spec_of(world, job), Rows(total=total, accepted=total), world.now()
-        ),
-        children=lambda j: j.children(world.now()),
-    )
-
-
-def split_job(world: World, *texts: str) -> Job:
-    return split(world, staged(world, *(texts or THREE)))
-
-
-def submitted(world: World, *texts: str) -> Job:
-    """A split job of which the service has all parts."""
-    job = split_job(world, *texts)
-    world.tick()
-    assert phases(world, job) == [Phase.SUBMITTED] * len(job.parts)
-    return job
-
-
-def parts(world: World, job: Job) -> list[Job]:
-    """The parts' own jobs, in their order."""
-    found = {one.id: one for one in world.ledger.get_all(job.parts)}
-    return [found[id] for id in sorted(job.parts, key=lambda id: job.parts[id].n)]
-
-
-def phases(world: World, job: Job) -> list[Phase]:
-    return [part.phase for part in parts(world, job)]
-
-
-def heard(world: World) -> list[str]:
-    """The words of all that was announced."""
-    return [one.type.split(".")[3] for one in world.heard]
 
 
 def body(world: World) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """No stage of a tick, and no endpoint, spends the time of the others."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -11,8 +10,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from batchdrop.worker.stages import AT_ONCE
-from tests.worker.test_sweep import submit
-from tests.worker.test_tick import several, state
+from tests.worker.batches import quiet_ticks, several, state, submit
 from tests.worker.world import Fault, World
 
 #: As long as a request waits for its answer: see `wiring._client`.
@@ -42,14 +40,6 @@ def hangs(
 def naming(*jobs: Job) -> Callable[[httpx.Request], bool]:
     names = [job.batch.name for job in jobs if job.batch]
     return lambda request: request.url.path.endswith(tuple(names))
-
-
-def quiet_ticks(world: World, n: int) -> None:
-    """Ticks, whatever they report."""
-    for _ in range(n):
-        world.advance(timedelta(minutes=1))
-        with suppress(ExceptionGroup):
-            world.tick()
 
 
 @developer_api

@@ -1,6 +1,5 @@
 """How far a sweep looks, what it reads, and what it keeps of what it hears."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,29 +11,11 @@ from batchdrop.announcements.message import announcement_id
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
-from tests.worker.test_tick import several, state, vanish
-from tests.worker.world import GOOD, Fault, Wire, World, slow
+from tests.worker.batches import listed, resource, says, several, state, submit, vanish
+from tests.worker.world import Wire, World, slow
 
 developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
 both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
-
-
-def submit(world: World, name: str = "reviews.jsonl", rows: int = 3) -> Job:
-    drop = world.upload(GOOD * rows, name)
-    world.worker.take(drop)
-    return world.job(drop)
-
-
-def resource(world: World, job: Job, **changes: Any) -> dict[str, Any]:
-    """A Vertex batch as the service shows it now, but for some members."""
-    assert job.batch is not None
-    found = httpx.get(f"{world.sim.url}/v1/{job.batch.name}").raise_for_status()
-    return dict(found.json() | changes)
-
-
-def listed(world: World, *resources: dict[str, Any]) -> None:
-    """The next list has these and no others."""
-    world.wire.lists.append(says({"batchPredictionJobs": list(resources)}))
 
 
 def asked(world: World) -> tuple[list[datetime], list[str]]:
@@ -224,12 +205,6 @@ def test_the_developer_api_s_counts_are_kept_current_while_it_runs(
 
     assert counts == [(2, 8), (5, 5), (9, 1)]
     assert state(world, job) == "JOB_STATE_RUNNING"
-
-
-def says(answer: dict[str, Any]) -> Fault:
-    # Made into bytes now: what follows may change it.
-    text = json.dumps(answer)
-    return lambda _: httpx.Response(200, text=text)
 
 
 def progress(world: World, job: Job) -> tuple[int | None, int | None]:

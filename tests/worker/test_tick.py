@@ -10,6 +10,15 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
+from tests.worker.batches import (
+    batch_of,
+    check,
+    empty_ledger,
+    several,
+    state,
+    states,
+    vanish,
+)
 from tests.worker.world import GOOD, Wire, World
 
 
@@ -18,12 +27,6 @@ def submitted(world: World) -> Job:
     drop = world.upload(GOOD * 3)
     world.worker.take(drop)
     return world.job(drop)
-
-
-def state(world: World, job: Job) -> str:
-    batch = world.job(job.source).batch
-    assert batch is not None
-    return batch.state
 
 
 def test_a_job_is_followed_from_pending_to_its_end(
@@ -267,24 +270,6 @@ def test_a_tick_takes_up_nothing_after_its_time(world: World) -> None:
 
 
 # -- batches that the service doesn't know ---------------------------------------
-
-
-def vanish(world: World, *jobs: Job) -> None:
-    """The service answers 404 to these batches' names, and lists them no more."""
-    for job in jobs:
-        assert job.batch is not None
-        world.backends.of(job).cancel(job.batch.name)
-        world.client.batches.delete(name=job.batch.name)
-
-
-def several(world: World, n: int, text: str = GOOD) -> list[Job]:
-    """Jobs that arrive one after the other."""
-    drops = []
-    for k in range(n):
-        drops.append(world.upload(text, f"{k}.jsonl"))
-        world.worker.take(drops[-1])
-        world.advance(timedelta(seconds=1))
-    return [world.job(drop) for drop in drops]
 
 
 def test_a_batch_that_is_gone_is_lost_after_an_hour_and_three_ticks(
@@ -569,12 +554,6 @@ def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
 # -- what the ledger doesn't know ---------------------------------------------------
 
 
-def check(world: World) -> None:
-    """Lets the slower comparison come; the next tick takes up what it has claimed."""
-    world.advance(timedelta(seconds=world.settings.reconcile_every))
-    world.ticks(2)
-
-
 def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:
     drop = world.upload()
 
@@ -616,11 +595,6 @@ def test_other_files_in_the_inbox_are_not_claimed(world: World) -> None:
     assert world.jobs() == 0
 
 
-def empty_ledger(world: World) -> None:
-    for snapshot in world.database.collection("jobs").stream():
-        snapshot.reference.delete()
-
-
 def test_an_emptied_ledger_finds_the_batch_and_does_not_pay_again(
     world: World, submitted: Job
 ) -> None:
@@ -654,25 +628,6 @@ def test_an_emptied_ledger_does_not_pay_again_for_what_has_results(
     assert again.error is not None
     assert again.error.code == "already_done"
     assert len(world.batches()) == 1
-
-
-def batch_of(world: World, job: Job, **labels: str) -> str:
-    """Another batch over a job's own staging."""
-    assert job.spec is not None
-    assert job.staging is not None
-    made = world.client.batches.create(
-        model="gemini-3.8-flash",
-        src=job.staging.uri,
-        config={
-            "destination": job.spec.destination,
-            "labels": job.spec.labels | labels,
-        },
-    )
-    return made.name
-
-
-def states(world: World) -> dict[str, str]:
-    return {batch["name"]: batch["state"] for batch in world.batches()}
 
 
 def test_a_second_batch_of_a_job_is_cancelled_and_told(

@@ -19,7 +19,7 @@ from batchdrop.batches.objects import Objects
 from batchdrop.errors import Misconfigured, Unavailable
 from batchdrop.jobs.values import Drop, Location, Phase
 from batchdrop.storage import Storage
-from tests.worker.test_sweep import submit
+from tests.worker.batches import submit
 from tests.worker.world import World, storage_at
 
 #: No resolver knows it (RFC 6761).
