@@ -257,7 +257,8 @@ def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_told(
 
     assert [world.job(job.source).phase for job in jobs[1:]] == [Phase.ENDED] * 2
     assert len(world.heard) == 3
-    told = [one.__dict__ for one in caplog.records if one.message == "unreadable"]
+    unread = "document not readable"
+    told = [one.__dict__ for one in caplog.records if one.message == unread]
     assert {one["document"] for one in told} == {f"jobs/{jobs[0].id}"}
     assert "version 99" in told[0]["reason"]
 
@@ -276,7 +277,8 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
     world.ticks(2)
 
     assert {one.id for one in world.heard} == set(others)
-    told = [one.__dict__ for one in caplog.records if one.message == "unreadable"]
+    unread = "document not readable"
+    told = [one.__dict__ for one in caplog.records if one.message == unread]
     assert {one["document"] for one in told} == {f"announcements/{spoilt}"}
 
 

@@ -22,7 +22,7 @@ from batchdrop.ledger.state import Spending, State
 
 log = logging.getLogger(__name__)
 
-#: How often a write is tried again that others came before.
+#: How often a write is tried when others keep writing to the same document.
 MAX_TRIES = 5
 
 
@@ -31,9 +31,9 @@ class Ledger(Queries, Outbox, State):
     The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}` and
     `spending/{day}`.
 
-    A write names the update time of the document it was derived from, so that
-    Firestore refuses it when anyone has written since. One commit holds a job and the
-    announcement of what became of it: there is never one without the other.
+    Each write names the update time of the document that it was derived from, so that
+    Firestore refuses it if anyone has written since. A job's new state and its
+    announcement are one commit: neither exists without the other.
     """
 
     def get(self, job_id: str) -> Job | None:
@@ -49,17 +49,17 @@ class Ledger(Queries, Outbox, State):
 
     def claim(self, job: Job) -> Job | None:
         """
-        Creates the job's document. Of all callers one gets the job; the others None.
+        Creates the job's document. One caller gets the job; all others get None.
 
             create() answers          the ledger holds    this caller
             created                   its document        has the claim
-            already exists, or some   its document        has the claim: the answer to
-            other unclear word                            its own commit was lost
-            the same                  another's           hasn't
+            already exists, or any    its document        has the claim: the answer to
+            other unclear answer                          its own commit was lost
+            the same                  another document    has no claim
 
         Raises:
-            NotWritable: Firestore will never take its document.
-            Unavailable: no telling; ask again.
+            NotWritable: Firestore will never accept the document.
+            Unavailable: the outcome is unknown; call again.
         """
         about = f"job {job.id} could not be claimed"
         data = self._document(job)
@@ -82,21 +82,24 @@ class Ledger(Queries, Outbox, State):
         children: Callable[[Job], Sequence[Job]] = lambda _: (),
     ) -> Job:
         """
-        Moves a job on, if it is still at the phase, epoch and holder of `held`. A
-        transition that raises `seq` has something to announce: that goes into the
-        outbox in the same commit. So does what the end of a part means for the
-        split job: the part is over and its split job knows, or neither.
+        Applies a transition, if the job still has the phase, epoch and holder of
+        `held`. A transition that raises `seq` adds an announcement to the outbox in the
+        same commit. When a part ends, the same commit updates its split job.
 
         Args:
             held: the job as the caller knows it.
-            move: a pure transition; called again when something else in the document
-                was written meanwhile.
-            spending: what to add to a day's sum in the same commit.
-            children: makes other jobs, of the new one, that the same commit creates.
+            move: a pure transition; called again if another field of the document
+                changed meanwhile.
+            spending: rows and bytes to add to a day's sum in the same commit.
+            children: makes, from the new job, further jobs that the same commit
+                creates.
+
+        Returns:
+            The job as it was written.
 
         Raises:
-            Superseded: the job moved on, or is another worker's.
-            NotWritable: Firestore will never take it.
+            Superseded: the job has another phase, or another worker holds it.
+            NotWritable: Firestore will never accept the document.
             Unavailable: Firestore gave no answer.
         """
         current, taken = held, 0
@@ -107,8 +110,8 @@ class Ledger(Queries, Outbox, State):
                 with answered(f"job {held.id}"):
                     return self._commit(writes, spending, children(job))
             except Raced:
-                # Another's write came first, or our own was applied and its answer
-                # lost: the document tells.
+                # Another write came first, or our own was applied and its answer was
+                # lost: the document shows which.
                 found = self.get(held.id)
                 if found == job:
                     return found
@@ -119,28 +122,31 @@ class Ledger(Queries, Outbox, State):
                         f"job {held.id} is not at {held.phase} any more"
                     ) from None
                 if self._are_as_written_from(writes):
-                    # The outbox has outlived the document of an earlier job of this
-                    # id, whose announcements stay what they are.
+                    # The outbox still has announcements of an earlier job with this
+                    # id, whose document has expired: take the next free number.
                     taken += 1
                 current = found
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
     def _split_job(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
         """
-        What the end of a part makes of its split job, before and after. Nothing, where
-        the split job is no more: the ledger forgets it in time.
+        The split job before and after the end of one of its parts. Empty if the split
+        job's document has expired.
         """
         if job.part_of is None or before.is_over or not job.is_over:
             return []
         parent = self.get(job.part_of)
         if parent is None or parent.phase is not Phase.SPLIT:
-            log.error("part without a split job", extra={"job": job.id})
+            log.error(
+                "part without a split job",
+                extra={"event": "job.part_without_split_job", "job": job.id},
+            )
             return []
         after = parent.part_over(job, job.updated_at)
         return [(parent, _numbered(parent, after, taken))]
 
     def _are_as_written_from(self, writes: Sequence[tuple[Job, Job]]) -> bool:
-        """Whether nobody has written to these since they were read."""
+        """Whether no one has written to these jobs since they were read."""
         held = {job.id: job.version for job in self.get_all(b.id for b, _ in writes)}
         return all(held.get(before.id) == before.version for before, _ in writes)
 
@@ -151,10 +157,10 @@ class Ledger(Queries, Outbox, State):
         children: Sequence[Job],
     ) -> Job:
         """
-        Writes all of it or nothing; returns the first job, with its version.
+        Writes everything or nothing; returns the first job, with its version.
 
         Raises:
-            NotWritable: it is more than Firestore takes.
+            NotWritable: the commit is larger than Firestore accepts.
         """
         client = self._connect()
         before = [self._document(job) for job, _ in writes]
@@ -192,7 +198,7 @@ class Ledger(Queries, Outbox, State):
 
 
 def _numbered(before: Job, job: Job, taken: int) -> Job:
-    """With the next number for its announcement, if it has one, that isn't taken."""
+    """The job with the next free number, if the move announces something."""
     return replace(job, seq=job.seq + taken) if job.seq > before.seq else job
 
 

@@ -18,7 +18,7 @@ class SharedClock:
     The time by Firestore's clock, on a machine whose own clock may be wrong.
 
     Workers write times that other workers compare with their own `now`: a lease's
-    end, when a job is due, when a queue may go on. If each used its machine's clock,
+    end, when a job is due, when a queue's pause ends. If each used its machine's clock,
     one that is ten minutes ahead would shut out the others for ten minutes.
     """
 
@@ -29,7 +29,7 @@ class SharedClock:
         Args:
             local: the machine's clock.
             remote: asks Firestore for its time. If it raises, the last known difference
-                stays in use, at first none.
+                stays in use; before the first answer, the difference is zero.
         """
         self._local = local
         self._remote = remote
@@ -50,11 +50,17 @@ class SharedClock:
         try:
             there = self._remote()
         except Exception as exc:
-            log.warning("clock not compared", extra={"reason": repr(exc)})
+            log.warning(
+                "clock not compared",
+                extra={"event": "clock.not_compared", "reason": repr(exc)},
+            )
             return
         after = self._local()
         if before - TOLERANCE <= there <= after + TOLERANCE:
             self._ahead = timedelta(0)
             return
         self._ahead = there - (before + (after - before) / 2)
-        log.error("clock is wrong", extra={"seconds": -self._ahead.total_seconds()})
+        log.error(
+            "clock is wrong",
+            extra={"event": "clock.wrong", "seconds": -self._ahead.total_seconds()},
+        )

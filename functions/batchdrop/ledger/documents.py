@@ -43,11 +43,11 @@ class Documents:
     ) -> None:
         """
         Args:
-            connect: gives the client, made on first use.
+            connect: returns the client; first called when it is needed.
             event_source: the CloudEvents `source` of announcements.
-            ttl: how long after its end a job's document, and after it was sent an
-                announcement, may be deleted. It stands in `expire_at`, for Firestore's
-                TTL policies.
+            ttl: how long documents are kept: a job's after its end, an announcement's
+                after it was published. Written as `expire_at`, for Firestore's TTL
+                policies.
         """
         self._connect = connect
         self._ttl = ttl
@@ -56,18 +56,18 @@ class Documents:
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = sparse(encode(replace(job, version=None)))
-        # What is derived, and asked for: a queue's jobs, and those that wait in it.
+        # Derived fields that queries select by.
         data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
         data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
         if job.cancel_request:
-            # As long as it says null here, it is asked for: see `jobs_to_cancel`.
+            # `jobs_to_cancel` selects by null, so the field may not be omitted.
             data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
         if job.is_over:
             data["expire_at"] = job.updated_at + self._ttl
         return data
 
     def _read(self, snapshot: Any) -> Job:
-        """A job from its document; a part's is completed from its split job's."""
+        """A job from its document; a part gets the common fields of its split job."""
         job = job_from(snapshot)
         if job.part_of is None:
             return job
@@ -76,13 +76,15 @@ class Documents:
                 split_job = self._job(job.part_of).get(field_paths=Common.FIELDS)
             data = split_job.to_dict() or {}
             if not data.get("spec"):
-                return job  # the ledger has forgotten it: the part has its own marks
+                return (
+                    job  # its document has expired: only the part's own labels are left
+                )
             common = Common.of(data)
             self._keep(job.part_of, common)
         return common.put_into(job)
 
     def _keep(self, split_job: str, common: "Common") -> None:
-        # It was chosen for good, so that what is kept here stays true.
+        # These fields never change, so the copy in memory stays correct.
         if len(self._common) >= MAX_KEPT:
             self._common.clear()
         self._common[split_job] = common
@@ -106,8 +108,8 @@ class Documents:
 @dataclass(frozen=True, slots=True)
 class Common:
     """
-    What the parts of a split job have in common, and only its own document holds: three
-    hundred copies of all labels, and of who chose what, are more than a commit takes.
+    Fields that the parts of a split job have in common. Only the split job's document
+    has them: three hundred copies would exceed the size of a commit.
     """
 
     labels: Mapping[str, str]
@@ -121,7 +123,7 @@ class Common:
         return cls(split_job["spec"].get("labels", {}), split_job.get("spec_from", {}))
 
     def left_out_of(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        """A part's document without it."""
+        """A part's document without the common fields."""
         labels = part["spec"].get("labels", {})
         own = {n: text for n, text in labels.items() if self.labels.get(n) != text}
         document = {**part, "spec": {**part["spec"], "labels": own}}
@@ -129,6 +131,7 @@ class Common:
         return document
 
     def put_into(self, part: Job) -> Job:
+        """The part with the common fields."""
         if part.spec is None:
             return part
         spec = replace(part.spec, labels={**self.labels, **part.spec.labels})
@@ -136,26 +139,26 @@ class Common:
 
 
 class Raced(Exception):
-    """Another's write came first, or our own was applied and its answer was lost."""
+    """Another write came first, or our own was applied and its answer was lost."""
 
 
 @contextmanager
 def answered(about: str) -> Iterator[None]:
     """
-    Firestore's answers made ours:
+    Translates Firestore's errors:
 
         ALREADY_EXISTS NOT_FOUND
         FAILED_PRECONDITION ABORTED      a race
         INVALID_ARGUMENT, or the client
-        can't put it on the wire         never: a document over 1 MiB, a commit over
+        can't encode the request         never: a document over 1 MiB, a commit over
                                          10 MiB, maps 20 deep, half a character
-        all else, or none                later
+        anything else, or no answer      later
 
-    What is over the emulator's 4 MiB is RESOURCE_EXHAUSTED there, which is a quota's
-    word: see `check_sizes`.
+    The emulator answers RESOURCE_EXHAUSTED, as for a quota, to more than 4 MiB: see
+    `check_sizes`.
 
     Args:
-        about: what the words of an error begin with.
+        about: the beginning of an error's message.
 
     Raises:
         Raced, NotWritable, Unavailable
@@ -185,7 +188,7 @@ def answered(about: str) -> Iterator[None]:
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """
     The fields that differ. The precondition guarantees that the rest of the document
-    is unchanged; encoding all of it takes longer than everything else.
+    is unchanged, and encoding all of it would be the slowest part of a write.
     """
     from google.cloud.firestore import DELETE_FIELD
 
@@ -198,15 +201,15 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
 
 def check_sizes(written: Sequence[Mapping[str, Any]], made: Sequence[Any]) -> None:
     """
-    Whether Firestore can take a commit; said before it is sent, as the client tries a
-    commit that is too large for a minute where the answer is taken for a quota's.
+    Rejects a commit that Firestore can't accept, before it is sent: the client takes
+    the answer for an exhausted quota and retries for a minute.
 
     Args:
-        written: whole documents, of each of which a part is written.
-        made: those that are new.
+        written: updated documents, whole.
+        made: new documents.
 
     Raises:
-        NotWritable: a document, or all of them, have too many bytes.
+        NotWritable: one document, or all of them together, have too many bytes.
     """
     sizes = list(map(size_of, (*written, *made)))
     for size, limit, what in (
@@ -225,8 +228,8 @@ def encode(value: Any) -> dict[str, Any]:
 
 def sparse(data: dict[str, Any]) -> dict[str, Any]:
     """
-    Without what isn't said, in all maps: it reads as not said, and what isn't there is
-    neither kept in an index nor paid for.
+    The data without empty values, in all maps. A missing field decodes to its default,
+    and takes no room in the document or in an index.
     """
     return {
         name: _sparse_value(value)
@@ -244,7 +247,7 @@ def _sparse_value(value: Any) -> Any:
 
 
 def unsent(announcement: Announcement) -> dict[str, Any]:
-    """Its document. As long as nobody was told, it may not be deleted."""
+    """An unpublished announcement's document. It doesn't expire before it is sent."""
     return encode(announcement) | {"expire_at": None}
 
 
@@ -269,13 +272,22 @@ def announcement_from(snapshot: Any) -> Announcement:
 def readable(
     snapshots: Iterable[Any], read: Callable[[Any], Readable]
 ) -> Iterator[Readable]:
-    """What can be read. A document that can't holds up no other, and isn't silent."""
+    """
+    Yields the documents that decode. Logs and skips the rest, so that one bad document
+    can't block the others.
+    """
     for snapshot in snapshots:
         try:
             yield read(snapshot)
         except (ValueError, msgspec.ValidationError) as exc:
-            about = {"document": snapshot.reference.path, "reason": str(exc)}
-            log.error("unreadable", extra=about)
+            log.error(
+                "document not readable",
+                extra={
+                    "event": "ledger.document_unreadable",
+                    "document": snapshot.reference.path,
+                    "reason": str(exc),
+                },
+            )
 
 
 def compare(path: str, operator: str, value: Any) -> Any:
@@ -285,7 +297,7 @@ def compare(path: str, operator: str, value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Firestore's own kind of datetime made an ordinary one, all the way down."""
+    """Replaces Firestore's datetimes by plain ones, in all maps and lists."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Announcements that wait to be published, and what became of each attempt."""
+"""Announcements: those to publish, the mark of each attempt, and replays."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +24,12 @@ from batchdrop.ledger.documents import (
     unsent,
 )
 
-#: Where an announcement stands in the outbox: when it was made, and its id.
+#: An announcement's position in the outbox: its `created_at` and its id.
 At = tuple[datetime, str]
 
-#: How many unpublished announcements one call hands out.
+#: Page size of reads of unpublished announcements.
 OUTBOX_PAGE = 500
-#: An announcement that the service refused so often is set aside.
+#: After this many refusals by Pub/Sub, an announcement is set aside.
 MAX_REFUSALS = 10
 
 
@@ -45,7 +45,7 @@ class Outbox(Documents, ABC):
         """See `Ledger.advance`."""
 
     def unpublished_announcements(self, after: At | None = None) -> list[Announcement]:
-        """What is still to be said, oldest first: the page that follows `after`."""
+        """The page of unpublished announcements behind `after`, oldest first."""
         query = (
             self._announcements()
             .where(filter=compare("published_at", "==", None))
@@ -61,7 +61,7 @@ class Outbox(Documents, ABC):
         return list(readable(query.get(), announcement_from))
 
     def is_unpublished(self, job_id: str, seq: int) -> bool:
-        """Whether a job's announcement of this number is still to be sent."""
+        """Whether a job's announcement with this number is still to be published."""
         id = announcement_id(job_id, seq)
         data = self._announcements().document(id).get().to_dict()
         return bool(
@@ -69,7 +69,7 @@ class Outbox(Documents, ABC):
         )
 
     def mark_published(self, announcement: Announcement, now: datetime) -> None:
-        """Marks an announcement as sent. A lost mark means a repeat, not a loss."""
+        """Marks an announcement as published. A lost mark causes a repeat, no loss."""
         from google.cloud.firestore_v1.transforms import Increment
 
         self._announcements().document(announcement.id).update(
@@ -82,7 +82,7 @@ class Outbox(Documents, ABC):
         )
 
     def mark_unanswered(self, announcement: Announcement) -> None:
-        """Counts an attempt that got no answer."""
+        """Counts an attempt without an answer."""
         from google.cloud.firestore_v1.transforms import Increment
 
         self._announcements().document(announcement.id).update(
@@ -91,14 +91,14 @@ class Outbox(Documents, ABC):
 
     def mark_refused(self, announcement: Announcement, why: str, now: datetime) -> bool:
         """
-        Counts an attempt that the service refused. The tenth sets the announcement
-        aside, which shows at the job's health, so that the job's later ones can go.
+        Counts an attempt that Pub/Sub refused. The tenth sets the announcement aside,
+        so that the job's later ones are published, and changes the job's health.
 
         Returns:
             Whether it is set aside.
 
         Raises:
-            Superseded: the job was written to meanwhile; the next attempt counts.
+            Superseded: the job changed meanwhile; the next attempt counts.
         """
         from google.cloud.firestore_v1.transforms import Increment
 
@@ -109,7 +109,8 @@ class Outbox(Documents, ABC):
         }
         enough = announcement.refusals + 1 >= MAX_REFUSALS
         if enough:
-            # First, so that it isn't set aside without a word if we die in between.
+            # The health comes first: no announcement is set aside without it, even if
+            # the worker dies in between.
             job = self.get(announcement.job_id)
             if job:
                 health = announcement.unheard(why, now)
@@ -119,7 +120,7 @@ class Outbox(Documents, ABC):
         return enough
 
     def announcements_of(self, job_id: str) -> list[Announcement]:
-        """All that was announced of a job, or is to be, in that order."""
+        """All announcements of a job, published or not, by `seq`."""
         query = self._announcements().where(filter=compare("job_id", "==", job_id))
         found = [decode(one.to_dict(), Announcement) for one in query.stream()]
         return sorted(found, key=lambda one: one.seq)
@@ -127,7 +128,7 @@ class Outbox(Documents, ABC):
     def announcements_between(
         self, since: datetime, until: datetime, types: Sequence[str] = TYPES
     ) -> Iterator[Announcement]:
-        """All announcements of these types, made from `since` to before `until`."""
+        """Announcements of these types, created from `since` to before `until`."""
         query = (
             self._announcements()
             .where(filter=compare("type", "in", list(types)))
@@ -138,8 +139,8 @@ class Outbox(Documents, ABC):
         return (decode(one.to_dict(), Announcement) for one in query.stream())
 
     def replay(self, announcement: Announcement, now: datetime) -> Announcement:
-        """Puts an announcement into the outbox once more, as it is."""
-        self._hear(self.get(announcement.job_id), now)
+        """Puts an announcement into the outbox again, unchanged."""
+        self._clear_health(self.get(announcement.job_id), now)
         again = announcement.waiting()
         self._announcements().document(again.id).update(
             {
@@ -153,16 +154,17 @@ class Outbox(Documents, ABC):
 
     def replay_as_new(self, announcement: Announcement, now: datetime) -> Announcement:
         """
-        Puts what an announcement says into the outbox under a new number and id.
+        Puts an announcement into the outbox again, with a new event id and number, so
+        that subscribers that deduplicate handle it again.
 
         Raises:
             Unavailable: Firestore gave no answer, or others keep writing to the job.
         """
         client, seq = self._connect(), announcement.seq
-        self._hear(self.get(announcement.job_id), now)
+        self._clear_health(self.get(announcement.job_id), now)
         for _ in range(20):
             job = self.get(announcement.job_id)
-            # The job's document may be gone: the ledger forgets it in time.
+            # The job's document may have expired.
             seq = max(seq, job.seq if job else 0) + 1
             new = announcement.anew(seq, now)
             batch = client.batch()
@@ -177,15 +179,15 @@ class Outbox(Documents, ABC):
             except Raced:
                 held = document.get().to_dict()
                 if held is None:
-                    seq -= 1  # it is the job that another wrote to: again
+                    seq -= 1  # the job changed, not the outbox: same number again
                 elif decode(held, Announcement) == new:
                     return new  # our own commit, whose answer was lost
             else:
                 return new
         raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
 
-    def _hear(self, job: Job | None, now: datetime) -> None:
-        """Nothing is the matter any more with a job that is to be told of again."""
+    def _clear_health(self, job: Job | None, now: datetime) -> None:
+        """Clears the job's health if a set-aside announcement was its reason."""
         if job and job.health and job.health.code == UNHEARD:
-            with suppress(Superseded):  # whoever moved it on knows better
+            with suppress(Superseded):  # the new state is the newer truth
                 self.advance(job, lambda j: j.heard(now))

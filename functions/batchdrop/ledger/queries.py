@@ -1,4 +1,4 @@
-"""What the ledger is asked: jobs by phase, by time, by queue, and how many."""
+"""Reads of more than one job: by phase, by time, by queue, and counts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -9,21 +9,21 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from batchdrop.ledger.documents import Documents, compare, readable
 
-#: How many waiting jobs are read at once.
+#: Page size of reads of waiting jobs.
 WAITING_PAGE = 100
-#: How many jobs that a policy is about are read at once.
+#: Page size of reads by a policy's time.
 POLICY_PAGE = 100
-#: How many jobs to resume one call hands out.
+#: Page size of reads of due jobs.
 DUE_PAGE = 100
 
 
 class Queries(Documents):
-    """The reads of more than one job."""
+    """Nothing here writes."""
 
     def submitted_jobs(self, endpoint: str, after: str = "") -> Iterator[Job]:
         """
-        All jobs that the service at a place has and isn't done with, as we know, by
-        their ids: first those that follow the id `after`.
+        The submitted jobs of an endpoint, ordered by id. Starts behind the id `after`
+        and then wraps around to the first.
         """
         query = (
             self._jobs()
@@ -38,19 +38,19 @@ class Queries(Documents):
         return readable(found, self._read)
 
     def timed_out_jobs(self, now: datetime) -> Iterator[Job]:
-        """Open jobs that have run for as long as they may."""
+        """Submitted jobs that have run for longer than `cancel_after`."""
         return self._past(Phase.SUBMITTED, "cancel_at", now)
 
     def stalled_jobs(self, now: datetime) -> Iterator[Job]:
-        """Open jobs that have stood still for long, of which nobody was told."""
+        """Submitted jobs in one state for too long, which is not announced yet."""
         return self._past(Phase.SUBMITTED, "stall_at", now)
 
     def jobs_to_delete(
         self, now: datetime, cursor: Mapping[str, Any] | None = None
     ) -> Iterator[Job]:
         """
-        Jobs that ended long ago, and whose batches are to go at the service: first
-        those that follow the `delete_at` and `id` of a cursor.
+        Ended jobs whose batches are due to be deleted at the API. Starts behind the
+        `delete_at` and `id` of the cursor and then wraps around to the first.
         """
         if not cursor:
             return self._past(Phase.ENDED, "delete_at", now)
@@ -61,22 +61,22 @@ class Queries(Documents):
         )
 
     def jobs_to_cancel(self) -> list[Job]:
-        """The open jobs whose batches the service has not been asked to cancel yet."""
+        """Submitted jobs with a cancel request that the API has not received yet."""
         return self._unsent_cancels(Phase.SUBMITTED)
 
     def split_jobs_to_cancel(self) -> list[Job]:
-        """The split jobs whose parts were not all told yet that a cancel is wanted."""
+        """Split jobs with a cancel request that not all parts have received yet."""
         return self._unsent_cancels(Phase.SPLIT)
 
     def open_job_count(self, queue: str | None = None) -> int:
-        """How many jobs the service has and isn't done with, in a queue or in all."""
+        """How many submitted jobs there are, in one queue or in all."""
         conditions = [compare("phase", "==", Phase.SUBMITTED)]
         if queue is not None:
             conditions.append(compare("queue", "==", queue))
         return self._count(*conditions)
 
     def arrival_count(self, since: datetime, until: datetime, most: int) -> int:
-        """How many jobs came between, whatever became of them; `most` if more did."""
+        """How many jobs were created from `since` to before `until`; at most `most`."""
         return self._count(
             compare("created_at", ">=", since),
             compare("created_at", "<", until),
@@ -84,7 +84,7 @@ class Queries(Documents):
         )
 
     def oldest_open_jobs(self, n: int) -> list[Job]:
-        """The open jobs whose batches were made first."""
+        """The `n` submitted jobs whose batches were created first."""
         query = (
             self._jobs()
             .where(filter=compare("phase", "==", Phase.SUBMITTED))
@@ -94,12 +94,12 @@ class Queries(Documents):
         return list(readable(query.stream(), self._read))
 
     def open_job_ids(self) -> set[str]:
-        """The ids of all open jobs; nothing else of their documents is read."""
+        """The ids of all submitted jobs. Reads no other field."""
         query = self._jobs().where(filter=compare("phase", "==", Phase.SUBMITTED))
         return {snapshot.id for snapshot in query.select([]).stream()}
 
     def get_all(self, job_ids: Iterable[str]) -> list[Job]:
-        """The jobs of these ids, as far as there are any."""
+        """The jobs with these ids; ids without a job are skipped."""
         references = [self._job(job_id) for job_id in job_ids]
         if not references:
             return []
@@ -107,13 +107,13 @@ class Queries(Documents):
         return list(readable((one for one in found if one.exists), self._read))
 
     def known_ids(self, job_ids: Iterable[str]) -> set[str]:
-        """Those of these ids that the ledger has a job of."""
+        """Those of these ids that have a job."""
         references = [self._job(job_id) for job_id in job_ids]
         found = self._connect().get_all(references, field_paths=["v"])
         return {snapshot.id for snapshot in found if snapshot.exists}
 
     def due_jobs(self, now: datetime) -> Iterator[Job]:
-        """Jobs whose worker is gone, longest first; read a page at a time."""
+        """Jobs whose worker stopped or whose next step is due, oldest first."""
         unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
         query = (
             self._jobs()
@@ -124,7 +124,7 @@ class Queries(Documents):
         return self._by_pages(query, DUE_PAGE)
 
     def waiting_queues(self) -> Iterator[str]:
-        """The queues in which jobs wait; one document is read for each."""
+        """The queues with waiting jobs. Reads one document for each."""
         ordered = self._jobs().order_by("waiting_in").limit(1)
         last = ""
         while found := ordered.where(filter=compare("waiting_in", ">", last)).get():
@@ -132,7 +132,7 @@ class Queries(Documents):
             yield last
 
     def waiting_jobs(self, queue: str) -> Iterator[Job]:
-        """Jobs that wait for room in a queue, first come first."""
+        """The jobs that wait in a queue, in order of arrival."""
         query = (
             self._jobs()
             .where(filter=compare("waiting_in", "==", queue))
@@ -141,7 +141,7 @@ class Queries(Documents):
         return self._by_pages(query, WAITING_PAGE)
 
     def _unsent_cancels(self, phase: Phase) -> list[Job]:
-        """A phase's jobs that somebody wants cancelled, and nothing was done yet."""
+        """A phase's jobs with a cancel request that nothing was done about yet."""
         query = (
             self._jobs()
             .where(filter=compare("phase", "==", phase))
@@ -158,7 +158,7 @@ class Queries(Documents):
         after: dict[str, Any] | None = None,
         until: dict[str, Any] | None = None,
     ) -> Iterator[Job]:
-        """A phase's jobs that have come to a time that a policy has set."""
+        """A phase's jobs whose time in `field` has come."""
         query = (
             self._jobs()
             .where(filter=compare("phase", "==", phase))
@@ -171,7 +171,7 @@ class Queries(Documents):
         return self._by_pages(query, POLICY_PAGE)
 
     def _by_pages(self, query: Any, size: int) -> Iterator[Job]:
-        # By a cursor: those that fail don't stand in the way of the others.
+        # By a cursor: jobs that fail can't block those behind them.
         page = query.limit(size).get()
         while page:
             yield from readable(page, self._read)

@@ -1,4 +1,4 @@
-"""What ticks leave for the next: locks, cursors, sweeps, reconciles, spending."""
+"""State that ticks share: locks, cursors, last sweep and reconcile, spending."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from batchdrop.jobs.values import derived_id
 from batchdrop.ledger.documents import Documents, decode, encode, plain
 from batchdrop.ready import ready
 
-#: Two workers' clocks may differ by this much. A time that was written by a clock which
-#: is further ahead than that shuts nobody out.
+#: Two workers' clocks may differ by this much. A time written by a clock that is
+#: further ahead locks out no one.
 SKEW = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What was, or is to be, submitted on a day."""
+    """Rows and bytes submitted on a day."""
 
     day: str  #: such as 2026-03-01, in UTC
     rows: int  #: see `Staging`
@@ -26,7 +26,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileRecord:
-    """When inbox and service were compared with the ledger."""
+    """When inbox and API were last compared with the ledger."""
 
     first_start: datetime
     finished: datetime | None
@@ -39,7 +39,7 @@ class SweepRecord:
     started: datetime | None = None
     complete: datetime | None = None  #: the last one that accounted for all open jobs
     failed: tuple[str, ...] = ()  #: ids of jobs to look at again
-    #: No batch of an open job was older; one asks again when it may be a straggler.
+    #: When the oldest batch of an open job was created.
     oldest: datetime | None = None
 
 
@@ -51,8 +51,8 @@ class State(Documents):
 
     def owner(self, deployment: str) -> str:
         """
-        The deployment whose ledger this is: the first that asks, for good. Another one
-        would take the batches of these jobs for lost, as it lists only its own.
+        The deployment that owns this ledger: the first one that calls this. Another
+        deployment lists only its own batches, so it would take these jobs for lost.
 
         Raises:
             Unavailable: Firestore gave no answer.
@@ -71,7 +71,7 @@ class State(Documents):
 
     def time(self) -> datetime:
         """
-        What Firestore's clock shows.
+        The time of Firestore's clock.
 
         Raises:
             Unavailable: Firestore gave no answer within ten seconds.
@@ -87,10 +87,13 @@ class State(Documents):
 
     def lock(self, name: str, by: str, now: datetime, hold: timedelta) -> bool:
         """
-        Takes a lock for `hold`, unless another holder's time still runs. Each taking
-        adds an epoch, by which people see in the logs and the document who was first.
-        A lock that has longer to go than `hold` was taken by a clock that is ahead: it
-        counts for nothing, as two ticks at once do no harm.
+        Takes a lock for `hold`, unless another holder's time still runs. Each new
+        holder adds an epoch, for people who read the document. A lock that lasts longer
+        than `hold` was taken by a clock that is ahead and is ignored: two ticks at once
+        do no harm.
+
+        Returns:
+            Whether `by` has the lock now.
         """
         from google.api_core import exceptions
 
@@ -114,8 +117,8 @@ class State(Documents):
 
     def unlock(self, name: str, by: str) -> None:
         """
-        Gives a lock back; does nothing when it has gone to another. No time is written:
-        that of a clock which is ahead would shut out the others.
+        Releases a lock; does nothing if another holder has it. Writes no time: that of
+        a clock which is ahead would lock out the others.
         """
         reference = self._lock(name)
         snapshot = reference.get()
@@ -124,51 +127,53 @@ class State(Documents):
             reference.update({"until": None}, option=option)
 
     def cursor(self, stage: str) -> dict[str, Any]:
-        """How far a stage of the last tick came; empty if it came to its end."""
+        """Where a stage of the last tick stopped; empty if it finished."""
         found: dict[str, Any] = self._lock(f"cursor-{stage}").get().to_dict() or {}
         return cast("dict[str, Any]", plain(found))
 
     def move_cursor(
         self, stage: str, before: dict[str, Any], at: dict[str, Any]
     ) -> None:
-        """For the next tick to go on from. Written only if it is another place."""
+        """Saves where a stage stopped. Writes nothing if that is where it was."""
         if at != before:
             self._lock(f"cursor-{stage}").set(at)
 
     def last_sweep(self) -> SweepRecord:
-        """What the last sweep that was finished left to know."""
+        """The record of the last finished sweep."""
         data = self._lock("sweep").get().to_dict()
         return decode(data, SweepRecord) if data else SweepRecord()
 
     def record_sweep(self, swept: SweepRecord) -> None:
-        """For the next one to go on from."""
+        """Saves a finished sweep's record."""
         self._lock("sweep").set(encode(swept))
 
     def last_reconcile(self) -> ReconcileRecord:
-        """When the deployment first ran, by Firestore's clock, which is now if it never
-        did; and when the inbox and the service were last compared with the ledger."""
+        """
+        When the deployment first ran, by Firestore's clock, and when the last reconcile
+        finished. The first call records the former.
+        """
         from google.api_core import exceptions
         from google.cloud.firestore import SERVER_TIMESTAMP
 
         reference = self._lock("reconcile")
         if not (snapshot := reference.get()).exists:
-            # That another tick was faster is fine.
+            # another tick may be faster
             with suppress(exceptions.AlreadyExists):
                 reference.create({"first_start": SERVER_TIMESTAMP, "finished": None})
             snapshot = reference.get()
         return decode(snapshot.to_dict(), ReconcileRecord)
 
     def record_reconcile(self, now: datetime) -> None:
-        """The comparison that began then is complete."""
+        """Saves that the reconcile which began at `now` is complete."""
         self._lock("reconcile").update({"finished": now})
 
     def spending_on(self, day: str) -> Spending:
-        """What was submitted on a day."""
+        """The rows and bytes submitted on a day."""
         data = self._day(day).get().to_dict() or {}
         return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
 
     def pause_queue(self, queue: str, now: datetime, pause: timedelta) -> None:
-        """Keeps all of a queue waiting. A later end counts, whoever set it."""
+        """Makes all jobs of a queue wait. Of two pauses, the later end counts."""
         before, until = self.queue_pause_end(queue, now), now + pause
         if before is None or before < until:
             data = {"queue": queue, "until": until, "seconds": pause.total_seconds()}
@@ -176,8 +181,9 @@ class State(Documents):
 
     def queue_pause_end(self, queue: str, now: datetime) -> datetime | None:
         """
-        Until when a queue waits; None if it doesn't. A pause that has longer to go than
-        it was made for was written by a clock that is ahead; the next 429 makes anew.
+        When a queue's pause ends; None if there is none. A pause that lasts longer than
+        its own length was written by a clock that is ahead and is ignored; the next 429
+        starts a new one.
         """
         data = self._lock(f"queue-{derived_id(queue)}").get().to_dict()
         if not data:
@@ -188,6 +194,12 @@ class State(Documents):
 
 
 def _is_running(until: datetime | None, now: datetime, longest: timedelta) -> bool:
-    """Whether what was begun by another worker's clock, and lasts no longer than this,
-    isn't over. None: it was ended."""
+    """
+    Whether a period that another worker began is still running.
+
+    Args:
+        until: its end; None: it was ended early.
+        longest: the length of such a period. One that lasts longer was written by a
+            clock that is ahead, and doesn't count.
+    """
     return until is not None and now < until <= now + longest + SKEW
