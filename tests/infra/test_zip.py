@@ -75,6 +75,13 @@ def test_it_is_exactly_functions(archive: Path) -> None:
     assert {"main.py", "requirements.txt", "batchdrop/py.typed"} <= set(packed)
 
 
+def test_it_has_no_pages_for_readers(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        names = opened.namelist()
+
+    assert [name for name in names if name.endswith(".md") or "docs/" in name] == []
+
+
 def test_its_name_is_its_hash(archive: Path) -> None:
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
 

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from batchdrop import preflight
 from batchdrop.cli import main
 from batchdrop.preflight import MODEL
 from batchdrop.preflight.estimate import Price, Prices
@@ -23,6 +22,7 @@ from batchdrop.rows import RowError
 from tests.cloud_storage import cloud_storage
 from tests.preflight.reading import GOOD, file, good, row_errors
 
+ROOT = Path(__file__).parents[2]
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}
 
 Run = Callable[..., Result]
@@ -87,13 +87,13 @@ def test_the_report_for_people_marks_what_is_wrong(run: Run) -> None:
     assert "about 1 token, in one job" in done.stdout
 
 
-def test_the_readme_shows_the_report_as_it_is(run: Run) -> None:
-    readme = Path(preflight.__file__).with_name("README.md").read_text()
+def test_the_page_shows_the_report_as_it_is(run: Run) -> None:
+    page = (ROOT / "docs/how-to/check-a-file.md").read_text()
     fine = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
 
     report = run(file(fine, BAD)).stdout.replace("in.jsonl", "requests.jsonl")
 
-    assert indent(report, "    ") in readme
+    assert indent(report, "    ") in page
 
 
 def test_a_file_of_blank_lines_is_not_good(run: Run) -> None:
