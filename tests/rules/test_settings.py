@@ -56,7 +56,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("BACKEND", "openai", 'write "vertex" or "developer"'),
         ("ON_INVALID", "drop", 'write "reject" or "skip"'),
         ("UNKNOWN", "skip", 'write "reject" or "allow"'),
-        ("MODELS", "gemini-x,a b", "got 'a b'; write a model's name"),
+        ("MODELS", "gemini-x,a b", "got a text of 3 characters; write a model's name"),
         ("SOURCES", "shared/rows", "write gs://bucket/prefix"),
         ("SOURCES", "gs://shared/../x", "made of dots"),
         ("DESTINATIONS", "gs://results//x", "a part that is empty"),

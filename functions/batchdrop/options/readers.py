@@ -2,7 +2,7 @@
 How the values of options are read: one `Type` for each kind of value.
 
 Each reader raises `ValueError` with what it got and what to write. The text describes
-the value by its kind and size; `quoted` has the deployer's own values as they are.
+the value by its kind and size; `quoted` has a deployer's own word or number as it is.
 """
 
 import json
@@ -76,7 +76,8 @@ def shape(value: object) -> str:
 
 class Unreadable(ValueError):
     """
-    A value that can't be read.
+    A word or number that can't be read. Addresses, models and texts, which may hold a
+    password or a prompt, raise `_described` in its place.
 
     Attributes:
         quoted: the error with the value itself, for the deployer who wrote it.
@@ -85,6 +86,10 @@ class Unreadable(ValueError):
     def __init__(self, given: object, write: str) -> None:
         super().__init__(f"got {shape(given)}; write {write}")
         self.quoted = f"got {short(given)}; write {write}"
+
+
+def _described(given: object, write: str) -> ValueError:
+    return ValueError(f"got {shape(given)}; write {write}")
 
 
 def quoted(error: ValueError) -> str:
@@ -119,7 +124,7 @@ def model(text: str, backend: str) -> str:
     parts = text.split("/")
     # A colon would call another method, and dots would name another resource.
     if not good or ".." in text or "." in parts or len(text) > 400:
-        raise Unreadable(text, _MODEL)
+        raise _described(text, _MODEL)
     publisher, name = "google", parts[-1]
     match parts:
         case [_] | ["models" | "google", _]:
@@ -133,7 +138,7 @@ def model(text: str, backend: str) -> str:
         case _ if backend == "vertex" and _TUNED.fullmatch(text):
             return text
         case _:
-            raise Unreadable(text, _MODEL)
+            raise _described(text, _MODEL)
     if publisher == "google":
         return name
     if backend == "developer" or publisher == "tunedModels":
@@ -196,7 +201,7 @@ def gs_object(text: str) -> str:
 def _gs(text: str, like: str) -> str:
     found = re.fullmatch(rf"gs://{_BUCKET}(?:/(.+))?", text)
     if found is None or not text.isprintable():
-        raise Unreadable(text, like)
+        raise _described(text, like)
     if re.search(r"[*?\[\]]", text):
         raise ValueError(f"{shape(text)} has a wildcard; name each object by itself")
     parts = found[1].split("/") if found[1] else []
@@ -219,7 +224,7 @@ def bq_table(text: str) -> str:
     """
     found = _TABLE.fullmatch(text)
     if found is None or found[2] is None:
-        raise Unreadable(
+        raise _described(
             text, "bq://project.dataset.table (no wildcards, no decorators)"
         )
     return text
@@ -234,7 +239,7 @@ def bq_destination(text: str) -> str:
         ValueError: it is no such address.
     """
     if _TABLE.fullmatch(text) is None:
-        raise Unreadable(text, "bq://project.dataset.table, or bq://project.dataset")
+        raise _described(text, "bq://project.dataset.table, or bq://project.dataset")
     return text
 
 
@@ -262,7 +267,7 @@ def dataset(text: str) -> str:
         return text
     found = _TABLE.fullmatch(f"bq://{text.removeprefix('bq://')}")
     if found is None or found[2] is not None:
-        raise Unreadable(text, "project.dataset, or projects/P/locations/L/datasets/D")
+        raise _described(text, "project.dataset, or projects/P/locations/L/datasets/D")
     return found[1]
 
 
@@ -277,7 +282,7 @@ def destination(text: str) -> str:
         return bq_destination(text)
     if text.startswith("gs://"):
         return gs_prefix(text)
-    raise Unreadable(text, "gs://bucket/prefix/, or bq://project.dataset.table")
+    raise _described(text, "gs://bucket/prefix/, or bq://project.dataset.table")
 
 
 def _deployments_prefix(text: str) -> Location:
@@ -285,7 +290,7 @@ def _deployments_prefix(text: str) -> Location:
     try:
         found = Location.parse(text)
     except ValueError:
-        raise Unreadable(text, "gs://bucket/prefix") from None
+        raise _described(text, "gs://bucket/prefix") from None
     if (size := len(found.prefix.encode())) > MAX_PREFIX:
         raise ValueError(
             f"its prefix has {size:,} bytes; write one of at most {MAX_PREFIX}, to "
@@ -328,7 +333,7 @@ def labels(text: str) -> dict[str, str]:
     for pair in filter(None, (each.strip() for each in text.split(","))):
         name, equals, value = (each.strip() for each in pair.partition("="))
         if not equals:
-            raise Unreadable(pair, "team=search,env=prod")
+            raise _described(pair, "team=search,env=prod")
         if wrong := label(name, value):
             raise ValueError(wrong)
         if name in found:
@@ -342,7 +347,7 @@ def labels(text: str) -> dict[str, str]:
 def label_table(given: object) -> dict[str, str]:
     """Labels by their names."""
     if not isinstance(given, Mapping):
-        raise Unreadable(given, "labels by their names")
+        raise _described(given, "labels by their names")
     for name, value in given.items():
         if wrong := label(name, value):
             raise ValueError(wrong)
@@ -440,9 +445,9 @@ def _limit_of_text(text: str) -> int | None:
 def text(given: object) -> str:
     """A text that isn't empty, on one line."""
     if not isinstance(given, str) or not given.strip():
-        raise Unreadable(given, "a text")
+        raise _described(given, "a text")
     if not given.isprintable():
-        raise Unreadable(given, "a text of one line, in plain type")
+        raise _described(given, "a text of one line, in plain type")
     return given
 
 
@@ -506,19 +511,14 @@ def a_config(given: str) -> str | None:
     try:
         value = msgspec.json.decode(given, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # The deployer's is described, too: it may hold a prompt.
-        raise ValueError(
-            f'got {shape(given)}; write a JSON object, such as {{"temperature": 0}}'
-        ) from None
+        raise _described(given, 'a JSON object, such as {"temperature": 0}') from None
     # JSON escapes line feeds within a text, so that these stand between values.
     return re.sub(r"[\r\n]", " ", given).strip() if value else None
 
 
 def _config_of_toml(given: object) -> str | None:
     if not isinstance(given, dict):
-        raise ValueError(
-            f"got {shape(given)}; write a table, [route.generation_config]"
-        )
+        raise _described(given, "a table, [route.generation_config]")
     if wrong := next(_not_json(given, ""), None):
         raise ValueError(wrong)
     return json.dumps(given, ensure_ascii=False) if given else None
