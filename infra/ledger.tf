@@ -53,9 +53,12 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "absence", "batch", "cancel_at", "delete_at", "deleted_at", "due", "error", "row_errors", "health",
-        "history", "inputs", "lease", "manifest", "parked", "part", "part_of", "parts", "postponed", "report", "rows",
-        "running_since", "source", "spec", "spec_from", "staging", "stall_at", "state_since", "duplicates", "updated_at",
+        "answers_at_risk", "answers_short", "batch", "cancel_at", "collecting", "columns_lost",
+        "delete_at", "deleted_at", "due", "error", "health", "history", "inputs", "lease",
+        "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
+        "part_of", "parts", "poll_failed", "postponed", "report", "row_errors", "rows",
+        "running_since", "source", "spec", "spec_from", "stalled", "unpublished",
+        "staging", "stall_at", "state_since", "duplicates", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from batchdrop import subscribe
-from batchdrop.announcements.message import WORDS
+from batchdrop.jobs.codes import Outcome
 from batchdrop.subscribe import BODY, JobEvent
 
 FOLDER = Path(__file__).parents[1] / "functions/batchdrop/schemas"
@@ -39,10 +39,11 @@ MEANING = {
 REJECTED = {"phase": {"const": "rejected"}, "error": {"type": "object"}}
 #: What else holds of the bodies of an outcome.
 HOLDS: dict[str, dict[str, Any]] = {
-    word: {
-        "properties": {"phase": {"const": "ended"}, "state": {"const": state}},
+    str(outcome): {
+        "properties": {"phase": {"const": "ended"}, "state": {"const": outcome.state}},
     }
-    for state, word in WORDS.items()
+    for outcome in Outcome
+    if outcome.counted is outcome
 }
 HOLDS["cancelled"] = {
     "oneOf": [

@@ -23,7 +23,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Batch,
     Drop,
-    Health,
+    Duplicates,
     Lease,
     Phase,
     Spec,
@@ -51,7 +51,7 @@ KEPT = Job.claimed(DROP, "w", NOW, TIMING).prepared(
     SPEC, Staging(epoch=1, uri="gs://w/"), Rows(), NOW, TIMING
 )
 
-DUPLICATE = Health(code="duplicate_batch", message="", since=NOW)
+DUPLICATE = "another was made"
 
 # What the service says of a batch.
 NEW, RUNNING, DONE, FAILED = "NEW", "RUNNING", "DONE", "FAILED"
@@ -256,7 +256,11 @@ def job_of(it: Document) -> Job:
         else None,
         intent=it.intent,
         batch=None if it.batch is None else recorded(it.batch),
-        duplicates=tuple(map(str, it.duplicates)),
+        duplicates=Duplicates(
+            since=NOW, message=DUPLICATE, names=tuple(map(str, it.duplicates))
+        )
+        if it.duplicates
+        else None,
         created_at=NOW,
         updated_at=NOW,
         history=Job.claimed(DROP, "w", NOW, TIMING).history,
@@ -272,7 +276,9 @@ def document_of(job: Job) -> Document:
         staged=job.staging.epoch if job.staging else 0,
         intent=job.intent,
         batch=int(job.batch.name) if job.batch else None,
-        duplicates=tuple(sorted(map(int, job.duplicates))),
+        duplicates=tuple(sorted(map(int, job.duplicates.names)))
+        if job.duplicates
+        else (),
     )
 
 

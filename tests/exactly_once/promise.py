@@ -67,7 +67,9 @@ def gathered(
     job = jobs.get(id)
     staged = sorted(job["parts"].items(), key=lambda it: it[1]["n"]) if job else []
     # Until the file is split no job of them is there, nor a batch.
-    split = job is not None and (job["phase"] == "split" or job["result"])
+    split = job is not None and (
+        job["phase"] == "split" or (job["phase"] == "ended" and job["batch"] is None)
+    )
     own = {id} if split else {id, *dict(staged)}
     return Evidence(
         drop=drop,
@@ -157,8 +159,8 @@ def _split_job(
     wrong = []
     if found.batches:
         wrong.append(f"it was split, and sent as a whole too: {names(found.batches)}")
-    if job["result"] != f"JOB_STATE_{end.upper()}":
-        wrong.append(f"its parts have come to {job['result']}")
+    if job["outcome"] != end:
+        wrong.append(f"its parts have come to {job['outcome']}")
     sent = 0
     for part in found.parts:
         if part.job is None:
@@ -227,7 +229,7 @@ def _batches(
     others = [batch for batch in paid if batch["name"] != recorded]
     if duplicates:
         others = [b for b in others if b["state"] != "JOB_STATE_CANCELLED"]
-        told = any(one["note"] == "duplicate_batch" for one in job["history"])
+        told = any(one["note"] == "duplicates" for one in job["history"])
         if len(paid) > 1 and not told:
             wrong.append(f"nobody was told of the duplicates among {names(paid)}")
     if others:

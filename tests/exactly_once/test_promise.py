@@ -29,7 +29,7 @@ def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any
         "batch": recorded,
         "history": [{"note": None}],
         "rows": {"accepted": 2},
-        "result": None,
+        "outcome": state.lower(),
         "manifest": None,
         "part": None,
     }
@@ -131,7 +131,7 @@ def test_a_duplicate_is_told_unless_it_was_cancelled_and_said_so() -> None:
     two = replace(GOOD, batches=[KEPT, batch("b2", "CANCELLED", done=1)])
     said = replace(
         two,
-        job={**two.job, "history": [{"note": "duplicate_batch"}]} if two.job else {},
+        job={**two.job, "history": [{"note": "duplicates"}]} if two.job else {},
     )
 
     assert "paid too: b2" in breaches(two)[0]
@@ -147,7 +147,7 @@ def part(n: int, name: str, state: str = "SUCCEEDED") -> Evidence:
 
 SPLIT_JOB = replace(
     GOOD,
-    job=job() | {"batch": None, "result": "JOB_STATE_SUCCEEDED"},
+    job=job() | {"batch": None, "outcome": "succeeded"},
     batches=[],
     parts=[part(0, "b1"), part(1, "b2")],
     answers=["r0000002", "r0000001"],
@@ -187,7 +187,7 @@ def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
         (
             replace(
                 SPLIT_JOB,
-                job=SPLIT_JOB.job and {**SPLIT_JOB.job, "result": "JOB_STATE_FAILED"},
+                job=SPLIT_JOB.job and {**SPLIT_JOB.job, "outcome": "failed"},
             ),
             "its parts have come to JOB_STATE_FAILED",
         ),

@@ -415,7 +415,10 @@ class Track:
 
     def _jobs(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         # With what a document doesn't say.
-        return {job.id: asdict(job) for job in self._ledger.get_all(ids)}
+        return {
+            job.id: asdict(job) | {"outcome": job.outcome}
+            for job in self._ledger.get_all(ids)
+        }
 
     def batches(self, drop: Drop) -> list[dict[str, Any]]:
         """All that were ever made of it, whole or in parts."""

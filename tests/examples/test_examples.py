@@ -21,7 +21,7 @@ from google.auth.exceptions import TransportError
 from werkzeug.test import Client
 
 from batchdrop.announcements.message import Announcement
-from batchdrop.jobs.values import Health, Problem
+from batchdrop.jobs.values import Fact, Problem
 from tests import announcements
 from tests.rules.test_announcements import NOW, ended, of, submitted
 from tests.whole.listener import Listener, listening
@@ -195,11 +195,10 @@ def said(chat: Listener) -> list[str]:
 def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None:
     entry_point = function("tell_chat", "on_announcement")
     failed = ended("FAILED", error=Problem(code=9, message="bad bucket"))
-    health = Health(code="stalled", message="JOB_STATE_PENDING", since=NOW)
 
     deliver(entry_point, of(failed))
-    standing = replace(submitted(), stall_at=NOW)
-    deliver(entry_point, of(standing.stalled(health, NOW)).anew(2, NOW))
+    stalled = Fact(message="JOB_STATE_PENDING", since=NOW)
+    deliver(entry_point, of(replace(submitted(), stalled=stalled, seq=1)).anew(2, NOW))
     deliver(entry_point, of(ended("SUCCEEDED")).anew(3, NOW))
 
     assert said(chat) == [

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from batchdrop.announcements.message import WORDS, Announcement
+from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Part, Problem, Staging, Stats
 from batchdrop.rows import Rows
@@ -28,8 +29,9 @@ def examples() -> Iterator[Announcement]:
     yield _of(submitted.lost(NOW))
     again = submitted.lost(NOW).rerun_counted(NOW).rerun(NOW)
     yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
-    for state in WORDS:
-        yield _of(submitted.ended(_ended(name, state), NOW))
+    for outcome in Outcome:
+        if outcome.counted is outcome:
+            yield _of(submitted.ended(_ended(name, outcome.state), NOW))
     part = Part(n=0, first=1, last=3, staging=staging)
     split_job = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
     (child,) = split_job.children(NOW)

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.documents import DERIVED
 from tests.infra import queries
 from tests.infra.queries import Query
 from tests.infra.terraform import ROOT
@@ -63,11 +64,10 @@ def ledger_queries() -> frozenset[Query]:
 
 def written(collection: str) -> set[str]:
     """The fields of a collection's documents, without those inside of maps."""
-    # `version` is the one thing that a job knows and its document doesn't, and
-    # `expire_at` the one that only documents have.
-    return {each.name for each in fields(DOCUMENTS[collection])} - {"version"} | {
-        EXPIRY
-    }
+    # `version` is the one thing that a job knows and its document doesn't; `expire_at`
+    # and what is derived are there in documents alone.
+    names = {each.name for each in fields(DOCUMENTS[collection])} - {"version"}
+    return names | {EXPIRY} | set(DERIVED if collection == "jobs" else ())
 
 
 def growing(collection: str) -> Iterator[str]:
@@ -76,6 +76,9 @@ def growing(collection: str) -> Iterator[str]:
         if name != "version" and _has_time(type):
             yield name
     yield EXPIRY
+    for name in DERIVED if collection == "jobs" else ():
+        if _has_time(get_type_hints(getattr(Job, name).fget)["return"]):
+            yield name
 
 
 def _has_time(type: Any) -> bool:

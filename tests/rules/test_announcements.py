@@ -17,7 +17,7 @@ from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
     Drop,
-    Health,
+    Fact,
     Problem,
     Staging,
     Stats,
@@ -93,8 +93,8 @@ def test_one_of_each_type_is_what_its_schema_says() -> None:
 
 
 def test_a_job_that_the_service_has_and_that_does_not_come_on_is_stalled() -> None:
-    health = Health(code="stalled", message="pending for 3 days", since=NOW)
-    stalled = replace(submitted().unhealthy(health, NOW), seq=1)
+    health = Fact(message="pending for 3 days", since=NOW)
+    stalled = replace(submitted(), stalled=health, seq=1)
 
     announcement = of(stalled)
 
@@ -269,7 +269,7 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
         job,
         spec=replace(job.spec, model=message, location=message, backend="developer"),
         error=Problem(code=message, message=message),
-        health=Health(code=message, message=message, since=NOW),
+        stalled=Fact(message=message, since=NOW),
         seq=10**7,
         report=f"gs://{directory}",
         cancel_request=CancelRequest(cancel=True, by=message, at=NOW),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchdrop.errors import NotADrop
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import size_of
 from batchdrop.jobs.values import (
@@ -311,7 +312,7 @@ def test_a_wanted_cancel_does_not_wait_for_a_later_attempt(
     job = job.postpone("503", clock(), due=clock())
 
     assert job.phase is Phase.REJECTED
-    assert job.end == "cancelled"
+    assert job.outcome == "cancelled"
 
 
 def test_check_points_that_are_dropped_again_and_again_have_a_job_parked(
@@ -337,7 +338,7 @@ def test_a_right_that_is_missing_for_hours_is_announced_by_its_own_health(
 ) -> None:
     job, missing = submitting, Health(code="not_allowed", message="x", since=clock())
     for _ in range(30):
-        job = job.postpone("not_allowed", clock(), due=clock(), health=missing)
+        job = job.postpone("x", clock(), due=clock(), not_allowed=True)
         clock.advance(minutes=10)
 
     assert (job.health, job.seq) == (missing, 1)
@@ -445,10 +446,11 @@ def test_a_state_that_nobody_knows_is_told_with_when_it_began(
 def test_a_second_batch_stays_worth_knowing_in_a_state_that_nobody_knows(
     submitted: Job, clock: Clock
 ) -> None:
-    health = Health(code="duplicate_batch", message="batches/2", since=clock())
+    health = Health(code="duplicates", message="batches/2", since=clock())
     strange = replace(RUNNING, state="JOB_STATE_FROM_THE_FUTURE", known=False)
 
-    job = submitted.unhealthy(health, clock()).observed(strange, clock())
+    job = submitted.duplicates_found(["batches/2"], "batches/2", clock())
+    job = job.observed(strange, clock())
 
     assert job.health == health
 
@@ -488,15 +490,14 @@ def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
     assert not job.is_parked
 
 
-UNANNOUNCED = Health(
-    code="not_announced", message="Pub/Sub refused it", since=Clock().time
-)
+UNANNOUNCED = (HealthCode.UNPUBLISHED, "Pub/Sub refused it")
 
 
 def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
     prepared: Job, clock: Clock
 ) -> None:
-    parked = replace(prepared, resumes=5).park(clock()).unhealthy(UNANNOUNCED, clock())
+    parked = replace(prepared, resumes=5).park(clock())
+    parked = parked.troubled(*UNANNOUNCED, clock())
     clock.advance(hours=1)
 
     assert parked.is_parked
@@ -507,11 +508,14 @@ def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
 def test_that_a_job_is_parked_is_told_before_all_else(
     prepared: Job, clock: Clock
 ) -> None:
-    parked = prepared.park(clock()).unhealthy(UNANNOUNCED, clock())
+    parked = prepared.park(clock()).troubled(*UNANNOUNCED, clock())
 
-    assert parked.trouble is not None
-    assert parked.trouble.code == "parked"
-    assert parked.unpark("ada", clock()).trouble == UNANNOUNCED
+    assert parked.health is not None
+    assert parked.health.code == "parked"
+    code, message = UNANNOUNCED
+    assert parked.unpark("ada", clock()).health == Health(
+        code=code, message=message, since=clock()
+    )
 
 
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
@@ -662,7 +666,7 @@ def test_history_is_bounded_and_keeps_its_beginning(
 
 #: In these phases workers take a job up.
 UNSENT = {Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING}
-HEALTH = ["not_allowed", "not_announced", "not_visible", "duplicate_batch", "stalled"]
+TROUBLES = [HealthCode.UNPUBLISHED, HealthCode.NOT_VISIBLE, HealthCode.POLL_FAILED]
 
 
 Rule = TypeVar("Rule", bound=Callable[..., None])
@@ -756,11 +760,12 @@ class Moves(RuleBasedStateMachine):
     # -- a worker that has to stop ----------------------------------------------
 
     @at(*UNSENT)
-    @rule(health=st.sampled_from([None, *HEALTH]), minutes=st.integers(0, 30))
-    def postpone(self, health: str | None, minutes: int) -> None:
+    @rule(not_allowed=st.booleans(), minutes=st.integers(0, 30))
+    def postpone(self, not_allowed: bool, minutes: int) -> None:
         due = self.clock() + timedelta(minutes=minutes)
-        ill = health and self.health(health)
-        self.go(self.job.postpone("no answer", self.clock(), due, ill or None))
+        self.go(
+            self.job.postpone("no answer", self.clock(), due, not_allowed=not_allowed)
+        )
 
     @at(*UNSENT)
     @rule(minutes=st.integers(0, 30))
@@ -769,10 +774,9 @@ class Moves(RuleBasedStateMachine):
         self.go(self.job.wait("429", self.clock(), due))
 
     @at(Phase.SUBMITTING)
-    @rule(health=st.sampled_from([None, *HEALTH]))
-    def hear_nothing_clear(self, health: str | None) -> None:
-        ill = health and self.health(health)
-        self.go(self.job.unclear("503", self.clock(), TIMING, ill or None))
+    @rule(not_allowed=st.booleans())
+    def get_no_clear_answer(self, not_allowed: bool) -> None:
+        self.go(self.job.unclear("503", self.clock(), TIMING, not_allowed=not_allowed))
 
     @at(*UNSENT)
     @rule()
@@ -801,9 +805,11 @@ class Moves(RuleBasedStateMachine):
             with pytest.raises(ValueError, match="can't be parked"):
                 self.job.park(self.clock())
 
-    @rule(code=st.sampled_from(HEALTH))
-    def ail(self, code: str) -> None:
-        self.go(self.job.unhealthy(self.health(code), self.clock()))
+    @rule(code=st.sampled_from(TROUBLES))
+    def get_into_trouble(self, code: HealthCode) -> None:
+        before = {trouble.code for trouble in self.job.troubles}
+        self.go(self.job.troubled(code, "...", self.clock()))
+        assert {trouble.code for trouble in self.job.troubles} == before | {code}
 
     @at(Phase.SUBMITTED)
     @rule(state=st.sampled_from(["JOB_STATE_RUNNING", "JOB_STATE_FROM_THE_FUTURE"]))
@@ -814,19 +820,18 @@ class Moves(RuleBasedStateMachine):
 
     @at(Phase.SUBMITTED)
     @rule()
-    def condemn(self) -> None:
-        health = self.health("duplicate_batch")
-        self.go(self.job.duplicates_found(["batches/2"], health, self.clock()))
+    def find_a_duplicate(self) -> None:
+        self.go(self.job.duplicates_found(["batches/2"], "...", self.clock()))
 
     @at(Phase.SUBMITTED)
     @rule()
     def stand_still(self) -> None:
-        self.go(self.job.stalled(self.health("stalled"), self.clock()))
+        self.go(self.job.stall("...", self.clock()))
 
     @at(Phase.SUBMITTED)
     @rule()
     def lose(self) -> None:
-        self.go(self.job.not_found(self.clock()).lost(self.clock()))
+        self.go(self.job.missed_once_more(self.clock()).lost(self.clock()))
 
     @at(Phase.SUBMITTED)
     @rule()
@@ -837,7 +842,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def announce_again(self) -> None:
-        self.go(self.job.heard(self.clock()))
+        self.go(self.job.announced_again(self.clock()))
 
     @rule()
     def cancel(self) -> None:
@@ -849,9 +854,6 @@ class Moves(RuleBasedStateMachine):
     def unpark(self) -> None:
         self.go(self.job.unpark("ada", self.clock()))
 
-    def health(self, code: str) -> Health:
-        return Health(code=code, message="...", since=self.clock())
-
     # -- what holds at all times ------------------------------------------------
 
     @invariant()
@@ -861,6 +863,18 @@ class Moves(RuleBasedStateMachine):
     @invariant()
     def announcements_are_numbered_without_gaps(self) -> None:
         assert self.job.seq - self.before.seq in (0, 1)
+
+    @invariant()
+    def health_is_the_worst_trouble(self) -> None:
+        codes, order = [one.code for one in self.job.troubles], list(HealthCode)
+        assert codes == sorted(codes, key=lambda code: order.index(HealthCode(code)))
+        assert self.job.health == next(iter(self.job.troubles), None)
+        assert self.job.is_parked == (HealthCode.PARKED in codes)
+
+    @invariant()
+    def a_duplicate_is_never_forgotten(self) -> None:
+        before, now = self.before.duplicates, self.job.duplicates
+        assert before is None or (now and set(before.names) <= set(now.names))
 
     @invariant()
     def only_what_was_not_sent_is_postponed(self) -> None:
@@ -893,3 +907,113 @@ def test_what_others_say_at_length_leaves_a_jobs_document_small(
     job = job.postpone(words, clock(), clock()).park(clock())
 
     assert size_of(asdict(job)) < 150_000
+
+
+#: How each fact about a batch begins.
+BEGIN: dict[HealthCode, Callable[[Job, Clock], Job]] = {
+    HealthCode.DUPLICATES: lambda job, clock: job.duplicates_found(
+        ["batches/2"], "two", clock()
+    ),
+    HealthCode.UNPUBLISHED: lambda job, clock: job.troubled(
+        HealthCode.UNPUBLISHED, "refused", clock()
+    ),
+    HealthCode.NOT_VISIBLE: lambda job, clock: job.troubled(
+        HealthCode.NOT_VISIBLE, "many", clock()
+    ),
+    HealthCode.POLL_FAILED: lambda job, clock: job.troubled(
+        HealthCode.POLL_FAILED, "503", clock()
+    ),
+    HealthCode.NOT_FOUND: lambda job, clock: job.missed_once_more(clock()),
+    HealthCode.STALLED: lambda job, clock: job.stall("running", clock()),
+}
+
+
+@pytest.fixture
+def patient(submitting: Job, clock: Clock) -> Job:
+    """A job whose batch stalls after a minute, which has gone by."""
+    spec = replace(SPEC, stalled_after={"other": 60.0})
+    job = replace(submitting, spec=spec).submitted(RUNNING, clock())
+    clock.advance(minutes=2)
+    return job
+
+
+@pytest.mark.parametrize("second", list(BEGIN))
+@pytest.mark.parametrize("first", list(BEGIN))
+def test_a_trouble_neither_hides_nor_clears_another(
+    patient: Job, clock: Clock, first: HealthCode, second: HealthCode
+) -> None:
+    one = BEGIN[first](patient, clock)
+    began = clock()
+    clock.advance(minutes=5)
+
+    job = BEGIN[second](one, clock)
+
+    since = {trouble.code: trouble.since for trouble in job.troubles}
+    assert set(since) == {first, second}
+    assert since[first] == began
+    worst = min((first, second), key=list(HealthCode).index)
+    assert job.health is not None
+    assert job.health.code == worst
+
+
+def test_an_answer_of_the_api_clears_what_was_about_reaching_it_alone(
+    patient: Job, clock: Clock
+) -> None:
+    job = patient
+    for begin in BEGIN.values():
+        job = begin(job, clock)
+
+    same = job.observed(RUNNING, clock())
+    other = job.observed(replace(RUNNING, state="JOB_STATE_PAUSED"), clock())
+    ended = job.ended(failed(RUNNING), clock())
+    lost = job.lost(clock())
+
+    kept = ["duplicates", "unpublished"]
+    assert [trouble.code for trouble in same.troubles] == [*kept, "stalled"]
+    assert [trouble.code for trouble in other.troubles] == kept
+    assert [trouble.code for trouble in ended.troubles] == kept
+    assert [trouble.code for trouble in lost.troubles] == kept
+
+
+def test_a_step_forward_clears_what_held_it_up_alone(
+    prepared: Job, clock: Clock
+) -> None:
+    job = prepared.troubled(HealthCode.UNPUBLISHED, "refused", clock())
+    for _ in range(20):
+        job = job.postpone("no right", clock(), due=clock(), not_allowed=True)
+        clock.advance(minutes=10)
+    codes = [trouble.code for trouble in job.troubles]
+    assert codes == ["not_allowed", "unpublished", "postponed"]
+
+    job = job.submitting(clock(), TIMING).submitted(RUNNING, clock())
+
+    assert [trouble.code for trouble in job.troubles] == ["unpublished"]
+
+
+def test_an_announcement_that_goes_out_again_clears_its_own_fact_alone(
+    prepared: Job, clock: Clock
+) -> None:
+    job = prepared.troubled(HealthCode.UNPUBLISHED, "refused", clock())
+    job = job.park(clock()).announced_again(clock())
+
+    assert [trouble.code for trouble in job.troubles] == ["parked"]
+    assert job.unpark("ada", clock()).is_due(clock())
+
+
+def test_rows_that_failed_show_in_the_health_of_a_job_that_has_ended(
+    submitted: Job, clock: Clock
+) -> None:
+    stats = Stats(successful=5, failed=1200)
+    counted = replace(RUNNING, completion_stats=stats)
+    running = submitted.observed(counted, clock())
+    clock.advance(hours=1)
+    state = "JOB_STATE_PARTIALLY_SUCCEEDED"
+
+    ended = running.ended(replace(counted, state=state, terminal=True), clock())
+
+    assert running.health is None
+    assert ended.health == Health(
+        code="rows_failed",
+        message="1,200 rows failed, by the API's count",
+        since=clock(),
+    )

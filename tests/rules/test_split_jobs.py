@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.job import MAX_PARTS, Job
 from batchdrop.jobs.values import (
     Batch,
@@ -33,7 +34,7 @@ SPEC = replace(
 ROWS = Rows(total=6, accepted=6)
 
 
-def part(n: int, state: str | None = None, successful: int | None = None) -> Part:
+def part(n: int, outcome: str | None = None, successful: int | None = None) -> Part:
     return Part(
         n=n,
         first=2 * n + 1,
@@ -44,7 +45,7 @@ def part(n: int, state: str | None = None, successful: int | None = None) -> Par
             rows=2,
             bytes=300 + n,
         ),
-        state=state,
+        outcome=Outcome(outcome) if outcome else None,
         stats=None if successful is None else Stats(successful=successful),
     )
 
@@ -229,51 +230,51 @@ def test_a_part_counts_with_its_own_bytes_against_limits(children: list[Job]) ->
 
 # -- the split job's end ---------------------------------------------------------
 
-DONE, PARTLY = ("JOB_STATE_SUCCEEDED", None), ("JOB_STATE_PARTIALLY_SUCCEEDED", None)
-FAILED, FAILED_LATE = ("JOB_STATE_FAILED", 0), ("JOB_STATE_FAILED", 1)
-CANCELLED, CANCELLED_LATE = ("JOB_STATE_CANCELLED", 0), ("JOB_STATE_CANCELLED", 1)
-EXPIRED, EXPIRED_LATE = ("JOB_STATE_EXPIRED", 0), ("JOB_STATE_EXPIRED", 1)
+DONE, PARTLY = ("succeeded", None), ("partially_succeeded", None)
+FAILED, FAILED_LATE = ("failed", 0), ("failed", 1)
+CANCELLED, CANCELLED_LATE = ("cancelled", 0), ("cancelled", 1)
+EXPIRED, EXPIRED_LATE = ("expired", 0), ("expired", 1)
 UNSENT, LOST, REFUSED = ("cancelled", None), ("lost", None), ("rejected", None)
 OPEN = (None, None)
 
 
 @pytest.mark.parametrize(
-    ("parts", "result"),
+    ("parts", "outcome"),
     [
-        ([DONE], "SUCCEEDED"),
-        ([DONE, DONE], "SUCCEEDED"),
+        ([DONE], "succeeded"),
+        ([DONE, DONE], "succeeded"),
         ([DONE, OPEN], None),
         ([FAILED, OPEN], None),
         ([OPEN], None),
-        ([DONE, PARTLY], "PARTIALLY_SUCCEEDED"),
-        ([PARTLY, PARTLY], "PARTIALLY_SUCCEEDED"),
-        ([DONE, FAILED], "PARTIALLY_SUCCEEDED"),
-        ([DONE, LOST], "PARTIALLY_SUCCEEDED"),
-        ([DONE, REFUSED], "PARTIALLY_SUCCEEDED"),
-        ([DONE, UNSENT], "PARTIALLY_SUCCEEDED"),
-        ([FAILED_LATE, FAILED], "PARTIALLY_SUCCEEDED"),
-        ([CANCELLED_LATE, UNSENT], "PARTIALLY_SUCCEEDED"),
-        ([EXPIRED_LATE, EXPIRED], "PARTIALLY_SUCCEEDED"),
-        ([FAILED, FAILED], "FAILED"),
-        ([LOST], "FAILED"),
-        ([REFUSED, REFUSED], "FAILED"),
-        ([FAILED, LOST, REFUSED], "FAILED"),
-        ([FAILED, CANCELLED], "FAILED"),
-        ([CANCELLED, EXPIRED], "FAILED"),
-        ([REFUSED, UNSENT], "FAILED"),
-        ([CANCELLED, CANCELLED], "CANCELLED"),
-        ([CANCELLED, UNSENT], "CANCELLED"),
-        ([UNSENT, UNSENT], "CANCELLED"),
-        ([EXPIRED, EXPIRED], "EXPIRED"),
+        ([DONE, PARTLY], "partially_succeeded"),
+        ([PARTLY, PARTLY], "partially_succeeded"),
+        ([DONE, FAILED], "partially_succeeded"),
+        ([DONE, LOST], "partially_succeeded"),
+        ([DONE, REFUSED], "partially_succeeded"),
+        ([DONE, UNSENT], "partially_succeeded"),
+        ([FAILED_LATE, FAILED], "partially_succeeded"),
+        ([CANCELLED_LATE, UNSENT], "partially_succeeded"),
+        ([EXPIRED_LATE, EXPIRED], "partially_succeeded"),
+        ([FAILED, FAILED], "failed"),
+        ([LOST], "failed"),
+        ([REFUSED, REFUSED], "failed"),
+        ([FAILED, LOST, REFUSED], "failed"),
+        ([FAILED, CANCELLED], "failed"),
+        ([CANCELLED, EXPIRED], "failed"),
+        ([REFUSED, UNSENT], "failed"),
+        ([CANCELLED, CANCELLED], "cancelled"),
+        ([CANCELLED, UNSENT], "cancelled"),
+        ([UNSENT, UNSENT], "cancelled"),
+        ([EXPIRED, EXPIRED], "expired"),
     ],
 )
 def test_how_a_family_ends(
-    parts: list[tuple[str | None, int | None]], result: str | None
+    parts: list[tuple[str | None, int | None]], outcome: str | None
 ) -> None:
     made = [part(n, *each) for n, each in enumerate(parts)]
 
-    assert outcome_of_parts(made) == (result and f"JOB_STATE_{result}")
-    assert outcome_of_parts(made[::-1]) == (result and f"JOB_STATE_{result}")
+    assert outcome_of_parts(made) == outcome
+    assert outcome_of_parts(made[::-1]) == outcome
 
 
 def test_the_last_part_ends_the_family_and_none_before(
@@ -282,12 +283,12 @@ def test_the_last_part_ends_the_family_and_none_before(
     first, second, third = (ended(one, clock, "SUCCEEDED") for one in children)
 
     two = split_job.part_over(third, clock()).part_over(first, clock())
-    assert (two.phase, two.seq, two.result) == (Phase.SPLIT, 0, None)
+    assert (two.phase, two.seq, two.outcome) == (Phase.SPLIT, 0, None)
 
     over = two.part_over(second, clock())
     assert over.phase is Phase.ENDED
     assert over.seq == 1
-    assert over.result == over.end == "JOB_STATE_SUCCEEDED"
+    assert over.outcome == "succeeded"
     assert over.error is None
 
 
@@ -321,9 +322,9 @@ def test_how_a_part_ended_stands_in_its_family(
     ):
         split_job = split_job.part_over(over, clock())
 
-    told = [(each.state, each.stats) for each in split_job.parts.values()]
-    assert told == [("JOB_STATE_FAILED", stats), ("lost", None), ("rejected", None)]
-    assert split_job.result == "JOB_STATE_PARTIALLY_SUCCEEDED"
+    told = [(each.outcome, each.stats) for each in split_job.parts.values()]
+    assert told == [("failed", stats), ("lost", None), ("rejected", None)]
+    assert split_job.outcome == "partially_succeeded"
 
 
 def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
@@ -339,9 +340,9 @@ def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
         running = child.submitting(clock(), TIMING).submitted(sent, clock())
         split_job = split_job.part_over(running.ended(done, clock(), error), clock())
 
-    states = {(part.state, part.stats) for part in split_job.parts.values()}
-    assert states == {("JOB_STATE_FAILED", None)}
-    assert split_job.end == "JOB_STATE_FAILED"
+    states = {(part.outcome, part.stats) for part in split_job.parts.values()}
+    assert states == {("failed", None)}
+    assert split_job.outcome == "failed"
 
 
 def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
@@ -350,7 +351,7 @@ def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
     for child in children:
         split_job = split_job.part_over(child.request_cancel("ada", clock()), clock())
 
-    assert split_job.result == "JOB_STATE_CANCELLED"
+    assert split_job.outcome == "cancelled"
     assert split_job.phase is Phase.ENDED
 
 
@@ -378,7 +379,7 @@ def test_a_family_of_which_a_part_was_lost_is_not_lost_itself(
     assert split_job.error is not None
     assert split_job.error.code == "lost"
     assert not split_job.is_lost
-    assert split_job.end == "JOB_STATE_FAILED"
+    assert split_job.outcome == "failed"
 
 
 # -- a person ------------------------------------------------------------------------
@@ -410,7 +411,7 @@ def test_a_family_is_run_again_as_a_file_that_nobody_has_split(
     again = split_job.rerun_counted(clock()).rerun(clock())
 
     assert (again.phase, again.source) == (Phase.ARRIVED, DROP)
-    assert (again.parts, again.result, again.parent) == ({}, None, split_job.id)
+    assert (again.parts, again.outcome, again.parent) == ({}, None, split_job.id)
     assert again.part_id(0) != split_job.part_id(0)
 
 

@@ -284,7 +284,7 @@ def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
     name = f"{api}/parts/file.jsonl"
     job = night.over(name)
 
-    assert job["result"] == "JOB_STATE_SUCCEEDED"
+    assert job["outcome"] == "succeeded"
     assert len(job["parts"]) == 3
     keys = sorted(json.loads(answer)["key"] for answer in night.answers_of(name))
     assert keys == [f"r{n:07}" for n in range(1, 6)]

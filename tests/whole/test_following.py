@@ -396,7 +396,7 @@ def test_a_batch_that_vanishes_is_waited_for_and_not_asked_for_again(
     absence = until(
         lambda: (
             one
-            if (one := followed.job("vanishing").get("absence")) and one["count"] >= 3
+            if (one := followed.job("vanishing").get("not_found")) and one["count"] >= 3
             else None
         )
     )
@@ -407,7 +407,7 @@ def test_a_batch_that_vanishes_is_waited_for_and_not_asked_for_again(
     assert absence["since"]
     assert phase == "submitted"
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
-    assert job.get("absence") is None
+    assert job.get("not_found") is None
     assert followed.types("vanishing") == ["succeeded"]
     assert len(followed.deployment.batches(drop)) == 1
 

@@ -44,7 +44,7 @@ def paid(world: World) -> list[dict[str, Any]]:
 def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
     """What is true of a split job in the end, whatever happened on the way."""
     job = world.job(drop)
-    assert (job.phase, job.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
+    assert (job.phase, job.outcome) == (Phase.ENDED, "succeeded")
     parts = split_job(world, job)
     kept = {part.batch.name for part in parts if part.batch}
     assert {batch["name"] for batch in paid(world)} == kept

@@ -118,7 +118,7 @@ def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
     ran = run("cancel", unsent.id)
 
     assert (ran.exit_code, ran.output) == (0, f"Job {unsent.id} is cancelled.\n")
-    assert deployed.job(unsent.source).result == "JOB_STATE_CANCELLED"
+    assert deployed.job(unsent.source).outcome == "cancelled"
 
 
 def test_a_family_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> None:

@@ -146,7 +146,7 @@ class Course:
     def evidence(self) -> Evidence:
         world = self.world
         jobs = {
-            job.id: asdict(job)
+            job.id: asdict(job) | {"outcome": job.outcome}
             for document in world.database.collection("jobs").select([]).stream()
             if (job := world.ledger.get(document.id))
         }

@@ -158,7 +158,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_told(
     assert states(world)[extra.name] == "JOB_STATE_CANCELLED"
     job = world.job(submitted.source)
     assert job.health is not None
-    assert job.health.code == "duplicate_batch"
+    assert job.health.code == "duplicates"
 
 
 def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:

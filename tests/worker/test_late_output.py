@@ -52,7 +52,7 @@ def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
 
     job = world.job(early.source)
     (heard,) = world.heard
-    assert (job.phase, job.end) == (Phase.ENDED, "JOB_STATE_FAILED")
+    assert (job.phase, job.outcome) == (Phase.ENDED, "failed")
     assert heard.type == "dev.batchdrop.job.failed.v1"
     told = json.loads(heard.body)
     assert told["state"] == "JOB_STATE_FAILED"

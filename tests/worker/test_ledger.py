@@ -11,8 +11,9 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import NotWritable, Superseded, Unavailable
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Health, Phase, Problem, Staging
+from batchdrop.jobs.values import Batch, Phase, Problem, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
 from tests.clock import Clock
@@ -231,10 +232,33 @@ def test_a_dead_holders_lock_can_be_taken_when_its_time_is_over(
 def test_a_document_of_a_later_version_is_refused_with_what_to_do(
     ledger: Ledger, database: firestore.Client, claimed: Job
 ) -> None:
-    database.collection("jobs").document(claimed.id).update({"v": 2})
+    database.collection("jobs").document(claimed.id).update({"v": 3})
 
-    with pytest.raises(ValueError, match=r"document version 2.*deploy the newer one"):
+    with pytest.raises(ValueError, match=r"document version 3.*deploy the newer one"):
         ledger.get(claimed.id)
+
+
+def test_a_document_of_an_earlier_version_is_refused_before_it_is_decoded(
+    ledger: Ledger, database: firestore.Client, claimed: Job
+) -> None:
+    document = database.collection("jobs").document(claimed.id)
+    document.update({"v": 1, "lease": "no lease of ours"})
+
+    with pytest.raises(ValueError, match=r"document version 1.*take a new database"):
+        ledger.get(claimed.id)
+
+
+def test_unfinished_documents_of_an_earlier_version_can_be_asked_for(
+    ledger: Ledger, database: firestore.Client, claimed: Job
+) -> None:
+    document = database.collection("jobs").document(claimed.id)
+    assert ledger.outdated_jobs() == []
+
+    document.update({"v": 1})
+    assert ledger.outdated_jobs() == [claimed.id]
+
+    document.update({"phase": "ended"})
+    assert ledger.outdated_jobs() == []
 
 
 def test_a_document_leaves_out_what_is_empty(
@@ -255,10 +279,12 @@ def test_a_document_leaves_out_what_is_empty(
 def test_what_a_job_has_no_more_leaves_its_document(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
-    health = Health(code="stalled", message="...", since=clock())
-    unhealthy = ledger.advance(claimed, lambda job: job.unhealthy(health, clock()))
+    code = HealthCode.UNPUBLISHED
+    unwell = ledger.advance(claimed, lambda job: job.troubled(code, "x", clock()))
+    document = database.collection("jobs").document(claimed.id)
+    assert there(document.get().to_dict())["health"]["code"] == "unpublished"
 
-    well = ledger.advance(unhealthy, lambda job: job.heard(clock()))
+    well = ledger.advance(unwell, lambda job: job.announced_again(clock()))
 
     document = database.collection("jobs").document(claimed.id)
     assert "health" not in there(document.get().to_dict())

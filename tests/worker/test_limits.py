@@ -286,7 +286,7 @@ def test_parts_that_were_check_pointed_keep_their_copies(world: World) -> None:
 
     world.ticks(40, world.timing.list_lag)
 
-    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
+    assert world.job(drop).outcome == "succeeded"
 
 
 @pytest.mark.parametrize("limit", [{"max_rows": 5}, {"max_rows_per_day": 1}])

@@ -90,7 +90,7 @@ def test_one_that_is_refused_ten_times_is_set_aside_and_the_next_goes_on(
     assert office.held(first)["reason"] == "not what the schema says"
     health = office.health(job)
     assert health is not None
-    assert health.code == "not_announced"
+    assert health.code == "unpublished"
     assert f"batchdrop announcements replay --job {job.id}" in health.message
     asked = office.topic.asked
     office.drain()
@@ -108,7 +108,7 @@ def test_a_parked_job_of_which_nobody_can_be_told_stays_parked(office: Office) -
     held = office.ledger.get(job.id)
     assert held is not None
     assert held.health is not None
-    assert held.health.code == "not_announced"
+    assert held.health.code == "unpublished"
     assert held.is_parked
     assert office.ledger.advance(held, lambda j: j.unpark("ada", now)).due == now
 

@@ -91,7 +91,7 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
         f"r{n:07}" for n in (1, 3, 4, 5, 6, 7, 8, 9)
     ]
     parent = world.job(drop)
-    assert (parent.phase, parent.result) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")
+    assert (parent.phase, parent.outcome) == (Phase.ENDED, "succeeded")
     assert [one.job_id for one in world.heard] == [drop.job_id]
     assert world.heard[0].type == "dev.batchdrop.job.succeeded.v1"
 
@@ -184,7 +184,7 @@ def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
     world.ticks(40)
 
     parent = world.job(drop)
-    assert parent.result == "JOB_STATE_SUCCEEDED"
+    assert parent.outcome == "succeeded"
     assert len(world.batches()) == 4
     assert len(answers(world)) == 7
     assert len({line["key"] for line in answers(world)}) == 7
@@ -218,7 +218,7 @@ def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
 
     world.ticks(30)
 
-    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
+    assert world.job(drop).outcome == "succeeded"
     assert len(world.batches()) == 9
 
 
@@ -248,7 +248,7 @@ def test_check_points_that_are_not_those_of_today_are_dropped(world: World) -> N
 
     job = world.job(drop)
     assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
-    assert job.result == "JOB_STATE_SUCCEEDED"
+    assert job.outcome == "succeeded"
     assert len(answers(world)) == 7
 
 
@@ -280,4 +280,4 @@ def test_a_familys_parts_wait_for_room_one_after_the_other(world: World) -> None
     world.ticks(60)
 
     assert len(world.batches()) == 3
-    assert world.job(drop).result == "JOB_STATE_SUCCEEDED"
+    assert world.job(drop).outcome == "succeeded"

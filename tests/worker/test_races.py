@@ -181,7 +181,7 @@ def test_a_family_that_runs_again_has_parts_of_its_own(world: World) -> None:
 
     first, second = world.job(drop), world.ledger.get(again.id)
     assert second is not None
-    assert second.result == "JOB_STATE_SUCCEEDED"
+    assert second.outcome == "succeeded"
     assert not set(first.parts) & set(second.parts)
     assert len(paid(world)) == 4
     assert sorted(answered(world)) == sorted(keys(3) * 2)
@@ -540,7 +540,7 @@ def one_is_kept(world: World, drop: Drop, made: int) -> None:
     assert {b["state"] for b in others} <= {"JOB_STATE_CANCELLED"}
     if others:
         assert job.health is not None
-        assert job.health.code == "duplicate_batch"
+        assert job.health.code == "duplicates"
         assert all(b["name"] in job.health.message for b in others)
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
 

@@ -237,7 +237,7 @@ def test_what_was_set_aside_is_tried_again_and_the_job_is_well(
         office.drain()
     health = office.health(jobs[0])
     assert health is not None
-    assert health.code == "not_announced"
+    assert health.code == "unpublished"
 
     office.topic.refuses = set()
     cli("replay", "--job", jobs[0].id)

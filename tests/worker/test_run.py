@@ -501,7 +501,7 @@ def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled
     assert job.batch.name == older["name"]
     assert younger["state"] == "JOB_STATE_CANCELLED"
     assert job.health is not None
-    assert job.health.code == "duplicate_batch"
+    assert job.health.code == "duplicates"
     assert younger["name"] in job.health.message
 
 

@@ -53,7 +53,7 @@ def body(world: World) -> dict[str, Any]:
 def told(world: World, job: Job) -> list[str | None]:
     """How the parts ended, as their split job has it."""
     held = world.job(job.source)
-    return [part.state for part in sorted(held.parts.values(), key=lambda p: p.n)]
+    return [part.outcome for part in sorted(held.parts.values(), key=lambda p: p.n)]
 
 
 # -- ends ----------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def test_the_parts_become_batches_and_one_announcement_tells_of_all(
 
     over, done = world.job(job.source), parts(world, job)
     assert over.phase is Phase.ENDED
-    assert over.result == "JOB_STATE_SUCCEEDED"
+    assert over.outcome == "succeeded"
     assert [part.phase for part in done] == [Phase.ENDED] * 3
     assert len(world.batches()) == 3
     assert heard(world) == ["succeeded"]
@@ -110,8 +110,8 @@ def test_a_part_that_fails_leaves_the_family_partially_succeeded(
 
     # The Developer API reads a file when its batch is made, and makes none of this one.
     on_vertex = world.settings.backend == "vertex"
-    failed = "JOB_STATE_FAILED" if on_vertex else "rejected"
-    assert told(world, job) == ["JOB_STATE_SUCCEEDED", failed, "JOB_STATE_SUCCEEDED"]
+    failed = "failed" if on_vertex else "rejected"
+    assert told(world, job) == ["succeeded", failed, "succeeded"]
     assert heard(world) == ["partially_succeeded"]
     assert body(world)["parts"]["failed"] == 1
     assert body(world)["error"]["message"].startswith(
@@ -133,7 +133,7 @@ def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
 
     world.ticks(5, timedelta(minutes=20))
 
-    assert told(world, job) == ["lost", "JOB_STATE_SUCCEEDED", "JOB_STATE_SUCCEEDED"]
+    assert told(world, job) == ["lost", "succeeded", "succeeded"]
     assert heard(world) == ["partially_succeeded"]
     assert body(world)["parts"]["failed"] == 1
 
@@ -146,9 +146,9 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     world.ticks(20)
 
     assert sorted(map(str, told(world, job))) == [
-        "JOB_STATE_SUCCEEDED",
-        "JOB_STATE_SUCCEEDED",
         "rejected",
+        "succeeded",
+        "succeeded",
     ]
     assert heard(world) == ["partially_succeeded"]
     assert "words for 400" in body(world)["error"]["message"]
@@ -174,7 +174,7 @@ def test_parts_that_end_at_different_times_end_the_family_with_the_last(
     job = split_job(world)
 
     world.ticks(35)
-    assert told(world, job).count("JOB_STATE_SUCCEEDED") == 2
+    assert told(world, job).count("succeeded") == 2
     assert world.heard == []
 
     world.ticks(20)
@@ -252,7 +252,7 @@ def test_an_end_whose_answer_was_lost_counts_once_in_the_family(
 
     world.ticks(2)
 
-    assert world.job(job.source).result == "JOB_STATE_SUCCEEDED"
+    assert world.job(job.source).outcome == "succeeded"
     assert phases(world, job) == [Phase.ENDED] * 3
     assert heard(world) == ["succeeded"]
 
@@ -321,7 +321,7 @@ def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(end, zip(ledgers, parts(world, job), strict=True)))
 
-    assert told(world, job) == ["JOB_STATE_SUCCEEDED"] * 8
+    assert told(world, job) == ["succeeded"] * 8
     assert world.job(job.source).phase is Phase.ENDED
     assert len(world.ledger.unpublished_announcements()) == 1
 
@@ -523,7 +523,7 @@ def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
     health = parts(world, job)[0].health
     assert states(world)[extra.name] == "JOB_STATE_CANCELLED"
     assert health is not None
-    assert health.code == "duplicate_batch"
+    assert health.code == "duplicates"
 
 
 def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
@@ -591,7 +591,7 @@ def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
     after = world.worker.commands.cancel(job.id, by="ada")
     world.ticks(3)
 
-    assert (after.phase, after.result) == (Phase.ENDED, "JOB_STATE_CANCELLED")
+    assert (after.phase, after.outcome) == (Phase.ENDED, "cancelled")
     assert phases(world, job) == [Phase.REJECTED] * 3
     assert heard(world) == ["cancelled"]
     assert body(world)["error"]["message"].endswith("cancelled by ada")
@@ -626,7 +626,7 @@ def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
         part.cancel_request.by if part.cancel_request else None
         for part in parts(world, job)
     } == {"ada"}
-    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert told(world, job) == ["cancelled"] * 3
     assert set(states(world).values()) == {"JOB_STATE_CANCELLED"}
     assert heard(world) == ["cancelled"]
 
@@ -642,7 +642,7 @@ def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
     world.worker.commands.cancel(job.id, by="ada")
     world.ticks(10)
 
-    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert told(world, job) == ["cancelled"] * 3
     assert heard(world) == ["cancelled"]
 
 
@@ -669,7 +669,7 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     world.choose(max_active_jobs=1)
     job = split_job(world)
     world.ticks(18)
-    assert told(world, job).count("JOB_STATE_SUCCEEDED") == 1
+    assert told(world, job).count("succeeded") == 1
 
     world.worker.commands.cancel(job.id, by="ada")
     world.ticks(4)
@@ -693,7 +693,7 @@ def test_a_family_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
 
     world.worker.commands.cancel(job.id, by="bob")
 
-    assert world.job(job.source).result == "JOB_STATE_CANCELLED"
+    assert world.job(job.source).outcome == "cancelled"
 
 
 def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> None:
@@ -706,7 +706,7 @@ def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> N
 
     world.ticks(3)
 
-    assert told(world, job) == ["JOB_STATE_CANCELLED"] * 3
+    assert told(world, job) == ["cancelled"] * 3
     assert heard(world) == ["cancelled"]
     assert world.ledger.split_jobs_to_cancel() == []
 
@@ -729,9 +729,9 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     world.ticks(20)
 
     assert told(world, job) == [
-        "JOB_STATE_SUCCEEDED",
+        "succeeded",
         "cancelled",
-        "JOB_STATE_SUCCEEDED",
+        "succeeded",
     ]
     assert heard(world) == ["partially_succeeded"]
 

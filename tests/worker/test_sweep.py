@@ -299,7 +299,7 @@ def test_what_a_list_said_before_it_failed_is_kept(
 
     moved = [state(world, job) == "JOB_STATE_RUNNING" for job in jobs]
     assert sorted(moved) == [False, True]
-    assert [world.job(job.source).absence for job in jobs] == [None, None]
+    assert [world.job(job.source).not_found for job in jobs] == [None, None]
 
 
 def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from batchdrop.announcements.message import Announcement
-from batchdrop.errors import Unavailable
+from batchdrop.errors import Misconfigured, Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase
 from tests.worker.batches import (
@@ -310,12 +310,12 @@ def test_a_batch_that_is_found_again_is_as_if_it_had_never_been_away(
     document = world.database.collection("jobs").document(submitted.id)
     document.update({"batch.name": real[:-1] + "x"})
     world.ticks(2)
-    assert world.job(submitted.source).absence is not None
+    assert world.job(submitted.source).not_found is not None
     document.update({"batch.name": real})
 
     world.ticks(1)
 
-    assert world.job(submitted.source).absence is None
+    assert world.job(submitted.source).not_found is None
 
 
 def test_when_many_are_gone_at_once_none_is_lost_and_health_says_why(
@@ -641,7 +641,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_told(
     job = world.job(submitted.source)
     assert states(world)[extra] == "JOB_STATE_CANCELLED"
     assert job.health is not None
-    assert job.health.code == "duplicate_batch"
+    assert job.health.code == "duplicates"
     assert job.phase is Phase.ENDED
 
 
@@ -719,3 +719,20 @@ def test_a_right_that_the_service_lacks_is_told_with_whom_to_give_it(
         in (error["message"])
     )
     assert "roles/storage.objectUser" in error["message"]
+
+
+def test_a_tick_stops_at_unfinished_documents_of_an_earlier_release(
+    world: World, submitted: Job
+) -> None:
+    document = world.database.collection("jobs").document(submitted.id)
+    document.update({"v": 1})
+
+    with pytest.raises(Misconfigured, match=rf"version 1, such as {submitted.id}.*new"):
+        world.tick()
+
+    document.update({"v": 2})
+    world.advance(timedelta(minutes=6))
+    world.tick()
+    batch = world.job(submitted.source).batch
+    assert batch is not None
+    assert batch.state == "JOB_STATE_RUNNING"

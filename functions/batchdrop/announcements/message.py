@@ -8,25 +8,21 @@ from typing import Any, Self
 import msgspec
 
 from batchdrop import subscribe
+from batchdrop.jobs.codes import HealthCode, Outcome
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Health, Phase, derived_id
+from batchdrop.jobs.values import Health, derived_id
 
-#: How the service's end is called in an announcement's type.
-WORDS = {
-    "JOB_STATE_SUCCEEDED": "succeeded",
-    "JOB_STATE_PARTIALLY_SUCCEEDED": "partially_succeeded",
-    "JOB_STATE_FAILED": "failed",
-    "JOB_STATE_CANCELLED": "cancelled",
-    "JOB_STATE_EXPIRED": "expired",
-}
+#: The announcement that someone should look at a job, which has not ended.
+STALLED = "stalled"
 #: What announcements there are.
-TYPES = tuple(
-    f"dev.batchdrop.job.{word}.v1"
-    for word in (*WORDS.values(), "rejected", "lost", "stalled")
+TYPES = tuple(f"dev.batchdrop.job.{word}.v1" for word in (*Outcome, STALLED))
+#: What makes a job stall. Such an announcement names the worst of these.
+STALLS = (
+    HealthCode.PARKED,
+    HealthCode.NOT_ALLOWED,
+    HealthCode.STALLED,
+    HealthCode.POSTPONED,
 )
-
-#: The health of a job of which an announcement was set aside.
-UNHEARD = "not_announced"
 
 # Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
 # names and words, a message stays below 10 kB: body and attributes together.
@@ -128,34 +124,20 @@ class Announcement:
             set_aside_at=None,
         )
 
-    def unheard(self, why: str, now: datetime) -> Health:
-        """What is the matter with the job when this is set aside."""
-        return Health(
-            code=UNHEARD,
-            message=f"Pub/Sub refused the announcement {self.id} ({self.type}) too "
-            f"often: {why}. See to that, then run `batchdrop announcements replay "
-            f"--job {self.job_id}`",
-            since=now,
+    def set_aside_because(self, why: str) -> str:
+        """What is wrong with the job when this is set aside, and what to do."""
+        return (
+            f"Pub/Sub refused the announcement {self.id} ({self.type}) too often: "
+            f"{why}. Mend that, then run `batchdrop announcements replay --job "
+            f"{self.job_id}`"
         )
 
 
 def _state(job: Job) -> str | None:
-    if job.has_no_output:
-        return job.end  # a type and its state agree; the ledger has the service's
-    return job.result or (job.batch.state if job.batch else None)
-
-
-def _word(job: Job) -> str:
-    if job.result:
-        return WORDS[job.result]
-    if job.phase is Phase.REJECTED:
-        cancelled = job.error is not None and job.error.code == "cancelled"
-        return "cancelled" if cancelled else "rejected"
-    if job.is_lost:
-        return "lost"
-    if job.phase is Phase.ENDED and job.end:
-        return WORDS[job.end]
-    return "stalled"
+    """The API's name for how far the batch is, or for how a split job ended."""
+    if job.outcome and (job.is_split or job.has_no_output):
+        return job.outcome.state  # it agrees with the type
+    return job.batch.state if job.batch else None
 
 
 def _sequence(seq: int) -> str:
@@ -176,6 +158,7 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
     """
     spec, batch, state = job.spec, job.batch, _state(job)
     error = job.error or (batch.error if batch else None)
+    health = _health(job)
     shortened: list[str] = []
 
     def brief(field: str, text: str, limit: int = MAX_TEXT) -> str:
@@ -202,7 +185,7 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         shortened.append("labels")
     return subscribe.JobEvent(
         id=announcement_id(job.id, job.seq),
-        type=f"dev.batchdrop.job.{_word(job)}.v1",
+        type=f"dev.batchdrop.job.{job.outcome or STALLED}.v1",
         deployment=source,
         seq=job.seq,
         job_id=job.id,
@@ -232,10 +215,10 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         if error
         else None,
         health=subscribe.Health(
-            **problem("health", job.trouble.code, job.trouble.message),
-            since=job.trouble.since,
+            **problem("health", health.code, health.message),
+            since=health.since,
         )
-        if job.trouble
+        if health
         else None,
         cancelled_by=brief("cancelled_by", job.cancel_request.by)
         if job.cancel_request
@@ -252,16 +235,26 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
 
 def _parts(job: Job) -> subscribe.Parts | None:
     """For a split job that has ended: how many parts ended in which way."""
-    if not job.result:
+    if not (job.is_split and job.outcome):
         return None
-    ends = [part.outcome for part in job.parts.values()]
-    counts = {word: ends.count(state) for state, word in WORDS.items()}
+    ends = [part.outcome.counted for part in job.parts.values() if part.outcome]
+    counted = [outcome for outcome in Outcome if outcome.counted is outcome]
+    counts = {str(outcome): ends.count(outcome) for outcome in counted}
     return subscribe.Parts(total=len(ends), **counts)
+
+
+def _health(job: Job) -> Health | None:
+    """The worst that is wrong; while the job has not ended, what makes it stall."""
+    # `stats` has the rows that failed.
+    troubles = [one for one in job.troubles if one.code != HealthCode.ROWS_FAILED]
+    if not job.is_over:
+        troubles = [one for one in troubles if one.code in STALLS] or troubles
+    return next(iter(troubles), None)
 
 
 def _output(job: Job) -> str | None:
     """Where the answers lie; those of parts in a folder for each."""
-    if job.result and job.spec and job.spec.destination.startswith("gs://"):
+    if job.is_split and job.spec and job.spec.destination.startswith("gs://"):
         return job.spec.destination
     return job.batch.output_directory if job.batch else None
 

@@ -18,7 +18,8 @@ from batchdrop.batches import (
     TransportError,
     is_terminal,
 )
-from batchdrop.jobs.job import NO_OUTPUT, OUTPUT_FOR, Job
+from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.job import OUTPUT_FOR, Job
 from batchdrop.jobs.values import Batch, Problem, Spec, Staging, Stats
 from batchdrop.quoting import unquoted
 
@@ -259,7 +260,7 @@ def explained(batch: Batch) -> Problem | None:
     """
     if batch.awaits_output:
         return Problem(
-            code=NO_OUTPUT,
+            code=ErrorCode.NO_OUTPUT,
             message=f"{batch.name} has succeeded, and {OUTPUT_FOR} after its end the "
             "service doesn't say where the answers are. They are paid: see whether it "
             "does by now before you run the job again",
@@ -269,7 +270,7 @@ def explained(batch: Batch) -> Problem | None:
     project = re.match(r"projects/([^/]+)/", batch.name)
     number = project[1] if project else "PROJECT_NUMBER"
     return Problem(
-        code="not_allowed",
+        code=ErrorCode.NOT_ALLOWED,
         message=f"{batch.error.message}. Grant the service agent "
         f"service-{number}@gcp-sa-aiplatform.iam.gserviceaccount.com "
         "roles/storage.objectViewer on the bucket of BATCHDROP_WORK and "

@@ -62,10 +62,15 @@ class Outcome(StrEnum):
         return cls(state.removeprefix("JOB_STATE_").lower())
 
     @property
-    def state(self) -> str:
-        """The API's name for it. A job that is rejected or lost has failed."""
+    def counted(self) -> "Outcome":
+        """How a part with this outcome counts: the API has no word for two of them."""
         unnamed = self in (Outcome.REJECTED, Outcome.LOST)
-        return f"JOB_STATE_{Outcome.FAILED if unnamed else self}".upper()
+        return Outcome.FAILED if unnamed else self
+
+    @property
+    def state(self) -> str:
+        """The API's name for it, a JOB_STATE_..."""
+        return f"JOB_STATE_{self.counted.upper()}"
 
 
 class HealthCode(StrEnum):

@@ -5,21 +5,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase
 from batchdrop.jobs.values import (
     MAX_NAME,
     MAX_NOTE,
     OTHER,
-    Absence,
     Batch,
     CancelRequest,
+    Collecting,
     Drop,
+    Duplicates,
     Fact,
     Health,
     Input,
     Lease,
     Moment,
+    NotFound,
     Part,
-    Phase,
     Postponed,
     Problem,
     Spec,
@@ -32,23 +34,23 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import RowError, Rows
 
+#: The version of the documents that are written, and read: see `Job.v`.
+VERSION = 2
 #: A job is resumed this often after workers that died on it; then it is parked.
 MAX_RESUMES = 5
-#: How the history and an announcement's health call that.
-PARKED = "parked"
 #: History keeps this many entries: the first, and the latest ones.
 MAX_HISTORY = 50
-#: What is over when the service is heard again.
-PASSING = frozenset({"not_visible", "poll_failed"})
-#: What is over when the batch comes to another state.
-STANDING = PASSING | {"stalled", "unknown_state"}
+#: The facts that an answer of the API about the batch ends.
+REACHED: dict[str, None] = {"not_visible": None, "poll_failed": None, "not_found": None}
+#: The facts that the end of a batch ends besides.
+OVER: dict[str, None] = REACHED | {"not_allowed": None, "stalled": None}
+#: The facts that a step forward ends.
+FORWARD: dict[str, None] = {"not_allowed": None, "postponed": None}
 #: A batch is lost after so many 404s to its name, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
 #: For so long after its end a batch that succeeded is asked where its answers are.
 OUTPUT_FOR = timedelta(minutes=10)
-#: The error of a job whose batch has succeeded and never said it.
-NO_OUTPUT = "no_output"
 #: A job whose next step fails for longer than this is announced as stalled: an outage
 #: of an hour is nobody's business. Also the pause after which the time counts anew.
 POSTPONED_FOR = timedelta(hours=2)
@@ -122,7 +124,7 @@ class Job:
     lease: Lease
     created_at: datetime
     updated_at: datetime
-    v: int = 1
+    v: int = VERSION
     due: datetime | None = None
     spec: Spec | None = None
     spec_from: dict[str, str] = field(default_factory=dict)  #: who chose what of it
@@ -134,28 +136,31 @@ class Job:
     parts: dict[str, Part] = field(default_factory=dict)
     part_of: str | None = None  #: the job of which this is a part
     part: Part | None = None  #: which part
-    result: str | None = None  #: of a split job that ended: how, as a JOB_STATE_...
+    collecting: Collecting | None = None  #: what remains to be done with its answers
     staging: Staging | None = None
     intent: int = 0  #: the epoch that wrote the intent which is still open
     batch: Batch | None = None
-    #: Names of batches that it has besides: to be cancelled, and never taken up.
-    duplicates: tuple[str, ...] = ()
     rows: Rows = field(default_factory=Rows)
     row_errors: tuple[RowError, ...] = ()  #: the first ones
     report: str | None = None  #: the object with all lines that were refused
     error: Problem | None = None
-    health: Health | None = None
-    #: Workers keep dying on it: nobody takes it up until a person resumes it.
-    parked: Fact | None = None
-    postponed: Postponed | None = None  #: its next step fails, and is tried again
+    # Facts, worst first: see `health`. None of them hides or clears another.
+    parked: Fact | None = None  #: nobody takes it up until a person resumes it
+    duplicates: Duplicates | None = None  #: other batches of it, never adopted
+    answers_at_risk: Fact | None = None  #: the API soon deletes answers not copied
+    not_allowed: Fact | None = None  #: a key, a bucket or a right is missing
+    unpublished: Fact | None = None  #: Pub/Sub refuses an announcement of it
+    not_visible: Fact | None = None  #: its batch and many others answer 404
+    poll_failed: Fact | None = None  #: the API could not be asked about the batch
+    not_found: NotFound | None = None  #: the batch answers 404
+    stalled: Fact | None = None  #: the batch is in one state for too long
+    postponed: Postponed | None = None  #: the next step fails, and is tried again
+    answers_short: Fact | None = None  #: fewer answers than the API counts
+    columns_lost: Fact | None = None  #: the user's columns could not be joined
     cancel_request: CancelRequest | None = None
     state_since: datetime | None = None  #: since when we know of `batch.state`
     running_since: datetime | None = None
-    cancel_at: datetime | None = None  #: when it has run for too long
-    stall_at: datetime | None = None  #: when it has been in its state for too long
-    delete_at: datetime | None = None  #: when its batch is to go at the service
     deleted_at: datetime | None = None  #: when the batch was deleted at the service
-    absence: Absence | None = None
     missed: bool = False  #: found by listing the inbox: its event never came
     parent: str | None = None  #: the job of which this is a wanted repetition
     reruns: int = 0  #: how many wanted repetitions there are
@@ -212,9 +217,7 @@ class Job:
         if not self.cancel_request:
             wanted = CancelRequest(cancel=True, by=by, at=now)
             note = f"cancel wanted by {by}"
-            job = self._moved(
-                self.phase, now, note=note, cancel_request=wanted, cancel_at=None
-            )
+            job = self._moved(self.phase, now, note=note, cancel_request=wanted)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
@@ -227,7 +230,7 @@ class Job:
     def cancelled(self, now: datetime) -> Self:
         """It was wanted, and came before anything was paid."""
         by = self.cancel_request.by if self.cancel_request else "nobody"
-        problem = Problem(code="cancelled", message=f"cancelled by {by}")
+        problem = Problem(code=ErrorCode.CANCELLED, message=f"cancelled by {by}")
         return self.rejected(problem, now)
 
     def cancel_sent(self, now: datetime) -> Self:
@@ -270,9 +273,9 @@ class Job:
             parent=self.id,
         )
 
-    def heard(self, now: datetime) -> Self:
-        """What could not be announced of it is tried again."""
-        return self._moved(self.phase, now, note="announced again", health=None)
+    def announced_again(self, now: datetime) -> Self:
+        """The announcement that Pub/Sub refused goes out again."""
+        return self._moved(self.phase, now, note="announced again", unpublished=None)
 
     # -- a worker at its steps --------------------------------------------------
 
@@ -336,8 +339,7 @@ class Job:
             rows=rows,
             row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
-            health=None,
-            postponed=None,
+            **FORWARD,
         )
         return self._renewed(moved, now + timing.lease)
 
@@ -349,9 +351,7 @@ class Job:
         Args:
             files: the ids of the files' jobs.
         """
-        moved = self._moved(
-            Phase.ATTACHED, now, attached_to=tuple(files), health=None, postponed=None
-        )
+        moved = self._moved(Phase.ATTACHED, now, attached_to=tuple(files), **FORWARD)
         return self._let_go(moved, now)
 
     def read_anew(self, now: datetime) -> Self:
@@ -402,9 +402,7 @@ class Job:
         )
         if staging is not None:
             return job.in_doubt(staging, epoch, now, timing)
-        moved = job._moved(
-            Phase.SPLIT, now, note=LEDGER_LOST, health=None, postponed=None
-        )
+        moved = job._moved(Phase.SPLIT, now, note=LEDGER_LOST, **FORWARD)
         return job._let_go(moved, now, resumes=0)
 
     def in_doubt(
@@ -422,8 +420,7 @@ class Job:
             staging=staging,
             intent=0,
             missed=True,
-            health=None,
-            postponed=None,
+            **FORWARD,
         )
         lease = replace(moved.lease, epoch=max(epoch, self.lease.epoch))
         moved = replace(moved, lease=lease)
@@ -453,7 +450,6 @@ class Job:
             now,
             parts=parts,
             resumes=0,
-            health=self._health_of_others,
             postponed=None,
         )
         return self._renewed(moved, now + timing.lease)
@@ -482,8 +478,7 @@ class Job:
             rows=rows,
             row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
-            health=None,
-            postponed=None,
+            **FORWARD,
         )
         return self._let_go(moved, now, resumes=0)
 
@@ -537,8 +532,8 @@ class Job:
         told = child.batch.completion_stats if child.batch else None
         part = replace(
             self.parts[child.id],
-            state=child.end,
-            # What the service said of a batch before it was lost is no answer.
+            outcome=child.outcome,
+            # What the API counted before it lost the batch is no answer.
             stats=None if child.is_lost or child.has_no_output else told,
         )
         problem = child.error or (child.batch.error if child.batch else None)
@@ -550,19 +545,11 @@ class Job:
                 f"{problem.message}",
             )
         parts = self.parts | {child.id: part}
-        result = outcome_of_parts(parts.values())
+        outcome = outcome_of_parts(parts.values())
         changes: dict[str, Any] = {"parts": parts, "error": error}
-        if result is None:
+        if outcome is None:
             return self._moved(self.phase, now, **changes)
-        return self._moved(
-            Phase.ENDED,
-            now,
-            note=result,
-            **changes,
-            result=result,
-            health=None,
-            seq=self.seq + 1,
-        )
+        return self._moved(Phase.ENDED, now, note=outcome, **changes, seq=self.seq + 1)
 
     def submitting(
         self, now: datetime, timing: Timing, spent_on: str | None = None
@@ -587,24 +574,30 @@ class Job:
 
     def submitted(self, batch: Batch, now: datetime) -> Self:
         """The service has made the batch."""
-        moved = self._moved(
-            Phase.SUBMITTED, now, batch=batch, health=None, postponed=None, resumes=0
-        )
+        moved = self._moved(Phase.SUBMITTED, now, batch=batch, **FORWARD, resumes=0)
         return self._let_go(moved, now)
 
     def duplicates_found(
-        self, names: Iterable[str], health: Health, now: datetime
+        self, names: Iterable[str], message: str, now: datetime
     ) -> Self:
         """
-        These batches are none that it goes on with, whatever becomes of the one that it
-        has. Written before they are cancelled: whoever is to do so may freeze, and
-        wake when there is none but them.
+        Marks batches as duplicates: the job never adopts them, even if its own batch
+        disappears. Written before they are cancelled: the worker that is to cancel
+        them may freeze, and wake when there is no batch but them.
         """
-        new = [name for name in names if name not in self.duplicates]
+        known = self.duplicates.names if self.duplicates else ()
+        new = [name for name in names if name not in known]
         assert self.batch is not None
         assert self.batch.name not in new
-        job = self.unhealthy(health, now)
-        return replace(job, duplicates=(*self.duplicates, *new))
+        since = self.duplicates.since if self.duplicates else now
+        duplicates = Duplicates(since=since, message=message, names=(*known, *new))
+        return self._moved(
+            self.phase, now, note=HealthCode.DUPLICATES, duplicates=duplicates
+        )
+
+    def is_duplicate(self, name: str) -> bool:
+        """Whether the batch of this name is one to be cancelled, never adopted."""
+        return self.duplicates is not None and name in self.duplicates.names
 
     def rejected(
         self,
@@ -627,8 +620,7 @@ class Job:
             else row_errors[:MAX_ROW_ERRORS],
             report=report or self.report,
             manifest=self.manifest or manifest,
-            health=None,
-            postponed=None,
+            **FORWARD,
             seq=self._seq_at_end,
         )
         return self._let_go(moved, now)
@@ -651,18 +643,26 @@ class Job:
     # -- a worker that has to stop, and knows it --------------------------------
 
     def unclear(
-        self, why: str, now: datetime, timing: Timing, health: Health | None = None
+        self,
+        why: str,
+        now: datetime,
+        timing: Timing,
+        *,
+        not_allowed: bool = False,
     ) -> Self:
         """The request may or may not have made a batch; look, when a list can tell."""
         moved = self._moved(
-            self.phase, now, note=why, **self._failing(why, now, health)
+            self.phase,
+            now,
+            note=HealthCode.NOT_ALLOWED if not_allowed else why,
+            **self._failing(why, now, not_allowed),
         )
         return self._let_go(
             moved, now, due=now + timing.list_lag, resumes=self._resumes_before()
         )
 
     def postpone(
-        self, why: str, now: datetime, due: datetime, health: Health | None = None
+        self, why: str, now: datetime, due: datetime, *, not_allowed: bool = False
     ) -> Self:
         """
         A step failed through no fault of the job, and nothing is in flight: again at
@@ -672,15 +672,16 @@ class Job:
         A job that has only arrived begins at its beginning: later and later, and not
         for ever (MAX_PAUSE, PATIENCE). It ends here where a cancel is wanted.
         """
-        failing = self._failing(why, now, health)
+        failing = self._failing(why, now, not_allowed)
+        note = HealthCode.NOT_ALLOWED if not_allowed else why
         if self.phase is not Phase.ARRIVED:
-            return self._put_off(why, now, due, failing)
+            return self._put_off(note, now, due, failing)
         if self.cancel_request:
             return self.cancelled(now)
         since = failing["postponed"].since
         if now - since < PATIENCE:
             pause = min(now - since, MAX_PAUSE)
-            return self._put_off(why, now, max(due, now + pause), failing)
+            return self._put_off(note, now, max(due, now + pause), failing)
         message = failing["postponed"].message
         # Parking it is an announcement of its own.
         return replace(self, postponed=failing["postponed"]).park(
@@ -703,28 +704,20 @@ class Job:
         moved = self._moved(phase, now, note=why, **changes)
         return self._let_go(moved, now, due=due, resumes=self._resumes_before())
 
-    def _failing(
-        self, why: str, now: datetime, health: Health | None
-    ) -> dict[str, Any]:
+    def _failing(self, why: str, now: datetime, not_allowed: bool) -> dict[str, Any]:
         """What one more failed attempt changes, besides phase and lease."""
-        last, message = self.postponed, health.message if health else why
+        last = self.postponed
         if last is None or now - last.at > POSTPONED_FOR:
-            last = Postponed(since=now, at=now, message=message)
-        postponed = replace(last, at=now, message=message)
-        health = health or self._health_of_others
-        if now - last.since < POSTPONED_FOR:
-            return {"postponed": postponed, "health": health}
-        return {
-            "postponed": replace(postponed, announced=True),
-            "health": health
-            or Health(
-                code="postponed",
-                message=f"no step forward since {last.since:%Y-%m-%d %H:%M}: {why}. "
-                "It is tried again by itself",
-                since=last.since,
-            ),
-            "seq": self.seq if last.announced else self.seq + 1,
-        }
+            last = Postponed(since=now, at=now, message=why)
+        long = now - last.since >= POSTPONED_FOR
+        postponed = replace(last, at=now, message=why)
+        changes: dict[str, Any] = {"postponed": postponed}
+        if not_allowed:
+            changes["not_allowed"] = Fact.still(self.not_allowed, why, now)
+        if long:
+            changes["postponed"] = replace(postponed, announced=True)
+            changes["seq"] = self.seq if last.announced else self.seq + 1
+        return changes
 
     def gave_up(self, why: str, now: datetime) -> Self:
         """A step failed for a reason nobody foresaw. The lease ends at once."""
@@ -774,7 +767,7 @@ class Job:
         moved = self._moved(
             self.phase,
             now,
-            note=PARKED,
+            note=HealthCode.PARKED,
             parked=Fact(since=now, message=message),
             seq=self.seq + 1,
         )
@@ -794,80 +787,67 @@ class Job:
             self.phase,
             now,
             note=f"resumed by {by}",
-            health=self._health_of_others,
             postponed=None,
             dropped=0,
         )
         return self._let_go(moved, now, due=now, resumes=0)
 
-    def unhealthy(self, health: Health, now: datetime) -> Self:
-        """Something is the matter that doesn't stop the job."""
-        return self._moved(self.phase, now, note=health.code, health=health)
+    def troubled(self, code: HealthCode, message: str, now: datetime) -> Self:
+        """
+        Something is wrong that doesn't stop the job.
+
+        Args:
+            code: NOT_VISIBLE, POLL_FAILED or UNPUBLISHED.
+        """
+        fact = Fact.still(getattr(self, code), message, now)
+        return self._moved(self.phase, now, note=code, **{code: fact})
 
     def observed(self, batch: Batch, now: datetime) -> Self:
         """
-        The service said something of the batch, and isn't done. What it said before
-        what is known already changes nothing.
+        The API answered about the batch, which has not ended. An answer that is older
+        than the one before changes nothing.
         """
         if self.batch and batch.is_older_than(self.batch):
             return self
-        health = self.health
         moved_on = self.batch is None or batch.state != self.batch.state
-        if health is not None and health.code in (STANDING if moved_on else PASSING):
-            health = None
-        if not batch.known and health is None:
-            # Nobody has heard of it, so nothing is concluded from it.
-            health = Health(
-                code="unknown_state",
-                message=f"the service says {batch.state}; it is taken for under way",
-                since=now,
-            )
-        return self._moved(self.phase, now, batch=batch, absence=None, health=health)
+        stalled = None if moved_on else self.stalled
+        return self._moved(self.phase, now, batch=batch, stalled=stalled, **REACHED)
 
     def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
         """The service is done."""
-        # That there was a second batch stays worth knowing; all else is over.
-        twice = self.health is not None and self.health.code == "duplicate_batch"
-        delete_after = self.spec.delete_after if self.spec else None
-        if error is not None and error.code == NO_OUTPUT:
-            delete_after = None  # it may still come to say where the answers are
         return self._moved(
-            Phase.ENDED,
-            now,
-            batch=batch,
-            error=error,
-            absence=None,
-            health=self.health if twice else None,
-            delete_at=_after(batch.end_time or now, delete_after),
-            seq=self._seq_at_end,
+            Phase.ENDED, now, batch=batch, error=error, **OVER, seq=self._seq_at_end
         )
 
-    def stalled(self, health: Health, now: datetime) -> Self:
+    def stall(self, message: str, now: datetime) -> Self:
         """
-        It stands still in a state for longer than it should; told once. Where it has
-        come on meanwhile, or was told of, there is nothing to tell.
+        The batch has been in one state for too long. Announced once; nothing changes
+        if it has moved on meanwhile, or was announced already.
         """
         if self.stall_at is None or now < self.stall_at:
             return self
         return self._moved(
             self.phase,
             now,
-            note="stalled",
-            health=health,
-            stall_at=None,
+            note=HealthCode.STALLED,
+            stalled=Fact(since=now, message=message),
             seq=self.seq + 1,
         )
 
     def deleted(self, now: datetime) -> Self:
         """The batch is gone at the service, as was wanted."""
-        return replace(self, deleted_at=now, delete_at=None, updated_at=now)
+        return replace(self, deleted_at=now, updated_at=now)
 
-    def not_found(self, now: datetime) -> Self:
-        """The service answered 404 to the batch's name, once more."""
-        absence = self.absence or Absence(count=0, since=now)
-        return replace(
-            self, absence=replace(absence, count=absence.count + 1), updated_at=now
+    def missed_once_more(self, now: datetime) -> Self:
+        """The API answered 404 to the name of the batch, once more."""
+        known, name = self.not_found, self.batch.name if self.batch else ""
+        count = known.count + 1 if known else 1
+        fact = NotFound(
+            since=known.since if known else now,
+            message=f"the API answers 404 to {name}; asked {count} times",
+            count=count,
         )
+        return replace(self, not_found=fact, updated_at=now)
 
     def lost(self, now: datetime) -> Self:
         """The service has not known the batch for a long time."""
@@ -875,12 +855,12 @@ class Job:
         return self._moved(
             Phase.ENDED,
             now,
-            note="lost",
-            absence=None,
+            note=Outcome.LOST,
             error=Problem(
-                code="lost", message=f"the service does not know {name} any more"
+                code=ErrorCode.LOST,
+                message=f"the service does not know {name} any more",
             ),
-            health=None,
+            **OVER,
             seq=self._seq_at_end,
         )
 
@@ -897,8 +877,8 @@ class Job:
             else None,
             state_since=None,
             running_since=None,
-            cancel_at=None,
-            stall_at=None,
+            stalled=None,
+            **REACHED,
         )
         return replace(moved, due=now)
 
@@ -909,12 +889,57 @@ class Job:
         return self.parked is not None
 
     @property
-    def trouble(self) -> Health | None:
-        """What a person should know first: that it is parked, or else its health."""
-        if self.parked:
-            since, message = self.parked.since, self.parked.message
-            return Health(code=PARKED, message=message, since=since)
-        return self.health
+    def troubles(self) -> list[Health]:
+        """Everything that is wrong with it on our side, worst first."""
+        facts: dict[HealthCode, Fact | None] = {
+            HealthCode.PARKED: self.parked,
+            HealthCode.DUPLICATES: self.duplicates,
+            HealthCode.ANSWERS_AT_RISK: self.answers_at_risk,
+            HealthCode.NOT_ALLOWED: self.not_allowed,
+            HealthCode.UNPUBLISHED: self.unpublished,
+            HealthCode.NOT_VISIBLE: self.not_visible,
+            HealthCode.POLL_FAILED: self.poll_failed,
+            HealthCode.NOT_FOUND: self.not_found,
+            HealthCode.STALLED: self.stalled,
+            HealthCode.POSTPONED: self._postponed_for_long,
+            HealthCode.ANSWERS_SHORT: self.answers_short,
+            HealthCode.COLUMNS_LOST: self.columns_lost,
+            HealthCode.UNKNOWN_STATE: self._unknown_state,
+            HealthCode.ROWS_FAILED: self._rows_failed,
+        }
+        return [
+            Health(code=code, message=fact.message, since=fact.since)
+            for code, fact in facts.items()
+            if fact
+        ]
+
+    @property
+    def health(self) -> Health | None:
+        """The worst of its troubles; None if it is healthy."""
+        return next(iter(self.troubles), None)
+
+    @property
+    def _postponed_for_long(self) -> Fact | None:
+        if self.postponed is None or not self.postponed.announced:
+            return None
+        since, why = self.postponed.since, self.postponed.message
+        message = f"no step forward since {since:%Y-%m-%d %H:%M}: {why}. "
+        return Fact(since=since, message=f"{message}It is tried again by itself")
+
+    @property
+    def _unknown_state(self) -> Fact | None:
+        if self.batch is None or self.batch.known:
+            return None
+        message = f"the service says {self.batch.state}; it is taken for under way"
+        return Fact(since=self.state_since or self.updated_at, message=message)
+
+    @property
+    def _rows_failed(self) -> Fact | None:
+        failed = self.stats.failed if self.stats else None
+        if self.phase is not Phase.ENDED or not failed:
+            return None
+        message = f"{failed:,} rows failed, by the API's count"
+        return Fact(since=self._ended_at, message=message)
 
     def is_due(self, now: datetime) -> bool:
         return self.due is not None and self.due <= now
@@ -930,24 +955,54 @@ class Job:
 
     @property
     def is_visible(self) -> bool:
-        """Whether the service told of the batch when it was last asked."""
-        silent = self.health is not None and self.health.code in (
-            "not_visible",
-            "poll_failed",
-        )
-        return self.absence is None and not silent
+        """Whether the API answered about the batch when it was last asked."""
+        return not (self.not_found or self.not_visible or self.poll_failed)
 
     @property
     def is_lost(self) -> bool:
         # A split job's error is one of its parts'.
-        lost = self.error is not None and self.error.code == "lost"
+        lost = self.error is not None and self.error.code == ErrorCode.LOST
         return lost and not self.is_split
 
     @property
     def has_no_output(self) -> bool:
-        """Whether its batch has succeeded, and never said where the answers are."""
-        none = self.error is not None and self.error.code == NO_OUTPUT
+        """Whether its batch succeeded, and the API never named its answers."""
+        none = self.error is not None and self.error.code == ErrorCode.NO_OUTPUT
         return none and not self.is_split
+
+    @property
+    def cancel_at(self) -> datetime | None:
+        """When it will have run for as long as `cancel_after` allows."""
+        if self.phase is not Phase.SUBMITTED or self.cancel_request:
+            return None
+        return _after(self.running_since, self.spec.cancel_after if self.spec else None)
+
+    @property
+    def stall_at(self) -> datetime | None:
+        """When its batch will have been in its state for as long as it should be. None
+        once that is announced."""
+        if self.phase is not Phase.SUBMITTED or self.stalled or self.batch is None:
+            return None
+        patience = self.spec.stalled_after if self.spec else {}
+        seconds = patience.get(self.batch.state, patience.get(OTHER))
+        return _after(self.state_since, seconds)
+
+    @property
+    def delete_at(self) -> datetime | None:
+        """When the API is to delete its batch. None if that is not wanted, or done; or
+        if the API may still name the answers."""
+        if not self.is_done or self.phase is not Phase.ENDED or self.deleted_at:
+            return None
+        if self.batch is None or self.is_lost or self.has_no_output:
+            return None
+        ended = self.batch.end_time or self._ended_at
+        return _after(ended, self.spec.delete_after if self.spec else None)
+
+    @property
+    def _ended_at(self) -> datetime:
+        """When we learned of its end."""
+        times = [one.at for one in self.history if one.phase is Phase.ENDED]
+        return min(times, default=self.updated_at)
 
     @property
     def endpoint(self) -> str:
@@ -962,26 +1017,34 @@ class Job:
     @property
     def is_split(self) -> bool:
         """Whether it was split, and its parts are what counts."""
-        return self.phase is Phase.SPLIT or self.result is not None
+        unsent = self.phase is Phase.ENDED and self.batch is None
+        return self.phase is Phase.SPLIT or unsent
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will become of it any more."""
+        """Whether nothing more of its batch is asked for or paid."""
         return not MOVES[self.phase]
 
     @property
-    def end(self) -> str | None:
-        """How it ended: see `Part.state`; of a split job, `result`."""
-        if self.result or not self.is_over:
-            return self.result
+    def is_done(self) -> bool:
+        """Whether no work remains: it is over, and nothing is to be collected."""
+        return self.is_over and self.collecting is None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended. None: it has not, or it is a manifest."""
         if self.phase is Phase.REJECTED:
-            cancelled = self.error is not None and self.error.code == "cancelled"
-            return "cancelled" if cancelled else "rejected"
+            cancelled = self.error and self.error.code == ErrorCode.CANCELLED
+            return Outcome.CANCELLED if cancelled else Outcome.REJECTED
+        if self.phase is not Phase.ENDED:
+            return None
+        if self.batch is None:
+            return outcome_of_parts(self.parts.values())
         if self.is_lost:
-            return "lost"
+            return Outcome.LOST
         if self.has_no_output:
-            return "JOB_STATE_FAILED"
-        return self.batch.state if self.batch else None
+            return Outcome.FAILED
+        return Outcome.of_state(self.batch.state)
 
     @property
     def stats(self) -> Stats | None:
@@ -998,9 +1061,9 @@ class Job:
     def may_be_lost(self, now: datetime) -> bool:
         """Not one 404, nor many within a short time, make a batch lost."""
         return (
-            self.absence is not None
-            and self.absence.count >= LOST_AFTER
-            and now - self.absence.since >= LOST_FOR
+            self.not_found is not None
+            and self.not_found.count >= LOST_AFTER
+            and now - self.not_found.since >= LOST_FOR
         )
 
     @property
@@ -1019,7 +1082,7 @@ class Job:
         if self.failed_by_fence(batch):
             return False
         spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
-        return spared or batch.name not in self.duplicates
+        return spared or not self.is_duplicate(batch.name)
 
     def may_name_output(self, batch: Batch, now: datetime) -> bool:
         """Whether a batch that has succeeded may still come to say where it wrote."""
@@ -1092,29 +1155,15 @@ class Job:
         return replace(job, history=history)
 
     def _in_state(self, batch: Batch, now: datetime) -> Self:
-        """The batch came to another state: from now on other patience counts."""
+        """Notes since when the batch is in its state, and since when it runs."""
         if batch.terminal:
-            return replace(
-                self,
-                state_since=None,
-                running_since=self.running_since or batch.start_time,
-                stall_at=None,
-                cancel_at=None,
-            )
-        spec = self.spec
-        patience = spec.stalled_after if spec else {}
-        seconds = patience.get(batch.state, patience.get(OTHER))
-        job = replace(self, state_since=now, stall_at=_after(now, seconds))
-        if batch.state == "JOB_STATE_RUNNING" and job.running_since is None:
-            # The Developer API doesn't say when: then it is when we heard of it.
-            since = batch.start_time or now
-            cancel_at = _after(since, spec.cancel_after if spec else None)
-            job = replace(
-                job,
-                running_since=since,
-                cancel_at=None if job.cancel_request else cancel_at,
-            )
-        return job
+            running_since = self.running_since or batch.start_time
+            return replace(self, state_since=None, running_since=running_since)
+        running_since = self.running_since
+        if batch.state == "JOB_STATE_RUNNING" and running_since is None:
+            # The Developer API gives no start: then it is when we learned of it.
+            running_since = batch.start_time or now
+        return replace(self, state_since=now, running_since=running_since)
 
     def _renewed(self, job: Self, until: datetime) -> Self:
         lease = replace(job.lease, until=until)
@@ -1141,18 +1190,14 @@ class Job:
         """A part's end has no announcement of its own: its split job's has it."""
         return self.seq if self.part_of else self.seq + 1
 
-    @property
-    def _health_of_others(self) -> Health | None:
-        """Its health, but for that it is postponed."""
-        mine = self.health is not None and self.health.code == "postponed"
-        return None if mine else self.health
-
     def _resumes_before(self) -> int:
         return max(0, self.resumes - 1)
 
 
-def _after(time: datetime, seconds: float | None) -> datetime | None:
-    return None if seconds is None else time + timedelta(seconds=seconds)
+def _after(time: datetime | None, seconds: float | None) -> datetime | None:
+    if time is None or seconds is None:
+        return None
+    return time + timedelta(seconds=seconds)
 
 
 def _place_of_part(destination: str, n: int) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs.codes import Backend
+from batchdrop.jobs.codes import Backend, Outcome
 from batchdrop.jobs.codes import Phase as Phase
 from batchdrop.stored import split_uri
 
@@ -250,49 +250,38 @@ class Part:
     first: int  #: the row ids in it: the lines of the file, counted from 1
     last: int
     staging: Staging
-    #: How it ended: JOB_STATE_..., "rejected", "lost", or "cancelled" before it was
-    #: sent; None: it hasn't.
-    state: str | None = None
+    outcome: Outcome | None = None  #: how it ended; None: it is still open
     stats: "Stats | None" = None
-
-    @property
-    def outcome(self) -> str | None:
-        """How it counts for the split job: a JOB_STATE_...; None if it is open."""
-        return {
-            "rejected": "JOB_STATE_FAILED",
-            "lost": "JOB_STATE_FAILED",
-            "cancelled": "JOB_STATE_CANCELLED",
-        }.get(self.state or "", self.state)
 
     @property
     def has_rows(self) -> bool:
         """Whether there are answers of it."""
-        done = ("JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED")
-        return self.state in done or bool(self.stats and self.stats.successful)
+        done = (Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED)
+        return self.outcome in done or bool(self.stats and self.stats.successful)
 
 
-def outcome_of_parts(parts: Collection[Part]) -> str | None:
+def outcome_of_parts(parts: Collection[Part]) -> Outcome | None:
     """
-    How a split job ended, given how its parts did, of which one that was lost or
-    rejected has failed:
+    How a split job ended, given how its parts did. A part that was lost or rejected
+    counts as failed:
 
-        some haven't ended                    None
-        all succeeded                         JOB_STATE_SUCCEEDED
-        there are answers of some             JOB_STATE_PARTIALLY_SUCCEEDED
-        of none, and all were cancelled       JOB_STATE_CANCELLED
-        of none, and all expired              JOB_STATE_EXPIRED
-        of none                               JOB_STATE_FAILED
+        some are still open                   None
+        all succeeded                         succeeded
+        there are answers of some             partially_succeeded
+        no answers, and all were cancelled    cancelled
+        no answers, and all expired           expired
+        no answers                            failed
     """
-    outcomes = {part.outcome for part in parts}
+    outcomes = {part.outcome and part.outcome.counted for part in parts}
     if None in outcomes:
         return None
-    if outcomes == {"JOB_STATE_SUCCEEDED"}:
-        return "JOB_STATE_SUCCEEDED"
+    if outcomes == {Outcome.SUCCEEDED}:
+        return Outcome.SUCCEEDED
     if any(part.has_rows for part in parts):
-        return "JOB_STATE_PARTIALLY_SUCCEEDED"
-    if outcomes in ({"JOB_STATE_CANCELLED"}, {"JOB_STATE_EXPIRED"}):
+        return Outcome.PARTIALLY_SUCCEEDED
+    if outcomes in ({Outcome.CANCELLED}, {Outcome.EXPIRED}):
         return outcomes.pop()
-    return "JOB_STATE_FAILED"
+    return Outcome.FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,9 +356,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is the matter on our side. A healthy job has none."""
+    """What is wrong on our side. A healthy job has none."""
 
-    code: str
+    code: str  #: a `HealthCode`
     message: str
     since: datetime
 
@@ -379,7 +368,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that is so of a job, in words for a person, and since when."""
+    """Something that is wrong with a job, in words for a person, and since when."""
 
     since: datetime
     message: str
@@ -387,19 +376,33 @@ class Fact:
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
 
+    @classmethod
+    def still(cls, known: "Fact | None", message: str, now: datetime) -> "Fact":
+        """The fact with its latest message, and since when it holds."""
+        return cls(since=known.since if known else now, message=message)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Postponed:
+class Duplicates(Fact):
+    """Batches that the job has besides its own: to be cancelled, never adopted."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFound(Fact):
+    """The API answers 404 to the name of the batch."""
+
+    count: int  #: how often in a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed(Fact):
     """Attempts at a job's next step that failed, one after another, through no fault of
     the job: something that it needs gave no answer, or is missing."""
 
-    since: datetime  #: the first of them
-    at: datetime  #: the last one
-    message: str  #: why that one failed
+    at: datetime  #: the last attempt; `since` is the first one
     announced: bool = False  #: whether `stalled` was announced for it
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,11 +425,13 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Absence:
-    """The service answers 404 to the batch's name: how often, and since when."""
+class Collecting:
+    """The work that remains with a job's answers once its batch has ended."""
 
-    count: int
-    since: datetime
+    round: int  #: counted from 0
+    step: str
+    due: datetime  #: when to go on
+    waiting_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import NotWritable, Unavailable
-from batchdrop.jobs.job import Job
+from batchdrop.jobs.job import VERSION, Job
 from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
 from batchdrop.jobs.values import Phase
 from batchdrop.ready import ready
@@ -24,8 +24,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Readable = TypeVar("Readable", Job, Announcement)
 
-#: The newest document version written here; a reader accepts the one before.
-VERSION = 1
+#: Properties of a job that its document has: the times at which policies act, and what
+#: people look for.
+DERIVED = ("cancel_at", "stall_at", "delete_at", "outcome", "health")
+#: What to do about documents that an earlier release has left.
+TOO_OLD = (
+    "deploy the release that wrote it until its jobs are over, or take a new database"
+)
 #: How many split jobs' common fields an instance keeps in memory.
 MAX_KEPT = 100
 
@@ -59,10 +64,11 @@ class Documents:
         # Derived fields that queries select by.
         data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
         data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
+        data |= sparse(encode({name: getattr(job, name) for name in DERIVED}))
         if job.cancel_request:
             # `jobs_to_cancel` selects by null, so the field may not be omitted.
             data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
-        if job.is_over:
+        if job.is_done:
             data["expire_at"] = job.updated_at + self._ttl
         return data
 
@@ -256,13 +262,19 @@ def decode(data: Any, type: type[T]) -> T:
 
 
 def job_from(snapshot: Any) -> Job:
-    job = decode(snapshot.to_dict(), Job)
-    if not VERSION - 1 <= job.v <= VERSION:
+    """
+    Raises:
+        ValueError: the document has another version. Its fields have other meanings, so
+            that nothing of it is decoded.
+    """
+    data = snapshot.to_dict()
+    if (v := data.get("v")) != VERSION:
+        newer = isinstance(v, int) and v > VERSION
         raise ValueError(
-            f"job {job.id} has document version {job.v}; this worker reads "
-            f"{VERSION - 1} and {VERSION}: deploy the newer one again"
+            f"job {snapshot.id} has document version {v}; this worker reads {VERSION}: "
+            + ("deploy the newer one again" if newer else TOO_OLD)
         )
-    return replace(job, version=snapshot.update_time)
+    return replace(decode(data, Job), version=snapshot.update_time)
 
 
 def announcement_from(snapshot: Any) -> Announcement:

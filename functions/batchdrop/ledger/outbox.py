@@ -7,11 +7,11 @@ from datetime import datetime
 
 from batchdrop.announcements.message import (
     TYPES,
-    UNHEARD,
     Announcement,
     announcement_id,
 )
 from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.ledger.documents import (
     Documents,
@@ -113,8 +113,10 @@ class Outbox(Documents, ABC):
             # the worker dies in between.
             job = self.get(announcement.job_id)
             if job:
-                health = announcement.unheard(why, now)
-                self.advance(job, lambda j: j.unhealthy(health, now))
+                message = announcement.set_aside_because(why)
+                self.advance(
+                    job, lambda j: j.troubled(HealthCode.UNPUBLISHED, message, now)
+                )
             changes["set_aside_at"] = now
         self._announcements().document(announcement.id).update(changes)
         return enough
@@ -140,7 +142,7 @@ class Outbox(Documents, ABC):
 
     def replay(self, announcement: Announcement, now: datetime) -> Announcement:
         """Puts an announcement into the outbox again, unchanged."""
-        self._clear_health(self.get(announcement.job_id), now)
+        self._clear_unpublished(self.get(announcement.job_id), now)
         again = announcement.waiting()
         self._announcements().document(again.id).update(
             {
@@ -161,7 +163,7 @@ class Outbox(Documents, ABC):
             Unavailable: Firestore gave no answer, or others keep writing to the job.
         """
         client, seq = self._connect(), announcement.seq
-        self._clear_health(self.get(announcement.job_id), now)
+        self._clear_unpublished(self.get(announcement.job_id), now)
         for _ in range(20):
             job = self.get(announcement.job_id)
             # The job's document may have expired.
@@ -186,8 +188,8 @@ class Outbox(Documents, ABC):
                 return new
         raise Unavailable(f"job {announcement.job_id}: others keep writing to it")
 
-    def _clear_health(self, job: Job | None, now: datetime) -> None:
-        """Clears the job's health if a set-aside announcement was its reason."""
-        if job and job.health and job.health.code == UNHEARD:
+    def _clear_unpublished(self, job: Job | None, now: datetime) -> None:
+        """Clears the fact that an announcement of the job was set aside."""
+        if job and job.unpublished:
             with suppress(Superseded):  # the new state is the newer truth
-                self.advance(job, lambda j: j.heard(now))
+                self.advance(job, lambda j: j.announced_again(now))

@@ -5,10 +5,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from batchdrop.jobs.job import Job
+from batchdrop.jobs.job import MOVES, VERSION, Job
 from batchdrop.jobs.values import Phase
 from batchdrop.ledger.documents import Documents, compare, readable
 
+#: The phases of jobs that are not over.
+UNFINISHED = [phase for phase, after in MOVES.items() if after]
 #: Page size of reads of waiting jobs.
 WAITING_PAGE = 100
 #: Page size of reads by a policy's time.
@@ -36,6 +38,16 @@ class Queries(Documents):
         last = {"__name__": self._job(after)}
         found = chain(query.start_after(last).stream(), query.end_at(last).stream())
         return readable(found, self._read)
+
+    def outdated_jobs(self) -> list[str]:
+        """The ids of some unfinished jobs whose documents are of an earlier version."""
+        query = (
+            self._jobs()
+            .where(filter=compare("v", "==", VERSION - 1))
+            .where(filter=compare("phase", "in", UNFINISHED))
+            .limit(3)
+        )
+        return [snapshot.id for snapshot in query.select([]).stream()]
 
     def timed_out_jobs(self, now: datetime) -> Iterator[Job]:
         """Submitted jobs that have run for longer than `cancel_after`."""

@@ -12,7 +12,7 @@ from batchdrop.batches import ClientError
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Health
+from batchdrop.jobs.values import Batch
 from batchdrop.ledger import Ledger
 from batchdrop.worker.stages import Tick, few_at_once, rotated
 
@@ -117,13 +117,9 @@ def cancel_duplicate(
         Superseded: the job has moved on, and may have adopted this batch.
     """
     failpoint("after_finding_duplicate")
-    if batch.name not in job.duplicates:
-        health = Health(
-            code="duplicate_batch",
-            message="another was made, and cancelled unless it was over: " + batch.name,
-            since=now,
-        )
-        ledger.advance(job, lambda j: j.duplicates_found([batch.name], health, now))
+    if not job.is_duplicate(batch.name):
+        message = "another was made, and cancelled unless it was over: " + batch.name
+        ledger.advance(job, lambda j: j.duplicates_found([batch.name], message, now))
         failpoint("after_recording_duplicates")
     if not batch.terminal:
         log.error(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
 from batchdrop.worker.stages import Tick
 
@@ -49,7 +49,7 @@ class Lost:
     def _absent(self, job: Job, now: datetime) -> None:
         def move(job: Job) -> Job:
             # Called again where another tick wrote first: it may have found the batch.
-            job = job.not_found(now)
+            job = job.missed_once_more(now)
             return job.lost(now) if job.may_be_lost(now) else job
 
         after = self.ledger.advance(job, move)
@@ -65,12 +65,12 @@ class Lost:
             "batches not visible",
             extra={"event": "batch.not_visible", "job": job.id, "missing": missing},
         )
-        if job.health and job.health.code == "not_visible":
+        if job.not_visible:
             return
-        health = Health(
-            code="not_visible",
-            message=f"{missing} open batches answer 404 at once; see whether project, "
-            "location and credentials are those that made them",
-            since=now,
+        message = (
+            f"{missing} open batches answer 404 at once; see whether project, "
+            "location and credentials are those that made them"
         )
-        self.ledger.advance(job, lambda j: j.unhealthy(health, now))
+        self.ledger.advance(
+            job, lambda j: j.troubled(HealthCode.NOT_VISIBLE, message, now)
+        )

@@ -10,7 +10,6 @@ from batchdrop.backends import Backends
 from batchdrop.batches import ClientError
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Health
 from batchdrop.ledger import Ledger
 from batchdrop.worker.stages import Tick, few_at_once
 
@@ -104,8 +103,6 @@ class Policies:
             "job stalled", extra={"event": "job.stalled", "job": job.id, "state": state}
         )
         now = self.now()
-        health = Health(
-            code="stalled", message=f"{state} since {since:%Y-%m-%d %H:%M}", since=now
-        )
-        self.ledger.advance(job, lambda j: j.stalled(health, now))
+        message = f"{state} since {since:%Y-%m-%d %H:%M}"
+        self.ledger.advance(job, lambda j: j.stall(message, now))
         failpoint("after_stalled")

@@ -9,8 +9,9 @@ from batchdrop.backends import is_not_allowed
 from batchdrop.batches import BatchesError
 from batchdrop.errors import BatchdropError, Misconfigured, Unavailable
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import DEVELOPER, Health, Phase, Problem, Timing
+from batchdrop.jobs.values import DEVELOPER, Phase, Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
@@ -140,7 +141,7 @@ class Setbacks:
             unsent: no create request is under way, also in `submitting`.
             due: when to try again; by default when a list would show a batch.
         """
-        reason, now = "not_allowed", self.now()
+        reason, now = HealthCode.NOT_ALLOWED, self.now()
         again = due or now + self.timing.list_lag
         log.error(
             "job postponed",
@@ -151,13 +152,12 @@ class Setbacks:
                 "health": why,
             },
         )
-        known = job.health
-        since = known.since if known and known.code == reason else now
-        health = Health(code=reason, message=why, since=since)
         if job.phase is Phase.SUBMITTING and not unsent:
-            return self.fail(job, lambda j: j.unclear(reason, now, self.timing, health))
+            return self.fail(
+                job, lambda j: j.unclear(why, now, self.timing, not_allowed=True)
+            )
         return self.fail(
-            job, lambda j: j.postpone(reason, now, due=again, health=health)
+            job, lambda j: j.postpone(why, now, due=again, not_allowed=True)
         )
 
     def fail(self, job: Job, move: Callable[[Job], Job]) -> Job:

@@ -11,7 +11,7 @@ from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.errors import Unavailable
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Health, Location, Phase, Problem, Timing
+from batchdrop.jobs.values import Batch, Location, Phase, Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import Spending
 from batchdrop.options.settings import Settings
@@ -131,7 +131,7 @@ class Submitting:
         try:
             answers = backend.search(job)
             for batch in answers:
-                if batch.name in job.duplicates and not batch.terminal:
+                if job.is_duplicate(batch.name) and not batch.terminal:
                     # The worker that recorded it may have died before it cancelled.
                     backend.cancel(batch.name)
                     raise Unavailable(f"{batch.name} is cancelled, and isn't over yet")
@@ -161,15 +161,7 @@ class Submitting:
         cancels those.
         """
         kept, *others = found
-        health = None
-        if others:
-            health = Health(
-                code="duplicate_batch",
-                message=f"{len(others)} more were made, and are cancelled: "
-                + ", ".join(extra.name for extra in others),
-                since=self.now(),
-            )
-        job = self._record(job, kept, health, [extra.name for extra in others])
+        job = self._record(job, kept, [extra.name for extra in others])
         for extra in others:
             log.error(
                 "duplicate batch cancelled",
@@ -210,16 +202,16 @@ class Submitting:
         failpoint("after_create")
         return self._record(job, batch)
 
-    def _record(
-        self,
-        job: Job,
-        batch: Batch,
-        health: Health | None = None,
-        others: Collection[str] = (),
-    ) -> Job:
+    def _record(self, job: Job, batch: Batch, duplicates: Collection[str] = ()) -> Job:
+        message = f"{len(duplicates)} more were made, and are cancelled: " + ", ".join(
+            duplicates
+        )
+
         def move(job: Job) -> Job:
             job = job.submitted(batch, self.now())
-            return job.duplicates_found(others, health, self.now()) if health else job
+            if not duplicates:
+                return job
+            return job.duplicates_found(duplicates, message, self.now())
 
         job = self._write(job, move)
         failpoint("after_submitted")

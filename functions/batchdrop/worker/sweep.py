@@ -9,8 +9,9 @@ from itertools import chain, islice
 from batchdrop.backends import PAGE, Backend, Backends, explained
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import MOVES, Job
-from batchdrop.jobs.values import DEVELOPER, Batch, Health, Phase, is_job_id
+from batchdrop.jobs.values import DEVELOPER, Batch, Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import SweepRecord
 from batchdrop.quoting import told
@@ -307,12 +308,13 @@ class Sweep:
 
     def _record_failed_get(self, tick: Tick, job: Job, exc: Exception) -> None:
         """Records that the batch could not be read: that says nothing of the batch."""
-        if job.health and job.health.code == "poll_failed":
+        if job.poll_failed:
             return
-        now = self.now()
-        health = Health(code="poll_failed", message=told(exc), since=now)
+        now, why = self.now(), told(exc)
         with tick.job(job.id):
-            self.ledger.advance(job, lambda j: j.unhealthy(health, now))
+            self.ledger.advance(
+                job, lambda j: j.troubled(HealthCode.POLL_FAILED, why, now)
+            )
 
     # -- record -----------------------------------------------------------------
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batchdrop.backends import Backends
+from batchdrop.errors import Misconfigured
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.job import VERSION
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.documents import TOO_OLD
 from batchdrop.options.settings import Settings
 from batchdrop.worker.admit import Admit
 from batchdrop.worker.cancel import Cancel
@@ -71,9 +74,23 @@ class Poll:
             return TickReport(locked_out=True)
         failpoint("after_lock")
         try:
+            self._refuse_outdated()
             return self._stages(Tick(now=self.now, deadline=start + hold))
         finally:
             self.ledger.unlock("tick", by)
+
+    def _refuse_outdated(self) -> None:
+        """
+        Raises:
+            Misconfigured: the ledger has unfinished jobs of an earlier release, which
+                this one can't read. Beside them it would lose their batches.
+        """
+        if ids := self.ledger.outdated_jobs():
+            raise Misconfigured(
+                f"the ledger has unfinished jobs with documents of version "
+                f"{VERSION - 1}, such as {', '.join(ids)}; this release reads version "
+                f"{VERSION}: {TOO_OLD}"
+            )
 
     def _stages(self, tick: Tick) -> TickReport:
         """
