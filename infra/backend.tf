@@ -1,4 +1,4 @@
-# Where the state lies is said at init, as it differs for everybody:
+# The bucket of the state differs per deployment; name it at init:
 #   terraform init -backend-config=bucket=BUCKET
 terraform {
   backend "gcs" {

@@ -1,6 +1,5 @@
-# Storage events can't be filtered by a prefix, so what people drop, what the worker
-# stages and what the service writes lie in three buckets: nothing that is written by us
-# comes back as an upload.
+# Storage events can't be filtered by a prefix. Drops, staged files and results are in
+# three buckets, so that nothing that we write causes an upload event.
 locals {
   buckets = { for purpose in ["inbox", "work", "output"] : purpose => "${var.project_id}-${var.name}-${purpose}" }
 }
@@ -19,7 +18,7 @@ resource "google_storage_bucket" "this" {
     retention_duration_seconds = 7 * 24 * 60 * 60
   }
 
-  # Nothing of the user's is deleted: only staged copies have an end.
+  # Only staged copies are deleted, never a file of the user's.
   dynamic "lifecycle_rule" {
     for_each = each.key == "work" ? { Delete = var.work_days, AbortIncompleteMultipartUpload = 1 } : {}
     content {
@@ -43,8 +42,8 @@ resource "google_storage_bucket" "this" {
   depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
-# Routes change more often than code: an object, named by what it holds, so that each
-# change makes new instances read it.
+# Routes change more often than code. The object's name is derived from its content, so
+# that each change starts new instances, which read it.
 resource "google_storage_bucket_object" "routes" {
   for_each = toset(var.routes_file[*])
 
@@ -65,10 +64,10 @@ resource "google_storage_bucket_object" "routes" {
   }
 }
 
-# What has to be known here of the routes. Terraform reads no TOML; what is written in the
-# usual way can be found all the same, and anything else is refused above.
+# What Terraform must know of the routes. It reads no TOML, but finds what is written in
+# the usual way; the preconditions above refuse anything else.
 locals {
-  # Its lines, but for those that are comments.
+  # The lines that are no comments.
   routes = join("\n", [
     for line in flatten([for file in var.routes_file[*] : try(split("\n", file(file)), [])]) : line if !startswith(trimspace(line), "#")
   ])

@@ -1,5 +1,5 @@
-# Who may do what. Each function has an account of its own; so have the two that call
-# them and the one that builds them. The table in docs/how-to/deploy.md is made from this.
+# Who may do what. Each function, each of their two callers and the build has its own
+# account. The table in docs/how-to/deploy.md is made from this file.
 
 # --- the functions ------------------------------------------------------------
 
@@ -12,7 +12,7 @@ resource "google_service_account" "function" {
   description  = each.value.description
 }
 
-# Which rows of the catalogue ask for which rights.
+# Which functions need which rights.
 locals {
   on_vertex = contains(var.backends, "vertex")
 
@@ -26,8 +26,7 @@ locals {
         }
       },
       !one.batches || !local.on_vertex ? {} : {
-        # Google's documentation of batch inference asks for this one. It is for batches
-        # in all locations.
+        # Required by Google's documentation of batch inference, for all locations.
         "${key}/aiplatform.user" = { function = key, role = "roles/aiplatform.user", condition = null }
       },
     )
@@ -82,15 +81,15 @@ resource "google_secret_manager_secret_iam_member" "function" {
   member    = google_service_account.function[each.key].member
 }
 
-# --- what isn't made here ------------------------------------------------------
+# --- resources that exist already ------------------------------------------------
 
-# Whoever reads the inbox reads under the sources, and whoever writes to the output bucket
-# writes under the destinations.
+# Accounts that read the inbox read under the sources too; those that write to the output
+# bucket write under the destinations too.
 locals {
   hands   = merge({ for key, one in local.functions : key => one.buckets }, { vertex_agent = local.vertex_agent })
   members = merge({ for key, account in google_service_account.function : key => account.member }, { vertex_agent = local.agents["aiplatform.googleapis.com"] })
 
-  # All who read the inbox read what is staged as well.
+  # Accounts that read the inbox read staged files too.
   sources      = [for uri in var.sources : "${trimsuffix(uri, "/")}/" if !contains([local.buckets.inbox, local.buckets.work], try(split("/", uri)[2], ""))]
   destinations = distinct([for uri in concat(tolist(var.destinations), local.route_destinations) : "${trimsuffix(uri, "/")}/" if try(split("/", uri)[2], "") != local.buckets.output])
 
@@ -101,7 +100,7 @@ locals {
     )
   ])...)
 
-  # BigQuery's datasets; those of Vertex AI itself are within its roles on the project.
+  # BigQuery's datasets. Those of Vertex AI are covered by its roles on the project.
   tables = {
     for name, right in var.datasets : name => {
       project = regex(local.bigquery, name)[0]
@@ -118,8 +117,8 @@ resource "google_storage_bucket_iam_member" "elsewhere" {
   role   = each.value.role
   member = local.members[each.value.who]
 
-  # Names may be listed, as otherwise what isn't there would look like what isn't
-  # allowed; objects are open under the prefix alone.
+  # All names may be listed: else a missing object would look like a forbidden one.
+  # Objects can be read under the prefix alone.
   dynamic "condition" {
     for_each = [for prefix in [join("/", slice(split("/", each.value.uri), 3, length(split("/", each.value.uri))))] : prefix if prefix != ""]
     content {
@@ -173,7 +172,7 @@ resource "google_service_account" "build" {
 resource "google_project_iam_member" "build" {
   for_each = {
     "roles/logging.logWriter" = null
-    # Cloud Functions puts the zip into a bucket of its own, from which the build reads.
+    # Cloud Functions copies the zip into its own bucket, from which the build reads.
     "roles/storage.objectViewer" = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
   }
 
@@ -210,15 +209,14 @@ resource "google_storage_bucket_iam_member" "uploader" {
 
 # --- Google's own accounts ----------------------------------------------------
 
-# Cloud Storage tells of new objects through Pub/Sub.
+# Cloud Storage publishes events of new objects through Pub/Sub.
 resource "google_project_iam_member" "storage_agent" {
   project = local.project
   role    = "roles/pubsub.publisher"
   member  = data.google_storage_project_service_account.this.member
 }
 
-# Vertex AI reads what is staged, and media beside a file that its rows name; and it writes
-# the results.
+# Vertex AI reads staged files and the media that rows name, and writes the results.
 locals {
   vertex_agent = local.on_vertex ? {
     inbox  = "roles/storage.objectViewer"
@@ -237,7 +235,7 @@ resource "google_storage_bucket_iam_member" "vertex_agent" {
   depends_on = [google_project_service_identity.agent]
 }
 
-# To read or write a table is a job of BigQuery, which is the project's.
+# Reading or writing a table is a BigQuery job, which runs in the project.
 resource "google_project_iam_member" "vertex_agent" {
   for_each = toset(length(local.tables) > 0 ? ["roles/bigquery.jobUser"] : [])
 
@@ -248,8 +246,8 @@ resource "google_project_iam_member" "vertex_agent" {
   depends_on = [google_project_service_identity.agent]
 }
 
-# An entry of its own: an _iam_member would take away what others have authorized there,
-# such as views.
+# A resource of its own: an _iam_member would remove other entries, such as authorized
+# views.
 resource "google_bigquery_dataset_access" "vertex_agent" {
   for_each = local.tables
 
@@ -277,7 +275,7 @@ resource "google_kms_crypto_key_iam_member" "agent" {
 # --- Cloud Build --------------------------------------------------------------
 
 locals {
-  # To plan is to read how everything is set up.
+  # A plan reads the configuration of every resource.
   planning = [
     "roles/artifactregistry.reader",
     "roles/browser",
@@ -296,7 +294,7 @@ locals {
     "roles/storage.bucketViewer",
   ]
 
-  # To apply is to set it up.
+  # An apply changes it.
   applying = [
     "roles/artifactregistry.admin",
     "roles/cloudfunctions.admin",
@@ -337,8 +335,8 @@ resource "google_project_iam_member" "cloud_build" {
   member  = google_service_account.cloud_build["this"].member
 }
 
-# Whoever may grant roles can have them all. This one may grant those that a function, a
-# caller or the build has here, and no other; its own are changed by a person's apply.
+# An account that may grant any role can get every role. This one may only grant those
+# that a function, a caller or the build has here. A person changes its own roles.
 resource "google_project_iam_member" "cloud_build_grants" {
   for_each = toset(var.cloud_build == "apply" ? ["this"] : [])
 
@@ -364,7 +362,7 @@ locals {
   ]
 }
 
-# Who sets up a dataset's grants, or plans to, has to see them.
+# A plan or an apply of a dataset's grants has to read them.
 resource "google_bigquery_dataset_access" "cloud_build" {
   for_each = var.cloud_build == "off" ? {} : local.tables
 

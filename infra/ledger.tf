@@ -1,4 +1,4 @@
-# The jobs, their announcements and the tick's lock.
+# Jobs, announcements and the tick's lock.
 resource "google_firestore_database" "ledger" {
   project                 = local.project
   name                    = var.name
@@ -18,8 +18,8 @@ resource "google_firestore_database" "ledger" {
   depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
-# Every query of ledger.py that one field's index can't answer. The emulator never asks
-# for these; production refuses the query.
+# Indexes of the ledger's queries over several fields. The emulator needs none of them;
+# production refuses a query without its index.
 resource "google_firestore_index" "this" {
   for_each = {
     announced   = { collection = "announcements", fields = ["type", "created_at"] }
@@ -73,9 +73,8 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# Jobs go some time after they are over, announcements after they were sent, and what a
-# subscriber remembers of an event when that can't come again. The code says when; what
-# isn't over has no time there, and stays.
+# Firestore deletes a document after its `expire_at`, which the code sets: on jobs that
+# are done, published announcements, and records of handled events.
 resource "google_firestore_field" "expiring" {
   for_each = toset(["jobs", "announcements"])
 

@@ -1,10 +1,10 @@
-# What is announced: who listens subscribes to this topic.
+# The topic of the announcements.
 resource "google_pubsub_topic" "announcements" {
   project      = local.project
   name         = "${var.name}-announcements"
   kms_key_name = var.kms_key
 
-  # Pub/Sub itself turns away what listeners couldn't read.
+  # Pub/Sub refuses a message that subscribers couldn't read.
   schema_settings {
     schema   = google_pubsub_schema.announcement.id
     encoding = "JSON"
@@ -20,7 +20,7 @@ resource "google_pubsub_schema" "announcement" {
   definition = file("${path.module}/announcement.proto")
 }
 
-# An example of a listener, with all that a careful one has.
+# An example of a subscription, with everything that a careful subscriber sets.
 resource "google_pubsub_subscription" "example" {
   project                    = local.project
   name                       = "${var.name}-example"
@@ -30,7 +30,7 @@ resource "google_pubsub_subscription" "example" {
   ack_deadline_seconds       = 60
   message_retention_duration = "${7 * 24 * 60 * 60}s"
 
-  # Without this it is deleted after a month in which nobody asked.
+  # The default deletes a subscription that nobody has used for a month.
   expiration_policy {
     ttl = ""
   }
@@ -46,7 +46,7 @@ resource "google_pubsub_subscription" "example" {
   }
 }
 
-# What a listener turned down again and again.
+# Messages that a subscriber refused again and again.
 resource "google_pubsub_topic" "dead_letters" {
   project      = local.project
   name         = "${var.name}-dead-letters"
@@ -55,7 +55,7 @@ resource "google_pubsub_topic" "dead_letters" {
   depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
-# A topic keeps nothing; this holds the dead letters until somebody looks.
+# A topic keeps nothing: this subscription holds the dead letters.
 resource "google_pubsub_subscription" "dead_letters" {
   project                    = local.project
   name                       = "${var.name}-dead-letters"
@@ -67,8 +67,8 @@ resource "google_pubsub_subscription" "dead_letters" {
   }
 }
 
-# Both are needed, or dead letters go nowhere without a word: one to put them there, one
-# to take them off the subscription.
+# Both are needed, or dead letters are silently not forwarded: one to publish them, one to
+# acknowledge them on the subscription.
 resource "google_pubsub_topic_iam_member" "dead_letters" {
   project = local.project
   topic   = google_pubsub_topic.dead_letters.name

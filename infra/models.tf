@@ -1,9 +1,9 @@
-# Models that are, or will be, retired. A plan says so and goes on: whoever has to keep one
-# can, and `terraform apply` is no place to find out that a job was refused.
+# Models that are, or will be, retired. A plan warns and continues, because a retired model
+# may still be wanted.
 
 locals {
   retirements = jsondecode(file("${path.module}/../functions/batchdrop/preflight/retirements.json")).models
-  # As they are listed: without publisher, and with and without a version.
+  # As the list has them: without publisher, with and without a version.
   chosen_models = distinct(flatten([
     for model in concat([var.model], tolist(var.models), local.route_models) : [
       split("@", basename(model))[0],
@@ -16,7 +16,7 @@ locals {
 check "models" {
   assert {
     condition = length(local.retired) == 0
-    # As `batchdrop check` says it.
+    # The same words as `batchdrop check`.
     error_message = join("\n", [
       for one in local.retired : format(
         one.then == "rerouted" ? "%s: %s answers it with %[4]s from %[3]s on, at that model's price; name the model that you want" : "%s: %s refuses it from %s on (retired, 404); use %s",

@@ -1,5 +1,4 @@
-# What can be seen from outside: counts of the worker's own log lines, one page of
-# charts, and alerts that say what to do.
+# Metrics that count log lines, a page of charts, and alerts with advice.
 locals {
   services = [for function in values(google_cloudfunctions2_function.this) : function.name]
 
@@ -22,7 +21,7 @@ locals {
     duplicates  = { filter = "jsonPayload.event=\"batch.duplicate\"", labels = [] }
   }
 
-  # A metric as PromQL calls it. There its own kind of resource has to be named.
+  # A metric's name in PromQL, which requires its kind of resource.
   counts = {
     for key in keys(local.counted) : key =>
     "logging_googleapis_com:user_${replace(var.name, "-", "_")}_${key}{monitored_resource=\"cloud_run_revision\"}"
@@ -36,31 +35,31 @@ locals {
     poll_silent = {
       title    = "poll is silent"
       severity = "CRITICAL"
-      # Nothing at all counts as none.
+      # No data counts as zero.
       query    = "(sum(increase(${local.counts.ticks}[10m])) or vector(0)) < 1"
       duration = "600s"
-      advice   = "No tick has ended for 20 minutes: no batch is followed, nothing is announced, nothing is resumed. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. Whatever was missed is made good by the next tick."
+      advice   = "No tick has ended for 20 minutes: no batch is followed, nothing is announced, nothing is resumed. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. The next tick catches up."
     }
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without saying where its answers are (batch.no_output), or many batches are (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed, reason \"not_allowed\"). The log line names the job; its document in the ledger says under `health` or `error` what is the matter."
+      advice   = "A job was parked after several workers had stopped on it (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
     }
     announcements_unpublished = {
       title    = "announcements are not published"
       severity = "ERROR"
       query    = "sum(increase(${local.counts.unannounced}[10m])) > 0"
       duration = "900s"
-      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger and go out once it does. The field `reason` of the log line with event tick.job_failed has Pub/Sub's words: a grant that is missing, or a body that the schema ${google_pubsub_schema.announcement.name} doesn't know."
+      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger, and are published once it does. The field `reason` of the log line with event tick.job_failed has Pub/Sub's message: a missing grant, or a body that the schema ${google_pubsub_schema.announcement.name} does not allow."
     }
     dead_letters = {
       title    = "dead letters"
       severity = "WARNING"
       query    = "sum(${local.undelivered}) > 0"
       duration = "0s"
-      advice   = "A listener turned an announcement down ten times. It is held by the subscription ${google_pubsub_subscription.dead_letters.name}: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name}"
+      advice   = "A subscriber refused an announcement ten times. The subscription that holds it is ${google_pubsub_subscription.dead_letters.name}: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name}"
     }
     rejected_drops = {
       title    = "drops are rejected"
@@ -74,7 +73,7 @@ locals {
       severity = "ERROR"
       query    = "sum by (service_name) (increase(${local.errors}[10m])) > 2"
       duration = "0s"
-      advice   = "A function answers with errors. Events come again for 24 hours and ticks every minute, so little is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing."
+      advice   = "A function answers with errors. Events are delivered again for 24 hours and ticks run every minute, so nothing is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing."
     }
   }
 }
@@ -128,8 +127,8 @@ resource "google_monitoring_alert_policy" "this" {
       query               = each.value.query
       duration            = each.value.duration
       evaluation_interval = "60s"
-      # A metric of one's own is unknown for up to ten minutes after it was made, and a
-      # policy that names an unknown metric is refused.
+      # A new metric is unknown for up to ten minutes, and a policy with an unknown
+      # metric would be refused.
       disable_metric_validation = true
     }
   }

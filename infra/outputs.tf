@@ -14,7 +14,7 @@ output "topic" {
 }
 
 output "example_subscription" {
-  description = "A subscription that is there already, to look at announcements with."
+  description = "An example subscription, to look at announcements."
   value       = google_pubsub_subscription.example.id
 }
 
@@ -24,17 +24,17 @@ output "ledger" {
 }
 
 output "functions" {
-  description = "The functions, by what they are called in main.py."
+  description = "The functions, by their names in main.py."
   value       = { for key, function in google_cloudfunctions2_function.this : key => function.id }
 }
 
 output "service_accounts" {
-  description = "The functions' service accounts. Grant these access to anything else that they should reach."
+  description = "The functions' service accounts. Grant them access to anything else that they should reach."
   value       = { for key, account in google_service_account.function : key => account.email }
 }
 
 output "developer_api_key_secret" {
-  description = "The secret that the Developer API's key has to be put into; null without that backend."
+  description = "The secret into which you put the Developer API's key; null without that backend."
   value       = one([for secret in google_secret_manager_secret.developer_api_key : secret.id])
 }
 
@@ -44,6 +44,6 @@ output "dashboard" {
 }
 
 output "labels" {
-  description = "The label that all resources here carry, and all batches: filter a bill by it."
+  description = "The label of all resources and batches: filter a bill by it."
   value       = local.labels
 }

@@ -1,4 +1,4 @@
-# Cloud Scheduler calls what runs by the clock.
+# Cloud Scheduler calls the functions that have a schedule.
 resource "google_cloud_scheduler_job" "this" {
   for_each = { for key, one in local.functions : key => one if one.trigger == "schedule" }
 
@@ -9,18 +9,17 @@ resource "google_cloud_scheduler_job" "this" {
   schedule    = each.value.schedule
   time_zone   = "Etc/UTC"
 
-  # As long as the function itself may take: given up earlier, a run would overlap the
-  # next one.
+  # The function's time-out: with a shorter deadline, a run could overlap the next one.
   attempt_deadline = "${each.value.timeout}s"
 
-  # The next run comes in a minute anyway.
+  # No retries: the next run follows in a minute.
   retry_config {
     retry_count = 0
   }
 
   http_target {
     http_method = "POST"
-    # The run.app address. `url` is another one, whose tokens the function would refuse.
+    # The run.app address. The function refuses tokens for `url`, which is another one.
     uri = google_cloudfunctions2_function.this[each.key].service_config[0].uri
 
     oidc_token {

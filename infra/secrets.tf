@@ -1,5 +1,5 @@
-# The Developer API's key. Its value never passes through here, and so is in no plan and
-# no state: add it by hand (see docs/how-to/deploy.md).
+# The Developer API's key. Add its value by hand (see docs/how-to/deploy.md), so that it is
+# in no plan and no state.
 resource "google_secret_manager_secret" "developer_api_key" {
   for_each = toset(contains(var.backends, "developer") ? ["this"] : [])
 

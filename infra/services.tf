@@ -1,4 +1,4 @@
-# The APIs. They stay on when this is torn down: others may use them by then.
+# The APIs. A destroy leaves them on, because others may use them.
 resource "google_project_service" "api" {
   for_each = toset(concat(length(local.tables) > 0 ? ["bigquery.googleapis.com"] : [], [
     "aiplatform.googleapis.com",
@@ -24,7 +24,7 @@ resource "google_project_service" "api" {
 }
 
 locals {
-  # The project, once its APIs are on: whoever names it waits for them.
+  # The project, once its APIs are on: a resource that uses this waits for them.
   project = one(distinct(values(google_project_service.api)[*].project))
 }
 
@@ -32,8 +32,8 @@ data "google_project" "this" {
   project_id = var.project_id
 }
 
-# Google's own accounts, which work for us. Some are made on first use only, and a grant
-# to an account that isn't there yet fails.
+# Google's own accounts. Some are made on first use only, and a grant to an account that
+# does not exist fails.
 resource "google_project_service_identity" "agent" {
   provider = google-beta
   for_each = setunion(
@@ -45,13 +45,13 @@ resource "google_project_service_identity" "agent" {
   service = each.key
 }
 
-# Asking for this one makes it.
+# Reading this one creates it.
 data "google_storage_project_service_account" "this" {
   project = var.project_id
 }
 
 locals {
-  # Services that have to use the key themselves.
+  # Services that use the key themselves.
   encrypting = [
     "artifactregistry.googleapis.com",
     "cloudfunctions.googleapis.com",
@@ -62,7 +62,7 @@ locals {
     "secretmanager.googleapis.com",
   ]
 
-  # Their addresses, spelt out so that a plan shows who gets what.
+  # Their addresses in full, so that a plan shows who gets what.
   agents = {
     for service, domain in {
       "aiplatform.googleapis.com"       = "gcp-sa-aiplatform"

@@ -1,7 +1,7 @@
-# --- what has to be said ------------------------------------------------------
+# --- required -------------------------------------------------------------
 
 variable "project_id" {
-  description = "The Google Cloud project that everything is made in."
+  description = "The Google Cloud project of all resources."
   type        = string
 
   validation {
@@ -21,7 +21,7 @@ variable "model" {
 }
 
 variable "deploy_bucket" {
-  description = "The bucket that was made by hand: it holds Terraform's state and, under releases/, the zips."
+  description = "The bucket that you made by hand. It holds Terraform's state and, under releases/, the zips."
   type        = string
 
   validation {
@@ -35,17 +35,17 @@ variable "release" {
   type        = string
 
   validation {
-    # A name that follows from the content: another content is another object, which
-    # is what makes the functions be built again.
+    # The name is derived from the content: changed content is another object, so that
+    # the functions are built again.
     condition     = can(regex("^functions-[0-9a-f]{64}\\.zip$", var.release))
     error_message = "release must be named functions-SHA256.zip; `python3 infra/pack.py` makes it and prints its name."
   }
 }
 
-# --- what may be chosen -------------------------------------------------------
+# --- optional -----------------------------------------------------------------
 
 variable "name" {
-  description = "The deployment's name: it begins all names here and labels all batches. A second deployment in one project takes another."
+  description = "The deployment's name: the first part of all names, and a label of all batches. A second deployment in the same project needs another."
   type        = string
   default     = "batchdrop"
 
@@ -64,7 +64,7 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "region must be one region, such as us-central1: an event's trigger has to be where its bucket is."
+    error_message = "region must be one region, such as us-central1: an event's trigger must be where its bucket is."
   }
 }
 
@@ -80,18 +80,18 @@ variable "model_location" {
 }
 
 variable "uploaders" {
-  description = "Who may drop files: IAM members such as user:ann@example.com or serviceAccount:app@project.iam.gserviceaccount.com. They can neither read nor replace."
+  description = "Who may drop files: IAM members such as user:ann@example.com or serviceAccount:app@project.iam.gserviceaccount.com. They can neither read nor replace files."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for member in var.uploaders : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
-    error_message = "uploaders are IAM members with their kind in front, such as user:ann@example.com; never allUsers or allAuthenticatedUsers, for whoever may drop a file spends money."
+    error_message = "uploaders are IAM members with their kind in front, such as user:ann@example.com; never allUsers or allAuthenticatedUsers, because every dropped file costs money."
   }
 }
 
 variable "max_uploads" {
-  description = "The most instances of on_upload at a time; each takes four files at once. Further events wait."
+  description = "How many instances of on_upload may run at a time. Each handles four files at once; further events wait."
   type        = number
   default     = 20
 
@@ -102,54 +102,54 @@ variable "max_uploads" {
 }
 
 variable "work_days" {
-  description = "Days that staged copies stay in the work bucket. The originals in the inbox stay for good."
+  description = "Days after which staged copies in the work bucket are deleted. The originals in the inbox are never deleted."
   type        = number
   default     = 30
 
   validation {
-    # A batch may queue for 72 hours and run for 24, after which it can be staged anew.
+    # A batch may queue for 72 hours and run for 24; after that its file may be staged again.
     condition     = var.work_days >= 14 && floor(var.work_days) == var.work_days
-    error_message = "work_days must be a whole number, 14 at least: a batch reads its staged copy days after it was made."
+    error_message = "work_days must be a whole number, 14 at least: a batch may read its staged copy days after the copy was made."
   }
 }
 
 variable "ledger_days" {
-  description = "Days that the ledger keeps a job after its end, and an announcement after it was sent."
+  description = "Days for which the ledger keeps a job after its end, and an announcement after it was published."
   type        = number
   default     = 90
 
   validation {
-    # What the ledger has forgotten would be taken for a drop whose event never came.
+    # A drop that the ledger has forgotten would look like one whose event never came.
     condition     = var.ledger_days >= 4 && floor(var.ledger_days) == var.ledger_days
-    error_message = "ledger_days must be a whole number, 4 at least: missed events are looked for three days back."
+    error_message = "ledger_days must be a whole number, 4 at least: the worker searches for missed events three days back."
   }
 }
 
 variable "subscription_filter" {
-  description = "What the example subscription is to get; by default all that somebody may want to look at. Can't be changed later: Pub/Sub makes the subscription anew."
+  description = "Filter of the example subscription. Default: every announcement. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
   type        = string
   default     = "attributes.state != \"JOB_STATE_SUCCEEDED\""
 
   validation {
     condition     = length(var.subscription_filter) <= 256
-    error_message = "subscription_filter may have 256 bytes, no more."
+    error_message = "subscription_filter may have at most 256 bytes."
   }
 }
 
 variable "protect" {
-  description = "Whether what holds data refuses to be deleted: buckets with objects, the ledger, the key's secret. Set to false before tearing down."
+  description = "Protects data from deletion: buckets with objects, the ledger, the key's secret. Set it to false before you destroy the deployment."
   type        = bool
   default     = true
 }
 
 variable "paused" {
-  description = "Whether everything waits: files are taken and staged, and no batch is made."
+  description = "Stops submissions: files are claimed and staged, but no batch is created."
   type        = bool
   default     = false
 }
 
 variable "limits" {
-  description = "How much may be asked of the service: batches of the model at once, rows and bytes of a file, of a part of a file that is split, and of a day (UTC). What isn't said has no limit but the service's own."
+  description = "Limits: active batches per model, rows and bytes per file, per part of a split file, and per day (UTC). A limit that is left out is the API's own."
   type = object({
     max_active_jobs   = optional(number)
     max_rows          = optional(number)
@@ -163,12 +163,12 @@ variable "limits" {
 
   validation {
     condition     = alltrue([for limit in values(var.limits) : limit == null || try(limit >= 1 && floor(limit) == limit, false)])
-    error_message = "limits are whole numbers, 1 at least; leave out what shall have none."
+    error_message = "limits are whole numbers of at least 1; leave out a limit that you don't want."
   }
 }
 
 variable "policies" {
-  description = "After how many seconds a batch that runs is cancelled, one that has ended is deleted at the service, and one that stays in one state is told of; the last also by state, as { PENDING = 259200, RUNNING = 86400 }. What isn't said isn't done."
+  description = "Seconds after which a running batch is cancelled (cancel_after), an ended one is deleted at the API (delete_after), and one that stays in one state is announced as stalled (stalled_after; also by state, as { PENDING = 259200, RUNNING = 86400 }). A policy that is left out is off."
   type = object({
     cancel_after  = optional(number)
     delete_after  = optional(number)
@@ -180,7 +180,7 @@ variable "policies" {
     condition = alltrue([
       for after in [var.policies.cancel_after, var.policies.delete_after] : after == null || try(after > 0 && after < 1e9, false)
     ])
-    error_message = "policies are numbers of seconds, above 0; leave out what shall not be done."
+    error_message = "policies are numbers of seconds above 0; leave out a policy that you don't want."
   }
 
   validation {
@@ -193,12 +193,12 @@ variable "policies" {
       ]),
       false,
     )
-    error_message = "policies.stalled_after is a number of seconds, above 0, or such numbers by state: UNSPECIFIED, QUEUED, PENDING, RUNNING, CANCELLING, PAUSED or UPDATING."
+    error_message = "policies.stalled_after is a number of seconds above 0, or a map of such numbers by state: UNSPECIFIED, QUEUED, PENDING, RUNNING, CANCELLING, PAUSED or UPDATING."
   }
 }
 
 variable "rows" {
-  description = "What a file's rows may be: whether one with bad lines is rejected or goes on without them, and without how many at most; whether what can be mended is; whether members are allowed that the API isn't known to have; what of generationConfig and its neighbours is put into every request that doesn't say otherwise."
+  description = "How rows are checked: on_invalid rejects a file with row errors or skips those rows, max_invalid of them at most; fix corrects what needs no guess; unknown rejects or allows members that the API isn't known to have; generation_config is merged into every request."
   type = object({
     on_invalid        = optional(string)
     max_invalid       = optional(number)
@@ -220,24 +220,24 @@ variable "rows" {
 }
 
 variable "labels" {
-  description = "Labels that every batch gets, such as { team = \"search\" }. Files may add to them."
+  description = "Labels of every batch, such as { team = \"search\" }. A file may add more."
   type        = map(string)
   default     = {}
 
   validation {
-    # The service takes 64, of which two are the worker's own.
+    # The API takes 64. The worker uses two.
     condition = length(var.labels) <= 62 && alltrue([
       for key, value in var.labels :
       can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value)) && !startswith(key, "batchdrop_")
     ])
-    error_message = "labels are at most 62, of lowercase letters, digits, - and _, 63 characters at most, a letter first in a name; those that begin with batchdrop_ are the worker's own."
+    error_message = "labels are at most 62, of lowercase letters, digits, - and _, 63 characters at most, a letter first in a name; names that begin with batchdrop_ are reserved for the worker."
   }
 }
 
-# --- how far a file may reach -------------------------------------------------
+# --- what a file may choose --------------------------------------------------
 
 variable "models" {
-  description = "Models that a file may choose by its metadata or manifest, besides `model`. A route's own model needs no place here."
+  description = "Models that a file may choose by its metadata or manifest, besides `model`. The model of a route need not be listed."
   type        = set(string)
   default     = []
 
@@ -248,34 +248,34 @@ variable "models" {
 }
 
 variable "sources" {
-  description = "Where rows, and media that rows name, may come from besides the inbox: gs:// prefixes. The buckets are there already, in whatever project; rights to read under the prefixes are granted here."
+  description = "Prefixes (gs://) from which rows, and media that rows name, may come besides the inbox. The buckets exist already, in any project; rights to read under the prefixes are granted here."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for uri in var.sources : can(regex(local.prefix, uri)) && !strcontains("${uri}/", "/./") && !strcontains("${uri}/", "/../")])
-    error_message = "sources are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or made of dots."
+    error_message = "sources are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or consists of dots."
   }
 }
 
 variable "destinations" {
-  description = "Where a file may have its results besides the output bucket: gs:// prefixes. The buckets are there already, in whatever project; rights to write under the prefixes are granted here. A route's own destination needs no place here."
+  description = "Prefixes (gs://) to which a file's results may go besides the output bucket. The buckets exist already, in any project; rights to write under the prefixes are granted here. The destination of a route need not be listed."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for uri in var.destinations : can(regex(local.prefix, uri)) && !strcontains("${uri}/", "/./") && !strcontains("${uri}/", "/../")])
-    error_message = "destinations are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or made of dots."
+    error_message = "destinations are of the form gs://bucket or gs://bucket/prefix: no wildcards, no quotes, no commas, no folder that is empty or consists of dots."
   }
 
   validation {
     condition     = length(setintersection([for uri in var.destinations : try(regex("^gs://([^/]+)", uri)[0], "")], [local.buckets.inbox, local.buckets.work])) == 0
-    error_message = "destinations may lie neither in the inbox, where results would come back as drops, nor where files are staged."
+    error_message = "destinations may be neither in the inbox, where results would be taken for drops, nor in the work bucket."
   }
 }
 
 variable "datasets" {
-  description = "Datasets that a file may name, each with what it may do there: \"read\" (rows come from it) or \"write\" (results may go there as well). project.dataset of BigQuery, or projects/P/locations/L/datasets/D of Vertex AI, which is only read. They are there already, in whatever project."
+  description = "Datasets that a file may name, each with \"read\" (rows come from it) or \"write\" (results may go there too): project.dataset of BigQuery, or projects/P/locations/L/datasets/D of Vertex AI, which can only be read. They exist already, in any project."
   type        = map(string)
   default     = {}
 
@@ -294,8 +294,8 @@ variable "datasets" {
 }
 
 locals {
-  # Where these are written: no part of an address could be taken for something else, in
-  # a list with commas or in the condition of a grant.
+  # No character of an address may have a meaning in the lists with commas, or in the
+  # condition of a grant.
   prefix   = "^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/*?,\"'\\\\\\[\\][:cntrl:]]+)*/?$"
   bigquery = "^((?:[a-z0-9.-]+:)?[a-z0-9-]+)\\.([A-Za-z0-9_]+)$"
 }
@@ -303,7 +303,7 @@ locals {
 # --- optional parts -----------------------------------------------------------
 
 variable "alert_emails" {
-  description = "Who is told when something is wrong. Empty: incidents show in the console alone."
+  description = "E-mail addresses that get the alerts. Empty: incidents appear in the console alone."
   type        = set(string)
   default     = []
 
@@ -314,13 +314,13 @@ variable "alert_emails" {
 }
 
 variable "alerts" {
-  description = "Whether to have alert policies. Each condition of one may cost a little by the month."
+  description = "Creates alert policies. Each condition may cost a little per month."
   type        = bool
   default     = true
 }
 
 variable "kms_key" {
-  description = "A Cloud KMS key in the region, as projects/P/locations/L/keyRings/R/cryptoKeys/K, that buckets, ledger, topics, secret and functions are encrypted with. Default: keys of Google's own."
+  description = "A Cloud KMS key in the region, as projects/P/locations/L/keyRings/R/cryptoKeys/K, that encrypts buckets, ledger, topics, secret and functions. Default: Google's own keys."
   type        = string
   default     = null
 
@@ -331,29 +331,29 @@ variable "kms_key" {
 }
 
 variable "backends" {
-  description = "Where batches may go: \"vertex\" (Vertex AI), \"developer\" (the Gemini Developer API) or both. They go to the first, unless a route says otherwise. The Developer API's key is put by hand into a secret that this makes."
+  description = "Where batches may go: \"vertex\" (Vertex AI), \"developer\" (the Gemini Developer API) or both. The first is used unless a route names the other. You put the Developer API's key into the secret that is made here."
   type        = list(string)
   default     = ["vertex"]
 
   validation {
     condition     = length(var.backends) > 0 && length(distinct(var.backends)) == length(var.backends) && length(setsubtract(var.backends, ["vertex", "developer"])) == 0
-    error_message = "backends are \"vertex\", \"developer\" or both, the usual one first."
+    error_message = "backends are \"vertex\", \"developer\" or both, the default one first."
   }
 }
 
 variable "routes_file" {
-  description = "A TOML file of routes: what is chosen for objects by their names. It is kept as an object in the work bucket, and what its routes write to is granted here."
+  description = "A TOML file of routes, which choose options for objects by their names. It becomes an object in the work bucket, and rights for its destinations are granted here."
   type        = string
   default     = null
 
   validation {
     condition     = var.routes_file == null || can(file(var.routes_file))
-    error_message = "routes_file can't be read; give a path from the folder that Terraform runs in."
+    error_message = "routes_file can't be read; give a path relative to the folder that Terraform runs in."
   }
 }
 
 variable "cloud_build" {
-  description = "What a build of cloudbuild.yaml may do: 'off' (there is no account for it), 'plan' or 'apply'."
+  description = "What a build of cloudbuild.yaml may do: 'off' (it has no account), 'plan' or 'apply'."
   type        = string
   default     = "off"
 

@@ -6,7 +6,7 @@ terraform {
       source  = "hashicorp/google"
       version = "~> 8.0"
     }
-    # For google_project_service_identity alone, which the other one lacks.
+    # For google_project_service_identity alone, which the other provider lacks.
     google-beta = {
       source  = "hashicorp/google-beta"
       version = "~> 8.0"
@@ -26,6 +26,6 @@ provider "google-beta" {
 }
 
 locals {
-  # The worker puts the same label on each batch, so that a bill shows both together.
+  # The worker puts the same label on each batch: a bill can show both together.
   labels = { batchdrop_deployment = var.name }
 }

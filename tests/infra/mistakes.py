@@ -423,7 +423,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a subscription that goes away",
         "messaging.tf",
-        "  # Without this it is deleted after a month in which nobody asked.\n"
+        "  # The default deletes a subscription that nobody has used for a month.\n"
         '  expiration_policy {\n    ttl = ""\n  }\n',
         "",
         "subscriptions_stay",

@@ -56,7 +56,7 @@ ALL = (FIRESTORE, PUBSUB)
 
 
 class NoEmulator(StackError):
-    """This machine has not got the emulator; the message says how to get it."""
+    """The emulator is not on this machine. The message lists the ways to get it."""
 
 
 def named(emulator: Emulator, env: Mapping[str, str] = os.environ) -> str | None:
@@ -115,7 +115,7 @@ def find(emulator: Emulator, env: Mapping[str, str] = os.environ) -> tuple[Path,
 
 
 def _java_runs(java: str) -> bool:
-    # macOS has a /usr/bin/java that only says where to get one.
+    # The /usr/bin/java of macOS only prints where to get Java.
     return subprocess.run([java, "-version"], capture_output=True).returncode == 0
 
 

@@ -26,7 +26,7 @@ _NO_PROXY = [("grpc.enable_http_proxy", 0)]
 
 
 def subscriber(address: str) -> SubscriberClient:
-    """A client of the Pub/Sub emulator at HOST:PORT, whatever the environment says."""
+    """A client of the Pub/Sub emulator at HOST:PORT, whatever the environment has."""
     channel = grpc.insecure_channel(address, _NO_PROXY)
     return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
 

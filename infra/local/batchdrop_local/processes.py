@@ -23,7 +23,7 @@ _GRACE = 5
 #: Takes each line of every log as it is written: (name, line).
 Show = Callable[[str, str], None]
 
-# The shell tells the tether its number before it becomes the program. It holds the
+# The shell passes its number to the tether before it becomes the program. It holds the
 # pipe (as its standard input) until then, so the tether cannot see the pipe's end
 # before it has read the number.
 _ANNOUNCED = 'echo $$ >&0; exec "$@" </dev/null'
@@ -33,7 +33,7 @@ class StackError(Exception):
     """
     The stack could not do a step.
 
-    `step` says what was tried, `log` is the file to read, if there is one.
+    `step` names what failed; `log` is the file to read, if there is one.
     """
 
     def __init__(self, step: str, reason: str, log: Path | None = None) -> None:
@@ -89,12 +89,12 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
-        # macOS answers EPERM for a group of which only a zombie is left.
+        # macOS answers EPERM for a group with nothing left but a zombie.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; False when it still runs after so many seconds."""
+        """Wait until it ends; False if it still runs after the time."""
         try:
             self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ class Process:
         Return when it answers.
 
         Raises:
-            StackError: it ended first, or is silent after so many seconds.
+            StackError: it ended first, or did not answer within the time.
         """
         step = f"start {self.name}"
         deadline = time.monotonic() + seconds
@@ -125,8 +125,8 @@ class Process:
     def how_it_ended(self) -> str:
         """Its exit status, and the last lines of its log."""
         lines = self.log.read_text(errors="replace").splitlines()[-8:]
-        told = "".join(f"\n  | {line}" for line in lines)
-        return f"it ended with status {self.status}{told}"
+        tail = "".join(f"\n  | {line}" for line in lines)
+        return f"it ended with status {self.status}{tail}"
 
 
 class Processes:
@@ -211,7 +211,7 @@ class Processes:
 
 def free_port(taken: Collection[int] = ()) -> int:
     """
-    A loopback port that nobody listens on, and not one of those `taken`.
+    A free loopback port that is not among `taken`.
 
     It is below the ranges that systems give to outgoing connections (32768 up on Linux,
     49152 up on macOS), one of which could otherwise take it before its server has, or
@@ -224,7 +224,7 @@ def free_port(taken: Collection[int] = ()) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on the loopback port."""
+    """True if no process listens on the loopback port."""
     with socket.socket() as probe:
         # As servers do: what an earlier one left behind is not in the way.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Cloud Scheduler's stand-in: a function called every so many seconds."""
+"""Cloud Scheduler's stand-in: calls a function at a fixed interval."""
 
 import threading
 import time

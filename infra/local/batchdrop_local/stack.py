@@ -46,8 +46,8 @@ class Stack:
         with Stack() as stack:
             stack.addresses["gcs"]
 
-    Everything lies in `DIRECTORY/.batchdrop`: the logs, and `stack.json`, which is
-    there while all is ready, says what `description` does, and is written again when a
+    `DIRECTORY/.batchdrop` holds everything: the logs, and `stack.json`, which exists
+    while all parts are ready. It has what `description` has, and is rewritten when a
     function's process was replaced.
 
     Args:

@@ -19,7 +19,7 @@ from batchdrop_local.processes import StackError
 
 @dataclass(slots=True)
 class Step:
-    """One thing that is done; `say` tells how it goes."""
+    """One step; `say` adds a line about its progress."""
 
     title: str
     console: Console

@@ -29,10 +29,10 @@ def remaining(lines: Iterable[str]) -> set[int]:
 
 def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        # Whoever asks everything to end would otherwise end the one that sees to it.
+        # A signal to the whole group must not end the process that stops the rest.
         signal.signal(number, signal.SIG_IGN)
     for group in remaining(sys.stdin):
-        # macOS answers EPERM for a group of which only a zombie is left.
+        # macOS answers EPERM for a group with nothing left but a zombie.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
 

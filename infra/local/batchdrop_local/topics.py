@@ -50,7 +50,7 @@ class Topics:
             Subscription(
                 name=self.turned_down,
                 topic=self.dead_letters,
-                # 31 in production, of which the emulator knows nothing yet.
+                # 31 in production, which the emulator does not support yet.
                 message_retention_duration=timedelta(days=7),
                 expiration_policy=ExpirationPolicy(),
             )
@@ -69,7 +69,7 @@ class Topics:
 
         Args:
             name: its full name.
-            attempts: after so many deliveries a message goes to the dead letters;
+            attempts: after this many deliveries a message goes to the dead letters;
                 Pub/Sub takes 5 to 100.
             pause: from one delivery to the next, at first.
             push: where to; None: it is pulled.

@@ -393,7 +393,7 @@ def reply(
 
 
 def refusal(exc: ApiError) -> Response:
-    """The answer that says no."""
+    """The response for an error."""
     wait = exc.retry_after
     headers = None if wait is None else {"retry-after": f"{wait:g}"}
     return reply(exc.envelope, exc.code, headers)

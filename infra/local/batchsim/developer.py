@@ -57,7 +57,7 @@ _MESSAGES: dict[str, dict[str, str]] = {
     "WebhookConfig": {"uris": "string | list string", "userMetadata": "map any"},
 }
 
-#: How many lines of a file are told about that can't be read. Not known; a guess.
+#: How many unreadable lines of a file an error lists. The API's number is unknown.
 MOST_LINES = 10
 
 #: How names of models begin. Other names answer 404.
@@ -189,7 +189,7 @@ class Developer:
         """
         The bytes of a file that a batch can be made of.
 
-        ApiError 404 if it isn't there, 400 that tells the lines that can't be read.
+        ApiError 404 if it doesn't exist, 400 that lists the unreadable lines.
         """
         try:
             file = self.files.find(name.removeprefix("files/"))

@@ -1,16 +1,16 @@
 """
-Misbehaviour by rule: what goes wrong, at which operation, for whom, how often.
+Faults by rule: what fails, at which operation, for which jobs, how often.
 
-A rule names a fault of the catalogue, and may narrow it down:
+A rule names a fault of the catalogue, and may limit it:
 
     op            create, get, list, cancel, delete, upload, file, download (default:
                   any); only for faults of requests
     match         model, display_name (with * as a wildcard), label ("key",
                   "key=value" or {"key": "value"}), row_text (a part of the line)
-    probability   how likely it strikes, by a seeded chance
-    count         how many times it strikes, then never again
+    probability   how likely the fault is, by a seeded random number
+    count         how many times it happens at most
 
-Whatever else is given are the fault's own parameters, listed with the catalogue.
+Other members are the fault's own parameters, which the catalogue lists.
 """
 
 import itertools
@@ -40,7 +40,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to misbehave. `takes` are its parameters with their defaults."""
+    """A kind of fault. `takes` has its parameters with their defaults."""
 
     stage: Stage
     does: str
@@ -53,7 +53,7 @@ _O, _W = Stage.OUTPUT, Stage.ROW
 CATALOGUE: dict[str, Fault] = {
     "drop_reply": Fault(_R, "do what is asked, then hang up without an answer"),
     "reset": Fault(_R, "reset the connection; nothing is done"),
-    "slow": Fault(_R, "wait for so many real seconds first", {"seconds": 5.0}),
+    "slow": Fault(_R, "wait for `seconds` real seconds first", {"seconds": 5.0}),
     "rate_limited": Fault(_R, "answer 429", {"retry_after": None}),
     "internal": Fault(_R, "answer 500"),
     "unavailable": Fault(_R, "answer 503", {"retry_after": None}),
@@ -103,14 +103,16 @@ CATALOGUE: dict[str, Fault] = {
     ),
     "output_late": Fault(
         _J,
-        "succeed, partly or in full, but not name its output for so long, or for ever",
+        "succeed, partly or in full, but name its output only later, or never",
         {"seconds": 60.0, "for_ever": False},
     ),
     "vanished": Fault(_J, "answer 404 by name, and be in no list"),
     "list_truncated": Fault(
-        _L, "end the list early, without a token, after so many jobs", {"keep": 0}
+        _L, "end the list early, without a token, after `keep` jobs", {"keep": 0}
     ),
-    "list_stale": Fault(_L, "show jobs as they were so long ago", {"seconds": 3600.0}),
+    "list_stale": Fault(
+        _L, "show jobs as they were `seconds` ago", {"seconds": 3600.0}
+    ),
     "list_lagging": Fault(_L, "leave out jobs younger than this", {"seconds": 60.0}),
     "list_out_of_order": Fault(_L, "shuffle each page"),
     "list_empty_page": Fault(
@@ -121,10 +123,10 @@ CATALOGUE: dict[str, Fault] = {
     "output_in_order": Fault(_O, "keep the input's order"),
     "output_shuffled": Fault(_O, "shuffle the answers, also where they'd be in order"),
     "output_sharded": Fault(_O, "write several files", {"shards": 3}),
-    "rows_missing": Fault(_O, "leave so many answers out", {"rows": 1}),
-    "rows_doubled": Fault(_O, "give so many answers twice", {"rows": 1}),
-    "rows_foreign": Fault(_O, "add so many answers to nobody's row", {"rows": 1}),
-    "rows_without_key": Fault(_O, "drop the key of so many answers", {"rows": 1}),
+    "rows_missing": Fault(_O, "leave out `rows` answers", {"rows": 1}),
+    "rows_doubled": Fault(_O, "give `rows` answers twice", {"rows": 1}),
+    "rows_foreign": Fault(_O, "add `rows` answers that belong to no row", {"rows": 1}),
+    "rows_without_key": Fault(_O, "drop the key of `rows` answers", {"rows": 1}),
     "output_torn": Fault(_O, "end the file in the middle of its last line"),
     "row_failed": Fault(
         _W,
@@ -147,7 +149,7 @@ _MATCHES = ("model", "display_name", "label", "row_text")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a rule is matched against; None where there is no such thing."""
+    """What a rule is matched against; None where it does not apply."""
 
     model: str | None = None
     display_name: str | None = None
@@ -157,7 +159,7 @@ class Subject:
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """A fault with its conditions; `struck` counts how often it has happened."""
+    """A fault with its conditions. `struck` counts how often it has happened."""
 
     id: int
     fault: str
@@ -203,7 +205,7 @@ class Faults:
         count: int | None = None,
         **params: Any,
     ) -> Rule:
-        """Put a rule in force. ApiError 400 that says what is wrong with it."""
+        """Add a rule. ApiError 400 that names what is wrong with it."""
         known = CATALOGUE.get(fault)
         if known is None:
             raise invalid(f"fault: {fault!r} is none of {', '.join(CATALOGUE)}.")
@@ -265,25 +267,25 @@ class Faults:
         return added
 
     def remove(self, rule: Rule | int) -> None:
-        """Take a rule out of force; jobs that it held go on."""
+        """Remove a rule. Jobs that it held resume."""
         id = rule if isinstance(rule, int) else rule.id
         with self._lock:
             self._rules = [one for one in self._rules if one.id != id]
         self._tell()
 
     def clear(self) -> None:
-        """Take all rules out of force; jobs that they held go on."""
+        """Remove all rules. Jobs that they held resume."""
         with self._lock:
             self._rules = []
         self._tell()
 
     def rules(self) -> list[Rule]:
-        """Those in force, in the order they were added."""
+        """The rules, in the order in which they were added."""
         with self._lock:
             return self._rules[:]
 
     def on_removal(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called whenever rules went out of force."""
+        """Call `listener` after each removal of rules."""
         self._listeners.append(listener)
 
     def of_request(self, op: str, subject: Subject) -> list[Rule]:

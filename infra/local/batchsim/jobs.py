@@ -65,7 +65,7 @@ class Status:
 
 
 class JobFailed(Exception):
-    """The job can't go on; `status` becomes its error."""
+    """The job fails with `status` as its error."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)

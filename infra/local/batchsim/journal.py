@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from typing import Any
 
-#: Beyond so many the oldest are dropped; they are still counted.
+#: Beyond this number the oldest entries are dropped; they still count.
 KEPT = 100_000
 
 

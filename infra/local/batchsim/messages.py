@@ -22,7 +22,7 @@ Fields = Mapping[str, str]
 #: Messages within messages that are read (protobuf's own limit).
 DEEPEST = 100
 
-#: How many errors are told; the API's own limit isn't known.
+#: How many errors are listed. The API's own limit is unknown.
 MOST = 100
 
 _UNREADABLE = "Invalid JSON payload received. "

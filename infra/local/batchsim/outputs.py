@@ -26,7 +26,7 @@ Json = dict[str, Any]
 #: Vertex names the directory after a moment some two seconds before `createTime`.
 DIRECTORY_LEAD = timedelta(seconds=1.886)
 
-#: Members of an answer that don't tell whose answer it is.
+#: Members of an answer that don't identify its row.
 _NO_KEYS = frozenset(
     {
         "status",
@@ -44,7 +44,7 @@ _NO_KEYS = frozenset(
 
 @dataclass(slots=True)
 class Outputs:
-    """Writes the answers of a job and says in `job.output` where they are."""
+    """Writes the answers of a job, and sets `job.output` to their place."""
 
     settings: Settings
     buckets: Buckets
@@ -180,7 +180,7 @@ class Outputs:
         if shuffled:
             chance.shuffle(order)
             if len(order) > 1 and order == sorted(order):
-                # Two rows come out in order half of the time; nobody may rely on it.
+                # Two rows would be in order half of the time: a test might rely on it.
                 order.reverse()
         if rule := self.faults.strike(subject, "rows_missing"):
             del order[: int(rule.params["rows"])]

@@ -56,7 +56,7 @@ class Runner:
     _held: dict[str, tuple[Job, Step, Rule]] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
-        """Take a new job on."""
+        """Accept a new job."""
         job.move(job.created, jobs.PENDING)
         self.store.add(job)
         start = job.created + timedelta(seconds=self.settings.queue_seconds)
@@ -134,7 +134,7 @@ class Runner:
         self._works.clear()
         self._held.clear()
 
-    # The steps: each is planned for a time, and void if the job's turn has changed.
+    # The steps: each is planned for a time, and skipped if the job's turn has changed.
 
     def _start(self, job: Job, at: datetime) -> None:
         subject = subject_of(job)
@@ -161,7 +161,7 @@ class Runner:
             self._plan_end(job)
 
     def _read(self, job: Job) -> bool:
-        """Reads the input; False if the job was taken over meanwhile."""
+        """Reads the input; False if the job was cancelled or reset meanwhile."""
         turn = job.turn
         self.outputs.check(job)
         work = self.inputs.read(job)
@@ -274,7 +274,7 @@ class Runner:
             self._plan(job, limit, then)
 
     def _last_step(self, job: Job) -> bool:
-        """Whether the end may begin: no cancel came between."""
+        """Whether the job may end now: False if it was cancelled meanwhile."""
         with self.store.lock:
             if job.over or job.ending or job.phase == jobs.CANCELLING:
                 return False

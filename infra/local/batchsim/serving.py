@@ -57,7 +57,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
-    """Serve `app` on a thread for the length of the block; then nobody is answered."""
+    """Serve `app` on a thread until the block ends."""
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -72,7 +72,7 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
             date_header=False,  # the app has one, of its own clock
         )
     )
-    # uvicorn says good morning at INFO; a fixture of somebody's tests should not.
+    # uvicorn logs its start at INFO, which would be noise in a test's output.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     loop = asyncio.new_event_loop()
 

@@ -48,7 +48,7 @@ class Buckets:
         return None if address == self.own else address
 
     def use(self, address: str | None) -> None:
-        """Work with the emulator at `address`; None: with what the environment says."""
+        """Use the emulator at `address`; None for the environment's."""
         self._address = address
 
     def expand(self, uris: Iterable[str]) -> tuple[list[str], list[Status]]:

@@ -1,4 +1,4 @@
-"""What is to happen, and when: actions that run once the clock has reached them."""
+"""Planned actions, which run when the clock reaches their time."""
 
 import heapq
 import itertools
@@ -11,7 +11,7 @@ from batchsim.clock import Clock
 
 log = logging.getLogger(__name__)
 
-#: Is handed the time it was due, which is at or before the clock's.
+#: Receives the time at which it was due, which is not after the clock's.
 Action = Callable[[datetime], None]
 
 WORKERS = 4
@@ -21,8 +21,8 @@ class Timeline:
     """
     Runs each action once the clock has reached its time, earliest first, on threads.
 
-    An action may put further ones on the line, also ones that are due already: a jump
-    of the clock over both the start and the end of a job makes both happen, in order.
+    An action may plan further ones, even ones that are due already: if the clock jumps
+    over the start and the end of a job, both happen in order.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,34 +39,34 @@ class Timeline:
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def at(self, due: datetime, action: Action) -> None:
-        """Have `action` run once it is `due`."""
+        """Plan `action` for the time `due`."""
         with self._changed:
             item = (due, next(self._count), action)
             heapq.heappush(self._due, item)
-            # Whoever waits, waits for the first on the line.
+            # Threads wait for the first action only.
             if self._due[0] is item:
                 self._changed.notify_all()
 
     @property
     def idle(self) -> bool:
-        """Whether all that is due by now has been done."""
+        """True if every action that is due has been done."""
         with self._changed:
             return self._idle()
 
     def drain(self) -> None:
-        """Wait until all that is due by now has been done."""
+        """Wait until every action that is due has been done."""
         with self._changed:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._idle())
 
     def clear(self) -> None:
-        """Forget all that hasn't begun."""
+        """Forget all actions that haven't begun."""
         with self._changed:
             self._due.clear()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin no more actions."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -91,7 +91,7 @@ class Timeline:
             try:
                 action(due)
             except Exception:
-                # One broken job holds up no other.
+                # One broken job must not block others.
                 log.exception("an action of the timeline failed")
             finally:
                 with self._changed:

@@ -255,7 +255,7 @@ def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Jso
     A BatchPredictionJob as answered (aiplatform v1 discovery; live captures).
 
     With `at`, as it was then: state and times of no later change are shown. With
-    `numbers`, the state is a number of the enum; 99 for one that nobody has heard of.
+    `numbers`, the state is a number of the enum; 99 for an unknown one.
     """
     updated, phase = job.phase_at(at) if at else job.history[-1]
     over = phase in jobs.ENDS

@@ -63,7 +63,7 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """A 400 that says what is wrong with the request."""
+    """A 400 whose message names what is wrong with the request."""
     return ApiError(400, message)
 
 
@@ -89,7 +89,7 @@ def camel(name: str) -> str:
 
 
 def known_members(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    """ApiError 400 for a member that the message doesn't have, as Google says it."""
+    """ApiError 400 for a member that the message doesn't have, in Google's words."""
     for name in value:
         if name not in known:
             at = f" at '{where}'" if where else ""
