@@ -16,4 +16,4 @@ def bucket(storage_emulator: str) -> Iterator[Bucket]:
 
 @pytest.fixture(autouse=True)
 def no_other_storage(storage_emulator: str) -> None:
-    """A look at a gs:// source never leaves this machine."""
+    """Reads of a gs:// source never leave this machine."""

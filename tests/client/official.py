@@ -1,4 +1,4 @@
-"""The official SDK and this client, made alike, to be compared on the wire."""
+"""The official SDK and this client, set up alike, to compare what they send."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from batchdrop import Client
 from tests.client.credential import Token
 from tests.client.recorder import Recorder, Request
 
-#: How a client is made: keyword arguments that both take, but for http_options.
+#: Keyword arguments of both clients, without http_options.
 VERTEX: dict[str, Any] = {
     "vertexai": True,
     "project": "p",
@@ -23,7 +23,7 @@ VERTEX: dict[str, Any] = {
 DEVELOPER: dict[str, Any] = {"vertexai": False, "api_key": "k3y"}
 
 
-#: What an API looks at.
+#: The headers that an API reads.
 HEADERS = (
     "authorization",
     "content-type",
@@ -33,7 +33,7 @@ HEADERS = (
     "x-mine",
 )
 
-# A name that is made up ends with the time and five random digits.
+# A generated name ends with the time and five random digits.
 _MADE_UP = re.compile(r"_\d{14}_[0-9a-f]{5}$")
 
 
@@ -46,7 +46,7 @@ def _settled(value: Any) -> Any:
 
 
 def said(request: Request) -> dict[str, Any]:
-    """What a request says to an API, to be compared."""
+    """The parts of a request that an API reads, for comparison."""
     return {
         "method": request.method,
         "path": request.path,
@@ -67,8 +67,8 @@ def theirs(url: str, arguments: dict[str, Any], **options: Any) -> genai.Client:
 
 class Speakers:
     """
-    One client of each make for each way to be made, kept for a whole module, as making
-    them takes far longer than a call.
+    One client of each make for each set of arguments, kept for a whole module: to make
+    one takes far longer than a call.
     """
 
     def __init__(self, server: Recorder) -> None:
@@ -83,7 +83,7 @@ class Speakers:
         arguments: dict[str, Any],
         **options: Any,
     ) -> list[Request]:
-        """What `use` sends through a client; if it is a coroutine, through its aio."""
+        """The requests of `use` with a client; with its aio if `use` is a coroutine."""
         key = (make, id(arguments), *options.items())
         if key not in self._made:
             self._made[key] = make(self._server.url, arguments, **options)

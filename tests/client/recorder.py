@@ -1,4 +1,4 @@
-"""A server on loopback that writes down each request and answers what it was told."""
+"""A server on loopback that records each request and sends prepared answers."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came."""
+    """One request that arrived."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer as it goes."""
+    """One answer to send."""
 
     status: int = 200
     #: bytes as they are, else as JSON; what has a name can be taken for any object
@@ -36,8 +36,8 @@ class Answer:
 
 class Recorder:
     """
-    Use as a context manager. `answers` are given in order, the last one for ever;
-    `requests` are those that came.
+    Use as a context manager. `answers` are given in order, the last one forever;
+    `requests` are those that arrived.
     """
 
     def __init__(self, *answers: Answer) -> None:
@@ -63,7 +63,7 @@ class Recorder:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def answer(self, request: Request) -> Answer:
-        """What this request is answered; one at a time."""
+        """The answer to this request; called for one request at a time."""
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:

@@ -1,4 +1,4 @@
-"""What an answer says, whichever publisher's model gave it."""
+"""The text, finish reason and block of an answer, for each publisher's shape."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ THOUGHT = {"text": "let me see", "thought": True}
         ({"candidates": "x", "choices": [None], "content": "x"}, None, None),
     ],
 )
-def test_a_row_has_the_text_of_its_answer_and_its_thoughts_apart(
+def test_a_row_separates_the_text_of_its_answer_from_the_thoughts(
     response: dict[str, Any], text: str | None, thoughts: str | None
 ) -> None:
     row = row_of({"key": "k", "response": response})
@@ -104,7 +104,7 @@ def test_a_row_has_the_text_of_its_answer_and_its_thoughts_apart(
         (chat(None, content="a"), None, None),
     ],
 )
-def test_a_row_says_why_the_model_stopped_and_what_withheld_its_answer(
+def test_a_row_has_the_finish_reason_and_the_reason_for_a_block(
     response: dict[str, Any], finish_reason: str | None, blocked: str | None
 ) -> None:
     row = row_of({"key": "k", "response": response})

@@ -1,4 +1,4 @@
-"""The client as a whole: what it costs, what it closes, and what it never shows."""
+"""The client as a whole: imports, closing, secrets, pagers, options."""
 
 import asyncio
 import gzip
@@ -55,7 +55,7 @@ def test_importing_and_making_a_client_loads_nothing_heavy() -> None:
     assert loaded & heavy == set()
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     for module in (batchdrop, batchdrop.batches):
         for name in module.__all__:
             assert getattr(module, name) is not None
@@ -124,7 +124,7 @@ def test_a_client_works_on_one_loop_after_another() -> None:
     assert names == [JOB["name"]] * 2
 
 
-def test_a_closed_client_says_so() -> None:
+def test_a_closed_client_raises_a_clear_error() -> None:
     with Recorder(Answer(body=JOB)) as server:
         client = ours(server.url, VERTEX)
         client.batches.get(name="7")
@@ -188,7 +188,7 @@ def test_an_error_survives_a_process_boundary(error: batchdrop.BatchesError) -> 
     )
 
 
-def test_a_jobs_repr_is_what_is_known_of_it() -> None:
+def test_a_jobs_repr_has_only_the_members_that_are_set() -> None:
     job = BatchJob(name="n", state=JobState.RUNNING, wire=b'{"name": "n"}')
 
     shown = "<JobState.JOB_STATE_RUNNING: 'JOB_STATE_RUNNING'>"
@@ -243,7 +243,7 @@ def test_a_job_can_be_named_by_itself() -> None:
         "projects/p?x=/locations/l/batchPredictionJobs/7",
     ],
 )
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_an_invalid_job_name_is_refused(name: str) -> None:
     with Recorder() as server, ours(server.url, VERTEX) as client:
         for method in ("get", "cancel", "delete"):
             with pytest.raises(ValueError, match="Invalid batch job name"):
@@ -252,7 +252,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     assert server.requests == []
 
 
-def test_a_location_that_is_none_is_refused() -> None:
+def test_an_invalid_location_is_refused() -> None:
     client = Client(vertexai=True, project="p", location="evil.example#")
 
     with pytest.raises(ValueError, match="invalid location"):
@@ -260,14 +260,14 @@ def test_a_location_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize("given", ["gs://o", 7, ["a"]])
-def test_a_config_that_is_none_is_refused(given: object) -> None:
+def test_a_config_of_another_type_is_refused(given: object) -> None:
     client = Client(**VERTEX)
 
     with pytest.raises(ValueError, match="config is a CreateBatchJobConfig or a dict"):
         client.batches.create(model="m", src="gs://b/in.jsonl", config=given)  # type: ignore[arg-type]
 
 
-def test_a_pager_can_be_walked_by_page_and_by_item() -> None:
+def test_a_pager_can_be_read_by_page_and_by_item() -> None:
     pages = [Answer(body=PAGE), Answer(body={"batchPredictionJobs": [JOB, JOB]})]
     with Recorder(*pages) as server, ours(server.url, VERTEX) as client:
         pager = client.batches.list(page_size=5, page_token="s", filter="f")
@@ -286,7 +286,7 @@ def test_a_pager_can_be_walked_by_page_and_by_item() -> None:
     ]
 
 
-def test_a_list_that_begins_anew_ends_with_an_error() -> None:
+def test_a_list_that_repeats_a_page_ends_with_an_error() -> None:
     one, two = (
         Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": token})
         for token in ("a", "b")
@@ -300,7 +300,7 @@ def test_a_list_that_begins_anew_ends_with_an_error() -> None:
         assert len(server.requests) == 3
 
 
-def test_a_list_of_nothing_but_empty_pages_ends_with_an_error() -> None:
+def test_a_list_of_only_empty_pages_ends_with_an_error() -> None:
     tokens = (str(n) for n in range(10_000))
     pager = Pager("jobs", ([1], next(tokens)), lambda _: ([], next(tokens)))
 
@@ -308,7 +308,7 @@ def test_a_list_of_nothing_but_empty_pages_ends_with_an_error() -> None:
         list(pager)
 
 
-def test_an_async_list_that_begins_anew_ends_with_an_error() -> None:
+def test_an_async_list_that_repeats_a_page_ends_with_an_error() -> None:
     async def run(client: Client) -> None:
         async with client.aio as aio:
             with pytest.raises(UnclearAnswer, match="the list doesn't end"):
@@ -320,7 +320,7 @@ def test_an_async_list_that_begins_anew_ends_with_an_error() -> None:
         assert len(server.requests) == 2
 
 
-def test_an_async_pager_can_be_walked_by_page_and_by_item() -> None:
+def test_an_async_pager_can_be_read_by_page_and_by_item() -> None:
     pages = [
         Answer(body=PAGE),
         Answer(body={"nextPageToken": "u"}),
@@ -343,7 +343,7 @@ def test_an_async_pager_can_be_walked_by_page_and_by_item() -> None:
         assert asyncio.run(run(client)) == (3, 0, 2)
 
 
-def test_a_delete_tells_what_the_operation_says() -> None:
+def test_a_delete_returns_the_operation() -> None:
     operation = {"name": "operations/1", "done": True, "error": {"code": 5}}
     with Recorder(Answer(body=operation)) as server, ours(server.url, VERTEX) as client:
         deleted = client.batches.delete(name="7")
@@ -355,7 +355,7 @@ def test_a_delete_tells_what_the_operation_says() -> None:
     )
 
 
-def test_a_member_of_an_unforeseen_kind_does_not_hide_the_others() -> None:
+def test_a_member_of_an_unexpected_type_does_not_hide_the_others() -> None:
     job = {
         **JOB,
         "createTime": "yesterday",
@@ -403,7 +403,7 @@ def test_options_can_be_given_for_one_call() -> None:
         (httpx.DecodingError, True),
     ],
 )
-def test_a_failure_says_if_the_api_may_have_heard(
+def test_a_failure_says_if_the_request_may_have_arrived(
     failure: type[httpx.TransportError], sent: bool
 ) -> None:
     def fail(request: httpx.Request) -> httpx.Response:
@@ -420,7 +420,7 @@ def test_a_failure_says_if_the_api_may_have_heard(
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy is asked for an address that there is not."""
+    """The host doesn't exist, so only the proxy can answer."""
     with Recorder(Answer(body=JOB)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with ours("http://no-such-host.invalid", VERTEX) as client:
@@ -444,11 +444,11 @@ def test_a_compressed_answer_is_read() -> None:
     assert "gzip" in server.requests[0].headers["accept-encoding"]
 
 
-def test_an_answer_that_breaks_off_is_no_answer() -> None:
+def test_an_answer_that_cannot_be_decoded_is_a_transport_error() -> None:
     answer = Answer(body=b"not gzip", headers={"content-encoding": "gzip"})
     once = {"retry_options": {"attempts": 1}}
     with Recorder(answer) as server, ours(server.url, VERTEX, **once) as client:
-        for _ in range(3):  # the connection is given back each time
+        for _ in range(3):  # the connection returns to the pool each time
             with pytest.raises(TransportError) as caught:
                 client.batches.get(name="7")
 

@@ -1,4 +1,4 @@
-"""The client against the Developer API's wire: jobs, files, and buckets beside them."""
+"""The client and the Developer API's wire: jobs, files, and buckets beside them."""
 
 import asyncio
 import io
@@ -92,7 +92,7 @@ def test_a_large_file_goes_in_chunks_of_8_mib() -> None:
     assert first.body + second.body == content
 
 
-def test_a_stream_is_uploaded_from_where_it_stands() -> None:
+def test_a_stream_is_uploaded_from_its_current_position() -> None:
     stream = io.BytesIO(b"skipped, sent")
     stream.seek(9)
     with Recorder(START, FINAL) as server, client_of(server) as client:
@@ -101,7 +101,7 @@ def test_a_stream_is_uploaded_from_where_it_stands() -> None:
     assert server.requests[1].body == b"sent"
 
 
-def test_a_chunk_without_a_clear_answer_goes_on_where_the_api_stands() -> None:
+def test_a_chunk_without_a_clear_answer_resumes_after_the_bytes_that_arrived() -> None:
     so_far = Answer(
         headers={
             "x-goog-upload-status": "active",
@@ -121,7 +121,7 @@ def test_a_chunk_without_a_clear_answer_goes_on_where_the_api_stands() -> None:
     assert (rest.headers["x-goog-upload-offset"], rest.body) == ("3", b"def")
 
 
-def test_a_chunk_that_did_arrive_is_not_sent_again() -> None:
+def test_a_chunk_that_arrived_is_not_sent_again() -> None:
     arrived = Answer(
         headers={
             "x-goog-upload-status": "active",
@@ -185,7 +185,7 @@ def test_files_are_listed_read_and_removed() -> None:
     ]
 
 
-def test_files_are_not_vertexs() -> None:
+def test_vertex_has_no_files() -> None:
     client = Client(vertexai=True, project="p", credentials=AnonymousCredentials())
 
     with pytest.raises(ValueError, match="gs:// objects"):
@@ -248,7 +248,7 @@ def test_objects_are_merged_with_the_jobs_config_and_announced_at_their_new_size
     ]
 
 
-def test_a_jobs_config_is_put_into_inline_requests() -> None:
+def test_a_jobs_config_is_merged_into_inline_requests() -> None:
     with Recorder(Answer(body=OPERATION)) as server, client_of(server) as client:
         client.batches.create(
             model="m",
@@ -332,13 +332,13 @@ def test_collecting_replaces_nothing(bucket: Bucket) -> None:
     ):
         job = client.batches.collect("abc", destination=bucket.uri("o"))
 
-    assert len(server.requests) == 1  # nor is anything fetched
+    assert len(server.requests) == 1  # and nothing is downloaded
     assert there(job.output_info).gcs_output_directory == bucket.uri("o/abc")
     assert bucket.read("o/abc/predictions.jsonl") == b"collected before"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"], ids=["empty", "blank"])
-def test_collecting_no_row_is_told_and_leaves_no_object(
+def test_collecting_no_rows_is_an_error_and_leaves_no_object(
     bucket: Bucket, content: bytes
 ) -> None:
     answers = Answer(body=ended(responsesFile="files/f")), Answer(body=content)
@@ -376,7 +376,7 @@ def test_collecting_writes_inline_answers_line_by_line(bucket: Bucket) -> None:
     assert rows[1]["error"]["message"] == "no"
 
 
-def test_collecting_needs_to_know_where_to() -> None:
+def test_collecting_requires_a_destination() -> None:
     done = ended(responsesFile="files/batch-abc")
     with Recorder(Answer(body=done)) as server, client_of(server) as client:
         job = client.batches.get(name="abc")
@@ -432,8 +432,8 @@ def test_a_download_that_is_refused_is_an_error() -> None:
         list(client.batches.results("abc"))
 
 
-def test_results_of_a_listed_job_are_asked_for_anew() -> None:
-    """A list leaves the answers out."""
+def test_results_of_a_listed_job_read_the_job_again() -> None:
+    """A list omits the answers."""
     item = {
         "response": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
         "metadata": {"key": "k"},
@@ -452,7 +452,7 @@ def test_results_of_a_listed_job_are_asked_for_anew() -> None:
     assert there(rows[1].error).message == "no answer but None"
 
 
-def test_inline_embeddings_are_told_from_generated_answers() -> None:
+def test_inline_embeddings_are_separate_from_generated_answers() -> None:
     item = {"response": {"embedding": {"values": [1.0]}}, "metadata": {"key": "k"}}
     whole = ended(inlinedResponses={"inlinedResponses": [item]})
     with Recorder(Answer(body=whole)) as server, client_of(server) as client:
@@ -480,7 +480,9 @@ def test_inline_embeddings_are_told_from_generated_answers() -> None:
         ),
     ],
 )
-def test_a_job_without_rows_says_why(operation: dict[str, Any], why: str) -> None:
+def test_a_job_without_rows_gives_the_reason(
+    operation: dict[str, Any], why: str
+) -> None:
     with (
         Recorder(Answer(body=operation)) as server,
         client_of(server) as client,
@@ -497,7 +499,7 @@ NAMED = {"responsesFile": "files/batch-abc"}
 
 @pytest.mark.parametrize("empty", [None, {}, {"inlinedResponses": {}}, "x"])
 @pytest.mark.parametrize("response", [ANSWERS, NAMED, {"output": ANSWERS}])
-def test_an_empty_output_hides_no_response(
+def test_an_empty_output_does_not_hide_the_response(
     empty: Any, response: dict[str, Any]
 ) -> None:
     operation = {**ended(), "response": {"@type": "x", **response}}
@@ -509,7 +511,7 @@ def test_an_empty_output_hides_no_response(
     assert row.response == {"a": 1}
 
 
-def test_results_wait_for_a_success_to_say_where_they_are() -> None:
+def test_results_wait_until_a_successful_job_names_its_output() -> None:
     async def run(client: Client) -> list[Any]:
         async with client.aio as aio:
             return [row.response async for row in aio.batches.results("abc")]
@@ -523,7 +525,7 @@ def test_results_wait_for_a_success_to_say_where_they_are() -> None:
     assert [row.response for row in rows] == again == [{"a": 1}]
 
 
-def test_results_that_are_named_nowhere_long_after_the_end_are_an_error() -> None:
+def test_a_job_without_a_named_output_long_after_its_end_is_an_error() -> None:
     operation = ended()
     operation["metadata"]["endTime"] = "2026-01-01T00:00:00Z"
     with Recorder(Answer(body=operation)) as server, client_of(server) as client:
@@ -549,7 +551,7 @@ def test_results_that_are_named_nowhere_long_after_the_end_are_an_error() -> Non
         ({}, JobState.UNSPECIFIED),
     ],
 )
-def test_an_operation_that_is_done_has_ended_whatever_else_it_says(
+def test_an_operation_that_is_done_has_ended_whatever_its_metadata_has(
     operation: dict[str, Any], state: str
 ) -> None:
     answer = Answer(body={"name": "batches/abc", **operation})

@@ -1,5 +1,5 @@
 """
-Where this client speaks or reads otherwise than the official SDK, on purpose.
+Where this client sends or reads something else than the official SDK, on purpose.
 
 Each test shows both: what the official one does, and what is done here in its place.
 The same list, with the reasons, is a table in docs/reference/client.md. Where the
@@ -108,7 +108,7 @@ def test_a_file_of_plain_requests_is_sent_as_a_copy_that_the_api_takes(
     assert bucket.read(uris[1][0]) == b'{"key":"request-1","request":%b}\n' % line
 
 
-def test_a_names_own_project_and_location_are_asked(
+def test_a_full_name_is_read_in_its_own_project_and_location(
     server: Recorder, official: genai.Client, client: Client
 ) -> None:
     official.batches.get(name=ELSEWHERE)
@@ -138,7 +138,7 @@ def test_without_a_base_url_a_names_own_region_is_the_host() -> None:
     ]
 
 
-def test_a_name_can_say_batch_jobs(
+def test_a_name_may_contain_batch_jobs(
     server: Recorder, official: genai.Client, client: Client
 ) -> None:
     name = "projects/p/locations/us-central1/batchJobs/7"
@@ -160,7 +160,7 @@ def test_a_bare_id_is_a_name_on_the_developer_api(
     assert server.requests[0].path == "/v1/batches/abc"
 
 
-def test_a_source_without_a_format_gets_the_one_it_has(
+def test_a_source_without_a_format_gets_the_matching_one(
     server: Recorder, official: genai.Client, client: Client
 ) -> None:
     # The API requires instancesFormat, so the official call can only fail.
@@ -194,7 +194,7 @@ def test_a_list_of_addresses_is_a_source(
     assert source == {"uris": src}
 
 
-def test_nested_camel_case_is_left_as_it_was_written(
+def test_nested_camel_case_is_not_rewritten(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # Both spellings are read by the API at every level.
@@ -227,7 +227,7 @@ def test_a_priority_can_be_given(
     assert server.requests[0].json["batch"]["priority"] == "5"
 
 
-def test_an_empty_page_in_the_middle_is_walked_through() -> None:
+def test_an_empty_page_in_the_middle_does_not_end_a_list() -> None:
     counted: list[int | str] = []
     for make in (theirs, ours):
         pages = [
@@ -285,7 +285,7 @@ def test_a_failed_developer_job_has_its_error() -> None:
     assert job.raw == operation
 
 
-def test_an_unclear_create_is_not_repeated_though_retries_are_on() -> None:
+def test_an_unclear_create_is_not_repeated_even_with_retries_on() -> None:
     # A repeated create is a second paid job.
     sent = []
     for make in (theirs, ours):
@@ -301,7 +301,7 @@ def test_an_unclear_create_is_not_repeated_though_retries_are_on() -> None:
     assert sent == [3, 1]
 
 
-def test_a_read_is_repeated_though_nobody_asked_for_it() -> None:
+def test_a_read_is_repeated_by_default() -> None:
     sent = []
     for make in (theirs, ours):
         answers = [Answer(503, headers={"retry-after": "0"}), Answer(body=JOB)]
@@ -329,7 +329,7 @@ def test_any_2xx_is_a_success() -> None:
 def test_a_base_url_keeps_its_path_when_the_environment_has_the_project(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The official one asks the bare address, unsigned: the project is forgotten.
+    # The official one calls the bare address, unsigned and without the project.
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "q")
     arguments = {k: v for k, v in VERTEX.items() if k not in ("project", "location")}
 
@@ -472,7 +472,7 @@ def test_a_request_without_contents_is_refused(
     assert len(server.requests) == 1
 
 
-def test_inline_requests_of_one_key_are_refused(
+def test_inline_requests_with_the_same_key_are_refused(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # Their answers could not be told apart.
@@ -485,7 +485,7 @@ def test_inline_requests_of_one_key_are_refused(
     assert len(server.requests) == 1
 
 
-def test_names_that_a_config_lacks_are_left_to_the_api(
+def test_an_unknown_member_of_a_config_is_sent(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # A new member needs no new release here; preflight knows the names of today.
@@ -542,7 +542,7 @@ def test_an_enum_of_numbers_has_its_own_values(
     assert [schema["enum"] for schema in said] == [["1", "2"], ["10", "20"]]
 
 
-def test_a_schema_within_itself_is_refused(
+def test_a_recursive_schema_is_refused(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # The API refuses a schema without a type, which theirs ends with.
@@ -586,7 +586,7 @@ def test_a_functions_parameters_may_refer_to_each_other(
     assert made["properties"]["leaf"]["type"] == "OBJECT"
 
 
-def test_a_file_of_no_known_type_is_taken_for_jsonl(
+def test_a_file_of_unknown_type_is_uploaded_as_jsonl(
     official_developer: genai.Client, developer: Client, tmp_path: Path
 ) -> None:
     path = tmp_path / "requests.jsonl"
@@ -601,7 +601,7 @@ def test_a_file_of_no_known_type_is_taken_for_jsonl(
     assert said == "application/jsonl"
 
 
-def test_a_callers_headers_stay_in_an_upload(tmp_path: Path) -> None:
+def test_an_upload_keeps_the_callers_headers(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"a")
     config: Any = {

@@ -1,4 +1,4 @@
-"""The client against batchsim when things go wrong at the other end."""
+"""The client with batchsim, also with faults at the other end."""
 
 import asyncio
 from collections.abc import Iterator
@@ -54,7 +54,9 @@ def ended(sim: BatchSim, client: Client, job: BatchJob) -> BatchJob:
     return client.batches.wait(job, interval=0.001)
 
 
-def test_a_job_goes_its_way(sim: BatchSim, client: Client, bucket: Bucket) -> None:
+def test_a_job_runs_from_create_to_results(
+    sim: BatchSim, client: Client, bucket: Bucket
+) -> None:
     job = create(client, bucket, display_name="n")
     assert (job.state, job.done) == (JobState.PENDING, False)
 
@@ -94,7 +96,7 @@ def test_a_cancelled_job_ends_cancelled(
     ("fault", "state"),
     [("failed", JobState.FAILED), ("expired", JobState.EXPIRED)],
 )
-def test_a_job_that_leaves_nothing_says_why(
+def test_a_job_without_output_gives_the_reason(
     sim: BatchSim, client: Client, bucket: Bucket, fault: str, state: JobState
 ) -> None:
     sim.faults.add(fault)
@@ -109,7 +111,7 @@ def test_a_job_that_leaves_nothing_says_why(
 
 # The Developer API has one file, or none.
 @pytest.mark.parametrize("client", ["vertex"], indirect=True)
-def test_rows_that_come_twice_and_in_pieces_are_read_once(
+def test_rows_that_are_written_twice_or_in_shards_are_read_once(
     sim: BatchSim, client: Client, bucket: Bucket
 ) -> None:
     sim.faults.add("output_sharded", shards=3)
@@ -122,7 +124,7 @@ def test_rows_that_come_twice_and_in_pieces_are_read_once(
     assert {row.key for row in rows} == KEYS
 
 
-def test_a_state_that_nobody_has_heard_of_is_waited_through(
+def test_a_wait_continues_in_an_unknown_state(
     sim: BatchSim, client: Client, bucket: Bucket
 ) -> None:
     sim.faults.add("unknown_state", state="HIBERNATING", seconds=600)
@@ -135,7 +137,7 @@ def test_a_state_that_nobody_has_heard_of_is_waited_through(
     assert ended(sim, client, job).state is JobState.SUCCEEDED
 
 
-def test_a_list_with_empty_pages_is_whole(
+def test_a_list_with_empty_pages_is_complete(
     sim: BatchSim, client: Client, bucket: Bucket
 ) -> None:
     sim.faults.add("list_empty_page", where="every")
@@ -151,7 +153,7 @@ def test_a_list_with_empty_pages_is_whole(
     assert asyncio.run(listed()) == names
 
 
-def test_a_read_survives_an_api_in_trouble(
+def test_a_read_survives_errors_of_the_api(
     sim: BatchSim, client: Client, bucket: Bucket
 ) -> None:
     job = create(client, bucket)

@@ -22,7 +22,7 @@ SECRETS = (VERTEX["credentials"].token, DEVELOPER["api_key"], "s3cret", "upload_
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """The log lines of httpx; filled when the test is over its calls."""
+    """The log lines of httpx."""
     lines: list[str] = []
 
     class Lines(logging.Handler):

@@ -26,7 +26,7 @@ UPLOAD = ("protocol", "command", "file-name", "header-content-length")
 
 
 def _said(request: Request) -> dict[str, Any]:
-    """With an upload's headers; a chunk is bytes, and theirs repeats what began it."""
+    """With an upload's headers; for a chunk only those that both clients send."""
     chunk = "upload_id" in request.query
     headers = {
         name: request.headers.get(f"x-goog-upload-{name}")
@@ -159,7 +159,7 @@ def test_an_upload_sends_the_same(
     assert len(sent) == 2
 
 
-def test_options_of_an_upload_hold_for_all_of_its_requests(speakers: Speakers) -> None:
+def test_options_of_an_upload_apply_to_all_of_its_requests(speakers: Speakers) -> None:
     def use(client: Client) -> None:
         client.files.upload(file=io.BytesIO(b"abc"), config={"http_options": OPTIONS})
 
@@ -171,7 +171,7 @@ def test_options_of_an_upload_hold_for_all_of_its_requests(speakers: Speakers) -
         assert request.headers["x-server-timeout"] == "3"
 
 
-def test_a_name_that_no_header_can_hold_is_left_out_of_it(
+def test_a_file_name_that_a_header_cannot_hold_is_not_sent(
     speakers: Speakers, tmp_path: Path
 ) -> None:
     path = tmp_path / "größe.jsonl"
@@ -215,7 +215,7 @@ REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("arguments", "method", "kwargs"), REFUSED)
-def test_a_call_of_files_that_cannot_be_made_is_refused(
+def test_an_invalid_call_of_files_is_refused(
     speakers: Speakers, arguments: dict[str, Any], method: str, kwargs: dict[str, Any]
 ) -> None:
     def use(client: Any) -> None:

@@ -198,7 +198,7 @@ ROWS: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]]]] = [
 @pytest.mark.parametrize(
     ("arguments", "row"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )
-def test_an_object_of_the_official_types_says_the_same(
+def test_an_object_of_the_official_types_sends_the_same(
     speakers: Speakers,
     arguments: dict[str, Any],
     row: tuple[str, dict[str, Any]],
@@ -215,7 +215,7 @@ def test_an_object_of_the_official_types_says_the_same(
     assert len(sent) == 1
 
 
-def test_official_objects_stand_in_our_own_config(speakers: Speakers) -> None:
+def test_official_objects_are_accepted_in_our_own_config(speakers: Speakers) -> None:
     config = CreateBatchJobConfig(
         dest=types.BatchJobDestination(gcs_uri="gs://o/p"),  # type: ignore[arg-type]
         http_options=OPTIONS,  # type: ignore[arg-type]
@@ -268,7 +268,7 @@ def test_a_job_of_the_official_sdk_names_a_job(speakers: Speakers) -> None:
     assert [r.path for r in sent] == ["/v1/batches/a", "/v1/batches/a:cancel"]
 
 
-def test_a_source_of_no_known_kind_is_not_shown_in_the_error(
+def test_a_source_of_unknown_type_is_not_shown_in_the_error(
     speakers: Speakers,
 ) -> None:
     secret = types.CreateBatchJobConfig(
@@ -335,7 +335,9 @@ def test_a_client_takes_official_http_options(
     )
 
 
-def test_client_args_are_of_the_sync_face_and_async_client_args_of_the_other() -> None:
+def test_client_args_apply_to_the_sync_face_and_async_client_args_to_the_other() -> (
+    None
+):
     heard: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -359,7 +361,7 @@ def test_client_args_are_of_the_sync_face_and_async_client_args_of_the_other() -
     assert heard == ["sync", "async"]
 
 
-def test_a_timeout_in_client_args_holds_where_no_other_is_given() -> None:
+def test_a_timeout_in_client_args_applies_unless_another_is_given() -> None:
     waits: list[Any] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -374,7 +376,7 @@ def test_a_timeout_in_client_args_holds_where_no_other_is_given() -> None:
     assert waits == [7.0, 5.0]
 
 
-def test_arguments_that_httpx_lacks_are_named() -> None:
+def test_an_unknown_argument_of_httpx_is_named_in_the_error() -> None:
     client = Client(api_key="k", http_options={"client_args": {"ssl": True}})
 
     with pytest.raises(ValueError, match=r"http_options\.client_args: .*'ssl'"):
@@ -395,7 +397,7 @@ def test_a_scope_without_a_base_address_is_refused_by_both() -> None:
             make(api_key="k", http_options=options)
 
 
-def test_a_dict_counts_seconds_and_a_timedelta_says_what_it_counts() -> None:
+def test_a_timeout_in_a_dict_is_in_seconds_and_may_be_a_timedelta() -> None:
     assert HttpOptions(timeout=timedelta(hours=2)).seconds == 7200
     for timeout in (30_000, 0, -1, timedelta(0)):
         with pytest.raises(ValueError, match="in seconds"):

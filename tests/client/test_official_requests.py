@@ -129,7 +129,7 @@ def _snake(value: Any) -> Any:
 
 @pytest.mark.parametrize("form", ["snake_case", "camelCase", "object"])
 @pytest.mark.parametrize("place", PLACES)
-def test_each_member_is_said_in_the_same_way_or_refused_by_both(
+def test_each_member_is_sent_in_the_same_way_or_refused_by_both(
     developer: Listener, place: str, form: str
 ) -> None:
     kind, method, wrapped = PLACES[place]
@@ -156,7 +156,7 @@ def test_each_member_is_said_in_the_same_way_or_refused_by_both(
 
 
 @pytest.mark.parametrize("kind", [types.GenerateContentConfig, types.Part, types.Tool])
-def test_what_vertex_lacks_is_refused_there_as_by_the_official_one(
+def test_members_that_vertex_lacks_are_refused_as_by_the_official_one(
     vertex: Listener, kind: type[pydantic.BaseModel]
 ) -> None:
     # The official one has no inline jobs there, but generates from the same types.
@@ -237,7 +237,7 @@ def test_an_uploaded_file_is_a_part(developer: Listener) -> None:
         assert sent == expected
 
 
-def test_a_file_without_an_address_is_no_part(developer: Listener) -> None:
+def test_a_file_without_an_address_is_refused_as_a_part(developer: Listener) -> None:
     for file in (File(name="files/f"), types.File(name="files/f", uri="u")):
         with pytest.raises(ValueError, match="a uri and a mime_type"):
             developer.ours.batches.create(model="m", src=[{"contents": ["a", file]}])
@@ -258,7 +258,7 @@ class Image:
     [Image(), Image("JPEG", "a.jpg"), Image("JPEG"), Image("JPEG", "a.jpg", "P")],
     ids=["made", "of a JPEG file", "a JPEG without a file", "a JPEG of a palette"],
 )
-def test_an_image_of_pillow_is_a_part(
+def test_a_pillow_image_is_a_part(
     developer: Listener, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "__module__", "PIL.Image")
@@ -271,7 +271,7 @@ def test_an_image_of_pillow_is_a_part(
     assert sent == expected
 
 
-def test_what_json_has_no_form_for_is_refused(developer: Listener) -> None:
+def test_a_value_that_json_cannot_hold_is_refused(developer: Listener) -> None:
     for contents in (object(), ["a", {1, 2}], {"parts": [{"text": print}]}):
         with pytest.raises(ValueError, match=r"can't be sent as JSON|a part is"):
             developer.ours.batches.create(model="m", src=[{"contents": contents}])
@@ -368,7 +368,7 @@ SCHEMAS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("given", SCHEMAS.values(), ids=SCHEMAS.keys())
-def test_a_schema_is_made_into_the_same_or_refused_by_both(
+def test_a_schema_is_sent_in_the_same_way_or_refused_by_both(
     developer: Listener, given: Any
 ) -> None:
     call = _request(config={"response_schema": given})
@@ -379,7 +379,7 @@ def test_a_schema_is_made_into_the_same_or_refused_by_both(
     assert sent == expected
 
 
-def test_what_a_schema_cannot_say_is_pointed_to_the_other_one(
+def test_an_unsupported_schema_word_is_an_error_that_names_the_json_schema(
     developer: Listener,
 ) -> None:
     with pytest.raises(ValueError, match=r"'oneOf'.*response_json_schema"):
@@ -388,7 +388,7 @@ def test_what_a_schema_cannot_say_is_pointed_to_the_other_one(
         )
 
 
-def test_a_json_schema_keeps_its_nulls_and_its_words(developer: Listener) -> None:
+def test_a_json_schema_keeps_its_nulls_and_its_keywords(developer: Listener) -> None:
     json_schema = {"type": ["string", "null"], "default": None, "x": {"y": [None]}}
     tool = {
         "function_declarations": [{"name": "f", "parameters_json_schema": json_schema}]
@@ -452,7 +452,7 @@ def _calls(form: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("form", CONFIGS)
 @pytest.mark.parametrize("arguments", [DEVELOPER, VERTEX], ids=["developer", "vertex"])
-def test_what_only_the_sdk_reads_never_leaves_the_client(
+def test_members_that_only_the_sdk_reads_are_never_sent(
     arguments: dict[str, Any], form: str, bucket: Bucket
 ) -> None:
     line = b'{"request": {"contents": [{"parts": [{"text": "a"}]}]}}\n'

@@ -418,7 +418,7 @@ REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("arguments", "method", "kwargs"), REFUSED)
-def test_what_the_official_one_refuses_is_refused(
+def test_calls_that_the_official_one_refuses_are_refused(
     speakers: Speakers, arguments: dict[str, Any], method: str, kwargs: dict[str, Any]
 ) -> None:
     def use(client: Any) -> None:
@@ -429,7 +429,7 @@ def test_what_the_official_one_refuses_is_refused(
     assert speakers.wire(ours, use, arguments) == []
 
 
-def test_both_walk_all_pages_in_the_same_way() -> None:
+def test_both_read_all_pages_in_the_same_way() -> None:
     pages = [
         Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": "a"}),
         Answer(body={"batchPredictionJobs": [JOB, JOB]}),
@@ -451,7 +451,7 @@ def test_both_walk_all_pages_in_the_same_way() -> None:
     assert said_by[0] == said_by[1]
 
 
-def test_the_quota_project_is_sent_along(speakers: Speakers) -> None:
+def test_the_quota_project_is_sent(speakers: Speakers) -> None:
     arguments = {**VERTEX, "credentials": Token("payer")}
 
     def use(client: Any) -> None:
@@ -476,7 +476,7 @@ def test_a_path_in_the_base_address_is_kept() -> None:
     assert said_by == ["/x/v1/batches/abc"] * 2
 
 
-def test_a_timeout_is_told_to_the_api(speakers: Speakers) -> None:
+def test_a_timeout_is_sent_to_the_api(speakers: Speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 
@@ -488,7 +488,7 @@ def test_a_timeout_is_told_to_the_api(speakers: Speakers) -> None:
     assert sent[0].headers["x-server-timeout"] == "3"
 
 
-def test_every_request_says_who_sends_it(speakers: Speakers) -> None:
+def test_every_request_names_its_sender(speakers: Speakers) -> None:
     def use(client: Any) -> None:
         client.batches.get(name="batches/abc")
 

@@ -1,4 +1,4 @@
-"""What holds for any value and any answer."""
+"""Properties of any value and any answer."""
 
 import contextlib
 from collections.abc import Callable
@@ -45,7 +45,7 @@ json_values = st.recursive(
 VERTEX = v.Vertex(project="p", location="l")
 DEVELOPER = d.Developer()
 
-#: The members that a parser looks at, with anything at all in them.
+#: The members that a parser reads, with any values.
 _NAMES = (
     *("name", "displayName", "model", "state", "createTime", "endTime", "labels"),
     *("error", "code", "message", "details", "partialFailures", "priority"),
@@ -118,7 +118,7 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
 
 
 @given(content=st.binary(max_size=80))
-def test_any_bytes_as_rows_are_read_and_none_is_lost(content: bytes) -> None:
+def test_any_bytes_are_read_as_rows_without_losing_a_line(content: bytes) -> None:
     lines = content.split(b"\n")
 
     assert len(list(rows_of(lines, "x"))) == sum(bool(line.strip()) for line in lines)
@@ -172,7 +172,7 @@ destinations = st.one_of(
     name=word,
     labels=st.dictionaries(word, word, min_size=1, max_size=3),
 )
-def test_what_is_said_to_vertex_is_read_back_equal(
+def test_values_sent_to_vertex_are_read_back_equal(
     src: BatchJobSource, dest: BatchJobDestination, name: str, labels: dict[str, str]
 ) -> None:
     config = CreateBatchJobConfig(display_name=name, dest=dest, labels=labels)
@@ -187,7 +187,7 @@ def test_what_is_said_to_vertex_is_read_back_equal(
 
 
 @given(file=word, name=word, priority=st.integers(-(2**63), 2**63 - 1))
-def test_what_is_said_to_the_developer_api_is_read_back_equal(
+def test_values_sent_to_the_developer_api_are_read_back_equal(
     file: str, name: str, priority: int
 ) -> None:
     src = BatchJobSource(file_name=f"files/{file}")
@@ -214,7 +214,7 @@ def test_what_is_said_to_the_developer_api_is_read_back_equal(
     ),
     metadata=st.none() | st.dictionaries(text, text, max_size=3),
 )
-def test_a_request_that_is_ready_is_sent_as_it_is(
+def test_a_ready_request_is_sent_unchanged(
     contents: list[dict[str, Any]], metadata: dict[str, str] | None
 ) -> None:
     sent = d.inlined_request({"contents": contents, "metadata": metadata})
@@ -231,7 +231,7 @@ def test_a_request_that_is_ready_is_sent_as_it_is(
         st.sampled_from(["temperature", "top_p", "seed"]), st.integers()
     ),
 )
-def test_a_merge_gives_every_value_once_and_the_own_one_first(
+def test_a_merge_has_every_value_once_and_prefers_the_requests_own(
     own: dict[str, int], job: dict[str, int]
 ) -> None:
     made = merged({"generationConfig": own}, job, vertex=False)["generationConfig"]

@@ -1,4 +1,4 @@
-"""What is sent again, when, and what never is."""
+"""Which calls are repeated, when, and which never are."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ UNCLEAR = UnclearAnswer("no JSON", sent=True)
         (NotSignedIn("no", sent=False), False, False, False),
     ],
 )
-def test_what_is_sent_again(
+def test_only_some_calls_are_repeated_after_some_errors(
     error: BatchesError, read: bool, create: bool, create_with_options: bool
 ) -> None:
     def again(call: Call[None], given: HttpRetryOptions | None) -> bool:
@@ -71,7 +71,7 @@ def test_the_waits_double_up_to_a_minute_and_end_after_five_attempts() -> None:
 
 
 @pytest.mark.parametrize("attempts", [0, 1])
-def test_no_attempts_and_one_mean_never_again(attempts: int) -> None:
+def test_zero_attempts_or_one_never_repeat_a_call(attempts: int) -> None:
     options = HttpRetryOptions(attempts=attempts)
 
     assert pause_before_repeating(1, ApiError(503), READ, options, 0.0) is None
@@ -230,7 +230,7 @@ def test_a_token_lets_a_create_that_made_nothing_be_repeated(
     assert server.creates == 3
 
 
-def test_a_second_create_with_a_token_gives_the_first_ones_job(
+def test_a_second_create_with_the_same_token_returns_the_first_job(
     how: dict[str, Any],
 ) -> None:
     config = {"idempotency_token": "t-1", "display_name": "n"}
@@ -246,7 +246,9 @@ def test_a_second_create_with_a_token_gives_the_first_ones_job(
     assert len(server.jobs) == 4
 
 
-def test_of_several_jobs_with_a_token_the_oldest_is_taken(how: dict[str, Any]) -> None:
+def test_of_several_jobs_with_the_same_token_the_oldest_is_returned(
+    how: dict[str, Any],
+) -> None:
     config = {"idempotency_token": "t-1"}
     with Service() as server, client_of(server, how) as client:
         first = client.batches.create(model="m", src=how["src"], config=config)

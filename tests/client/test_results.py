@@ -1,4 +1,4 @@
-"""The rows of a finished job, wherever they lie."""
+"""The rows of an ended job, from wherever they are."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ def test_a_row_that_was_not_answered_has_its_error(
     assert (error.code, error.message) == (code, message)
 
 
-def test_what_stood_beside_a_request_is_put_back_and_replaces_no_answer() -> None:
+def test_columns_beside_a_request_are_restored_without_replacing_the_answer() -> None:
     own = json.dumps({"key": "007", "team": 3, "response": "mine", "status": "mine"})
     sent = {"key": "request-1", "batchdrop_own": own}
 
@@ -172,7 +172,7 @@ def test_beside_the_final_file_a_shard_adds_only_keys_that_are_missing(
 
 
 def failed(job: BatchJob) -> BatchJob:
-    """The same job, its export refused: output named, and nothing there."""
+    """The same job after a failed export: it names an output that doesn't exist."""
     return replace(
         job,
         state=JobState.FAILED,
@@ -181,7 +181,7 @@ def failed(job: BatchJob) -> BatchJob:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n \n"], ids=["none", "0", "blank"])
-def test_a_directory_without_a_row_is_an_error_that_says_why(
+def test_a_directory_without_rows_is_an_error_with_the_reason(
     client: Client, bucket: Bucket, content: bytes | None
 ) -> None:
     if content is not None:
@@ -197,9 +197,7 @@ def test_a_directory_without_a_row_is_an_error_that_says_why(
     assert e.value.job.state is JobState.FAILED
 
 
-def test_the_shards_of_a_model_of_ones_own_are_read(
-    client: Client, bucket: Bucket
-) -> None:
+def test_the_shards_of_a_custom_model_are_read(client: Client, bucket: Bucket) -> None:
     """Vertex names them without an ending; its errors_stats are rows that failed."""
     for shard in range(2):
         row = line(instance={"key": "same", "x": shard}, prediction=[shard])
@@ -302,7 +300,7 @@ def test_the_rows_of_a_table_are_read(client: Client, dataset: Dataset) -> None:
         assert (error.code, error.message) == (400, "no")
 
 
-def test_a_table_that_is_not_there_is_an_error_with_its_address(
+def test_a_missing_table_is_an_error_with_its_address(
     client: Client, dataset: Dataset
 ) -> None:
     uri = f"bq://{dataset.full_name}.gone"
@@ -324,7 +322,7 @@ def test_a_table_without_a_row_is_an_error(client: Client, dataset: Dataset) -> 
         client.batches.results(finished(bigquery_output_table=f"bq://{table}"))
 
 
-# What isn't installed.
+# Missing packages.
 
 
 def test_a_missing_package_is_named_with_its_extra(

@@ -1,4 +1,4 @@
-"""Whom a client speaks to and as whom, held against the official SDK."""
+"""A client's API, address and credentials, compared with the official SDK's."""
 
 import logging
 import os
@@ -149,7 +149,7 @@ def test_a_client_is_set_up_as_the_official_one(
         {"api_version": "v1beta"},
     ],
 )
-def test_an_option_goes_before_the_environment(
+def test_an_option_overrides_the_environment(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "https://other.example")
@@ -178,7 +178,9 @@ def test_an_option_goes_before_the_environment(
         "nothing",
     ],
 )
-def test_what_the_official_client_refuses_is_refused(arguments: dict[str, Any]) -> None:
+def test_arguments_that_the_official_client_refuses_are_refused(
+    arguments: dict[str, Any],
+) -> None:
     for make in (genai.Client, Client):
         with pytest.raises(
             ValueError, match=r"project|exclusive|exclude|API key|enterprise"
@@ -186,7 +188,7 @@ def test_what_the_official_client_refuses_is_refused(arguments: dict[str, Any]) 
             make(**arguments)
 
 
-def test_two_keys_in_the_environment_are_worth_a_warning(
+def test_two_keys_in_the_environment_cause_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GOOGLE_API_KEY", "first")
@@ -199,7 +201,7 @@ def test_two_keys_in_the_environment_are_worth_a_warning(
     assert "second" not in caplog.text
 
 
-def test_contradicting_apis_in_the_environment_are_worth_a_warning(
+def test_contradicting_apis_in_the_environment_cause_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "false")
@@ -211,24 +213,24 @@ def test_contradicting_apis_in_the_environment_are_worth_a_warning(
     assert client.vertexai is False
 
 
-def test_default_credentials_are_looked_for_only_when_they_are_needed(
+def test_default_credentials_are_searched_for_only_when_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "q")
 
-    Client(vertexai=True)  # there are none here, and nobody has asked for them
+    Client(vertexai=True)  # there are none here, and nothing needs them yet
 
     assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
 
 
-def test_a_missing_sign_in_says_how_to_sign_in() -> None:
+def test_missing_credentials_are_an_error_that_says_how_to_sign_in() -> None:
     client = Client(vertexai=True, project="p", location="l")
 
     with pytest.raises(NotSignedIn, match="gcloud auth application-default login"):
         client.batches.list()
 
 
-def test_a_bucket_that_nobody_may_open_is_not_an_api_that_is_away(
+def test_missing_credentials_for_a_bucket_are_not_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)

@@ -1,4 +1,4 @@
-"""Lines as people write them, on their way to either API and back."""
+"""Lines as people write them, sent to either API, and their answers."""
 
 import asyncio
 import codecs
@@ -29,7 +29,7 @@ GEMINI, EMBEDDING, OLDER = (
 
 @pytest.fixture
 def sim(storage_emulator: str) -> Iterator[BatchSim]:
-    """An API that is done with a job as soon as it is made."""
+    """An API whose jobs end at once."""
     with BatchSim(queue_seconds=0, run_seconds=0) as sim:
         yield sim
 
@@ -92,9 +92,7 @@ def texts(client: Client, job: BatchJob) -> dict[str | None, str | None]:
 # Files in a bucket.
 
 
-def test_plain_requests_are_given_keys_and_answered(
-    client: Client, bucket: Bucket
-) -> None:
+def test_plain_requests_get_keys_and_answers(client: Client, bucket: Bucket) -> None:
     src = bucket.put("in.jsonl", lines(request("one"), request("two")))
 
     job = client.batches.create(model=GEMINI, src=src)
@@ -129,7 +127,7 @@ def test_plain_texts_are_embedded(
     assert all(row.response and not row.error for row in found)
 
 
-def test_lines_that_the_api_takes_are_sent_where_they_are(
+def test_lines_that_the_api_takes_are_submitted_in_place(
     server: Recorder, bucket: Bucket
 ) -> None:
     for model, row in [
@@ -147,7 +145,7 @@ def test_lines_that_the_api_takes_are_sent_where_they_are(
         assert uris == [src]
 
 
-def test_what_we_may_not_read_is_left_to_the_api(server: Recorder) -> None:
+def test_an_object_that_we_may_not_read_is_submitted_as_it_is(server: Recorder) -> None:
     with vertex_at(server.url) as client:
         client.batches.create(model=GEMINI, src="gs://no-such-bucket/in.jsonl")
 
@@ -155,7 +153,7 @@ def test_what_we_may_not_read_is_left_to_the_api(server: Recorder) -> None:
     assert uris == ["gs://no-such-bucket/in.jsonl"]
 
 
-def test_without_the_storage_library_a_file_is_left_to_the_api(
+def test_without_the_storage_library_a_file_is_submitted_as_it_is(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
@@ -167,9 +165,7 @@ def test_without_the_storage_library_a_file_is_left_to_the_api(
     assert uris == ["gs://b/in.jsonl"]
 
 
-def test_a_first_line_of_any_length_is_looked_at(
-    client: Client, bucket: Bucket
-) -> None:
+def test_a_first_line_of_any_length_is_read(client: Client, bucket: Bucket) -> None:
     text = "x" * 600_000
     src = bucket.put("in.jsonl", lines(request(text), request("b")))
 
@@ -194,7 +190,7 @@ def test_a_file_without_a_request_is_refused(
     assert bucket.names() == ["in.jsonl"]
 
 
-def test_a_file_can_be_sent_without_a_look(server: Recorder, bucket: Bucket) -> None:
+def test_a_file_can_be_submitted_unread(server: Recorder, bucket: Bucket) -> None:
     src = bucket.put("in.jsonl", lines(request("a")))
 
     with vertex_at(server.url) as client:
@@ -210,7 +206,7 @@ def test_a_file_can_be_sent_without_a_look(server: Recorder, bucket: Bucket) -> 
     assert uris == [src]
 
 
-def test_a_copy_lies_where_the_caller_wants_results_or_else_beside_the_source(
+def test_a_copy_is_under_the_destination_or_else_in_the_sources_bucket(
     server: Recorder, bucket: Bucket
 ) -> None:
     src = bucket.put("dir/in.jsonl", lines(request("a")))
@@ -235,7 +231,7 @@ def test_a_copy_lies_where_the_caller_wants_results_or_else_beside_the_source(
     assert table.startswith(bucket.uri("batchdrop-staging/"))
 
 
-def test_a_byte_order_mark_is_left_out(client: Client, bucket: Bucket) -> None:
+def test_a_byte_order_mark_is_not_copied(client: Client, bucket: Bucket) -> None:
     row = lines({"key": "a", "request": request("one")})
     src = bucket.put("in.jsonl", codecs.BOM_UTF8 + row)
 
@@ -244,7 +240,7 @@ def test_a_byte_order_mark_is_left_out(client: Client, bucket: Bucket) -> None:
     assert texts(client, job) == {"a": "one"}
 
 
-def test_a_column_may_have_a_name_that_answers_have(
+def test_a_column_may_have_the_name_of_an_answers_member(
     vertex: Client, bucket: Bucket
 ) -> None:
     rows = [{"key": key, "status": "new", "request": request(key)} for key in "ab"]
@@ -267,7 +263,9 @@ def test_a_file_of_answers_is_refused(server: Recorder, bucket: Bucket) -> None:
     assert server.requests == []
 
 
-def test_a_models_short_name_says_its_publisher(vertex: Client, bucket: Bucket) -> None:
+def test_a_models_short_name_includes_its_publisher(
+    vertex: Client, bucket: Bucket
+) -> None:
     body = {"model": "meta/llama-x", "messages": [{"role": "user", "content": "hi"}]}
     posted = {"method": "POST", "url": "/v1/chat/completions", "body": body}
     src = bucket.put("in.jsonl", lines({"custom_id": "007", **posted}))
@@ -342,7 +340,7 @@ def test_a_plain_file_is_copied_from_asyncio(vertex: Client, bucket: Bucket) -> 
     assert texts(vertex, asyncio.run(run())) == {"request-1": "one"}
 
 
-# What comes back.
+# Keys and columns of answers.
 
 
 def test_keys_and_columns_come_back_as_they_were_given(
@@ -397,7 +395,7 @@ def test_embeddings_have_the_keys_and_the_metadata_that_were_given(
     assert [row.metadata for row in rows] == [{"key": "007"}, *metadata[1:]]
 
 
-# Requests in the program.
+# Inline requests.
 
 
 def test_metadata_of_any_kind_comes_back_from_either_api(
@@ -417,7 +415,7 @@ def test_metadata_of_any_kind_comes_back_from_either_api(
     ]
 
 
-def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> None:
+def test_requests_are_mended_where_possible(vertex: Client, bucket: Bucket) -> None:
     job = vertex.batches.create(
         model=GEMINI,
         src=[
@@ -468,7 +466,7 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
             ],
             "inline request 1: request.generationConfig.responseJsonSchema.$defs",
         ),
-        # What is in the caller's own data is not left out in silence.
+        # Members of the caller's own data are not omitted silently.
         (
             [part(functionCall={"name": "f", "args": {"a": None}})],
             "inline request 1: request.contents[0].parts[0].functionCall.args.a is nu",
@@ -496,7 +494,7 @@ def test_what_can_be_mended_in_requests_is(vertex: Client, bucket: Bucket) -> No
         *("null argument", "null in a response", "null in a list", "null in an enum"),
     ],
 )
-def test_what_cannot_be_mended_is_told_before_a_byte_is_written(
+def test_a_request_that_cannot_be_mended_is_an_error_before_a_byte_is_written(
     server: Recorder, bucket: Bucket, src: list[object], why: str
 ) -> None:
     with (
@@ -510,7 +508,7 @@ def test_what_cannot_be_mended_is_told_before_a_byte_is_written(
     assert (server.requests, bucket.names()) == ([], [])
 
 
-def test_an_embedding_that_cannot_be_sent_is_told_before_a_byte_is_written(
+def test_an_embedding_that_cannot_be_sent_is_an_error_before_a_byte_is_written(
     server: Recorder, bucket: Bucket
 ) -> None:
     with (
@@ -525,7 +523,7 @@ def test_an_embedding_that_cannot_be_sent_is_told_before_a_byte_is_written(
 
 
 @pytest.mark.parametrize("keys", [("k", "k"), (7, "7")])
-def test_one_key_twice_is_told_on_the_developer_api_too(
+def test_a_duplicate_key_is_an_error_on_the_developer_api_too(
     server: Recorder, keys: tuple[object, object]
 ) -> None:
     src = [{"contents": "a", "metadata": {"key": key}} for key in ("x", *keys)]
@@ -554,7 +552,7 @@ def test_one_key_twice_is_told_on_the_developer_api_too(
         "bq://p.d." + "t" * 1_000_000,
     ],
 )
-def test_a_tables_name_reaches_the_api_as_it_is_written_and_nothing_else(
+def test_a_tables_name_reaches_the_api_unchanged_or_is_refused(
     server: Recorder, src: str
 ) -> None:
     with vertex_at(server.url) as client:

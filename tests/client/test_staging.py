@@ -1,4 +1,4 @@
-"""What `create` puts where the API can read it."""
+"""What `create` stages for the API."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ def test_inline_requests_are_written_as_one_file_with_a_key_in_every_line(
     assert output == {"outputUriPrefix": bucket.uri("out")}
 
 
-def test_without_a_staging_prefix_inline_requests_lie_under_the_destination(
+def test_without_a_staging_prefix_inline_requests_are_under_the_destination(
     server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
@@ -141,7 +141,7 @@ def test_a_wrong_option_is_refused_before_anything_is_written(
 # A job's config.
 
 
-def test_a_jobs_config_is_put_into_every_line_and_the_lines_own_value_wins(
+def test_a_jobs_config_is_merged_into_every_line_and_the_lines_own_value_wins(
     server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     given = b"".join(
@@ -232,7 +232,7 @@ def test_every_file_that_a_wildcard_finds_is_staged(
     assert all(rows[0]["request"]["generationConfig"] == {"topK": 1} for rows in staged)
 
 
-def test_a_jobs_config_is_put_into_inline_requests_too(
+def test_a_jobs_config_is_merged_into_inline_requests_too(
     server: Recorder, client: Client, bucket: Bucket
 ) -> None:
     client.batches.create(
@@ -248,9 +248,7 @@ def test_a_jobs_config_is_put_into_inline_requests_too(
     ]
 
 
-def test_a_job_remembers_the_config_it_was_made_with(
-    client: Client, bucket: Bucket
-) -> None:
+def test_a_job_keeps_the_config_of_its_create(client: Client, bucket: Bucket) -> None:
     job = client.batches.create(
         model="m",
         src=[{"contents": "a"}],
@@ -309,7 +307,7 @@ def test_a_jobs_config_that_cannot_be_merged_is_refused_with_the_reason(
     assert server.requests == []
 
 
-def test_a_source_that_is_not_there_is_a_404_with_its_address(
+def test_a_missing_source_is_a_404_with_its_address(
     client: Client, bucket: Bucket
 ) -> None:
     with pytest.raises(ClientError) as caught:
@@ -373,7 +371,7 @@ def test_embeddings_are_written_in_the_form_of_the_older_models(
     ]
 
 
-def test_ready_embedding_lines_are_submitted_where_they_are(
+def test_ready_embedding_lines_are_submitted_in_place(
     server: Recorder, client: Client
 ) -> None:
     client.batches.create_embeddings(
@@ -390,7 +388,7 @@ def test_ready_embedding_lines_are_submitted_where_they_are(
         ({"content": "a", "config": {"output_dimensionality": 3}}, "task_type"),
     ],
 )
-def test_what_the_older_models_cannot_embed_is_refused(
+def test_content_that_the_older_models_cannot_embed_is_refused(
     client: Client, item: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(ValueError, match=why):
@@ -399,7 +397,7 @@ def test_what_the_older_models_cannot_embed_is_refused(
         )
 
 
-# And from asyncio.
+# From asyncio.
 
 
 def test_staging_works_from_asyncio(

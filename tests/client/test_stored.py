@@ -1,4 +1,4 @@
-"""Objects of others that the client reads: packed, said to be packed, and cut short."""
+"""Objects that are packed, falsely declared as packed, or cut short."""
 
 import gzip
 import json
@@ -68,7 +68,7 @@ def test_an_object_that_cannot_be_unpacked_is_named(
     assert uri in str(caught.value)
 
 
-def test_an_object_that_comes_short_is_no_answer(
+def test_an_object_that_is_cut_short_is_a_transport_error(
     objects: Objects, bucket: Bucket, served: CloudStorage
 ) -> None:
     (found,) = objects.find(bucket.put("in.jsonl", LINES))
@@ -78,7 +78,7 @@ def test_an_object_that_comes_short_is_no_answer(
         list(objects.read(found))
 
 
-def test_a_range_that_is_not_there_is_no_end_of_the_object(
+def test_a_missing_range_is_not_the_end_of_an_object(
     objects: Objects, bucket: Bucket
 ) -> None:
     (found,) = objects.find(bucket.put("in.jsonl", b"\n" * CHUNK))
@@ -105,7 +105,7 @@ def test_packed_rows_are_uploaded_unpacked(
     assert (announced, server.requests[1].body) == (str(len(LINES)), LINES)
 
 
-def test_results_that_somebody_packed_are_read(bucket: Bucket) -> None:
+def test_packed_results_are_read(bucket: Bucket) -> None:
     rows = [{"key": str(n), "response": {"a": n}} for n in range(3)]
     shard = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     bucket.put("out/predictions.jsonl", gzip.compress(shard), "gzip")
@@ -123,7 +123,7 @@ def test_results_that_somebody_packed_are_read(bucket: Bucket) -> None:
     assert keys == ["0", "1", "2"]
 
 
-# The Cloud Storage that all this is tried against.
+# The stand-in for Cloud Storage.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A success status over something other than what was asked for."""
+"""A success status over a body of another kind."""
 
 import io
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def answered(how: dict[str, Any], *answers: Any) -> tuple[Recorder, Client]:
         ([ERROR], WORDS),
     ],
 )
-def test_a_create_that_is_answered_with_no_job_is_unclear_and_not_repeated(
+def test_a_create_answered_without_a_job_is_unclear_and_not_repeated(
     how: dict[str, Any], body: Any, why: str
 ) -> None:
     server, client = answered(how, body)
@@ -87,13 +87,15 @@ def test_an_error_under_a_success_status_is_an_error(
 
 
 @BOTH
-def test_no_object_in_place_of_a_job_is_asked_for_again(how: dict[str, Any]) -> None:
+def test_a_read_answered_without_a_json_object_is_repeated(how: dict[str, Any]) -> None:
     server, client = answered(how, {}, {"name": "batches/7", "state": "X"})
     with server, client:
         assert client.batches.get(name="7").name == "batches/7"
 
 
-def test_vertex_deletes_by_an_operation_and_the_developer_api_by_nothing() -> None:
+def test_a_delete_returns_an_operation_on_vertex_and_nothing_on_the_developer_api() -> (
+    None
+):
     server, client = answered(VERTEX, {})
     with server, client, pytest.raises(UnclearAnswer, match="is no operation"):
         client.batches.delete(name="7")
@@ -114,7 +116,7 @@ def test_an_empty_object_is_a_list_without_jobs(how: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "page", [7, "x", {"a": 1}, [None], [7, "x"], [{}], [{"name": 7}], [[]]], ids=str
 )
-def test_what_lists_no_jobs_is_no_list_without_jobs(
+def test_an_answer_of_another_shape_is_not_an_empty_list(
     how: dict[str, Any], page: Any
 ) -> None:
     server, client = answered(how, {"batchPredictionJobs": page, "operations": page})
@@ -123,7 +125,7 @@ def test_what_lists_no_jobs_is_no_list_without_jobs(
 
 
 @BOTH
-def test_a_token_that_is_no_text_does_not_end_a_list(how: dict[str, Any]) -> None:
+def test_a_page_token_of_another_type_does_not_end_a_list(how: dict[str, Any]) -> None:
     server, client = answered(how, {"nextPageToken": 7})
     with server, client, pytest.raises(UnclearAnswer, match="is no list"):
         client.batches.list()
@@ -150,7 +152,7 @@ def test_times_without_a_zone_and_numbers_over_64_bits_are_left_out(
 
 
 @BOTH
-def test_what_is_no_job_hides_no_other_of_a_list(how: dict[str, Any]) -> None:
+def test_an_invalid_job_in_a_list_does_not_hide_the_others(how: dict[str, Any]) -> None:
     items = [{}, {"name": "batches/1"}, ERROR, None, {"name": "batches/2"}]
     server, client = answered(how, {"batchPredictionJobs": items, "operations": items})
     with server, client:
@@ -159,7 +161,7 @@ def test_what_is_no_job_hides_no_other_of_a_list(how: dict[str, Any]) -> None:
     assert names == ["batches/1", "batches/2"]
 
 
-def test_a_job_that_failed_has_an_error_and_is_an_answer() -> None:
+def test_a_failed_job_is_a_valid_answer_with_an_error() -> None:
     server, client = answered(
         VERTEX, {"name": "x", "state": "JOB_STATE_FAILED"} | ERROR
     )
@@ -183,7 +185,7 @@ def test_an_upload_whose_last_chunk_makes_no_file_is_an_error(
         client.files.upload(file=io.BytesIO(b"abc"))
 
 
-def test_a_chunk_that_is_answered_with_an_error_is_followed_by_a_question() -> None:
+def test_after_a_chunk_answered_with_an_error_the_client_queries_the_upload() -> None:
     file = {"file": {"name": "files/f"}}
     final = Answer(body=file, headers={"x-goog-upload-status": "final"})
     server, client = answered(DEVELOPER, START, ERROR, final)
@@ -194,7 +196,7 @@ def test_a_chunk_that_is_answered_with_an_error_is_followed_by_a_question() -> N
     assert commands == ["start", "upload, finalize", "query"]
 
 
-def test_an_upload_that_gets_no_address_says_why() -> None:
+def test_an_upload_without_an_address_gives_the_reason() -> None:
     server, client = answered(DEVELOPER, ERROR)
     with server, client, pytest.raises(UnclearAnswer, match=WORDS):
         client.files.upload(file=io.BytesIO(b"abc"))
@@ -211,7 +213,7 @@ def test_an_error_in_place_of_files_is_an_error(call: str) -> None:
 @pytest.mark.parametrize(
     ("body", "why"), [(ERROR, WORDS), ([ERROR], WORDS), (b"<!doctype html>", "html")]
 )
-def test_an_error_in_place_of_a_download_is_no_file(
+def test_an_error_in_place_of_a_download_is_an_error(
     bucket: Bucket, body: Any, why: str
 ) -> None:
     server, client = answered(DEVELOPER, body)

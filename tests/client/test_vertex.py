@@ -1,4 +1,4 @@
-"""The client against Vertex AI's wire."""
+"""The client and Vertex AI's wire."""
 
 import socket
 from datetime import UTC, datetime
@@ -106,7 +106,7 @@ def test_a_finished_job_is_read_whole() -> None:
     assert job.raw == FINISHED
 
 
-def test_a_job_of_another_project_and_location_is_asked_for_there() -> None:
+def test_a_job_of_another_project_and_location_is_read_there() -> None:
     elsewhere = "projects/other/locations/europe-west1/batchPredictionJobs/5"
     with Recorder(Answer(body={"name": elsewhere})) as server:
         genai = client(server.url)
@@ -122,7 +122,7 @@ def test_a_job_of_another_project_and_location_is_asked_for_there() -> None:
     ]
 
 
-def test_a_list_walks_through_an_empty_page_that_has_a_token() -> None:
+def test_an_empty_page_with_a_token_does_not_end_a_list() -> None:
     pages = [
         Answer(body={"batchPredictionJobs": [FINISHED], "nextPageToken": "a"}),
         Answer(body={"nextPageToken": "b"}),
@@ -157,7 +157,7 @@ def test_a_list_walks_through_an_empty_page_that_has_a_token() -> None:
         ("JOB_STATE_DREAMING", False),
     ],
 )
-def test_five_states_are_the_end_and_no_other(state: str, over: bool) -> None:
+def test_exactly_five_states_are_terminal(state: str, over: bool) -> None:
     with Recorder(Answer(body={**FINISHED, "state": state})) as server:
         genai = client(server.url)
         job = genai.batches.get(name="77")
@@ -176,7 +176,7 @@ REFUSAL = {
 }
 
 
-def test_a_refusal_says_what_the_api_said_and_where() -> None:
+def test_a_refusal_has_the_apis_message_and_the_address() -> None:
     answer = Answer(429, REFUSAL, {"retry-after": "7"})
     with (
         Recorder(answer) as server,
@@ -220,7 +220,7 @@ def test_a_read_is_repeated_until_it_is_answered() -> None:
 
 def test_a_connection_that_was_never_made_has_sent_nothing() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
         genai = client(f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(TransportError) as caught:
             genai.batches.create(model="m", src="gs://b/x.jsonl")

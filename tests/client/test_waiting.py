@@ -1,4 +1,4 @@
-"""Waiting for the end, on a clock of the test's."""
+"""Waiting for a job's end, on a clock that the test moves."""
 
 import asyncio
 from collections.abc import Generator, Sequence
@@ -20,7 +20,7 @@ from batchdrop.batches import (
     ServerError,
     WaitTimeout,
 )
-from batchdrop.batches.call import Call, Pause, Tell
+from batchdrop.batches.call import Call, Notify, Pause
 from batchdrop.batches.wait import waiting
 from tests.client.official import VERTEX, ours
 from tests.client.recorder import Answer, Recorder
@@ -37,7 +37,7 @@ LATE = replace(DONE, dest=None, end_time=NOON)
 
 @dataclass
 class World:
-    """A clock that pauses move, and an API that answers from a list."""
+    """A clock that each pause moves, and an API with a list of answers."""
 
     answers: Sequence[BatchJob | Exception]
     time: float = 100.0
@@ -69,7 +69,7 @@ class World:
                         self.pauses.append(seconds)
                         self.time += seconds
                         self.wall += seconds
-                    case Tell(run=run):
+                    case Notify(run=run):
                         run()
                     case Call():
                         answer = self._left.pop(0)
@@ -88,7 +88,7 @@ class World:
         return formatdate(self.wall + self.ahead, usegmt=True)
 
 
-def test_a_wait_looks_more_and_more_slowly() -> None:
+def test_a_wait_polls_with_growing_pauses() -> None:
     world = World([RUNNING] * 5 + [DONE])
 
     assert world.wait() == DONE
@@ -114,7 +114,7 @@ def test_a_wait_ends_in_every_terminal_state(state: str) -> None:
 @pytest.mark.parametrize(
     "state", ["JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"]
 )
-def test_an_end_that_is_no_success_needs_no_output(state: str) -> None:
+def test_a_job_that_did_not_succeed_needs_no_output(state: str) -> None:
     ended = replace(LATE, state=state)
 
     assert World([ended]).wait() == ended
@@ -123,7 +123,9 @@ def test_an_end_that_is_no_success_needs_no_output(state: str) -> None:
 @pytest.mark.parametrize(
     "state", ["JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"]
 )
-def test_a_success_is_asked_for_its_output_more_and_more_slowly(state: str) -> None:
+def test_a_successful_job_is_polled_for_its_output_with_growing_pauses(
+    state: str,
+) -> None:
     late, done = replace(LATE, state=state), replace(DONE, state=state)
     world = World([RUNNING] * 3 + [late] * 5 + [done])
 
@@ -139,13 +141,13 @@ def test_a_success_is_asked_for_its_output_more_and_more_slowly(state: str) -> N
         OutputInfo(vertex_multimodal_dataset_name="projects/p/datasets/1"),
     ],
 )
-def test_each_place_that_vertex_writes_to_is_an_output(named: OutputInfo) -> None:
+def test_each_kind_of_output_of_vertex_counts_as_output(named: OutputInfo) -> None:
     done = replace(LATE, output_info=named)
 
     assert World([replace(LATE, output_info=OutputInfo()), done]).wait() == done
 
 
-def test_a_success_that_names_no_output_ends_a_wait_after_ten_minutes() -> None:
+def test_a_successful_job_without_an_output_ends_a_wait_after_ten_minutes() -> None:
     world = World([LATE] * 99)
 
     with pytest.raises(NoResults, match="600 s after its end it doesn't say") as caught:
@@ -177,12 +179,12 @@ def test_the_ten_minutes_begin_with_the_jobs_end_at_the_apis_clock(
     assert sum(world.pauses) == pytest.approx(seconds, abs=1)
 
 
-def test_a_wait_may_be_shorter_than_the_patience_with_an_output() -> None:
+def test_a_wait_may_be_shorter_than_the_output_timeout() -> None:
     with pytest.raises(WaitTimeout, match="doesn't say yet where its answers are"):
         World([RUNNING] + [LATE] * 9).wait(timeout=12)
 
 
-def test_the_patience_with_an_output_can_be_chosen() -> None:
+def test_the_output_timeout_can_be_chosen() -> None:
     world = World([LATE] * 9)
 
     with pytest.raises(NoResults):
@@ -192,13 +194,13 @@ def test_the_patience_with_an_output_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("state", ["JOB_STATE_PAUSED", "JOB_STATE_DREAMING"])
-def test_a_wait_goes_on_in_any_other_state(state: str) -> None:
+def test_a_wait_continues_in_any_other_state(state: str) -> None:
     going = BatchJob(name="batches/a", state=state)
 
     assert World([going, DONE]).wait() == DONE
 
 
-def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen() -> None:
+def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_read() -> None:
     world = World([RUNNING] * 9)
 
     with pytest.raises(WaitTimeout, match="JOB_STATE_RUNNING after 12") as caught:
@@ -209,7 +211,7 @@ def test_a_wait_that_takes_too_long_ends_with_the_job_as_last_seen() -> None:
     assert isinstance(caught.value, TimeoutError)
 
 
-def test_every_look_is_told() -> None:
+def test_every_poll_calls_on_progress() -> None:
     seen: list[str] = []
 
     World([RUNNING, DONE]).wait(on_progress=lambda job: seen.append(job.state))
@@ -217,13 +219,13 @@ def test_every_look_is_told() -> None:
     assert seen == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_an_api_that_is_away_for_a_while_does_not_end_a_wait() -> None:
+def test_a_short_outage_does_not_end_a_wait() -> None:
     away = ServerError(503, "UNAVAILABLE", "away")
 
     assert World([away] * 9 + [RUNNING] + [away] * 9 + [DONE]).wait() == DONE
 
 
-def test_an_api_that_stays_away_ends_a_wait() -> None:
+def test_a_long_outage_ends_a_wait() -> None:
     with pytest.raises(ServerError):
         World([ServerError(503)] * 10).wait()
 
@@ -233,7 +235,7 @@ def test_a_refusal_ends_a_wait_at_once() -> None:
         World([ClientError(404, "NOT_FOUND", "gone"), DONE]).wait()
 
 
-def test_what_the_api_does_not_keep_outlives_a_wait() -> None:
+def test_members_that_the_api_does_not_keep_survive_a_wait() -> None:
     given = BatchJob(
         name="batches/a", generation_config={"seed": 1}, collect_to="gs://b"
     )

@@ -17,7 +17,7 @@ from batchdrop.batches.types import HttpOptions
 T = TypeVar("T")
 
 #: Yields steps, receives their results, and gets their errors thrown in.
-Flow = Generator["Call[Any] | Pause | Work | Tell", Any, T]
+Flow = Generator["Call[Any] | Pause | Work | Notify", Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Notify:
     """A call of the caller's callback; the async face awaits what it returns."""
 
     run: Callable[[], Any]

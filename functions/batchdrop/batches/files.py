@@ -98,7 +98,7 @@ _page_decoder = msgspec.json.Decoder(_Page, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Progress:
     """The state of an upload: "active" or "final", bytes received, the file if made."""
 
     status: str
@@ -164,7 +164,7 @@ class FileApi:
         content: bytes,
         last: bool,
         options: HttpOptions | None = None,
-    ) -> Call[Told]:
+    ) -> Call[Progress]:
         """Sends some bytes of an upload."""
         return Call(
             "POST",
@@ -178,10 +178,10 @@ class FileApi:
                 "x-goog-upload-offset": str(offset),
             },
             signed=False,
-            read_whole=_told,
+            read_whole=_read_progress,
         )
 
-    def query(self, url: str, options: HttpOptions | None = None) -> Call[Told]:
+    def query(self, url: str, options: HttpOptions | None = None) -> Call[Progress]:
         """Asks how many bytes of an upload arrived."""
         return Call(
             "POST",
@@ -190,7 +190,7 @@ class FileApi:
             options=options,
             headers={"x-goog-upload-command": "query"},
             signed=False,
-            read_whole=_told,
+            read_whole=_read_progress,
         )
 
     def get(self, name: str, options: HttpOptions | None = None) -> Call[File]:
@@ -301,26 +301,26 @@ def _sent(
     attempts = max(1, retry.attempts)
     for attempt in range(1, attempts + 1):
         try:
-            told = yield from ask(api.chunk(url, offset, chunk, last, options))
+            progress = yield from ask(api.chunk(url, offset, chunk, last, options))
         except (TransportError, ServerError):
             if attempt == attempts:
                 raise
             growing = retry.initial_delay * retry.exp_base ** (attempt - 1)
             yield Pause(min(growing, retry.max_delay))
-            told = yield from ask(api.query(url, options))
-            if told.status == "active" and told.received is not None:
+            progress = yield from ask(api.query(url, options))
+            if progress.status == "active" and progress.received is not None:
                 # Don't send what has arrived, which may be all of the chunk.
-                chunk = chunk[max(0, told.received - offset) :]
-                offset = max(offset, told.received)
+                chunk = chunk[max(0, progress.received - offset) :]
+                offset = max(offset, progress.received)
                 if chunk or last:
                     continue
-        if told.status == "final" and last and told.file is not None:
-            return told.file
-        if told.status == "active" and not last:
+        if progress.status == "final" and last and progress.file is not None:
+            return progress.file
+        if progress.status == "active" and not last:
             return None
         break
     raise TransportError(
-        f"the upload is {told.status!r} after byte {offset + len(chunk)}; {_ANEW}",
+        f"the upload is {progress.status!r} after byte {offset + len(chunk)}; {_ANEW}",
         sent=True,
         method="POST",
         url=url.partition("?")[0],
@@ -339,12 +339,12 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def _told(body: bytes, headers: Mapping[str, str]) -> Told:
+def _read_progress(body: bytes, headers: Mapping[str, str]) -> Progress:
     status = headers.get("x-goog-upload-status", "")
     if not status:
         raise unclear(body, "does not say how far the upload is", _ANEW)
     received = headers.get("x-goog-upload-size-received")
-    return Told(
+    return Progress(
         status=status,
         received=int(received) if received and received.isdigit() else None,
         file=read_made(body) if status == "final" and body else None,

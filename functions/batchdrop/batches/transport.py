@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from batchdrop.batches import errors
-from batchdrop.batches.call import Call, Flow, Pause, Tell, Work
+from batchdrop.batches.call import Call, Flow, Notify, Pause, Work
 from batchdrop.batches.credentials import Signer
 from batchdrop.batches.errors import ApiError, BatchesError, TransportError
 from batchdrop.batches.retries import pause_before_repeating
@@ -254,7 +254,7 @@ class Transport:
                 return self.send(step)
             case Pause(seconds=seconds):
                 return self._sleep(seconds)
-            case Work(run=run) | Tell(run=run):
+            case Work(run=run) | Notify(run=run):
                 return run()
 
     def send(self, call: Call[T]) -> T:
@@ -372,7 +372,7 @@ class AsyncTransport:
                 return await asyncio.sleep(seconds)
             case Work(run=run):
                 return await asyncio.to_thread(run)
-            case Tell(run=run):
+            case Notify(run=run):
                 result = run()
                 return await result if inspect.isawaitable(result) else result
 

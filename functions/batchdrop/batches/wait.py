@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchdrop.batches.call import Call, Flow, Pause, Tell, ask, dated
+from batchdrop.batches.call import Call, Flow, Notify, Pause, ask, dated
 from batchdrop.batches.errors import (
     ApiError,
     BatchesError,
@@ -133,7 +133,7 @@ def waiting(
                 )
             last = job
             if on_progress is not None:
-                yield Tell(partial(on_progress, job))
+                yield Notify(partial(on_progress, job))
             if job.done:
                 if not late:
                     late, pause = True, interval
