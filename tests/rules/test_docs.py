@@ -2,9 +2,13 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from batchdrop.jobs.job import Job
+from batchdrop.ledger.documents import DERIVED
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "functions", "infra", "tests")
@@ -90,3 +94,10 @@ def test_every_page_of_the_docs_is_linked_from_the_readme_or_another_page() -> N
     }
 
     assert {page for page in PAGES if (ROOT / "docs") in page.parents} <= linked
+
+
+def test_the_page_of_the_document_explains_each_field() -> None:
+    page = (ROOT / "docs/reference/job-document.md").read_text()
+    names = {each.name for each in fields(Job)} - {"version"} | set(DERIVED)
+
+    assert {name for name in names if not re.search(rf"`{name}[`.]", page)} == set()
