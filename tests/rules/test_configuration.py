@@ -47,7 +47,7 @@ threshold = "BLOCK_NONE"
 def sent(
     config: str | None, request: dict[str, Any] = GOOD, backend: str = "vertex"
 ) -> dict[str, Any]:
-    """What the worker makes of a request."""
+    """The request that the worker stages."""
     merge = config.encode() if config else None
     (line,) = staged(request, generation_config=merge, backend=backend)
     return dict(line["request"])

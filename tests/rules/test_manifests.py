@@ -54,7 +54,7 @@ def lines_of(src: str, kind: str = "generation") -> list[bytes]:
 
 
 def accepted(lines: list[bytes], model: str) -> int:
-    """How many lines the preflight takes."""
+    """The number of lines that the preflight accepts."""
     checker = Checker(Rules(model=model))
     for block in checker.blocks([b"\n".join(lines)]):
         assert not block.refused, block.refused

@@ -67,7 +67,7 @@ def chosen(
 
 
 def refusal(*args: Any, **kwargs: Any) -> tuple[str, str]:
-    """The code and the text of a choice that can't be had."""
+    """The code and the text of a refused choice."""
     with pytest.raises(BadChoice) as caught:
         chosen(*args, **kwargs)
     return caught.value.code, str(caught.value)
@@ -686,7 +686,7 @@ def test_no_file_chooses_anything_that_is_not_allowed(
 
 @given(TEXT)
 def test_a_model_is_sent_as_what_was_compared(text: str) -> None:
-    """However it is spelled, the client makes the same address of it."""
+    """The client makes the same URL of each spelling."""
     for backend, sent_as in (
         ("vertex", vertex.model_name),
         ("developer", developer.model_name),
@@ -737,7 +737,7 @@ GUIDE = (Path(__file__).parents[2] / "docs/how-to/choose-per-file.md").read_text
 
 
 def example(language: str) -> str:
-    """The one example of a language in the guide."""
+    """The guide's only example in a language."""
     [text] = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
     return str(text)
 

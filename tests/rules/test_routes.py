@@ -16,7 +16,7 @@ SETTINGS = Settings.from_env(ENOUGH)
 
 
 def route(text: str) -> Route:
-    """The one route of a file that has it alone."""
+    """The route of a file with one route."""
     [only] = Routes.parse(f"[[route]]\n{text}".encode(), "routes.toml").routes
     return only
 

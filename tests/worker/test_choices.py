@@ -19,7 +19,7 @@ FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
 def take(world: World, *drops: Drop) -> list[Job]:
-    """What becomes of some drops whose events come in this order."""
+    """The jobs of some drops whose events come in this order."""
     for drop in drops:
         world.worker.take(drop)
     return [world.job(drop) for drop in drops]
@@ -44,7 +44,7 @@ def staged(world: World, job: Job) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def elsewhere(world: World) -> str:
-    """A bucket of somebody's, which the deployment lets files read from."""
+    """Another bucket, which the deployment allows as a source."""
     bucket = f"{world.settings.project}-data"
     world.gcs.create_bucket(bucket)
     world.choose(sources=(Location(bucket=bucket, prefix="rows/"),))
@@ -177,7 +177,7 @@ def test_unknown_metadata_is_refused(world: World) -> None:
 
 
 def is_attached(world: World, manifest_drop: Drop, *files: Job) -> bool:
-    """Whether a manifest is recorded as a file's, or as one for whoever comes."""
+    """Whether a manifest is attached, to these files alone."""
     job = world.job(manifest_drop)
     ids = tuple(file.id for file in files)
     return (job.phase, job.attached_to, job.seq) == (Phase.ATTACHED, ids, 0)
@@ -436,7 +436,7 @@ def test_a_tables_results_go_into_a_table_if_it_is_chosen(
 def test_a_job_over_a_table_is_followed_up_without_a_second_batch(
     world: World, dataset: Dataset
 ) -> None:
-    """A table can't be taken away from a frozen worker; but it can be looked for."""
+    """No fence keeps a frozen worker from a table; a search finds its second batch."""
     world.choose(datasets=(dataset.full_name,))
     table = dataset.table("prompts", {"request": "STRING"}, [{"request": GOOD.strip()}])
     world.wire.creates = [world.wire.reply_lost]

@@ -372,18 +372,21 @@ def stalled_after(given: object) -> dict[str, float]:
             given, "a number of seconds, or a table of them, [route.stalled_after]"
         )
     if not isinstance(given, Mapping):
-        every = seconds_or_never(given)
-        return {} if every is None else {OTHER: every}
+        return _in_any_state(given)
     return _by_state((str(name), after) for name, after in given.items())
 
 
 def _stalled_after_of_text(text: str) -> dict[str, float]:
     """`3600`, or `PENDING=259200,RUNNING=86400`."""
     if "=" not in text:
-        every = seconds_or_never(_number(text))
-        return {} if every is None else {OTHER: every}
+        return _in_any_state(_number(text))
     pairs = [pair.partition("=") for pair in text.split(",")]
     return _by_state((name.strip(), _number(after)) for name, _, after in pairs)
+
+
+def _in_any_state(given: object) -> dict[str, float]:
+    every = seconds_or_never(given)
+    return {} if every is None else {OTHER: every}
 
 
 def _by_state(pairs: Iterable[tuple[str, object]]) -> dict[str, float]:
