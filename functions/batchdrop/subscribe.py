@@ -1,4 +1,4 @@
-"""For those who listen: announcements read from any delivery, each handled once.
+"""For subscribers: read announcements from any delivery, and handle each once.
 
     from batchdrop.subscribe import Handled, once, parse
 
@@ -9,7 +9,7 @@
         mail(parse(message))
         message.ack()
 
-Needs no more than batchdrop itself, and google-cloud-firestore for `Handled`.
+Needs only batchdrop itself, and google-cloud-firestore for `Handled`.
 """
 
 import base64
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What Eventarc calls the event that a message was published (google.events.cloud
-#: .pubsub.v1 MessagePublishedData).
+#: Eventarc's event type for a published message (google.events.cloud.pubsub.v1
+#: MessagePublishedData).
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 
 
-#: Functions whose call does nothing yet.
+#: Kinds of functions whose call does no work yet.
 LAZY = (
     inspect.iscoroutinefunction,
     inspect.isgeneratorfunction,
@@ -48,15 +48,15 @@ LAZY = (
 
 class BadAnnouncement(ValueError):
     """
-    What came is no announcement of batchdrop, or one that can't be read. Again is no
-    better: acknowledge it, or let it go to the dead letters.
+    The message is not an announcement of batchdrop, or can't be read. A redelivery
+    won't help: acknowledge it, or let it go to the dead letters.
     """
 
 
 class Busy(Exception):
     """
-    Another delivery of the same event is being handled right now. Don't acknowledge
-    this one: should the other die, it is what gets the event handled.
+    Another delivery of the same event is being handled now. Don't acknowledge this
+    one: if the other handler dies, this delivery gets the event handled.
     """
 
 
@@ -207,7 +207,7 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     def outcome(self) -> str:
         """
         The type's word: "succeeded", "partially_succeeded", "failed", "cancelled",
-        "expired", "rejected", "lost" or "stalled". More may come.
+        "expired", "rejected", "lost" or "stalled". Later versions may add more.
         """
         return self.type.split(".")[-2]
 
@@ -223,7 +223,7 @@ _ready = msgspec.json.Decoder(JobEvent)
 
 def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent:
     """
-    Reads an announcement, however it was delivered:
+    Reads an announcement from any delivery:
 
         pull                parse(message), of google.cloud.pubsub_v1's callback or pull
         push                parse(body), or parse(body, headers); a dict or its JSON
@@ -231,9 +231,9 @@ def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent
         Eventarc            parse(event), a CloudEvent of functions-framework or a dict
 
     Args:
-        message: what came; nothing about it is trusted. Whether the sender is who it
-            says is not for this to tell: see that only Pub/Sub may call.
-        headers: those of the HTTP request.
+        message: the delivery. Its content is validated, its sender is not: make sure
+            that only Pub/Sub can call you.
+        headers: the headers of the HTTP request.
 
     Raises:
         BadAnnouncement: names what is missing or wrong.
@@ -252,7 +252,7 @@ def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent
         )
     body = letter.data if isinstance(letter.data, Mapping) else _json(letter.data)
     sequence = about.get("ce-sequence", "")
-    told = {
+    context = {
         "id": about["ce-id"],
         "type": about["ce-type"],
         "deployment": about.get("ce-source", ""),
@@ -262,7 +262,7 @@ def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent
         "attempt": letter.attempt,
     }
     try:
-        event = msgspec.convert({**body, **told}, JobEvent)
+        event = msgspec.convert({**body, **context}, JobEvent)
     except (msgspec.ValidationError, TypeError) as exc:
         raise BadAnnouncement(f"the body is no announcement: {exc}") from exc
     if about.get("ce-subject") != event.job_id:
@@ -275,12 +275,12 @@ def parse(message: object, headers: Mapping[str, str] | None = None) -> JobEvent
 
 def schema(type: str) -> dict[str, Any]:
     """
-    The JSON Schema (draft 2020-12) of a type's body, with all that it refers to.
+    The JSON Schema (draft 2020-12) of a type's body, complete.
 
         jsonschema.validate(body, schema("dev.batchdrop.job.failed.v1"))
 
     Raises:
-        LookupError: there is no such type.
+        LookupError: the type does not exist.
     """
     folder = resources.files("batchdrop") / "schemas"
     known = {path.name.removesuffix(".json"): path for path in folder.iterdir()}
@@ -300,13 +300,13 @@ def schema(type: str) -> dict[str, Any]:
 
 class Handled:
     """
-    Which events a handler has dealt with: a document for each in Firestore,
-    `handled/HANDLER.EVENT`, with a TTL in its field `expire_at`.
+    The events that a handler has handled: one document each in Firestore,
+    `handled/HANDLER.EVENT`, which expires at its field `expire_at`.
 
-        nothing there            claim: a lease, then the handler
-        there and done           nothing to do
+        no document              claim: take a lease, then call the handler
+        handled                  nothing to do
         lease is running         Busy
-        lease is over            claim: whoever had it died, or the handler failed
+        lease is over            claim: the holder died, or the handler failed
     """
 
     def __init__(
@@ -321,11 +321,11 @@ class Handled:
     ) -> None:
         """
         Args:
-            handler: its name; two handlers handle the same event each once.
-            connect: gives the client, on first use; `firestore.Client` does.
+            handler: a name; each handler handles each event once.
+            connect: returns the client, on first use, such as `firestore.Client`.
             lease: longer than the handler ever takes.
-            keep: longer than an announcement may be delivered again; Pub/Sub keeps
-                messages for up to 31 days.
+            keep: longer than redeliveries are possible; Pub/Sub keeps messages for up
+                to 31 days.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", handler):
             raise ValueError(
@@ -341,10 +341,10 @@ class Handled:
 
     def claim(self, event_id: str) -> str | None:
         """
-        Takes an event. Returns the claim's name; None where it was handled already.
+        Claims an event. Returns the claim's name; None if it is handled already.
 
         Raises:
-            Busy: somebody has it.
+            Busy: another delivery has it.
         """
         from google.api_core import exceptions
 
@@ -368,18 +368,18 @@ class Handled:
         try:
             document.update(mine, option=option)
         except exceptions.FailedPrecondition:
-            # The same: ours, unless another was faster.
+            # Again: ours, unless another delivery was faster.
             if (document.get().to_dict() or {}).get("by") != by:
                 raise Busy(f"event {event_id} is with another delivery") from None
         return by
 
     def done(self, event_id: str, by: str) -> None:
-        """The event was handled. Not written where the claim is another's by now."""
+        """Marks the event as handled, unless another delivery has claimed it since."""
         self._write(event_id, by, {"done_at": self._now()})
 
     def release(self, event_id: str, by: str) -> None:
-        """The handler failed: the next delivery needn't wait for the lease."""
-        # No time: that of a clock which is ahead would keep others waiting.
+        """Ends the lease after a failure, so that the next delivery need not wait."""
+        # Null and not a time: a clock that is ahead would make others wait.
         self._write(event_id, by, {"until": None})
 
     def _write(self, event_id: str, by: str, changes: dict[str, Any]) -> None:
@@ -390,7 +390,7 @@ class Handled:
         if not held.exists or held.get("by") != by:
             return
         option = self._client.write_option(last_update_time=held.update_time)
-        with suppress(exceptions.FailedPrecondition):  # another's, as of now
+        with suppress(exceptions.FailedPrecondition):  # another delivery holds it now
             document.update(changes, option=option)
 
     @cached_property
@@ -406,23 +406,23 @@ def once(
     ledger: Handled,
 ) -> Callable[[Callable[[JobEvent], T]], Callable[[JobEvent], T | None]]:
     """
-    Makes a handler deal with each event once, however often it is delivered. The
-    handler runs again only where it raised, or where it was killed before its end
-    could be written: then there is no telling how far it came.
+    Decorates a handler so that it handles each event once, however often the event is
+    delivered. It runs again only after it raised, or was killed before its end could be
+    recorded; nobody knows then how far it came.
 
-    The wrapped handler returns what the handler does, None for an event that was
-    handled before, and raises Busy while another delivery of it is under way.
+    The decorated handler returns what the handler returns, or None for an event that
+    was handled before. It raises Busy while another delivery of the event is handled.
 
     Raises:
-        TypeError: the handler is a coroutine or a generator: its call is over before
-            it has done anything.
+        TypeError: the handler is a coroutine function or a generator function, whose
+            call returns before any work is done.
     """
 
     def decorate(handler: Callable[[JobEvent], T]) -> Callable[[JobEvent], T | None]:
         if any(is_lazy(handler) for is_lazy in LAZY):
             raise TypeError(
-                f"{handler!r} does its work after it has returned, so that there is no "
-                "telling when it is done; give `once` a plain function"
+                f"{handler!r} does its work after its call returns, so `once` can't "
+                "know when it is done; give `once` a plain function"
             )
 
         @wraps(handler)
@@ -433,7 +433,7 @@ def once(
             try:
                 result = handler(event)
             except BaseException:
-                # What the handler raised is worth more; the lease ends by itself.
+                # The handler's exception matters more; the lease ends by itself.
                 with suppress(Exception):
                     ledger.release(event.id, by)
                 raise
@@ -450,10 +450,10 @@ def once(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Letter:
-    """What all deliveries have in common."""
+    """The parts that all deliveries have."""
 
     attributes: Mapping[str, str]
-    data: Any  #: bytes, or the JSON object that they were
+    data: Any  #: bytes, or the decoded JSON object
     message_id: str | None = None
     attempt: int | None = None
 
@@ -492,7 +492,7 @@ def _opened(message: Any, headers: Mapping[str, str] | None) -> _Letter:
 def _event(
     context: Mapping[str, Any], data: Any, message_id: str | None = None
 ) -> _Letter:
-    """A CloudEvent: Eventarc's about a message, or, unwrapped, our own."""
+    """A CloudEvent: Eventarc's, with a message inside, or batchdrop's own."""
     if context.get("type") == MESSAGE_PUBLISHED:
         return _pushed(data if isinstance(data, Mapping) else _json(data))
     attributes = {f"ce-{k}": str(v) for k, v in context.items() if k != "data"}
@@ -500,7 +500,7 @@ def _event(
 
 
 def _pushed(push: Mapping[str, Any]) -> _Letter:
-    """A push body or a message alone, as JSON spells them, in either of two ways."""
+    """A push body or a bare message as JSON, with camelCase or snake_case names."""
     message = push.get("message", push)
     if not isinstance(message, Mapping) or "attributes" not in message:
         raise BadAnnouncement(

@@ -14,9 +14,9 @@ from batchdrop.jobs.values import Health, derived_id
 
 #: The announcement that someone should look at a job, which has not ended.
 STALLED = "stalled"
-#: What announcements there are.
+#: All types of announcements.
 TYPES = tuple(f"dev.batchdrop.job.{word}.v1" for word in (*Outcome, STALLED))
-#: What makes a job stall. Such an announcement names the worst of these.
+#: The troubles that make a job stall. `stalled` announces the worst of them.
 STALLS = (
     HealthCode.PARKED,
     HealthCode.NOT_ALLOWED,
@@ -24,13 +24,13 @@ STALLS = (
     HealthCode.POSTPONED,
 )
 
-# Bounds in bytes, of texts in a body as JSON. Whatever users and services put into
-# names and words, a message stays below 10 kB: body and attributes together.
-MAX_WORDS = 400  #: an error's or a health's text
+# Limits in bytes of the texts in a body, as JSON. They keep body and attributes
+# together below 10 kB, whatever users and the API put into names and messages.
+MAX_WORDS = 400  #: the message of an error or a health
 MAX_PATH = 1100  #: an object's name, the output directory, the report
-MAX_LABELS = 1000  #: all labels together
+MAX_LABELS = 1000  #: all labels together, as JSON
 MAX_TEXT = 200  #: any other text
-MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit; an object's name has no more
+MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit, and Cloud Storage's for an object's name
 
 
 def announcement_id(job_id: str, seq: int) -> str:
@@ -41,8 +41,8 @@ def announcement_id(job_id: str, seq: int) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
     """
-    One message, as it will be sent. Its id follows from the job and `seq`, and its
-    bytes are stored with it, so that every repeat is the same.
+    One message, as it is sent. Its id is derived from the job and `seq`, and its bytes
+    are stored, so every repeat is identical.
     """
 
     id: str
@@ -53,22 +53,24 @@ class Announcement:
     attributes: dict[str, str]
     created_at: datetime
     published_at: datetime | None = None
-    attempts: int = 0  #: how often it was sent, or tried to
-    refusals: int = 0  #: how often the service wouldn't take it
-    reason: str | None = None  #: in its words
-    set_aside_at: datetime | None = None  #: since when it isn't tried any more
+    attempts: int = 0  #: publish requests, answered or not
+    refusals: int = 0  #: how often Pub/Sub refused it
+    reason: str | None = None  #: Pub/Sub's words for the last refusal
+    set_aside_at: datetime | None = (
+        None  #: when the attempts stopped after too many refusals
+    )
 
     @classmethod
     def of(cls, job: Job, source: str) -> Self:
         """
-        What there is to say of a job that has just ended, was rejected or stalls.
+        The announcement of a job that has just ended, was rejected or has stalled.
 
         Args:
             source: the deployment, as a CloudEvents `source`.
         """
         event = event_of(job, source)
-        # CloudEvents' binary mode for Pub/Sub puts the context into `ce-` attributes;
-        # the plain ones are there for subscriptions to filter on.
+        # CloudEvents' binary mode for Pub/Sub puts the context into `ce-` attributes.
+        # The plain attributes are for the filters of subscriptions.
         attributes = {
             "ce-specversion": "1.0",
             "ce-id": event.id,
@@ -76,7 +78,7 @@ class Announcement:
             "ce-source": source,
             "ce-subject": job.id,
             "ce-time": job.updated_at.isoformat(),
-            # The CloudEvents extension for those who get them in another order.
+            # The CloudEvents extension for subscribers without message ordering.
             "ce-sequence": _sequence(job.seq),
             "content-type": "application/json",
             "job_id": job.id,
@@ -100,22 +102,23 @@ class Announcement:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is still to be sent."""
+        """Whether it is still to be published."""
         return self.published_at is None and self.set_aside_at is None
 
     def waiting(self) -> Self:
-        """The same, to be sent once more."""
+        """The same announcement, to be published again."""
         return replace(self, published_at=None, set_aside_at=None, refusals=0)
 
     def anew(self, seq: int, now: datetime) -> Self:
-        """The same said once more as something new, for those who remember ids."""
+        """The same content with a new event id, so that subscribers that deduplicate
+        handle it again."""
         id = announcement_id(self.job_id, seq)
-        told = {"ce-id": id, "ce-sequence": _sequence(seq), "ce-replayof": self.id}
+        changed = {"ce-id": id, "ce-sequence": _sequence(seq), "ce-replayof": self.id}
         return replace(
             self,
             id=id,
             seq=seq,
-            attributes=self.attributes | told,
+            attributes=self.attributes | changed,
             created_at=now,
             published_at=None,
             attempts=0,
@@ -125,7 +128,7 @@ class Announcement:
         )
 
     def set_aside_because(self, why: str) -> str:
-        """What is wrong with the job when this is set aside, and what to do."""
+        """The job's trouble after this announcement was set aside, and what to do."""
         return (
             f"Pub/Sub refused the announcement {self.id} ({self.type}) too often: "
             f"{why}. Mend that, then run `batchdrop announcements replay --job "
@@ -141,7 +144,7 @@ def _state(job: Job) -> str | None:
 
 
 def _sequence(seq: int) -> str:
-    return f"{seq:08}"  # they compare as texts
+    return f"{seq:08}"  # of fixed width, so that they sort as texts
 
 
 def event_of(job: Job, source: str) -> subscribe.JobEvent:
@@ -244,7 +247,7 @@ def _parts(job: Job) -> subscribe.Parts | None:
 
 
 def _health(job: Job) -> Health | None:
-    """The worst that is wrong; while the job has not ended, what makes it stall."""
+    """The worst trouble; while the job is open, the worst that makes it stall."""
     # `stats` has the rows that failed.
     troubles = [one for one in job.troubles if one.code != HealthCode.ROWS_FAILED]
     if not job.is_over:
@@ -253,14 +256,14 @@ def _health(job: Job) -> Health | None:
 
 
 def _output(job: Job) -> str | None:
-    """Where the answers lie; those of parts in a folder for each."""
+    """Where the answers are. Each part of a split job has a folder under it."""
     if job.is_split and job.spec and job.spec.destination.startswith("gs://"):
         return job.spec.destination
     return job.batch.output_directory if job.batch else None
 
 
 def _table(job: Job) -> str | None:
-    """Where they lie, if it is in no directory."""
+    """The table with the answers, if they are in no directory."""
     return job.batch.output_table if job.batch and not _output(job) else None
 
 
@@ -270,10 +273,10 @@ def _size(value: Any) -> int:
 
 
 def _clipped(text: str, limit: int) -> str:
-    """The text, if it takes no more bytes than this as JSON; else its beginning."""
+    """The text, or its beginning if it takes more than `limit` bytes as JSON."""
     if _size(text) <= limit + 2:
         return text
-    # No character takes less than a byte, so this is a start; then a tenth at a time.
+    # No character takes less than a byte, so this cut is safe; then a tenth at a time.
     text = text[: limit - 3]
     while _size(text) > limit - 1:
         text = text[: len(text) * 9 // 10]
@@ -281,7 +284,7 @@ def _clipped(text: str, limit: int) -> str:
 
 
 def _fitting(labels: Mapping[str, str]) -> dict[str, str]:
-    """As many as there is room for, in the order of their names."""
+    """As many labels as fit into MAX_LABELS bytes, in the order of their names."""
     kept: dict[str, str] = {}
     for name in sorted(labels):
         if _size(kept | {name: labels[name]}) > MAX_LABELS:

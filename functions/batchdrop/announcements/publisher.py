@@ -15,13 +15,13 @@ PUBLISH_TIMEOUT = 10.0
 
 
 class Publisher:
-    """Sends announcements to the topic, in order per job."""
+    """Publishes announcements to the topic, in order per job."""
 
     def __init__(self, connect: Callable[[], "PublisherClient"], topic: str) -> None:
         """
         Args:
-            connect: makes the client when there is something to send; its message
-                ordering must be on.
+            connect: returns the client; first called when there is something to
+                publish. The client's message ordering must be on.
             topic: full name, `projects/P/topics/T`.
         """
         self._connect = connect
@@ -29,12 +29,12 @@ class Publisher:
 
     def __call__(self, announcement: Announcement) -> None:
         """
-        Sends once and waits for the answer. The outbox is what tries again.
+        Publishes once and waits for the answer. The outbox retries.
 
         Raises:
-            Refused: Pub/Sub has read it and won't take it: too large, not what the
-                topic's schema says.
-            Unavailable: Pub/Sub has not confirmed it. It may have been sent.
+            Refused: Pub/Sub rejected the message: it is too large, or does not match
+                the topic's schema.
+            Unavailable: Pub/Sub has not confirmed the message. It may be published.
         """
         from google.api_core import exceptions
         from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
@@ -46,8 +46,8 @@ class Publisher:
                 self._topic,
                 announcement.body,
                 ordering_key=announcement.job_id,
-                # With any retry at all, the client tries for ever on an ordering key
-                # (python-pubsub, publisher/client.py), whatever the time-out says.
+                # With any retry, the client retries for ever on an ordering key,
+                # whatever the timeout (python-pubsub, publisher/client.py).
                 retry=None,
                 timeout=PUBLISH_TIMEOUT,
                 **announcement.attributes,
@@ -62,7 +62,7 @@ class Publisher:
             raise Unavailable(f"{about}: {exc!r}") from exc
 
     def _resume(self, client: "PublisherClient", announcement: Announcement) -> None:
-        # The client holds back all that follows a failure on the same key. Where the
-        # failure is that nothing has come back yet, it doesn't, and says so.
+        # After a failure, the client holds back later messages with the same ordering
+        # key. After a timeout it does not, and resuming raises RuntimeError.
         with suppress(RuntimeError):
             client.resume_publish(self._topic, announcement.job_id)
