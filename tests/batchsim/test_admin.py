@@ -105,7 +105,7 @@ def test_a_model_can_be_retired_while_it_runs(
     assert vertex.create(rows(1))["state"] == "JOB_STATE_PENDING"
 
 
-def test_health_tells_the_time_of_the_clock(batchsim: BatchSim) -> None:
+def test_health_has_the_time_of_the_clock(batchsim: BatchSim) -> None:
     health = http.get(f"{batchsim.url}/_sim/health").json()
 
     assert health["status"] == "ok"

@@ -267,7 +267,7 @@ def test_tables_that_are_missing_or_in_the_way_fail_the_job(
     assert no_dataset["error"]["code"] == 9
 
 
-def test_without_an_emulator_the_job_fails_and_says_how_to_get_one(
+def test_without_an_emulator_the_job_fails_with_the_way_to_get_one(
     vertex: Vertex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)

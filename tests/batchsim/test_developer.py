@@ -362,7 +362,9 @@ def test_a_line_of_a_file_that_cannot_be_read_is_refused_with_its_number(
     ]
 
 
-def test_a_file_of_bad_lines_alone_is_not_told_to_its_end(developer: Developer) -> None:
+def test_an_error_lists_the_first_bad_lines_of_a_file_only(
+    developer: Developer,
+) -> None:
     file = developer.upload('{"key": "k"}\n' * 1000)
 
     error = refused(developer, {"inputConfig": {"fileName": file}})

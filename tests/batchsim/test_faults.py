@@ -541,7 +541,7 @@ def test_answers_can_come_twice(vertex: Vertex) -> None:
     assert len(set(seen)) == 6
 
 
-def test_answers_can_be_to_nobodys_row(vertex: Vertex) -> None:
+def test_answers_can_belong_to_no_row(vertex: Vertex) -> None:
     vertex.sim.faults.add("rows_foreign", rows=2)
 
     seen = keys(vertex)

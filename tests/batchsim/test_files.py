@@ -152,7 +152,7 @@ def test_the_hash_is_base64_of_the_hexadecimal_text(developer: Developer) -> Non
     assert text == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_a_chunk_at_the_wrong_offset_is_refused_and_query_tells_the_right_one(
+def test_a_chunk_at_the_wrong_offset_is_refused_and_query_returns_the_right_one(
     developer: Developer,
 ) -> None:
     url = begin(developer, 6)

@@ -278,7 +278,7 @@ def test_open_models_answer_chat_completions_and_drop_method_and_url(
     }
 
 
-def test_an_open_model_row_that_fails_says_so_in_its_response(vertex: Vertex) -> None:
+def test_the_response_of_a_failed_open_model_row_has_the_error(vertex: Vertex) -> None:
     line = {"custom_id": "c", "body": {"messages": []}}
 
     job = vertex.run([line], model=LLAMA)

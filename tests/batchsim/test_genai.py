@@ -129,7 +129,9 @@ def test_vertex_default_destination_is_beside_the_input(
     assert directory.startswith(prefix)
 
 
-def test_vertex_errors_are_told_apart(on_vertex: genai.Client, bucket: Bucket) -> None:
+def test_vertex_errors_have_types_of_their_own(
+    on_vertex: genai.Client, bucket: Bucket
+) -> None:
     with pytest.raises(errors.ClientError, match="PublisherModel") as unknown:
         on_vertex.batches.create(model="nonesuch", src=bucket.put(rows(1)))
     with pytest.raises(errors.ClientError, match="output_config") as nowhere:

@@ -249,7 +249,7 @@ def test_a_wildcard_that_matches_nothing_fails_the_job(vertex: Vertex) -> None:
     assert "nothing/*.jsonl" in job["error"]["message"]
 
 
-def test_an_object_that_may_not_be_read_is_told_from_one_that_is_missing(
+def test_a_forbidden_object_and_a_missing_one_have_different_errors(
     closed_storage: str,
 ) -> None:
     with pytest.raises(JobFailed, match="Permission denied on gs://b/o") as caught:

@@ -125,7 +125,7 @@ NONE = "Cannot find field."
         ),
     ],
 )
-def test_what_protobuf_does_not_take_is_told_in_its_words(
+def test_what_protobuf_refuses_is_reported_in_its_words(
     value: Any, wanted: list[str]
 ) -> None:
     assert read(value)[1] == wanted

@@ -263,7 +263,7 @@ def test_starting_it_imports_no_google_client() -> None:
     assert ran.stdout == "set()\n"
 
 
-def test_a_vertex_job_without_a_storage_emulator_fails_and_says_what_to_set(
+def test_a_vertex_job_without_a_storage_emulator_fails_and_names_the_variable(
     batchsim: BatchSim, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
@@ -299,7 +299,7 @@ def test_the_fixture_has_a_bucket_that_googles_client_finds_too(
     assert len(found) == 2
 
 
-def test_without_its_bucket_storage_is_not_found_at_once_and_says_what_to_do(
+def test_without_its_bucket_storage_fails_at_once_with_advice(
     batchsim: BatchSim,
 ) -> None:
     client = storage.Client(project="p", credentials=AnonymousCredentials())
@@ -313,7 +313,7 @@ def test_without_its_bucket_storage_is_not_found_at_once_and_says_what_to_do(
     assert time.monotonic() - began < 2
 
 
-def test_a_bucket_lies_in_the_emulator_that_is_named(
+def test_a_bucket_is_in_the_named_emulator(
     storage_emulator: str, batchsim: BatchSim
 ) -> None:
     assert batchsim.storage.url == storage_emulator

@@ -86,7 +86,7 @@ def test_it_is_zipped_uploaded_planned_and_applied_in_this_order() -> None:
     assert step(build, "apply")["waitFor"] == ["plan"]
 
 
-def test_it_applies_only_where_a_substitution_says_so() -> None:
+def test_it_applies_only_with_the_substitution_apply() -> None:
     build = read()
     applying = [each["id"] for each in build["steps"] if "terraform apply" in str(each)]
 
@@ -125,7 +125,7 @@ def test_its_account_is_the_one_that_terraform_makes(everything: Plan) -> None:
     )
 
 
-def test_it_says_all_variables_that_have_no_default_but_the_model() -> None:
+def test_it_sets_every_variable_without_a_default_but_the_model() -> None:
     text = (INFRA / "variables.tf").read_text()
     blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', text, re.M | re.S)
     required = {name for name, body in blocks if "  default " not in body}

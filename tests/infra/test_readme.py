@@ -30,7 +30,7 @@ def test_it_is_deployed_in_five_commands() -> None:
     assert len(block.splitlines()) == 5
 
 
-def test_the_apply_says_all_that_has_no_default() -> None:
+def test_the_apply_sets_every_variable_without_a_default() -> None:
     blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', VARIABLES, re.M | re.S)
     required = {name for name, body in blocks if "  default " not in body}
     apply = next(
@@ -73,7 +73,7 @@ def test_the_alerts_that_it_lists_are_there(plan: Plan) -> None:
     }
 
 
-def test_each_alert_has_a_section_that_says_what_to_do(plan: Plan) -> None:
+def test_each_alert_has_a_section_with_advice(plan: Plan) -> None:
     for policy in plan.of("google_monitoring_alert_policy"):
         title = policy.values["display_name"].removeprefix("batchdrop: ")
         assert f"\n## {title}\n" in OPERATE

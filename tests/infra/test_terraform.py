@@ -49,7 +49,7 @@ def test_they_refuse_each_variable_that_can_be_wrong() -> None:
     assert set(re.findall(r"^    var\.(\w+),$", refused, re.M)) == set(checked)
 
 
-def test_the_state_lies_in_a_bucket_that_is_named_at_init() -> None:
+def test_the_state_is_in_a_bucket_that_is_named_at_init() -> None:
     text = (INFRA / "backend.tf").read_text()
 
     assert re.search(r'backend "gcs" \{', text)
@@ -61,7 +61,7 @@ def test_versions_are_bounded() -> None:
     assert re.findall(r'version = "([^"]*)"', TEXT).count("~> 8.0") == 2
 
 
-def test_each_variable_and_output_says_what_it_is() -> None:
+def test_each_variable_and_output_has_a_description() -> None:
     blocks = re.findall(r'^(variable|output) "(\w+)" \{$(.*?)^\}$', TEXT, re.M | re.S)
 
     assert len(blocks) > 20

@@ -46,7 +46,7 @@ def test_an_unknown_setting_is_refused_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("command", ["local up", "demo"])
-def test_without_the_local_stack_it_says_what_to_install(command: str) -> None:
+def test_without_the_local_stack_a_command_names_its_extra(command: str) -> None:
     # None makes the import fail as it does where the extra is not installed.
     script = (
         "import sys; sys.modules.update(psutil=None, uvicorn=None);"

@@ -122,7 +122,7 @@ def test_a_wrong_setting_is_named(good: str) -> None:
     assert "BATCHDROP_LEASE: got 'x'" in result.stderr
 
 
-def test_an_explanation_says_who_chose_each_value(good: str) -> None:
+def test_an_explanation_names_the_origin_of_each_value(good: str) -> None:
     result = run(
         "explain",
         "translations/de/x.jsonl",

@@ -35,7 +35,7 @@ def test_the_demo_runs_the_main_job_and_leaves_nothing_running(
     assert marked(tmp_path.name) == []
 
 
-def test_a_demo_that_fails_says_at_which_step_and_exits_1(tmp_path: Path) -> None:
+def test_a_demo_that_fails_names_the_step_and_exits_1(tmp_path: Path) -> None:
     env = dict(os.environ) | {"PATH": str(tmp_path)}
     env.pop("FIRESTORE_EMULATOR_HOST", None)
 

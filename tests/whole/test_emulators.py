@@ -42,7 +42,7 @@ def test_an_emulator_named_in_the_environment_is_the_one_to_use(
     assert emulators.named(PUBSUB, env) is None
 
 
-def test_a_named_emulator_that_does_not_answer_is_an_error_that_says_which() -> None:
+def test_a_named_emulator_that_does_not_answer_is_an_error_with_its_name() -> None:
     address = f"127.0.0.1:{free_port()}"
 
     with pytest.raises(StackError) as caught:

@@ -50,7 +50,7 @@ def test_a_notice_becomes_the_cloudevent_that_eventarc_sends(
     assert request.headers["content-type"] == "application/json"
 
 
-def test_what_is_not_answered_with_2xx_comes_again_as_the_same_event(
+def test_an_event_that_is_not_answered_with_2xx_is_delivered_again(
     pubsub_emulator: str, project: str
 ) -> None:
     statuses = iter([500, 302, 204])

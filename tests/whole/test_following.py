@@ -266,7 +266,7 @@ def followed(
         ("runs_too_long", ["RUNNING"], "cancelled"),
     ],
 )
-def test_a_batch_is_followed_through_its_states_and_its_end_told_once(
+def test_a_batch_is_followed_through_its_states_and_its_end_announced_once(
     followed: Followed, name: str, states: list[str], end: str
 ) -> None:
     *passed, last = followed.states(name)
@@ -298,7 +298,7 @@ def test_between_them_the_batches_were_in_every_state(followed: Followed) -> Non
     }
 
 
-def test_a_state_nobody_knows_is_told_as_health_while_it_lasts(
+def test_an_unknown_state_is_shown_as_health_while_it_lasts(
     followed: Followed,
 ) -> None:
     assert "unknown_state" in followed.health["future"]
@@ -322,7 +322,7 @@ def test_what_was_answered_before_an_early_end_can_be_read(
 
 
 @pytest.mark.parametrize("name", ["failed", "expired"])
-def test_an_end_without_answers_says_why_and_names_no_directory(
+def test_an_end_without_answers_has_an_error_and_no_directory(
     followed: Followed, name: str
 ) -> None:
     job = followed.job(name)
@@ -332,7 +332,7 @@ def test_an_end_without_answers_says_why_and_names_no_directory(
     assert body["output_directory"] is None
 
 
-def test_a_cancel_says_who_asked(followed: Followed) -> None:
+def test_a_cancel_request_has_the_name_of_the_person(followed: Followed) -> None:
     for name in CANCELLED:
         job = followed.job(name)
         assert job["cancel_request"]["by"] == "a tester"
@@ -368,7 +368,9 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
     assert job["expire_at"] is not None
 
 
-def test_what_stands_still_is_told_once_and_goes_on(followed: Followed) -> None:
+def test_a_stalled_batch_is_announced_once_and_may_still_succeed(
+    followed: Followed,
+) -> None:
     (first,) = followed.announced("stands_still", 1)
     before = followed.job("stands_still")
 
@@ -441,7 +443,7 @@ def test_when_all_are_gone_at_once_as_with_another_projects_key_none_is_lost(
         assert followed.types(name) == ["succeeded"]
 
 
-def test_a_replay_from_the_command_line_is_heard_as_it_was_and_anew_as_new(
+def test_a_replay_from_the_command_line_has_the_same_id_and_a_new_one_with_new(
     followed: Followed,
 ) -> None:
     drop = followed.drops["failed"]

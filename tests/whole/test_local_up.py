@@ -55,7 +55,7 @@ def test_no_process_is_left_behind(
     assert file.exists() == (number == signal.SIGKILL)
 
 
-def test_it_says_how_to_drop_a_file_and_shows_the_logs_by_name(
+def test_it_prints_how_to_drop_a_file_and_shows_the_logs_by_name(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ) -> None:
     with local_up(tmp_path, os.environ) as (up, _):

@@ -8,7 +8,7 @@ from tests.waiting import until
 from tests.whole.listener import Request, listening
 
 
-def test_each_call_says_which_job_it_is_and_when_it_was_due() -> None:
+def test_each_call_has_the_name_of_its_job_and_its_due_time() -> None:
     with (
         listening(lambda request: 200) as listener,
         Scheduler(listener.url, every=0.01, log=print),
@@ -45,7 +45,7 @@ def test_a_call_begins_when_the_one_before_has_ended() -> None:
     assert overlaps == []
 
 
-def test_a_call_that_fails_is_told_and_the_next_one_comes() -> None:
+def test_a_failed_call_is_reported_and_the_next_one_follows() -> None:
     told: list[str] = []
 
     with (

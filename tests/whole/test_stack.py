@@ -34,7 +34,7 @@ def poll(request):
 """
 
 
-def test_stack_json_says_where_everything_is(stack: Stack) -> None:
+def test_stack_json_has_the_addresses_of_all_parts(stack: Stack) -> None:
     told = json.loads(stack.file.read_text())
 
     assert stack.file.parts[-2:] == (".batchdrop", "stack.json")
@@ -108,7 +108,7 @@ def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
     assert httpx.get(told["addresses"]["on_upload"] + "/robots.txt").status_code == 405
 
 
-def test_an_event_that_comes_while_its_function_is_dead_is_delivered_later(
+def test_an_event_for_a_dead_function_is_delivered_later(
     small_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", small_stack.addresses["gcs"])

@@ -117,7 +117,7 @@ def clockless(
         gcs.close()
 
 
-def test_what_ended_while_no_tick_came_is_told_by_the_next_one(
+def test_what_ended_between_ticks_is_announced_by_the_next_one(
     clockless: Clockless,
 ) -> None:
     drop = clockless.submitted()
