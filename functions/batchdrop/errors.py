@@ -2,11 +2,11 @@
 
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
-    ├── NotADrop        an event that says nothing of an uploaded object: acknowledge it
-    ├── BadChoice       what a file chooses can't be had: reject the job
+    ├── NotADrop        an event that is not about an upload: acknowledge it
+    ├── BadChoice       what a file chooses is wrong or not allowed: reject the job
     ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation can't be read any more: reject the job
-    ├── Misconfigured   a bucket, key or right that we need is missing: wait for it
+    ├── Misconfigured   a bucket, key or right is missing: wait for a person
     ├── Superseded      another worker holds the job by now: stop, write nothing
     ├── NotWritable     a write that Firestore will never take: reject the job
     ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
@@ -25,7 +25,7 @@ class BadSetting(BatchdropError):
 
 
 class NotADrop(BatchdropError):
-    """An event that can't be read as an uploaded object. Again is no better."""
+    """An event that can't be read as an upload; a repeat would fail as well."""
 
 
 class BadChoice(BatchdropError):
@@ -49,7 +49,7 @@ class SourceGone(BatchdropError):
 
 
 class Misconfigured(BatchdropError):
-    """A bucket, a key or a right is missing; a person has to see to it."""
+    """A bucket, a key or a right is missing; a person has to mend it."""
 
 
 class Superseded(BatchdropError):
@@ -57,11 +57,11 @@ class Superseded(BatchdropError):
 
 
 class NotWritable(BatchdropError):
-    """Firestore won't take it, today or later: it is too large, or no text."""
+    """Firestore will never take it: it is too large, or not text."""
 
 
 class Refused(BatchdropError):
-    """Pub/Sub has read the announcement and won't take it. Again is hardly better."""
+    """Pub/Sub has read the announcement and rejects it; a repeat hardly helps."""
 
 
 class Unavailable(BatchdropError):

@@ -1,4 +1,4 @@
-"""Named points between two steps, at which a test can have the process die."""
+"""Named points between two steps, where tests kill or freeze the process."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ FAILPOINTS = "BATCHDROP_FAILPOINTS"
 def failpoint(point: str) -> None:
     """
     Does nothing, unless BATCHDROP_FAILPOINTS names this point. Its value is a list of
-    files, separated as in PATH, that are named after points: `/tmp/x/after_intent`
-    has the first process that passes `after_intent` die there, and
-    `/tmp/x/after_intent.freeze` has it stop until it gets a SIGCONT. The file is made
-    at that, and while it is there the point does nothing more.
+    files, separated as in PATH, that are named after points: the first process that
+    passes `after_intent` dies there with `/tmp/x/after_intent`, and with
+    `/tmp/x/after_intent.freeze` stops until it gets a SIGCONT. The process creates the
+    file at that; while the file exists the point does nothing.
     """
     chosen = os.environ.get(FAILPOINTS)
     if not chosen:
@@ -29,4 +29,4 @@ def failpoint(point: str) -> None:
         if path.suffix == ".freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
         else:
-            os._exit(137)  # as after a SIGKILL: nothing is flushed, nothing is said
+            os._exit(137)  # as after a SIGKILL: nothing is flushed or logged

@@ -74,7 +74,7 @@ def set_up() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    # These tell of each request at INFO, with the whole address in it.
+    # These log each request at INFO, with the whole address in it.
     for noisy in ("httpx", "httpcore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -72,11 +72,11 @@ def _named(quoted: re.Match[str]) -> str:
     return f"'{_CUT}'"
 
 
-def told(exc: BaseException) -> str:
+def public_text(exc: BaseException) -> str:
     """
-    An error as it may be logged, stored and announced. Ours says shapes and places,
-    and the client's was made so by `masked`; any other may quote anything, and is told
-    by its kind and where it was raised.
+    An error as it may be logged, stored and announced. Our own errors name shapes and
+    places, and `masked` did the same to the client's. Any other may quote anything, so
+    that only its kind and the place where it was raised are given.
     """
     if isinstance(exc, (BatchdropError, BatchesError)):
         return str(exc)

@@ -1,4 +1,4 @@
-"""Cloud Storage, as far as the worker needs it: streams in, streams out, copies."""
+"""Cloud Storage for the worker: streams in, streams out, copies."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +19,8 @@ LATER = frozenset({408, 429, 500, 502, 503, 504})
 #: Seconds for which a request is repeated while Cloud Storage gives no answer. Google's
 #: client would take 120, and a tick has 240. The next tick tries again.
 RETRY_FOR = 20.0
-#: A copy takes several requests where the service can't do it in one: at most so many,
-#: and of those so many that copy nothing. Each copies a MiB or more
+#: A copy takes several requests where Cloud Storage can't do it in one: at most this
+#: many, with at most MAX_IDLE in a row that copy nothing. Each copies a MiB or more
 #: (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite).
 MAX_REWRITES = 2_500
 MAX_IDLE = 3
@@ -71,7 +71,7 @@ class Storage:
 
     def metadata(self, drop: Drop) -> dict[str, str]:
         """
-        What whoever uploaded a generation has said of it, beside its bytes.
+        The custom metadata of a dropped generation.
 
         Raises:
             SourceGone, Unavailable, Misconfigured: as `read`.
@@ -159,12 +159,12 @@ class Storage:
     @contextmanager
     def writing(self, uri: str) -> Iterator[Callable[[bytes], None]]:
         """
-        The same for a caller that has its lines one after another: an object of what
-        is handed over, made when the context ends; none, if it ends with an error.
+        The same for a caller that has its lines one after another. The object is made
+        when the context ends; none is made if it ends with an error.
 
-        That it is there already is no error: what comes is dropped. A name under one
-        epoch, or under one job, belongs to what was read of one generation, so that a
-        repeated upload met its own.
+        An object that exists already is no error: the new bytes are dropped. A name
+        under one epoch, or under one job, belongs to what was read of one generation,
+        so a repeated upload finds its own object.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -181,11 +181,11 @@ class Storage:
 
     def copy(self, uri: str, target: str) -> None:
         """
-        Copies an object to a name of this worker's own, within the service.
+        Copies an object to a name of this worker's own, within Cloud Storage.
 
         Raises:
             SourceGone: there is nothing to copy.
-            Unavailable: Cloud Storage gave no answer, or doesn't come to an end.
+            Unavailable: Cloud Storage gave no answer, or the copy makes no progress.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         from google.api_core import exceptions

@@ -4,7 +4,7 @@ import pytest
 
 from batchdrop.batches import ClientError
 from batchdrop.errors import Unavailable
-from batchdrop.quoting import masked, told, unquoted
+from batchdrop.quoting import masked, public_text, unquoted
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_kind_and_place() -> None:
     with pytest.raises(KeyError) as caught:
         raise KeyError("some text")
 
-    assert told(caught.value).startswith("KeyError at test_quoting.py:")
-    assert told(Unavailable("gone")) == "gone"
+    assert public_text(caught.value).startswith("KeyError at test_quoting.py:")
+    assert public_text(Unavailable("gone")) == "gone"
 
 
 def test_neither_text_nor_repr_of_a_masked_error_quotes() -> None:

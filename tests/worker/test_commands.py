@@ -112,7 +112,7 @@ def test_an_address_where_nothing_is_says_so(
     assert says in ran.output
 
 
-def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
+def test_a_split_job_is_cancelled_from_the_command_line(deployed: World) -> None:
     unsent = split_job(deployed, *THREE)
 
     ran = run("cancel", unsent.id)
@@ -121,7 +121,7 @@ def test_a_family_is_cancelled_from_the_command_line(deployed: World) -> None:
     assert deployed.job(unsent.source).outcome == "cancelled"
 
 
-def test_a_family_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> None:
+def test_a_split_job_that_runs_is_cancelled_at_the_next_tick(deployed: World) -> None:
     running = submitted(deployed, *THREE)
 
     ran = run("cancel", running.id)

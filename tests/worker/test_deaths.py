@@ -175,7 +175,7 @@ class Course:
 
 
 @pytest.mark.parametrize(("world", "point"), KILLED, indirect=["world"])
-def test_a_job_whose_worker_dies_at_a_point_is_paid_and_told_once(
+def test_a_job_whose_worker_dies_at_a_point_is_paid_and_announced_once(
     world: World, point: str
 ) -> None:
     way = ways_to(point)[0]
@@ -228,7 +228,7 @@ def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
     indirect=["world"],
     ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
 )
-def test_parts_and_jobs_by_manifests_whose_workers_die_are_paid_and_told_once(
+def test_parts_and_jobs_by_manifests_whose_workers_die_are_paid_and_announced_once(
     world: World, way: Scenario, points: tuple[str, ...]
 ) -> None:
     course = Course(world, way)
@@ -243,7 +243,7 @@ def test_parts_and_jobs_by_manifests_whose_workers_die_are_paid_and_told_once(
 
 
 @pytest.mark.parametrize("pair", SAMPLE, ids="-".join)
-def test_a_job_whose_workers_die_at_two_points_is_paid_and_told_once(
+def test_a_job_whose_workers_die_at_two_points_is_paid_and_announced_once(
     world: World, pair: tuple[str, str]
 ) -> None:
     one, other = pair

@@ -48,7 +48,7 @@ def test_the_answers_are_brought_into_the_output_bucket(
     assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
 
 
-def test_an_end_is_not_told_before_its_answers_are_there(
+def test_an_end_is_not_announced_before_its_answers_are_there(
     world: World, submitted: Job
 ) -> None:
     world.advance(timedelta(minutes=20))
@@ -147,7 +147,7 @@ def test_the_cap_counts_what_the_service_works_on(world: World) -> None:
     ]
 
 
-def test_a_second_batch_of_a_job_is_cancelled_and_told(
+def test_a_second_batch_of_a_job_is_cancelled_and_recorded(
     world: World, submitted: Job
 ) -> None:
     world.advance(timedelta(seconds=world.settings.reconcile_every - 60))

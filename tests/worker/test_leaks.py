@@ -232,7 +232,7 @@ def taken(world: World, drop: Drop) -> Job:
 
 
 @both
-def test_nothing_that_a_user_writes_is_told_anywhere(
+def test_nothing_that_a_user_writes_is_written_anywhere(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -268,7 +268,7 @@ def test_nothing_that_a_user_writes_is_told_anywhere(
 
 
 @both
-def test_what_a_service_quotes_is_told_nowhere(
+def test_what_a_service_quotes_is_written_nowhere(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -375,7 +375,7 @@ on_invalid = "skip"
 
 
 @both
-def test_only_what_has_a_reason_is_told_and_where_it_has_one(
+def test_only_what_has_a_reason_is_written_and_where_it_has_one(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

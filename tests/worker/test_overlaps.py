@@ -52,7 +52,7 @@ def test_two_ticks_that_find_the_same_stall_tell_of_it_once(
     assert types(world) == ["stalled.v1"]
 
 
-def test_a_stall_that_was_over_when_it_was_to_be_told_is_not_told(
+def test_a_stall_that_was_over_when_it_was_to_be_announced_is_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submitted(world, stalled_after={"JOB_STATE_PENDING": 240.0})

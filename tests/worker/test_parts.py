@@ -66,7 +66,7 @@ def killed(world: World, point: str, time: int = 1) -> Drop:
 
 
 @both
-def test_a_file_over_the_rows_of_a_part_becomes_a_family_announced_once(
+def test_a_file_over_the_rows_of_a_part_becomes_a_split_job_announced_once(
     world: World,
 ) -> None:
     world.choose(part_rows=3)
@@ -252,7 +252,7 @@ def test_check_points_that_are_not_those_of_today_are_dropped(world: World) -> N
     assert len(answers(world)) == 7
 
 
-def test_more_parts_than_a_family_may_have_are_refused_by_their_number(
+def test_more_parts_than_a_split_job_may_have_are_refused_by_their_number(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "MAX_PARTS", 3)
@@ -269,7 +269,7 @@ def test_more_parts_than_a_family_may_have_are_refused_by_their_number(
 
 
 @both
-def test_a_familys_parts_wait_for_room_one_after_the_other(world: World) -> None:
+def test_a_split_jobs_parts_wait_for_room_one_after_the_other(world: World) -> None:
     world.choose(part_rows=2, max_active_jobs=1)
     drop = world.upload(rows(6))
 

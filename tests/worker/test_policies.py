@@ -10,7 +10,7 @@ from tests.worker.policies import submitted, types
 from tests.worker.world import GOOD, Wire, World, slow
 
 
-def test_without_settings_nothing_is_cancelled_deleted_or_told(
+def test_without_settings_nothing_is_cancelled_deleted_or_announced(
     world: World,
 ) -> None:
     job = submitted(world)
@@ -64,7 +64,7 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
     assert [batch["deleteTime"] is not None for batch in world.batches()] == [True]
 
 
-def test_what_stands_still_is_told_once_for_each_state(
+def test_what_stands_still_is_announced_once_for_each_state(
     world: World,
 ) -> None:
     job = submitted(world, stalled_after={OTHER: 120.0})
@@ -102,7 +102,7 @@ def test_batches_that_cannot_be_deleted_keep_none_of_the_others(
     assert gone.count(True) == 2
 
 
-def test_what_stands_still_is_told_though_there_is_much_to_delete(
+def test_what_stands_still_is_announced_though_there_is_much_to_delete(
     world: World,
 ) -> None:
     world.choose(delete_after=900.0, stalled_after={OTHER: 600.0})

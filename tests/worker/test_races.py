@@ -170,7 +170,7 @@ def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -
     parts_are_paid_once(world, drop, 4)
 
 
-def test_a_family_that_runs_again_has_parts_of_its_own(world: World) -> None:
+def test_a_split_job_that_runs_again_has_parts_of_its_own(world: World) -> None:
     world.choose(part_rows=2)
     drop = world.upload(rows(3))
     world.worker.take(drop)
@@ -192,7 +192,7 @@ def test_a_family_that_runs_again_has_parts_of_its_own(world: World) -> None:
     "ticks",
     [8, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (0, 1, 20))],
 )
-def test_a_family_whose_ledger_was_lost_is_not_paid_again(
+def test_a_split_job_whose_ledger_was_lost_is_not_paid_again(
     world: World, ticks: int
 ) -> None:
     """The file is found in the inbox, and each part looks before it sends."""
@@ -470,7 +470,7 @@ def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
     assert [one.attributes["object"] for one in world.heard] == ["a/x.jsonl"]
 
 
-def test_a_manifest_that_wants_what_it_may_not_is_told_with_its_file_alone(
+def test_a_manifest_that_wants_what_it_may_not_is_reported_with_its_file_alone(
     world: World,
 ) -> None:
     manifest = spoken(world)  # of a model that nobody has allowed
@@ -486,7 +486,7 @@ def test_a_manifest_that_wants_what_it_may_not_is_told_with_its_file_alone(
 
 
 @pytest.mark.parametrize("first", ["file", "manifest"])
-def test_a_file_and_its_manifest_told_of_twice_in_any_order_are_one_job(
+def test_a_file_and_its_manifest_delivered_twice_in_any_order_are_one_job(
     world: World, first: str
 ) -> None:
     world.choose('[[route]]\nmatch = "a/**"\nmanifest = "required"\n', models=(PRO,))
@@ -560,7 +560,7 @@ def test_a_job_over_a_table_whose_worker_dies_is_one_batch(
     one_is_kept(world, table, made=1)
 
 
-def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_told(
+def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_recorded(
     world: World, table: Drop
 ) -> None:
     world.wire.creates = [world.wire.reply_lost]

@@ -302,7 +302,7 @@ def test_a_full_service_is_asked_again_when_it_says(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_missing_right_is_told_with_the_role_to_grant(
+def test_a_missing_right_is_reported_with_the_role_to_grant(
     world: World, code: int
 ) -> None:
     drop = world.upload()
@@ -570,7 +570,7 @@ def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> Non
     assert kept.batch.name != forged.name
 
 
-def test_a_job_that_kills_its_workers_is_parked_and_told(world: World) -> None:
+def test_a_job_that_kills_its_workers_is_parked_and_announced(world: World) -> None:
     job = claimed(world)
     for _ in range(5):
         world.advance(world.timing.lease)

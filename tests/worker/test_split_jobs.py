@@ -101,7 +101,7 @@ def test_a_parts_batch_bears_its_own_marks_and_says_which_it_is(world: World) ->
 
 
 @both_backends
-def test_a_part_that_fails_leaves_the_family_partially_succeeded(
+def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
     world: World,
 ) -> None:
     job = split_job(world, *MIDDLE_BAD)
@@ -119,7 +119,7 @@ def test_a_part_that_fails_leaves_the_family_partially_succeeded(
     )
 
 
-def test_a_family_none_of_whose_parts_succeeds_has_failed(world: World) -> None:
+def test_a_split_job_none_of_whose_parts_succeeds_has_failed(world: World) -> None:
     split_job(world, BAD, BAD)
 
     world.ticks(20)
@@ -154,7 +154,7 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     assert "words for 400" in body(world)["error"]["message"]
 
 
-def test_a_family_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
+def test_a_split_job_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -167,7 +167,7 @@ def test_a_family_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
     assert world.batches() == []
 
 
-def test_parts_that_end_at_different_times_end_the_family_with_the_last(
+def test_parts_that_end_at_different_times_end_the_split_job_with_the_last(
     world: World,
 ) -> None:
     world.choose(max_active_jobs=1)
@@ -243,7 +243,7 @@ def settle(ledger: Ledger, world: World, part: Job) -> Job:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_an_end_whose_answer_was_lost_counts_once_in_the_family(
+def test_an_end_whose_answer_was_lost_counts_once_in_the_split_job(
     world: World, n: int
 ) -> None:
     job = submitted(world)
@@ -326,7 +326,7 @@ def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
     assert len(world.ledger.unpublished_announcements()) == 1
 
 
-def test_a_part_ends_though_the_ledger_has_forgotten_its_family(
+def test_a_part_ends_though_the_ledger_has_forgotten_its_split_job(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = submitted(world)
@@ -339,7 +339,7 @@ def test_a_part_ends_though_the_ledger_has_forgotten_its_family(
     assert "part without a split job" in [record.message for record in caplog.records]
 
 
-def test_a_part_ends_though_its_family_is_forgotten_at_that_moment(
+def test_a_part_ends_though_its_split_job_is_forgotten_at_that_moment(
     world: World,
 ) -> None:
     job = submitted(world)
@@ -352,7 +352,7 @@ def test_a_part_ends_though_its_family_is_forgotten_at_that_moment(
     assert not document.get().exists
 
 
-def test_a_part_ends_though_its_family_has_begun_anew(world: World) -> None:
+def test_a_part_ends_though_its_split_job_has_begun_anew(world: World) -> None:
     job = submitted(world)
     world.database.collection("jobs").document(job.id).delete()
     claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
@@ -364,7 +364,7 @@ def test_a_part_ends_though_its_family_has_begun_anew(world: World) -> None:
     assert world.job(job.source) == anew
 
 
-def test_the_outbox_of_an_earlier_family_of_the_same_id_is_left_as_it_was(
+def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     world: World,
 ) -> None:
     job = submitted(world, THREE[0])
@@ -387,7 +387,7 @@ def test_the_outbox_of_an_earlier_family_of_the_same_id_is_left_as_it_was(
     assert world.heard[0] == old
 
 
-def test_the_largest_family_there_can_be_is_made_in_one_commit(world: World) -> None:
+def test_the_largest_split_job_there_can_be_is_made_in_one_commit(world: World) -> None:
     name = "n" * 1024
     drop = Drop(bucket="i" * 63, name=name, generation=2**60, size=10**12)
     job = world.ledger.claim(Job.claimed(drop, "w" * 32, world.now(), world.timing))
@@ -427,7 +427,7 @@ def test_the_largest_family_there_can_be_is_made_in_one_commit(world: World) -> 
         assert each.spec.labels == spec.labels | {"batchdrop_job": each.id}
 
 
-def test_a_part_has_its_marks_though_the_ledger_has_forgotten_its_family(
+def test_a_part_has_its_marks_though_the_ledger_has_forgotten_its_split_job(
     world: World,
 ) -> None:
     job = submitted(world)
@@ -468,7 +468,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
 
 
 @both_backends
-def test_a_parts_batch_of_which_nobody_heard_is_found_again(world: World) -> None:
+def test_a_parts_batch_that_nobody_recorded_is_found_again(world: World) -> None:
     job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
 
@@ -479,7 +479,7 @@ def test_a_parts_batch_of_which_nobody_heard_is_found_again(world: World) -> Non
     assert heard(world) == ["succeeded"]
 
 
-def test_a_part_on_which_workers_die_is_parked_and_told_of_by_itself(
+def test_a_part_on_which_workers_die_is_parked_and_announced_by_itself(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -506,7 +506,7 @@ def test_batches_of_parts_are_no_orphans(
     assert world.job(job.source).phase is Phase.ENDED
 
 
-def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
+def test_a_second_batch_of_a_part_is_cancelled_and_recorded(world: World) -> None:
     job = submitted(world)
     part = parts(world, job)[0]
     assert part.spec is not None
@@ -526,7 +526,7 @@ def test_a_second_batch_of_a_part_is_cancelled_and_told(world: World) -> None:
     assert health.code == "duplicates"
 
 
-def test_a_batch_that_claims_to_be_a_whole_family_is_reported_and_left_alone(
+def test_a_batch_that_claims_to_be_a_whole_split_job_is_reported_and_left_alone(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = submitted(world)
@@ -583,7 +583,7 @@ def test_a_cancel_while_a_file_is_being_staged_leaves_no_parts(world: World) -> 
     assert heard(world) == ["cancelled"]
 
 
-def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
+def test_a_split_job_that_is_cancelled_before_it_is_sent_is_over_at_once(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -598,7 +598,7 @@ def test_a_family_that_is_cancelled_before_it_is_sent_is_over_at_once(
     assert world.batches() == []
 
 
-def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None:
+def test_a_split_job_that_waits_for_room_is_cancelled_at_once(world: World) -> None:
     world.choose(paused=True)
     job = split_job(world)
     world.ticks(1)
@@ -613,7 +613,7 @@ def test_a_family_that_waits_for_room_is_cancelled_at_once(world: World) -> None
 
 
 @both_backends
-def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
+def test_a_split_job_that_runs_is_cancelled_at_the_service(world: World) -> None:
     job = submitted(world)
 
     world.worker.commands.cancel(job.id, by="ada")
@@ -631,7 +631,7 @@ def test_a_family_that_runs_is_cancelled_at_the_service(world: World) -> None:
     assert heard(world) == ["cancelled"]
 
 
-def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
+def test_a_part_whose_request_may_be_out_is_cancelled_with_its_split_job(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -646,7 +646,7 @@ def test_a_part_whose_request_may_be_out_is_cancelled_with_its_family(
     assert heard(world) == ["cancelled"]
 
 
-def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
+def test_a_part_under_its_worker_is_not_sent_once_its_split_job_is_cancelled(
     world: World,
 ) -> None:
     job = split_job(world, THREE[0])
@@ -663,7 +663,7 @@ def test_a_part_under_its_worker_is_not_sent_once_its_family_is_cancelled(
     assert heard(world) == ["cancelled"]
 
 
-def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
+def test_of_a_split_job_that_is_cancelled_when_some_is_done_the_rest_is(
     world: World,
 ) -> None:
     world.choose(max_active_jobs=1)
@@ -679,7 +679,7 @@ def test_of_a_family_that_is_cancelled_when_some_is_done_the_rest_is(
     assert body(world)["parts"]["cancelled"] == 2
 
 
-def test_a_family_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
+def test_a_split_job_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
     world: World,
 ) -> None:
     job, now = split_job(world, *THREE), world.now()
@@ -711,7 +711,7 @@ def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> N
     assert world.ledger.split_jobs_to_cancel() == []
 
 
-def test_a_family_whose_parts_all_know_is_not_told_again(world: World) -> None:
+def test_a_split_job_whose_parts_all_know_is_not_cancelled_again(world: World) -> None:
     job = submitted(world)
 
     world.worker.commands.cancel(job.id, by="ada")
@@ -736,7 +736,7 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     assert heard(world) == ["partially_succeeded"]
 
 
-def test_a_part_is_not_run_again_but_its_family_is_as_a_file_nobody_has_split(
+def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split(
     world: World,
 ) -> None:
     job = split_job(world, BAD, BAD)

@@ -216,7 +216,7 @@ def progress(world: World, job: Job) -> tuple[int | None, int | None]:
 
 
 @both_apis
-def test_how_long_it_waited_and_ran_can_be_told_from_the_document(
+def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
     world: World,
 ) -> None:
     job = submit(world)  # five minutes in the queue, ten at work
@@ -243,7 +243,7 @@ def test_how_long_it_waited_and_ran_can_be_told_from_the_document(
 
 
 @both_apis
-def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_told(
+def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     jobs = several(world, 3)
@@ -263,7 +263,7 @@ def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_told(
     assert "version 99" in told[0]["reason"]
 
 
-def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_told(
+def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.pubsub_down = True
@@ -350,7 +350,7 @@ def test_a_list_that_takes_too_long_is_left_when_the_tick_is_over(
     assert gets == []
 
 
-def test_an_end_counts_though_its_time_is_before_what_was_heard_last(
+def test_an_end_counts_though_its_time_is_before_what_was_read_last(
     world: World,
 ) -> None:
     job = submit(world)

@@ -630,7 +630,7 @@ def test_an_emptied_ledger_does_not_pay_again_for_what_has_results(
     assert len(world.batches()) == 1
 
 
-def test_a_second_batch_of_a_job_is_cancelled_and_told(
+def test_a_second_batch_of_a_job_is_cancelled_and_recorded(
     world: World, submitted: Job
 ) -> None:
     world.sim.clock.advance(seconds=world.settings.reconcile_every - 60)
@@ -696,7 +696,7 @@ def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
     assert len(world.batches()) == 1
 
 
-def test_a_right_that_the_service_lacks_is_told_with_whom_to_give_it(
+def test_a_right_that_the_service_lacks_is_reported_with_whom_to_give_it(
     world: World, submitted: Job
 ) -> None:
     assert submitted.batch is not None

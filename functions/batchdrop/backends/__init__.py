@@ -1,4 +1,4 @@
-"""The batch services as the worker needs them: what differs between the backends."""
+"""The batch APIs as the worker needs them: what differs between the backends."""
 
 import logging
 import re
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 #: How many jobs one page of a list asks for.
 PAGE = 100
-#: After so many requests in a row that got no answer an endpoint is left alone until
+#: After this many requests in a row without an answer an endpoint is left alone until
 #: the next tick.
 SILENCES = 3
-#: The states in which a batch takes up room at the service.
+#: The states in which a batch takes up capacity at the API.
 UNDER_WAY = (
     "JOB_STATE_QUEUED",
     "JOB_STATE_PENDING",
@@ -44,16 +44,16 @@ UNDER_WAY = (
 class Backend(Protocol):
     """
     What the worker asks of the API at one endpoint: a location of Vertex AI, or the
-    Developer API. Every method raises a BatchesError for what the service answers,
+    Developer API. Every method raises a BatchesError for an error of the API,
     or for no answer.
     """
 
     def is_staged(self, job: Job) -> bool:
-        """Whether the staged rows lie where the service reads them."""
+        """Whether the staged rows lie where the API reads them."""
 
     def stage(self, job: Job) -> None:
-        """Brings them there. Only the holder whose epoch the staging has may do it:
-        what another finished late would lie there again after a fence."""
+        """Brings the rows there. Only the holder whose epoch the staging has may do it:
+        what another one finishes late would lie there again after a fence."""
 
     def withdraw(self, job: Job, epochs: Iterable[int]) -> None:
         """Takes away what `stage` brought for these epochs."""
@@ -62,7 +62,7 @@ class Backend(Protocol):
         """Sends the request that makes a paid batch."""
 
     def search(self, job: Job) -> list[Batch]:
-        """All batches of this job, on every page. A label or name alone is nothing,
+        """All batches of this job, on every page. A label or name alone proves nothing,
         as anybody in the project can set one: the input must be our staging."""
 
     @property
@@ -73,13 +73,13 @@ class Backend(Protocol):
         """The job's batch, by its name."""
 
     def read(self, job: Job, answer: BatchJob) -> Batch:
-        """What we keep of what the service says."""
+        """What the job keeps of the API's answer."""
 
     def collect(self, job: Job, batch: Batch) -> Batch:
-        """Sees to it that the answers of an ended batch lie at the destination."""
+        """Brings the answers of an ended batch to the destination, if need be."""
 
     def active(self, model: str) -> int:
-        """How many batches of a model the service works on, whoever made them."""
+        """How many batches of a model are under way at the API, of all makers."""
 
     def ours(
         self, since: datetime, until: datetime | None = None
@@ -96,9 +96,9 @@ class Backend(Protocol):
 
 class Backends:
     """
-    The services that jobs go to: one for each backend and location. Those that the
-    deployment chooses have their lists read at every tick. A job that went elsewhere,
-    under choices of another day, is asked for by its name.
+    One backend for each endpoint that jobs go to. The lists of the endpoints that the
+    deployment chooses are read at every tick. A job that went elsewhere, under older
+    choices, is asked for by its batch's name.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Backends:
     ) -> None:
         """
         Args:
-            connect: makes the service of a backend and location, on first use.
+            connect: makes the backend of a name and location, on first use.
             chosen: the backends and locations of the deployment.
         """
         self._connect = connect
@@ -114,12 +114,12 @@ class Backends:
         self._made: dict[tuple[str, str], Backend] = {}
 
     def of(self, job: Job) -> Backend:
-        """The service that a job is for, once that is chosen."""
+        """The backend of a job whose options are chosen."""
         assert job.spec is not None
         return self._at(job.spec.backend, job.spec.location)
 
     def chosen(self) -> list[Backend]:
-        """Those of the deployment, the Developer API once."""
+        """The backends of the deployment, the Developer API once."""
         endpoints = {
             (backend, location if backend == "vertex" else "")
             for backend, location in self._chosen
@@ -134,7 +134,7 @@ class Backends:
         """Asks all of them again, also those that were silent in the last tick."""
 
     def is_silent(self, job: Job, *methods: str) -> bool:
-        """Whether the service of a job is called no more in this tick by any of these
+        """Whether the backend of a job is left alone in this tick for any of these
         methods."""
         return False
 
@@ -174,9 +174,9 @@ class _TickBackends(Backends):
 
 class _Attended:
     """
-    A service of which a method is called no more once it has come to no answer SILENCES
-    times in a row: each takes as long as the time-out, and all other endpoints wait for
-    it. Counted for each method, as one may hang where the others don't.
+    A backend whose method is called no more in a tick after SILENCES calls in a row
+    without an answer: each takes as long as the time-out, and all other endpoints wait
+    for it. Counted for each method, as one may hang where the others don't.
     """
 
     def __init__(self, service: Backend, endpoint: str) -> None:
@@ -233,7 +233,7 @@ class _Attended:
 
 
 def marks(job: Job) -> dict[str, str]:
-    """By what a batch is known to be ours; its keys can't be set by users."""
+    """The labels by which a batch is known to be ours; users can't set their keys."""
     return {
         name: text
         for name, text in (job.spec.labels if job.spec else {}).items()
@@ -243,8 +243,8 @@ def marks(job: Job) -> dict[str, str]:
 
 def is_not_allowed(error: BatchesError) -> bool:
     """
-    Whether it is our set-up that lacks a right, and no job's fault. A key that the
-    Developer API doesn't know is a 400 like a bad request, but for its reason.
+    Whether the deployment lacks a right, and the job is not at fault. A key that the
+    Developer API doesn't know is a 400 like a bad request, with a reason of its own.
     """
     if not isinstance(error, ClientError):
         return False
@@ -255,8 +255,9 @@ def is_not_allowed(error: BatchesError) -> bool:
 
 def explained(batch: Batch) -> Problem | None:
     """
-    What a person can mend, with what to do about it: code 7, the service's own agent
-    may not read the rows or write the answers; or a success that names no answers.
+    The problem of a batch that a person can mend, with what to do about it: code 7, the
+    service agent may not read the rows or write the answers; or a success that names no
+    answers.
     """
     if batch.awaits_output:
         return Problem(
@@ -314,6 +315,6 @@ def batch_of(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
 
 
 def _output_table(info: OutputInfo) -> str | None:
-    """The table, or as much of its name as the service tells."""
+    """The table, or as much of its name as the API gives."""
     dataset, table = info.bigquery_output_dataset, info.bigquery_output_table
     return f"{dataset}.{table}" if dataset and table else dataset or table

@@ -67,14 +67,14 @@ class DeveloperBackend:
             batch
             for answer in self.batches.list(page_size=PAGE)
             if (answer.display_name or "").endswith(tail)
-            # The list leaves things out: ask for each that may be ours.
+            # The list omits fields: ask for each batch that may be ours.
             for batch in [self.read(job, self.batches.get(name=answer.name))]
             if batch.epoch is not None
         ]
 
     @property
     def has_a_list(self) -> bool:
-        return False  # it is stale by nature, and has a hundred jobs at the most
+        return False  # it lags, and has a hundred jobs at the most
 
     def get(self, job: Job) -> Batch:
         assert job.batch is not None
@@ -128,7 +128,7 @@ class DeveloperBackend:
 
 @contextmanager
 def _absent_is_fine() -> Iterator[None]:
-    """The File API answers 403 as well as 404 to the name of a file that isn't."""
+    """The File API answers 403 or 404 to the name of a file that doesn't exist."""
     try:
         yield
     except ClientError as exc:

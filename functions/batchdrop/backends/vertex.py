@@ -71,12 +71,12 @@ class VertexBackend:
             match = re.fullmatch(rf"{re.escape(folder)}/(\d+)/requests\.jsonl", source)
             if match:
                 epoch = int(match[1])
-            elif source == job.staging.uri:  # a table, which lies where it lies
+            elif source == job.staging.uri:  # a table, which is not staged
                 epoch = job.staging.epoch
         return batch_of(answer, source, epoch)
 
     def collect(self, job: Job, batch: Batch) -> Batch:
-        return batch  # the service writes there by itself
+        return batch  # Vertex AI writes there by itself
 
     def active(self, model: str) -> int:
         query = " OR ".join(f'state="{state}"' for state in UNDER_WAY)

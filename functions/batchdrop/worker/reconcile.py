@@ -13,7 +13,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
-from batchdrop.quoting import told
+from batchdrop.quoting import public_text
 from batchdrop.storage import Storage
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.claim import Claims
@@ -95,7 +95,7 @@ class Reconcile:
                 # The next tick continues there; the endpoints needn't wait for it.
                 log.error(
                     "reconcile failed",
-                    extra={"event": "reconcile.failed", "reason": told(exc)},
+                    extra={"event": "reconcile.failed", "reason": public_text(exc)},
                 )
                 tick.errors.append(exc)
         backends = self.backends.chosen()
@@ -123,7 +123,10 @@ class Reconcile:
         except (BatchdropError, ValueError) as exc:
             log.error(
                 "first start unknown",
-                extra={"event": "reconcile.first_start_unknown", "reason": told(exc)},
+                extra={
+                    "event": "reconcile.first_start_unknown",
+                    "reason": public_text(exc),
+                },
             )
             tick.errors.append(exc)
             return known
@@ -154,7 +157,7 @@ class Reconcile:
                         extra={
                             "event": "drop.not_claimed",
                             "object": str(drop),
-                            "reason": told(exc),
+                            "reason": public_text(exc),
                         },
                     )
                     tick.errors.append(exc)
@@ -200,7 +203,7 @@ class Reconcile:
         except Exception as exc:
             log.error(
                 "reconcile failed",
-                extra={"event": "reconcile.failed", "reason": told(exc)},
+                extra={"event": "reconcile.failed", "reason": public_text(exc)},
             )
             tick.errors.append(exc)
             going.failed = True
@@ -225,7 +228,7 @@ class Reconcile:
                     extra={
                         "event": "reconcile.batch_failed",
                         "batch": answer.name,
-                        "reason": told(exc),
+                        "reason": public_text(exc),
                     },
                 )
                 tick.errors.append(exc)

@@ -16,7 +16,7 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import Phase, Problem, Timing
 from batchdrop.ledger import Ledger
-from batchdrop.quoting import told
+from batchdrop.quoting import public_text
 from batchdrop.worker.prepare import Preparing
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.stages import Tick
@@ -163,7 +163,7 @@ class Runner:
         except Unavailable as exc:
             return self.setbacks.postpone(job, str(exc))
         except Exception as exc:
-            why, now = told(exc), self.now()
+            why, now = public_text(exc), self.now()
             log.exception(
                 "step failed",
                 extra={"event": "job.step_failed", "job": job.id, "phase": job.phase},

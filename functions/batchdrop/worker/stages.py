@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from batchdrop.errors import Superseded
-from batchdrop.quoting import told
+from batchdrop.quoting import public_text
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,11 @@ class Tick:
         exc.add_note(f"in job {job_id}")
         log.error(
             "job failed in this tick",
-            extra={"event": "tick.job_failed", "job": job_id, "reason": told(exc)},
+            extra={
+                "event": "tick.job_failed",
+                "job": job_id,
+                "reason": public_text(exc),
+            },
         )
         self.errors.append(exc)
         self.failed.add(job_id)
@@ -90,7 +94,7 @@ class Tick:
                 extra={
                     "event": "tick.stage_failed",
                     "stage": name,
-                    "reason": told(exc),
+                    "reason": public_text(exc),
                 },
             )
             self.errors.append(exc)

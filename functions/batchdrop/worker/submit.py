@@ -86,7 +86,7 @@ class Submitting:
         assert job.staging is not None
         try:
             if job.spec and job.spec.source:
-                return job  # the service reads it where it lies
+                return job  # the API reads a table in place
             if not self.backends.of(job).is_staged(job):
                 if job.staging.epoch != job.lease.epoch:
                     job = self._restage(job, job.staging.uri)

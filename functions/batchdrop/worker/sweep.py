@@ -14,7 +14,7 @@ from batchdrop.jobs.job import MOVES, Job
 from batchdrop.jobs.values import DEVELOPER, Batch, Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import SweepRecord
-from batchdrop.quoting import told
+from batchdrop.quoting import public_text
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.stages import Tick, few_at_once, rotated
@@ -55,7 +55,7 @@ class Sweep:
     ledger: Ledger
     backends: Backends
     lost: Lost
-    list_lag: timedelta  #: how far the service's list may lag
+    list_lag: timedelta  #: how far a list may lag behind a create
     now: Callable[[], datetime]
 
     def run(self, tick: Tick) -> SweepReport:
@@ -133,7 +133,7 @@ class Sweep:
                 # Nothing is concluded from no answer; the next tick asks again.
                 log.error(
                     "list failed",
-                    extra={"event": "sweep.list_failed", "reason": told(exc)},
+                    extra={"event": "sweep.list_failed", "reason": public_text(exc)},
                 )
                 tick.errors.append(exc)
                 all_listed = False
@@ -310,7 +310,7 @@ class Sweep:
         """Records that the batch could not be read: that says nothing of the batch."""
         if job.poll_failed:
             return
-        now, why = self.now(), told(exc)
+        now, why = self.now(), public_text(exc)
         with tick.job(job.id):
             self.ledger.advance(
                 job, lambda j: j.troubled(HealthCode.POLL_FAILED, why, now)
