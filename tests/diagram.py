@@ -21,7 +21,11 @@ def diagram() -> str:
     lines = ["stateDiagram-v2", f"    [*] --> {next(iter(Phase))}"]
     for phase in Phase:
         after = MOVES[phase]
-        lines += [f"    {phase} --> {other}" for other in Phase if other in after]
+        lines += [
+            f"    {phase} --> {other}: {after[other]}"
+            for other in Phase
+            if other in after
+        ]
         if not after:
             lines.append(f"    {phase} --> [*]")
     return "\n".join(["```mermaid", *lines, "```"])

@@ -13,7 +13,7 @@ def test_the_diagram_in_the_docs_is_that_of_the_code() -> None:
 
 def test_the_diagram_has_every_move_and_no_other() -> None:
     arrows = {
-        tuple(line.strip().split(" --> "))
+        tuple(line.partition(":")[0].strip().split(" --> "))
         for line in diagram().splitlines()
         if "-->" in line
     }
@@ -21,3 +21,12 @@ def test_the_diagram_has_every_move_and_no_other() -> None:
     moves = {(str(one), str(other)) for one in Phase for other in MOVES[one]}
     ends = {(str(one), "[*]") for one in Phase if not MOVES[one]}
     assert arrows == moves | ends | {("[*]", "arrived")}
+
+
+def test_each_move_says_what_makes_it_happen() -> None:
+    labels = {line.partition(": ")[2] for line in diagram().splitlines()}
+
+    assert labels >= {why for after in MOVES.values() for why in after.values() if why}
+    assert all(why for after in MOVES.values() for why in after.values())
+    # A colon or semicolon ends a label in Mermaid.
+    assert not any(mark in label for label in labels for mark in ":;")
