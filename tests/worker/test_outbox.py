@@ -107,8 +107,7 @@ def test_a_parked_job_of_which_nobody_can_be_told_stays_parked(office: Office) -
 
     held = office.ledger.get(job.id)
     assert held is not None
-    assert held.health is not None
-    assert held.health.code == "unpublished"
+    assert [one.code for one in held.troubles] == ["parked", "unpublished"]
     assert held.is_parked
     assert office.ledger.advance(held, lambda j: j.unpark("ada", now)).due == now
 
