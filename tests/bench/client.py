@@ -1,14 +1,14 @@
 """
-How fast the Batches client is, beside the official SDK and beside bare httpx.
+How fast the Batches client is, compared with the official SDK and with bare httpx.
 
     python -m tests.bench.client [--rounds N] [--seconds S] [--json]
 
-One local server, in a process of its own, answers all of them with the same bytes. The
-contenders take turns in short rounds, and each figure is the best of its rounds: what
-else the machine does can only make a round slower.
+One local server, in a process of its own, answers all clients with the same bytes. The
+clients take turns in short rounds, and each figure is the best of its rounds: other
+work on the machine can only make a round slower.
 
-The floor is what a program would do that knows its one request by heart: httpx, and
-msgspec for the answer. `--json` prints one object as the last line.
+The floor is the least that a program with one fixed request does: a bare httpx.Client,
+and msgspec for the answer. `--json` prints one object as the last line.
 """
 
 import argparse
@@ -117,7 +117,7 @@ async def _serve() -> None:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The server, in a process of its own; its address."""
+    """Runs the server in a process of its own, and yields its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.client", "--serve"],
         stdout=subprocess.PIPE,
@@ -132,7 +132,7 @@ def serving() -> Iterator[str]:
         process.stdout.close()
 
 
-# The contenders. Each is {"create" | "get" | "list": a call}.
+# The clients, each as {"create" | "get" | "list": a call}.
 
 
 def _calls(client: Any, **config: Any) -> dict[str, Callable[[], Any]]:
@@ -186,11 +186,11 @@ def _floor(url: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _contenders(url: str) -> dict[str, dict[str, Callable[[], Any]]]:
+def _clients(url: str) -> dict[str, dict[str, Callable[[], Any]]]:
     from tests.client.official import VERTEX, ours, theirs
 
     return {
-        # The others don't look at a file before they send its address.
+        # The others don't read a file before they submit its address.
         "batchdrop": _calls(ours(url, VERTEX), as_is=True),
         "google-genai": _calls(theirs(url, VERTEX)),
         "floor": _floor(url),
@@ -206,23 +206,25 @@ def _per_second(call: Callable[[], Any], seconds: float) -> float:
 
 
 def calls(url: str, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Calls a second, and for list jobs a second, by operation and contender."""
-    contenders = _contenders(url)
+    """Calls a second (for `list`, jobs a second), by operation and client."""
+    clients = _clients(url)
     figures: dict[str, dict[str, float]] = {}
     for operation in ("create", "get", "list"):
-        seen: dict[str, list[float]] = {name: [] for name in contenders}
-        for ours in contenders.values():
+        seen: dict[str, list[float]] = {name: [] for name in clients}
+        for ours in clients.values():
             ours[operation]()  # the connection is made outside the measurement
         for _ in range(rounds):
-            for name, ours in contenders.items():
+            for name, ours in clients.items():
                 seen[name].append(_per_second(ours[operation], seconds))
         times = PAGE * PAGES if operation == "list" else 1
         figures[operation] = {name: max(rates) * times for name, rates in seen.items()}
     return figures
 
 
-def creates_with_a_look(url: str, rounds: int, seconds: float) -> float:
-    """`create` calls a second, each with a look at the file; only shown."""
+def creates_that_read_the_file(url: str, rounds: int, seconds: float) -> float:
+    """
+    `create` calls a second that read the file's first line; not a promised figure.
+    """
     from tests.client.official import VERTEX, ours
 
     os.environ["STORAGE_EMULATOR_HOST"] = url
@@ -234,7 +236,7 @@ def creates_with_a_look(url: str, rounds: int, seconds: float) -> float:
 
 
 async def async_calls(url: str, rounds: int, seconds: float) -> dict[str, float]:
-    """`get` calls a second from asyncio, 20 at once; only shown, not promised."""
+    """`get` calls a second from asyncio, 20 at once; not a promised figure."""
     from google import genai
 
     from batchdrop import Client
@@ -279,7 +281,7 @@ print(took * 1000, grown, (time.perf_counter() - began) * 1000)
 
 
 def imports(url: str, rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds and MiB of an import, and milliseconds until a first answer."""
+    """Milliseconds and MiB of an import, and milliseconds to the first answer."""
     seen: dict[str, list[tuple[float, ...]]] = {name: [] for name in IMPORTS}
     for _ in range(rounds):
         for name, statement in IMPORTS.items():
@@ -296,14 +298,14 @@ def imports(url: str, rounds: int) -> dict[str, dict[str, float]]:
     return figures
 
 
-# What is said of it.
+# The report.
 
 _ROWS = {
     "import_ms": "import, ms",
     "import_mib": "memory of the import, MiB",
     "first_answer_ms": "import to first answer, ms",
     "create": "create, calls/s",
-    "create_look": "create with a look at gs://, calls/s",
+    "create_look": "create that reads gs://, calls/s",
     "get": "get, calls/s",
     "list": f"list ({PAGE} a page), jobs/s",
     "async_get": "get from asyncio, 20 at once, calls/s",
@@ -311,7 +313,7 @@ _ROWS = {
 
 
 def ratios(figures: dict[str, dict[str, float]]) -> dict[str, float]:
-    """The figures that are promised: how many times better, and how near the floor."""
+    """The promised figures: how many times better, and how near the floor."""
 
     def times(what: str) -> float:
         return figures[what]["batchdrop"] / figures[what]["google-genai"]
@@ -341,7 +343,7 @@ def table(figures: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.client",
-        description="The Batches client beside the official SDK and beside bare httpx.",
+        description="Compares the Batches client with the official SDK and bare httpx.",
     )
     parser.add_argument("--rounds", type=int, default=12, help="of each measurement")
     parser.add_argument("--seconds", type=float, default=0.2, help="of one round")
@@ -351,13 +353,13 @@ def main() -> None:
     if asked.serve:
         asyncio.run(_serve())
         return
-    # Credentials and services of the environment would change what is measured.
+    # Settings in the environment would change what is measured.
     for name in [n for n in os.environ if n.startswith(("GOOGLE_", "GEMINI_"))]:
         del os.environ[name]
     with serving() as url:
         figures = imports(url, asked.rounds) | calls(url, asked.rounds, asked.seconds)
-        looking = creates_with_a_look(url, asked.rounds, asked.seconds)
-        figures["create_look"] = {"batchdrop": looking}
+        reading = creates_that_read_the_file(url, asked.rounds, asked.seconds)
+        figures["create_look"] = {"batchdrop": reading}
         figures["async_get"] = asyncio.run(
             async_calls(url, asked.rounds, asked.seconds)
         )
