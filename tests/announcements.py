@@ -1,4 +1,4 @@
-"""What every announcement must be, and deliveries of one, as they arrive."""
+"""A check that every announcement must pass, and deliveries as subscribers get them."""
 
 import base64
 import json
@@ -21,8 +21,8 @@ READERS = {
 
 def check(announcement: Announcement) -> None:
     """
-    Fails unless it is a CloudEvent 1.0 whose body is what its type's schema says,
-    within Pub/Sub's limits and our own.
+    Fails unless it is a CloudEvent 1.0 whose body matches its type's schema, within
+    Pub/Sub's limits and our own.
     """
     # Binary mode is the same over HTTP, where the library knows it.
     event = from_http(announcement.attributes, announcement.body)
@@ -37,7 +37,7 @@ def check(announcement: Announcement) -> None:
 
 
 def size(announcement: Announcement) -> int:
-    """Bytes that count at Pub/Sub: the body's, and those of names and values."""
+    """The bytes that Pub/Sub counts: the body, and names and values of attributes."""
     attributes = announcement.attributes.items()
     return len(announcement.body) + sum(
         len(text.encode()) for pair in attributes for text in pair

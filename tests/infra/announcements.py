@@ -1,4 +1,4 @@
-"""Announcements of every kind, made by the code from jobs as they go."""
+"""Announcements of every kind, made from jobs that run through their phases."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -20,7 +20,7 @@ from batchdrop.ledger.outbox import At
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What decides about the index: the rest of a query doesn't matter."""
+    """The parts of a query that decide which index it needs."""
 
     collection: str
     equal: frozenset[str]  #: fields compared with ==, `in` or null
@@ -57,12 +57,12 @@ class Query:
 
 def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
     """
-    The queries of a class's methods. Each that sends one is called with examples of
-    the arguments that it needs, then of all; Firestore's part is played by one that
-    finds nothing.
+    The queries that a class's methods send. Calls each method that sends one, first
+    with examples of its required arguments, then of all; a stand-in for Firestore finds
+    nothing.
 
     Args:
-        make: gives the object, when told how to connect to Firestore.
+        make: makes the object, given a function that returns the client.
     """
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import firestore
@@ -84,7 +84,7 @@ def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
             needed, all = _examples(getattr(asked, name))
             for examples in (needed, all):
                 before = len(sent)
-                # What it makes of an answer that is empty doesn't matter here.
+                # How it handles an empty answer doesn't matter here.
                 with contextlib.suppress(Exception):
                     for _ in getattr(asker, name)(**examples):
                         pass
@@ -93,8 +93,8 @@ def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
     return set(sent)
 
 
-#: Methods of Google's client that make a query, or that send one. All others read
-#: documents by their names.
+#: Methods of Google's client that build or send a query. All others read documents by
+#: their names.
 _QUERYING = {"where", "order_by", "select", "stream", "collection_group"}
 
 
@@ -119,7 +119,7 @@ def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
 def _queries(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
-    # A text's `count` is told what to count.
+    # A text's `count` has an argument.
     counts = node.func.attr == "count" and not node.args
     return counts or node.func.attr in _QUERYING
 

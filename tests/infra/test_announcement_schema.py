@@ -1,6 +1,6 @@
 """
-Announcements pass the schema that their topic has; what isn't one doesn't. Pub/Sub's
-emulator knows no protocol buffers, so their own parser stands in for Pub/Sub.
+Announcements match the topic's schema, and other messages don't. Pub/Sub's emulator
+has no protocol buffers, so their own parser stands in for Pub/Sub.
 """
 
 import json
@@ -58,7 +58,7 @@ def kind(announcement: Announcement) -> str:
 
 
 @pytest.mark.parametrize("announcement", EXAMPLES, ids=kind)
-def test_an_announcement_of_every_kind_is_taken(
+def test_an_announcement_of_every_kind_matches_the_topics_schema(
     read: Callable[[bytes], Any], announcement: Announcement
 ) -> None:
     message = read(announcement.body)
@@ -123,7 +123,7 @@ def test_the_schema_is_that_of_the_event(read: Callable[[bytes], Any]) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"surprise": "!"}, {"rows": "three"}, {"error": {"code": 9}}]
 )
-def test_a_body_that_is_no_announcement_is_turned_away(
+def test_a_body_that_is_no_announcement_is_rejected(
     read: Callable[[bytes], Any], wrong: dict[str, Any]
 ) -> None:
     body = json.loads(EXAMPLES[0].body) | wrong

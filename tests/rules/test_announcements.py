@@ -1,4 +1,4 @@
-"""What announcements say: their schemas, their bounds, and that repeats are equal."""
+"""Announcements match their schemas, stay within limits, and repeat byte for byte."""
 
 import json
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def everything() -> Iterator[Announcement]:
         )
 
 
-def test_one_of_each_type_is_what_its_schema_says() -> None:
+def test_an_announcement_of_each_type_matches_its_schema() -> None:
     made = list(everything())
 
     for announcement in made:
@@ -92,7 +92,7 @@ def test_one_of_each_type_is_what_its_schema_says() -> None:
     assert {announcement.type for announcement in made} == set(TYPES)
 
 
-def test_a_job_that_the_service_has_and_that_does_not_come_on_is_stalled() -> None:
+def test_a_submitted_job_that_makes_no_progress_is_announced_as_stalled() -> None:
     health = Fact(message="pending for 3 days", since=NOW)
     stalled = replace(submitted(), stalled=health, seq=1)
 
@@ -133,14 +133,14 @@ def test_a_schema_s_id_has_the_type_and_its_version(type: str) -> None:
         ("dev.batchdrop.job.lost.v1", {"source": None}),
     ],
 )
-def test_a_schema_turns_down_what_is_wrong(type: str, wrong: dict[str, Any]) -> None:
+def test_a_schema_rejects_a_wrong_body(type: str, wrong: dict[str, Any]) -> None:
     (announcement,) = (one for one in everything() if one.type == type)
 
     with pytest.raises(jsonschema.ValidationError):
         announcements.READERS[type].validate(body(announcement) | wrong)
 
 
-def test_a_type_without_a_schema_is_answered_with_those_there_are() -> None:
+def test_an_unknown_type_is_answered_with_the_known_ones() -> None:
     with pytest.raises(LookupError, match=r"dev\.batchdrop\.job\.failed\.v1"):
         schema("dev.batchdrop.job.exploded.v1")
 
@@ -187,7 +187,7 @@ def test_each_field_of_a_body_has_a_comment() -> None:
     assert [name for name in BODY if not said[name]] == []
 
 
-def test_long_texts_are_cut_and_the_announcement_says_which() -> None:
+def test_long_texts_are_cut_and_the_announcement_names_them() -> None:
     job = ended("FAILED", error=Problem(code=3, message="é" * 100_000))
 
     said = body(of(job))
@@ -198,7 +198,7 @@ def test_long_texts_are_cut_and_the_announcement_says_which() -> None:
     assert said["shortened"] == ["error.message"]
 
 
-def test_what_is_short_is_said_whole() -> None:
+def test_a_name_within_the_limit_is_not_shortened() -> None:
     name = "é" * 500 + ".jsonl"
     job = submitted(drop=replace(AWKWARD, name=name)).lost(NOW)
 
@@ -208,7 +208,7 @@ def test_what_is_short_is_said_whole() -> None:
     assert said["shortened"] == []
 
 
-def test_the_attribute_has_the_whole_name_of_an_object_whatever_it_looks_like() -> None:
+def test_the_object_attribute_has_the_whole_name_whatever_its_characters() -> None:
     name = "\x01" * 1024
     announcement = of(submitted(drop=replace(AWKWARD, name=name)).lost(NOW))
 
@@ -217,7 +217,7 @@ def test_the_attribute_has_the_whole_name_of_an_object_whatever_it_looks_like() 
     announcements.check(announcement)
 
 
-def test_labels_beyond_the_bound_are_left_out_and_ours_are_kept() -> None:
+def test_labels_beyond_the_limit_are_left_out_and_ours_are_kept() -> None:
     labels = {f"label_{n:02}": "x" * 63 for n in range(62)}
 
     said = body(of(submitted(labels=labels).lost(NOW)))

@@ -1,4 +1,4 @@
-"""An announcement is read the same from whatever delivery it comes by."""
+"""`parse` reads the same event from every kind of delivery."""
 
 import base64
 import json
@@ -110,7 +110,7 @@ def test_every_delivery_is_read_the_same(deliver: Callable[..., Any]) -> None:
     assert event.ended_at is None
 
 
-def test_a_message_alone_is_read_without_what_the_push_says() -> None:
+def test_a_bare_message_is_read_without_the_fields_of_the_push() -> None:
     event = parse(announcements.push(FAILED)["message"])
 
     assert (event.id, event.attempt) == (FAILED.id, None)
@@ -149,7 +149,7 @@ def test_a_wrapped_push_is_read_with_its_headers_as_well() -> None:
         ),
     ],
 )
-def test_a_function_reads_what_functions_framework_makes_of_it(
+def test_a_function_reads_the_event_that_functions_framework_passes_it(
     deliver: Callable[..., Any], tmp_path: Any
 ) -> None:
     source = tmp_path / "main.py"
@@ -170,7 +170,7 @@ def test_a_function_reads_what_functions_framework_makes_of_it(
     assert sys.modules["main"].heard == [FAILED.id]
 
 
-def test_the_numbers_that_the_service_gave_are_typed() -> None:
+def test_the_apis_row_counts_are_typed() -> None:
     from batchdrop.jobs.values import Stats as Counted
 
     announcement = of(ended("SUCCEEDED", completion_stats=Counted(successful=2)))
@@ -185,7 +185,7 @@ def test_an_event_cannot_be_changed() -> None:
         event.state = "JOB_STATE_SUCCEEDED"  # type: ignore[misc]
 
 
-def test_a_field_that_nobody_knows_yet_is_skipped() -> None:
+def test_an_unknown_field_is_skipped() -> None:
     push = changed(body={"cost": {"usd": 3}})
 
     assert parse(push).id == FAILED.id
@@ -194,7 +194,7 @@ def test_a_field_that_nobody_knows_yet_is_skipped() -> None:
 def changed(
     attributes: dict[str, Any] | None = None, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A push of which some things are otherwise; None takes an attribute away."""
+    """A push with attributes and body fields changed; None removes an attribute."""
     push = announcements.push(FAILED)
     message = push["message"]
     told = message["attributes"] | (attributes or {})
@@ -233,7 +233,7 @@ def changed(
         (changed(body={"labels": {"a": 1}}), r"\$.labels"),
     ],
 )
-def test_what_is_no_announcement_is_told_apart_and_why(
+def test_anything_else_is_a_bad_announcement_with_a_reason(
     message: object, words: str
 ) -> None:
     with pytest.raises(BadAnnouncement, match=words):
@@ -267,13 +267,13 @@ NEAR = st.fixed_dictionaries(
 
 
 @given(st.one_of(NEAR, JSON, st.binary(), st.text()))
-def test_nothing_that_comes_is_more_than_a_bad_announcement(message: object) -> None:
+def test_no_message_raises_anything_but_a_bad_announcement(message: object) -> None:
     with pytest.raises(BadAnnouncement):
         parse(message)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(json.loads(FAILED.body))), JSON))
-def test_no_body_is_more_than_a_bad_announcement(body: dict[str, Any]) -> None:
+def test_no_body_raises_anything_but_a_bad_announcement(body: dict[str, Any]) -> None:
     try:
         event = parse(changed(body=body))
     except BadAnnouncement:

@@ -53,7 +53,7 @@ def test_what_is_written_is_read_back_equal(
     assert read.version == written.version
 
 
-def test_of_many_who_claim_at_once_one_gets_the_job(
+def test_one_of_many_concurrent_claims_gets_the_job(
     ledger: Ledger, clock: Clock
 ) -> None:
     def claim(by: int) -> Job | None:
@@ -86,7 +86,7 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(
     assert ledger.get(claimed.id) == taken
 
 
-def test_two_who_take_a_job_up_at_once_end_with_one_holder(
+def test_of_concurrent_takeovers_one_becomes_the_holder(
     ledger: Ledger, claimed: Job, clock: Clock
 ) -> None:
     clock.time += TIMING.lease
@@ -138,7 +138,7 @@ class AnswerLost:
         def commit_and_lose(*given: Any, **options: Any) -> list[Any]:
             result = commit(*given, **options)
             if self.lose:
-                # What Firestore says to the library's second try of the same commit.
+                # Firestore's answer to the library's second attempt of the same commit.
                 self.lose = False
                 raise exceptions.FailedPrecondition("the document has changed")
             return result
@@ -180,9 +180,7 @@ def test_an_end_and_its_announcement_are_written_together(
     assert ledger.unpublished_announcements() == []
 
 
-def test_jobs_whose_time_has_come_are_handed_out_and_others_not(
-    ledger: Ledger, clock: Clock
-) -> None:
+def test_due_jobs_are_those_whose_time_has_come(ledger: Ledger, clock: Clock) -> None:
     def claim(name: str) -> Job:
         job = ledger.claim(Job.claimed(replace(DROP, name=name), name, clock(), TIMING))
         assert job is not None
@@ -205,7 +203,7 @@ def lock(ledger: Ledger, clock: Clock) -> Callable[[str], bool]:
     return lambda by: ledger.lock("tick", by, clock(), timedelta(minutes=4))
 
 
-def test_a_lock_has_one_holder_until_it_is_given_back(
+def test_a_lock_has_one_holder_until_it_is_released(
     ledger: Ledger, clock: Clock, lock: Callable[[str], bool]
 ) -> None:
     assert lock("a")
@@ -276,7 +274,7 @@ def test_a_document_leaves_out_what_is_empty(
     ]
 
 
-def test_what_a_job_has_no_more_leaves_its_document(
+def test_a_field_that_a_job_loses_is_deleted_from_its_document(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     code = HealthCode.UNPUBLISHED
@@ -291,7 +289,7 @@ def test_what_a_job_has_no_more_leaves_its_document(
     assert ledger.get(claimed.id) == well
 
 
-def test_a_document_says_when_it_may_go_once_its_job_is_over(
+def test_a_document_gets_its_expiry_when_its_job_is_over(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     document = database.collection("jobs").document(claimed.id)
@@ -304,7 +302,7 @@ def test_a_document_says_when_it_may_go_once_its_job_is_over(
     assert document.get().get("expire_at") == expected
 
 
-def test_an_announcement_may_go_once_it_was_sent_and_not_before(
+def test_an_announcement_expires_after_it_was_published_and_not_before(
     ledger: Ledger, database: firestore.Client, claimed: Job, clock: Clock
 ) -> None:
     problem = Problem(code="bad_rows", message="line 1: ...")
@@ -337,7 +335,7 @@ def not_text(job: Job, clock: Clock) -> Job:
 
 
 @pytest.mark.parametrize("never", [too_large, not_text])
-def test_what_firestore_never_takes_is_no_lost_race(
+def test_a_write_that_firestore_never_accepts_is_not_writable(
     ledger: Ledger, claimed: Job, clock: Clock, never: Callable[[Job, Clock], Job]
 ) -> None:
     with pytest.raises(NotWritable):
@@ -346,7 +344,7 @@ def test_what_firestore_never_takes_is_no_lost_race(
     assert ledger.get(claimed.id) == claimed
 
 
-def test_a_claim_that_firestore_never_takes_is_no_lost_race(
+def test_a_claim_that_firestore_never_accepts_is_not_writable(
     ledger: Ledger, clock: Clock
 ) -> None:
     drop = replace(DROP, name="n" * 1_100_000)
@@ -355,7 +353,7 @@ def test_a_claim_that_firestore_never_takes_is_no_lost_race(
         ledger.claim(Job.claimed(drop, "first", clock(), TIMING))
 
 
-def test_more_than_one_commit_takes_is_refused_before_it_is_sent(
+def test_a_commit_that_is_too_large_is_refused_before_it_is_sent(
     ledger: Ledger, claimed: Job, clock: Clock
 ) -> None:
     spec = replace(SPEC, generation_config="x" * 900_000)
@@ -397,7 +395,7 @@ class Answers:
     ],
     ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
 )
-def test_each_answer_says_never_or_later(
+def test_each_of_firestores_errors_means_never_or_later(
     database: firestore.Client,
     claimed: Job,
     clock: Clock,

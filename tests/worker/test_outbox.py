@@ -1,4 +1,4 @@
-"""What goes out of the outbox, when, and in which order."""
+"""Which announcements the outbox publishes, when, and in which order."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ from batchdrop_local.processes import free_port
 from tests.worker.office import Office
 
 
-def test_what_was_sent_is_not_sent_again(office: Office) -> None:
+def test_a_published_announcement_is_not_published_again(office: Office) -> None:
     job = office.rejected(1)
 
     assert office.drain() == 1
@@ -39,11 +39,11 @@ def test_what_was_sent_is_not_sent_again(office: Office) -> None:
     assert office.topic.ids == office.ids(job)
 
 
-def test_a_job_s_announcements_go_in_the_order_in_which_they_were_made(
+def test_a_jobs_announcements_are_published_in_order_of_seq(
     office: Office,
 ) -> None:
     job = office.rejected(1)
-    # Of three workers, each one's clock is behind the last one's.
+    # Three workers: each clock is behind the one before.
     office.pace = timedelta(minutes=-1)
     for _ in range(2):
         job = office.announced(job)
@@ -55,7 +55,7 @@ def test_a_job_s_announcements_go_in_the_order_in_which_they_were_made(
     assert len(office.topic.ids) == 3
 
 
-def test_one_that_is_refused_holds_back_its_job_alone(office: Office) -> None:
+def test_a_refused_announcement_holds_back_only_its_own_job(office: Office) -> None:
     poisoned = office.announced(office.rejected(1))
     first, second = office.ids(poisoned)
     office.topic.refuses = {first}
@@ -70,7 +70,7 @@ def test_one_that_is_refused_holds_back_its_job_alone(office: Office) -> None:
     assert [type(exc) for exc in office.failures] == [Refused]
 
 
-def test_one_that_is_refused_ten_times_is_set_aside_and_the_next_goes_on(
+def test_an_announcement_refused_ten_times_is_set_aside_and_the_next_is_published(
     office: Office,
 ) -> None:
     job = office.announced(office.rejected(1))
@@ -112,7 +112,9 @@ def test_a_parked_job_of_which_nobody_can_be_told_stays_parked(office: Office) -
     assert office.ledger.advance(held, lambda j: j.unpark("ada", now)).due == now
 
 
-def test_one_that_cannot_be_set_aside_holds_up_no_other_job(office: Office) -> None:
+def test_an_announcement_that_cannot_be_set_aside_blocks_no_other_job(
+    office: Office,
+) -> None:
     poisoned = office.rejected(1)
     office.topic.refuses = set(office.ids(poisoned))
     for _ in range(9):
@@ -141,7 +143,7 @@ def test_while_pub_sub_is_down_nothing_is_set_aside(office: Office) -> None:
     assert office.health(job) is None
 
 
-def test_after_three_silences_in_a_row_the_tick_has_better_to_do(
+def test_after_three_unanswered_attempts_in_a_row_the_tick_stops_publishing(
     office: Office,
 ) -> None:
     for n in range(8):
@@ -154,7 +156,9 @@ def test_after_three_silences_in_a_row_the_tick_has_better_to_do(
     assert [type(exc) for exc in office.failures] == [Unavailable] * 3
 
 
-def test_it_stops_at_the_deadline_and_the_next_goes_on(office: Office) -> None:
+def test_publishing_stops_at_the_deadline_and_the_next_tick_continues(
+    office: Office,
+) -> None:
     for n in range(5):
         office.rejected(n)
     office.topic.each = lambda: office.clock.advance(seconds=10)
@@ -166,7 +170,7 @@ def test_it_stops_at_the_deadline_and_the_next_goes_on(office: Office) -> None:
     assert len(set(office.topic.ids)) == 5
 
 
-def test_a_page_full_of_those_that_have_to_stay_does_not_starve_the_rest(
+def test_a_page_full_of_refused_announcements_does_not_starve_the_rest(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.ledger.outbox.OUTBOX_PAGE", 3)
@@ -180,11 +184,11 @@ def test_a_page_full_of_those_that_have_to_stay_does_not_starve_the_rest(
     assert office.topic.ids == office.ids(late)
 
 
-def test_the_order_holds_from_page_to_page(
+def test_the_order_of_announcements_holds_across_pages(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.ledger.outbox.OUTBOX_PAGE", 1)
-    # At one and the same moment, so that their ids alone decide which page they are on.
+    # All at the same moment, so that only their ids decide on which page they are.
     office.pace = timedelta(0)
     jobs = [office.announced(office.announced(office.rejected(n))) for n in range(4)]
 
@@ -196,7 +200,7 @@ def test_the_order_holds_from_page_to_page(
         assert [id for id in office.topic.ids if id in mine] == office.ids(job)
 
 
-def test_one_whose_mark_was_lost_is_repeated_before_the_next_one_goes(
+def test_an_announcement_whose_mark_was_lost_is_repeated_before_the_next_one(
     office: Office,
 ) -> None:
     job = office.announced(office.rejected(1))
@@ -241,7 +245,7 @@ class PubSub:
         )
 
     def choosy(self) -> str:
-        """A topic with a schema that takes no announcement."""
+        """A topic whose schema matches no announcement."""
         channel = grpc.insecure_channel(self._address, [("grpc.enable_http_proxy", 0)])
         schemas = SchemaServiceClient(
             transport=SchemaServiceGrpcTransport(channel=channel)
@@ -261,7 +265,7 @@ class PubSub:
         return name
 
     def heard(self, n: int) -> list[pubsub_v1.types.PubsubMessage]:
-        """The next n messages, in the order in which they come."""
+        """The next n messages, in the order in which they arrive."""
         messages: list[pubsub_v1.types.PubsubMessage] = []
         while len(messages) < n:
             pulled = self._subscriber.pull(
@@ -314,7 +318,7 @@ def test_the_bytes_of_the_outbox_are_what_subscribers_get_in_order(
     assert {one.ordering_key for one in heard} == {job.id}
 
 
-def test_what_the_service_refuses_is_refused_and_the_key_goes_on(
+def test_a_message_that_pub_sub_refuses_does_not_block_its_ordering_key(
     office: Office, pubsub: PubSub, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)
@@ -324,11 +328,11 @@ def test_what_the_service_refuses_is_refused_and_the_key_goes_on(
     for _ in range(2):
         with pytest.raises(Refused, match=announcement.id) as caught:
             publish(announcement)
-        # The second is sent as well, and not held back for what became of the first.
+        # The second is sent as well: the first failure does not hold it back.
         assert isinstance(caught.value.__cause__, exceptions.InvalidArgument)
 
 
-def test_what_is_too_large_is_refused_before_it_is_sent(
+def test_a_message_that_is_too_large_is_refused_before_it_is_sent(
     office: Office, pubsub: PubSub, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)
@@ -343,7 +347,7 @@ def test_what_is_too_large_is_refused_before_it_is_sent(
     assert heard.data == announcement.body
 
 
-def test_where_nobody_listens_it_gives_up_in_time_and_the_key_goes_on(
+def test_an_unreachable_pub_sub_times_out_and_does_not_block_the_ordering_key(
     office: Office, pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.rejected(1)
@@ -356,12 +360,12 @@ def test_where_nobody_listens_it_gives_up_in_time_and_the_key_goes_on(
     for _ in range(2):
         with pytest.raises(Unavailable) as caught:
             publish(announcement)
-        # The second is sent as well, and not held back for what became of the first.
+        # The second is sent as well: the first failure does not hold it back.
         assert isinstance(caught.value.__cause__, exceptions.ServiceUnavailable)
     nowhere.stop()
 
 
-def test_a_topic_that_is_not_there_is_nothing_against_the_announcement(
+def test_a_missing_topic_does_not_count_against_the_announcement(
     office: Office, project: str, client: pubsub_v1.PublisherClient
 ) -> None:
     office.rejected(1)

@@ -1,4 +1,4 @@
-"""What a tick reads depends on what is to be done, and on nothing else there is."""
+"""A tick reads what there is to do, however many other documents there are."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.worker.world import World
 
 
 def copies(world: World, job: Job, n: int, **changes: Any) -> None:
-    """Documents as that of a job, under other ids."""
+    """Writes n copies of a job's document, under other ids."""
     document = world.ledger._document(replace(job, **changes))
     ids = [f"{job.id[:20]}{k:06}" for k in range(n)]
     jobs = world.database.collection("jobs")
@@ -63,7 +63,7 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
     assert set(sums) == {0}
 
 
-def test_what_came_since_an_old_batch_is_counted_no_further_than_it_matters(
+def test_arrivals_since_an_old_batch_are_counted_only_up_to_a_limit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.worker.sweep.PAGE", 10)
@@ -87,7 +87,7 @@ def test_what_came_since_an_old_batch_is_counted_no_further_than_it_matters(
     assert max(sums) == 20
 
 
-def test_of_a_queue_that_is_paused_one_page_and_one_lock_are_read(
+def test_a_paused_queue_costs_one_page_and_one_lock(
     world: World,
 ) -> None:
     world.choose(max_active_jobs=5)
@@ -101,7 +101,7 @@ def test_of_a_queue_that_is_paused_one_page_and_one_lock_are_read(
     assert reads(world) <= before + 100
 
 
-def test_of_a_queue_of_which_none_is_due_one_lock_is_read(world: World) -> None:
+def test_a_queue_without_a_due_job_costs_one_lock(world: World) -> None:
     world.choose(max_active_jobs=5)
     job = submit(world)
     later = world.now() + timedelta(hours=1)
