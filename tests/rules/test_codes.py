@@ -3,6 +3,7 @@
 import ast
 import inspect
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,34 @@ def test_what_the_api_has_no_state_for_counts_as_failed(outcome: Outcome) -> Non
 def test_a_state_that_is_no_end_has_no_outcome() -> None:
     with pytest.raises(ValueError, match="running"):
         Outcome.of_state("JOB_STATE_RUNNING")
+
+
+def _bare(tree: ast.AST) -> set[str]:
+    """Texts that stand where a code does: given as one, or compared with one."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        given: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            given = [each.value for each in node.keywords if each.arg == "code"]
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            given += node.args[:1] if name in ("BadChoice", "NotReadable") else []
+        elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute):
+            given = node.comparators if node.left.attr == "code" else []
+        found |= {
+            each.value
+            for each in given
+            if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        }
+    return found
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["jobs", "announcements", "backends", "options", "ledger", "worker"],
+)
+def test_no_code_is_a_bare_text(package: str) -> None:
+    files = (Path(codes.__file__).parents[1] / package).rglob("*.py")
+
+    wrong = {file.name: _bare(ast.parse(file.read_text())) for file in files}
+
+    assert {name: texts for name, texts in wrong.items() if texts} == {}

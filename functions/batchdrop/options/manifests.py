@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from batchdrop.batches import inline
 from batchdrop.errors import BadChoice
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.options import readers
 from batchdrop.options.configuration import INCONVERTIBLE, exact_json
 from batchdrop.options.table import By, options, unknown
@@ -172,7 +173,7 @@ def _hold_to_bounds(data: bytes) -> None:
 
 def _bad(path: str, what: str) -> NoReturn:
     where = f"{path[:200]}: " if path else ""
-    raise BadChoice("bad_manifest", f"{where}{what}")
+    raise BadChoice(ErrorCode.BAD_MANIFEST, f"{where}{what}")
 
 
 def _object(raw: bytes | Raw, path: str) -> dict[str, Raw]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 
 from batchdrop.errors import BadChoice
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.values import MAX_NAME, Location, Spec
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
@@ -78,7 +79,7 @@ def choose(
     route = routes.route_of(name)
     layers = [_environment(settings, name)]
     if route is not None:
-        layers.append(_layer(route.choices, str(route), "not_possible"))
+        layers.append(_layer(route.choices, str(route), ErrorCode.NOT_POSSIBLE))
     if manifest is not None:
         file = name if is_manifest(name) else manifest_name(name)
         layers.append(_of_manifest(manifest, file))
@@ -125,7 +126,7 @@ class _Choosing:
     # -- what is allowed ----------------------------------------------------------
 
     def _refuse(self, what: str, rule: str) -> NoReturn:
-        raise BadChoice("not_allowed", f"{what} is not allowed; {PREFIX}{rule}")
+        raise BadChoice(ErrorCode.NOT_ALLOWED, f"{what} is not allowed; {PREFIX}{rule}")
 
     def _by_route(self, name: str) -> list[Any]:
         """The route's own choice, which its files are allowed to repeat."""
@@ -190,12 +191,12 @@ class _Choosing:
         self.values["source"], self.origin["source"] = table, file
         what = f"src ({file})"
         if self.values["backend"] != "vertex":
-            raise BadChoice("not_possible", f"{what} is only for Vertex AI")
+            raise BadChoice(ErrorCode.NOT_POSSIBLE, f"{what} is only for Vertex AI")
         dataset = readers.bq_dataset(table) if manifest.table else table
         self._in_datasets(what, dataset)
         if self.values["generation_config"] is not None:
             raise BadChoice(
-                "not_possible",
+                ErrorCode.NOT_POSSIBLE,
                 f"the generation configuration ({self.origin['generation_config']}) "
                 "can't be put into the table or dataset of src, whose rows are sent as "
                 "they are: write it into them, and an empty one, {}, into the manifest",
@@ -225,7 +226,7 @@ class _Choosing:
                 origins[name] = layer.origins["labels"]
         if len(labels) > readers.MAX_LABELS:
             raise BadChoice(
-                "not_possible",
+                ErrorCode.NOT_POSSIBLE,
                 f"{len(labels)} labels, of {', '.join(sorted(set(origins.values())))}; "
                 f"a job can have {readers.MAX_LABELS}",
             )
@@ -315,7 +316,7 @@ def _environment(settings: Settings, name: str) -> _Layer:
         choices[option.name] = str(value) if isinstance(value, Location) else value
         by_default = value == option.default
         origins[option.name] = "default" if by_default else option.variable
-    return _Layer(choices, origins, "not_possible")
+    return _Layer(choices, origins, ErrorCode.NOT_POSSIBLE)
 
 
 def _of_manifest(manifest: Manifest, file: str) -> _Layer:
@@ -323,7 +324,7 @@ def _of_manifest(manifest: Manifest, file: str) -> _Layer:
     choices = dict(manifest.choices)
     if manifest.model is not None:
         choices["model"] = manifest.model
-    layer = _layer(choices, origin, "bad_manifest")
+    layer = _layer(choices, origin, ErrorCode.BAD_MANIFEST)
     return layer._replace(origins={**layer.origins, "src": origin})
 
 
@@ -347,11 +348,11 @@ def _of_metadata(metadata: Mapping[str, str]) -> _Layer:
         except ValueError as exc:
             _bad(key, str(exc))
         origins[name] = f"metadata {METADATA}{short}"
-    return _Layer(choices, origins, "bad_metadata")
+    return _Layer(choices, origins, ErrorCode.BAD_METADATA)
 
 
 def _bad(key: str, what: str) -> NoReturn:
-    raise BadChoice("bad_metadata", f"{key[:200]}: {what}")
+    raise BadChoice(ErrorCode.BAD_METADATA, f"{key[:200]}: {what}")
 
 
 # -- for people --------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from batchdrop.errors import BadChoice, SourceGone, Superseded, Unavailable
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Phase, Problem
 from batchdrop.ledger import Ledger
@@ -85,7 +86,7 @@ class Attach:
                 continue
             if its.phase is not Phase.ARRIVED or its.spec is not None:
                 problem = Problem(
-                    code="manifest_too_late",
+                    code=ErrorCode.MANIFEST_TOO_LATE,
                     message=f"{drop} has no src, and the file that it speaks for was "
                     "taken without it. Drop the manifest first, and then the file; or "
                     "drop both again",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from batchdrop.errors import BadChoice
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import MAX_CHOSEN, size_of
 from batchdrop.jobs.values import (
@@ -49,7 +50,7 @@ class Choices:
         if (size := sum(sizes.values())) > MAX_CHOSEN:
             most = max(sizes, key=lambda name: sizes[name])
             raise BadChoice(
-                "over_limit",
+                ErrorCode.OVER_LIMIT,
                 f"what is chosen for the job takes {size:,} bytes of its document, and "
                 f"may take {MAX_CHOSEN:,}; the most, {sizes[most]:,}, is: {most}",
             )
@@ -66,7 +67,7 @@ class Ceilings:
         for what, found, limit, who in self._limits_of_a_file(made, rows, size):
             if found > limit:
                 message = f"more than {limit:,} {what} would be sent, over {who}"
-                return Problem(code="over_limit", message=message)
+                return Problem(code=ErrorCode.OVER_LIMIT, message=message)
         return None
 
     def _limits_of_a_file(
@@ -105,7 +106,7 @@ class Ceilings:
             return
         what, _, _, who = limits[0]
         raise BadChoice(
-            "not_possible",
+            ErrorCode.NOT_POSSIBLE,
             f"the {what} of the table or dataset of src can't be counted before they "
             f"are sent, and {who} limits them; write its rows into a file, and drop "
             "that",
@@ -124,7 +125,7 @@ class Ceilings:
         for what, most, limit, who in self._limits_of_a_day(rows, size):
             if most > limit:
                 return Problem(
-                    code="over_limit",
+                    code=ErrorCode.OVER_LIMIT,
                     message=f"{most:,} {what}{of_one}, over {who}; smaller parts, by "
                     f"BATCHDROP_PART_{what.upper()}, can go over several days",
                 )
@@ -138,7 +139,7 @@ def hold_inputs(inputs: list[Input]) -> None:
     """
     if (size := size_of(map(asdict, inputs))) > MAX_CHOSEN:
         raise BadChoice(
-            "over_limit",
+            ErrorCode.OVER_LIMIT,
             f"the {len(inputs):,} addresses in src take {size:,} bytes of the job's "
             f"document, and may take {MAX_CHOSEN:,}; write several manifests, with "
             "some of them each",
@@ -160,7 +161,7 @@ def hold_name(name: str, output: str) -> None:
         return
     dropped = len(name.encode())
     raise BadChoice(
-        "name_too_long",
+        ErrorCode.NAME_TOO_LONG,
         f"the name has {dropped:,} bytes and its results' folder {size:,}, of at most "
         f"{most:,}. Drop it under a name of at most {max(0, most - size + dropped):,} "
         "bytes, or choose a shorter destination",

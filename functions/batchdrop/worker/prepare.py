@@ -7,6 +7,7 @@ from datetime import datetime
 
 from batchdrop.errors import BadChoice, NotReadable, SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Input, Phase, Problem, Spec, Staging, Timing
 from batchdrop.ledger import Ledger
@@ -77,7 +78,7 @@ class Preparing:
                 return self.attach.attached(
                     job, files
                 )  # it was read before it was deleted
-            problem = Problem(code="source_gone", message=str(exc))
+            problem = Problem(code=ErrorCode.SOURCE_GONE, message=str(exc))
         except (BadChoice, NotReadable) as exc:
             problem = Problem(code=exc.code, message=str(exc))
         return self.setbacks.reject(job, problem, manifest=spoke)
@@ -133,7 +134,8 @@ class Preparing:
             drop = self.storage.find(*split_uri(uri))
             if drop is None:
                 raise BadChoice(
-                    "no_source", f"the object that src[{number}] names is not there"
+                    ErrorCode.NO_SOURCE,
+                    f"the object that src[{number}] names is not there",
                 )
             found.append(Input(uri=uri, generation=drop.generation, size=drop.size))
         return tuple(found)

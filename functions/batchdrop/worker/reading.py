@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from batchdrop.errors import NotReadable
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import MAX_PARTS, MAX_ROW_ERRORS
 from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
@@ -129,7 +130,9 @@ class Reading:
         """Why nothing of it is sent, in words for a person."""
         refused = self.rows.refused
         if not refused:
-            return Problem(code="no_rows", message="the file has only blank lines")
+            return Problem(
+                code=ErrorCode.NO_ROWS, message="the file has only blank lines"
+            )
         first = self.row_errors[0]
         where = first.place or f"line {first.line}"
         where += f", {first.path}" if first.path else ""
@@ -138,11 +141,11 @@ class Reading:
         message = f"{where}: {first.message}; {first.fix}{more}"
         if self.rules.on_invalid != REJECT and not self._is_fit():
             return Problem(
-                code="too_many_invalid",
+                code=ErrorCode.TOO_MANY_INVALID,
                 message=f"{refused:,} bad lines, and {self.rules.max_invalid:,} may be "
                 f"left out; {message}",
             )
-        return Problem(code="bad_rows", message=message)
+        return Problem(code=ErrorCode.BAD_ROWS, message=message)
 
     def _is_fit(self) -> bool:
         """Whether the lines so far may be sent, without those that are bad."""
@@ -220,7 +223,7 @@ class Reading:
         self._rows = self._size = 0
         if self._part >= MAX_PARTS:
             raise NotReadable(
-                "over_limit",
+                ErrorCode.OVER_LIMIT,
                 f"more than {MAX_PARTS} parts of {self.limits.rows or 'any number of'} "
                 f"rows and {self.limits.bytes:,} bytes; drop it in several files",
             )

@@ -13,6 +13,7 @@ from batchdrop.errors import (
     Unavailable,
 )
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.values import Phase, Problem, Timing
 from batchdrop.ledger import Ledger
@@ -183,7 +184,7 @@ class Runner:
             )
             return self.ledger.advance(job, lambda j: j.gave_up(why, now))
         problem = Problem(
-            code="too_large",
+            code=ErrorCode.TOO_LARGE,
             message=f"the ledger can't hold it: {why}. Choose less for it, or make a "
             "file with fewer parts or addresses of it",
         )

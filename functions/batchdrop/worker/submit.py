@@ -10,6 +10,7 @@ from batchdrop.backends import Backends, is_not_allowed
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.errors import Unavailable
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Location, Phase, Problem, Timing
 from batchdrop.ledger import Ledger
@@ -59,7 +60,7 @@ class Submitting:
             # A ledger that was lost or restored knows less than the output bucket.
             message = f"there are results under {_destination(job)} already"
             return self.setbacks.reject(
-                job, Problem(code="already_done", message=message)
+                job, Problem(code=ErrorCode.ALREADY_DONE, message=message)
             )
         job = self.hand_over(job)
         spending = self._spending(job)
@@ -237,7 +238,7 @@ class Submitting:
                 job, f"{error}. {self.setbacks.remedy(job)}", unsent=True
             )
         if code in REFUSALS:
-            problem = Problem(code="service_refused", message=str(error))
+            problem = Problem(code=ErrorCode.SERVICE_REFUSED, message=str(error))
             return self.setbacks.reject(job, problem)
         if code == 429:
             wait = error.retry_after if isinstance(error, ClientError) else None
