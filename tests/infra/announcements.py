@@ -34,7 +34,7 @@ def examples() -> Iterator[Announcement]:
             yield _of(submitted.ended(_ended(name, outcome.state), NOW))
     part = Part(n=0, first=1, last=3, staging=staging)
     split_job = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
-    (child,) = split_job.children(NOW)
+    (child,) = split_job.part_jobs(NOW)
     yield _of(child.park(NOW))
     over = child.submitting(NOW, TIMING).submitted(sent, NOW)
     over = over.ended(_ended(name, "JOB_STATE_FAILED"), NOW)

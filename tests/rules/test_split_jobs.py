@@ -69,7 +69,7 @@ def split_job(staged: Job, clock: Clock) -> Job:
 
 @pytest.fixture
 def children(split_job: Job, clock: Clock) -> list[Job]:
-    return split_job.children(clock())
+    return split_job.part_jobs(clock())
 
 
 def ended(child: Job, clock: Clock, word: str, **batch: object) -> Job:
@@ -144,7 +144,7 @@ def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) ->
 
     assert job.phase is Phase.REJECTED
     assert job.seq == 1
-    assert job.children(clock()) == []
+    assert job.part_jobs(clock()) == []
 
 
 def test_a_part_is_a_job_of_its_own_in_its_files_place(
@@ -183,7 +183,7 @@ def test_a_parts_name_is_no_longer_than_the_service_takes(
 ) -> None:
     long = replace(SPEC, display_name="n" * 128)
 
-    child = staged.split(long, ROWS, clock()).children(clock())[2]
+    child = staged.split(long, ROWS, clock()).part_jobs(clock())[2]
 
     assert child.spec is not None
     assert child.spec.display_name == "n" * 119 + " part 3/3"
@@ -208,7 +208,7 @@ def test_parts_write_beside_each_other(
 ) -> None:
     spec = replace(SPEC, destination=destination)
 
-    child = staged.split(spec, ROWS, clock()).children(clock())[1]
+    child = staged.split(spec, ROWS, clock()).part_jobs(clock())[1]
 
     assert child.spec is not None
     assert child.spec.destination == of_part
@@ -219,7 +219,7 @@ def test_the_parts_of_a_drop_that_was_missed_are_treated_as_missed(
 ) -> None:
     split_job = replace(staged, missed=True).split(SPEC, ROWS, clock())
 
-    assert all(child.missed for child in split_job.children(clock()))
+    assert all(child.missed for child in split_job.part_jobs(clock()))
 
 
 def test_a_part_counts_with_its_own_bytes_against_limits(children: list[Job]) -> None:
@@ -497,7 +497,7 @@ def test_a_familys_announcement_stays_small_whatever_its_parts_say(
     )
     job = job.split(spec, ROWS, clock())
     words = Problem(code="c" * 9999, message="\N{SNOWMAN}" * 9999)
-    for child in job.children(clock()):
+    for child in job.part_jobs(clock()):
         job = job.part_over(ended(child, clock, "FAILED", error=words), clock())
 
     told = Announcement.of(job, "//batchdrop/tests")

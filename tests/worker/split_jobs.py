@@ -73,7 +73,7 @@ def split(world: World, job: Job, ledger: Ledger | None = None) -> Job:
         lambda j: j.split(
             spec_of(world, job), Rows(total=total, accepted=total), world.now()
         ),
-        children=lambda j: j.children(world.now()),
+        creates=lambda j: j.part_jobs(world.now()),
     )
 
 

@@ -360,7 +360,7 @@ def test_a_commit_that_is_too_large_is_refused_before_it_is_sent(
     others = [replace(claimed, id=f"{n:026}", spec=spec) for n in range(5)]
 
     with pytest.raises(NotWritable, match="commit of 6 documents"):
-        ledger.advance(claimed, lambda job: rich(job, clock), children=lambda _: others)
+        ledger.advance(claimed, lambda job: rich(job, clock), creates=lambda _: others)
 
     assert ledger.get(claimed.id) == claimed
 

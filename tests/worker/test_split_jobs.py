@@ -415,7 +415,7 @@ def test_the_largest_split_job_there_can_be_is_made_in_one_commit(world: World) 
         lambda j: replace(job, version=j.version, spec_from=origin).split(
             spec, Rows(), world.now()
         ),
-        children=lambda j: j.children(world.now()),
+        creates=lambda j: j.part_jobs(world.now()),
     )
 
     # As a process that knows of nothing reads them.

@@ -475,7 +475,7 @@ class Job:
     ) -> Self:
         """
         All parts are staged, and the choice of model and place is made for good. From
-        here on each is a job of its own: see `children`. Where a cancel is wanted,
+        here on each is a job of its own: see `part_jobs`. Where a cancel is wanted,
         that is the end instead.
         """
         if self.cancel_request:
@@ -493,7 +493,7 @@ class Job:
         )
         return self._let_go(moved, now, resumes=0)
 
-    def children(self, now: datetime) -> list[Self]:
+    def part_jobs(self, now: datetime) -> list[Self]:
         """
         The parts of a job that was split, as jobs for `poll` to take up. They come
         in the place of their file, so that none waits behind what was dropped later.
@@ -503,9 +503,9 @@ class Job:
             return []
         assert self.spec is not None
         parts = sorted(self.parts.items(), key=lambda item: item[1].n)
-        return [self._child(id, part, self.spec, now) for id, part in parts]
+        return [self._part_job(id, part, self.spec, now) for id, part in parts]
 
-    def _child(self, id: str, part: Part, spec: Spec, now: datetime) -> Self:
+    def _part_job(self, id: str, part: Part, spec: Spec, now: datetime) -> Self:
         ending = f" part {part.n + 1}/{len(self.parts)}"
         labels = dict(spec.labels)
         if "batchdrop_job" in labels:

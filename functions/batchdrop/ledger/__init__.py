@@ -79,7 +79,7 @@ class Ledger(Queries, Outbox, State):
         move: Callable[[Job], Job],
         *,
         spending: Spending | None = None,
-        children: Callable[[Job], Sequence[Job]] = lambda _: (),
+        creates: Callable[[Job], Sequence[Job]] = lambda _: (),
     ) -> Job:
         """
         Applies a transition, if the job still has the phase, epoch and holder of
@@ -91,7 +91,7 @@ class Ledger(Queries, Outbox, State):
             move: a pure transition; called again if another field of the document
                 changed meanwhile.
             spending: rows and bytes to add to a day's sum in the same commit.
-            children: makes, from the new job, further jobs that the same commit
+            creates: makes, from the new job, further jobs that the same commit
                 creates.
 
         Returns:
@@ -108,7 +108,7 @@ class Ledger(Queries, Outbox, State):
             writes = [(current, job), *self._split_job(current, job, taken)]
             try:
                 with answered(f"job {held.id}"):
-                    return self._commit(writes, spending, children(job))
+                    return self._commit(writes, spending, creates(job))
             except Raced:
                 # Another write came first, or our own was applied and its answer was
                 # lost: the document shows which.
@@ -154,7 +154,7 @@ class Ledger(Queries, Outbox, State):
         self,
         writes: Sequence[tuple[Job, Job]],
         spending: Spending | None,
-        children: Sequence[Job],
+        creates: Sequence[Job],
     ) -> Job:
         """
         Writes everything or nothing; returns the first job, with its version.
@@ -165,8 +165,8 @@ class Ledger(Queries, Outbox, State):
         client = self._connect()
         before = [self._document(job) for job, _ in writes]
         after = [self._document(job) for _, job in writes]
-        made = [self._document(child) for child in children]
-        if children and children[0].part_of == writes[0][1].id:
+        made = [self._document(job) for job in creates]
+        if creates and creates[0].part_of == writes[0][1].id:
             common = Common.of(after[0])
             made = [common.left_out_of(document) for document in made]
             self._keep(writes[0][1].id, common)
@@ -191,8 +191,8 @@ class Ledger(Queries, Outbox, State):
                 {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
                 merge=True,
             )
-        for child, document in zip(children, made, strict=True):
-            batch.create(self._job(child.id), document)
+        for job, document in zip(creates, made, strict=True):
+            batch.create(self._job(job.id), document)
         results = batch.commit()
         return replace(writes[0][1], version=results[0].update_time)
 

@@ -62,7 +62,7 @@ class Commands:
         """
         parent, now = self._known(job_id), self.now()
         parent = self.ledger.advance(
-            parent, lambda j: j.rerun_counted(now), children=lambda j: [j.rerun(now)]
+            parent, lambda j: j.rerun_counted(now), creates=lambda j: [j.rerun(now)]
         )
         log.info(
             "job rerun",

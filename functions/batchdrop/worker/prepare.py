@@ -241,7 +241,7 @@ class Preparing:
 
         if (after := move(job)).phase is Phase.SPLIT:
             self.traces.leave(after)
-        job = self.ledger.advance(job, move, children=lambda j: j.children(self.now()))
+        job = self.ledger.advance(job, move, creates=lambda j: j.part_jobs(self.now()))
         failpoint("after_split")
         self.setbacks.clear(job)  # where a cancel came first
         log.info(

@@ -65,15 +65,15 @@ class Rebuild:
                 job = job.part_over(part, now) if part.is_over else job
             return job
 
-        def children(split: Job) -> list[Job]:
+        def part_jobs(split: Job) -> list[Job]:
             known = self.ledger.known_ids(split.parts) if split.parts else set()
             return [
                 self.part_in_doubt(one, parts.get(one.id))
-                for one in split.children(now)
+                for one in split.part_jobs(now)
                 if one.id not in known
             ]
 
-        job = self.ledger.advance(job, move, children=children)
+        job = self.ledger.advance(job, move, creates=part_jobs)
         log.warning(
             "job rebuilt",
             extra={"event": "job.rebuilt", "job": job.id, "phase": job.phase},

@@ -317,7 +317,7 @@ class Reconcile:
 
     def _part(self, whole: Job, job_id: str) -> Job | None:
         """The job of a part; None if its split job is over, or has no such part."""
-        parts = {one.id: one for one in whole.children(self.now())}
+        parts = {one.id: one for one in whole.part_jobs(self.now())}
         one = parts.get(job_id)
         fits = one and one.part and whole.part_id(one.part.n) == job_id
         return one if fits else None
