@@ -45,7 +45,7 @@ def _settled(value: Any) -> Any:
     return _MADE_UP.sub("_STAMP", value) if isinstance(value, str) else value
 
 
-def said(request: Request) -> dict[str, Any]:
+def content_of(request: Request) -> dict[str, Any]:
     """The parts of a request that an API reads, for comparison."""
     return {
         "method": request.method,

@@ -203,11 +203,11 @@ def test_nested_camel_case_is_not_rewritten(
     official_developer.batches.create(model="m", src=src)
     developer.batches.create(model="m", src=src)
 
-    said = [
+    sent = [
         r.json["batch"]["inputConfig"]["requests"]["requests"][0]["request"]
         for r in server.requests
     ]
-    assert [s["generationConfig"]["thinkingConfig"] for s in said] == [
+    assert [s["generationConfig"]["thinkingConfig"] for s in sent] == [
         {"thinking_budget": 5},
         {"thinkingBudget": 5},
     ]
@@ -405,8 +405,8 @@ def test_a_dict_of_http_options_counts_seconds_and_an_object_milliseconds(
             config: Any = {"http_options": options}
             client.batches.get(name="batches/a", config=config)
 
-    said = [r.headers["x-server-timeout"] for r in server.requests]
-    assert said == ["3", "3", "2500", "3"]
+    sent = [r.headers["x-server-timeout"] for r in server.requests]
+    assert sent == ["3", "3", "2500", "3"]
 
 
 def test_an_extra_body_is_put_into_requests_that_have_a_body(
@@ -455,7 +455,7 @@ def test_the_parts_of_an_embeddings_content_are_in_camel_case_as_all_parts(
         official_developer.batches.create_embeddings(model="m", src=src)
     developer.batches.create_embeddings(model="m", src=src)
 
-    parts = [[*said["content"]["parts"][0]] for said in _sent(server)]
+    parts = [[*sent["content"]["parts"][0]] for sent in _sent(server)]
     assert parts == [["inline_data"], ["inlineData"]]
 
 
@@ -495,8 +495,8 @@ def test_an_unknown_member_of_a_config_is_sent(
         official_developer.batches.create(model="m", src=src)
     developer.batches.create(model="m", src=src)
 
-    (said,) = _sent(server)
-    assert said["generationConfig"] == {"newerThanBoth": 1}
+    (sent,) = _sent(server)
+    assert sent["generationConfig"] == {"newerThanBoth": 1}
 
 
 class Number(enum.IntEnum):
@@ -522,32 +522,32 @@ def _schemas(server: Recorder, clients: tuple[Any, ...], given: Any) -> list[Any
     for client in clients:
         src = [{"contents": "x", "config": {"response_schema": copy.deepcopy(given)}}]
         client.batches.create(model="m", src=src)
-    return [said["generationConfig"]["responseSchema"] for said in _sent(server)]
+    return [sent["generationConfig"]["responseSchema"] for sent in _sent(server)]
 
 
 def test_a_description_beside_a_reference_is_kept(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    said = _schemas(server, (official_developer, developer), Tree)
+    sent = _schemas(server, (official_developer, developer), Tree)
 
-    described = [schema["properties"]["leaf"]["description"] for schema in said]
+    described = [schema["properties"]["leaf"]["description"] for schema in sent]
     assert described == ["What a leaf is.", "What this leaf is."]
 
 
 def test_an_enum_of_numbers_has_its_own_values(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
-    said = _schemas(server, (official_developer, developer), Number)
+    sent = _schemas(server, (official_developer, developer), Number)
 
-    assert [schema["enum"] for schema in said] == [["1", "2"], ["10", "20"]]
+    assert [schema["enum"] for schema in sent] == [["1", "2"], ["10", "20"]]
 
 
 def test_a_recursive_schema_is_refused(
     server: Recorder, official_developer: genai.Client, developer: Client
 ) -> None:
     # The API refuses a schema without a type, which theirs ends with.
-    (said,) = _schemas(server, (official_developer,), Endless)
-    assert said["properties"]["below"]["items"] == {}
+    (sent,) = _schemas(server, (official_developer,), Endless)
+    assert sent["properties"]["below"]["items"] == {}
 
     with pytest.raises(ValueError, match="refers to itself"):
         _schemas(server, (developer,), Endless)
@@ -566,8 +566,8 @@ def test_types_of_the_typing_module_and_models_as_json_schemas_are_taken(
     assert _schemas(server, (developer,), listed)[0]["items"] == {"type": "INTEGER"}
     developer.batches.create(model="m", src=src)
 
-    said = _sent(server)[-1]["generationConfig"]["responseJsonSchema"]
-    assert said == Leaf.model_json_schema()
+    sent = _sent(server)[-1]["generationConfig"]["responseJsonSchema"]
+    assert sent == Leaf.model_json_schema()
 
 
 def test_a_functions_parameters_may_refer_to_each_other(
@@ -581,8 +581,8 @@ def test_a_functions_parameters_may_refer_to_each_other(
         official_developer.batches.create(model="m", src=copy.deepcopy(src))
     developer.batches.create(model="m", src=src)
 
-    (said,) = _sent(server)
-    made = said["tools"][0]["functionDeclarations"][0]["parameters"]
+    (sent,) = _sent(server)
+    made = sent["tools"][0]["functionDeclarations"][0]["parameters"]
     assert made["properties"]["leaf"]["type"] == "OBJECT"
 
 
@@ -597,8 +597,8 @@ def test_a_file_of_unknown_type_is_uploaded_as_jsonl(
     with FileKeeper() as server, ours(server.url, DEVELOPER) as client:
         client.files.upload(file=path)
 
-    said = server.requests[0].headers["x-goog-upload-header-content-type"]
-    assert said == "application/jsonl"
+    sent = server.requests[0].headers["x-goog-upload-header-content-type"]
+    assert sent == "application/jsonl"
 
 
 def test_an_upload_keeps_the_callers_headers(tmp_path: Path) -> None:
@@ -608,10 +608,10 @@ def test_an_upload_keeps_the_callers_headers(tmp_path: Path) -> None:
         "mime_type": "text/plain",
         "http_options": {"headers": {"x-mine": "1"}},
     }
-    said = []
+    sent = []
     for make in (theirs, ours):
         with FileKeeper() as server, make(server.url, DEVELOPER) as client:
             client.files.upload(file=path, config=config)
-            said.append([r.headers.get("x-mine") for r in server.requests])
+            sent.append([r.headers.get("x-mine") for r in server.requests])
 
-    assert said == [[None, None], ["1", "1"]]
+    assert sent == [[None, None], ["1", "1"]]

@@ -14,7 +14,7 @@ from google.genai import types
 from batchdrop import Client
 from batchdrop.batches import BatchesError, File
 from tests.client.credential import Token
-from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, said, theirs
+from tests.client.official import DEVELOPER, VERTEX, Speakers, content_of, ours, theirs
 from tests.client.recorder import FILE, Answer, FileKeeper, Recorder, Request
 
 OPTIONS = types.HttpOptions(timeout=2500, headers={"x-mine": "1"}, api_version="v9")
@@ -25,7 +25,7 @@ GENERATED: dict[str, Any] = {
 UPLOAD = ("protocol", "command", "file-name", "header-content-length")
 
 
-def _said(request: Request) -> dict[str, Any]:
+def _content_of(request: Request) -> dict[str, Any]:
     """With an upload's headers; for a chunk only those that both clients send."""
     chunk = "upload_id" in request.query
     headers = {
@@ -36,7 +36,7 @@ def _said(request: Request) -> dict[str, Any]:
     }
     if chunk:
         return {"path": request.path, "body": request.body, **headers}
-    return said(request) | headers
+    return content_of(request) | headers
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_call_of_files_sends_the_same(
     assert len(expected) == 1
     for way in (use, use_async):
         sent = speakers.wire(ours, way, DEVELOPER)
-        assert [_said(r) for r in sent] == [_said(r) for r in expected]
+        assert [_content_of(r) for r in sent] == [_content_of(r) for r in expected]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_upload_sends_the_same(
     expected = speakers.wire(theirs, use, DEVELOPER)
     sent = speakers.wire(ours, use, DEVELOPER)
 
-    assert [_said(r) for r in sent] == [_said(r) for r in expected]
+    assert [_content_of(r) for r in sent] == [_content_of(r) for r in expected]
     assert len(sent) == 2
 
 

@@ -15,7 +15,7 @@ from google.genai import types
 
 from batchdrop import Client
 from batchdrop.batches import CreateBatchJobConfig, HttpOptions
-from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, said, theirs
+from tests.client.official import DEVELOPER, VERTEX, Speakers, content_of, ours, theirs
 from tests.client.recorder import Answer, Recorder
 
 JOB = {"name": "projects/1/locations/us-central1/batchPredictionJobs/7"}
@@ -211,7 +211,7 @@ def test_an_object_of_the_official_types_sends_the_same(
     expected = speakers.wire(theirs, use, arguments)
     sent = speakers.wire(ours, use, arguments)
 
-    assert [said(r) for r in sent] == [said(r) for r in expected]
+    assert [content_of(r) for r in sent] == [content_of(r) for r in expected]
     assert len(sent) == 1
 
 
@@ -299,7 +299,7 @@ def _said_through(
         client = make(**arguments, http_options=given)
         client.batches.get(name="7" if arguments is VERTEX else "batches/a")
         client.close()
-        return said(server.requests[0]) | {
+        return content_of(server.requests[0]) | {
             "x-args": server.requests[0].headers.get("x-args")
         }
 
@@ -338,10 +338,10 @@ def test_a_client_takes_official_http_options(
 def test_client_args_apply_to_the_sync_face_and_async_client_args_to_the_other() -> (
     None
 ):
-    heard: list[str] = []
+    faces: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        heard.append(request.headers["x-face"])
+        faces.append(request.headers["x-face"])
         return httpx.Response(200, json=JOB)
 
     transport = httpx.MockTransport(answer)
@@ -358,7 +358,7 @@ def test_client_args_apply_to_the_sync_face_and_async_client_args_to_the_other()
         client.batches.get(name="batches/a")
         asyncio.run(use(client))
 
-    assert heard == ["sync", "async"]
+    assert faces == ["sync", "async"]
 
 
 def test_a_timeout_in_client_args_applies_unless_another_is_given() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.client.credential import Token
-from tests.client.official import DEVELOPER, VERTEX, Speakers, ours, said, theirs
+from tests.client.official import DEVELOPER, VERTEX, Speakers, content_of, ours, theirs
 from tests.client.recorder import Answer, Recorder
 
 JOB = {"name": "projects/1/locations/us-central1/batchPredictionJobs/7"}
@@ -335,7 +335,7 @@ def test_the_same_call_sends_the_same(
     expected = speakers.wire(theirs, use, arguments)
     sent = speakers.wire(ours, use, arguments)
 
-    assert [said(r) for r in sent] == [said(r) for r in expected]
+    assert [content_of(r) for r in sent] == [content_of(r) for r in expected]
     assert len(sent) == 1
 
 
@@ -354,7 +354,7 @@ def test_the_same_call_sends_the_same_from_asyncio(
     expected = speakers.wire(theirs, use, arguments)
     sent = speakers.wire(ours, use, arguments)
 
-    assert [said(r) for r in sent] == [said(r) for r in expected]
+    assert [content_of(r) for r in sent] == [content_of(r) for r in expected]
     assert len(sent) == 1
 
 
@@ -434,7 +434,7 @@ def test_both_read_all_pages_in_the_same_way() -> None:
         Answer(body={"batchPredictionJobs": [JOB], "nextPageToken": "a"}),
         Answer(body={"batchPredictionJobs": [JOB, JOB]}),
     ]
-    said_by = []
+    sent_by = []
     for make in (theirs, ours):
         with Recorder(*pages) as server:
             client = make(server.url, VERTEX)
@@ -445,10 +445,10 @@ def test_both_read_all_pages_in_the_same_way() -> None:
                 1,
             )
             assert len(list(pager)) == 3
-            said_by.append([said(r) for r in server.requests])
+            sent_by.append([content_of(r) for r in server.requests])
             client.close()
 
-    assert said_by[0] == said_by[1]
+    assert sent_by[0] == sent_by[1]
 
 
 def test_the_quota_project_is_sent(speakers: Speakers) -> None:
@@ -460,20 +460,20 @@ def test_the_quota_project_is_sent(speakers: Speakers) -> None:
     expected = speakers.wire(theirs, use, arguments)
     sent = speakers.wire(ours, use, arguments)
 
-    assert said(sent[0]) == said(expected[0])
+    assert content_of(sent[0]) == content_of(expected[0])
     assert sent[0].headers["x-goog-user-project"] == "payer"
 
 
 def test_a_path_in_the_base_address_is_kept() -> None:
-    said_by = []
+    sent_by = []
     for make in (theirs, ours):
         with Recorder() as server:
             client = make(f"{server.url}/x", DEVELOPER)
             client.batches.get(name="batches/abc")
             client.close()
-            said_by.append(server.requests[0].path)
+            sent_by.append(server.requests[0].path)
 
-    assert said_by == ["/x/v1/batches/abc"] * 2
+    assert sent_by == ["/x/v1/batches/abc"] * 2
 
 
 def test_a_timeout_is_sent_to_the_api(speakers: Speakers) -> None:
@@ -484,7 +484,7 @@ def test_a_timeout_is_sent_to_the_api(speakers: Speakers) -> None:
     expected = speakers.wire(theirs, use, DEVELOPER, timeout=2500)
     sent = speakers.wire(ours, use, DEVELOPER, timeout=2.5)
 
-    assert said(sent[0]) == said(expected[0])
+    assert content_of(sent[0]) == content_of(expected[0])
     assert sent[0].headers["x-server-timeout"] == "3"
 
 

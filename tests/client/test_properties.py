@@ -112,8 +112,8 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     read = row_of(row)
 
     assert read.raw == row
-    said = (read.text, read.thoughts, read.finish_reason, read.blocked)
-    assert all(text is None or isinstance(text, str) for text in said)
+    texts = (read.text, read.thoughts, read.finish_reason, read.blocked)
+    assert all(text is None or isinstance(text, str) for text in texts)
     assert read.response is None or read.error is None
 
 

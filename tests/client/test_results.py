@@ -281,7 +281,7 @@ def test_the_rows_of_a_table_are_read(client: Client, dataset: Dataset) -> None:
             {"custom_id": "b", "request": "{}", "status": refused},
         ],
     )
-    said = (
+    outputs = (
         {
             "bigquery_output_dataset": f"bq://{dataset.full_name}",
             "bigquery_output_table": "predictions_1",
@@ -289,7 +289,7 @@ def test_the_rows_of_a_table_are_read(client: Client, dataset: Dataset) -> None:
         {"bigquery_output_table": f"bq://{table}"},
     )
 
-    for output in said:
+    for output in outputs:
         read = client.batches.results(finished(**output))
         rows = {row.key: row for row in read}
 

@@ -180,7 +180,7 @@ def test_the_ten_minutes_begin_with_the_jobs_end_at_the_apis_clock(
 
 
 def test_a_wait_may_be_shorter_than_the_output_timeout() -> None:
-    with pytest.raises(WaitTimeout, match="doesn't say yet where its answers are"):
+    with pytest.raises(WaitTimeout, match="doesn't name its output yet"):
         World([RUNNING] + [LATE] * 9).wait(timeout=12)
 
 

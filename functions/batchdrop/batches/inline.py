@@ -247,8 +247,8 @@ def split_config(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     config = opened(given) or {}
     if not isinstance(config, Mapping):
         raise ValueError(f"a config is a dict, not {type(config).__name__}")
-    said = {name: value for name, value in config.items() if value is not None}
-    beside, inside = placed(without_sdk_only(said))
+    present = {name: value for name, value in config.items() if value is not None}
+    beside, inside = placed(without_sdk_only(present))
     generation: dict[str, Any] = {}
     for name, value in inside.items():
         if name == "responseSchema":

@@ -144,12 +144,12 @@ def _vertex(
 
 
 def _vertex_by_env(env: Mapping[str, str]) -> bool:
-    said = {
+    choices = {
         name: env[name].lower() in ("true", "1")
         for name in ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
         if name in env
     }
-    if len(set(said.values())) == 2:
+    if len(set(choices.values())) == 2:
         import warnings
 
         warnings.warn(
@@ -157,7 +157,7 @@ def _vertex_by_env(env: Mapping[str, str]) -> bool:
             "other; the first is used",
             stacklevel=5,
         )
-    return next(iter(said.values()), False)
+    return next(iter(choices.values()), False)
 
 
 def _env_key(env: Mapping[str, str]) -> str | None:
@@ -181,5 +181,5 @@ def _version(
 ) -> str:
     if options.api_version:
         return options.api_version
-    said = env.get("GOOGLE_GENAI_API_VERSION")
-    return beta if said == "beta" else said or default
+    version = env.get("GOOGLE_GENAI_API_VERSION")
+    return beta if version == "beta" else version or default

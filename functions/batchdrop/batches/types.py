@@ -297,12 +297,12 @@ class BatchJob(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return hash(self.name)
 
     def __repr__(self) -> str:
-        said = (
+        members = (
             f"{field}={value!r}"
             for field in self.__struct_fields__
             if field != "wire" and (value := getattr(self, field)) not in (None, ())
         )
-        return f"BatchJob({', '.join(said)})"
+        return f"BatchJob({', '.join(members)})"
 
 
 class DeleteResourceJob(Struct, frozen=True, kw_only=True):

@@ -69,8 +69,10 @@ class Patience:
         age = now - self._since
         ended = job.end_time or job.update_time
         if ended is not None:
-            said = http_date(date) if date else None
-            age = max(age, (self.wall() if said is None else said) - ended.timestamp())
+            sent_at = http_date(date) if date else None
+            age = max(
+                age, (self.wall() if sent_at is None else sent_at) - ended.timestamp()
+            )
         if age >= self.timeout:
             raise NoResults(
                 f"{job.name} is {job.state}, and {age:.0f} s after its end it doesn't "
@@ -145,9 +147,9 @@ def waiting(
             left = until - now()
             if left <= 0:
                 state = last.state if last else "not seen"
-                but = "it goes on at the API"
+                but = "it still runs at the API"
                 if last and last.done:
-                    but = "it doesn't say yet where its answers are"
+                    but = "it doesn't name its output yet"
                 raise WaitTimeout(
                     f"{last.name if last else 'the job'} is {state} after {timeout} s; "
                     f"{but}",

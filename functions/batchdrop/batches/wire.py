@@ -117,8 +117,8 @@ def unclear(
     error = envelope(body)
     if error:
         words = f"{error.get('code', '')} {error.get('status', '')}".strip()
-        said = f"{words}: {error.get('message', '')}"[:500]
-        what = f"has a success status, and is an error: {said}"
+        detail = f"{words}: {error.get('message', '')}"[:500]
+        what = f"has a success status, and is an error: {detail}"
     else:
         what = f"{what} but {body[:100]!r}"
     return UnclearAnswer(f"the answer {what}; {then}", sent=True)
