@@ -1,7 +1,7 @@
 """
 The submit protocol as a graph of states, small enough to walk all of it.
 
-Workers take a job through the steps of `intake.py`; what each step writes is what the
+Workers take a job through `worker/submit.py`; what each step writes is what the
 real transitions of `jobs.py` make of a real `Job`. Any worker may stop between any two
 steps, for ever or for a while; a request may arrive at any time after it was sent, or
 never, and its answer may get lost; the service reads the input at any time after it has
