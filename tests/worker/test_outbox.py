@@ -97,7 +97,9 @@ def test_an_announcement_refused_ten_times_is_set_aside_and_the_next_is_publishe
     assert office.topic.asked == asked
 
 
-def test_a_parked_job_of_which_nobody_can_be_told_stays_parked(office: Office) -> None:
+def test_a_parked_job_stays_parked_when_its_announcements_are_refused(
+    office: Office,
+) -> None:
     job, now = office.job(1), office.clock()
     office.ledger.advance(job, lambda j: j.park(now))
     office.topic.refuses = set(office.ids(job))
