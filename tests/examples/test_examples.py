@@ -25,7 +25,8 @@ from batchdrop.jobs.values import Fact, Problem
 from tests import announcements
 from tests.rules.test_announcements import NOW, ended, of, submitted
 from tests.whole.listener import Listener, listening
-from tests.worker.conftest import world as world  # a fixture of theirs
+from tests.worker.conftest import database as database  # fixtures of the worker
+from tests.worker.conftest import world as world
 from tests.worker.world import GOOD, World
 
 HERE = Path(__file__).parent
