@@ -92,7 +92,12 @@ def test_any_object_with_a_name_as_an_answer_is_read(
     answer.pop("error", None)
     answer |= {"name": "batches/1", "file": {**answer, "name": "files/1"}}
 
-    result = parse(msgspec.json.encode(answer))
+    try:
+        result = parse(msgspec.json.encode(answer))
+    except UnclearAnswer:
+        # Only of a list: what is no list, or has no readable token, does not end one.
+        assert parse in (v.read_page, d.read_page)
+        return
 
     if isinstance(result, BatchJob):
         assert result.raw == msgspec.json.decode(msgspec.json.encode(answer))

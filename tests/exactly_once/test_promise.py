@@ -154,7 +154,7 @@ SPLIT_JOB = replace(
 )
 
 
-def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
+def test_a_split_jobs_promise_that_is_kept_is_found_kept() -> None:
     assert breaches(SPLIT_JOB) == []
 
 
@@ -189,7 +189,7 @@ def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
                 SPLIT_JOB,
                 job=SPLIT_JOB.job and {**SPLIT_JOB.job, "outcome": "failed"},
             ),
-            "its parts have come to JOB_STATE_FAILED",
+            "its parts have come to failed",
         ),
         (
             replace(SPLIT_JOB, answers=["r0000001"]),
@@ -201,7 +201,7 @@ def test_a_familys_promise_that_is_kept_is_found_kept() -> None:
         ),
     ],
 )
-def test_a_familys_promise_that_is_broken_is_told(found: Evidence, told: str) -> None:
+def test_a_split_jobs_broken_promise_is_found(found: Evidence, told: str) -> None:
     assert [what for what in breaches(found) if told in what]
 
 

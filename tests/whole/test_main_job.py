@@ -223,7 +223,7 @@ def test_a_file_of_another_kind_leaves_a_log_line_and_nothing_else(
     log = deployment.stack.log("on_upload")
     line = json.loads(until(lambda: lines_with(str(drop), log))[0])
 
-    assert (line["severity"], line["message"]) == ("INFO", "ignored")
+    assert (line["severity"], line["message"]) == ("INFO", "object ignored")
     assert line["logging.googleapis.com/trace"].startswith(
         f"projects/{deployment.stack.project}/traces/"
     )

@@ -11,8 +11,10 @@ from batchdrop import wiring
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Phase
 from tests.client.datasets import Dataset
-from tests.worker.manifests import answered, manifest
+from tests.worker.manifests import answered, dataset, manifest
 from tests.worker.world import GOOD, World
+
+__all__ = ["dataset"]  # a fixture
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"

@@ -140,7 +140,7 @@ def test_a_range_that_comes_short_is_no_end_of_the_file(
     job = taken(world, drop)
     assert job.phase is Phase.ARRIVED
     assert job.postponed is not None
-    assert f"{2 * len(GOOD)} bytes came" in job.postponed.message
+    assert f"got {2 * len(GOOD)} bytes for" in job.postponed.message
     assert world.staged(drop) == {}
 
     served.holds_back = 0
@@ -190,7 +190,7 @@ def test_staged_rows_that_come_short_are_not_handed_over(
     world.ticks(1)
     job = world.job(drop)
     assert job.postponed is not None
-    assert "bytes came" in job.postponed.message
+    assert "got 260 bytes for the 261" in job.postponed.message
 
     served.holds_back = 0
     world.ticks(1)

@@ -404,6 +404,11 @@ OPTIONS = (
 )
 
 
+#: Characters of a name that is compared with the known ones: a user's key may have
+#: megabytes, and to compare it takes fifty times as much.
+LONGEST_NAME = 100
+
+
 def options(by: By) -> tuple[Option, ...]:
     """The options that one of these may set, in the order of the table."""
     return tuple(option for option in OPTIONS if option.by & by)
@@ -418,6 +423,8 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name that a misspelled one most likely stands for."""
+    if len(name) > LONGEST_NAME:
+        return None
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, known, n=1)), None)

@@ -27,6 +27,9 @@ _WORDS = {
     "boolean": "a boolean",
 }
 
+#: Characters of a name that is compared with the known ones: to compare a name takes
+#: fifty times its memory.
+LONGEST_NAME = 100
 #: What people write who think of another API, or of a client's options.
 _ELSEWHERE = {
     "config": "generationConfig",
@@ -283,6 +286,8 @@ def _meant(of: Type, name: str, root: Type) -> str:
     place = _place_of(root, name, of)
     if place is not None:
         return f'put it into "{place}"' if place else "put it into the request"
+    if len(name) > LONGEST_NAME:
+        return ""
     lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
     return f'write "{lower[near[0]]}"' if near else ""
