@@ -17,7 +17,7 @@ from tests.clock import Clock
 
 pytest_plugins = ["batchsim.pytest_plugin"]
 
-# What is measured in wall-clock time tells of a busy machine, not of the code.
+# Wall-clock times depend on how busy the machine is, not on the code.
 settings.register_profile(
     "no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -226,7 +226,9 @@ def test_any_name_that_an_object_can_have_reaches_the_worker(
     assert [drop.name for drop in worker.drops] == [name]
 
 
-def test_the_schedule_is_told_what_the_tick_did(poll: Client, worker: Worker) -> None:
+def test_the_tick_returns_its_counts_to_the_schedule(
+    poll: Client, worker: Worker
+) -> None:
     answer = poll.post("/")
 
     assert answer.status_code == 200

@@ -15,7 +15,7 @@ COMMIT = "/google.firestore.v1.Firestore/Commit"
 class Commits(grpc.GenericRpcHandler):  # type: ignore[misc]
     """
     Passes every call on to the emulator at `target`, and its answer back, but for the
-    commits that it was told to lose: those are applied, and their answers are not told.
+    commits that it has to lose: those are applied, and their answers are dropped.
 
         with Commits("127.0.0.1:8080") as way:
             env["FIRESTORE_EMULATOR_HOST"] = way.address

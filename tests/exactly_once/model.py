@@ -69,7 +69,7 @@ OVER = frozenset({DONE, FAILED, STOPPED, STOPPED_PAID})
 
 
 class Document(NamedTuple):
-    """A job, as far as the protocol looks at it; times in ticks from now."""
+    """What the protocol uses of a job; times are in ticks from now."""
 
     phase: Phase
     epoch: int
@@ -453,7 +453,7 @@ class Steps:
             yield "poll claims anew", self.state._replace(job=anew)
 
     def _check(self, job: Document) -> Iterator[Step]:
-        """`Check` finds another batch than the one that the job goes on with."""
+        """`Reconcile` finds another batch than the job's own."""
         state, real = self.state, job_of(job)
         if not self.protocol.checks or len(state.workers) == self.protocol.workers:
             return
@@ -638,7 +638,7 @@ class Steps:
                     yield "writes the fence", self._write(worker, "fenced_off")
 
     def _at(self, held: Document) -> Worker | None:
-        """The head of the loop: whether a worker goes on, and with which step."""
+        """The head of the loop: whether a worker continues, and with which step."""
         job = job_of(held)
         if not job.is_held(NOW):
             return None

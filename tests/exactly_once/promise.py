@@ -155,7 +155,7 @@ def breaches(
 def _split_job(
     found: Evidence, job: dict[str, Any], end: str, duplicates: bool
 ) -> list[str]:
-    """What is wrong with a file's parts, each of which is one batch, and no news."""
+    """What is wrong with a file's parts: each has one batch and announces no end."""
     wrong = []
     if found.batches:
         wrong.append(f"it was split, and sent as a whole too: {names(found.batches)}")
@@ -239,7 +239,7 @@ def _batches(
 
 def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     wrong = []
-    # Of a file's parts no end is told, but all that else there may be to tell.
+    # A part announces everything but its end.
     messages = [one for each in (found, *found.parts) for one in each.messages]
     outbox = [one for each in (found, *found.parts) for one in each.outbox]
     told = {one.attributes["ce-id"]: one for one in messages}

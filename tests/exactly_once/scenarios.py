@@ -76,7 +76,7 @@ class Scenario:
 
     @property
     def has_extra(self) -> bool:
-        """Whether more batches are made of one job than it goes on with."""
+        """Whether a job gets more batches than the one that it adopts."""
         return self.hidden > 1 and "parts" not in self.traits
 
     @property

@@ -119,7 +119,7 @@ HARMFUL = {
     ),
     ids=str,
 )
-def test_a_job_whose_process_dies_at_a_point_is_paid_and_told_once(
+def test_a_job_whose_process_dies_at_a_point_is_paid_and_announced_once(
     case: Case, runs: Runs
 ) -> None:
     outcome = runs[case].result()
@@ -252,7 +252,7 @@ def otherwise(
     ),
     ids=str,
 )
-def test_parts_and_jobs_by_manifests_are_paid_and_told_once(
+def test_parts_and_jobs_by_manifests_are_paid_and_announced_once(
     case: Case, runs: Runs
 ) -> None:
     outcome = runs[case].result()

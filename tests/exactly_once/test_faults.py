@@ -56,13 +56,13 @@ UNDER_FAULTS = [
 
 
 @pytest.mark.parametrize("case", UNDER_FAULTS, ids=str)
-def test_a_job_is_paid_and_told_once_whatever_the_service_does(
+def test_a_job_is_paid_and_announced_once_whatever_the_service_does(
     case: Case, runs: Runs
 ) -> None:
     assert broken(runs[case].result()) == []
 
 
-#: What the client of Firestore is told in place of the answer. It asks again after
+#: The status that Firestore's client gets in place of the answer. It retries after
 #: the first, and gives up after the second.
 UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")

@@ -68,11 +68,11 @@ def test_without_the_fence_a_late_request_is_paid_too() -> None:
     assert walked.wrong[-1] == "batch 1 is RUNNING"
 
 
-def test_without_the_look_after_the_fence_two_are_paid() -> None:
+def test_without_the_search_after_the_fence_two_are_paid() -> None:
     assert walk(Protocol(searches_again=False, epochs=3), pays_twice).wrong
 
 
-def test_a_look_before_the_list_can_tell_pays_twice() -> None:
+def test_a_search_before_the_list_lag_ends_pays_twice() -> None:
     assert walk(Protocol(settles=False, epochs=3), pays_twice).wrong
 
 

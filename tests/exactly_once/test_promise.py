@@ -111,11 +111,11 @@ def test_a_kept_promise_is_found_kept() -> None:
         ),
     ],
 )
-def test_a_broken_promise_is_told(found: Evidence, told: str) -> None:
+def test_a_broken_promise_is_reported(found: Evidence, told: str) -> None:
     assert [what for what in breaches(found) if told in what]
 
 
-def test_a_rejected_drop_that_was_paid_is_told() -> None:
+def test_a_rejected_drop_that_was_paid_is_reported() -> None:
     found = replace(
         GOOD,
         job=job("rejected"),
@@ -127,7 +127,7 @@ def test_a_rejected_drop_that_was_paid_is_told() -> None:
     assert breaches(replace(found, batches=[]), "rejected") == []
 
 
-def test_a_duplicate_is_told_unless_it_was_cancelled_and_said_so() -> None:
+def test_a_duplicate_is_reported_unless_it_was_cancelled_and_recorded() -> None:
     two = replace(GOOD, batches=[KEPT, batch("b2", "CANCELLED", done=1)])
     said = replace(
         two,
@@ -238,7 +238,7 @@ TOO_LATE = replace(
         (None, replace(TOO_LATE, messages=[]), "0 announcements say"),
     ],
 )
-def test_a_manifest_is_heard_or_told_of(
+def test_a_manifest_is_used_or_its_rejection_announced(
     manifest: str | None, beside: Evidence, told: str
 ) -> None:
     found = replace(GOOD, job=job() | {"manifest": manifest}, beside=beside)

@@ -65,7 +65,7 @@ def test_times_that_chance_shuffles_are_not_slower() -> None:
     assert slowed(usual, [1.9 * one for one in usual]) == []
 
 
-def test_one_file_that_waits_long_is_told() -> None:
+def test_one_file_that_waits_long_is_reported() -> None:
     usual = [1.0 + n / 10 for n in range(100)]
 
     assert slowed(usual, [*usual, 22.0]) == [
@@ -73,7 +73,7 @@ def test_one_file_that_waits_long_is_told() -> None:
     ]
 
 
-def test_many_files_that_wait_are_told_though_one_once_waited_longer() -> None:
+def test_many_slow_files_are_reported_even_if_one_was_slower_before() -> None:
     usual = [4.0] * 99 + [60.0]
 
     told = slowed(usual, [4.0] * 40 + [8.1] * 60)
@@ -102,19 +102,19 @@ def test_repeats_and_another_jobs_messages_are_no_disorder() -> None:
     assert disorder([one, one, two, other, one, two]) == []
 
 
-def test_an_id_with_two_contents_is_told() -> None:
+def test_an_id_with_two_contents_is_reported() -> None:
     heard = [message("a", 1), message("a", 1, b"[]")]
 
     assert disorder(heard) == ["a repeat of a-1 differs"]
 
 
-def test_two_jobs_announcements_under_one_id_are_told() -> None:
+def test_announcements_of_two_jobs_under_one_id_are_reported() -> None:
     heard = [message("a", 1, id="x"), message("b", 1, id="x")]
 
     assert disorder(heard) == ["a repeat of x differs"]
 
 
-def test_what_is_first_heard_after_a_later_one_is_told() -> None:
+def test_an_announcement_first_received_after_a_later_one_is_reported() -> None:
     heard = [message("a", 1), message("a", 3), message("a", 2)]
 
     assert disorder(heard) == ["a-2, number 00000002, came after 00000003"]

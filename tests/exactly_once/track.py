@@ -235,7 +235,7 @@ class Track:
     # -- a case -----------------------------------------------------------------
 
     def run(self, case: Case) -> Outcome:
-        """Sends jobs until one has met all the harm, and tells of the last."""
+        """Sends jobs until one has met all the harm; returns the last one's outcome."""
         for way in case.ways:
             outcome = self._run(case, way)
             if not outcome.missed or not self.is_clean:
@@ -322,7 +322,7 @@ class Track:
         try:
             until(ask, PATIENCE, every)
         except AssertionError:
-            # What is there then is told by the evidence.
+            # The evidence shows what exists then.
             self.is_clean = False
 
     def _is_waiting(self, drop: Drop) -> bool:
@@ -345,7 +345,7 @@ class Track:
                 self._sim.delete(f"/_sim/faults/{rule['id']}")
 
     def _want_cancelled(self, drop: Drop) -> None:
-        """What `batchdrop cancel` does, once the job has been told of as stalled."""
+        """Does what `batchdrop cancel` does, once a stall has been announced."""
         job = self._ledger.get(drop.job_id)
         if job is None or job.cancel_request:
             return
@@ -509,7 +509,7 @@ class Track:
 
 
 def wake(process: psutil.Process) -> None:
-    """Lets a frozen worker go on, and waits until what it had in hand is done."""
+    """Wakes a frozen worker, and waits until its request is done."""
     process.send_signal(signal.SIGCONT)
     # gunicorn's workers end what they have begun, and then themselves.
     process.terminate()

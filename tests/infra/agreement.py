@@ -196,7 +196,7 @@ def queries_have_their_indexes(
 
 
 def fields_are_written(plan: Plan, functions: Path) -> Iterator[str]:
-    """What is said of a field is said of one that documents have."""
+    """The ledger writes each field that Terraform configures."""
     for each in plan.of("google_firestore_field"):
         collection, field = each.values["collection"], each.values["field"]
         if field not in code.written(collection):
@@ -280,7 +280,7 @@ def filters_name_attributes(plan: Plan, functions: Path) -> Iterator[str]:
 
 
 def what_a_message_asks_for_is_granted(plan: Plan, functions: Path) -> Iterator[str]:
-    """The worker names roles in what it tells people; those must be the right ones."""
+    """The roles in the worker's messages must be the right ones."""
     named = {
         role
         for word in code.words(functions)

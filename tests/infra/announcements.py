@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def examples() -> Iterator[Announcement]:
-    """One for each state that the service ends in, and of all else that is told."""
+    """One announcement of each kind, and one for each final state of the service."""
     claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     yield _of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
     yield _of(claimed.park(NOW))

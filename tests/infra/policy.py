@@ -287,7 +287,7 @@ def no_function_is_reached_from_outside(plan: Plan) -> Iterator[str]:
 
 
 def no_secret_has_a_value(plan: Plan) -> Iterator[str]:
-    """What Terraform is told lies in its state, for all who may read that."""
+    """Everyone who can read Terraform's state can read its variables."""
     for each in plan.resources:
         if each.type == "google_secret_manager_secret_version":
             yield f"{each.address} puts a secret's value into the state"

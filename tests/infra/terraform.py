@@ -24,7 +24,7 @@ CHOICES: Mapping[str, Any] = {
 
 
 class TerraformError(Exception):
-    """Terraform said no; the text is what it said."""
+    """Terraform failed; the text is its output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

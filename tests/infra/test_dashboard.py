@@ -57,7 +57,7 @@ def test_each_metric_of_the_worker_is_on_it(plan: Plan) -> None:
         assert f"user_{metric.values['name']}" in shown
 
 
-def test_its_queries_are_among_those_that_the_policy_looks_at(plan: Plan) -> None:
+def test_its_queries_are_among_those_that_the_policy_checks(plan: Plan) -> None:
     charts = [
         each["timeSeriesQuery"]["prometheusQuery"]
         for tile in read(plan)["mosaicLayout"]["tiles"]

@@ -52,7 +52,7 @@ def said_about(copy: Copy, workspace: Workspace) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def said(workspaces: Callable[[], Workspace]) -> Mapping[str, str]:
-    """What is said about each mistake."""
+    """The message about each mistake."""
     made = [(copy, workspaces()) for copy in copies()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda each: said_about(*each), made)
@@ -60,7 +60,7 @@ def said(workspaces: Callable[[], Workspace]) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.what)
-def test_it_is_noticed(said: Mapping[str, str], mistake: Mistake) -> None:
+def test_each_mistake_is_reported(said: Mapping[str, str], mistake: Mistake) -> None:
     assert mistake.says in said[mistake.what]
 
 

@@ -222,7 +222,7 @@ def make_buckets_and_topic(plan: Plan, gcs: str, pubsub: str) -> None:
 
 
 @pytest.mark.proof
-def test_every_door_is_started(deployed: Deployed) -> None:
+def test_every_entry_point_is_started(deployed: Deployed) -> None:
     assert set(deployed.addresses) == set(code.entry_points())
 
 

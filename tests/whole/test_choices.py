@@ -260,7 +260,7 @@ def test_a_manifest_over_a_table_ends_in_results(night: Night) -> None:
 
 
 @pytest.mark.parametrize("api", ["vertex", "developer"])
-def test_a_manifest_speaks_for_the_file_beside_it(night: Night, api: str) -> None:
+def test_a_manifest_applies_to_the_file_beside_it(night: Night, api: str) -> None:
     job = night.over(f"{api}/spoken.jsonl")
 
     assert job["spec"]["model"] == "gemini-4-argon"

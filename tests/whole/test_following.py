@@ -135,7 +135,7 @@ class Followed:
         return job
 
     def states(self, name: str) -> list[str]:
-        """What the service said of a batch, in the order in which it came."""
+        """The states that the service reported of a batch, in order of arrival."""
         said = [moment.get("state") for moment in self.job(name)["history"]]
         return [
             state.removeprefix("JOB_STATE_")

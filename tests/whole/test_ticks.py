@@ -158,7 +158,7 @@ def answered(clockless: Clockless) -> dict[str, Any] | None:
         return None
 
 
-def test_ticks_that_overlap_tell_an_end_once(clockless: Clockless) -> None:
+def test_ticks_that_overlap_announce_an_end_once(clockless: Clockless) -> None:
     drop = clockless.submitted()
     clockless.fault(fault="slow", op="list", seconds=TICK + 1.5)
 

@@ -7,7 +7,7 @@ from tests.worker.world import World
 
 
 def rows(n: int) -> str:
-    """So many requests, each with a text of its own, and a blank line among them."""
+    """Makes `n` requests, each with its own text, and one blank line."""
     lines = [
         json.dumps({"contents": [{"role": "user", "parts": [{"text": f"row {i}"}]}]})
         for i in range(1, n + 1)

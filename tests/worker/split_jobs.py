@@ -37,7 +37,7 @@ def part_staged(world: World, job: Job, part: Part) -> Job:
 
 
 def rows(first: int, n: int) -> str:
-    """So many rows as they are staged, from this line of the file on."""
+    """Makes `n` staged rows; the first is line `first` of the file."""
     return "".join(
         f'{{"key":"r{line:07}","request":{GOOD.strip()}}}\n'
         for line in range(first, first + n)
@@ -82,7 +82,7 @@ def split_job(world: World, *texts: str) -> Job:
 
 
 def submitted(world: World, *texts: str) -> Job:
-    """A split job of which the service has all parts."""
+    """A split job whose parts are all submitted."""
     job = split_job(world, *texts)
     world.tick()
     assert phases(world, job) == [Phase.SUBMITTED] * len(job.parts)
@@ -100,5 +100,5 @@ def phases(world: World, job: Job) -> list[Phase]:
 
 
 def heard(world: World) -> list[str]:
-    """The words of all that was announced."""
+    """The types of all announcements, without their prefix."""
     return [one.type.split(".")[3] for one in world.heard]

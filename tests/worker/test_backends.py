@@ -71,7 +71,7 @@ def test_every_route_ends_in_results(routed: World) -> None:
         assert [one for one in objects if one.startswith(f"{name}/x.jsonl/")] != []
 
 
-def test_a_silent_place_holds_up_no_other(routed: World) -> None:
+def test_an_endpoint_that_does_not_answer_blocks_no_other(routed: World) -> None:
     drops = [routed.upload(GOOD, f"{name}/x.jsonl") for name in ("europe", "other")]
     for drop in drops:
         routed.worker.take(drop)
@@ -123,7 +123,7 @@ def test_a_queue_that_is_full_holds_up_no_other(world: World) -> None:
     assert world.job(free).phase is Phase.SUBMITTED
 
 
-def test_a_queue_that_nobody_sees_any_more_says_nothing_of_another(
+def test_a_queue_whose_batches_vanish_affects_no_other(
     routed: World,
 ) -> None:
     """A tenth of a queue, not of all jobs: the others are many and fine."""

@@ -201,7 +201,7 @@ def test_who_is_overtaken_by_another_clock_pays_for_nothing(
 
 
 @either_first
-def test_of_two_holders_by_two_clocks_one_can_write(
+def test_one_of_two_holders_with_different_clocks_can_write(
     world: World, pair: tuple[World, World]
 ) -> None:
     first, second = pair

@@ -103,7 +103,7 @@ def test_digits_behind_a_hash_are_a_generation_where_no_object_is_called_so(
         ("", "names no object; write gs://bucket/name"),
     ],
 )
-def test_an_address_where_nothing_is_says_so(
+def test_an_address_without_an_object_is_an_error_that_names_it(
     deployed: World, address: str, says: str
 ) -> None:
     ran = run("rerun", f"gs://{deployed.settings.inbox}/{address}")
@@ -151,7 +151,7 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
     assert f"is over: it is rejected; it was run again as {again.id}" in too_late.output
 
 
-def test_a_parked_job_goes_on_when_a_person_has_looked(deployed: World) -> None:
+def test_a_parked_job_continues_after_batchdrop_resume(deployed: World) -> None:
     drop = deployed.upload()
     deployed.choose(max_bytes="many")  # which breaks every worker
     deployed.worker.take(drop)

@@ -82,14 +82,14 @@ class Course:
             self._drop_manifest()
 
     def run(self) -> None:
-        """Pub/Sub tells of the drop until it is heard, and the schedule ticks."""
+        """Repeats the event until the ledger has the drop, and runs ticks."""
         for _ in range(60):
             self.step()
             if self.evidence().is_over:
                 return
 
     def step(self) -> None:
-        """What comes from outside, once; whoever dies of it is gone."""
+        """Delivers the events and runs one tick; a worker may die of either."""
         for drop in (self.drop, self.beside):
             if drop and not self._is_known(drop):
                 with suppress(Killed, Exception):

@@ -169,7 +169,7 @@ def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> No
     assert world.job(drop).phase is Phase.SUBMITTED
 
 
-def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
+def test_a_batch_that_runs_too_long_is_cancelled_without_a_start_time(
     world: World,
 ) -> None:
     world.choose(cancel_after=240.0)
@@ -183,7 +183,7 @@ def test_what_runs_too_long_is_cancelled_though_the_service_tells_no_start(
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
 
 
-def test_a_key_that_is_not_valid_blames_no_file_and_says_what_is_wanted(
+def test_an_invalid_key_rejects_no_file_and_names_the_remedy(
     world: World,
 ) -> None:
     drop = world.upload()

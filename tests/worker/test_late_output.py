@@ -23,7 +23,7 @@ def ended_early(world: World, **late: Any) -> Job:
     return world.job(drop)
 
 
-def test_an_end_is_announced_once_it_says_where_the_answers_are(world: World) -> None:
+def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -> None:
     early = ended_early(world, seconds=300)
     world.ticks(3)
     assert (early.phase, world.heard) == (Phase.SUBMITTED, [])

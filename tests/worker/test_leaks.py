@@ -35,7 +35,7 @@ class Canaries:
         return word
 
     def found(self, said: dict[str, str]) -> list[str]:
-        """Where each that is found was written, and where it is told."""
+        """Names where each canary was written, and where it was found."""
         return [
             f"{place}: told by {teller}"
             for teller, text in said.items()
@@ -45,7 +45,7 @@ class Canaries:
 
 
 def said(world: World, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
-    """All that a deployment says: documents, log lines and announcements."""
+    """All that a deployment writes: documents, log lines and announcements."""
     documents = {
         f"document {document.reference.path}": repr(document.to_dict())
         for collection in world.database.collections()

@@ -62,7 +62,7 @@ def sent(world: World, job: Job) -> list[bytes]:
 
 
 @small
-def test_the_document_says_what_is_sent_of_a_file(world: World, drop: Any) -> None:
+def test_the_document_records_what_is_sent_of_a_file(world: World, drop: Any) -> None:
     dropped = drop(world)
 
     world.worker.take(dropped)
@@ -253,7 +253,7 @@ def test_what_can_never_be_written_rejects_the_job_with_words(
 
 
 def dies(world: World, drop: Drop, point: str) -> None:
-    """The next worker comes as far as this, and no further."""
+    """The next worker dies at this point."""
 
     def failpoint(name: str) -> None:
         if name == point:

@@ -42,7 +42,7 @@ POINTS = (
 
 
 def stopped(world: World, point: str) -> Drop:
-    """A drop whose worker died, and of which the ledger knows nothing a bit later."""
+    """A drop whose worker died, and whose document is then deleted."""
     drop = world.upload(rows(3))
     with at(point, die), pytest.raises(Killed):
         world.worker.take(drop)
@@ -56,7 +56,7 @@ def take_away(world: World, drop: Drop) -> None:
 
 
 def to_the_end(world: World, drop: Drop) -> Job:
-    """The schedule runs, at long intervals, until the job is over and told of."""
+    """Runs ticks, at long intervals, until the job is over and announced."""
     check(world)
     for _ in range(40):
         world.ticks(1, timedelta(minutes=4))
@@ -95,7 +95,7 @@ def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
 
 @both
 @pytest.mark.parametrize("point", ["after_create", "after_submitted"])
-def test_a_batch_is_followed_by_what_its_rows_say_of_their_job(
+def test_a_batch_is_followed_by_the_job_that_its_rows_name(
     world: World, point: str
 ) -> None:
     world.choose(labels={"team": "search"})
@@ -135,7 +135,7 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
 
 
 @both
-def test_copies_of_the_rows_say_it_too(world: World) -> None:
+def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
     drop = world.upload(rows(3))
     with at("after_intent", die), pytest.raises(Killed):
         world.worker.take(drop)
@@ -370,7 +370,7 @@ def test_a_batch_of_other_rows_that_bears_a_lost_jobs_label_is_reported(
         lambda job: "not JSON",
     ],
 )
-def test_rows_that_say_they_are_another_jobs_make_none(
+def test_rows_that_name_another_job_make_no_job(
     world: World, caplog: pytest.LogCaptureFixture, change: Any
 ) -> None:
     drop = world.upload(rows(3))
@@ -414,7 +414,7 @@ def test_a_split_job_is_made_anew_with_all_of_its_parts(world: World) -> None:
 
 
 @both
-def test_a_split_job_of_which_no_part_was_sent_is_found_by_its_drop(
+def test_a_split_job_with_no_part_sent_is_found_by_its_drop(
     world: World,
 ) -> None:
     world.choose(part_rows=2)
@@ -544,7 +544,7 @@ def longest() -> Iterator[Job]:
 
 
 @pytest.mark.parametrize("job", list(longest()))
-def test_rows_say_no_more_than_an_objects_metadata_takes(job: Job) -> None:
+def test_rows_carry_no_more_than_an_objects_metadata_can_hold(job: Job) -> None:
     text = described(job)
 
     assert len(JOB) + len(text.encode()) <= MAX_METADATA

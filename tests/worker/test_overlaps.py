@@ -38,7 +38,7 @@ def another_tick(world: World) -> None:
     world.tick()
 
 
-def test_two_ticks_that_find_the_same_stall_tell_of_it_once(
+def test_two_ticks_that_find_the_same_stall_announce_it_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.sim.faults.add("stuck_pending")

@@ -68,7 +68,7 @@ def test_a_file_that_is_deleted_while_it_is_read_is_a_rejection(
     assert world.batches() == []
 
 
-def test_of_an_object_of_ours_one_version_is_read(
+def test_one_version_of_an_object_of_ours_is_read(
     world: World, served: CloudStorage
 ) -> None:
     work = world.settings.work.bucket
@@ -105,7 +105,7 @@ def test_rows_that_a_manifest_names_are_read_anew_when_they_are_overwritten(
     assert staged.count("other") == LONG
 
 
-def test_rows_of_which_a_part_is_staged_are_not_read_in_another_version(
+def test_rows_that_are_partly_staged_are_not_read_in_another_version(
     world: World, served: CloudStorage
 ) -> None:
     world.choose(sources=(world.settings.work,), part_rows=20)

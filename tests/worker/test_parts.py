@@ -175,7 +175,7 @@ def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
 
 
 @pytest.mark.parametrize("point", ["after_part", "after_staging", "after_split"])
-def test_a_worker_that_dies_while_it_splits_is_followed_by_one_that_goes_on(
+def test_another_worker_continues_a_split_after_the_first_dies(
     world: World, point: str
 ) -> None:
     world.choose(part_rows=2)
@@ -236,7 +236,9 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(world: World) -> None:
     }
 
 
-def test_check_points_that_are_not_those_of_today_are_dropped(world: World) -> None:
+def test_checkpoints_that_differ_from_the_current_parts_are_dropped(
+    world: World,
+) -> None:
     """A newer version of the check may take lines that the older one refused."""
     world.choose(part_rows=2)
     drop = killed(world, "after_part", time=2)

@@ -22,7 +22,7 @@ def test_without_settings_nothing_is_cancelled_deleted_or_announced(
     assert types(world) == ["succeeded.v1"]
 
 
-def test_what_runs_too_long_is_cancelled_and_it_is_said_why(
+def test_a_batch_that_runs_too_long_is_cancelled_with_its_reason(
     world: World,
 ) -> None:
     job = submitted(world, cancel_after=240.0)
@@ -84,7 +84,7 @@ def test_what_stands_still_is_announced_once_for_each_state(
     assert len({one.id for one in world.heard}) == 3
 
 
-def test_batches_that_cannot_be_deleted_keep_none_of_the_others(
+def test_batches_that_cannot_be_deleted_block_no_other_deletion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.ledger.queries.POLICY_PAGE", 2)

@@ -74,7 +74,7 @@ def test_the_ledger_and_the_announcement_hold_no_text_of_a_line(world: World) ->
     assert "my secret" not in world.heard[0].body.decode()
 
 
-def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
+def test_the_ledger_keeps_the_first_20_row_errors_and_the_report_all(
     world: World,
 ) -> None:
     drop = world.upload(GOOD + ROLELESS * 30)
@@ -87,7 +87,7 @@ def test_the_ledger_keeps_the_first_20_faults_and_the_report_all(
     assert len(reported(world, job)) == 30
 
 
-def test_of_very_many_bad_lines_the_report_explains_the_first_and_numbers_the_rest(
+def test_the_report_explains_the_first_bad_lines_and_numbers_the_rest(
     world: World,
 ) -> None:
     world.choose(on_invalid="skip")
@@ -103,7 +103,7 @@ def test_of_very_many_bad_lines_the_report_explains_the_first_and_numbers_the_re
     assert after == {"lines": [MAX_TOLD + 6, MAX_TOLD + 6]}
 
 
-def test_bad_lines_are_left_out_where_the_deployment_says_so(world: World) -> None:
+def test_bad_lines_are_skipped_if_the_deployment_allows_it(world: World) -> None:
     world.choose(on_invalid="skip")
     drop = world.upload(GOOD + ROLELESS + GOOD)
 
@@ -159,7 +159,7 @@ def test_no_more_bad_lines_are_left_out_than_allowed(
         assert world.staged(drop) == {}
 
 
-def test_a_file_of_which_nothing_is_left_is_rejected(world: World) -> None:
+def test_a_file_whose_lines_are_all_skipped_is_rejected(world: World) -> None:
     world.choose(on_invalid="skip")
     drop = world.upload(ROLELESS)
 
@@ -202,7 +202,7 @@ def test_a_packed_file_that_is_broken_is_rejected(world: World) -> None:
     assert world.staged(drop) == {}
 
 
-def test_what_can_be_mended_is_mended_where_the_deployment_says_so(
+def test_repairable_lines_are_repaired_if_the_deployment_allows_it(
     world: World,
 ) -> None:
     world.choose(fix=True)

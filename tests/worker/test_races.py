@@ -27,7 +27,7 @@ both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
-    """Points of which these are tried in every run, and all others by `make crash`."""
+    """Marks all points but these for `make crash` only."""
     rest = [one for one in also if one not in points]
     return [
         *points,
@@ -39,7 +39,7 @@ FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
 def to_the_end(world: World, drop: Drop) -> None:
-    """The schedule runs, at long intervals, until the job is over and told of."""
+    """Runs ticks, at long intervals, until the job is over and announced."""
     for _ in range(40):
         world.ticks(1, timedelta(minutes=4))
         if world.job(drop).is_over and not world.ledger.unpublished_announcements():
@@ -154,7 +154,7 @@ def test_a_worker_of_a_part_that_wakes_after_the_next_has_sent_it_pays_nothing(
     parts_are_paid_once(world, drop, 3)
 
 
-def test_check_points_of_which_today_there_are_fewer_are_dropped(world: World) -> None:
+def test_checkpoints_beyond_the_current_parts_are_dropped(world: World) -> None:
     """A newer version of the check refuses lines that the older one took."""
     world.choose(part_rows=2, on_invalid="skip")
     drop = world.upload(rows(4))
@@ -258,7 +258,7 @@ def nothing_is_lost(
     world: World, drop: Drop, manifest: Drop, *, told: bool = True
 ) -> None:
     """
-    The file is paid once; its manifest is heard, or somebody is told it isn't.
+    The file is paid once; its manifest is used, or its rejection is announced.
 
     Args:
         told: an event of the manifest came.
@@ -339,7 +339,7 @@ def test_a_manifest_that_comes_when_parts_are_check_pointed_is_never_lost(
 
 
 @pytest.mark.parametrize("point", mostly("after_part", also=("after_staging",)))
-def test_a_file_of_which_parts_are_check_pointed_needs_its_manifest_no_more(
+def test_a_file_with_checkpointed_parts_no_longer_needs_its_manifest(
     world: World, point: str
 ) -> None:
     world.choose(
@@ -373,7 +373,7 @@ def test_a_manifest_that_was_read_and_is_gone_when_its_event_comes_is_no_news(
 
 
 @pytest.mark.parametrize("point", ["after_reading_anew", "after_attached"])
-def test_a_worker_that_looked_for_a_manifest_too_early_and_wakes_late_is_superseded(
+def test_a_worker_that_missed_the_manifest_and_wakes_late_is_superseded(
     world: World, point: str
 ) -> None:
     world.choose(models=(PRO,))
@@ -531,7 +531,7 @@ def table(world: World, dataset: Dataset) -> Drop:
 
 
 def one_is_kept(world: World, drop: Drop, made: int) -> None:
-    """One batch is followed to its end; all others are cancelled, and told of."""
+    """One batch is followed to its end; all others are cancelled and recorded."""
     job = world.job(drop)
     assert job.batch is not None
     assert (job.phase, job.batch.state) == (Phase.ENDED, "JOB_STATE_SUCCEEDED")

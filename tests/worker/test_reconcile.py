@@ -48,7 +48,7 @@ def test_an_inbox_that_is_read_slowly_is_gone_through_over_several_ticks(
 
 
 @pytest.mark.usefixtures("due")
-def test_a_list_of_files_that_are_none_of_ours_keeps_to_the_time(
+def test_a_list_of_foreign_files_stops_at_the_deadline(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.worker.reconcile.CHECKED_AT_ONCE", 1)
@@ -114,7 +114,7 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
 @pytest.mark.parametrize(
     ("shortest", "found"), [(timedelta(minutes=1), True), (timedelta(days=9), False)]
 )
-def test_more_batches_at_once_than_a_tick_can_look_at_do_not_keep_it_from_its_end(
+def test_a_tick_ends_although_more_batches_exist_than_it_can_read(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -141,7 +141,7 @@ def test_a_replay_keeps_the_order(office: Office, jobs: list[Job], cli: Any) -> 
     assert len(office.topic.ids) == 4
 
 
-def test_anew_it_has_a_new_id_and_says_which_one_it_repeats(
+def test_a_replay_as_new_has_a_new_id_and_names_the_event_it_repeats(
     office: Office, jobs: list[Job], cli: Any
 ) -> None:
     office.drain()
@@ -162,7 +162,7 @@ def test_anew_it_has_a_new_id_and_says_which_one_it_repeats(
     assert office.announced(held).seq == 3
 
 
-def test_anew_twice_is_two_more_events(
+def test_two_replays_as_new_are_two_more_events(
     office: Office, jobs: list[Job], cli: Any
 ) -> None:
     for _ in range(2):
@@ -176,7 +176,7 @@ def test_anew_twice_is_two_more_events(
     assert len({one.id for one in mine}) == 4
 
 
-def test_anew_works_when_the_ledger_has_forgotten_the_job(
+def test_a_replay_as_new_works_after_the_job_has_expired(
     office: Office, jobs: list[Job]
 ) -> None:
     office.drain()
@@ -248,7 +248,7 @@ def test_what_was_set_aside_is_tried_again_and_the_job_is_well(
     assert office.held(id)["set_aside_at"] is None
 
 
-def test_what_was_set_aside_and_is_said_anew_is_no_trouble_any_more(
+def test_a_replay_with_a_new_id_clears_the_health_of_a_refused_announcement(
     office: Office, jobs: list[Job], cli: Any
 ) -> None:
     office.topic.refuses = set(office.ids(jobs[0]))

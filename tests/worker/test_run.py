@@ -177,7 +177,9 @@ def test_a_file_deleted_before_it_was_read_is_rejected(world: World) -> None:
     assert f"{drop.name}#{drop.generation}" in job.error.message
 
 
-def test_while_the_service_is_down_a_job_waits_and_then_goes_on(world: World) -> None:
+def test_a_job_waits_while_the_service_is_down_and_is_then_submitted(
+    world: World,
+) -> None:
     drop = world.upload()
     world.wire.down = True
     world.worker.take(drop)
@@ -205,7 +207,7 @@ def unreachable(request: httpx.Request) -> httpx.Response:
     ],
     ids=["unreachable", "503", "403"],
 )
-def test_what_cannot_be_submitted_for_hours_is_announced_once_and_goes_on(
+def test_a_job_that_stalls_for_hours_is_announced_once_and_then_submitted(
     world: World, fault: Fault, health: str
 ) -> None:
     drop = world.upload()
@@ -270,7 +272,7 @@ def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     assert len(world.batches()) == 1
 
 
-def test_an_unclear_answer_is_not_followed_up_before_a_list_can_tell(
+def test_an_unclear_create_starts_no_search_before_the_list_lag_ends(
     world: World,
 ) -> None:
     drop = world.upload()
@@ -286,7 +288,7 @@ def test_an_unclear_answer_is_not_followed_up_before_a_list_can_tell(
     assert world.job(drop).phase is Phase.SUBMITTED
 
 
-def test_a_full_service_is_asked_again_when_it_says(world: World) -> None:
+def test_a_full_service_is_called_again_after_its_retry_after(world: World) -> None:
     drop = world.upload()
     headers = {"retry-after": "600"}
     world.wire.creates = [Wire.says(429, **headers)]
@@ -320,7 +322,7 @@ def test_a_missing_right_is_reported_with_the_role_to_grant(
     assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
 
 
-def test_a_look_without_the_right_to_list_tells_so_and_is_repeated(
+def test_a_search_without_the_right_to_list_is_reported_and_repeated(
     world: World,
 ) -> None:
     job = intended(world)
@@ -382,7 +384,7 @@ def test_what_the_service_refuses_is_rejected_with_its_words(
     assert f"words for {code}" in job.error.message
 
 
-def test_a_step_that_breaks_says_why_and_ends_its_lease(world: World) -> None:
+def test_a_step_that_breaks_records_why_and_ends_its_lease(world: World) -> None:
     drop = world.upload()
     # The settings' own reader turns this down; whatever it lets through ends here.
     world.choose(max_bytes="many")

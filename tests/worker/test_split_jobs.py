@@ -60,7 +60,7 @@ def told(world: World, job: Job) -> list[str | None]:
 
 
 @both_backends
-def test_the_parts_become_batches_and_one_announcement_tells_of_all(
+def test_the_parts_become_batches_and_share_one_announcement(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -85,7 +85,7 @@ def test_the_parts_become_batches_and_one_announcement_tells_of_all(
         assert (part.batch.output_directory or "").startswith(place)
 
 
-def test_a_parts_batch_bears_its_own_marks_and_says_which_it_is(world: World) -> None:
+def test_a_parts_batch_bears_its_own_labels_and_its_number(world: World) -> None:
     job = submitted(world)
 
     names = {batch["displayName"] for batch in world.batches()}
@@ -119,7 +119,7 @@ def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
     )
 
 
-def test_a_split_job_none_of_whose_parts_succeeds_has_failed(world: World) -> None:
+def test_a_split_job_without_a_succeeded_part_fails(world: World) -> None:
     split_job(world, BAD, BAD)
 
     world.ticks(20)
@@ -154,7 +154,7 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     assert "words for 400" in body(world)["error"]["message"]
 
 
-def test_a_split_job_of_which_all_parts_are_refused_has_failed_and_costs_nothing(
+def test_a_split_job_whose_parts_are_all_refused_fails_and_costs_nothing(
     world: World,
 ) -> None:
     job = split_job(world)
@@ -352,7 +352,7 @@ def test_a_part_ends_though_its_split_job_is_forgotten_at_that_moment(
     assert not document.get().exists
 
 
-def test_a_part_ends_though_its_split_job_has_begun_anew(world: World) -> None:
+def test_a_part_ends_though_its_split_job_was_reset(world: World) -> None:
     job = submitted(world)
     world.database.collection("jobs").document(job.id).delete()
     claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
@@ -696,7 +696,7 @@ def test_a_split_job_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
     assert world.job(job.source).outcome == "cancelled"
 
 
-def test_the_tick_goes_on_with_a_cancel_that_stopped_half_way(world: World) -> None:
+def test_the_tick_continues_a_cancel_that_stopped_half_way(world: World) -> None:
     job = submitted(world)
     now = world.now()
     # Whoever wanted it died after the first writes.

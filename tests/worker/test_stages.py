@@ -62,7 +62,9 @@ def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
 
 
 @developer_api
-def test_a_tick_does_not_wait_for_an_endpoint_that_is_silent(world: World) -> None:
+def test_a_tick_does_not_wait_for_an_endpoint_that_does_not_answer(
+    world: World,
+) -> None:
     several(world, 12)
     world.wire.gets = hangs(world, lambda _: True)
 
@@ -162,7 +164,9 @@ def test_queues_that_cannot_be_counted_hold_up_no_other_queue(world: World) -> N
     assert world.job(jobs["a"].source).phase is Phase.WAITING
 
 
-def test_jobs_to_resume_at_a_silent_endpoint_hold_up_no_others(world: World) -> None:
+def test_jobs_to_resume_at_an_unresponsive_endpoint_block_no_others(
+    world: World,
+) -> None:
     world.choose(ROUTES)
     world.wire.creates = [world.wire.reply_lost] * 13
     jobs = [submit(world, f"a/{n}.jsonl") for n in range(12)]

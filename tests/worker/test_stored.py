@@ -96,7 +96,7 @@ def test_a_packing_that_cannot_be_undone_is_a_rejection(
     assert code(taken(world, world.upload(data, encoding=SAYS_GZIP))) == "bad_gzip"
 
 
-def test_a_packed_manifest_speaks_for_packed_rows(
+def test_a_packed_manifest_applies_to_packed_rows(
     world: World, served: CloudStorage
 ) -> None:
     world.choose(sources=(world.settings.work,))

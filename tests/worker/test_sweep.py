@@ -229,7 +229,7 @@ def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
     assert job.batch.create_time is not None
     assert job.batch.end_time is not None
     assert job.running_since is not None
-    # Where the service tells no start, it is when a tick first heard of it.
+    # Without a start time of the service, it is when a tick first saw the state.
     late = (
         timedelta(minutes=1) if world.settings.backend == "developer" else timedelta(0)
     )
@@ -282,10 +282,10 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_logged(
     assert {one["document"] for one in told} == {f"announcements/{spoilt}"}
 
 
-# -- what can't be heard -------------------------------------------------------------
+# -- answers that do not arrive ------------------------------------------------------
 
 
-def test_what_a_list_said_before_it_failed_is_kept(
+def test_pages_that_a_list_gave_before_it_failed_are_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.backends.vertex.PAGE", 1)
@@ -364,7 +364,7 @@ def test_an_end_counts_though_its_time_is_before_what_was_read_last(
     assert world.job(job.source).phase is Phase.ENDED
 
 
-def test_a_job_that_could_not_be_written_is_looked_at_again_however_many_there_are(
+def test_jobs_that_could_not_be_written_are_all_polled_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchdrop.worker.sweep.MAX_GETS", 1)

@@ -110,7 +110,7 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
     assert world.ledger.unpublished_announcements() == []
 
 
-def test_however_much_there_is_to_say_the_open_jobs_are_looked_at(
+def test_open_jobs_are_polled_however_many_announcements_are_due(
     world: World, submitted: Job
 ) -> None:
     for n in range(6):
@@ -130,7 +130,7 @@ def test_however_much_there_is_to_say_the_open_jobs_are_looked_at(
     assert state(world, submitted) == "JOB_STATE_RUNNING"
 
 
-def test_an_error_while_polling_changes_nothing_that_is_said_of_the_batch(
+def test_an_error_while_polling_leaves_the_job_unchanged(
     world: World, submitted: Job
 ) -> None:
     world.wire.lists = [Wire.says(500)]
@@ -318,7 +318,7 @@ def test_a_batch_that_is_found_again_is_as_if_it_had_never_been_away(
     assert world.job(submitted.source).not_found is None
 
 
-def test_when_many_are_gone_at_once_none_is_lost_and_health_says_why(
+def test_when_many_are_gone_at_once_none_is_lost_and_health_gives_the_reason(
     world: World,
 ) -> None:
     jobs = several(world, 5)
@@ -681,7 +681,7 @@ def test_a_batch_with_a_forged_label_is_reported_and_left_alone(
     ] == [forged.name]
 
 
-def test_a_parked_job_whose_batch_turns_up_goes_on_with_it(
+def test_a_parked_job_whose_batch_turns_up_adopts_it(
     world: World,
 ) -> None:
     world.wire.creates = [world.wire.reply_lost]

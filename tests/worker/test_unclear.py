@@ -53,7 +53,7 @@ def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
 
 
 @both
-def test_a_look_at_a_batch_that_shows_none_changes_nothing(world: World) -> None:
+def test_an_error_with_status_200_changes_no_job(world: World) -> None:
     drop = world.upload()
     world.worker.take(drop)
     before = world.job(drop)

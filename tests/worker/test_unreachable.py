@@ -174,7 +174,7 @@ def test_storage_whose_client_cannot_be_made_waits_for_a_person() -> None:
     ],
     ids=["a function's", "a key's", "refused"],
 )
-def test_a_client_without_a_token_sends_nothing_and_says_whether_to_try_again(
+def test_a_client_without_a_token_sends_nothing_and_reports_if_it_may_retry(
     error: Exception, refused_for_good: bool
 ) -> None:
     with Client(

@@ -48,7 +48,7 @@ def storage_at(address: str, project: str) -> storage.Client:
 
 
 class Wire(httpx.BaseTransport):
-    """The way to batchsim, which can be told to break; a fault is used up by use."""
+    """The transport to batchsim. Tests add faults; each is used once."""
 
     def __init__(self) -> None:
         self._below = httpx.HTTPTransport()
@@ -90,7 +90,7 @@ class Wire(httpx.BaseTransport):
         self._below.handle_request(request).read()
 
     def reply_lost(self, request: httpx.Request) -> httpx.Response:
-        """The service does it; nobody hears of it."""
+        """The service does it; the client gets no reply."""
         self.forward(request)
         raise httpx.ReadTimeout("timed out", request=request)
 
@@ -108,7 +108,7 @@ class Wire(httpx.BaseTransport):
 
 @dataclass
 class World:
-    """All of a deployment, with a hand on its clock."""
+    """A whole deployment, with a clock that the test sets."""
 
     sim: BatchSim
     gcs: storage.Client
