@@ -1,6 +1,6 @@
 """The picture in the docs is the table in the code."""
 
-from batchdrop.jobs.job import MOVES
+from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.values import Phase
 from tests.diagram import PAGE, diagram, with_diagram
 

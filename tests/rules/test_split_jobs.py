@@ -7,7 +7,8 @@ import pytest
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.codes import Outcome
-from batchdrop.jobs.job import MAX_PARTS, Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.parts import MAX_PARTS
 from batchdrop.jobs.values import (
     Batch,
     Part,

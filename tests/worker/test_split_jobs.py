@@ -14,7 +14,8 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import Superseded, Unavailable
-from batchdrop.jobs.job import MAX_PARTS, MAX_RESUMES, Job
+from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.parts import MAX_PARTS
 from batchdrop.jobs.values import Drop, Part, Phase, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES

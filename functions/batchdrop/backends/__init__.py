@@ -19,7 +19,8 @@ from batchdrop.batches import (
     is_terminal,
 )
 from batchdrop.jobs.codes import ErrorCode
-from batchdrop.jobs.job import OUTPUT_FOR, Job
+from batchdrop.jobs.derived import OUTPUT_FOR
+from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Problem, Spec, Staging, Stats
 from batchdrop.quoting import unquoted
 

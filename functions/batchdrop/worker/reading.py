@@ -8,7 +8,8 @@ import msgspec
 
 from batchdrop.errors import NotReadable
 from batchdrop.jobs.codes import ErrorCode
-from batchdrop.jobs.job import MAX_PARTS, MAX_ROW_ERRORS
+from batchdrop.jobs.parts import MAX_PARTS
+from batchdrop.jobs.record import MAX_ROW_ERRORS
 from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.preflight.members import public

@@ -10,7 +10,8 @@ from batchdrop.backends import PAGE, Backend, Backends, explained
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import HealthCode
-from batchdrop.jobs.job import MOVES, Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.values import DEVELOPER, Batch, Phase, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import SweepRecord

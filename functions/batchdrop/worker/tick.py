@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from batchdrop.backends import Backends
 from batchdrop.errors import Misconfigured
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.job import VERSION
+from batchdrop.jobs.record import VERSION
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.documents import TOO_OLD
 from batchdrop.options.settings import Settings

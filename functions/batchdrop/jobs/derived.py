@@ -1,0 +1,288 @@
+"""What follows from a job's record: its health, its outcome, what may be done."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase
+from batchdrop.jobs.moves import MOVES
+from batchdrop.jobs.record import Record
+from batchdrop.jobs.values import (
+    OTHER,
+    Batch,
+    Fact,
+    Health,
+    Stats,
+    derived_id,
+    outcome_of_parts,
+)
+
+#: A batch is lost after so many 404s to its name, over at least this long.
+LOST_AFTER = 3
+LOST_FOR = timedelta(hours=1)
+#: For so long after its end a batch that succeeded is asked where its answers are.
+OUTPUT_FOR = timedelta(minutes=10)
+
+
+class Derived(Record):
+    """The questions that a job's fields answer, such as its health and its outcome."""
+
+    __slots__ = ()
+
+    @property
+    def is_parked(self) -> bool:
+        return self.parked is not None
+
+    @property
+    def troubles(self) -> list[Health]:
+        """Everything that is wrong with it on our side, worst first."""
+        facts: dict[HealthCode, Fact | None] = {
+            HealthCode.PARKED: self.parked,
+            HealthCode.DUPLICATES: self.duplicates,
+            HealthCode.ANSWERS_AT_RISK: self.answers_at_risk,
+            HealthCode.NOT_ALLOWED: self.not_allowed,
+            HealthCode.UNPUBLISHED: self.unpublished,
+            HealthCode.NOT_VISIBLE: self.not_visible,
+            HealthCode.POLL_FAILED: self.poll_failed,
+            HealthCode.NOT_FOUND: self.not_found,
+            HealthCode.STALLED: self.stalled,
+            HealthCode.POSTPONED: self._postponed_for_long,
+            HealthCode.ANSWERS_SHORT: self.answers_short,
+            HealthCode.COLUMNS_LOST: self.columns_lost,
+            HealthCode.UNKNOWN_STATE: self._unknown_state,
+            HealthCode.ROWS_FAILED: self._rows_failed,
+        }
+        return [
+            Health(code=code, message=fact.message, since=fact.since)
+            for code, fact in facts.items()
+            if fact
+        ]
+
+    @property
+    def health(self) -> Health | None:
+        """The worst of its troubles; None if it is healthy."""
+        return next(iter(self.troubles), None)
+
+    @property
+    def _postponed_for_long(self) -> Fact | None:
+        if self.postponed is None or not self.postponed.announced:
+            return None
+        since, why = self.postponed.since, self.postponed.message
+        message = f"no step forward since {since:%Y-%m-%d %H:%M}: {why}. "
+        return Fact(since=since, message=f"{message}It is tried again by itself")
+
+    @property
+    def _unknown_state(self) -> Fact | None:
+        if self.batch is None or self.batch.known:
+            return None
+        message = f"the service says {self.batch.state}; it is taken for under way"
+        return Fact(since=self.state_since or self.updated_at, message=message)
+
+    @property
+    def _rows_failed(self) -> Fact | None:
+        failed = self.stats.failed if self.stats else None
+        if self.phase is not Phase.ENDED or not failed:
+            return None
+        message = f"{failed:,} rows failed, by the API's count"
+        return Fact(since=self._ended_at, message=message)
+
+    def is_due(self, now: datetime) -> bool:
+        return self.due is not None and self.due <= now
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody has the job to himself."""
+        return now < self.lease.until
+
+    @property
+    def intends(self) -> bool:
+        """Whether the intent is the present holder's own, so that it may send."""
+        return self.intent == self.lease.epoch
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the API answered about the batch when it was last asked."""
+        return not (self.not_found or self.not_visible or self.poll_failed)
+
+    @property
+    def is_lost(self) -> bool:
+        # A split job's error is one of its parts'.
+        lost = self.error is not None and self.error.code == ErrorCode.LOST
+        return lost and not self.is_split
+
+    @property
+    def has_no_output(self) -> bool:
+        """Whether its batch succeeded, and the API never named its answers."""
+        none = self.error is not None and self.error.code == ErrorCode.NO_OUTPUT
+        return none and not self.is_split
+
+    @property
+    def cancel_at(self) -> datetime | None:
+        """When it will have run for as long as `cancel_after` allows."""
+        if self.phase is not Phase.SUBMITTED or self.cancel_request:
+            return None
+        return _after(self.running_since, self.spec.cancel_after if self.spec else None)
+
+    @property
+    def stall_at(self) -> datetime | None:
+        """When its batch will have been in its state for as long as it should be. None
+        once that is announced."""
+        if self.phase is not Phase.SUBMITTED or self.stalled or self.batch is None:
+            return None
+        patience = self.spec.stalled_after if self.spec else {}
+        seconds = patience.get(self.batch.state, patience.get(OTHER))
+        return _after(self.state_since, seconds)
+
+    @property
+    def delete_at(self) -> datetime | None:
+        """When the API is to delete its batch. None if that is not wanted, or done; or
+        if the API may still name the answers."""
+        if not self.is_done or self.phase is not Phase.ENDED or self.deleted_at:
+            return None
+        if self.batch is None or self.is_lost or self.has_no_output:
+            return None
+        ended = self.batch.end_time or self._ended_at
+        return _after(ended, self.spec.delete_after if self.spec else None)
+
+    @property
+    def _ended_at(self) -> datetime:
+        """When we learned of its end."""
+        times = [one.at for one in self.history if one.phase is Phase.ENDED]
+        return min(times, default=self.updated_at)
+
+    @property
+    def endpoint(self) -> str:
+        """Where its batch is to be, once that is chosen: see `Spec.endpoint`."""
+        return self.spec.endpoint if self.spec else ""
+
+    @property
+    def queue(self) -> str:
+        """What has room of its own at the service: see `Spec.queue`."""
+        return self.spec.queue if self.spec else ""
+
+    @property
+    def rerun_id(self) -> str:
+        """The id of its latest repetition, if there is one."""
+        return derived_id(self.id, f"rerun-{self.reruns}")
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it was split, and its parts are what counts."""
+        unsent = self.phase is Phase.ENDED and self.batch is None
+        return self.phase is Phase.SPLIT or unsent
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more of its batch is asked for or paid."""
+        return not MOVES[self.phase]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no work remains: it is over, and nothing is to be collected."""
+        return self.is_over and self.collecting is None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended. None: it has not, or it is a manifest."""
+        if self.phase is Phase.REJECTED:
+            cancelled = self.error and self.error.code == ErrorCode.CANCELLED
+            return Outcome.CANCELLED if cancelled else Outcome.REJECTED
+        if self.phase is not Phase.ENDED:
+            return None
+        if self.batch is None:
+            return outcome_of_parts(self.parts.values())
+        if self.is_lost:
+            return Outcome.LOST
+        if self.has_no_output:
+            return Outcome.FAILED
+        return Outcome.of_state(self.batch.state)
+
+    @property
+    def stats(self) -> Stats | None:
+        """The service's own count of rows; of a split job, all that its parts tell."""
+        if not self.is_split:
+            return self.batch.completion_stats if self.batch else None
+        told = [part.stats for part in self.parts.values() if part.stats]
+        return Stats(
+            successful=_sum(each.successful for each in told),
+            failed=_sum(each.failed for each in told),
+            incomplete=_sum(each.incomplete for each in told),
+        )
+
+    def may_be_lost(self, now: datetime) -> bool:
+        """Not one 404, nor many within a short time, make a batch lost."""
+        return (
+            self.not_found is not None
+            and self.not_found.count >= LOST_AFTER
+            and now - self.not_found.since >= LOST_FOR
+        )
+
+    @property
+    def must_search(self) -> bool:
+        """
+        Whether the service may have a batch of this job already. Only the first
+        request of a fresh claim goes out unlooked.
+        """
+        return self.lease.epoch > 1 or self.missed
+
+    def may_take_up(self, batch: Batch) -> bool:
+        """
+        Whether it can go on with a batch that was found. One that is to be cancelled
+        is none, unless it is over and was not: then a late cancel does no harm.
+        """
+        if self.failed_by_fence(batch):
+            return False
+        spared = batch.terminal and batch.state != "JOB_STATE_CANCELLED"
+        return spared or not self.is_duplicate(batch.name)
+
+    def is_duplicate(self, name: str) -> bool:
+        """Whether the batch of this name is one to be cancelled, never adopted."""
+        return self.duplicates is not None and name in self.duplicates.names
+
+    def may_name_output(self, batch: Batch, now: datetime) -> bool:
+        """Whether a batch that has succeeded may still come to say where it wrote."""
+        if not batch.awaits_output:
+            return False
+        # Since its end, or since we know of that, if the service's clock is ahead.
+        times = [moment.at for moment in self.history if moment.state == batch.state]
+        if batch.since:
+            times.append(batch.since)
+        return now - min(times, default=now) < OUTPUT_FOR
+
+    def failed_by_fence(self, batch: Batch) -> bool:
+        """
+        Whether a batch failed because the fence had taken its input away: it names
+        an older staging, and the service finished no row of it.
+        """
+        stats = batch.completion_stats or Stats()
+        return (
+            batch.state == "JOB_STATE_FAILED"
+            and self.staging is not None
+            and batch.epoch is not None
+            and batch.epoch < self.staging.epoch
+            and not stats.successful
+        )
+
+    @property
+    def may_fail_by_fence(self) -> bool:
+        """
+        Whether the job's own batch names an older staging, and has not read its rows
+        as far as we know: the fence may have taken them away.
+        """
+        return (
+            self.batch is not None
+            and self.staging is not None
+            and self.batch.epoch is not None
+            and self.batch.epoch < self.staging.epoch
+            and not self.batch.has_begun
+        )
+
+
+def _after(time: datetime | None, seconds: float | None) -> datetime | None:
+    if time is None or seconds is None:
+        return None
+    return time + timedelta(seconds=seconds)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Of those that are known, if there are any."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -1,0 +1,165 @@
+"""How a job is split into parts, and how their ends become its own."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Self
+
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.derived import Derived
+from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
+from batchdrop.jobs.steps import Steps
+from batchdrop.jobs.values import (
+    MAX_NAME,
+    Lease,
+    Moment,
+    Part,
+    Problem,
+    Spec,
+    Timing,
+    derived_id,
+    outcome_of_parts,
+)
+from batchdrop.rows import RowError, Rows
+
+#: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
+#: each with a common name, 8 kB with the longest of everything, and the emulator takes
+#: 4 MiB at once (production 10).
+MAX_PARTS = 300
+
+
+class Splitting(Steps):
+    """The moves of a split job: its parts are staged, become jobs, and end."""
+
+    __slots__ = ()
+
+    def part_id(self, n: int) -> str:
+        """The id of the job that the n-th part is to be, counted from 0."""
+        return derived_id(self.id, f"part-{n}")
+
+    def part_staged(self, part: Part, now: datetime, timing: Timing) -> Self:
+        """
+        One more part lies staged as a whole: whoever takes the job up after this
+        worker goes on behind it.
+        """
+        if self.phase is not Phase.ARRIVED:
+            raise ValueError(f"job {self.id} is {self.phase}: it has no more parts")
+        if part.n >= MAX_PARTS:
+            raise ValueError(f"a file has at most {MAX_PARTS} parts")
+        parts = self.parts | {self.part_id(part.n): part}
+        moved = self._moved(
+            self.phase,
+            now,
+            parts=parts,
+            resumes=0,
+            postponed=None,
+        )
+        return self._renewed(moved, now + timing.lease)
+
+    def split(
+        self,
+        spec: Spec,
+        rows: Rows,
+        now: datetime,
+        row_errors: tuple[RowError, ...] = (),
+        report: str | None = None,
+    ) -> Self:
+        """
+        All parts are staged, and the choice of model and place is made for good. From
+        here on each is a job of its own: see `part_jobs`. Where a cancel is wanted,
+        that is the end instead.
+        """
+        if self.cancel_request:
+            return self.cancelled(now)
+        if {part.n for part in self.parts.values()} != set(range(len(self.parts) or 1)):
+            raise ValueError(f"job {self.id} lacks some of its parts")
+        moved = self._moved(
+            Phase.SPLIT,
+            now,
+            spec=spec,
+            rows=rows,
+            row_errors=row_errors[:MAX_ROW_ERRORS],
+            report=report,
+            **FORWARD,
+        )
+        return self._let_go(moved, now, resumes=0)
+
+    def part_jobs(self, now: datetime) -> list[Self]:
+        """
+        The parts of a job that was split, as jobs for `poll` to take up. They come
+        in the place of their file, so that none waits behind what was dropped later.
+        Whoever takes one up has an epoch over 1, and so looks before it sends.
+        """
+        if self.phase is not Phase.SPLIT:
+            return []
+        assert self.spec is not None
+        parts = sorted(self.parts.items(), key=lambda item: item[1].n)
+        return [self._part_job(id, part, self.spec, now) for id, part in parts]
+
+    def _part_job(self, id: str, part: Part, spec: Spec, now: datetime) -> Self:
+        ending = f" part {part.n + 1}/{len(self.parts)}"
+        labels = dict(spec.labels)
+        if "batchdrop_job" in labels:
+            labels["batchdrop_job"] = id
+        return type(self)(
+            id=id,
+            phase=Phase.PREPARED,
+            source=self.source,
+            lease=Lease(until=now, epoch=part.staging.epoch, by="nobody"),
+            due=now,
+            spec=replace(
+                spec,
+                destination=_place_of_part(spec.destination, part.n),
+                display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
+                labels=labels,
+                # The staged rows have it already, and copies for all are a lot.
+                generation_config=None,
+            ),
+            spec_from=self.spec_from,
+            part_of=self.id,
+            part=part,
+            staging=part.staging,
+            rows=Rows(total=part.staging.rows, accepted=part.staging.rows),
+            missed=self.missed,
+            created_at=self.created_at,
+            updated_at=now,
+            history=(Moment(at=now, phase=Phase.PREPARED),),
+        )
+
+    def part_over(self, child: Derived, now: datetime) -> Self:
+        """
+        One of the parts is over. The last one ends the split job, which is announced
+        once for all of them; why the first failed is the split job's error.
+        """
+        told = child.batch.completion_stats if child.batch else None
+        part = replace(
+            self.parts[child.id],
+            outcome=child.outcome,
+            # What the API counted before it lost the batch is no answer.
+            stats=None if child.is_lost or child.has_no_output else told,
+        )
+        problem = child.error or (child.batch.error if child.batch else None)
+        error = self.error
+        if problem and not error:
+            error = Problem(
+                code=problem.code,
+                message=f"part {part.n + 1} of {len(self.parts)}, job {child.id}: "
+                f"{problem.message}",
+            )
+        parts = self.parts | {child.id: part}
+        outcome = outcome_of_parts(parts.values())
+        changes: dict[str, Any] = {"parts": parts, "error": error}
+        if outcome is None:
+            return self._moved(self.phase, now, **changes)
+        return self._moved(Phase.ENDED, now, note=outcome, **changes, seq=self.seq + 1)
+
+
+def _place_of_part(destination: str, n: int) -> str:
+    """
+    Where a part's answers go: beside the other parts', and never into their table,
+    as the service wants one that isn't there yet.
+    """
+    if not destination.startswith("bq://"):
+        return f"{destination}part-{n:04}/"
+    # A project may be named as `example.com:project`.
+    names = destination.rpartition(":")[2].removeprefix("//").split(".")
+    return f"{destination}_part_{n:04}" if len(names) == 3 else destination
