@@ -1,8 +1,10 @@
-"""The points at which a process can be had to die, as the code names them."""
+"""The points at which tests kill a process, as the code names them."""
 
 import ast
 import functools
+import random
 from collections.abc import Iterable
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -11,8 +13,8 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 @functools.cache
 def all_points() -> tuple[str, ...]:
     """
-    Those of the functions. Read once, before there are threads: Python 3.11's parser
-    fails when several threads make syntax trees at a time (gh-106905).
+    The points of the functions. Read once, before there are threads: Python 3.11's
+    parser fails when several threads make syntax trees at once (gh-106905).
     """
     return tuple(points(sorted(FUNCTIONS.rglob("*.py"))))
 
@@ -41,3 +43,32 @@ def points(files: Iterable[Path]) -> list[str]:
     if twice := {point for point in found if found.count(point) > 1}:
         raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
     return found
+
+
+#: Where the Developer API differs from Vertex AI: files and lists of its own, and
+#: answers that the worker collects. At all other points a death is the same with both.
+OWN_WAY = {
+    "after_handing_over",
+    "after_restaging",
+    "after_fence_delete",
+    "after_search",
+    "before_create",
+    "after_create",
+    "after_collecting",
+    "after_cancelling_found",
+}
+KILLED = [
+    *(("vertex", point) for point in all_points()),
+    *(("developer", point) for point in sorted(OWN_WAY)),
+]
+#: A second death at the same point is one of the pairs, except where a stall is
+#: announced: that happens once.
+PAIRS = [
+    pair
+    for pair in combinations_with_replacement(all_points(), 2)
+    if pair != ("after_stalled", "after_stalled")
+]
+#: Few enough for every run, in one process. To try others, change the seed.
+SAMPLE = random.Random(2026).sample(PAIRS, 4)[:2]
+#: Where a worker that holds a part wakes late.
+LATE_IN_PARTS = ("after_part", "after_staging", "before_create")

@@ -1,4 +1,4 @@
-"""Ways for a job to go, so that between them every point is passed."""
+"""Scenarios of a job; together they pass every point."""
 
 import json
 from collections.abc import Mapping
@@ -211,6 +211,19 @@ ELSEWHERE_IN_PARTS = replace(
     traits=frozenset({"elsewhere", "parts"}),
     track="both",
 )
+#: Jobs that are made in other ways, and the points where a death does most harm.
+FENCED = next(one for one in SCENARIOS if one.name == "nothing_made")
+OTHERS = {
+    "vertex": (
+        (IN_PARTS, ("after_create",)),
+        (IN_PARTS | FENCED, ("after_restaging", "after_fence_delete")),
+        (ELSEWHERE_IN_PARTS, ("before_create",)),
+        (INLINED, ("after_staging",)),
+        (ACCOMPANIED, ("after_claim", "after_prepared")),
+        (AWAITED, ("after_resumed",)),
+    ),
+    "developer": ((IN_PARTS, ("after_create",)),),
+}
 
 
 def ways_to(point: str) -> list[Scenario]:

@@ -1,22 +1,27 @@
 """The main job, with the process killed or frozen at each point on its way."""
 
-import random
 from collections.abc import Container
-from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.exactly_once.points import all_points, points
+from tests.exactly_once.points import (
+    KILLED,
+    LATE_IN_PARTS,
+    OWN_WAY,
+    PAIRS,
+    all_points,
+    points,
+)
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import (
     ACCOMPANIED,
     AWAITED,
-    ELSEWHERE_IN_PARTS,
     GOOD,
     IN_PARTS,
     INLINED,
+    OTHERS,
     PLAIN,
     SCENARIOS,
     Scenario,
@@ -60,22 +65,6 @@ def killed_at_both(pair: tuple[str, str]) -> Case:
     return Case(name=f"killed-{one}-{other}", backend="vertex", ways=(way,), kills=pair)
 
 
-#: Where the Developer API is another way than Vertex AI: files and lists of its own,
-#: and answers that are brought. Everywhere else dying is the same over both.
-OWN_WAY = {
-    "after_handing_over",
-    "after_restaging",
-    "after_fence_delete",
-    "after_search",
-    "before_create",
-    "after_create",
-    "after_collecting",
-    "after_cancelling_found",
-}
-KILLED = [
-    *(("vertex", point) for point in all_points()),
-    *(("developer", point) for point in sorted(OWN_WAY)),
-]
 #: One of each kind of death: with a file in hand, with a request sent and not written
 #: down, in a fence, with the lock of a tick, with a message sent and not noted; and
 #: with what only the Developer API has in hand. `tests/worker/test_deaths.py` has a
@@ -88,26 +77,6 @@ KINDS = {
     ("vertex", "after_publish"),
     ("developer", "after_handing_over"),
     ("developer", "after_collecting"),
-}
-#: A second death at the same point is one of the pairs, but for where a stall is told:
-#: that is done once.
-PAIRS = [
-    pair
-    for pair in combinations_with_replacement(all_points(), 2)
-    if pair != ("after_stalled", "after_stalled")
-]
-#: Few enough for every run, in one process. Whoever wants others changes the seed.
-SAMPLE = random.Random(2026).sample(PAIRS, 4)[:2]
-#: Where a worker that wakes late could do most harm: around the request and the fence.
-HARMFUL = {
-    "vertex": (
-        "before_create",
-        "after_create",
-        "after_copying",
-        "after_restaging",
-        "after_fence_delete",
-    ),
-    "developer": ("after_handing_over", "before_create"),
 }
 
 
@@ -202,23 +171,6 @@ def test_a_request_sent_in_the_middle_of_a_fence_is_paid_once(
 
     assert outcome.missed == []
     assert broken(outcome) == []
-
-
-#: Jobs that come about in other ways, and where it is worth most to kill one.
-FENCED = next(one for one in SCENARIOS if one.name == "nothing_made")
-OTHERS = {
-    "vertex": (
-        (IN_PARTS, ("after_create",)),
-        (IN_PARTS | FENCED, ("after_restaging", "after_fence_delete")),
-        (ELSEWHERE_IN_PARTS, ("before_create",)),
-        (INLINED, ("after_staging",)),
-        (ACCOMPANIED, ("after_claim", "after_prepared")),
-        (AWAITED, ("after_resumed",)),
-    ),
-    "developer": ((IN_PARTS, ("after_create",)),),
-}
-#: Where a worker with a part in hand wakes late.
-LATE_IN_PARTS = ("after_part", "after_staging", "before_create")
 
 
 def otherwise(

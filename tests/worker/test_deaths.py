@@ -14,26 +14,33 @@ import httpx
 import pytest
 
 from batchdrop.jobs.values import Drop, Phase
+from tests.exactly_once.points import KILLED, LATE_IN_PARTS, SAMPLE
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (
     ELSEWHERE,
     IN_PARTS,
+    OTHERS,
     TRAITS,
     Scenario,
     routes,
     ways_to,
 )
-from tests.exactly_once.test_crashes import (
-    HARMFUL,
-    KILLED,
-    LATE_IN_PARTS,
-    OTHERS,
-    SAMPLE,
-)
 from tests.exactly_once.track import UNDER_WAY
 from tests.there import there
 from tests.worker.dying import Killed, die, failpoints
 from tests.worker.world import World
+
+#: Where a worker that wakes late could do most harm: around the request and the fence.
+HARMFUL = {
+    "vertex": (
+        "before_create",
+        "after_create",
+        "after_copying",
+        "after_restaging",
+        "after_fence_delete",
+    ),
+    "developer": ("after_handing_over", "before_create"),
+}
 
 
 @contextmanager
@@ -75,7 +82,6 @@ class Course:
             self._fault(fault="list_lagging", seconds=1e6)
         if way.has_extra:
             self._fault(fault="stuck_running", for_ever=True)
-        self.heard = False
         self.drop = world.upload(way.text, f"{way.folder}x{way.suffix}")
         self.beside: Drop | None = None
         if way.beside and "required" not in way.traits:
