@@ -205,7 +205,11 @@ def of_addresses(world: World) -> Drop:
             "config.generation_config: it has 1,100,048 characters; write at most "
             "100,000",
         ),
-        (of_metadata, "it has 1,100,048 characters; write at most 100,000"),
+        (
+            of_metadata,
+            "batchdrop-generation-config: it has 1,100,048 characters; write at most "
+            "100,000",
+        ),
         (of_addresses, "the 1,200 addresses in src take"),
     ],
 )
@@ -222,6 +226,22 @@ def test_what_is_chosen_too_large_is_refused_with_words_and_nothing_is_staged(
     assert job.error is not None
     assert words in job.error.message
     assert written(world) == []
+
+
+def test_a_configuration_too_large_in_a_manifest_names_the_manifest_and_the_option(
+    world: World,
+) -> None:
+    drop = of_a_manifest(world)
+
+    world.worker.take(drop)
+
+    manifest, job = world.storage.find(drop.bucket, "a.job.json"), world.job(drop)
+    assert manifest is not None
+    assert job.error is not None
+    assert job.error.message == (
+        f"{manifest}: config.generation_config: it has 1,100,048 characters; write at "
+        "most 100,000"
+    )
 
 
 def test_a_routes_configuration_is_held_to_the_same_size(world: World) -> None:
