@@ -1,15 +1,15 @@
-"""What can go wrong in the worker, named by what to do about it.
+"""The worker's errors, named by what to do about them.
 
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
-    ├── NotADrop        an event that is not about an upload: acknowledge it
-    ├── BadChoice       what a file chooses is wrong or not allowed: reject the job
+    ├── NotADrop        the event is not about an upload: acknowledge it
+    ├── BadChoice       a file's choice is wrong or not allowed: reject the job
     ├── NotReadable     the dropped file can't be read as lines: reject the job
-    ├── SourceGone      the dropped generation can't be read any more: reject the job
-    ├── Misconfigured   a bucket, key or right is missing: wait for a person
-    ├── Superseded      another worker holds the job by now: stop, write nothing
-    ├── NotWritable     a write that Firestore will never take: reject the job
-    ├── Refused         an announcement that Pub/Sub won't take as it is: the next one
+    ├── SourceGone      the dropped generation no longer exists: reject the job
+    ├── Misconfigured   a bucket, key or permission is missing: wait for a person
+    ├── Superseded      another worker holds the job now: stop, write nothing
+    ├── NotWritable     Firestore never accepts this write: reject the job
+    ├── Refused         Pub/Sub rejects this announcement: send the next one
     └── Unavailable     no answer, or "come back later": the ledger tries again
 
 The Batches client has a tree of its own, in `batchdrop.batches.errors`.
@@ -25,11 +25,11 @@ class BadSetting(BatchdropError):
 
 
 class NotADrop(BatchdropError):
-    """An event that can't be read as an upload; a repeat would fail as well."""
+    """An event that can't be read as an upload; another delivery would fail too."""
 
 
 class BadChoice(BatchdropError):
-    """What a manifest or an object's metadata chooses is wrong, or not allowed."""
+    """A choice in a manifest or an object's metadata is wrong, or not allowed."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class BadChoice(BatchdropError):
 
 
 class NotReadable(BatchdropError):
-    """The file as a whole can't be read as lines, or is more than may be sent."""
+    """The file can't be read as lines, or is larger than the limits allow."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class SourceGone(BatchdropError):
 
 
 class Misconfigured(BatchdropError):
-    """A bucket, a key or a right is missing; a person has to mend it."""
+    """A bucket, a key or a permission is missing; a person has to fix it."""
 
 
 class Superseded(BatchdropError):
@@ -57,11 +57,11 @@ class Superseded(BatchdropError):
 
 
 class NotWritable(BatchdropError):
-    """Firestore will never take it: it is too large, or not text."""
+    """Firestore never accepts this write: it is too large, or not text."""
 
 
 class Refused(BatchdropError):
-    """Pub/Sub has read the announcement and rejects it; a repeat hardly helps."""
+    """Pub/Sub read the announcement and rejected it; a repeat rarely helps."""
 
 
 class Unavailable(BatchdropError):

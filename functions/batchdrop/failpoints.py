@@ -1,20 +1,20 @@
-"""Named points between two steps, where tests kill or freeze the process."""
+"""Named points between steps, where tests kill or freeze the process."""
 
 import os
 import signal
 from pathlib import Path
 
-#: The variable that names the points.
+#: The environment variable that names the points.
 FAILPOINTS = "BATCHDROP_FAILPOINTS"
 
 
 def failpoint(point: str) -> None:
     """
-    Does nothing, unless BATCHDROP_FAILPOINTS names this point. Its value is a list of
-    files, separated as in PATH, that are named after points: the first process that
-    passes `after_intent` dies there with `/tmp/x/after_intent`, and with
-    `/tmp/x/after_intent.freeze` stops until it gets a SIGCONT. The process creates the
-    file at that; while the file exists the point does nothing.
+    Does nothing unless BATCHDROP_FAILPOINTS names this point. The variable lists files,
+    separated as in PATH, each named after a point. With `/tmp/x/after_intent`, the
+    first process that passes `after_intent` dies there; with
+    `/tmp/x/after_intent.freeze`, it stops until it gets a SIGCONT. That process creates
+    the file first, and while the file exists the point does nothing.
     """
     chosen = os.environ.get(FAILPOINTS)
     if not chosen:
@@ -29,4 +29,4 @@ def failpoint(point: str) -> None:
         if path.suffix == ".freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
         else:
-            os._exit(137)  # as after a SIGKILL: nothing is flushed or logged
+            os._exit(137)  # like a SIGKILL: nothing is flushed or logged

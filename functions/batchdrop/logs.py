@@ -1,4 +1,4 @@
-"""Log lines as Cloud Logging reads them: one JSON object a line, on standard output."""
+"""Writes log lines for Cloud Logging: one JSON object a line, on standard output."""
 
 import json
 import logging
@@ -11,19 +11,19 @@ from typing import Any, Protocol
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 
-#: What a LogRecord has of itself; anything else came as `extra`.
+#: The attributes that every LogRecord has; all others came as `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class Headers(Protocol):
-    """A request's headers, whose names are matched in any case."""
+    """A request's headers; `get` ignores the case of a name."""
 
     def get(self, key: str, default: str) -> str: ...
 
 
 class JsonFormatter(logging.Formatter):
     """
-    `severity`, `message`, and the record's extra fields, with the request's trace
+    Writes `severity`, `message`, the record's extra fields and the request's trace
     (https://cloud.google.com/logging/docs/structured-logging).
     """
 
@@ -36,16 +36,16 @@ class JsonFormatter(logging.Formatter):
             **{k: v for k, v in vars(record).items() if k not in _OWN},
         }
         if record.exc_info:
-            # Error Reporting finds the trace by this name.
+            # Error Reporting reads the trace from this field.
             line["stack_trace"] = self.formatException(record.exc_info)
         text = json.dumps(line, default=str, ensure_ascii=False)
-        # A lone surrogate, as JSON of others may have it, can't be printed.
+        # Text from JSON may have a lone surrogate, which can't be printed.
         return text.encode(errors="backslashreplace").decode()
 
     def formatException(self, ei: Any) -> str:
         """
-        The trace without the messages of errors, which may quote what they were given.
-        Callers log the messages of our own errors and of the client's themselves.
+        Formats the trace without the errors' messages, which may quote their input.
+        Callers log the messages of our own errors and of the client's errors.
         """
         trace, lines = ei[1], []
         while trace is not None:
@@ -61,27 +61,27 @@ class JsonFormatter(logging.Formatter):
 
 
 class StandardOutput(logging.Handler):
-    """Writes to what is standard output at the time: the framework replaces it."""
+    """Looks up `sys.stdout` for each line, because the framework replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), flush=True)
 
 
 def set_up() -> None:
-    """Sends every logger's lines through the formatter, from INFO on."""
+    """Formats the lines of all loggers as JSON, at INFO and above."""
     handler = StandardOutput()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    # These log each request at INFO, with the whole address in it.
+    # These log the full address of each request at INFO.
     for noisy in ("httpx", "httpcore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 @contextmanager
 def request(headers: Headers, project: str) -> Iterator[None]:
-    """Puts the trace of the request being served on every line logged within."""
+    """Adds the trace of this request to each line that is logged in the context."""
     token = _context.set(_trace(headers, project))
     try:
         yield
@@ -90,7 +90,7 @@ def request(headers: Headers, project: str) -> Iterator[None]:
 
 
 def _trace(headers: Headers, project: str) -> dict[str, Any]:
-    """`traceparent` (W3C), or else Google's older X-Cloud-Trace-Context."""
+    """Reads `traceparent` (W3C), or else Google's older X-Cloud-Trace-Context."""
     if match := re.fullmatch(
         r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}).*",
         headers.get("traceparent", ""),

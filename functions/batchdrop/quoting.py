@@ -1,6 +1,6 @@
 """
-Words of others, without what they quote. A service's message may quote a row, a name of
-the user's or an address; what is wrong, and where, is what stands around that.
+Removes quoted values from the messages of services. A message may quote a row, a name
+that the user chose, or an address; the rest of it says what is wrong, and where.
 """
 
 import re
@@ -19,18 +19,18 @@ from batchdrop.preflight.members import public
 T = TypeVar("T")
 
 _CUT = "…"
-#: What follows these is a value, to the end of the message.
+#: A value follows these words, up to the end of the message.
 _VALUE_FOLLOWS = re.compile(
     r"(\b(?:near|value|text|content|contents|got|input|token|row|line|data|"
     r"received|string|prompt)\s*[:=])(?!\s*\d+\b).*",
     re.IGNORECASE | re.DOTALL,
 )
 _JSON = re.compile(r"""[\[{]\s*["'{\[].*""", re.DOTALL)
-#: Of an address, its scheme and host or bucket.
+#: An address; the groups are its scheme, and its host or bucket.
 _ADDRESS = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/]*@)?([^\s/?#'\"`]*)[^\s'\"`]*"
 )
-#: An apostrophe within a word quotes nothing.
+#: Text in quotes. An apostrophe within a word is no quote.
 _QUOTED = re.compile(
     r'"(?:\\.|[^"\\])*(?:"|\Z)'
     r"|`[^`]*(?:`|\Z)"
@@ -38,12 +38,12 @@ _QUOTED = re.compile(
     r"|(?<!\w)'.*?(?:'(?!\w)|\Z)",
     re.DOTALL,
 )
-#: Quoted, and no word of a user's: resources, and rights to them.
+#: A quoted text that may stay: the name of a resource or a permission.
 _RESOURCE = re.compile(
     r"(?://[a-z.]+/)?projects/[A-Za-z0-9._:/@-]+"
     r"|(?:aiplatform|bigquery|generativelanguage|iam|storage)\.[A-Za-z.]+"
 )
-#: As keys and tokens are. Names of accounts have an @ behind them.
+#: Looks like a key or a token. The name of an account has an @ behind it.
 _SECRET = re.compile(
     r"(?<![\w/@.-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{20,}(?![\w@/-])"
 )
@@ -51,9 +51,10 @@ _SECRET = re.compile(
 
 def unquoted(text: str) -> str:
     """
-    A message of a service as it may be logged, stored and announced: its first line,
-    without quoted values, JSON, paths and queries of addresses, and what looks like a
-    key. Names of resources and rights, and names that the API has, stay.
+    Returns a service's message in the form that may be logged, stored and announced:
+    its first line, without quoted values, JSON, the paths and queries of addresses, and
+    anything that looks like a key. Names of resources and permissions, and the API's
+    own names, stay.
     """
     first, *more = text.strip().split("\n", 1)
     cut = _JSON.sub(_CUT, first)
@@ -74,9 +75,9 @@ def _named(quoted: re.Match[str]) -> str:
 
 def public_text(exc: BaseException) -> str:
     """
-    An error as it may be logged, stored and announced. Our own errors name shapes and
-    places, and `masked` did the same to the client's. Any other may quote anything, so
-    that only its kind and the place where it was raised are given.
+    Returns an error's text in the form that may be logged, stored and announced. Our
+    own errors quote no values, and `masked` removes them from the client's. Any other
+    error may quote anything, so this gives only its class and where it was raised.
     """
     if isinstance(exc, (BatchdropError, BatchesError)):
         return str(exc)
@@ -87,7 +88,7 @@ def public_text(exc: BaseException) -> str:
 
 
 def masked(kind: type[T]) -> type[T]:
-    """A class whose public methods raise errors of the client with `unquoted` words."""
+    """Decorates a class: its public methods raise the client's errors `unquoted`."""
     for name, method in list(vars(kind).items()):
         if callable(method) and not name.startswith("_"):
             setattr(kind, name, _masked(method))
@@ -117,7 +118,7 @@ def _unquoting() -> Iterator[None]:
     try:
         yield
     except BatchesError as exc:
-        # Its text comes from the one, and its repr() from the others.
+        # str() reads `message`, and repr() reads `args`.
         if isinstance(message := getattr(exc, "message", None), str):
             exc.message = unquoted(message)  # type: ignore[attr-defined]
         exc.args = tuple(unquoted(a) if isinstance(a, str) else a for a in exc.args)

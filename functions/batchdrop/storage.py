@@ -14,37 +14,37 @@ from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
 if TYPE_CHECKING:
     from google.cloud import storage
 
-#: HTTP statuses that say to come back later.
+#: HTTP statuses after which a later call may succeed.
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 #: Seconds for which a request is repeated while Cloud Storage gives no answer. Google's
-#: client would take 120, and a tick has 240. The next tick tries again.
+#: default is 120, half of a tick's 240. The next tick tries again.
 RETRY_FOR = 20.0
-#: A copy takes several requests where Cloud Storage can't do it in one: at most this
-#: many, with at most MAX_IDLE in a row that copy nothing. Each copies a MiB or more
+#: If Cloud Storage can't copy an object in one request, a copy takes several: at most
+#: this many, and at most MAX_IDLE in a row that copy nothing. Each copies a MiB or more
 #: (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite).
 MAX_REWRITES = 2_500
 MAX_IDLE = 3
-#: Bytes that are handed to an upload at a time.
+#: Bytes that an upload gets at a time.
 PIECE = 1024 * 1024
 
 
 class Storage:
-    """Objects by address. Nothing here overwrites."""
+    """Reads and writes objects by address. No method overwrites an object."""
 
     def __init__(self, connect: Callable[[], "storage.Client"]) -> None:
         """
         Args:
-            connect: gives the client, made on first use.
+            connect: returns the client; called on first use.
         """
         self._connect = connect
 
     def read(self, drop: Drop) -> Iterator[bytes]:
         """
-        The bytes of a dropped generation as they are stored, a chunk at a time: as
-        many as its size says.
+        Yields the stored bytes of a dropped generation, a chunk at a time. They are
+        exactly as many as the object's size.
 
         Raises:
-            SourceGone: that generation is not there any more.
+            SourceGone: that generation no longer exists.
             Unavailable: Cloud Storage gave no answer, or fewer bytes.
             Misconfigured: the bucket, or the right to it, is missing.
         """
@@ -53,7 +53,7 @@ class Storage:
 
     def content(self, drop: Drop, most: int) -> bytes:
         """
-        All of a small object, unpacked.
+        Returns the whole content of a small object, unpacked.
 
         Raises:
             NotReadable: it has more than `most` bytes, or can't be unpacked.
@@ -71,7 +71,7 @@ class Storage:
 
     def metadata(self, drop: Drop) -> dict[str, str]:
         """
-        The custom metadata of a dropped generation.
+        Returns the custom metadata of a dropped generation.
 
         Raises:
             SourceGone, Unavailable, Misconfigured: as `read`.
@@ -83,14 +83,14 @@ class Storage:
 
     def find(self, bucket: str, name: str) -> Drop | None:
         """
-        The generation of an object that is there now, if there is one.
+        Returns the current generation of an object; None if there is no object.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         if len(name.encode()) > MAX_OBJECT_NAME:
-            return None  # Cloud Storage would answer 400: none can be there
+            return None  # no object has so long a name; the answer would be 400
         with _translated(f"gs://{bucket}/{name}"):
             blob = self._connect().bucket(bucket).get_blob(name, retry=_again())
         if blob is None:
@@ -106,11 +106,11 @@ class Storage:
         self, bucket: str, after: str | None = None
     ) -> Iterator[tuple[Drop, datetime]]:
         """
-        All objects of a bucket in the order of their names, each with the time at which
-        it was made.
+        Yields all objects of a bucket in the order of their names, each with the time
+        when it was created.
 
         Args:
-            after: names up to this one are left out.
+            after: skip the names up to and including this one.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -122,7 +122,7 @@ class Storage:
                 bucket, fields=fields, start_offset=after, retry=_again()
             ):
                 if blob.name == after:
-                    continue  # the offset itself is in the list
+                    continue  # the list includes the offset itself
                 drop = Drop(
                     bucket=bucket,
                     name=blob.name,
@@ -134,7 +134,7 @@ class Storage:
     @contextmanager
     def open(self, uri: str) -> Iterator[IO[bytes]]:
         """
-        An object of ours, to be read as a file.
+        Opens an object that this deployment wrote, as a file to read.
 
         Raises:
             Unavailable: Cloud Storage gave no answer, or fewer bytes than there are.
@@ -145,8 +145,8 @@ class Storage:
 
     def write(self, uri: str, lines: Iterator[bytes]) -> None:
         """
-        Writes an object that must not be there yet, streaming. When `lines` raises,
-        no object is made. `lines` is read to its end in any case.
+        Writes a new object, streaming. If `lines` raises, no object is created. If the
+        object exists, it stays as it is, and `lines` is still read to its end.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -159,12 +159,12 @@ class Storage:
     @contextmanager
     def writing(self, uri: str) -> Iterator[Callable[[bytes], None]]:
         """
-        The same for a caller that has its lines one after another. The object is made
-        when the context ends; none is made if it ends with an error.
+        Opens a new object and yields a function that writes to it. The object is
+        created when the context ends; if it ends with an error, no object is created.
 
-        An object that exists already is no error: the new bytes are dropped. A name
-        under one epoch, or under one job, belongs to what was read of one generation,
-        so a repeated upload finds its own object.
+        If the object exists already, the new bytes are dropped without an error. A name
+        belongs to one epoch, or one job, and so to one generation: a repeated upload
+        finds the object that it wrote before.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -181,7 +181,7 @@ class Storage:
 
     def copy(self, uri: str, target: str) -> None:
         """
-        Copies an object to a name of this worker's own, within Cloud Storage.
+        Copies an object within Cloud Storage, to a name that only this worker uses.
 
         Raises:
             SourceGone: there is nothing to copy.
@@ -192,7 +192,7 @@ class Storage:
 
         with _translated(uri, gone=True):
             source, blob = self._blob(uri), self._blob(target)
-            # A generation of 0 says that nothing may be there yet.
+            # A generation of 0 means that the object must not exist yet.
             new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
             try:
                 token, copied, size = blob.rewrite(source, **new)
@@ -211,7 +211,7 @@ class Storage:
 
     def describe(self, uri: str, metadata: dict[str, str]) -> None:
         """
-        Adds to the custom metadata of an object of ours, which copies keep.
+        Adds custom metadata to an object that this deployment wrote. Copies keep it.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -224,7 +224,7 @@ class Storage:
 
     def described(self, folder: Location) -> list[tuple[str, dict[str, str]]]:
         """
-        The addresses of all objects under a folder, each with its custom metadata.
+        Lists the address and the custom metadata of each object under a folder.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -244,7 +244,7 @@ class Storage:
 
     def names(self, folder: Location) -> list[str]:
         """
-        The addresses of all objects under a folder.
+        Lists the addresses of all objects under a folder.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -258,7 +258,7 @@ class Storage:
 
     def delete(self, uri: str) -> None:
         """
-        Deletes an object; that it is gone already is no error.
+        Deletes an object. If it no longer exists, this does nothing.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -279,27 +279,27 @@ class Storage:
 
 
 def _again() -> Any:
-    """How often a request is repeated that gets no answer."""
+    """Returns the policy for repeating a request that gets no answer."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(RETRY_FOR)
 
 
 def _stored(blob: "storage.Blob") -> Stored:
-    """The version that is there now, unless the blob names one: all ranges are its."""
+    """Opens the generation that the blob names, else the current one."""
     known = blob.bucket.blob(blob.name, generation=blob.generation)
     known.reload(retry=_again())
-    # One that knows its metadata is downloaded from where that says, and not from the
-    # endpoint that the client was given.
+    # A blob that has loaded its metadata downloads from the address in there, not from
+    # the client's endpoint. A new one uses the endpoint.
     blob = blob.bucket.blob(blob.name, generation=int(known.generation))
     return Stored(blob, known.size, _again())
 
 
 class _Upload:
     """
-    A new object, streaming. Its stream is ended by hand, never by a context of its own:
-    a writer that could not be closed is closed again when it is collected as garbage,
-    and so may upload at any time.
+    Streams a new object. This class closes or terminates the stream itself: the garbage
+    collector would close a writer whose close() failed once more, and so could upload
+    at any time.
     """
 
     def __init__(self, blob: "storage.Blob") -> None:
@@ -313,7 +313,7 @@ class _Upload:
         self._over = False
 
     def write(self, data: bytes) -> None:
-        # The stream keeps a copy of all that it is given at once, before it sends it.
+        # The stream copies the whole argument of a write before it sends anything.
         for start in range(0, len(data), PIECE):
             if not self._over:
                 piece = memoryview(data)[start : start + PIECE]
@@ -324,7 +324,7 @@ class _Upload:
             self._try(self._stream.close)
 
     def end(self) -> None:
-        """Gives up: no object is made."""
+        """Gives up: no object is created."""
         from google.auth.exceptions import GoogleAuthError
         from requests import RequestException
 
@@ -342,7 +342,7 @@ class _Upload:
 
 
 def _is_there_already(exc: BaseException) -> bool:
-    """Whether an upload failed because the object exists."""
+    """Returns True if an upload failed because the object exists."""
     from google.api_core.exceptions import PreconditionFailed
     from google.cloud.storage.exceptions import InvalidResponse
 
@@ -354,11 +354,11 @@ def _is_there_already(exc: BaseException) -> bool:
 @contextmanager
 def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
     """
-    Cloud Storage's errors made ours, with the object's name in them.
+    Translates Cloud Storage's errors into ours, and adds the object's name.
 
-        404, where there may be nothing      SourceGone
-        408 429 5xx, no answer, or a part    Unavailable
-        nobody answered who gives tokens     Unavailable
+        404, if `gone`                       SourceGone
+        408 429 5xx, no or a short answer    Unavailable
+        no answer from the token server      Unavailable
         404 otherwise, 401, 403, ...         Misconfigured
         no credentials, or refused ones      Misconfigured
     """
@@ -386,7 +386,7 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
             raise Unavailable(f"{what}: no token for Google Cloud: {exc}") from exc
         raise Misconfigured(f"{what}: no token for Google Cloud: {exc}") from exc
     except InvalidResponse as exc:
-        # What the library's uploads raise, where all else raises the above.
+        # Only the library's uploads raise this error.
         if exc.response.status_code in LATER:
             raise Unavailable(f"{what}: {exc}") from exc
         raise Misconfigured(f"{what}: {exc}") from exc

@@ -1,20 +1,20 @@
-"""An object in Cloud Storage: its address, and its bytes as they are stored."""
+"""Reads an object in Cloud Storage: its address, and its bytes as stored."""
 
 import io
 from collections.abc import Iterator
 from typing import Any
 
-#: Bytes of one request.
+#: Bytes that one request reads or writes.
 CHUNK = 8 * 1024 * 1024
 
 
 def split_uri(uri: str) -> tuple[str, str]:
     """
-    gs://bucket/a/b -> ("bucket", "a/b"). The name may have any character, also line
-    feeds, and is empty if the address has none.
+    Splits gs://bucket/a/b into ("bucket", "a/b"). The name may have any character, even
+    line feeds, and is empty if the address has none.
 
     Raises:
-        ValueError: it is not a gs:// address.
+        ValueError: this is not a gs:// address.
     """
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     if not uri.startswith("gs://") or not bucket:
@@ -24,12 +24,13 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 def is_unanswered(error: Any) -> bool:
     """
-    Whether the token server gave no answer, so that the same call may work later. If
+    Returns True if the token server gave no answer: the same call may work later. If
     False, the credentials are missing or refused.
 
     Args:
-        error: a `google.auth.exceptions.GoogleAuthError`. A function's own credentials
-            wrap the transport's error (google/auth/compute_engine/credentials.py).
+        error: a `google.auth.exceptions.GoogleAuthError`. The credentials of a deployed
+            function wrap the transport's error
+            (google/auth/compute_engine/credentials.py).
     """
     from google.auth.exceptions import TransportError
 
@@ -39,8 +40,8 @@ def is_unanswered(error: Any) -> bool:
 
 class ShortRead(Exception):
     """
-    A range of an object had fewer or more bytes than the object's size promises, or
-    none. The object may still be longer: read it again later.
+    A read returned fewer or more bytes than requested, or none. The object itself may
+    be complete: read it again later.
     """
 
 
@@ -48,19 +49,19 @@ class Stored(io.RawIOBase):
     """
     One version of an object, as a seekable file.
 
-    The bytes are the stored ones, whatever `Content-Encoding` says: the object's size
-    and ranges count these. Otherwise Cloud Storage would unpack an object with
-    `Content-Encoding: gzip`, and ignore the range
+    It reads the bytes as stored, whatever `Content-Encoding` says, because an object's
+    size and ranges count stored bytes. Without this, Cloud Storage would unpack an
+    object with `Content-Encoding: gzip`, and ignore the range
     (https://cloud.google.com/storage/docs/transcoding).
 
     Args:
-        blob: a `google.cloud.storage.Blob` with its generation, so that all ranges are
-            of one version.
-        size: bytes, as its metadata says.
+        blob: a `google.cloud.storage.Blob` with its generation, so that all ranges come
+            from one version.
+        size: bytes, from the object's metadata.
         retry: a `google.api_core.retry.Retry` for each range; default: the library's.
 
     Raises:
-        ShortRead: a read returned other bytes than were requested.
+        ShortRead: a read returned more or fewer bytes than requested.
     """
 
     def __init__(self, blob: Any, size: int, retry: Any = None) -> None:
@@ -92,7 +93,7 @@ class Stored(io.RawIOBase):
         return data
 
     def chunks(self) -> Iterator[bytes]:
-        """All bytes from here to the end, a chunk at a time."""
+        """Yields the bytes from the current position to the end, a chunk at a time."""
         return iter(lambda: self.read(CHUNK), b"")
 
     def _range(self, start: int, end: int) -> bytes:
@@ -100,8 +101,8 @@ class Stored(io.RawIOBase):
         from urllib3.exceptions import HTTPError
 
         try:
-            # The library resumes a broken connection. Only the whole object has a
-            # checksum.
+            # The library resumes a broken connection. Cloud Storage has a checksum of
+            # the whole object only.
             data: bytes = self._blob.download_as_bytes(
                 start=start, end=end - 1, raw_download=True, checksum=None, **self._more
             )

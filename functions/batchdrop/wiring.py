@@ -1,4 +1,4 @@
-"""The only place that makes clients: lazily, once for an instance."""
+"""Builds the worker and makes all clients: on first use, once per instance."""
 
 import os
 import uuid
@@ -49,14 +49,14 @@ from batchdrop.worker.traces import Traces
 
 @cache
 def settings() -> Settings:
-    """The deployment's choices. A missing one stops the start, by its name."""
+    """Reads the deployment's settings; BadSetting names one that is missing."""
     return Settings.from_env(os.environ)
 
 
 def start() -> Settings:
     """
-    The deployment's choices, and its routes where they lie in a file: what is wrong
-    with them stops the start. Routes in a bucket are read at an instance's first call.
+    Reads the deployment's settings, and its routes if they are in a file. A mistake in
+    them stops the start. Routes in a bucket are read at an instance's first call.
     """
     chosen = settings()
     if wrong := _wrong_config(chosen):
@@ -67,7 +67,7 @@ def start() -> Settings:
 
 
 def _wrong_config(chosen: Settings) -> str:
-    """Why no line could be sent with the configuration that is for all of them."""
+    """Why the deployment's generation configuration is invalid; empty if valid."""
     if chosen.generation_config is None:
         return ""
     try:
@@ -83,8 +83,8 @@ def _wrong_config(chosen: Settings) -> str:
 @cache
 def routes() -> Routes:
     """
-    What the deployer chose for files by their names. Read once: where it is an object,
-    its name changes with what it holds.
+    Reads the deployment's routes once. Routes in a bucket need no second read: the
+    object's name changes with its content.
     """
     file = settings().routes
     if file is None:
@@ -124,12 +124,12 @@ def build(
     holder: Callable[[], str],
 ) -> Worker:
     """
-    Makes a worker of its collaborators; no client is made yet.
+    Builds a worker from its collaborators; no client is made yet.
 
     Args:
-        connect: makes the client of a batch API, of a backend and location.
+        connect: makes the client for a backend and a location.
         publish: sends an announcement.
-        holder: gives a name that nobody else has, for each claim.
+        holder: returns a new, unique name for each claim.
     """
     timing = Timing(
         lease=timedelta(seconds=settings.lease),
@@ -255,7 +255,7 @@ def build(
 
 @cache
 def worker() -> Worker:
-    """The deployment's worker, kept for the instance."""
+    """Builds the deployment's worker, once per instance."""
     return build(
         settings(),
         routes(),
@@ -271,10 +271,10 @@ def worker() -> Worker:
 @cache
 def ledger() -> Ledger:
     """
-    The jobs of this deployment; asked once whether they are.
+    Opens the deployment's ledger, and checks once that it belongs to the deployment.
 
     Raises:
-        BadSetting: the database is another deployment's.
+        BadSetting: the database belongs to another deployment.
         Unavailable: Firestore gave no answer.
     """
     chosen = settings()
@@ -295,25 +295,25 @@ def ledger() -> Ledger:
 
 @cache
 def now() -> Callable[[], datetime]:
-    """The time that a worker writes and compares: see `SharedClock`."""
+    """The clock of all times that a worker writes and compares: see `SharedClock`."""
     return SharedClock(utcnow, ledger().time)
 
 
 @cache
 def storage() -> Storage:
-    """The deployment's buckets."""
+    """Opens Cloud Storage for the deployment."""
     return Storage(_storage_client)
 
 
 def _client(backend: str, location: str) -> Client:
-    """The client of a batch API."""
+    """Makes the client for a backend and a location."""
     chosen = settings()
     options = HttpOptions(
         base_url=chosen.api_url,
-        # Connecting, sending and waiting may take this long each; together they stay
-        # below the time that a look waits for an unanswered request.
+        # Connecting, sending and waiting may each take this long. Together they stay
+        # below the time that a search waits for an unanswered request.
         timeout=chosen.create_timeout / 3,
-        # The ledger tries again at the next tick; nobody sleeps in a function.
+        # The ledger tries again at the next tick; a function never sleeps.
         retry_options=HttpRetryOptions(attempts=1),
     )
     if backend == DEVELOPER:
@@ -334,19 +334,19 @@ def _client(backend: str, location: str) -> Client:
 
 
 def topic_path(chosen: Settings) -> str:
-    """The topic's full name."""
+    """Returns the topic's full name."""
     if chosen.topic.startswith("projects/"):
         return chosen.topic
     return f"projects/{chosen.project}/topics/{chosen.topic}"
 
 
 def utcnow() -> datetime:
-    """Now by this machine's clock, with its zone."""
+    """Returns the time of this machine's clock, in UTC."""
     return datetime.now(UTC)
 
 
 def new_holder() -> str:
-    """A name nobody else has: the one thing here that must differ each time."""
+    """Returns a new name; two workers must never share one, so it is random."""
     return uuid.uuid4().hex
 
 
