@@ -16,10 +16,10 @@ from batchdrop.jobs.values import (
     outcome_of_parts,
 )
 
-#: A batch is lost after so many 404s to its name, over at least this long.
+#: A batch is lost after this many 404s in a row, over at least this long.
 LOST_AFTER = 3
 LOST_FOR = timedelta(hours=1)
-#: For so long after its end a batch that succeeded is asked where its answers are.
+#: After a batch has succeeded, the API has this long to name its answers.
 OUTPUT_FOR = timedelta(minutes=10)
 
 
@@ -34,7 +34,7 @@ class Derived(Record):
 
     @property
     def troubles(self) -> list[Health]:
-        """Everything that is wrong with it on our side, worst first."""
+        """Everything that is wrong with the job on our side, worst first."""
         facts: dict[HealthCode, Fact | None] = {
             HealthCode.PARKED: self.parked,
             HealthCode.DUPLICATES: self.duplicates,
@@ -59,7 +59,7 @@ class Derived(Record):
 
     @property
     def health(self) -> Health | None:
-        """The worst of its troubles; None if it is healthy."""
+        """The worst of the troubles; None if the job is healthy."""
         return next(iter(self.troubles), None)
 
     @property
@@ -74,7 +74,9 @@ class Derived(Record):
     def _unknown_state(self) -> Fact | None:
         if self.batch is None or self.batch.known:
             return None
-        message = f"the service says {self.batch.state}; it is taken for under way"
+        message = (
+            f"unknown state {self.batch.state}; the batch is taken to be under way"
+        )
         return Fact(since=self.state_since or self.updated_at, message=message)
 
     @property
@@ -89,12 +91,12 @@ class Derived(Record):
         return self.due is not None and self.due <= now
 
     def is_held(self, now: datetime) -> bool:
-        """Whether somebody has the job to himself."""
+        """Whether a worker's lease on the job still runs."""
         return now < self.lease.until
 
     @property
     def intends(self) -> bool:
-        """Whether the intent is the present holder's own, so that it may send."""
+        """Whether the present holder wrote the intent itself, so that it may send."""
         return self.intent == self.lease.epoch
 
     @property
@@ -104,27 +106,27 @@ class Derived(Record):
 
     @property
     def is_lost(self) -> bool:
-        # A split job's error is one of its parts'.
+        # The error of a split job is that of one of its parts.
         lost = self.error is not None and self.error.code == ErrorCode.LOST
         return lost and not self.is_split
 
     @property
     def has_no_output(self) -> bool:
-        """Whether its batch succeeded, and the API never named its answers."""
+        """Whether the batch succeeded, but the API never named its answers."""
         none = self.error is not None and self.error.code == ErrorCode.NO_OUTPUT
         return none and not self.is_split
 
     @property
     def cancel_at(self) -> datetime | None:
-        """When it will have run for as long as `cancel_after` allows."""
+        """When the batch will have run for `cancel_after`; None without a limit."""
         if self.phase is not Phase.SUBMITTED or self.cancel_request:
             return None
         return _after(self.running_since, self.spec.cancel_after if self.spec else None)
 
     @property
     def stall_at(self) -> datetime | None:
-        """When its batch will have been in its state for as long as it should be. None
-        once that is announced."""
+        """When the batch will have been in its state for too long. None once that is
+        announced."""
         if self.phase is not Phase.SUBMITTED or self.stalled or self.batch is None:
             return None
         patience = self.spec.stalled_after if self.spec else {}
@@ -133,8 +135,8 @@ class Derived(Record):
 
     @property
     def delete_at(self) -> datetime | None:
-        """When the API is to delete its batch. None if that is not wanted, or done; or
-        if the API may still name the answers."""
+        """When to delete the batch at the API. None if it is to be kept, or is deleted
+        already, or if the API may still name the answers."""
         if not self.is_done or self.phase is not Phase.ENDED or self.deleted_at:
             return None
         if self.batch is None or self.is_lost or self.has_no_output:
@@ -144,44 +146,44 @@ class Derived(Record):
 
     @property
     def _ended_at(self) -> datetime:
-        """When we learned of its end."""
+        """When we first saw that the batch had ended."""
         times = [one.at for one in self.history if one.phase is Phase.ENDED]
         return min(times, default=self.updated_at)
 
     @property
     def endpoint(self) -> str:
-        """Where its batch is to be, once that is chosen: see `Spec.endpoint`."""
+        """Where the batch is made; empty until that is chosen: see `Spec.endpoint`."""
         return self.spec.endpoint if self.spec else ""
 
     @property
     def queue(self) -> str:
-        """What has room of its own at the service: see `Spec.queue`."""
+        """The queue that the job waits in; empty until chosen: see `Spec.queue`."""
         return self.spec.queue if self.spec else ""
 
     @property
     def rerun_id(self) -> str:
-        """The id of its latest repetition, if there is one."""
+        """The id of the latest rerun, if there is one."""
         return derived_id(self.id, f"rerun-{self.reruns}")
 
     @property
     def is_split(self) -> bool:
-        """Whether it was split, and its parts are what counts."""
+        """Whether the job was split into parts, and has no batch of its own."""
         unsent = self.phase is Phase.ENDED and self.batch is None
         return self.phase is Phase.SPLIT or unsent
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more of its batch is asked for or paid."""
+        """Whether the job is final: nothing more of its batch is requested or paid."""
         return not MOVES[self.phase]
 
     @property
     def is_done(self) -> bool:
-        """Whether no work remains: it is over, and nothing is to be collected."""
+        """Whether no work remains: the job is over, and its answers are collected."""
         return self.is_over and self.collecting is None
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended. None: it has not, or it is a manifest."""
+        """How the job ended; None if it has not, or is a manifest."""
         if self.phase is Phase.REJECTED:
             cancelled = self.error and self.error.code == ErrorCode.CANCELLED
             return Outcome.CANCELLED if cancelled else Outcome.REJECTED
@@ -197,18 +199,18 @@ class Derived(Record):
 
     @property
     def stats(self) -> Stats | None:
-        """The service's own count of rows; of a split job, all that its parts tell."""
+        """The API's own count of rows; for a split job, the sum over its parts."""
         if not self.is_split:
             return self.batch.completion_stats if self.batch else None
-        told = [part.stats for part in self.parts.values() if part.stats]
+        known = [part.stats for part in self.parts.values() if part.stats]
         return Stats(
-            successful=_sum(each.successful for each in told),
-            failed=_sum(each.failed for each in told),
-            incomplete=_sum(each.incomplete for each in told),
+            successful=_sum(each.successful for each in known),
+            failed=_sum(each.failed for each in known),
+            incomplete=_sum(each.incomplete for each in known),
         )
 
     def may_be_lost(self, now: datetime) -> bool:
-        """Not one 404, nor many within a short time, make a batch lost."""
+        """Whether the API has answered 404 often enough, and for long enough."""
         return (
             self.not_found is not None
             and self.not_found.count >= LOST_AFTER
@@ -218,15 +220,15 @@ class Derived(Record):
     @property
     def must_search(self) -> bool:
         """
-        Whether the service may have a batch of this job already. Only the first
-        request of a fresh claim goes out unlooked.
+        Whether the API may have a batch of this job already. Only the first request
+        of a fresh claim is sent without a search.
         """
         return self.lease.epoch > 1 or self.missed
 
     def may_take_up(self, batch: Batch) -> bool:
         """
-        Whether it can go on with a batch that was found. One that is to be cancelled
-        is none, unless it is over and was not: then a late cancel does no harm.
+        Whether the job may adopt a batch that was found. It may not adopt a duplicate,
+        unless that ended without being cancelled: then a late cancel does no harm.
         """
         if self.failed_by_fence(batch):
             return False
@@ -238,10 +240,10 @@ class Derived(Record):
         return self.duplicates is not None and name in self.duplicates.names
 
     def may_name_output(self, batch: Batch, now: datetime) -> bool:
-        """Whether a batch that has succeeded may still come to say where it wrote."""
+        """Whether the API may still name the answers of a batch that has succeeded."""
         if not batch.awaits_output:
             return False
-        # Since its end, or since we know of that, if the service's clock is ahead.
+        # Count from its end, or from when we saw that, if the API's clock is ahead.
         times = [moment.at for moment in self.history if moment.state == batch.state]
         if batch.since:
             times.append(batch.since)
@@ -249,8 +251,8 @@ class Derived(Record):
 
     def failed_by_fence(self, batch: Batch) -> bool:
         """
-        Whether a batch failed because the fence had taken its input away: it names
-        an older staging, and the service finished no row of it.
+        Whether a batch failed because the fence had moved its input: it names an
+        older staging, and the API finished no row of it.
         """
         stats = batch.completion_stats or Stats()
         return (
@@ -264,8 +266,8 @@ class Derived(Record):
     @property
     def may_fail_by_fence(self) -> bool:
         """
-        Whether the job's own batch names an older staging, and has not read its rows
-        as far as we know: the fence may have taken them away.
+        Whether the fence may have moved the input of the job's own batch: it names
+        an older staging, and hasn't been seen to read its rows.
         """
         return (
             self.batch is not None
@@ -283,6 +285,6 @@ def _after(time: datetime | None, seconds: float | None) -> datetime | None:
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
-    """Of those that are known, if there are any."""
+    """The sum of the known counts; None if none is known."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None

@@ -19,24 +19,24 @@ from batchdrop.jobs.values import (
     Timing,
 )
 
-#: A job is resumed this often after workers that died on it; then it is parked.
+#: A job is resumed this often in a row after its worker died; then it is parked.
 MAX_RESUMES = 5
 
 
 class Job(Splitting):
     """
-    A drop on its way. Every method returns a new value; the ledger decides whether
-    it counts.
+    A drop and its batch. Every move returns a new value, which counts once the ledger
+    has written it.
 
-    A lease's life, for a worker that is killed:
+    The lease of a worker that is killed:
 
         claim               intent             lease.until       due
         |- stage, up to LEASE -|- POST, up to LEASE -|- CREATE_TIMEOUT + LIST_LAG -|
                                ^ renews the lease                  the next worker ^
 
     `due` is when `poll` should take the job up: when the lease ends, or, once a
-    request may have been sent, when a list of the service would show what it made.
-    None: there is nothing to resume.
+    request may have been sent, when a list would show the batch that it created. None
+    if there is nothing to resume.
     """
 
     __slots__ = ()
@@ -51,7 +51,7 @@ class Job(Splitting):
         *,
         missed: bool = False,
     ) -> Self:
-        """The job of a drop nobody has claimed yet."""
+        """The job of a drop that nobody has claimed yet."""
         until = now + timing.lease
         return cls(
             id=drop.job_id,
@@ -69,35 +69,35 @@ class Job(Splitting):
 
     def request_cancel(self, by: str, now: datetime) -> Self:
         """
-        Somebody wants it cancelled. The first person and time are kept; asking again
-        does what can be done now.
+        Somebody requests a cancel. The first person and time are kept. A second
+        request does what can be done now:
 
-            arrived prepared waiting, nobody at it    over at once, nothing was paid
-            the same under a lease, submitting        before the next request, for
-                                                      which a parked one is taken up
-            submitted                                 the sweep asks the service
-            split                                     its parts, each by itself
-            over                                      ValueError
+            arrived prepared waiting, no lease    cancelled at once, nothing was paid
+            the same under a lease, submitting    cancelled before the next request; a
+                                                  parked job is taken up for that
+            submitted                             the sweep asks the API to cancel
+            split                                 each part is cancelled by itself
+            over                                  ValueError
         """
         if self.is_over:
             again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
             raise ValueError(f"job {self.id} is over: it is {self.phase}{again}")
         job = self
         if not self.cancel_request:
-            wanted = CancelRequest(cancel=True, by=by, at=now)
+            request = CancelRequest(cancel=True, by=by, at=now)
             note = f"cancel wanted by {by}"
-            job = self._moved(self.phase, now, note=note, cancel_request=wanted)
+            job = self._moved(self.phase, now, note=note, cancel_request=request)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
         if job.is_parked and job.phase is Phase.SUBMITTING:
-            # Whether a batch was made of it must be seen first: once more, with the
-            # patience of the first time.
+            # A batch may exist: a worker has to search first. It may be resumed as
+            # often as at first.
             return replace(job._let_go(job, now, due=now), resumes=0)
         return job
 
     def cancel_sent(self, now: datetime) -> Self:
-        """The service was asked to cancel the batch; or all parts know of it."""
+        """The API was asked to cancel the batch, or all parts have the request."""
         assert self.cancel_request is not None
         return replace(
             self,
@@ -106,7 +106,7 @@ class Job(Splitting):
         )
 
     def rerun_counted(self, now: datetime) -> Self:
-        """One more wanted repetition of a job that is over."""
+        """Counts one more rerun of a job that is over."""
         if self.part_of:
             raise ValueError(
                 f"job {self.id} is a part of {self.part_of}; run that once more, "
@@ -122,7 +122,7 @@ class Job(Splitting):
         return replace(self, reruns=self.reruns + 1, updated_at=now)
 
     def rerun(self, now: datetime) -> Self:
-        """The latest wanted repetition: a job of its own, for `poll` to take up."""
+        """The latest rerun: a job of its own, for `poll` to take up."""
         return replace(
             type(self).claimed(
                 self.source, "nobody", now, Timing.none(), missed=self.missed
@@ -132,15 +132,15 @@ class Job(Splitting):
         )
 
     def announced_again(self, now: datetime) -> Self:
-        """The announcement that Pub/Sub refused goes out again."""
+        """The announcement that Pub/Sub refused is sent again."""
         return self._moved(self.phase, now, note="announced again", unpublished=None)
 
     def unpark(self, by: str, now: datetime) -> Self:
         """
-        A person has looked: workers may try it again, as often as at first.
+        A person resumes the job: workers may try it again, as often as at first.
 
         Raises:
-            ValueError: it isn't parked.
+            ValueError: the job isn't parked.
         """
         if not self.is_parked:
             how = "it is over" if self.is_over else "it goes on by itself"
@@ -157,7 +157,7 @@ class Job(Splitting):
     # -- poll -------------------------------------------------------------------
 
     def resumed(self, by: str, now: datetime, timing: Timing) -> Self:
-        """Another worker takes the job up. Counted before it does anything."""
+        """Another worker takes the job up, which is counted before it does anything."""
         until = now + timing.lease
         due = until
         if self.phase is Phase.SUBMITTING:
@@ -173,7 +173,7 @@ class Job(Splitting):
 
     def troubled(self, code: HealthCode, message: str, now: datetime) -> Self:
         """
-        Something is wrong that doesn't stop the job.
+        Something is wrong that doesn't hold up the job.
 
         Args:
             code: NOT_VISIBLE, POLL_FAILED or UNPUBLISHED.
@@ -184,7 +184,7 @@ class Job(Splitting):
     def observed(self, batch: Batch, now: datetime) -> Self:
         """
         The API answered about the batch, which has not ended. An answer that is older
-        than the one before changes nothing.
+        than the last one changes nothing.
         """
         if self.batch and batch.is_older_than(self.batch):
             return self
@@ -193,15 +193,15 @@ class Job(Splitting):
         return self._moved(self.phase, now, batch=batch, stalled=stalled, **REACHED)
 
     def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
-        """The service is done."""
+        """The batch has ended."""
         return self._moved(
             Phase.ENDED, now, batch=batch, error=error, **OVER, seq=self._seq_at_end
         )
 
     def stall(self, message: str, now: datetime) -> Self:
         """
-        The batch has been in one state for too long. Announced once; nothing changes
-        if it has moved on meanwhile, or was announced already.
+        The batch has been in one state for too long. This is announced once; nothing
+        changes if the state has changed meanwhile, or this was announced already.
         """
         if self.stall_at is None or now < self.stall_at:
             return self
@@ -214,11 +214,11 @@ class Job(Splitting):
         )
 
     def deleted(self, now: datetime) -> Self:
-        """The batch is gone at the service, as was wanted."""
+        """The batch was deleted at the API, as `delete_after` asks."""
         return replace(self, deleted_at=now, updated_at=now)
 
     def missed_once_more(self, now: datetime) -> Self:
-        """The API answered 404 to the name of the batch, once more."""
+        """The API answered 404 for the batch once more."""
         known, name = self.not_found, self.batch.name if self.batch else ""
         count = known.count + 1 if known else 1
         fact = NotFound(
@@ -229,7 +229,7 @@ class Job(Splitting):
         return replace(self, not_found=fact, updated_at=now)
 
     def lost(self, now: datetime) -> Self:
-        """The service has not known the batch for a long time."""
+        """The API has answered 404 for the batch for too long."""
         name = self.batch.name if self.batch else ""
         return self._moved(
             Phase.ENDED,
@@ -244,13 +244,13 @@ class Job(Splitting):
         )
 
     def revived(self, now: datetime) -> Self:
-        """The batch failed because we had deleted its input: that was not the end."""
+        """The batch failed because the fence had moved its input: send it again."""
         moved = self._moved(
             Phase.WAITING,
             now,
             note="fenced_batch_failed",
             batch=None,
-            # A batch that is found in its place is to be cancelled as well.
+            # The next batch has to be cancelled as well.
             cancel_request=replace(self.cancel_request, sent_at=None)
             if self.cancel_request
             else None,

@@ -2,8 +2,8 @@
 
 from batchdrop.jobs.codes import Phase
 
-#: Which phase may follow which, and what makes it happen. A phase may always be written
-#: again as it is.
+#: Which phase may follow which, and what makes it happen. A job may always stay in its
+#: phase.
 MOVES: dict[Phase, dict[Phase, str]] = {
     Phase.ARRIVED: {
         Phase.PREPARED: "the rows are staged",
@@ -33,11 +33,11 @@ MOVES: dict[Phase, dict[Phase, str]] = {
         Phase.ENDED: "the batch ends, or is lost",
         Phase.WAITING: "the batch fails because of the fence",
     },
-    # Also if nothing of it was paid: see `outcome`.
+    # Even if none of its parts was sent: see `outcome`.
     Phase.SPLIT: {Phase.ENDED: "the last part is over"},
     Phase.ENDED: {},
     Phase.REJECTED: {},
     Phase.ATTACHED: {},
 }
-#: In these phases a worker takes a job up, and another one when it dies.
+#: In these phases a worker holds the job, and another one takes over if it dies.
 UNSENT = frozenset({Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING})

@@ -1,4 +1,4 @@
-"""How a job is split into parts, and how their ends become its own."""
+"""How a job is split into parts, and how it ends when they do."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -21,9 +21,9 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import RowError, Rows
 
-#: A file has at most so many parts. One commit makes the jobs of all of them: 2 kB
-#: each with a common name, 8 kB with the longest of everything, and the emulator takes
-#: 4 MiB at once (production 10).
+#: A file has at most this many parts. One commit makes the jobs of all parts: 2 kB each
+#: with a common name, 8 kB with the longest possible texts. The emulator takes commits
+#: of 4 MiB, production of 10.
 MAX_PARTS = 300
 
 
@@ -33,13 +33,13 @@ class Splitting(Steps):
     __slots__ = ()
 
     def part_id(self, n: int) -> str:
-        """The id of the job that the n-th part is to be, counted from 0."""
+        """The id of the n-th part's job, counted from 0."""
         return derived_id(self.id, f"part-{n}")
 
     def part_staged(self, part: Part, now: datetime, timing: Timing) -> Self:
         """
-        One more part lies staged as a whole: whoever takes the job up after this
-        worker goes on behind it.
+        One more part is staged. A worker that takes the job over continues with the
+        next part.
         """
         if self.phase is not Phase.ARRIVED:
             raise ValueError(f"job {self.id} is {self.phase}: it has no more parts")
@@ -64,9 +64,9 @@ class Splitting(Steps):
         report: str | None = None,
     ) -> Self:
         """
-        All parts are staged, and the choice of model and place is made for good. From
-        here on each is a job of its own: see `part_jobs`. Where a cancel is wanted,
-        that is the end instead.
+        All parts are staged, and the model and endpoint are fixed. Each part is now a
+        job of its own: see `part_jobs`. If there is a cancel request, the job is
+        cancelled instead.
         """
         if self.cancel_request:
             return self.cancelled(now)
@@ -85,9 +85,9 @@ class Splitting(Steps):
 
     def part_jobs(self, now: datetime) -> list[Self]:
         """
-        The parts of a job that was split, as jobs for `poll` to take up. They come
-        in the place of their file, so that none waits behind what was dropped later.
-        Whoever takes one up has an epoch over 1, and so looks before it sends.
+        The parts of a split job, as jobs for `poll` to take up. They have their file's
+        place in the order, so that none waits behind a later drop. A worker that takes
+        one up has an epoch over 1, and so searches before it sends.
         """
         if self.phase is not Phase.SPLIT:
             return []
@@ -111,7 +111,7 @@ class Splitting(Steps):
                 destination=_place_of_part(spec.destination, part.n),
                 display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
                 labels=labels,
-                # The staged rows have it already, and copies for all are a lot.
+                # The staged rows contain it already; a copy in each part costs space.
                 generation_config=None,
             ),
             spec_from=self.spec_from,
@@ -128,14 +128,14 @@ class Splitting(Steps):
     def part_over(self, child: Derived, now: datetime) -> Self:
         """
         One of the parts is over. The last one ends the split job, which is announced
-        once for all of them; why the first failed is the split job's error.
+        once for all parts. The split job's error is that of the first part that failed.
         """
-        told = child.batch.completion_stats if child.batch else None
+        stats = child.batch.completion_stats if child.batch else None
         part = replace(
             self.parts[child.id],
             outcome=child.outcome,
-            # What the API counted before it lost the batch is no answer.
-            stats=None if child.is_lost or child.has_no_output else told,
+            # What the API counted before it lost the batch are no answers to read.
+            stats=None if child.is_lost or child.has_no_output else stats,
         )
         problem = child.error or (child.batch.error if child.batch else None)
         error = self.error
@@ -155,8 +155,8 @@ class Splitting(Steps):
 
 def _place_of_part(destination: str, n: int) -> str:
     """
-    Where a part's answers go: beside the other parts', and never into their table,
-    as the service wants one that isn't there yet.
+    Where the answers of a part go: beside those of the other parts. Each part has a
+    table of its own, because the API requires one that doesn't exist yet.
     """
     if not destination.startswith("bq://"):
         return f"{destination}part-{n:04}/"

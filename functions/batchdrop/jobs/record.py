@@ -27,17 +27,17 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import RowError, Rows
 
-#: The version of the documents that are written, and read: see `Job.v`.
+#: The version of the documents that are written and read: see `Record.v`.
 VERSION = 2
-#: History keeps this many entries: the first, and the latest ones.
+#: A job's history keeps this many entries: the first and the latest ones.
 MAX_HISTORY = 50
-#: A document keeps this many of the lines that were refused.
+#: A document keeps this many row errors.
 MAX_ROW_ERRORS = 20
-#: The facts that an answer of the API about the batch ends.
+#: The facts that end when the API answers about the batch.
 REACHED: dict[str, None] = {"not_visible": None, "poll_failed": None, "not_found": None}
-#: The facts that the end of a batch ends besides.
+#: The facts that end with the batch.
 OVER: dict[str, None] = REACHED | {"not_allowed": None, "stalled": None}
-#: The facts that a step forward ends.
+#: The facts that end with a step forward.
 FORWARD: dict[str, None] = {"not_allowed": None, "postponed": None}
 
 
@@ -48,7 +48,7 @@ class Record:
     this one add methods alone: `Derived`, `Steps`, `Splitting` and `Job`.
     """
 
-    #: The id: derived from the drop, so that each delivery of its event gives it.
+    #: Derived from the drop, so that each delivery of its event gives the same id.
     id: str
     #: How far the job has come.
     phase: Phase
@@ -183,19 +183,19 @@ class Record:
         return replace(job, history=history)
 
     def _in_state(self, batch: Batch, now: datetime) -> Self:
-        """Notes since when the batch is in its state, and since when it runs."""
+        """Records when the batch came to its state, and when it began to run."""
         if batch.terminal:
             running_since = self.running_since or batch.start_time
             return replace(self, state_since=None, running_since=running_since)
         running_since = self.running_since
         if batch.state == "JOB_STATE_RUNNING" and running_since is None:
-            # The Developer API gives no start: then it is when we learned of it.
+            # The Developer API gives no start time: use when we first saw it run.
             running_since = batch.start_time or now
         return replace(self, state_since=now, running_since=running_since)
 
     def _renewed(self, job: Self, until: datetime) -> Self:
         lease = replace(job.lease, until=until)
-        # Work goes on, be it a frozen worker's that woke: nobody need resume it.
+        # A worker is active, even if it was frozen and woke: no person is needed.
         return replace(job, lease=lease, due=until, parked=None)
 
     def _let_go(
@@ -209,13 +209,13 @@ class Record:
             job,
             lease=replace(job.lease, until=min(now, job.lease.until)),
             due=due,
-            parked=None if due else job.parked,  # what is due needs no person
+            parked=None if due else job.parked,  # a due job is resumed without a person
             resumes=job.resumes if resumes is None else resumes,
         )
 
     @property
     def _seq_at_end(self) -> int:
-        """A part's end has no announcement of its own: its split job's has it."""
+        """The end of a part has no announcement: that of its split job has."""
         return self.seq if self.part_of else self.seq + 1
 
     def _resumes_before(self) -> int:

@@ -1,31 +1,30 @@
-"""How many bytes values take in Firestore, and how many it takes."""
+"""The bytes of values in Firestore, and its limits."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: Of a document: https://firebase.google.com/docs/firestore/quotas.
+#: Most bytes of a document: https://firebase.google.com/docs/firestore/quotas.
 MAX_DOCUMENT = 1_048_576
-#: Of all that one commit writes. Firestore takes 10 MiB; its emulator, whose server is
-#: gRPC's own, 4 MiB: what works there works everywhere.
+#: Most bytes of one commit. Firestore takes 10 MiB, and its emulator, limited by gRPC's
+#: default, 4 MiB: a commit that works there works everywhere.
 MAX_COMMIT = 4_000_000
-#: Of what is chosen for a job, with the addresses of its rows. The rest of its document
-#: is for what becomes of it: three hundred parts, its history, the first bad lines.
+#: Most bytes of a job's spec and the addresses of its rows. The rest of the document is
+#: for 300 parts, the history and the row errors.
 MAX_CHOSEN = 400_000
-#: Of a generation configuration, which each row gets.
+#: Most bytes of a generation configuration, which is merged into each row.
 MAX_CONFIG = 100_000
 
-#: Of each value on its way: tags and lengths, its own and its name's.
+#: The overhead of each value in a commit: tags and lengths of the value and its name.
 _FRAME = 14
 
 
 def size_of(value: Any) -> int:
     """
-    The bytes of a value in a document, or in a commit, of which the larger counts: see
-    https://firebase.google.com/docs/firestore/storage-size. A little more rather than
-    less.
+    The bytes of a value in a document or in a commit, whichever is more, rounded up:
+    see https://firebase.google.com/docs/firestore/storage-size.
 
     Args:
-        value: as the client takes it: maps, lists, texts, bytes, times, numbers.
+        value: as the client accepts it: maps, lists, texts, bytes, times, numbers.
     """
     match value:
         case str():

@@ -23,18 +23,18 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import RowError, Rows
 
-#: A job whose next step fails for longer than this is announced as stalled: an outage
-#: of an hour is nobody's business. Also the pause after which the time counts anew.
+#: A job whose next step fails for longer than this is announced as stalled; a shorter
+#: outage needs nobody's attention. After a pause of this length, the count restarts.
 POSTPONED_FOR = timedelta(hours=2)
-#: A job of which nothing is staged yet reads and stages all of its file at each
-#: attempt. So it pauses for as long as it has failed, to at most this, and is parked
-#: once it has failed for PATIENCE: that is some eighty attempts.
+#: Until a part is staged, each attempt reads and stages the whole file. So a job pauses
+#: for as long as it has failed, but at most for MAX_PAUSE, and is parked once it has
+#: failed for PATIENCE. That makes some eighty attempts.
 MAX_PAUSE = timedelta(hours=1)
 PATIENCE = timedelta(days=3)
-#: So often a job's check-points may be dropped before it is parked: two versions of the
-#: code that take turns, and read a file differently, would drop each other's for ever.
+#: A job is parked when its checkpoints were dropped more often than this: two versions
+#: of the code that run in turn, and read a file differently, would never end.
 MAX_DROPPED = 3
-#: How the history calls it that a job was made anew.
+#: The note in the history of a job that was made anew.
 LEDGER_LOST = "ledger_lost"
 
 
@@ -50,7 +50,7 @@ class Steps(Derived):
         manifest: str | None,
         inputs: tuple[Input, ...],
     ) -> Self:
-        """What is to be made of it, who says so, and where its rows come from."""
+        """The spec of the batch, who chose it, and where the rows come from."""
         return replace(
             self,
             spec=spec,
@@ -61,8 +61,8 @@ class Steps(Derived):
 
     def unstaged(self, now: datetime) -> Self:
         """
-        What was check-pointed doesn't count: all is chosen and read anew. Parked, when
-        that was so too often.
+        The checkpoints are dropped: the spec is chosen, and the file read, anew. The
+        job is parked if that happens more than MAX_DROPPED times.
         """
         moved = self._moved(
             self.phase,
@@ -94,7 +94,7 @@ class Steps(Derived):
         row_errors: tuple[RowError, ...] = (),
         report: str | None = None,
     ) -> Self:
-        """The rows are staged and the choice of model and place is made for good."""
+        """The rows are staged, and the model and endpoint are fixed."""
         moved = self._moved(
             Phase.PREPARED,
             now,
@@ -109,8 +109,8 @@ class Steps(Derived):
 
     def attached(self, files: Iterable[str], now: datetime) -> Self:
         """
-        A manifest without rows: the file beside it reads it. No batch is made of it,
-        and nothing is announced.
+        The drop is a manifest without rows, for the file beside it. It gets no batch
+        and no announcement.
 
         Args:
             files: the ids of the files' jobs.
@@ -120,12 +120,12 @@ class Steps(Derived):
 
     def read_anew(self, now: datetime) -> Self:
         """
-        The manifest of a file that nobody holds has come: whoever takes the file up
-        reads it. The new epoch supersedes a worker that looked for it too early and
-        wakes late. A parked file stays parked.
+        The manifest has arrived for a file that nobody holds: the next worker reads
+        it. The new epoch supersedes a frozen worker that found no manifest. A parked
+        job stays parked.
 
         Raises:
-            ValueError: it was read already, or is being read.
+            ValueError: the file was read already, or is being read.
         """
         if self.phase is not Phase.ARRIVED or self.spec or self.is_held(now):
             raise ValueError(f"job {self.id} has not waited for a manifest")
@@ -138,25 +138,25 @@ class Steps(Derived):
         self, now: datetime, timing: Timing, spent_on: str | None = None
     ) -> Self:
         """
-        The intent. Written before the request is sent, so that a crash is seen. Where
-        a cancel is wanted, that is the end instead.
+        The intent: it is written before the request is sent, so that a crash leaves a
+        trace. If there is a cancel request, the job is cancelled instead.
         """
         if self.cancel_request:
             return self.cancelled(now)
         if self.staging is None:
             raise ValueError(f"job {self.id}: unstaged, it can't become submitting")
         until = now + timing.lease
-        settled = until + timing.create_timeout + timing.list_lag
+        listed = until + timing.create_timeout + timing.list_lag
         moved = self._moved(
             Phase.SUBMITTING,
             now,
             intent=self.lease.epoch,
             spent_on=self.spent_on or spent_on,
         )
-        return replace(self._renewed(moved, until), due=settled)
+        return replace(self._renewed(moved, until), due=listed)
 
     def submitted(self, batch: Batch, now: datetime) -> Self:
-        """The service has made the batch."""
+        """The API has created the batch."""
         moved = self._moved(Phase.SUBMITTED, now, batch=batch, **FORWARD, resumes=0)
         return self._let_go(moved, now)
 
@@ -165,8 +165,8 @@ class Steps(Derived):
     ) -> Self:
         """
         Marks batches as duplicates: the job never adopts them, even if its own batch
-        disappears. Written before they are cancelled: the worker that is to cancel
-        them may freeze, and wake when there is no batch but them.
+        disappears. The mark is written before they are cancelled: the worker that
+        cancels them may freeze, and wake when they are the only batches left.
         """
         known = self.duplicates.names if self.duplicates else ()
         new = [name for name in names if name not in known]
@@ -187,7 +187,7 @@ class Steps(Derived):
         report: str | None = None,
         manifest: str | None = None,
     ) -> Self:
-        """Nothing was paid and nothing will be."""
+        """The job ends without a batch: nothing was paid, and nothing will be."""
         moved = self._moved(
             Phase.REJECTED,
             now,
@@ -205,22 +205,23 @@ class Steps(Derived):
         return self._let_go(moved, now)
 
     def cancelled(self, now: datetime) -> Self:
-        """It was wanted, and came before anything was paid."""
+        """A cancel was requested before anything was paid."""
         by = self.cancel_request.by if self.cancel_request else "nobody"
         problem = Problem(code=ErrorCode.CANCELLED, message=f"cancelled by {by}")
         return self.rejected(problem, now)
 
     def restaged(self, staging: Staging, now: datetime) -> Self:
         """
-        The rows lie under this epoch too. Written before older copies are deleted: a
-        batch that fails for want of one of those is known by it, whoever dies next.
+        The rows are staged under this epoch too. This is written before older copies
+        are deleted, so that after any crash a batch that fails without its input can be
+        recognised.
         """
         return self._moved(self.phase, now, staging=staging)
 
     def fenced_off(self, now: datetime, timing: Timing) -> Self:
         """
-        Every older copy of the rows was deleted: a request that a frozen worker sends
-        yet names an input that is gone.
+        Every older copy of the rows was deleted: a late request of a frozen worker
+        names an input that is gone.
         """
         moved = self._moved(Phase.PREPARED, now, note="fenced")
         return self._let_go(replace(moved, resumes=0), now, due=now + timing.list_lag)
@@ -236,13 +237,13 @@ class Steps(Derived):
         timing: Timing,
     ) -> Self:
         """
-        The ledger was lost, or put back from an old copy: it doesn't know how far this
-        job has come. What was chosen for it stays.
+        The ledger was lost, or restored from an old copy, and doesn't know how far
+        this job has come. The choices that were made for it stay.
 
         Args:
             kept: the job as it was when it was prepared or split.
-            staging: its rows; None, if it was split.
-            epoch: the highest that any of its workers is known to have had.
+            staging: its rows; None if it was split.
+            epoch: the highest known epoch of any of its workers.
         """
         job = replace(
             self,
@@ -266,9 +267,9 @@ class Steps(Derived):
         self, staging: Staging, epoch: int, now: datetime, timing: Timing
     ) -> Self:
         """
-        A batch may have been made of it, or a request may be on its way, by workers of
-        whom the ledger knows nothing. Whoever takes it up looks, when a list can tell
-        of all that was made until now, and fences them off. His epoch is above theirs.
+        Workers that the ledger doesn't know may have created a batch, or may still
+        send a request. The next worker has a higher epoch than they: it waits for the
+        list lag, searches, and fences them off.
         """
         moved = self._moved(
             Phase.SUBMITTING,
@@ -284,11 +285,11 @@ class Steps(Derived):
         return self._let_go(moved, now, due=now + timing.list_lag, resumes=0)
 
     def overtaking(self, epoch: int, now: datetime) -> Self:
-        """Rows lie under this epoch that nobody has sent: they aren't this job's."""
+        """Rows that are not this job's are staged under this epoch: use a later one."""
         lease = replace(self.lease, epoch=max(epoch + 1, self.lease.epoch))
         return replace(self, lease=lease, updated_at=now)
 
-    # -- a worker that has to stop, and knows it --------------------------------
+    # -- a worker that can't continue -------------------------------------------
 
     def unclear(
         self,
@@ -298,7 +299,7 @@ class Steps(Derived):
         *,
         not_allowed: bool = False,
     ) -> Self:
-        """The request may or may not have made a batch; look, when a list can tell."""
+        """The request may have created a batch: search once a list can show it."""
         moved = self._moved(
             self.phase,
             now,
@@ -313,12 +314,13 @@ class Steps(Derived):
         self, why: str, now: datetime, due: datetime, *, not_allowed: bool = False
     ) -> Self:
         """
-        A step failed through no fault of the job, and nothing is in flight: again at
-        `due`. The resume that came to this doesn't count. What fails for longer than
-        POSTPONED_FOR is announced as stalled, once.
+        A step failed through no fault of the job, and no request is in flight: try
+        again at `due`. The resume that led here doesn't count. A job that fails for
+        longer than POSTPONED_FOR is announced as stalled, once.
 
-        A job that has only arrived begins at its beginning: later and later, and not
-        for ever (MAX_PAUSE, PATIENCE). It ends here where a cancel is wanted.
+        A job that has only arrived starts from the beginning. So it pauses for longer
+        each time, and is parked in the end (MAX_PAUSE, PATIENCE). If there is a cancel
+        request, it is cancelled instead.
         """
         failing = self._failing(why, now, not_allowed)
         note = HealthCode.NOT_ALLOWED if not_allowed else why
@@ -331,16 +333,16 @@ class Steps(Derived):
             pause = min(now - since, MAX_PAUSE)
             return self._put_off(note, now, max(due, now + pause), failing)
         message = failing["postponed"].message
-        # Parking it is an announcement of its own.
+        # Parking announces the job by itself.
         return replace(self, postponed=failing["postponed"]).park(
             now, f"no step forward since {since:%Y-%m-%d %H:%M}: {message}"
         )
 
     def wait(self, why: str, now: datetime, due: datetime) -> Self:
         """
-        Nothing is wrong; something has to come first, such as room in the queue or a
-        manifest. Looked at again at `due`. The resume that came to this doesn't count.
-        A job that fails each time its turn has come is postponed all the while.
+        Nothing is wrong, but the job needs something first, such as room in the queue
+        or a manifest. Try again at `due`. The resume that led here doesn't count.
+        `postponed` stays: the job may fail again when its turn comes.
         """
         return self._put_off(why, now, due, {})
 
@@ -353,7 +355,7 @@ class Steps(Derived):
         return self._let_go(moved, now, due=due, resumes=self._resumes_before())
 
     def _failing(self, why: str, now: datetime, not_allowed: bool) -> dict[str, Any]:
-        """What one more failed attempt changes, besides phase and lease."""
+        """The fields that one more failed attempt changes, besides phase and lease."""
         last = self.postponed
         if last is None or now - last.at > POSTPONED_FOR:
             last = Postponed(since=now, at=now, message=why)
@@ -368,33 +370,33 @@ class Steps(Derived):
         return changes
 
     def gave_up(self, why: str, now: datetime) -> Self:
-        """A step failed for a reason nobody foresaw. The lease ends at once."""
+        """A step failed unexpectedly. The lease ends at once."""
         moved = self._moved(self.phase, now, note=why)
-        # A request may be on its way only while `submitting`: keep to its own time.
+        # While `submitting` a request may be in flight: its time stays.
         due = self.due if self.phase is Phase.SUBMITTING else now
         return self._let_go(moved, now, due=due)
 
     def park(self, now: datetime, why: str | None = None) -> Self:
         """
-        Workers keep dying on it: it stays as it is until a person looks. Announced
-        once, though two ticks may come to it.
+        Workers keep dying on the job: it waits for a person. It is announced once, even
+        if two ticks park it.
 
         Args:
-            why: another reason, as a sentence without its end.
+            why: another reason, as a sentence without its full stop.
 
         Raises:
-            ValueError: no worker takes up a job of its phase.
+            ValueError: no worker takes up a job in this phase.
         """
         if self.is_parked:
             return self
         if self.phase not in UNSENT:
             raise ValueError(f"job {self.id} is {self.phase}: it can't be parked")
-        said = self.history[-1].note
+        note = self.history[-1].note
         why = why or (
             f"{self.resumes} workers stopped on this job"
-            f"{f', and the last said: {said}' if said else ' without a word'}"
+            f"{f'; the last note: {note}' if note else ', and left no note'}"
         )
-        message = f"{why}. See to that, then run `batchdrop resume {self.id}`"
+        message = f"{why}. Mend that, then run `batchdrop resume {self.id}`"
         moved = self._moved(
             self.phase,
             now,

@@ -1,4 +1,4 @@
-"""The records that a job is made of: values without moves."""
+"""The values that a job's record consists of; they have no moves."""
 
 import base64
 import hashlib
@@ -15,17 +15,17 @@ from batchdrop.stored import split_uri
 
 #: The backends, until everything names them by their enum.
 VERTEX, DEVELOPER = Backend.VERTEX, Backend.DEVELOPER
-#: What a batch makes of its rows; else it generates.
+#: A kind of batch: it embeds its rows. The other kind is generation.
 EMBEDDING = "embedding"
 
-#: In place of a state's name: any that isn't named. Firestore takes no empty key.
+#: Stands for every state that isn't named. Firestore takes no empty key.
 OTHER = "other"
 #: Bytes of an object's name, in UTF-8
 #: (https://cloud.google.com/storage/docs/objects#naming).
 MAX_OBJECT_NAME = 1024
 #: Characters of a display name.
 MAX_NAME = 128
-#: Labels that begin so are ours.
+#: Labels with this prefix are ours.
 OWN_LABELS = "batchdrop_"
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
@@ -42,19 +42,19 @@ def is_job_id(text: str) -> bool:
     return re.fullmatch(r"[a-z2-7]{26}", text) is not None
 
 
-#: Characters of a text in a job's document, and of a note in its history, of which
-#: there are many. What others say is as long as they like.
+#: Most characters of a text in a job's document, and of each note in its history. Texts
+#: of the API and of libraries may be of any length.
 MAX_TEXT, MAX_NOTE = 2000, 500
 
 
 def brief(text: str, most: int) -> str:
-    """The text, or as much of its beginning as there is room for."""
+    """The text, cut to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long things may take. A lease outlives any call of the function it is for."""
+    """How long things may take. A lease is longer than any call of its function."""
 
     lease: timedelta
     create_timeout: timedelta
@@ -62,7 +62,7 @@ class Timing:
 
     @classmethod
     def none(cls) -> Self:
-        """No time at all: a lease that is over at once."""
+        """No time at all: the lease ends at once."""
         return cls(
             lease=timedelta(0), create_timeout=timedelta(0), list_lag=timedelta(0)
         )
@@ -114,7 +114,7 @@ class Drop:
         if type != FINALIZED:
             raise NotADrop(f"an event of another type than {FINALIZED!r}")
         if not isinstance(data, Mapping):
-            # What isn't valid JSON reaches us as bytes.
+            # Data that isn't valid JSON arrives as bytes.
             raise NotADrop("a storage event whose data is not a JSON object")
         return cls(
             bucket=_text(data, "bucket"),
@@ -160,8 +160,8 @@ def _whole(data: Mapping[str, Any], name: str, least: int) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """
-    What the batch is to be: chosen once, frozen when the job is prepared. Who chose
-    each of these is in `Job.spec_from`.
+    What the batch is to be: chosen once, and fixed when the job is prepared. Where
+    each option was chosen is in `Job.spec_from`.
     """
 
     kind: str  #: "generation" or "embedding"
@@ -171,15 +171,15 @@ class Spec:
     destination: str  #: gs:// prefix of this job's results, or a bq:// address
     display_name: str
     labels: dict[str, str] = field(default_factory=dict)
-    source: str | None = None  #: what the service reads itself: a table, a dataset
+    source: str | None = None  #: a table or dataset that the API reads itself
     generation_config: str | None = None  #: JSON, merged into each request
-    on_invalid: str = "reject"  #: or "skip": what becomes of bad lines
-    max_invalid: int | None = None  #: how many lines "skip" leaves out
+    on_invalid: str = "reject"  #: or "skip": how to treat bad lines
+    max_invalid: int | None = None  #: most lines that "skip" leaves out
     fix: bool = False
-    unknown: str = "reject"  #: or "allow": members that the API isn't known to have
+    unknown: str = "reject"  #: or "allow": members that we don't know
     manifest: str = "optional"  #: or "required": the file waits for one
-    max_active: int | None = None  #: batches of the queue at the service at once
-    max_rows: int | None = None  #: sent of a file; one with more is rejected
+    max_active: int | None = None  #: most batches of the queue at the API at once
+    max_rows: int | None = None  #: of a file; one with more is rejected
     max_bytes: int | None = None
     part_rows: int | None = None  #: of a part; a file with more is split
     part_bytes: int | None = None
@@ -190,33 +190,33 @@ class Spec:
 
     @property
     def endpoint(self) -> str:
-        """What has a list of its own at the service; the Developer API is one place."""
+        """What has a job list of its own; the Developer API has one for all."""
         if self.backend == Backend.VERTEX:
             return f"{self.backend} {self.location}"
         return self.backend
 
     @property
     def queue(self) -> str:
-        """What has room of its own at the service."""
+        """What shares capacity at the API."""
         return f"{self.endpoint} {self.model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
     """
-    Where the rows lie as they are sent, and how many there are. One folder per epoch
-    that staged them.
+    Where the rows are staged for the API, and how many there are. Each epoch that
+    stages them has a folder of its own.
     """
 
     epoch: int
     uri: str
-    rows: int = 0  #: that are sent; 0: a table's, which nobody has counted
-    bytes: int = 0  #: of those, as they are sent: unpacked, with what was merged in
+    rows: int = 0  #: to be sent; 0 for a table, which nobody has counted
+    bytes: int = 0  #: of these rows as sent: uncompressed, with merged options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why something did not work, in words for a person."""
+    """Why something failed, for a person to read."""
 
     code: str | int
     message: str
@@ -227,12 +227,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """An object elsewhere that a manifest names: its rows follow those before it."""
+    """An object that a manifest names; its rows follow those of the one before."""
 
     uri: str
     generation: int
     size: int  #: bytes
-    first: int = 0  #: the row id of its first line; 0: not known yet
+    first: int = 0  #: the row id of its first line; 0 if not known yet
 
     @property
     def drop(self) -> Drop:
@@ -244,30 +244,30 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of a file that is more than one batch takes: a job of its own."""
+    """A part of a file that needs more than one batch; the part has its own job."""
 
     n: int  #: counted from 0
-    first: int  #: the row ids in it: the lines of the file, counted from 1
+    first: int  #: the first row id: the line of the file, counted from 1
     last: int
     staging: Staging
-    outcome: Outcome | None = None  #: how it ended; None: it is still open
+    outcome: Outcome | None = None  #: how it ended; None while it is open
     stats: "Stats | None" = None
 
     @property
     def has_rows(self) -> bool:
-        """Whether there are answers of it."""
+        """Whether the part has answers."""
         done = (Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED)
         return self.outcome in done or bool(self.stats and self.stats.successful)
 
 
 def outcome_of_parts(parts: Collection[Part]) -> Outcome | None:
     """
-    How a split job ended, given how its parts did. A part that was lost or rejected
+    How a split job ended, given how its parts ended. A part that was lost or rejected
     counts as failed:
 
         some are still open                   None
         all succeeded                         succeeded
-        there are answers of some             partially_succeeded
+        some have answers                     partially_succeeded
         no answers, and all were cancelled    cancelled
         no answers, and all expired           expired
         no answers                            failed
@@ -286,7 +286,7 @@ def outcome_of_parts(parts: Collection[Part]) -> Outcome | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The service's own count of rows, as far as it tells."""
+    """The API's own count of rows; None where it gives none."""
 
     successful: int | None = None
     failed: int | None = None
@@ -295,27 +295,27 @@ class Stats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What the service last said of the batch."""
+    """The batch as the API last described it."""
 
     name: str  #: full resource name
-    state: str  #: as the service wrote it, whether or not anybody knows it
-    terminal: bool  #: whether the service is done with it
-    known: bool = True  #: whether the state is one that the API is known to have
-    source: str | None = None  #: the input it names
-    epoch: int | None = None  #: which staging of ours that is; None: none of ours
+    state: str  #: as the API wrote it, even if we don't know it
+    terminal: bool  #: whether this state is final
+    known: bool = True  #: whether we know this state of the API
+    source: str | None = None  #: the input that it names
+    epoch: int | None = None  #: whose staging that is; None if it isn't ours
     create_time: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     update_time: datetime | None = None
     error: Problem | None = None
     completion_stats: Stats | None = None
-    has_answers: bool = False  #: the service keeps them, for us to collect
+    has_answers: bool = False  #: the API holds them for us to collect
     output_directory: str | None = None
     output_table: str | None = None  #: bq://project.dataset.table, or a dataset
 
     @property
     def has_begun(self) -> bool:
-        """Whether it has read its rows, which is when they begin to cost."""
+        """Whether the batch has read its rows, and so begun to cost."""
         return self.state not in (
             "JOB_STATE_UNSPECIFIED",
             "JOB_STATE_QUEUED",
@@ -325,8 +325,8 @@ class Batch:
     @property
     def awaits_output(self) -> bool:
         """
-        Whether it has succeeded, at least in part, and the service doesn't say yet
-        where the answers are. Of a batch that ended in another way that is no surprise.
+        Whether the batch has succeeded, at least in part, but the API doesn't name its
+        answers yet. A batch that ended in another way may have none.
         """
         succeeded = self.state in (
             "JOB_STATE_SUCCEEDED",
@@ -337,7 +337,7 @@ class Batch:
 
     @property
     def since(self) -> datetime | None:
-        """When it came to its state, as the service tells."""
+        """When the batch came to its state, by the API's clock."""
         if self.terminal:
             return self.end_time or self.update_time
         if self.state == "JOB_STATE_RUNNING":
@@ -346,8 +346,8 @@ class Batch:
 
     def is_older_than(self, other: "Batch") -> bool:
         """
-        Whether the service's answer was overtaken by one that we already have. An end
-        never is, whatever the clocks say: nothing comes after it.
+        Whether this answer of the API is older than one that we already have. A final
+        state never is, whatever its time: no other state follows it.
         """
         if self.terminal or self.update_time is None or other.update_time is None:
             return False
@@ -356,7 +356,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is wrong on our side. A healthy job has none."""
+    """What is wrong on our side, as the document shows it."""
 
     code: str  #: a `HealthCode`
     message: str
@@ -368,7 +368,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that is wrong with a job, in words for a person, and since when."""
+    """Something that is wrong with a job, for a person to read, and since when."""
 
     since: datetime
     message: str
@@ -378,36 +378,36 @@ class Fact:
 
     @classmethod
     def still(cls, known: "Fact | None", message: str, now: datetime) -> "Fact":
-        """The fact with its latest message, and since when it holds."""
+        """The fact with its latest message, since it first held."""
         return cls(since=known.since if known else now, message=message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates(Fact):
-    """Batches that the job has besides its own: to be cancelled, never adopted."""
+    """Batches besides the job's own: they are cancelled, and never adopted."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound(Fact):
-    """The API answers 404 to the name of the batch."""
+    """The API answers 404 for the batch."""
 
     count: int  #: how often in a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postponed(Fact):
-    """Attempts at a job's next step that failed, one after another, through no fault of
-    the job: something that it needs gave no answer, or is missing."""
+    """The job's next step keeps failing through no fault of the job: something that it
+    needs gives no answer, or is missing."""
 
     at: datetime  #: the last attempt; `since` is the first one
-    announced: bool = False  #: whether `stalled` was announced for it
+    announced: bool = False  #: whether that was announced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Who has the job to itself, and until when. Each taking over adds an epoch."""
+    """Who may write to the job, and until when. Each takeover adds an epoch."""
 
     until: datetime
     epoch: int
@@ -416,12 +416,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequest:
-    """What a person wants of a job; looked at before every request."""
+    """A person or a policy wants the job cancelled; read before each request."""
 
     cancel: bool
     by: str
     at: datetime
-    sent_at: datetime | None = None  #: when the service was asked to
+    sent_at: datetime | None = None  #: when the API was asked to cancel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,7 +430,7 @@ class Collecting:
 
     round: int  #: counted from 0
     step: str
-    due: datetime  #: when to go on
+    due: datetime  #: when the next step may run
     waiting_for: str | None = None
 
 
@@ -441,7 +441,5 @@ class Moment:
     at: datetime
     phase: Phase
     state: str | None = None
-    reported_at: datetime | None = (
-        None  #: when the service says that it came to `state`
-    )
+    reported_at: datetime | None = None  #: when `state` began, by the API's clock
     note: str | None = None
