@@ -60,7 +60,7 @@ def submitted(submitting: Job, clock: Clock) -> Job:
     return submitting.submitted(RUNNING, clock())
 
 
-def test_a_batch_that_names_no_output_is_not_deleted_with_it(
+def test_a_batch_without_named_answers_is_not_deleted(
     submitted: Job, clock: Clock
 ) -> None:
     assert submitted.spec is not None
@@ -88,7 +88,7 @@ def test_a_batch_that_names_no_output_is_not_deleted_with_it(
     ],
 )
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=1), None])
-def test_a_success_that_names_no_output_has_ten_minutes_to_do_so(
+def test_the_api_has_ten_minutes_to_name_the_answers_of_a_success(
     submitted: Job,
     clock: Clock,
     output: dict[str, Any],
@@ -96,17 +96,17 @@ def test_a_success_that_names_no_output_has_ten_minutes_to_do_so(
     waits: bool,
     ahead: timedelta | None,
 ) -> None:
-    told = {"state": "JOB_STATE_SUCCEEDED", "terminal": True, **output}
+    members = {"state": "JOB_STATE_SUCCEEDED", "terminal": True, **output}
     end_time = None if ahead is None else clock() + ahead
-    batch = replace(RUNNING, end_time=end_time, **told)
-    # Where the service doesn't say when, or its clock is ahead, it is since we know.
+    batch = replace(RUNNING, end_time=end_time, **members)
+    # If the API gives no time, or its clock is ahead, our own observation counts.
     job = submitted.observed(batch, clock())
     clock.advance(minutes=minutes)
 
     assert job.may_name_output(batch, clock()) is waits
 
 
-def test_a_generation_of_an_object_always_has_the_same_id() -> None:
+def test_one_generation_of_an_object_always_has_the_same_id() -> None:
     assert DROP.job_id == "mazelxmxp7hi3spokqxmnprsgn"
     assert replace(DROP, size=99).job_id == DROP.job_id
     assert replace(DROP, generation=8).job_id != DROP.job_id
@@ -137,12 +137,12 @@ def test_an_event_is_read_with_its_integers_as_strings_or_as_numbers() -> None:
         {"bucket": "b", "name": "n", "generation": None},
     ],
 )
-def test_what_names_no_object_is_not_a_drop(data: object) -> None:
+def test_an_event_that_names_no_object_is_not_a_drop(data: object) -> None:
     with pytest.raises(NotADrop):
         Drop.from_event(FINALIZED, data)
 
 
-def test_another_kind_of_event_is_not_a_drop() -> None:
+def test_an_event_of_another_type_is_not_a_drop() -> None:
     with pytest.raises(NotADrop, match=r"another type than .*\.finalized"):
         Drop.from_event(
             "google.cloud.storage.object.v1.deleted",
@@ -175,21 +175,21 @@ def test_after_an_intent_a_job_is_due_when_a_list_would_show_the_batch(
     assert submitting.due == late
 
 
-def test_only_the_first_request_of_a_fresh_claim_goes_out_unlooked(
+def test_only_the_first_request_of_a_fresh_claim_needs_no_search(
     prepared: Job, clock: Clock
 ) -> None:
     assert not prepared.must_search
     assert prepared.resumed("second", clock(), TIMING).must_search
 
 
-def test_the_intent_of_a_worker_before_is_not_ones_own(
+def test_a_worker_may_not_send_on_the_intent_of_another(
     submitting: Job, clock: Clock
 ) -> None:
     assert submitting.intends
     assert not submitting.resumed("second", clock(), TIMING).intends
 
 
-def test_a_refusal_for_now_leaves_nothing_in_flight(
+def test_a_temporary_refusal_leaves_no_request_in_flight(
     submitting: Job, clock: Clock
 ) -> None:
     later = clock() + timedelta(minutes=3)
@@ -201,7 +201,7 @@ def test_a_refusal_for_now_leaves_nothing_in_flight(
     assert not job.is_held(clock())
 
 
-def test_an_unclear_answer_keeps_the_intent_until_a_list_can_tell(
+def test_an_unclear_answer_keeps_the_intent_until_a_list_can_show_the_batch(
     submitting: Job, clock: Clock
 ) -> None:
     job = submitting.unclear("503", clock(), TIMING)
@@ -211,7 +211,7 @@ def test_an_unclear_answer_keeps_the_intent_until_a_list_can_tell(
     assert not job.is_held(clock())
 
 
-def test_a_resume_that_ends_because_of_the_service_does_not_count(
+def test_a_resume_that_the_api_stops_does_not_count(
     submitting: Job, clock: Clock
 ) -> None:
     resumed = submitting.resumed("second", clock(), TIMING)
@@ -224,7 +224,7 @@ def test_a_resume_that_ends_because_of_the_service_does_not_count(
 
 
 def failing(job: Job, clock: Clock, **how_long: float) -> Job:
-    """A job whose next step fails every ten minutes, for so long."""
+    """The job after its next step has failed every ten minutes for `how_long`."""
     until = clock() + timedelta(**how_long)
     while clock() <= until:
         job = job.resumed("w", clock(), TIMING).postpone("503", clock(), due=clock())
@@ -257,7 +257,7 @@ def test_a_step_that_fails_for_hours_is_announced_once(
     assert job.due is not None
 
 
-def test_unclear_answers_and_fences_for_hours_are_no_step_forward(
+def test_hours_of_unclear_answers_and_fences_are_announced_as_postponed(
     submitting: Job, clock: Clock
 ) -> None:
     job = submitting
@@ -273,7 +273,7 @@ def test_unclear_answers_and_fences_for_hours_are_no_step_forward(
     assert job.health.code == "postponed"
 
 
-def test_what_reads_the_file_anew_at_each_attempt_is_tried_later_and_later(
+def test_a_job_that_rereads_its_file_pauses_longer_after_each_attempt(
     arrived: Job, clock: Clock
 ) -> None:
     job, start, minutes = arrived, clock(), []
@@ -286,7 +286,7 @@ def test_what_reads_the_file_anew_at_each_attempt_is_tried_later_and_later(
     assert minutes == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
 
 
-def test_what_fails_for_three_days_before_it_is_staged_is_parked_with_the_reason(
+def test_a_job_that_fails_for_three_days_before_staging_is_parked_with_the_reason(
     arrived: Job, clock: Clock
 ) -> None:
     start = clock()
@@ -304,7 +304,7 @@ def test_what_fails_for_three_days_before_it_is_staged_is_parked_with_the_reason
     assert again.due == clock()
 
 
-def test_a_wanted_cancel_does_not_wait_for_a_later_attempt(
+def test_a_cancel_request_does_not_wait_for_the_next_attempt(
     arrived: Job, clock: Clock
 ) -> None:
     job = arrived.request_cancel("ada", clock())
@@ -315,10 +315,10 @@ def test_a_wanted_cancel_does_not_wait_for_a_later_attempt(
     assert job.outcome == "cancelled"
 
 
-def test_check_points_that_are_dropped_again_and_again_have_a_job_parked(
+def test_a_job_whose_checkpoints_are_dropped_repeatedly_is_parked(
     arrived: Job, clock: Clock
 ) -> None:
-    """As two versions of the code would that read a file differently."""
+    """So it would be with two versions of the code that read a file differently."""
     job, part = arrived, Part(n=0, first=1, last=2, staging=STAGED)
     for _ in range(3):
         job = job.unstaged(clock())
@@ -333,7 +333,7 @@ def test_check_points_that_are_dropped_again_and_again_have_a_job_parked(
     assert not job.unpark("ada", clock()).unstaged(clock()).is_parked
 
 
-def test_a_right_that_is_missing_for_hours_is_announced_by_its_own_health(
+def test_a_permission_missing_for_hours_is_announced_as_not_allowed(
     submitting: Job, clock: Clock
 ) -> None:
     job, missing = submitting, Health(code="not_allowed", message="x", since=clock())
@@ -373,14 +373,14 @@ def test_a_step_forward_ends_the_count_and_its_health(
     assert (job.health, job.seq) == (None, 1)
 
 
-def test_a_step_that_fails_with_an_intent_open_waits_as_long_as_a_crash(
+def test_a_failed_step_with_an_open_intent_waits_as_long_as_after_a_crash(
     submitting: Job, prepared: Job, clock: Clock
 ) -> None:
     assert submitting.gave_up("oops", clock()).due == submitting.due
     assert prepared.gave_up("oops", clock()).due == clock()
 
 
-def test_the_fence_gives_up_the_lease_and_leaves_no_intent(
+def test_the_fence_ends_the_lease_and_leaves_no_intent(
     submitting: Job, clock: Clock
 ) -> None:
     second = submitting.resumed("second", clock(), TIMING)
@@ -398,7 +398,7 @@ def failed(batch: Batch) -> Batch:
     return replace(batch, state="JOB_STATE_FAILED", terminal=True)
 
 
-def test_a_batch_that_failed_for_want_of_its_fenced_input_is_told_from_others(
+def test_a_batch_that_failed_because_of_the_fence_is_recognised(
     submitted: Job,
 ) -> None:
     older = replace(RUNNING, source="gs://work/x/0/requests.jsonl", epoch=0)
@@ -412,7 +412,7 @@ def test_a_batch_that_failed_for_want_of_its_fenced_input_is_told_from_others(
     assert not submitted.failed_by_fence(failed(another))
 
 
-def test_a_job_whose_fenced_batch_failed_has_all_its_patience_again(
+def test_the_time_limits_restart_after_a_fenced_batch_failed(
     submitting: Job, clock: Clock
 ) -> None:
     spec = replace(SPEC, cancel_after=60.0, stalled_after={"other": 60.0})
@@ -427,7 +427,7 @@ def test_a_job_whose_fenced_batch_failed_has_all_its_patience_again(
     assert second.cancel_at == clock() + timedelta(minutes=1)
 
 
-def test_a_state_that_nobody_knows_is_told_with_when_it_began(
+def test_an_unknown_state_shows_in_the_health_since_it_began(
     submitted: Job, clock: Clock
 ) -> None:
     began = clock()
@@ -443,7 +443,7 @@ def test_a_state_that_nobody_knows_is_told_with_when_it_began(
     assert job.observed(RUNNING, clock()).health is None
 
 
-def test_a_second_batch_stays_worth_knowing_in_a_state_that_nobody_knows(
+def test_a_duplicate_outranks_an_unknown_state_in_the_health(
     submitted: Job, clock: Clock
 ) -> None:
     health = Health(code="duplicates", message="batches/2", since=clock())
@@ -455,7 +455,7 @@ def test_a_second_batch_stays_worth_knowing_in_a_state_that_nobody_knows(
     assert job.health == health
 
 
-def test_when_a_batch_ran_that_was_never_seen_to_run_is_what_the_service_says(
+def test_a_batch_never_seen_running_has_its_start_from_the_api(
     submitting: Job, clock: Clock
 ) -> None:
     pending = replace(RUNNING, state="JOB_STATE_PENDING")
@@ -471,14 +471,14 @@ def test_when_a_batch_ran_that_was_never_seen_to_run_is_what_the_service_says(
     assert job.running_since == began
 
 
-def test_a_job_is_parked_and_told_of_once(arrived: Job, clock: Clock) -> None:
+def test_a_job_is_parked_and_announced_once(arrived: Job, clock: Clock) -> None:
     parked = arrived.park(clock())
 
     assert parked.seq == 1
     assert parked.park(clock()) == parked
 
 
-def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
+def test_a_cancel_request_resumes_a_parked_job_that_may_have_sent_a_request(
     submitting: Job, clock: Clock
 ) -> None:
     parked = replace(submitting, resumes=5).park(clock())
@@ -493,7 +493,7 @@ def test_a_cancel_has_a_parked_job_taken_up_whose_request_may_have_been_sent(
 UNANNOUNCED = (HealthCode.UNPUBLISHED, "Pub/Sub refused it")
 
 
-def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
+def test_another_trouble_does_not_hide_that_a_job_is_parked(
     prepared: Job, clock: Clock
 ) -> None:
     parked = replace(prepared, resumes=5).park(clock())
@@ -505,9 +505,7 @@ def test_what_else_is_the_matter_does_not_hide_that_a_job_is_parked(
     assert parked.request_cancel("ada", clock()).is_over
 
 
-def test_that_a_job_is_parked_is_told_before_all_else(
-    prepared: Job, clock: Clock
-) -> None:
+def test_parked_comes_first_in_the_health(prepared: Job, clock: Clock) -> None:
     parked = prepared.park(clock()).troubled(*UNANNOUNCED, clock())
 
     assert parked.health is not None
@@ -519,7 +517,7 @@ def test_that_a_job_is_parked_is_told_before_all_else(
 
 
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
-def test_a_parked_job_can_be_cancelled_though_a_cancel_was_wanted_before(
+def test_a_parked_job_can_be_cancelled_by_a_second_request(
     arrived: Job, prepared: Job, clock: Clock, phase: Phase
 ) -> None:
     held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
@@ -532,7 +530,7 @@ def test_a_parked_job_can_be_cancelled_though_a_cancel_was_wanted_before(
     assert job.error == Problem(code="cancelled", message="cancelled by ada")
 
 
-def test_a_cancel_wanted_again_has_a_parked_job_looked_for_once_more(
+def test_a_second_cancel_request_resumes_a_parked_job_to_search(
     submitting: Job, clock: Clock
 ) -> None:
     wanted = submitting.request_cancel("ada", clock())
@@ -544,7 +542,7 @@ def test_a_cancel_wanted_again_has_a_parked_job_looked_for_once_more(
     assert job.cancel_request == wanted.cancel_request
 
 
-def test_a_worker_that_wakes_on_a_parked_job_has_it_parked_and_told_anew(
+def test_a_job_is_parked_and_announced_again_after_a_frozen_worker_wakes(
     prepared: Job, clock: Clock
 ) -> None:
     parked = replace(prepared, resumes=5).park(clock())
@@ -556,7 +554,7 @@ def test_a_worker_that_wakes_on_a_parked_job_has_it_parked_and_told_anew(
 
 
 @pytest.mark.parametrize("over", [True, False])
-def test_what_no_worker_takes_up_can_not_be_parked(
+def test_a_job_that_no_worker_takes_up_can_not_be_parked(
     submitted: Job, clock: Clock, over: bool
 ) -> None:
     job = submitted.ended(failed(RUNNING), clock()) if over else submitted
@@ -565,19 +563,19 @@ def test_what_no_worker_takes_up_can_not_be_parked(
         job.park(clock())
 
 
-def test_a_cancel_that_a_fenced_batch_was_told_of_holds_for_the_next_one(
+def test_a_cancel_sent_to_a_fenced_batch_is_sent_to_the_next_one_too(
     submitted: Job, clock: Clock
 ) -> None:
-    told = submitted.request_cancel("ada", clock()).cancel_sent(clock())
+    sent = submitted.request_cancel("ada", clock()).cancel_sent(clock())
 
-    again = told.revived(clock()).submitted(RUNNING, clock())
+    again = sent.revived(clock()).submitted(RUNNING, clock())
 
     assert again.cancel_request is not None
     assert (again.cancel_request.by, again.cancel_request.sent_at) == ("ada", None)
 
 
 @pytest.mark.parametrize("phase", [Phase.ARRIVED, Phase.PREPARED, Phase.WAITING])
-def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
+def test_an_unsubmitted_job_is_cancelled_once_nobody_holds_it(
     arrived: Job, prepared: Job, clock: Clock, phase: Phase
 ) -> None:
     held = arrived if phase is Phase.ARRIVED else replace(prepared, phase=phase)
@@ -593,7 +591,7 @@ def test_a_cancel_is_the_end_of_what_was_not_submitted_once_nobody_is_at_it(
 
 
 @pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.WAITING])
-def test_where_a_cancel_is_wanted_no_intent_is_written(
+def test_no_intent_is_written_after_a_cancel_request(
     prepared: Job, clock: Clock, phase: Phase
 ) -> None:
     wanted = replace(prepared, phase=phase).request_cancel("ada", clock())
@@ -604,7 +602,7 @@ def test_where_a_cancel_is_wanted_no_intent_is_written(
 
 
 @pytest.mark.parametrize("phase", [Phase.SUBMITTING, Phase.SUBMITTED])
-def test_of_what_may_be_at_the_service_a_cancel_is_kept_and_nothing_concluded(
+def test_a_cancel_request_ends_no_job_that_may_have_a_batch(
     submitting: Job, submitted: Job, clock: Clock, phase: Phase
 ) -> None:
     job = submitting if phase is Phase.SUBMITTING else submitted
@@ -618,7 +616,7 @@ def test_of_what_may_be_at_the_service_a_cancel_is_kept_and_nothing_concluded(
     assert notes == ["cancel wanted by ada"]
 
 
-def test_what_ended_does_not_move_again(submitted: Job, clock: Clock) -> None:
+def test_an_ended_job_does_not_move_again(submitted: Job, clock: Clock) -> None:
     done = replace(RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True)
     ended = submitted.ended(done, clock())
 
@@ -628,7 +626,7 @@ def test_what_ended_does_not_move_again(submitted: Job, clock: Clock) -> None:
         ended.rejected(BAD_ROWS, clock())
 
 
-def test_a_rejected_job_keeps_the_first_faults_only(arrived: Job, clock: Clock) -> None:
+def test_a_rejected_job_keeps_the_first_row_errors(arrived: Job, clock: Clock) -> None:
     row_errors = tuple(
         RowError(line=n, path="", code="not_json", message="...") for n in range(1, 100)
     )
@@ -639,7 +637,9 @@ def test_a_rejected_job_keeps_the_first_faults_only(arrived: Job, clock: Clock) 
     assert job.rows.refused == 99
 
 
-def test_history_tells_each_phase_and_state_once(submitted: Job, clock: Clock) -> None:
+def test_the_history_has_each_phase_and_state_once(
+    submitted: Job, clock: Clock
+) -> None:
     job = submitted.observed(replace(RUNNING, update_time=clock()), clock())
     job = job.observed(replace(RUNNING, state="JOB_STATE_PAUSED"), clock())
 
@@ -652,7 +652,7 @@ def test_history_tells_each_phase_and_state_once(submitted: Job, clock: Clock) -
     ]
 
 
-def test_history_is_bounded_and_keeps_its_beginning(
+def test_the_history_is_bounded_and_keeps_its_beginning(
     submitted: Job, clock: Clock
 ) -> None:
     job = submitted
@@ -664,7 +664,7 @@ def test_history_is_bounded_and_keeps_its_beginning(
     assert job.history[-1].state == "JOB_STATE_199"
 
 
-#: In these phases workers take a job up.
+#: In these phases workers take up a job.
 UNSENT = {Phase.ARRIVED, Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING}
 TROUBLES = [HealthCode.UNPUBLISHED, HealthCode.NOT_VISIBLE, HealthCode.POLL_FAILED]
 
@@ -673,14 +673,14 @@ Rule = TypeVar("Rule", bound=Callable[..., None])
 
 
 def at(*phases: Phase) -> Callable[[Rule], Rule]:
-    """Only where a job is in one of these phases."""
+    """The rule applies while the job is in one of these phases."""
     return precondition(lambda self: self.job.phase in phases)
 
 
 class Moves(RuleBasedStateMachine):
     """
-    Any order of transitions; each either follows the diagram or is refused. A worker's
-    come also when another has the job, or it is parked: it was frozen, and woke.
+    Any order of transitions: each follows the diagram or is refused. A worker may move
+    a job that another holds, or that is parked: it was frozen, and woke.
     """
 
     def __init__(self) -> None:
@@ -724,7 +724,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def intend(self) -> None:
-        # Where a cancel is wanted, that is the end instead.
+        # After a cancel request, the job is cancelled instead.
         instead = {Phase.ARRIVED, Phase.REJECTED} if self.job.cancel_request else set()
         self.attempt(
             {Phase.PREPARED, Phase.WAITING, Phase.SUBMITTING} | instead,
@@ -757,7 +757,7 @@ class Moves(RuleBasedStateMachine):
     def resume(self) -> None:
         self.go(self.job.resumed("w", self.clock(), TIMING))
 
-    # -- a worker that has to stop ----------------------------------------------
+    # -- a worker that can't continue -------------------------------------------
 
     @at(*UNSENT)
     @rule(not_allowed=st.booleans(), minutes=st.integers(0, 30))
@@ -790,7 +790,7 @@ class Moves(RuleBasedStateMachine):
 
     @at(Phase.ARRIVED)
     @rule()
-    def drop_check_points(self) -> None:
+    def drop_checkpoints(self) -> None:
         self.go(self.job.unstaged(self.clock()))
 
     # -- poll -------------------------------------------------------------------
@@ -825,7 +825,7 @@ class Moves(RuleBasedStateMachine):
 
     @at(Phase.SUBMITTED)
     @rule()
-    def stand_still(self) -> None:
+    def stall(self) -> None:
         self.go(self.job.stall("...", self.clock()))
 
     @at(Phase.SUBMITTED)
@@ -877,11 +877,11 @@ class Moves(RuleBasedStateMachine):
         assert before is None or (now and set(before.names) <= set(now.names))
 
     @invariant()
-    def only_what_was_not_sent_is_postponed(self) -> None:
+    def only_an_unsent_job_is_postponed(self) -> None:
         assert self.job.postponed is None or self.job.phase in UNSENT
 
     @invariant()
-    def what_is_not_over_is_due_or_followed_or_a_person_can_move_it(self) -> None:
+    def an_open_job_is_due_or_followed_or_a_person_can_move_it(self) -> None:
         job, now = self.job, self.clock()
         followed = job.phase is Phase.SUBMITTED  # by the sweep
         if job.is_parked:
@@ -897,7 +897,7 @@ Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)
 test_no_sequence_of_transitions_leaves_the_diagram = Moves.TestCase
 
 
-def test_what_others_say_at_length_leaves_a_jobs_document_small(
+def test_long_messages_leave_the_document_of_a_job_small(
     arrived: Job, clock: Clock
 ) -> None:
     words = "\N{SNOWMAN}" * 100_000
@@ -909,7 +909,7 @@ def test_what_others_say_at_length_leaves_a_jobs_document_small(
     assert size_of(asdict(job)) < 150_000
 
 
-#: How each fact about a batch begins.
+#: The move that begins each fact.
 BEGIN: dict[HealthCode, Callable[[Job, Clock], Job]] = {
     HealthCode.DUPLICATES: lambda job, clock: job.duplicates_found(
         ["batches/2"], "two", clock()
@@ -930,7 +930,7 @@ BEGIN: dict[HealthCode, Callable[[Job, Clock], Job]] = {
 
 @pytest.fixture
 def patient(submitting: Job, clock: Clock) -> Job:
-    """A job whose batch stalls after a minute, which has gone by."""
+    """A job whose batch stalls after one minute, two minutes after its start."""
     spec = replace(SPEC, stalled_after={"other": 60.0})
     job = replace(submitting, spec=spec).submitted(RUNNING, clock())
     clock.advance(minutes=2)
@@ -956,7 +956,7 @@ def test_a_trouble_neither_hides_nor_clears_another(
     assert job.health.code == worst
 
 
-def test_an_answer_of_the_api_clears_what_was_about_reaching_it_alone(
+def test_an_answer_of_the_api_clears_only_the_troubles_of_reaching_it(
     patient: Job, clock: Clock
 ) -> None:
     job = patient
@@ -975,7 +975,7 @@ def test_an_answer_of_the_api_clears_what_was_about_reaching_it_alone(
     assert [trouble.code for trouble in lost.troubles] == kept
 
 
-def test_a_step_forward_clears_what_held_it_up_alone(
+def test_a_step_forward_clears_only_the_troubles_that_delayed_it(
     prepared: Job, clock: Clock
 ) -> None:
     job = prepared.troubled(HealthCode.UNPUBLISHED, "refused", clock())
@@ -990,7 +990,7 @@ def test_a_step_forward_clears_what_held_it_up_alone(
     assert [trouble.code for trouble in job.troubles] == ["unpublished"]
 
 
-def test_an_announcement_that_goes_out_again_clears_its_own_fact_alone(
+def test_an_announcement_sent_again_clears_only_its_own_fact(
     prepared: Job, clock: Clock
 ) -> None:
     job = prepared.troubled(HealthCode.UNPUBLISHED, "refused", clock())
@@ -1000,7 +1000,7 @@ def test_an_announcement_that_goes_out_again_clears_its_own_fact_alone(
     assert job.unpark("ada", clock()).is_due(clock())
 
 
-def test_rows_that_failed_show_in_the_health_of_a_job_that_has_ended(
+def test_failed_rows_show_in_the_health_once_the_job_has_ended(
     submitted: Job, clock: Clock
 ) -> None:
     stats = Stats(successful=5, failed=1200)

@@ -1,4 +1,4 @@
-"""A file that is split: its parts, and the one end that they come to."""
+"""A split job: its parts, and how it ends when they do."""
 
 import json
 from dataclasses import replace
@@ -83,7 +83,7 @@ def ended(child: Job, clock: Clock, word: str, **batch: object) -> Job:
 # -- splitting -----------------------------------------------------------------------
 
 
-def test_a_part_that_is_staged_is_kept_and_counts_as_progress(
+def test_a_staged_part_is_kept_and_counts_as_progress(
     arrived: Job, clock: Clock
 ) -> None:
     again = arrived.resumed("second", clock(), TIMING).resumed("3", clock(), TIMING)
@@ -105,20 +105,20 @@ def test_a_part_has_the_same_id_whoever_stages_it(arrived: Job, clock: Clock) ->
     assert len({arrived.part_id(n) for n in range(100)} | {arrived.id}) == 101
 
 
-def test_a_file_has_so_many_parts_and_no_more(arrived: Job, clock: Clock) -> None:
+def test_a_file_has_a_limited_number_of_parts(arrived: Job, clock: Clock) -> None:
     arrived.part_staged(part(MAX_PARTS - 1), clock(), TIMING)
 
     with pytest.raises(ValueError, match=f"at most {MAX_PARTS} parts"):
         arrived.part_staged(part(MAX_PARTS), clock(), TIMING)
 
 
-def test_what_was_split_gets_no_more_parts(split_job: Job, clock: Clock) -> None:
+def test_a_split_job_gets_no_more_parts(split_job: Job, clock: Clock) -> None:
     with pytest.raises(ValueError, match="is split: it has no more parts"):
         split_job.part_staged(part(3), clock(), TIMING)
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_a_job_is_not_split_while_it_lacks_a_part(
+def test_a_job_is_not_split_while_a_part_is_missing(
     staged: Job, clock: Clock, missing: int
 ) -> None:
     parts = dict(staged.parts)
@@ -133,14 +133,16 @@ def test_a_job_without_parts_is_not_split(arrived: Job, clock: Clock) -> None:
         arrived.split(SPEC, ROWS, clock())
 
 
-def test_what_was_split_is_nobodys_to_take_up(split_job: Job, clock: Clock) -> None:
+def test_no_worker_takes_up_a_split_job(split_job: Job, clock: Clock) -> None:
     assert split_job.phase is Phase.SPLIT
     assert not split_job.is_held(clock())
     assert split_job.due is None
     assert (split_job.spec, split_job.rows, split_job.seq) == (SPEC, ROWS, 0)
 
 
-def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) -> None:
+def test_a_job_is_cancelled_instead_of_split_after_a_cancel_request(
+    staged: Job, clock: Clock
+) -> None:
     job = staged.request_cancel("ada", clock()).split(SPEC, ROWS, clock())
 
     assert job.phase is Phase.REJECTED
@@ -148,7 +150,7 @@ def test_where_a_cancel_is_wanted_nothing_is_split(staged: Job, clock: Clock) ->
     assert job.part_jobs(clock()) == []
 
 
-def test_a_part_is_a_job_of_its_own_in_its_files_place(
+def test_a_part_is_a_job_of_its_own_with_its_files_place_in_the_order(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     _, child, _ = children
@@ -171,7 +173,7 @@ def test_a_part_is_a_job_of_its_own_in_its_files_place(
     )
 
 
-def test_whoever_takes_up_a_part_looks_before_it_sends(
+def test_a_worker_searches_for_the_batch_of_a_part_before_it_sends(
     children: list[Job], clock: Clock
 ) -> None:
     assert children[0].lease.epoch == 1
@@ -179,7 +181,7 @@ def test_whoever_takes_up_a_part_looks_before_it_sends(
     assert children[0].resumed("worker", clock(), TIMING).must_search
 
 
-def test_a_parts_name_is_no_longer_than_the_service_takes(
+def test_the_display_name_of_a_part_is_cut_to_128_characters(
     staged: Job, clock: Clock
 ) -> None:
     long = replace(SPEC, display_name="n" * 128)
@@ -204,7 +206,7 @@ def test_a_parts_name_is_no_longer_than_the_service_takes(
         ("bq://p", "bq://p"),
     ],
 )
-def test_parts_write_beside_each_other(
+def test_the_parts_write_beside_each_other(
     staged: Job, clock: Clock, destination: str, of_part: str
 ) -> None:
     spec = replace(SPEC, destination=destination)
@@ -215,15 +217,13 @@ def test_parts_write_beside_each_other(
     assert child.spec.destination == of_part
 
 
-def test_the_parts_of_a_drop_that_was_missed_are_treated_as_missed(
-    staged: Job, clock: Clock
-) -> None:
+def test_the_parts_of_a_missed_drop_count_as_missed(staged: Job, clock: Clock) -> None:
     split_job = replace(staged, missed=True).split(SPEC, ROWS, clock())
 
     assert all(child.missed for child in split_job.part_jobs(clock()))
 
 
-def test_a_part_counts_with_its_own_bytes_against_limits(children: list[Job]) -> None:
+def test_a_part_counts_against_limits_with_its_own_bytes(children: list[Job]) -> None:
     staged = [child.staging.bytes for child in children if child.staging]
 
     assert staged == [300, 301, 302]
@@ -269,7 +269,7 @@ OPEN = (None, None)
         ([EXPIRED, EXPIRED], "expired"),
     ],
 )
-def test_how_a_family_ends(
+def test_the_outcome_of_a_split_job_follows_from_its_parts(
     parts: list[tuple[str | None, int | None]], outcome: str | None
 ) -> None:
     made = [part(n, *each) for n, each in enumerate(parts)]
@@ -278,7 +278,7 @@ def test_how_a_family_ends(
     assert outcome_of_parts(made[::-1]) == outcome
 
 
-def test_the_last_part_ends_the_family_and_none_before(
+def test_only_the_last_part_ends_the_split_job(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     first, second, third = (ended(one, clock, "SUCCEEDED") for one in children)
@@ -293,7 +293,7 @@ def test_the_last_part_ends_the_family_and_none_before(
     assert over.error is None
 
 
-def test_a_part_announces_no_end_of_its_own(children: list[Job], clock: Clock) -> None:
+def test_the_end_of_a_part_is_not_announced(children: list[Job], clock: Clock) -> None:
     problem = Problem(code="service_refused", message="no")
     sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
     running = children[0].submitting(clock(), TIMING).submitted(sent, clock())
@@ -304,7 +304,7 @@ def test_a_part_announces_no_end_of_its_own(children: list[Job], clock: Clock) -
     assert running.lost(clock()).seq == 0
 
 
-def test_how_a_part_ended_stands_in_its_family(
+def test_a_split_job_has_the_outcome_and_counts_of_each_part(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     stats = Stats(successful=1, failed=1)
@@ -323,12 +323,12 @@ def test_how_a_part_ended_stands_in_its_family(
     ):
         split_job = split_job.part_over(over, clock())
 
-    told = [(each.outcome, each.stats) for each in split_job.parts.values()]
-    assert told == [("failed", stats), ("lost", None), ("rejected", None)]
+    ends = [(each.outcome, each.stats) for each in split_job.parts.values()]
+    assert ends == [("failed", stats), ("lost", None), ("rejected", None)]
     assert split_job.outcome == "partially_succeeded"
 
 
-def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
+def test_a_part_without_named_answers_has_failed_without_rows(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     error = Problem(code="no_output", message="named nowhere")
@@ -346,7 +346,7 @@ def test_a_part_whose_answers_are_named_nowhere_has_failed_without_rows(
     assert split_job.outcome == "failed"
 
 
-def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
+def test_a_part_cancelled_before_it_was_sent_has_not_failed(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child in children:
@@ -356,7 +356,7 @@ def test_a_part_that_was_cancelled_before_it_was_sent_has_not_failed(
     assert split_job.phase is Phase.ENDED
 
 
-def test_why_the_first_part_failed_is_the_familys_error(
+def test_the_error_of_a_split_job_is_that_of_the_first_failed_part(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child, why in zip(children, (None, "bad bucket", "worse"), strict=True):
@@ -369,7 +369,7 @@ def test_why_the_first_part_failed_is_the_familys_error(
     )
 
 
-def test_a_family_of_which_a_part_was_lost_is_not_lost_itself(
+def test_a_split_job_with_lost_parts_is_not_lost_itself(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     sent = Batch(name="batches/1", state="JOB_STATE_PENDING", terminal=False)
@@ -386,7 +386,7 @@ def test_a_family_of_which_a_part_was_lost_is_not_lost_itself(
 # -- a person ------------------------------------------------------------------------
 
 
-def test_a_family_of_which_a_cancel_is_wanted_waits_for_its_parts(
+def test_a_split_job_with_a_cancel_request_waits_for_its_parts(
     split_job: Job, clock: Clock
 ) -> None:
     job = split_job.request_cancel("ada", clock())
@@ -396,14 +396,16 @@ def test_a_family_of_which_a_cancel_is_wanted_waits_for_its_parts(
     assert job.cancel_request.by == "ada"
 
 
-def test_a_part_is_not_run_again_by_itself(children: list[Job], clock: Clock) -> None:
+def test_a_part_can_not_be_run_again_by_itself(
+    children: list[Job], clock: Clock
+) -> None:
     over = ended(children[0], clock, "FAILED")
 
     with pytest.raises(ValueError, match=rf"a part of {DROP.job_id}; run that"):
         over.rerun_counted(clock())
 
 
-def test_a_family_is_run_again_as_a_file_that_nobody_has_split(
+def test_the_rerun_of_a_split_job_splits_the_file_anew(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     for child in children:
@@ -416,10 +418,10 @@ def test_a_family_is_run_again_as_a_file_that_nobody_has_split(
     assert again.part_id(0) != split_job.part_id(0)
 
 
-# -- what is announced ---------------------------------------------------------------
+# -- announcements -------------------------------------------------------------------
 
 
-def test_a_family_is_announced_as_one(
+def test_a_split_job_is_announced_as_one(
     split_job: Job, children: list[Job], clock: Clock
 ) -> None:
     words = ("SUCCEEDED", "SUCCEEDED", "FAILED")
@@ -429,13 +431,17 @@ def test_a_family_is_announced_as_one(
             ended(child, clock, word, completion_stats=stats), clock()
         )
 
-    told = Announcement.of(split_job, "//batchdrop/tests")
-    body = json.loads(told.body)
+    announcement = Announcement.of(split_job, "//batchdrop/tests")
+    body = json.loads(announcement.body)
 
-    announcements.check(told)
-    assert told.type == "dev.batchdrop.job.partially_succeeded.v1"
-    assert told.attributes["state"] == body["state"] == "JOB_STATE_PARTIALLY_SUCCEEDED"
-    assert told.attributes["job_id"] == split_job.id
+    announcements.check(announcement)
+    assert announcement.type == "dev.batchdrop.job.partially_succeeded.v1"
+    assert (
+        announcement.attributes["state"]
+        == body["state"]
+        == "JOB_STATE_PARTIALLY_SUCCEEDED"
+    )
+    assert announcement.attributes["job_id"] == split_job.id
     assert body["parts"] == {
         "total": 3,
         "succeeded": 2,
@@ -450,31 +456,31 @@ def test_a_family_is_announced_as_one(
 
 
 @pytest.mark.parametrize("word", ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"])
-def test_a_familys_announcement_has_the_type_of_its_end(
+def test_the_announcement_of_a_split_job_has_the_type_of_its_outcome(
     split_job: Job, children: list[Job], clock: Clock, word: str
 ) -> None:
     for child in children:
         split_job = split_job.part_over(ended(child, clock, word), clock())
 
-    told = Announcement.of(split_job, "//batchdrop/tests")
+    announcement = Announcement.of(split_job, "//batchdrop/tests")
 
-    announcements.check(told)
-    assert told.type == f"dev.batchdrop.job.{word.lower()}.v1"
+    announcements.check(announcement)
+    assert announcement.type == f"dev.batchdrop.job.{word.lower()}.v1"
 
 
-def test_a_part_that_stalls_is_told_of_by_itself(
+def test_a_stalled_part_is_announced_by_itself(
     children: list[Job], clock: Clock
 ) -> None:
-    told = Announcement.of(children[0].park(clock()), "//batchdrop/tests")
-    body = json.loads(told.body)
+    announcement = Announcement.of(children[0].park(clock()), "//batchdrop/tests")
+    body = json.loads(announcement.body)
 
-    announcements.check(told)
-    assert told.type == "dev.batchdrop.job.stalled.v1"
+    announcements.check(announcement)
+    assert announcement.type == "dev.batchdrop.job.stalled.v1"
     assert (body["job_id"], body["part_of"]) == (children[0].id, DROP.job_id)
     assert body["parts"] is None
 
 
-def test_a_job_that_was_not_split_has_no_parts_to_tell_of(
+def test_the_announcement_of_an_unsplit_job_has_no_parts(
     arrived: Job, clock: Clock
 ) -> None:
     problem = Problem(code="no_rows", message="empty")
@@ -484,7 +490,7 @@ def test_a_job_that_was_not_split_has_no_parts_to_tell_of(
     assert (body["parts"], body["part_of"]) == (None, None)
 
 
-def test_a_familys_announcement_stays_small_whatever_its_parts_say(
+def test_the_announcement_of_a_split_job_stays_small_with_long_errors(
     clock: Clock,
 ) -> None:
     drop = replace(DROP, name="\N{SNOWMAN}" * 341)
@@ -501,7 +507,7 @@ def test_a_familys_announcement_stays_small_whatever_its_parts_say(
     for child in job.part_jobs(clock()):
         job = job.part_over(ended(child, clock, "FAILED", error=words), clock())
 
-    told = Announcement.of(job, "//batchdrop/tests")
+    announcement = Announcement.of(job, "//batchdrop/tests")
 
-    announcements.check(told)
-    assert json.loads(told.body)["parts"]["failed"] == MAX_PARTS
+    announcements.check(announcement)
+    assert json.loads(announcement.body)["parts"]["failed"] == MAX_PARTS
