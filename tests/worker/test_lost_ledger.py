@@ -232,7 +232,7 @@ def test_an_event_and_the_check_make_one_document_whichever_comes_first(
 def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
     drop = stopped(world, "after_submitted")
     take_away(world, drop)
-    (service,) = world.backends.chosen()
+    (service,) = world.backends.chosen().values()
     ((job_id, answer),) = service.ours(world.now() - timedelta(hours=1))
     kept = world.traces.of(job_id)
     assert kept is not None

@@ -147,6 +147,27 @@ def test_locations_whose_lists_hang_hold_up_no_other_location(world: World) -> N
     assert state(world, jobs["a"]) == "JOB_STATE_PENDING"
 
 
+def test_a_list_longer_than_a_tick_holds_up_no_other_location(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.backends.vertex.PAGE", 1)
+    world.sim.faults.add("stuck_running")
+    world.choose(ROUTES)
+    long = [submit(world, f"a/{n}.jsonl") for n in range(6)]
+    others = [submit(world, f"{name}/x.jsonl") for name in "bcdefg"]
+    world.advance(timedelta(minutes=6))
+
+    def long_to_come(request: httpx.Request) -> None:
+        if "asia-east1" in str(request.url):
+            world.advance(timedelta(seconds=0.5 * world.settings.tick))
+
+    world.wire.lists = [long_to_come] * 1000
+
+    quiet_ticks(world, 12)
+
+    assert {state(world, job) for job in (*others, *long)} == {"JOB_STATE_RUNNING"}
+
+
 def test_queues_that_cannot_be_counted_hold_up_no_other_queue(world: World) -> None:
     world.choose(ROUTES, max_active_jobs=5)
     jobs = {}

@@ -426,3 +426,115 @@ def test_more_cancels_than_a_tick_has_time_for_are_sent_by_the_next_ones(
 
     assert took < hold * 1.3
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
+
+
+# -- lists that are longer than a tick -------------------------------------------------
+
+
+def slow_lists(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page has one batch, and takes the sweep's share of a tick."""
+    monkeypatch.setattr("batchdrop.backends.vertex.PAGE", 1)
+    share = timedelta(seconds=0.5 * world.settings.tick)
+    world.wire.lists = [slow(world, share) for _ in range(1000)]
+
+
+def running(world: World, jobs: list[Job]) -> int:
+    return [state(world, job) for job in jobs].count("JOB_STATE_RUNNING")
+
+
+def test_a_list_that_takes_many_ticks_is_read_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 6)
+    world.ticks(1)
+    world.advance(timedelta(minutes=6))
+    before = world.ledger.last_sweep()
+    slow_lists(world, monkeypatch)
+
+    began = world.now()
+    world.ticks(5)
+    assert running(world, jobs) == 5
+    assert world.ledger.last_sweep() == before
+    world.ticks(1)
+
+    assert running(world, jobs) == 6
+    # What changes after the first page was read is news to the next round.
+    started = world.ledger.last_sweep().started
+    assert started is not None
+    assert began <= started < began + 2 * timedelta(minutes=1)
+    assert world.ledger.cursor("lists") == {}
+
+
+def test_jobs_that_end_during_a_long_round_are_followed_by_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = several(world, 4)
+    slow_lists(world, monkeypatch)
+
+    world.ticks(30)
+
+    assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
+
+
+def test_a_round_whose_page_token_has_expired_begins_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 4)
+    world.advance(timedelta(minutes=6))
+    slow_lists(world, monkeypatch)
+    world.ticks(2)
+    world.wire.lists.insert(0, Wire.says(400))
+
+    world.ticks(1)
+
+    assert running(world, jobs) == 2
+    world.ticks(3)
+    assert running(world, jobs) == 4
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        {"next": 3},
+        {"going": "all"},
+        {"going": {"vertex us-central1": {"began": "yesterday"}}},
+        {"failed": 1, "first": {}},
+    ],
+)
+def test_a_cursor_that_cannot_be_read_begins_anew(
+    world: World, cursor: dict[str, Any]
+) -> None:
+    jobs = several(world, 2)
+    world.ticks(1)
+    world.database.document("locks/cursor-lists").set(cursor)
+
+    world.ticks(20)
+
+    assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
+
+
+def test_a_job_that_could_not_be_written_in_a_long_round_is_looked_at_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sim.faults.add("stuck_running")
+    jobs = several(world, 3)
+    world.ticks(1)
+    world.advance(timedelta(minutes=6))
+    slow_lists(world, monkeypatch)
+
+    def fails(*_: object, **__: object) -> Job:
+        raise Unavailable("Firestore is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "advance", fails)
+        with pytest.raises(ExceptionGroup):
+            world.tick()
+    world.ticks(2)
+    assert running(world, jobs) == 2
+    assert world.ledger.last_sweep().failed == (jobs[2].id,)
+    world.wire.lists = []
+    world.ticks(2)
+
+    assert running(world, jobs) == 3

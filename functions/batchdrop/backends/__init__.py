@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from batchdrop.batches import (
     BatchesError,
@@ -26,6 +26,8 @@ from batchdrop.quoting import unquoted
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: How many jobs one page of a list asks for.
 PAGE = 100
 #: After this many requests in a row without an answer an endpoint is left alone until
@@ -40,6 +42,12 @@ UNDER_WAY = (
     "JOB_STATE_PAUSED",
     "JOB_STATE_UPDATING",
 )
+
+
+#: Batches with our marks, each after the job that it names.
+Listed = list[tuple[str, BatchJob]]
+#: A page of a list, and the token of the next one; None at the end.
+ListPage = tuple[Listed, str | None]
 
 
 class Backend(Protocol):
@@ -88,6 +96,10 @@ class Backend(Protocol):
         """All batches with the marks of this deployment, with the job they name: those
         made from `since` to before `until`."""
 
+    def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
+        """The same by pages, from that of a token, which is valid for this `since`
+        only. Call it only where `has_a_list`."""
+
     def cancel(self, name: str) -> None:
         """Asks a batch to stop."""
 
@@ -119,13 +131,16 @@ class Backends:
         assert job.spec is not None
         return self._at(job.spec.backend, job.spec.location)
 
-    def chosen(self) -> list[Backend]:
-        """The backends of the deployment, the Developer API once."""
+    def chosen(self) -> dict[str, Backend]:
+        """The backends of the deployment by endpoint, the Developer API once."""
         endpoints = {
             (backend, location if backend == "vertex" else "")
             for backend, location in self._chosen
         }
-        return [self._at(*endpoint) for endpoint in sorted(endpoints)]
+        return {
+            " ".join(endpoint).strip(): self._at(*endpoint)
+            for endpoint in sorted(endpoints)
+        }
 
     def for_ticks(self) -> "Backends":
         """The same backends; one that is silent is left alone until the next tick."""
@@ -194,7 +209,12 @@ class _Attended:
     def ours(
         self, since: datetime, until: datetime | None = None
     ) -> Iterator[tuple[str, BatchJob]]:
-        found = self._service.ours(since, until)
+        return self._each(self._service.ours(since, until))
+
+    def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
+        return self._each(self._service.pages(since, token))
+
+    def _each(self, found: Iterator[T]) -> Iterator[T]:
         while (one := self._ask("ours", partial(next, found, None))) is not None:
             yield one
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from batchdrop.backends import PAGE, UNDER_WAY, batch_of, chosen, marks
+from batchdrop.backends import PAGE, UNDER_WAY, ListPage, batch_of, chosen, marks
 from batchdrop.batches import BatchJob
 from batchdrop.batches.operations import Batches
 from batchdrop.jobs.job import Job
@@ -88,6 +88,15 @@ class VertexBackend:
     def ours(
         self, since: datetime, until: datetime | None = None
     ) -> Iterator[tuple[str, BatchJob]]:
+        for found, _ in self._pages(since, until, None):
+            yield from found
+
+    def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
+        return self._pages(since, None, token)
+
+    def _pages(
+        self, since: datetime, until: datetime | None, token: str | None
+    ) -> Iterator[ListPage]:
         query = (
             "labels.batchdrop_job:* "
             f'AND labels.batchdrop_deployment="{self.deployment}" '
@@ -95,8 +104,16 @@ class VertexBackend:
         )
         if until is not None:
             query += f' AND create_time<"{until:%Y-%m-%dT%H:%M:%S.%fZ}"'
-        for answer in self.batches.list(filter=query, page_size=PAGE):
-            yield (answer.labels or {}).get("batchdrop_job", ""), answer
+        pager = self.batches.list(filter=query, page_size=PAGE, page_token=token)
+        while True:
+            found = [
+                ((answer.labels or {}).get("batchdrop_job", ""), answer)
+                for answer in pager.page
+            ]
+            yield found, pager.config["page_token"]
+            if not pager.has_next_page():
+                return
+            pager.next_page()
 
     def cancel(self, name: str) -> None:
         self.batches.cancel(name=name)

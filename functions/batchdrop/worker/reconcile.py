@@ -98,7 +98,7 @@ class Reconcile:
                     extra={"event": "reconcile.failed", "reason": public_text(exc)},
                 )
                 tick.errors.append(exc)
-        backends = self.backends.chosen()
+        backends = list(self.backends.chosen().values())
         while going.endpoints < len(backends):
             if tick.is_over:
                 return

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -38,6 +38,10 @@ class Tick:
     def is_over(self) -> bool:
         """Whether its time is up."""
         return self.now() >= self.deadline
+
+    def at_least(self, duration: timedelta) -> "Tick":
+        """The same tick, with at least this much time from now on."""
+        return replace(self, deadline=max(self.deadline, self.now() + duration))
 
     def each(self, items: Iterable[T]) -> Iterator[T]:
         """The items, until the deadline."""

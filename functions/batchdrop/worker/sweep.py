@@ -4,9 +4,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain, islice
 
-from batchdrop.backends import PAGE, Backend, Backends, explained
+from batchdrop.backends import PAGE, Backend, Backends, Listed, explained
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import HealthCode
@@ -18,14 +17,13 @@ from batchdrop.ledger.state import SweepRecord
 from batchdrop.quoting import public_text
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.lost import Lost
+from batchdrop.worker.rounds import Round, Rounds
 from batchdrop.worker.stages import Tick, few_at_once, rotated
 
 log = logging.getLogger(__name__)
 
 #: How many jobs that the lists didn't show one tick asks for by name.
 MAX_GETS = 200
-#: How many documents are read at once.
-READ_AT_ONCE = 300
 #: How far back a list reaches at least.
 REACH = timedelta(hours=2)
 #: Up to this many older jobs are asked for by name, where that takes fewer requests.
@@ -70,111 +68,121 @@ class Sweep:
             # Written by a clock that was ahead: it doesn't show what is new.
             before = SweepRecord(failed=before.failed)
         open_jobs = report.open_jobs = self.ledger.open_job_count()
-        all_listed = True
-        if open_jobs:
-            all_listed = self._by_lists(before, tick, report)
-            if not all(one.has_a_list for one in self.backends.chosen()):
+        if not open_jobs:
+            self._finish(start, start, before, set(), tick, report)
+            return report
+        chosen = self.backends.chosen()
+        listed = {name: one for name, one in chosen.items() if one.has_a_list}
+        cursor = self.ledger.cursor("lists")
+        rounds = Rounds.of(cursor, start, listed)
+        try:
+            began: datetime | None = start
+            if listed:
+                self._by_lists(listed, rounds, start, before, tick, report)
+                began = rounds.whole_since(listed)
+            if len(listed) < len(chosen):
                 self._by_names_alone(tick, report)
-            if all_listed:
+            if began:
                 self._unseen(before, open_jobs, tick, report)
-        if not tick.is_over:
-            # Else it isn't known how many more are missing.
-            self.lost.run(tick, report.missing, report.unasked)
-        if all_listed and not tick.is_over:
-            complete = before.complete
-            if complete is None or start - complete >= COMPLETE_EVERY:
-                complete = start
-            # Where more failed than are kept, the next sweep reads all changes again.
-            failed = report.failed | tick.failed
-            all_kept = len(failed) <= MAX_GETS
-            self.ledger.record_sweep(
-                SweepRecord(
-                    started=start if all_kept else before.started,
-                    complete=complete,
-                    failed=tuple(sorted(failed))[:MAX_GETS],
-                    oldest=report.oldest,
-                )
-            )
+            if not tick.is_over:
+                # Else it isn't known how many more are missing.
+                self.lost.run(tick, report.missing, report.unasked)
+            failed = set(rounds.failed)
+            if began:
+                self._finish(start, began, before, failed, tick, report)
+                rounds.finished, rounds.failed = {}, ()
+            else:
+                failed |= report.failed | tick.failed
+                # One more shows that there are too many to keep.
+                rounds.failed = tuple(sorted(failed)[: MAX_GETS + 1])
+        finally:
+            self.ledger.move_cursor("lists", cursor, rounds.cursor())
         return report
+
+    def _finish(
+        self,
+        start: datetime,
+        began: datetime,
+        before: SweepRecord,
+        failed: set[str],
+        tick: Tick,
+        report: SweepReport,
+    ) -> None:
+        """
+        Records a sweep whose lists were all read to their ends.
+
+        Args:
+            start: of this tick's sweep.
+            began: when the first page was read, which an earlier tick may have done.
+            failed: ids of jobs that the earlier ticks had to leave.
+        """
+        failed = failed | report.failed | tick.failed
+        complete = before.complete
+        if tick.is_over:
+            failed |= set(before.failed) - report.asked  # there was no time to ask
+        elif complete is None or start - complete >= COMPLETE_EVERY:
+            complete = start
+        # Where more failed than are kept, the next sweep reads all changes again.
+        all_kept = len(failed) <= MAX_GETS
+        self.ledger.record_sweep(
+            SweepRecord(
+                started=began if all_kept else before.started,
+                complete=complete,
+                failed=tuple(sorted(failed))[:MAX_GETS],
+                oldest=report.oldest,
+            )
+        )
 
     # -- the list ---------------------------------------------------------------
 
-    def _by_lists(self, before: SweepRecord, tick: Tick, report: SweepReport) -> bool:
+    def _by_lists(
+        self,
+        listed: dict[str, Backend],
+        rounds: Rounds,
+        start: datetime,
+        before: SweepRecord,
+        tick: Tick,
+        report: SweepReport,
+    ) -> None:
         """
-        Reads the list of each endpoint, and asks by name for the few jobs that are
-        older than the lists reach.
-
-        Returns:
-            True if every list call succeeded. Jobs at an endpoint that did not answer
-            are left alone.
+        Reads the list of each endpoint, from where the last tick stopped, and asks by
+        name for the few jobs that are older than the lists reach. Jobs at an endpoint
+        that does not answer are left alone.
         """
-        listed = [one for one in self.backends.chosen() if one.has_a_list]
-        if not listed:
-            return True
         since, stragglers = self._reach(before, report)
-        all_listed = True
-
-        cursor = self.ledger.cursor("lists")
-        first = cursor.get("next", 0) % len(listed)
-        left = [*range(first, len(listed)), *range(first)]
-
-        def due() -> Iterator[int]:
-            for n in tuple(left):
-                if tick.is_over:
-                    return
-                yield n
-
-        # The first pages at once: a silent endpoint doesn't hold up the other lists.
-        for n, found in few_at_once(lambda n: _begin(listed[n], since), due()):
-            try:
-                self._by_list(found.result(), before, tick, report)
-                if not tick.is_over:
-                    left.remove(n)
-            except Exception as exc:
-                # Nothing is concluded from no answer; the next tick asks again.
-                log.error(
-                    "list failed",
-                    extra={"event": "sweep.list_failed", "reason": public_text(exc)},
-                )
-                tick.errors.append(exc)
-                all_listed = False
-                left.remove(n)
-        self.ledger.move_cursor("lists", cursor, {"next": left[0]} if left else {})
+        rounds.read(
+            listed,
+            Round(began=start, since=since),
+            tick,
+            lambda found, enough: self._by_page(found, before, enough, report),
+        )
         again = self.ledger.get_all(before.failed)
         late = {job.id: job for job in (*stragglers, *again)}
         # Those of the Developer API are asked for by name anyway.
         self._by_name(
             [job for job in late.values() if job.endpoint != DEVELOPER], tick, report
         )
-        return all_listed
 
-    def _by_list(
+    def _by_page(
         self,
-        answers: Iterable[tuple[str, BatchJob]],
+        answers: Listed,
         before: SweepRecord,
         tick: Tick,
         report: SweepReport,
-    ) -> None:
+    ) -> bool:
+        """Records what a page shows; False if the time was up before its end."""
         # The ledger has what changed before the last sweep began.
         news = before.started - self.list_lag if before.started else None
         moved: dict[str, list[BatchJob]] = {}
-        try:
-            for job_id, answer in answers:
-                if tick.is_over:
-                    return
-                if not is_job_id(job_id):
-                    continue
-                if not answer.done:
-                    report.seen.add(job_id)
-                updated_at = answer.update_time
-                if news is None or updated_at is None or updated_at > news:
-                    moved.setdefault(job_id, []).append(answer)
-                if len(moved) >= READ_AT_ONCE:
-                    self._record_moved(moved, tick, report)
-                    moved = {}
-        finally:
-            # Also where the list failed half way: one bad page must not hide others.
-            self._record_moved(moved, tick, report)
+        for job_id, answer in answers:
+            if not is_job_id(job_id):
+                continue
+            if not answer.done:
+                report.seen.add(job_id)
+            updated_at = answer.update_time
+            if news is None or updated_at is None or updated_at > news:
+                moved.setdefault(job_id, []).append(answer)
+        return self._record_moved(moved, tick, report)
 
     def _reach(
         self, before: SweepRecord, report: SweepReport
@@ -203,7 +211,7 @@ class Sweep:
 
     def _record_moved(
         self, moved: dict[str, list[BatchJob]], tick: Tick, report: SweepReport
-    ) -> None:
+    ) -> bool:
         for job in self.ledger.get_all(moved):
             # Anybody can set the label: only the job's own batch accounts for the job.
             report.seen.discard(job.id)
@@ -214,7 +222,7 @@ class Sweep:
                 continue
             for answer in moved[job.id]:
                 if tick.is_over:
-                    return
+                    return False
                 with tick.job(job.id):
                     backend = self.backends.of(job)
                     batch = backend.read(job, answer)
@@ -226,6 +234,7 @@ class Sweep:
                         # duplicates are left to `reconcile`, when it is certain that
                         # the job won't adopt them.
                         cancel_duplicate(self.ledger, backend, job, batch, self.now())
+        return True
 
     # -- by name ----------------------------------------------------------------
 
@@ -366,13 +375,6 @@ class Sweep:
         after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         failpoint("after_ended")
         return after
-
-
-def _begin(backend: Backend, since: datetime) -> Iterator[tuple[str, BatchJob]]:
-    """A list whose first page is read already."""
-    found = backend.ours(since)
-    first = list(islice(found, 1))
-    return chain(first, found)
 
 
 def begun(job: Job) -> datetime:
