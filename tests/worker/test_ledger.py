@@ -216,6 +216,36 @@ def test_a_lock_has_one_holder_until_it_is_released(
     assert lock("b")
 
 
+class Between:
+    """A client of Firestore with which something happens before a guarded write."""
+
+    def __init__(self, database: firestore.Client, happens: Callable[[], Any]) -> None:
+        self._database = database
+        self._happens = happens
+
+    def write_option(self, **chosen: Any) -> Any:
+        self._happens()
+        return self._database.write_option(**chosen)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+def test_a_lock_that_another_holder_takes_during_its_release_stays_taken(
+    ledger: Ledger,
+    database: firestore.Client,
+    lock: Callable[[str], bool],
+    clock: Clock,
+) -> None:
+    lock("first")
+    clock.time += timedelta(minutes=5)
+    between: Any = Between(database, lambda: lock("second"))
+
+    Ledger(lambda: between, "//batchdrop/tests").unlock("tick", "first")
+
+    assert not lock("third")
+
+
 def test_a_dead_holders_lock_can_be_taken_when_its_time_is_over(
     ledger: Ledger, clock: Clock, lock: Callable[[str], bool]
 ) -> None:

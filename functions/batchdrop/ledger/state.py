@@ -87,10 +87,9 @@ class State(Documents):
 
     def lock(self, name: str, by: str, now: datetime, hold: timedelta) -> bool:
         """
-        Takes a lock for `hold`, unless another holder's time still runs. Each new
-        holder adds an epoch, for people who read the document. A lock that lasts longer
-        than `hold` was taken by a clock that is ahead and is ignored: two ticks at once
-        do no harm.
+        Takes a lock for `hold`, unless another holder's time still runs. A lock that
+        lasts longer than `hold` was taken by a clock that is ahead and is ignored: two
+        ticks at once do no harm.
 
         Returns:
             Whether `by` has the lock now.
@@ -102,29 +101,31 @@ class State(Documents):
         snapshot = reference.get()
         try:
             if not snapshot.exists:
-                reference.create(data | {"epoch": 1})
+                reference.create(data)
             elif _is_running(snapshot.get("until"), now, hold):
                 return False
             else:
                 option = self._connect().write_option(
                     last_update_time=snapshot.update_time
                 )
-                epoch = snapshot.get("epoch") + 1
-                reference.update(data | {"epoch": epoch}, option=option)
+                reference.update(data, option=option)
         except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
             return bool(reference.get().get("by") == by)  # ours, if the answer was lost
         return True
 
     def unlock(self, name: str, by: str) -> None:
         """
-        Releases a lock; does nothing if another holder has it. Writes no time: that of
-        a clock which is ahead would lock out the others.
+        Releases a lock; does nothing if another holder has it, or takes it at this
+        moment. Writes no time: one of a clock that is ahead would lock out the others.
         """
+        from google.api_core import exceptions
+
         reference = self._lock(name)
         snapshot = reference.get()
         if snapshot.exists and snapshot.get("by") == by:
             option = self._connect().write_option(last_update_time=snapshot.update_time)
-            reference.update({"until": None}, option=option)
+            with suppress(exceptions.FailedPrecondition):
+                reference.update({"until": None}, option=option)
 
     def cursor(self, stage: str) -> dict[str, Any]:
         """Where a stage of the last tick stopped; empty if it finished."""
