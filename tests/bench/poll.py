@@ -53,7 +53,7 @@ class Quiet(World):
     """What is announced isn't held against its schema: that is a test's work."""
 
     def publish(self, announcement: Announcement) -> None:
-        self.heard.append(announcement)
+        self.announced.append(announcement)
 
 
 class Fleet:

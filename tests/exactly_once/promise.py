@@ -41,13 +41,13 @@ class Evidence:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do for anybody."""
+        """Whether no worker and no service has anything left to do."""
         if self.job is None or self.job["phase"] not in OVER:
             return False
-        heard = {one.attributes["ce-id"] for one in self.messages}
+        received = {one.attributes["ce-id"] for one in self.messages}
         return (
             all(one["published_at"] for one in self.outbox)
-            and {one["id"] for one in self.outbox} == heard
+            and {one["id"] for one in self.outbox} == received
             and all(batch["state"] in ENDS for batch in self.batches)
             and all(part.is_over for part in self.parts)
             and (self.beside is None or self.beside.is_over)
@@ -192,17 +192,17 @@ def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list
 
 def _manifest(job: dict[str, Any], beside: Evidence) -> list[str]:
     """
-    Whether a manifest is recorded, and is either attached to its file without a word,
-    or rejected aloud as having come too late.
+    Whether a manifest is recorded, and either is attached to its file without an
+    announcement, or is rejected as too late with one.
     """
     if beside.job is None:
         return [f"{beside.drop} has no job"]
-    heard = job["manifest"] == str(beside.drop)
+    used = job["manifest"] == str(beside.drop)
     attached = beside.job["phase"] == "attached"
-    if heard and attached:
+    if used and attached:
         news = [*beside.batches, *beside.outbox, *beside.messages]
         return [f"{beside.drop} is attached, and more came of it"] if news else []
-    if heard:
+    if used:
         return [f"{beside.drop} was heard, and is {beside.job['phase']}"]
     if job["manifest"] or attached:
         return [f"{beside.drop} is lost: the file has {job['manifest']}"]
@@ -229,8 +229,8 @@ def _batches(
     others = [batch for batch in paid if batch["name"] != recorded]
     if duplicates:
         others = [b for b in others if b["state"] != "JOB_STATE_CANCELLED"]
-        told = any(one["note"] == "duplicates" for one in job["history"])
-        if len(paid) > 1 and not told:
+        reported = any(one["note"] == "duplicates" for one in job["history"])
+        if len(paid) > 1 and not reported:
             wrong.append(f"nobody was told of the duplicates among {names(paid)}")
     if others:
         wrong.append(f"{recorded} is kept, and these are paid too: {names(others)}")
@@ -242,8 +242,8 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     # A part announces everything but its end.
     messages = [one for each in (found, *found.parts) for one in each.messages]
     outbox = [one for each in (found, *found.parts) for one in each.outbox]
-    told = {one.attributes["ce-id"]: one for one in messages}
-    types = Counter(one.attributes["ce-type"] for one in told.values())
+    received = {one.attributes["ce-id"]: one for one in messages}
+    types = Counter(one.attributes["ce-type"] for one in received.values())
     for word in (end, *also):
         type = f"dev.batchdrop.job.{word}.v1"
         often = types.pop(type, 0)
@@ -253,39 +253,39 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
         wrong.append(f"it was also announced: {', '.join(types)}")
     wrong += disorder(messages)
     for kept in outbox:
-        said = told.get(kept["id"])
-        if said and said != Message(kept["body"], kept["attributes"]):
+        sent = received.get(kept["id"])
+        if sent and sent != Message(kept["body"], kept["attributes"]):
             wrong.append(f"the announcement {kept['id']} came unlike it is kept")
         if kept["published_at"] is None:
             wrong.append(f"the announcement {kept['id']} stays unpublished")
-        elif kept["id"] not in told:
+        elif kept["id"] not in received:
             wrong.append(f"the announcement {kept['id']} never came")
-    if len(outbox) != len(told):
-        wrong.append(f"the outbox has {len(outbox)}, {len(told)} were heard")
+    if len(outbox) != len(received):
+        wrong.append(f"the outbox has {len(outbox)}, {len(received)} were heard")
     return wrong
 
 
 def disorder(messages: Sequence[Message]) -> list[str]:
     """
-    What repeats and order of messages break: an id with two contents, a job's
-    announcement that is heard for the first time after a later one.
+    Lists repeats and orders that break the promise: an id with two contents, or a
+    job's announcement whose first delivery comes after a later announcement.
     """
     wrong = []
-    told: dict[str, Message] = {}
+    received: dict[str, Message] = {}
     latest: dict[str, str] = {}
     for message in messages:
         id, job = message.attributes["ce-id"], message.attributes["ce-subject"]
         number = message.attributes["ce-sequence"]
-        if id not in told and number < latest.get(job, ""):
+        if id not in received and number < latest.get(job, ""):
             wrong.append(f"{id}, number {number}, came after {latest[job]}")
-        if message != told.setdefault(id, message):
+        if message != received.setdefault(id, message):
             wrong.append(f"a repeat of {id} differs")
         latest[job] = max(number, latest.get(job, ""))
     return wrong
 
 
 def names(batches: Sequence[dict[str, Any]]) -> str:
-    """Batches for a person's eye."""
+    """Names of batches with their states, for messages."""
     return (
         ", ".join(f"{batch['name']} ({batch['state']})" for batch in batches) or "none"
     )

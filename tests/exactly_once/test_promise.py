@@ -46,9 +46,9 @@ def message(id: str = "e1", end: str = "succeeded", data: bytes = b"{}") -> Mess
     return Message(data, attributes)
 
 
-def kept(told: Message, published_at: datetime | None = AT) -> dict[str, Any]:
+def kept(sent: Message, published_at: datetime | None = AT) -> dict[str, Any]:
     """A message's document in the outbox."""
-    id, body, attributes = told.attributes["ce-id"], told.data, told.attributes
+    id, body, attributes = sent.attributes["ce-id"], sent.data, sent.attributes
     return {
         "id": id,
         "body": body,
@@ -72,7 +72,7 @@ def test_a_kept_promise_is_found_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "breach"),
     [
         (replace(GOOD, job=None), "has no job"),
         (replace(GOOD, job=job("submitted")), "the job is submitted and not ended"),
@@ -111,8 +111,8 @@ def test_a_kept_promise_is_found_kept() -> None:
         ),
     ],
 )
-def test_a_broken_promise_is_reported(found: Evidence, told: str) -> None:
-    assert [what for what in breaches(found) if told in what]
+def test_a_broken_promise_is_reported(found: Evidence, breach: str) -> None:
+    assert [what for what in breaches(found) if breach in what]
 
 
 def test_a_rejected_drop_that_was_paid_is_reported() -> None:
@@ -159,7 +159,7 @@ def test_a_split_jobs_promise_that_is_kept_is_found_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "breach"),
     [
         (replace(SPLIT_JOB, batches=[KEPT]), "sent as a whole too: b1"),
         (replace(SPLIT_JOB, parts=[part(0, "b1")]), "2 rows came in, its parts have 1"),
@@ -201,8 +201,8 @@ def test_a_split_jobs_promise_that_is_kept_is_found_kept() -> None:
         ),
     ],
 )
-def test_a_split_jobs_broken_promise_is_found(found: Evidence, told: str) -> None:
-    assert [what for what in breaches(found) if told in what]
+def test_a_split_jobs_broken_promise_is_found(found: Evidence, breach: str) -> None:
+    assert [what for what in breaches(found) if breach in what]
 
 
 BESIDE = replace(
@@ -222,7 +222,7 @@ TOO_LATE = replace(
 
 
 @pytest.mark.parametrize(
-    ("manifest", "beside", "told"),
+    ("manifest", "beside", "breach"),
     [
         (str(BESIDE.drop), BESIDE, ""),
         (None, TOO_LATE, ""),
@@ -239,14 +239,14 @@ TOO_LATE = replace(
     ],
 )
 def test_a_manifest_is_used_or_its_rejection_announced(
-    manifest: str | None, beside: Evidence, told: str
+    manifest: str | None, beside: Evidence, breach: str
 ) -> None:
     found = replace(GOOD, job=job() | {"manifest": manifest}, beside=beside)
 
     wrong = breaches(found)
 
-    assert ([what for what in wrong if told in what] if told else wrong == []) != []
-    assert bool(wrong) == bool(told)
+    assert ([what for what in wrong if breach in what] if breach else wrong == []) != []
+    assert bool(wrong) == bool(breach)
 
 
 @pytest.mark.parametrize(

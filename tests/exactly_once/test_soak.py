@@ -76,10 +76,10 @@ def test_one_file_that_waits_long_is_reported() -> None:
 def test_many_slow_files_are_reported_even_if_one_was_slower_before() -> None:
     usual = [4.0] * 99 + [60.0]
 
-    told = slowed(usual, [4.0] * 40 + [8.1] * 60)
+    reports = slowed(usual, [4.0] * 40 + [8.1] * 60)
 
-    assert "60 % took 8.1 s, and 4.0 s before" in told
-    assert len(told) < 99
+    assert "60 % took 8.1 s, and 4.0 s before" in reports
+    assert len(reports) < 99
 
 
 def test_short_times_are_the_machines() -> None:
@@ -103,18 +103,18 @@ def test_repeats_and_another_jobs_messages_are_no_disorder() -> None:
 
 
 def test_an_id_with_two_contents_is_reported() -> None:
-    heard = [message("a", 1), message("a", 1, b"[]")]
+    received = [message("a", 1), message("a", 1, b"[]")]
 
-    assert disorder(heard) == ["a repeat of a-1 differs"]
+    assert disorder(received) == ["a repeat of a-1 differs"]
 
 
 def test_announcements_of_two_jobs_under_one_id_are_reported() -> None:
-    heard = [message("a", 1, id="x"), message("b", 1, id="x")]
+    received = [message("a", 1, id="x"), message("b", 1, id="x")]
 
-    assert disorder(heard) == ["a repeat of x differs"]
+    assert disorder(received) == ["a repeat of x differs"]
 
 
 def test_an_announcement_first_received_after_a_later_one_is_reported() -> None:
-    heard = [message("a", 1), message("a", 3), message("a", 2)]
+    received = [message("a", 1), message("a", 3), message("a", 2)]
 
-    assert disorder(heard) == ["a-2, number 00000002, came after 00000003"]
+    assert disorder(received) == ["a-2, number 00000002, came after 00000003"]

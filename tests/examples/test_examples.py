@@ -156,7 +156,7 @@ def test_the_answers_are_read_when_the_job_has_succeeded(
     monkeypatch.setenv("BATCHDROP_API_URL", world.sim.url)
     world.worker.take(world.upload(GOOD * 3))
     world.ticks(20)
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     entry_point = function("read_results", "on_announcement")
 
     answers = [deliver(entry_point, announcement) for _ in range(2)]

@@ -50,5 +50,5 @@ def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
     assert {batch["name"] for batch in paid(world)} == kept
     assert len(kept) == len(parts)
     assert sorted(answered(world)) == keys(n)
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
-    assert world.heard[0].job_id == job.id
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
+    assert world.announced[0].job_id == job.id

@@ -15,4 +15,4 @@ def submitted(world: World, **settings: Any) -> Job:
 
 
 def types(world: World) -> list[str]:
-    return [one.type.removeprefix("dev.batchdrop.job.") for one in world.heard]
+    return [one.type.removeprefix("dev.batchdrop.job.") for one in world.announced]

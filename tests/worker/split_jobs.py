@@ -99,6 +99,6 @@ def phases(world: World, job: Job) -> list[Phase]:
     return [part.phase for part in parts(world, job)]
 
 
-def heard(world: World) -> list[str]:
+def announced_types(world: World) -> list[str]:
     """The types of all announcements, without their prefix."""
-    return [one.type.split(".")[3] for one in world.heard]
+    return [one.type.split(".")[3] for one in world.announced]

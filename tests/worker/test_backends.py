@@ -61,7 +61,7 @@ def test_every_route_ends_in_results(routed: World) -> None:
     assert kinds["vectors"] == kinds["cheap"] == "embedding"
     assert kinds["other"] == kinds["gemini"] == "generation"
     assert (
-        sorted(one.type for one in routed.heard)
+        sorted(one.type for one in routed.announced)
         == ["dev.batchdrop.job.succeeded.v1"] * 5
     )
     objects = [

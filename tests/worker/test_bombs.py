@@ -85,10 +85,10 @@ def test_four_files_at_once_take_no_more_memory_than_a_function_has(
     )
 
     assert done.stderr == ""
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(name, *ends) for name, _, *ends in told] == [
+    figures = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(name, *ends) for name, _, *ends in figures] == [
         ("emojis", *["waiting"] * 4),
         ("quotes", *["waiting"] * 4),
         ("mixed", *["bad_rows"] * 4),
     ]
-    assert max(most for _, most, *_ in told) < 512, told
+    assert max(most for _, most, *_ in figures) < 512, figures

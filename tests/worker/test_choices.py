@@ -99,7 +99,7 @@ def test_a_rejection_names_the_choice_that_caused_it(world: World, text: str) ->
     assert job.spec is not None
     assert job.spec.model.endswith(PRO)
     assert job.spec_from["model"] == "metadata batchdrop-model"
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     assert announcement.attributes["model"] == job.spec.model
     assert announcement.attributes["kind"] == "generation"
 
@@ -229,8 +229,8 @@ def test_a_manifest_that_comes_after_its_file_was_taken_is_rejected(
 
     assert problem(late).startswith("manifest_too_late")
     assert world.job(drop).phase is Phase.SUBMITTED
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.rejected.v1"]
-    assert world.heard[0].attributes["object"] == "x.job.json"
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.rejected.v1"]
+    assert world.announced[0].attributes["object"] == "x.job.json"
 
 
 def test_a_manifest_waits_while_its_file_is_being_read(
@@ -411,7 +411,7 @@ def test_a_table_becomes_a_batch_with_results(world: World, dataset: Dataset) ->
     assert job.batch.source == f"bq://{table}"
     assert job.batch.output_directory is not None
     assert job.batch.output_directory.startswith(str(world.settings.output))
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 def test_a_tables_results_go_into_a_table_if_it_is_chosen(
@@ -431,7 +431,7 @@ def test_a_tables_results_go_into_a_table_if_it_is_chosen(
     assert job.batch.output_directory is None
     assert job.batch.output_table is not None
     assert job.batch.output_table.startswith(f"bq://{dataset.full_name}.predictions_")
-    body = json.loads(world.heard[0].body)
+    body = json.loads(world.announced[0].body)
     assert body["output_table"] == job.batch.output_table
 
 

@@ -12,7 +12,7 @@ from batchdrop.jobs.values import Phase
 from tests.worker.batches import state
 from tests.worker.dying import Killed, die
 from tests.worker.paid import at, paid
-from tests.worker.split_jobs import heard
+from tests.worker.split_jobs import announced_types
 from tests.worker.world import GOOD, Wire, World
 
 TEN = timedelta(minutes=10)
@@ -171,7 +171,7 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     assert submitted is not None
     assert submitted - dropped <= waits
     assert len(paid(world)) == 1
-    assert heard(second) == ["succeeded"]
+    assert announced_types(second) == ["succeeded"]
 
 
 @either_first
@@ -197,7 +197,7 @@ def test_who_is_overtaken_by_another_clock_pays_for_nothing(
 
     assert world.job(drop).phase is Phase.ENDED
     assert len(paid(world)) == 1
-    assert heard(first) + heard(second) == ["succeeded"]
+    assert announced_types(first) + announced_types(second) == ["succeeded"]
 
 
 @either_first

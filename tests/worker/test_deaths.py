@@ -161,7 +161,7 @@ class Course:
             jobs,
             world.batches(),
             [there(snapshot.to_dict()) for snapshot in found],
-            [Message(one.body, one.attributes) for one in world.heard],
+            [Message(one.body, one.attributes) for one in world.announced],
         )
         beside = gathered(self.beside, *everything) if self.beside else None
         return replace(gathered(self.drop, *everything), beside=beside)

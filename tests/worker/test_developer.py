@@ -45,7 +45,7 @@ def test_the_answers_are_brought_into_the_output_bucket(
     assert sorted(line["key"] for line in world.answers(job)) == [
         f"r000000{n}" for n in range(1, 4)
     ]
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 def test_an_end_is_not_announced_before_its_answers_are_there(

@@ -26,18 +26,18 @@ def ended_early(world: World, **late: Any) -> Job:
 def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -> None:
     early = ended_early(world, seconds=300)
     world.ticks(3)
-    assert (early.phase, world.heard) == (Phase.SUBMITTED, [])
+    assert (early.phase, world.announced) == (Phase.SUBMITTED, [])
     assert early.batch is not None
     assert early.batch.state == "JOB_STATE_SUCCEEDED"
 
     world.ticks(3)
 
     job = world.job(early.source)
-    (heard,) = world.heard
+    (announcement,) = world.announced
     assert job.phase is Phase.ENDED
     assert job.error is None
-    assert heard.type == "dev.batchdrop.job.succeeded.v1"
-    assert json.loads(heard.body)["output_directory"]
+    assert announcement.type == "dev.batchdrop.job.succeeded.v1"
+    assert json.loads(announcement.body)["output_directory"]
     assert len(world.answers(job)) == 2
 
 
@@ -51,15 +51,15 @@ def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
     world.ticks(3)
 
     job = world.job(early.source)
-    (heard,) = world.heard
+    (announcement,) = world.announced
     assert (job.phase, job.outcome) == (Phase.ENDED, "failed")
-    assert heard.type == "dev.batchdrop.job.failed.v1"
-    told = json.loads(heard.body)
-    assert told["state"] == "JOB_STATE_FAILED"
+    assert announcement.type == "dev.batchdrop.job.failed.v1"
+    body = json.loads(announcement.body)
+    assert body["state"] == "JOB_STATE_FAILED"
     assert job.batch is not None
     assert job.batch.state == "JOB_STATE_SUCCEEDED"
-    assert told["error"]["code"] == "no_output"
-    assert "doesn't say where the answers are" in told["error"]["message"]
+    assert body["error"]["code"] == "no_output"
+    assert "doesn't say where the answers are" in body["error"]["message"]
 
 
 def test_a_batch_that_succeeded_without_answers_long_ago_is_not_waited_for(
@@ -73,4 +73,4 @@ def test_a_batch_that_succeeded_without_answers_long_ago_is_not_waited_for(
     world.tick()
 
     assert world.job(drop).phase is Phase.ENDED
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.failed.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.failed.v1"]

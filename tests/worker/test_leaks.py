@@ -61,7 +61,7 @@ def said(world: World, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     }
     announced = {
         f"announcement {one.id}": one.body.decode() + repr(one.attributes)
-        for one in world.heard
+        for one in world.announced
     }
     assert documents
     assert lines

@@ -20,7 +20,7 @@ from tests.worker.dying import Killed, die
 from tests.worker.manifests import dataset, manifest
 from tests.worker.paid import at, paid, parts_are_paid_once
 from tests.worker.parts import rows, split_job
-from tests.worker.split_jobs import heard
+from tests.worker.split_jobs import announced_types
 from tests.worker.world import GOOD, World
 
 __all__ = ["dataset"]  # a fixture
@@ -90,7 +90,7 @@ def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
     assert job.phase is Phase.ENDED
     assert orphans(caplog) == {}
     assert len(paid(world)) == 1
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 @both
@@ -109,7 +109,7 @@ def test_a_batch_is_followed_by_the_job_that_its_rows_name(
     assert job.spec is not None
     assert job.spec.labels["team"] == "search"
     assert job.spec_from["labels"] == "team: BATCHDROP_LABELS"
-    assert [one.attributes["object"] for one in world.heard] == [drop.name]
+    assert [one.attributes["object"] for one in world.announced] == [drop.name]
 
 
 @both
@@ -131,7 +131,7 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
     assert "fenced" in notes
     assert job.phase is Phase.ENDED
     assert len(paid(world)) == 1
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 @both
@@ -158,8 +158,8 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
     world.ticks(20)
-    assert heard(world) == ["succeeded"]
-    world.heard.clear()
+    assert announced_types(world) == ["succeeded"]
+    world.announced.clear()
     take_away(world, drop)
     empty_ledger(world)
 
@@ -167,7 +167,7 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     world.ticks(3)
 
     assert job.phase is Phase.ENDED
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
     assert len(world.batches()) == 1
 
 
@@ -226,7 +226,7 @@ def test_an_event_and_the_check_make_one_document_whichever_comes_first(
 
     assert [moment.note for moment in job.history].count("ledger_lost") == 1
     assert len(world.batches()) == 1
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
@@ -274,7 +274,7 @@ def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
 
     assert job.phase is Phase.ENDED
     assert len(world.batches()) == 1
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_who_dies_while_a_job_is_made_anew_is_followed_by_another(
 
     assert job.phase is Phase.ENDED
     assert len(paid(world)) == 1
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 @pytest.mark.parametrize("point", ["after_resumed", "after_submitted"])

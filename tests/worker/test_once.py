@@ -23,11 +23,11 @@ OTHER = parse(announcements.push(of(ended("SUCCEEDED")).anew(2, EVENT.created_at
 class Listener:
     """A handler that a test can have fail."""
 
-    heard: list[str] = field(default_factory=list)
+    handled: list[str] = field(default_factory=list)
     fails: BaseException | None = None
 
     def __call__(self, event: JobEvent) -> str:
-        self.heard.append(event.id)
+        self.handled.append(event.id)
         if self.fails:
             raise self.fails
         return "done"
@@ -47,7 +47,7 @@ def test_an_event_that_is_delivered_again_is_not_handled_again(
     answers = [handle(EVENT), handle(EVENT), handle(OTHER)]
 
     assert answers == ["done", None, "done"]
-    assert listener.heard == [EVENT.id, OTHER.id]
+    assert listener.handled == [EVENT.id, OTHER.id]
 
 
 def test_two_handlers_handle_an_event_each_once(
@@ -58,7 +58,7 @@ def test_two_handlers_handle_an_event_each_once(
     for name in ("mailer", "counter", "mailer"):
         once(Handled(name, lambda: database, now=clock))(listener.__call__)(EVENT)
 
-    assert len(listener.heard) == 2
+    assert len(listener.handled) == 2
 
 
 def test_a_handler_that_failed_gets_the_event_again_at_once(ledger: Handled) -> None:
@@ -71,7 +71,7 @@ def test_a_handler_that_failed_gets_the_event_again_at_once(ledger: Handled) -> 
     handle(EVENT)
     handle(EVENT)
 
-    assert listener.heard == [EVENT.id, EVENT.id]
+    assert listener.handled == [EVENT.id, EVENT.id]
 
 
 def test_a_handler_that_was_killed_gets_the_event_again_after_its_lease(
@@ -79,7 +79,7 @@ def test_a_handler_that_was_killed_gets_the_event_again_after_its_lease(
 ) -> None:
     listener = Listener()
     handle = once(ledger)(listener.__call__)
-    ledger.claim(EVENT.id)  # and nothing more is heard of it
+    ledger.claim(EVENT.id)  # claimed, and never finished
 
     clock.advance(minutes=9)
     with pytest.raises(Busy):
@@ -87,7 +87,7 @@ def test_a_handler_that_was_killed_gets_the_event_again_after_its_lease(
     clock.advance(minutes=2)
     handle(EVENT)
 
-    assert listener.heard == [EVENT.id]
+    assert listener.handled == [EVENT.id]
 
 
 def test_while_an_event_is_handled_another_delivery_of_it_is_not_acknowledged(
@@ -125,7 +125,7 @@ def test_of_many_deliveries_at_once_one_is_handled(ledger: Handled) -> None:
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(deliver, range(10)))
 
-    assert listener.heard == [EVENT.id]
+    assert listener.handled == [EVENT.id]
 
 
 def test_one_who_took_too_long_does_not_end_another_s_claim(

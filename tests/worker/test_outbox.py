@@ -266,7 +266,7 @@ class PubSub:
             )
         return name
 
-    def heard(self, n: int) -> list[pubsub_v1.types.PubsubMessage]:
+    def pull(self, n: int) -> list[pubsub_v1.types.PubsubMessage]:
         """The next n messages, in the order in which they arrive."""
         messages: list[pubsub_v1.types.PubsubMessage] = []
         while len(messages) < n:
@@ -313,11 +313,11 @@ def test_the_bytes_of_the_outbox_are_what_subscribers_get_in_order(
         until = office.clock() + timedelta(minutes=1)
         outbox.drain(Tick(now=office.clock, deadline=until))
 
-    heard = pubsub.heard(3)
-    assert [(one.data, dict(one.attributes)) for one in heard] == [
+    received = pubsub.pull(3)
+    assert [(one.data, dict(one.attributes)) for one in received] == [
         (one["body"], one["attributes"]) for one in stored
     ]
-    assert {one.ordering_key for one in heard} == {job.id}
+    assert {one.ordering_key for one in received} == {job.id}
 
 
 def test_a_message_that_pub_sub_refuses_does_not_block_its_ordering_key(
@@ -345,8 +345,8 @@ def test_a_message_that_is_too_large_is_refused_before_it_is_sent(
         publish(replace(announcement, body=b" " * 11_000_000))
     publish(announcement)
 
-    (heard,) = pubsub.heard(1)
-    assert heard.data == announcement.body
+    (message,) = pubsub.pull(1)
+    assert message.data == announcement.body
 
 
 def test_an_unreachable_pub_sub_times_out_and_does_not_block_the_ordering_key(

@@ -92,8 +92,8 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_split_job_announced_once(
     ]
     parent = world.job(drop)
     assert (parent.phase, parent.outcome) == (Phase.ENDED, "succeeded")
-    assert [one.job_id for one in world.heard] == [drop.job_id]
-    assert world.heard[0].type == "dev.batchdrop.job.succeeded.v1"
+    assert [one.job_id for one in world.announced] == [drop.job_id]
+    assert world.announced[0].type == "dev.batchdrop.job.succeeded.v1"
 
 
 def test_no_part_has_more_bytes_than_a_part_may(world: World) -> None:
@@ -153,7 +153,7 @@ def test_a_bad_line_in_the_last_part_has_nothing_submitted_of_any(
     assert (job.rows.total, job.rows.refused) == (9, 1)
     assert world.batches() == []
     assert world.jobs() == 1
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.rejected.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.rejected.v1"]
 
 
 def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(

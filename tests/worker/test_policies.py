@@ -81,7 +81,7 @@ def test_what_stands_still_is_announced_once_for_each_state(
     world.ticks(10)
     assert types(world) == ["stalled.v1", "stalled.v1", "succeeded.v1"]
     assert world.job(job.source).health is None
-    assert len({one.id for one in world.heard}) == 3
+    assert len({one.id for one in world.announced}) == 3
 
 
 def test_batches_that_cannot_be_deleted_block_no_other_deletion(
@@ -145,8 +145,8 @@ def test_a_state_without_one_has_that_of_all_others(world: World) -> None:
 
     world.ticks(10)
 
-    (told,) = world.heard
-    assert "JOB_STATE_RUNNING since" in told.body.decode()
+    (announcement,) = world.announced
+    assert "JOB_STATE_RUNNING since" in announcement.body.decode()
 
 
 ROUTES = """

@@ -54,7 +54,7 @@ def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
     }
     assert (second["line"], second["text"]) == (4, "not json")
     assert [error["code"] for error in second["errors"]] == ["not_json"]
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     body = json.loads(announcement.body)
     assert announcement.type == "dev.batchdrop.job.rejected.v1"
     assert body["report"] == job.report
@@ -71,7 +71,7 @@ def test_the_ledger_and_the_announcement_hold_no_text_of_a_line(world: World) ->
 
     document = world.database.document(f"jobs/{drop.job_id}").get().to_dict()
     assert "my secret" not in str(document)
-    assert "my secret" not in world.heard[0].body.decode()
+    assert "my secret" not in world.announced[0].body.decode()
 
 
 def test_the_ledger_keeps_the_first_20_row_errors_and_the_report_all(
@@ -118,7 +118,7 @@ def test_bad_lines_are_skipped_if_the_deployment_allows_it(world: World) -> None
         "r0000003",
     ]
     assert [line["line"] for line in reported(world, job)] == [2]
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     assert announcement.type == "dev.batchdrop.job.succeeded.v1"
     assert json.loads(announcement.body)["report"] == job.report
 

@@ -206,7 +206,7 @@ def test_a_split_job_whose_ledger_was_lost_is_not_paid_again(
     world.ticks(ticks)
     for document in world.database.collection("jobs").stream():
         document.reference.delete()
-    world.heard.clear()
+    world.announced.clear()
 
     world.choose(max_active_jobs=None)
     to_the_end(world, drop)
@@ -216,7 +216,7 @@ def test_a_split_job_whose_ledger_was_lost_is_not_paid_again(
     assert job.phase is Phase.ENDED
     assert len(paid(world)) == 3
     assert sorted(answered(world)) == keys(5)
-    assert [one.job_id for one in world.heard] == [job.id]
+    assert [one.job_id for one in world.announced] == [job.id]
 
 
 def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
@@ -255,13 +255,13 @@ def spoken(world: World) -> Drop:
 
 
 def nothing_is_lost(
-    world: World, drop: Drop, manifest: Drop, *, told: bool = True
+    world: World, drop: Drop, manifest: Drop, *, delivered: bool = True
 ) -> None:
     """
     The file is paid once; its manifest is used, or its rejection is announced.
 
     Args:
-        told: an event of the manifest came.
+        delivered: the manifest's event was acknowledged.
     """
     job, of_manifest = world.job(drop), world.ledger.get(manifest.job_id)
     assert job.phase is Phase.ENDED
@@ -270,10 +270,12 @@ def nothing_is_lost(
     assert {b["name"] for b in paid(world)} == {b.name for b in batches if b}
     assert len(paid(world)) == len(batches)
     models = {batch["model"].rpartition("/")[2] for batch in paid(world)}
-    ends = [one.attributes["object"] for one in world.heard]
+    ends = [one.attributes["object"] for one in world.announced]
     if job.manifest == str(manifest):
         assert models == {PRO}
-        assert (of_manifest and of_manifest.phase) == (Phase.ATTACHED if told else None)
+        assert (of_manifest and of_manifest.phase) == (
+            Phase.ATTACHED if delivered else None
+        )
         assert ends == [drop.name]
     else:
         assert job.manifest is None
@@ -306,15 +308,15 @@ def test_a_manifest_that_comes_while_its_file_is_on_the_way_is_never_lost(
             world.worker.take(drop)
         except Killed:
             assert dies
-    ((manifest, heard),) = came
+    ((manifest, acknowledged),) = came
     for _ in range(12):
-        heard = heard or deliver(world, manifest)
+        acknowledged = acknowledged or deliver(world, manifest)
         world.ticks(1, timedelta(minutes=4))
     deliver(world, drop)
     deliver(world, manifest)
     world.ticks(2)
 
-    assert heard
+    assert acknowledged
     nothing_is_lost(world, drop, manifest)
 
 
@@ -329,12 +331,12 @@ def test_a_manifest_that_comes_when_parts_are_check_pointed_is_never_lost(
     manifest = spoken(world)
     world.advance(world.timing.lease)
 
-    heard = False
+    acknowledged = False
     for _ in range(12):
-        heard = heard or deliver(world, manifest)
+        acknowledged = acknowledged or deliver(world, manifest)
         world.ticks(1, timedelta(minutes=4))
 
-    assert heard
+    assert acknowledged
     nothing_is_lost(world, drop, manifest)
 
 
@@ -355,7 +357,7 @@ def test_a_file_with_checkpointed_parts_no_longer_needs_its_manifest(
 
     to_the_end(world, drop)
 
-    nothing_is_lost(world, drop, manifest, told=False)
+    nothing_is_lost(world, drop, manifest, delivered=False)
 
 
 def test_a_manifest_that_was_read_and_is_gone_when_its_event_comes_is_no_news(
@@ -401,15 +403,15 @@ def test_a_manifest_whose_workers_die_is_claimed_parked_and_announced(
     manifest = spoken(world)
     with at("after_claim", die), pytest.raises(Killed):
         world.worker.take(manifest)
-    assert deliver(world, manifest)  # Pub/Sub tells of it again
+    assert deliver(world, manifest)  # Pub/Sub delivers it again
 
     for _ in range(MAX_RESUMES):
         dies_in_a_tick(world, "after_resumed")
     world.ticks(6, timedelta(minutes=4))
 
     assert world.job(manifest).is_parked
-    assert [one.attributes["object"] for one in world.heard] == ["a/x.job.json"]
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert [one.attributes["object"] for one in world.announced] == ["a/x.job.json"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
 
 def test_a_parked_file_is_not_taken_up_for_its_manifest(world: World) -> None:
@@ -467,7 +469,7 @@ def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
     assert job.error is not None
     assert (job.error.code, job.manifest) == (code, str(manifest))
     assert world.job(manifest).phase is Phase.ATTACHED
-    assert [one.attributes["object"] for one in world.heard] == ["a/x.jsonl"]
+    assert [one.attributes["object"] for one in world.announced] == ["a/x.jsonl"]
 
 
 def test_a_manifest_that_wants_what_it_may_not_is_reported_with_its_file_alone(
@@ -516,7 +518,7 @@ def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
     assert (job.phase, job.rows.total) == (Phase.ENDED, 3)
     assert [b["name"] for b in paid(world)] == [job.batch.name if job.batch else None]
     assert len(answered(world)) == 3
-    assert [one.attributes["object"] for one in world.heard] == ["x.job.json"]
+    assert [one.attributes["object"] for one in world.announced] == ["x.job.json"]
 
 
 # -- tables, which can't be taken away from a sleeper ----------------------------------
@@ -542,7 +544,7 @@ def one_is_kept(world: World, drop: Drop, made: int) -> None:
         assert job.health is not None
         assert job.health.code == "duplicates"
         assert all(b["name"] in job.health.message for b in others)
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 @pytest.mark.parametrize(
@@ -626,7 +628,7 @@ def the_kept_one(world: World, drop: Drop) -> str:
     others = states(world)
     del others[job.batch.name]
     assert set(others.values()) <= over
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
     return job.batch.name
 
 

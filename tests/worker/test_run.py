@@ -136,7 +136,7 @@ def test_a_rejection_is_announced(world: World) -> None:
 
     world.tick()
 
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     body = json.loads(announcement.body)
     assert announcement.type == "dev.batchdrop.job.rejected.v1"
     assert body["job_id"] == drop.job_id
@@ -214,11 +214,11 @@ def test_a_job_that_stalls_for_hours_is_announced_once_and_then_submitted(
     world.wire.creates = [fault] * 100
     world.worker.take(drop)
     world.ticks(6, timedelta(minutes=10))
-    assert world.heard == []
+    assert world.announced == []
 
     world.ticks(12, timedelta(minutes=10))
     job = world.job(drop)
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
     assert job.health is not None
     assert job.health.code == health
 
@@ -254,7 +254,7 @@ def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
     world.ticks(3)
 
     assert world.job(drop).phase is Phase.ENDED
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 @pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
@@ -329,8 +329,8 @@ def test_a_search_without_the_right_to_list_is_reported_and_repeated(
 
     def refused(request: httpx.Request) -> httpx.Response | None:
         of_one_job = f'labels.batchdrop_job="{job.id}"'
-        told = request.url.params.get("filter", "")
-        return Wire.says(403)(request) if of_one_job in told else None
+        chosen = request.url.params.get("filter", "")
+        return Wire.says(403)(request) if of_one_job in chosen else None
 
     world.wire.lists = [refused] * 100
 
@@ -482,7 +482,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     assert kept.batch.name != frozen.name
     paid = [batch for batch in world.batches() if batch["state"] != "JOB_STATE_FAILED"]
     assert [batch["name"] for batch in paid] == [kept.batch.name]
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 def test_of_two_batches_the_older_that_has_begun_is_kept_and_the_other_cancelled(
@@ -520,7 +520,7 @@ def test_a_late_batch_without_input_is_not_kept_in_place_of_a_good_one(
     send_late(world, job)
     world.wire.creates = [world.wire.reply_lost]
     world.wire.lists = [Wire.shows_nothing]
-    world.ticks(2)  # made anew, and nobody has heard of it
+    world.ticks(2)  # a second batch is made, and its reply is lost
     assert world.job(job.source).phase is Phase.SUBMITTING
 
     world.ticks(60)
@@ -586,7 +586,7 @@ def test_a_job_that_kills_its_workers_is_parked_and_announced(world: World) -> N
     assert parked.phase is Phase.ARRIVED
     assert parked.parked is not None
     assert "batchdrop resume" in parked.parked.message
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
     assert world.batches() == []
 
 
@@ -621,7 +621,7 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
     assert again.phase is Phase.ENDED
     assert len(world.answers(again)) == 2
     assert len(world.batches()) == 2
-    assert [one.job_id for one in world.heard] == [drop.job_id, new.id]
+    assert [one.job_id for one in world.announced] == [drop.job_id, new.id]
 
 
 def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
@@ -667,7 +667,7 @@ def test_a_waiting_job_that_is_cancelled_is_over_at_once_and_costs_nothing(
     assert job.error is not None
     assert job.error.message == "cancelled by ada"
     assert world.batches() == []
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.cancelled.v1"]
 
 
 def test_a_job_that_is_cancelled_under_its_worker_is_not_submitted(
@@ -697,7 +697,7 @@ def test_a_batch_is_cancelled_by_the_tick_and_its_end_announced(
     assert job.cancel_request.by == "ada"
     assert job.phase is Phase.ENDED
     assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_CANCELLED"]
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.cancelled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.cancelled.v1"]
 
 
 def test_a_job_whose_request_may_be_out_is_cancelled_when_that_is_clear(
@@ -746,7 +746,7 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
     assert job.error is not None
     assert job.error.code == "name_too_long"
     most = int(job.error.message.rpartition("at most ")[2].split()[0])
-    assert [one.attributes["object"] for one in world.heard] == [long.name]
+    assert [one.attributes["object"] for one in world.announced] == [long.name]
     work = world.settings.work
     assert world.storage.names(work) == []
 

@@ -23,7 +23,7 @@ from batchdrop.rows import Rows
 from tests.worker.batches import check, states, vanish
 from tests.worker.split_jobs import (
     THREE,
-    heard,
+    announced_types,
     part_staged,
     parts,
     phases,
@@ -46,12 +46,12 @@ MIDDLE_BAD = (THREE[0], BAD, THREE[2])
 
 def body(world: World) -> dict[str, Any]:
     """What the only announcement says."""
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     found: dict[str, Any] = json.loads(announcement.body)
     return found
 
 
-def told(world: World, job: Job) -> list[str | None]:
+def outcomes(world: World, job: Job) -> list[str | None]:
     """How the parts ended, as their split job has it."""
     held = world.job(job.source)
     return [part.outcome for part in sorted(held.parts.values(), key=lambda p: p.n)]
@@ -73,7 +73,7 @@ def test_the_parts_become_batches_and_share_one_announcement(
     assert over.outcome == "succeeded"
     assert [part.phase for part in done] == [Phase.ENDED] * 3
     assert len(world.batches()) == 3
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
     assert body(world)["job_id"] == job.id
     assert body(world)["parts"]["total"] == body(world)["parts"]["succeeded"] == 3
     assert body(world)["rows"]["total"] == body(world)["stats"]["successful"] == 7
@@ -112,8 +112,8 @@ def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
     # The Developer API reads a file when its batch is made, and makes none of this one.
     on_vertex = world.settings.backend == "vertex"
     failed = "failed" if on_vertex else "rejected"
-    assert told(world, job) == ["succeeded", failed, "succeeded"]
-    assert heard(world) == ["partially_succeeded"]
+    assert outcomes(world, job) == ["succeeded", failed, "succeeded"]
+    assert announced_types(world) == ["partially_succeeded"]
     assert body(world)["parts"]["failed"] == 1
     assert body(world)["error"]["message"].startswith(
         f"part 2 of 3, job {job.part_id(1)}: "
@@ -125,7 +125,7 @@ def test_a_split_job_without_a_succeeded_part_fails(world: World) -> None:
 
     world.ticks(20)
 
-    assert heard(world) == ["failed"]
+    assert announced_types(world) == ["failed"]
 
 
 def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
@@ -134,8 +134,8 @@ def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
 
     world.ticks(5, timedelta(minutes=20))
 
-    assert told(world, job) == ["lost", "succeeded", "succeeded"]
-    assert heard(world) == ["partially_succeeded"]
+    assert outcomes(world, job) == ["lost", "succeeded", "succeeded"]
+    assert announced_types(world) == ["partially_succeeded"]
     assert body(world)["parts"]["failed"] == 1
 
 
@@ -146,12 +146,12 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
 
     world.ticks(20)
 
-    assert sorted(map(str, told(world, job))) == [
+    assert sorted(map(str, outcomes(world, job))) == [
         "rejected",
         "succeeded",
         "succeeded",
     ]
-    assert heard(world) == ["partially_succeeded"]
+    assert announced_types(world) == ["partially_succeeded"]
     assert "words for 400" in body(world)["error"]["message"]
 
 
@@ -164,7 +164,7 @@ def test_a_split_job_whose_parts_are_all_refused_fails_and_costs_nothing(
     world.ticks(2)
 
     assert world.job(job.source).phase is Phase.ENDED
-    assert heard(world) == ["failed"]
+    assert announced_types(world) == ["failed"]
     assert world.batches() == []
 
 
@@ -175,11 +175,11 @@ def test_parts_that_end_at_different_times_end_the_split_job_with_the_last(
     job = split_job(world)
 
     world.ticks(35)
-    assert told(world, job).count("succeeded") == 2
-    assert world.heard == []
+    assert outcomes(world, job).count("succeeded") == 2
+    assert world.announced == []
 
     world.ticks(20)
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 def test_a_split_file_is_no_job_to_take_up_nor_one_that_is_open(world: World) -> None:
@@ -255,7 +255,7 @@ def test_an_end_whose_answer_was_lost_counts_once_in_the_split_job(
 
     assert world.job(job.source).outcome == "succeeded"
     assert phases(world, job) == [Phase.ENDED] * 3
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 def test_a_split_whose_answer_was_lost_makes_each_part_once(world: World) -> None:
@@ -322,7 +322,7 @@ def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(end, zip(ledgers, parts(world, job), strict=True)))
 
-    assert told(world, job) == ["succeeded"] * 8
+    assert outcomes(world, job) == ["succeeded"] * 8
     assert world.job(job.source).phase is Phase.ENDED
     assert len(world.ledger.unpublished_announcements()) == 1
 
@@ -336,7 +336,7 @@ def test_a_part_ends_though_the_ledger_has_forgotten_its_split_job(
     world.ticks(20)
 
     assert phases(world, job) == [Phase.ENDED] * 3
-    assert world.heard == []
+    assert world.announced == []
     assert "part without a split job" in [record.message for record in caplog.records]
 
 
@@ -370,7 +370,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
 ) -> None:
     job = submitted(world, THREE[0])
     world.ticks(20)
-    (old,) = world.heard
+    (old,) = world.announced
     for document in world.database.collection("jobs").stream():
         document.reference.delete()
     claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
@@ -381,11 +381,11 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
 
     world.ticks(20)
 
-    assert [one.attributes["ce-sequence"] for one in world.heard] == [
+    assert [one.attributes["ce-sequence"] for one in world.announced] == [
         "00000001",
         "00000002",
     ]
-    assert world.heard[0] == old
+    assert world.announced[0] == old
 
 
 def test_the_largest_split_job_there_can_be_is_made_in_one_commit(world: World) -> None:
@@ -465,7 +465,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     assert part.staging != first.staging
     assert world.job(job.source).parts[part.id].staging == first.staging
     assert len(world.batches()) == 3
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 @both_backends
@@ -477,7 +477,7 @@ def test_a_parts_batch_that_nobody_recorded_is_found_again(world: World) -> None
 
     assert len(world.batches()) == 3
     assert phases(world, job) == [Phase.ENDED] * 3
-    assert heard(world) == ["succeeded"]
+    assert announced_types(world) == ["succeeded"]
 
 
 def test_a_part_on_which_workers_die_is_parked_and_announced_by_itself(
@@ -489,7 +489,7 @@ def test_a_part_on_which_workers_die_is_parked_and_announced_by_itself(
 
     world.tick()
 
-    assert heard(world) == ["stalled"]
+    assert announced_types(world) == ["stalled"]
     assert body(world)["job_id"] == job.part_id(1)
     assert body(world)["part_of"] == job.id
     assert world.job(job.source).phase is Phase.SPLIT
@@ -581,7 +581,7 @@ def test_a_cancel_while_a_file_is_being_staged_leaves_no_parts(world: World) -> 
 
     assert after.phase is Phase.REJECTED
     assert world.jobs() == 1
-    assert heard(world) == ["cancelled"]
+    assert announced_types(world) == ["cancelled"]
 
 
 def test_a_split_job_that_is_cancelled_before_it_is_sent_is_over_at_once(
@@ -594,7 +594,7 @@ def test_a_split_job_that_is_cancelled_before_it_is_sent_is_over_at_once(
 
     assert (after.phase, after.outcome) == (Phase.ENDED, "cancelled")
     assert phases(world, job) == [Phase.REJECTED] * 3
-    assert heard(world) == ["cancelled"]
+    assert announced_types(world) == ["cancelled"]
     assert body(world)["error"]["message"].endswith("cancelled by ada")
     assert world.batches() == []
 
@@ -609,7 +609,7 @@ def test_a_split_job_that_waits_for_room_is_cancelled_at_once(world: World) -> N
     world.choose(paused=False)
     world.ticks(3)
 
-    assert heard(world) == ["cancelled"]
+    assert announced_types(world) == ["cancelled"]
     assert world.batches() == []
 
 
@@ -627,9 +627,9 @@ def test_a_split_job_that_runs_is_cancelled_at_the_service(world: World) -> None
         part.cancel_request.by if part.cancel_request else None
         for part in parts(world, job)
     } == {"ada"}
-    assert told(world, job) == ["cancelled"] * 3
+    assert outcomes(world, job) == ["cancelled"] * 3
     assert set(states(world).values()) == {"JOB_STATE_CANCELLED"}
-    assert heard(world) == ["cancelled"]
+    assert announced_types(world) == ["cancelled"]
 
 
 def test_a_part_whose_request_may_be_out_is_cancelled_with_its_split_job(
@@ -643,8 +643,8 @@ def test_a_part_whose_request_may_be_out_is_cancelled_with_its_split_job(
     world.worker.commands.cancel(job.id, by="ada")
     world.ticks(10)
 
-    assert told(world, job) == ["cancelled"] * 3
-    assert heard(world) == ["cancelled"]
+    assert outcomes(world, job) == ["cancelled"] * 3
+    assert announced_types(world) == ["cancelled"]
 
 
 def test_a_part_under_its_worker_is_not_sent_once_its_split_job_is_cancelled(
@@ -661,7 +661,7 @@ def test_a_part_under_its_worker_is_not_sent_once_its_split_job_is_cancelled(
     world.tick()
 
     assert world.batches() == []
-    assert heard(world) == ["cancelled"]
+    assert announced_types(world) == ["cancelled"]
 
 
 def test_of_a_split_job_that_is_cancelled_when_some_is_done_the_rest_is(
@@ -670,12 +670,12 @@ def test_of_a_split_job_that_is_cancelled_when_some_is_done_the_rest_is(
     world.choose(max_active_jobs=1)
     job = split_job(world)
     world.ticks(18)
-    assert told(world, job).count("succeeded") == 1
+    assert outcomes(world, job).count("succeeded") == 1
 
     world.worker.commands.cancel(job.id, by="ada")
     world.ticks(4)
 
-    assert heard(world) == ["partially_succeeded"]
+    assert announced_types(world) == ["partially_succeeded"]
     assert body(world)["parts"]["succeeded"] == 1
     assert body(world)["parts"]["cancelled"] == 2
 
@@ -707,8 +707,8 @@ def test_the_tick_continues_a_cancel_that_stopped_half_way(world: World) -> None
 
     world.ticks(3)
 
-    assert told(world, job) == ["cancelled"] * 3
-    assert heard(world) == ["cancelled"]
+    assert outcomes(world, job) == ["cancelled"] * 3
+    assert announced_types(world) == ["cancelled"]
     assert world.ledger.split_jobs_to_cancel() == []
 
 
@@ -729,12 +729,12 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     world.worker.commands.cancel(job.part_id(1), by="ada")
     world.ticks(20)
 
-    assert told(world, job) == [
+    assert outcomes(world, job) == [
         "succeeded",
         "cancelled",
         "succeeded",
     ]
-    assert heard(world) == ["partially_succeeded"]
+    assert announced_types(world) == ["partially_succeeded"]
 
 
 def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split(
@@ -751,4 +751,4 @@ def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split
     assert held == again
     assert (held.source, held.parts, held.phase) == (job.source, {}, Phase.ARRIVED)
     world.ticks(20)
-    assert heard(world) == ["failed", "succeeded"]
+    assert announced_types(world) == ["failed", "succeeded"]

@@ -57,7 +57,7 @@ def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
     quiet_ticks(world, 6)
 
     assert world.job(good.source).phase is Phase.ENDED
-    assert good.id in [one.job_id for one in world.heard]
+    assert good.id in [one.job_id for one in world.announced]
     assert world.job(waiting.source).phase is Phase.SUBMITTED
 
 
@@ -223,7 +223,7 @@ def test_an_announcement_that_hangs_holds_up_neither_others_nor_the_sweep(
 
     quiet_ticks(world, 3)
 
-    assert {one.id for one in world.heard} >= set(others)
+    assert {one.id for one in world.announced} >= set(others)
     assert state(world, job) != "JOB_STATE_PENDING"
 
 

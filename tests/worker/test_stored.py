@@ -165,7 +165,7 @@ def test_a_file_that_comes_short_for_hours_is_announced_once(
     assert job.phase is Phase.ARRIVED
     assert job.health is not None
     assert job.health.code == "postponed"
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
 
 def test_a_connection_that_breaks_is_resumed(

@@ -256,11 +256,11 @@ def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_logged(
     world.ticks(14)
 
     assert [world.job(job.source).phase for job in jobs[1:]] == [Phase.ENDED] * 2
-    assert len(world.heard) == 3
+    assert len(world.announced) == 3
     unread = "document not readable"
-    told = [one.__dict__ for one in caplog.records if one.message == unread]
-    assert {one["document"] for one in told} == {f"jobs/{jobs[0].id}"}
-    assert "version 99" in told[0]["reason"]
+    records = [one.__dict__ for one in caplog.records if one.message == unread]
+    assert {one["document"] for one in records} == {f"jobs/{jobs[0].id}"}
+    assert "version 99" in records[0]["reason"]
 
 
 def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_logged(
@@ -276,10 +276,10 @@ def test_an_announcement_that_cannot_be_read_holds_up_no_other_and_is_logged(
 
     world.ticks(2)
 
-    assert {one.id for one in world.heard} == set(others)
+    assert {one.id for one in world.announced} == set(others)
     unread = "document not readable"
-    told = [one.__dict__ for one in caplog.records if one.message == unread]
-    assert {one["document"] for one in told} == {f"announcements/{spoilt}"}
+    records = [one.__dict__ for one in caplog.records if one.message == unread]
+    assert {one["document"] for one in records} == {f"announcements/{spoilt}"}
 
 
 # -- answers that do not arrive ------------------------------------------------------
@@ -315,7 +315,7 @@ def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
     assert {world.job(job.source).phase for job in jobs} == {Phase.SUBMITTED}
     healths = [world.job(job.source).health for job in jobs]
     assert "not_visible" in {health.code for health in healths if health}
-    assert world.heard == []
+    assert world.announced == []
 
 
 def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(

@@ -60,7 +60,7 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
 ) -> None:
     world.ticks(30)
 
-    (announcement,) = world.heard
+    (announcement,) = world.announced
     body = json.loads(announcement.body)
     batch = world.job(submitted.source).batch
     assert batch is not None
@@ -100,13 +100,13 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
     world.pubsub_down = False
     world.ticks(2)
 
-    (heard,) = world.heard
-    assert (heard.id, heard.body, heard.attributes) == (
+    (announcement,) = world.announced
+    assert (announcement.id, announcement.body, announcement.attributes) == (
         stored.id,
         stored.body,
         stored.attributes,
     )
-    assert heard.attempts >= 1
+    assert announcement.attempts >= 1
     assert world.ledger.unpublished_announcements() == []
 
 
@@ -115,18 +115,18 @@ def test_open_jobs_are_polled_however_many_announcements_are_due(
 ) -> None:
     for n in range(6):
         world.worker.take(world.upload("not json", name=f"{n}.jsonl"))
-    heard: list[str] = []
+    published: list[str] = []
 
     def slow(announcement: Announcement) -> None:
         world.advance(timedelta(minutes=1))
-        heard.append(announcement.id)
+        published.append(announcement.id)
 
     world.publish_by(slow)
     world.advance(timedelta(minutes=6))
 
     world.tick()
 
-    assert 2 <= len(heard) < 6
+    assert 2 <= len(published) < 6
     assert state(world, submitted) == "JOB_STATE_RUNNING"
 
 
@@ -207,7 +207,7 @@ def test_every_state_is_kept_as_it_came_and_ends_the_job_or_not(
     assert job.phase is (Phase.ENDED if ends_as else Phase.SUBMITTED)
     health = job.health.code if job.health else None
     assert health == ("unknown_state" if "FUTURE" in said else None)
-    assert [one.type for one in world.heard] == (
+    assert [one.type for one in world.announced] == (
         [f"dev.batchdrop.job.{ends_as}.v1"] if ends_as else []
     )
 
@@ -288,7 +288,7 @@ def test_a_batch_that_is_gone_is_lost_after_an_hour_and_three_ticks(
     assert job.error.code == "lost"
     assert job.batch is not None
     assert job.batch.state == "JOB_STATE_PENDING"
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.lost.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.lost.v1"]
 
 
 def test_two_404s_an_hour_apart_do_not_make_a_batch_lost(
@@ -331,8 +331,8 @@ def test_when_many_are_gone_at_once_none_is_lost_and_health_gives_the_reason(
     assert [job.health.code if job.health else None for job in gone] == [
         "not_visible"
     ] * 2
-    assert world.heard != []
-    assert {one.type for one in world.heard} == {"dev.batchdrop.job.succeeded.v1"}
+    assert world.announced != []
+    assert {one.type for one in world.announced} == {"dev.batchdrop.job.succeeded.v1"}
 
 
 # -- the queue ---------------------------------------------------------------------
@@ -424,7 +424,7 @@ def test_a_queue_that_cannot_be_counted_for_hours_is_announced_once(
     assert first.health is not None
     assert first.health.code == health
     assert second.postponed is None
-    assert [one.job_id for one in world.heard] == [first.id]
+    assert [one.job_id for one in world.announced] == [first.id]
 
     world.wire.lists = []
     world.ticks(1)
@@ -494,7 +494,7 @@ def test_a_file_over_a_days_limit_goes_over_several_days_where_it_is_split(
 
     assert sent == [1, 2, 3, 3]
     assert world.job(drop).phase is Phase.ENDED
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.succeeded.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
 @pytest.mark.parametrize("what", ["rows", "bytes"])
@@ -712,7 +712,7 @@ def test_a_right_that_the_service_lacks_is_reported_with_whom_to_give_it(
     world.tick()
 
     number = submitted.batch.name.split("/")[1]
-    error = json.loads(world.heard[0].body)["error"]
+    error = json.loads(world.announced[0].body)["error"]
     assert error["code"] == "not_allowed"
     assert (
         f"service-{number}@gcp-sa-aiplatform.iam.gserviceaccount.com"

@@ -83,12 +83,12 @@ def test_a_job_waits_until_names_are_resolved_again(world: World, names: Names) 
     job = world.job(drop)
     assert (job.phase, job.resumes) == (Phase.ARRIVED, 0)
     assert job.postponed is not None
-    assert world.heard == []
+    assert world.announced == []
 
     for _ in range(5):
         with suppress(ExceptionGroup):  # the hourly comparison
             world.ticks(1, timedelta(minutes=30))
-    assert [one.type for one in world.heard] == ["dev.batchdrop.job.stalled.v1"]
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
     names.are_back()
     world.ticks(1, timedelta(hours=1))  # the pauses have grown
@@ -108,7 +108,7 @@ def test_a_tick_announces_and_cancels_where_no_name_is_resolved(
     with pytest.raises(ExceptionGroup):
         world.ticks(1)
 
-    assert [one.job_id for one in world.heard] == [waiting.id]
+    assert [one.job_id for one in world.announced] == [waiting.id]
     assert world.job(submitted.source).phase is Phase.SUBMITTED
 
 

@@ -116,7 +116,7 @@ class World:
     settings: Settings
     routes: Routes = field(default_factory=Routes.none)
     wire: Wire = field(default_factory=Wire)
-    heard: list[Announcement] = field(default_factory=list)
+    announced: list[Announcement] = field(default_factory=list)
     pubsub_down: bool = False
     ahead: timedelta = timedelta(0)  #: of the right time, by the worker's clock
     _clients: list[Client] = field(default_factory=list)
@@ -199,7 +199,7 @@ class World:
         if self.pubsub_down:
             raise Unavailable("Pub/Sub is down")
         announcements.check(announcement)
-        self.heard.append(announcement)
+        self.announced.append(announcement)
 
     # -- what a test does -------------------------------------------------------
 
