@@ -613,7 +613,7 @@ def test_a_cancel_request_ends_no_job_that_may_have_a_batch(
     assert wanted.cancel_request is not None
     assert wanted.cancel_request.by == "ada"
     notes = [moment.note for moment in wanted.history if moment.note]
-    assert notes == ["cancel wanted by ada"]
+    assert notes == ["cancel requested by ada"]
 
 
 def test_an_ended_job_does_not_move_again(submitted: Job, clock: Clock) -> None:

@@ -336,7 +336,7 @@ def test_a_cancel_request_has_the_name_of_the_person(followed: Followed) -> None
     for name in CANCELLED:
         job = followed.job(name)
         assert job["cancel_request"]["by"] == "a tester"
-        assert "cancel wanted by a tester" in [
+        assert "cancel requested by a tester" in [
             one.get("note") for one in job["history"]
         ]
 

@@ -11,7 +11,7 @@ class Backend(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far we are with a job. What the API says of its batch is `batch.state`."""
+    """How far the job has come on our side. The API's own state is `batch.state`."""
 
     #: The ledger knows of the drop; nothing is staged.
     ARRIVED = "arrived"
@@ -23,9 +23,9 @@ class Phase(StrEnum):
     SUBMITTING = "submitting"
     #: The API has the batch, under `batch.name`.
     SUBMITTED = "submitted"
-    #: The batch has ended, well or badly; a split job, when all of its parts have.
+    #: The batch has ended, well or badly. A split job ends when all its parts have.
     ENDED = "ended"
-    #: The parts are jobs of their own; the job itself never is a batch.
+    #: The parts are jobs of their own; the job itself has no batch.
     SPLIT = "split"
     #: Nothing was paid: bad rows, a refused request, a source that is gone.
     REJECTED = "rejected"
@@ -48,13 +48,13 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     #: No batch was made: `error` says why. Nothing was paid.
     REJECTED = "rejected"
-    #: The API answers 404 to the name of the batch, and has done so for an hour.
+    #: The API has answered 404 for the batch for an hour.
     LOST = "lost"
 
     @classmethod
     def of_state(cls, state: str) -> "Outcome":
         """
-        The outcome of a batch that ended in one of the API's JOB_STATE_... names.
+        The outcome of a batch that ended in this state of the API, a JOB_STATE_...
 
         Raises:
             ValueError: a batch does not end in this state.
@@ -63,20 +63,20 @@ class Outcome(StrEnum):
 
     @property
     def counted(self) -> "Outcome":
-        """How a part with this outcome counts: the API has no word for two of them."""
+        """The outcome that a part counts as: the API has no state for two of them."""
         unnamed = self in (Outcome.REJECTED, Outcome.LOST)
         return Outcome.FAILED if unnamed else self
 
     @property
     def state(self) -> str:
-        """The API's name for it, a JOB_STATE_..."""
+        """The API's name for this outcome, a JOB_STATE_..."""
         return f"JOB_STATE_{self.counted.upper()}"
 
 
 class HealthCode(StrEnum):
     """What is wrong on our side, worst first: a job's health is the first that holds.
 
-    But for the last two, each is also the name of the field that holds the fact.
+    Each, except the last two, is also the name of the field with the fact.
     """
 
     #: Workers keep failing on the job. Nobody takes it up until you mend what the
@@ -86,8 +86,8 @@ class HealthCode(StrEnum):
     DUPLICATES = "duplicates"
     #: The API deletes the answers soon, and they have not been copied yet.
     ANSWERS_AT_RISK = "answers_at_risk"
-    #: A key, a bucket or a right is missing. The job continues within an hour of your
-    #: granting what the message names.
+    #: A key, a bucket or a permission is missing. The job continues within an hour
+    #: after you grant what the message names.
     NOT_ALLOWED = "not_allowed"
     #: Pub/Sub refuses an announcement of the job. Mend what the message names, then run
     #: `batchdrop announcements replay`.
@@ -97,7 +97,7 @@ class HealthCode(StrEnum):
     NOT_VISIBLE = "not_visible"
     #: The API could not be asked about the batch. It is asked again at every tick.
     POLL_FAILED = "poll_failed"
-    #: The API answers 404 to the name of the batch. After an hour the job is lost.
+    #: The API answers 404 for the batch. After an hour the job is lost.
     NOT_FOUND = "not_found"
     #: The batch has been in one state for longer than `stalled_after`. Wait, or run
     #: `batchdrop cancel`.
@@ -120,7 +120,7 @@ class ErrorCode(StrEnum):
 
     #: Lines of the file can't be sent, and `on_invalid` is `reject`.
     BAD_ROWS = "bad_rows"
-    #: More lines can't be sent than `max_invalid` lets be left out.
+    #: More lines can't be sent than `max_invalid` allows to leave out.
     TOO_MANY_INVALID = "too_many_invalid"
     #: The file has only blank lines.
     NO_ROWS = "no_rows"
@@ -136,10 +136,10 @@ class ErrorCode(StrEnum):
     BAD_MANIFEST = "bad_manifest"
     #: The manifest came after the file was read.
     MANIFEST_TOO_LATE = "manifest_too_late"
-    #: The file chooses what the deployment does not allow; or the API's own agent
-    #: lacks a right.
+    #: The file chooses what the deployment does not allow, or the API's own agent
+    #: lacks a permission.
     NOT_ALLOWED = "not_allowed"
-    #: What the file chooses can't be combined, or the API can't do it.
+    #: The file's options can't be combined, or the API doesn't support them.
     NOT_POSSIBLE = "not_possible"
     #: An object that the manifest names does not exist.
     NO_SOURCE = "no_source"
@@ -149,14 +149,14 @@ class ErrorCode(StrEnum):
     SOURCE_GONE = "source_gone"
     #: The job's document would be larger than Firestore takes.
     TOO_LARGE = "too_large"
-    #: The event of the file never came, and the output bucket has results of it.
+    #: The event of the file never arrived, but the output bucket has its results.
     ALREADY_DONE = "already_done"
-    #: The API refused the request; the message has its words.
+    #: The API refused the request; the message has its reason.
     SERVICE_REFUSED = "service_refused"
     #: Someone cancelled the job before it was sent.
     CANCELLED = "cancelled"
     #: The API no longer knows the batch.
     LOST = "lost"
-    #: The batch succeeded, and ten minutes after its end the API does not say where the
-    #: answers are.
+    #: The batch succeeded, but ten minutes after its end the API doesn't name its
+    #: answers.
     NO_OUTPUT = "no_output"

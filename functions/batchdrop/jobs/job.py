@@ -85,7 +85,7 @@ class Job(Splitting):
         job = self
         if not self.cancel_request:
             request = CancelRequest(cancel=True, by=by, at=now)
-            note = f"cancel wanted by {by}"
+            note = f"cancel requested by {by}"
             job = self._moved(self.phase, now, note=note, cancel_request=request)
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
