@@ -8,7 +8,7 @@ from typing import Any
 
 #: In the text of each file that can hold it. No log, document or message may have it.
 CANARY = "zqsoakcanary"
-#: Bytes of a large manifest or line, just under the limit.
+#: Bytes of a large line, just under the limit; a manifest may have half of that.
 FULL = 19_800_000
 
 _CONTENTS = '"contents":[{"role":"user","parts":[{"text":"hi"}]}]'
@@ -81,8 +81,8 @@ _REQUEST = json.loads(f"{{{_CONTENTS}}}")
 #: Files by their description.
 FILES: dict[str, Hostile] = {
     # -- manifests
-    "19.8 MB of empty requests": _bad(
-        lambda: b'{"src":' + _repeated(b"{}") + b"}",
+    "9.9 MB of empty requests": _bad(
+        lambda: b'{"src":' + _repeated(b"{}", FULL // 2) + b"}",
         "bad_manifest",
         suffix=_OF_MANIFESTS,
     ),

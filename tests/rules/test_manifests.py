@@ -288,7 +288,7 @@ def test_labels_of_ours_are_refused(name: str) -> None:
 
 
 def test_a_manifest_that_is_too_big_or_not_utf_8_is_refused() -> None:
-    assert "may have 20,000,000" in error_of(b" " * (MAX_SIZE + 1))
+    assert "may have 10,000,000" in error_of(b" " * (MAX_SIZE + 1))
     assert "byte 12 is not UTF-8" in error_of(b'{"model": "\xff"}')
 
 
@@ -361,7 +361,7 @@ def test_a_manifest_with_too_many_values_is_refused_with_what_to_do(
 
 
 def test_brackets_and_commas_in_a_text_are_not_counted() -> None:
-    text = b'{\\"a\\": [1, {}], \\\\\\"' * MAX_VALUES
+    text = b'{\\"a\\": [1, {}], \\\\\\"' * (MAX_VALUES // 4)  # five in each
 
     lines = read(b'{"src": [{"contents": [{"parts": [{"text": "' + text + b'"}]}]}]}')
 
@@ -385,7 +385,7 @@ from batchdrop.errors import BadChoice
 from batchdrop.options.manifests import Manifest
 
 def listed(item, n=0):
-    n = n or 19_900_000 // (len(item) + 1)
+    n = n or 9_900_000 // (len(item) + 1)
     return b'{"src":[' + (item + b",") * (n - 1) + item + b"]}"
 
 for data in (
@@ -394,9 +394,9 @@ for data in (
     listed(b'{"contents":"a"}'),
     listed(b"{}", 249_000),
     listed(b'{"contents":[' + b'"",' * 490_000 + b'""]}', 1),
-    b'{"src":' + b"[" * 19_900_000,
+    b'{"src":' + b"[" * 9_900_000,
     b'{"src":[' + b",".join(b'"gs://bkt/%d"' % n for n in range(100_000)) + b"]}",
-    b'"a' * 9_900_000,
+    b'"a' * 4_900_000,
 ):
     try:
         n = sum(1 for _ in Manifest.parse(data).lines())

@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.worker.bombs import BOMBS, EVENTS, METADATA, ROUTES
+from batchdrop.options.manifests import MAX_SIZE, SUFFIX
+from tests.worker.bombs import BOMBS, EVENTS, METADATA, ROUTES, SAID
 from tests.worker.world import World
 
 
@@ -57,10 +58,15 @@ def test_four_files_at_once_take_no_more_memory_than_a_function_has(
             for name in ("objects", "packed twice", "no UTF-8", "deep, to be mended")
         ],
     }
+    # A text with an emoji takes four bytes a character; this shape is written anew.
+    said = SAID % ("\U0001f600".encode() + b"x" * (MAX_SIZE - 200))
+    manifest = b'{"src":[%b,"metadata":{"key":"a"}}]}' % said.removesuffix(b"}")
+    groups["manifests"] = [manifest] * 4
     lines = []
     for group, files in groups.items():
+        suffix = SUFFIX if group == "manifests" else ".jsonl"
         drops = [
-            asdict(world.upload(data, f"{group}-{n}.jsonl"))
+            asdict(world.upload(data, f"{group}-{n}{suffix}"))
             for n, data in enumerate(files)
         ]
         lines.append(json.dumps([group, *drops]))
@@ -90,5 +96,6 @@ def test_four_files_at_once_take_no_more_memory_than_a_function_has(
         ("emojis", *["waiting"] * 4),
         ("quotes", *["waiting"] * 4),
         ("mixed", *["bad_rows"] * 4),
+        ("manifests", *["waiting"] * 4),
     ]
     assert max(most for _, most, *_ in figures) < 512, figures

@@ -18,8 +18,9 @@ from batchdrop.preflight.lines import broken_at
 from batchdrop.quoting import unquoted
 
 SUFFIX = ".job.json"
-#: Bytes of a manifest, which may have requests in it.
-MAX_SIZE = 20 * 1000**2
+#: Bytes of a manifest, which may have requests in it. Its text is held several times
+#: while it is read: four of 20 MB at once took 726 MiB, and a function has 512.
+MAX_SIZE = 10 * 1000**2
 #: Values in a manifest, at any depth, and levels of nesting. A decoded value takes
 #: about 100 bytes of memory: {"src":[{},{},...]} of 20 MB took 929 MB.
 MAX_VALUES = 500_000
