@@ -40,11 +40,14 @@ Fault = Callable[[httpx.Request], httpx.Response | None]
 
 def storage_at(address: str, project: str) -> storage.Client:
     """A client of a stand-in for Cloud Storage."""
-    return storage.Client(
+    client = storage.Client(
         project=project,
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": address},
     )
+    # For each request, requests would look for proxies and for a .netrc.
+    client._http.trust_env = False
+    return client
 
 
 class Wire(httpx.BaseTransport):
