@@ -126,14 +126,14 @@ class Protocol:
     """What is walked; each switch takes a part of the protocol out."""
 
     workers: int = 2  #: how many may be at work at once, frozen ones included
-    epochs: int = 4  #: walks go no further than so many holders
+    epochs: int = 4  #: walks stop at this many holders
     batches: int = 3
     uploads: bool = False  #: the Developer API: rows are uploaded before the intent
     #: The list lags for as long as it likes, and nothing can be fenced off.
     fenceless: bool = False
     fences: bool = True
     searches_again: bool = True  #: after the fence
-    settles: bool = True  #: waits until a list can tell
+    settles: bool = True  #: waits until the list lag is over
     records_first: bool = True  #: before it cancels the others
     keeps_newest_staging: bool = True
     one_uploader: bool = True  #: to each name of the Developer API's files
@@ -695,7 +695,7 @@ class Steps:
         batches = self.state.batches
         for number in shown:
             if number in worker.held.duplicates and batches[number].state not in OVER:
-                # Whoever was to cancel it may have died: it must be over first.
+                # The worker that had to cancel it may have died: wait until it is over.
                 fails = "unclear" if job.phase is Phase.SUBMITTING else "postpone"
                 return self._stopping(worker, number, worker._replace(step=fails))
         return self._with(worker, self._going_on(worker, job, shown))

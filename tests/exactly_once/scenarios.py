@@ -228,8 +228,8 @@ OTHERS = {
 
 def ways_to(point: str) -> list[Scenario]:
     """
-    Scenarios in which a job passes the point, as far as is known, else all of those
-    that need no settings of their own.
+    Scenarios in which a job is known to pass the point. If there are none, all
+    scenarios that need no settings of their own.
     """
     known = [one for one in (*SCENARIOS, AWAITED) if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.track]

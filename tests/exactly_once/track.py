@@ -48,7 +48,7 @@ ENV = {
     "BATCHDROP_LIST_LAG": "0.5",
     "BATCHDROP_TICK": "2",
     "BATCHDROP_RECONCILE_EVERY": "1",
-    # One freezes, and the other goes on: as with instances of a function.
+    # One freezes, and the other continues, like instances of a function.
     "WORKERS": "2",
     "THREADS": "4",
 }
@@ -71,10 +71,10 @@ DEPLOYMENTS = {
     STORMY: {"BATCHDROP_STALLED_AFTER": "0.5"},
 }
 
-#: Tells one call's log lines from another's.
+#: Separates one call's log lines from another's.
 TRACE = "logging.googleapis.com/trace"
 
-#: The states of a batch that goes on, unless somebody cancels it.
+#: The states of a batch that runs on unless it is cancelled.
 UNDER_WAY = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
 
 #: Seconds that a job may take to its end, whatever happens to it.
@@ -326,7 +326,7 @@ class Track:
             self.is_clean = False
 
     def _is_waiting(self, drop: Drop) -> bool:
-        """Whether nobody is at work on a job that is known."""
+        """Whether no worker holds a known job."""
         job = self._ledger.get(drop.job_id)
         return job is not None and not job.is_held(datetime.now(UTC))
 

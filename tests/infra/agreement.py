@@ -109,7 +109,7 @@ def names_that_the_code_gets_are_made_here(
         try:
             settings = Settings.from_env(environment(function))
         except BadSetting:
-            return  # said by another rule
+            return  # another rule reports it
         made = {
             "inbox": (settings.inbox, buckets.get("inbox")),
             "work": (settings.work.bucket, buckets.get("work")),
@@ -143,7 +143,7 @@ def labels_are_the_workers(plan: Plan, functions: Path) -> Iterator[str]:
 
 
 def metrics_count_lines_that_are_logged(plan: Plan, functions: Path) -> Iterator[str]:
-    """A metric over an event that nobody logs stays at zero, and nothing fails."""
+    """A metric over an event that is never logged stays at zero, and nothing fails."""
     lines = log_lines(functions)
     services = {
         each.values["name"] for each in plan.of("google_cloudfunctions2_function")
@@ -239,7 +239,7 @@ def durations_agree(plan: Plan, functions: Path) -> Iterator[str]:
         try:
             settings = Settings.from_env(environment(function))
         except BadSetting:
-            return  # said by another rule
+            return  # another rule reports it
         timeout = function.block("service_config")["timeout_seconds"]
         if timeout > settings.lease:
             yield f"{name} may run {timeout} s, LEASE is {settings.lease:g} s"

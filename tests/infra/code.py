@@ -1,4 +1,4 @@
-"""What the code says of itself, as far as infra/ has to agree with it."""
+"""The facts of the code that infra/ has to agree with."""
 
 import ast
 import functools

@@ -71,7 +71,7 @@ def _on(plan: Plan, grant: Resource) -> str:
                 under := UNDER_A_PREFIX.fullmatch(condition["expression"])
             ):
                 return f"gs://{under[1]}/{under[2]}"
-            # A condition that isn't understood is none that could be relied on.
+            # The test relies on no condition that it does not understand.
             limit = f" if {condition['expression']}" if condition else ""
             prefix = f"{plan.project}-{plan.name}-"
             return f"bucket {values['bucket'].removeprefix(prefix)}{limit}"

@@ -212,7 +212,7 @@ def no_grant_replaces_others(plan: Plan) -> Iterator[str]:
 
 
 def a_builder_that_grants_grants_only_these(plan: Plan) -> Iterator[str]:
-    """Whoever may grant any role has them all."""
+    """An account that may grant any role has every role."""
     for each in plan.of("google_project_iam_member"):
         if each.values["role"] != "roles/resourcemanager.projectIamAdmin":
             continue
@@ -379,7 +379,7 @@ def functions_are_built_from_what_they_are_named_after(plan: Plan) -> Iterator[s
 
 
 def subscriptions_stay(plan: Plan) -> Iterator[str]:
-    """By default one that nobody uses for 31 days is deleted."""
+    """By default, Pub/Sub deletes a subscription that is unused for 31 days."""
     for each in plan.of("google_pubsub_subscription"):
         if each.block("expiration_policy").get("ttl") != "":
             yield f"{each.address} is deleted when nobody asks for a month"

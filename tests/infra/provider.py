@@ -1,8 +1,8 @@
 """
 A stand-in for the Google providers that knows their schema and nothing else.
 
-Terraform talks to a provider over gRPC (plugin protocol 6) and can be told, by the
-variable TF_REATTACH_PROVIDERS, to use one that runs already. This one answers from
+Terraform talks to a provider over gRPC (plugin protocol 6). The variable
+TF_REATTACH_PROVIDERS makes it use a provider that already runs. This one answers from
 the schema alone, so that `validate`, `plan` and `test` need no registry, no download,
 no credentials and no entry in a lock file. What it can't know is what Google's own
 provider checks in code, such as which arguments exclude each other.
@@ -269,7 +269,7 @@ def _value(message: bytes) -> Any:
     return json.loads(fields[2][0])
 
 
-# --- protobuf on the wire, as far as it takes -------------------------------------
+# --- protobuf on the wire, the part that is needed --------------------------------
 
 
 def _varint(number: int) -> bytes:

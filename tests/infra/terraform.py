@@ -14,7 +14,7 @@ from tests import services
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 
-#: What has no default, said as a deployer would.
+#: The variables without a default, as a deployer would set them.
 CHOICES: Mapping[str, Any] = {
     "project_id": "example-project",
     "deploy_bucket": "example-project-batchdrop-deploy",

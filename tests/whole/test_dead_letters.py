@@ -51,7 +51,7 @@ class Bench:
             self.name, attempts=5, pause=timedelta(0), push=push
         )
         # Where a subscription keeps the order, the emulator has no dead letters: after
-        # the last attempt nothing more is heard of a message.
+        # the last attempt a message is never delivered again.
         request.enable_message_ordering = False
         self.subscriber.create_subscription(request)
 
@@ -107,7 +107,7 @@ def test_what_a_pulling_listener_turns_down_five_times_is_a_dead_letter(
     assert [event.attempt for event in heard] == [1, 2, 3, 4, 5]
     assert letter.data == ANNOUNCEMENT.body
     assert letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
-    # Whoever looks at it can still read it.
+    # A person can still read it.
     assert parse(letter).id == ANNOUNCEMENT.id
 
 

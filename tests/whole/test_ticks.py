@@ -27,7 +27,7 @@ TICK = 2.0
 
 @dataclass
 class Clockless:
-    """A deployment that nobody calls but the test."""
+    """A deployment that only the test calls."""
 
     deployment: Deployment
     trap: Path  #: taken away, the next tick dies when it has its lock

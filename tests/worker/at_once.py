@@ -1,7 +1,7 @@
 """
 Four dropped files at once, as a function with a concurrency of four takes them, by a
 worker in a process of its own: `python -m tests.worker.at_once`, with a deployment's
-environment. It reads groups of events from its input and tells of each group the
+environment. It reads groups of events from its input and prints for each group the
 most memory that the process had meanwhile, in MiB, and what became of the files.
 """
 

@@ -34,7 +34,7 @@ def world(
     request: pytest.FixtureRequest,
 ) -> Iterator[World]:
     """
-    A deployment that nobody else uses, at a standing clock; over Vertex AI, or over
+    A deployment of this test alone, whose clock stands still; over Vertex AI, or over
     the backend that the test names as the fixture's parameter.
     """
     # The client opens a storage client of its own where answers are collected.

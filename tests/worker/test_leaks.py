@@ -37,8 +37,8 @@ class Canaries:
     def found(self, said: dict[str, str]) -> list[str]:
         """Names where each canary was written, and where it was found."""
         return [
-            f"{place}: told by {teller}"
-            for teller, text in said.items()
+            f"{place}: written to {target}"
+            for target, text in said.items()
             for word, place in self.places.items()
             if word in text.lower()
         ]
@@ -307,32 +307,32 @@ def test_what_a_service_quotes_is_written_nowhere(
             logging.getLogger("batchdrop.tests").error("tick", exc_info=exc)
 
     assert canary.found(said(world, caplog)) == []
-    told = {one.source.name: one for one in world.ledger.get_all(ids(world))}
-    assert told["400.jsonl"].error is not None
-    assert "Invalid value '…' at contents[0].parts" in told["400.jsonl"].error.message
+    known = {one.source.name: one for one in world.ledger.get_all(ids(world))}
+    assert known["400.jsonl"].error is not None
+    assert "Invalid value '…' at contents[0].parts" in known["400.jsonl"].error.message
 
 
 def ids(world: World) -> list[str]:
     return [one.id for one in world.database.collection("jobs").stream()]
 
 
-# -- what may be told ------------------------------------------------------------------
+# -- what may be written ---------------------------------------------------------------
 
 EVERYWHERE = frozenset({"document", "log", "announcement"})
 DOCUMENT = frozenset({"document"})
-#: All that a user or a deployer writes and a deployment tells, and where: nothing else
-#: may be found, and nothing of this may be missing, so that no reason outlives its use.
-MAY_BE_TOLD: dict[str, frozenset[str]] = {
+#: The user's and the deployer's words that a deployment writes, and where. The test
+#: finds each of them and nothing else, so that no reason outlives its use.
+MAY_BE_WRITTEN: dict[str, frozenset[str]] = {
     # People and subscribers know a job by the object that they dropped.
     "object's name": EVERYWHERE,
-    # A file is told to go on with it; whoever looks at the job finds it by this.
+    # A file continues with its manifest; a person finds the manifest by this.
     "manifest's name": EVERYWHERE,
     # `cancel`, `rerun` and the service's own pages show a batch by it.
     "display name": DOCUMENT,
-    # Made to be read by others: costs and alerts are told apart by them.
+    # Labels are made to be read: they separate costs and alerts.
     "label's name": frozenset({"document", "announcement"}),
     "label's value": frozenset({"document", "announcement"}),
-    # Whoever reads the answers has to find them.
+    # A person who reads the answers has to find them.
     "destination": frozenset({"document", "announcement"}),
     # Frozen with the job: whoever takes it up, or runs it again, merges the same into
     # its rows. No message quotes any of it.
@@ -434,12 +434,13 @@ def test_only_what_has_a_reason_is_written_and_where_it_has_one(
     world.ticks(20)
 
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
-    told: dict[str, set[str]] = {}
-    for teller, text in said(world, caplog).items():
+    found: dict[str, set[str]] = {}
+    for target, text in said(world, caplog).items():
         for word, place in canary.places.items():
             if word in text.lower():
-                told.setdefault(place, set()).add(teller.split()[0])
-    assert {place: frozenset(tellers) for place, tellers in told.items()} == MAY_BE_TOLD
+                found.setdefault(place, set()).add(target.split()[0])
+    written = {place: frozenset(where) for place, where in found.items()}
+    assert written == MAY_BE_WRITTEN
 
 
 def good_requests(c: Canaries) -> list[dict[str, Any]]:

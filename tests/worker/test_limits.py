@@ -269,7 +269,7 @@ def test_what_can_never_be_written_rejects_the_job_with_words(
     assert "the commit of 31 documents has" in job.error.message
 
 
-# -- copies of the rows that nobody needs any more ------------------------------------
+# -- copies of the rows that are no longer needed --------------------------------------
 
 
 def dies(world: World, drop: Drop, point: str) -> None:

@@ -249,7 +249,7 @@ def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
     assert len(world.batches()) == 1
 
 
-# -- whoever makes it anew dies too ----------------------------------------------------
+# -- the worker that rebuilds the job dies too -----------------------------------------
 
 
 def dies_in_a_tick(world: World, point: str) -> None:
@@ -498,7 +498,7 @@ def test_drops_from_before_the_loss_are_found_and_those_before_the_start_are_not
     world: World,
 ) -> None:
     before = world.upload(GOOD, "before.jsonl")
-    # Cloud Storage's clock is the machine's, which goes on.
+    # Cloud Storage's clock is the machine's, which keeps running.
     started = world.database.collection("locks").document("reconcile")
     start = world.storage.objects(world.settings.inbox)
     first = max(at for _, at in start) + timedelta(milliseconds=1)

@@ -1,4 +1,4 @@
-"""The worker, where the service answers in JSON that nobody has foreseen."""
+"""The worker with a service that answers in unexpected JSON."""
 
 import copy
 import itertools

@@ -121,7 +121,7 @@ def test_an_announcement_that_cannot_be_set_aside_blocks_no_other_job(
     office.topic.refuses = set(office.ids(poisoned))
     for _ in range(9):
         office.drain()
-    # Nobody could read it.
+    # No worker can decode it.
     office.database.document(f"jobs/{poisoned.id}").update({"v": 99})
     other = office.rejected(2)
 

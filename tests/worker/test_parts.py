@@ -208,7 +208,7 @@ def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
 ) -> None:
     world.choose(part_rows=1)
     drop = world.upload(rows(9))
-    # Each worker gets as far as one more part.
+    # Each worker stages one more part.
     with dies_at("after_part"), pytest.raises(Killed):
         world.worker.take(drop)
     for _ in range(8):

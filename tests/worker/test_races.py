@@ -475,7 +475,7 @@ def test_a_manifest_whose_file_was_rejected_with_it_was_not_too_late(
 def test_a_manifest_that_wants_what_it_may_not_is_reported_with_its_file_alone(
     world: World,
 ) -> None:
-    manifest = spoken(world)  # of a model that nobody has allowed
+    manifest = spoken(world)  # of a model that is not allowed
     drop = world.upload(GOOD, "a/x.jsonl")
     world.worker.take(drop)
 

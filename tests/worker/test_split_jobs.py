@@ -700,7 +700,7 @@ def test_a_split_job_can_be_cancelled_again_when_a_part_was_parked_meanwhile(
 def test_the_tick_continues_a_cancel_that_stopped_half_way(world: World) -> None:
     job = submitted(world)
     now = world.now()
-    # Whoever wanted it died after the first writes.
+    # The process that requested it died after the first writes.
     world.ledger.advance(job, lambda j: j.request_cancel("ada", now))
     first = parts(world, job)[0]
     world.ledger.advance(first, lambda j: j.request_cancel("ada", now))

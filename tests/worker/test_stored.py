@@ -1,4 +1,4 @@
-"""Objects as Cloud Storage serves them: packed, said to be packed, and cut short."""
+"""Objects as Cloud Storage serves them: packed, labelled as packed, and cut short."""
 
 import gzip
 import json

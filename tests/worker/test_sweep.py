@@ -1,4 +1,4 @@
-"""How far a sweep looks, what it reads, and what it keeps of what it hears."""
+"""How far back a sweep lists, what it reads, and which answers it keeps."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,7 +134,7 @@ def test_only_the_documents_of_batches_that_moved_are_read(
     first, still = several(world, 2)
     world.ticks(7)
     assert state(world, first) == state(world, still) == "JOB_STATE_RUNNING"
-    # Nobody could read it.
+    # No worker can decode it.
     document = world.database.collection("jobs").document(still.id)
     document.update({"created_at": "yesterday"})
 
@@ -239,7 +239,7 @@ def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
     assert timedelta(minutes=10) - late <= ran <= timedelta(minutes=10)
 
 
-# -- documents that nobody can read ----------------------------------------------------
+# -- documents that do not decode ------------------------------------------------------
 
 
 @both_apis
@@ -305,7 +305,7 @@ def test_pages_that_a_list_gave_before_it_failed_are_kept(
 def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A key of another project, and so many jobs that a tick asks for some only.
+    # A key of another project, and more jobs than a tick can get by name.
     monkeypatch.setattr("batchdrop.worker.sweep.MAX_GETS", 2)
     jobs = several(world, 45)
     vanish(world, *jobs)
@@ -326,7 +326,7 @@ def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(
 
     for _ in range(6):
         world.advance(timedelta(minutes=30))
-        # Each answer takes so long that a tick hears two.
+        # Each answer takes so long that a tick gets two.
         world.wire.gets = [
             slow(world, timedelta(seconds=0.6 * world.settings.tick)) for _ in jobs
         ]

@@ -1,4 +1,4 @@
-"""No name is resolved, and nobody gives tokens: everything is tried again later."""
+"""No host name resolves and no token is issued: every step is tried again later."""
 
 from contextlib import suppress
 from datetime import timedelta
