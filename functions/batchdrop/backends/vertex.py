@@ -92,7 +92,7 @@ class VertexBackend:
             yield from found
 
     def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
-        return self._pages(since, None, token)
+        yield from self._pages(since, None, token)  # a generator, for `masked`
 
     def _pages(
         self, since: datetime, until: datetime | None, token: str | None
