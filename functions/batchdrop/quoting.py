@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from inspect import isgeneratorfunction
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, TypeVar
@@ -96,21 +95,19 @@ def masked(kind: type[T]) -> type[T]:
 
 
 def _masked(method: Callable[..., Any]) -> Callable[..., Any]:
-    if isgeneratorfunction(method):
-
-        @wraps(method)
-        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            with _unquoting():
-                yield from method(*args, **kwargs)
-
-        return steps
-
     @wraps(method)
-    def once(*args: Any, **kwargs: Any) -> Any:
+    def unquoting(*args: Any, **kwargs: Any) -> Any:
         with _unquoting():
-            return method(*args, **kwargs)
+            result = method(*args, **kwargs)
+        # What raises while it is iterated was returned before.
+        return _steps(result) if isinstance(result, Iterator) else result
 
-    return once
+    return unquoting
+
+
+def _steps(items: Iterator[T]) -> Iterator[T]:
+    with _unquoting():
+        yield from items
 
 
 @contextmanager

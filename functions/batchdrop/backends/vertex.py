@@ -92,7 +92,7 @@ class VertexBackend:
             yield from found
 
     def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
-        yield from self._pages(since, None, token)  # a generator, for `masked`
+        return self._pages(since, None, token)
 
     def _pages(
         self, since: datetime, until: datetime | None, token: str | None
