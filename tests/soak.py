@@ -371,7 +371,7 @@ class Soak:
         }
         for kind, id, answered in self.events:
             # Lines of two processes may stand in one.
-            logged = f'"event": "{id}"' in logs["on_upload"]
+            logged = f'"event_id": "{id}"' in logs["on_upload"]
             if (status := answered.result()) != 200 or not logged:
                 told = "logged" if logged else "not logged"
                 wrong.append(f"an event with {kind}: {status}, {told}")
