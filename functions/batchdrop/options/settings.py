@@ -13,9 +13,9 @@ from batchdrop.options.table import (
     PREFIX,
     REQUIRED,
     Option,
-    nearest,
     options,
 )
+from batchdrop.preflight.names import nearest
 
 #: The options that have a variable, by their fields.
 _OPTIONS = {option.setting: option for option in options(ENVIRONMENT)}

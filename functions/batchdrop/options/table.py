@@ -14,6 +14,7 @@ from enum import Flag, auto
 from typing import Any
 
 from batchdrop.options import readers
+from batchdrop.preflight.names import nearest
 
 PREFIX = "BATCHDROP_"
 #: How the keys of an object's metadata begin that are options.
@@ -404,11 +405,6 @@ OPTIONS = (
 )
 
 
-#: Characters of a name that is compared with the known ones: a user's key may have
-#: megabytes, and to compare it takes fifty times as much.
-LONGEST_NAME = 100
-
-
 def options(by: By) -> tuple[Option, ...]:
     """The options that one of these may set, in the order of the table."""
     return tuple(option for option in OPTIONS if option.by & by)
@@ -419,12 +415,3 @@ def unknown(name: str, known: Collection[str]) -> str:
     likely = nearest(name, known)
     question = f"did you mean {likely}? " if likely else ""
     return f"unknown; {question}write one of {', '.join(known)}, or leave it out"
-
-
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that a misspelled one most likely stands for."""
-    if len(name) > LONGEST_NAME:
-        return None
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, known, n=1)), None)

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 import msgspec
 
-from batchdrop.preflight.names import camel, snake
+from batchdrop.preflight.names import camel, nearest, snake
 
 #: Protobuf's JSON takes numbers and booleans in quotes too.
 _QUOTED_NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
@@ -27,9 +27,6 @@ _WORDS = {
     "boolean": "a boolean",
 }
 
-#: Characters of a name that is compared with the known ones: to compare a name takes
-#: fifty times its memory.
-LONGEST_NAME = 100
 #: What people write who think of another API, or of a client's options.
 _ELSEWHERE = {
     "config": "generationConfig",
@@ -268,8 +265,6 @@ def _parsed(family: str, text: str) -> Type:
 
 @lru_cache(1000)  # a file of bad lines has few names
 def _meant(of: Type, name: str, root: Type) -> str:
-    import difflib  # only bad lines need it
-
     known = _members(of.object)
     if of.google and of.object.endswith(".Schema") and name in _JSON_SCHEMA:
         return (
@@ -286,11 +281,9 @@ def _meant(of: Type, name: str, root: Type) -> str:
     place = _place_of(root, name, of)
     if place is not None:
         return f'put it into "{place}"' if place else "put it into the request"
-    if len(name) > LONGEST_NAME:
-        return ""
     lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
-    return f'write "{lower[near[0]]}"' if near else ""
+    near = nearest(name.lower(), lower)
+    return f'write "{lower[near]}"' if near else ""
 
 
 def _place_of(root: Type, name: str, beside: Type) -> str | None:

@@ -1,11 +1,13 @@
-"""The two spellings of members of Gemini's requests, camelCase and snake_case."""
+"""Names of members: their two spellings, and what a misspelled one stands for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Characters of a name that is compared with the known ones.
+LONGEST_COMPARED = 100
 #: Multi-word members of GenerateContentRequest and EmbedContentRequest, as in the
 #: discovery documents of aiplatform v1 and generativelanguage v1beta.
 TWO_SPELLINGS = frozenset(
@@ -108,3 +110,13 @@ def camel_case(value: Any, name: str = "") -> Any:
 def snake(name: str) -> str:
     """A name in snake_case."""
     return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name that a misspelled one most likely stands for."""
+    # To compare a name takes fifty times its memory, and a user's may have megabytes.
+    if len(name) > LONGEST_COMPARED:
+        return None
+    from difflib import get_close_matches  # only bad names need it
+
+    return next(iter(get_close_matches(name, known, n=1)), None)
