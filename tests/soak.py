@@ -253,7 +253,7 @@ class Soak:
         self.hostile[drop] = kind
 
     def _send(self) -> None:
-        """An event of which no job can be made."""
+        """An event that is no drop."""
         kind = self.chance.choice(list(EVENTS))
         id = uuid.uuid4().hex
         self.events.append((kind, id, self.senders.submit(self._until_ok, kind, id)))

@@ -1,4 +1,4 @@
-"""What is told of a service's words, and of errors that nobody foresaw."""
+"""What is written of the API's words, and of unforeseen errors."""
 
 import pytest
 

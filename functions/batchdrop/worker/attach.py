@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from batchdrop.errors import BadChoice, SourceGone, Superseded, Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Phase, Problem
+from batchdrop.jobs.values import Drop, Problem
 from batchdrop.ledger import Ledger
 from batchdrop.options.manifests import (
     MAX_SIZE,
@@ -102,7 +102,7 @@ class Attach:
         return self.attached(job, files)
 
     def files_beside(self, drop: Drop) -> list[Job]:
-        """The jobs of the files that a manifest describes, as far as these exist."""
+        """The jobs of the files that a manifest describes, where there are any."""
         names = files_of(drop.name) if is_manifest(drop.name) else ()
         found = [self.storage.find(drop.bucket, name) for name in names]
         jobs = [self.ledger.get(file.job_id) for file in found if file]

@@ -1,4 +1,4 @@
-"""Takes a job from its phase as far as it goes, step by step."""
+"""Runs the steps of a job, one after another, until it ends or has to wait."""
 
 import logging
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from batchdrop.errors import (
     Unavailable,
 )
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import MAX_RESUMES, Job
-from batchdrop.jobs.values import Phase, Problem, Timing
+from batchdrop.jobs.values import Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text
 from batchdrop.worker.prepare import Preparing
@@ -63,9 +63,9 @@ class Runner:
 
     def carry_on(self, job: Job, *, admitted: bool = False) -> None:
         """
-        Takes a job that this worker holds from its phase as far as it goes. The ledger
-        records what happens; where it can't, the lease runs out and `poll` resumes the
-        job.
+        Runs the steps of a job that this worker holds until it ends or waits. The
+        ledger records what happens; where it can't, the lease runs out and `poll`
+        resumes the job.
 
         Args:
             admitted: the tick has admitted the job from its queue.
