@@ -8,8 +8,8 @@ The diagram of a job's phases, made from the table of moves.
 import sys
 from pathlib import Path
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.moves import MOVES
-from batchdrop.jobs.values import Phase
 
 PAGE = Path(__file__).parents[1] / "docs/explanation/state-machine.md"
 BEGIN = "<!-- from jobs.MOVES, by `make diagram` -->"

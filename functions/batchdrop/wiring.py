@@ -15,7 +15,8 @@ from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.backends.vertex import VertexBackend
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.errors import BadSetting, NotReadable
-from batchdrop.jobs.values import DEVELOPER, VERTEX, Timing
+from batchdrop.jobs import codes
+from batchdrop.jobs.values import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.clock import SharedClock
 from batchdrop.options.configuration import wire_config
@@ -139,7 +140,7 @@ def build(
 
     def backend(name: str, location: str) -> Backend:
         client, deployment = connect(name, location), settings.deployment
-        if name == VERTEX:
+        if name == codes.Backend.VERTEX:
             return VertexBackend(client.batches, deployment)
         return DeveloperBackend(client.batches, client.files, storage, deployment)
 
@@ -316,7 +317,7 @@ def _client(backend: str, location: str) -> Client:
         # The ledger tries again at the next tick; a function never sleeps.
         retry_options=HttpRetryOptions(attempts=1),
     )
-    if backend == DEVELOPER:
+    if backend == codes.Backend.DEVELOPER:
         return Client(vertexai=False, api_key=chosen.api_key, http_options=options)
     credentials = None
     if chosen.api_url and chosen.api_url.startswith("http://"):

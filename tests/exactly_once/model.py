@@ -19,17 +19,9 @@ from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import (
-    Batch,
-    Drop,
-    Duplicates,
-    Lease,
-    Phase,
-    Spec,
-    Staging,
-    Timing,
-)
+from batchdrop.jobs.values import Batch, Drop, Duplicates, Lease, Spec, Staging, Timing
 from batchdrop.rows import Rows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

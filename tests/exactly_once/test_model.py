@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchdrop.jobs.values import Phase
+from batchdrop.jobs.codes import Phase
 from tests.exactly_once.model import (
     Protocol,
     State,

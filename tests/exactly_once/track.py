@@ -27,7 +27,8 @@ from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import FAILPOINTS
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import Drop
 from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace

@@ -1,7 +1,7 @@
 """The picture in the docs is the table in the code."""
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.moves import MOVES
-from batchdrop.jobs.values import Phase
 from tests.diagram import PAGE, diagram, with_diagram
 
 

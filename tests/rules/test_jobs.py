@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import size_of
 from batchdrop.jobs.values import (
@@ -20,7 +20,6 @@ from batchdrop.jobs.values import (
     Drop,
     Health,
     Part,
-    Phase,
     Problem,
     Staging,
     Stats,

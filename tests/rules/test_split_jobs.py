@@ -6,18 +6,10 @@ from dataclasses import replace
 import pytest
 
 from batchdrop.announcements.message import Announcement
-from batchdrop.jobs.codes import Outcome
+from batchdrop.jobs.codes import Outcome, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.parts import MAX_PARTS
-from batchdrop.jobs.values import (
-    Batch,
-    Part,
-    Phase,
-    Problem,
-    Staging,
-    Stats,
-    outcome_of_parts,
-)
+from batchdrop.jobs.values import Batch, Part, Problem, Staging, Stats, outcome_of_parts
 from batchdrop.rows import Rows
 from tests import announcements, jobs
 from tests.clock import Clock

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.world import GOOD, Fault, World
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import Drop
 from tests.exactly_once.promise import is_paid
 from tests.worker.dying import failpoints
 from tests.worker.manifests import answered

@@ -1,7 +1,8 @@
 """Split jobs and their parts."""
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Part, Phase, Spec, Staging
+from batchdrop.jobs.values import Part, Spec, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
 from tests.worker.world import GOOD, World

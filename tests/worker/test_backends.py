@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.jobs.values import Phase
+from batchdrop.jobs.codes import Phase
 from tests.worker.world import GOOD, Wire, World
 
 ROUTES = """

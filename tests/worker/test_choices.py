@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from batchdrop import wiring
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Location, Phase
+from batchdrop.jobs.values import Drop, Location
 from tests.client.datasets import Dataset
 from tests.worker.manifests import answered, dataset, manifest
 from tests.worker.world import GOOD, World

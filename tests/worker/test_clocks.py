@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchdrop.errors import Superseded
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.batches import state
 from tests.worker.dying import Killed, die
 from tests.worker.paid import at, paid

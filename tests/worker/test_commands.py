@@ -5,7 +5,7 @@ from click.testing import CliRunner, Result
 
 from batchdrop import wiring
 from batchdrop.cli import main
-from batchdrop.jobs.values import Phase
+from batchdrop.jobs.codes import Phase
 from tests.worker.split_jobs import THREE, split_job, submitted
 from tests.worker.world import World
 

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import Drop
 from tests.exactly_once.points import KILLED, LATE_IN_PARTS, SAMPLE
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.backends.developer import DeveloperBackend
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.batches import check, intended, several, states
 from tests.worker.world import GOOD, Wire, World
 

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from batchdrop.errors import BadSetting
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.values import Drop
 from batchdrop.logs import JsonFormatter
 from tests.worker.world import GOOD, World
 

@@ -11,9 +11,9 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import NotWritable, Superseded, Unavailable
-from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Phase, Problem, Staging
+from batchdrop.jobs.values import Batch, Problem, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
 from tests.clock import Clock

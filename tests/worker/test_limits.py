@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from batchdrop.cli import main
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Location, Phase
+from batchdrop.jobs.values import Drop, Location
 from batchdrop.ledger import documents
 from batchdrop.options.routes import BadRoutes
 from tests.worker.dying import Killed, failpoints

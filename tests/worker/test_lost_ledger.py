@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Input, Phase
+from batchdrop.jobs.values import Drop, Input
 from batchdrop.rows import Rows
 from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described

@@ -11,8 +11,8 @@ import pytest
 
 from batchdrop.batches import BatchesError
 from batchdrop.errors import BatchdropError
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.world import GOOD, Fault, World
 
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)

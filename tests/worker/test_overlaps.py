@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import OTHER, Phase
+from batchdrop.jobs.values import OTHER
 from tests.worker.batches import listed, resource, state
 from tests.worker.policies import submitted, types
 from tests.worker.world import World

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from batchdrop.errors import BatchdropError
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import Drop
 from tests.cloud_storage import CloudStorage, cloud_storage
 from tests.worker.world import GOOD, World, storage_at
 

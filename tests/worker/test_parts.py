@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Part, Phase
+from batchdrop.jobs.values import Drop, Part
 from batchdrop.worker import reading
 from tests.worker.dying import Killed, failpoints
 from tests.worker.parts import rows, split_job

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from batchdrop.jobs.values import OTHER, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import OTHER
 from tests.worker.batches import several, states
 from tests.worker.policies import submitted, types
 from tests.worker.world import GOOD, Wire, World, slow

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from batchdrop.worker.reading import MAX_TOLD
 from tests.worker.world import GOOD, World
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import MAX_RESUMES, Job
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.values import Drop
 from tests.client.datasets import Dataset
 from tests.there import there
 from tests.worker.batches import batch_of, states

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from batchdrop.jobs import codes
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import DEVELOPER, CancelRequest, Phase, Problem
+from batchdrop.jobs.values import CancelRequest, Problem
 from tests.reads import counted
 from tests.worker.batches import submit
 from tests.worker.world import World
@@ -45,7 +47,13 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
 
     old = ended.created_at
     copies(world, ended, 500, id="a" * 26)
-    copies(world, ended, 500, id="b" * 26, spec=replace(ended.spec, backend=DEVELOPER))
+    copies(
+        world,
+        ended,
+        500,
+        id="b" * 26,
+        spec=replace(ended.spec, backend=codes.Backend.DEVELOPER),
+    )
     problem = Problem(code="cancelled", message="cancelled by ann")
     wanted = CancelRequest(cancel=True, by="ann", at=old)
     rejected = replace(ended, batch=None, error=problem, cancel_request=wanted)

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from batchdrop.errors import Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Location, Phase
+from batchdrop.jobs.values import Location
 from batchdrop.stored import split_uri
 from tests.worker.batches import claimed, intended
 from tests.worker.dying import failpoints

@@ -14,9 +14,10 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import MAX_RESUMES, Job
 from batchdrop.jobs.parts import MAX_PARTS
-from batchdrop.jobs.values import Drop, Part, Phase, Staging
+from batchdrop.jobs.values import Drop, Part, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows

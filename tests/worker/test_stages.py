@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from batchdrop.worker.stages import AT_ONCE
 from tests.worker.batches import quiet_ticks, several, state, submit
 from tests.worker.world import Fault, World

@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.errors import NotReadable, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Phase
+from batchdrop.jobs.values import Drop
 from batchdrop.storage import Storage
 from batchdrop.stored import CHUNK
 from tests.client.recorder import Answer, Recorder, Request

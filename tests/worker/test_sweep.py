@@ -9,8 +9,8 @@ import pytest
 
 from batchdrop.announcements.message import announcement_id
 from batchdrop.errors import Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.batches import listed, resource, says, several, state, submit, vanish
 from tests.worker.world import Wire, World, slow
 

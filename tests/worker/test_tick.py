@@ -8,8 +8,8 @@ import pytest
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Misconfigured, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from tests.worker.batches import (
     batch_of,
     check,

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from batchdrop.jobs.values import Phase
+from batchdrop.jobs.codes import Phase
 from tests.worker.world import World
 
 ERROR = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "try later"}}

@@ -17,7 +17,8 @@ from batchdrop.batches import Client, HttpOptions, HttpRetryOptions, NotSignedIn
 from batchdrop.batches import TransportError as Unanswered
 from batchdrop.batches.objects import Objects
 from batchdrop.errors import Misconfigured, Unavailable
-from batchdrop.jobs.values import Drop, Location, Phase
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.values import Drop, Location
 from batchdrop.storage import Storage
 from tests.worker.batches import submit
 from tests.worker.world import World, storage_at

@@ -21,7 +21,15 @@ from batchdrop.batches import (
 from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.derived import OUTPUT_FOR
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Problem, Spec, Staging, Stats
+from batchdrop.jobs.values import (
+    OWN_LABELS,
+    Batch,
+    Problem,
+    Spec,
+    Staging,
+    Stats,
+    endpoint_name,
+)
 from batchdrop.quoting import unquoted
 
 log = logging.getLogger(__name__)
@@ -124,7 +132,7 @@ class Backends:
         """
         self._connect = connect
         self._chosen = chosen
-        self._made: dict[tuple[str, str], Backend] = {}
+        self._made: dict[str, Backend] = {}  #: by endpoint
 
     def of(self, job: Job) -> Backend:
         """The backend of a job whose options are chosen."""
@@ -133,14 +141,7 @@ class Backends:
 
     def chosen(self) -> dict[str, Backend]:
         """The backends of the deployment by endpoint, the Developer API once."""
-        endpoints = {
-            (backend, location if backend == "vertex" else "")
-            for backend, location in self._chosen
-        }
-        return {
-            " ".join(endpoint).strip(): self._at(*endpoint)
-            for endpoint in sorted(endpoints)
-        }
+        return {endpoint_name(*each): self._at(*each) for each in sorted(self._chosen)}
 
     def for_ticks(self) -> "Backends":
         """The same backends; one that is silent is left alone until the next tick."""
@@ -155,10 +156,10 @@ class Backends:
         return False
 
     def _at(self, backend: str, location: str) -> Backend:
-        endpoint = (backend, location if backend == "vertex" else "")
+        endpoint = endpoint_name(backend, location)
         # Two threads may both make one: either will do.
         return self._made.setdefault(
-            endpoint, self._made.get(endpoint) or self._connect(*endpoint)
+            endpoint, self._made.get(endpoint) or self._connect(backend, location)
         )
 
 
@@ -169,7 +170,7 @@ class _TickBackends(Backends):
         self, connect: Callable[[str, str], Backend], chosen: Set[tuple[str, str]]
     ) -> None:
         def attended(backend: str, location: str) -> Backend:
-            endpoint = f"{backend} {location}".strip()
+            endpoint = endpoint_name(backend, location)
             one = _Attended(connect(backend, location), endpoint)
             self._attended.append(one)
             return cast("Backend", one)
@@ -258,7 +259,7 @@ def marks(job: Job) -> dict[str, str]:
     return {
         name: text
         for name, text in (job.spec.labels if job.spec else {}).items()
-        if name.startswith("batchdrop_")
+        if name.startswith(OWN_LABELS)
     }
 
 

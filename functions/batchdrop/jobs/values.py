@@ -9,12 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs.codes import Backend, Outcome
-from batchdrop.jobs.codes import Phase as Phase
+from batchdrop.jobs.codes import Backend, Outcome, Phase
 from batchdrop.stored import split_uri
 
-#: The backends, until everything names them by their enum.
-VERTEX, DEVELOPER = Backend.VERTEX, Backend.DEVELOPER
 #: A kind of batch: it embeds its rows. The other kind is generation.
 EMBEDDING = "embedding"
 
@@ -157,6 +154,11 @@ def _whole(data: Mapping[str, Any], name: str, least: int) -> int:
     return value
 
 
+def endpoint_name(backend: str, location: str) -> str:
+    """The name of what has a job list of its own: the Developer API has one for all."""
+    return f"{backend} {location}" if backend == Backend.VERTEX else backend
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """
@@ -191,9 +193,7 @@ class Spec:
     @property
     def endpoint(self) -> str:
         """What has a job list of its own; the Developer API has one for all."""
-        if self.backend == Backend.VERTEX:
-            return f"{self.backend} {self.location}"
-        return self.backend
+        return endpoint_name(self.backend, self.location)
 
     @property
     def queue(self) -> str:

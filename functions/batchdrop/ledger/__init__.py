@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Superseded, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from batchdrop.ledger.documents import (
     Common,
     Raced,

@@ -11,10 +11,10 @@ import msgspec
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import NotWritable, Unavailable
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.record import VERSION
 from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
-from batchdrop.jobs.values import Phase
 from batchdrop.ready import ready
 
 if TYPE_CHECKING:

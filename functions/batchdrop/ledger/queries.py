@@ -5,10 +5,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.record import VERSION
-from batchdrop.jobs.values import Phase
 from batchdrop.ledger.documents import Documents, compare, readable
 
 #: The phases of jobs that are not over.

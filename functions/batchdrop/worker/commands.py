@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase
 from batchdrop.ledger import Ledger
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.setbacks import Setbacks

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from batchdrop.errors import BadChoice, NotReadable, SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Input, Phase, Problem, Spec, Staging, Timing
+from batchdrop.jobs.values import Input, Problem, Spec, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.manifests import Manifest, is_manifest
 from batchdrop.options.resolve import Chosen, choose

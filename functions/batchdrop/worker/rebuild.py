@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase, Timing
+from batchdrop.jobs.values import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.worker.traces import Trace, Traces
 

@@ -9,8 +9,9 @@ from itertools import islice
 from batchdrop.backends import Backend, Backends
 from batchdrop.batches import BatchJob
 from batchdrop.errors import BatchdropError, Superseded
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Phase, is_job_id
+from batchdrop.jobs.values import is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.quoting import public_text

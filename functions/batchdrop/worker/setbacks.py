@@ -9,9 +9,10 @@ from batchdrop.backends import is_not_allowed
 from batchdrop.batches import BatchesError
 from batchdrop.errors import BatchdropError, Misconfigured, Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs import codes
+from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import DEVELOPER, Phase, Problem, Timing
+from batchdrop.jobs.values import Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
@@ -188,7 +189,7 @@ class Setbacks:
         return Unavailable(f"{what}: {error}")
 
     def remedy(self, job: Job) -> str:
-        if job.spec and job.spec.backend == DEVELOPER:
+        if job.spec and job.spec.backend == codes.Backend.DEVELOPER:
             return "GEMINI_API_KEY must be a valid key for the Gemini API"
         return (
             "Grant the worker's service account roles/aiplatform.user on project "

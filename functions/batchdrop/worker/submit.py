@@ -10,9 +10,9 @@ from batchdrop.backends import Backends, is_not_allowed
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.errors import Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Location, Phase, Problem, Timing
+from batchdrop.jobs.values import Batch, Location, Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import Spending
 from batchdrop.options.settings import Settings

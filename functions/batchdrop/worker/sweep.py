@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from batchdrop.backends import PAGE, Backend, Backends, Listed, explained
 from batchdrop.batches import BatchJob, ClientError
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs import codes
+from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.moves import MOVES
-from batchdrop.jobs.values import DEVELOPER, Batch, Phase, is_job_id
+from batchdrop.jobs.values import Batch, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import SweepRecord
 from batchdrop.quoting import public_text
@@ -160,7 +161,9 @@ class Sweep:
         late = {job.id: job for job in (*stragglers, *again)}
         # Those of the Developer API are asked for by name anyway.
         self._by_name(
-            [job for job in late.values() if job.endpoint != DEVELOPER], tick, report
+            [job for job in late.values() if job.endpoint != codes.Backend.DEVELOPER],
+            tick,
+            report,
         )
 
     def _by_page(
@@ -264,7 +267,7 @@ class Sweep:
     def _by_names_alone(self, tick: Tick, report: SweepReport) -> None:
         """Asks for the jobs of the Developer API, whose list leaves things out."""
         cursor = self.ledger.cursor("by-name")
-        jobs = self.ledger.submitted_jobs(DEVELOPER, cursor.get("id", ""))
+        jobs = self.ledger.submitted_jobs(codes.Backend.DEVELOPER, cursor.get("id", ""))
         last, all_asked = self._by_name(jobs, tick, report)
         at = {"id": last} if last and not all_asked else {}
         self.ledger.move_cursor("by-name", cursor, at)
@@ -291,7 +294,9 @@ class Sweep:
                     continue
                 if self.backends.is_silent(job, "get"):
                     all_asked = False
-                    if job.endpoint != DEVELOPER:  # all of its are asked for anyway
+                    if (
+                        job.endpoint != codes.Backend.DEVELOPER
+                    ):  # all of its are asked for anyway
                         report.failed.add(job.id)
                     continue
                 last = job.id

@@ -8,15 +8,9 @@ from typing import Any
 
 import msgspec
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import (
-    OWN_LABELS,
-    Lease,
-    Location,
-    Phase,
-    Staging,
-    derived_id,
-)
+from batchdrop.jobs.values import OWN_LABELS, Lease, Location, Staging, derived_id
 from batchdrop.ledger.documents import sparse
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage

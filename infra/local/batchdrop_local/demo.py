@@ -15,8 +15,9 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.types import Subscription
 from rich.console import Console
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Drop, Location, Phase
+from batchdrop.jobs.values import Batch, Drop, Location
 from batchdrop.ledger import Ledger
 from batchdrop_local import samples
 from batchdrop_local.stack import Stack
