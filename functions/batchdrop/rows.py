@@ -1,6 +1,30 @@
 """Row errors and row counts: values that preflight, jobs and results share."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RowOutcome(StrEnum):
+    """What became of a row. The first that holds, in this order, is its outcome."""
+
+    #: No request was sent for the line: it can't be sent. The report says why.
+    REFUSED = "refused"
+    #: No answer came.
+    MISSING = "missing"
+    #: The API answered with an error.
+    FAILED = "failed"
+    #: The prompt or the answer was withheld.
+    BLOCKED = "blocked"
+    #: The answer ends at a limit of length.
+    TRUNCATED = "truncated"
+    #: The answer is not in the form that was asked for, such as JSON or a tool call.
+    MALFORMED = "malformed"
+    #: The answer has no content, or thoughts alone.
+    EMPTY = "empty"
+    #: It ends for a reason that this version does not know. Its content is kept.
+    UNCLEAR = "unclear"
+    #: The answer is whole.
+    OK = "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +47,15 @@ class Rows:
     accepted: int = 0
     refused: int = 0
     fixed: int = 0  #: accepted rows that were mended first
+
+    # What became of the accepted rows, by `RowOutcome`: None until they are collected.
+    # Then total = refused + the sum of these.
+
+    ok: int | None = None
+    truncated: int | None = None
+    blocked: int | None = None
+    malformed: int | None = None
+    empty: int | None = None
+    failed: int | None = None
+    unclear: int | None = None
+    missing: int | None = None

@@ -87,6 +87,15 @@ class Rows(Struct, frozen=True, kw_only=True):
     refused: Count = 0
     #: Accepted rows that were corrected first.
     fixed: Count = 0
+    #: What became of the accepted rows; null until their answers are collected.
+    ok: Count | None = None
+    truncated: Count | None = None
+    blocked: Count | None = None
+    malformed: Count | None = None
+    empty: Count | None = None
+    failed: Count | None = None
+    unclear: Count | None = None
+    missing: Count | None = None
 
 
 class Stats(Struct, frozen=True, kw_only=True):

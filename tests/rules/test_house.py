@@ -18,9 +18,10 @@ GROUND = {"errors", "logs", "failpoints", "ready", "rows", "stored", "subscribe"
 #: new module in a package needs no edit here.
 MAY_IMPORT = {
     "preflight": {"errors", "rows"},
-    "batches": {"preflight", "errors", "ready", "stored"},
+    "batches": {"preflight", "rows", "errors", "ready", "stored"},
     "quoting": {"batches", "preflight", "errors"},
     "jobs": {"errors", "rows", "stored"},
+    "results": {"batches", "jobs", "rows", "errors"},
     "storage": {"jobs", "preflight", "errors", "stored"},
     "options": {
         *("batches", "preflight", "quoting", "jobs"),

@@ -14,6 +14,7 @@ from batchdrop.jobs.values import (
     Drop,
     Duplicates,
     Fact,
+    Failure,
     Input,
     Lease,
     Moment,
@@ -21,8 +22,10 @@ from batchdrop.jobs.values import (
     Part,
     Postponed,
     Problem,
+    Results,
     Spec,
     Staging,
+    Usage,
     brief,
 )
 from batchdrop.rows import RowError, Rows
@@ -90,6 +93,16 @@ class Record:
     batch: Batch | None = None
     #: How many rows were read, accepted and refused.
     rows: Rows = field(default_factory=Rows)
+    #: The result of each row; None until it is collected.
+    results: Results | None = None
+    #: The tokens of all answers; None until they are collected.
+    usage: Usage | None = None
+    #: The most frequent errors of rows, the most frequent first.
+    failures: tuple[Failure, ...] = ()
+    #: How many answers belong to no row.
+    strangers: int = 0
+    #: How many answers another answer to the same row replaces.
+    superseded: int = 0
     #: The first of the lines that were refused.
     row_errors: tuple[RowError, ...] = ()
     #: The object that lists all lines that were refused.

@@ -212,6 +212,14 @@ class Staging:
     uri: str
     rows: int = 0  #: to be sent; 0 for a table, which nobody has counted
     bytes: int = 0  #: of these rows as sent: uncompressed, with merged options
+    first: int = 1  #: the line of the first row, or of the first refused line
+    refused: int = 0  #: lines left out; those of a split file belong to one part each
+    json: str = "none"  #: which rows asked for JSON: "all", "none" or "some"
+    #: The object with what became of each line: see `batchdrop.results.lines`. None if
+    #: the rows are `rows` lines in a row from `first` on, and `json` isn't "some".
+    lines: str | None = None
+    #: The object with the rows' own keys and columns; None if no row has any.
+    sidecar: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +299,39 @@ class Stats:
     successful: int | None = None
     failed: int | None = None
     incomplete: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens that the answers count, of all publishers in the same words."""
+
+    prompt: int = 0  #: includes cached tokens and those of tools' results
+    cached: int = 0  #: of the prompt
+    output: int = 0  #: without thoughts
+    thoughts: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A kind of error that rows have in common."""
+
+    code: str
+    message: str  #: without what differs between rows; never a row's text
+    count: int
+    example: str  #: the id of one of the rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """The object with a result for each line of the file, in the file's order."""
+
+    uri: str
+    generation: int
+    crc32c: str  #: base64, as Cloud Storage writes it
+    bytes: int
+    index: str | None = None  #: the object with the byte offset of each 1,000th line
+    strangers: str | None = None  #: the object with answers that belong to no row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
