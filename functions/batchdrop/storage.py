@@ -1,7 +1,9 @@
 """Cloud Storage for the worker: streams in, streams out, copies."""
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -26,6 +28,23 @@ MAX_REWRITES = 2_500
 MAX_IDLE = 3
 #: Bytes that an upload gets at a time.
 PIECE = 1024 * 1024
+
+
+JSONL = "application/jsonl"
+
+
+class Differs(Exception):
+    """An object of this name exists, and has another content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """One version of an object, and its content's checksum."""
+
+    uri: str
+    generation: int
+    crc32c: str  #: base64, as Cloud Storage writes it
+    bytes: int
 
 
 class Storage:
@@ -179,6 +198,40 @@ class Storage:
                 upload.end()
                 raise
 
+    @contextmanager
+    def creating(self, uri: str, content_type: str = JSONL) -> Iterator["Creation"]:
+        """
+        Opens a new object to write to, as `writing` does, and says what became of it:
+        after the context, `created` of what it yields is the object of this name, whose
+        content is what was written. It may be an earlier attempt that made it.
+
+        Raises:
+            Differs: an object of this name exists, and has another content.
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(uri):
+            creation = Creation(self._blob(uri), content_type)
+            try:
+                yield creation
+                creation.finish()
+            except BaseException:
+                creation.abandon()
+                raise
+            creation.compare(uri)
+
+    def create(self, uri: str, content: bytes, content_type: str = JSONL) -> Created:
+        """
+        Writes a small object.
+
+        Raises:
+            Differs, Unavailable, Misconfigured: as `creating`.
+        """
+        with self.creating(uri, content_type) as creation:
+            creation.write(content)
+        assert creation.created is not None
+        return creation.created
+
     def copy(self, uri: str, target: str) -> None:
         """
         Copies an object within Cloud Storage, to a name that only this worker uses.
@@ -242,6 +295,31 @@ class Storage:
                 for blob in found
             ]
 
+    def listed(self, folder: Location) -> list[Drop]:
+        """
+        Lists the current generations of all objects under a folder, by name.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(str(folder)):
+            found = self._connect().list_blobs(
+                folder.bucket,
+                prefix=folder.prefix,
+                fields="items(name,generation,size),nextPageToken",
+                retry=_again(),
+            )
+            return [
+                Drop(
+                    bucket=folder.bucket,
+                    name=blob.name,
+                    generation=int(blob.generation),
+                    size=int(blob.size),
+                )
+                for blob in found
+            ]
+
     def names(self, folder: Location) -> list[str]:
         """
         Lists the addresses of all objects under a folder.
@@ -295,6 +373,74 @@ def _stored(blob: "storage.Blob") -> Stored:
     return Stored(blob, known.size, _again())
 
 
+class Creation:
+    """
+    A new object while it is written. Its bytes are counted and summed up, so that the
+    object of its name can be compared with them. A small object takes one request.
+    """
+
+    def __init__(self, blob: "storage.Blob", content_type: str) -> None:
+        from google_crc32c import Checksum
+
+        self._blob = blob
+        self._content_type = content_type
+        self._upload: _Upload | None = None
+        self._waiting = bytearray()
+        self._sum: Any = Checksum()  # type: ignore[no-untyped-call]
+        self._size = 0
+        #: The object of this name; None until the context is over.
+        self.created: Created | None = None
+
+    def write(self, data: bytes) -> None:
+        self._waiting += data
+        if len(self._waiting) >= CHUNK:
+            self._upload = self._upload or _Upload(self._blob, self._content_type)
+            self._upload.write(self._taken())
+
+    def finish(self) -> None:
+        data = self._taken()
+        if self._upload is not None:
+            self._upload.write(data)
+            self._upload.close()
+            return
+        try:
+            self._blob.upload_from_string(
+                data, self._content_type, if_generation_match=0, retry=_again()
+            )
+        except Exception as exc:
+            if not _is_there_already(exc):
+                raise
+
+    def abandon(self) -> None:
+        if self._upload is not None:
+            self._upload.end()
+
+    def compare(self, uri: str) -> None:
+        """
+        Raises:
+            Differs: the object of this name has another content.
+        """
+        found = self._blob.bucket.get_blob(self._blob.name, retry=_again())
+        crc32c = base64.b64encode(self._sum.digest()).decode()
+        if found is None:
+            raise Unavailable(f"{uri} was deleted as soon as it was written")
+        if (int(found.size), found.crc32c) != (self._size, crc32c):
+            raise Differs(f"{uri} exists, and has another content")
+        self.created = Created(
+            uri=uri,
+            generation=int(found.generation),
+            crc32c=crc32c,
+            bytes=self._size,
+        )
+
+    def _taken(self) -> bytes:
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        self._sum.update(data)
+        self._size += len(data)
+        return data
+
+
 class _Upload:
     """
     Streams a new object. This class closes or terminates the stream itself: the garbage
@@ -302,11 +448,11 @@ class _Upload:
     at any time.
     """
 
-    def __init__(self, blob: "storage.Blob") -> None:
+    def __init__(self, blob: "storage.Blob", content_type: str = JSONL) -> None:
         self._stream = blob.open(
             "wb",
             chunk_size=CHUNK,
-            content_type="application/jsonl",
+            content_type=content_type,
             if_generation_match=0,
             retry=_again(),
         )

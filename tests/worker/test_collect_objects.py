@@ -1,0 +1,74 @@
+"""New objects that are compared with what is there, and answers by generation."""
+
+import pytest
+
+from batchdrop.errors import SourceGone
+from batchdrop.jobs.values import Location
+from batchdrop.storage import Differs
+from tests.worker.world import World
+
+
+def uri(world: World, name: str) -> str:
+    return f"gs://{world.settings.output.bucket}/{name}"
+
+
+def test_a_created_object_has_the_checksum_that_the_bucket_has(world: World) -> None:
+    with world.storage.creating(uri(world, "a.jsonl"), "application/x-ndjson") as new:
+        for n in range(3):
+            new.write(b"%d\n" % n * 1_000_000)
+
+    blob = world.gcs.bucket(world.settings.output.bucket).get_blob("a.jsonl")
+    assert new.created is not None
+    assert new.created.bytes == blob.size == 6_000_000
+    assert new.created.crc32c == blob.crc32c
+    assert new.created.generation == blob.generation
+    assert blob.content_type == "application/x-ndjson"
+
+
+def test_an_object_that_was_created_before_is_found_if_its_content_is_equal(
+    world: World,
+) -> None:
+    first = world.storage.create(uri(world, "a.jsonl"), b"1\n2\n")
+
+    again = world.storage.create(uri(world, "a.jsonl"), b"1\n2\n")
+
+    assert again == first
+
+
+@pytest.mark.parametrize("other", [b"1\n3\n", b"1\n2\n3\n", b""])
+def test_an_object_with_another_content_stays_and_is_not_taken_for_ours(
+    world: World, other: bytes
+) -> None:
+    world.storage.create(uri(world, "a.jsonl"), other)
+
+    with pytest.raises(Differs):
+        world.storage.create(uri(world, "a.jsonl"), b"1\n2\n")
+
+    blob = world.gcs.bucket(world.settings.output.bucket).blob("a.jsonl")
+    assert blob.download_as_bytes() == other
+
+
+@pytest.mark.parametrize("lines", [3, 10_000_000])
+def test_an_object_whose_writer_fails_is_not_created(world: World, lines: int) -> None:
+    def fail() -> None:
+        with world.storage.creating(uri(world, "a.jsonl")) as new:
+            new.write(b"1\n" * lines)
+            raise ValueError("the counts don't add up")
+
+    with pytest.raises(ValueError, match="counts"):
+        fail()
+
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    assert bucket.get_blob("a.jsonl") is None
+
+
+def test_a_listed_object_is_read_in_its_generation_or_not_at_all(world: World) -> None:
+    world.storage.create(uri(world, "d/a.jsonl"), b"1\n")
+    (found,) = world.storage.listed(Location.parse(uri(world, "d")))
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    assert b"".join(world.storage.read(found)) == b"1\n"
+
+    bucket.blob("d/a.jsonl").upload_from_string("other\n")
+
+    with pytest.raises(SourceGone):
+        list(world.storage.read(found))
