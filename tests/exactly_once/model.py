@@ -1,17 +1,16 @@
 """
-The submit protocol as a graph of states, small enough to walk all of it.
+The submit protocol as a graph of states, small enough to visit every one.
 
-Workers take a job through `worker/submit.py`; what each step writes is what the
-real transitions of `jobs.py` make of a real `Job`. Any worker may stop between any two
-steps, for ever or for a while; a request may arrive at any time after it was sent, or
-never, and its answer may get lost; the service reads the input at any time after it has
-made a batch. The list shows what was made LIST_LAG ago; of younger ones, anything.
+Workers take a job through the steps of `worker/submit.py`; each write applies a real
+transition of `jobs` to a real `Job`. Any worker may die or freeze between any two
+steps. A request may arrive at any time after it was sent, or never, and its answer may
+be lost. The API reads the input at any time after it has created a batch. A list shows
+every batch that is at least LIST_LAG old, and any of the younger ones.
 
-Time is counted in ticks, and always from now: a lease ends in so many ticks, a batch is
-so many ticks old. So the graph is finite though its walks are not.
+Times are in ticks from now: a lease ends in so many ticks, a batch is so many ticks
+old. So there are finitely many states, though a job may go through them for ever.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Duplicates, Lease, Spec, Staging, Timing
 from batchdrop.rows import Rows
+from tests.exactly_once.walks import Walk, walked
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=1)
@@ -38,14 +38,14 @@ SPEC = Spec(
     display_name="a",
 )
 
-#: What rows say of their job.
+#: The job as the metadata of its staged rows records it.
 KEPT = Job.claimed(DROP, "w", NOW, TIMING).prepared(
     SPEC, Staging(epoch=1, uri="gs://w/"), Rows(), NOW, TIMING
 )
 
-DUPLICATE = "another was made"
+DUPLICATE = "another was created"
 
-# What the service says of a batch.
+# The states of a batch. A cancelled one has cost something if it had begun.
 NEW, RUNNING, DONE, FAILED = "NEW", "RUNNING", "DONE", "FAILED"
 STOPPED, STOPPED_PAID = "STOPPED", "STOPPED_PAID"
 STATES = {
@@ -61,30 +61,30 @@ OVER = frozenset({DONE, FAILED, STOPPED, STOPPED_PAID})
 
 
 class Document(NamedTuple):
-    """What the protocol uses of a job; times are in ticks from now."""
+    """The fields of a job that the protocol uses; times are in ticks from now."""
 
     phase: Phase
     epoch: int
     lease: int
     due: int | None
-    staged: int  #: the epoch of the staging that it names
+    staged: int  #: the epoch of the recorded staging
     intent: int
-    batch: int | None  #: which one is recorded
-    duplicates: tuple[int, ...] = ()  #: recorded as to be cancelled
-    life: int = 0  #: 1: made after the ledger was lost
+    batch: int | None  #: the recorded one's number
+    duplicates: tuple[int, ...] = ()  #: the batches recorded as duplicates
+    life: int = 0  #: 1: created after the ledger was lost
 
 
 class Made(NamedTuple):
-    """A batch at the service."""
+    """A batch at the API."""
 
-    sender: int  #: the epoch of the worker that asked for it
+    sender: int  #: the epoch of the worker that sent the request
     input: int  #: the epoch of the staging that it names
     state: str
-    age: int  #: in ticks, as far as the list's lag goes
+    age: int  #: in ticks, at most LIST_LAG
 
 
 class Worker(NamedTuple):
-    """Somebody at work: what is next, the job as it was last seen, what is in hand."""
+    """A worker: its next step, the job as it last read it, and the step's arguments."""
 
     step: str
     held: Document
@@ -94,17 +94,17 @@ class Worker(NamedTuple):
 class State(NamedTuple):
     job: Document | None = None
     workers: tuple[Worker, ...] = ()
-    inputs: frozenset[int] = frozenset()  #: the epochs whose rows lie where named
-    uploads: frozenset[int] = frozenset()  #: the same in the Developer API's files
-    requests: frozenset[tuple[int, int]] = frozenset()  #: on their way: sender, input
+    inputs: frozenset[int] = frozenset()  #: the epochs whose staged rows exist
+    uploads: frozenset[int] = frozenset()  #: those in the Developer API's files
+    requests: frozenset[tuple[int, int]] = frozenset()  #: in flight: sender, input
     batches: tuple[Made, ...] = ()
-    #: Which rows say of which job they are: epoch, and life of the document.
+    #: The staged rows whose metadata names their job: epoch, and life of its document.
     traces: frozenset[tuple[int, int]] = frozenset()
-    lost: bool = False  #: the ledger was emptied, once
+    lost: bool = False  #: whether the ledger was emptied
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen any more, unless a request was on its way for so long."""
+        """Whether nothing can happen any more but a request that arrives very late."""
         return (
             self.job is not None
             and self.job.phase is Phase.ENDED
@@ -115,88 +115,34 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """What is walked; each switch takes a part of the protocol out."""
+    """The bounds of a walk; each switch takes a part of the protocol out."""
 
-    workers: int = 2  #: how many may be at work at once, frozen ones included
-    epochs: int = 4  #: walks stop at this many holders
+    workers: int = 2  #: at once, frozen ones included
+    epochs: int = 4  #: the walk stops at this many holders
     batches: int = 3
     uploads: bool = False  #: the Developer API: rows are uploaded before the intent
-    #: The list lags for as long as it likes, and nothing can be fenced off.
+    #: The list lags without bound, and there is no fence: the source is a table.
     fenceless: bool = False
     fences: bool = True
     searches_again: bool = True  #: after the fence
     settles: bool = True  #: waits until the list lag is over
     records_first: bool = True  #: before it cancels the others
     keeps_newest_staging: bool = True
-    one_uploader: bool = True  #: to each name of the Developer API's files
-    restages_first: bool = True  #: the ledger knows of the fence before it deletes
-    checks: bool = False  #: somebody compares the service's list with the ledger
+    one_uploader: bool = True  #: each holder uploads under a name of its own
+    restages_first: bool = True  #: the fence is recorded before it deletes
+    checks: bool = False  #: `reconcile` compares the API's list with the ledger
     marks_first: bool = True  #: a duplicate is recorded before it is cancelled
-    #: No batch is a duplicate while the job's own may still fail by the fence.
+    #: While the job's own batch may still fail by the fence, no other is a duplicate.
     waits_for_the_doomed: bool = True
-    loses: bool = False  #: the ledger may be emptied, once, at any moment
-    recalls: bool = True  #: a new job looks for what lies staged of it already
-    #: A worker that has not staged yet may sleep through the loss, and stage after it.
+    loses: bool = False  #: the ledger may be emptied once, at any moment
+    recalls: bool = True  #: a new job first looks for rows that are staged already
+    #: A worker that has not staged yet may freeze before the loss, and stage after it.
     sleeps_through: bool = False
 
 
-@dataclass
-class Walk:
-    """All that was reached, and how."""
-
-    came_from: dict[State, tuple[str, State] | None]
-    nexts: dict[State, list[State]]
-    cut: set[State]  #: where the bounds of the walk are
-    wrong: list[str] | None = None  #: the shortest way to something wrong
-
-    def way_to(self, state: State) -> list[str]:
-        """The steps of a shortest way to a state."""
-        steps = []
-        before = self.came_from[state]
-        while before is not None:
-            steps.append(before[0])
-            before = self.came_from[before[1]]
-        return steps[::-1]
-
-    def dead_end(self, good: Callable[[State], bool]) -> list[str] | None:
-        """A shortest way to where no good end can be reached from any more."""
-        before: dict[State, list[State]] = {}
-        for state, nexts in self.nexts.items():
-            for after in nexts:
-                before.setdefault(after, []).append(state)
-        # What lies beyond the bounds of the walk is given the benefit of the doubt.
-        fine = {state for state in self.came_from if good(state)} | self.cut
-        left = list(fine)
-        while left:
-            for state in before.get(left.pop(), ()):
-                if state not in fine:
-                    fine.add(state)
-                    left.append(state)
-        ends = (state for state in self.came_from if state not in fine)
-        return next((self.way_to(state) for state in ends), None)
-
-
-def walk(protocol: Protocol, is_wrong: Callable[[State], bool]) -> Walk:
-    """Every state that the protocol can get into, nearest first, up to a wrong one."""
-    start = State()
-    done = Walk(came_from={start: None}, nexts={}, cut=set())
-    waiting = deque([start])
-    while waiting:
-        state = waiting.popleft()
-        nexts = done.nexts[state] = []
-        for name, after in Steps(protocol, state).all():
-            if after is None:
-                done.cut.add(state)
-                continue
-            nexts.append(after)
-            if after in done.came_from:
-                continue
-            done.came_from[after] = (name, state)
-            if is_wrong(after):
-                done.wrong = done.way_to(after)
-                return done
-            waiting.append(after)
-    return done
+def walk(protocol: Protocol, is_wrong: Callable[[State], bool]) -> Walk[State]:
+    """Walks the protocol from its first event, up to a wrong state."""
+    return walked(State(), lambda state: Steps(protocol, state).all(), is_wrong)
 
 
 def pays_twice(state: State) -> bool:
@@ -210,7 +156,7 @@ def cancels_what_it_keeps(state: State) -> bool:
 
 
 def cancels_the_good_one(state: State) -> bool:
-    """It keeps a batch that can't find its rows, and has cancelled one that could."""
+    """The kept batch fails without its rows, and one that could run was cancelled."""
     if state.job is None or state.job.batch is None:
         return False
     kept = state.batches[state.job.batch]
@@ -222,7 +168,7 @@ def cancels_the_good_one(state: State) -> bool:
 
 
 def keeps_one(state: State) -> bool:
-    """An end as it should be."""
+    """The right end: one batch, which is recorded and has succeeded."""
     return (
         state.is_final
         and state.job is not None
@@ -236,7 +182,7 @@ def keeps_one(state: State) -> bool:
 
 @cache
 def job_of(it: Document) -> Job:
-    """Of the life nothing is left: the ledger knows it by the claim."""
+    """A job with these fields; `life` has none in a job."""
     return Job(
         id=DROP.job_id,
         phase=it.phase,
@@ -278,8 +224,8 @@ def recorded(number: int) -> Batch:
     return Batch(name=str(number), state="", terminal=False)
 
 
-def said(number: int, made: Made) -> Batch:
-    """A batch as the worker reads it in a list."""
+def listed(number: int, made: Made) -> Batch:
+    """A batch as a list shows it."""
     return Batch(
         name=str(number),
         state=STATES[made.state],
@@ -290,7 +236,7 @@ def said(number: int, made: Made) -> Batch:
 
 @cache
 def moved(it: Document, move: str, *given: int) -> Document:
-    """What a transition of `jobs.py` makes of a job."""
+    """The job after a transition of `jobs`."""
     job = job_of(it)
     match move:
         case "prepared":
@@ -334,19 +280,19 @@ Step = tuple[str, State | None]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """All that can happen next, one thing at a time. None: beyond the bounds."""
+    """All that can happen next. A step to None is beyond the bounds of the walk."""
 
     protocol: Protocol
     state: State
 
     def all(self) -> Iterator[Step]:
         yield from self._time()
-        yield from self._service()
+        yield from self._api()
         yield from self._poll()
         if self.protocol.loses and self.state.job and not self.state.lost:
             yield "the ledger is lost", self._lost()
         for worker in dict.fromkeys(self.state.workers):
-            # One that stops for ever makes room for another.
+            # A frozen worker that never wakes makes room for another.
             if self._is_due and len(self.state.workers) == self._workers:
                 yield f"{_name(worker)} dies", self._with(worker, None)
             for name, after in self._work(worker):
@@ -366,9 +312,9 @@ class Steps:
             ),
         )
         if later != state:
-            yield "time goes by", later
+            yield "time passes", later
 
-    def _service(self) -> Iterator[Step]:
+    def _api(self) -> Iterator[Step]:
         state = self.state
         for request in state.requests:
             left = state.requests - {request}
@@ -394,7 +340,7 @@ class Steps:
         return self.state._replace(batches=tuple(batches))
 
     def _poll(self) -> Iterator[Step]:
-        """Claims, resumes and settles."""
+        """What `poll` does: it claims, resumes, follows and ends a job."""
         state = self.state
         job = state.job
         if job is None:
@@ -406,11 +352,11 @@ class Steps:
             yield from self._check(job)
             if batch.state not in OVER:
                 return
-            if job_of(job).failed_by_fence(said(job.batch, batch)):
+            if job_of(job).failed_by_fence(listed(job.batch, batch)):
                 yield "poll revives", state._replace(job=moved(job, "revived"))
             else:
                 after = moved(job, "ended", job.batch)
-                yield "poll settles", state._replace(job=after)
+                yield "poll ends the job", state._replace(job=after)
             return
         if not self._is_due or len(state.workers) == self._workers:
             return
@@ -422,8 +368,8 @@ class Steps:
 
     def _lost(self) -> State:
         """
-        Workers that have not staged yet are gone: see `sleeps_through`. All others may
-        still wake at any time.
+        The ledger is emptied. Workers that have not staged yet are gone by then (but
+        see `sleeps_through`). All others may still wake at any time.
         """
         late = self.protocol.sleeps_through
         reading = ("recall", "overtake", "clear", "stage")[: 3 if late else 4]
@@ -435,7 +381,7 @@ class Steps:
         return self.state._replace(job=None, workers=_sorted(left), lost=True)
 
     def _claim(self) -> Iterator[Step]:
-        """An event; or, after a loss, a look at the inbox or at the service's list."""
+        """An event; or, after a loss, `reconcile` finds the drop or its batch."""
         life = int(self.state.lost)
         first = document_of(Job.claimed(DROP, "w1", NOW, TIMING))._replace(life=life)
         if len(self.state.workers) < self.protocol.workers:
@@ -445,7 +391,7 @@ class Steps:
             yield "poll claims anew", self.state._replace(job=anew)
 
     def _check(self, job: Document) -> Iterator[Step]:
-        """`Reconcile` finds another batch than the job's own."""
+        """`reconcile` finds another batch than the job's own."""
         state, real = self.state, job_of(job)
         if not self.protocol.checks or len(state.workers) == self.protocol.workers:
             return
@@ -458,7 +404,7 @@ class Steps:
             known = number in job.duplicates
             if (
                 number == job.batch
-                or real.failed_by_fence(said(number, batch))
+                or real.failed_by_fence(listed(number, batch))
                 or (known and batch.state in OVER)
             ):
                 continue
@@ -472,8 +418,8 @@ class Steps:
 
     @property
     def _workers(self) -> int:
-        """How many may be at work now. Before a loss one at a time, and few: what two
-        do to each other is walked without one."""
+        """How many may work at once. Before a loss one, to keep the walk small: walks
+        without a loss have two."""
         before = self.protocol.loses and not self.state.lost
         return 1 if before else self.protocol.workers
 
@@ -492,11 +438,11 @@ class Steps:
         return job.due == 0 or (not self.protocol.settles and job.lease == 0)
 
     def _work(self, worker: Worker) -> Iterator[Step]:
-        """What one worker does next: `Intake.carry_on`, step by step."""
+        """The next step of one worker: see `worker/submit.py`."""
         held, state = worker.held, self.state
         match worker.step:
             case "clear":
-                # Listed at some time before, when there was no more than now.
+                # It listed them before; there were no more then.
                 yield (
                     "clears older copies",
                     self._with(
@@ -558,13 +504,13 @@ class Steps:
                 )
             case "wait":
                 yield (
-                    "hears nothing",
+                    "gets no answer",
                     self._with(worker, worker._replace(step="unclear")),
                 )
                 for number, batch in enumerate(state.batches):
                     if batch.sender == held.epoch:
                         yield (
-                            f"hears of batch {number}",
+                            f"gets batch {number}",
                             self._with(
                                 worker, worker._replace(step="record", hand=(number,))
                             ),
@@ -630,7 +576,7 @@ class Steps:
                     yield "writes the fence", self._write(worker, "fenced_off")
 
     def _at(self, held: Document) -> Worker | None:
-        """The head of the loop: whether a worker continues, and with which step."""
+        """How a worker continues with a job; None if it stops."""
         job = job_of(held)
         if not job.is_held(NOW):
             return None
@@ -649,7 +595,7 @@ class Steps:
         return Worker(step, held)
 
     def _recall(self, worker: Worker) -> Step:
-        """What lies staged already, of a job that the ledger takes for new."""
+        """Looks for staged rows of a job that is new to the ledger."""
         held, state = worker.held, self.state
         top, says = max(state.inputs, default=0), max(state.traces, default=None)
         unknown = top >= held.epoch
@@ -672,7 +618,7 @@ class Steps:
         return "upload" if self.protocol.uploads else "intend"
 
     def _looks(self) -> Iterator[tuple[int, ...]]:
-        """What a list may show: all that is old, and any of what is not."""
+        """What a list may show: all old batches, and any of the young ones."""
         old: list[int] = []
         young: list[int] = []
         for number, batch in enumerate(self.state.batches):
@@ -687,15 +633,15 @@ class Steps:
         batches = self.state.batches
         for number in shown:
             if number in worker.held.duplicates and batches[number].state not in OVER:
-                # The worker that had to cancel it may have died: wait until it is over.
+                # The worker that was to cancel it may have died: wait until it is over.
                 fails = "unclear" if job.phase is Phase.SUBMITTING else "postpone"
                 return self._stopping(worker, number, worker._replace(step=fails))
-        return self._with(worker, self._going_on(worker, job, shown))
+        return self._with(worker, self._after_search(worker, job, shown))
 
-    def _going_on(self, worker: Worker, job: Job, shown: tuple[int, ...]) -> Worker:
-        """What follows from what a list shows."""
+    def _after_search(self, worker: Worker, job: Job, shown: tuple[int, ...]) -> Worker:
+        """The worker's step after a search."""
         batches = self.state.batches
-        found = [n for n in shown if job.may_take_up(said(n, batches[n]))]
+        found = [n for n in shown if job.may_take_up(listed(n, batches[n]))]
         if found:
             if self.protocol.keeps_newest_staging:
                 found.sort(key=lambda n: (-batches[n].input, n))
@@ -709,7 +655,7 @@ class Steps:
         return worker._replace(step="fence" if self.protocol.fenceless else self._ready)
 
     def _stopping(self, worker: Worker, number: int, after: Worker | None) -> State:
-        """The service is asked to cancel a batch; what is over stays as it is."""
+        """The API is asked to cancel a batch; one that is over keeps its state."""
         stops = {NEW: STOPPED, RUNNING: STOPPED_PAID}
         was = self.state.batches[number].state
         steps = replace(self, state=self._with(worker, after))
@@ -720,7 +666,7 @@ class Steps:
         yield f"cancels batch {number}", self._stopping(worker, number, None)
 
     def _cancel(self, worker: Worker) -> Iterator[Step]:
-        """One of those that aren't kept. `hand` begins with the kept one, unless that
+        """Cancels one of the duplicates. `hand` begins with the kept batch, unless it
         is recorded already."""
         recorded = self.protocol.records_first
         first = 0 if recorded else 1
@@ -734,11 +680,11 @@ class Steps:
         yield f"cancels batch {extra}", self._stopping(worker, extra, after)
 
     def _upload(self, worker: Worker) -> Iterator[Step]:
-        """Hands the rows over, if need be; each holder under a name of its own."""
+        """Uploads the rows if need be, each holder under a name of its own."""
         held = worker.held
         if held.staged in self.state.uploads:
             after: State | None = self._with(worker, worker._replace(step="intend"))
-            yield "finds the rows uploaded", after
+            yield "finds its rows uploaded", after
         elif held.staged == held.epoch or not self.protocol.one_uploader:
             after = self._with(worker, worker._replace(step="uploading"))
             yield "begins to upload", after
@@ -747,18 +693,18 @@ class Steps:
         else:
             inputs = self.state.inputs | {held.epoch}
             life = dict(self.state.traces).get(held.staged)
-            said = {(held.epoch, life)} if life is not None else set()
+            described = {(held.epoch, life)} if life is not None else set()
             copied = replace(
                 self,
                 state=self.state._replace(
-                    inputs=inputs, traces=self.state.traces | said
+                    inputs=inputs, traces=self.state.traces | described
                 ),
             )
             yield "copies", copied._write(worker, "restaged", step="uploading")
 
     def _copy(self, worker: Worker) -> Iterator[Step]:
-        """The fence's first step. What it lists and what it copies are one here: a
-        copy whose source has gone meanwhile fails, and the worker stops."""
+        """The fence's first step. To list and to copy is one step here: if the source
+        goes in between, the copy fails and the worker stops."""
         epoch, inputs = worker.held.epoch, self.state.inputs
         if not inputs:
             yield "has nothing to copy", self._with(worker, None)
@@ -788,7 +734,7 @@ class Steps:
         step: str | None = None,
         hand: tuple[int, ...] = (),
     ) -> State:
-        """A compare-and-set: refused when the job is another's, or has moved on."""
+        """A compare-and-set, refused if the hold on the job has changed."""
         now, held = self.state.job, worker.held
         if now is None or _hold(now) != _hold(held):
             return self._with(worker, None)
@@ -810,7 +756,7 @@ class Steps:
         uploads: frozenset[int] | None = None,
         requests: frozenset[tuple[int, int]] | None = None,
     ) -> State:
-        """The state after a worker's step; None: it is through."""
+        """The state after a worker's step. `after` is None if the worker stops."""
         state = self.state
         workers = list(state.workers)
         workers.remove(worker)
@@ -828,12 +774,12 @@ class Steps:
 
 
 def _first_step(it: Document) -> str:
-    """Of a worker that reads a file: what others have left of it goes first."""
+    """How a worker begins with a file: it first deletes what earlier holders staged."""
     return "clear" if it.epoch > 1 else "stage"
 
 
 def _hold(it: Document) -> tuple[Phase, int, int]:
-    """What a write is refused for, when it is another's."""
+    """What must be unchanged for a write to be accepted."""
     return it.phase, it.epoch, it.life
 
 
@@ -843,14 +789,14 @@ def _later(it: Document) -> Document:
     return it._replace(lease=max(0, it.lease - 1), due=due)
 
 
-#: What a worker does next that isn't a write to the ledger.
+#: The steps that do not write to the ledger.
 ACTS = ("stage", "describe", "send", "cancel", "stop", "copy", "delete", "uploading")
 
 
 def _forgotten(worker: Worker) -> Worker | None:
     """
-    A worker whose document is gone. All that it writes is refused, and time is nothing
-    to it any more: it stops at the next write, and when it would next look.
+    A worker whose document is gone; None if its next step would write to the ledger,
+    which is refused. Its times don't matter any more.
     """
     if worker.step not in ACTS:
         return None

@@ -1,4 +1,4 @@
-"""Every way that the submit protocol can go, and what each part of it is there for."""
+"""The submit protocol in every state, and what breaks without each of its parts."""
 
 import gc
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.exactly_once.model import (
 
 @pytest.fixture(autouse=True)
 def _no_collection() -> Iterator[None]:
-    """Half a walk's time would go into looking for garbage that isn't there."""
+    """A walk makes no cycles; looking for them would double its time."""
     gc.disable()
     yield
     gc.enable()
@@ -35,7 +35,7 @@ def breaks(state: State) -> bool:
 
 
 @pytest.mark.parametrize("uploads", [False, True], ids=["vertex", "developer"])
-def test_two_workers_never_pay_twice_and_can_always_come_to_a_good_end(
+def test_two_workers_never_pay_twice_and_can_always_reach_the_right_end(
     uploads: bool,
 ) -> None:
     walked = walk(Protocol(uploads=uploads, checks=True), breaks)
@@ -127,9 +127,7 @@ def test_a_ledger_that_is_emptied_at_any_moment_never_makes_two_be_paid(
     assert sum(state.lost and keeps_one(state) for state in walked.came_from) > 10
 
 
-def test_a_job_of_a_table_that_is_made_anew_keeps_a_batch_that_it_never_cancels() -> (
-    None
-):
+def test_a_recreated_job_of_a_table_never_cancels_the_batch_it_keeps() -> None:
     protocol = Protocol(loses=True, fenceless=True, epochs=3, checks=True)
 
     walked = walk(protocol, cancels_what_it_keeps)
@@ -146,8 +144,8 @@ def test_taking_a_job_for_new_that_is_staged_already_pays_twice() -> None:
 
 
 def test_a_worker_that_stages_after_the_loss_what_was_fenced_pays_twice() -> None:
-    # The one thing that is asked of whoever empties a ledger: to wait for a lease, so
-    # that nobody is left who has claimed from the old one and staged nothing yet.
+    # Why whoever empties a ledger must wait for a lease: no worker may be left that
+    # claimed from the old one and has staged nothing yet.
     protocol = Protocol(loses=True, sleeps_through=True, epochs=3)
 
     assert walk(protocol, pays_twice).wrong
@@ -164,8 +162,8 @@ def test_the_documents_of_the_model_are_jobs() -> None:
 
     documents = {state.job for state in walked.came_from if state.job}
 
-    # A split job's parts go the way of any job; it takes no other step than its end. A
-    # manifest that is attached takes no step at all.
+    # A split job only ends; its parts are jobs like any other. An attached manifest
+    # takes no step.
     besides = {Phase.SPLIT, Phase.REJECTED, Phase.ATTACHED}
     assert {document.phase for document in documents} >= set(Phase) - besides
     assert all(document_of(job_of(document)) == document for document in documents)
