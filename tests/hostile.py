@@ -90,7 +90,7 @@ FILES: dict[str, Hostile] = {
         [f"gs://elsewhere/{n}.jsonl" for n in range(40_000)], "not_allowed"
     ),
     "40,000 addresses in the inbox": _manifest(
-        [f"gs://batchdrop-inbox/none-{n}.jsonl" for n in range(40_000)], "too_large"
+        [f"gs://batchdrop-inbox/none-{n}.jsonl" for n in range(40_000)], "over_limit"
     ),
     "1.1 MB of generation_config": _manifest(
         [_REQUEST],
@@ -141,8 +141,8 @@ FILES: dict[str, Hostile] = {
     ),
     "bad lines alone": _bad(lambda: b'{"contents": 7}\n' * 200_000),
     "short bad lines alone": _bad(lambda: b"x\n" * 1_000_000),
-    "many kinds of bad lines": _bad(_many_bad_kinds),
-    "UTF-16": _bad(lambda: (_GOOD * 1000).decode().encode("utf-16")),
+    "many kinds of bad lines": _bad(_many_bad_kinds, "not_utf8"),
+    "UTF-16": _bad(lambda: (_GOOD * 1000).decode().encode("utf-16"), "not_utf8"),
     "NUL": _bad(lambda: b"\0" * 5_000_000),
     # -- packing
     "150 MB packed into 650 kB": _bad(lambda: _packed(b"x" * 150_000_000)),

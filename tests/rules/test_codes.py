@@ -88,3 +88,22 @@ def test_no_code_is_a_bare_text(package: str) -> None:
     wrong = {file.name: _bare(ast.parse(file.read_text())) for file in files}
 
     assert {name: texts for name, texts in wrong.items() if texts} == {}
+
+
+def test_each_code_of_a_file_that_cannot_be_read_is_an_error_code() -> None:
+    """Preflight may not import the codes, so it has them as texts."""
+    package = Path(codes.__file__).parents[1]
+    files = [*(package / "preflight").rglob("*.py"), package / "storage.py"]
+
+    given = {
+        each.args[0].value
+        for file in files
+        for each in ast.walk(ast.parse(file.read_text()))
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Name)
+        and each.func.id == "NotReadable"
+        and isinstance(each.args[0], ast.Constant)
+    }
+
+    assert {"not_utf8", "bad_gzip"} < given
+    assert given <= {str(code) for code in ErrorCode}

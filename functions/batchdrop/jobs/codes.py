@@ -124,6 +124,8 @@ class ErrorCode(StrEnum):
     TOO_MANY_INVALID = "too_many_invalid"
     #: The file has only blank lines.
     NO_ROWS = "no_rows"
+    #: The file is in another encoding than UTF-8.
+    NOT_UTF8 = "not_utf8"
     #: The file ends in .gz, or begins as gzip does, and can't be unpacked.
     BAD_GZIP = "bad_gzip"
     #: The file unpacks to more bytes than a file may have.
