@@ -1,15 +1,23 @@
 """Eventarc's stand-in, between the real Pub/Sub emulator and a tiny HTTP server."""
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from cloudevents.http import from_http
 
 from batchdrop_local import eventarc
-from batchdrop_local.eventarc import Eventarc, cloud_event_headers
+from batchdrop_local.eventarc import (
+    AsEvent,
+    Eventarc,
+    cloud_event_headers,
+    message_published,
+    object_finalized,
+)
 from batchdrop_local.processes import free_port
 from tests.waiting import until
 from tests.whole.listener import Listener, Request, listening
@@ -116,6 +124,73 @@ def test_a_notice_of_anything_but_a_new_object_is_not_delivered(
     assert [r.headers["ce-subject"] for r in listener.requests] == ["objects/new.jsonl"]
 
 
+def test_a_message_becomes_the_cloudevent_that_eventarc_sends(
+    pubsub_emulator: str, project: str
+) -> None:
+    topic = f"projects/{project}/topics/notices"
+    subscription = f"projects/{project}/subscriptions/eventarc"
+
+    with delivering(
+        pubsub_emulator,
+        project,
+        lambda request: 200,
+        as_event=message_published(topic, subscription),
+    ) as (drop, listener):
+        drop({})
+
+        request = until(lambda: listener.requests)[0]
+
+    event = from_http(request.headers, request.body)
+    message = event.data["message"]
+    assert event["type"] == "google.cloud.pubsub.topic.v1.messagePublished"
+    assert event["source"] == f"//pubsub.googleapis.com/{topic}"
+    assert event["id"] == message["messageId"] == message["message_id"]
+    assert event["time"] == message["publishTime"]
+    assert event["time"].endswith("Z")
+    assert json.loads(base64.b64decode(message["data"])) == OBJECT
+    assert event.data["subscription"] == subscription
+
+
+def test_without_retries_an_event_comes_once_whatever_the_answer(
+    pubsub_emulator: str, project: str
+) -> None:
+    failures: list[str] = []
+
+    with delivering(
+        pubsub_emulator, project, lambda _: 500, retries=False, log=failures.append
+    ) as (drop, listener):
+        drop(NOTICE)
+        until(lambda: failures)
+        drop(NOTICE | {"objectId": "second.jsonl"})
+        until(lambda: len(failures) == 2)
+
+    assert [r.headers["ce-subject"] for r in listener.requests] == [
+        "objects/day%201/reviews.jsonl",
+        "objects/second.jsonl",
+    ]
+    assert failures[0].endswith("not delivered again")
+
+
+def test_one_at_a_time_means_that_the_second_waits_for_the_first(
+    pubsub_emulator: str, project: str
+) -> None:
+    under_way, most = threading.Semaphore(1), []
+
+    def answer(request: Request) -> int:
+        most.append(under_way.acquire(blocking=False))
+        # Long enough for the others to come, if they could.
+        threading.Event().wait(0.05)
+        under_way.release()
+        return 200
+
+    with delivering(pubsub_emulator, project, answer, parallel=1) as (drop, _):
+        for n in range(4):
+            drop(NOTICE | {"objectId": f"{n}.jsonl"})
+        until(lambda: len(most) == 4)
+
+    assert most == [True] * 4
+
+
 @pytest.mark.parametrize(
     ("name", "subject"),
     [
@@ -138,20 +213,31 @@ Drop = Callable[[dict[str, str]], None]
 
 @contextmanager
 def delivering(
-    pubsub: str, project: str, answer: Callable[[Request], int]
+    pubsub: str,
+    project: str,
+    answer: Callable[[Request], int],
+    log: Callable[[str], None] = lambda line: None,
+    **how: Any,
 ) -> Iterator[tuple[Drop, Listener]]:
     """Yields what publishes a notice, and the server that events are delivered to."""
     with (
         listening(answer) as listener,
-        delivered_to(listener.url, pubsub, project, lambda line: None) as drop,
+        delivered_to(listener.url, pubsub, project, log, **how) as drop,
     ):
         yield drop, listener
 
 
 @contextmanager
 def delivered_to(
-    target: str, pubsub: str, project: str, log: Callable[[str], None]
+    target: str,
+    pubsub: str,
+    project: str,
+    log: Callable[[str], None],
+    *,
+    as_event: AsEvent = object_finalized,
+    **how: Any,
 ) -> Iterator[Drop]:
+    """`how`: what else `Eventarc` takes."""
     topic = f"projects/{project}/topics/notices"
     with (
         eventarc.publisher(pubsub) as publisher,
@@ -167,7 +253,9 @@ def delivered_to(
             subscriber,
             topic=topic,
             subscription=f"projects/{project}/subscriptions/eventarc",
+            as_event=as_event,
             target=target,
             log=log,
+            **how,
         ):
             yield drop

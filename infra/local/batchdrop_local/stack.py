@@ -21,7 +21,7 @@ from batchdrop.failpoints import FAILPOINTS
 from batchdrop.preflight import MODEL
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
-from batchdrop_local.eventarc import Eventarc
+from batchdrop_local.eventarc import Eventarc, object_finalized
 from batchdrop_local.processes import (
     Logs,
     Process,
@@ -338,6 +338,7 @@ class Stack:
             subscriber,
             topic=notices,
             subscription=f"projects/{self.project}/subscriptions/eventarc",
+            as_event=object_finalized,
             target=self.addresses["on_upload"],
             log=partial(self._logs.add, "eventarc"),
         )

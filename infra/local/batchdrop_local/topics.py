@@ -1,4 +1,4 @@
-"""The announcements' topic, a listener, and what it turned down, as infra/ has them."""
+"""The topics, a listener, and what it turned down, as infra/ has them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,11 @@ class Topics:
         return f"projects/{self.project}/topics/batchdrop-announcements"
 
     @property
+    def work(self) -> str:
+        """Which jobs to collect: from `poll` to `collect`."""
+        return f"projects/{self.project}/topics/batchdrop-work"
+
+    @property
     def dead_letters(self) -> str:
         return f"projects/{self.project}/topics/batchdrop-dead-letters"
 
@@ -42,9 +47,9 @@ class Topics:
         return f"projects/{self.project}/subscriptions/batchdrop-dead-letters"
 
     def make(self, publisher: PublisherClient, subscriber: SubscriberClient) -> None:
-        """Makes all four."""
-        publisher.create_topic(name=self.announcements)
-        publisher.create_topic(name=self.dead_letters)
+        """Makes all five."""
+        for topic in (self.announcements, self.work, self.dead_letters):
+            publisher.create_topic(name=topic)
         subscriber.create_subscription(self.listening(self.listener))
         subscriber.create_subscription(
             Subscription(
