@@ -18,7 +18,7 @@ locals {
         output = "roles/storage.objectCreator" # reports of row errors
       }
       batches   = true
-      announces = false
+      publishes = []
     }
     poll = {
       description = "Follows the batches, announces how they ended, resumes jobs that were left"
@@ -38,7 +38,7 @@ locals {
         output = "roles/storage.objectUser"
       }
       batches   = true
-      announces = true
+      publishes = ["announcements", "work"]
     }
   }
 

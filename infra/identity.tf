@@ -32,6 +32,11 @@ locals {
     )
   ]...)
 
+  topics = {
+    announcements = google_pubsub_topic.announcements.name
+    work          = google_pubsub_topic.work.name
+  }
+
   bucket_roles = merge([
     for key, one in local.functions : {
       for bucket, role in one.buckets : "${key}/${bucket}" => { function = key, bucket = bucket, role = role }
@@ -64,12 +69,16 @@ resource "google_storage_bucket_iam_member" "function" {
 }
 
 resource "google_pubsub_topic_iam_member" "function" {
-  for_each = { for key, one in local.functions : key => one if one.announces }
+  for_each = merge([
+    for key, one in local.functions : {
+      for topic in one.publishes : "${key}/${topic}" => { function = key, topic = topic }
+    }
+  ]...)
 
   project = local.project
-  topic   = google_pubsub_topic.announcements.name
+  topic   = local.topics[each.value.topic]
   role    = "roles/pubsub.publisher"
-  member  = google_service_account.function[each.key].member
+  member  = google_service_account.function[each.value.function].member
 }
 
 resource "google_secret_manager_secret_iam_member" "function" {

@@ -13,6 +13,16 @@ resource "google_pubsub_topic" "announcements" {
   depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
+# Which jobs to collect: poll names one in a message. Nothing is lost with a message, as a
+# job that is still due is named again.
+resource "google_pubsub_topic" "work" {
+  project      = local.project
+  name         = "${var.name}-work"
+  kms_key_name = var.kms_key
+
+  depends_on = [google_kms_crypto_key_iam_member.agent]
+}
+
 resource "google_pubsub_schema" "announcement" {
   project    = local.project
   name       = "${var.name}-announcement"

@@ -11,6 +11,7 @@ from batchdrop.errors import BadSetting
 from batchdrop.options.settings import Settings
 from batchdrop.options.table import PREFIX
 from batchdrop_local.stack import Stack
+from batchdrop_local.topics import Topics
 from tests.infra import announcements, code
 from tests.infra.plan import Plan, Resource
 from tests.infra.queries import Query
@@ -85,16 +86,22 @@ def settings_are_those_of_the_local_stack(plan: Plan, functions: Path) -> Iterat
         here = {name for name in environment(function) if name.startswith(PREFIX)}
         for name in local - here:
             yield f"{function.address}: {name} is set locally, and not here"
-    topic = plan.at("google_pubsub_topic.announcements").values["name"]
-    ours = {
-        "topic": topic,
-        **{each.key: each.values["name"] for each in plan.of("google_storage_bucket")},
+    topics = Topics(stack.project)
+    theirs = {
+        "announcements": topics.announcements.rpartition("/")[2],
+        "work": topics.work.rpartition("/")[2],
     }
-    theirs = {"topic": stack.topic.rpartition("/")[2], **stack.buckets}
-    for part, name in theirs.items():
+    for topic, name in theirs.items():
+        here_named = plan.at(f"google_pubsub_topic.{topic}").values["name"]
+        if here_named != f"{plan.name}-{name.removeprefix('batchdrop-')}":
+            yield f"the topic {topic} is {name} locally, and {here_named} here"
+    buckets = {
+        each.key: each.values["name"] for each in plan.of("google_storage_bucket")
+    }
+    for part, name in stack.buckets.items():
         ending = name.removeprefix("batchdrop-")
-        if not str(ours.get(part)).endswith(f"{plan.name}-{ending}"):
-            yield f"the {part} is {name} locally, and {ours.get(part)} here"
+        if not str(buckets.get(part)).endswith(f"{plan.name}-{ending}"):
+            yield f"the {part} is {name} locally, and {buckets.get(part)} here"
 
 
 def names_that_the_code_gets_are_made_here(

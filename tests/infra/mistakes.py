@@ -609,7 +609,7 @@ def _mistakes() -> tuple[Mistake, ...]:
         '  name         = "${var.name}-announcements"',
         '  name         = "${var.name}-done"',
         "settings_are_those_of_the_local_stack",
-        "the topic is batchdrop-announcements locally",
+        "the topic announcements is batchdrop-announcements locally",
     )
     add(
         "results in the inbox",

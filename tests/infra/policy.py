@@ -22,6 +22,7 @@ ALLOWED = {
     Grant("on_upload", "roles/storage.objectCreator", "bucket output"),
     Grant("poll", "roles/datastore.user", LEDGER),
     Grant("poll", "roles/pubsub.publisher", "topic announcements"),
+    Grant("poll", "roles/pubsub.publisher", "topic work"),
     Grant("poll", "roles/storage.objectViewer", "bucket inbox"),
     Grant("poll", "roles/storage.objectUser", "bucket work"),
     Grant("poll", "roles/storage.objectUser", "bucket output"),

@@ -223,7 +223,7 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
       instances   = 5
       buckets     = { output = "roles/storage.objectUser" }
       batches     = false
-      announces   = false
+      publishes   = []
     }
     poll = {
 """
