@@ -532,6 +532,16 @@ def test_answers_can_be_missing(vertex: Vertex) -> None:
     assert job["completionStats"] == {"successfulCount": "6"}
 
 
+def test_rows_can_have_no_answer_and_be_counted_as_incomplete(vertex: Vertex) -> None:
+    vertex.sim.faults.add("row_unanswered", count=2)
+
+    job = vertex.run(rows(6))
+
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(vertex.bucket.answers(job)) == 4
+    assert job["completionStats"] == {"successfulCount": "4", "incompleteCount": "2"}
+
+
 def test_answers_can_come_twice(vertex: Vertex) -> None:
     vertex.sim.faults.add("rows_doubled", rows=2)
 

@@ -135,6 +135,7 @@ CATALOGUE: dict[str, Fault] = {
     ),
     "row_blocked": Fault(_W, "block the prompt", {"reason": "PROHIBITED_CONTENT"}),
     "row_max_tokens": Fault(_W, "cut the answer off, finish reason MAX_TOKENS"),
+    "row_unanswered": Fault(_W, "give no answer, and count the row as incomplete"),
 }
 
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {

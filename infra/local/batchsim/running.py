@@ -332,17 +332,21 @@ class Runner:
         began = job.started or at
         total = len(work.rows)
         answers = Rows()
-        failed = 0
+        failed = left_out = 0
         try:
             for number in range(count):
                 moment = began + (at - began) * ((number + 1) / count)
-                line, ok = self._answer_row(job, work, work.rows[number], moment)
+                answer = self._answer_row(job, work, work.rows[number], moment)
+                if answer is None:
+                    left_out += 1
+                    continue
+                line, ok = answer
                 answers.append(line)
                 failed += not ok
             with self.store.lock:
                 # Set before the export: one that fails leaves the counts behind.
                 job.row_counts = RowCounts(
-                    total=total, ok=count - failed, failed=failed
+                    total=total, ok=count - failed - left_out, failed=failed
                 )
             self.outputs.write(job, work, answers)
         finally:
@@ -350,7 +354,8 @@ class Runner:
 
     def _answer_row(
         self, job: Job, work: Work, line: bytes, at: datetime
-    ) -> tuple[bytes, bool]:
+    ) -> tuple[bytes, bool] | None:
+        """The answer, and whether it counts as successful; None: there is none."""
         row = msgspec.json.decode(line)
         if work.numbers:
             row = importing.as_numbers(row, work.numbers)
@@ -360,6 +365,8 @@ class Runner:
             rule = self.faults.of_row(
                 Subject(job.model, job.display_name, job.labels, text)
             )
+            if rule and rule.fault == "row_unanswered":
+                return None
         answering = Answering(
             model=job.model,
             ask=self.settings.model,
