@@ -65,4 +65,13 @@ class Refused(BatchdropError):
 
 
 class Unavailable(BatchdropError):
-    """No answer, or an answer that says to come back later."""
+    """
+    No answer, or an answer that says to come back later.
+
+    Attributes:
+        costly: each attempt repeats long work, so pauses between them grow.
+    """
+
+    def __init__(self, message: str, *, costly: bool = False) -> None:
+        super().__init__(message)
+        self.costly = costly

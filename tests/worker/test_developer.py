@@ -235,3 +235,19 @@ def test_a_cancel_that_is_sent_with_a_bad_key_is_sent_again(
     world.ticks(5)
 
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
+
+
+def test_rows_that_cannot_be_handed_over_are_uploaded_ever_more_rarely(
+    world: World,
+) -> None:
+    refused = world.sim.faults.add("unavailable", op="upload")
+    drop = world.upload()
+    world.worker.take(drop)
+
+    world.ticks(24, every=timedelta(minutes=5))
+
+    assert refused.struck < 10
+    world.sim.faults.clear()
+    world.advance(timedelta(hours=1))
+    world.tick()
+    assert world.job(drop).phase is Phase.SUBMITTED

@@ -311,7 +311,13 @@ class Steps(Derived):
         )
 
     def postpone(
-        self, why: str, now: datetime, due: datetime, *, not_allowed: bool = False
+        self,
+        why: str,
+        now: datetime,
+        due: datetime,
+        *,
+        not_allowed: bool = False,
+        costly: bool = False,
     ) -> Self:
         """
         A step failed through no fault of the job, and no request is in flight: try
@@ -320,17 +326,19 @@ class Steps(Derived):
 
         A job that has only arrived starts from the beginning. So it pauses for longer
         each time, and is parked in the end (MAX_PAUSE, PATIENCE). If there is a cancel
-        request, it is cancelled instead.
+        request, it is cancelled instead. After another step the pauses grow only if
+        each attempt is `costly`.
         """
         failing = self._failing(why, now, not_allowed)
         note = HealthCode.NOT_ALLOWED if not_allowed else why
+        since = failing["postponed"].since
+        pause = min(now - since, MAX_PAUSE)
         if self.phase is not Phase.ARRIVED:
-            return self._put_off(note, now, due, failing)
+            again = max(due, now + pause) if costly else due
+            return self._put_off(note, now, again, failing)
         if self.cancel_request:
             return self.cancelled(now)
-        since = failing["postponed"].since
         if now - since < PATIENCE:
-            pause = min(now - since, MAX_PAUSE)
             return self._put_off(note, now, max(due, now + pause), failing)
         message = failing["postponed"].message
         # Parking announces the job by itself.

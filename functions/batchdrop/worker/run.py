@@ -162,7 +162,7 @@ class Runner:
         except Misconfigured as exc:
             return self.setbacks.not_allowed(job, str(exc))
         except Unavailable as exc:
-            return self.setbacks.postpone(job, str(exc))
+            return self.setbacks.postpone(job, str(exc), costly=exc.costly)
         except Exception as exc:
             why, now = public_text(exc), self.now()
             log.exception(

@@ -113,10 +113,13 @@ class Setbacks:
                 if uri not in kept and epoch.isdecimal() and int(epoch) < below:
                     self.storage.delete(uri)
 
-    def postpone(self, job: Job, why: str, *, unsent: bool = False) -> Job:
+    def postpone(
+        self, job: Job, why: str, *, unsent: bool = False, costly: bool = False
+    ) -> Job:
         """
         Args:
             unsent: no create request is under way, also in `submitting`.
+            costly: each attempt repeats long work, so the pauses grow.
         """
         log.warning(
             "job postponed",
@@ -125,7 +128,7 @@ class Setbacks:
         now = self.now()
         if job.phase is Phase.SUBMITTING and not unsent:
             return self.fail(job, lambda j: j.unclear(why, now, self.timing))
-        return self.fail(job, lambda j: j.postpone(why, now, due=now))
+        return self.fail(job, lambda j: j.postpone(why, now, due=now, costly=costly))
 
     def not_allowed(
         self,
@@ -182,11 +185,18 @@ class Setbacks:
         self.clear(after)
         return after
 
-    def trouble(self, job: Job, what: str, error: BatchesError) -> BatchdropError:
-        """The error to raise for a request of a step that failed at the API."""
+    def trouble(
+        self, job: Job, what: str, error: BatchesError, *, costly: bool = False
+    ) -> BatchdropError:
+        """
+        The error to raise for a request of a step that failed at the API.
+
+        Args:
+            costly: another attempt repeats long work.
+        """
         if is_not_allowed(error):
             return Misconfigured(f"{what}: {error}. {self.remedy(job)}")
-        return Unavailable(f"{what}: {error}")
+        return Unavailable(f"{what}: {error}", costly=costly)
 
     def remedy(self, job: Job) -> str:
         if job.spec and job.spec.backend == codes.Backend.DEVELOPER:

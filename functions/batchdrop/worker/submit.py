@@ -94,7 +94,7 @@ class Submitting:
                 self.backends.of(job).stage(job)
         except BatchesError as exc:
             raise self.setbacks.trouble(
-                job, "could not hand over the rows", exc
+                job, "could not hand over the rows", exc, costly=True
             ) from exc
         failpoint("after_handing_over")
         return job
