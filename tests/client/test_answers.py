@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.batches.results import row_of
+from batchdrop.batches.answer_lines import row_of
 
 
 def gemini(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:

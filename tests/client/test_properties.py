@@ -20,9 +20,9 @@ from batchdrop.batches import (
 )
 from batchdrop.batches import developer as d
 from batchdrop.batches import vertex as v
+from batchdrop.batches.answer_lines import row_of, rows_of
 from batchdrop.batches.files import read_file, read_made
 from batchdrop.batches.lines import Splitter
-from batchdrop.batches.results import row_of, rows_of
 from batchdrop.batches.staging import merged
 from tests.there import there
 

@@ -20,7 +20,7 @@ from batchdrop.batches import (
     OutputInfo,
     ResultRow,
 )
-from batchdrop.batches.results import row_of
+from batchdrop.batches.answer_lines import row_of
 from tests.client.buckets import Bucket
 from tests.client.datasets import Dataset
 from tests.there import there

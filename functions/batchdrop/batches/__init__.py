@@ -21,8 +21,8 @@ from batchdrop.batches.files import (
     UploadFileConfig,
 )
 from batchdrop.batches.operations import AsyncBatches, Batches
+from batchdrop.batches.outcomes import ResultRow
 from batchdrop.batches.pager import AsyncPager, Pager
-from batchdrop.batches.results import ResultRow
 from batchdrop.batches.types import (
     TERMINAL_STATES,
     BatchJob,

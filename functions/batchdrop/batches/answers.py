@@ -1,128 +1,338 @@
 """
-The text, the thoughts and the finish reason of an answer, for each publisher's shape.
+What an answer says, for each publisher's shape, in one walk.
 
               Gemini                      Claude            OpenAI-style
     text      candidates[0] parts         content text      choices[0].message.content
     thoughts  parts marked `thought`      content thinking  message.reasoning_content
     finish    candidates[0].finishReason  stop_reason       choices[0].finish_reason
 
+Embeddings and the predictions of custom models have no finish reason.
+
 Shapes and values are those of aiplatform v1 and generativelanguage v1beta (discovery
 documents), google-genai, anthropic and openai (their types), and of answers seen live.
-For an answer of any other shape these functions return None; they never raise.
+An answer of any other shape has content that is not read; nothing here raises.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-#: Gemini's finish reasons for an answer that was withheld. An answer that was cut
-#: (MAX_TOKENS), broken (MALFORMED_..) or never made (OTHER, NO_IMAGE) isn't blocked.
-BLOCKED = frozenset(
+from msgspec import Struct
+
+from batchdrop.rows import RowOutcome
+
+_OK, _BLOCKED = RowOutcome.OK, RowOutcome.BLOCKED
+_TRUNCATED, _MALFORMED = RowOutcome.TRUNCATED, RowOutcome.MALFORMED
+_EMPTY = RowOutcome.EMPTY
+
+#: Which outcome each finish reason gives. `ok` holds if there is content, else the row
+#: is `empty`. `empty` holds if there is none, else the row is `unclear`: it is not
+#: known whether such content is whole.
+GEMINI = {
+    "STOP": _OK,
+    "MAX_TOKENS": _TRUNCATED,
+    "CONTINUATION": _TRUNCATED,
+    "SAFETY": _BLOCKED,
+    "RECITATION": _BLOCKED,
+    "BLOCKLIST": _BLOCKED,
+    "PROHIBITED_CONTENT": _BLOCKED,
+    "SPII": _BLOCKED,
+    "MODEL_ARMOR": _BLOCKED,
+    "IMAGE_SAFETY": _BLOCKED,
+    "IMAGE_PROHIBITED_CONTENT": _BLOCKED,
+    "IMAGE_RECITATION": _BLOCKED,
+    "ESCALATION": _BLOCKED,
+    "PUP_LIMITED_DISABLED": _BLOCKED,
+    "MALFORMED_FUNCTION_CALL": _MALFORMED,
+    "MALFORMED_RESPONSE": _MALFORMED,
+    "UNEXPECTED_TOOL_CALL": _MALFORMED,
+    "TOO_MANY_TOOL_CALLS": _MALFORMED,
+    "MISSING_THOUGHT_SIGNATURE": _MALFORMED,
+    "LANGUAGE": _EMPTY,
+    "OTHER": _EMPTY,
+    "NO_IMAGE": _EMPTY,
+    "IMAGE_OTHER": _EMPTY,
+}
+CLAUDE = {
+    "end_turn": _OK,
+    "stop_sequence": _OK,
+    "tool_use": _OK,
+    "pause_turn": _OK,
+    "max_tokens": _TRUNCATED,
+    "model_context_window_exceeded": _TRUNCATED,
+    "compaction": _TRUNCATED,
+    "refusal": _BLOCKED,
+}
+OPENAI = {
+    "stop": _OK,
+    "tool_calls": _OK,
+    "function_call": _OK,
+    "length": _TRUNCATED,
+    "content_filter": _BLOCKED,
+}
+#: No word is in two of them.
+FINISH_REASONS: Mapping[str, RowOutcome] = {**GEMINI, **CLAUDE, **OPENAI}
+
+#: Members of Gemini's parts that are no content by themselves.
+_MARKS = frozenset(
     {
-        "SAFETY",
-        "RECITATION",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "SPII",
-        "MODEL_ARMOR",
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "IMAGE_RECITATION",
-        "ESCALATION",
-        "PUP_LIMITED_DISABLED",
+        "text",
+        "thought",
+        "thoughtSignature",
+        "videoMetadata",
+        "mediaResolution",
+        "mediaProcessing",
+        "partMetadata",
+        "speechMetadata",
     }
 )
+#: Members of Gemini's candidates that say more than its parts.
+_MORE = frozenset(
+    {
+        "groundingMetadata",
+        "groundingAttributions",
+        "citationMetadata",
+        "urlContextMetadata",
+        "logprobsResult",
+        "finishMessage",
+        "continuationToken",
+    }
+)
+#: Members that an answer of Gemini may have without a candidate.
+_GEMINI_ALONE = frozenset(
+    {"promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"}
+)
+#: Members of an OpenAI message that are content besides its text, in either spelling.
+_CALLS = ("tool_calls", "toolCalls", "function_call", "functionCall", "audio", "images")
 
-Answer = Mapping[str, Any] | None
+Json = Mapping[str, Any]
+_NOTHING: Json = {}
 
 
-def text_of(answer: Answer) -> str | None:
-    """The text, its pieces joined, without thoughts; None if there is no text."""
-    return "".join(text for thought, text in _texts(answer) if not thought) or None
+class Answer(Struct, frozen=True, gc=False):
+    """What an answer says, in the same words for all publishers."""
+
+    text: str | None = None  #: its pieces joined, without thoughts
+    thoughts: str | None = None  #: their pieces joined
+    finish_reason: str | None = None  #: in the publisher's word
+    blocked: str | None = None  #: why it was withheld, in the publisher's word
+    content: bool = False  #: whether it has a part that is no thought and no blank text
+    candidates: int = 0
+    more: bool = False  #: whether it says more than `text`
+    cut: bool = False  #: whether it ends at a limit that no finish reason names
+    reasonless: bool = False  #: whether it is of a kind that has no finish reason
 
 
-def thoughts_of(answer: Answer) -> str | None:
-    """The text of the thoughts, joined; None if there are none."""
-    return "".join(text for thought, text in _texts(answer) if thought) or None
+def read(response: Json | None) -> Answer:
+    """What an answer says; an empty one says nothing."""
+    body = body_of(response)
+    if "candidates" in body:
+        return _gemini(body)
+    if "choices" in body:
+        return _openai(body)
+    if (vector := _vector(body)) is not None:
+        return vector
+    if "content" in body or "stop_reason" in body:
+        return _claude(body)
+    for name in ("prediction", "predictions"):
+        if name in body:
+            return _predicted(body[name])
+    if not body or not _GEMINI_ALONE.isdisjoint(body):
+        return _gemini(body)
+    return Answer(content=True, candidates=1, more=True)
 
 
-def finish_reason_of(answer: Answer) -> str | None:
-    """
-    Why the model stopped, in the publisher's word; None if the answer has no word.
-    """
-    body = _body(answer)
-    for reason in (
-        _first(body, "candidates").get("finishReason"),
-        _first(body, "choices").get("finish_reason"),
-        body.get("stop_reason"),
-    ):
-        if isinstance(reason, str) and reason:
-            return reason
+def body_of(response: Json | None) -> Json:
+    """The answer itself: OpenAI's batch lines hold it beside an HTTP status."""
+    if not response:
+        return _NOTHING
+    if "body" in response and "candidates" not in response:
+        return _object(response, "body")
+    return response
+
+
+def embedding_of(response: Json | None) -> list[float] | None:
+    """The first vector of an answer; None if it has none."""
+    values = _values(body_of(response))
+    return values if isinstance(values, list) and values else None
+
+
+def _gemini(body: Json) -> Answer:
+    candidates = body.get("candidates")
+    candidate = _first(candidates)
+    texts: list[str] = []
+    thoughts: list[str] = []
+    content = more = False
+    parts = _object(candidate, "content").get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        text = part.get("text")
+        thought = bool(part.get("thought"))
+        if isinstance(text, str):
+            (thoughts if thought else texts).append(text)
+        if len(part) > 1 or text is None:
+            for name, value in part.items():
+                if name in _MARKS or thought or not value:
+                    continue
+                if name != "inlineData" or _object(part, name).get("data"):
+                    content = more = True
+    joined = "".join(texts)
+    content = content or bool(joined.strip())
+    if not more and not _MORE.isdisjoint(candidate):
+        more = any(candidate.get(name) for name in _MORE)
+    count = len(candidates) if isinstance(candidates, list) else 0
+    reason = _word(candidate, "finishReason")
+    blocked = _word(_object(body, "promptFeedback"), "blockReason")
+    if blocked:
+        # Vertex AI and the Developer API spell "none" differently.
+        if blocked.endswith("_UNSPECIFIED"):
+            blocked = None
+        else:
+            more = True
+    if blocked is None and GEMINI.get(reason or "") is _BLOCKED:
+        blocked = reason
+    return Answer(
+        joined or None,
+        "".join(thoughts) or None,
+        reason,
+        blocked,
+        content,
+        count,
+        more or count > 1,
+        # "If empty, the model has not stopped generating tokens" (discovery).
+        content and reason in (None, "FINISH_REASON_UNSPECIFIED"),
+    )
+
+
+def _claude(body: Json) -> Answer:
+    blocks = body.get("content")
+    texts: list[str] = []
+    thoughts: list[str] = []
+    content = more = False
+    for block in blocks if isinstance(blocks, list) else ():
+        if not isinstance(block, dict):
+            continue
+        kind = block.get("type")
+        if kind == "thinking":
+            if isinstance(thinking := block.get("thinking"), str):
+                thoughts.append(thinking)
+        elif isinstance(text := block.get("text"), str):
+            texts.append(text)
+            more = more or bool(block.get("citations"))
+        elif kind != "redacted_thinking":
+            content = more = True
+    joined = "".join(texts)
+    reason, blocked = _word(body, "stop_reason"), None
+    if reason == "refusal":
+        blocked = _word(_object(body, "stop_details"), "category") or reason
+        more = more or bool(body.get("stop_details"))
+    return Answer(
+        joined or None,
+        "".join(thoughts) or None,
+        reason,
+        blocked,
+        content or bool(joined.strip()),
+        1,
+        more,
+    )
+
+
+def _openai(body: Json) -> Answer:
+    choices = body.get("choices")
+    choice = _first(choices)
+    message = _object(choice, "message")
+    texts: list[str] = []
+    content = more = False
+    given = message.get("content", choice.get("text"))
+    for part in given if isinstance(given, list) else ({"text": given},):
+        if not isinstance(part, dict):
+            continue
+        if isinstance(text := part.get("text"), str):
+            texts.append(text)
+        elif part.get("type"):
+            more = True
+    for name in _CALLS:
+        if message.get(name):
+            content = more = True
+    reason = _word(choice, "finish_reason") or _word(choice, "finishReason")
+    blocked = reason if reason and FINISH_REASONS.get(reason) is _BLOCKED else None
+    if message.get("refusal"):
+        blocked, more = blocked or "refusal", True
+    joined = "".join(texts)
+    count = len(choices) if isinstance(choices, list) else 0
+    return Answer(
+        joined or None,
+        _word(message, "reasoning_content") or _word(message, "reasoning"),
+        reason,
+        blocked,
+        content or bool(joined.strip()),
+        count,
+        more
+        or count > 1
+        or bool(message.get("annotations"))
+        or bool(choice.get("logprobs")),
+    )
+
+
+def _vector(body: Json) -> Answer | None:
+    """An embedding; None if the answer is of another kind."""
+    values = _values(body)
+    if values is None:
+        return None
+    cut = bool(body.get("truncated"))
+    count = 1
+    if isinstance(predictions := body.get("predictions"), list):
+        count = len(predictions)
+        first = _object(_first(predictions), "embeddings")
+        cut = bool(_object(first, "statistics").get("truncated"))
+    there = bool(values)
+    return Answer(None, None, None, None, there, count, there, cut, True)
+
+
+def _values(body: Json) -> Any:
+    """The numbers of the first vector, or base64 of them; None: there is no vector."""
+    if "embedding" in body:  # gemini-embedding, of either API
+        return _object(body, "embedding").get("values") or ()
+    if isinstance(several := body.get("embeddings"), list):
+        return _first(several).get("values") or ()
+    if "predictions" in body:  # text-embedding-005 and older
+        prediction = _first(body["predictions"])
+        if "embeddings" in prediction:
+            return _object(prediction, "embeddings").get("values") or ()
+    elif isinstance(data := body.get("data"), list):  # OpenAI's
+        return _first(data).get("embedding") or ()
     return None
 
 
-def blocked_of(answer: Answer) -> str | None:
-    """
-    Why the prompt or the answer was withheld, in the publisher's word; None if it
-    wasn't, or if there is no text for another reason.
-    """
-    body = _body(answer)
-    reason = _object(body, "promptFeedback").get("blockReason")
-    # Vertex AI and the Developer API spell "none" differently.
-    if isinstance(reason, str) and reason and not reason.endswith("_UNSPECIFIED"):
-        return reason
-    reason = finish_reason_of(answer)
-    if reason in BLOCKED or reason == "content_filter":
-        return reason
-    if reason == "refusal":
-        category = _object(body, "stop_details").get("category")
-        return category if isinstance(category, str) and category else reason
-    refused = _object(_first(body, "choices"), "message").get("refusal")
-    return "refusal" if refused else None
+def _predicted(prediction: Any) -> Answer:
+    """A custom model's prediction, which may be an answer of another shape."""
+    count = 1
+    if isinstance(prediction, list):
+        count = len(prediction)
+        if count == 1:
+            prediction = prediction[0]
+    if isinstance(prediction, dict):
+        for name, shape in (("candidates", _gemini), ("choices", _openai)):
+            if name in prediction:
+                return shape(prediction)
+    if isinstance(prediction, str):
+        text = prediction or None
+        there = bool(prediction.strip())
+        return Answer(text, None, None, None, there, count, False, False, True)
+    there = prediction not in (None, [], {})
+    return Answer(None, None, None, None, there, count, there, False, True)
 
 
-def _texts(answer: Answer) -> Iterator[tuple[bool, str]]:
-    """For each piece: whether it is a thought, and its text."""
-    body = _body(answer)
-    if "candidates" in body:
-        for part in _list(_object(_first(body, "candidates"), "content"), "parts"):
-            if isinstance(text := part.get("text"), str):
-                yield bool(part.get("thought")), text
-    elif "choices" in body:
-        message = _object(_first(body, "choices"), "message")
-        for thought, name in ((True, "reasoning_content"), (False, "content")):
-            if isinstance(text := message.get(name), str):
-                yield thought, text
-        for part in _list(message, "content"):
-            if isinstance(text := part.get("text"), str):
-                yield False, text
-    else:
-        for block in _list(body, "content"):
-            kind = block.get("type")
-            name = "thinking" if kind == "thinking" else "text"
-            if isinstance(text := block.get(name), str):
-                yield kind == "thinking", text
-
-
-def _body(answer: Answer) -> Mapping[str, Any]:
-    """The answer itself: OpenAI's batch lines hold it beside an HTTP status."""
-    answer = answer or {}
-    return _object(answer, "body") if "status_code" in answer else answer
-
-
-def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _word(holder: Json, name: str) -> str | None:
     value = holder.get(name)
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, str) and value else None
 
 
-def _list(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The objects in a list."""
+def _object(holder: Json, name: str) -> Json:
     value = holder.get(name)
-    if not isinstance(value, list):
-        return []
-    return [item for item in value if isinstance(item, dict)]
+    return value if isinstance(value, dict) else _NOTHING
 
 
-def _first(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = holder.get(name)
-    first = value[0] if isinstance(value, list) and value else None
-    return first if isinstance(first, dict) else {}
+def _first(items: Any) -> Json:
+    first = items[0] if isinstance(items, list) and items else None
+    return first if isinstance(first, dict) else _NOTHING

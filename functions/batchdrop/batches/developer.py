@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 from batchdrop.batches import backend_only, inline
 from batchdrop.batches.call import Call
 from batchdrop.batches.config import CreateBatchJobConfig, ListBatchJobsConfig
+from batchdrop.batches.row_errors import row_error
 from batchdrop.batches.types import (
     BatchJob,
     BatchJobDestination,
@@ -417,18 +418,4 @@ def inlined_response(item: Any) -> InlinedResponse:
         response=response if isinstance(response, dict) else None,
         error=row_error(error),
         metadata=metadata if isinstance(metadata, dict) else None,
-    )
-
-
-def row_error(error: Any) -> JobError | None:
-    """The error of one row, of whatever shape; None if there is none."""
-    if not error:
-        return None
-    if not isinstance(error, dict):
-        return JobError(message=str(error))
-    code = error.get("code")
-    return JobError(
-        code=code if isinstance(code, int) else None,
-        message=str(error.get("message", "")),
-        details=error.get("details"),
     )

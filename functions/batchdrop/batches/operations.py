@@ -20,8 +20,9 @@ from batchdrop.batches.config import (
 from batchdrop.batches.core import Core
 from batchdrop.batches.create import Creating
 from batchdrop.batches.embeddings import embeddings_source
+from batchdrop.batches.outcomes import ResultRow
 from batchdrop.batches.pager import AsyncPager, Page, Pager
-from batchdrop.batches.results import ResultRow, Results
+from batchdrop.batches.results import Results
 from batchdrop.batches.types import BatchJob, BatchJobSource, DeleteResourceJob
 from batchdrop.batches.wait import OUTPUT_TIMEOUT, waiting
 

@@ -1,225 +1,32 @@
 """Reads the rows of an ended job from where they are, and writes them to a bucket."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from batchdrop.batches import answers
+from batchdrop.batches.answer_lines import inline_row, row_of, row_of_line, rows_of
 from batchdrop.batches.call import Call, Flow, Pause, ask, dated, work
-from batchdrop.batches.developer import Developer, row_error
+from batchdrop.batches.developer import Developer
 from batchdrop.batches.errors import ClientError, NoResults
 from batchdrop.batches.files import FileApi, checked
-from batchdrop.batches.lines import OWN, split
+from batchdrop.batches.lines import split
 from batchdrop.batches.objects import Objects, below
-from batchdrop.batches.types import BatchJob, InlinedResponse, JobError, OutputInfo
+from batchdrop.batches.outcomes import ResultRow
+from batchdrop.batches.types import BatchJob, OutputInfo
 from batchdrop.batches.vertex import Vertex
 from batchdrop.batches.wait import GROWTH, Patience
 
 #: Seconds between polls for a job's output: the first wait, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
-_KEYS = frozenset({"key", "custom_id"})
-_JSON_IN_STATUS = re.compile(r"\{.*\}", re.DOTALL)
 #: Objects with rows in an output directory. A custom model's have the second kind of
 #: name, without an ending; rows that failed are in its errors_stats.
 _SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
-
-
-class ResultRow(Struct, frozen=True, kw_only=True):
-    """
-    The answer to one request.
-
-    At most one of `response` and `error` is set. Rows come in any order: join them by
-    `key`.
-
-        >>> row_of({"key": "a", "response": {"candidates": []}}).key
-        'a'
-    """
-
-    key: str | None = None  #: `key`, `custom_id` or `metadata.key` of the request
-    response: dict[str, Any] | None = None
-    error: JobError | None = None
-    metadata: dict[str, Any] | None = None
-    raw: dict[str, Any] = {}  #: the whole row, unchanged
-
-    @property
-    def text(self) -> str | None:
-        """
-        The text of the answer (Gemini's first candidate, Claude's content, OpenAI's
-        first choice), its pieces joined, without thoughts. If it is None, then `error`,
-        `blocked` or `finish_reason` says why.
-        """
-        return answers.text_of(self.response)
-
-    @property
-    def thoughts(self) -> str | None:
-        """The text of the thoughts in the answer, joined; None if it has none."""
-        return answers.thoughts_of(self.response)
-
-    @property
-    def finish_reason(self) -> str | None:
-        """
-        Why the model stopped, in its publisher's word, such as STOP, MAX_TOKENS,
-        end_turn or length; None if the answer doesn't say, or there is no answer.
-        """
-        return answers.finish_reason_of(self.response)
-
-    @property
-    def blocked(self) -> str | None:
-        """
-        Why the prompt or the answer was withheld, such as PROHIBITED_CONTENT, SAFETY,
-        refusal or content_filter; None if it wasn't.
-        """
-        return answers.blocked_of(self.response)
-
-
-def row_of(raw: dict[str, Any]) -> ResultRow:
-    """
-    A row from its JSON value, of either API:
-
-        response, error              the Developer API's
-        response, status: ""         Vertex: answered
-        status: "Bad Request: {..}"  Vertex: not answered; the text ends in a JSON error
-        predictions, prediction      Vertex: a legacy embedding; a custom model
-        response.status_code, .body  OpenAI's: answered below 400
-        response.error               a model server's: not answered
-
-    Keys and columns that `create` packed into one member are restored.
-    """
-    raw = _with_its_own(raw)
-    metadata = raw.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else None
-    response = raw.get("response")
-    if isinstance(response, str):  # BigQuery gives JSON columns as text
-        response = _decoded(response)
-    for name in ("predictions", "prediction"):
-        if response is None and name in raw:
-            response = {name: raw[name]}
-    error = (
-        row_error(raw.get("error"))
-        or _status_error(raw.get("status"))
-        or _inner_error(response)
-    )
-    answered = isinstance(response, dict) and bool(response)
-    return ResultRow(
-        key=_key(raw, metadata),
-        response=response if answered and error is None else None,
-        error=error,
-        metadata=metadata,
-        raw=raw,
-    )
-
-
-def _with_its_own(raw: dict[str, Any]) -> dict[str, Any]:
-    """
-    A row with the caller's own columns; a legacy embedding has them in `instance`.
-    """
-    for holder in (raw, raw.get("instance")):
-        if isinstance(holder, dict) and isinstance(text := holder.get(OWN), str):
-            own = _decoded(text)
-            if isinstance(own, dict):
-                # `create` replaced the caller's key; all else is the API's.
-                theirs = raw.keys() - {OWN, *(own.keys() & _KEYS)}
-                return own | {name: raw[name] for name in raw if name in theirs}
-    return raw
-
-
-def _key(raw: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | None:
-    holders: list[Mapping[str, Any]] = [raw]
-    instance = raw.get("instance")
-    if isinstance(instance, str):  # BigQuery gives JSON columns as text
-        instance = _decoded(instance)
-    if isinstance(instance, dict) and isinstance(instance.get("content"), str):
-        # A legacy embedding returns the whole line in `instance`. In those of other
-        # models, "key" may be a feature.
-        holders.append(instance)
-    for holder in holders:
-        for name in ("key", "custom_id"):
-            if holder.get(name) is not None:
-                return str(holder[name])
-    key = (metadata or {}).get("key")
-    return None if key is None else str(key)
-
-
-def _inner_error(response: Any) -> JobError | None:
-    """The error that a model's server returned in place of an answer."""
-    if not isinstance(response, dict):
-        return None
-    body, status = response, response.get("status_code")
-    if status is not None:  # OpenAI's batch lines
-        inner = response.get("body")
-        body = inner if isinstance(inner, dict) else {}
-    error = row_error(body.get("error"))
-    if not isinstance(status, int) or status < 400:
-        return error
-    return JobError(
-        code=status,
-        message=(error and error.message) or f"HTTP status {status}",
-        details=error.details if error else None,
-    )
-
-
-def _status_error(status: object) -> JobError | None:
-    if not status:
-        return None
-    if isinstance(status, dict):
-        error = row_error(status)
-        return error if error and (error.code or error.message) else None
-    text = str(status)
-    found = _JSON_IN_STATUS.search(text)
-    inner = _decoded(found[0]) if found else None
-    error = inner.get("error", inner) if isinstance(inner, dict) else None
-    if not isinstance(error, dict):
-        return JobError(message=text)
-    made = row_error(error)
-    return made if made and made.message else JobError(message=text)
-
-
-def _decoded(text: str | bytes) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _inline_row(answer: InlinedResponse) -> ResultRow:
-    raw: dict[str, Any] = {}
-    if answer.response is not None:
-        raw["response"] = answer.response
-    if answer.error is not None:
-        raw["error"] = msgspec.to_builtins(answer.error)
-    if answer.metadata is not None:
-        raw["metadata"] = answer.metadata
-    return row_of(raw)
-
-
-def rows_of(lines: Iterable[bytes], where: str) -> Iterator[ResultRow]:
-    """
-    The rows of JSONL. A line that can't be read becomes a row with an error, and its
-    text is in raw["line"], so that one bad line neither stops the others nor is lost.
-    """
-    for number, line in enumerate(lines, 1):
-        row = _row_of_line(line, where, number)
-        if row is not None:
-            yield row
-
-
-def _row_of_line(line: bytes, where: str, number: int) -> ResultRow | None:
-    """The row of one line; None for a blank one."""
-    text = line.strip()
-    if not text:
-        return None
-    value = _decoded(text)
-    if isinstance(value, dict):
-        return row_of(value)
-    error = JobError(message=f"{where}, line {number}: not a JSON object")
-    return ResultRow(error=error, raw={"line": text.decode(errors="replace")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +146,7 @@ class Results:
         if dest.file_name is not None:
             return rows_of(split(self._downloaded(dest.file_name)), dest.file_name)
         inlined = dest.inlined_responses or dest.inlined_embed_content_responses or ()
-        return map(_inline_row, inlined)
+        return map(inline_row, inlined)
 
     def _directory(self, directory: str) -> Iterator[ResultRow]:
         """
@@ -359,7 +166,7 @@ class Results:
         for shard in final + others:
             lines = split(self.objects.read(shard))
             for number, line in enumerate(lines, 1):
-                row = _row_of_line(line, shard.uri, number)
+                row = row_of_line(line, shard.uri, number)
                 if row is None:
                     continue
                 if row.key is None:

@@ -84,11 +84,15 @@ def job_state(name: str) -> str:
 
 
 class JobError(Struct, frozen=True, kw_only=True, gc=False):
-    """Why a job failed: google.rpc.Status. The code is gRPC's, not HTTP's."""
+    """
+    Why a job or a row failed: google.rpc.Status. The code of a job is gRPC's. Rows may
+    have HTTP's, which are 100 or more.
+    """
 
     code: Int64 | None = None
     message: str | None = None
     details: Any = None
+    status: str | None = None  #: of a row: the code's name, or the publisher's word
 
 
 class CompletionStats(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
