@@ -53,7 +53,7 @@ resource "google_firestore_field" "unindexed" {
   for_each = merge([
     for collection, fields in {
       jobs = [
-        "answers_at_risk", "answers_short", "batch", "cancel_at", "collecting", "columns_lost",
+        "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
         "delete_at", "deleted_at", "due", "error", "health", "history", "inputs", "lease",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
         "part_of", "parts", "poll_failed", "postponed", "report", "row_errors", "rows",

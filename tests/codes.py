@@ -25,6 +25,7 @@ Made from `functions/batchdrop/jobs/codes.py` by `make codes`. The
 SECTIONS = {
     "Phase": "Phases",
     "Outcome": "Outcomes",
+    "Step": "Steps of collecting",
     "HealthCode": "Health",
     "ErrorCode": "Errors",
     "Backend": "Backends",

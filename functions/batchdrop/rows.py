@@ -59,3 +59,13 @@ class Rows:
     failed: int | None = None
     unclear: int | None = None
     missing: int | None = None
+
+    @property
+    def outcomes(self) -> dict[RowOutcome, int]:
+        """How many accepted rows had each outcome; empty until they are collected."""
+        counts = {each: getattr(self, each) for each in RowOutcome if each in _COUNTED}
+        return {each: count for each, count in counts.items() if count is not None}
+
+
+#: The outcomes of accepted rows.
+_COUNTED = frozenset(RowOutcome) - {RowOutcome.REFUSED}

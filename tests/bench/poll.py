@@ -223,6 +223,7 @@ def a_world() -> Iterator[World]:
             output=Location(bucket="bench-output", prefix=""),
             topic="announcements",
             deployment="tests",
+            results="off",
         )
         for bucket in ("bench-inbox", "bench-work", "bench-output"):
             client.create_bucket(bucket)

@@ -49,6 +49,7 @@ ENV = {
     "BATCHDROP_LIST_LAG": "0.5",
     "BATCHDROP_TICK": "2",
     "BATCHDROP_RECONCILE_EVERY": "1",
+    "BATCHDROP_RESULTS": "off",
     # One freezes, and the other continues, like instances of a function.
     "WORKERS": "2",
     "THREADS": "4",

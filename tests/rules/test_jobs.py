@@ -1,8 +1,9 @@
 """The rules of a job, without any service."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from batchdrop.errors import NotADrop
 from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import size_of
+from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import (
     FINALIZED,
     Batch,
@@ -21,8 +23,10 @@ from batchdrop.jobs.values import (
     Health,
     Part,
     Problem,
+    Results,
     Staging,
     Stats,
+    Usage,
 )
 from batchdrop.rows import RowError, Rows
 from tests.clock import Clock
@@ -63,7 +67,9 @@ def test_a_batch_without_named_answers_is_not_deleted(
     submitted: Job, clock: Clock
 ) -> None:
     assert submitted.spec is not None
-    job = replace(submitted, spec=replace(submitted.spec, delete_after=60.0))
+    job = replace(
+        submitted, spec=replace(submitted.spec, delete_after=60.0, results="off")
+    )
     done = replace(RUNNING, state="JOB_STATE_SUCCEEDED", terminal=True)
     error = Problem(code="no_output", message="named nowhere")
 
@@ -489,6 +495,17 @@ def test_a_cancel_request_resumes_a_parked_job_that_may_have_sent_a_request(
     assert not job.is_parked
 
 
+RESULTS = Results(uri="gs://out/r.jsonl", generation=1, crc32c="AAAAAA==", bytes=9)
+
+
+def collected(job: Job, now: datetime, **counts: int) -> Job:
+    """The job with results; by default of one row that is ok."""
+    of = Counter(counts or {"ok": 1})
+    refused = of.pop("refused", 0)
+    rows = Rows(total=of.total() + refused, accepted=of.total(), refused=refused, **of)
+    return job.collected(now, results=RESULTS, rows=rows, usage=Usage(prompt=3))
+
+
 UNANNOUNCED = (HealthCode.UNPUBLISHED, "Pub/Sub refused it")
 
 
@@ -556,7 +573,10 @@ def test_a_job_is_parked_and_announced_again_after_a_frozen_worker_wakes(
 def test_a_job_that_no_worker_takes_up_can_not_be_parked(
     submitted: Job, clock: Clock, over: bool
 ) -> None:
-    job = submitted.ended(failed(RUNNING), clock()) if over else submitted
+    job = submitted
+    if over:
+        ended = submitted.ended(failed(RUNNING), clock())
+        job = collected(ended.collect_taken("c", clock(), TIMING), clock())
 
     with pytest.raises(ValueError, match="can't be parked"):
         job.park(clock())
@@ -676,6 +696,10 @@ def at(*phases: Phase) -> Callable[[Rule], Rule]:
     return precondition(lambda self: self.job.phase in phases)
 
 
+#: The rule applies while answers are to be collected.
+collecting: Callable[[Rule], Rule] = precondition(lambda self: self.job.collecting)
+
+
 class Moves(RuleBasedStateMachine):
     """
     Any order of transitions: each follows the diagram or is refused. A worker may move
@@ -737,11 +761,11 @@ class Moves(RuleBasedStateMachine):
             lambda: self.job.submitted(RUNNING, self.clock()),
         )
 
+    @at(*(set(Phase) - {Phase.ENDED}))
     @rule()
     def end(self) -> None:
         self.attempt(
-            {Phase.SUBMITTED, Phase.ENDED},
-            lambda: self.job.ended(failed(RUNNING), self.clock()),
+            {Phase.SUBMITTED}, lambda: self.job.ended(failed(RUNNING), self.clock())
         )
 
     @rule()
@@ -751,7 +775,7 @@ class Moves(RuleBasedStateMachine):
             lambda: self.job.rejected(BAD_ROWS, self.clock()),
         )
 
-    @precondition(lambda self: self.job.is_due(self.clock()))
+    @precondition(lambda self: self.job.is_due(self.clock()) and not self.job.is_over)
     @rule()
     def resume(self) -> None:
         self.go(self.job.resumed("w", self.clock(), TIMING))
@@ -777,7 +801,7 @@ class Moves(RuleBasedStateMachine):
     def get_no_clear_answer(self, not_allowed: bool) -> None:
         self.go(self.job.unclear("503", self.clock(), TIMING, not_allowed=not_allowed))
 
-    @at(*UNSENT)
+    @precondition(lambda self: self.job.phase in UNSENT or self.job.collecting)
     @rule()
     def give_up(self) -> None:
         self.go(self.job.gave_up("KeyError: 'x'", self.clock()))
@@ -798,7 +822,7 @@ class Moves(RuleBasedStateMachine):
     def park(self) -> None:
         if self.job.is_parked:
             assert self.job.park(self.clock()) == self.job
-        elif self.job.phase in UNSENT:
+        elif self.job.phase in UNSENT or self.job.collecting:
             self.go(self.job.park(self.clock()))
         else:
             with pytest.raises(ValueError, match="can't be parked"):
@@ -836,6 +860,47 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def revive(self) -> None:
         self.go(self.job.revived(self.clock()))
+
+    # -- a collector ------------------------------------------------------------
+
+    @collecting
+    @rule()
+    def wake(self) -> None:
+        before = self.job
+        self.go(self.job.woken(self.clock(), TIMING))
+        if before.is_due(self.clock()):
+            assert not self.job.is_due(self.clock())
+        else:
+            assert self.job == before
+
+    @collecting
+    @rule()
+    def take(self) -> None:
+        parks = self.job.resumes == MAX_RESUMES
+        if not self.job.is_parked:
+            self.go(self.job.collect_taken("c", self.clock(), TIMING))
+            assert self.job.is_parked == parks
+
+    @collecting
+    @rule(step=st.sampled_from(["freeze", "merge", None]), goes_on=st.booleans())
+    def step(self, step: str | None, goes_on: bool) -> None:
+        timing = TIMING if goes_on else None
+        self.go(self.job.collect_stepped(step, self.clock(), timing))
+        assert self.job.resumes == 0
+        assert self.job.is_due(self.clock()) == (step is not None and not goes_on)
+
+    @collecting
+    @rule(not_allowed=st.booleans(), minutes=st.integers(0, 90))
+    def find_no_answers(self, not_allowed: bool, minutes: int) -> None:
+        due = self.clock() + timedelta(minutes=minutes)
+        self.go(
+            self.job.collect_waits("403", self.clock(), due, not_allowed=not_allowed)
+        )
+
+    @collecting
+    @rule()
+    def collect(self) -> None:
+        self.go(collected(self.job, self.clock()))
 
     # -- a person ---------------------------------------------------------------
 
@@ -876,8 +941,18 @@ class Moves(RuleBasedStateMachine):
         assert before is None or (now and set(before.names) <= set(now.names))
 
     @invariant()
-    def only_an_unsent_job_is_postponed(self) -> None:
-        assert self.job.postponed is None or self.job.phase in UNSENT
+    def only_a_job_that_workers_take_up_is_postponed(self) -> None:
+        job = self.job
+        assert job.postponed is None or job.phase in UNSENT or job.collecting
+
+    @invariant()
+    def what_is_over_or_done_stays_so(self) -> None:
+        before, job = self.before, self.job
+        assert job.is_over or not before.is_over
+        assert job.is_done or not before.is_done
+        assert job.is_over or not job.collecting
+        assert job.results is None or job.is_done
+        assert job.delete_at is None or job.is_done
 
     @invariant()
     def an_open_job_is_due_or_followed_or_a_person_can_move_it(self) -> None:
@@ -885,11 +960,16 @@ class Moves(RuleBasedStateMachine):
         followed = job.phase is Phase.SUBMITTED  # by the sweep
         if job.is_parked:
             assert job.due is None
+            assert job.collecting is None or job.collecting.due is None
             assert job.unpark("ada", now).is_due(now)
-            cancelled = job.request_cancel("ada", now)
-            assert cancelled.is_over or cancelled.is_due(now)
+        elif job.collecting:
+            assert job.due is None
+            assert job.collecting.due is not None
         else:
             assert (job.due is None) == (job.is_over or followed)
+        if job.is_parked and not job.is_over:
+            cancelled = job.request_cancel("ada", now)
+            assert cancelled.is_over or cancelled.is_due(now)
 
 
 Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)
@@ -1013,6 +1093,6 @@ def test_failed_rows_show_in_the_health_once_the_job_has_ended(
     assert running.health is None
     assert ended.health == Health(
         code="rows_failed",
-        message="1,200 rows failed, by the API's count",
+        message="1,200 of 1,205 rows failed, by the API's count",
         since=clock(),
     )

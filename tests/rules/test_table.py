@@ -59,7 +59,7 @@ def test_a_file_may_set_these_and_no_more() -> None:
     """A new option that a file may set is a decision, not an accident."""
     assert set(KEYS) == {
         *("model", "destination", "display-name", "generation-config", "labels"),
-        *("on-invalid", "max-invalid", "fix", "unknown", "kind"),
+        *("on-invalid", "max-invalid", "fix", "unknown", "kind", "results"),
     }
     assert set(CONFIG) == {key.replace("-", "_") for key in KEYS} - {"model"} | {"dest"}
 
@@ -70,6 +70,7 @@ def test_the_environment_and_routes_may_set_these_and_no_more() -> None:
         *("labels", "on_invalid", "max_invalid", "fix", "unknown", "max_active"),
         *("max_rows", "max_bytes", "part_rows", "part_bytes", "manifest"),
         *("cancel_after", "delete_after", "stalled_after"),
+        *("results", "failed_share"),
     }
 
 

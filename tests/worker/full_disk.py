@@ -44,6 +44,7 @@ def main(gcs: str, api: str, now: str, project: str, *drop: str) -> None:
             output=Location(bucket=f"{project}-output", prefix=""),
             topic="announcements",
             deployment="tests",
+            results="off",
             on_invalid=SKIP,
             backend=backend,
         ),

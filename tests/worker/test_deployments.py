@@ -29,6 +29,7 @@ def settings(
         work=Location(bucket="work", prefix=""),
         output=Location(bucket="output", prefix=""),
         topic="announcements",
+        results="off",
         deployment="first",
     )
     monkeypatch.setattr(wiring, "_firestore_client", lambda: database)

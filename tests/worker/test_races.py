@@ -11,7 +11,8 @@ import pytest
 
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.codes import Phase
-from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import Drop
 from tests.client.datasets import Dataset
 from tests.there import there

@@ -15,8 +15,9 @@ from google.cloud import firestore
 
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.codes import Phase
-from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.job import Job
 from batchdrop.jobs.parts import MAX_PARTS
+from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import Drop, Part, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES

@@ -33,6 +33,17 @@ class Phase(StrEnum):
     ATTACHED = "attached"
 
 
+class Step(StrEnum):
+    """What is to be done next with the answers of a job that has ended."""
+
+    #: The answers are to be copied from the Developer API, which deletes its own.
+    COPY = "copy"
+    #: The list of the objects with answers is to be written down, and then kept to.
+    FREEZE = "freeze"
+    #: The answers are to be joined to the rows of the file.
+    MERGE = "merge"
+
+
 class Outcome(StrEnum):
     """How a job or a part ended."""
 
@@ -104,14 +115,15 @@ class HealthCode(StrEnum):
     STALLED = "stalled"
     #: The next step has failed for two hours. It is tried again by itself.
     POSTPONED = "postponed"
-    #: The API counts more answers than it has written.
+    #: The API counts more answers than it has written. The rows without one are
+    #: `missing`.
     ANSWERS_SHORT = "answers_short"
-    #: The users' own columns could not be joined to the answers.
+    #: The object with the rows' own keys and columns is gone: the results lack them.
     COLUMNS_LOST = "columns_lost"
     #: The API names a state that this version does not know. The batch is taken to be
     #: under way.
     UNKNOWN_STATE = "unknown_state"
-    #: The API counts rows that failed.
+    #: More rows failed or have no answer than `failed_share` allows, or none is ok.
     ROWS_FAILED = "rows_failed"
 
 

@@ -15,6 +15,7 @@ from batchdrop.jobs.values import (
     derived_id,
     outcome_of_parts,
 )
+from batchdrop.rows import RowOutcome
 
 #: A batch is lost after this many 404s in a row, over at least this long.
 LOST_AFTER = 3
@@ -81,14 +82,34 @@ class Derived(Record):
 
     @property
     def _rows_failed(self) -> Fact | None:
-        failed = self.stats.failed if self.stats else None
-        if self.phase is not Phase.ENDED or not failed:
+        """By our counts once the answers are collected, by the API's before."""
+        if self.phase is not Phase.ENDED:
             return None
-        message = f"{failed:,} rows failed, by the API's count"
+        # That a batch leaves rows out that has failed or was cancelled, is no news.
+        finished = self.outcome in (Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED)
+        if outcomes := self.rows.outcomes:
+            missing = outcomes.get(RowOutcome.MISSING, 0) if finished else 0
+            failed = outcomes.get(RowOutcome.FAILED, 0) + missing
+            total, ok = sum(outcomes.values()), outcomes.get(RowOutcome.OK, 0)
+            how = "failed or have no answer"
+        else:
+            stats = self.stats or Stats()
+            failed, ok = stats.failed or 0, stats.successful or 0
+            total = ok + failed + max(stats.incomplete or 0, 0)
+            how = "failed, by the API's count"
+        share = self.spec.failed_share if self.spec else 0
+        if failed > share * total:
+            message = f"{failed:,} of {total:,} rows {how}"
+        elif finished and total and not ok:
+            message = f"none of {total:,} rows is ok"
+        else:
+            return None
         return Fact(since=self._ended_at, message=message)
 
     def is_due(self, now: datetime) -> bool:
-        return self.due is not None and self.due <= now
+        """Whether a worker should take the job up, or a collector its answers."""
+        due = self.collecting.due if self.collecting else self.due
+        return due is not None and due <= now
 
     def is_held(self, now: datetime) -> bool:
         """Whether a worker's lease on the job still runs."""

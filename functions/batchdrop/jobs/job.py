@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase
-from batchdrop.jobs.parts import Splitting
+from batchdrop.jobs.collecting import Answered
 from batchdrop.jobs.record import OVER, REACHED
 from batchdrop.jobs.values import (
     Batch,
@@ -19,11 +19,8 @@ from batchdrop.jobs.values import (
     Timing,
 )
 
-#: A job is resumed this often in a row after its worker died; then it is parked.
-MAX_RESUMES = 5
 
-
-class Job(Splitting):
+class Job(Answered):
     """
     A drop and its batch. Every move returns a new value, which counts once the ledger
     has written it.
@@ -156,21 +153,6 @@ class Job(Splitting):
 
     # -- poll -------------------------------------------------------------------
 
-    def resumed(self, by: str, now: datetime, timing: Timing) -> Self:
-        """Another worker takes the job up, which is counted before it does anything."""
-        until = now + timing.lease
-        due = until
-        if self.phase is Phase.SUBMITTING:
-            due = until + timing.create_timeout + timing.list_lag
-        return replace(
-            self,
-            lease=Lease(until=until, epoch=self.lease.epoch + 1, by=by),
-            due=due,
-            parked=None,
-            resumes=self.resumes + 1,
-            updated_at=now,
-        )
-
     def troubled(self, code: HealthCode, message: str, now: datetime) -> Self:
         """
         Something is wrong that doesn't hold up the job.
@@ -195,7 +177,13 @@ class Job(Splitting):
     def ended(self, batch: Batch, now: datetime, error: Problem | None = None) -> Self:
         """The batch has ended."""
         return self._moved(
-            Phase.ENDED, now, batch=batch, error=error, **OVER, seq=self._seq_at_end
+            Phase.ENDED,
+            now,
+            batch=batch,
+            error=error,
+            collecting=self._to_collect(batch, now),
+            **OVER,
+            seq=self._seq_at_end,
         )
 
     def stall(self, message: str, now: datetime) -> Self:
@@ -239,6 +227,7 @@ class Job(Splitting):
                 code=ErrorCode.LOST,
                 message=f"the service does not know {name} any more",
             ),
+            collecting=self._to_collect(None, now),
             **OVER,
             seq=self._seq_at_end,
         )

@@ -48,7 +48,7 @@ FORWARD: dict[str, None] = {"not_allowed": None, "postponed": None}
 class Record:
     """
     The fields of a job's document, and how every move changes them. The classes above
-    this one add methods alone: `Derived`, `Steps`, `Splitting` and `Job`.
+    this one add methods alone: `Derived`, `Steps`, `Splitting`, `Answered`, `Job`.
     """
 
     #: Derived from the drop, so that each delivery of its event gives the same id.
@@ -209,7 +209,7 @@ class Record:
     def _renewed(self, job: Self, until: datetime) -> Self:
         lease = replace(job.lease, until=until)
         # A worker is active, even if it was frozen and woke: no person is needed.
-        return replace(job, lease=lease, due=until, parked=None)
+        return replace(job._due_at(until), lease=lease, parked=None)
 
     def _let_go(
         self,
@@ -219,12 +219,17 @@ class Record:
         resumes: int | None = None,
     ) -> Self:
         return replace(
-            job,
+            job._due_at(due),
             lease=replace(job.lease, until=min(now, job.lease.until)),
-            due=due,
             parked=None if due else job.parked,  # a due job is resumed without a person
             resumes=job.resumes if resumes is None else resumes,
         )
+
+    def _due_at(self, due: datetime | None) -> Self:
+        """When a worker should take the job up, or, once it is over, its answers."""
+        if self.collecting is None:
+            return replace(self, due=due)
+        return replace(self, collecting=replace(self.collecting, due=due))
 
     @property
     def _seq_at_end(self) -> int:

@@ -23,6 +23,8 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import RowError, Rows
 
+#: A job is resumed this often in a row after its worker died; then it is parked.
+MAX_RESUMES = 5
 #: A job whose next step fails for longer than this is announced as stalled; a shorter
 #: outage needs nobody's attention. After a pause of this length, the count restarts.
 POSTPONED_FOR = timedelta(hours=2)
@@ -289,6 +291,20 @@ class Steps(Derived):
         lease = replace(self.lease, epoch=max(epoch + 1, self.lease.epoch))
         return replace(self, lease=lease, updated_at=now)
 
+    def resumed(self, by: str, now: datetime, timing: Timing) -> Self:
+        """Another worker takes the job up, which is counted before it does anything."""
+        until = now + timing.lease
+        due = until
+        if self.phase is Phase.SUBMITTING:
+            due = until + timing.create_timeout + timing.list_lag
+        return replace(
+            self._due_at(due),
+            lease=Lease(until=until, epoch=self.lease.epoch + 1, by=by),
+            parked=None,
+            resumes=self.resumes + 1,
+            updated_at=now,
+        )
+
     # -- a worker that can't continue -------------------------------------------
 
     def unclear(
@@ -393,11 +409,12 @@ class Steps(Derived):
             why: another reason, as a sentence without its full stop.
 
         Raises:
-            ValueError: no worker takes up a job in this phase.
+            ValueError: no worker takes up a job in this phase, or nothing of its
+                answers remains to be collected.
         """
         if self.is_parked:
             return self
-        if self.phase not in UNSENT:
+        if self.phase not in UNSENT and not self.collecting:
             raise ValueError(f"job {self.id} is {self.phase}: it can't be parked")
         note = self.history[-1].note
         why = why or (

@@ -189,6 +189,8 @@ class Spec:
     delete_after: float | None = None  #: seconds after the end
     #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.
     stalled_after: dict[str, float] = field(default_factory=dict)
+    results: str = "on"  #: or "full": with whole answers; or "off": none are made
+    failed_share: float = 0.05  #: of the rows; when more fail, the health says so
 
     @property
     def endpoint(self) -> str:
@@ -332,6 +334,7 @@ class Results:
     bytes: int
     index: str | None = None  #: the object with the byte offset of each 1,000th line
     strangers: str | None = None  #: the object with answers that belong to no row
+    round: int = 0  #: the last round of requests that it has answers of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,9 +473,9 @@ class Collecting:
     """The work that remains with a job's answers once its batch has ended."""
 
     round: int  #: counted from 0
-    step: str
-    due: datetime  #: when the next step may run
-    waiting_for: str | None = None
+    step: str  #: a `Step`
+    due: datetime | None  #: when the next step may run; None while the job is parked
+    waiting_for: str | None = None  #: why the step could not be done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,16 @@ class Queries(Documents):
         )
         return self._by_pages(query, DUE_PAGE)
 
+    def jobs_to_collect(self, now: datetime, most: int) -> list[Job]:
+        """Jobs whose answers are due to be collected, at most `most`, oldest first."""
+        query = (
+            self._jobs()
+            .where(filter=compare("collecting.due", "<=", now))
+            .order_by("collecting.due")
+            .limit(most)
+        )
+        return list(readable(query.stream(), self._read))
+
     def waiting_queues(self) -> Iterator[str]:
         """The queues with waiting jobs. Reads one document for each."""
         ordered = self._jobs().order_by("waiting_in").limit(1)

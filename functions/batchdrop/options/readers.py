@@ -419,6 +419,13 @@ def limit(given: object) -> int | None:
     return given or None
 
 
+def share(given: object) -> float:
+    """A share of a whole, from 0 to 1."""
+    if not _is_duration(given) or not 0 <= given <= 1:
+        raise Unreadable(given, "a number from 0 to 1")
+    return float(given)
+
+
 def _is_duration(given: object) -> TypeGuard[int | float]:
     return isinstance(given, (int, float)) and not isinstance(given, bool)
 
@@ -613,3 +620,5 @@ BACKEND = _choice("vertex", "developer")
 ON_INVALID = _choice("reject", "skip")
 UNKNOWN = _choice("reject", "allow")
 MANIFEST = _choice("optional", "required")
+RESULTS = _choice("on", "full", "off")
+SHARE = Type("number from 0 to 1", lambda text: share(_number(text)), share)

@@ -61,6 +61,8 @@ class Settings:
     fix: bool = False
     unknown: str = _default("unknown")
     generation_config: str | None = None  #: JSON
+    results: str = _default("results")
+    failed_share: float = _default("failed_share")
     max_rows: int | None = None
     max_bytes: int | None = None
     part_rows: int | None = None

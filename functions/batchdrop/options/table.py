@@ -236,6 +236,23 @@ OPTIONS = (
         default="optional",
         help="`required`: a file waits in `arrived` until its manifest comes",
     ),
+    # What becomes of its answers.
+    Option(
+        name="results",
+        type=readers.RESULTS,
+        by=ANYONE,
+        default="on",
+        help="`on`: one result for each line of the file; `full`: with the API's whole "
+        "answer in each; `off`: only the API's answers",
+    ),
+    Option(
+        name="failed_share",
+        type=readers.SHARE,
+        by=DEPLOYER,
+        default=0.05,
+        help="the share of a job's rows that may fail before its health is "
+        "`rows_failed`",
+    ),
     # Limits.
     Option(
         name="paused",

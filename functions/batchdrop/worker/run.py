@@ -14,7 +14,8 @@ from batchdrop.errors import (
 )
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import ErrorCode, Phase
-from batchdrop.jobs.job import MAX_RESUMES, Job
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text

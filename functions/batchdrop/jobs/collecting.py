@@ -1,0 +1,227 @@
+"""The moves of a job whose batch has ended: its answers become results."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from batchdrop.jobs.codes import Backend, HealthCode, Step
+from batchdrop.jobs.parts import Splitting
+from batchdrop.jobs.record import FORWARD
+from batchdrop.jobs.steps import MAX_PAUSE, MAX_RESUMES
+from batchdrop.jobs.values import (
+    MAX_NOTE,
+    Batch,
+    Collecting,
+    Fact,
+    Failure,
+    Results,
+    Timing,
+    Usage,
+    brief,
+)
+from batchdrop.rows import Rows
+
+#: The Developer API keeps answers for some days: after this long without a copy of
+#: them, someone should look.
+AT_RISK_AFTER = timedelta(hours=24)
+#: A job's document keeps this many kinds of errors.
+MAX_FAILURES = 10
+
+
+class Answered(Splitting):
+    """
+    The moves of a job that has ended, while `collecting` says what remains to be done
+    with its answers. A collector holds the job's lease, as a worker does before.
+
+        woken            poll sends a message; no other one before the lease's time
+        collect_taken    a collector has the job: a new epoch, and one more resume
+        collect_stepped  a step is done, and the next one is due
+        collect_waits    the step can't be done yet: again after a longer pause
+        park             collectors keep dying on it: `batchdrop resume` has it go on
+        collected        the results are written: the job is done
+    """
+
+    __slots__ = ()
+
+    def woken(self, now: datetime, timing: Timing) -> Self:
+        """
+        A collector is about to be called. Until it has had the time of a lease, `poll`
+        calls no other one. Nothing changes if the job isn't due any more.
+        """
+        if self.collecting is None or not self.is_due(now):
+            return self
+        job = replace(self._due_at(now + timing.lease), updated_at=now)
+        since = self._answers_since
+        if self.collecting.step != Step.COPY or now - since < AT_RISK_AFTER:
+            return job
+        message = (
+            f"the batch ended at {since:%Y-%m-%d %H:%M}, and its answers are not "
+            f"copied yet: {self.collecting.waiting_for or 'no collector did it'}. "
+            "The API deletes them in time"
+        )
+        # Announced when it begins.
+        return job._moved(
+            self.phase,
+            now,
+            note=HealthCode.ANSWERS_AT_RISK,
+            answers_at_risk=Fact.still(self.answers_at_risk, message, now),
+            seq=self.seq if self.answers_at_risk else self.seq + 1,
+        )
+
+    def collect_taken(self, by: str, now: datetime, timing: Timing) -> Self:
+        """
+        A collector takes the job up, which is counted before it does anything. After
+        MAX_RESUMES in a row that stopped, the job is parked instead.
+
+        Raises:
+            ValueError: nothing of its answers remains to be collected.
+        """
+        self._collecting_or_raise()
+        if self.resumes >= MAX_RESUMES:
+            return self.park(now)
+        return self.resumed(by, now, timing)
+
+    def collect_stepped(
+        self,
+        step: str | None,
+        now: datetime,
+        timing: Timing | None = None,
+        **changes: Any,
+    ) -> Self:
+        """
+        A step is done.
+
+        Args:
+            step: the next one, which is due at once. None if no results are to be made:
+                then the job is done, and nothing is announced.
+            timing: given if the same collector goes on, which renews its lease.
+            changes: what the step has learnt, by the fields of a job.
+        """
+        collecting = self._collecting_or_raise()
+        moved = self._moved(
+            self.phase,
+            now,
+            note=step or "copied",
+            collecting=step and replace(collecting, step=step, waiting_for=None),
+            answers_at_risk=None,
+            resumes=0,
+            **FORWARD,
+            **changes,
+        )
+        if step and timing:
+            return self._renewed(moved, now + timing.lease)
+        return self._let_go(replace(moved, parked=None), now, now if step else None)
+
+    def collect_waits(
+        self,
+        why: str,
+        now: datetime,
+        due: datetime,
+        *,
+        not_allowed: bool = False,
+        latest: datetime | None = None,
+    ) -> Self:
+        """
+        The step can't be done yet, through no fault of the job: try again at `due`, or
+        later if it has waited for long (MAX_PAUSE at most). The resume that led here
+        doesn't count. A job that waits for longer than POSTPONED_FOR is announced as
+        stalled, once.
+
+        Args:
+            not_allowed: a person has to grant what `why` names.
+            latest: the pause ends at this time, if that is still to come.
+        """
+        collecting = self._collecting_or_raise()
+        failing = self._failing(why, now, not_allowed)
+        due = max(due, now + min(now - failing["postponed"].since, MAX_PAUSE))
+        if latest and latest > now:
+            due = min(due, latest)
+        moved = self._moved(
+            self.phase,
+            now,
+            note=HealthCode.NOT_ALLOWED if not_allowed else why,
+            collecting=replace(collecting, waiting_for=brief(why, MAX_NOTE)),
+            **failing,
+        )
+        return self._let_go(moved, now, due, self._resumes_before())
+
+    def collected(
+        self,
+        now: datetime,
+        *,
+        results: Results,
+        rows: Rows,
+        usage: Usage,
+        failures: tuple[Failure, ...] = (),
+        strangers: int = 0,
+        superseded: int = 0,
+        answers_short: str | None = None,
+        columns_lost: str | None = None,
+    ) -> Self:
+        """
+        Every line of the file has its result: the job is done, which is announced. A
+        part announces nothing.
+
+        Args:
+            rows: all counts of the job but `fixed`, which stays.
+            answers_short: that there are fewer answers than the API counts, in words.
+            columns_lost: that the rows' keys and columns are gone, in words.
+
+        Raises:
+            ValueError: the counts don't add up.
+        """
+        collecting = self._collecting_or_raise()
+        if rows.total != rows.refused + sum(rows.outcomes.values()):
+            raise ValueError(f"job {self.id}: the counts of its rows don't add up")
+        facts = {"answers_short": answers_short, "columns_lost": columns_lost}
+        moved = self._moved(
+            self.phase,
+            now,
+            note="results",
+            collecting=None,
+            results=replace(results, round=collecting.round),
+            rows=replace(rows, fixed=self.rows.fixed),
+            usage=usage,
+            failures=failures[:MAX_FAILURES],
+            strangers=strangers,
+            superseded=superseded,
+            answers_at_risk=None,
+            parked=None,
+            seq=self._seq_at_end,
+            **{
+                name: Fact(since=now, message=why) for name, why in facts.items() if why
+            },
+            **FORWARD,
+        )
+        return self._let_go(moved, now, resumes=0)
+
+    def _collecting_or_raise(self) -> Collecting:
+        if self.collecting is None:
+            raise ValueError(f"job {self.id}: no answers of it are to be collected")
+        return self.collecting
+
+    def _to_collect(self, batch: Batch | None, now: datetime) -> Collecting | None:
+        """
+        What remains to be done once the batch has ended, or is lost:
+
+            a table or dataset, whose rows have no ids of ours     nothing
+            results = "off", answers lie at the Developer API      copy them
+            results = "off"                                        nothing
+            the Developer API                                      copy the answers
+            Vertex AI                                              freeze their list
+        """
+        spec = self.spec
+        if spec is None or spec.source:
+            return None
+        copies = spec.backend == Backend.DEVELOPER
+        if spec.results == "off":
+            waiting = batch and batch.has_answers and not batch.output_directory
+            if not (copies and waiting):
+                return None
+        step = Step.COPY if copies else Step.FREEZE
+        return Collecting(round=0, step=step, due=now)
+
+    @property
+    def _answers_since(self) -> datetime:
+        """When the batch ended, by the API or else by us."""
+        return (self.batch.end_time if self.batch else None) or self._ended_at
