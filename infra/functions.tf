@@ -82,16 +82,19 @@ locals {
 
   environment = merge(
     {
-      BATCHDROP_PROJECT    = var.project_id
-      BATCHDROP_LOCATION   = coalesce(var.model_location, var.region)
-      BATCHDROP_BACKEND    = var.backends[0]
-      BATCHDROP_MODEL      = var.model
-      BATCHDROP_INBOX      = google_storage_bucket.this["inbox"].name
-      BATCHDROP_WORK       = "gs://${google_storage_bucket.this["work"].name}/staged"
-      BATCHDROP_OUTPUT     = "gs://${google_storage_bucket.this["output"].name}"
-      BATCHDROP_TOPIC      = google_pubsub_topic.announcements.name
-      BATCHDROP_DATABASE   = google_firestore_database.ledger.name
-      BATCHDROP_DEPLOYMENT = var.name
+      BATCHDROP_PROJECT      = var.project_id
+      BATCHDROP_LOCATION     = coalesce(var.model_location, var.region)
+      BATCHDROP_BACKEND      = var.backends[0]
+      BATCHDROP_MODEL        = var.model
+      BATCHDROP_INBOX        = google_storage_bucket.this["inbox"].name
+      BATCHDROP_WORK         = "gs://${google_storage_bucket.this["work"].name}/staged"
+      BATCHDROP_OUTPUT       = "gs://${google_storage_bucket.this["output"].name}"
+      BATCHDROP_TOPIC        = google_pubsub_topic.announcements.name
+      BATCHDROP_WORK_TOPIC   = google_pubsub_topic.work.name
+      BATCHDROP_DATABASE     = google_firestore_database.ledger.name
+      BATCHDROP_DEPLOYMENT   = var.name
+      BATCHDROP_RESULTS      = var.results
+      BATCHDROP_FAILED_SHARE = tostring(var.failed_share)
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
     { for choice, value in merge(var.limits, local.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },

@@ -219,6 +219,28 @@ variable "rows" {
   }
 }
 
+variable "results" {
+  description = "What is made of the answers: \"on\", one result for each line of the file; \"full\", the same with the API's whole response in each; \"off\", nothing."
+  type        = string
+  default     = "on"
+
+  validation {
+    condition     = contains(["on", "full", "off"], var.results)
+    error_message = "results is \"on\", \"full\" or \"off\"."
+  }
+}
+
+variable "failed_share" {
+  description = "The share of a job's rows, from 0 to 1, that may fail before its health says rows_failed and an alert is raised."
+  type        = number
+  default     = 0.05
+
+  validation {
+    condition     = var.failed_share >= 0 && var.failed_share <= 1
+    error_message = "failed_share is a number from 0 to 1."
+  }
+}
+
 variable "labels" {
   description = "Labels of every batch, such as { team = \"search\" }. A file may add more."
   type        = map(string)

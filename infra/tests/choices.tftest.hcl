@@ -72,6 +72,8 @@ run "what_is_wrong_is_refused" {
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began
     rows                = { on_invalid = "ignore" }     # one of two
+    results             = "some"                        # one of three
+    failed_share        = 5                             # no percentage
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -97,6 +99,8 @@ run "what_is_wrong_is_refused" {
     var.limits,
     var.policies,
     var.rows,
+    var.results,
+    var.failed_share,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

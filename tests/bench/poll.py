@@ -222,6 +222,7 @@ def a_world() -> Iterator[World]:
             work=Location(bucket="bench-work", prefix=""),
             output=Location(bucket="bench-output", prefix=""),
             topic="announcements",
+            work_topic="work",
             deployment="tests",
             results="off",
         )

@@ -61,6 +61,8 @@ EVERYTHING = {
         "delete_after": 86400,
         "stalled_after": {"PENDING": 259200, "RUNNING": 3600},
     },
+    "results": "full",
+    "failed_share": 0.2,
     "labels": {"team": "search", "env": "prod"},
     "models": ["gemini-4-argon", "publishers/meta/models/llama-x"],
     "sources": ["gs://rows/teams/search", "gs://other-project-drops-output"],

@@ -614,8 +614,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "results in the inbox",
         "functions.tf",
-        'BATCHDROP_OUTPUT     = "gs://${google_storage_bucket.this["output"].name}"',
-        'BATCHDROP_OUTPUT     = "gs://${google_storage_bucket.this["inbox"].name}/out"',
+        'BATCHDROP_OUTPUT       = "gs://${google_storage_bucket.this["output"].name}"',
+        'BATCHDROP_OUTPUT       = "gs://${google_storage_bucket.this["inbox"].name}/out"',
         "settings_are_set_and_read",
         "in the inbox bucket",
         hides=True,
@@ -623,8 +623,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "announcements to the wrong topic",
         "functions.tf",
-        "BATCHDROP_TOPIC      = google_pubsub_topic.announcements.name",
-        "BATCHDROP_TOPIC      = google_pubsub_topic.dead_letters.name",
+        "BATCHDROP_TOPIC        = google_pubsub_topic.announcements.name",
+        "BATCHDROP_TOPIC        = google_pubsub_topic.dead_letters.name",
         "names_that_the_code_gets_are_made_here",
         "topic is batchdrop-dead-letters",
     )

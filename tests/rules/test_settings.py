@@ -14,6 +14,7 @@ ENOUGH = {
     "BATCHDROP_WORK": "gs://work",
     "BATCHDROP_OUTPUT": "gs://output/results/",
     "BATCHDROP_TOPIC": "announcements",
+    "BATCHDROP_WORK_TOPIC": "work",
 }
 
 
@@ -31,7 +32,11 @@ def test_the_required_settings_are_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PROJECT", "LOCATION", "MODEL", "INBOX", "WORK", "OUTPUT", "TOPIC"]
+    "name",
+    [
+        *("PROJECT", "LOCATION", "MODEL", "INBOX", "WORK", "OUTPUT", "TOPIC"),
+        "WORK_TOPIC",
+    ],
 )
 def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
     env = {k: v for k, v in ENOUGH.items() if k != f"BATCHDROP_{name}"}
@@ -209,6 +214,7 @@ def test_a_configuration_is_kept_on_one_line() -> None:
         ("MODEL", 512),
         ("INBOX", 222),
         ("TOPIC", 400),
+        ("WORK_TOPIC", 400),
         ("DATABASE", 63),
     ],
 )

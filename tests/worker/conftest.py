@@ -49,6 +49,7 @@ def world(
         work=Location(bucket=f"{project}-work", prefix="staging/"),
         output=Location(bucket=f"{project}-output", prefix=""),
         topic="announcements",
+        work_topic="work",
         deployment="tests",
         # Tests about results choose them by themselves.
         results="off",

@@ -43,6 +43,7 @@ def main(gcs: str, api: str, now: str, project: str, *drop: str) -> None:
             work=Location(bucket=f"{project}-work", prefix="staging/"),
             output=Location(bucket=f"{project}-output", prefix=""),
             topic="announcements",
+            work_topic="work",
             deployment="tests",
             results="off",
             on_invalid=SKIP,

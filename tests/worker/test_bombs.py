@@ -83,6 +83,7 @@ def test_four_files_at_once_take_no_more_memory_than_a_function_has(
             "BATCHDROP_WORK": str(settings.work),
             "BATCHDROP_OUTPUT": str(settings.output),
             "BATCHDROP_TOPIC": settings.topic,
+            "BATCHDROP_WORK_TOPIC": settings.work_topic,
             "BATCHDROP_PAUSED": "true",
         },
         capture_output=True,

@@ -29,6 +29,7 @@ def settings(
         work=Location(bucket="work", prefix=""),
         output=Location(bucket="output", prefix=""),
         topic="announcements",
+        work_topic="work",
         results="off",
         deployment="first",
     )

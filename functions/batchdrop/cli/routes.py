@@ -27,6 +27,7 @@ _PLACEHOLDERS = {
     "BATCHDROP_WORK": "gs://batchdrop-not-set-work",
     "BATCHDROP_OUTPUT": "gs://batchdrop-not-set-output",
     "BATCHDROP_TOPIC": "not-set",
+    "BATCHDROP_WORK_TOPIC": "not-set",
 }
 
 _env_file = click.option(

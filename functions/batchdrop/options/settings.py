@@ -39,6 +39,7 @@ class Settings:
     work: Location
     output: Location  #: results go under OUTPUT/<name>/<job_id>/
     topic: str
+    work_topic: str
     deployment: str = _default("deployment")
     backend: str = _default("backend")
     database: str = _default("database")

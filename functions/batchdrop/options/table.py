@@ -157,6 +157,14 @@ OPTIONS = (
         help="the Pub/Sub topic of the announcements: its id, or its full name",
     ),
     Option(
+        name="work_topic",
+        type=readers.TEXT,
+        by=ENVIRONMENT,
+        default=REQUIRED,
+        longest=400,
+        help="the Pub/Sub topic that wakes collectors: its id, or its full name",
+    ),
+    Option(
         name="database",
         type=readers.TEXT,
         by=ENVIRONMENT,

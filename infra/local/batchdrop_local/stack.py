@@ -265,6 +265,7 @@ class Stack:
             "BATCHDROP_WORK": f"gs://{self.buckets['work']}",
             "BATCHDROP_OUTPUT": f"gs://{self.buckets['output']}",
             "BATCHDROP_TOPIC": self.topic.rpartition("/")[2],
+            "BATCHDROP_WORK_TOPIC": "batchdrop-work",
             "BATCHDROP_DATABASE": "(default)",
             "BATCHDROP_DEPLOYMENT": "local",
             "BATCHDROP_API_URL": self.addresses["batchsim"],
