@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "batches": {"preflight", "rows", "errors", "ready", "stored"},
     "quoting": {"batches", "preflight", "errors"},
     "jobs": {"errors", "rows", "stored"},
-    "results": {"batches", "jobs", "rows", "errors"},
+    "results": {"batches", "quoting", "jobs", "rows", "errors"},
     "storage": {"jobs", "preflight", "errors", "stored"},
     "options": {
         *("batches", "preflight", "quoting", "jobs"),

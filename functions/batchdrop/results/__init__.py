@@ -2,5 +2,35 @@
 Answers and questions become results: one line for each line of the dropped file, in its
 order. Nothing here knows of a ledger or a bucket: what is read are pieces of bytes.
 
+    collecting  from questions and answers to results: the way through all of these
     lines       which lines of the file were staged, which were refused or blank
+    questions   what staging recorded of each line: its own columns, why it was refused
+    reading     the lines of an object
+    joining     the row of each answer; `content`: by the request that it echoes
+    arriving    answers in the file's order
+    judging     what one answer says
+    failures    errors that rows have in common
 """
+
+from batchdrop.results.collecting import EVERY, collected
+from batchdrop.results.values import (
+    Answers,
+    DoesNotAddUp,
+    Open,
+    Questions,
+    Summary,
+    TooLarge,
+    Why,
+)
+
+__all__ = [
+    "EVERY",
+    "Answers",
+    "DoesNotAddUp",
+    "Open",
+    "Questions",
+    "Summary",
+    "TooLarge",
+    "Why",
+    "collected",
+]

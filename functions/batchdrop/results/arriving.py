@@ -1,0 +1,111 @@
+"""Brings answers into the order of the file, within a bounded memory."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from batchdrop.results.joining import Fate, Joined, Piece, Source
+from batchdrop.results.reading import HELD
+from batchdrop.results.values import DoesNotAddUp, TooLarge, Why
+
+
+class Arriving:
+    """
+    The answers to the rows. An answer that comes before its row's turn is held; one
+    that no row takes is written as a stranger.
+
+    Attributes:
+        strangers, superseded: how many answers of these there were.
+    """
+
+    def __init__(
+        self, joined: Joined, source: Source, write_stranger: Callable[[bytes], object]
+    ) -> None:
+        self.strangers = self.superseded = 0
+        self._fates = joined.fates
+        self._counts = joined.counts
+        self._source = source
+        self._pieces = source.again()
+        self._write_stranger = write_stranger
+        self._held: dict[int, list[Answer]] = {}
+        self._size = 0  #: bytes that are held
+        self._at = 0  #: the next one of `fates`
+
+    def take(self, row: int) -> "list[Answer]":
+        """The answers to a row, in their order; none if none came."""
+        want = self._counts[row]
+        if not want:
+            return []
+        held = self._held
+        while (found := held.get(row)) is None or len(found) < want:
+            self._pull()
+        del held[row]
+        for answer in found:
+            self._size -= len(answer[0])
+        return found
+
+    def finish(self) -> None:
+        """Reads what is left, once all rows have had their turn."""
+        while (piece := next(self._pieces, None)) is not None:
+            self._distribute(piece)
+        if self._held or self._at != len(self._fates):
+            raise DoesNotAddUp("the objects with answers changed while they were read")
+
+    def refuse(self, answer: "Answer", why: Why) -> None:
+        """Writes an answer as a stranger."""
+        text, n, number = answer
+        self.strangers += 1
+        try:
+            text.decode()
+            msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # What isn't UTF-8 in it is written as \xNN.
+            text = msgspec.json.encode(text.decode(errors="backslashreplace"))
+        name = msgspec.json.encode(self._source.answers[n].name)
+        self._write_stranger(
+            b'{"why":"%b","object":%b,"line":%d,"answer":%b}\n'
+            % (why.encode(), name, number, text)
+        )
+
+    def _pull(self) -> None:
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise DoesNotAddUp("the objects with answers changed while they were read")
+        self._distribute(piece)
+        if self._size > HELD and not self._source.is_kept:
+            raise TooLarge(
+                f"the answers are not in the file's order, and over {HELD:,} bytes; to "
+                "sort so many takes steps of its own"
+            )
+
+    def _distribute(self, piece: Piece) -> None:
+        n, number, lines = piece
+        held, fates, at = self._held, self._fates, self._at
+        size = 0
+        for line in lines:
+            text = line.strip()
+            if text:
+                if at == len(fates):
+                    raise DoesNotAddUp(
+                        "the objects with answers changed while they were read"
+                    )
+                fate = fates[at]
+                at += 1
+                answer = (text, n, number)
+                if fate >= 0:
+                    size += len(text)
+                    if fate in held:
+                        held[fate].append(answer)
+                    else:
+                        held[fate] = [answer]
+                elif fate == Fate.SUPERSEDED:
+                    self.superseded += 1
+                else:
+                    self.refuse(answer, Fate(fate).why)
+            number += 1
+        self._at = at
+        self._size += size
+
+
+#: An answer, the object's place in the sequence, and its line there.
+Answer = tuple[bytes, int, int]

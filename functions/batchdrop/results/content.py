@@ -1,0 +1,66 @@
+"""
+Compares the request in an answer with the rows as sent, for answers without an id.
+
+The API writes the request anew: a number may have another form (1.0 is 1, 1e3 is
+1000.0), members that are null are left out, and members may change places. So requests
+are compared in a form in which none of these differ.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+#: Where a line holds its request. A line of an older embedding model is the request
+#: itself, and its answer has it in `instance`.
+_IDS = frozenset({"key", "custom_id"})
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Holding(Struct, gc=False):
+    request: Raw | UnsetType = UNSET
+    body: Raw | UnsetType = UNSET
+    instance: Raw | UnsetType = UNSET
+
+
+_holding = msgspec.json.Decoder(_Holding).decode
+
+
+def mark_of_answer(line: bytes) -> bytes | None:
+    """A hash of the request in an answer; None if it has none."""
+    found = _holding(line)
+    for raw in (found.request, found.body, found.instance):
+        if raw is not UNSET:
+            return _mark(raw)
+    return None
+
+
+def mark_of_row(line: bytes) -> bytes:
+    """The same hash of the request in a row as sent."""
+    found = _holding(line)
+    for raw in (found.request, found.body):
+        if raw is not UNSET:
+            return _mark(raw)
+    return _mark(line)
+
+
+def _mark(raw: Raw | bytes) -> bytes:
+    request = msgspec.json.decode(raw)
+    if isinstance(request, dict):
+        request = {n: v for n, v in request.items() if n not in _IDS}
+    return hashlib.blake2b(_encode(_plain(request)), digest_size=16).digest()
+
+
+def _plain(value: Any) -> Any:
+    """The value with one form for each number, and without members that are null."""
+    if isinstance(value, dict):
+        return {n: _plain(v) for n, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    return value

@@ -1,0 +1,58 @@
+"""Counts the errors of rows that say the same."""
+
+import re
+from collections import Counter
+
+from batchdrop.jobs.values import Failure
+from batchdrop.quoting import unquoted
+
+#: Most failures that a job's document has, and most kinds that are told apart at once.
+MOST, _KINDS = 10, 1000
+#: Most characters of a message that are read, and that are kept.
+_READ, _KEPT = 2000, 300
+_WORD = re.compile(r"[\w/.:-]+")
+
+
+def common(message: str) -> str:
+    """
+    A message without what differs between rows: numbers, ids, addresses, and texts in
+    quotes.
+    """
+    return _WORD.sub(_without_digits, unquoted(message[:_READ]))[:_KEPT]
+
+
+def _without_digits(word: re.Match[str]) -> str:
+    if not any(map(str.isdigit, word[0])):
+        return word[0]
+    return "…" + word[0][len(word[0].rstrip("/.:-")) :]
+
+
+class Failures:
+    """The errors of rows, by code and message."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def add(self, error: tuple[str, str], id: str) -> None:
+        """Counts a row's error, given as code and message."""
+        kind = self._known.get(error)
+        if kind is None:
+            kind = (error[0], common(error[1]))
+            if len(self._known) < _KINDS:
+                self._known[error] = kind
+            if kind not in self._examples:
+                if len(self._examples) >= _KINDS:
+                    kind = (error[0], "")
+                self._examples.setdefault(kind, id)
+        self._counts[kind] += 1
+
+    def most_frequent(self) -> tuple[Failure, ...]:
+        """The errors that most rows have, with their counts."""
+        return tuple(
+            Failure(
+                code=kind[0], message=kind[1], count=count, example=self._examples[kind]
+            )
+            for kind, count in self._counts.most_common(MOST)
+        )

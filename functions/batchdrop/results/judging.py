@@ -1,0 +1,191 @@
+"""What a result says of one answer: the members that depend on nothing else."""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from batchdrop.batches.answer_lines import row_of
+from batchdrop.batches.outcomes import judged
+from batchdrop.results.questions import error_member
+from batchdrop.rows import RowOutcome
+
+
+class Said(NamedTuple):
+    """What one answer says."""
+
+    outcome: RowOutcome
+    members: bytes  #: of the result, from `outcome` to `usage`
+    usage: tuple[int, int, int, int, int]  #: prompt, cached, output, thoughts, total
+    error: tuple[str, str] | None = None  #: code or status, and message
+
+
+class _Spliced(Struct, gc=False):
+    """The members of an answer that are copied as bytes."""
+
+    response: Raw | UnsetType = UNSET
+    predictions: Raw | UnsetType = UNSET
+    prediction: Raw | UnsetType = UNSET
+
+
+_spliced = msgspec.json.Decoder(_Spliced).decode
+_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def judge(line: bytes, json: bool, full: bool) -> Said:
+    """
+    What an answer says.
+
+    Args:
+        line: the answer, a JSON object without spaces around it.
+        json: whether its row asked for JSON.
+        full: whether the result has the response even where text or JSON say all.
+
+    Raises:
+        MsgspecError, UnicodeDecodeError, RecursionError: it can't be read.
+    """
+    return usual(line, json, full) or any_answer(line, json, full)
+
+
+# -- any answer ------------------------------------------------------------------------
+
+
+def any_answer(line: bytes, json: bool, full: bool) -> Said:
+    """The same as `judge`, for an answer of any shape."""
+    found = judged(row_of(msgspec.json.decode(line, type=dict[str, Any])), json=json)
+    members = [b'"outcome":"%b"' % found.outcome.encode()]
+    if found.json_bytes is not None:
+        members.append(b'"json":' + found.json_bytes)
+    elif found.text is not None:
+        members.append(b'"text":' + _encode(found.text))
+    if full or found.needs_response:
+        members += _response(line)
+    error = None
+    if found.error is not None:
+        code, status = found.error.code, found.error.status
+        message = found.error.message or ""
+        members.append(error_member(code, status, message)[1:])
+        error = (status or "unknown" if code is None else str(code), message)
+    if found.finish_reason:
+        members.append(b'"finish_reason":' + _encode(found.finish_reason))
+    if found.candidates > 1:
+        members.append(b'"candidates":%d' % found.candidates)
+    own = found.usage
+    usage = (own.prompt, own.cached, own.output, own.thoughts, own.total)
+    if any(usage):
+        members.append(_USAGE % usage)
+    return Said(found.outcome, b",".join(members), usage, error)
+
+
+_USAGE = b'"usage":{"prompt":%d,"cached":%d,"output":%d,"thoughts":%d,"total":%d}'
+
+
+def _response(line: bytes) -> list[bytes]:
+    """The response with the API's bytes."""
+    found = _spliced(line)
+    if found.response is not UNSET:
+        return [b'"response":' + bytes(found.response)]
+    for name in ("predictions", "prediction"):
+        if (raw := getattr(found, name)) is not UNSET:
+            return [b'"response":{"%b":%b}' % (name.encode(), raw)]
+    return []
+
+
+# -- usual answers ---------------------------------------------------------------------
+
+
+class _Part(Struct, forbid_unknown_fields=True, gc=False):
+    text: Raw
+    thoughtSignature: str | UnsetType = UNSET
+
+
+class _Content(Struct, forbid_unknown_fields=True, gc=False):
+    parts: tuple[_Part]
+    role: str | UnsetType = UNSET
+
+
+class _Candidate(Struct, forbid_unknown_fields=True, gc=False):
+    # Other members mean that the text does not say all, or may mean it.
+    content: _Content
+    finishReason: Literal["STOP"]
+    index: Literal[0] = 0
+    avgLogprobs: float | UnsetType = UNSET
+    safetyRatings: Raw | UnsetType = UNSET
+
+
+_Count = Annotated[int, Meta(ge=0)]
+
+
+class _Tokens(Struct, gc=False):
+    totalTokenCount: Annotated[int, Meta(gt=0)]
+    promptTokenCount: _Count = 0
+    cachedContentTokenCount: _Count = 0
+    candidatesTokenCount: _Count = 0
+    thoughtsTokenCount: _Count = 0
+    toolUsePromptTokenCount: Literal[0] = 0
+
+
+class _Response(Struct, forbid_unknown_fields=True, gc=False):
+    candidates: tuple[_Candidate]
+    usageMetadata: _Tokens
+    modelVersion: str | UnsetType = UNSET
+    createTime: str | UnsetType = UNSET
+    responseId: str | UnsetType = UNSET
+
+
+class _Usual(Struct, gc=False):
+    response: _Response
+    status: Literal[""] = ""
+    error: None = None
+    predictions: None = None
+    prediction: None = None
+    batchdrop_own: None = None
+
+
+_usual = msgspec.json.Decoder(_Usual).decode
+
+
+def usual(line: bytes, json: bool, full: bool) -> Said | None:
+    """
+    The same as `judge`, for the answer that nearly all rows have: Gemini's, one
+    candidate that ends with STOP, one piece of text. None for any other.
+    """
+    try:
+        response = _usual(line).response
+        raw = bytes(response.candidates[0].content.parts[0].text)
+        tokens = response.usageMetadata
+        usage = (
+            tokens.promptTokenCount,
+            tokens.cachedContentTokenCount,
+            tokens.candidatesTokenCount,
+            tokens.thoughtsTokenCount,
+            tokens.totalTokenCount,
+        )
+        if usage[0] + usage[2] + usage[3] != usage[4] or not _is_text(raw):
+            return None
+        name = b"text"
+        if json:
+            name, raw = b"json", msgspec.json.format(_text(raw).encode(), indent=-1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if full:
+        raw = b",".join((raw, *_response(line)))
+    return Said(RowOutcome.OK, _OK % (name, raw, *usage), usage)
+
+
+_OK = b'"outcome":"ok","%b":%b,"finish_reason":"STOP",' + _USAGE
+#: The first letters of a text that isn't blank, without looking at the others.
+_LETTERS = frozenset(range(0x21, 0x7F)) - frozenset(rb'"\\')
+
+
+def _is_text(raw: bytes) -> bool:
+    """Whether this is a JSON string that isn't blank."""
+    if raw[:1] != b'"':
+        return False
+    return raw[1] in _LETTERS or not _blank(raw)
+
+
+def _blank(raw: bytes) -> bool:
+    text = _text(raw)
+    return not text or text.isspace()

@@ -1,0 +1,94 @@
+"""What is collected: a job's questions and its answers; and what came of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batchdrop.errors import BatchdropError
+from batchdrop.jobs.values import Failure, Input, Problem, Staging, Usage
+from batchdrop.rows import Rows
+
+#: Opens an object: its bytes in any pieces, from the beginning. It may be called again.
+Open = Callable[[], Iterator[bytes]]
+
+
+class DoesNotAddUp(BatchdropError):
+    """The counts of rows or answers contradict each other: publish nothing."""
+
+
+class TooLarge(BatchdropError):
+    """The answers are neither in the file's order nor few enough for the memory."""
+
+
+class Why(StrEnum):
+    """Why an answer belongs to no row."""
+
+    #: It is not a JSON object, for example because it is cut off.
+    UNREADABLE = "unreadable"
+    #: No row with its id was staged.
+    NO_SUCH_ROW = "no_such_row"
+    #: Its row has a different answer that was kept.
+    DOUBLED = "doubled"
+    #: It has no id, and the request in it, if there is any, is that of no row.
+    NO_MATCH = "no_match"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """
+    What staging recorded of a job's rows. An object that doesn't exist is None.
+
+    Attributes:
+        open_lines: the object `staging.lines`.
+        open_sidecar: the object `staging.sidecar`; raises `SourceGone` if it is gone.
+        open_report: the refused lines and why; raises `SourceGone` if it is gone.
+        open_staged: the rows as sent; read only if an answer has no id.
+        inputs: the objects that a manifest names, with their first row ids.
+        error: why the batch ended as it did; it becomes the error of missing rows.
+    """
+
+    staging: Staging
+    open_lines: Open | None = None
+    open_sidecar: Open | None = None
+    open_report: Open | None = None
+    open_staged: Open | None = None
+    inputs: tuple[Input, ...] = ()
+    error: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """
+    An object with answers.
+
+    Attributes:
+        name: how `strangers.jsonl` names it.
+        final: whether it has all rows; other objects are parts of it that the batch
+            wrote while it ran.
+        open: its JSONL, unpacked. It is called twice where the answers are too many
+            to be kept.
+    """
+
+    name: str
+    final: bool
+    open: Open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """
+    What came of a job's rows.
+
+    `rows.fixed` is 0: staging doesn't record it.
+    """
+
+    rows: Rows
+    usage: Usage
+    failures: tuple[Failure, ...]  #: the most frequent ones, at most ten
+    strangers: int = 0  #: answers that belong to no row
+    superseded: int = 0  #: answers that repeat another, or that a final object replaces
+    same_rows: int = 0  #: answered rows whose request another row has too, without ids
+    columns_lost: bool = False  #: the sidecar is gone
+    offsets: list[int]  #: the first byte of result lines 1, 1,001, 2,001, ...
+    lines: int  #: results written
+    answers_read: int

@@ -1,0 +1,163 @@
+"""Whatever comes back: lines in order, each once, and counts that add up."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchdrop.results import TooLarge
+from batchdrop.results.judging import any_answer, usual
+from batchdrop.results.lines import Kind
+from tests.results.made import (
+    File,
+    answer,
+    collect,
+    failed,
+    memory_of,
+    part,
+    request,
+    response,
+    shard,
+)
+
+kinds = st.lists(st.sampled_from(Kind), min_size=1, max_size=12)
+texts = st.sampled_from(["", " ", "a", "b", '{"a": 1}', "[1", "Ünde"])
+
+
+@st.composite
+def answers(draw: st.DrawFn, lines: list[int]) -> bytes:
+    """An answer to one of these lines or to another one, or none at all."""
+    line = draw(st.sampled_from(lines) | st.integers(0, 30))
+    kind = draw(st.sampled_from(["ok", "failed", "cut", "nameless", "torn", "empty"]))
+    match kind:
+        case "failed":
+            return failed(line)
+        case "cut":
+            return answer(line, response=response("a", finishReason="MAX_TOKENS"))
+        case "nameless":
+            return answer(None, draw(texts), request=request(f"question {line}"))
+        case "torn":
+            return answer(line)[: draw(st.integers(1, 80))]
+        case "empty":
+            return draw(st.sampled_from([b"", b"  ", answer(line, response={})]))
+    return answer(line, draw(texts))
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=80)
+def test_lines_are_in_order_each_once_and_counts_add_up(data: st.DataObject) -> None:
+    first = data.draw(st.sampled_from([1, 5]))
+    file = File(
+        kinds=data.draw(kinds),
+        first=first,
+        json=data.draw(st.sampled_from(["none", "all"])),
+        requests=dict.fromkeys((6, 7, 8), request("question 6")),
+    )
+    lines = data.draw(st.lists(answers(file.lines or [1]), max_size=30))
+    cut = data.draw(st.integers(0, len(lines)))
+    shards = [shard(*lines[:cut]), part(*lines[cut:])]
+    if data.draw(st.booleans()):
+        shards.reverse()
+    if data.draw(st.booleans()):
+        shards = [part(*lines[:cut], n=0), part(*lines[cut:], n=1)]
+
+    try:
+        with memory_of(data.draw(st.sampled_from([3000, 10**9]))):
+            found = collect(file, *shards)
+    except TooLarge:
+        return
+
+    assert [each["line"] for each in found.results] == file.lines
+    summary = found.summary
+    counts = Counter(found.outcomes.values())
+    assert summary.rows.total == sum(counts.values()) == len(file.lines)
+    for outcome, count in counts.items():
+        assert getattr(summary.rows, outcome) == count
+    read = sum(1 for line in lines if line.strip())
+    answered = len(file.staged) - counts["missing"]
+    assert read == answered + len(found.strangers) + summary.superseded
+    assert summary.strangers == len(found.strangers)
+    for result in found.results:
+        refused = file.kinds[result["line"] - first] is Kind.REFUSED
+        assert (result["outcome"] == "refused") == refused
+
+
+parts = st.fixed_dictionaries(
+    {"text": texts},
+    optional={
+        "thought": st.booleans(),
+        "thoughtSignature": st.just("abc"),
+        "functionCall": st.just({"name": "f"}),
+    },
+)
+candidates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "content": st.fixed_dictionaries(
+            {},
+            optional={"role": st.just("model"), "parts": st.lists(parts, max_size=2)},
+        ),
+        "finishReason": st.sampled_from(["STOP", "STOP", "MAX_TOKENS", "SAFETY", None]),
+        "index": st.integers(0, 1),
+        "avgLogprobs": st.floats(-2, 0) | st.just("NaN"),
+        "safetyRatings": st.just([{"category": "A"}]),
+        "groundingMetadata": st.just({"webSearchQueries": ["a"]}),
+        "citationMetadata": st.just({"citations": [{}]}),
+    },
+)
+counts = st.integers(-1, 9) | st.sampled_from([4.0, "4", None, True])
+usages = st.fixed_dictionaries(
+    {"promptTokenCount": st.just(5), "totalTokenCount": st.just(5) | counts},
+    optional={
+        "candidatesTokenCount": counts,
+        "thoughtsTokenCount": counts,
+        "cachedContentTokenCount": counts,
+        "toolUsePromptTokenCount": counts,
+    },
+)
+responses = st.fixed_dictionaries(
+    {},
+    optional={
+        "candidates": st.lists(candidates, min_size=1, max_size=2),
+        "usageMetadata": usages,
+        "modelVersion": st.just("gemini"),
+        "promptFeedback": st.just({"blockReason": "OTHER"}),
+        "error": st.just({"code": 3}),
+    },
+)
+rows: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"response": responses},
+    optional={
+        "status": st.sampled_from(["", "Bad Request", {"code": 3}]),
+        "error": st.just({"code": 3, "message": "a"}) | st.none(),
+        "request": st.just({"error": {"code": 3}}),
+        "predictions": st.just([1]) | st.none(),
+    },
+)
+
+
+@given(row=rows, asked=st.booleans(), full=st.booleans())
+@settings(deadline=None, max_examples=800)
+def test_the_fast_path_says_the_same(
+    row: dict[str, Any], asked: bool, full: bool
+) -> None:
+    line = json.dumps(row, ensure_ascii=False).encode()
+
+    fast, slow = usual(line, asked, full), any_answer(line, asked, full)
+
+    assert fast is None or same(fast) == same(slow)
+
+
+def same(said: Any) -> Any:
+    return said._replace(members=json.loads(b"{%b}" % said.members))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_usual_answers_take_the_fast_path(asked: bool) -> None:
+    text = '{"a": 1}' if asked else "Ünde"
+
+    assert usual(answer(1, text), asked, False) is not None
+    assert usual(answer(1, text, key="a"), asked, True) is not None
