@@ -252,6 +252,39 @@ def test_a_directory_that_cannot_be_read_is_an_error_with_its_address(
     assert "gs://no-such-bucket-here/o" in str(caught.value)
 
 
+def test_an_output_directory_is_read_without_its_job(
+    client: Client, bucket: Bucket
+) -> None:
+    answer = {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]}
+    folder = "o/prediction-model-2026-11-28T20:05:10.888299Z"
+    bucket.put(f"{folder}/predictions.jsonl", line(key="a", response=answer))
+    bucket.put("other/predictions.jsonl", line(key="b", response=answer))
+
+    async def awaited() -> list[str | None]:
+        return [row.text async for row in client.aio.batches.results(bucket.uri("o"))]
+
+    for directory in ("o", "o/", folder):
+        (row,) = client.batches.results(bucket.uri(directory))
+        assert (row.key, row.text) == ("a", "hi")
+    assert asyncio.run(awaited()) == ["hi"]
+
+
+def test_objects_of_a_destination_that_are_no_answers_are_passed_over(
+    client: Client, bucket: Bucket
+) -> None:
+    bucket.put("results/o/staging/requests.jsonl", line(request={"contents": []}))
+    bucket.put("results/o/results.jsonl", line(id="r0000001", outcome="ok"))
+    bucket.put("results/o/results.2.jsonl", line(id="r0000001", outcome="ok"))
+    bucket.put("results/o/results-1.jsonl", line(id="r0000001", outcome="ok"))
+    bucket.put("results/o/strangers.jsonl", line(why="no such row"))
+
+    with pytest.raises(NoResults, match="/results/o/ has no object with answers"):
+        client.batches.results(bucket.uri("results/o/"))
+
+    bucket.put("results/o/x/predictions.jsonl", line(key="a", response={"n": 1}))
+    assert [row.key for row in client.batches.results(bucket.uri("results/o"))] == ["a"]
+
+
 # A table.
 
 

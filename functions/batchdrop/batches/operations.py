@@ -327,7 +327,10 @@ class Batches(_Plans):
         Streams the rows of a job that has ended, from wherever they are.
 
             for row in client.batches.results(job):
-                print(row.key, row.text or row.error or row.blocked)
+                print(row.key, row.outcome, row.text)
+
+        `job` may also be an output directory, gs://.., such as a listed job's or an
+        announcement's: then no job is asked for, and none needs to exist any more.
 
         It reads every shard of a Cloud Storage directory (a line that was written twice
         comes once), a BigQuery table, the Developer API's responses file, or the job
@@ -337,7 +340,8 @@ class Batches(_Plans):
             output_timeout: as for `wait`.
 
         Raises:
-            NoResults: the job is running, or ended without rows.
+            NoResults: the job is running, or ended without rows; or the directory has
+                none.
             MissingExtra: batchdrop[storage] or batchdrop[bigquery] is needed.
         """
         return self._core.transport().run(self._results.locate(job, output_timeout))

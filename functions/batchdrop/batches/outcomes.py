@@ -12,11 +12,16 @@ from batchdrop.batches.types import JobError
 from batchdrop.batches.usage import NOTHING, RowUsage, usage_of
 from batchdrop.rows import RowOutcome
 
+# An enum's members are slow to look up, and this runs for each row.
+_OK, _BLOCKED, _EMPTY = RowOutcome.OK, RowOutcome.BLOCKED, RowOutcome.EMPTY
+_TRUNCATED, _MALFORMED = RowOutcome.TRUNCATED, RowOutcome.MALFORMED
+_UNCLEAR = RowOutcome.UNCLEAR
+
 #: Also of numbers that are too large for a float.
 _decode = msgspec.json.Decoder(float_hook=float).decode
 
 #: Outcomes of answers that may turn out not to be the JSON that was asked for.
-_WHOLE = (RowOutcome.OK, RowOutcome.UNCLEAR)
+_WHOLE = (_OK, _UNCLEAR)
 
 
 class Judged(Struct, frozen=True, kw_only=True):
@@ -150,13 +155,13 @@ def judged(row: ResultRow, *, json: bool = False) -> Judged:
         )
     outcome, text, found = _outcome(answer), answer.text, None
     more = answer.more
-    if outcome is RowOutcome.BLOCKED:
+    if outcome is _BLOCKED:
         # What there is of it may be what was to be withheld.
         text, more = None, more or answer.content
     elif json and text and outcome in _WHOLE and not text.isspace():
         found = _in_one_line(text)
         if found is None:
-            outcome = RowOutcome.MALFORMED
+            outcome = _MALFORMED
         else:
             text = None
     return Judged(
@@ -183,17 +188,17 @@ def _answer(row: ResultRow) -> Mapping[str, Any] | None:
 
 def _outcome(answer: Answer) -> RowOutcome:
     if answer.blocked is not None:
-        return RowOutcome.BLOCKED
+        return _BLOCKED
     named = FINISH_REASONS.get(answer.finish_reason or "")
-    if answer.cut or named is RowOutcome.TRUNCATED:
-        return RowOutcome.TRUNCATED
-    if named is RowOutcome.MALFORMED:
-        return RowOutcome.MALFORMED
+    if answer.cut or named is _TRUNCATED:
+        return _TRUNCATED
+    if named is _MALFORMED:
+        return _MALFORMED
     if not answer.content:
-        return RowOutcome.EMPTY
-    if named is RowOutcome.OK or answer.reasonless:
-        return RowOutcome.OK
-    return RowOutcome.UNCLEAR
+        return _EMPTY
+    if named is _OK or answer.reasonless:
+        return _OK
+    return _UNCLEAR
 
 
 def _in_one_line(text: str) -> bytes | None:

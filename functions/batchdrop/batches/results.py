@@ -27,6 +27,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 #: Objects with rows in an output directory. A custom model's have the second kind of
 #: name, without an ending; rows that failed are in its errors_stats.
 _SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
+#: Objects below a destination that are no answers: the worker's results, `create`'s
+#: staged requests.
+_NO_ANSWERS = re.compile(r"/staging/|/(?:results|strangers)[^/]*\.jsonl$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Results:
         self, job: BatchJob | str, output_timeout: float
     ) -> Flow[Iterator[ResultRow]]:
         """
-        The rows of a job, as an iterator that blocks while it reads.
+        The rows of a job or of an output directory, as an iterator that blocks while it
+        reads.
 
         The job is read again unless it has ended and names its output, which a listed
         job may not.
@@ -54,6 +58,12 @@ class Results:
         Raises:
             NoResults: the job is running, names no output, or its output has no row.
         """
+        if isinstance(job, str) and job.startswith("gs://"):
+            rows = self._directory(job)
+            first = yield from work(lambda: next(rows, None))
+            if first is None:
+                raise NoResults(f"{job.rstrip('/')}/ has no object with answers")
+            return chain((first,), rows)
         job = yield from self._ended(job, output_timeout)
         rows = self._rows(job)
         try:
@@ -158,7 +168,12 @@ class Results:
         without a key can't be compared, so shards add those only if there is no final
         file.
         """
-        shards = [f for f in self.objects.list(directory) if _SHARD.search(f.uri)]
+        home = len(directory.rstrip("/"))
+        shards = [
+            found
+            for found in self.objects.list(directory)
+            if _SHARD.search(found.uri) and not _NO_ANSWERS.search(found.uri, home)
+        ]
         final = [f for f in shards if f.uri.endswith("/predictions.jsonl")]
         others = [f for f in shards if f not in final]
         seen: set[int] = set()
