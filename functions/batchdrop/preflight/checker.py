@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from batchdrop.preflight.asking import Asking
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.envelope import EnvelopeCheck
 from batchdrop.preflight.fast import MISFIT, BadLines, GoodLines
@@ -22,6 +23,7 @@ from batchdrop.preflight.lines import (
     unpacked,
 )
 from batchdrop.preflight.merge import Merger
+from batchdrop.preflight.own import Own
 from batchdrop.preflight.parse import Parser, is_malformed, parsed
 from batchdrop.preflight.request import RequestCheck
 from batchdrop.preflight.rules import Rules
@@ -67,6 +69,7 @@ class Block:
     lines: list[bytes]  #: as they were written, blank ones too
     first: int  #: the number of the first of these
     mended: dict[int, bytes]  #: lines that were mended, in the user's own shape
+    own: bytes = b""  #: of the staged lines, see `own`; only where that is asked for
 
 
 #: A bad line that isn't explained.
@@ -78,18 +81,23 @@ class Checker:
     Reads one file under some rules.
 
     A row's id is a letter and its line's number in the file, counted from 1: of digits
-    alone, the import would make a number. By its id, the user's own key and columns,
-    which are not sent, are found in the file again.
+    alone, the import would make a number. The user's own key and columns are not sent.
     """
 
     def __init__(
-        self, rules: Rules, explained: int | None = None, *, fast: bool = True
+        self,
+        rules: Rules,
+        explained: int | None = None,
+        *,
+        fast: bool = True,
+        own: bool = False,
     ) -> None:
         """
         Args:
             explained: how many bad lines get row errors; None: all. The others are only
                 counted, which takes less time.
             fast: whether to take the fast paths. The outcome is the same without.
+            own: whether blocks have the rows' own keys and columns.
         """
         self.rules = rules
         self._left = explained
@@ -103,12 +111,19 @@ class Checker:
         self._envelopes = EnvelopeCheck(rules, self._keys)
         self._envelope = Envelope.of(self._family)
         self._merger = Merger.of(rules)
+        self._own = Own(self._family) if own else None
+        self._asking = Asking(self._family, self._columns)
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._good: GoodLines | None = None
         self._bad: BadLines | None = None
         if fast:
             self._good = GoodLines(
-                rules, self._columns, self._merger, self._keys, self._envelope
+                rules,
+                self._columns,
+                self._merger,
+                self._keys,
+                self._envelope,
+                self._own,
             )
             self._bad = BadLines()
 
@@ -126,6 +141,15 @@ class Checker:
     def line(self) -> int:
         """How many lines were read, blank ones too; the next file continues there."""
         return self._line
+
+    def asking_for_json(self, staged: bytes) -> bytes | None:
+        """
+        Which of some staged lines ask for JSON.
+
+        Returns:
+            A byte for each line, 1 if it does; None if none does.
+        """
+        return self._asking.of(staged)
 
     def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
         """
@@ -180,6 +204,7 @@ class Checker:
             lines=lines,
             first=first,
             mended=self._mended,
+            own=self._own.taken() if self._own else b"",
         )
 
     def _long_row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
@@ -209,7 +234,7 @@ class Checker:
         if self._good:
             taken = self._good.taken(text)
             if taken is not None and not self._is_repeated(taken.id, number):
-                return self._envelope.around(number, taken)
+                return self._staged(number, text, taken)
         most = 1 if self._left == 0 else MOST_ERRORS
         inspection = Inspection(self.rules, number, most)
         try:
@@ -225,6 +250,12 @@ class Checker:
             if bad:
                 bad.learn(inspection)
             return Refused(number, text[:LINE_LIMIT], tuple(inspection.row_errors))
+        return self._staged(number, text, taken)
+
+    def _staged(self, number: int, text: bytes, taken: Unwrapped) -> tuple[bytes, ...]:
+        """The pieces of a good line, as it is sent."""
+        if self._own and self._envelopes.shape:
+            self._own.add(number, text, self._envelopes.shape)
         return self._envelope.around(number, taken)
 
     def _is_repeated(self, key: bytes | None, number: int) -> bool:

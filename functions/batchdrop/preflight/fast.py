@@ -39,6 +39,7 @@ from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.members import of_request, strays
 from batchdrop.preflight.merge import NAMES, Merge, Merger, Missing, following
 from batchdrop.preflight.names import snake
+from batchdrop.preflight.own import Own
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     BARE,
@@ -97,6 +98,7 @@ class GoodLines:
         merger: Merger | None,
         keys: Keys,
         envelope: Envelope,
+        own: Own | None = None,
     ) -> None:
         self._rules = rules
         self._columns = columns
@@ -104,6 +106,7 @@ class GoodLines:
         self._merger = merger
         self._keys = keys
         self._envelope = envelope
+        self._own = own
         self._decode: Decode | None = None
         #: Whether an empty object could pass the decoder.
         self._loose = False
@@ -205,6 +208,9 @@ class GoodLines:
         passes, before, after, behind = cut
         width = len(behind)
         keyed, beside = shape.id is not None, bool(self._rules.family.beside)
+        keep = None
+        if self._own is not None:
+            keep = self._own.keeper(behind, shape)
 
         def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
             begin = match(text)
@@ -222,6 +228,8 @@ class GoodLines:
                 return None
             if keyed and first(begin[1], number) != number:
                 return None
+            if keep is not None:
+                keep(number, begin)
             if beside:
                 return before % (number, begin["url"]), value, after
             return before % number, value, after

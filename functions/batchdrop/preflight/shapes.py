@@ -209,6 +209,21 @@ def unread(line: Mapping[str, Any], shape: Shape, family: Family) -> Iterator[st
         yield from (name for name in line if camel(name) in _PARAMETERS)
 
 
+def unsent(
+    members: Mapping[str, msgspec.Raw], shape: Shape, family: Family
+) -> dict[str, msgspec.Raw]:
+    """The members of a line that aren't sent: the user's key and columns."""
+    if shape.wrapper is not None:
+        sent = {shape.wrapper, *family.beside}
+        return {name: raw for name, raw in members.items() if name not in sent}
+    options = {*_EMBEDDING_CONFIG, camel(_NESTED[1]), "model"}
+    return {
+        name: raw
+        for name, raw in members.items()
+        if name != shape.embeds and camel(name) not in options
+    }
+
+
 def unwrapper(
     shape: Shape, rules: Rules, apart: Mapping[str, Type] | None = None
 ) -> Callable[[bytes], Unwrapped] | None:
