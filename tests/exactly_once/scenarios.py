@@ -109,6 +109,7 @@ PLAIN = Scenario(
     reaches=frozenset(
         {
             "after_claim",
+            "after_recording",
             "after_staging",
             "after_handing_over",
             "after_collecting",

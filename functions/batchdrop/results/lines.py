@@ -34,6 +34,17 @@ class Runs:
             self._kind = kind
         self._count += count
 
+    @property
+    def size(self) -> int:
+        """Bytes of the runs that are over."""
+        return len(self._bytes)
+
+    def taken(self) -> bytes:
+        """The runs that are over since the last call; the last one may go on."""
+        taken = bytes(self._bytes)
+        self._bytes.clear()
+        return taken
+
     def encoded(self) -> bytes:
         """The runs so far."""
         self._end()

@@ -13,6 +13,7 @@ from batchdrop.jobs.record import MAX_ROW_ERRORS
 from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.preflight.members import public
+from batchdrop.results.lines import Kind
 from batchdrop.rows import RowError, Rows
 
 #: Of so many bad lines the report has the text and what is wrong.
@@ -23,6 +24,9 @@ MAX_TEXT = 1_000_000
 _TOLD = ("path", "code", "message", "fix")
 #: A staged line begins with its id, which is its line in the file.
 _ID = re.compile(rb'\{"\w+":"r(\d+)"')
+_STAGED = bytes([Kind.STAGED])
+#: A line of the rows' own keys and columns begins with its number.
+_OWN_ID = re.compile(rb'\{"id":(\d+)')
 
 
 class BadRows(Exception):
@@ -43,11 +47,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Staged lines that follow each other in one part, each with its line feed."""
+    """
+    Staged lines that follow each other in one part, each with its line feed, and what
+    became of the lines between them. It may have no row.
+    """
 
     part: int
     data: bytes
     rows: int
+    own: bytes  #: keys and columns of these rows, see `preflight.own`
+    line: int  #: the number of the first line, also if that isn't staged
+    kinds: bytes | None  #: a `Kind` for each line; None if each is a row without JSON
 
     @property
     def first(self) -> int:
@@ -77,7 +87,7 @@ class Reading:
     _checker: Checker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._checker = Checker(self.rules, MAX_TOLD)
+        self._checker = Checker(self.rules, MAX_TOLD, own=True)
 
     def pieces(
         self,
@@ -111,7 +121,7 @@ class Reading:
                 if block.rows and run is not None:
                     self._refuse_run(run, address, report)
                     run = None
-                if block.rows and self._is_fit():
+                if self._is_fit():
                     yield from self._cut(block)
             if run is not None:
                 self._refuse_run(run, address, report)
@@ -194,28 +204,75 @@ class Reading:
     # -- parts ------------------------------------------------------------------
 
     def _cut(self, block: Block) -> Iterator[Piece]:
-        """A block's lines, cut where a part is full."""
-        if self._fits(block.rows, len(block.staged)):
-            yield self._piece(block.staged, block.rows)
+        """
+        A block's lines, cut where a part is full. Lines that aren't staged belong to
+        the part that is being filled when they are read.
+        """
+        staged, line = block.staged, block.first
+        kinds = self._kinds(block)
+        if self._fits(block.rows, len(staged)):
+            yield self._piece(staged, block.rows, block.own, line, kinds)
             return
-        start = end = rows = 0
-        while end < len(block.staged):
-            after = block.staged.index(b"\n", end) + 1
+        start = end = rows = own = 0
+        while end < len(staged):
+            after = staged.index(b"\n", end) + 1
             if not self._fits(rows + 1, after - start):
-                if rows:
-                    yield self._piece(block.staged[start:end], rows)
-                    start, rows = end, 0
+                number = _number(staged, end)
+                if number > line:
+                    mine, own = own, _own_from(block.own, own, number)
+                    yield self._piece(
+                        staged[start:end],
+                        rows,
+                        block.own[mine:own],
+                        line,
+                        kinds and kinds[line - block.first : number - block.first],
+                    )
+                    start, rows, line = end, 0, number
                 self._next_part()
             end, rows = after, rows + 1
-        yield self._piece(block.staged[start:], rows)
+        yield self._piece(
+            staged[start:],
+            rows,
+            block.own[own:],
+            line,
+            kinds and kinds[line - block.first :],
+        )
+
+    def _kinds(self, block: Block) -> bytes | None:
+        """See `Piece.kinds`."""
+        asking = self._checker.asking_for_json(block.staged)
+        if block.rows == len(block.lines) and asking is None:
+            return None
+        kinds = bytearray(_STAGED) * len(block.lines)
+        for refused in block.refused:
+            kinds[refused.line - block.first] = Kind.REFUSED
+        for first, last in block.unexplained:
+            run = slice(first - block.first, last - block.first + 1)
+            kinds[run] = bytes([Kind.REFUSED]) * (last - first + 1)
+        if block.rows < len(block.lines):
+            for number, line in enumerate(block.lines):
+                if not line.strip():
+                    kinds[number] = Kind.BLANK
+        if asking is None:
+            return bytes(kinds)
+        if 0 not in asking:
+            return bytes(kinds).replace(_STAGED, bytes([Kind.STAGED_JSON]))
+        at = -1
+        for asks in asking:
+            at = kinds.index(Kind.STAGED, at + 1)
+            if asks:
+                kinds[at] = Kind.STAGED_JSON
+        return bytes(kinds)
 
     def _fits(self, rows: int, size: int) -> bool:
         return self.limits.hold(self._rows + rows, self._size + size)
 
-    def _piece(self, data: bytes, rows: int) -> Piece:
+    def _piece(
+        self, data: bytes, rows: int, own: bytes, line: int, kinds: bytes | None
+    ) -> Piece:
         self._rows += rows
         self._size += len(data)
-        return Piece(self._part, data, rows)
+        return Piece(self._part, data, rows, own, line, kinds)
 
     def _next_part(self) -> None:
         if not self._rows:
@@ -234,3 +291,10 @@ def _number(lines: bytes, at: int) -> int:
     match = _ID.match(lines, at)
     assert match is not None
     return int(match[1])
+
+
+def _own_from(own: bytes, start: int, number: int) -> int:
+    """Where the keys and columns of that row, or of one behind it, begin."""
+    while (match := _OWN_ID.match(own, start)) and int(match[1]) < number:
+        start = own.index(b"\n", start) + 1
+    return start

@@ -18,6 +18,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import Ceilings, Choices
 from batchdrop.worker.reading import BadRows, Piece, Reading
+from batchdrop.worker.recorded import LINES, SIDECAR, Recorded, beside
 from batchdrop.worker.traces import Traces
 
 log = logging.getLogger(__name__)
@@ -82,21 +83,42 @@ class Stager:
         if job.parts:
             return job  # it has a check-point
         own, part = self._part_staging(job, 0), first.part
-        self.storage.copy(part.staging.uri, own.uri)
+        moved = _moved(part.staging, own)
+        for uri, target in (
+            (part.staging.lines, moved.lines),
+            (part.staging.sidecar, moved.sidecar),
+            (part.staging.uri, moved.uri),
+        ):
+            if uri is not None and target is not None:
+                self.storage.copy(uri, target)
         failpoint("after_first_part")
-        part = replace(part, staging=replace(part.staging, uri=own.uri))
-        return self._check_point(job, made, part)
+        return self._check_point(job, made, replace(part, staging=moved))
 
     def _write(self, job: Job, filled: "_Filled", pieces: Iterator[Piece]) -> "_Filled":
-        """Writes a part; one that has a check-point must be the same as then."""
+        """
+        Writes a part; one that has a check-point must be the same as then. What is
+        recorded beside the rows is there before the rows are.
+        """
         known = job.parts.get(job.part_id(filled.part.n))
+        uri = filled.part.staging.uri
         if known is None:
-            self.storage.write(filled.part.staging.uri, filled.taking(pieces))
+            with self.storage.writing(uri) as write:
+                with Recorded(uri, self.storage.writing) as recorded:
+                    for piece in pieces:
+                        filled.take(piece)
+                        write(piece.data)
+                        recorded.add(piece)
+                    recorded.finish()
+                filled.records(recorded)
+                failpoint("after_recording")
             return filled
-        for _ in filled.taking(pieces):
-            pass
-        own = filled.part.staging
-        there = replace(known.staging, epoch=own.epoch, uri=own.uri)
+        with Recorded(uri) as recorded:
+            for piece in pieces:
+                filled.take(piece)
+                recorded.add(piece)
+            recorded.finish()
+        filled.records(recorded)
+        there = _moved(known.staging, filled.part.staging)
         if filled.part != replace(known, staging=there):
             raise Changed
         return filled
@@ -184,24 +206,47 @@ class _Filled:
         self.part = Part(n=n, first=0, last=0, staging=staging)
         self._sent = sent
 
-    def taking(self, pieces: Iterator[Piece]) -> Iterator[bytes]:
+    def take(self, piece: Piece) -> None:
         """
-        Yields the bytes of the pieces, and counts them.
+        Counts a piece.
 
         Raises:
-            OverLimit: they are more than may be sent of the file.
+            OverLimit: it is more than may be sent of the file.
         """
-        for piece in pieces:
-            self._sent.add(piece)
-            part, staging = self.part, self.part.staging
-            self.part = replace(
-                part,
-                first=part.first or piece.first,
-                last=piece.last,
-                staging=replace(
-                    staging,
-                    rows=staging.rows + piece.rows,
-                    bytes=staging.bytes + len(piece.data),
-                ),
-            )
-            yield piece.data
+        if not piece.rows:
+            return
+        self._sent.add(piece)
+        part, staging = self.part, self.part.staging
+        self.part = replace(
+            part,
+            first=part.first or piece.first,
+            last=piece.last,
+            staging=replace(
+                staging,
+                rows=staging.rows + piece.rows,
+                bytes=staging.bytes + len(piece.data),
+            ),
+        )
+
+    def records(self, recorded: Recorded) -> None:
+        """Takes over what is recorded beside the rows."""
+        staging = replace(
+            self.part.staging,
+            first=recorded.first,
+            refused=recorded.refused,
+            json=recorded.json,
+            lines=recorded.lines,
+            sidecar=recorded.sidecar,
+        )
+        self.part = replace(self.part, staging=staging)
+
+
+def _moved(staging: Staging, place: Staging) -> Staging:
+    """What is staged, at another place."""
+    return replace(
+        staging,
+        epoch=place.epoch,
+        uri=place.uri,
+        lines=staging.lines and beside(place.uri, LINES),
+        sidecar=staging.sidecar and beside(place.uri, SIDECAR),
+    )
