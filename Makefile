@@ -39,8 +39,9 @@ diagram: $(INSTALLED)  ## draw the phases of a job into docs/explanation
 settings: $(INSTALLED)  ## write the reference page of the settings
 	$(VENV)/bin/python -m tests.settings_page --write
 
-codes: $(INSTALLED)  ## write the reference page of codes
+codes: $(INSTALLED)  ## write the reference pages of codes and outcomes
 	$(VENV)/bin/python -m tests.codes --write
+	$(VENV)/bin/python -m tests.outcomes --write
 
 events: $(INSTALLED)  ## list the events of the log in docs/reference
 	$(VENV)/bin/python -m tests.log_lines --write

@@ -34,33 +34,42 @@ SECTIONS = {
 
 def page() -> str:
     """The page, in Markdown."""
-    classes = {
-        node.name: node
-        for node in ast.parse(SOURCE).body
-        if isinstance(node, ast.ClassDef)
-    }
-    return "\n".join([HEAD, *(_section(classes[name]) for name in SECTIONS)])
+    return "\n".join([HEAD, *(_section(name) for name in SECTIONS)])
 
 
-def _section(enum: ast.ClassDef) -> str:
+def _section(name: str) -> str:
+    enum = enum_of(SOURCE, name)
     text = ast.get_docstring(enum) or ""
-    rows = [
-        f"| `{node.value.value!s}` | {sentence(node)} |"
+    table = ["| code | meaning |", "|---|---|", *members(SOURCE, enum)]
+    return "\n".join([f"## {SECTIONS[name]}", "", text, "", *table, ""])
+
+
+def enum_of(source: str, name: str) -> ast.ClassDef:
+    """The class of this name in a module."""
+    return next(
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+
+
+def members(source: str, enum: ast.ClassDef) -> list[str]:
+    """A table's line for each member of an enum."""
+    return [
+        f"| `{node.value.value!s}` | {sentence(source, node)} |"
         for node in enum.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
     ]
-    table = ["| code | meaning |", "|---|---|", *rows]
-    return "\n".join([f"## {SECTIONS[enum.name]}", "", text, "", *table, ""])
 
 
-def sentence(node: ast.Assign) -> str:
+def sentence(source: str, node: ast.stmt | ast.expr) -> str:
     """
     What the `#:` comment above a member, or behind it, says of it.
 
     Raises:
         ValueError: the member has none.
     """
-    lines = SOURCE.splitlines()
+    lines = source.splitlines()
     behind = re.search(r"#: (.*)$", lines[node.lineno - 1])
     if behind:
         return behind[1]
@@ -70,7 +79,7 @@ def sentence(node: ast.Assign) -> str:
         above.insert(0, match[1])
         at -= 1
     if not above:
-        raise ValueError(f"line {node.lineno} of codes.py has no #: comment")
+        raise ValueError(f"line {node.lineno} has no #: comment")
     return " ".join(above)
 
 

@@ -24,50 +24,50 @@ _OK, _BLOCKED = RowOutcome.OK, RowOutcome.BLOCKED
 _TRUNCATED, _MALFORMED = RowOutcome.TRUNCATED, RowOutcome.MALFORMED
 _EMPTY = RowOutcome.EMPTY
 
-#: Which outcome each finish reason gives. `ok` holds if there is content, else the row
-#: is `empty`. `empty` holds if there is none, else the row is `unclear`: it is not
-#: known whether such content is whole.
+# Which outcome each finish reason gives; `make codes` writes them to the docs. `ok`
+# holds if there is content, else the row is `empty`. `empty` holds if there is none,
+# else the row is `unclear`: it is not known whether such content is whole.
 GEMINI = {
-    "STOP": _OK,
-    "MAX_TOKENS": _TRUNCATED,
-    "CONTINUATION": _TRUNCATED,
-    "SAFETY": _BLOCKED,
-    "RECITATION": _BLOCKED,
-    "BLOCKLIST": _BLOCKED,
-    "PROHIBITED_CONTENT": _BLOCKED,
-    "SPII": _BLOCKED,
-    "MODEL_ARMOR": _BLOCKED,
-    "IMAGE_SAFETY": _BLOCKED,
-    "IMAGE_PROHIBITED_CONTENT": _BLOCKED,
-    "IMAGE_RECITATION": _BLOCKED,
-    "ESCALATION": _BLOCKED,
-    "PUP_LIMITED_DISABLED": _BLOCKED,
-    "MALFORMED_FUNCTION_CALL": _MALFORMED,
-    "MALFORMED_RESPONSE": _MALFORMED,
-    "UNEXPECTED_TOOL_CALL": _MALFORMED,
-    "TOO_MANY_TOOL_CALLS": _MALFORMED,
-    "MISSING_THOUGHT_SIGNATURE": _MALFORMED,
-    "LANGUAGE": _EMPTY,
-    "OTHER": _EMPTY,
-    "NO_IMAGE": _EMPTY,
-    "IMAGE_OTHER": _EMPTY,
+    "STOP": _OK,  #: The model came to an end, or calls a function.
+    "MAX_TOKENS": _TRUNCATED,  #: `maxOutputTokens`; thoughts alone may use them up.
+    "CONTINUATION": _TRUNCATED,  #: The limit of one request; another can go on.
+    "SAFETY": _BLOCKED,  #: A safety filter.
+    "RECITATION": _BLOCKED,  #: It recites a source.
+    "BLOCKLIST": _BLOCKED,  #: It has a term of a blocklist.
+    "PROHIBITED_CONTENT": _BLOCKED,  #: It has prohibited content.
+    "SPII": _BLOCKED,  #: It has sensitive personal data.
+    "MODEL_ARMOR": _BLOCKED,  #: Model Armor stopped it.
+    "IMAGE_SAFETY": _BLOCKED,  #: A safety filter of pictures.
+    "IMAGE_PROHIBITED_CONTENT": _BLOCKED,  #: The picture has prohibited content.
+    "IMAGE_RECITATION": _BLOCKED,  #: The picture recites a source.
+    "ESCALATION": _BLOCKED,  #: A rule of escalation.
+    "PUP_LIMITED_DISABLED": _BLOCKED,  #: The account is limited or disabled.
+    "MALFORMED_FUNCTION_CALL": _MALFORMED,  #: The function call can't be parsed.
+    "MALFORMED_RESPONSE": _MALFORMED,  #: The answer can't be parsed.
+    "UNEXPECTED_TOOL_CALL": _MALFORMED,  #: It calls a tool that isn't enabled.
+    "TOO_MANY_TOOL_CALLS": _MALFORMED,  #: It ends after too many calls of tools.
+    "MISSING_THOUGHT_SIGNATURE": _MALFORMED,  #: The request lacks a signature.
+    "LANGUAGE": _EMPTY,  #: The language isn't supported.
+    "OTHER": _EMPTY,  #: No reason is given.
+    "NO_IMAGE": _EMPTY,  #: A picture was expected, and none was made.
+    "IMAGE_OTHER": _EMPTY,  #: No picture, and no reason is given.
 }
 CLAUDE = {
-    "end_turn": _OK,
-    "stop_sequence": _OK,
-    "tool_use": _OK,
-    "pause_turn": _OK,
-    "max_tokens": _TRUNCATED,
-    "model_context_window_exceeded": _TRUNCATED,
-    "compaction": _TRUNCATED,
-    "refusal": _BLOCKED,
+    "end_turn": _OK,  #: The model came to an end.
+    "stop_sequence": _OK,  #: It came to one of your stop sequences.
+    "tool_use": _OK,  #: It calls tools.
+    "pause_turn": _OK,  #: It paused a long turn; send the answer back to go on.
+    "max_tokens": _TRUNCATED,  #: `max_tokens`; thinking alone may use them up.
+    "model_context_window_exceeded": _TRUNCATED,  #: The model's context is full.
+    "compaction": _TRUNCATED,  #: The context was made shorter; send it back to go on.
+    "refusal": _BLOCKED,  #: A classifier withheld it; `stop_details` says which.
 }
 OPENAI = {
-    "stop": _OK,
-    "tool_calls": _OK,
-    "function_call": _OK,
-    "length": _TRUNCATED,
-    "content_filter": _BLOCKED,
+    "stop": _OK,  #: The model came to an end, or to one of your stop sequences.
+    "tool_calls": _OK,  #: It calls tools.
+    "function_call": _OK,  #: It calls a function, in the older form.
+    "length": _TRUNCATED,  #: The limit of tokens.
+    "content_filter": _BLOCKED,  #: A content filter.
 }
 #: No word is in two of them.
 FINISH_REASONS: Mapping[str, RowOutcome] = {**GEMINI, **CLAUDE, **OPENAI}
