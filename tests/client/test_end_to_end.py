@@ -1,6 +1,7 @@
 """The client with batchsim, also with faults at the other end."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from batchdrop import Client, ClientError, JobState, NoResults, TransportError
 from batchdrop.batches import BatchJob
+from batchdrop.results import join
 from batchsim import BatchSim
 from tests.client.buckets import Bucket
 from tests.there import there
@@ -79,6 +81,31 @@ def test_a_job_runs_from_create_to_results(
         client.batches.get(name=job.name)
     assert caught.value.code == 404
     assert caught.value.status == "NOT_FOUND"
+
+
+def test_results_are_joined_with_the_lines_that_were_sent(
+    sim: BatchSim, client: Client, bucket: Bucket
+) -> None:
+    question = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    given = [
+        {"key": "007", "team": "x", "request": question},
+        {"key": "b", "team": "y", "request": question},
+    ]
+    lines = [json.dumps(line).encode() for line in given]
+    job = client.batches.create(
+        model="gemini-3.8-flash",
+        src=bucket.put("in.jsonl", b"\n".join(lines)),
+        config={"dest": bucket.uri("out")},
+    )
+    sim.clock.advance(hours=1)  # the Developer API forgets its files after two days
+
+    job = client.batches.wait(job, interval=0.001)
+    found = list(join(client.batches.results(job), lines))
+
+    assert [(r["line"], r["key"], r["columns"], r["outcome"]) for r in found] == [
+        (1, "007", {"team": "x"}, "ok"),
+        (2, "b", {"team": "y"}, "ok"),
+    ]
 
 
 def test_a_cancelled_job_ends_cancelled(

@@ -74,7 +74,7 @@ class ResultRow(Struct, frozen=True, kw_only=True):
         What became of the row. An answer that is not JSON is `malformed` only if the
         row has its request, as on Vertex AI, and that asks for JSON.
         """
-        return judged(self, json=_asks_for_json(self.raw)).outcome
+        return judged(self, json=asks_for_json(self.raw)).outcome
 
     @property
     def text(self) -> str | None:
@@ -212,7 +212,7 @@ def _in_one_line(text: str) -> bytes | None:
         return None
 
 
-def _asks_for_json(raw: Mapping[str, Any]) -> bool:
+def asks_for_json(raw: Mapping[str, Any]) -> bool:
     """Whether the request that is echoed in a row asks for JSON."""
     request = _object(raw, "request")
     config = _object(request, "generationConfig") or _object(

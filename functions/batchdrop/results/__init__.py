@@ -10,9 +10,11 @@ order. Nothing here knows of a ledger or a bucket: what is read are pieces of by
     arriving    answers in the file's order
     judging     what one answer says
     failures    errors that rows have in common
+    own_lines   the same for rows of the Batches client and the caller's own lines
 """
 
 from batchdrop.results.collecting import EVERY, collected
+from batchdrop.results.own_lines import join
 from batchdrop.results.values import (
     Answers,
     DoesNotAddUp,
@@ -33,4 +35,5 @@ __all__ = [
     "TooLarge",
     "Why",
     "collected",
+    "join",
 ]

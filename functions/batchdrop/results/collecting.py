@@ -13,24 +13,20 @@ from batchdrop.results.joining import UNDECODABLE, Joined, Source
 from batchdrop.results.judging import Said, judge
 from batchdrop.results.lines import Kind
 from batchdrop.results.questions import Lines, Own, Refusals, error_member, row_id
-from batchdrop.results.values import Answers, DoesNotAddUp, Questions, Summary, Why
+from batchdrop.results.values import (
+    BEST_FIRST,
+    Answers,
+    DoesNotAddUp,
+    Questions,
+    Summary,
+    Why,
+)
 from batchdrop.rows import RowOutcome, Rows
 
 #: Result lines between two entries of the sparse index.
 EVERY = 1000
 #: Bytes that are written at a time.
 _BLOCK = 1_000_000
-#: Of several answers to a row the one with the best outcome is kept.
-_BEST = (
-    RowOutcome.OK,
-    RowOutcome.TRUNCATED,
-    RowOutcome.MALFORMED,
-    RowOutcome.BLOCKED,
-    RowOutcome.EMPTY,
-    RowOutcome.UNCLEAR,
-    RowOutcome.FAILED,
-)
-
 Write = Callable[[bytes], object]
 
 
@@ -114,7 +110,7 @@ class _Rows:
         ]
         if not read:
             return None
-        kept = min(read, key=lambda pair: _BEST.index(pair[0].outcome))
+        kept = min(read, key=lambda pair: BEST_FIRST.index(pair[0].outcome))
         for pair in read:
             if pair is not kept:
                 self._arriving.refuse(pair[1], Why.DOUBLED)
@@ -228,7 +224,9 @@ def _summary(
             total=results.lines,
             accepted=staging.rows,
             refused=outcomes[RowOutcome.REFUSED],
-            **{each.value: outcomes[each] for each in (*_BEST, RowOutcome.MISSING)},
+            **{
+                each.value: outcomes[each] for each in (*BEST_FIRST, RowOutcome.MISSING)
+            },
         ),
         usage=Usage(
             prompt=prompt, cached=cached, output=output, thoughts=thoughts, total=total

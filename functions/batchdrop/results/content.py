@@ -32,7 +32,7 @@ def mark_of_answer(line: bytes) -> bytes | None:
     found = _holding(line)
     for raw in (found.request, found.body, found.instance):
         if raw is not UNSET:
-            return _mark(raw)
+            return mark_of(msgspec.json.decode(raw))
     return None
 
 
@@ -41,12 +41,12 @@ def mark_of_row(line: bytes) -> bytes:
     found = _holding(line)
     for raw in (found.request, found.body):
         if raw is not UNSET:
-            return _mark(raw)
-    return _mark(line)
+            return mark_of(msgspec.json.decode(raw))
+    return mark_of(msgspec.json.decode(line))
 
 
-def _mark(raw: Raw | bytes) -> bytes:
-    request = msgspec.json.decode(raw)
+def mark_of(request: Any) -> bytes:
+    """A hash of a request that is the same however the API has written it."""
     if isinstance(request, dict):
         request = {n: v for n, v in request.items() if n not in _IDS}
     return hashlib.blake2b(_encode(_plain(request)), digest_size=16).digest()

@@ -6,10 +6,22 @@ from enum import StrEnum
 
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Failure, Input, Problem, Staging, Usage
-from batchdrop.rows import Rows
+from batchdrop.rows import RowOutcome, Rows
 
 #: Opens an object: its bytes in any pieces, from the beginning. It may be called again.
 Open = Callable[[], Iterator[bytes]]
+
+
+#: Of several answers to a row the one with the best outcome is kept.
+BEST_FIRST = (
+    RowOutcome.OK,
+    RowOutcome.TRUNCATED,
+    RowOutcome.MALFORMED,
+    RowOutcome.BLOCKED,
+    RowOutcome.EMPTY,
+    RowOutcome.UNCLEAR,
+    RowOutcome.FAILED,
+)
 
 
 class DoesNotAddUp(BatchdropError):

@@ -1,0 +1,22 @@
+"""The benchmark of collecting runs and prints its figures."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("order", [[], ["--shuffled"]], ids=["in_order", "shuffled"])
+def test_the_bench_prints_its_figures_and_one_object_last(order: list[str]) -> None:
+    bench = [sys.executable, "-m", "tests.bench.collect", *order]
+    command = [*bench, "--rows", "2000", "--rounds", "2", "--json"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["mb_per_s"] > 0
+    assert found["seconds"] > 0
+    # These hold on a busy machine too.
+    assert found["orjson_ratio"] > 0.15
+    assert found["peak_mb"] < 300
