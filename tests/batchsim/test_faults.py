@@ -9,7 +9,7 @@ import pytest
 
 from batchsim import BatchSim
 from batchsim.faults import CATALOGUE
-from tests.batchsim.drive import GEMINI, JOBS, Developer, Vertex, http, row, rows
+from tests.batchsim.drive import GEMINI, JOBS, Developer, Vertex, http, row, rows, said
 
 
 def states(vertex: Vertex, name: str, *hours: float) -> list[str]:
@@ -626,6 +626,46 @@ def test_an_answer_can_be_cut_at_max_tokens(vertex: Vertex) -> None:
     (part,) = candidate["content"]["parts"]
     assert "a long enough text".startswith(part["text"])
     assert part["text"] != "a long enough text"
+
+
+def test_an_answer_can_have_no_content_or_thoughts_alone(vertex: Vertex) -> None:
+    vertex.sim.faults.add("row_empty", match={"row_text": "nothing"})
+    vertex.sim.faults.add("row_empty", thoughts=True, match={"row_text": "hm"})
+
+    lines = by_key(vertex, "nothing", "hm")
+
+    answers = {key: line["response"] for key, line in lines.items()}
+    assert answers["nothing"]["candidates"] == [
+        {"content": {"role": "model"}, "finishReason": "STOP"}
+    ]
+    assert "candidatesTokenCount" not in answers["nothing"]["usageMetadata"]
+    (part,) = answers["hm"]["candidates"][0]["content"]["parts"]
+    assert part["thought"] is True
+    assert answers["hm"]["usageMetadata"]["thoughtsTokenCount"] > 0
+
+
+def test_an_answer_can_be_no_json(vertex: Vertex) -> None:
+    vertex.sim.faults.add("row_malformed")
+    line = row(key="a")
+    line["request"]["generationConfig"] = {
+        "responseMimeType": "application/json",
+        "responseSchema": {"type": "STRING"},
+    }
+
+    (answer,) = vertex.bucket.answers(vertex.run([line]))
+
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(said(answer))
+
+
+def test_an_answer_can_end_with_any_finish_reason(vertex: Vertex) -> None:
+    vertex.sim.faults.add("row_finished", reason="MALFORMED_FUNCTION_CALL")
+
+    (line,) = by_key(vertex, "hello").values()
+
+    assert said(line) == "hello"
+    (candidate,) = line["response"]["candidates"]
+    assert candidate["finishReason"] == "MALFORMED_FUNCTION_CALL"
 
 
 # Rules

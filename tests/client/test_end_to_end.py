@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
@@ -213,3 +215,85 @@ def test_a_token_makes_one_job_of_many_attempts(
 
     assert again.name == first.name
     assert len(list(client.batches.list())) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "params", "outcome"),
+    [
+        ("row_failed", {"code": 400}, "failed"),
+        ("row_blocked", {}, "blocked"),
+        ("row_finished", {"reason": "SAFETY"}, "blocked"),
+        ("row_max_tokens", {}, "truncated"),
+        ("row_finished", {"reason": "MALFORMED_FUNCTION_CALL"}, "malformed"),
+        ("row_empty", {}, "empty"),
+        ("row_empty", {"thoughts": True}, "empty"),
+        ("row_finished", {"reason": "INVENTED_IN_2027"}, "unclear"),
+    ],
+)
+def test_a_row_can_have_any_outcome_on_either_api(
+    sim: BatchSim,
+    client: Client,
+    bucket: Bucket,
+    fault: str,
+    params: dict[str, Any],
+    outcome: str,
+) -> None:
+    sim.faults.add(fault, match={"row_text": '"c"'}, **params)
+
+    job = ended(sim, client, create(client, bucket))
+
+    rows = {row.key: row for row in client.batches.results(job)}
+    assert {key: row.outcome for key, row in rows.items()} == {
+        **dict.fromkeys("abd", "ok"),
+        "c": outcome,
+    }
+    assert all(rows[key].usage.total > 0 for key in "abd")
+
+
+@pytest.mark.parametrize(
+    ("fault", "params", "outcome"),
+    [
+        ("row_failed", {"code": 400}, "failed"),
+        ("row_blocked", {}, "blocked"),
+        ("row_max_tokens", {}, "truncated"),
+        ("row_empty", {}, "empty"),
+        ("row_empty", {"thoughts": True}, "empty"),
+        ("row_finished", {"reason": "invented_in_2027"}, "unclear"),
+        ("row_unanswered", {}, None),
+    ],
+)
+@pytest.mark.parametrize(
+    "model", ["anthropic/claude-sonnet-5-5", "openai/gpt-oss-120b"]
+)
+def test_a_row_of_another_publisher_can_have_any_outcome(
+    sim: BatchSim,
+    bucket: Bucket,
+    model: str,
+    fault: str,
+    params: dict[str, Any],
+    outcome: str | None,
+) -> None:
+    asked = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
+    member = "request" if model.startswith("anthropic") else "body"
+    lines = [
+        msgspec.json.encode({"custom_id": key, member: {**asked, "user": key}})
+        for key in ("kept", "struck")
+    ]
+    sim.faults.add(fault, match={"row_text": "struck"}, **params)
+    with Client(
+        vertexai=True,
+        project="p",
+        location="us-east5",
+        credentials=AnonymousCredentials(),
+        http_options={"base_url": sim.url},
+    ) as client:
+        job = client.batches.create(
+            model=model,
+            src=bucket.put("in.jsonl", b"\n".join(lines)),
+            config={"dest": bucket.uri("out"), "as_is": True},
+        )
+
+        rows = {row.key: row for row in client.batches.results(ended(sim, client, job))}
+
+    found = {key: row.outcome for key, row in rows.items()}
+    assert found == {"kept": "ok"} | ({"struck": outcome} if outcome else {})

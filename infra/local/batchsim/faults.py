@@ -134,7 +134,20 @@ CATALOGUE: dict[str, Fault] = {
         {"code": 500, "message": "Internal error encountered."},
     ),
     "row_blocked": Fault(_W, "block the prompt", {"reason": "PROHIBITED_CONTENT"}),
-    "row_max_tokens": Fault(_W, "cut the answer off, finish reason MAX_TOKENS"),
+    "row_max_tokens": Fault(
+        _W, "cut the answer off, finish reason MAX_TOKENS; embed a part of the text"
+    ),
+    "row_empty": Fault(
+        _W,
+        "give an answer without content, or with thoughts alone",
+        {"thoughts": False},
+    ),
+    "row_malformed": Fault(_W, "give a text that is not JSON, whatever was asked for"),
+    "row_finished": Fault(
+        _W,
+        "give this finish reason, in the publisher's word, to a whole answer",
+        {"reason": "OTHER"},
+    ),
     "row_unanswered": Fault(_W, "give no answer, and count the row as incomplete"),
 }
 

@@ -39,7 +39,9 @@ class Answering:
     All that an answer may depend on besides its row.
 
     `blocked` is the reason to refuse the prompt with; `cut` has the answer end in the
-    middle, as if the row's limit of tokens had been reached.
+    middle, as if the row's limit of tokens had been reached. `empty` leaves out the
+    text, `thoughts` shows some also where none were asked for, `malformed` makes the
+    text anything but JSON. `reason` replaces the finish reason.
     """
 
     model: str
@@ -47,6 +49,10 @@ class Answering:
     at: datetime
     blocked: str | None = None
     cut: bool = False
+    empty: bool = False
+    thoughts: bool = False
+    malformed: bool = False
+    reason: str | None = None
 
     @property
     def model_version(self) -> str:
@@ -147,19 +153,19 @@ def generate(request: Json, answering: Answering) -> Json:
     if not isinstance(answer, str):
         return dict(answer)
     answer, whole = _cut(answer, prompt.max_tokens, answering)
-    parts: list[Json] = [{"text": answer}]
-    usage["candidatesTokenCount"] = tokens(answer)
-    if member(part_of(config, "thinkingConfig"), "includeThoughts") is True:
+    parts: list[Json] = []
+    if not answering.empty:
+        parts.append({"text": answer})
+        usage["candidatesTokenCount"] = tokens(answer)
+    asked_for = member(part_of(config, "thinkingConfig"), "includeThoughts") is True
+    if asked_for or answering.thoughts:
         thought = _thought(prompt)
         parts.insert(0, {"text": thought, "thought": True})
         usage["thoughtsTokenCount"] = tokens(thought)
+    content = {"role": "model", "parts": parts} if parts else {"role": "model"}
+    reason = answering.reason or ("STOP" if whole else "MAX_TOKENS")
     return {
-        "candidates": [
-            {
-                "content": {"role": "model", "parts": parts},
-                "finishReason": "STOP" if whole else "MAX_TOKENS",
-            }
-        ],
+        "candidates": [{"content": content, "finishReason": reason}],
         "modelVersion": answering.model_version,
         "responseId": _response_id(prompt),
         "usageMetadata": {**usage, "totalTokenCount": _total(usage)},
@@ -265,10 +271,11 @@ def _claude(line: Json, answering: Answering) -> Json:
         if not isinstance(said, str):
             return {**line, "response": dict(said), "status": ""}
         answer, whole = _cut(said, limit, answering)
-        reason = "end_turn" if whole else "max_tokens"
+        reason = answering.reason or ("end_turn" if whole else "max_tokens")
     content = [{"type": "text", "text": answer}] if answer else []
     spent = tokens(answer)
-    if answer and part_of(request, "thinking").get("type") in ("enabled", "adaptive"):
+    thinks = part_of(request, "thinking").get("type") in ("enabled", "adaptive")
+    if (answer and thinks) or answering.thoughts:
         thought = _thought(prompt)
         signature = fingerprint(thought)
         block = {"type": "thinking", "thinking": thought, "signature": signature}
@@ -323,19 +330,16 @@ def _open_chat(body: Json, answering: Answering) -> Json:
         if not isinstance(said, str):
             return dict(said)
         answer, whole = _cut(said, prompt.max_tokens, answering)
-        reason = "stop" if whole else "length"
+        reason = answering.reason or ("stop" if whole else "length")
+    message = {"role": "assistant", "content": None if answering.empty else answer}
+    if answering.thoughts:
+        message["reasoning_content"] = _thought(prompt)
     return {
         "id": f"chatcmpl-{_response_id(prompt)}",
         "object": "chat.completion",
         "created": int(answering.at.timestamp()),
         "model": body.get("model") or answering.model_version,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": answer},
-                "finish_reason": reason,
-            }
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {
             "prompt_tokens": asked,
             "completion_tokens": tokens(answer),
@@ -389,8 +393,8 @@ def _text_embedding(line: Json, answering: Answering) -> Json:
     if not isinstance(text, str) or not text:
         raise RowFailed(400, "The text content is empty.")
     dimension = _dimension(member(line, "outputDimensionality"), 768)
-    statistics = {"token_count": tokens(text), "truncated": False}
-    values = embedding(text, dimension)
+    statistics = {"token_count": tokens(text), "truncated": answering.cut}
+    values = [] if answering.empty else embedding(text, dimension)
     return {
         "instance": line,
         "predictions": [{"embeddings": {"statistics": statistics, "values": values}}],
@@ -406,8 +410,8 @@ def _text_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> Jso
 TEXT_EMBEDDING = Format("content", _text_embedding, _text_embedding_failure)
 
 
-def embed(request: Json, answering: Answering) -> tuple[list[float], int]:
-    """The vector that an EmbedContentRequest asks for, and its tokens."""
+def embed(request: Json, answering: Answering) -> tuple[Json, int]:
+    """The answer to an EmbedContentRequest, and how many tokens it embeds."""
     content = member(request, "content")
     if isinstance(content, str):
         content = {"parts": [{"text": content}]}
@@ -416,18 +420,19 @@ def embed(request: Json, answering: Answering) -> tuple[list[float], int]:
         raise RowFailed(400, "The content has no text to embed.")
     config = part_of(request, "embedContentConfig") or request
     asked = member(config, "outputDimensionality")
-    return embedding(text, _dimension(asked, LARGEST_EMBEDDING)), tokens(text)
+    values = embedding(text, _dimension(asked, LARGEST_EMBEDDING))
+    response: Json = {"embedding": {} if answering.empty else {"values": values}}
+    if answering.cut:
+        response["truncated"] = True
+    return response, tokens(text)
 
 
 def _gemini_embedding(line: Json, answering: Answering) -> Json:
     request = line["request"]
     request = request if isinstance(request, dict) else {}
     _check(Kind.EMBED, request)
-    values, count = embed(request, answering)
-    response = {
-        "embedding": {"values": values},
-        "usageMetadata": {"promptTokenCount": count},
-    }
+    vector, count = embed(request, answering)
+    response = {**vector, "usageMetadata": {"promptTokenCount": count}}
     kept = {name: line[name] for name in line if name != "request"}
     return {"status": "", **kept, "response": response}
 
@@ -455,8 +460,7 @@ def _developer(line: Json, answering: Answering) -> Json:
 
 def _developer_embedding(line: Json, answering: Answering) -> Json:
     request = line["request"]
-    values, count = embed(request if isinstance(request, dict) else {}, answering)
-    response: Json = {"embedding": {"values": values}}
+    response, count = embed(request if isinstance(request, dict) else {}, answering)
     if "metadata" in line or "key" not in line:
         response["usageMetadata"] = {"promptTokenCount": count}
     else:
@@ -527,6 +531,10 @@ def _chat_text(messages: Iterable[Any]) -> str:
 
 def _cut(answer: str, limit: int | None, answering: Answering) -> tuple[str, bool]:
     """The answer within `limit` tokens, and whether that is all of it."""
+    if answering.empty:
+        return "", True
+    if answering.malformed:
+        answer = f"Here is your JSON: {answer}"
     if answering.cut:
         limit = tokens(answer) // 2
     if limit is None or tokens(answer) <= limit:

@@ -367,16 +367,20 @@ class Runner:
             )
             if rule and rule.fault == "row_unanswered":
                 return None
+        fault, params = (rule.fault, rule.params) if rule else ("", {})
         answering = Answering(
             model=job.model,
             ask=self.settings.model,
             at=at,
-            blocked=rule.params.get("reason") if rule else None,
-            cut=rule is not None and rule.fault == "row_max_tokens",
+            blocked=str(params["reason"]) if fault == "row_blocked" else None,
+            cut=fault == "row_max_tokens",
+            empty=fault == "row_empty",
+            thoughts=bool(params.get("thoughts")),
+            malformed=fault == "row_malformed",
+            reason=str(params["reason"]) if fault == "row_finished" else None,
         )
         try:
-            if rule and rule.fault == "row_failed":
-                params = rule.params
+            if fault == "row_failed":
                 raise RowFailed(int(params["code"]), str(params["message"]))
             return msgspec.json.encode(work.format.answer(row, answering)), True
         except RowFailed as failed:
