@@ -6,6 +6,7 @@ Drop a JSONL of LLM requests into a bucket: exactly one batch job is made of it.
     worker          claims the drop and takes its job from step to step
     options         what the deployment, a route, a manifest or metadata choose
     preflight       checks each line; storage holds what is staged of them
+    pricing         what tokens cost, by a dated price list
     results         answers and questions become a result for each line
     backends        Vertex AI and the Developer API, over the client in batches
     jobs            the job, its phases, and the moves between them

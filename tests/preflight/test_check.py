@@ -4,7 +4,6 @@ import gzip
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -15,14 +14,14 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from batchdrop.cli import main
-from batchdrop.preflight import MODEL
-from batchdrop.preflight.estimate import Price, Prices
 from batchdrop.preflight.excerpts import excerpt, span
+from batchdrop.pricing import Prices
 from batchdrop.rows import RowError
 from tests.cloud_storage import cloud_storage
 from tests.preflight.reading import GOOD, file, good, row_errors
 
 ROOT = Path(__file__).parents[2]
+AS_OF = Prices.load().as_of
 BAD = {"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}
 
 Run = Callable[..., Result]
@@ -32,7 +31,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command on a file of these lines, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MODEL", "BACKEND", "GENERATION_CONFIG"):
+    for name in ("MODEL", "BACKEND", "LOCATION", "PRICES", "GENERATION_CONFIG"):
         monkeypatch.delenv(f"BATCHDROP_{name}", raising=False)
 
     def check(text: bytes, *arguments: str) -> Result:
@@ -330,22 +329,53 @@ def test_only_the_first_errors_are_printed_and_all_are_counted(run: Run) -> None
 # -- what it would cost ---------------------------------------------------------------
 
 
+PRICES = {
+    "as_of": "2030-01-01",
+    "currency": "EUR",
+    "sources": {"contract": {"what": "our contract", "read": "2029-12-01"}},
+    "prices": [
+        {
+            "models": ["gemini-3.8-flash"],
+            "input": 1000,
+            "output": 10_000,
+            "elsewhere": 1.1,
+            "sources": ["contract"],
+        }
+    ],
+}
+
+
 def test_the_cost_follows_your_own_price_list(run: Run) -> None:
-    prices = {
-        "as_of": "2030-01-01",
-        "currency": "EUR",
-        "per_tokens": 1000,
-        "models": {"gemini-3.8-flash": {"input": 1.0, "output": 10.0}},
-    }
-    Path("prices.json").write_text(json.dumps(prices))
+    Path("prices.json").write_text(json.dumps(PRICES))
     lines = [good(generationConfig={"maxOutputTokens": 20})] * 1000
 
     done = run(file(*lines), "--json", "--prices", "prices.json")
 
     estimate = report(done)["estimate"]
     assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
-    assert estimate["cost"] == pytest.approx(1 * 1.0 + 20 * 10.0, rel=0.01)
-    assert (estimate["currency"], estimate["prices_as_of"]) == ("EUR", "2030-01-01")
+    # 1,000 * 1,000 millionths of a euro, and 20,000 * 10,000
+    assert estimate["cost"] == {
+        "micros": pytest.approx(201_000_000, rel=0.01),
+        "currency": "EUR",
+        "prices_as_of": "2030-01-01",
+    }
+
+
+def test_the_cost_is_that_of_the_location(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prices.json").write_text(json.dumps(PRICES))
+    text = file(*[good(generationConfig={"maxOutputTokens": 20})] * 1000)
+
+    def micros(*arguments: str) -> int:
+        done = run(text, "--json", "--prices", "prices.json", *arguments)
+        return int(report(done)["estimate"]["cost"]["micros"])
+
+    globally = micros()
+    monkeypatch.setenv("BATCHDROP_LOCATION", "us-central1")
+
+    assert micros("--location", "global") == globally
+    assert micros() == pytest.approx(globally * 1.1, rel=1e-6)
 
 
 def test_a_few_rows_do_not_cost_nothing(run: Run) -> None:
@@ -360,91 +390,34 @@ def test_a_file_over_a_limit_becomes_several_jobs(run: Run) -> None:
     assert "in 2 jobs" in done.stdout
 
 
-def test_a_model_without_a_price_has_no_cost(run: Run) -> None:
+def test_a_model_without_a_price_has_no_cost_and_a_reason(run: Run) -> None:
+    why = f"the prices of {AS_OF} have none for gemini-of-tomorrow"
+
     done = run(file(GOOD), "--model", "gemini-of-tomorrow")
 
     assert done.exit_code == 0
-    assert "no price of gemini-of-tomorrow is known" in done.stdout
+    assert f"the cost isn't known: {why}; give a list with --prices" in done.stdout
+    estimate = report(run(file(GOOD), "--json", "--model", "gemini-of-tomorrow"))[
+        "estimate"
+    ]
+    assert (estimate["cost"], estimate["no_cost"]) == (None, why)
 
 
-def test_a_bad_price_list_is_an_error(run: Run) -> None:
-    Path("prices.json").write_text('{"models": 7}')
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"models": 7}', "prices.json: not a price list"),
+        (None, "prices.json: No such file"),
+    ],
+)
+def test_a_bad_price_list_is_an_error(run: Run, text: str | None, told: str) -> None:
+    if text is not None:
+        Path("prices.json").write_text(text)
 
     done = run(file(GOOD), "--prices", "prices.json")
 
     assert done.exit_code == 1
-    assert "not a price list" in done.stderr
-
-
-NOVEMBER, JANUARY = date(2026, 11, 28), date(2027, 1, 1)
-
-
-def test_a_price_is_found_for_a_version_and_not_for_a_neighbour() -> None:
-    prices = Prices.load()
-
-    flash = prices.of("publishers/google/models/gemini-3.8-flash", "vertex", NOVEMBER)
-    lite = prices.of("gemini-3.5-flash-lite", "vertex", NOVEMBER)
-    assert flash is not None
-    assert lite is not None
-    assert lite.input < flash.input
-    assert prices.of("gemini-3.8-flash-001", "vertex", NOVEMBER) == flash
-    assert prices.of("gemini-3.8-flash-image", "vertex", NOVEMBER) is None
-
-
-def test_a_price_is_that_of_the_day_and_of_the_backend() -> None:
-    prices = Prices.load(
-        b"""{
-            "as_of": "2026-11-28", "currency": "USD", "per_tokens": 1000000,
-            "models": {
-                "risen": [
-                    {"since": "2027-01-01", "input": 2, "output": 2},
-                    {"input": 1, "output": 1}
-                ],
-                "apart": [
-                    {"backend": "vertex", "input": 3, "output": 3},
-                    {"backend": "developer", "input": 4, "output": 4}
-                ],
-                "elsewhere": {"backend": "developer", "input": 5, "output": 5},
-                "new": {"since": "2027-01-01", "input": 6, "output": 6}
-            }
-        }"""
-    )
-
-    def cost(model: str, backend: str, day: date) -> float | None:
-        price = prices.of(model, backend, day)
-        return price.input if price else None
-
-    assert cost("risen", "vertex", date(2026, 12, 31)) == 1
-    assert cost("risen", "vertex", date(2027, 1, 1)) == 2
-    assert cost("apart", "vertex", NOVEMBER) == 3
-    assert cost("apart", "developer", NOVEMBER) == 4
-    assert cost("elsewhere", "vertex", NOVEMBER) is None
-    assert cost("elsewhere", "developer", NOVEMBER) == 5
-    assert cost("new", "vertex", date(2026, 12, 31)) is None
-
-
-def test_a_rerouted_model_costs_what_the_answering_model_costs() -> None:
-    prices = Prices.load()
-
-    def of(model: str, backend: str, day: date) -> Price | None:
-        return prices.of(model, backend, day)
-
-    rerouted = of("gemini-2.5-pro", "developer", date(2026, 12, 1))
-    assert rerouted == of("gemini-3.8-flash", "developer", date(2026, 12, 1))
-    assert of("gemini-2.5-pro", "developer", date(2026, 11, 30)) != rerouted
-    assert of("gemini-3.5-flash", "developer", NOVEMBER) == of(
-        "gemini-3.6-flash", "developer", NOVEMBER
-    )
-    assert of("gemini-3.5-flash", "vertex", NOVEMBER) != of(
-        "gemini-3.6-flash", "vertex", NOVEMBER
-    )
-
-
-@pytest.mark.parametrize("day", [NOVEMBER, JANUARY])
-@pytest.mark.parametrize("model", [MODEL, "gemini-embedding-2"])
-def test_the_models_that_examples_name_have_a_price(model: str, day: date) -> None:
-    for backend in ("vertex", "developer"):
-        assert Prices.load().of(model, backend, day) is not None
+    assert told in done.stderr
 
 
 # -- retired models ------------------------------------------------------------------

@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "quoting": {"batches", "preflight", "errors"},
     "jobs": {"errors", "rows", "stored"},
     "results": {"batches", "quoting", "jobs", "rows", "errors"},
+    "pricing": {"preflight", "jobs", "errors"},
     "storage": {"jobs", "preflight", "errors", "stored"},
     "options": {
-        *("batches", "preflight", "quoting", "jobs"),
+        *("batches", "preflight", "pricing", "quoting", "jobs"),
         *("errors", "failpoints", "stored"),
     },
     "backends": {"batches", "quoting", "jobs", "storage", "errors"},

@@ -11,7 +11,7 @@ except ModuleNotFoundError:
     )
     raise SystemExit(2) from None
 
-from batchdrop.cli import announcements, check, jobs, local, routes
+from batchdrop.cli import announcements, check, jobs, local, prices, routes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +28,7 @@ for command in (
     jobs.resume,
     local.demo,
     local.local,
+    prices.prices,
     routes.routes,
 ):
     main.add_command(command)

@@ -9,6 +9,7 @@ import click
 
 from batchdrop.cli.extras import needs
 from batchdrop.cli.output import json_option, print_json
+from batchdrop.cli.prices import price_list, prices_option
 from batchdrop.preflight import MODEL
 
 
@@ -70,11 +71,13 @@ from batchdrop.preflight import MODEL
     help="A gs:// prefix that media may come from. Default: anywhere. May be repeated.",
 )
 @click.option(
-    "--prices",
-    metavar="PRICES",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A price list of your own, as JSON.",
+    "--location",
+    envvar="BATCHDROP_LOCATION",
+    default="global",
+    show_default=True,
+    help="Where Vertex AI runs the job. Newer models cost more outside global.",
 )
+@prices_option()
 @click.option(
     "--answer-tokens",
     type=click.IntRange(min=0),
@@ -101,7 +104,8 @@ def check(
     unknown: str,
     config: str | None,
     places: tuple[str, ...],
-    prices: Path | None,
+    location: str,
+    prices: str | None,
     answer_tokens: int,
     most: int | None,
 ) -> None:
@@ -135,7 +139,8 @@ def check(
                 config=config,
                 for_all=source is click.core.ParameterSource.ENVIRONMENT,
                 places=places,
-                prices=prices.read_bytes() if prices else None,
+                location=location,
+                prices=price_list(prices),
                 answer_tokens=answer_tokens,
                 today=datetime.now(UTC).date(),
                 most=most or (10_000 if as_json else 20),

@@ -7,23 +7,21 @@ from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from batchdrop.cli.files import CanNotRead, chunks
 from batchdrop.errors import BatchdropError
-from batchdrop.jobs.values import Location
+from batchdrop.jobs.values import Cost, Location
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
-from batchdrop.preflight.estimate import Estimate, Estimator, Prices
+from batchdrop.preflight.estimate import Estimate, Estimator
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
+from batchdrop.pricing import Prices, Unpriced, estimated_cost
 from batchdrop.rows import RowError
-from batchdrop.storage import Storage
-from batchdrop.stored import split_uri
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Bytes read at a time.
-CHUNK = 1024 * 1024
 #: Bytes of a line that a report keeps.
 SHOWN = 200_000
 #: Members of a row error that a report has. Its place is always the one file.
@@ -48,6 +46,7 @@ class Report:
     errors: list[tuple[RowError, str]] = field(default_factory=list)  #: with the line
     warning: str = ""  #: about the model; it stops no job
     estimate: Estimate
+    cost: Cost | Unpriced
     output: Path | None = None
 
     @property
@@ -61,11 +60,12 @@ def check(
     *,
     backend: str,
     model: str,
+    location: str,
     output: Path | None,
     only_unanswered: bool,
     unknown: str,
     places: tuple[str, ...],
-    prices: bytes | None,
+    prices: Prices,
     answer_tokens: int,
     today: date,
     most: int,
@@ -77,6 +77,7 @@ def check(
 
     Args:
         file: a path, or a gs:// address.
+        location: of Vertex AI, whose prices count.
         only_unanswered: leave out rows that have an answer; they are no errors.
         unknown: "reject" or "allow" members that the API isn't known to have.
         places: gs:// prefixes that media may come from; empty for anywhere.
@@ -107,7 +108,7 @@ def check(
         )
         if config is not None and (rules.family.config or not for_all):
             rules = replace(rules, generation_config=_merged(config, rules))
-        estimator = Estimator(rules, Prices.load(prices), answer_tokens, today)
+        estimator = Estimator(rules, answer_tokens)
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
     checker, found, answered = Checker(rules), 0, 0
@@ -115,7 +116,7 @@ def check(
     try:
         with ExitStack() as stack:
             mended = stack.enter_context(_written(output)) if output else None
-            for block in checker.blocks(_chunks(file)):
+            for block in checker.blocks(chunks(file)):
                 estimator.add(block)
                 left_out = set()
                 for refused in block.refused:
@@ -136,9 +137,11 @@ def check(
         raise CanNotCheck(f"{output} exists already; choose another name") from exc
     except OSError as exc:
         raise CanNotCheck(f"{exc.filename or file}: {exc.strerror or exc}") from exc
+    except CanNotRead as exc:
+        raise CanNotCheck(str(exc)) from exc
     except BatchdropError as exc:
         raise CanNotCheck(f"{file}: {exc}") from exc
-    rows = checker.rows
+    rows, estimate = checker.rows, estimator.result()
     return Report(
         file=file,
         rules=rules,
@@ -149,7 +152,8 @@ def check(
         found=found,
         errors=errors,
         warning=str(retirement(model, backend) or ""),
-        estimate=estimator.result(),
+        estimate=estimate,
+        cost=estimated_cost(estimate, rules, prices, location=location, day=today),
         output=output,
     )
 
@@ -178,7 +182,15 @@ def _merged(config: str, rules: Rules) -> bytes | None:
 
 
 def members(report: Report) -> dict[str, object]:
-    """A report for JSON: each of `errors` has line, path, code, message and fix."""
+    """
+    A report for JSON: each of `errors` has line, path, code, message and fix. The
+    estimate has a `cost` as jobs have it, or null and `no_cost`, the reason.
+    """
+    cost: dict[str, object] = {"cost": None}
+    if isinstance(report.cost, Unpriced):
+        cost["no_cost"] = report.cost.why
+    else:
+        cost["cost"] = asdict(report.cost)
     return {
         "file": report.file,
         "backend": report.rules.backend,
@@ -193,7 +205,7 @@ def members(report: Report) -> dict[str, object]:
             for row_error, _ in report.errors
         ],
         "warnings": [report.warning] if report.warning else [],
-        "estimate": asdict(report.estimate),
+        "estimate": asdict(report.estimate) | cost,
     }
 
 
@@ -246,14 +258,16 @@ def _summary(report: Report) -> Iterator[str]:
         f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} "
         f"token{'s' * (guess.tokens != 1)}, in {parts}"
     )
-    if guess.cost is None:
-        yield f"no price of {report.rules.model} is known; give a list with --prices"
+    cost = report.cost
+    if isinstance(cost, Unpriced):
+        yield f"the cost isn't known: {cost.why}; give a list with --prices"
     else:
         # A few rows cost something: never print 0.00.
-        about = "under 0.01" if 0 < guess.cost < 0.01 else f"about {guess.cost:,.2f}"
+        few = 0 < cost.micros < 10_000
+        about = "under 0.01" if few else f"about {cost.micros / 1_000_000:,.2f}"
         yield (
-            f"{about} {guess.currency} by the prices of "
-            f"{guess.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
+            f"{about} {cost.currency} by the prices of "
+            f"{cost.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
         )
 
 
@@ -266,27 +280,3 @@ def _written(output: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             output.unlink()
             raise
-
-
-def _chunks(file: str) -> Iterator[bytes]:
-    """Reads a file, or the stored bytes of an object."""
-    if not file.startswith("gs://"):
-        with Path(file).open("rb") as source:
-            yield from iter(lambda: source.read(CHUNK), b"")
-        return
-    try:
-        from google.cloud import storage
-    except ImportError as exc:
-        raise CanNotCheck(
-            f"{file}: reading it needs an extra: pip install 'batchdrop[storage]'"
-        ) from exc
-    from google.auth.exceptions import GoogleAuthError
-
-    objects = Storage(storage.Client)
-    try:
-        drop = objects.find(*split_uri(file))
-        if drop is None:
-            raise CanNotCheck(f"{file} is not there")
-        yield from objects.read(drop)
-    except (GoogleAuthError, ValueError) as exc:
-        raise CanNotCheck(f"{file}: {exc}") from exc

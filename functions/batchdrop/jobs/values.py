@@ -315,6 +315,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What tokens cost, by a price list."""
+
+    micros: int  #: millionths of the currency
+    currency: str  #: such as USD
+    prices_as_of: str  #: the list's day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A kind of error that rows have in common."""
 

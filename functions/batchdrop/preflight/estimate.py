@@ -1,15 +1,12 @@
-"""Estimates the job of a file: tokens, parts and cost."""
+"""Estimates the job of a file: tokens and parts."""
 
 import math
 from dataclasses import dataclass
-from datetime import date
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from batchdrop.preflight.checker import Block
-from batchdrop.preflight.retirements import answering, known_name
 from batchdrop.preflight.rules import Rules
 
 #: The estimate comes from this many rows; the rest is assumed to be like them.
@@ -17,57 +14,6 @@ SAMPLE = 1000
 #: About this many bytes of text make a token; a medium counts as at least this many.
 BYTES_PER_TOKEN = 4
 MEDIUM_TOKENS = 258
-
-
-class Price(msgspec.Struct, frozen=True):
-    """The price of `per_tokens` tokens from a day on, on one backend or on both."""
-
-    input: float
-    output: float
-    since: date = date.min
-    backend: Literal["vertex", "developer"] | None = None
-
-
-class Prices(msgspec.Struct, frozen=True):
-    """A price list, and its day."""
-
-    as_of: str
-    currency: str
-    per_tokens: int
-    models: dict[str, Price | list[Price]]
-    note: str = ""
-
-    @classmethod
-    def load(cls, text: bytes | None = None) -> "Prices":
-        """
-        Args:
-            text: a list as JSON; None: the built-in one.
-
-        Raises:
-            ValueError: it is not a price list.
-        """
-        if text is None:
-            text = files("batchdrop.preflight").joinpath("prices.json").read_bytes()
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.DecodeError as exc:
-            raise ValueError(f"not a price list: {exc}") from exc
-
-    def of(self, model: str, backend: str, day: date) -> Price | None:
-        """
-        A model's price on a day. A rerouted model has the price of the model that
-        answers in its place, and a version of a model has the model's.
-        """
-        name = known_name(answering(model, backend, day), self.models)
-        if name is None:
-            return None
-        listed = self.models[name]
-        valid = [
-            price
-            for price in ([listed] if isinstance(listed, Price) else listed)
-            if price.backend in (None, backend) and price.since <= day
-        ]
-        return max(valid, key=lambda price: price.since, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,20 +25,13 @@ class Estimate:
     tokens: int  #: of the prompts
     answer_tokens: int  #: of the answers, as assumed
     parts: int  #: how many jobs it has to be split into
-    cost: float | None  #: in `currency`; None: the list has no price for the model
-    currency: str
-    prices_as_of: str
 
 
 class Estimator:
-    """Estimates from the first rows of a file, for a job that is paid on `day`."""
+    """Estimates from the first rows of a file."""
 
-    def __init__(
-        self, rules: Rules, prices: Prices, answer_tokens: int, day: date
-    ) -> None:
+    def __init__(self, rules: Rules, answer_tokens: int) -> None:
         self.rules = rules
-        self.day = day
-        self.prices = prices
         self.answer_tokens = answer_tokens
         self._rows = self._bytes = self._tokens = self._answers = 0
         self._all_rows = self._all_bytes = 0
@@ -117,11 +56,6 @@ class Estimator:
         tokens = round(self._tokens * scale)
         per_row = self._answers / self._rows if self._rows else 0
         answers = 0 if family.embeds else round(per_row * self._all_rows)
-        price = self.prices.of(self.rules.model, self.rules.backend, self.day)
-        cost = None
-        if price is not None:
-            spent = tokens * price.input + answers * price.output
-            cost = round(spent / self.prices.per_tokens, 4)
         parts = max(
             math.ceil(self._all_bytes / family.bytes),
             math.ceil(self._all_rows / family.rows) if family.rows else 0,
@@ -132,9 +66,6 @@ class Estimator:
             tokens=tokens,
             answer_tokens=answers,
             parts=parts,
-            cost=cost,
-            currency=self.prices.currency,
-            prices_as_of=self.prices.as_of,
         )
 
 

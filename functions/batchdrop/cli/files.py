@@ -1,0 +1,47 @@
+"""Reads a file that a command names by its path or its gs:// address."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchdrop.errors import BatchdropError
+from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
+
+#: Bytes read at a time.
+CHUNK = 1024 * 1024
+
+
+class CanNotRead(Exception):
+    """The file can't be read; the text says which, and why."""
+
+
+def chunks(file: str) -> Iterator[bytes]:
+    """
+    Yields a file, or the stored bytes of an object.
+
+    Raises:
+        CanNotRead: it isn't there, or there is no way to it.
+    """
+    if not file.startswith("gs://"):
+        try:
+            with Path(file).open("rb") as source:
+                yield from iter(lambda: source.read(CHUNK), b"")
+        except OSError as exc:
+            raise CanNotRead(f"{file}: {exc.strerror or exc}") from exc
+        return
+    try:
+        from google.cloud import storage
+    except ImportError as exc:
+        raise CanNotRead(
+            f"{file}: reading it needs an extra: pip install 'batchdrop[storage]'"
+        ) from exc
+    from google.auth.exceptions import GoogleAuthError
+
+    objects = Storage(storage.Client)
+    try:
+        drop = objects.find(*split_uri(file))
+        if drop is None:
+            raise CanNotRead(f"{file} is not there")
+        yield from objects.read(drop)
+    except (BatchdropError, GoogleAuthError, ValueError) as exc:
+        raise CanNotRead(f"{file}: {exc}") from exc
