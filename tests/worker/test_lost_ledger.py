@@ -10,7 +10,7 @@ import pytest
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Input
+from batchdrop.jobs.values import Drop, Input, Staging
 from batchdrop.rows import Rows
 from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described
@@ -539,6 +539,17 @@ def longest() -> Iterator[Job]:
             report=f"gs://out/{drop.name}/x/rejected.jsonl",
             inputs=tuple(Input(uri=name, generation=n, size=1) for n in range(9)),
             rows=Rows(total=2, accepted=2),
+            staging=Staging(
+                epoch=9,
+                uri=f"gs://work/staging/{drop.job_id}/9/requests.jsonl",
+                rows=2,
+                bytes=10**9,
+                first=10**9,
+                refused=10**9,
+                json="some",
+                lines=f"gs://work/staging/{drop.job_id}/9/lines",
+                sidecar=f"gs://work/staging/{drop.job_id}/9/columns.jsonl",
+            ),
         )
         yield job
         yield replace(job, inputs=(), spec=replace(spec, labels={}))
@@ -552,5 +563,7 @@ def test_rows_carry_no_more_than_an_objects_metadata_can_hold(job: Job) -> None:
     assert text.isascii()
     assert "canary" not in text
     assert json.loads(text)["source"]["name"] == job.source.name
+    assert job.staging is not None
+    assert json.loads(text)["staging"]["sidecar"] == job.staging.sidecar
     assert job.spec is not None
     assert json.loads(text)["spec"]["destination"] == job.spec.destination

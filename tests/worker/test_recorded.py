@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from batchdrop.results.lines import Kind, decoded
 from batchdrop.worker import reading, recorded
 from batchdrop.worker.reading import BadRows, Limits, Piece
 from batchdrop.worker.recorded import Recorded
+from tests.worker.batches import check, empty_ledger
 from tests.worker.dying import Killed, die, failpoints
 from tests.worker.parts import split_job
 from tests.worker.world import GOOD, World
@@ -336,3 +338,82 @@ def test_a_fence_leaves_what_is_recorded(world: World) -> None:
     assert staging_of(job).epoch > 1
     assert job.phase is Phase.SUBMITTED
     assert content(world, staging_of(job).sidecar) == OWN
+
+
+def test_a_rejected_job_leaves_nothing_staged(world: World) -> None:
+    drop = world.upload(KEYED)
+    world.wire.creates.append(world.wire.says(400))
+
+    world.worker.take(drop)
+
+    assert world.job(drop).phase is Phase.REJECTED
+    assert world.storage.names(world.traces.folder(drop.job_id)) == []
+
+
+def test_a_rejected_part_keeps_what_is_recorded_of_its_rows(world: World) -> None:
+    world.choose(part_rows=2, on_invalid="skip")
+    drop = world.upload("not json\n" + KEYED + "not json\n")
+    world.worker.take(drop)
+    world.wire.creates.append(world.wire.says(400))
+
+    world.ticks(1)
+
+    parts = split_job(world, world.job(drop))
+    (rejected,) = (part for part in parts if part.phase is Phase.REJECTED)
+    staging = staging_of(rejected)
+    assert world.storage.names(world.traces.folder(rejected.id)) == [
+        staging.sidecar,
+        staging.lines,
+    ]
+    assert content(world, staging.sidecar).count(b"\n") == staging.rows
+
+
+def test_a_file_rejected_for_its_last_line_leaves_nothing_staged(world: World) -> None:
+    world.choose(part_rows=1)
+    drop = world.upload(KEYED + "not json\n")
+
+    world.worker.take(drop)
+
+    job = world.job(drop)
+    assert job.phase is Phase.REJECTED
+    for id in (job.id, *(job.part_id(n) for n in range(4))):
+        assert world.storage.names(world.traces.folder(id)) == []
+
+
+@pytest.mark.parametrize("point", ["after_create", "after_submitted"])
+def test_a_lost_ledger_finds_what_was_recorded(world: World, point: str) -> None:
+    world.choose(on_invalid="skip")
+    drop = world.upload("not json\n" + KEYED)
+    with at(point), pytest.raises(Killed):
+        world.worker.take(drop)
+    before = world.storage.names(world.traces.folder(drop.job_id))
+    world.advance(timedelta(seconds=30))
+    empty_ledger(world)
+    world.upload(GOOD)
+
+    check(world)
+    world.ticks(4)
+
+    staging = staging_of(world.job(drop))
+    assert {staging.lines, staging.sidecar} <= set(before)
+    assert content(world, staging.sidecar).startswith(b'{"id":2,"key":"007"')
+    assert (staging.first, staging.rows, staging.refused) == (1, 3, 1)
+
+
+def test_a_lost_split_job_finds_what_was_recorded_of_its_parts(world: World) -> None:
+    world.choose(part_rows=2)
+    drop = world.upload(KEYED)
+    world.worker.take(drop)
+    world.ticks(1)
+    parts = split_job(world, world.job(drop))
+    known = [staging_of(part).sidecar for part in parts]
+    empty_ledger(world)
+    world.upload(GOOD)
+
+    check(world)
+    world.ticks(4)
+
+    again = split_job(world, world.job(drop))
+    assert [staging_of(part).sidecar for part in again] == known
+    own = [content(world, staging_of(part).sidecar) for part in again]
+    assert b"".join(own) == OWN

@@ -12,7 +12,7 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs import codes
 from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Problem, Timing
+from batchdrop.jobs.values import Problem, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
@@ -88,7 +88,8 @@ class Setbacks:
                 return
             self.clear_below(job, job.lease.epoch + 1)
             for part in job.parts.values() if job.phase is Phase.REJECTED else ():
-                self.storage.delete(part.staging.uri)
+                for uri in _objects(part.staging):
+                    self.storage.delete(uri)
         except (Unavailable, Misconfigured) as exc:
             # The bucket's own rule deletes them in time.
             log.warning(
@@ -104,9 +105,12 @@ class Setbacks:
         """
         Deletes the copies of earlier epochs. While a job is in `arrived` no request
         names them, and their holders can't write any more. Check-pointed parts stay;
-        the one part that may lack a check-point is the next one.
+        the one part that may lack a check-point is the next one. What is recorded of a
+        part's lines stays too: its rows have results, whatever becomes of it.
         """
-        kept = {part.staging.uri for part in job.parts.values()}
+        kept = {uri for part in job.parts.values() for uri in _objects(part.staging)}
+        if job.part_of is not None and job.staging is not None:
+            kept |= {job.staging.lines or "", job.staging.sidecar or ""}
         for id in (job.id, job.part_id(len(job.parts))):
             for uri in self.storage.names(self.traces.folder(id)):
                 epoch = uri.removeprefix(str(self.traces.folder(id))).partition("/")[0]
@@ -205,6 +209,12 @@ class Setbacks:
             "Grant the worker's service account roles/aiplatform.user on project "
             f"{self.settings.project}"
         )
+
+
+def _objects(staging: Staging) -> list[str]:
+    """The addresses of the staged rows, and of what is recorded of them."""
+    uris = (staging.uri, staging.lines, staging.sidecar)
+    return [uri for uri in uris if uri is not None]
 
 
 def _is_anothers(trace: Trace, job: Job) -> bool:
