@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdrop.results import TooLarge
+from batchdrop.results import Answers, TooLarge
 from batchdrop.results.judging import any_answer, usual
 from batchdrop.results.lines import Kind
 from tests.results.made import (
@@ -16,7 +16,9 @@ from tests.results.made import (
     answer,
     collect,
     failed,
+    jsonl,
     memory_of,
+    opened,
     part,
     request,
     response,
@@ -64,11 +66,15 @@ def test_lines_are_in_order_each_once_and_counts_add_up(data: st.DataObject) -> 
     if data.draw(st.booleans()):
         shards = [part(*lines[:cut], n=0), part(*lines[cut:], n=1)]
 
+    found = collect(file, *shards)
     try:
-        with memory_of(data.draw(st.sampled_from([3000, 10**9]))):
-            found = collect(file, *shards)
+        with memory_of(data.draw(st.integers(1000, 9000))):
+            streamed = collect(file, *shards)
     except TooLarge:
-        return
+        pass
+    else:
+        assert streamed.data == found.data
+        assert streamed.summary == found.summary
 
     assert [each["line"] for each in found.results] == file.lines
     summary = found.summary
@@ -161,3 +167,20 @@ def test_usual_answers_take_the_fast_path(asked: bool) -> None:
 
     assert usual(answer(1, text), asked, False) is not None
     assert usual(answer(1, text, key="a"), asked, True) is not None
+
+
+@given(order=st.permutations(range(1, 9)), size=st.integers(1, 5000))
+@settings(deadline=None, max_examples=30)
+def test_neither_order_nor_size_of_the_pieces_changes_the_results(
+    order: list[int], size: int
+) -> None:
+    file = File.of(8)
+    data = jsonl(answer_of(n) for n in order)
+
+    found = collect(file, Answers("predictions.jsonl", True, opened(data, size)))
+
+    assert found.data == collect(file, shard(*map(answer_of, range(1, 9)))).data
+
+
+def answer_of(n: int) -> bytes:
+    return answer(n, f"text {n}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from batchdrop.results.joining import Fate, Joined, Piece, Source
-from batchdrop.results.reading import HELD
+from batchdrop.results.reading import HELD, size_of
 from batchdrop.results.values import DoesNotAddUp, TooLarge, Why
 
 
@@ -27,28 +27,32 @@ class Arriving:
         self._source = source
         self._pieces = source.again()
         self._write_stranger = write_stranger
-        self._held: dict[int, list[Answer]] = {}
-        self._size = 0  #: bytes that are held
+        self._held: dict[int, Answer] = {}  #: of rows that have one answer
+        self._several: dict[int, list[Answer]] = {}  #: of the others
+        self._size = 0  #: of all that are held
         self._at = 0  #: the next one of `fates`
 
-    def take(self, row: int) -> "list[Answer]":
-        """The answers to a row, in their order; none if none came."""
+    def take(self, row: int) -> "Answer | list[Answer] | None":
+        """The answer to a row, or all of them in their order; None if none came."""
         want = self._counts[row]
+        if want == 1:
+            while (answer := self._held.pop(row, None)) is None:
+                self._pull()
+            self._size -= size_of(answer[0])
+            return answer
         if not want:
-            return []
-        held = self._held
-        while (found := held.get(row)) is None or len(found) < want:
+            return None
+        while len(self._several.get(row, ())) < want:
             self._pull()
-        del held[row]
-        for answer in found:
-            self._size -= len(answer[0])
-        return found
+        several = self._several.pop(row)
+        self._size -= sum(size_of(answer[0]) for answer in several)
+        return several
 
     def finish(self) -> None:
         """Reads what is left, once all rows have had their turn."""
         while (piece := next(self._pieces, None)) is not None:
             self._distribute(piece)
-        if self._held or self._at != len(self._fates):
+        if self._held or self._several or self._at != len(self._fates):
             raise DoesNotAddUp("the objects with answers changed while they were read")
 
     def refuse(self, answer: "Answer", why: Why) -> None:
@@ -80,7 +84,8 @@ class Arriving:
 
     def _distribute(self, piece: Piece) -> None:
         n, number, lines = piece
-        held, fates, at = self._held, self._fates, self._at
+        held, several = self._held, self._several
+        counts, fates, at = self._counts, self._fates, self._at
         size = 0
         for line in lines:
             text = line.strip()
@@ -93,11 +98,11 @@ class Arriving:
                 at += 1
                 answer = (text, n, number)
                 if fate >= 0:
-                    size += len(text)
-                    if fate in held:
-                        held[fate].append(answer)
+                    size += size_of(text)
+                    if counts[fate] == 1:
+                        held[fate] = answer
                     else:
-                        held[fate] = [answer]
+                        several.setdefault(fate, []).append(answer)
                 elif fate == Fate.SUPERSEDED:
                     self.superseded += 1
                 else:

@@ -83,10 +83,10 @@ class _Rows:
 
     def said(self, index: int, json: bool) -> Said | None:
         """What the answer to a row says; None if it has none."""
-        answers = self._arriving.take(index)
-        if len(answers) != 1:
-            return self._best(answers, json) if answers else None
-        return self._read(answers[0], json)
+        found = self._arriving.take(index)
+        if isinstance(found, list):
+            return self._best(found, json)
+        return self._read(found, json) if found is not None else None
 
     def _read(self, answer: Answer, json: bool) -> Said | None:
         try:
@@ -185,8 +185,9 @@ def _places(inputs: tuple[Input, ...]) -> Callable[[int], bytes] | None:
     """Returns what makes `"place":"OBJECT line N",`; None if there is one object."""
     if len(inputs) < 2:
         return None
-    firsts = [each.first for each in inputs]
-    names = [msgspec.json.encode(each.uri)[:-1] for each in inputs]
+    read = [each for each in inputs if each.first]
+    firsts = [each.first for each in read]
+    names = [msgspec.json.encode(each.uri)[:-1] for each in read]
 
     def place(line: int) -> bytes:
         n = bisect_right(firsts, line) - 1

@@ -16,7 +16,7 @@ from batchdrop.batches.answer_lines import row_of
 from batchdrop.errors import SourceGone
 from batchdrop.results.content import mark_of_answer, mark_of_row
 from batchdrop.results.questions import Lines, line_of
-from batchdrop.results.reading import HELD, lines_of
+from batchdrop.results.reading import HELD, lines_of, size_of
 from batchdrop.results.values import Answers, Open, Why
 
 #: What can't be decoded, whatever the reason.
@@ -110,7 +110,7 @@ class Source:
             yield piece
             if self._kept is None:
                 continue
-            self._size += sum(map(len, piece[2]))
+            self._size += sum(map(size_of, piece[2]))
             self._kept.append(piece)
             if self._size > HELD:
                 self._kept = None

@@ -6,6 +6,8 @@ from batchdrop.results.values import TooLarge
 
 #: Bytes of answers that are kept in memory at once.
 HELD = 200_000_000
+#: What Python needs for a line besides its bytes, wherever it is kept.
+_OBJECTS = 250
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -30,3 +32,8 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
             yield others
     if size:
         yield [b"".join(rest)]
+
+
+def size_of(line: bytes) -> int:
+    """The bytes of memory that a line takes."""
+    return len(line) + _OBJECTS
