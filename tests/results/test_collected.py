@@ -206,10 +206,12 @@ def test_a_line_of_30_mb_is_read() -> None:
         (b"not JSON", "unreadable"),
         (answer(3)[:-1], "unreadable"),
         (answer(3, "_").replace(b"_", b"\xff"), "unreadable"),
+        (answer(3, "a_").replace(b"_", b"\xff"), "unreadable"),
+        (answer(3, request="_").replace(b"_", b"\xff"), "unreadable"),
         (answer(3, "_").replace(b"_", b"\\ud800"), "unreadable"),
         (answer(3, nested=1).replace(b"1", b"[" * 5000 + b"]" * 5000), "unreadable"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_an_answer_that_belongs_to_no_row_is_a_stranger(line: bytes, why: str) -> None:
     file = File(kinds=[S, R, S])

@@ -76,6 +76,15 @@ def test_1000_equal_rows_without_ids_each_take_one_answer() -> None:
     assert len(set(texts(found).values())) == 999
 
 
+def test_a_row_that_has_an_answer_by_its_id_takes_no_other() -> None:
+    file = File.of(2, requests=dict.fromkeys((1, 2), request("same")))
+    lines = [answer(None, "to 2", request=request("same")), answer(1, "to 1")]
+
+    found = collect(file, shard(*lines))
+
+    assert texts(found) == {1: "to 1", 2: "to 2"}
+
+
 def test_more_answers_than_equal_rows_are_doubled() -> None:
     file = File.of(2, requests=dict.fromkeys((1, 2), request("same")))
     lines = [answer(None, text, request=request("same")) for text in "abbc"]

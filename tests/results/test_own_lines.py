@@ -74,13 +74,23 @@ def test_a_row_without_a_key_is_joined_by_its_request() -> None:
     assert [r["why"] for r in results[2:]] == ["no_match"]
 
 
+def test_the_key_of_an_inline_request_is_in_its_metadata() -> None:
+    lines = [request("a") | {"metadata": {"key": "k"}}]
+
+    (result,) = join(rows(answer(None, key="k")), lines)
+
+    assert (result["key"], result["outcome"]) == ("k", "ok")
+
+
 def test_json_is_decoded_where_the_line_asks_for_it() -> None:
     config = {"generationConfig": {"responseMimeType": "application/json"}}
-    lines = [request("a") | config, {"request": request("b") | config}, request("c")]
+    lines = [request("a") | config, {"request": request("b") | config}]
+    lines += [request("c"), request("d")]
     found = rows(
         answer(None, '{"n": 1}', key="request-1"),
         answer(None, "no JSON", key="request-2"),
         answer(None, '{"n": 3}', key="request-3"),
+        answer(None, '{"n": 4}', key="request-4", request=request("d") | config),
     )
 
     results = list(join(found, lines))
@@ -89,6 +99,7 @@ def test_json_is_decoded_where_the_line_asks_for_it() -> None:
         ({"n": 1}, None, "ok"),
         (None, "no JSON", "malformed"),
         (None, '{"n": 3}', "ok"),
+        ({"n": 4}, None, "ok"),
     ]
 
 

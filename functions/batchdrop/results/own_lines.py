@@ -55,7 +55,7 @@ def join(
         line = _line(given, number)
         if line is None:
             continue
-        key = next((line[name] for name in _KEYS if line.get(name) is not None), None)
+        key = _key(line)
         name = f"request-{number}" if key is None else str(key)
         if (first := keys.setdefault(name, number)) != number:
             raise ValueError(f"line {number} has the key of line {first}")
@@ -66,7 +66,7 @@ def join(
             result["key"] = key
         if wrapper and (columns := {n: v for n, v in line.items() if n not in _SENT}):
             result["columns"] = columns
-        json = asks_for_json(line if wrapper else {"request": request})
+        json = asks_for_json({"request": request, **line})
         answer = found.take(name, request, json)
         if answer is None:
             result["outcome"] = RowOutcome.MISSING.value
@@ -86,6 +86,15 @@ def _line(given: Mapping[str, Any] | str | bytes, number: int) -> Any:
         return msgspec.json.decode(given, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise ValueError(f"line {number} is not a JSON object: {exc}") from None
+
+
+def _key(line: Mapping[str, Any]) -> Any:
+    """The key of a line; None if it has none."""
+    for name in _KEYS:
+        if line.get(name) is not None:
+            return line[name]
+    metadata = line.get("metadata")
+    return metadata.get("key") if isinstance(metadata, Mapping) else None
 
 
 class _Rows:
@@ -116,7 +125,9 @@ class _Rows:
                 answers = [equal.pop(0)]
         if not answers:
             return None
-        pairs = [(row, judged(row, json=json)) for row in answers]
+        pairs = [
+            (row, judged(row, json=json or asks_for_json(row.raw))) for row in answers
+        ]
         best = min(pairs, key=lambda pair: BEST_FIRST.index(pair[1].outcome))
         for pair in pairs:
             if pair is not best:
