@@ -64,6 +64,16 @@ resource "google_storage_bucket_object" "routes" {
   }
 }
 
+# The same for a price list of one's own.
+resource "google_storage_bucket_object" "prices" {
+  for_each = toset(var.prices_file[*])
+
+  bucket       = google_storage_bucket.this["work"].name
+  name         = "prices/${filesha256(each.value)}.json"
+  source       = each.value
+  content_type = "application/json"
+}
+
 # What Terraform must know of the routes. It reads no TOML, but finds what is written in
 # the usual way; the preconditions above refuse anything else.
 locals {

@@ -103,6 +103,7 @@ locals {
     { for choice, values in local.lists : "BATCHDROP_${choice}" => join(",", values) if length(values) > 0 },
     { for paused in [var.paused] : "BATCHDROP_PAUSED" => "true" if paused },
     { for object in google_storage_bucket_object.routes : "BATCHDROP_ROUTES" => "gs://${object.bucket}/${object.name}" },
+    { for object in google_storage_bucket_object.prices : "BATCHDROP_PRICES" => "gs://${object.bucket}/${object.name}" },
   )
 
   policies = merge(var.policies, {

@@ -374,6 +374,17 @@ variable "routes_file" {
   }
 }
 
+variable "prices_file" {
+  description = "A price list as JSON, which replaces the built-in one: see docs/reference/prices.md. It becomes an object in the work bucket."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.prices_file == null || can(jsondecode(file(var.prices_file)))
+    error_message = "prices_file is no JSON, or can't be read; give a path relative to the folder that Terraform runs in."
+  }
+}
+
 variable "cloud_build" {
   description = "What a build of cloudbuild.yaml may do: 'off' (it has no account), 'plan' or 'apply'."
   type        = string

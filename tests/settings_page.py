@@ -35,8 +35,8 @@ file.
 ## In the environment
 
 A missing, wrong or unknown variable stops the start; the message names it, and for an
-unknown one the nearest known name. Routes in a bucket are read at the first call, which
-fails while they are wrong.
+unknown one the nearest known name. Routes and prices in a bucket are read at the first
+call, which fails while they are wrong.
 """
 
 SENT = """\

@@ -24,6 +24,8 @@ from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
+from batchdrop.pricing.prices import MAX_SIZE as MAX_PRICES
+from batchdrop.pricing.prices import Prices
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker import Worker
@@ -56,14 +58,17 @@ def settings() -> Settings:
 
 def start() -> Settings:
     """
-    Reads the deployment's settings, and its routes if they are in a file. A mistake in
-    them stops the start. Routes in a bucket are read at an instance's first call.
+    Reads the deployment's settings, and its routes and prices if they are in files. A
+    mistake in them stops the start. Those in a bucket are read at an instance's first
+    call.
     """
     chosen = settings()
     if wrong := _wrong_config(chosen):
         raise BadSetting(f"BATCHDROP_GENERATION_CONFIG: {wrong}")
     if chosen.routes and not chosen.routes.startswith("gs://"):
         routes()
+    if chosen.prices and not chosen.prices.startswith("gs://"):
+        prices()
     return chosen
 
 
@@ -90,27 +95,38 @@ def routes() -> Routes:
     file = settings().routes
     if file is None:
         return Routes.none()
-    if file.startswith("gs://"):
-        text = _routes_object(file)
-    else:
-        try:
-            with Path(file).open("rb") as stream:
-                text = stream.read(MAX_ROUTES + 1)
-        except OSError as exc:
-            raise BadSetting(f"BATCHDROP_ROUTES: {file}: {exc.strerror}") from exc
-    found = Routes.parse(text, file)
+    found = Routes.parse(_content("BATCHDROP_ROUTES", file, MAX_ROUTES), file)
     found.check(settings())
     return found
 
 
-def _routes_object(uri: str) -> bytes:
-    drop = storage().find(*split_uri(uri))
-    if drop is None:
-        raise BadSetting(f"BATCHDROP_ROUTES: {uri} is not there")
+@cache
+def prices() -> Prices:
+    """Reads the deployment's price list once, or the built-in one."""
+    file = settings().prices
+    if file is None:
+        return Prices.load()
     try:
-        return storage().content(drop, MAX_ROUTES)
+        return Prices.load(_content("BATCHDROP_PRICES", file, MAX_PRICES))
+    except ValueError as exc:
+        raise BadSetting(f"BATCHDROP_PRICES: {file}: {exc}") from exc
+
+
+def _content(variable: str, place: str, most: int) -> bytes:
+    """The content of a setting's file, a path or gs:// address: `most` + 1 bytes."""
+    if not place.startswith("gs://"):
+        try:
+            with Path(place).open("rb") as stream:
+                return stream.read(most + 1)
+        except OSError as exc:
+            raise BadSetting(f"{variable}: {place}: {exc.strerror}") from exc
+    drop = storage().find(*split_uri(place))
+    if drop is None:
+        raise BadSetting(f"{variable}: {place} is not there")
+    try:
+        return storage().content(drop, most)
     except NotReadable as exc:
-        raise BadSetting(f"BATCHDROP_ROUTES: {exc}") from exc
+        raise BadSetting(f"{variable}: {exc}") from exc
 
 
 def build(
@@ -257,6 +273,8 @@ def build(
 @cache
 def worker() -> Worker:
     """Builds the deployment's worker, once per instance."""
+    if settings().prices:
+        prices()
     return build(
         settings(),
         routes(),

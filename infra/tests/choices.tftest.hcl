@@ -78,6 +78,7 @@ run "what_is_wrong_is_refused" {
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
     routes_file         = "there-is-no-such-file.toml" # not there
+    prices_file         = "variables.tf"               # no JSON
     cloud_build         = "destroy"                    # not one of three
     backends            = ["vertex", "openai"]         # one of two
     labels              = { batchdrop_job = "1" }      # the worker's own
@@ -105,6 +106,7 @@ run "what_is_wrong_is_refused" {
     var.alert_emails,
     var.kms_key,
     var.routes_file,
+    var.prices_file,
     var.cloud_build,
     var.backends,
     var.labels,

@@ -273,6 +273,30 @@ def test_a_configuration_that_no_line_could_be_sent_with_stops_the_start(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (None, "BATCHDROP_PRICES: .*prices.json: No such file"),
+        (
+            '{"models": {}}',
+            "BATCHDROP_PRICES: .*prices.json: not a price list: .*models",
+        ),
+    ],
+)
+def test_a_price_list_that_is_wrong_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, told: str
+) -> None:
+    file = tmp_path / "prices.json"
+    if text is not None:
+        file.write_text(text)
+    env = {**ENOUGH, "BATCHDROP_PRICES": str(file)}
+    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(env))
+    wiring.prices.cache_clear()
+
+    with pytest.raises(BadSetting, match=told):
+        functions_framework.create_app("on_upload", str(MAIN))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
         (None, "BATCHDROP_ROUTES: .*routes.toml: No such file"),
         ('[[route]]\nmatch = "**"\nmodle = "x"\n', "modle: unknown"),
     ],

@@ -77,6 +77,7 @@ EVERYTHING = {
     "kms_key": "projects/k/locations/europe-west4/keyRings/r/cryptoKeys/c",
     "backends": ["developer", "vertex"],
     "routes_file": "routes.toml",
+    "prices_file": "prices.json",
     "cloud_build": "apply",
 }
 
@@ -114,4 +115,6 @@ def everything(workspaces: Callable[[], Workspace]) -> Plan:
     """What is made where all is chosen, of a code that can do all of it."""
     workspace = workspaces()
     (workspace.infra / "routes.toml").write_text(ROUTES)
+    built_in = workspace.functions / "batchdrop/pricing/prices.json"
+    (workspace.infra / "prices.json").write_bytes(built_in.read_bytes())
     return Plan(workspace.plan(**EVERYTHING), workspace.infra)

@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchdrop import wiring
+from batchdrop.errors import BadSetting
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
+from batchdrop.pricing import Prices
 from tests.client.datasets import Dataset
 from tests.worker.manifests import answered, dataset, manifest
 from tests.worker.world import GOOD, World
@@ -575,3 +578,26 @@ def test_routes_may_lie_in_a_bucket(
 
     wiring.routes.cache_clear()
     assert [route.match for route in found.routes] == [("a/**",)]
+
+
+def test_prices_may_lie_in_a_bucket_and_are_those_of_the_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = world.settings.work.bucket
+    text = msgspec.json.encode(Prices.load()).replace(b'"USD"', b'"EUR"')
+    world.upload(text.decode(), "prices/1.json", bucket=bucket)
+    world.upload("{}", "prices/2.json", bucket=bucket)
+    monkeypatch.setattr(wiring, "storage", lambda: world.storage)
+
+    def read(name: str) -> Prices:
+        settings = replace(world.settings, prices=f"gs://{bucket}/prices/{name}")
+        monkeypatch.setattr(wiring, "settings", lambda: settings)
+        wiring.prices.cache_clear()
+        return wiring.prices()
+
+    assert read("1.json").currency == "EUR"
+    with pytest.raises(BadSetting, match=r"prices/2\.json: not a price list"):
+        read("2.json")
+    with pytest.raises(BadSetting, match=r"prices/3\.json is not there"):
+        read("3.json")
+    wiring.prices.cache_clear()

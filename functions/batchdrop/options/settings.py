@@ -72,6 +72,7 @@ class Settings:
     max_bytes_per_day: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
     routes: str | None = None
+    prices: str | None = None
     models: tuple[str, ...] = ()
     sources: tuple[Location, ...] = ()
     destinations: tuple[Location, ...] = ()

@@ -345,6 +345,13 @@ OPTIONS = (
         "[routes](../how-to/choose-per-file.md#routes)",
     ),
     Option(
+        name="prices",
+        type=readers.TEXT,
+        by=ENVIRONMENT,
+        unset="the built-in list",
+        help="path or `gs://` address of a [price list](prices.md)",
+    ),
+    Option(
         name="models",
         type=readers.MODELS,
         by=ENVIRONMENT,
