@@ -126,9 +126,9 @@ variable "ledger_days" {
 }
 
 variable "subscription_filter" {
-  description = "Filter of the example subscription. Default: every announcement. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
+  description = "Filter of the example subscription. Default: everything but a batch whose rows are all answered, and results that are all ok. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
   type        = string
-  default     = "attributes.state != \"JOB_STATE_SUCCEEDED\""
+  default     = "attributes.state != \"JOB_STATE_SUCCEEDED\" OR attributes.event = \"stalled\" OR attributes.batch_rows = \"incomplete\" OR attributes.batch_rows = \"none\" OR attributes.rows_outcome = \"incomplete\" OR attributes.rows_outcome = \"none\""
 
   validation {
     condition     = length(var.subscription_filter) <= 256

@@ -59,11 +59,25 @@ HOLDS["lost"] = {
     }
 }
 HOLDS["stalled"] = {"properties": {"health": {"type": "object"}}}
+#: Both are null in the bodies of a job whose answers are not collected.
+READY = "dev.batchdrop.results.ready.v1"
+COLLECTED = {
+    "phase": {"const": "ended"},
+    "outcome": {"type": "string"},
+    "results": {"type": "object"},
+    "usage": {"type": "object"},
+}
 
 
 def schemas() -> dict[str, str]:
     """The files, by their names."""
-    made = {JOB: _job()} | {
+    made = {JOB: _job()}
+    made[READY] = {
+        "description": "Every line of the file has its result, as `rows` counts them.",
+        "$ref": f"urn:batchdrop:schema:{JOB}",
+        "properties": COLLECTED,
+    }
+    made |= {
         f"dev.batchdrop.job.{word}.v1": {
             "description": text,
             "$ref": f"urn:batchdrop:schema:{JOB}",

@@ -106,6 +106,45 @@ class Stats(Struct, frozen=True, kw_only=True):
     incomplete: int | None = None
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens that the answers count."""
+
+    #: Includes cached tokens.
+    prompt: Count = 0
+    #: Of the prompt.
+    cached: Count = 0
+    #: Without thoughts.
+    output: Count = 0
+    thoughts: Count = 0
+    total: Count = 0
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A kind of error that rows have in common."""
+
+    code: str
+    #: Without what differs between rows; never a row's text.
+    message: str
+    count: Count
+    #: The id of one of the rows.
+    example: str
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """The object with a result for each line of the dropped file, in its order."""
+
+    #: A gs:// URI; null if it is very long.
+    uri: GsUri | None = None
+    generation: int
+    #: Base64, as Cloud Storage writes it.
+    crc32c: str
+    bytes: Count
+    #: The object with the byte offset of each 1,000th line: a gs:// URI.
+    index: GsUri | None = None
+    #: The object with the answers that belong to no row: a gs:// URI.
+    strangers: GsUri | None = None
+
+
 class Parts(Struct, frozen=True, kw_only=True):
     """How the parts of a split job ended."""
 
@@ -163,6 +202,9 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     #: The batch's state, as the API writes it; for a split job, the state that its
     #: parts add up to.
     state: str | None = None
+    #: How the job ended: "succeeded", "partially_succeeded", "failed", "cancelled",
+    #: "expired", "rejected" or "lost"; null if it has not. Later versions may add more.
+    outcome: str | None = None
     #: The dropped object.
     source: Source
     #: What the batch does: `generation` or `embedding`.
@@ -188,6 +230,18 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     report: GsUri | None = None
     #: The API's own row counts; for a split job, the sum over its parts.
     stats: Stats | None = None
+    #: The result of each line; null until the answers are collected.
+    results: Results | None = None
+    #: The tokens of all answers; null until they are collected.
+    usage: Usage | None = None
+    #: The most frequent errors of rows, the most frequent first.
+    failures: tuple[Failure, ...] = ()
+    #: How many answers belong to no row.
+    strangers: Count = 0
+    #: How many answers another answer to the same row replaces.
+    superseded: Count = 0
+    #: The last round of requests that the results have answers of, from 0.
+    round: Count = 0
     #: Why the job failed, in the API's words or ours.
     error: Problem | None = None
     #: What is wrong on our side.
@@ -213,12 +267,16 @@ class JobEvent(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode({name: getattr(self, name) for name in BODY})
 
     @property
-    def outcome(self) -> str:
+    def event(self) -> str:
         """
-        The type's word: "succeeded", "partially_succeeded", "failed", "cancelled",
-        "expired", "rejected", "lost" or "stalled". Later versions may add more.
+        What is announced: "ended" or "rejected", by the job's outcome; "results", that
+        they are ready; "stalled", that a person should look. Also the attribute `event`
+        of the message, for filters. Later versions may add more.
         """
-        return self.type.split(".")[-2]
+        kind, word = self.type.split(".")[-3:-1]
+        if kind == "job":
+            return word if word in ("rejected", "stalled") else "ended"
+        return kind
 
 
 #: The fields of a `JobEvent` that come from the message's attributes.

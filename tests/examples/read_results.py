@@ -1,13 +1,12 @@
-"""A function that reads the answers as soon as a job has succeeded."""
+"""A function that reads a job's results as soon as they are ready."""
 
+import json
 import logging
-import os
 
 import functions_framework
 from cloudevents.http import CloudEvent
-from google.cloud import firestore
+from google.cloud import firestore, storage
 
-from batchdrop import Client
 from batchdrop.subscribe import BadAnnouncement, Handled, JobEvent, once, parse
 
 log = logging.getLogger(__name__)
@@ -21,20 +20,17 @@ def on_announcement(event: CloudEvent) -> None:
     except BadAnnouncement as exc:
         log.error("not an announcement", extra={"reason": str(exc)})
         return  # it would be no better the next time
-    if job.outcome in ("succeeded", "partially_succeeded"):
+    if job.event == "results":
         read(job)
 
 
 @once(Handled("read-results", firestore.Client))
 def read(job: JobEvent) -> None:
-    """Says how it went. A row can fail in a job that succeeded: look at each."""
-    with Client(
-        vertexai=job.backend == "vertex",
-        project=os.environ["GOOGLE_CLOUD_PROJECT"],
-        location=job.location,
-        http_options={"base_url": os.environ.get("BATCHDROP_API_URL")},
-    ) as client:
-        assert job.batch is not None
-        rows = list(client.batches.results(job.batch))
-    failed = [row.key for row in rows if row.error is not None]
-    log.warning("%d answers, %d rows failed", len(rows) - len(failed), len(failed))
+    """Logs the lines without an answer. There is one result for each line dropped."""
+    assert job.results is not None
+    blob = storage.Blob.from_uri(job.results.uri, client=storage.Client())
+    with blob.open("rb") as lines:
+        for result in map(json.loads, lines):
+            if result["outcome"] != "ok":
+                log.warning("line %d is %s", result["line"], result["outcome"])
+    log.warning("%d of %d rows are ok", job.rows.ok, job.rows.total)

@@ -1,4 +1,4 @@
-"""A function that tells a chat of jobs that stall or fail."""
+"""A function that tells a chat of jobs that stall or fail, and of rows that do."""
 
 import logging
 import os
@@ -21,7 +21,10 @@ def on_announcement(event: CloudEvent) -> None:
     except BadAnnouncement as exc:
         log.error("not an announcement", extra={"reason": str(exc)})
         return  # it would be no better the next time
-    if job.outcome in ("stalled", "failed", "lost", "expired"):
+    failed = job.outcome in ("failed", "lost", "expired")
+    if job.event == "stalled" or (job.event == "ended" and failed):
+        tell(job)
+    if job.event == "results" and job.rows.ok != job.rows.total:
         tell(job)
 
 
@@ -29,8 +32,10 @@ def on_announcement(event: CloudEvent) -> None:
 def tell(job: JobEvent) -> None:
     """Posts to CHAT_WEBHOOK, as Google Chat and Slack take it. Raising: again later."""
     why = job.error or job.health
-    text = f"{job.source.name}: {job.outcome}"
-    if why is not None:
+    text = f"{job.source.name}: {job.outcome if job.event == 'ended' else job.event}"
+    if job.event == "results":
+        text += f": {job.rows.ok} of {job.rows.total} rows are ok"
+    elif why is not None:
         text += f" ({why.code}: {why.message})"
     answer = httpx.post(
         os.environ["CHAT_WEBHOOK"],

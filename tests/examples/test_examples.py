@@ -23,11 +23,11 @@ from werkzeug.test import Client
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.values import Fact, Problem
 from tests import announcements
-from tests.rules.test_announcements import NOW, ended, of, submitted
+from tests.rules.test_announcements import NOW, collected, ended, of, submitted
 from tests.whole.listener import Listener, listening
 from tests.worker.conftest import database as database  # fixtures of the worker
 from tests.worker.conftest import world as world
-from tests.worker.world import GOOD, World
+from tests.worker.world import World
 
 HERE = Path(__file__).parent
 AUDIENCE = "https://push.example.com/on_push"
@@ -147,33 +147,36 @@ def root_logger() -> Iterator[None]:
 # -- reading the answers --------------------------------------------------------
 
 
-def test_the_answers_are_read_when_the_job_has_succeeded(
-    world: World,
-    signed_in: None,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_results_are_read_when_they_are_ready(
+    world: World, signed_in: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("BATCHDROP_API_URL", world.sim.url)
-    world.worker.take(world.upload(GOOD * 3))
-    world.ticks(20)
-    (announcement,) = world.announced
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    bucket.blob("x/results.jsonl").upload_from_string(
+        '{"id":"r0000001","line":1,"outcome":"ok","text":"yes"}\n'
+        '{"id":"r0000002","line":2,"outcome":"failed"}\n'
+    )
+    job = collected(ended("SUCCEEDED"), ok=1, failed=1)
+    assert job.results is not None
+    results = replace(job.results, uri=f"gs://{bucket.name}/x/results.jsonl")
+    announcement = of(replace(job, results=results))
     entry_point = function("read_results", "on_announcement")
 
     answers = [deliver(entry_point, announcement) for _ in range(2)]
 
     assert answers == [200, 200]
-    said = [line.getMessage() for line in caplog.records if "answers" in line.msg]
-    assert said == ["3 answers, 0 rows failed"]  # once, though delivered twice
+    said = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    # Once, though delivered twice.
+    assert said == ["line 2 is failed", "1 of 2 rows are ok"]
 
 
-def test_of_another_end_nothing_is_read(
+def test_of_an_end_nothing_is_read(
     firestore_emulator: str, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
     entry_point = function("read_results", "on_announcement")
 
-    # There is no service that it could ask.
-    assert deliver(entry_point, of(ended("FAILED"))) == 200
+    # There is no bucket that it could ask.
+    assert deliver(entry_point, of(ended("SUCCEEDED"))) == 200
 
 
 # -- telling a chat -------------------------------------------------------------
@@ -201,10 +204,13 @@ def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None
     stalled = Fact(message="JOB_STATE_PENDING", since=NOW)
     deliver(entry_point, of(replace(submitted(), stalled=stalled, seq=1)).anew(2, NOW))
     deliver(entry_point, of(ended("SUCCEEDED")).anew(3, NOW))
+    deliver(entry_point, of(collected(ended("FAILED"), ok=2, failed=1)).anew(4, NOW))
+    deliver(entry_point, of(collected(ended("SUCCEEDED"), ok=2)).anew(5, NOW))
 
     assert said(chat) == [
         f"a/b c.jsonl: failed (9: bad bucket), job {failed.id}",
         f"a/b c.jsonl: stalled (stalled: JOB_STATE_PENDING), job {failed.id}",
+        f"a/b c.jsonl: results: 2 of 3 rows are ok, job {failed.id}",
     ]
 
 

@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Part, Problem, Staging, Stats
+from batchdrop.jobs.values import (
+    Batch,
+    Failure,
+    Part,
+    Problem,
+    Results,
+    Staging,
+    Stats,
+    Usage,
+)
 from batchdrop.rows import Rows
 from tests.jobs import AWKWARD, SPEC, TIMING
 
@@ -32,6 +41,20 @@ def examples() -> Iterator[Announcement]:
     for outcome in Outcome:
         if outcome.counted is outcome:
             yield _of(submitted.ended(_ended(name, outcome.state), NOW))
+    over = submitted.ended(_ended(name, "JOB_STATE_SUCCEEDED"), NOW)
+    yield _of(over.park(NOW))
+    results = Results(uri="gs://out/r.jsonl", generation=1, crc32c="AAAA", bytes=9)
+    counts = Rows(total=3, accepted=3, ok=2, failed=1)
+    failure = Failure(code="429", message="quota", count=1, example="r0000001")
+    yield _of(
+        over.collected(
+            NOW,
+            results=results,
+            rows=counts,
+            usage=Usage(prompt=9, total=9),
+            failures=(failure,),
+        )
+    )
     part = Part(n=0, first=1, last=3, staging=staging)
     split_job = claimed.part_staged(part, NOW, TIMING).split(spec, rows, NOW)
     (child,) = split_job.part_jobs(NOW)

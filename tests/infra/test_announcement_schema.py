@@ -24,17 +24,22 @@ from grpc_tools import protoc
 from batchdrop.announcements.message import Announcement
 from batchdrop.subscribe import (
     BODY,
+    Failure,
     Health,
     JobEvent,
     Parts,
     Problem,
+    Results,
     Rows,
     Source,
     Stats,
+    Usage,
 )
 from tests.infra import announcements
 from tests.infra.terraform import INFRA
 
+#: What a body consists of.
+STRUCTS = (Failure, Health, Parts, Problem, Results, Rows, Source, Stats, Usage)
 EXAMPLES = list(announcements.examples())
 
 
@@ -103,8 +108,7 @@ def test_the_schema_is_that_of_the_event(read: Callable[[bytes], Any]) -> None:
     announced = read(b"{}").DESCRIPTOR
     of_body = {name: get_type_hints(JobEvent)[name] for name in BODY}
     structs = {"Announcement": of_body} | {
-        each.__name__: get_type_hints(each)
-        for each in (Source, Rows, Stats, Parts, Problem, Health)
+        each.__name__: get_type_hints(each) for each in STRUCTS
     }
     messages = [announced, *announced.nested_types]
 

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -12,18 +12,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.announcements.message import TYPES, Announcement
+from batchdrop.jobs.codes import Outcome, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
     Drop,
     Fact,
+    Failure,
+    Part,
     Problem,
+    Results,
     Staging,
     Stats,
+    Usage,
 )
 from batchdrop.rows import Rows
-from batchdrop.subscribe import BODY, JobEvent, schema
+from batchdrop.subscribe import BODY, JobEvent, parse, schema
 from tests import announcements, schemas
 from tests.jobs import AWKWARD, SPEC, TIMING
 
@@ -82,6 +87,28 @@ def everything() -> Iterator[Announcement]:
                 output_directory="gs://output/x/prediction-1",
             )
         )
+    yield of(collected(ended("SUCCEEDED"), ok=2, failed=1))
+
+
+def collected(job: Job, **counts: int) -> Job:
+    """The job with its results, of rows with these outcomes."""
+    rows = Rows(total=sum(counts.values()), **counts)
+    folder = "gs://output/a/b c.jsonl/x"
+    return job.collected(
+        NOW,
+        results=Results(
+            uri=f"{folder}/results.jsonl",
+            generation=7,
+            crc32c="AAAAAA==",
+            bytes=900,
+            index=f"{folder}/results.index.json",
+            strangers=f"{folder}/strangers.jsonl",
+        ),
+        rows=rows,
+        usage=Usage(prompt=8, cached=1, output=4, thoughts=2, total=14),
+        strangers=2,
+        superseded=1,
+    )
 
 
 def test_an_announcement_of_each_type_matches_its_schema() -> None:
@@ -100,6 +127,139 @@ def test_a_submitted_job_that_makes_no_progress_is_announced_as_stalled() -> Non
 
     announcements.check(announcement)
     assert announcement.type == "dev.batchdrop.job.stalled.v1"
+
+
+def test_results_are_announced_with_the_outcome_of_their_job() -> None:
+    announcement = of(collected(ended("FAILED"), ok=2, failed=1))
+
+    event = parse(announcements.push(announcement))
+
+    assert event.type == "dev.batchdrop.results.ready.v1"
+    assert (event.event, event.outcome, event.round) == ("results", "failed", 0)
+    assert event.results is not None
+    assert event.results.uri == "gs://output/a/b c.jsonl/x/results.jsonl"
+    assert (event.rows.ok, event.rows.failed) == (2, 1)
+    assert event.usage is not None
+    assert event.usage.total == 14
+    assert (event.strangers, event.superseded) == (2, 1)
+
+
+def test_a_job_that_stalls_while_it_is_collected_has_its_outcome() -> None:
+    job = ended("SUCCEEDED")
+    parked = parse(announcements.push(of(job.park(NOW))))
+    for hours in range(4):
+        now = NOW + timedelta(hours=hours)
+        job = job.collect_waits("grant it", now, now, not_allowed=True)
+    refused = parse(announcements.push(of(job)))
+
+    for event, code in ((parked, "parked"), (refused, "not_allowed")):
+        assert (event.event, event.outcome) == ("stalled", "succeeded")
+        assert event.health is not None
+        assert event.health.code == code
+
+
+@pytest.mark.parametrize(
+    ("stats", "rows"),
+    [
+        (Stats(successful=50, failed=0, incomplete=0), "complete"),
+        (Stats(successful=50), "complete"),
+        (Stats(successful=50, incomplete=-1), "complete"),
+        (Stats(successful=50, failed=1), "incomplete"),
+        (Stats(successful=50, incomplete=1), "incomplete"),
+        (Stats(successful=0, failed=50), "none"),
+        (Stats(failed=50), "none"),
+        (Stats(), "none"),
+        (None, "unknown"),
+    ],
+)
+def test_an_end_says_what_the_api_counts(stats: Stats | None, rows: str) -> None:
+    announcement = of(ended("SUCCEEDED", completion_stats=stats))
+
+    assert announcement.attributes["event"] == "ended"
+    assert announcement.attributes["batch_rows"] == rows
+
+
+def test_what_was_never_sent_and_what_is_lost_have_no_counts() -> None:
+    claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
+    counted = submitted(completion_stats=Stats(successful=3))
+
+    assert of(claimed.cancelled(NOW)).attributes["batch_rows"] == "none"
+    assert of(counted.lost(NOW)).attributes["batch_rows"] == "unknown"
+    rejected = of(claimed.rejected(Problem(code="no_rows", message="empty"), NOW))
+    assert "batch_rows" not in rejected.attributes
+
+
+@pytest.mark.parametrize(
+    ("parts", "rows"),
+    [
+        ([Stats(successful=5), Stats(successful=5)], "complete"),
+        ([Stats(successful=5), None], "unknown"),
+        ([Stats(successful=5), Stats(failed=5)], "incomplete"),
+        ([Stats(failed=5), None], "incomplete"),
+        ([Stats(failed=5), Stats(failed=5)], "none"),
+    ],
+)
+def test_a_split_job_s_counts_are_those_of_all_its_parts(
+    parts: list[Stats | None], rows: str
+) -> None:
+    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
+    made = {
+        str(n): Part(
+            n=n,
+            first=1,
+            last=5,
+            staging=staging,
+            outcome=Outcome.SUCCEEDED,
+            stats=stats,
+        )
+        for n, stats in enumerate(parts)
+    }
+    job = replace(submitted(), phase=Phase.ENDED, batch=None, parts=made)
+
+    assert of(job).attributes["batch_rows"] == rows
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome"),
+    [
+        ({"ok": 5}, "complete"),
+        ({"ok": 5, "refused": 1}, "incomplete"),
+        ({"ok": 5, "truncated": 1}, "incomplete"),
+        ({"failed": 50}, "none"),
+        ({"blocked": 1, "empty": 2, "refused": 3}, "none"),
+    ],
+)
+def test_results_say_whether_every_row_is_ok(
+    counts: dict[str, int], outcome: str
+) -> None:
+    attributes = of(collected(ended("SUCCEEDED"), **counts)).attributes
+
+    assert (attributes["event"], attributes["rows_outcome"]) == ("results", outcome)
+
+
+def test_the_most_frequent_errors_are_announced_as_far_as_there_is_room() -> None:
+    failures = tuple(
+        Failure(code="429", message=f"{n} {'quota ' * 30}", count=9, example="r0000007")
+        for n in range(10)
+    )
+
+    said = body(of(replace(collected(ended("SUCCEEDED"), ok=1), failures=failures)))
+
+    assert [each["message"][:7] for each in said["failures"]] == ["0 quota", "1 quota"]
+    assert said["failures"][0]["message"].endswith("…")
+    assert said["shortened"] == ["failures"]
+
+
+def test_the_address_of_the_results_comes_before_others() -> None:
+    job = collected(ended("SUCCEEDED", output_directory="gs://output/" + "d" * 900))
+    assert job.results is not None
+    far = replace(job.results, uri=f"gs://output/{'d' * 900}/results.jsonl")
+
+    said = body(of(replace(job, results=far)))
+
+    assert said["results"]["uri"] == far.uri
+    assert said["output_directory"] is None
+    assert said["shortened"] == ["output_directory"]
 
 
 def test_the_schema_names_every_field_that_is_announced_and_no_other() -> None:
@@ -153,19 +313,22 @@ def test_the_same_job_is_announced_with_the_same_id_and_bytes() -> None:
 
 #: A body as subscribers have always got it: members, their order, the forms of values.
 FAILED_BODY = (
-    b'{"job_id":"4rczmjmpespeg62rmie722vokt","parent":null,"part_of":null,"parts":nu'
-    b'll,"phase":"ended","state":"JOB_STATE_FAILED","source":{"bucket":"inbox","name'
-    b'":"a/b c.jsonl","generation":1152921504606846976,"size":1000000000000},"kind":'
-    b'"generation","backend":"vertex","location":"us-central1","model":"gemini-3.8-f'
-    b'lash","labels":{"batchdrop_job":"4rczmjmpespeg62rmie722vokt"},"batch":"project'
-    b's/1/locations/global/batchPredictionJobs/2","output_directory":"gs://output/x/'
-    b'prediction-1","output_table":null,"rows":{"total":3,"accepted":3,"refused":0,"'
-    b'fixed":0,"ok":null,"truncated":null,"blocked":null,"malformed":null,"empty":n'
-    b'ull,"failed":null,"unclear":null,"missing":null},"report":null,"stats":{"successful":2,"failed":1,"incomplete":null},'
-    b'"error":{"code":"9","message":"bad bucket"},"health":null,"cancelled_by":null,'
-    b'"created_at":"2026-03-01T12:00:00Z","submitted_at":null,"started_at":"2026-03-'
-    b'01T12:00:00Z","ended_at":"2026-03-01T12:00:00Z","announced_at":"2026-03-01T12:'
-    b'00:00Z","shortened":[]}'
+    b'{"job_id":"4rczmjmpespeg62rmie722vokt","parent":null,"part_of":null,"parts":nul'
+    b'l,"phase":"ended","state":"JOB_STATE_FAILED","outcome":"failed","source":{"buck'
+    b'et":"inbox","name":"a/b c.jsonl","generation":1152921504606846976,"size":100000'
+    b'0000000},"kind":"generation","backend":"vertex","location":"us-central1","model'
+    b'":"gemini-3.8-flash","labels":{"batchdrop_job":"4rczmjmpespeg62rmie722vokt"},"b'
+    b'atch":"projects/1/locations/global/batchPredictionJobs/2","output_directory":"g'
+    b's://output/x/prediction-1","output_table":null,"rows":{"total":3,"accepted":3,"'
+    b'refused":0,"fixed":0,"ok":null,"truncated":null,"blocked":null,"malformed":null'
+    b',"empty":null,"failed":null,"unclear":null,"missing":null},"report":null,"stats'
+    b'":{"successful":2,"failed":1,"incomplete":null},"results":null,"usage":null,"fa'
+    b'ilures":[],"strangers":0,"superseded":0,"round":0,"error":{"code":"9","message"'
+    b':"bad bucket"},"health":{"code":"rows_failed","message":"1 of 3 rows failed, by'
+    b' the API\'s count","since":"2026-03-01T12:00:00Z"},"cancelled_by":null,"created_'
+    b'at":"2026-03-01T12:00:00Z","submitted_at":null,"started_at":"2026-03-01T12:00:0'
+    b'0Z","ended_at":"2026-03-01T12:00:00Z","announced_at":"2026-03-01T12:00:00Z","sh'
+    b'ortened":[]}'
 )
 
 
@@ -276,11 +439,32 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
         cancel_request=CancelRequest(cancel=True, by=message, at=NOW),
         parent=job.id,
         part_of=job.id,
-        rows=Rows(total=2**60, accepted=2**60, refused=2**60, fixed=2**60),
+        rows=Rows(**dict.fromkeys((each.name for each in fields(Rows)), 2**60)),
+        collecting=None,
+        results=Results(
+            uri=f"gs://{directory}",
+            generation=2**63 - 1,
+            crc32c="AAAAAA==",
+            bytes=2**60,
+            index=f"gs://{directory}",
+            strangers=f"gs://{directory}",
+        ),
+        usage=Usage(**dict.fromkeys((each.name for each in fields(Usage)), 2**60)),
+        failures=tuple(
+            Failure(code=message, message=message, count=2**60, example=message)
+            for _ in range(10)
+        ),
+        strangers=2**60,
+        superseded=2**60,
         created_at=LATE,
         updated_at=LATE,
     )
 
-    announcement = Announcement.of(job, message)
-    announcements.check(announcement)
-    announcements.check(announcement.anew(announcement.seq + 1, LATE))
+    assert job.batch is not None
+    named = replace(job.batch, state="JOB_STATE_PARTIALLY_SUCCEEDED")
+    over = replace(job, phase=Phase.ENDED, batch=named)
+
+    for each in (job, over):
+        announcement = Announcement.of(each, message)
+        announcements.check(announcement)
+        announcements.check(announcement.anew(announcement.seq + 1, LATE))

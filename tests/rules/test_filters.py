@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Stats
 from tests.filters import BadFilter, Filter
-from tests.rules.test_announcements import everything
+from tests.rules.test_announcements import NOW, collected, ended, everything, of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/how-to/subscribe.md").read_text()
@@ -24,6 +26,7 @@ def kind(announcement: Announcement) -> str:
 
 
 ALL = {kind(one) for one in everything()}
+ENDS = ["succeeded", "partially_succeeded", "failed", "cancelled", "expired"]
 SHOWN = re.findall(r"^\| `((?:attributes|hasPrefix).*)` \|", DOCUMENT, re.MULTILINE)
 
 
@@ -31,7 +34,12 @@ SHOWN = re.findall(r"^\| `((?:attributes|hasPrefix).*)` \|", DOCUMENT, re.MULTIL
     ("expression", "expected"),
     [
         ('attributes.state = "JOB_STATE_FAILED"', {"failed"}),
-        ('attributes.state != "JOB_STATE_SUCCEEDED"', ALL - {"succeeded"}),
+        ('attributes.state != "JOB_STATE_SUCCEEDED"', ALL - {"succeeded", "ready"}),
+        ('attributes.event = "results"', {"ready"}),
+        ('attributes.batch_rows = "incomplete"', set(ENDS)),
+        ('attributes.rows_outcome = "incomplete"', {"ready"}),
+        ('attributes.event = "stalled"', {"stalled"}),
+        ('attributes.event = "rejected"', {"rejected"}),
         (
             'attributes."ce-type" = "dev.batchdrop.job.stalled.v1" OR '
             'attributes."ce-type" = "dev.batchdrop.job.lost.v1"',
@@ -61,13 +69,34 @@ def test_every_filter_that_the_document_shows_can_be_used() -> None:
         assert words(expression) != set(), expression
 
 
-def test_the_deployment_s_example_hears_of_all_but_success() -> None:
+FAILED = Stats(successful=0, failed=50)
+
+
+@pytest.mark.parametrize(
+    ("announced", "heard"),
+    [
+        (ended("SUCCEEDED", completion_stats=Stats(successful=50)), False),
+        (ended("SUCCEEDED"), False),  # the API gives no counts
+        (ended("SUCCEEDED", completion_stats=FAILED), True),
+        (ended("SUCCEEDED", completion_stats=Stats(successful=49, failed=1)), True),
+        (ended("CANCELLED"), True),
+        (ended("SUCCEEDED").park(NOW), True),
+        (collected(ended("SUCCEEDED"), ok=50), False),
+        (collected(ended("SUCCEEDED"), failed=50), True),
+        (collected(ended("SUCCEEDED"), ok=49, refused=1), True),
+    ],
+)
+def test_the_deployment_s_example_hears_of_all_but_success(
+    announced: Job, heard: bool
+) -> None:
     declared = (ROOT / "infra/variables.tf").read_text()
     block = declared.partition('variable "subscription_filter"')[2]
     found = re.search(r'default\s+= "(.*)"\n', block)
     assert found is not None
 
-    assert words(found[1].replace('\\"', '"')) == ALL - {"succeeded"}
+    default = Filter(found[1].replace('\\"', '"'))
+
+    assert default.matches(of(announced).attributes) is heard
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
         "kind": "generation",
         "bucket": world.settings.inbox,
         "object": "reviews.jsonl",
+        "event": "ended",
+        "batch_rows": "complete",
     }
     assert body["output_directory"] == batch.output_directory
     assert body["rows"] == {"total": 3, "accepted": 3, "refused": 0, "fixed": 0}

@@ -1,6 +1,6 @@
 """Announcements: CloudEvents 1.0, made from a job and stored until they are sent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -8,17 +8,20 @@ from typing import Any, Self
 import msgspec
 
 from batchdrop import subscribe
-from batchdrop.jobs.codes import HealthCode, Outcome
+from batchdrop.jobs.codes import HealthCode, Outcome, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Health, derived_id
+from batchdrop.jobs.values import Failure, Health, Results, Stats, derived_id
 
-#: The announcement that someone should look at a job, which has not ended.
-STALLED = "stalled"
+#: The announcement that someone should look at a job, which is not done.
+STALLED = "dev.batchdrop.job.stalled.v1"
+#: The announcement that every line of the file has its result.
+RESULTS = "dev.batchdrop.results.ready.v1"
 #: All types of announcements.
-TYPES = tuple(f"dev.batchdrop.job.{word}.v1" for word in (*Outcome, STALLED))
+TYPES = (*(f"dev.batchdrop.job.{each}.v1" for each in Outcome), STALLED, RESULTS)
 #: The troubles that make a job stall. `stalled` announces the worst of them.
 STALLS = (
     HealthCode.PARKED,
+    HealthCode.ANSWERS_AT_RISK,
     HealthCode.NOT_ALLOWED,
     HealthCode.STALLED,
     HealthCode.POSTPONED,
@@ -27,9 +30,12 @@ STALLS = (
 # Limits in bytes of the texts in a body, as JSON. They keep body and attributes
 # together below 10 kB, whatever users and the API put into names and messages.
 MAX_WORDS = 400  #: the message of an error or a health
-MAX_PATH = 1100  #: an object's name, the output directory, the report
+MAX_NAME = 1100  #: an object's name
+MAX_URIS = 1300  #: all URIs together
 MAX_LABELS = 1000  #: all labels together, as JSON
 MAX_TEXT = 200  #: any other text
+MAX_FAILURES = 400  #: all kinds of errors of rows together, as JSON
+MAX_FAILURE = 100  #: the message of one of them
 MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit, and Cloud Storage's for an object's name
 
 
@@ -63,7 +69,8 @@ class Announcement:
     @classmethod
     def of(cls, job: Job, source: str) -> Self:
         """
-        The announcement of a job that has just ended, was rejected or has stalled.
+        The announcement of a job that has just ended, was rejected or has stalled, or
+        has its results.
 
         Args:
             source: the deployment, as a CloudEvents `source`.
@@ -82,9 +89,14 @@ class Announcement:
             "ce-sequence": _sequence(job.seq),
             "content-type": "application/json",
             "job_id": job.id,
+            "event": event.event,
             "state": _state(job) or str(job.phase),
             "bucket": job.source.bucket,
         }
+        if event.event == "ended":
+            attributes["batch_rows"] = batch_rows(job)
+        if event.event == "results":
+            attributes["rows_outcome"] = rows_outcome(job)
         if job.spec:
             attributes |= {"model": job.spec.model, "kind": job.spec.kind}
         attributes = {k: _clipped(text, MAX_TEXT) for k, text in attributes.items()}
@@ -143,6 +155,57 @@ def _state(job: Job) -> str | None:
     return job.batch.state if job.batch else None
 
 
+def batch_rows(job: Job) -> str:
+    """
+    What became of a batch's rows, by the API's counts. Where these leave one out, it is
+    zero, and a negative one is unknown:
+
+        complete      every row is answered
+        incomplete    some are
+        none          no row is answered, or nothing was sent
+        unknown       the API gives no counts, or the batch is lost
+    """
+    if not job.is_split:
+        sent = job.phase is not Phase.REJECTED
+        return _answered(job.stats, sent) if not job.is_lost else "unknown"
+    words = {
+        _answered(part.stats, sent=part.outcome is not Outcome.REJECTED)
+        for part in job.parts.values()
+    }
+    if len(words) == 1:
+        return words.pop()
+    return "unknown" if words == {"complete", "unknown"} else "incomplete"
+
+
+def _answered(stats: Stats | None, sent: bool) -> str:
+    if stats is None:
+        return "unknown" if sent else "none"
+    if not stats.successful:
+        return "none"
+    left = max(stats.failed or 0, 0) + max(stats.incomplete or 0, 0)
+    return "incomplete" if left else "complete"
+
+
+def rows_outcome(job: Job) -> str:
+    """`complete` if every line's row is ok, `none` if no one is, else `incomplete`."""
+    if not job.rows.ok:
+        return "none"
+    return "complete" if job.rows.ok == job.rows.total else "incomplete"
+
+
+def _type(job: Job) -> str:
+    """The type of the announcement that a job's latest move makes."""
+    if not job.is_over:
+        return STALLED
+    # At its end a job has neither of these: see `Job.ended`.
+    waits = job.parked or job.postponed or job.answers_at_risk
+    if job.collecting and waits:
+        return STALLED
+    if job.results and not job.collecting:
+        return RESULTS
+    return f"dev.batchdrop.job.{job.outcome}.v1"
+
+
 def _sequence(seq: int) -> str:
     return f"{seq:08}"  # of fixed width, so that they sort as texts
 
@@ -162,7 +225,7 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
     spec, batch, state = job.spec, job.batch, _state(job)
     error = job.error or (batch.error if batch else None)
     health = _health(job)
-    shortened: list[str] = []
+    uris, shortened = _fitting_uris(job)
 
     def brief(field: str, text: str, limit: int = MAX_TEXT) -> str:
         cut = _clipped(text, limit)
@@ -177,18 +240,15 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
             "message": brief(f"{field}.message", message, MAX_WORDS),
         }
 
-    def place(field: str, uri: str | None) -> str | None:
-        if uri is None or _size(uri) <= MAX_PATH:
-            return uri
-        shortened.append(field)
-        return None
-
+    failures = _failures(job.failures)
+    if failures != tuple(subscribe.Failure(**asdict(each)) for each in job.failures):
+        shortened.append("failures")
     labels = _fitting(spec.labels if spec else {})
     if spec and len(labels) < len(spec.labels):
         shortened.append("labels")
     return subscribe.JobEvent(
         id=announcement_id(job.id, job.seq),
-        type=f"dev.batchdrop.job.{job.outcome or STALLED}.v1",
+        type=_type(job),
         deployment=source,
         seq=job.seq,
         job_id=job.id,
@@ -197,9 +257,10 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         parts=_parts(job),
         phase=str(job.phase),
         state=brief("state", state) if state else None,
+        outcome=job.outcome,
         source=subscribe.Source(
             bucket=brief("source.bucket", job.source.bucket),
-            name=brief("source.name", job.source.name, MAX_PATH),
+            name=brief("source.name", job.source.name, MAX_NAME),
             generation=job.source.generation,
             size=job.source.size,
         ),
@@ -209,10 +270,16 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         model=brief("model", spec.model) if spec else None,
         labels=labels,
         batch=brief("batch", batch.name) if batch else None,
-        output_directory=place("output_directory", _output(job)),
-        output_table=place("output_table", _table(job)),
+        output_directory=uris["output_directory"],
+        output_table=uris["output_table"],
         rows=subscribe.Rows(**asdict(job.rows)),
-        report=place("report", job.report),
+        report=uris["report"],
+        results=_results(job.results, uris),
+        usage=subscribe.Usage(**asdict(job.usage)) if job.usage else None,
+        failures=failures,
+        strangers=job.strangers,
+        superseded=job.superseded,
+        round=job.results.round if job.results else 0,
         stats=subscribe.Stats(**asdict(job.stats)) if job.stats else None,
         error=subscribe.Problem(**problem("error", error.code, error.message))
         if error
@@ -247,12 +314,67 @@ def _parts(job: Job) -> subscribe.Parts | None:
 
 
 def _health(job: Job) -> Health | None:
-    """The worst trouble; while the job is open, the worst that makes it stall."""
-    # `stats` has the rows that failed.
-    troubles = [one for one in job.troubles if one.code != HealthCode.ROWS_FAILED]
-    if not job.is_over:
+    """The worst trouble; while work remains, the worst that makes it stall."""
+    troubles = job.troubles
+    if not job.is_done:
         troubles = [one for one in troubles if one.code in STALLS] or troubles
     return next(iter(troubles), None)
+
+
+def _failures(failures: Iterable[Failure]) -> tuple[subscribe.Failure, ...]:
+    """As many kinds of errors as fit into MAX_FAILURES bytes, with short texts."""
+    kept: list[subscribe.Failure] = []
+    for each in failures:
+        short = subscribe.Failure(
+            code=_clipped(each.code, MAX_FAILURE),
+            message=_clipped(each.message, MAX_FAILURE),
+            count=each.count,
+            example=_clipped(each.example, MAX_FAILURE),
+        )
+        if _size([*kept, short]) > MAX_FAILURES:
+            break
+        kept.append(short)
+    return tuple(kept)
+
+
+def _fitting_uris(job: Job) -> tuple[dict[str, str | None], list[str]]:
+    """
+    The URIs by their fields, those first that readers need most, and the fields of
+    those that don't fit into MAX_URIS bytes.
+    """
+    results = job.results
+    uris = {
+        "results.uri": results.uri if results else None,
+        "output_directory": _output(job),
+        "output_table": _table(job),
+        "report": job.report,
+        "results.strangers": results.strangers if results else None,
+        "results.index": results.index if results else None,
+    }
+    left, left_out = MAX_URIS, []
+    for field, uri in uris.items():
+        size = _size(uri) if uri else 0
+        if size > left:
+            uris[field] = None
+            left_out.append(field)
+        else:
+            left -= size
+    return uris, left_out
+
+
+def _results(
+    results: Results | None, uris: Mapping[str, str | None]
+) -> subscribe.Results | None:
+    if results is None:
+        return None
+    return subscribe.Results(
+        uri=uris["results.uri"],
+        generation=results.generation,
+        crc32c=results.crc32c,
+        bytes=results.bytes,
+        index=uris["results.index"],
+        strangers=uris["results.strangers"],
+    )
 
 
 def _output(job: Job) -> str | None:

@@ -144,7 +144,7 @@ def _find(
 ) -> "list[Announcement]":
     from batchdrop.announcements.message import TYPES
 
-    words = {type.split(".")[-2]: type for type in TYPES}
+    words = {_word(type): type for type in TYPES}
     selected = [words.get(type, type) for type in types] or list(TYPES)
     for type in selected:
         if type not in TYPES:
@@ -159,6 +159,12 @@ def _find(
         for one in ledger.announcements_of(job)
         if one.type in selected and since <= one.created_at < until
     ]
+
+
+def _word(type: str) -> str:
+    """What people call a type: `failed`, `results`."""
+    kind, word = type.split(".")[-3:-1]
+    return word if kind == "job" else kind
 
 
 def _members(one: "Announcement") -> dict[str, Any]:
@@ -187,7 +193,7 @@ def _cells(one: "Announcement") -> tuple[str, ...]:
         sent = f"set aside: {one.reason}"
     return (
         f"{one.created_at:%Y-%m-%d %H:%M:%S}",
-        one.type.split(".")[-2],
+        _word(one.type),
         one.job_id,
         one.attributes["object"],
         sent,
