@@ -8,7 +8,7 @@ import pytest
 
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Input, Problem, Usage
-from batchdrop.results import DoesNotAddUp, Questions
+from batchdrop.results import DoesNotAddUp, Questions, collected
 from batchdrop.results.lines import Kind
 from tests.results.made import (
     TEXT,
@@ -275,6 +275,28 @@ def test_a_vector_is_in_the_response() -> None:
     assert found.summary.usage == Usage(prompt=3, total=3)
 
 
+def test_a_feature_of_a_custom_model_is_no_id() -> None:
+    line = {"instance": {"key": "r0000001"}, "prediction": 1}
+
+    found = collect(File.of(1), shard(json.dumps(line).encode()))
+
+    assert [each["why"] for each in found.strangers] == ["no_match"]
+
+
+def test_results_are_written_in_pieces() -> None:
+    file, written = File.of(40), []
+
+    collected(
+        file.questions(),
+        [shard(*(answer(n, "x" * 100_000) for n in file.lines))],
+        write=lambda data: written.append(len(data)),
+        write_stranger=print,
+    )
+
+    assert sum(written) > 4_000_000
+    assert max(written) < 1_200_000
+
+
 def test_an_inline_answer_has_its_id_in_its_metadata() -> None:
     line = {"response": response(), "metadata": {"key": "r0000001"}}
 
@@ -312,7 +334,7 @@ def test_a_file_of_which_all_rows_ask_for_json() -> None:
 def test_a_place_names_the_object_and_its_line() -> None:
     inputs = tuple(
         Input(uri=f"gs://in/{name}", generation=1, size=1, first=first)
-        for name, first in (('a".jsonl', 1), ("b.jsonl", 3))
+        for name, first in (('a".jsonl', 1), ("b.jsonl", 3), ("not read", 0))
     )
 
     found = collect(File.of(4, inputs=inputs), shard())
