@@ -170,6 +170,8 @@ def _beyond(plan: Plan) -> Iterator[Grant]:
 def _of_routes(plan: Plan) -> Iterator[str]:
     """What the routes write to, as the worker reads them."""
     for each in plan.of("google_storage_bucket_object"):
+        if not each.address.startswith("google_storage_bucket_object.routes["):
+            continue
         routes = Routes.parse(plan.file(each.values["source"]), each.values["source"])
         for route in routes.routes:
             if "destination" in route.choices:
