@@ -9,7 +9,7 @@ import pytest
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Input, Problem, Usage
 from batchdrop.results import DoesNotAddUp, Questions, collected
-from batchdrop.results.lines import Kind
+from batchdrop.results.lines import Kind, Runs
 from tests.results.made import (
     TEXT,
     File,
@@ -392,6 +392,20 @@ def test_lines_that_are_not_as_many_as_staging_counted_do_not_add_up() -> None:
 
     with pytest.raises(DoesNotAddUp):
         collect_from(questions)
+
+
+def test_lines_that_change_while_they_are_read_do_not_add_up() -> None:
+    made = File(kinds=[S, R]).questions()
+    readings = iter([[S, R], [S]])
+
+    def changing() -> Iterator[bytes]:
+        runs = Runs()
+        for kind in next(readings):
+            runs.add(kind)
+        yield runs.encoded()
+
+    with pytest.raises(DoesNotAddUp):
+        collect_from(Questions(staging=made.staging, open_lines=changing))
 
 
 def test_a_failed_row_has_its_error_and_no_text() -> None:

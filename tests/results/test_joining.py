@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.results import TooLarge
+from batchdrop.results import Answers, DoesNotAddUp, TooLarge
 from tests.results.made import (
     File,
     answer,
@@ -156,6 +156,17 @@ def test_a_final_object_replaces_parts_without_ids() -> None:
     assert found.summary.superseded == 1
 
 
+def test_parts_without_ids_may_differ_about_a_row_that_no_final_object_has() -> None:
+    same = request("question 1")
+    early = [answer(None, text, request=same) for text in "aab"]
+
+    found = collect(File.of(2), part(*early), shard(answer(2)))
+
+    assert texts(found)[1] == "a"
+    assert found.summary.superseded == 1
+    assert [each["why"] for each in found.strangers] == ["doubled"]
+
+
 def test_a_missing_part_leaves_its_rows_missing() -> None:
     found = collect(File.of(4), part(answer(3), answer(4), n=1))
 
@@ -194,3 +205,15 @@ def test_too_many_answers_out_of_order_are_not_collected_in_one_step() -> None:
 def test_a_line_that_does_not_fit_into_the_memory_is_not_read() -> None:
     with pytest.raises(TooLarge):
         collect(File.of(1), shard(answer(1, "x" * 20_000)))
+
+
+@pytest.mark.parametrize("lines", [28, 29, 31, 100])
+@pytest.mark.usefixtures("little_memory")
+def test_answers_that_change_while_they_are_read_do_not_add_up(lines: int) -> None:
+    seen = iter([30, lines])
+
+    def changing() -> Iterator[bytes]:
+        yield from map(b"%b\n".__mod__, map(big, range(1, next(seen) + 1)))
+
+    with pytest.raises(DoesNotAddUp):
+        collect(File.of(29), Answers("predictions.jsonl", True, changing))

@@ -53,7 +53,7 @@ class Arriving:
         while (piece := next(self._pieces, None)) is not None:
             self._distribute(piece)
         if self._held or self._several or self._at != len(self._fates):
-            raise DoesNotAddUp("the objects with answers changed while they were read")
+            raise _changed()
 
     def refuse(self, answer: "Answer", why: Why) -> None:
         """Writes an answer as a stranger."""
@@ -74,9 +74,9 @@ class Arriving:
     def _pull(self) -> None:
         piece = next(self._pieces, None)
         if piece is None:
-            raise DoesNotAddUp("the objects with answers changed while they were read")
+            raise _changed()
         self._distribute(piece)
-        if self._size > HELD and not self._source.is_kept:
+        if self._size > HELD:
             raise TooLarge(
                 f"the answers are not in the file's order, and over {HELD:,} bytes; to "
                 "sort so many takes steps of its own"
@@ -91,9 +91,7 @@ class Arriving:
             text = line.strip()
             if text:
                 if at == len(fates):
-                    raise DoesNotAddUp(
-                        "the objects with answers changed while they were read"
-                    )
+                    raise _changed()
                 fate = fates[at]
                 at += 1
                 answer = (text, n, number)
@@ -110,6 +108,10 @@ class Arriving:
             number += 1
         self._at = at
         self._size += size
+
+
+def _changed() -> DoesNotAddUp:
+    return DoesNotAddUp("the objects with answers changed while they were read")
 
 
 #: An answer, the object's place in the sequence, and its line there.

@@ -100,10 +100,6 @@ class Source:
         self._kept: list[Piece] | None = []
         self._size = 0
 
-    @property
-    def is_kept(self) -> bool:
-        return self._kept is not None
-
     def first(self) -> Iterator[Piece]:
         """Reads the objects, and keeps what fits."""
         for piece in self._read():
@@ -146,7 +142,7 @@ class Joined:
         self, lines: Lines, rows: int, source: Source, open_staged: Open | None
     ) -> None:
         self.fates = array("q")
-        self.counts = array("L", bytes(array("L").itemsize * rows))
+        self.counts = array("I", bytes(array("I").itemsize * rows))
         self.same_rows = 0
         self._lines = lines
         #: The answers without an id, by the hash of their request.
@@ -217,10 +213,13 @@ class Joined:
         free = [index for index in rows if not self.counts[index]]
         free.reverse()
         taken: dict[int, int] = {}
+        replaced = None  #: whether final objects have answers to all of the rows
         for each in answers:
-            if each.late and (each.line in taken or not free):
-                self.fates[each.place] = Fate.SUPERSEDED
-                continue
+            if each.late:
+                replaced = not free if replaced is None else replaced
+                if replaced or each.line in taken:
+                    self.fates[each.place] = Fate.SUPERSEDED
+                    continue
             if free:
                 index = taken[each.line] = free.pop()
                 self.same_rows += len(rows) > 1
