@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import httpx
 
 _OBJECT = re.compile(r".*/b/[^/]+/o/([^/]+)")
+_BUCKET = re.compile(r".*/b/([^/]+)/o(?:/|$)")
 _MEDIA = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 #: Of a request or an answer, and not of what it is about.
@@ -38,6 +39,7 @@ class CloudStorage:
             look as if that were all.
         breaks: so many answers end in their middle, each with a broken connection.
         meanwhile: is called, once, before the second range of an object is served.
+        refuses: of each of these buckets, the methods that are answered with 403.
     """
 
     upstream: str
@@ -45,6 +47,7 @@ class CloudStorage:
     holds_back: int = 0
     breaks: int = 0
     meanwhile: Callable[[], object] | None = None
+    refuses: dict[str, set[str]] = field(default_factory=dict)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -54,6 +57,10 @@ class CloudStorage:
         named = _OBJECT.fullmatch(parts.path)
         if named and len(unquote_to_bytes(named[1])) > 1024:
             _answer(handler, 400, {}, b"The specified object name is not valid.")
+            return
+        bucket = _BUCKET.match(parts.path)
+        if bucket and handler.command in self.refuses.get(bucket[1], ()):
+            _answer(handler, 403, {}, b"The caller has no access to the bucket.")
             return
         media = _MEDIA.fullmatch(parts.path)
         if handler.command == "GET" and media and "alt=media" in parts.query:

@@ -3,6 +3,7 @@
     BatchdropError
     ├── BadSetting      a setting is missing or wrong: the start stops here
     ├── NotADrop        the event is not about an upload: acknowledge it
+    ├── NotAWakeUp      the message names no job to collect: acknowledge it
     ├── BadChoice       a file's choice is wrong or not allowed: reject the job
     ├── NotReadable     the dropped file can't be read as lines: reject the job
     ├── SourceGone      the dropped generation no longer exists: reject the job
@@ -26,6 +27,10 @@ class BadSetting(BatchdropError):
 
 class NotADrop(BatchdropError):
     """An event that can't be read as an upload; another delivery would fail too."""
+
+
+class NotAWakeUp(BatchdropError):
+    """A message that names no job to collect; another delivery would fail too."""
 
 
 class BadChoice(BatchdropError):

@@ -70,6 +70,18 @@ class Storage:
         with _translated(str(drop), gone=True):
             yield from _stored(self._dropped(drop)).chunks()
 
+    def chunks(self, uri: str) -> Iterator[bytes]:
+        """
+        Yields the stored bytes of an object that this deployment wrote.
+
+        Raises:
+            SourceGone: it is not there.
+            Unavailable: Cloud Storage gave no answer, or fewer bytes than there are.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(uri, gone=True):
+            yield from _stored(self._blob(uri)).chunks()
+
     def content(self, drop: Drop, most: int) -> bytes:
         """
         Returns the whole content of a small object, unpacked.

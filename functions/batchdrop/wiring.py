@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from batchdrop.announcements.message import Announcement
-from batchdrop.announcements.publisher import Publisher
+from batchdrop.announcements.publisher import Publisher, WakeUps
 from batchdrop.backends import Backend, Backends
 from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.backends.vertex import VertexBackend
 from batchdrop.batches import Client, HttpOptions, HttpRetryOptions
 from batchdrop.errors import BadSetting, NotReadable
 from batchdrop.jobs import codes
+from batchdrop.jobs.codes import Step
 from batchdrop.jobs.values import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.clock import SharedClock
@@ -34,6 +35,11 @@ from batchdrop.worker.attach import Attach
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.choices import Ceilings
 from batchdrop.worker.claim import Claims
+from batchdrop.worker.collect import Collect
+from batchdrop.worker.collect_copy import Copies, Copy
+from batchdrop.worker.collect_freeze import Freeze
+from batchdrop.worker.collect_merge import Merge
+from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.outbox import Outbox
@@ -48,6 +54,7 @@ from batchdrop.worker.submit import Submitting
 from batchdrop.worker.sweep import Sweep
 from batchdrop.worker.tick import Poll
 from batchdrop.worker.traces import Traces
+from batchdrop.worker.wake import Wake
 
 
 @cache
@@ -137,6 +144,7 @@ def build(
     storage: Storage,
     connect: Callable[[str, str], Client],
     publish: Callable[[Announcement], None],
+    wake: Callable[[str], None],
     now: Callable[[], datetime],
     holder: Callable[[], str],
 ) -> Worker:
@@ -146,6 +154,7 @@ def build(
     Args:
         connect: makes the client for a backend and a location.
         publish: sends an announcement.
+        wake: sends a message that has the answers of the job with this id collected.
         holder: returns a new, unique name for each claim.
     """
     timing = Timing(
@@ -226,15 +235,35 @@ def build(
     in_ticks = backends.for_ticks()
     cancel = Cancel(ledger=ledger, backends=in_ticks, now=now)
     tick_runner = runner(in_ticks)
+    outbox = Outbox(ledger=ledger, publish=publish, now=now)
+    places = Places(settings)
+    copies = Copies(
+        storage=storage, backends=backends, places=places, setbacks=setbacks
+    )
+    freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
     return Worker(
         claims=claims,
         runner=runner(backends),
         commands=Commands(ledger=ledger, cancelling=cancel, setbacks=setbacks, now=now),
         backends=backends,
+        collector=Collect(
+            ledger=ledger,
+            steps={
+                Step.COPY: Copy(storage=storage, places=places, copies=copies, now=now),
+                Step.FREEZE: freeze,
+                Step.MERGE: Merge(
+                    ledger=ledger, storage=storage, places=places, freeze=freeze
+                ),
+            },
+            outbox=outbox,
+            timing=timing,
+            now=now,
+            holder=holder,
+        ),
         poll=Poll(
             ledger=ledger,
             backends=in_ticks,
-            outbox=Outbox(ledger=ledger, publish=publish, now=now),
+            outbox=outbox,
             sweep=Sweep(
                 ledger=ledger,
                 backends=in_ticks,
@@ -242,6 +271,7 @@ def build(
                 list_lag=timing.list_lag,
                 now=now,
             ),
+            wake=Wake(ledger=ledger, publish=wake, timing=timing, now=now),
             cancel=cancel,
             policies=Policies(ledger=ledger, backends=in_ticks, now=now),
             admit=Admit(
@@ -281,7 +311,8 @@ def worker() -> Worker:
         ledger=ledger(),
         storage=storage(),
         connect=_client,
-        publish=Publisher(_publisher_client, topic_path(settings())),
+        publish=Publisher(_publisher_client, topic_path(settings().topic)),
+        wake=WakeUps(_publisher_client, topic_path(settings().work_topic)),
         now=now(),
         holder=new_holder,
     )
@@ -352,11 +383,11 @@ def _client(backend: str, location: str) -> Client:
     )
 
 
-def topic_path(chosen: Settings) -> str:
+def topic_path(topic: str) -> str:
     """Returns the topic's full name."""
-    if chosen.topic.startswith("projects/"):
-        return chosen.topic
-    return f"projects/{chosen.project}/topics/{chosen.topic}"
+    if topic.startswith("projects/"):
+        return topic
+    return f"projects/{settings().project}/topics/{topic}"
 
 
 def utcnow() -> datetime:

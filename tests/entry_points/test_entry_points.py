@@ -1,67 +1,21 @@
 """The entry points, called as Eventarc and Cloud Scheduler call them."""
 
 import json
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import functions_framework
 import pytest
-from flask import Flask
 from werkzeug.test import Client
 
 from batchdrop import wiring
 from batchdrop.errors import BadSetting, Unavailable
 from batchdrop.jobs.values import Drop
 from batchdrop.options.settings import Settings
-from batchdrop.worker.tick import TickReport
+from tests.entry_points.app import MAIN, Worker, client_of
 from tests.rules.test_settings import ENOUGH
 
-MAIN = Path(__file__).parents[2] / "functions" / "main.py"
 EVENT = json.loads((Path(__file__).parents[1] / "events/finalized.json").read_text())
-
-
-@dataclass
-class Worker:
-    """Behind the entry points: remembers what came through."""
-
-    drops: list[Drop] = field(default_factory=list)
-    fails: Exception | None = None
-
-    def take(self, drop: Drop) -> None:
-        if self.fails:
-            raise self.fails
-        self.drops.append(drop)
-
-    def tick(self) -> TickReport:
-        if self.fails:
-            raise self.fails
-        return TickReport(ended=2)
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    worker = Worker()
-    monkeypatch.setattr(wiring, "settings", lambda: Settings.from_env(ENOUGH))
-    monkeypatch.setattr(wiring, "worker", lambda: worker)
-    return worker
-
-
-@pytest.fixture(autouse=True)
-def root_logger() -> Iterator[None]:
-    """Undoes what the entry points set up: other tests have their own log lines."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-
-
-def client_of(target: str) -> Client:
-    app: Flask = functions_framework.create_app(target, str(MAIN))
-    return app.test_client()
 
 
 @pytest.fixture

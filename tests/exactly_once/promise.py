@@ -13,6 +13,8 @@ ENDS = frozenset(
     for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 )
 
+RESULTS = "dev.batchdrop.results.ready.v1"
+
 #: The phases of a job that nothing becomes of any more.
 OVER = ("ended", "rejected", "attached")
 
@@ -244,6 +246,9 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     outbox = [one for each in (found, *found.parts) for one in each.outbox]
     received = {one.attributes["ce-id"]: one for one in messages}
     types = Counter(one.attributes["ce-type"] for one in received.values())
+    ready, has_results = types.pop(RESULTS, 0), bool((found.job or {}).get("results"))
+    if ready != has_results:
+        wrong.append(f"{ready} announcements say {RESULTS}")
     for word in (end, *also):
         type = f"dev.batchdrop.job.{word}.v1"
         often = types.pop(type, 0)

@@ -13,6 +13,7 @@ from tests.exactly_once.points import (
     PAIRS,
     all_points,
     points,
+    points_of,
 )
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import (
@@ -76,7 +77,6 @@ KINDS = {
     ("vertex", "after_lock"),
     ("vertex", "after_publish"),
     ("developer", "after_handing_over"),
-    ("developer", "after_collecting"),
 }
 
 
@@ -133,7 +133,7 @@ def test_a_worker_that_freezes_and_wakes_late_does_no_harm(
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "case",
-    [frozen_at(point, backend) for backend in BACKENDS for point in all_points()],
+    [frozen_at(point, backend) for backend in BACKENDS for point in points_of(backend)],
     ids=str,
 )
 def test_freezing_at_each_point(case: Case, runs: Runs) -> None:

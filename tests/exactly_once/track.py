@@ -411,7 +411,7 @@ class Track:
         return [
             json.loads(line)["key"]
             for blob in found
-            if not blob.name.endswith("/rejected.jsonl")
+            if "/prediction" in blob.name
             for line in blob.download_as_text().splitlines()
         ]
 

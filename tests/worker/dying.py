@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -28,3 +28,22 @@ def failpoints(passed: Callable[[str], None]) -> Iterator[None]:
             if hasattr(module, "failpoint"):
                 patch.setattr(module, "failpoint", passed)
         yield
+
+
+@contextmanager
+def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
+    """
+    Does something at each of these points, once, as a worker comes to it.
+
+    Yields:
+        the points that none has come to yet.
+    """
+    waiting = [*points]
+
+    def failpoint(name: str) -> None:
+        if name in waiting:
+            waiting.remove(name)
+            act()
+
+    with failpoints(failpoint):
+        yield waiting

@@ -22,6 +22,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
 from batchdrop.worker import Worker
 from batchdrop.worker.tick import TickReport
 from batchdrop.worker.traces import Traces
@@ -120,6 +121,7 @@ class World:
     routes: Routes = field(default_factory=Routes.none)
     wire: Wire = field(default_factory=Wire)
     announced: list[Announcement] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)  #: ids of jobs, as published
     pubsub_down: bool = False
     ahead: timedelta = timedelta(0)  #: of the right time, by the worker's clock
     _clients: list[Client] = field(default_factory=list)
@@ -154,6 +156,7 @@ class World:
             storage=self.storage,
             connect=self._client,
             publish=publish,
+            wake=self.wake,
             now=self.now,
             holder=self.holder,
         )
@@ -204,6 +207,11 @@ class World:
         announcements.check(announcement)
         self.announced.append(announcement)
 
+    def wake(self, job_id: str) -> None:
+        if self.pubsub_down:
+            raise Unavailable("Pub/Sub is down")
+        self.woken.append(job_id)
+
     # -- what a test does -------------------------------------------------------
 
     def upload(
@@ -227,7 +235,15 @@ class World:
         )
 
     def tick(self) -> TickReport:
-        return self.worker.tick()
+        """Runs a tick, and has collected what it wakes collectors for."""
+        report = self.worker.tick()
+        self.collect()
+        return report
+
+    def collect(self) -> None:
+        """Delivers the messages that name jobs to collect, each once."""
+        while self.woken:
+            self.worker.collect(self.woken.pop(0))
 
     def advance(self, duration: timedelta) -> None:
         self.sim.clock.advance(duration.total_seconds())
@@ -260,6 +276,13 @@ class World:
         return {
             blob.name.removeprefix(prefix): blob.download_as_text() for blob in found
         }
+
+    def results(self, job: Job) -> list[dict[str, Any]]:
+        """The lines of the results that the job names."""
+        assert job.results is not None
+        bucket, name = split_uri(job.results.uri)
+        blob = self.gcs.bucket(bucket).blob(name, generation=job.results.generation)
+        return [json.loads(line) for line in blob.download_as_text().splitlines()]
 
     def answers(self, job: Job) -> list[dict[str, Any]]:
         """The lines in the output directory that the job names."""

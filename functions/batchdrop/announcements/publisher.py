@@ -1,4 +1,4 @@
-"""Publishes announcements to the Pub/Sub topic."""
+"""Publishes to Pub/Sub: announcements, and wake-ups of collectors."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused, Unavailable
+from batchdrop.jobs.wakeup import body
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
@@ -66,3 +67,30 @@ class Publisher:
         # key. After a timeout it does not, and resuming raises RuntimeError.
         with suppress(RuntimeError):
             client.resume_publish(self._topic, announcement.job_id)
+
+
+class WakeUps:
+    """Publishes messages that name a job whose answers are to be collected."""
+
+    def __init__(self, connect: Callable[[], "PublisherClient"], topic: str) -> None:
+        """
+        Args:
+            connect: returns the client; called when there is something to publish.
+            topic: full name, `projects/P/topics/T`.
+        """
+        self._connect = connect
+        self._topic = topic
+
+    def __call__(self, job_id: str) -> None:
+        """
+        Publishes once and waits for the answer. A lost message costs time alone.
+
+        Raises:
+            Unavailable: Pub/Sub has not confirmed the message. It may be published.
+        """
+        try:
+            self._connect().publish(
+                self._topic, body(job_id), retry=None, timeout=PUBLISH_TIMEOUT
+            ).result(timeout=PUBLISH_TIMEOUT + 1)
+        except Exception as exc:
+            raise Unavailable(f"wake-up for job {job_id}: {exc!r}") from exc

@@ -92,8 +92,8 @@ class Backend(Protocol):
     def read(self, job: Job, answer: BatchJob) -> Batch:
         """What the job keeps of the API's answer."""
 
-    def collect(self, job: Job, batch: Batch) -> Batch:
-        """Brings the answers of an ended batch to the destination, if need be."""
+    def answers(self, job: Job, write: Callable[[bytes], None]) -> None:
+        """Writes the answers of an ended batch that lie in no bucket, as JSONL."""
 
     def active(self, model: str) -> int:
         """How many batches of a model are under way at the API, of all makers."""
@@ -331,6 +331,7 @@ def batch_of(answer: BatchJob, source: str | None, epoch: int | None) -> Batch:
         if stats
         else None,
         has_answers=answer.dest is not None and answer.dest.has_answers,
+        responses_file=answer.dest.file_name if answer.dest else None,
         output_directory=info.gcs_output_directory if info else None,
         output_table=_output_table(info) if info else None,
     )

@@ -1,10 +1,13 @@
 """The Developer API: reads files of its own File API, and has no labels."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import IO, cast
+
+import msgspec
 
 from batchdrop.backends import PAGE, ListPage, batch_of, chosen, marks
 from batchdrop.batches import BatchJob, ClientError, is_terminal
@@ -85,15 +88,16 @@ class DeveloperBackend:
         match = re.fullmatch(rf"{self._file(job, 0)[:-1]}(\d+)", source or "")
         return batch_of(answer, source, int(match[1]) if match else None)
 
-    def collect(self, job: Job, batch: Batch) -> Batch:
-        spec, _ = chosen(job)
-        if batch.state == "JOB_STATE_EXPIRED" or not batch.has_answers:
-            return batch
-        # A tick doesn't wait: the next one asks again.
-        done = self.batches.collect(
-            batch.name, destination=spec.destination, output_timeout=0
-        )
-        return self.read(job, done)
+    def answers(self, job: Job, write: Callable[[bytes], None]) -> None:
+        assert job.batch is not None
+        if job.batch.responses_file is not None:
+            self.files.download(
+                file=job.batch.responses_file,
+                destination=cast("IO[bytes]", _Target(write)),
+            )
+            return
+        for row in self.batches.results(job.batch.name, output_timeout=0):
+            write(msgspec.json.encode(row.raw) + b"\n")
 
     def active(self, model: str) -> int:
         return sum(
@@ -127,6 +131,13 @@ class DeveloperBackend:
         one inbox have jobs of the same id, and files of their own.
         """
         return f"files/bd-{derived_id(self.deployment, job.id)}-{epoch}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a download needs of a stream."""
+
+    write: Callable[[bytes], None]
 
 
 @contextmanager

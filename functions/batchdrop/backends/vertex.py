@@ -1,12 +1,15 @@
 """Vertex AI: reads the staged object itself, and filters lists by labels."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from batchdrop.backends import PAGE, UNDER_WAY, ListPage, batch_of, chosen, marks
-from batchdrop.batches import BatchJob
+from batchdrop.batches import BatchJob, OutputInfo
 from batchdrop.batches.operations import Batches
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
@@ -75,8 +78,20 @@ class VertexBackend:
                 epoch = job.staging.epoch
         return batch_of(answer, source, epoch)
 
-    def collect(self, job: Job, batch: Batch) -> Batch:
-        return batch  # Vertex AI writes there by itself
+    def answers(self, job: Job, write: Callable[[bytes], None]) -> None:
+        batch = job.batch
+        assert batch is not None
+        dataset, _, table = (batch.output_table or "").rpartition(".")
+        # With its output it needs no request: it may be deleted at the API by now.
+        ended = BatchJob(
+            name=batch.name,
+            state=batch.state,
+            output_info=OutputInfo(
+                bigquery_output_dataset=dataset, bigquery_output_table=table
+            ),
+        )
+        for row in self.batches.results(ended, output_timeout=0):
+            write(msgspec.json.encode(_as_json(row.raw)) + b"\n")
 
     def active(self, model: str) -> int:
         query = " OR ".join(f'state="{state}"' for state in UNDER_WAY)
@@ -120,3 +135,18 @@ class VertexBackend:
 
     def delete(self, name: str) -> None:
         self.batches.delete(name=name)
+
+
+def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's row as a line of JSONL has it: BigQuery gives JSON columns as text."""
+    line: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in _JSON and isinstance(value, str) and value[:1] in ("{", "["):
+            value = msgspec.Raw(value.encode())
+        if value is not None:
+            line[name] = value
+    return line
+
+
+#: Columns with JSON, of all kinds of requests.
+_JSON = ("request", "response", "instance", "predictions", "prediction", "metadata")

@@ -26,7 +26,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 #: Objects with rows in an output directory. A custom model's have the second kind of
 #: name, without an ending; rows that failed are in its errors_stats.
-_SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
+SHARD = re.compile(r"\.jsonl$|/prediction\.(?:results|errors_stats)-\d+-of-\d+$")
 #: Objects below a destination that are no answers: the worker's results, `create`'s
 #: staged requests.
 _NO_ANSWERS = re.compile(r"/staging/|/(?:results|strangers)[^/]*\.jsonl$")
@@ -172,7 +172,7 @@ class Results:
         shards = [
             found
             for found in self.objects.list(directory)
-            if _SHARD.search(found.uri) and not _NO_ANSWERS.search(found.uri, home)
+            if SHARD.search(found.uri) and not _NO_ANSWERS.search(found.uri, home)
         ]
         final = [f for f in shards if f.uri.endswith("/predictions.jsonl")]
         others = [f for f in shards if f not in final]

@@ -363,6 +363,7 @@ class Batch:
     error: Problem | None = None
     completion_stats: Stats | None = None
     has_answers: bool = False  #: the API holds them for us to collect
+    responses_file: str | None = None  #: the Developer API's file that has them
     output_directory: str | None = None
     output_table: str | None = None  #: bq://project.dataset.table, or a dataset
 
@@ -483,7 +484,7 @@ class Collecting:
 
     round: int  #: counted from 0
     step: str  #: a `Step`
-    due: datetime | None  #: when the next step may run; None while the job is parked
+    due: datetime | None = None  #: when the next step may run; None: it is parked
     waiting_for: str | None = None  #: why the step could not be done yet
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from batchdrop.backends import Backends
 from batchdrop.jobs.values import Drop
 from batchdrop.worker.claim import Claims
+from batchdrop.worker.collect import Collect
 from batchdrop.worker.commands import Commands
 from batchdrop.worker.run import Runner
 from batchdrop.worker.tick import Poll, TickReport
@@ -17,6 +18,7 @@ class Worker:
     claims: Claims
     runner: Runner
     poll: Poll
+    collector: Collect
     commands: Commands
     backends: Backends
 
@@ -39,3 +41,7 @@ class Worker:
             ExceptionGroup: some jobs failed; all others were handled.
         """
         return self.poll.tick()
+
+    def collect(self, job_id: str) -> None:
+        """Handles a wake-up: see `Collect.collect`."""
+        self.collector.collect(job_id)

@@ -10,6 +10,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Refused
 from batchdrop.failpoints import failpoint
 from batchdrop.ledger import Ledger
+from batchdrop.quoting import public_text
 from batchdrop.worker.stages import Tick
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,7 @@ class Outbox:
                 continue
             job = announcement.job_id
             try:
-                self.publish(announcement)
-                failpoint("after_publish")
-                self.ledger.mark_published(announcement, self.now())
+                self._publish(announcement)
             except Refused as exc:
                 silences = 0
                 tick.note(exc, job)
@@ -70,20 +69,47 @@ class Outbox:
                 silences = 0
                 sent += 1
                 gone[job] = announcement.seq
-                failpoint("after_published")
-                log.info(
-                    "announcement published",
-                    extra={
-                        "event": "announcement.published",
-                        "job": job,
-                        "announcement": announcement.id,
-                        "type": announcement.type,
-                    },
-                )
         else:
             at = {}
         self.ledger.move_cursor("outbox", before, at)
         return sent
+
+    def drain_job(self, job_id: str) -> None:
+        """
+        Publishes what one job has announced, ahead of the next tick, which publishes
+        what fails here.
+        """
+        for announcement in self.ledger.announcements_of(job_id):
+            if not announcement.is_waiting:
+                continue
+            try:
+                self._publish(announcement)
+            except Exception as exc:
+                log.warning(
+                    "announcement left to the next tick",
+                    extra={
+                        "event": "announcement.left",
+                        "job": job_id,
+                        "announcement": announcement.id,
+                        "reason": public_text(exc),
+                    },
+                )
+                return
+
+    def _publish(self, announcement: Announcement) -> None:
+        self.publish(announcement)
+        failpoint("after_publish")
+        self.ledger.mark_published(announcement, self.now())
+        failpoint("after_published")
+        log.info(
+            "announcement published",
+            extra={
+                "event": "announcement.published",
+                "job": announcement.job_id,
+                "announcement": announcement.id,
+                "type": announcement.type,
+            },
+        )
 
     def _pages(self, cursor: dict[str, Any]) -> Iterator[Announcement]:
         """

@@ -365,8 +365,6 @@ class Sweep:
                 extra={"event": "batch.fenced_failed", "job": job.id},
             )
             return self.ledger.advance(job, lambda j: j.revived(now))
-        batch = self.backends.of(job).collect(job, batch)
-        failpoint("after_collecting")
         log.info(
             "job ended",
             extra={"event": "job.ended", "job": job.id, "state": batch.state},

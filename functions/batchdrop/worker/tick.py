@@ -20,6 +20,7 @@ from batchdrop.worker.reconcile import Reconcile
 from batchdrop.worker.run import Runner
 from batchdrop.worker.stages import Tick
 from batchdrop.worker.sweep import Sweep, SweepReport
+from batchdrop.worker.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class TickReport:
     announced: int = 0
     changed: int = 0
     ended: int = 0
+    woken: int = 0  #: collectors
     admitted: int = 0
     resumed: int = 0
 
@@ -44,6 +46,7 @@ class Poll:
     backends: Backends  #: the ones that all steps use: see `Backends.for_ticks`
     outbox: Outbox
     sweep: Sweep
+    wake: Wake
     cancel: Cancel
     policies: Policies
     admit: Admit
@@ -103,6 +106,7 @@ class Poll:
 
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
+        woken = tick.stage("collect", 1 / 4, self.wake.run, 0)
         if swept.open_jobs:
             tick.stage("cancel", 1 / 4, self.cancel.cancel_batches, None)
         tick.stage("cancel parts", 1 / 4, self.cancel.cancel_split_jobs, None)
@@ -117,6 +121,7 @@ class Poll:
             announced=announced,
             changed=swept.changed,
             ended=swept.ended,
+            woken=woken,
             admitted=admitted,
             resumed=resumed,
         )
@@ -127,6 +132,7 @@ class Poll:
                 "announced": announced,
                 "changed": swept.changed,
                 "ended": swept.ended,
+                "woken": woken,
                 "admitted": admitted,
                 "resumed": resumed,
                 "errors": len(tick.errors),

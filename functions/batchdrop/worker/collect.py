@@ -1,0 +1,173 @@
+"""Collects the answers of a job that has ended: one step after another."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.errors import (
+    Misconfigured,
+    NotWritable,
+    SourceGone,
+    Superseded,
+    Unavailable,
+)
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Timing
+from batchdrop.ledger import Ledger
+from batchdrop.quoting import public_text
+from batchdrop.results import DoesNotAddUp, TooLarge
+from batchdrop.worker.collect_steps import Collected, Learnt, Waits
+from batchdrop.worker.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """
+    The way of one job's answers. Each step reads and writes buckets, and says what it
+    has learnt; this class writes that to the ledger.
+    """
+
+    ledger: Ledger
+    steps: Mapping[str, Callable[[Job], Learnt]]
+    outbox: Outbox
+    timing: Timing
+    now: Callable[[], datetime]
+    holder: Callable[[], str]
+
+    def collect(self, job_id: str) -> None:
+        """
+        Runs the steps of a job until it is done or has to wait, or until half of a
+        lease is over. Whatever happens, the ledger says when the job is due again: a
+        message need not be delivered twice.
+        """
+        try:
+            job = self.ledger.get(job_id)
+            if job is None or (why := self._steps_aside(job)):
+                why = why if job else "the ledger has no such job"
+                log.info(
+                    "nothing to collect",
+                    extra={"event": "collect.nothing", "job": job_id, "reason": why},
+                )
+                return
+            self._take(job)
+            failpoint("collect_announcing")
+            self.outbox.drain_job(job_id)
+        except Superseded as exc:
+            log.info(
+                "collector superseded",
+                extra={
+                    "event": "collect.superseded",
+                    "job": job_id,
+                    "reason": str(exc),
+                },
+            )
+        except (Unavailable, NotWritable) as exc:
+            # The lease runs out, and `poll` wakes another collector.
+            log.error(
+                "collector stopped",
+                extra={"event": "collect.stopped", "job": job_id, "reason": str(exc)},
+            )
+
+    def _steps_aside(self, job: Job) -> str:
+        """Why there is nothing to do for this collector; empty if there is."""
+        if job.collecting is None:
+            return "no answers of it are to be collected"
+        if job.is_parked:
+            return "it is parked"
+        if job.is_held(self.now()):
+            return "another worker holds it"
+        return ""
+
+    def _take(self, job: Job) -> None:
+        by, now = self.holder(), self.now()
+        until = now + self.timing.lease / 2
+        job = self.ledger.advance(job, lambda j: j.collect_taken(by, now, self.timing))
+        failpoint("collect_taken")
+        if job.is_parked:
+            log.error("job parked", extra={"event": "job.parked", "job": job.id})
+        while job.collecting and job.is_held(self.now()):
+            job = self._stepped(job, until)
+
+    def _stepped(self, job: Job, until: datetime) -> Job:
+        """Does one step, and writes what came of it or what keeps the job from it."""
+        assert job.collecting is not None
+        step = job.collecting.step
+        try:
+            learnt = self.steps[step](job)
+        except Misconfigured as exc:
+            return self._wait(job, Waits(why=str(exc), not_allowed=True))
+        except (Unavailable, SourceGone) as exc:
+            return self._wait(job, Waits(why=str(exc)))
+        except (DoesNotAddUp, TooLarge) as exc:
+            return self._park(job, str(exc))
+        except Exception as exc:
+            why, now = public_text(exc), self.now()
+            log.exception(
+                "step failed",
+                extra={"event": "job.step_failed", "job": job.id, "step": step},
+            )
+            return self.ledger.advance(job, lambda j: j.gave_up(why, now))
+        if isinstance(learnt, Waits):
+            return self._wait(job, learnt)
+        now = self.now()
+        if isinstance(learnt, Collected):
+            after = self.ledger.advance(
+                job, lambda j: j.collected(now, **learnt.changes)
+            )
+            failpoint("collect_collected")
+            log.info(
+                "results ready",
+                extra={
+                    "event": "collect.results",
+                    "job": job.id,
+                    "results": after.results.uri if after.results else "",
+                },
+            )
+            return after
+        goes_on = self.timing if learnt.goes_on and now < until else None
+        after = self.ledger.advance(
+            job,
+            lambda j: j.collect_stepped(learnt.step, now, goes_on, **learnt.changes),
+        )
+        failpoint("collect_stepped")
+        log.info(
+            "collect step done",
+            extra={"event": "collect.step", "job": job.id, "step": step},
+        )
+        return after
+
+    def _wait(self, job: Job, waits: Waits) -> Job:
+        reason = HealthCode.NOT_ALLOWED if waits.not_allowed else "waits"
+        log.log(
+            logging.ERROR if waits.not_allowed else logging.WARNING,
+            "collect step postponed",
+            extra={
+                "event": "collect.postponed",
+                "job": job.id,
+                "reason": str(reason),
+                "why": waits.why,
+            },
+        )
+        now = self.now()
+        return self.ledger.advance(
+            job,
+            lambda j: j.collect_waits(
+                waits.why,
+                now,
+                now + waits.pause,
+                not_allowed=waits.not_allowed,
+                latest=waits.latest,
+            ),
+        )
+
+    def _park(self, job: Job, why: str) -> Job:
+        log.error(
+            "job parked", extra={"event": "job.parked", "job": job.id, "reason": why}
+        )
+        now = self.now()
+        return self.ledger.advance(job, lambda j: j.park(now, why))

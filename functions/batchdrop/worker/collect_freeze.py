@@ -1,0 +1,181 @@
+"""Writes down which objects have a job's answers, so that each merge reads the same."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from batchdrop.batches import ClientError
+from batchdrop.batches.results import SHARD
+from batchdrop.errors import Misconfigured, Unavailable
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import Step
+from batchdrop.jobs.derived import OUTPUT_FOR
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Location
+from batchdrop.storage import Differs, Storage
+from batchdrop.stored import split_uri
+from batchdrop.worker.collect_copy import Copies
+from batchdrop.worker.collect_steps import Done, Learnt, Places, Waits, granted
+
+log = logging.getLogger(__name__)
+
+#: The object that has all rows; others are parts of it that the batch wrote while it
+#: ran, or, where it is missing, its shards.
+FINAL = "/predictions.jsonl"
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of an object with answers."""
+
+    bucket: str
+    name: str
+    generation: int
+    size: int  #: bytes
+    final: bool
+
+    @property
+    def drop(self) -> Drop:
+        return Drop(
+            bucket=self.bucket,
+            name=self.name,
+            generation=self.generation,
+            size=self.size,
+        )
+
+
+_List = list[Frozen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """The step before the merge."""
+
+    storage: Storage
+    places: Places
+    copies: Copies
+    now: Callable[[], datetime]
+
+    def __call__(self, job: Job) -> Learnt:
+        """
+        Raises:
+            Unavailable, Misconfigured: the answers can't be listed; try again.
+        """
+        frozen = self.places.frozen(job)
+        if self.storage.find(*split_uri(frozen)) is None:
+            found = self._answers(job)
+            if (waits := self._too_few(job, found)) is not None:
+                return waits
+            with suppress(Differs):  # another collector's list counts
+                self.storage.create(
+                    frozen, msgspec.json.encode(found), "application/json"
+                )
+            failpoint("collect_frozen")
+        return Done(step=Step.MERGE)
+
+    def read(self, job: Job) -> _List:
+        """
+        The list that was written down.
+
+        Raises:
+            SourceGone: it is not there.
+            Unavailable, Misconfigured: it can't be read; try again.
+        """
+        text = b"".join(self.storage.chunks(self.places.frozen(job)))
+        return msgspec.json.decode(text, type=_List)
+
+    def _answers(self, job: Job) -> _List:
+        """The objects with answers as they are now, a final one first."""
+        batch = job.batch
+        if batch is None or job.is_lost or job.has_no_output:
+            return []
+        if batch.has_answers or batch.output_table:
+            if batch.output_table:
+                self._copy_table(job)
+            found = self.storage.find(*split_uri(self.places.copy(job)))
+            return [_frozen(found, final=True)] if found else []
+        if not batch.output_directory:
+            return []
+        place = Location.parse(batch.output_directory)
+        try:
+            listed = self.storage.listed(place)
+        except Misconfigured as exc:
+            raise _not_readable(place.bucket, exc) from exc
+        answers = [
+            _frozen(one, final=f"/{one.name}".endswith(FINAL))
+            for one in listed
+            if SHARD.search(f"/{one.name}")
+        ]
+        return sorted(answers, key=lambda one: (not one.final, one.name))
+
+    def _copy_table(self, job: Job) -> None:
+        try:
+            self.copies.make(job)
+        except ClientError as exc:
+            raise Unavailable(f"its table of answers: {exc}") from exc
+
+    def _too_few(self, job: Job, found: _List) -> Waits | None:
+        """
+        Waits for answers that the API counts and that are not there yet, up to ten
+        minutes after the batch's end.
+        """
+        counted = answers_counted(job)
+        if counted is None or job.is_lost or job.has_no_output:
+            return None
+        assert job.batch is not None
+        until = (job.batch.end_time or job.updated_at) + OUTPUT_FOR
+        if self.now() >= until:
+            return None
+        finals = [one for one in found if one.final] or found
+        there = sum(map(self._lines, finals))
+        if there >= counted:
+            return None
+        why = f"{there:,} of {counted:,} answers are there"
+        return Waits(why=why, latest=until)
+
+    def _lines(self, one: Frozen) -> int:
+        """How many lines an object has."""
+        lines, last = 0, b"\n"
+        for chunk in answers_of(self.storage, one):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:] or last
+        return lines + (last != b"\n")
+
+
+def answers_of(storage: Storage, one: Frozen) -> Iterator[bytes]:
+    """
+    The bytes of an object with answers.
+
+    Raises:
+        SourceGone: this version of it was overwritten or deleted.
+        Unavailable, Misconfigured: it can't be read; try again.
+    """
+    try:
+        yield from storage.read(one.drop)
+    except Misconfigured as exc:
+        raise _not_readable(one.bucket, exc) from exc
+
+
+def answers_counted(job: Job) -> int | None:
+    """How many answers the API counts; None if it does not count them."""
+    stats = job.batch.completion_stats if job.batch else None
+    if stats is None:
+        return None
+    return (stats.successful or 0) + (stats.failed or 0)
+
+
+def _frozen(one: Drop, *, final: bool) -> Frozen:
+    return Frozen(
+        bucket=one.bucket,
+        name=one.name,
+        generation=one.generation,
+        size=one.size,
+        final=final,
+    )
+
+
+def _not_readable(bucket: str, why: Misconfigured) -> Misconfigured:
+    return Misconfigured(f"{why}. {granted(bucket, 'roles/storage.objectViewer')}")

@@ -1,0 +1,80 @@
+"""What the steps of collecting have in common: their outcomes, and where things lie."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from batchdrop.jobs.codes import Step
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Location
+from batchdrop.options.settings import Settings
+
+#: A step that can't be done is tried again after this long at the earliest.
+PAUSE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The step is done, and another one follows; none if no results are made."""
+
+    step: Step | None
+    changes: dict[str, Any] = field(default_factory=dict)  #: by the fields of a job
+    goes_on: bool = True  #: the next step may follow at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """The step can't be done yet."""
+
+    why: str
+    pause: timedelta = PAUSE
+    latest: datetime | None = None  #: try again then, if not before
+    not_allowed: bool = False  #: a person has to grant what `why` names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """The results are written; `changes` are the arguments of `Job.collected`."""
+
+    changes: dict[str, Any]
+
+
+#: What a step says at its end.
+Learnt = Done | Waits | Collected
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the steps of a job write."""
+
+    settings: Settings
+
+    def work(self, job: Job) -> str:
+        """The folder for what lies between the answers and the results."""
+        assert job.collecting is not None
+        return f"{self.settings.work}{job.id}/collect-{job.collecting.round}/"
+
+    def copy(self, job: Job) -> str:
+        """The copy of answers that lie in no bucket."""
+        return f"{self.work(job)}answers.jsonl"
+
+    def frozen(self, job: Job) -> str:
+        """The list of the objects with answers."""
+        return f"{self.work(job)}answers.json"
+
+    def results(self, job: Job) -> Location:
+        """The folder of a job's results; under OUTPUT if a table has the answers."""
+        assert job.spec is not None
+        if job.spec.destination.startswith("gs://"):
+            return Location.parse(job.spec.destination)
+        output, part = self.settings.output, ""
+        id = job.id
+        if job.part_of and job.part:
+            id, part = job.part_of, f"part-{job.part.n:04}/"
+        prefix = f"{output.prefix}{job.source.name}/{id}/{part}"
+        return Location(bucket=output.bucket, prefix=prefix)
+
+
+def granted(bucket: str, role: str) -> str:
+    """What a person has to grant, as a sentence."""
+    return f"Grant the service account of collect {role} on the bucket {bucket}"

@@ -1,0 +1,60 @@
+"""A file whose batch ends, and what is collected of it."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop
+from tests.worker.world import World
+
+
+def question(n: int, **members: Any) -> dict[str, Any]:
+    """A line of a file, as a value; each has its own text, and may have columns."""
+    contents = [{"role": "user", "parts": [{"text": f"question {n}"}]}]
+    return {"request": {"contents": contents}} | members
+
+
+def lines(questions: Sequence[Any]) -> str:
+    return "".join(f"{json.dumps(each)}\n" for each in questions)
+
+
+def questions(count: int) -> str:
+    """A file of so many good lines."""
+    return lines([question(n) for n in range(1, count + 1)])
+
+
+def submit(world: World, text: str | bytes = "", **options: Any) -> Drop:
+    """Drops a file over a deployment that makes results, and has it sent."""
+    world.choose(**({"results": "on"} | options))
+    drop = world.upload(text or questions(5))
+    world.worker.take(drop)
+    return drop
+
+
+def ended(world: World, drop: Drop) -> Job:
+    """The job once a tick has seen the end of its batch; nothing is collected yet."""
+    for _ in range(30):
+        world.advance(timedelta(minutes=1))
+        world.worker.tick()
+        if (job := world.job(drop)).is_over:
+            return job
+    raise AssertionError(f"the job is {job.phase}")
+
+
+def collected(world: World, drop: Drop) -> Job:
+    """The job once its answers are collected, within an hour of ticks."""
+    for _ in range(60):
+        world.advance(timedelta(minutes=1))
+        world.tick()
+        if (job := world.job(drop)).is_over and job.collecting is None:
+            return job
+    raise AssertionError(f"it waits: {job.collecting}, {job.health}")
+
+
+def outcomes(world: World, job: Job) -> list[str]:
+    """The outcome of each line of the file, in its order."""
+    found = world.results(job)
+    assert [one["line"] for one in found] == sorted(one["line"] for one in found)
+    return [one["outcome"] for one in found]

@@ -1,0 +1,259 @@
+"""Several collectors of one job, and collectors that die, sleep or wake late."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs.job import Job
+from tests.worker.collecting import collected, ended, outcomes, questions, submit
+from tests.worker.dying import Killed, at, die, failpoints
+from tests.worker.world import World
+
+RESULTS = "dev.batchdrop.results.ready.v1"
+BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+#: What a collector passes, in this order; the Developer API's points first.
+POINTS = (
+    "collect_taken",
+    "collect_copied",
+    "collect_handed_over",
+    "collect_frozen",
+    "collect_stepped",
+    "collect_merged",
+    "collect_written",
+    "collect_collected",
+    "collect_announcing",
+)
+
+
+def ready(world: World) -> list[str]:
+    """The results that were announced, once for each announcement."""
+    found = [one for one in world.announced if one.type == RESULTS]
+    return [json.loads(one.body)["results"]["uri"] for one in found]
+
+
+def published(world: World, job: Job) -> list[str]:
+    """The names of all results beside the answers of a job."""
+    prefix = f"{job.source.name}/{job.id}/results"
+    bucket = world.settings.output.bucket
+    return [
+        blob.name.rpartition("/")[2]
+        for blob in world.gcs.list_blobs(bucket, prefix=prefix)
+        if blob.name.endswith(".jsonl")
+    ]
+
+
+def test_of_many_messages_at_once_one_has_the_job_collected(world: World) -> None:
+    drop = submit(world, questions(5))
+    job = ended(world, drop)
+    world.woken.clear()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(world.worker.collect, [job.id] * 20))
+
+    after = world.job(drop)
+    assert after.is_done
+    assert after.lease.epoch == job.lease.epoch + 1
+    assert after.results is not None
+    assert ready(world) == [after.results.uri]
+    assert published(world, job) == ["results.jsonl"]
+
+
+def test_a_message_for_a_job_that_is_done_or_unknown_changes_nothing(
+    world: World,
+) -> None:
+    drop = submit(world, questions(2))
+    job = collected(world, drop)
+
+    world.worker.collect(job.id)
+    world.worker.collect("a" * 26)
+
+    assert world.job(drop) == job
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_a_collector_that_dies_is_followed_by_another_one(
+    world: World, point: str
+) -> None:
+    drop = submit(world, questions(5))
+    ended(world, drop)
+
+    with at([point], die) as waiting, suppress(Killed):
+        world.collect()
+    assert waiting == []
+    job = collected(world, drop)
+    world.ticks(1)
+
+    assert outcomes(world, job) == ["ok"] * 5
+    assert job.results is not None
+    assert ready(world) == [job.results.uri]
+    assert published(world, job) == ["results.jsonl"]
+    assert job.resumes == 0
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
+    world: World, point: str
+) -> None:
+    drop = submit(world, questions(5))
+    ended(world, drop)
+    seen: list[Job] = []
+
+    def sleep() -> None:
+        world.woken.clear()
+        seen.append(collected(world, drop))
+
+    with at([point], sleep) as waiting:
+        world.collect()
+    world.ticks(2)
+
+    assert waiting == []
+    assert world.job(drop).results == seen[0].results
+    assert outcomes(world, world.job(drop)) == ["ok"] * 5
+    assert len(set(ready(world))) == 1
+    assert published(world, seen[0]) == ["results.jsonl"]
+
+
+def test_a_collector_that_dies_again_and_again_has_its_job_parked(
+    world: World,
+) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+
+    with failpoints(lambda name: die() if name == "collect_merged" else None):
+        for _ in range(8):
+            with suppress(Killed):
+                world.collect()
+            world.advance(timedelta(minutes=11))
+            world.worker.tick()
+    job = world.job(drop)
+    assert job.is_parked
+    assert ready(world) == []
+
+    now = world.now()
+    world.ledger.advance(job, lambda j: j.unpark("a test", now))
+    assert outcomes(world, collected(world, drop)) == ["ok"] * 2
+
+
+def test_results_never_replace_an_object_of_the_users(world: World) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    theirs = bucket.blob(f"{drop.name}/{job.id}/results.jsonl")
+    theirs.upload_from_string("theirs")
+
+    job = collected(world, drop)
+
+    assert theirs.download_as_text() == "theirs"
+    assert job.results is not None
+    assert job.results.uri.endswith(f"/results.{job.lease.epoch}.jsonl")
+    assert outcomes(world, job) == ["ok"] * 2
+
+
+def test_a_job_whose_counts_do_not_add_up_is_parked_and_publishes_nothing(
+    world: World,
+) -> None:
+    drop = submit(world, questions(3) + "not json\n", on_invalid="skip")
+    job = ended(world, drop)
+    assert job.staging is not None
+    assert job.staging.lines is not None
+    world.storage.delete(job.staging.lines)
+    world.storage.create(job.staging.lines, b"\x09")
+
+    world.collect()
+
+    job = world.job(drop)
+    assert job.is_parked
+    assert job.health is not None
+    assert job.health.code == HealthCode.PARKED
+    assert job.resumes <= 1
+    assert published(world, job) == []
+    world.ticks(20)
+    assert [one.type.split(".")[-2] for one in world.announced].count("stalled") == 1
+
+
+def test_messages_that_can_not_be_published_are_published_later(world: World) -> None:
+    drop = submit(world, questions(2))
+    for _ in range(20):
+        world.advance(timedelta(minutes=1))
+        world.pubsub_down = True
+        with suppress(ExceptionGroup):
+            world.worker.tick()
+    assert world.woken == []
+
+    world.pubsub_down = False
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 2
+
+
+@BOTH
+def test_a_batch_that_is_deleted_at_the_api_is_collected_all_the_same(
+    world: World,
+) -> None:
+    drop = submit(world, questions(3))
+    job = ended(world, drop)
+    assert job.batch is not None
+    world.client.batches.delete(name=job.batch.name)
+
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 3
+
+
+def test_a_rerun_while_a_job_is_collected_has_results_of_its_own(world: World) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+
+    again = world.worker.commands.rerun(job.id)
+    first = collected(world, drop)
+
+    assert outcomes(world, first) == ["ok"] * 2
+    for _ in range(60):
+        world.ticks(1)
+    other = world.ledger.get(again.id)
+    assert other is not None
+    assert other.results is not None
+    assert other.results.uri != (first.results.uri if first.results else "")
+
+
+def test_a_cancel_while_a_job_is_collected_is_refused(world: World) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+
+    now = world.now()
+    with pytest.raises(ValueError, match="is over"):
+        world.ledger.advance(job, lambda j: j.request_cancel("a test", now))
+
+    assert outcomes(world, collected(world, drop)) == ["ok"] * 2
+
+
+def test_a_batch_is_kept_until_its_answers_are_collected(world: World) -> None:
+    drop = submit(world, questions(2), delete_after=60.0)
+    ended(world, drop)
+    for _ in range(5):
+        world.advance(timedelta(minutes=1))
+        world.worker.tick()
+    assert world.job(drop).deleted_at is None
+    assert world.job(drop).delete_at is None
+
+    collected(world, drop)
+    world.ticks(2)
+
+    assert world.job(drop).deleted_at is not None
+
+
+def test_a_document_is_kept_until_its_answers_are_collected(world: World) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+    document = world.database.collection("jobs").document(job.id)
+    assert "expire_at" not in (document.get().to_dict() or {})
+
+    collected(world, drop)
+
+    assert (document.get().to_dict() or {})["expire_at"] is not None
