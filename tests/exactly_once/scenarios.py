@@ -55,6 +55,7 @@ class Scenario:
         if self == other:
             return self
         worse = max(self, other, key=lambda one: ENDS.index(one.end))
+        hidden = max(self.hidden, other.hidden)
         return replace(
             worse,
             name=f"{self.name}+{other.name}",
@@ -64,8 +65,8 @@ class Scenario:
             suffix=_special(self.suffix, other.suffix, plain=".jsonl"),
             beside=_special(self.beside, other.beside, plain=""),
             kills=self.kills + other.kills,
-            faults=self.faults + other.faults,
-            hidden=max(self.hidden, other.hidden),
+            faults=_in_turn(self.faults + other.faults, hidden),
+            hidden=hidden,
             run_seconds=max(self.run_seconds, other.run_seconds),
             # Of a file that is rejected nothing else can become.
             also=() if worse.end == "rejected" else self.also + other.also,
@@ -83,6 +84,24 @@ class Scenario:
     def folder(self) -> str:
         """Where in the inbox it is dropped."""
         return "".join(f"{trait}/" for trait in sorted(self.traits))
+
+
+def _in_turn(faults: tuple[Rule, ...], batches: int) -> tuple[Rule, ...]:
+    """
+    The faults, with as many lost replies as it takes for a job to get this many
+    batches: a create request that also fails in another way makes none.
+    """
+    creates = [one for one in faults if one.get("op") == "create"]
+    failing = sum(
+        one.get("count", 1) for one in creates if one["fault"] != "drop_reply"
+    )
+    least = failing + batches - 1
+    return tuple(
+        {**one, "count": max(one["count"], least)}
+        if one["fault"] == "drop_reply" and one.get("op") == "create"
+        else one
+        for one in faults
+    )
 
 
 def _special(*values: str, plain: str) -> str:
