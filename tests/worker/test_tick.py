@@ -84,7 +84,8 @@ def test_an_end_is_announced_once_with_what_a_subscriber_needs(
         "batch_rows": "complete",
     }
     assert body["output_directory"] == batch.output_directory
-    assert body["rows"] == {"total": 3, "accepted": 3, "refused": 0, "fixed": 0}
+    rows = {name: count for name, count in body["rows"].items() if count is not None}
+    assert rows == {"total": 3, "accepted": 3, "refused": 0, "fixed": 0}
     assert body["stats"]["successful"] == 3
     assert "hello" not in announcement.body.decode()
 
