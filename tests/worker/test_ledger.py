@@ -18,6 +18,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING
+from tests.rules.test_jobs import collected
 from tests.there import there
 
 
@@ -345,6 +346,111 @@ def test_an_announcement_expires_after_it_was_published_and_not_before(
     ledger.mark_published(announcement, clock())
 
     assert document.get().get("expire_at") == clock() + timedelta(days=90)
+
+
+# -- answers to collect -------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(ledger: Ledger, clock: Clock) -> Callable[[int], Job]:
+    """Makes the n-th job whose batch has ended."""
+
+    def make(n: int) -> Job:
+        drop = replace(DROP, name=f"{n}.jsonl")
+        claimed = there(ledger.claim(Job.claimed(drop, "w", clock(), TIMING)))
+        done = Batch(name=f"batches/{n}", state="JOB_STATE_SUCCEEDED", terminal=True)
+        staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=1)
+        return ledger.advance(
+            claimed,
+            lambda job: (
+                job.prepared(SPEC, staging, Rows(total=1), clock(), TIMING)
+                .submitted(done, clock())
+                .ended(done, clock())
+            ),
+        )
+
+    return make
+
+
+def test_jobs_to_collect_are_those_that_are_due_the_oldest_first(
+    ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
+) -> None:
+    jobs = []
+    for n in range(5):
+        jobs.append(ended(n))
+        clock.advance(minutes=1)
+    first, woken, parked, done, last = jobs
+    ledger.advance(woken, lambda job: job.woken(clock(), TIMING))
+    ledger.advance(parked, lambda job: job.park(clock()))
+    ledger.advance(done, lambda job: collected(job, clock()))
+
+    def found(most: int = 10) -> list[str]:
+        return [job.id for job in ledger.jobs_to_collect(clock(), most)]
+
+    assert found() == [first.id, last.id]
+    assert found(most=1) == [first.id]
+    ledger.advance(there(ledger.get(parked.id)), lambda job: job.unpark("ada", clock()))
+    assert found() == [first.id, last.id, parked.id]
+    clock.time += TIMING.lease
+    assert found() == [first.id, last.id, parked.id, woken.id]
+
+
+def test_one_of_two_collectors_gets_the_job(
+    ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
+) -> None:
+    job = ended(1)
+    one = ledger.advance(job, lambda job: job.collect_taken("one", clock(), TIMING))
+
+    with pytest.raises(Superseded):
+        ledger.advance(job, lambda job: job.collect_taken("two", clock(), TIMING))
+
+    clock.time += TIMING.lease
+    ledger.advance(one, lambda job: job.collect_taken("two", clock(), TIMING))
+    with pytest.raises(Superseded):
+        ledger.advance(one, lambda job: collected(job, clock()))
+
+
+def test_a_wake_up_does_not_disturb_the_collector_at_work(
+    ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
+) -> None:
+    held = ended(1)
+    held = ledger.advance(held, lambda job: job.collect_taken("c", clock(), TIMING))
+    clock.time += TIMING.lease
+    ledger.advance(held, lambda job: job.woken(clock(), TIMING))
+
+    done = ledger.advance(held, lambda job: collected(job, clock()))
+
+    assert ledger.get(done.id) == done
+    assert done.is_done
+
+
+def test_a_job_expires_after_its_answers_are_collected_and_not_before(
+    ledger: Ledger,
+    database: firestore.Client,
+    clock: Clock,
+    ended: Callable[[int], Job],
+) -> None:
+    job = ended(1)
+    document = database.collection("jobs").document(job.id)
+    assert "expire_at" not in there(document.get().to_dict())
+    clock.advance(days=100)
+
+    ledger.advance(job, lambda job: collected(job, clock()))
+
+    assert document.get().get("expire_at") == clock() + timedelta(days=90)
+    assert "collecting" not in there(document.get().to_dict())
+
+
+def test_results_are_announced_in_the_commit_that_records_them(
+    ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
+) -> None:
+    job = ended(1)
+    clock.advance(minutes=1)
+    ledger.advance(job, lambda job: collected(job, clock()))
+
+    types = [one.type for one in ledger.unpublished_announcements()]
+
+    assert types == ["dev.batchdrop.job.succeeded.v1", "dev.batchdrop.results.ready.v1"]
 
 
 # -- what Firestore's answers mean ---------------------------------------------------
