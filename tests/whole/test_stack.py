@@ -13,12 +13,14 @@ import psutil
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
+from batchdrop_local import eventarc
 from batchdrop_local.processes import StackError, free_port
 from batchdrop_local.stack import Stack
 from tests.waiting import is_alive, until
 
 # What a stack needs of main.py, and no more.
 ENTRY_POINTS = """
+import base64
 import os
 
 import functions_framework
@@ -26,6 +28,11 @@ import functions_framework
 @functions_framework.cloud_event
 def on_upload(event):
     print("event", event["subject"], flush=True)
+
+@functions_framework.cloud_event
+def collect(event):
+    message = event.data["message"]
+    print("woken by", base64.b64decode(message["data"]).decode(), flush=True)
 
 @functions_framework.http
 def poll(request):
@@ -57,6 +64,7 @@ def test_stack_json_has_the_addresses_of_all_parts(stack: Stack) -> None:
         "batchsim",
         "on_upload",
         "poll",
+        "collect",
     }
     assert set(told["buckets"]) == {"inbox", "work", "output"}
 
@@ -119,6 +127,16 @@ def test_an_event_for_a_dead_function_is_delivered_later(
 
     log = small_stack.log("on_upload")
     until(lambda: "event objects/while-dead.jsonl" in log.read_text())
+
+
+def test_a_message_on_the_work_topic_calls_collect(small_stack: Stack) -> None:
+    topic = small_stack.env["BATCHDROP_WORK_TOPIC"]
+    with eventarc.publisher(small_stack.addresses["pubsub"]) as publisher:
+        name = f"projects/{small_stack.project}/topics/{topic}"
+        publisher.publish(name, b"a message").result(10)
+
+    log = small_stack.log("collect")
+    until(lambda: "woken by a message" in log.read_text())
 
 
 def test_the_functions_get_the_stacks_settings_and_those_set_by_hand(

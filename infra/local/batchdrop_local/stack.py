@@ -21,7 +21,11 @@ from batchdrop.failpoints import FAILPOINTS
 from batchdrop.preflight import MODEL
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
-from batchdrop_local.eventarc import Eventarc, object_finalized
+from batchdrop_local.eventarc import (
+    Eventarc,
+    message_published,
+    object_finalized,
+)
 from batchdrop_local.processes import (
     Logs,
     Process,
@@ -34,7 +38,10 @@ from batchdrop_local.processes import (
 from batchdrop_local.scheduler import Scheduler
 from batchdrop_local.topics import Topics
 
-FUNCTIONS = ("on_upload", "poll")
+FUNCTIONS = ("on_upload", "poll", "collect")
+#: How many calls a function's process handles at a time, where infra/ bounds that too.
+#: On Google Cloud, more instances would run beside it.
+THREADS = {"collect": 1}
 #: What listens on a port, and may be given a fixed one.
 PARTS = ("firestore", "pubsub", "gcs", "batchsim", *FUNCTIONS)
 
@@ -197,7 +204,8 @@ class Stack:
                 # gunicorn puts its control socket there, or into the user's home, and
                 # there each would take the other's.
                 env=self._function_env
-                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)},
+                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)}
+                | ({"THREADS": str(THREADS[name])} if name in THREADS else {}),
                 processes=self._processes,
                 replaced=self._write_again,
                 log=partial(self._logs.add, "stack"),
@@ -215,8 +223,9 @@ class Stack:
         subscriber = callers.enter_context(
             eventarc.subscriber(self.addresses["pubsub"])
         )
-        events = callers.enter_context(self._make_topics(subscriber))
-        undo.callback(events.stop)
+        for events in self._make_topics(subscriber):
+            callers.enter_context(events)
+            undo.callback(events.stop)
         for function in self._functions.values():
             function.wait_until_ready()
         if self._poll_every is not None:
@@ -265,7 +274,7 @@ class Stack:
             "BATCHDROP_WORK": f"gs://{self.buckets['work']}",
             "BATCHDROP_OUTPUT": f"gs://{self.buckets['output']}",
             "BATCHDROP_TOPIC": self.topic.rpartition("/")[2],
-            "BATCHDROP_WORK_TOPIC": "batchdrop-work",
+            "BATCHDROP_WORK_TOPIC": self._topics.work.rpartition("/")[2],
             "BATCHDROP_DATABASE": "(default)",
             "BATCHDROP_DEPLOYMENT": "local",
             "BATCHDROP_API_URL": self.addresses["batchsim"],
@@ -329,19 +338,35 @@ class Stack:
             reason = f"answer {response.status_code}: {response.text[:200]}"
             raise StackError(f"make the bucket {name}", reason, self.log("gcs"))
 
-    def _make_topics(self, subscriber: SubscriberClient) -> Eventarc:
-        """Make the topics and the subscription; events begin when it is entered."""
+    def _make_topics(self, subscriber: SubscriberClient) -> tuple[Eventarc, ...]:
+        """Make the topics; the events of each begin when it is entered."""
         notices = f"projects/{self.project}/topics/batchdrop-notices"
         with eventarc.publisher(self.addresses["pubsub"]) as publisher:
             publisher.create_topic(name=notices)
             self._topics.make(publisher, subscriber)
-        return Eventarc(
-            subscriber,
-            topic=notices,
-            subscription=f"projects/{self.project}/subscriptions/eventarc",
-            as_event=object_finalized,
-            target=self.addresses["on_upload"],
-            log=partial(self._logs.add, "eventarc"),
+        subscriptions = f"projects/{self.project}/subscriptions"
+        work = f"{subscriptions}/eventarc-collect"
+        log = partial(self._logs.add, "eventarc")
+        return (
+            Eventarc(
+                subscriber,
+                topic=notices,
+                subscription=f"{subscriptions}/eventarc",
+                as_event=object_finalized,
+                target=self.addresses["on_upload"],
+                log=log,
+            ),
+            Eventarc(
+                subscriber,
+                topic=self._topics.work,
+                subscription=work,
+                as_event=message_published(self._topics.work, work),
+                target=self.addresses["collect"],
+                # A job that is still due is named in another message.
+                retries=False,
+                parallel=THREADS["collect"],
+                log=log,
+            ),
         )
 
     def _end_functions(self) -> None:
