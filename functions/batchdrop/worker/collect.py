@@ -21,6 +21,7 @@ from batchdrop.quoting import public_text
 from batchdrop.results import DoesNotAddUp, TooLarge
 from batchdrop.worker.collect_steps import Collected, Learnt, Waits
 from batchdrop.worker.outbox import Outbox
+from batchdrop.worker.row_failures import log_row_failures
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ class Collect:
                     "results": after.results.uri if after.results else "",
                 },
             )
+            log_row_failures(after)
             return after
         goes_on = self.timing if learnt.goes_on and now < until else None
         after = self.ledger.advance(

@@ -19,6 +19,7 @@ from batchdrop.quoting import public_text
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.rounds import Round, Rounds
+from batchdrop.worker.row_failures import log_row_failures
 from batchdrop.worker.stages import Tick, few_at_once, rotated
 
 log = logging.getLogger(__name__)
@@ -377,6 +378,8 @@ class Sweep:
         error = explained(batch)
         after = self.ledger.advance(job, lambda j: j.ended(batch, now, error))
         failpoint("after_ended")
+        if after.collecting is None:
+            log_row_failures(after)
         return after
 
 
