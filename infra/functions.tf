@@ -13,9 +13,9 @@ locals {
       concurrency = 4 # the server has four threads for each CPU
       instances   = var.max_uploads
       buckets = {
-        inbox  = "roles/storage.objectViewer"
-        work   = "roles/storage.objectUser"
-        output = "roles/storage.objectCreator" # reports of row errors
+        inbox  = ["roles/storage.objectViewer"]
+        work   = ["roles/storage.objectUser"]
+        output = ["roles/storage.objectCreator"] # reports of row errors
       }
       batches   = true
       publishes = []
@@ -31,14 +31,30 @@ locals {
       concurrency = 1 # one tick works; another finds the lock taken and returns
       instances   = 3 # a long tick, the one that takes its lock over, and one that returns
       buckets = {
-        inbox = "roles/storage.objectViewer"
-        work  = "roles/storage.objectUser"
-        # Vertex AI writes its answers itself; poll copies those of the Developer API.
-        # It may also overwrite a report that another worker began.
-        output = "roles/storage.objectUser"
+        inbox = ["roles/storage.objectViewer"]
+        work  = ["roles/storage.objectUser"]
+        # It may overwrite a report that another worker began.
+        output = ["roles/storage.objectUser"]
       }
       batches   = true
       publishes = ["announcements", "work"]
+    }
+    collect = {
+      description = "Writes a result for each line of a file whose batch has ended"
+      trigger     = "work"
+      schedule    = null
+      timeout     = 540
+      memory      = "1Gi" # answers are sorted in 256 MiB, the longest lines have 30 MB
+      cpu         = "1"
+      concurrency = 1 # one job; more instances take more jobs
+      instances   = var.max_collects
+      buckets = {
+        work = ["roles/storage.objectUser"]
+        # It reads answers, writes results, and can replace or delete neither.
+        output = ["roles/storage.objectViewer", "roles/storage.objectCreator"]
+      }
+      batches   = false
+      publishes = ["announcements"]
     }
   }
 
@@ -47,24 +63,29 @@ locals {
     upload = {
       ingress = "ALLOW_INTERNAL_ONLY"
       caller  = "eventarc"
+      # A function that raises gets the event again later.
+      retry = "RETRY_POLICY_RETRY"
       events = [{
         type    = "google.cloud.storage.object.v1.finalized"
         topic   = null
         filters = { bucket = google_storage_bucket.this["inbox"].name }
       }]
     }
-    announcement = {
+    work = {
       ingress = "ALLOW_INTERNAL_ONLY"
       caller  = "eventarc"
+      # The ledger brings a job again that is still due; a retry would only run beside it.
+      retry = "RETRY_POLICY_DO_NOT_RETRY"
       events = [{
         type    = "google.cloud.pubsub.topic.v1.messagePublished"
-        topic   = google_pubsub_topic.announcements.id
+        topic   = google_pubsub_topic.work.id
         filters = {}
       }]
     }
     schedule = {
       ingress = "ALLOW_INTERNAL_ONLY"
       caller  = "scheduler"
+      retry   = null
       events  = []
     }
   }
@@ -169,11 +190,10 @@ resource "google_cloudfunctions2_function" "this" {
   dynamic "event_trigger" {
     for_each = local.triggers[each.value.trigger].events
     content {
-      event_type     = event_trigger.value.type
-      pubsub_topic   = event_trigger.value.topic
-      trigger_region = var.region
-      # A function that raises gets the event again later.
-      retry_policy          = "RETRY_POLICY_RETRY"
+      event_type            = event_trigger.value.type
+      pubsub_topic          = event_trigger.value.topic
+      trigger_region        = var.region
+      retry_policy          = local.triggers[each.value.trigger].retry
       service_account_email = google_service_account.caller["eventarc"].email
 
       dynamic "event_filters" {

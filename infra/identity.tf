@@ -37,11 +37,13 @@ locals {
     work          = google_pubsub_topic.work.name
   }
 
-  bucket_roles = merge([
-    for key, one in local.functions : {
-      for bucket, role in one.buckets : "${key}/${bucket}" => { function = key, bucket = bucket, role = role }
-    }
-  ]...)
+  bucket_roles = merge(flatten([
+    for key, one in local.functions : [
+      for bucket, roles in one.buckets : {
+        for role in roles : "${key}/${bucket}/${role}" => { function = key, bucket = bucket, role = role }
+      }
+    ]
+  ])...)
 }
 
 resource "google_project_iam_member" "function" {
@@ -104,8 +106,8 @@ locals {
 
   elsewhere = merge({}, flatten([
     for who, buckets in local.hands : concat(
-      [for uri in local.sources : { "${who} reads ${uri}" = { who = who, uri = uri, role = buckets["inbox"] } } if contains(keys(buckets), "inbox")],
-      [for uri in local.destinations : { "${who} writes ${uri}" = { who = who, uri = uri, role = buckets["output"] } } if contains(keys(buckets), "output")],
+      [for uri in local.sources : { for role in buckets["inbox"] : "${who} ${role} ${uri}" => { who = who, uri = uri, role = role } } if contains(keys(buckets), "inbox")],
+      [for uri in local.destinations : { for role in buckets["output"] : "${who} ${role} ${uri}" => { who = who, uri = uri, role = role } } if contains(keys(buckets), "output")],
     )
   ])...)
 
@@ -137,6 +139,18 @@ resource "google_storage_bucket_iam_member" "elsewhere" {
   }
 
   depends_on = [google_project_service_identity.agent]
+}
+
+# A batch may have written its answers into a table.
+resource "google_bigquery_dataset_access" "collect" {
+  for_each = { for name, table in local.tables : name => table if table.right == "write" }
+
+  project       = each.value.project
+  dataset_id    = each.value.dataset
+  role          = "roles/bigquery.dataViewer"
+  user_by_email = google_service_account.function["collect"].email
+
+  depends_on = [google_project_service.api]
 }
 
 # --- who calls them -----------------------------------------------------------
@@ -228,14 +242,14 @@ resource "google_project_iam_member" "storage_agent" {
 # Vertex AI reads staged files and the media that rows name, and writes the results.
 locals {
   vertex_agent = local.on_vertex ? {
-    inbox  = "roles/storage.objectViewer"
-    work   = "roles/storage.objectViewer"
-    output = "roles/storage.objectUser"
+    inbox  = ["roles/storage.objectViewer"]
+    work   = ["roles/storage.objectViewer"]
+    output = ["roles/storage.objectUser"]
   } : {}
 }
 
 resource "google_storage_bucket_iam_member" "vertex_agent" {
-  for_each = local.vertex_agent
+  for_each = { for bucket, roles in local.vertex_agent : bucket => one(roles) }
 
   bucket = google_storage_bucket.this[each.key].name
   role   = each.value

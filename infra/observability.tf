@@ -13,7 +13,11 @@ locals {
     unannounced = { filter = "jsonPayload.event=\"tick.job_failed\" AND jsonPayload.reason:\"announcement \"", labels = [] }
     parked      = { filter = "jsonPayload.event=\"job.parked\"", labels = ["phase"] }
     stalled     = { filter = "jsonPayload.event=\"job.stalled\"", labels = ["state"] }
-    not_allowed = { filter = "jsonPayload.event=\"job.postponed\" AND jsonPayload.reason=\"not_allowed\"", labels = [] }
+    not_allowed = { filter = "(jsonPayload.event=\"job.postponed\" OR jsonPayload.event=\"collect.postponed\") AND jsonPayload.reason=\"not_allowed\"", labels = [] }
+    woken       = { filter = "jsonPayload.event=\"collect.woken\"", labels = [] }
+    collected   = { filter = "jsonPayload.event=\"collect.results\"", labels = [] }
+    uncollected = { filter = "jsonPayload.event=\"collect.postponed\"", labels = ["reason"] }
+    rows_failed = { filter = "jsonPayload.event=\"job.rows_failed\"", labels = [] }
     lost        = { filter = "jsonPayload.event=\"batch.lost\"", labels = [] }
     no_output   = { filter = "jsonPayload.event=\"batch.no_output\"", labels = [] }
     invisible   = { filter = "jsonPayload.event=\"batch.not_visible\"", labels = [] }
@@ -30,6 +34,7 @@ locals {
   requests    = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.services)}\"}"
   latencies   = "run_googleapis_com:request_latencies_bucket{monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.services)}\"}"
   errors      = replace(local.requests, "}", ",response_code_class=\"5xx\"}")
+  collects    = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${google_cloudfunctions2_function.this["collect"].name}\"}"
 
   alerts = {
     poll_silent = {
@@ -40,12 +45,27 @@ locals {
       duration = "600s"
       advice   = "No tick has ended for 20 minutes: no batch is followed, nothing is announced, nothing is resumed. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. The next tick catches up."
     }
+    collect_silent = {
+      title    = "collect is silent"
+      severity = "ERROR"
+      # poll names jobs on the topic, and nobody is called for them.
+      query    = "sum(increase(${local.counts.woken}[30m])) > 0 unless sum(increase(${local.collects}[30m])) > 0"
+      duration = "900s"
+      advice   = "poll has named jobs on the topic ${google_pubsub_topic.work.name}, and the function ${var.name}-collect was not called for half an hour: ended jobs get no results. Look at the Eventarc trigger of the function, its subscription on the topic, and the role roles/run.invoker of its account. Nothing is lost: poll names a job again until it is collected."
+    }
+    rows_failed = {
+      title    = "rows fail"
+      severity = "WARNING"
+      query    = "sum(increase(${local.counts.rows_failed}[10m])) > 0"
+      duration = "0s"
+      advice   = "A batch has ended, and more than the share failed_share (${var.failed_share}) of its rows failed or have no answer, or none is ok. The log line with event job.rows_failed has the job; `failures` in its document has the most frequent errors with an example of each, and results.jsonl every row."
+    }
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
+      advice   = "A job was parked after several workers had stopped on it, or because the counts of its results did not add up (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed or collect.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
     }
     announcements_unpublished = {
       title    = "announcements are not published"

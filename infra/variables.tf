@@ -101,6 +101,17 @@ variable "max_uploads" {
   }
 }
 
+variable "max_collects" {
+  description = "How many instances of collect may run at a time. Each handles one job, or part of a split job, at once; further ones wait."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.max_collects >= 1 && var.max_collects <= 1000 && floor(var.max_collects) == var.max_collects
+    error_message = "max_collects must be a whole number from 1 to 1000."
+  }
+}
+
 variable "work_days" {
   description = "Days after which staged copies in the work bucket are deleted. The originals in the inbox are never deleted."
   type        = number
@@ -126,9 +137,9 @@ variable "ledger_days" {
 }
 
 variable "subscription_filter" {
-  description = "Filter of the example subscription. Default: everything but a batch whose rows are all answered, and results that are all ok. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
+  description = "Filter of the example subscription. Default: everything but the end of a batch whose rows are all answered, which its results follow. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
   type        = string
-  default     = "attributes.state != \"JOB_STATE_SUCCEEDED\" OR attributes.event = \"stalled\" OR attributes.batch_rows = \"incomplete\" OR attributes.batch_rows = \"none\" OR attributes.rows_outcome = \"incomplete\" OR attributes.rows_outcome = \"none\""
+  default     = "attributes.event != \"ended\" OR attributes.state != \"JOB_STATE_SUCCEEDED\" OR attributes.batch_rows = \"incomplete\" OR attributes.batch_rows = \"none\""
 
   validation {
     condition     = length(var.subscription_filter) <= 256

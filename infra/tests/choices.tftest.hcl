@@ -25,8 +25,8 @@ run "nothing_is_optional_by_default" {
     error_message = "An optional part is there that nobody chose."
   }
   assert {
-    condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(["on_upload", "poll"])
-    error_message = "The functions are not on_upload and poll."
+    condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(["on_upload", "poll", "collect"])
+    error_message = "The functions are not on_upload, poll and collect."
   }
 }
 
@@ -67,6 +67,7 @@ run "what_is_wrong_is_refused" {
     model_location      = "moon"                        # nowhere
     uploaders           = ["allUsers"]                  # everybody
     max_uploads         = 0                             # nobody
+    max_collects        = 1001                          # more than there can be
     work_days           = 7                             # shorter than a batch may take
     ledger_days         = 3                             # as short as what is looked for
     limits              = { max_rows = 0 }              # nothing at all
@@ -95,6 +96,7 @@ run "what_is_wrong_is_refused" {
     var.model_location,
     var.uploaders,
     var.max_uploads,
+    var.max_collects,
     var.work_days,
     var.ledger_days,
     var.limits,
@@ -188,8 +190,8 @@ run "what_lies_elsewhere_is_opened_by_prefix_and_patience_goes_by_state" {
     error_message = "A prefix is opened with its whole bucket, or a bucket isn't opened."
   }
   assert {
-    condition     = length(google_storage_bucket_iam_member.elsewhere) == 6
-    error_message = "Two functions and Vertex AI read one place and write to another, and the inbox is open to them anyway."
+    condition     = length(google_storage_bucket_iam_member.elsewhere) == 8
+    error_message = "Two functions and Vertex AI read one place and write to another, where collect reads and writes; the inbox is open to them anyway."
   }
   assert {
     condition     = keys(google_bigquery_dataset_access.vertex_agent) == ["other.rows"]

@@ -28,6 +28,10 @@ run "the_scheduler_calls_the_address_its_token_is_for" {
     error_message = "The token is for another address than the one that is called."
   }
   assert {
+    condition     = google_cloudfunctions2_function.this["collect"].event_trigger[0].pubsub_topic == google_pubsub_topic.work.id
+    error_message = "collect doesn't hear the topic on which poll names jobs."
+  }
+  assert {
     condition     = google_pubsub_subscription.example.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id
     error_message = "Dead letters go to another topic than the one that is watched."
   }

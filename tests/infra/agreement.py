@@ -125,6 +125,10 @@ def names_that_the_code_gets_are_made_here(
                 settings.topic,
                 plan.at("google_pubsub_topic.announcements").values["name"],
             ),
+            "work_topic": (
+                settings.work_topic,
+                plan.at("google_pubsub_topic.work").values["name"],
+            ),
             "database": (settings.database, ledger),
         }
         for setting, (told, there) in made.items():

@@ -36,6 +36,7 @@ EVERYTHING = {
     "model_location": "global",
     "uploaders": ["user:ann@example.com"],
     "max_uploads": 5,
+    "max_collects": 6,
     "work_days": 60,
     "ledger_days": 30,
     "subscription_filter": 'attributes.kind = "generation"',

@@ -197,8 +197,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a role that is too much",
         "functions.tf",
-        '        inbox  = "roles/storage.objectViewer"\n',
-        '        inbox  = "roles/storage.objectAdmin"\n',
+        '        inbox  = ["roles/storage.objectViewer"]\n',
+        '        inbox  = ["roles/storage.objectAdmin"]\n',
         "each_account_has_exactly_its_roles",
         "on_upload has roles/storage.objectAdmin on bucket inbox",
     )
@@ -213,7 +213,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a right that Vertex AI needs left out",
         "identity.tf",
-        '    work   = "roles/storage.objectViewer"\n',
+        '    work   = ["roles/storage.objectViewer"]\n',
         "",
         "each_account_has_exactly_its_roles",
         "nobody says that Vertex AI's own account has roles/storage.objectViewer",
@@ -235,12 +235,60 @@ def _mistakes() -> tuple[Mistake, ...]:
         "poll has roles/storage.objectUser on bucket results if resource.type",
     )
     add(
+        "a collector that may make batches",
+        "functions.tf",
+        "      batches   = false\n",
+        "      batches   = true\n",
+        "each_account_has_exactly_its_roles",
+        "collect has roles/aiplatform.user on the project, which nothing",
+    )
+    add(
+        "a collector that may replace answers",
+        "functions.tf",
+        'output = ["roles/storage.objectViewer", "roles/storage.objectCreator"]',
+        'output = ["roles/storage.objectUser"]',
+        "each_account_has_exactly_its_roles",
+        "collect has roles/storage.objectUser on bucket output, which nothing",
+    )
+    add(
+        "jobs that nobody may name to a collector",
+        "functions.tf",
+        'publishes = ["announcements", "work"]',
+        'publishes = ["announcements"]',
+        "each_account_has_exactly_its_roles",
+        "nobody says that poll has roles/pubsub.publisher on topic work",
+    )
+    add(
+        "a collector that hears announcements",
+        "functions.tf",
+        "topic   = google_pubsub_topic.work.id",
+        "topic   = google_pubsub_topic.announcements.id",
+        TEST,
+        "collect doesn't hear the topic",
+    )
+    add(
+        "jobs named on a topic that no collector hears",
+        "functions.tf",
+        "BATCHDROP_WORK_TOPIC   = google_pubsub_topic.work.name",
+        "BATCHDROP_WORK_TOPIC   = google_pubsub_topic.announcements.name",
+        "names_that_the_code_gets_are_made_here",
+        "work_topic is batchdrop-announcements; there is batchdrop-work",
+    )
+    add(
         "reports that nobody may write",
         "functions.tf",
-        '        output = "roles/storage.objectCreator" # reports of row errors\n',
+        '        output = ["roles/storage.objectCreator"] # reports of row errors\n',
         "",
         "each_account_has_exactly_its_roles",
         "nobody says that on_upload has roles/storage.objectCreator on bucket output",
+    )
+    add(
+        "answers in a table that no collector may read",
+        "identity.tf",
+        'if table.right == "write" }',
+        'if table.right == "append" }',
+        "each_account_has_exactly_its_roles",
+        "nobody says that collect has roles/bigquery.dataViewer on dataset",
     )
     add(
         "all tables of the project in place of a dataset's",
@@ -368,8 +416,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a key in the environment",
         "functions.tf",
-        "      BATCHDROP_DEPLOYMENT = var.name\n",
-        "      BATCHDROP_DEPLOYMENT = var.name\n"
+        "      BATCHDROP_DEPLOYMENT   = var.name\n",
+        "      BATCHDROP_DEPLOYMENT   = var.name\n"
         '      GEMINI_API_KEY = "AIzaSyA-made-up-key-that-is-none-at-all"\n',
         "no_secret_has_a_value",
         "looks like a key",
@@ -392,6 +440,30 @@ def _mistakes() -> tuple[Mistake, ...]:
         '"RETRY_POLICY_DO_NOT_RETRY"',
         "events_come_again",
         "retry is RETRY_POLICY_DO_NOT_RETRY",
+    )
+    add(
+        "messages about jobs that come again",
+        "functions.tf",
+        '"RETRY_POLICY_DO_NOT_RETRY"',
+        '"RETRY_POLICY_RETRY"',
+        "events_come_again",
+        'this["collect"]: retry is RETRY_POLICY_RETRY',
+    )
+    add(
+        "two jobs' answers at a time in one collector",
+        "functions.tf",
+        "concurrency = 1 # one job",
+        "concurrency = 2 # one job",
+        "a_collector_has_its_machine_alone",
+        "takes several jobs at once",
+    )
+    add(
+        "a collector with the memory of the others",
+        "functions.tf",
+        'memory      = "1Gi"',
+        'memory      = "512Mi"',
+        "a_collector_has_its_machine_alone",
+        "has 512Mi of memory",
     )
     add(
         "an instance that is always there",
@@ -472,10 +544,10 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a filter on what announcements lack",
         "variables.tf",
-        '"attributes.state != ',
-        '"attributes.status != ',
+        '"attributes.event != ',
+        '"attributes.events != ',
         "filters_name_attributes",
-        "no announcement has status",
+        "no announcement has events",
     )
 
     # --- forms
@@ -572,8 +644,9 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a setting that there is not",
         "functions.tf",
-        "      BATCHDROP_MODEL      = var.model\n",
-        "      BATCHDROP_MODEL      = var.model\n      BATCHDROP_MODELL = var.model\n",
+        "      BATCHDROP_MODEL        = var.model\n",
+        "      BATCHDROP_MODEL        = var.model\n"
+        "      BATCHDROP_MODELL       = var.model\n",
         "settings_are_set_and_read",
         "there is no setting BATCHDROP_MODELL; write BATCHDROP_MODEL",
         hides=True,
@@ -581,15 +654,15 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a variable that nobody reads",
         "functions.tf",
-        "      BATCHDROP_MODEL      = var.model\n",
-        "      BATCHDROP_MODEL      = var.model\n      MODEL = var.model\n",
+        "      BATCHDROP_MODEL        = var.model\n",
+        "      BATCHDROP_MODEL        = var.model\n      MODEL = var.model\n",
         "settings_are_set_and_read",
         "nobody reads MODEL",
     )
     add(
         "a setting that isn't set",
         "functions.tf",
-        "      BATCHDROP_MODEL      = var.model\n",
+        "      BATCHDROP_MODEL        = var.model\n",
         "",
         "settings_are_set_and_read",
         "BATCHDROP_MODEL is not set",
@@ -598,7 +671,7 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a setting that the local stack has and this hasn't",
         "functions.tf",
-        "      BATCHDROP_DATABASE   = google_firestore_database.ledger.name\n",
+        "      BATCHDROP_DATABASE     = google_firestore_database.ledger.name\n",
         "",
         "settings_are_those_of_the_local_stack",
         "BATCHDROP_DATABASE is set locally",

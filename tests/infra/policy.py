@@ -3,6 +3,7 @@ What must hold of any plan. A rule takes a plan and says what is wrong with it, 
 sentences; a good plan leaves it without words.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -26,8 +27,14 @@ ALLOWED = {
     Grant("poll", "roles/storage.objectViewer", "bucket inbox"),
     Grant("poll", "roles/storage.objectUser", "bucket work"),
     Grant("poll", "roles/storage.objectUser", "bucket output"),
+    Grant("collect", "roles/datastore.user", LEDGER),
+    Grant("collect", "roles/pubsub.publisher", "topic announcements"),
+    Grant("collect", "roles/storage.objectUser", "bucket work"),
+    Grant("collect", "roles/storage.objectViewer", "bucket output"),
+    Grant("collect", "roles/storage.objectCreator", "bucket output"),
     Grant("eventarc", "roles/eventarc.eventReceiver", "the project"),
     Grant("eventarc", "roles/run.invoker", "function on-upload"),
+    Grant("eventarc", "roles/run.invoker", "function collect"),
     Grant("scheduler", "roles/run.invoker", "function poll"),
     Grant("build", "roles/logging.logWriter", "the project"),
     Grant("build", "roles/artifactregistry.writer", "the images"),
@@ -54,18 +61,20 @@ KEY = "secret developer-api-key"
 FOR_DEVELOPER_API = {
     Grant("on_upload", "roles/secretmanager.secretAccessor", KEY),
     Grant("poll", "roles/secretmanager.secretAccessor", KEY),
+    Grant("collect", "roles/secretmanager.secretAccessor", KEY),
 }
 
 #: What is granted under each prefix that rows may come from, or results go to.
 READING = {
-    "on_upload": "roles/storage.objectViewer",
-    "poll": "roles/storage.objectViewer",
-    VERTEX: "roles/storage.objectViewer",
+    "on_upload": ["roles/storage.objectViewer"],
+    "poll": ["roles/storage.objectViewer"],
+    VERTEX: ["roles/storage.objectViewer"],
 }
 WRITING = {
-    "on_upload": "roles/storage.objectCreator",
-    "poll": "roles/storage.objectUser",
-    VERTEX: "roles/storage.objectUser",
+    "on_upload": ["roles/storage.objectCreator"],
+    "poll": ["roles/storage.objectUser"],
+    "collect": ["roles/storage.objectViewer", "roles/storage.objectCreator"],
+    VERTEX: ["roles/storage.objectUser"],
 }
 
 #: What optional parts may have.
@@ -151,17 +160,21 @@ def on_vertex(plan: Plan) -> bool:
 
 def _beyond(plan: Plan) -> Iterator[Grant]:
     """What is needed in buckets and datasets that aren't made here."""
-    for who in ("on_upload", "poll", *([VERTEX] if on_vertex(plan) else [])):
-        for uri in plan.variables["sources"] or ():
-            yield Grant(who, READING[who], _place(plan, uri))
-        for uri in [*(plan.variables["destinations"] or ()), *_of_routes(plan)]:
-            yield Grant(who, WRITING[who], _place(plan, uri))
+    sources = plan.variables["sources"] or ()
+    destinations = [*(plan.variables["destinations"] or ()), *_of_routes(plan)]
+    for hands, uris in ((READING, sources), (WRITING, destinations)):
+        for who, roles in hands.items():
+            if who != VERTEX or on_vertex(plan):
+                for role, uri in itertools.product(roles, uris):
+                    yield Grant(who, role, _place(plan, uri))
     for name, right in (plan.variables["datasets"] or {}).items():
         if name.startswith("projects/"):
             continue  # Vertex AI's own, within the roles on the project
         role = {"read": "dataViewer", "write": "dataEditor"}[right]
         yield Grant(VERTEX, f"roles/bigquery.{role}", f"dataset {name}")
         yield Grant(VERTEX, "roles/bigquery.jobUser", "the project")
+        if right == "write":
+            yield Grant("collect", "roles/bigquery.dataViewer", f"dataset {name}")
         if (may := plan.variables["cloud_build"]) != "off":
             role = {"plan": "metadataViewer", "apply": "dataOwner"}[may]
             yield Grant("cloud_build", f"roles/bigquery.{role}", f"dataset {name}")
@@ -332,10 +345,15 @@ def _secret_key(secret: Resource) -> str | None:
 
 
 def events_come_again(plan: Plan) -> Iterator[str]:
-    """Without a retry an event whose function fails is gone."""
+    """
+    Without a retry, an upload whose function fails is gone. A message that names a job
+    to collect comes once: the ledger brings back a job that is still due.
+    """
     for function in plan.of("google_cloudfunctions2_function"):
         for trigger in function.values["event_trigger"]:
-            if trigger["retry_policy"] != "RETRY_POLICY_RETRY":
+            once = trigger["event_type"].endswith(".messagePublished")
+            wanted = f"RETRY_POLICY_{'DO_NOT_' if once else ''}RETRY"
+            if trigger["retry_policy"] != wanted:
                 yield f"{function.address}: retry is {trigger['retry_policy']}"
             if trigger["trigger_region"] != plan.variables["region"]:
                 yield f"{function.address}: its trigger is not where the bucket is"
@@ -363,6 +381,17 @@ def functions_fit_their_machines(plan: Plan) -> Iterator[str]:
             yield f"{function.address}: {at_once} calls at once on {cpus} CPU"
         if not re.fullmatch(r"\d+(Mi|Gi)", config["available_memory"]):
             yield f"{function.address}: memory is {config['available_memory']}"
+
+
+def a_collector_has_its_machine_alone(plan: Plan) -> Iterator[str]:
+    """Two jobs' answers at a time would not fit into its memory."""
+    for function in plan.of("google_cloudfunctions2_function"):
+        if function.key == "collect":
+            config = function.block("service_config")
+            if config["max_instance_request_concurrency"] != 1:
+                yield f"{function.address} takes several jobs at once"
+            if config["available_memory"] != "1Gi":
+                yield f"{function.address} has {config['available_memory']} of memory"
 
 
 def functions_are_built_from_what_they_are_named_after(plan: Plan) -> Iterator[str]:
@@ -601,11 +630,13 @@ def all_that_can_go_wrong_has_an_alert(plan: Plan) -> Iterator[str]:
     policies = {each.key: each for each in plan.of("google_monitoring_alert_policy")}
     for key in (
         "announcements_unpublished",
+        "collect_silent",
         "dead_letters",
         "function_errors",
         "jobs_stalled",
         "poll_silent",
         "rejected_drops",
+        "rows_failed",
     ):
         if key not in policies:
             yield f"nobody is told: {key}"
@@ -634,6 +665,7 @@ RULES: tuple[Rule, ...] = (
     events_come_again,
     functions_rest_when_nothing_is_to_do,
     functions_fit_their_machines,
+    a_collector_has_its_machine_alone,
     functions_are_built_from_what_they_are_named_after,
     subscriptions_stay,
     dead_letters_are_complete,

@@ -26,7 +26,7 @@ def test_it_is_a_dashboard(plan: Plan) -> None:
     dashboard = parse(read(plan))
 
     assert dashboard.display_name == "batchdrop: batchdrop"
-    assert len(dashboard.mosaic_layout.tiles) == 7
+    assert len(dashboard.mosaic_layout.tiles) == 8
 
 
 def test_its_name_is_the_deployments(everything: Plan) -> None:

@@ -22,7 +22,7 @@ CHOICES = {
     "backends": ["vertex", "developer"],
     "sources": ["gs://rows/search"],
     "destinations": ["gs://results/search"],
-    "datasets": {"example-project.rows": "read"},
+    "datasets": {"example-project.rows": "read", "example-project.answers": "write"},
 }
 
 

@@ -13,7 +13,7 @@ from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
 from batchdrop.options.table import ENVIRONMENT, PREFIX, options
 from batchdrop.preflight.retirements import retirement
-from tests.infra import agreement, code, policy
+from tests.infra import agreement, policy
 from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA, TerraformError, Workspace, must_be_there
@@ -212,16 +212,16 @@ def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
 def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
     file = workspace.infra / "functions.tf"
     entry = """\
-    collect = {
-      description = "Joins answers with questions"
-      trigger     = "announcement"
+    audit = {
+      description = "Hears which jobs are collected"
+      trigger     = "work"
       schedule    = null
       timeout     = 540
       memory      = "1Gi"
       cpu         = "1"
       concurrency = 1
       instances   = 5
-      buckets     = { output = "roles/storage.objectUser" }
+      buckets     = { output = ["roles/storage.objectUser"] }
       batches     = false
       publishes   = []
     }
@@ -229,25 +229,23 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
 """
     file.write_text(file.read_text().replace("    poll = {\n", entry, 1))
     main = workspace.functions / "main.py"
-    if "collect" not in code.entry_points():
-        main.write_text(
-            f"{main.read_text()}\n\n@functions_framework.cloud_event\n"
-            "def collect(event: CloudEvent) -> None: ...\n"
-        )
+    main.write_text(
+        f"{main.read_text()}\n\n@functions_framework.cloud_event\n"
+        "def audit(event: CloudEvent) -> None: ...\n"
+    )
 
     plan = Plan(workspace.plan())
 
-    added = plan.at('google_cloudfunctions2_function.this["collect"]')
+    added = plan.at('google_cloudfunctions2_function.this["audit"]')
     event = added.block("event_trigger")
     assert event["event_type"] == "google.cloud.pubsub.topic.v1.messagePublished"
     assert list(agreement.entry_points_exist(plan, workspace.functions)) == []
     found = set(policy.each_account_has_exactly_its_roles(plan))
     assert found == {
-        "collect has roles/datastore.user on the project: the ledger alone, "
+        "audit has roles/datastore.user on the project: the ledger alone, "
         "which nothing here needs",
-        "collect has roles/storage.objectUser on bucket output, "
-        "which nothing here needs",
-        "eventarc has roles/run.invoker on function collect, which nothing here needs",
+        "audit has roles/storage.objectUser on bucket output, which nothing here needs",
+        "eventarc has roles/run.invoker on function audit, which nothing here needs",
     }
 
 
