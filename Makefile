@@ -5,13 +5,16 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev test proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
+.PHONY: demo dev ready test proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
 
-demo: $(INSTALLED)  ## run the main job once on this machine, and show it
+demo: $(INSTALLED)  ## run the main job once on this machine, with some faults, and show it
 	$(VENV)/bin/batchdrop demo
 
 dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
 	$(VENV)/bin/batchdrop local up
+
+ready: $(INSTALLED)  ## how long after a batch's end its results are announced, locally
+	$(VENV)/bin/python -m tests.bench.ready
 
 test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
