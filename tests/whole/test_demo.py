@@ -22,16 +22,30 @@ def test_the_demo_runs_the_main_job_and_leaves_nothing_running(
     assert len(outcome["job_id"]) == 26
     assert outcome["state"] == "JOB_STATE_SUCCEEDED"
     assert outcome["phase"] == "ended"
-    assert outcome["rows"] == {"total": 1000, "accepted": 1000}
-    assert outcome["answers"] == 1000
+    assert {outcome: n for outcome, n in outcome["rows"].items() if n} == {
+        "total": 1000,
+        "accepted": 1000,
+        "ok": 974,
+        "failed": 14,
+        "blocked": 6,
+        "missing": 6,
+    }
+    assert outcome["answers"] == 994
     assert outcome["announcement"]["type"] == "dev.batchdrop.job.succeeded.v1"
     assert outcome["announcement"]["id"]
     assert f"/{outcome['job_id']}/" in outcome["output_directory"]
+    assert outcome["results"]["uri"].endswith(f"/{outcome['job_id']}/results.jsonl")
+    assert outcome["results"]["bytes"] > 0
     assert 0 < sum(outcome["steps"].values()) <= outcome["seconds"] < 60
     assert outcome["addresses"]["firestore"] == firestore_emulator
     assert "arrived > prepared > submitting > submitted" in ran.stderr
     for state in ("JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"):
         assert f"follow the batch: {state}" in ran.stderr
+    for said in ("-> ok: ", "-> failed: The model", "-> blocked", "-> missing"):
+        assert f" {said}" in ran.stderr
+    assert ran.stderr.splitlines()[-1] == (
+        "1,000 rows: 974 ok, 14 failed, 6 blocked, 6 missing"
+    )
     assert marked(tmp_path.name) == []
 
 

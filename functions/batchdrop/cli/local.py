@@ -53,7 +53,8 @@ def local() -> None:
     multiple=True,
     type=Pair(),
     metavar="PART=PORT",
-    help="A fixed port for firestore, pubsub, gcs, batchsim, on_upload or poll.",
+    help="A fixed port for firestore, pubsub, gcs, batchsim, on_upload, poll or "
+    "collect.",
 )
 @click.option(
     "--set",
@@ -155,11 +156,6 @@ def demo(as_json: bool) -> None:
             sys.exit(130)
     if as_json:
         print_json(outcome)
-    else:
-        click.echo(
-            f"{outcome.answers:,} answers to {outcome.rows['total']:,} rows "
-            f"in {outcome.seconds:.1f} s"
-        )
 
 
 @contextmanager
