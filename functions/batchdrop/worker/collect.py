@@ -145,16 +145,16 @@ class Collect:
 
     def _wait(self, job: Job, waits: Waits) -> Job:
         reason = HealthCode.NOT_ALLOWED if waits.not_allowed else "waits"
-        log.log(
-            logging.ERROR if waits.not_allowed else logging.WARNING,
-            "collect step postponed",
-            extra={
-                "event": "collect.postponed",
-                "job": job.id,
-                "reason": str(reason),
-                "why": waits.why,
-            },
-        )
+        extra = {
+            "event": "collect.postponed",
+            "job": job.id,
+            "reason": str(reason),
+            "why": waits.why,
+        }
+        if waits.not_allowed:
+            log.error("collect step postponed", extra=extra)
+        else:
+            log.warning("collect step postponed", extra=extra)
         now = self.now()
         return self.ledger.advance(
             job,
