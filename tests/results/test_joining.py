@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from tests.results.made import (
     collect,
     collect_from,
     failed,
+    jsonl,
     memory_of,
+    opened,
     part,
     request,
     response,
@@ -96,6 +99,17 @@ def test_more_answers_than_equal_rows_are_doubled() -> None:
     assert [each["why"] for each in found.strangers] == ["doubled"]
 
 
+def test_a_text_to_be_embedded_is_joined_by_all_of_its_line() -> None:
+    sent = [b'{"key":"r0000001","content":"a"}', b'{"key":"r0000002","content":"b"}']
+    questions = replace(File.of(2).questions(), open_staged=opened(jsonl(sent)))
+    vector = [{"embeddings": {"values": [0.5]}}]
+    line = {"instance": {"content": "b"}, "predictions": vector, "status": ""}
+
+    found = collect_from(questions, shard(json.dumps(line).encode()))
+
+    assert found.outcomes == {1: "missing", 2: "ok"}
+
+
 def test_a_row_that_was_not_sent_takes_no_answer_without_an_id() -> None:
     found = collect(File.of(1), shard(answer(None, request=request("question 2"))))
 
@@ -106,10 +120,9 @@ def test_staged_rows_are_read_only_if_an_answer_has_no_id() -> None:
     def unreadable() -> Any:
         raise AssertionError("read without need")
 
-    made = File.of(2).questions()
-    object.__setattr__(made, "open_staged", unreadable)
+    questions = replace(File.of(2).questions(), open_staged=unreadable)
 
-    found = collect_from(made, shard(answer(1), answer(2)))
+    found = collect_from(questions, shard(answer(1), answer(2)))
 
     assert found.summary.rows.ok == 2
 

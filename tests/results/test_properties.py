@@ -157,6 +157,60 @@ def test_the_fast_path_says_the_same(
     assert fast is None or same(fast) == same(slow)
 
 
+def almost(**members: Any) -> bytes:
+    """A usual answer, but for these members of its response."""
+    return answer(1, response={**response(), **members})
+
+
+def candidate(**members: Any) -> bytes:
+    return answer(1, response=response(**members))
+
+
+def counted(prompt: int, output: int, total: int, **more: Any) -> bytes:
+    counts = {"promptTokenCount": prompt, "candidatesTokenCount": output}
+    return almost(usageMetadata=counts | {"totalTokenCount": total} | more)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        almost(error={"code": 3}),
+        almost(promptFeedback={"blockReason": "OTHER"}),
+        almost(status_code=500, body={}),
+        almost(candidates=[]),
+        almost(candidates=response()["candidates"] * 2),
+        almost(usageMetadata=None),
+        candidate(index=1),
+        candidate(finishReason="MAX_TOKENS"),
+        candidate(finishReason=None),
+        candidate(groundingMetadata={"webSearchQueries": ["a"]}),
+        candidate(finishMessage="cut"),
+        candidate(content={"parts": [{"text": "a", "thought": True}]}),
+        candidate(content={"parts": [{"text": "a", "functionCall": {"name": "f"}}]}),
+        candidate(content={"parts": [{"text": "a"}, {"text": "b"}]}),
+        candidate(content={"parts": [{"text": 1}]}),
+        candidate(content={"parts": [{"text": "\n \u2003"}]}),
+        counted(0, 0, 0),
+        counted(13, -1, 12),
+        counted(-1, 13, 12),
+        counted(8, 4, 0),
+        counted(8, 4, 12, thoughtsTokenCount=3),
+        counted(8, 4, 14, toolUsePromptTokenCount=2),
+        answer(1, status="Bad Request"),
+        answer(1, status={"code": 3}),
+        answer(1, status=3),
+        answer(1, error="no such model"),
+        answer(1, predictions=[1]),
+        answer(1, response=...),
+    ],
+    ids=range(28),
+)
+def test_the_fast_path_leaves_what_differs_from_the_usual(line: bytes) -> None:
+    fast = usual(line, False, False)
+
+    assert fast is None or same(fast) == same(any_answer(line, False, False))
+
+
 def same(said: Any) -> Any:
     return said._replace(members=json.loads(b"{%b}" % said.members))
 

@@ -109,7 +109,7 @@ class _Candidate(Struct, forbid_unknown_fields=True, gc=False):
     # Other members mean that the text does not say all, or may mean it.
     content: _Content
     finishReason: Literal["STOP"]
-    index: Literal[0] = 0
+    index: int | UnsetType = UNSET
     avgLogprobs: float | UnsetType = UNSET
     safetyRatings: Raw | UnsetType = UNSET
 
@@ -138,9 +138,6 @@ class _Usual(Struct, gc=False):
     response: _Response
     status: Literal[""] = ""
     error: None = None
-    predictions: None = None
-    prediction: None = None
-    batchdrop_own: None = None
 
 
 _usual = msgspec.json.Decoder(_Usual).decode
