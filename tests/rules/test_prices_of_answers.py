@@ -318,6 +318,44 @@ def test_an_open_model_costs_its_prompt_and_its_completion() -> None:
     assert cost(model, answer, location="us-east5") == 1_325
 
 
+@pytest.mark.parametrize(
+    ("prompt", "completion", "details", "audio", "image"),
+    [
+        (
+            *("prompt_tokens", "completion_tokens", "_tokens_details"),
+            *("audio_tokens", "image_tokens"),
+        ),
+        (
+            *("promptTokens", "completionTokens", "TokensDetails"),
+            *("audioTokens", "imageTokens"),
+        ),
+    ],
+    ids=["OpenAI", "the Developer API"],
+)
+def test_media_of_an_openai_style_answer_are_told_apart(
+    prompt: str, completion: str, details: str, audio: str, image: str
+) -> None:
+    answer = {
+        "usage": {
+            prompt: 100,
+            completion: 50,
+            f"prompt{details}": {audio: 30, image: 20},
+            f"completion{details}": {audio: 10},
+        }
+    }
+
+    assert split(answer, usage_of(answer)) == (
+        100,
+        {
+            "input": 50,
+            "input_audio": 30,
+            "input_image": 20,
+            "output": 40,
+            "output_audio": 10,
+        },
+    )
+
+
 # -- models and days -----------------------------------------------------------------
 
 
@@ -386,7 +424,7 @@ def test_tokens_of_a_kind_without_a_price_make_the_cost_unknown() -> None:
 
 def test_an_answer_that_counts_no_tokens_makes_the_cost_unknown() -> None:
     assert why(bill("gemini-3.8-flash", gemini(1), {"candidates": []})) == (
-        "1 answers don't count their tokens"
+        "answers that count no tokens: 1"
     )
 
 

@@ -101,7 +101,7 @@ class Bill:
     def items(self) -> tuple[Item, ...] | Unpriced:
         """The tokens by price, in a fixed order; no token is in two items."""
         if self._uncounted:
-            return Unpriced(f"{self._uncounted:,} answers don't count their tokens")
+            return Unpriced(f"answers that count no tokens: {self._uncounted:,}")
         sums: dict[tuple[str, bool, str, Decimal], int] = {}
         for meter in self._meters.values():
             if isinstance(meter.price, Unpriced):

@@ -114,14 +114,16 @@ def _others(counts: Mapping[str, Any], usage: Usage) -> tuple[int, dict[str, int
         _add(found, "input", rest - written)
         _add(found, "output", usage.output)
     else:
-        asked = _details(counts, "prompt_tokens_details")
+        # OpenAI's; the Developer API writes the same in camelCase.
+        asked = _details(counts, "prompt_tokens_details", "promptTokensDetails")
+        told = _details(counts, "completion_tokens_details", "completionTokensDetails")
         media = {
-            "AUDIO": _count(asked, "audio_tokens"),
-            "IMAGE": _count(asked, "image_tokens"),
+            "AUDIO": _count(asked, "audio_tokens", "audioTokens"),
+            "IMAGE": _count(asked, "image_tokens", "imageTokens"),
         }
         _spread(found, media, rest, _INPUT, "input")
-        spoken = _count(_details(counts, "completion_tokens_details"), "audio_tokens")
-        _spread(found, {"AUDIO": spoken}, usage.output, _OUTPUT, "output")
+        spoken = {"AUDIO": _count(told, "audio_tokens", "audioTokens")}
+        _spread(found, spoken, usage.output, _OUTPUT, "output")
     return usage.prompt, found
 
 
@@ -169,11 +171,17 @@ def _media(details: Any) -> dict[str, int]:
     return found
 
 
-def _count(holder: Mapping[str, Any], name: str) -> int:
-    value = holder.get(name)
-    return value if type(value) is int and value > 0 else 0
+def _count(holder: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        value = holder.get(name)
+        if type(value) is int and value > 0:
+            return value
+    return 0
 
 
-def _details(counts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = counts.get(name)
-    return value if isinstance(value, dict) else {}
+def _details(counts: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        value = counts.get(name)
+        if isinstance(value, dict):
+            return value
+    return {}
