@@ -466,6 +466,17 @@ def test_a_refusal_text_of_an_open_model_is_a_block() -> None:
     assert row.needs_response
 
 
+def test_annotations_and_logprobs_of_an_open_model_need_the_response() -> None:
+    annotated = chat("stop", content="Hello", annotations=[{"type": "url_citation"}])
+    plain = chat("stop", content="Hello", annotations=[])
+    probable = chat("stop", content="Hello")
+    probable["choices"][0]["logprobs"] = {"content": [{"token": "Hello"}]}
+
+    assert judge(open_model(annotated)).needs_response
+    assert judge(open_model(probable)).needs_response
+    assert not judge(open_model(plain)).needs_response
+
+
 @pytest.mark.parametrize("choices", [[], None, [None]])
 def test_an_answer_without_choices_is_empty(choices: Any) -> None:
     assert judge(open_model({"choices": choices})).outcome == "empty"
@@ -627,6 +638,18 @@ ROLE = "Please use a valid role: user, model."
         (vertex(status={"code": 3, "message": ROLE}), 3, "INVALID_ARGUMENT", ROLE),
         (vertex(status={"message": ROLE}), None, None, ROLE),
         (vertex(status=3), 3, "INVALID_ARGUMENT", "3"),
+        (
+            vertex(status={"status": "NOT_FOUND", "message": "gone"}),
+            5,
+            "NOT_FOUND",
+            "gone",
+        ),
+        (
+            vertex(status='Bad Request: {"error": {"code": 400, "message": ""}}'),
+            400,
+            None,
+            'Bad Request: {"error": {"code": 400, "message": ""}}',
+        ),
         (vertex(status="INVALID_ARGUMENT"), 3, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         (vertex(status="Error: 503 overloaded"), 503, None, "Error: 503 overloaded"),
         (vertex(status="It broke."), None, None, "It broke."),
