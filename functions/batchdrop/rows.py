@@ -63,9 +63,20 @@ class Rows:
     @property
     def outcomes(self) -> dict[RowOutcome, int]:
         """How many accepted rows had each outcome; empty until they are collected."""
-        counts = {each: getattr(self, each) for each in RowOutcome if each in _COUNTED}
+        counts = {outcome: getattr(self, outcome) for outcome in _ACCEPTED}
         return {each: count for each, count in counts.items() if count is not None}
 
+    def __str__(self) -> str:
+        """The counts in one line, such as `1,000 rows: 994 ok, 6 failed`."""
+        counts = [(count, str(each)) for each, count in self.outcomes.items() if count]
+        counts = counts or [(self.accepted, "accepted")]
+        counts += [(self.refused, "refused")] if self.refused else []
+        counted = ", ".join(f"{count:,} {name}" for count, name in counts)
+        return f"{self.total:,} {'row' if self.total == 1 else 'rows'}: {counted}"
 
-#: The outcomes of accepted rows.
-_COUNTED = frozenset(RowOutcome) - {RowOutcome.REFUSED}
+
+#: The outcomes of accepted rows, in the order in which people want to know of them.
+_ACCEPTED = (
+    *(RowOutcome.OK, RowOutcome.FAILED, RowOutcome.BLOCKED, RowOutcome.TRUNCATED),
+    *(RowOutcome.MALFORMED, RowOutcome.EMPTY, RowOutcome.UNCLEAR, RowOutcome.MISSING),
+)

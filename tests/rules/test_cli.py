@@ -17,7 +17,7 @@ def test_help_lists_the_commands() -> None:
     ran = CliRunner().invoke(main, ["--help"])
 
     assert ran.exit_code == 0
-    assert {"check", "demo", "local", "cancel", "resume", "rerun"} <= set(
+    assert {"check", "demo", "local", "cancel", "resume", "rerun", "show"} <= set(
         ran.output.split()
     )
 

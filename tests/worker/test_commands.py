@@ -1,4 +1,7 @@
-"""`batchdrop cancel`, `resume` and `rerun`, on a deployment of real services."""
+"""The commands on a job: `show`, `cancel`, `resume` and `rerun`, on real services."""
+
+import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -6,6 +9,18 @@ from click.testing import CliRunner, Result
 from batchdrop import wiring
 from batchdrop.cli import main
 from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import (
+    Batch,
+    Collecting,
+    Failure,
+    Results,
+    Staging,
+    Usage,
+)
+from batchdrop.rows import Rows
+from tests.jobs import SPEC
+from tests.there import there
 from tests.worker.split_jobs import THREE, split_job, submitted
 from tests.worker.world import World
 
@@ -14,6 +29,7 @@ from tests.worker.world import World
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(wiring, "worker", lambda: world.worker)
     monkeypatch.setattr(wiring, "storage", lambda: world.storage)
+    monkeypatch.setattr(wiring, "ledger", lambda: world.ledger)
     return world
 
 
@@ -63,7 +79,106 @@ def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> N
     assert f"job {second.job_id} is over" in again.output
 
 
-@pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])
+def with_results(deployed: World) -> Job:
+    """A job whose batch has ended and whose answers are collected."""
+    drop = deployed.upload()
+    now, timing = deployed.now(), deployed.timing
+    claimed = there(deployed.ledger.claim(Job.claimed(drop, "w", now, timing)))
+    done = Batch(name="batches/1", state="JOB_STATE_SUCCEEDED", terminal=True)
+    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=1)
+    failure = Failure(code="503", message="overloaded", count=14, example="r0000007")
+    results = Results(
+        uri="gs://out/x/results.jsonl",
+        generation=1,
+        crc32c="AAAAAA==",
+        bytes=9,
+        strangers="gs://out/x/strangers.jsonl",
+    )
+
+    def move(job: Job) -> Job:
+        prepared = job.prepared(SPEC, staging, Rows(total=1000), now, timing)
+        return (
+            prepared.submitted(done, now)
+            .ended(done, now)
+            .collected(
+                now,
+                results=results,
+                rows=Rows(total=1000, refused=2, ok=974, failed=14, missing=10),
+                usage=Usage(
+                    prompt=800, cached=100, output=300, thoughts=100, total=1200
+                ),
+                failures=(failure,),
+                strangers=3,
+            )
+        )
+
+    return deployed.ledger.advance(claimed, move)
+
+
+def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
+    job = with_results(deployed)
+
+    ran = run("show", f"gs://{job.source.bucket}/{job.source.name}")
+
+    assert ran.output.splitlines() == [
+        f"{job.source}, job {job.id}",
+        "ended: succeeded (JOB_STATE_SUCCEEDED)",
+        "1,000 rows: 974 ok, 14 failed, 10 missing, 2 refused",
+        "  14 x 503: overloaded, such as r0000007",
+        "1,200 tokens: 800 prompt (100 cached), 300 output, 100 thoughts",
+        "results: gs://out/x/results.jsonl, and 3 answers to no row: "
+        "gs://out/x/strangers.jsonl",
+    ]
+
+
+def test_a_job_is_shown_as_json_as_its_document_has_it(deployed: World) -> None:
+    job = with_results(deployed)
+
+    shown = json.loads(run("show", job.id, "--json").output)
+
+    held = deployed.database.collection("jobs").document(job.id).get()
+    assert (shown["id"], shown["outcome"]) == (job.id, "succeeded")
+    for name in ("rows", "usage", "results", "failures", "spec"):
+        assert shown[name] == held.get(name)
+
+
+def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
+    drop = deployed.upload("not json\n")
+    deployed.worker.take(drop)
+    rejected = run("show", drop.job_id).output.splitlines()
+    job = with_results(deployed)
+    now = deployed.now()
+    waiting = replace(job, collecting=Collecting(round=0, step="freeze", due=now))
+    deployed.ledger.advance(
+        job, lambda _: waiting.collect_waits("grant it", now, now, not_allowed=True)
+    )
+    waits = run("show", job.id).output.splitlines()
+
+    assert rejected[1] == "rejected: rejected"
+    assert rejected[2].startswith("error: bad_rows: ")
+    assert "not_allowed: grant it" in waits
+    assert "collecting: freeze, waits for: grant it" in waits
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (Rows(total=1, accepted=1), "1 row: 1 accepted"),
+        (
+            Rows(total=1200, accepted=1198, refused=2),
+            "1,200 rows: 1,198 accepted, 2 refused",
+        ),
+        (
+            Rows(total=3, refused=1, ok=1, truncated=1),
+            "3 rows: 1 ok, 1 truncated, 1 refused",
+        ),
+    ],
+)
+def test_rows_are_shown_in_one_line(rows: Rows, line: str) -> None:
+    assert str(rows) == line
+
+
+@pytest.mark.parametrize("command", ["cancel", "resume", "rerun", "show"])
 def test_an_object_that_is_gone_is_not_taken_for_another_generation(
     deployed: World, command: str
 ) -> None:

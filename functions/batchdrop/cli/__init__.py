@@ -26,6 +26,7 @@ for command in (
     jobs.cancel,
     jobs.rerun,
     jobs.resume,
+    jobs.show,
     local.demo,
     local.local,
     prices.prices,

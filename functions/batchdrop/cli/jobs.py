@@ -1,10 +1,68 @@
-"""`batchdrop cancel`, `resume` and `rerun`: what a person asks of a job."""
+"""`batchdrop show`, `cancel`, `resume` and `rerun`: what a person asks of a job."""
 
 import getpass
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from batchdrop.cli.deployment import deployment, job_id
+from batchdrop.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
+
+#: `batchdrop show` lists this many kinds of errors of rows.
+MAX_FAILURES = 3
+
+
+@click.command()
+@click.argument("job")
+@json_option("Print the job's document as JSON.")
+def show(job: str, as_json: bool) -> None:
+    """
+    Show how far a JOB is, and what became of its rows.
+
+    A JOB is an id, or the address of the dropped object, gs://inbox/name. The
+    environment's BATCHDROP_* variables name the deployment.
+    """
+    with deployment() as wiring:
+        id = job_id(wiring, job)
+        found = wiring.ledger().get(id)
+        if found is None:
+            raise LookupError(f"there is no job {id}")
+        if as_json:
+            from batchdrop.ledger.documents import DERIVED, encode, sparse
+
+            derived = {name: getattr(found, name) for name in DERIVED}
+            document = encode(replace(found, version=None)) | encode(derived)
+            print_json(sparse(document))
+        else:
+            click.echo("\n".join(_lines(found)))
+
+
+def _lines(job: "Job") -> Iterator[str]:
+    yield f"{job.source}, job {job.id}"
+    state = f" ({job.batch.state})" if job.batch else ""
+    yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}"
+    if job.error:
+        yield f"error: {job.error.code}: {job.error.message}"
+    for trouble in job.troubles:
+        yield f"{trouble.code}: {trouble.message}"
+    if job.collecting:
+        why = job.collecting.waiting_for
+        yield f"collecting: {job.collecting.step}{f', waits for: {why}' if why else ''}"
+    if job.rows.total:
+        yield str(job.rows)
+    for each in job.failures[:MAX_FAILURES]:
+        yield f"  {each.count:,} x {each.code}: {each.message}, such as {each.example}"
+    if job.usage:
+        yield str(job.usage)
+    if job.results:
+        beside = job.results.strangers
+        also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""
+        yield f"results: {job.results.uri}{also}"
 
 
 @click.command()

@@ -313,6 +313,15 @@ class Usage:
     thoughts: int = 0
     total: int = 0
 
+    def __str__(self) -> str:
+        """Such as `1,200 tokens: 800 prompt (100 cached), 300 output, 100 thoughts`."""
+        cached = f" ({self.cached:,} cached)" if self.cached else ""
+        thoughts = f", {self.thoughts:,} thoughts" if self.thoughts else ""
+        return (
+            f"{self.total:,} tokens: {self.prompt:,} prompt{cached}, "
+            f"{self.output:,} output{thoughts}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
