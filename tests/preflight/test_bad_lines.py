@@ -179,7 +179,7 @@ REQUESTS: list[tuple[object, object, str, str]] = [
         "mixed_case",
     ),
     # keys
-    ({"key": "a", "request": GOOD}, {"key": 7, "request": GOOD}, "key", "bad_key"),
+    ({"key": "a", "request": GOOD}, {"key": True, "request": GOOD}, "key", "bad_key"),
     ({"key": "a", "request": GOOD}, {"key": "", "request": GOOD}, "key", "bad_key"),
     ({"key": "a", "request": GOOD}, {"key": None, "request": GOOD}, "key", "bad_key"),
     # what the batch or the job can't have
@@ -358,11 +358,31 @@ def test_an_error_in_a_wrapped_text_embedding_has_the_path_as_written(
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
-@pytest.mark.parametrize("key", [7, 0.5])
-def test_a_key_that_is_not_a_string_is_an_error(key: object, backend: str) -> None:
+@pytest.mark.parametrize("key", [None, True, [], {}, ["a"]])
+def test_a_key_that_is_neither_a_string_nor_a_number_is_an_error(
+    key: object, backend: str
+) -> None:
     line = {"key": key, "request": GOOD}
 
     assert problems(line, backend=backend) == [(1, "key", "bad_key")]
+
+
+@pytest.mark.parametrize("key", [7, 0.5])
+def test_a_key_that_is_sent_must_be_a_string(key: object) -> None:
+    line = {"key": key, "request": GOOD}
+
+    assert problems(line, key_numbers=False) == [(1, "key", "bad_key")]
+
+
+@pytest.mark.parametrize("times", [1, 30])
+def test_a_number_that_is_given_twice_is_a_duplicate_key(times: int) -> None:
+    fine = [{"key": number, "request": GOOD} for number in range(times)]
+    lines = [{"key": 0, "request": GOOD}, {"key": "0", "request": GOOD}]
+
+    assert problems(*fine, *lines) == [
+        (times + 1, "key", "duplicate_key"),
+        (times + 2, "key", "duplicate_key"),
+    ]
 
 
 @pytest.mark.parametrize("backend", ["vertex", "developer"])
@@ -493,7 +513,7 @@ def test_types_and_keys_are_checked_for_every_kind_of_model(
     model: str, line: dict[str, Any], id: str
 ) -> None:
     fine = [{**line, id: f"k{number}"} for number in range(30)]
-    bad = [{**line, id: key} for key in ("k3", "", 7)]
+    bad = [{**line, id: key} for key in ("k3", "", None)]
 
     assert problems(*fine, *bad, model=model) == [
         (31, id, "duplicate_key"),

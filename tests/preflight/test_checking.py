@@ -448,7 +448,12 @@ requests = st.builds(
 
 
 #: Keys, and how a line with one is written; some of them aren't what they seem.
-keys = st.sampled_from(["a", "b", "a-1", "é", 'a"b', "7", "-1.5", "1e3", "7x", ""])
+keys = st.sampled_from(
+    [
+        *("a", "b", "a-1", "é", 'a"b', "7", "-1.5", "1e3", "7x", ""),
+        *(7, -1.5, 10**30, None, True),
+    ]
+)
 ways = st.sampled_from(
     [
         b'{"key":%(key)b,"request":%(request)b}',

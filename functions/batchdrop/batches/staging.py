@@ -87,6 +87,8 @@ class Wire:
             # A new member of the API's needs no release of ours.
             unknown=ALLOW,
             generation_config=_flat(config) if config else None,
+            # A key is sent, where it can be.
+            key_numbers=False,
         )
         if embeds and not rules.family.embeds:
             # A tuned model's name doesn't show its family.

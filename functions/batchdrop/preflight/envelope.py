@@ -115,12 +115,14 @@ class EnvelopeCheck:
         members = dict(line)
         if shape.id is not None:
             id = members[shape.id]
-            if not isinstance(id, str) or not id:
+            number = self._rules.key_numbers and type(id) in (int, float)
+            if not number and (not isinstance(id, str) or not id):
+                or_number = " or a number" if self._rules.key_numbers else ""
                 inspection.unsure = True
                 inspection.add_error(
                     shape.id,
                     "bad_key",
-                    "must be a string, not empty",
+                    f"must be a string that isn't empty{or_number}",
                     f'write "{shape.id}": "..." or leave it out of all lines',
                 )
         if shape.wrapper and not isinstance(members[shape.wrapper], Members):

@@ -76,8 +76,7 @@ def _rest(key: msgspec.Raw | None, columns: dict[str, msgspec.Raw]) -> bytes:
     """A line from its key on."""
     rest = b"" if key is None else b',"key":' + bytes(key)
     if columns:
-        inner = an_object({name: bytes(raw) for name, raw in columns.items()})
-        rest += b',"columns":' + inner
+        rest += b',"columns":' + an_object(columns)
     return rest + b"}\n"
 
 

@@ -374,6 +374,8 @@ class Rules:
     generation_config: bytes | None = None
     #: Where `gs://` media may lie; None: anywhere.
     sources: tuple[Place, ...] | None = None
+    #: Whether a key may be a number: only where the key isn't what is sent.
+    key_numbers: bool = True
     #: The most bytes that a packed file may unpack to.
     max_unpacked: int = 20 * GB
 

@@ -34,6 +34,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _id = msgspec.json.Decoder(_Id).decode
 _encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
+_NUMBER = b"-0123456789"
 
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
@@ -214,8 +215,10 @@ def unsent(
 ) -> dict[str, msgspec.Raw]:
     """The members of a line that aren't sent: the user's key and columns."""
     if shape.wrapper is not None:
-        sent = {shape.wrapper, *family.beside}
-        return {name: raw for name, raw in members.items() if name not in sent}
+        others = dict(members)
+        for name in (shape.wrapper, *family.beside):
+            others.pop(name, None)
+        return others
     options = {*_EMBEDDING_CONFIG, camel(_NESTED[1]), "model"}
     return {
         name: raw
@@ -243,7 +246,7 @@ def unwrapper(
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
         names["id"] = shape.id
-        fields.append(("id", _Id))
+        fields.append(("id", msgspec.Raw))
     # A line with one of these has another shape, and may not pass as this one.
     for number, name in enumerate(IDS[: IDS.index(shape.id) if shape.id else None]):
         names[f"not{number}"] = name
@@ -263,7 +266,7 @@ def unwrapper(
 
     def unwrap(line: bytes) -> Unwrapped:
         found: Any = decode(line)
-        id = found.id.encode() if shape.id else None
+        id = _id_of(found.id, rules) if shape.id else None
         request = bytes(found.request)
         if text_only:
             members = _members.decode(request)
@@ -275,6 +278,20 @@ def unwrapper(
         return Unwrapped(id, request)
 
     return unwrap
+
+
+def _id_of(raw: msgspec.Raw, rules: Rules) -> bytes:
+    """
+    A key, as UTF-8: a number as it is written, a text without its quotes. So the number
+    7 is the same key as the text "7".
+
+    Raises:
+        msgspec.ValidationError: it is no key.
+    """
+    id = bytes(raw)
+    if rules.key_numbers and id[0] in _NUMBER:
+        return id
+    return _id(id).encode()
 
 
 # -- embeddings --------------------------------------------------------------------
@@ -313,7 +330,7 @@ def _embedding(
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
         options = config_of(tuple(members))
-        id = _id(members[shape.id]).encode() if shape.id else None
+        id = _id_of(members[shape.id], rules) if shape.id else None
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
         request = {"content": _content(_given(members))}
@@ -408,7 +425,7 @@ def _first(path: str) -> tuple[str, str]:
     return end[0], path[end.end() :]
 
 
-def an_object(members: dict[str, bytes]) -> bytes:
+def an_object(members: Mapping[str, bytes | msgspec.Raw]) -> bytes:
     """JSON, of values that are JSON already."""
-    inner = b",".join([_encode(name) + b":" + raw for name, raw in members.items()])
+    inner = b",".join([b"%b:%b" % (_encode(n), raw) for n, raw in members.items()])
     return b"{" + inner + b"}"
