@@ -1,0 +1,272 @@
+"""Results of each shape of line, on both APIs, and of each kind of deployment."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs.codes import HealthCode
+from tests.client.datasets import Dataset
+from tests.worker.collecting import (
+    collected,
+    ended,
+    lines,
+    outcomes,
+    question,
+    questions,
+    submit,
+)
+from tests.worker.manifests import dataset as dataset
+from tests.worker.world import World
+
+BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+MESSAGES = [{"role": "user", "content": "hello"}]
+CLAUDE = {
+    "anthropic_version": "vertex-2023-10-16",
+    "messages": MESSAGES,
+    "max_tokens": 99,
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        ("publishers/anthropic/models/claude-sonnet-5-5", {"request": CLAUDE}),
+        (
+            "publishers/meta/models/llama-4-scout-17b-16e-instruct-maas",
+            {
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {"messages": MESSAGES},
+            },
+        ),
+    ],
+    ids=["claude", "openai"],
+)
+def test_other_publishers_answers_have_text_usage_and_finish_reason(
+    world: World, model: str, row: dict[str, Any]
+) -> None:
+    rows = [{"custom_id": f"own-{n}"} | row for n in range(3)]
+    drop = submit(world, lines(rows), model=model)
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["key"] for one in found] == ["own-0", "own-1", "own-2"]
+    assert {one["outcome"] for one in found} == {"ok"}
+    assert all(one["text"] and one["finish_reason"] for one in found)
+    assert all(one["usage"]["total"] for one in found)
+
+
+@BOTH
+@pytest.mark.parametrize("model", ["gemini-embedding-2", "text-embedding-005"])
+def test_embeddings_have_their_values_in_the_response(world: World, model: str) -> None:
+    if world.settings.backend == "developer" and model.startswith("text"):
+        pytest.skip("the Developer API has no such model")
+    drop = submit(world, '{"text":"a"}\n{"text":"b"}\n', model=model)
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["outcome"] for one in found] == ["ok", "ok"]
+    assert all("values" in json.dumps(one["response"]) for one in found)
+
+
+@BOTH
+def test_json_that_was_asked_for_is_parsed_or_malformed(world: World) -> None:
+    schema = {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}
+    wish = {"responseMimeType": "application/json", "responseSchema": schema}
+    rows = [question(n) for n in range(1, 4)]
+    for row in rows[1:]:
+        row["request"]["generationConfig"] = wish
+    world.sim.faults.add("row_malformed", match={"row_text": "question 3"})
+    drop = submit(world, lines(rows))
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["outcome"] for one in found] == ["ok", "ok", "malformed"]
+    assert "text" in found[0]
+    assert "json" in found[1]
+    assert "json" not in found[2]
+
+
+@BOTH
+def test_keys_and_columns_come_back_byte_for_byte(world: World) -> None:
+    keys = ['"007"', '"7"', '"\\u00e9"']
+    own = '"n":1.10,"id":4672,"big":' + "1" * 30
+    text = "".join(
+        f'{{"key":{key},{own},"request":{json.dumps(question(1)["request"])}}}\n'
+        for key in keys
+    )
+    drop = submit(world, text)
+
+    job = collected(world, drop)
+
+    assert job.results is not None
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    name = f"{drop.name}/{job.id}/results.jsonl"
+    written = bucket.blob(name).download_as_text().splitlines()
+    for key, line in zip(keys, written, strict=True):
+        assert f'"key":{key},' in line
+        assert own in line
+
+
+def test_full_results_have_the_whole_response(world: World) -> None:
+    drop = submit(world, questions(2), results="full")
+
+    job = collected(world, drop)
+
+    assert all("candidates" in one["response"] for one in world.results(job))
+
+
+def test_a_job_without_results_is_done_when_it_has_ended(world: World) -> None:
+    drop = submit(world, questions(2), results="off")
+
+    job = ended(world, drop)
+
+    assert job.is_done
+    assert job.results is None
+    assert world.woken == []
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_without_results_the_developer_apis_answers_are_copied(world: World) -> None:
+    drop = submit(world, questions(2), results="off")
+
+    job = collected(world, drop)
+
+    assert job.results is None
+    assert len(world.answers(job)) == 2
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+    world.woken.clear()
+    world.sim.faults.add("unavailable", op="download")
+    for _ in range(30):
+        world.advance(timedelta(hours=1))
+        world.tick()
+
+    job = world.job(drop)
+    assert job.health is not None
+    assert job.health.code == HealthCode.ANSWERS_AT_RISK
+    assert not job.is_parked
+    world.sim.faults.clear()
+    assert outcomes(world, collected(world, drop)) == ["ok", "ok"]
+    assert world.job(drop).answers_at_risk is None
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_answers_that_the_api_has_deleted_leave_their_rows_missing(
+    world: World,
+) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+    world.sim.faults.add("http_error", op="download", code=404)
+    world.collect()
+    waits = world.job(drop)
+    assert waits.collecting is not None
+    assert "404" in (waits.collecting.waiting_for or "")
+
+    world.advance(timedelta(hours=49))
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["missing", "missing"]
+    assert job.answers_short is not None
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_a_key_that_the_api_refuses_is_waited_for(world: World) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+    world.sim.faults.add("http_error", op="download", code=403, count=1)
+    world.collect()
+
+    waits = world.job(drop)
+    assert waits.not_allowed is not None
+    assert "GEMINI_API_KEY" in waits.not_allowed.message
+    assert outcomes(world, collected(world, drop)) == ["ok", "ok"]
+
+
+def test_an_answer_of_thirty_megabytes_has_its_result(world: World) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+    assert job.batch is not None
+    assert job.batch.output_directory is not None
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    prefix = job.batch.output_directory.removeprefix(f"gs://{bucket.name}/")
+    (answers,) = list(bucket.list_blobs(prefix=prefix))
+    first, second = answers.download_as_text().splitlines()
+    row = json.loads(first)
+    row["response"]["candidates"][0]["content"]["parts"][0]["text"] = "x" * 30_000_000
+    answers.upload_from_string(f"{json.dumps(row)}\n{second}\n")
+
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok", "ok"]
+    assert max(len(one["text"]) for one in world.results(job)) == 30_000_000
+
+
+def test_answers_of_more_than_a_step_park_the_job_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.worker.collect_merge.MOST", 100)
+    drop = submit(world, questions(5))
+    ended(world, drop)
+    world.collect()
+
+    job = world.job(drop)
+    assert job.is_parked
+    assert job.parked is not None
+    assert "this release collects at most 100" in job.parked.message
+    assert "batchdrop resume" in job.parked.message
+    world.ticks(5)
+    assert world.job(drop).lease.epoch == job.lease.epoch
+
+
+def test_each_part_of_a_split_file_has_results_of_its_own(world: World) -> None:
+    text = questions(3) + "not json\n" + questions(2)
+    drop = submit(world, text, part_rows=2, on_invalid="skip")
+    for _ in range(40):
+        world.ticks(1)
+
+    job = world.job(drop)
+    ids = sorted(job.parts, key=lambda id: job.parts[id].n)
+    parts = [world.ledger.get(id) for id in ids]
+    found = []
+    for part in parts:
+        assert part is not None
+        assert part.is_done
+        assert part.results is not None
+        assert f"/part-{part.part.n if part.part else 0:04}/" in part.results.uri
+        found += world.results(part)
+    assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6]
+    assert Counter(one["outcome"] for one in found) == {"ok": 5, "refused": 1}
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
+
+
+def test_answers_in_a_table_have_their_results_under_output(
+    world: World, dataset: Dataset
+) -> None:
+    world.choose(results="on", datasets=(dataset.full_name,))
+    drop = world.upload(
+        lines([question(n, key=f"own-{n}") for n in (1, 2, 3)]),
+        metadata={"batchdrop-destination": f"bq://{dataset.full_name}"},
+    )
+    world.worker.take(drop)
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["outcome"] for one in found] == ["ok"] * 3
+    assert [one["key"] for one in found] == ["own-1", "own-2", "own-3"]
+    assert all(f"question {one['line']}" in one["text"] for one in found)
+    assert job.results is not None
+    assert (
+        job.results.uri == f"{world.settings.output}{drop.name}/{job.id}/results.jsonl"
+    )
