@@ -12,6 +12,7 @@ import pytest
 from batchdrop.batches.answer_lines import row_of, row_of_line
 from batchdrop.batches.outcomes import Judged, judged
 from batchdrop.batches.usage import RowUsage
+from batchdrop.preflight import Checker, Rules
 from tests.there import there
 
 HELLO = {"text": "Hello"}
@@ -916,22 +917,70 @@ def test_a_row_has_its_embedding(
     assert row_of(line).embedding == vector
 
 
+HELLO_CHAT = {"messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 1}
+HELLO_CLAUDE = {"anthropic_version": "vertex-2023-10-16", **HELLO_CHAT}
+
+
+def gemini_line(**config: Any) -> dict[str, Any]:
+    return {"request": {**REQUEST, "generationConfig": config}}
+
+
+def claude_line(**more: Any) -> dict[str, Any]:
+    return {"request": {**HELLO_CLAUDE, **more}}
+
+
+def open_line(**more: Any) -> dict[str, Any]:
+    return {"body": {**HELLO_CHAT, **more}}
+
+
+def staged_as_json(line: dict[str, Any]) -> bool:
+    """Whether the worker's check says that a line asks for JSON."""
+    model = "gemini-3.8-flash"
+    if "body" in line:
+        model = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
+    elif "messages" in line["request"]:
+        model = "publishers/anthropic/models/claude-sonnet-5-5"
+    checker = Checker(Rules(model=model))
+    (block,) = checker.blocks([msgspec.json.encode(line)])
+    assert block.rows == 1
+    return any(checker.asking_for_json(block.staged) or b"")
+
+
 @pytest.mark.parametrize(
-    "asked",
+    ("line", "asks"),
     [
-        {"request": {"generationConfig": {"responseMimeType": "application/json"}}},
-        {"request": {"generation_config": {"response_mime_type": "application/json"}}},
-        {"body": {"response_format": {"type": "json_object"}}},
-        {"body": {"response_format": {"type": "json_schema", "json_schema": {}}}},
+        (gemini_line(responseMimeType="application/json"), True),
+        (gemini_line(response_mime_type="application/json"), True),
+        (gemini_line(responseMimeType="Application/JSON; charset=utf-8"), True),
+        (gemini_line(responseMimeType="text/plain"), False),
+        (gemini_line(responseSchema={"type": "OBJECT"}), True),
+        (gemini_line(responseJsonSchema={"type": "object"}), True),
+        (
+            gemini_line(
+                responseMimeType="text/x.enum", responseSchema={"type": "STRING"}
+            ),
+            False,
+        ),
+        (gemini_line(temperature=1), False),
+        (claude_line(output_config={"format": {"type": "json_schema"}}), True),
+        (claude_line(output_format={"type": "json_schema"}), True),
+        (claude_line(output_config={"effort": "low"}), False),
+        (open_line(response_format={"type": "json_object"}), True),
+        (open_line(response_format={"type": "json_schema"}), True),
+        (open_line(response_format={"type": "text"}), False),
     ],
 )
-def test_a_row_whose_request_asks_for_json_may_be_malformed(
-    asked: dict[str, Any],
+def test_a_row_that_echoes_a_request_for_json_may_be_malformed(
+    line: dict[str, Any], asks: bool
 ) -> None:
-    answered = {"response": gemini(HELLO)}
+    row = row_of({**line, "response": gemini(HELLO)})
 
-    assert row_of({**asked, **answered}).outcome == "malformed"
-    assert row_of(answered).outcome == "ok"
+    assert row.outcome == ("malformed" if asks else "ok")
+    assert staged_as_json(line) is asks
+
+
+def test_a_row_that_echoes_no_request_is_not_held_to_json() -> None:
+    assert row_of(developer(gemini(HELLO))).outcome == "ok"
 
 
 @pytest.mark.parametrize(

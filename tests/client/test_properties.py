@@ -59,6 +59,10 @@ _NAMES = (
     *("key", "custom_id", "status", "predictions", "candidates", "instance"),
     *("content", "parts", "text", "thought", "choices", "body", "status_code"),
     *("promptFeedback", "blockReason", "stop_reason", "stop_details", "refusal"),
+    *("finishReason", "finish_reason", "functionCall", "inlineData", "message"),
+    *("embeddings", "values", "statistics", "truncated", "data", "prediction"),
+    *("usage", "usageMetadata", "promptTokenCount", "prompt_tokens", "token_count"),
+    *("request", "generationConfig", "responseSchema", "response_format", "type"),
 )
 likely_objects = st.recursive(
     scalars | st.sampled_from(["JOB_STATE_RUNNING", "BATCH_STATE_X", "7", "-1"]),
@@ -120,6 +124,10 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     texts = (read.text, read.thoughts, read.finish_reason, read.blocked)
     assert all(text is None or isinstance(text, str) for text in texts)
     assert read.response is None or read.error is None
+    assert (read.outcome == "failed") is (read.error is not None)
+    assert min(msgspec.structs.astuple(read.usage)) >= 0
+    assert read.embedding is None or isinstance(read.embedding, list)
+    assert msgspec.json.encode(read.json)
 
 
 @given(content=st.binary(max_size=80))

@@ -213,14 +213,35 @@ def _in_one_line(text: str) -> bytes | None:
 
 
 def asks_for_json(raw: Mapping[str, Any]) -> bool:
-    """Whether the request that is echoed in a row asks for JSON."""
-    request = _object(raw, "request")
-    config = _object(request, "generationConfig") or _object(
-        request, "generation_config"
+    """
+    Whether the request that a row echoes asks for JSON, as preflight's `asking` says of
+    lines: by type, or by a schema where no type is named.
+    """
+    request = _object(raw, "request") or _object(raw, "body")
+    config = _either(request, "generationConfig", "generation_config") or {}
+    if isinstance(config, dict) and config:
+        mime = _either(config, "responseMimeType", "response_mime_type")
+        if mime:
+            return str(mime).partition(";")[0].strip().lower() == "application/json"
+        if _either(config, "responseSchema", "response_schema") is not None:
+            return True
+        if _either(config, "responseJsonSchema", "response_json_schema") is not None:
+            return True
+        form = _either(config, "responseFormat", "response_format")
+        text = _object(form, "text") if isinstance(form, dict) else {}
+        mime = _either(text, "mimeType", "mime_type")
+        return str(mime).upper() == "APPLICATION_JSON"
+    forms = (
+        _object(request, "response_format"),
+        _object(_object(request, "output_config"), "format"),
+        _object(request, "output_format"),
     )
-    kind = config.get("responseMimeType") or config.get("response_mime_type")
-    form = _object(_object(raw, "body"), "response_format").get("type")
-    return kind == "application/json" or form in ("json_object", "json_schema")
+    return any(form.get("type") in ("json_schema", "json_object") for form in forms)
+
+
+def _either(holder: Mapping[str, Any], name: str, other: str) -> Any:
+    """A member in either spelling."""
+    return holder[name] if name in holder else holder.get(other)
 
 
 def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
