@@ -930,7 +930,8 @@ def claude_line(**more: Any) -> dict[str, Any]:
 
 
 def open_line(**more: Any) -> dict[str, Any]:
-    return {"body": {**HELLO_CHAT, **more}}
+    path = {"method": "POST", "url": "/v1/chat/completions"}
+    return {**path, "body": {**HELLO_CHAT, **more}}
 
 
 def staged_as_json(line: dict[str, Any]) -> bool:
