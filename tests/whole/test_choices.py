@@ -155,13 +155,23 @@ class Night(Deployment):
         drop = self.drops[name]
         return until(lambda: self.at(drop, "ended", "rejected"))
 
-    def answers_of(self, name: str) -> list[str]:
-        """The lines under a drop's output, but for the report."""
+    def results(self, name: str, rows: int) -> list[dict[str, Any]]:
+        """The results of a drop, or of all of its parts, once there are so many."""
+
+        def enough() -> list[dict[str, Any]]:
+            found = self.lines(name, "/results.jsonl")
+            return found if len(found) >= rows else []
+
+        return until(enough)
+
+    def lines(self, name: str, ending: str) -> list[dict[str, Any]]:
+        """The lines of the objects under a drop's output that are named so."""
         bucket = self.stack.buckets["output"]
         prefix = f"{name}/{self.drops[name].job_id}/"
         return [
-            line
+            json.loads(line)
             for blob in self.gcs.list_blobs(bucket, prefix=prefix)
+            if blob.name.endswith(ending)
             for line in blob.download_as_text().splitlines()
         ]
 
@@ -228,9 +238,12 @@ def test_a_drop_of_each_shape_ends_in_results(night: Night, shape: str) -> None:
     job = night.over(f"{shape}.jsonl")
 
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
-    answers = night.answers_of(f"{shape}.jsonl")
-    assert len(answers) == 2
-    assert sorted("r0000002" in answer for answer in answers) == [False, True]
+    results = night.results(f"{shape}.jsonl", 2)
+    assert [result["id"] for result in results] == ["r0000001", "r0000002"]
+    assert [result["outcome"] for result in results] == ["ok", "ok"]
+    named = {"key", "custom_id"} & set(SHAPES[shape])
+    keys = ["mine-1", "mine-2"] if named else [None, None]
+    assert [result.get("key") for result in results] == keys
 
 
 @pytest.mark.parametrize("api", ["vertex", "developer"])
@@ -245,18 +258,20 @@ def test_a_manifest_of_each_kind_ends_in_results(
     job = night.over(name)
 
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
-    answers = night.answers_of(name)
-    keys = sorted(json.loads(answer)["key"] for answer in answers)
-    assert keys == [f"r{n:07}" for n in range(1, rows + 1)]
+    results = night.results(name, rows)
+    assert [result["id"] for result in results] == [
+        f"r{n:07}" for n in range(1, rows + 1)
+    ]
+    assert {result["outcome"] for result in results} == {"ok"}
     wanted = "gemini-4-argon" if kind == "model" else "gemini-3.8-flash"
     assert job["spec"]["model"] == wanted
 
 
-def test_a_manifest_over_a_table_ends_in_results(night: Night) -> None:
+def test_a_manifest_over_a_table_ends_in_answers(night: Night) -> None:
     job = night.over("vertex/table.job.json")
 
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(night.answers_of("vertex/table.job.json")) == 2
+    assert len(night.lines("vertex/table.job.json", "/predictions.jsonl")) == 2
 
 
 @pytest.mark.parametrize("api", ["vertex", "developer"])
@@ -286,8 +301,9 @@ def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
 
     assert job["outcome"] == "succeeded"
     assert len(job["parts"]) == 3
-    keys = sorted(json.loads(answer)["key"] for answer in night.answers_of(name))
-    assert keys == [f"r{n:07}" for n in range(1, 6)]
+    results = night.results(name, 5)
+    assert [result["id"] for result in results] == [f"r{n:07}" for n in range(1, 6)]
+    assert {result["outcome"] for result in results} == {"ok"}
     (message,) = until(lambda: night.announced(night.drops[name]))
     assert json.loads(message.data)["parts"]["succeeded"] == 3
     of_parts = [
@@ -304,7 +320,7 @@ def test_a_rejected_drop_has_its_report_its_announcement_and_no_batch(
     job = night.over(name)
 
     assert job["phase"] == "rejected"
-    (line,) = map(json.loads, night.answers_of(name))
+    (line,) = night.lines(name, "/rejected.jsonl")
     assert line["line"] == 2
     assert [error["code"] for error in line["errors"]] == ["bad_contents"]
     (message,) = until(lambda: night.announced(night.drops[name]))
