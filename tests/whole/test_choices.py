@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
+from batchdrop.jobs.values import Drop
 from batchdrop_local.stack import Stack
 from tests.client.datasets import Dataset
 from tests.waiting import until
@@ -151,9 +152,17 @@ class Night(Deployment):
     drops: dict[str, Any]
 
     def over(self, name: str) -> dict[str, Any]:
-        """What became of one drop."""
+        """What became of one drop, once its answers are where they stay."""
         drop = self.drops[name]
-        return until(lambda: self.at(drop, "ended", "rejected"))
+        return until(lambda: self._done(drop))
+
+    def _done(self, drop: Drop) -> dict[str, Any] | None:
+        job = self.at(drop, "ended", "rejected")
+        jobs = self.database.collection("jobs")
+        for id in (drop.job_id, *(job or {}).get("parts", {})):
+            if "collecting" in (jobs.document(id).get().to_dict() or {}):
+                return None
+        return job
 
     def results(self, name: str, rows: int) -> list[dict[str, Any]]:
         """The results of a drop, or of all of its parts, once there are so many."""
@@ -195,6 +204,7 @@ def night(
             "BATCHDROP_DATASETS": dataset.full_name,
             # Many files are read at once on few processors.
             "BATCHDROP_LEASE": "30",
+            "BATCHDROP_RESULTS": "off",
         }
         with Stack(
             folder, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env

@@ -79,6 +79,11 @@ class Deployment:
             if message.attributes["job_id"] == drop.job_id
         ]
 
+    def ends(self, drop: Drop) -> list[Any]:
+        """The same without those of results, which are written after the end."""
+        messages = self.announced(drop)
+        return [one for one in messages if one.attributes["event"] != "results"]
+
     def answers(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         place = Location.parse(job["batch"]["output_directory"])
         return [
@@ -110,7 +115,7 @@ def test_a_dropped_file_ends_in_answers_and_an_announcement(
     drop = deployment.drop(25)
 
     job = until(lambda: deployment.at(drop, "ended"))
-    (message,) = until(lambda: deployment.announced(drop))
+    (message,) = until(lambda: deployment.ends(drop))
 
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
     assert [moment["phase"] for moment in job["history"]][:4] == [
@@ -154,11 +159,11 @@ def test_the_same_event_twenty_times_at_once_makes_one_batch(
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(deliver, range(20)))
     until(lambda: deployment.at(drop, "ended"))
-    until(lambda: deployment.announced(drop))
+    until(lambda: deployment.ends(drop))
 
     assert answers == [200] * 20
     assert len(deployment.batches(drop)) == 1
-    assert len(deployment.announced(drop)) == 1
+    assert len(deployment.ends(drop)) == 1
 
 
 def test_a_bad_file_is_rejected_by_line_and_announced_and_costs_nothing(
@@ -167,7 +172,7 @@ def test_a_bad_file_is_rejected_by_line_and_announced_and_costs_nothing(
     drop = deployment.drop(ROW % 1 + "{not json\n" + ROW % 3)
 
     job = until(lambda: deployment.at(drop, "rejected"))
-    (message,) = until(lambda: deployment.announced(drop))
+    (message,) = until(lambda: deployment.ends(drop))
 
     assert job["error"]["code"] == "bad_rows"
     assert [fault["line"] for fault in job["row_errors"]] == [2]
@@ -187,7 +192,7 @@ def test_a_killed_on_upload_still_ends_with_one_batch_and_one_answer_set(
         os.kill(pid, signal.SIGKILL)
     killed_at = deployment.job(drop)
     job = until(lambda: deployment.at(drop, "ended"))
-    until(lambda: deployment.announced(drop))
+    until(lambda: deployment.ends(drop))
 
     assert killed_at is not None
     assert killed_at["phase"] == "arrived"
@@ -197,7 +202,7 @@ def test_a_killed_on_upload_still_ends_with_one_batch_and_one_answer_set(
     answers = deployment.answers(job)
     assert len(answers) == rows
     assert len({answer["key"] for answer in answers}) == rows
-    assert len(deployment.announced(drop)) == 1
+    assert len(deployment.ends(drop)) == 1
 
 
 def test_a_file_dropped_while_the_service_is_down_is_submitted_later(
