@@ -20,8 +20,7 @@ def main(client: Client, name: str, wanted: set[str]) -> Counter[str]:
             count["empty"] += 1
         else:
             count["answered"] += 1
-            usage = (row.response or {}).get("usageMetadata", {})
-            count["tokens"] += usage.get("totalTokenCount", 0)
+            count["tokens"] += row.usage.total
     count["missing"] = len(missing)
     print(dict(count))
     return count
