@@ -127,6 +127,7 @@ class Collect:
                     "event": "collect.results",
                     "job": job.id,
                     "results": after.results.uri if after.results else "",
+                    "same_rows": learnt.same_rows,
                 },
             )
             log_row_failures(after)

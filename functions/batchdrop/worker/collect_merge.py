@@ -119,7 +119,8 @@ class Merge:
         failpoint("collect_written")
         assert new.created is not None
         return Collected(
-            changes=_changes(job, summary, new.created, index, strangers.created)
+            changes=_changes(job, summary, new.created, index, strangers.created),
+            same_rows=summary.same_rows,
         )
 
     def _questions(self, job: Job) -> Questions:
