@@ -257,3 +257,17 @@ def test_a_document_is_kept_until_its_answers_are_collected(world: World) -> Non
     collected(world, drop)
 
     assert (document.get().to_dict() or {})["expire_at"] is not None
+
+
+def test_the_record_of_the_lines_that_is_gone_parks_the_job(world: World) -> None:
+    drop = submit(world, questions(3) + "not json\n", on_invalid="skip")
+    job = ended(world, drop)
+    assert job.staging is not None
+    world.storage.delete(job.staging.lines or "")
+
+    world.collect()
+
+    job = world.job(drop)
+    assert job.parked is not None
+    assert "what staging recorded" in job.parked.message
+    assert published(world, job) == []

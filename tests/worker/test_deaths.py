@@ -74,7 +74,9 @@ class Course:
             self.step()
             found = self.evidence()
             if found.is_over and found.job and not found.job["collecting"]:
-                return
+                break
+        if self.way.lingers:
+            self.step()
 
     def step(self) -> None:
         """Delivers the events and runs one tick; a worker may die of either."""

@@ -37,6 +37,7 @@ def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -
     assert job.phase is Phase.ENDED
     assert job.error is None
     assert announcement.type == "dev.batchdrop.job.succeeded.v1"
+    assert json.loads(announcement.body)["output_directory"]
     assert len(world.answers(job)) == 2
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import IO, cast
 
@@ -86,7 +86,12 @@ class DeveloperBackend:
     def read(self, job: Job, answer: BatchJob) -> Batch:
         source = answer.src.file_name if answer.src else None
         match = re.fullmatch(rf"{self._file(job, 0)[:-1]}(\d+)", source or "")
-        return batch_of(answer, source, int(match[1]) if match else None)
+        batch = batch_of(answer, source, int(match[1]) if match else None)
+        if job.spec is None or not batch.has_answers:
+            return batch
+        # A collector brings them there.
+        home = f"{job.spec.destination}{batch.name.rpartition('/')[2]}"
+        return replace(batch, output_directory=home)
 
     def answers(self, job: Job, write: Callable[[bytes], None]) -> None:
         assert job.batch is not None

@@ -214,10 +214,9 @@ class Answered(Splitting):
         if spec is None or spec.source:
             return None
         copies = spec.backend == Backend.DEVELOPER
-        if spec.results == "off":
-            waiting = batch and batch.has_answers and not batch.output_directory
-            if not (copies and waiting):
-                return None
+        kept = batch is not None and batch.has_answers
+        if spec.results == "off" and not (copies and kept):
+            return None
         step = Step.COPY if copies else Step.FREEZE
         return Collecting(round=0, step=step, due=now)
 

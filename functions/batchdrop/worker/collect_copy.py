@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from batchdrop.backends import Backends
+from batchdrop.backends import Backends, is_not_allowed
 from batchdrop.batches import BatchesError, ClientError
 from batchdrop.errors import Misconfigured, SourceGone
 from batchdrop.failpoints import failpoint
@@ -52,6 +52,12 @@ class Copies:
         except BatchesError as exc:
             if isinstance(exc, ClientError) and exc.code == 404:
                 raise
+            table = job.batch.output_table if job.batch else None
+            if table and is_not_allowed(exc):
+                raise Misconfigured(
+                    f"its answers: {exc}. Grant the service account of collect "
+                    f"roles/bigquery.dataViewer on {table}"
+                ) from exc
             raise self.setbacks.trouble(job, "its answers", exc) from exc
         failpoint("collect_copied")
 
@@ -75,7 +81,7 @@ class Copy:
         """
         assert job.spec is not None
         after = None if job.spec.results == "off" else Step.FREEZE
-        batch, copy = job.batch, self.places.copy(job)
+        batch = job.batch
         if batch is None or job.is_lost or not batch.has_answers:
             return Done(step=after)
         try:
@@ -88,7 +94,8 @@ class Copy:
                 extra={"event": "collect.answers_gone", "job": job.id},
             )
             return Done(step=after)
-        return Done(step=after, changes={"batch": self._handed_over(job, batch, copy)})
+        self._hand_over(job, batch)
+        return Done(step=after)
 
     def _are_gone(self, job: Job, batch: Batch) -> bool:
         """Whether there is no use in asking for the answers again."""
@@ -97,16 +104,15 @@ class Copy:
         ended = batch.end_time or job.updated_at
         return self.now() - ended >= KEPT_FOR
 
-    def _handed_over(self, job: Job, batch: Batch, copy: str) -> Batch:
-        """The batch with the directory of its answers, which is filled here."""
-        assert job.spec is not None
-        home = f"{job.spec.destination}{batch.name.rpartition('/')[2]}"
+    def _hand_over(self, job: Job, batch: Batch) -> None:
+        """Brings the copy to the directory that the job has named since its end."""
+        assert batch.output_directory is not None
+        target = f"{batch.output_directory}/predictions.jsonl"
         try:
-            self.storage.copy(copy, f"{home}/predictions.jsonl")
+            self.storage.copy(self.places.copy(job), target)
         except (Misconfigured, SourceGone) as exc:
             # A bucket that is not there looks like a copy that is not there.
-            bucket, _ = split_uri(home)
+            bucket, _ = split_uri(target)
             grant = granted(bucket, "roles/storage.objectUser")
             raise Misconfigured(f"{exc}. {grant}") from exc
         failpoint("collect_handed_over")
-        return replace(batch, output_directory=home)

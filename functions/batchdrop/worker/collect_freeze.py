@@ -103,7 +103,7 @@ class Freeze:
         try:
             listed = self.storage.listed(place)
         except Misconfigured as exc:
-            raise _not_readable(place.bucket, exc) from exc
+            raise NotGranted(place.bucket, exc) from exc
         answers = [
             _frozen(one, final=f"/{one.name}".endswith(FINAL))
             for one in listed
@@ -151,12 +151,12 @@ def answers_of(storage: Storage, one: Frozen) -> Iterator[bytes]:
 
     Raises:
         SourceGone: this version of it was overwritten or deleted.
-        Unavailable, Misconfigured: it can't be read; try again.
+        Unavailable, NotGranted: it can't be read; try again.
     """
     try:
         yield from storage.read(one.drop)
     except Misconfigured as exc:
-        raise _not_readable(one.bucket, exc) from exc
+        raise NotGranted(one.bucket, exc) from exc
 
 
 def answers_counted(job: Job) -> int | None:
@@ -177,5 +177,8 @@ def _frozen(one: Drop, *, final: bool) -> Frozen:
     )
 
 
-def _not_readable(bucket: str, why: Misconfigured) -> Misconfigured:
-    return Misconfigured(f"{why}. {granted(bucket, 'roles/storage.objectViewer')}")
+class NotGranted(Misconfigured):
+    """The bucket with the answers may not be read; the text says what to grant."""
+
+    def __init__(self, bucket: str, why: Misconfigured) -> None:
+        super().__init__(f"{why}. {granted(bucket, 'roles/storage.objectViewer')}")

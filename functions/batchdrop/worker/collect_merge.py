@@ -17,6 +17,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.results import (
     EVERY,
     Answers,
+    DoesNotAddUp,
     Questions,
     Summary,
     TooLarge,
@@ -26,6 +27,7 @@ from batchdrop.storage import Created, Creation, Differs, Storage
 from batchdrop.worker.collect_freeze import (
     Freeze,
     Frozen,
+    NotGranted,
     answers_counted,
     answers_of,
 )
@@ -112,7 +114,7 @@ class Merge:
                     )
                     failpoint("collect_merged")
         except Misconfigured as exc:
-            if folder.bucket not in str(exc):
+            if isinstance(exc, NotGranted) or folder.bucket not in str(exc):
                 raise
             grant = granted(folder.bucket, "roles/storage.objectUser")
             raise Misconfigured(f"{exc}. {grant}") from exc
@@ -132,7 +134,7 @@ class Merge:
         batch_error = job.batch.error if job.batch else None
         return Questions(
             staging=staging,
-            open_lines=self._opener(staging.lines),
+            open_lines=partial(self._lines, staging.lines) if staging.lines else None,
             open_sidecar=self._opener(staging.sidecar),
             open_report=self._opener(whole.report if staging.refused else None),
             open_staged=self._opener(staging.uri),
@@ -142,6 +144,12 @@ class Merge:
 
     def _opener(self, uri: str | None) -> Callable[[], Iterator[bytes]] | None:
         return None if uri is None else partial(self.storage.chunks, uri)
+
+    def _lines(self, uri: str) -> Iterator[bytes]:
+        try:
+            yield from self.storage.chunks(uri)
+        except SourceGone as exc:
+            raise DoesNotAddUp(f"what staging recorded of each line: {exc}") from exc
 
     def _open(self, one: Frozen) -> Iterator[bytes]:
         try:
