@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -325,8 +326,9 @@ def test_json_is_spliced_in_one_line(text: str, outcome: str) -> None:
         assert "text" not in found.results[1]
 
 
-def test_a_file_of_which_all_rows_ask_for_json() -> None:
-    found = collect(File.of(1, json="all"), shard(answer(1, "[1]")))
+@pytest.mark.parametrize("kinds", [[S], [S, B]])
+def test_a_file_of_which_all_rows_ask_for_json(kinds: list[Kind]) -> None:
+    found = collect(File(kinds=kinds, json="all"), shard(answer(1, "[1]")))
 
     assert found.results[0]["json"] == [1]
 
@@ -346,7 +348,8 @@ def test_a_place_names_the_object_and_its_line() -> None:
 
 
 def test_a_part_begins_with_a_later_line() -> None:
-    file = File(first=1001, kinds=[S, B, R, S], refused={5: [], 1003: [{"code": "a"}]})
+    refused: dict[int, list[Any]] = {5: [], 6: [], 1003: [{"code": "a"}]}
+    file = File(first=1001, kinds=[S, B, R, S], refused=refused)
 
     found = collect(file, shard(answer(1004), answer(1001), answer(1)))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batchdrop.results import Answers, DoesNotAddUp, TooLarge
+from batchdrop.results.reading import lines_of
 from tests.results.made import (
     File,
     answer,
@@ -45,6 +46,11 @@ def test_an_answer_without_an_id_is_joined_by_its_request() -> None:
         ('{"t": 0.1}', '{"t": 1e-1}'),
         ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}'),
         ('{"a": null, "b": {"c": null}}', '{"b": {}}'),
+        ('{"t": 0, "u": "", "v": false}', '{"t": 0, "u": "", "v": false, "w": null}'),
+        (
+            '{"a": [{"b": 1}]}',
+            '{"a": [{"b": 1, "c": {"d": null}, "e": []}], "f": null}',
+        ),
         ('{"t": 12345678901234567890123}', '{"t": 1.2345678901234567e22}'),
         ('{"t": "\\u00e9"}', '{"t": "é"}'),
     ],
@@ -58,7 +64,9 @@ def test_a_request_that_the_api_wrote_anew_is_the_same(sent: str, echoed: str) -
     assert found.outcomes == {1: "missing", 2: "ok"}
 
 
-@pytest.mark.parametrize("echoed", ['{"t": true}', '{"t": "1"}', '{"t": [1]}', "{}"])
+@pytest.mark.parametrize(
+    "echoed", ['{"t": true}', '{"t": "1"}', '{"t": [1]}', "{}", '{"t": 1, "u": 0}']
+)
 def test_a_request_that_differs_is_another(echoed: str) -> None:
     file = File.of(1, requests={1: {"t": 1}})
     line = answer(None, request="_").replace(b'"_"', echoed.encode())
@@ -217,7 +225,7 @@ def test_too_many_answers_out_of_order_are_not_collected_in_one_step() -> None:
 @pytest.mark.usefixtures("little_memory")
 def test_a_line_that_does_not_fit_into_the_memory_is_not_read() -> None:
     with pytest.raises(TooLarge):
-        collect(File.of(1), shard(answer(1, "x" * 20_000)))
+        list(lines_of(b"x" * 100 for _ in range(200)))
 
 
 @pytest.mark.parametrize("lines", [28, 29, 31, 100])

@@ -74,6 +74,14 @@ def test_a_row_without_a_key_is_joined_by_its_request() -> None:
     assert [r["why"] for r in results[2:]] == ["no_match"]
 
 
+def test_a_row_with_the_key_comes_before_one_with_the_request() -> None:
+    found = rows(answer(None, "b", request=request("a")), answer(None, "a", key="k"))
+
+    results = list(join(found, [keyed("k", "a"), keyed("l", "a")]))
+
+    assert [r["text"] for r in results] == ["a", "b"]
+
+
 def test_the_key_of_an_inline_request_is_in_its_metadata() -> None:
     lines = [request("a") | {"metadata": {"key": "k"}}]
 

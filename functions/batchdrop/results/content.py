@@ -2,8 +2,8 @@
 Compares the request in an answer with the rows as sent, for answers without an id.
 
 The API writes the request anew: a number may have another form (1.0 is 1, 1e3 is
-1000.0), members that are null are left out, and members may change places. So requests
-are compared in a form in which none of these differ.
+1000.0), members may change places, and members that are null may be added or left out
+(users' reports). So requests are compared in a form in which none of these differ.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 #: itself, and its answer has it in `instance`.
 _IDS = frozenset({"key", "custom_id"})
 _encode = msgspec.json.Encoder(order="sorted").encode
+#: An object of nulls alone is added as one null is.
+_NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 class _Holding(Struct, gc=False):
@@ -53,9 +55,10 @@ def mark_of(request: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """The value with one form for each number, and without members that are null."""
+    """The value with one form for each number, without members that hold nothing."""
     if isinstance(value, dict):
-        return {n: _plain(v) for n, v in value.items() if v is not None}
+        plain = ((name, _plain(member)) for name, member in value.items())
+        return {name: member for name, member in plain if member not in _NOTHING}
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool):
