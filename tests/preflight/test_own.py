@@ -235,6 +235,16 @@ def test_a_text_that_ends_as_a_configuration_does_asks_for_nothing() -> None:
     assert asking(*[config(**MIME)] * 5, fake, GOOD) == [*[True] * 5, False, False]
 
 
+def test_a_line_that_only_ends_like_one_that_asks_is_looked_into() -> None:
+    plain = {"responseMimeType": "text/plain"}
+    other = good(generationConfig=plain, labels=MIME)
+    escaped = good(**{'x"generationConfig': MIME})
+    both = good(generationConfig=MIME, **{'x"generationConfig': MIME})
+
+    assert asking(config(**MIME), other) == [True, False]
+    assert asking(both, escaped, backend="developer", unknown="allow") == [True, False]
+
+
 def test_the_jobs_own_configuration_asks_for_json_unless_a_line_says_otherwise() -> (
     None
 ):

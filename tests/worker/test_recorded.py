@@ -78,9 +78,8 @@ class Objects:
         self.found[uri] = bytes(data)
 
 
-def read(text: bytes, size: int, part_rows: int) -> list[Part]:
+def read(text: bytes, size: int, limits: Limits) -> list[Part]:
     """The parts of a file, by the worker's own code."""
-    limits = Limits(rows=part_rows, bytes=10**9)
     made = reading.Reading(Rules(on_invalid=SKIP), limits)
     chunks = (text[at : at + size] for at in range(0, len(text), size))
     parts = []
@@ -105,9 +104,9 @@ def read(text: bytes, size: int, part_rows: int) -> list[Part]:
     return parts
 
 
-def expected(lines: list[bytes], part_rows: int) -> list[Part]:
+def expected(lines: list[bytes], limits: Limits) -> list[Part]:
     """The same, a line at a time."""
-    parts, blanks = [Part()], 0
+    parts, blanks, size = [Part()], 0, 0
     for number, line in enumerate(lines, 1):
         part = parts[-1]
         if not line.strip():
@@ -116,10 +115,12 @@ def expected(lines: list[bytes], part_rows: int) -> list[Part]:
         if line == BAD:
             kind = Kind.REFUSED
         else:
-            if part.staged == part_rows:
-                part, blanks = Part(), 0
+            sent = b'{"key":"r0000001",' + line[line.index(b'"request"') :] + b"\n"
+            if part.staged and not limits.hold(part.staged + 1, size + len(sent)):
+                part, blanks, size = Part(), 0, 0
                 parts.append(part)
             part.staged += 1
+            size += len(sent)
             kind = Kind.STAGED_JSON if b"json" in line else Kind.STAGED
             row = {k: v for k, v in json.loads(line).items() if k != "request"}
             if row:
@@ -164,22 +165,24 @@ COLUMNS = (b"", b'"c":1,', b'"c": [true, null], "d":"x",')
     ),
     times=st.integers(1, 3),
     size=st.integers(1, 2000),
-    part_rows=st.integers(1, 20),
+    limits=st.builds(
+        Limits, rows=st.integers(1, 20), bytes=st.sampled_from([10, 200, 500, 10**9])
+    ),
 )
 @settings(max_examples=40)
 def test_every_line_is_recorded_as_a_slow_reading_finds_it(
-    told: int, lines: list[bytes], times: int, size: int, part_rows: int
+    told: int, lines: list[bytes], times: int, size: int, limits: Limits
 ) -> None:
     lines = lines * times
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "MAX_TOLD", told)
         try:
-            found = read(b"\n".join(lines), size, part_rows)
+            found = read(b"\n".join(lines), size, limits)
         except BadRows:
             assert not set(lines) - {b"", b" \t\r", BAD}
             return
 
-    assert found == expected(lines, part_rows)
+    assert found == expected(lines, limits)
 
 
 def test_what_became_of_many_lines_is_written_as_they_come(
@@ -370,12 +373,14 @@ def test_a_rejected_part_keeps_what_is_recorded_of_its_rows(world: World) -> Non
 
 def test_a_file_rejected_for_its_last_line_leaves_nothing_staged(world: World) -> None:
     world.choose(part_rows=1)
-    drop = world.upload(KEYED + "not json\n")
+    # So long that the first rows are staged before the last line is read.
+    drop = world.upload(KEYED.replace("hello", "hello" * 60_000) + "not json\n")
 
     world.worker.take(drop)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
+    assert job.parts
     for id in (job.id, *(job.part_id(n) for n in range(4))):
         assert world.storage.names(world.traces.folder(id)) == []
 
