@@ -206,6 +206,30 @@ def test_pauses_grow_to_an_hour_while_a_step_cannot_be_done(clock: Clock) -> Non
     assert there(job.collecting).waiting_for == "no answer"
 
 
+def test_a_step_that_gets_no_answer_for_days_is_parked_and_announced(
+    clock: Clock,
+) -> None:
+    job, start = ended(clock), clock()
+    while not job.is_parked and clock() - start < timedelta(days=5):
+        job = job.collect_waits("the answers are gone", clock(), clock())
+        clock.advance(hours=1)
+
+    assert clock() - start == timedelta(days=3, hours=1)
+    assert there(job.parked).message.startswith("no step forward since ")
+    assert "the answers are gone" in there(job.parked).message
+    assert due(job) is None
+    assert there(job.unpark("me", clock()).collecting).due == clock()
+
+
+def test_a_job_waits_for_a_grant_for_as_long_as_it_takes(clock: Clock) -> None:
+    job = ended(clock)
+    for _ in range(24 * 7):
+        job = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+        clock.advance(hours=1)
+
+    assert not job.is_parked
+
+
 def test_a_pause_ends_when_it_is_asked_to(clock: Clock) -> None:
     end = clock() + timedelta(minutes=10)
     job = ended(clock).collect_waits("2 of 3 answers", clock(), clock(), latest=end)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from batchdrop.jobs.codes import Backend, HealthCode, Step
 from batchdrop.jobs.parts import Splitting
 from batchdrop.jobs.record import FORWARD
-from batchdrop.jobs.steps import MAX_PAUSE, MAX_RESUMES
+from batchdrop.jobs.steps import MAX_PAUSE, MAX_RESUMES, PATIENCE
 from batchdrop.jobs.values import (
     MAX_NOTE,
     Batch,
@@ -127,13 +127,21 @@ class Answered(Splitting):
         doesn't count. A job that waits for longer than POSTPONED_FOR is announced as
         stalled, once.
 
+        After PATIENCE the job is parked, unless it waits for a grant.
+
         Args:
             not_allowed: a person has to grant what `why` names.
             latest: the pause ends at this time, if that is still to come.
         """
         collecting = self._collecting_or_raise()
         failing = self._failing(why, now, not_allowed)
-        due = max(due, now + min(now - failing["postponed"].since, MAX_PAUSE))
+        since = failing["postponed"].since
+        if now - since >= PATIENCE and not not_allowed:
+            # Parking announces the job by itself.
+            return replace(self, postponed=failing["postponed"]).park(
+                now, f"no step forward since {since:%Y-%m-%d %H:%M}: {why}"
+            )
+        due = max(due, now + min(now - since, MAX_PAUSE))
         if latest and latest > now:
             due = min(due, latest)
         moved = self._moved(
