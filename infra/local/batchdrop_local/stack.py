@@ -364,7 +364,7 @@ class Stack:
                 target=self.addresses["collect"],
                 # A job that is still due is named in another message.
                 retries=False,
-                parallel=THREADS["collect"],
+                parallel=THREADS["collect"] * int(self._function_env.get("WORKERS", 1)),
                 log=log,
             ),
         )
