@@ -1,11 +1,13 @@
 """The promise, checked on what is there at the end."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from batchdrop.jobs.values import Drop
+from batchdrop.rows import RowOutcome
 from tests.exactly_once.scenarios import Scenario
 
 ENDS = frozenset(
@@ -28,6 +30,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An object with results, as it lies beside the answers."""
+
+    uri: str
+    generation: int
+    crc32c: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is to be found about a drop, when all is quiet."""
 
@@ -37,6 +49,8 @@ class Evidence:
     outbox: Sequence[dict[str, Any]]  #: its announcements in Firestore
     messages: Sequence[Message]  #: what came on the subscription
     answers: Sequence[str] | None = None  #: the keys of all rows that came out of it
+    #: All objects with results that were ever written of it, and of its parts.
+    results: Sequence[Published] | None = None
     parts: "Sequence[Evidence]" = ()  #: the same of each part
     #: Of a manifest that was dropped beside it; its answers aren't looked for.
     beside: "Evidence | None" = None
@@ -44,7 +58,7 @@ class Evidence:
     @property
     def is_over(self) -> bool:
         """Whether no worker and no service has anything left to do."""
-        if self.job is None or self.job["phase"] not in OVER:
+        if self.job is None or self.job["phase"] not in OVER or self.job["collecting"]:
             return False
         received = {one.attributes["ce-id"] for one in self.messages}
         return (
@@ -114,7 +128,13 @@ class Outcome:
 def broken(outcome: Outcome) -> list[str]:
     """Which promises don't hold for a scenario's drop, in words."""
     way = outcome.way
-    return breaches(outcome.evidence, way.end, also=way.also, duplicates=way.hidden > 1)
+    return breaches(
+        outcome.evidence,
+        way.end,
+        also=way.also,
+        duplicates=way.hidden > 1,
+        collected="collected" in way.traits,
+    )
 
 
 def breaches(
@@ -123,6 +143,7 @@ def breaches(
     *,
     also: Sequence[str] = (),
     duplicates: bool = False,
+    collected: bool = False,
 ) -> list[str]:
     """
     Which promises don't hold, in words; none when all do.
@@ -133,6 +154,7 @@ def breaches(
         also: what else is to be announced, once or more.
         duplicates: the service's list lagged for longer than LIST_LAG, so that a second
             batch could not be avoided: it must have been cancelled.
+        collected: each line of a file that was sent is to have a result.
     """
     job = found.job
     if job is None:
@@ -149,6 +171,8 @@ def breaches(
     wrong += _announcements(found, end, also)
     if end == "succeeded" and found.answers is not None:
         wrong += _rows(job, found.answers, duplicates)
+    if found.results is not None:
+        wrong += _results(found, found.results, collected)
     if found.beside:
         wrong += _manifest(job, found.beside)
     return [f"{found.drop}: {what}" for what in wrong]
@@ -189,6 +213,74 @@ def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list
         wrong.append(f"{sorted(wanted)} went in, {sorted(set(answers))} came out")
     if len(set(answers)) < len(answers) and not duplicates:
         wrong.append(f"{len(answers)} answers to {len(set(answers))} rows")
+    return wrong
+
+
+def _results(
+    found: Evidence, published: Sequence[Published], collected: bool
+) -> list[str]:
+    """
+    Whether the results are there once, as the documents of the job and its parts count
+    them, and are announced as such.
+    """
+    wrong = []
+    jobs = [one.job for one in (found, *found.parts) if one.job]
+    named = {job["results"]["uri"]: job for job in jobs if job["results"]}
+    if besides := {one.uri for one in published} - {*named}:
+        wrong.append(f"no document names {', '.join(sorted(besides))}")
+    if gone := {*named} - {one.uri for one in published}:
+        wrong.append(f"these are gone: {', '.join(sorted(gone))}")
+    for one in published:
+        if one.uri in named:
+            wrong += miscounted(named[one.uri], one)
+    if collected and (bare := [job["id"] for job in jobs if lacks_results(job)]):
+        wrong.append(f"no results of {', '.join(bare)}")
+    for message in found.messages:
+        if message.attributes["ce-type"] == RESULTS and found.job:
+            said = json.loads(message.data)
+            uri = said["results"]["uri"]
+            if uri != found.job["results"]["uri"]:
+                wrong.append(f"{uri} was announced, and is not what is named")
+    return wrong
+
+
+def lacks_results(job: dict[str, Any]) -> bool:
+    """Whether a job, or a part, was sent and has no results."""
+    is_split = job["batch"] is None
+    return job["phase"] == "ended" and not is_split and job["results"] is None
+
+
+def miscounted(job: dict[str, Any], published: Published) -> list[str]:
+    """
+    What is wrong with a job's results: other bytes than its document says, other
+    counts, lines that are not in the file's order, or an answer under another's key.
+    """
+    wrong = []
+    named, rows = job["results"], job["rows"]
+    if (named["generation"], named["crc32c"], named["bytes"]) != (
+        published.generation,
+        published.crc32c,
+        len(published.text.encode()),
+    ):
+        wrong.append("its results are not those that the document names")
+    lines = [json.loads(line) for line in published.text.splitlines()]
+    first = job["staging"]["first"]
+    places = list(range(first, first + len(lines)))
+    if [line["line"] for line in lines] != places:
+        wrong.append("its results are not in the file's order, each line once")
+    if [line["id"] for line in lines] != [f"r{n:07}" for n in places]:
+        wrong.append("its results have other ids than their lines")
+    counts = Counter(line["outcome"] for line in lines)
+    counted = {str(each): rows[each] or 0 for each in RowOutcome}
+    if counts != Counter(counted) or rows["total"] != len(lines):
+        wrong.append(f"its results have {dict(counts)}, its document {counted}")
+    for line in lines:
+        key = line.get("key")
+        if key is None or line["outcome"] != RowOutcome.OK:
+            continue
+        # Each line of `scenarios.keyed` has its key in its text, which comes back.
+        if not line["text"].endswith(key) or line["columns"] != {"customer": key}:
+            wrong.append(f"{line['id']} has the key {key} and another's answer")
     return wrong
 
 

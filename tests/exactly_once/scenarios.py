@@ -9,6 +9,18 @@ from typing import Any
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n' * 3
 BAD = GOOD + "not json\n"
 
+
+def keyed(name: str, count: int) -> str:
+    """Lines that differ: each has a key, which its text and its column repeat."""
+    lines = []
+    for n in range(1, count + 1):
+        key = f"{name}-{n}"
+        contents = [{"role": "user", "parts": [{"text": f"say {key}"}]}]
+        line = {"key": key, "request": {"contents": contents}, "customer": key}
+        lines.append(json.dumps(line) + "\n")
+    return "".join(lines)
+
+
 MANIFEST = json.dumps({"config": {"labels": {"spoken": "for"}}})
 INLINE = json.dumps({"src": [json.loads(line) for line in GOOD.splitlines()]})
 
@@ -16,6 +28,7 @@ Rule = Mapping[str, Any]
 #: What a route chooses for a scenario's drop, by the folder that it comes into.
 TRAITS = {
     "impatient": "stalled_after = 1.5\ndelete_after = 0.5",
+    "collected": 'results = "on"\non_invalid = "skip"',
     "parts": "part_rows = 2",
     "required": 'manifest = "required"',
 }
@@ -140,16 +153,6 @@ PLAIN = Scenario(
             "after_ended",
             "after_publish",
             "after_published",
-            "collect_woken",
-            "collect_taken",
-            "collect_copied",
-            "collect_handed_over",
-            "collect_frozen",
-            "collect_stepped",
-            "collect_merged",
-            "collect_written",
-            "collect_collected",
-            "collect_announcing",
         }
     ),
 )
@@ -223,6 +226,27 @@ SCENARIOS = (
     ),
 )
 IN_PARTS = SCENARIOS[-1]
+#: A file whose rows get results; the last line is left out.
+COLLECTED = replace(
+    PLAIN,
+    name="collected",
+    text=keyed("row", 3) + "not json\n",
+    traits=frozenset({"collected"}),
+    reaches=frozenset(
+        {
+            "collect_woken",
+            "collect_taken",
+            "collect_copied",
+            "collect_handed_over",
+            "collect_frozen",
+            "collect_stepped",
+            "collect_merged",
+            "collect_written",
+            "collect_collected",
+            "collect_announcing",
+        }
+    ),
+)
 #: A file and its manifest, dropped at the same time; one that waits for its manifest;
 #: and a manifest that is a job.
 ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
@@ -260,5 +284,6 @@ def ways_to(point: str) -> list[Scenario]:
     Scenarios in which a job is known to pass the point. If there are none, all
     scenarios that need no settings of their own.
     """
-    known = [one for one in (*SCENARIOS, AWAITED) if point in one.reaches]
+    every = (*SCENARIOS, COLLECTED, AWAITED)
+    known = [one for one in every if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.track]

@@ -67,9 +67,10 @@ def killed_at_both(pair: tuple[str, str]) -> Case:
 
 
 #: One of each kind of death: with a file in hand, with a request sent and not written
-#: down, in a fence, with the lock of a tick, with a message sent and not noted; and
-#: with what only the Developer API has in hand. `tests/worker/test_deaths.py` has a
-#: worker die at each point, and at each of `OTHERS`, in its own process.
+#: down, in a fence, with the lock of a tick, with a message sent and not noted, with
+#: results written and not published; and with what the Developer API alone has in hand.
+#: `tests/worker/test_deaths.py` has a worker die at each point, and at each of
+#: `OTHERS`, in its own process.
 KINDS = {
     ("vertex", "after_staging"),
     ("vertex", "after_create"),
@@ -77,6 +78,8 @@ KINDS = {
     ("vertex", "after_lock"),
     ("vertex", "after_publish"),
     ("developer", "after_handing_over"),
+    ("developer", "collect_copied"),
+    ("vertex", "collect_written"),
 }
 
 
@@ -118,7 +121,10 @@ def test_at_each_pair_of_points(case: Case, runs: Runs) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [frozen_at("before_create", "vertex")],  # others: `test_freezing_at_each_point`
+    [  # others: `test_freezing_at_each_point`
+        frozen_at("before_create", "vertex"),
+        frozen_at("collect_merged", "vertex"),
+    ],
     ids=str,
 )
 def test_a_worker_that_freezes_and_wakes_late_does_no_harm(

@@ -1,5 +1,6 @@
 """The check of the promise finds what is broken: else its silence would say nothing."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,15 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.values import Drop
-from tests.exactly_once.promise import Evidence, Message, breaches, is_paid
+from batchdrop.rows import RowOutcome
+from tests.exactly_once.promise import (
+    RESULTS,
+    Evidence,
+    Message,
+    Published,
+    breaches,
+    is_paid,
+)
 
 DROP = Drop(bucket="inbox", name="a.jsonl", generation=1, size=1)
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,12 +34,15 @@ def batch(name: str, state: str, done: int = 0, started: bool = True) -> dict[st
 def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any:
     recorded = {"name": name, "state": f"JOB_STATE_{state}"}
     return {
+        "id": DROP.job_id,
         "phase": phase,
         "batch": recorded,
         "history": [{"note": None}],
         "rows": {"accepted": 2},
         "outcome": state.lower(),
         "manifest": None,
+        "collecting": None,
+        "results": None,
         "part": None,
     }
 
@@ -262,3 +274,100 @@ def test_a_manifest_is_used_or_its_rejection_announced(
 )
 def test_what_costs_something(one: dict[str, Any], paid: bool) -> None:
     assert is_paid(one) is paid
+
+
+def result(n: int, outcome: str = "ok", key: str = "") -> dict[str, Any]:
+    """A line of results; the text of an answer ends with its row's key."""
+    key = key or f"k{n}"
+    line = {"id": f"r{n:07}", "line": n, "key": key, "outcome": outcome}
+    return line | {"columns": {"customer": key}, "text": f"say {key}"}
+
+
+def published(*lines: dict[str, Any], name: str = "results.jsonl") -> Published:
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    uri = f"gs://output/{name}"
+    return Published(uri=uri, generation=1, crc32c="AAAAAA==", text=text)
+
+
+def with_results(*objects: Published, said: str = "", **rows: int) -> Evidence:
+    """A job whose document names the first object."""
+    first = objects[0]
+    counts: dict[str, Any] = dict.fromkeys(map(str, RowOutcome))
+    counts |= {"accepted": 2, "total": 2, "refused": 0, "ok": 2} | rows
+    named = {
+        "uri": first.uri,
+        "generation": first.generation,
+        "crc32c": first.crc32c,
+        "bytes": len(first.text),
+    }
+    done = job() | {"rows": counts, "results": named, "staging": {"first": 1}}
+    body = json.dumps({"results": {"uri": said or first.uri}}).encode()
+    ready = message("e2", data=body)
+    ready.attributes["ce-type"] = RESULTS
+    messages = [message(), ready]
+    return replace(
+        GOOD,
+        job=done,
+        results=objects,
+        messages=messages,
+        outbox=[kept(one) for one in messages],
+    )
+
+
+WHOLE = published(result(1), result(2))
+
+
+def test_results_that_are_as_the_document_counts_them_are_found_right() -> None:
+    assert breaches(with_results(WHOLE), collected=True) == []
+    failed = published(result(1), result(2, "failed", key="of another"))
+    assert breaches(with_results(failed, ok=1, failed=1), collected=True) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "breach"),
+    [
+        (with_results(published(result(1))), "its results have {'ok': 1}"),
+        (with_results(published(result(2), result(1))), "not in the file's order"),
+        (
+            with_results(published(result(1), result(1)), ok=2),
+            "not in the file's order",
+        ),
+        (
+            with_results(published(result(1), result(2) | {"id": "r0000009"})),
+            "other ids than their lines",
+        ),
+        (with_results(WHOLE, ok=1, missing=1), "its document {"),
+        (with_results(WHOLE, total=3, ok=2), "its document {"),
+        (
+            with_results(published(result(1), result(2) | {"text": "say k1"})),
+            "r0000002 has the key k2 and another's answer",
+        ),
+        (
+            with_results(published(result(1), result(2) | {"columns": {}})),
+            "r0000002 has the key k2 and another's answer",
+        ),
+        (
+            with_results(WHOLE, published(name="results.2.jsonl")),
+            "no document names gs://output/results.2.jsonl",
+        ),
+        (replace(with_results(WHOLE), results=[]), "these are gone: gs://output/re"),
+        (
+            replace(with_results(WHOLE), results=[replace(WHOLE, crc32c="BBBBBB==")]),
+            "not those that the document names",
+        ),
+        (
+            replace(with_results(WHOLE), results=[replace(WHOLE, generation=2)]),
+            "not those that the document names",
+        ),
+        (with_results(WHOLE, said="gs://other"), "gs://other was announced"),
+        (replace(GOOD, results=[]), "no results of"),
+        (
+            replace(GOOD, job=with_results(WHOLE).job, results=[WHOLE]),
+            f"0 announcements say {RESULTS}",
+        ),
+    ],
+)
+def test_results_that_break_the_promise_are_reported(
+    found: Evidence, breach: str
+) -> None:
+    assert [what for what in breaches(found, collected=True) if breach in what]

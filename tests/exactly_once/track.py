@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -37,7 +38,13 @@ from batchdrop_local.stack import Stack
 from tests.exactly_once.commits import Commits
 from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
-from tests.exactly_once.promise import Evidence, Message, Outcome, gathered
+from tests.exactly_once.promise import (
+    Evidence,
+    Message,
+    Outcome,
+    Published,
+    gathered,
+)
 from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
 from tests.there import there
 from tests.waiting import is_alive, until
@@ -275,7 +282,9 @@ class Track:
             return Outcome(
                 way=way,
                 evidence=replace(
-                    self.evidence(drop, beside), answers=self.answers(drop)
+                    self.evidence(drop, beside),
+                    answers=self.answers(drop),
+                    results=self.results(drop),
                 ),
                 missed=self.traps.waiting() + self.commits.waiting(),
             )
@@ -413,6 +422,21 @@ class Track:
             for blob in found
             if "/prediction" in blob.name
             for line in blob.download_as_text().splitlines()
+        ]
+
+    def results(self, drop: Drop) -> list[Published]:
+        """All objects with results of a drop, those of its parts too."""
+        bucket = self.stack.buckets["output"]
+        found = self._gcs.list_blobs(bucket, prefix=f"{drop.name}/{drop.job_id}/")
+        return [
+            Published(
+                uri=f"gs://{bucket}/{blob.name}",
+                generation=int(blob.generation),
+                crc32c=blob.crc32c,
+                text=blob.download_as_text(),
+            )
+            for blob in found
+            if re.search(r"/results[^/]*\.jsonl$", blob.name)
         ]
 
     def _jobs(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
