@@ -1,8 +1,19 @@
 """What the jobs of many tests are made of."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 
-from batchdrop.jobs.values import Drop, Spec, Timing
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import (
+    Batch,
+    Drop,
+    Results,
+    Spec,
+    Staging,
+    Timing,
+    Usage,
+)
+from batchdrop.rows import Rows
 
 TIMING = Timing(
     lease=timedelta(minutes=10),
@@ -20,3 +31,20 @@ SPEC = Spec(
     destination="gs://out/reviews.jsonl/x/",
     display_name="reviews.jsonl",
 )
+STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=1)
+RESULTS = Results(uri="gs://out/r.jsonl", generation=1, crc32c="AAAAAA==", bytes=9)
+
+
+def collected(job: Job, now: datetime, **counts: int) -> Job:
+    """The job with results; by default of one row that is ok."""
+    of = Counter(counts or {"ok": 1})
+    refused = of.pop("refused", 0)
+    rows = Rows(total=of.total() + refused, accepted=of.total(), refused=refused, **of)
+    return job.collected(now, results=RESULTS, rows=rows, usage=Usage(prompt=3))
+
+
+def ended(claimed: Job, now: datetime) -> Job:
+    """A job that was claimed, once its batch has succeeded."""
+    done = Batch(name="batches/1", state="JOB_STATE_SUCCEEDED", terminal=True)
+    prepared = claimed.prepared(SPEC, STAGED, Rows(total=1, accepted=1), now, TIMING)
+    return prepared.submitted(done, now).ended(done, now)

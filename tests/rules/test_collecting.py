@@ -21,8 +21,7 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import Rows
 from tests.clock import Clock
-from tests.jobs import DROP, SPEC, TIMING
-from tests.rules.test_jobs import RESULTS, collected
+from tests.jobs import DROP, RESULTS, SPEC, TIMING, collected
 from tests.there import there
 
 STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=5)

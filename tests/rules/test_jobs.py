@@ -1,9 +1,8 @@
 """The rules of a job, without any service."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -23,14 +22,12 @@ from batchdrop.jobs.values import (
     Health,
     Part,
     Problem,
-    Results,
     Staging,
     Stats,
-    Usage,
 )
 from batchdrop.rows import RowError, Rows
 from tests.clock import Clock
-from tests.jobs import DROP, SPEC, TIMING
+from tests.jobs import DROP, SPEC, TIMING, collected
 
 STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
 RUNNING = Batch(
@@ -493,17 +490,6 @@ def test_a_cancel_request_resumes_a_parked_job_that_may_have_sent_a_request(
 
     assert (job.phase, job.due, job.resumes) == (Phase.SUBMITTING, clock(), 0)
     assert not job.is_parked
-
-
-RESULTS = Results(uri="gs://out/r.jsonl", generation=1, crc32c="AAAAAA==", bytes=9)
-
-
-def collected(job: Job, now: datetime, **counts: int) -> Job:
-    """The job with results; by default of one row that is ok."""
-    of = Counter(counts or {"ok": 1})
-    refused = of.pop("refused", 0)
-    rows = Rows(total=of.total() + refused, accepted=of.total(), refused=refused, **of)
-    return job.collected(now, results=RESULTS, rows=rows, usage=Usage(prompt=3))
 
 
 UNANNOUNCED = (HealthCode.UNPUBLISHED, "Pub/Sub refused it")

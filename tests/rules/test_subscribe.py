@@ -18,11 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Problem
 from batchdrop.subscribe import BadAnnouncement, JobEvent, Stats, parse
 from tests import announcements
-from tests.rules.test_announcements import ended, of
+from tests.jobs import DROP, TIMING
+from tests.rules.test_announcements import NOW, collected, ended, of, submitted
 
+CLAIMED = Job.claimed(DROP, "w", NOW, TIMING)
+EMPTY = Problem(code="no_rows", message="empty")
 FAILED = of(ended("FAILED", error=Problem(code=9, message="bad bucket"), end_time=None))
 
 
@@ -108,6 +112,28 @@ def test_every_delivery_is_read_the_same(deliver: Callable[..., Any]) -> None:
     assert (event.error.code, event.error.message) == ("9", "bad bucket")
     assert event.created_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     assert event.ended_at is None
+
+
+@pytest.mark.parametrize(
+    ("announcement", "event", "outcome"),
+    [
+        (of(ended("SUCCEEDED")), "ended", "succeeded"),
+        (of(ended("CANCELLED")), "ended", "cancelled"),
+        (of(submitted().lost(NOW)), "ended", "lost"),
+        (of(CLAIMED.cancelled(NOW)), "ended", "cancelled"),
+        (of(CLAIMED.rejected(EMPTY, NOW)), "rejected", "rejected"),
+        (of(CLAIMED.park(NOW)), "stalled", None),
+        (of(ended("EXPIRED").park(NOW)), "stalled", "expired"),
+        (of(collected(ended("EXPIRED"), ok=1)), "results", "expired"),
+    ],
+)
+def test_an_event_says_what_is_announced_and_how_the_job_ended(
+    announcement: Announcement, event: str, outcome: str | None
+) -> None:
+    read = parse(announcements.push(announcement))
+
+    assert (read.event, read.outcome) == (event, outcome)
+    assert announcement.attributes["event"] == event
 
 
 def test_a_bare_message_is_read_without_the_fields_of_the_push() -> None:

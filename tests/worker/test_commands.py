@@ -11,15 +11,13 @@ from batchdrop.cli import main
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
-    Batch,
     Collecting,
     Failure,
     Results,
-    Staging,
     Usage,
 )
 from batchdrop.rows import Rows
-from tests.jobs import SPEC
+from tests.jobs import ended
 from tests.there import there
 from tests.worker.split_jobs import THREE, split_job, submitted
 from tests.worker.world import World
@@ -82,10 +80,8 @@ def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> N
 def with_results(deployed: World) -> Job:
     """A job whose batch has ended and whose answers are collected."""
     drop = deployed.upload()
-    now, timing = deployed.now(), deployed.timing
-    claimed = there(deployed.ledger.claim(Job.claimed(drop, "w", now, timing)))
-    done = Batch(name="batches/1", state="JOB_STATE_SUCCEEDED", terminal=True)
-    staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=1)
+    now = deployed.now()
+    claimed = there(deployed.ledger.claim(Job.claimed(drop, "w", now, deployed.timing)))
     failure = Failure(code="503", message="overloaded", count=14, example="r0000007")
     results = Results(
         uri="gs://out/x/results.jsonl",
@@ -96,20 +92,13 @@ def with_results(deployed: World) -> Job:
     )
 
     def move(job: Job) -> Job:
-        prepared = job.prepared(SPEC, staging, Rows(total=1000), now, timing)
-        return (
-            prepared.submitted(done, now)
-            .ended(done, now)
-            .collected(
-                now,
-                results=results,
-                rows=Rows(total=1000, refused=2, ok=974, failed=14, missing=10),
-                usage=Usage(
-                    prompt=800, cached=100, output=300, thoughts=100, total=1200
-                ),
-                failures=(failure,),
-                strangers=3,
-            )
+        return ended(job, now).collected(
+            now,
+            results=results,
+            rows=Rows(total=1000, refused=2, ok=974, failed=14, missing=10),
+            usage=Usage(prompt=800, cached=100, output=300, thoughts=100, total=1200),
+            failures=(failure,),
+            strangers=3,
         )
 
     return deployed.ledger.advance(claimed, move)

@@ -16,9 +16,9 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Problem, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
+from tests import jobs
 from tests.clock import Clock
-from tests.jobs import DROP, SPEC, TIMING
-from tests.rules.test_jobs import collected
+from tests.jobs import DROP, SPEC, TIMING, collected
 from tests.there import there
 
 
@@ -358,16 +358,7 @@ def ended(ledger: Ledger, clock: Clock) -> Callable[[int], Job]:
     def make(n: int) -> Job:
         drop = replace(DROP, name=f"{n}.jsonl")
         claimed = there(ledger.claim(Job.claimed(drop, "w", clock(), TIMING)))
-        done = Batch(name=f"batches/{n}", state="JOB_STATE_SUCCEEDED", terminal=True)
-        staging = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=1)
-        return ledger.advance(
-            claimed,
-            lambda job: (
-                job.prepared(SPEC, staging, Rows(total=1), clock(), TIMING)
-                .submitted(done, clock())
-                .ended(done, clock())
-            ),
-        )
+        return ledger.advance(claimed, lambda job: jobs.ended(job, clock()))
 
     return make
 

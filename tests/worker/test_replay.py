@@ -16,6 +16,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.storage import Storage
 from batchdrop.subscribe import parse
 from tests import announcements
+from tests.jobs import collected, ended
 from tests.worker.office import Office
 from tests.worker.world import storage_at
 
@@ -93,6 +94,17 @@ def test_they_are_chosen_by_job_type_and_time(
     found = listed(cli("list", *options, "--json"))
 
     assert [one["id"] for one in found] == [every[n] for n in numbers]
+
+
+def test_results_are_chosen_by_what_people_call_them(office: Office, cli: Any) -> None:
+    now = office.clock()
+    job = office.ledger.advance(office.job(1), lambda job: ended(job, now))
+    office.ledger.advance(job, lambda job: collected(job, now))
+
+    found = listed(cli("list", "--job", job.id, "--type", "results", "--json"))
+
+    assert [one["type"] for one in found] == ["dev.batchdrop.results.ready.v1"]
+    assert " results " in cli("list", "--job", job.id).output
 
 
 def test_for_people_it_is_a_table(office: Office, jobs: list[Job], cli: Any) -> None:
