@@ -32,6 +32,9 @@ WORDS = Path(__file__).read_text().split()
 
 
 KEYED = b'{"key": "id-%(id)d", "request": %(request)b}'
+COLUMNS = (
+    b'{"key": "id-%(id)d", "customer": "c-%(id)d", "n": 1.50, "request": %(request)b}'
+)
 BODY = (
     b'{"custom_id": "id-%(id)d", "method": "POST", "url": "/v1/chat/completions", '
     b'"body": %(request)b}'
@@ -48,6 +51,7 @@ class Kind:
     model: str = "gemini-3.8-flash"
     configuration: bytes | None = None  #: the job's, merged into each line's own
     bad: bool = False  #: all lines are bad, and none is explained
+    own: bool = False  #: the rows' own keys and columns are kept, as the worker does
 
     @property
     def rules(self) -> Rules:
@@ -68,6 +72,9 @@ MERGED = Kind(
     configuration=b'{"temperature": 0.5, "topP": 0.9}',
 )
 TEXTS = Kind("500 B, to be embedded", 500, model="gemini-embedding-2")
+KEYS = Kind("500 B, keyed, with the keys kept", 500, form=KEYED, own=True)
+OWN = Kind("500 B, keyed, with two columns, all kept", 500, form=COLUMNS, own=True)
+NOT_KEPT = Kind("500 B, keyed, with two columns, none kept", 500, form=COLUMNS)
 OPEN = Kind("500 B, OpenAI-style", 400, form=BODY, model="publishers/meta/models/llama")
 BAD, LARGE_BAD = (
     Kind(f"{each.name}, all bad", each.size, bad=True) for each in (SMALL, LARGE)
@@ -78,6 +85,9 @@ MORE = {
     "merged": MERGED,
     "embedding": TEXTS,
     "open": OPEN,
+    "keys_kept": KEYS,
+    "columns_kept": OWN,
+    "columns_not_kept": NOT_KEPT,
 }
 
 
@@ -147,12 +157,17 @@ def ours(
         without: "fast": without all fast paths; "cut": without `GoodLines.cut`.
     """
     explained = 0 if kind.bad else None
-    checker = Checker(kind.rules, explained, fast=without != "fast")
+    checker = Checker(kind.rules, explained, fast=without != "fast", own=kind.own)
     if without == "cut" and checker._good:
         checker._good._cutter = lambda *_: None  # type: ignore[method-assign]
-    with tempfile.TemporaryFile(buffering=0, dir=path.parent) as out:
+    with (
+        tempfile.TemporaryFile(buffering=0, dir=path.parent) as out,
+        tempfile.TemporaryFile(buffering=0, dir=path.parent) as beside,
+    ):
         for block in checker.blocks(chunks(path, rows)):
             out.write(block.staged)
+            if block.own:
+                beside.write(block.own)
     found = checker.rows
     assert 0 < found.total == (found.refused if kind.bad else found.accepted)
 

@@ -24,6 +24,8 @@ def test_the_bench_prints_its_figures_and_one_object_last() -> None:
         "500_merged",
         "500_embedding",
         "500_open",
+        "500_keys_kept",
+        "500_columns_kept",
         "500_bad",
     ):
         assert found[f"orjson_ratio_{name}"] > 0
