@@ -2,6 +2,7 @@
 differs: with `Content-Encoding: gzip`, ranges, and what may go wrong on the way."""
 
 import gzip
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote_to_bytes, urlsplit
 
 import httpx
 
@@ -62,6 +63,9 @@ class CloudStorage:
         if bucket and handler.command in self.refuses.get(bucket[1], ()):
             _answer(handler, 403, {}, b"The caller has no access to the bucket.")
             return
+        if self._is_taken(parts, body):
+            _answer(handler, 412, {}, b"At least one of the pre-conditions failed.")
+            return
         media = _MEDIA.fullmatch(parts.path)
         if handler.command == "GET" and media and "alt=media" in parts.query:
             self._media(handler, media)
@@ -69,6 +73,21 @@ class CloudStorage:
         answer = self._ask(handler.command, handler.path, handler, body)
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
         _answer(handler, answer.status_code, headers, answer.content)
+
+    def _is_taken(self, asked: SplitResult, body: bytes) -> bool:
+        """
+        Whether a resumable upload begins that may only make a new object, and there is
+        one of this name. The server that holds the objects lets it be replaced.
+        """
+        query = parse_qs(asked.query)
+        if query.get("uploadType") != ["resumable"] or "upload_id" in query:
+            return False
+        if query.get("ifGenerationMatch") != ["0"]:
+            return False
+        name = quote(json.loads(body)["name"], safe="")
+        path = f"{asked.path.removeprefix('/upload')}/{name}"
+        found = self._http.get(f"{self.upstream}{path}")
+        return found.status_code == 200
 
     def _ask(
         self, method: str, path: str, handler: BaseHTTPRequestHandler, body: bytes

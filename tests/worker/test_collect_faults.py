@@ -404,7 +404,7 @@ def test_a_bucket_that_may_not_be_written_to_is_waited_for(
 
     waits = world.job(drop)
     assert waits.not_allowed is not None
-    assert "roles/storage.objectUser" in waits.not_allowed.message
+    assert "roles/storage.objectCreator" in waits.not_allowed.message
 
     guarded.refuses = {}
     assert outcomes(world, collected(world, drop)) == ["ok"] * 3

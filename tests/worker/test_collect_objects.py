@@ -5,7 +5,8 @@ import pytest
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Location
 from batchdrop.storage import Differs
-from tests.worker.world import World
+from tests.cloud_storage import cloud_storage
+from tests.worker.world import World, storage_at
 
 
 def uri(world: World, name: str) -> str:
@@ -46,6 +47,25 @@ def test_an_object_with_another_content_stays_and_is_not_taken_for_ours(
 
     blob = world.gcs.bucket(world.settings.output.bucket).blob("a.jsonl")
     assert blob.download_as_bytes() == other
+
+
+@pytest.mark.parametrize("other", [b"1\n", b"2\n" * 10_000_000])
+def test_a_large_object_is_compared_with_what_has_its_name(
+    world: World, gcs: str, other: bytes
+) -> None:
+    with cloud_storage(gcs) as storage:
+        client = storage_at(storage.url, world.settings.project)
+        direct, world.gcs = world.gcs, client
+        name, content = uri(world, "a.jsonl"), b"1\n" * 10_000_000
+        first = world.storage.create(name, content)
+
+        again = world.storage.create(name, content)
+        with pytest.raises(Differs):
+            world.storage.create(name, other)
+
+        assert again == first
+        client.close()
+        world.gcs = direct
 
 
 @pytest.mark.parametrize("lines", [3, 10_000_000])

@@ -95,7 +95,7 @@ def test_json_that_was_asked_for_is_parsed_or_malformed(world: World) -> None:
 
 @BOTH
 def test_keys_and_columns_come_back_byte_for_byte(world: World) -> None:
-    keys = ['"007"', '"7"', '"\\u00e9"']
+    keys = ['"007"', "4672", "1" * 30, '"7"', '"\\u00e9"']
     own = '"n":1.10,"id":4672,"big":' + "1" * 30
     text = "".join(
         f'{{"key":{key},{own},"request":{json.dumps(question(1)["request"])}}}\n'

@@ -15,7 +15,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
-from batchdrop.worker.collect_steps import Done, Learnt, Places, Waits, granted
+from batchdrop.worker.collect_steps import CREATE, Done, Learnt, Places, Waits, granted
 from batchdrop.worker.setbacks import Setbacks
 
 log = logging.getLogger(__name__)
@@ -113,6 +113,6 @@ class Copy:
         except (Misconfigured, SourceGone) as exc:
             # A bucket that is not there looks like a copy that is not there.
             bucket, _ = split_uri(target)
-            grant = granted(bucket, "roles/storage.objectUser")
+            grant = granted(bucket, CREATE)
             raise Misconfigured(f"{exc}. {grant}") from exc
         failpoint("collect_handed_over")

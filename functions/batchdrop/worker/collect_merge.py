@@ -31,7 +31,14 @@ from batchdrop.worker.collect_freeze import (
     answers_counted,
     answers_of,
 )
-from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places, granted
+from batchdrop.worker.collect_steps import (
+    CREATE,
+    Collected,
+    Done,
+    Learnt,
+    Places,
+    granted,
+)
 
 #: Bytes of answers that one step reads.
 MOST = 1024**3
@@ -116,7 +123,7 @@ class Merge:
         except Misconfigured as exc:
             if isinstance(exc, NotGranted) or folder.bucket not in str(exc):
                 raise
-            grant = granted(folder.bucket, "roles/storage.objectUser")
+            grant = granted(folder.bucket, CREATE)
             raise Misconfigured(f"{exc}. {grant}") from exc
         failpoint("collect_written")
         assert new.created is not None

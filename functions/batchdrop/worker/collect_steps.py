@@ -13,6 +13,10 @@ from batchdrop.options.settings import Settings
 PAUSE = timedelta(seconds=10)
 
 
+#: The roles with which results are written, and compared with what is there.
+CREATE = "roles/storage.objectCreator and roles/storage.objectViewer"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The step is done, and another one follows; none if no results are made."""
@@ -76,6 +80,6 @@ class Places:
         return Location(bucket=output.bucket, prefix=prefix)
 
 
-def granted(bucket: str, role: str) -> str:
+def granted(bucket: str, roles: str) -> str:
     """What a person has to grant, as a sentence."""
-    return f"Grant the service account of collect {role} on the bucket {bucket}"
+    return f"Grant the service account of collect {roles} on the bucket {bucket}"
