@@ -10,6 +10,9 @@ Pub/Sub fails as well: it is away, its answers are lost, or it takes longer than
 tick; two schedules call `poll` at the same moments, now and then twice; ticks overlap;
 jobs stall, which gives them more to announce; and what was announced is replayed.
 
+The answers of all good files are collected: each row has one result, in the file's
+order and under its own key, lines that can't be sent included, and the counts add up.
+
 With `--hostile` one drop in five is a file of `tests/hostile.py`, and events come of
 which no job can be made. Each must end as is written there. Nothing that a deployment
 says may have what such a file holds, and no function may take more than MEMORY. And no
@@ -65,7 +68,7 @@ from tests.exactly_once.promise import (
     gathered,
     is_paid,
 )
-from tests.exactly_once.scenarios import GOOD
+from tests.exactly_once.scenarios import GOOD, keyed
 from tests.exactly_once.track import BACKENDS, LOSSY, STORMY, Track
 from tests.hostile import CANARY, EVENTS, FILES
 from tests.waiting import until
@@ -87,12 +90,16 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "list_empty_page"},
 )
 STALLED = "dev.batchdrop.job.stalled.v1"
-WRITES = ("arrived", "prepared", "submitting", "submitted", "ended", "published")
+WRITES = (
+    *("arrived", "prepared", "submitting", "submitted", "ended"),
+    *("collected", "published"),
+)
 #: An outage of Pub/Sub lasts no longer: that is longer than a publish is waited for,
 #: and that is longer than a tick.
 LONGEST_OUTAGE = 12.0
-#: Of the drops, so many are files with a bad line.
-BAD = 0.1
+#: Of the drops, so many are rejected for a bad line; and of the others, so many have
+#: one that is left out.
+BAD, SKIPPED = 0.1, 0.3
 #: Of so many drops one comes in parts, and one is a manifest with requests in it.
 IN_PARTS, INLINED = 6, 8
 #: Of the harm, so much is what `--outages` adds.
@@ -226,17 +233,23 @@ class Soak:
 
     def _drop(self) -> None:
         bad = self.chance.random() < BAD
-        text = GOOD * self.chance.randint(1, 20) + ("not json\n" if bad else "")
-        name = f"{len(self.drops):04}-{self.chance.getrandbits(32):08x}.jsonl"
-        n = len(self.drops) + 1
+        skipped = not bad and self.chance.random() < SKIPPED
+        word = f"{len(self.drops):04}-{self.chance.getrandbits(32):08x}"
+        folder, suffix = "" if bad else "collected/", ".jsonl"
+        n, rows = len(self.drops) + 1, self.chance.randint(3, 60)
+        lines = keyed(word, rows).splitlines()
         if n % IN_PARTS == 0:
-            text, name = text[-len(GOOD) * 2 :], f"parts/{name}"
+            folder, lines = f"{folder}parts/", lines[:6]
         elif n % INLINED == 0:
-            lines = [json.loads(line) for line in text.splitlines()[: -bad or None]]
-            text = json.dumps({"src": [*lines, *(["no request"] if bad else [])]})
-            name = name.replace(".jsonl", ".job.json")
+            suffix, lines = ".job.json", (GOOD * 20).splitlines()[:rows]
+        if bad or (skipped and suffix == ".jsonl"):
+            # A JSON string: no line of a file, and no row of a manifest.
+            lines.insert(self.chance.randint(1, len(lines)), '"no request"')
+        text = "".join(f"{line}\n" for line in lines)
+        if suffix == ".job.json":
+            text = f'{{"src": [{", ".join(lines)}]}}'
         at = time.monotonic()
-        drop = self.track.drop(text, name)
+        drop = self.track.drop(text, f"{folder}{word}{suffix}")
         self.drops[drop] = "rejected" if bad else "succeeded"
         self.dropped_at[drop] = at
 
@@ -385,16 +398,20 @@ class Soak:
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
-        split_jobs, parts = 0, 0
+        split_jobs, parts, results, result_lines = 0, 0, 0, 0
         jobs, all_batches = self.track.all_jobs(), self.track.all_batches()
         for evidence in self._evidence():
             answers = self.track.answers(evidence.drop)
+            published = self.track.results(evidence.drop)
+            results += len(published)
+            result_lines += sum(one.text.count("\n") for one in published)
             each = (evidence, *evidence.parts)
             stalled = any(one["type"] == STALLED for job in each for one in job.outbox)
             broken += breaches(
-                replace(evidence, answers=answers),
+                replace(evidence, answers=answers, results=published),
                 self.drops[evidence.drop],
                 also=["stalled"] if stalled else [],
+                collected=evidence.drop.name.startswith("collected/"),
             )
             split_jobs += bool(evidence.parts)
             parts += len(evidence.parts)
@@ -423,6 +440,8 @@ class Soak:
                 batch["state"] == "JOB_STATE_CANCELLED" for batch in all_batches
             ),
             "ends": ends,
+            "results": results,
+            "result_lines": result_lines,
             "announcements": len(announced),
             "messages": len(everything),
             "overlaps": self.track.overlaps(),

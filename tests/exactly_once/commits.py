@@ -29,10 +29,10 @@ class Commits(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def lose(self, what: str, status: grpc.StatusCode) -> None:
         """
-        Lose the answer to the next commit that writes this: a job's phase, or
-        "published" for an announcement's mark. The caller gets `status` in its place:
-        UNAVAILABLE, after which Google's client commits again, or DEADLINE_EXCEEDED,
-        after which it doesn't.
+        Lose the answer to the next commit that writes this: a job's phase, "collected"
+        for its results, or "published" for an announcement's mark. The caller gets
+        `status` in its place: UNAVAILABLE, after which Google's client commits again,
+        or DEADLINE_EXCEEDED, after which it doesn't.
         """
         with self._lock:
             self._losing[what] = status
@@ -103,13 +103,15 @@ class Commits(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def written(request: bytes) -> set[str]:
-    """The phases that a commit writes, and "published" for an announcement's mark."""
+    """The phases that a commit writes, "collected" and "published": see `lose`."""
     found = set()
     commit = CommitRequest.pb(CommitRequest.deserialize(request))
     for write in commit.writes:
         fields = write.update.fields
         if "/jobs/" in write.update.name and "phase" in fields:
             found.add(fields["phase"].string_value)
+        elif fields["results"].HasField("map_value"):
+            found.add("collected")
         elif fields["published_at"].HasField("timestamp_value"):
             found.add("published")
     return found

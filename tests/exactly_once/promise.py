@@ -207,7 +207,9 @@ def _split_job(
 
 def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list[str]:
     """Whether each row that went in has come out; their ids count them."""
-    wanted = {f"r{n:07}" for n in range(1, job["rows"]["accepted"] + 1)}
+    refused = {error["line"] for error in job["row_errors"]}
+    lines = range(1, job["rows"]["accepted"] + len(refused) + 1)
+    wanted = {f"r{n:07}" for n in lines if n not in refused}
     wrong = []
     if set(answers) != wanted:
         wrong.append(f"{sorted(wanted)} went in, {sorted(set(answers))} came out")

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from tests.exactly_once.promise import broken
-from tests.exactly_once.scenarios import PLAIN, Rule, Scenario, at_create
+from tests.exactly_once.scenarios import COLLECTED, PLAIN, Rule, Scenario, at_create
 from tests.exactly_once.track import Case
 from tests.exactly_once.tracks import Runs
 
@@ -75,6 +75,7 @@ def unanswered(what: str, status: grpc.StatusCode, ways: Scenario) -> Case:
 
 LOSSES = [
     *(unanswered(what, status, PLAIN) for what in WRITES for status in UNANSWERED),
+    *(unanswered("collected", status, COLLECTED) for status in UNANSWERED),
     *(
         unanswered(
             "rejected", status, replace(PLAIN, text="not json\n", end="rejected")

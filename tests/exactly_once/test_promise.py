@@ -41,6 +41,7 @@ def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any
         "rows": {"accepted": 2},
         "outcome": state.lower(),
         "manifest": None,
+        "row_errors": [],
         "collecting": None,
         "results": None,
         "part": None,

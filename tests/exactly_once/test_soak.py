@@ -31,7 +31,8 @@ def test_a_short_soak_breaks_no_promise(
     assert found["messages"] >= found["announcements"] >= 25
     assert any(kind.startswith("Pub/Sub") for kind in found["harm"])
     whole = 25 - found["rejected"] - found["split_jobs"]
-    assert found["kept"] == found["paid"] == whole + found["parts"]
+    sent = whole + found["parts"]
+    assert found["kept"] == found["paid"] == found["results"] == sent
     assert found["split_jobs"] > 0
     assert found["batches"] >= found["paid"]
 
