@@ -157,7 +157,7 @@ class Collect:
         else:
             log.warning("collect step postponed", extra=extra)
         now = self.now()
-        return self.ledger.advance(
+        after = self.ledger.advance(
             job,
             lambda j: j.collect_waits(
                 waits.why,
@@ -167,6 +167,12 @@ class Collect:
                 latest=waits.latest,
             ),
         )
+        if after.seq > job.seq:
+            log.warning(
+                "job stalled",
+                extra={"event": "job.stalled", "job": job.id, "state": after.phase},
+            )
+        return after
 
     def _park(self, job: Job, why: str) -> Job:
         log.error(

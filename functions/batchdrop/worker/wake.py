@@ -55,7 +55,12 @@ class Wake:
 
     def _wake(self, job: Job) -> None:
         now = self.now()
-        self.ledger.advance(job, lambda j: j.woken(now, self.timing))
+        after = self.ledger.advance(job, lambda j: j.woken(now, self.timing))
         failpoint("collect_woken")
+        if after.seq > job.seq:
+            log.error(
+                "job stalled",
+                extra={"event": "job.stalled", "job": job.id, "state": after.phase},
+            )
         self.publish(job.id)
         log.info("collector woken", extra={"event": "collect.woken", "job": job.id})

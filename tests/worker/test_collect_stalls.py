@@ -1,0 +1,58 @@
+"""Answers that can't be collected for long: announced once, and logged for alerts."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.subscribe import parse
+from tests import announcements
+from tests.worker.collecting import collected, ended, questions, submit
+from tests.worker.world import World
+
+DEVELOPER = pytest.mark.parametrize("world", ["developer"], indirect=True)
+
+
+def stalls(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = (vars(record) for record in caplog.records)
+    return [line["job"] for line in lines if line.get("event") == "job.stalled"]
+
+
+@DEVELOPER
+def test_a_grant_that_is_missing_for_hours_is_announced_and_waited_for(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world.sim.faults.add("http_error", op="download", code=403, count=1000)
+    drop = submit(world, questions(2), delete_after=60.0)
+    job = ended(world, drop)
+
+    world.ticks(40, every=timedelta(minutes=10))
+
+    _, stalled = [parse(announcements.push(one)) for one in world.announced]
+    assert (stalled.event, stalled.outcome) == ("stalled", "succeeded")
+    assert stalled.health is not None
+    assert stalled.health.code == "not_allowed"
+    assert stalls(caplog) == [job.id]
+    world.sim.faults.clear()
+    done = collected(world, drop)
+    assert (done.rows.ok, done.health) == (2, None)
+
+
+@DEVELOPER
+def test_answers_that_no_collector_copies_are_announced_as_at_risk(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+
+    for _ in range(30):
+        world.advance(timedelta(hours=1))
+        world.worker.tick()  # no collector runs
+
+    _, at_risk = [parse(announcements.push(one)) for one in world.announced]
+    assert at_risk.event == "stalled"
+    assert at_risk.health is not None
+    assert at_risk.health.code == "answers_at_risk"
+    assert stalls(caplog) == [job.id]
+    assert collected(world, drop).health is None
