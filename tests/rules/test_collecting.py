@@ -254,6 +254,19 @@ def test_a_grant_that_is_missing_for_hours_is_announced_once(clock: Clock) -> No
     assert there(went_on.collecting).waiting_for is None
 
 
+def test_an_outage_after_a_long_wait_for_a_grant_parks_no_job(clock: Clock) -> None:
+    job = ended(clock)
+    for _ in range(100):
+        job = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+        clock.advance(hours=1)
+
+    job = job.collect_waits("no answer", clock(), clock())
+
+    assert not job.is_parked
+    assert job.health is None
+    assert there(job.postponed).since == clock()
+
+
 def test_answers_that_are_not_copied_within_a_day_are_at_risk(clock: Clock) -> None:
     job = ended(clock, AT_THE_API, backend="developer")
     first = job.seq

@@ -134,6 +134,10 @@ class Answered(Splitting):
             latest: the pause ends at this time, if that is still to come.
         """
         collecting = self._collecting_or_raise()
+        if self.not_allowed and not not_allowed:
+            # It is granted: what keeps the job now has not lasted for as long.
+            granted = replace(self, not_allowed=None, postponed=None)
+            return granted.collect_waits(why, now, due, latest=latest)
         failing = self._failing(why, now, not_allowed)
         since = failing["postponed"].since
         if now - since >= PATIENCE and not not_allowed:
