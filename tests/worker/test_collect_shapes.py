@@ -114,6 +114,21 @@ def test_keys_and_columns_come_back_byte_for_byte(world: World) -> None:
         assert own in line
 
 
+@BOTH
+@pytest.mark.parametrize("name", ["/a.jsonl", "a b/é?#.jsonl", "a//b.jsonl"])
+def test_results_lie_in_the_folder_of_any_name(world: World, name: str) -> None:
+    world.choose(results="on")
+    drop = world.upload(questions(2), name)
+    world.worker.take(drop)
+
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok", "ok"]
+    assert job.results is not None
+    output = world.settings.output.bucket
+    assert job.results.uri == f"gs://{output}/{name}/{job.id}/results.jsonl"
+
+
 def test_full_results_have_the_whole_response(world: World) -> None:
     drop = submit(world, questions(2), results="full")
 

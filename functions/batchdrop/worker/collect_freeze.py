@@ -15,11 +15,18 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.derived import OUTPUT_FOR
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Location
+from batchdrop.jobs.values import Drop
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_copy import Copies
-from batchdrop.worker.collect_steps import Done, Learnt, Places, Waits, granted
+from batchdrop.worker.collect_steps import (
+    Done,
+    Learnt,
+    Places,
+    Waits,
+    folder,
+    granted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +106,7 @@ class Freeze:
             return [_frozen(found, final=True)] if found else []
         if not batch.output_directory:
             return []
-        place = Location.parse(batch.output_directory)
+        place = folder(batch.output_directory)
         try:
             listed = self.storage.listed(place)
         except Misconfigured as exc:
@@ -164,7 +171,7 @@ def answers_counted(job: Job) -> int | None:
     stats = job.batch.completion_stats if job.batch else None
     if stats is None:
         return None
-    return (stats.successful or 0) + (stats.failed or 0)
+    return max(stats.successful or 0, 0) + max(stats.failed or 0, 0)
 
 
 def _frozen(one: Drop, *, final: bool) -> Frozen:

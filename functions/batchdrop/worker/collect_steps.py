@@ -1,6 +1,6 @@
 """What the steps of collecting have in common: their outcomes, and where things lie."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,11 +8,10 @@ from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.options.settings import Settings
+from batchdrop.stored import split_uri
 
 #: A step that can't be done is tried again after this long at the earliest.
 PAUSE = timedelta(seconds=10)
-
-
 #: The roles with which results are written, and compared with what is there.
 CREATE = "roles/storage.objectCreator and roles/storage.objectViewer"
 
@@ -22,7 +21,6 @@ class Done:
     """The step is done, and another one follows; none if no results are made."""
 
     step: Step | None
-    changes: dict[str, Any] = field(default_factory=dict)  #: by the fields of a job
     goes_on: bool = True  #: the next step may follow at once
 
 
@@ -71,13 +69,19 @@ class Places:
         """The folder of a job's results; under OUTPUT if a table has the answers."""
         assert job.spec is not None
         if job.spec.destination.startswith("gs://"):
-            return Location.parse(job.spec.destination)
+            return folder(job.spec.destination)
         output, part = self.settings.output, ""
         id = job.id
         if job.part_of and job.part:
             id, part = job.part_of, f"part-{job.part.n:04}/"
         prefix = f"{output.prefix}{job.source.name}/{id}/{part}"
         return Location(bucket=output.bucket, prefix=prefix)
+
+
+def folder(uri: str) -> Location:
+    """A directory's address as a prefix. An object's name may begin with a slash."""
+    bucket, name = split_uri(uri)
+    return Location(bucket=bucket, prefix=f"{name.rstrip('/')}/")
 
 
 def granted(bucket: str, roles: str) -> str:

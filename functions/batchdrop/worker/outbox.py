@@ -79,22 +79,19 @@ class Outbox:
         Publishes what one job has announced, ahead of the next tick, which publishes
         what fails here.
         """
-        for announcement in self.ledger.announcements_of(job_id):
-            if not announcement.is_waiting:
-                continue
-            try:
-                self._publish(announcement)
-            except Exception as exc:
-                log.warning(
-                    "announcement left to the next tick",
-                    extra={
-                        "event": "announcement.left",
-                        "job": job_id,
-                        "announcement": announcement.id,
-                        "reason": public_text(exc),
-                    },
-                )
-                return
+        try:
+            for announcement in self.ledger.announcements_of(job_id):
+                if announcement.is_waiting:
+                    self._publish(announcement)
+        except Exception as exc:
+            log.warning(
+                "announcement left to the next tick",
+                extra={
+                    "event": "announcement.left",
+                    "job": job_id,
+                    "reason": public_text(exc),
+                },
+            )
 
     def _publish(self, announcement: Announcement) -> None:
         self.publish(announcement)
