@@ -18,6 +18,7 @@ from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
     Drop,
+    Duplicates,
     Fact,
     Failure,
     Part,
@@ -145,7 +146,9 @@ def test_results_are_announced_with_the_outcome_of_their_job() -> None:
 
 
 def test_a_job_that_stalls_while_it_is_collected_has_its_outcome() -> None:
-    job = ended("SUCCEEDED")
+    names = ("batches/3",)
+    two = Duplicates(since=NOW, message="a second batch", names=names)
+    job = replace(ended("SUCCEEDED"), duplicates=two)
     parked = parse(announcements.push(of(job.park(NOW))))
     for hours in range(4):
         now = NOW + timedelta(hours=hours)

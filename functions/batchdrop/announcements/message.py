@@ -195,11 +195,9 @@ def rows_outcome(job: Job) -> str:
 
 def _type(job: Job) -> str:
     """The type of the announcement that a job's latest move makes."""
-    if not job.is_over:
-        return STALLED
-    # At its end a job has neither of these: see `Job.ended`.
+    # At its end a job has none of these three facts: see `Job.ended`.
     waits = job.parked or job.postponed or job.answers_at_risk
-    if job.collecting and waits:
+    if not job.is_over or waits:
         return STALLED
     if job.results and not job.collecting:
         return RESULTS
