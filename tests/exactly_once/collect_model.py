@@ -573,13 +573,13 @@ class Steps:
         results: Published | None = None,
     ) -> State:
         """
-        A compare-and-set, refused if another collector has the job, or it is done.
-        What others wrote beside that stays.
+        A compare-and-set, refused if another collector has taken the job since. What
+        others wrote beside that stays.
         """
         job, announced = self.state.job, self.state.announced
-        if job.epoch != it.epoch or not job.step:
-            if self.protocol.fences or move == "taken":
-                return self._with(it, None)
+        if job.epoch != it.epoch and (self.protocol.fences or move == "taken"):
+            return self._with(it, None)
+        if job.epoch != it.epoch:
             at = DOCUMENT_STEP.get(it.step, Step.MERGE)
             job = job._replace(epoch=it.epoch, step=at, due=None)
         after = moved(job, self.protocol.what, move, step, results)

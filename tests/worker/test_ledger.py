@@ -401,6 +401,22 @@ def test_one_of_two_collectors_gets_the_job(
         ledger.advance(one, lambda job: collected(job, clock()))
 
 
+def test_a_collector_that_takes_a_job_which_is_done_meanwhile_changes_nothing(
+    ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
+) -> None:
+    frozen = ended(1)
+    frozen = ledger.advance(frozen, lambda job: job.collect_taken("c", clock(), TIMING))
+    clock.time += TIMING.lease
+    seen_by_another = ledger.get(frozen.id)
+    done = ledger.advance(frozen, lambda job: collected(job, clock()))
+
+    after = ledger.advance(
+        there(seen_by_another), lambda job: job.collect_taken("d", clock(), TIMING)
+    )
+
+    assert after == done == ledger.get(done.id)
+
+
 def test_a_wake_up_does_not_disturb_the_collector_at_work(
     ledger: Ledger, clock: Clock, ended: Callable[[int], Job]
 ) -> None:

@@ -71,12 +71,11 @@ class Answered(Splitting):
     def collect_taken(self, by: str, now: datetime, timing: Timing) -> Self:
         """
         A collector takes the job up, which is counted before it does anything. After
-        MAX_RESUMES in a row that stopped, the job is parked instead.
-
-        Raises:
-            ValueError: nothing of its answers remains to be collected.
+        MAX_RESUMES in a row that stopped, the job is parked instead. Nothing changes
+        if a collector that was frozen has woken meanwhile, and finished it.
         """
-        self._collecting_or_raise()
+        if self.collecting is None:
+            return self
         if self.resumes >= MAX_RESUMES:
             return self.park(now)
         return self.resumed(by, now, timing)
