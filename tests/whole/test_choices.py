@@ -314,7 +314,7 @@ def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
     results = night.results(name, 5)
     assert [result["id"] for result in results] == [f"r{n:07}" for n in range(1, 6)]
     assert {result["outcome"] for result in results} == {"ok"}
-    (message,) = until(lambda: night.announced(night.drops[name]))
+    (message,) = until(lambda: night.ends(night.drops[name]))
     assert json.loads(message.data)["parts"]["succeeded"] == 3
     of_parts = [
         one for one in night.messages if one.attributes["job_id"] in job["parts"]
