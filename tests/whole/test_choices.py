@@ -204,7 +204,6 @@ def night(
             "BATCHDROP_DATASETS": dataset.full_name,
             # Many files are read at once on few processors.
             "BATCHDROP_LEASE": "30",
-            "BATCHDROP_RESULTS": "off",
         }
         with Stack(
             folder, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env
