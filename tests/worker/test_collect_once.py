@@ -119,6 +119,29 @@ def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
     assert published(world, seen[0]) == ["results.jsonl"]
 
 
+def test_a_shard_that_comes_late_changes_no_results_that_are_being_made(
+    world: World,
+) -> None:
+    drop = submit(world, questions(3))
+    job = ended(world, drop)
+    assert job.batch is not None
+    bucket = world.gcs.bucket(world.settings.output.bucket)
+    prefix = (job.batch.output_directory or "").removeprefix(f"gs://{bucket.name}/")
+    late = bucket.blob(f"{prefix}/predictions-00001-of-00002.jsonl")
+
+    def sleep() -> None:
+        world.woken.clear()
+        late.upload_from_string('{"key":"r0000001","status":"late"}\n')
+        collected(world, drop)
+
+    with at(["collect_merged"], sleep):
+        world.collect()
+
+    assert outcomes(world, world.job(drop)) == ["ok"] * 3
+    assert published(world, job) == ["results.jsonl"]
+    assert len(ready(world)) == 1
+
+
 def test_a_collector_that_dies_again_and_again_has_its_job_parked(
     world: World,
 ) -> None:
