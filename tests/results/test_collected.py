@@ -387,6 +387,17 @@ def test_tokens_are_added_up() -> None:
     )
 
 
+@pytest.mark.parametrize("count", [2**31, 2**63 - 1, 10**30, 1e30])
+def test_a_number_too_large_to_count_tokens_is_left_out(count: float) -> None:
+    counting = response()
+    counting["usageMetadata"] = {"promptTokenCount": count, "totalTokenCount": count}
+
+    found = collect(File.of(2), shard(answer(1, response=counting), answer(2)))
+
+    assert "usage" not in found.results[0]
+    assert found.summary.usage.total == 12
+
+
 def test_lines_that_are_not_as_many_as_staging_counted_do_not_add_up() -> None:
     made = File(kinds=[S, R]).questions()
     questions = Questions(

@@ -194,6 +194,7 @@ def counted(prompt: int, output: int, total: int, **more: Any) -> bytes:
         counted(13, -1, 12),
         counted(-1, 13, 12),
         counted(8, 4, 0),
+        counted(2**62, 0, 2**62),
         counted(8, 4, 12, thoughtsTokenCount=3),
         counted(8, 4, 14, toolUsePromptTokenCount=2),
         answer(1, status="Bad Request"),
@@ -203,7 +204,7 @@ def counted(prompt: int, output: int, total: int, **more: Any) -> bytes:
         answer(1, predictions=[1]),
         answer(1, response=...),
     ],
-    ids=range(28),
+    ids=range(29),
 )
 def test_the_fast_path_leaves_what_differs_from_the_usual(line: bytes) -> None:
     fast = usual(line, False, False)

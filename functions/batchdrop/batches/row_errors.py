@@ -74,7 +74,7 @@ def _of_object(value: dict[str, Any], deep: int) -> JobError | None:
         if held is not None:
             return held
     if isinstance(code, str):
-        if code.isdecimal():
+        if code.isdecimal() and len(code) < 19:
             code = int(code)
         else:
             status = status or code

@@ -32,6 +32,9 @@ class RowUsage(Struct, frozen=True, gc=False):
 
 
 NOTHING = RowUsage()
+#: The APIs count in 32 bits (discovery). A sum of larger counts would not fit into the
+#: 64 bits of a document's number, so one bad answer would keep all results back.
+MOST_TOKENS = 2**31 - 1
 
 
 def usage_of(body: Json) -> RowUsage:
@@ -114,14 +117,12 @@ def _prompt_alone(prompt: int) -> RowUsage:
 
 
 def _count(holder: Json, name: str) -> int:
-    """A count, which may be written as 4, 4.0 or "4"; 0 for anything else."""
+    """A count, which may be written as 4, 4.0 or "4"; 0 for what can't be one."""
     value = holder.get(name)
-    if type(value) is int:
-        return value if value > 0 else 0
     if isinstance(value, str) and value.isdecimal() and len(value) < 19:
-        return int(value)
-    if isinstance(value, float) and 0 <= value < 2**53:
-        return int(value)
+        value = int(value)
+    if isinstance(value, int | float) and value is not True:
+        return int(value) if 0 < value <= MOST_TOKENS else 0
     return 0
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from batchdrop.batches.answer_lines import row_of
 from batchdrop.batches.outcomes import judged
+from batchdrop.batches.usage import MOST_TOKENS
 from batchdrop.results.questions import error_member
 from batchdrop.rows import RowOutcome
 
@@ -114,11 +115,11 @@ class _Candidate(Struct, forbid_unknown_fields=True, gc=False):
     safetyRatings: Raw | UnsetType = UNSET
 
 
-_Count = Annotated[int, Meta(ge=0)]
+_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class _Tokens(Struct, gc=False):
-    totalTokenCount: Annotated[int, Meta(gt=0)]
+    totalTokenCount: Annotated[int, Meta(gt=0, le=MOST_TOKENS)]
     promptTokenCount: _Count = 0
     cachedContentTokenCount: _Count = 0
     candidatesTokenCount: _Count = 0
