@@ -48,6 +48,17 @@ def test_ever_new_messages_take_bounded_memory() -> None:
     assert sum(failures._counts.values()) == 5000
 
 
+def test_of_an_endless_code_and_message_the_beginning_is_kept() -> None:
+    failures = Failures()
+    for n in range(2):
+        failures.add(("x" * 1_000_000, "y" * 1_000_000 + str(n)), "r")
+
+    (found,) = failures.most_frequent()
+
+    assert (len(found.code), len(found.message), found.count) == (100, 300, 2)
+    assert all(len(part) <= 2000 for known in failures._known for part in known)
+
+
 def test_failed_rows_are_counted_by_their_error() -> None:
     lines = [failed(1, 429, "Quota 1"), failed(3, 429, "Quota 2"), failed(2)]
 

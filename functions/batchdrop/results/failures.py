@@ -8,8 +8,9 @@ from batchdrop.quoting import unquoted
 
 #: Most failures that a job's document has, and most kinds that are told apart at once.
 MOST, _KINDS = 10, 1000
-#: Most characters of a message that are read, and that are kept.
-_READ, _KEPT = 2000, 300
+#: Most characters of a message that are read, and that are kept; and of a code, which
+#: may be a word of a model's server.
+_READ, _KEPT, _CODE = 2000, 300, 100
 _WORD = re.compile(r"[\w/.:-]+")
 
 
@@ -37,6 +38,7 @@ class Failures:
 
     def add(self, error: tuple[str, str], id: str) -> None:
         """Counts a row's error, given as code and message."""
+        error = (error[0][:_CODE], error[1][:_READ])
         kind = self._known.get(error)
         if kind is None:
             kind = (error[0], common(error[1]))
