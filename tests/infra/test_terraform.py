@@ -203,6 +203,7 @@ def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
         "JOB_STATE_RUNNING": 3600,
     }
     assert (settings.part_rows, settings.part_bytes) == (6, 7)
+    assert (settings.results, settings.failed_share) == ("full", 0.2)
     assert endpoints(settings, routes) == {
         ("developer", "global"),
         ("vertex", "us-central1"),
@@ -270,6 +271,15 @@ def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
         assert {name for name in env if name.startswith(PREFIX)} <= table
         # Another address is for the local stack; a key is for the Developer API.
         assert table - set(env) <= {"BATCHDROP_API_URL", "GEMINI_API_KEY"}
+
+
+def test_results_are_made_by_default_as_the_table_has_it(plan: Plan) -> None:
+    table = {option.setting: option.default for option in options(ENVIRONMENT)}
+
+    for function in plan.of("google_cloudfunctions2_function"):
+        settings = Settings.from_env(agreement.environment(function))
+        assert settings.results == table["results"]
+        assert settings.failed_share == table["failed_share"]
 
 
 def test_the_deployments_durations_are_the_defaults_of_the_table(plan: Plan) -> None:

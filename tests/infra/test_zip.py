@@ -1,5 +1,6 @@
 """The zip that is deployed runs by itself, with what requirements.txt names alone."""
 
+import base64
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 import uv
 from google.cloud import firestore
 
+from batchdrop.jobs import wakeup
 from batchdrop_local import eventarc
 from batchdrop_local.processes import Logs, Processes, free_port
 from batchsim.clock import Clock
@@ -28,6 +30,7 @@ from tests.infra.plan import Plan
 from tests.infra.terraform import ROOT, Workspace
 
 EVENT = json.loads((ROOT / "tests/events/finalized.json").read_text())
+MESSAGE = json.loads((ROOT / "tests/events/published.json").read_text())
 GOOD = b'{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
 
 
@@ -127,6 +130,12 @@ class Deployed:
         event = EVENT["data"] | told | {"generation": made["generation"]}
         return self.post("on_upload", headers=EVENT["headers"], json=event)
 
+    def wake(self, job_id: str) -> httpx.Response:
+        """Delivers the message that names a job to collect."""
+        body = base64.b64encode(wakeup.body(job_id)).decode()
+        message = MESSAGE["data"] | {"message": {"data": body}}
+        return self.post("collect", headers=MESSAGE["headers"], json=message)
+
     def post(self, name: str, **request: Any) -> httpx.Response:
         address = self.addresses[name]
         return httpx.post(address, trust_env=False, timeout=60, **request)
@@ -216,9 +225,10 @@ def make_buckets_and_topic(plan: Plan, gcs: str, pubsub: str) -> None:
     for bucket in plan.of("google_storage_bucket"):
         name = {"name": bucket.values["name"]}
         httpx.post(f"{gcs}/storage/v1/b", json=name, trust_env=False).raise_for_status()
-    topic = plan.at("google_pubsub_topic.announcements").values["name"]
     with eventarc.publisher(pubsub) as publisher:
-        publisher.create_topic(name=f"projects/{plan.project}/topics/{topic}")
+        for topic in plan.of("google_pubsub_topic"):
+            name = topic.values["name"]
+            publisher.create_topic(name=f"projects/{plan.project}/topics/{name}")
 
 
 @pytest.mark.proof
@@ -247,6 +257,21 @@ def test_a_tick_announces_what_was_rejected(deployed: Deployed) -> None:
     assert deployed.job("bad.jsonl")["phase"] == "rejected"
     outbox = deployed.documents("announcements")
     assert [bool(each["published_at"]) for each in outbox] == [True]
+
+
+@pytest.mark.proof
+def test_a_message_makes_results_of_a_batch_that_has_ended(deployed: Deployed) -> None:
+    deployed.drop("ends.jsonl", GOOD)
+    deployed.sim.clock.advance(hours=24)
+    ticked = deployed.post("poll")
+
+    answer = deployed.wake(deployed.job("ends.jsonl")["id"])
+
+    assert (ticked.status_code, answer.status_code) == (200, 200)
+    job = deployed.job("ends.jsonl")
+    assert "collecting" not in job
+    assert job["rows"]["ok"] == 1
+    assert job["results"]["uri"].startswith(f"{deployed.env['BATCHDROP_OUTPUT']}/")
 
 
 @pytest.mark.proof
