@@ -36,7 +36,7 @@ from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.choices import Ceilings
 from batchdrop.worker.claim import Claims
 from batchdrop.worker.collect import Collect
-from batchdrop.worker.collect_copy import Copies, Copy
+from batchdrop.worker.collect_copy import Copies, Copy, Deliver
 from batchdrop.worker.collect_freeze import Freeze
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_steps import Places
@@ -249,7 +249,8 @@ def build(
         collector=Collect(
             ledger=ledger,
             steps={
-                Step.COPY: Copy(storage=storage, places=places, copies=copies, now=now),
+                Step.COPY: Copy(copies=copies, now=now),
+                Step.DELIVER: Deliver(storage=storage, places=places),
                 Step.FREEZE: freeze,
                 Step.MERGE: Merge(
                     ledger=ledger, storage=storage, places=places, freeze=freeze

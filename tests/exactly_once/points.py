@@ -56,10 +56,10 @@ OWN_WAY = {
     "after_create",
     "after_cancelling_found",
     "collect_copied",
-    "collect_handed_over",
+    "collect_delivered",
 }
 #: What only the Developer API needs: Vertex AI writes its answers into a bucket itself.
-COPYING = {"collect_copied", "collect_handed_over"}
+COPYING = {"collect_copied", "collect_delivered"}
 
 
 def points_of(backend: str) -> list[str]:

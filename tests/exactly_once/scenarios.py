@@ -237,7 +237,7 @@ COLLECTED = replace(
             "collect_woken",
             "collect_taken",
             "collect_copied",
-            "collect_handed_over",
+            "collect_delivered",
             "collect_frozen",
             "collect_stepped",
             "collect_merged",

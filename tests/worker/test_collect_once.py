@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 POINTS = (
     "collect_taken",
     "collect_copied",
-    "collect_handed_over",
+    "collect_delivered",
     "collect_frozen",
     "collect_stepped",
     "collect_merged",

@@ -177,6 +177,29 @@ def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> N
 
 
 @pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_answers_that_are_copied_are_not_at_risk_without_a_destination(
+    world: World,
+) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+    output = world.gcs.bucket(world.settings.output.bucket)
+    output.delete()
+    for _ in range(60):
+        world.advance(timedelta(hours=1))
+        world.tick()
+
+    job = world.job(drop)
+    assert job.health is not None
+    assert job.health.code == HealthCode.NOT_ALLOWED
+    assert "storage.objectCreator" in job.health.message
+    assert job.answers_at_risk is None
+    world.gcs.create_bucket(output.name)
+    job = collected(world, drop)
+    assert outcomes(world, job) == ["ok", "ok"]
+    assert len(world.answers(job)) == 2
+
+
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
 def test_answers_that_the_api_has_deleted_leave_their_rows_missing(
     world: World,
 ) -> None:

@@ -38,6 +38,8 @@ class Step(StrEnum):
 
     #: The answers are to be copied from the Developer API, which deletes its own.
     COPY = "copy"
+    #: The copy is to be brought to the job's destination.
+    DELIVER = "deliver"
     #: The list of the objects with answers is to be written down, and then kept to.
     FREEZE = "freeze"
     #: The answers are to be joined to the rows of the file.

@@ -65,25 +65,21 @@ class Copies:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
     """
-    The first step over the Developer API. The answers go into the work bucket, which
-    needs nobody's grant, and from there to the job's destination.
+    The first step over the Developer API: the answers go into the work bucket, which
+    needs nobody's grant.
     """
 
-    storage: Storage
-    places: Places
     copies: Copies
     now: Callable[[], datetime]
 
     def __call__(self, job: Job) -> Learnt:
         """
         Raises:
-            Unavailable, Misconfigured: not all is copied; try again.
+            Unavailable, Misconfigured: they are not copied; try again.
         """
-        assert job.spec is not None
-        after = None if job.spec.results == "off" else Step.FREEZE
         batch = job.batch
         if batch is None or job.is_lost or not batch.has_answers:
-            return Done(step=after)
+            return Done(step=_after_copies(job))
         try:
             self.copies.make(job)
         except ClientError as exc:
@@ -93,9 +89,8 @@ class Copy:
                 "answers gone",
                 extra={"event": "collect.answers_gone", "job": job.id},
             )
-            return Done(step=after)
-        self._hand_over(job, batch)
-        return Done(step=after)
+            return Done(step=_after_copies(job))
+        return Done(step=Step.DELIVER)
 
     def _are_gone(self, job: Job, batch: Batch) -> bool:
         """Whether there is no use in asking for the answers again."""
@@ -104,15 +99,32 @@ class Copy:
         ended = batch.end_time or job.updated_at
         return self.now() - ended >= KEPT_FOR
 
-    def _hand_over(self, job: Job, batch: Batch) -> None:
-        """Brings the copy to the directory that the job has named since its end."""
-        assert batch.output_directory is not None
-        target = f"{batch.output_directory}/predictions.jsonl"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """The second step: the copy goes to the directory that the job's end has named."""
+
+    storage: Storage
+    places: Places
+
+    def __call__(self, job: Job) -> Learnt:
+        """
+        Raises:
+            Unavailable, Misconfigured: it is not there; try again.
+        """
+        assert job.batch is not None
+        target = f"{job.batch.output_directory}/predictions.jsonl"
         try:
             self.storage.copy(self.places.copy(job), target)
         except (Misconfigured, SourceGone) as exc:
             # A bucket that is not there looks like a copy that is not there.
             bucket, _ = split_uri(target)
-            grant = granted(bucket, CREATE)
-            raise Misconfigured(f"{exc}. {grant}") from exc
-        failpoint("collect_handed_over")
+            raise Misconfigured(f"{exc}. {granted(bucket, CREATE)}") from exc
+        failpoint("collect_delivered")
+        return Done(step=_after_copies(job))
+
+
+def _after_copies(job: Job) -> Step | None:
+    """The step that follows; None if no results are made."""
+    assert job.spec is not None
+    return None if job.spec.results == "off" else Step.FREEZE
