@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import threading
 import time
@@ -35,6 +34,7 @@ from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB
 from batchdrop_local.stack import Stack
+from tests.exactly_once import output
 from tests.exactly_once.commits import Commits
 from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
@@ -414,30 +414,11 @@ class Track:
 
     def answers(self, drop: Drop) -> list[str]:
         """The keys of all rows in the drop's output."""
-        found = self._gcs.list_blobs(
-            self.stack.buckets["output"], prefix=f"{drop.name}/{drop.job_id}/"
-        )
-        return [
-            json.loads(line)["key"]
-            for blob in found
-            if "/prediction" in blob.name
-            for line in blob.download_as_text().splitlines()
-        ]
+        return output.answers(self._gcs, self.stack.buckets["output"], drop)
 
     def results(self, drop: Drop) -> list[Published]:
         """All objects with results of a drop, those of its parts too."""
-        bucket = self.stack.buckets["output"]
-        found = self._gcs.list_blobs(bucket, prefix=f"{drop.name}/{drop.job_id}/")
-        return [
-            Published(
-                uri=f"gs://{bucket}/{blob.name}",
-                generation=int(blob.generation),
-                crc32c=blob.crc32c,
-                text=blob.download_as_text(),
-            )
-            for blob in found
-            if re.search(r"/results[^/]*\.jsonl$", blob.name)
-        ]
+        return output.results(self._gcs, self.stack.buckets["output"], drop)
 
     def _jobs(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         # With what a document doesn't say.

@@ -3,7 +3,6 @@ The main job, with its worker dead or asleep at each point on its way, in this p
 `tests/exactly_once` kills real ones, and holds both against the same promise.
 """
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -14,6 +13,7 @@ import pytest
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
+from tests.exactly_once import output
 from tests.exactly_once.points import KILLED, LATE_IN_PARTS, SAMPLE
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.scenarios import (
@@ -72,8 +72,7 @@ class Course:
         """Repeats the event until the ledger has the drop, and runs ticks."""
         for _ in range(60):
             self.step()
-            found = self.evidence()
-            if found.is_over and found.job and not found.job["collecting"]:
+            if self.evidence().is_over:
                 break
         if self.way.lingers:
             self.step()
@@ -151,16 +150,12 @@ class Course:
         return replace(gathered(self.drop, *everything), beside=beside)
 
     def outcome(self, missed: list[str]) -> Outcome:
-        answers = [
-            json.loads(line)["key"]
-            for blob in self.world.gcs.list_blobs(
-                self.world.settings.output.bucket,
-                prefix=f"{self.drop.name}/{self.drop.job_id}/",
-            )
-            if "/prediction" in blob.name
-            for line in blob.download_as_text().splitlines()
-        ]
-        found = replace(self.evidence(), answers=answers)
+        place = (self.world.gcs, self.world.settings.output.bucket, self.drop)
+        found = replace(
+            self.evidence(),
+            answers=output.answers(*place),
+            results=output.results(*place),
+        )
         return Outcome(way=self.way, evidence=found, missed=missed)
 
 

@@ -1,0 +1,40 @@
+"""What lies in the output bucket of a drop and of its parts."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from google.cloud import storage
+
+from batchdrop.jobs.values import Drop
+from tests.exactly_once.promise import Published
+
+
+def answers(gcs: storage.Client, bucket: str, drop: Drop) -> list[str]:
+    """The keys of all answers, as the API wrote them."""
+    return [
+        json.loads(line)["key"]
+        for blob in _objects(gcs, bucket, drop, r"/prediction")
+        for line in blob.download_as_text().splitlines()
+    ]
+
+
+def results(gcs: storage.Client, bucket: str, drop: Drop) -> list[Published]:
+    """All objects with results."""
+    return [
+        Published(
+            uri=f"gs://{bucket}/{blob.name}",
+            generation=int(blob.generation),
+            crc32c=blob.crc32c,
+            text=blob.download_as_text(),
+        )
+        for blob in _objects(gcs, bucket, drop, r"/results[^/]*\.jsonl$")
+    ]
+
+
+def _objects(
+    gcs: storage.Client, bucket: str, drop: Drop, pattern: str
+) -> Iterator[storage.Blob]:
+    for blob in gcs.list_blobs(bucket, prefix=f"{drop.name}/{drop.job_id}/"):
+        if re.search(pattern, blob.name):
+            yield blob
