@@ -369,6 +369,8 @@ DOCUMENT_STEP = {
     "copy": Step.COPY,
     "write_copy": Step.COPY,
     "copied": Step.COPY,
+    "deliver": Step.DELIVER,
+    "delivered": Step.DELIVER,
     "freeze": Step.FREEZE,
     "wait": Step.FREEZE,
     "write_list": Step.FREEZE,
@@ -473,8 +475,14 @@ class Steps:
                 after = it._replace(step="copied")
                 return "writes the copy", self._with(it, after)._replace(copy=copy)
             case "copied":
-                step = None if self.protocol.what == COPY_ONLY else Step.FREEZE
+                step = self._after_copies if state.copy is None else Step.DELIVER
                 return "writes copied", self._write(it, "stepped", step)
+            case "deliver":
+                # To the job's destination, once; nothing depends on who does it.
+                return "delivers", self._with(it, it._replace(step="delivered"))
+            case "delivered":
+                step = self._after_copies
+                return "writes delivered", self._write(it, "stepped", step)
             case "freeze":
                 return self._list(it)
             case "wait":
@@ -559,6 +567,10 @@ class Steps:
     def _is_over(self) -> bool:
         """Whether nothing more can become of the results."""
         return not self.state.job.step and not self.state.collectors
+
+    @property
+    def _after_copies(self) -> Step | None:
+        return None if self.protocol.what == COPY_ONLY else Step.FREEZE
 
     def _moved(
         self, move: str, step: str | None = None, results: Published | None = None

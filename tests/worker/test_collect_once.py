@@ -9,7 +9,17 @@ import pytest
 
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
-from tests.worker.collecting import collected, ended, outcomes, questions, submit
+from batchdrop.stored import split_uri
+from tests.there import there
+from tests.worker.collecting import (
+    collected,
+    ended,
+    lines,
+    outcomes,
+    question,
+    questions,
+    submit,
+)
 from tests.worker.dying import Killed, at, die, failpoints
 from tests.worker.world import World
 
@@ -140,6 +150,36 @@ def test_a_shard_that_comes_late_changes_no_results_that_are_being_made(
     assert outcomes(world, world.job(drop)) == ["ok"] * 3
     assert published(world, job) == ["results.jsonl"]
     assert len(ready(world)) == 1
+
+
+@pytest.mark.parametrize("point", ["collect_merged", "collect_written"])
+def test_of_two_collectors_whose_results_differ_the_document_names_what_it_counts(
+    world: World, point: str
+) -> None:
+    text = lines([question(n, key=f"k{n}") for n in range(1, 4)])
+    drop = submit(world, text)
+    sidecar = there(ended(world, drop).staging).sidecar
+    columns_lost: list[Job] = []
+
+    def sleep() -> None:
+        world.woken.clear()
+        world.storage.delete(there(sidecar))
+        columns_lost.append(collected(world, drop))
+
+    with at([point], sleep):
+        world.collect()
+    world.ticks(2)
+
+    job = world.job(drop)
+    assert job == columns_lost[0]
+    named = there(job.results)
+    bucket, name = split_uri(named.uri)
+    blob = there(world.gcs.bucket(bucket).get_blob(name))
+    assert (blob.crc32c, blob.size) == (named.crc32c, named.bytes)
+    assert job.columns_lost is not None
+    assert all("key" not in line for line in world.results(job))
+    assert ready(world) == [named.uri]
+    assert len(published(world, job)) == 2
 
 
 def test_a_collector_that_dies_again_and_again_has_its_job_parked(
