@@ -475,6 +475,17 @@ def test_the_sdks_requests_become_rows_with_their_own_keys() -> None:
     assert accepted(lines, "gemini-3.8-flash") == 2
 
 
+@pytest.mark.parametrize("kept", ['{"key":"mine",\n"n":1.0}', f'{{"n":{BIG}}}'])
+def test_the_metadata_of_the_sdks_requests_stays_beside_them(kept: str) -> None:
+    src = f'[{{"contents": "hi", "metadata": {kept}}}, {{"contents": "ho"}}]'
+
+    lines = lines_of(src)
+
+    assert f'"metadata":{kept},"request"'.replace("\n", " ").encode() in lines[0]
+    assert b"metadata" not in lines[1]
+    assert accepted(lines, "gemini-3.8-flash") == 2
+
+
 def test_where_one_is_in_the_sdks_shape_the_others_are_made_to_fit() -> None:
     src = """[
         {"contents": [{"role": "user", "parts": [{"text": "a"}]}]},

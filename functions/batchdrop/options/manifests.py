@@ -399,8 +399,10 @@ def _generation(
         made, metadata = inline.request(exact_json(request))
         if not made.get("generationConfig"):
             made.pop("generationConfig", None)  # the import refuses empty objects
-        key = _key(metadata, number, f"{path}.metadata")
-        return msgspec.json.encode({"key": key, "request": made})
+        line: dict[str, Any] = {"key": _key(metadata, number, f"{path}.metadata")}
+        if metadata and metadata.keys() - {"key"}:
+            line["metadata"] = members["metadata"]
+        return msgspec.json.encode({**line, "request": made})
     except INCONVERTIBLE as exc:
         why = unquoted(str(exc)) if isinstance(exc, ValueError) else "it can't be read"
         _bad(path, f"{why}; write it as a row of a JSONL file")
