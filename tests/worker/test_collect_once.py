@@ -132,22 +132,28 @@ def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
 def test_a_shard_that_comes_late_changes_no_results_that_are_being_made(
     world: World,
 ) -> None:
+    world.sim.faults.add("rows_missing", rows=1)
     drop = submit(world, questions(3))
     job = ended(world, drop)
+    world.collect()
+    world.advance(timedelta(minutes=20))
+    world.worker.tick()
     assert job.batch is not None
     bucket = world.gcs.bucket(world.settings.output.bucket)
     prefix = (job.batch.output_directory or "").removeprefix(f"gs://{bucket.name}/")
     late = bucket.blob(f"{prefix}/predictions-00001-of-00002.jsonl")
+    answers = [{"key": f"r000000{n}", "status": "late"} for n in (1, 2, 3)]
 
     def sleep() -> None:
         world.woken.clear()
-        late.upload_from_string('{"key":"r0000001","status":"late"}\n')
+        late.upload_from_string(lines(answers))
         collected(world, drop)
 
-    with at(["collect_merged"], sleep):
+    with at(["collect_merged"], sleep) as waiting:
         world.collect()
 
-    assert outcomes(world, world.job(drop)) == ["ok"] * 3
+    assert waiting == []
+    assert sorted(outcomes(world, world.job(drop))) == ["missing", "ok", "ok"]
     assert published(world, job) == ["results.jsonl"]
     assert len(ready(world)) == 1
 
