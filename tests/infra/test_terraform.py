@@ -259,6 +259,7 @@ def test_all_parts_together_keep_the_code_and_infra_in_agreement(
         agreement.metrics_count_lines_that_are_logged,
         agreement.queries_have_their_indexes,
         agreement.filters_name_attributes,
+        agreement.what_a_message_asks_for_is_granted,
     ):
         assert list(rule(everything, workspace.functions)) == []
 
