@@ -236,7 +236,7 @@ def test_open_model_tables_drop_method_and_url_and_gain_an_id(
         ({"request": "JSON", "tags": "STRING[]"}, 3, "column tags"),
         ({"request": "JSON", "at": "DATETIME"}, 3, "column at"),
         ({"request": "JSON", "status": "STRING"}, 3, "status is reserved"),
-        ({"request": "JSON"}, 3, "holds no rows"),
+        ({"request": "JSON"}, 3, "has no rows"),
     ],
 )
 def test_a_table_that_can_not_be_used_fails_the_job(

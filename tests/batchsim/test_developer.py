@@ -239,7 +239,7 @@ def test_a_deleted_batch_is_gone(developer: Developer) -> None:
 @pytest.mark.parametrize(
     ("seconds", "state"), [(0, "BATCH_STATE_PENDING"), (3, "BATCH_STATE_RUNNING")]
 )
-def test_a_batch_that_is_not_over_cannot_be_deleted(
+def test_an_unfinished_batch_cannot_be_deleted(
     developer: Developer, seconds: int, state: str
 ) -> None:
     name = developer.inline()["name"]

@@ -80,7 +80,7 @@ def test_an_answer_can_be_slow(vertex: Vertex) -> None:
 
 
 @pytest.mark.parametrize("op", ["get", "list", "cancel", "delete"])
-def test_a_fault_strikes_only_at_its_operation(vertex: Vertex, op: str) -> None:
+def test_a_fault_happens_only_at_its_operation(vertex: Vertex, op: str) -> None:
     name = vertex.create()["name"]
     vertex.sim.faults.add("internal", op=op)
     url = f"{vertex.sim.url}/v1/{name}"
@@ -688,7 +688,7 @@ def test_an_answer_can_end_with_any_finish_reason(vertex: Vertex) -> None:
         ({"model": "gemini-*", "label": "other"}, False),
     ],
 )
-def test_a_rule_strikes_whom_it_matches(
+def test_a_rule_applies_to_the_jobs_that_it_matches(
     vertex: Vertex, match: dict[str, Any], struck: bool
 ) -> None:
     vertex.sim.faults.add("failed", match=match)
@@ -713,7 +713,7 @@ def test_requests_are_matched_by_what_they_ask_or_by_their_job(
     assert developer.request("POST", path, json=batch).status_code == 500
 
 
-def test_a_rule_with_a_count_strikes_so_often_and_no_more(vertex: Vertex) -> None:
+def test_a_rule_with_a_count_applies_that_many_times(vertex: Vertex) -> None:
     rule = vertex.sim.faults.add("internal", op="list", count=3)
 
     codes = [http.get(vertex.sim.url + JOBS).status_code for _ in range(5)]
@@ -722,7 +722,7 @@ def test_a_rule_with_a_count_strikes_so_often_and_no_more(vertex: Vertex) -> Non
     assert rule.struck == 3
 
 
-def test_a_rule_with_a_probability_strikes_by_a_seeded_chance() -> None:
+def test_a_rule_with_a_probability_applies_by_a_seeded_random_number() -> None:
     def codes(seed: int) -> list[int]:
         with BatchSim(speed=0, seed=seed) as sim:
             sim.faults.add("internal", op="list", probability=0.3)
@@ -749,18 +749,24 @@ def test_a_probability_hits_the_same_rows_in_any_job(vertex: Vertex) -> None:
 @pytest.mark.parametrize(
     ("rule", "named"),
     [
-        ({"fault": "nonesuch"}, "'nonesuch' is none of drop_reply"),
+        ({"fault": "nonesuch"}, "'nonesuch' is not one of drop_reply"),
         ({}, "fault"),
-        ({"fault": "internal", "op": "look"}, "'look' is none of create"),
-        ({"fault": "failed", "op": "create"}, "no fault of a request"),
-        ({"fault": "failed", "match": {"colour": "red"}}, "'colour' is none of model"),
-        ({"fault": "failed", "match": {"row_text": "x"}}, "doesn't look at rows"),
-        ({"fault": "list_truncated", "match": {"model": "x"}}, "about whole lists"),
+        ({"fault": "internal", "op": "look"}, "'look' is not one of create"),
+        ({"fault": "failed", "op": "create"}, "not a fault of requests"),
+        (
+            {"fault": "failed", "match": {"colour": "red"}},
+            "'colour' is not one of model",
+        ),
+        ({"fault": "failed", "match": {"row_text": "x"}}, "doesn't apply to rows"),
+        (
+            {"fault": "list_truncated", "match": {"model": "x"}},
+            "applies to whole lists",
+        ),
         ({"fault": "failed", "colour": "red"}, "failed takes code, message, rows"),
         ({"fault": "internal", "seconds": 1}, "internal takes no parameters"),
-        ({"fault": "internal", "probability": 1.5}, "isn't from 0 to 1"),
-        ({"fault": "internal", "probability": "often"}, "'often' is no number"),
-        ({"fault": "internal", "count": 0}, "isn't 1 or more"),
+        ({"fault": "internal", "probability": 1.5}, "is not between 0 and 1"),
+        ({"fault": "internal", "probability": "often"}, "'often' is not a number"),
+        ({"fault": "internal", "count": 0}, "is not 1 or more"),
     ],
 )
 def test_a_bad_rule_is_refused_with_what_is_wrong(

@@ -130,7 +130,7 @@ def test_a_file_is_uploaded_as_the_body_alone(
         ("multipart/related; boundary=e", b"--e\n{}\n--e\n\nx\n--e--", "blank line"),
     ],
 )
-def test_a_multipart_upload_that_is_none_is_refused(
+def test_an_invalid_multipart_upload_is_refused(
     developer: Developer, content_type: str, body: bytes, named: str
 ) -> None:
     answer = http.post(

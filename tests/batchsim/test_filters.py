@@ -99,9 +99,7 @@ def test_only_the_star_is_a_wildcard() -> None:
         ('display_name="a', "can't read"),
     ],
 )
-def test_a_filter_that_is_not_understood_is_refused_with_the_reason(
-    text: str, named: str
-) -> None:
+def test_an_invalid_filter_is_refused_with_the_reason(text: str, named: str) -> None:
     with pytest.raises(ApiError, match="Invalid filter") as caught:
         filters.parse(text)
 

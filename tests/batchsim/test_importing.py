@@ -40,9 +40,9 @@ def nested(depth: int) -> dict[str, Any]:
         ([row(n={"with space": 1})], "'with space' can't be a field name"),
         ([row(n={"1st": 1})], "'1st' can't be a field name"),
         ([row(n={"_Partition_x": 1})], "'_Partition_x' can't be a field name"),
-        ([row(n={"a": 1}), row(n={"A": 1})], "Row 2: n.A: there is such a field"),
+        ([row(n={"a": 1}), row(n={"A": 1})], "Row 2: n.A: another field has this"),
         ([row(n={"timeRangeFilter": None}), row(n=None)], "Row 2: n: null isn't"),
-        ([row(n=nested(15))], "more than 15 objects within one another"),
+        ([row(n=nested(15))], "objects nest more than 15 deep"),
         ([{"key": "k"}], "Row 1 has no `request`"),
     ],
 )
@@ -63,12 +63,12 @@ def test_a_file_that_breaks_a_rule_fails_the_job_with_code_3_and_no_rows(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("not json\n", "Row 1 is no JSON"),
-        (json.dumps(rows(2)), "Row 1 is no JSON object"),
-        ("\n\n", "holds no rows"),
+        ("not json\n", "Row 1 is not JSON"),
+        (json.dumps(rows(2)), "Row 1 is not a JSON object"),
+        ("\n\n", "has no rows"),
     ],
 )
-def test_a_file_that_is_no_jsonl_fails_the_job_with_code_3(
+def test_a_file_that_is_not_jsonl_fails_the_job_with_code_3(
     vertex: Vertex, text: str, named: str
 ) -> None:
     job = vertex.run(text)
@@ -107,7 +107,7 @@ def test_a_job_of_more_rows_than_the_limit_fails(vertex: Vertex) -> None:
     job = vertex.run(rows(4))
 
     assert job["error"]["code"] == 3
-    assert "4 rows; a job takes 3" in job["error"]["message"]
+    assert "4 rows; the limit is 3" in job["error"]["message"]
 
 
 def test_a_file_over_the_size_limit_fails_the_job(vertex: Vertex) -> None:
@@ -116,10 +116,10 @@ def test_a_file_over_the_size_limit_fails_the_job(vertex: Vertex) -> None:
     job = vertex.run(rows(1))
 
     assert job["error"]["code"] == 3
-    assert "at most 10" in job["error"]["message"]
+    assert "the limit is 10" in job["error"]["message"]
 
 
-def test_an_output_bucket_that_is_not_there_fails_the_job_with_code_9(
+def test_a_missing_output_bucket_fails_the_job_with_code_9(
     vertex: Vertex,
 ) -> None:
     destination = {"outputUriPrefix": "gs://no-such-bucket/out"}
@@ -175,7 +175,7 @@ def test_a_storage_that_does_not_answer_fails_the_job_soon(bucket: Bucket) -> No
     assert f"gs://{bucket.name}" in job["error"]["message"]
 
 
-def test_an_input_object_that_is_not_there_fails_the_job_without_rows(
+def test_a_missing_input_object_fails_the_job_without_rows(
     vertex: Vertex,
 ) -> None:
     job = vertex.run()

@@ -63,7 +63,7 @@ def test_a_value_has_the_type_its_schema_names(
         {"enum": 5},
     ],
 )
-def test_what_is_no_schema_fails_the_row(schema: dict[str, object]) -> None:
+def test_an_invalid_schema_fails_the_row(schema: dict[str, object]) -> None:
     with pytest.raises(RowFailed, match="response schema is invalid") as caught:
         fitting(schema, "text")
 

@@ -171,7 +171,7 @@ def test_the_command_can_leave_the_admin_paths_out() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('[[fault]]\nfault = "nonesuch"\n', "'nonesuch' is none of"),
+        ('[[fault]]\nfault = "nonesuch"\n', "'nonesuch' is not one of"),
         ("[[fault]\n", "faults.toml"),
     ],
 )
@@ -332,7 +332,7 @@ def test_the_storage_emulator_can_be_named_without_the_environment(
     assert job["state"] == "JOB_STATE_SUCCEEDED"
 
 
-def test_a_proxy_in_the_environment_is_not_asked_for_emulators(
+def test_emulators_are_reached_past_a_proxy_of_the_environment(
     vertex: Vertex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = vertex.create([row("x")])["name"]

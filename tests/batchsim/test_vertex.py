@@ -207,7 +207,7 @@ def test_a_bad_create_is_refused_and_makes_no_job(
     assert vertex.page() == {}
 
 
-def test_a_body_that_is_no_json_is_refused(vertex: Vertex) -> None:
+def test_a_body_that_is_not_json_is_refused(vertex: Vertex) -> None:
     answer = http.post(vertex.sim.url + JOBS, content=b"{")
 
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""The HTTP face: every path of both APIs, and batchsim's own under /_sim."""
+"""Serves every path of both APIs over HTTP, and batchsim's own under /_sim."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What one simulator is made of. `reset` forgets all that it holds."""
+    """The parts of one simulator. `reset` deletes everything that they hold."""
 
     clock: Clock
     timeline: Timeline
@@ -53,7 +53,7 @@ class Parts:
 
 
 def build(parts: Parts, *, with_admin: bool) -> ASGIApp:
-    """The ASGI application; without admin, nothing is served under /_sim."""
+    """The ASGI application. It serves /_sim only `with_admin`."""
     routes: list[Route] = []
     for version in ("v1", "v1beta1"):
         routes += _Vertex(parts, version).routes()
@@ -78,7 +78,7 @@ def build(parts: Parts, *, with_admin: bool) -> ASGIApp:
 
 
 class _Api:
-    """What the faces of both APIs do around each request."""
+    """What both APIs do around each request."""
 
     def __init__(self, parts: Parts, version: str) -> None:
         self.parts = parts
@@ -87,8 +87,8 @@ class _Api:
     def route(self, method: str, path: str, op: str, handler: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
             parts = self.parts
-            # On a clock that stands still, what was due before a request has
-            # happened when it is answered; on any other, it happens in its own time.
+            # On a clock that stands still, whatever is due happens before the request
+            # is answered. On a running clock, the timeline's threads do it.
             if parts.clock.manual and not parts.timeline.idle:
                 await asyncio.to_thread(parts.timeline.drain)
             self.admit(request, op)
@@ -119,10 +119,10 @@ class _Api:
         return Route(path, endpoint, methods=[method])
 
     def admit(self, request: Request, op: str) -> None:
-        """Raise ApiError if the caller isn't let in."""
+        """Raises ApiError if the caller is refused."""
 
     async def subject(self, request: Request, op: str) -> Subject:
-        """What fault rules are matched against."""
+        """The request as fault rules match it."""
         raise NotImplementedError
 
 
@@ -206,7 +206,7 @@ class _Developer(_Api):
         ]
 
     def admit(self, request: Request, op: str) -> None:
-        # The address of an upload is a secret of its own: chunks carry no key.
+        # Chunks carry no key: the address of an upload is secret.
         if op == "upload" and "upload_id" in request.query_params:
             return
         key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
@@ -244,7 +244,7 @@ class _Developer(_Api):
     async def _make(self, request: Request) -> Response:
         body = await request.body()
         embeds = request.url.path.endswith(":asyncBatchEmbedContent")
-        # On a thread, as the file of a batch is read before it is made.
+        # On a thread: it reads the batch's file, which may be large.
         made = await asyncio.to_thread(
             self.parts.developer.create,
             self.version,
@@ -294,9 +294,9 @@ class _Developer(_Api):
                 return reply({"file": file.json(self._base(request))})
         if command != "start" or protocol != "resumable":
             raise invalid(
-                "How the file is uploaded isn't said: begin with the headers "
+                "The kind of upload is missing: begin with the headers "
                 "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start, "
-                "or send it whole, with X-Goog-Upload-Protocol: multipart or raw."
+                "or send the file whole, with X-Goog-Upload-Protocol: multipart or raw."
             )
         id = files.begin(await _object(request), headers)
         where = f"{request.base_url}upload/{self.version}/files"
@@ -336,8 +336,8 @@ class _Developer(_Api):
 
 class _Journalled:
     """
-    Writes each request into the journal once it has been answered, or dropped, and the
-    `Date` of the API's own clock into each answer: times in bodies are of that clock.
+    Writes each request into the journal once it is answered or dropped, and sets the
+    `Date` of each answer by batchsim's clock, which the times in bodies use too.
     """
 
     def __init__(self, app: ASGIApp, journal: Journal, clock: Clock) -> None:
@@ -448,7 +448,7 @@ async def _refused(request: Request, exc: ApiError) -> Response:
 
 async def _no_such_path(request: Request, exc: Exception) -> Response:
     path = request.url.path
-    message = f"{request.method} {path} is no method of this service."
+    message = f"batchsim has no method {request.method} {path}."
     if re.match(r"(/upload|/download|/resumable/upload|/batch)?/storage/v1\b", path):
         message = NO_EMULATOR
     return refusal(ApiError(404, message))

@@ -35,9 +35,9 @@ from batchsim.wire import ApiError
     "--retired",
     multiple=True,
     metavar="MODEL",
-    help="A model that is gone, so that a create answers 404; * is a wildcard.",
+    help="A retired model: a create answers 404. * is a wildcard.",
 )
-@click.option("--seed", default=0, help="Decides what is left to chance.")
+@click.option("--seed", default=0, help="Seeds everything random.")
 @click.option("--no-admin", is_flag=True, help="Serve nothing under /_sim.")
 def main(
     host: str,

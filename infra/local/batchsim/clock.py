@@ -1,4 +1,4 @@
-"""The time batchsim goes by: real, scaled, or moved by hand."""
+"""batchsim's clock: real, scaled, or moved by hand."""
 
 import threading
 import time
@@ -44,7 +44,7 @@ class Clock:
     def advance(
         self, seconds: float = 0, *, minutes: float = 0, hours: float = 0
     ) -> None:
-        """Jump ahead; what falls due on the way has happened when this returns."""
+        """Jumps ahead. Returns once everything due by then has happened."""
         step = timedelta(seconds=seconds, minutes=minutes, hours=hours)
         if step < timedelta():
             raise ValueError(f"can't advance by {step}: a clock can't go back")
@@ -54,11 +54,11 @@ class Clock:
             listener()
 
     def wall_seconds_until(self, at: datetime) -> float | None:
-        """How long to wait for `at`, in real seconds; None if waiting is no use."""
+        """Real seconds until `at`; None on a clock that stands still."""
         if self.manual:
             return None
         return max(0.0, (at - self.now()).total_seconds() / self.speed)
 
     def on_advance(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called after each jump, by the thread that jumped."""
+        """Calls `listener` after each jump, on the thread that jumped."""
         self._listeners.append(listener)

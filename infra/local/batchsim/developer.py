@@ -31,11 +31,11 @@ from batchsim.wire import (
 
 Json = dict[str, Any]
 
-#: Not documented. What you get unasked, and the most.
+#: The default page size and the largest. Not documented.
 PAGE, LARGEST_PAGE = 50, 100
 
 #: What a create request may hold (generativelanguage v1beta discovery; `webhookConfig`
-#: as Google's client sends it). What only the server writes is taken, and ignored.
+#: as Google's client sends it). Members that only the server writes are ignored.
 _MESSAGES: dict[str, dict[str, str]] = {
     "BatchGenerateContentRequest": {"batch": "@GenerateContentBatch"},
     "GenerateContentBatch": {
@@ -63,7 +63,7 @@ MOST_LINES = 10
 #: How names of models begin. Other names answer 404.
 _PUBLISHED = ("gemini-", "gemma-", "learnlm-", "text-embedding-", "embedding-")
 
-#: The message's package is this one whichever version was called (captures).
+#: Messages are of this package in all versions of the API (captures).
 _TYPES = "type.googleapis.com/google.ai.generativelanguage.v1main"
 
 _QUOTA = "You exceeded your current quota, please check your plan and billing details. "
@@ -93,7 +93,7 @@ class Developer:
         self, version: str, kind: Kind, model: str, body: Json, size: int
     ) -> Job:
         """
-        Make a job of a request of `size` bytes.
+        Creates a job from a request of `size` bytes.
 
         ApiError 400 for a bad or too large request, 404 for an unknown model or file,
         429 over a quota.
@@ -106,9 +106,9 @@ class Developer:
         model = _model(model, kind, version, self.settings)
         batch = _read(version, kind, body)
         if "batch" not in body:
-            raise invalid("batch: it is required.")
+            raise invalid("batch is required.")
         if "inputConfig" not in batch:
-            raise invalid("batch.input_config: it is required.")
+            raise invalid("batch.input_config is required.")
         config = batch["inputConfig"]
         file, inline = config.get("fileName"), config.get("requests")
         if (file is None) == (inline is None):
@@ -140,7 +140,7 @@ class Developer:
         return made
 
     def get(self, id: str) -> Job:
-        """ApiError 404 if there is no such batch."""
+        """ApiError 404 for an unknown batch."""
         job = self.store.get(f"batches/{id}")
         if job and not self.faults.strike(listing.subject_of(job), "vanished"):
             return job

@@ -142,7 +142,9 @@ CATALOGUE: dict[str, Fault] = {
         "give an answer without content, or with thoughts alone",
         {"thoughts": False},
     ),
-    "row_malformed": Fault(_W, "give a text that is not JSON, whatever was asked for"),
+    "row_malformed": Fault(
+        _W, "give a text that is not JSON, even if the row asks for JSON"
+    ),
     "row_finished": Fault(
         _W,
         "give this finish reason, in the publisher's word, to a whole answer",
@@ -152,10 +154,10 @@ CATALOGUE: dict[str, Fault] = {
 }
 
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "op": (str, "text"),
-    "match": (dict, "object"),
-    "probability": ((int, float), "number"),
-    "count": (int, "whole number"),
+    "op": (str, "a text"),
+    "match": (dict, "an object"),
+    "probability": ((int, float), "a number"),
+    "count": (int, "a whole number"),
 }
 
 _MATCHES = ("model", "display_name", "label", "row_text")
@@ -219,36 +221,38 @@ class Faults:
         count: int | None = None,
         **params: Any,
     ) -> Rule:
-        """Add a rule. ApiError 400 that names what is wrong with it."""
+        """Add a rule. ApiError 400 names what is wrong with it."""
         known = CATALOGUE.get(fault)
         if known is None:
-            raise invalid(f"fault: {fault!r} is none of {', '.join(CATALOGUE)}.")
+            raise invalid(f"fault: {fault!r} is not one of {', '.join(CATALOGUE)}.")
         if op is not None and op not in OPS:
-            raise invalid(f"op: {op!r} is none of {', '.join(OPS)}.")
+            raise invalid(f"op: {op!r} is not one of {', '.join(OPS)}.")
         if op is not None and known.stage is not Stage.REQUEST:
-            raise invalid(f"op: {fault} is no fault of a request; leave op out.")
+            raise invalid(f"op: {fault} is not a fault of requests; omit op.")
         for name, value in (match or {}).items():
             if name not in _MATCHES:
-                raise invalid(f"match: {name!r} is none of {', '.join(_MATCHES)}.")
+                raise invalid(f"match: {name!r} is not one of {', '.join(_MATCHES)}.")
             if not isinstance(value, (str, dict) if name == "label" else str):
-                raise invalid(f"match.{name}: {value!r} is no text.")
+                raise invalid(f"match.{name}: {value!r} is not a text.")
         if match and known.stage is Stage.LIST and "seconds" not in known.takes:
-            raise invalid(f"match: {fault} is about whole lists; leave match out.")
+            raise invalid(f"match: {fault} applies to whole lists; omit match.")
         if "row_text" in (match or {}) and known.stage is not Stage.ROW:
-            raise invalid(f"match: {fault} doesn't look at rows; leave row_text out.")
+            raise invalid(f"match: {fault} doesn't apply to rows; omit row_text.")
         for name, value in params.items():
             if name not in known.takes:
                 takes = ", ".join(known.takes) or "no parameters"
                 raise invalid(f"{name}: {fault} takes {takes}.")
             default = known.takes[name]
-            # A bool is an int to Python, and neither is a text to anybody.
+            # In Python a bool is an int too, so bool and str are compared exactly.
             kinds = type(default) if isinstance(default, bool | str) else (int, float)
             if not isinstance(value, kinds) and value is not default:
-                raise invalid(f"{name}: {value!r} won't do; the default is {default}.")
+                raise invalid(
+                    f"{name}: {value!r} has the wrong type; the default is {default}."
+                )
         if probability is not None and not 0 <= probability <= 1:
-            raise invalid(f"probability: {probability} isn't from 0 to 1.")
+            raise invalid(f"probability: {probability} is not between 0 and 1.")
         if count is not None and count < 1:
-            raise invalid(f"count: {count} isn't 1 or more.")
+            raise invalid(f"count: {count} is not 1 or more.")
         with self._lock:
             rule = Rule(
                 id=next(self._ids),
@@ -268,15 +272,17 @@ class Faults:
         added = []
         for rule in rules:
             if not isinstance(rule, Mapping):
-                raise invalid(f"{rule!r} is no rule; write an object with a `fault`.")
+                raise invalid(
+                    f"{rule!r} is not a rule; write an object with a `fault`."
+                )
             given = dict(rule)
             name = given.pop("fault", None)
             if not isinstance(name, str):
-                raise invalid("fault: name one, such as drop_reply.")
+                raise invalid("fault: give a name, such as drop_reply.")
             for field_, (kind, called) in _TYPES.items():
                 value = given.get(field_)
                 if value is not None and not isinstance(value, kind):
-                    raise invalid(f"{field_}: {value!r} is no {called}.")
+                    raise invalid(f"{field_}: {value!r} is not {called}.")
             added.append(self.add(name, **given))
         return added
 
@@ -285,13 +291,13 @@ class Faults:
         id = rule if isinstance(rule, int) else rule.id
         with self._lock:
             self._rules = [one for one in self._rules if one.id != id]
-        self._tell()
+        self._notify()
 
     def clear(self) -> None:
         """Remove all rules. Jobs that they held resume."""
         with self._lock:
             self._rules = []
-        self._tell()
+        self._notify()
 
     def rules(self) -> list[Rule]:
         """The rules, in the order in which they were added."""
@@ -303,7 +309,7 @@ class Faults:
         self._listeners.append(listener)
 
     def of_request(self, op: str, subject: Subject) -> list[Rule]:
-        """The rules that strike a request."""
+        """The rules that apply to this request."""
         with self._lock:
             candidates = [
                 rule
@@ -313,12 +319,12 @@ class Faults:
             return [rule for rule in candidates if self._strikes(rule)]
 
     def of_list(self) -> list[Rule]:
-        """The rules that strike this list call, whichever jobs they are about."""
+        """The rules that apply to this list call, whichever jobs they match."""
         with self._lock:
             return [rule for rule in self._of(Stage.LIST) if self._strikes(rule)]
 
     def strike(self, subject: Subject, *names: str) -> Rule | None:
-        """The first rule for one of the faults `names` that strikes, if any."""
+        """The first rule for one of the faults `names` that applies, if any."""
         with self._lock:
             for rule in self._rules:
                 if rule.fault not in names or not fits(rule, subject):
@@ -328,7 +334,7 @@ class Faults:
         return None
 
     def of_row(self, subject: Subject) -> Rule | None:
-        """The rule that strikes a row: always the same rows for the same seed."""
+        """The rule that applies to a row. The same seed picks the same rows."""
         with self._lock:
             for rule in self._of(Stage.ROW):
                 if _spent(rule) or not fits(rule, subject):
@@ -342,7 +348,7 @@ class Faults:
         return None
 
     def vanished(self, subject: Subject) -> bool:
-        """Whether a list has to leave a job out; nothing is counted by asking."""
+        """Whether a list omits this job. Asking does not count towards `count`."""
         with self._lock:
             return any(
                 rule.fault == "vanished" and not _spent(rule) and fits(rule, subject)
@@ -351,7 +357,7 @@ class Faults:
 
     @property
     def about_rows(self) -> bool:
-        """Whether any rule could strike a row."""
+        """Whether any rule could apply to a row."""
         return any(CATALOGUE[rule.fault].stage is Stage.ROW for rule in self._rules)
 
     def _of(self, stage: Stage) -> Iterator[Rule]:
@@ -366,7 +372,7 @@ class Faults:
         rule.struck += 1
         return True
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()
 
@@ -376,7 +382,7 @@ def _spent(rule: Rule) -> bool:
 
 
 def fits(rule: Rule, subject: Subject) -> bool:
-    """Whether a rule is about `subject`."""
+    """Whether a rule matches `subject`."""
     for name, wanted in rule.match.items():
         if name == "label":
             if not _has_label(wanted, subject.labels):
@@ -392,7 +398,7 @@ def fits(rule: Rule, subject: Subject) -> bool:
 
 
 def _is_like(value: str, pattern: str) -> bool:
-    # A model may be given as in the request or by its bare name.
+    # A pattern may match the model as in the request, or its bare name.
     return fnmatchcase(value, pattern) or fnmatchcase(value.rpartition("/")[2], pattern)
 
 

@@ -19,11 +19,11 @@ from batchsim.wire import ApiError, invalid, timestamp
 
 Json = dict[str, Any]
 
-#: Longer names can't be asked for, not even those the service gives to result files.
+#: Longer names are refused, even those that the API itself gives to result files.
 LONGEST_NAME = 40
 
-#: What begins an upload (fileservice v1beta proto). What only the server writes is
-#: taken, and ignored.
+#: The request that begins an upload (fileservice v1beta proto). Members that only the
+#: server writes are accepted and ignored.
 _MESSAGES: dict[str, dict[str, str]] = {
     "CreateFileRequest": {"file": "@File"},
     "File": {
@@ -63,7 +63,7 @@ class File:
     sha256: str
 
     def json(self, base: str) -> Json:
-        """The `File` resource; `base` is the service's address with the version."""
+        """The `File` resource; `base` is the API's address with the version."""
         value: Json = {
             "name": f"files/{self.id}",
             "mimeType": self.mime_type,
@@ -85,7 +85,7 @@ class File:
         return value
 
     def chunks(self) -> Iterator[bytes]:
-        """Its bytes. Several readers may be at work."""
+        """The bytes. Several threads may read at once."""
         at = 0
         while True:
             with _reading:
@@ -97,7 +97,7 @@ class File:
             yield chunk
 
     def lines(self) -> Iterator[bytes]:
-        """Its lines, without the newlines."""
+        """The lines, without their newlines."""
         rest = b""
         for chunk in self.chunks():
             *lines, rest = (rest + chunk).split(b"\n")
@@ -106,13 +106,13 @@ class File:
             yield rest
 
 
-#: A file has one position, which readers would take from one another.
+#: Held while a file is read: all its readers share one file position.
 _reading = threading.Lock()
 
 
 @dataclass(slots=True, eq=False)
 class _Upload:
-    """An upload that has begun."""
+    """An unfinished upload."""
 
     meta: Json
     size: int | None
@@ -123,7 +123,7 @@ class _Upload:
 
 @dataclass(slots=True)
 class Files:
-    """All files of the simulator; they are gone once the clock passes their expiry."""
+    """All files of the simulator. Each is deleted when the clock reaches its expiry."""
 
     clock: Clock
     settings: Settings
@@ -131,7 +131,7 @@ class Files:
     _uploads: dict[str, _Upload] = field(default_factory=dict)
 
     def begin(self, body: Json, headers: Mapping[str, str]) -> str:
-        """The id of a new upload. ApiError 400 for a bad name or too large a file."""
+        """Returns an upload's id. ApiError 400 for a bad name or too large a file."""
         reader = Reader(_MESSAGES, "google.ai.generativelanguage.v1beta")
         meta: Json = reader.read("CreateFileRequest", body).get("file") or {}
         reader.refuse()
@@ -158,14 +158,15 @@ class Files:
         self, id: str, command: str, offset: str | None, body: AsyncIterator[bytes]
     ) -> tuple[File | None, int]:
         """
-        Take a chunk; the file, once it is complete, and the bytes received so far.
+        Receives a chunk. Returns the file, None until it is complete, and the number of
+        bytes received so far.
 
         `command` is `upload`, `finalize`, both, `query` or `cancel`. ApiError 400 for
         an offset that doesn't continue the upload.
         """
         upload = self._uploads.get(id)
         if upload is None:
-            raise ApiError(404, "There is no such upload, or it is over.")
+            raise ApiError(404, "Unknown upload, or one that has ended.")
         commands = {word.strip() for word in command.split(",")}
         if commands == {"query"}:
             return None, upload.received
@@ -173,12 +174,12 @@ class Files:
             self._uploads.pop(id).content.close()
             return None, upload.received
         if not commands or not commands <= {"upload", "finalize"}:
-            raise invalid(f"X-Goog-Upload-Command: {command!r} isn't known.")
+            raise invalid(f"X-Goog-Upload-Command: {command!r} is unknown.")
         if "upload" in commands:
             if offset != str(upload.received):
                 raise invalid(
-                    f"X-Goog-Upload-Offset is {offset}; {upload.received} bytes have "
-                    "been received, so go on there."
+                    f"X-Goog-Upload-Offset is {offset}; continue at "
+                    f"{upload.received}, the number of bytes received."
                 )
             async for chunk in body:
                 upload.content.write(chunk)
@@ -189,8 +190,8 @@ class Files:
             return None, upload.received
         if upload.size is not None and upload.received != upload.size:
             raise invalid(
-                f"The upload was announced with {upload.size} bytes and ends with "
-                f"{upload.received}."
+                f"The upload was announced with {upload.size} bytes; "
+                f"{upload.received} were received."
             )
         del self._uploads[id]
         return self._uploaded(upload), upload.received
@@ -198,14 +199,14 @@ class Files:
     async def store(
         self, body: Json, mime_type: str, content: AsyncIterator[bytes]
     ) -> File:
-        """Take a file that comes whole, in one request. ApiError as for `begin`."""
+        """Stores a file that is sent in one request. ApiError as for `begin`."""
         id = self.begin(body, {"x-goog-upload-header-content-type": mime_type})
         file, _ = await self.receive(id, "upload, finalize", "0", content)
         assert file
         return file
 
     def generate(self, id: str, content: IO[bytes], display_name: str) -> File:
-        """Keep a result file."""
+        """Stores a result file."""
         content.seek(0)
         digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
         now = self.clock.now()
@@ -224,12 +225,12 @@ class Files:
         return made
 
     def get(self, id: str) -> File:
-        """ApiError 400 for a name over 40 characters, 403 if there is no such file."""
+        """ApiError 400 for a name over 40 characters, 403 for an unknown file."""
         _check_name(id)
         return self.find(id)
 
     def find(self, id: str) -> File:
-        """As `get`, and result files with their long names too."""
+        """As `get`, but finds result files by their long names too."""
         if file := self._alive(id):
             return file
         raise ApiError(
@@ -238,7 +239,7 @@ class Files:
         )
 
     def downloadable(self, id: str) -> File:
-        """ApiError 400 for a file that was uploaded: only results can be fetched."""
+        """ApiError 400 for an uploaded file: only result files can be downloaded."""
         file = self.find(id)
         if file.source != "GENERATED":
             raise invalid(
@@ -248,16 +249,16 @@ class Files:
         return file
 
     def delete(self, id: str) -> None:
-        """As `get` for errors."""
+        """Deletes a file. ApiError as for `get`."""
         self.get(id)
         self._drop(id)
 
     def page(self, query: Mapping[str, str], base: str) -> Json:
-        """A page of files, newest first: 10 unless asked for more, at most 100."""
+        """A page of files, newest first: 10 by default, at most 100."""
         size = page_size(query.get("pageSize") or query.get("page_size"), 10, 100)
         token = query.get("pageToken") or query.get("page_token") or "0"
         if not token.isdigit():
-            raise invalid("page_token: it is none that this list gave.")
+            raise invalid("page_token: not a token of this list.")
         start = int(token)
         alive = [id for id in list(self._files) if self._alive(id)]
         chosen = alive[::-1][start : start + size]
@@ -269,7 +270,7 @@ class Files:
         return answer
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Deletes everything."""
         for id in list(self._files):
             self._drop(id)
         for upload in self._uploads.values():
@@ -297,15 +298,15 @@ class Files:
         limits = self.settings.limits
         if size > limits.file_bytes:
             raise invalid(
-                f"The file has {size} bytes; at most {limits.file_bytes} are taken."
+                f"The file has {size} bytes; the limit is {limits.file_bytes}."
             )
         alive = (self._files[id] for id in list(self._files) if self._alive(id))
         stored = sum(file.size for file in alive)
         if stored + size > limits.storage_bytes:
             raise ApiError(
                 429,
-                f"{stored} bytes are stored and {size} more asked for; at most "
-                f"{limits.storage_bytes} may be. Delete files, or wait until they "
+                f"{stored} bytes are stored and the file has {size}; the limit is "
+                f"{limits.storage_bytes} in all. Delete files, or wait until they "
                 "expire.",
             )
 

@@ -28,7 +28,7 @@ from batchsim.wire import invalid
 
 
 class Listed(Protocol):
-    """What of a job can be asked for."""
+    """What a filter can ask of a job."""
 
     @property
     def display_name(self) -> str: ...
@@ -88,7 +88,7 @@ class _Token:
 
 
 def parse(text: str) -> Predicate:
-    """A test for jobs; ApiError 400 that quotes what wasn't understood."""
+    """A test for jobs. ApiError 400 quotes the part that can't be read."""
     if not text.strip():
         return lambda job: True
     reader = _Reader(text)
@@ -169,7 +169,7 @@ class _Reader:
         wanted = op == "="
         if field == "state":
             if given not in STATE_NAMES:
-                raise self._error(f"{given!r} is no job state")
+                raise self._error(f"{given!r} is not a job state")
             return lambda job: (job.state == given) is wanted
         if field == "display_name":
             return lambda job: (job.display_name == given) is wanted
@@ -189,7 +189,7 @@ class _Reader:
         try:
             bound = datetime.fromisoformat(given)
         except ValueError:
-            raise self._error(f"{given!r} is no RFC 3339 time") from None
+            raise self._error(f"{given!r} is not an RFC 3339 time") from None
         if bound.tzinfo is None:
             raise self._error(f"{given!r} lacks a time zone, such as Z")
         return lambda job: compare(job.created, bound)
@@ -223,5 +223,5 @@ def _unquote(token: _Token) -> str:
 
 
 def _only_stars(pattern: str) -> str:
-    # fnmatch gives ? and [ a meaning of their own; the filter language doesn't.
+    # ? and [ are special to fnmatch, but not in the filter language.
     return re.sub(r"[?\[]", lambda found: f"[{found[0]}]", pattern)

@@ -1,4 +1,4 @@
-"""The line formats: how a row asks, and how its answer is written."""
+"""The line formats: what a row looks like, and its answer."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -13,12 +13,12 @@ from batchsim.wire import STATUS_NAMES, row_timestamp, timestamp
 
 Json = dict[str, Any]
 
-#: What a picture, a sound or a document in a prompt is counted as.
+#: Tokens that an image, a sound or a document in a prompt counts as.
 MEDIA_TOKENS = 258
 
 LARGEST_EMBEDDING = 3072
 
-#: HTTP status of a failed row -> its phrase, and the gRPC code of the same error.
+#: HTTP status of a failed row -> its reason phrase and gRPC code.
 _FAILURES = {
     400: ("Bad Request", 3),
     401: ("Unauthorized", 16),
@@ -36,12 +36,12 @@ _FAILURES = {
 @dataclass(frozen=True, slots=True)
 class Answering:
     """
-    All that an answer may depend on besides its row.
+    Everything that an answer depends on besides its row.
 
-    `blocked` is the reason to refuse the prompt with; `cut` has the answer end in the
-    middle, as if the row's limit of tokens had been reached. `empty` leaves out the
-    text, `thoughts` shows some also where none were asked for, `malformed` makes the
-    text anything but JSON. `reason` replaces the finish reason.
+    `blocked` is the reason why the prompt is blocked, if it is. `cut` ends the answer
+    in the middle, as if the row's limit of tokens were reached. `empty` leaves out the
+    text. `thoughts` adds thoughts even if the row asks for none. `malformed` makes the
+    text invalid JSON. `reason` replaces the finish reason.
     """
 
     model: str
@@ -64,8 +64,8 @@ class Format:
     """
     One line format.
 
-    `payload` is the member without which a line is no line; `answer` gives the output
-    line or raises RowFailed, which `failure` turns into an output line.
+    `payload` is the member that each line must have. `answer` returns the output line
+    or raises RowFailed; `failure` makes the output line of a RowFailed.
     """
 
     payload: str
@@ -73,12 +73,12 @@ class Format:
     failure: Callable[[Json, RowFailed, Answering], Json]
 
 
-#: The first embedding models; there will be no more whose lines hold a text alone.
+#: The first embedding models. Only their lines hold a bare text.
 _TEXT_EMBEDDINGS = ("text-embedding-", "text-multilingual-embedding-")
 
 
 def of_vertex_model(model: str) -> Format:
-    """The line format of a Vertex job, which its model decides."""
+    """The line format of a Vertex job: its model decides."""
     publisher = model.partition("publishers/")[2].partition("/")[0]
     name = model.rpartition("/")[2]
     if publisher == "anthropic":
@@ -103,7 +103,7 @@ def member(value: Mapping[str, Any], name: str) -> Any:
 
 
 def part_of(value: Mapping[str, Any], name: str) -> Json:
-    """A member that is an object, {} if it isn't there. RowFailed 400 otherwise."""
+    """A member that must be an object; {} if absent. RowFailed 400 for others."""
     found = member(value, name)
     if found is None:
         return {}
@@ -113,10 +113,12 @@ def part_of(value: Mapping[str, Any], name: str) -> Json:
 
 
 def _limit(value: Any) -> int | None:
-    """A limit of tokens. RowFailed 400 if it is none."""
+    """A limit of tokens. RowFailed 400 unless it is a whole number over 0."""
     if value is None or (type(value) is int and value > 0):
         return value
-    raise RowFailed(400, f"{value!r} is no limit of tokens; give a number over 0.")
+    raise RowFailed(
+        400, f"The limit of tokens is {value!r}; give a whole number over 0."
+    )
 
 
 # Gemini ---------------------------------------------------------------------------
@@ -176,7 +178,7 @@ def _gemini(line: Json, answering: Answering) -> Json:
     request = line["request"]
     if not isinstance(request, dict):
         raise RowFailed(400, "The request must be an object.")
-    # Vertex alone insists on it; on the Developer API a role may be left out.
+    # Only Vertex requires a role; the Developer API accepts contents without one.
     contents = member(request, "contents")
     for content in contents if isinstance(contents, list) else [contents]:
         role = content.get("role") if isinstance(content, dict) else None
@@ -192,7 +194,7 @@ def _gemini(line: Json, answering: Answering) -> Json:
 
 
 def _check(kind: Kind, request: Json) -> None:
-    """RowFailed 400 for what Vertex doesn't find in its messages (users' reports)."""
+    """RowFailed 400 for members that Vertex does not know (users' reports)."""
     reader = members.reader(Api.VERTEX, "v1")
     reader.read(members.REQUESTS[kind], request)
     if reader.faults:
@@ -207,8 +209,8 @@ def _gemini_failure(line: Json, failed: RowFailed, answering: Answering) -> Json
     }
 
 
-#: A success or a failure is in `status`, "" or a text that ends in the error as JSON.
-#: What stands beside `request` is echoed (seen live; not documented).
+#: `status` is "" for a success, else a text that ends in the error as JSON. Members
+#: beside `request` are echoed (seen live; not documented).
 GEMINI = Format("request", _gemini, _gemini_failure)
 
 
@@ -218,12 +220,12 @@ def _total(usage: Json) -> int:
 
 
 def _thought(prompt: Prompt) -> str:
-    """What a model that shows its thoughts has thought."""
+    """The thoughts of a model that shows them."""
     return f"I was asked: {prompt.text}"
 
 
 def _usage(contents: list[Any]) -> Json:
-    """`promptTokenCount`, and details that sum up to it."""
+    """`promptTokenCount` and its details, which add up to it."""
     text = tokens(text_of(contents))
     media = sum(
         MEDIA_TOKENS
@@ -267,10 +269,10 @@ def _claude(line: Json, answering: Answering) -> Json:
     if answering.blocked:
         answer, reason = "", "refusal"
     else:
-        said = answering.ask(prompt)
-        if not isinstance(said, str):
-            return {**line, "response": dict(said), "status": ""}
-        answer, whole = _cut(said, limit, answering)
+        answered = answering.ask(prompt)
+        if not isinstance(answered, str):
+            return {**line, "response": dict(answered), "status": ""}
+        answer, whole = _cut(answered, limit, answering)
         reason = answering.reason or ("end_turn" if whole else "max_tokens")
     content = [{"type": "text", "text": answer}] if answer else []
     spent = tokens(answer)
@@ -294,14 +296,14 @@ def _claude_failure(line: Json, failed: RowFailed, answering: Answering) -> Json
     return {**line, "status": row_status(failed)}
 
 
-#: `custom_id` and `request` in; the same and `response` and `status` out.
+#: In: `custom_id` and `request`. Out: both, `response` and `status`.
 CLAUDE = Format("request", _claude, _claude_failure)
 
 
 def _open(line: Json, answering: Answering) -> Json:
     body = line["body"]
     if not isinstance(body, dict):
-        raise RowFailed(400, "body: it must be an object.")
+        raise RowFailed(400, "body must be an object.")
     if "input" in body:
         answered = _open_embeddings(body, answering)
     else:
@@ -312,7 +314,7 @@ def _open(line: Json, answering: Answering) -> Json:
 def _open_chat(body: Json, answering: Answering) -> Json:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise RowFailed(400, "messages: it must hold at least one message.")
+        raise RowFailed(400, "messages must hold at least one message.")
     wanted = part_of(part_of(body, "response_format"), "json_schema")
     limit = body.get("max_tokens", body.get("max_completion_tokens"))
     prompt = Prompt(
@@ -326,10 +328,10 @@ def _open_chat(body: Json, answering: Answering) -> Json:
     if answering.blocked:
         answer, reason = "", "content_filter"
     else:
-        said = answering.ask(prompt)
-        if not isinstance(said, str):
-            return dict(said)
-        answer, whole = _cut(said, prompt.max_tokens, answering)
+        answered = answering.ask(prompt)
+        if not isinstance(answered, str):
+            return dict(answered)
+        answer, whole = _cut(answered, prompt.max_tokens, answering)
         reason = answering.reason or ("stop" if whole else "length")
     message = {"role": "assistant", "content": None if answering.empty else answer}
     if answering.thoughts:
@@ -380,7 +382,7 @@ def _open_line(line: Json, code: int, answered: Json, answering: Answering) -> J
     return {"id": f"batch_req_{id[:24]}", **kept, "response": response}
 
 
-#: OpenAI's batch lines: `custom_id` and `body` in; the same, `id` and `response` out.
+#: OpenAI's batch lines. In: `custom_id` and `body`. Out: both, `id` and `response`;
 #: `method` and `url` are dropped.
 OPEN_MODEL = Format("body", _open, _open_failure)
 
@@ -411,7 +413,7 @@ TEXT_EMBEDDING = Format("content", _text_embedding, _text_embedding_failure)
 
 
 def embed(request: Json, answering: Answering) -> tuple[Json, int]:
-    """The answer to an EmbedContentRequest, and how many tokens it embeds."""
+    """The answer to an EmbedContentRequest, and the number of tokens embedded."""
     content = member(request, "content")
     if isinstance(content, str):
         content = {"parts": [{"text": content}]}
@@ -442,7 +444,7 @@ def _gemini_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> J
     return {"status": row_status(failed), **kept}
 
 
-#: gemini-embedding-001, -2 and later ones on Vertex: the key is echoed.
+#: gemini-embedding-001, -2 and later models on Vertex. They echo the key.
 GEMINI_EMBEDDING = Format("request", _gemini_embedding, _gemini_embedding_failure)
 
 
@@ -453,7 +455,7 @@ def _developer(line: Json, answering: Answering) -> Json:
     request = line["request"]
     response = generate(request if isinstance(request, dict) else {}, answering)
     for candidate in response.get("candidates", ()):
-        # Seen live on this API alone, though proto3 JSON leaves zeros out.
+        # Only this API writes it (seen live), though proto3 JSON leaves zeros out.
         candidate.setdefault("index", 0)
     return {"response": response, **_beside(line)}
 
@@ -474,7 +476,7 @@ def _developer_failure(line: Json, failed: RowFailed, answering: Answering) -> J
 
 
 def _beside(line: Json) -> Json:
-    """What a line carries through: `key` in a file, `metadata` inline."""
+    """The members that are echoed: `key` in a file, `metadata` inline."""
     return {name: line[name] for name in line if name != "request"}
 
 
@@ -482,11 +484,11 @@ DEVELOPER = Format("request", _developer, _developer_failure)
 DEVELOPER_EMBEDDING = Format("request", _developer_embedding, _developer_failure)
 
 
-# What they share --------------------------------------------------------------------
+# Shared by all formats ------------------------------------------------------------
 
 
 def row_status(failed: RowFailed) -> str:
-    """`Bad Request: {"error": {...}}`, as a failed Vertex row has it."""
+    """`Bad Request: {"error": {...}}`: the `status` of a failed Vertex row."""
     phrase = _FAILURES.get(failed.code, ("Error", 2))[0]
     name = STATUS_NAMES.get(failed.code, "UNKNOWN")
     message = failed.message.replace("\\", "\\\\").replace('"', '\\"')
@@ -516,7 +518,7 @@ def _parts(content: Any) -> list[Json]:
 
 
 def _chat_text(messages: Iterable[Any]) -> str:
-    """All text of chat messages, whose content is a text or a list of blocks."""
+    """All text of chat messages; content is a text or a list of blocks."""
     found = []
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
@@ -530,7 +532,7 @@ def _chat_text(messages: Iterable[Any]) -> str:
 
 
 def _cut(answer: str, limit: int | None, answering: Answering) -> tuple[str, bool]:
-    """The answer within `limit` tokens, and whether that is all of it."""
+    """The answer cut to `limit` tokens, and whether it is complete."""
     if answering.empty:
         return "", True
     if answering.malformed:
@@ -547,7 +549,7 @@ def _dimension(asked: object, default: int) -> int:
         return default
     if not isinstance(asked, int) or not 1 <= asked <= LARGEST_EMBEDDING:
         raise RowFailed(
-            400, f"outputDimensionality is {asked}; ask for 1 to {LARGEST_EMBEDDING}."
+            400, f"outputDimensionality is {asked}; give 1 to {LARGEST_EMBEDDING}."
         )
     return asked
 

@@ -1,16 +1,16 @@
 """
-Vertex's import: what a file must be, taken as a whole, before any row is run.
+Vertex's import, which checks the whole file before any row runs.
 
-The service loads the file as BigQuery would load JSON (seen live, and reported by
-users), so that one bad row fails the job, with code 3 and no answers:
+The API loads the file as BigQuery loads JSON (seen live, and reported by users). One
+bad row fails the job, with code 3 and no answers:
 
-    one type per key over the whole file; a list in one row is a list in all
-    no nulls but in `timeRangeFilter`, no objects without members, no lists in lists
-    names of letters, digits, _ and -, that don't start with a digit, nor as BigQuery's
-    own do; one case for each
-    at most 15 objects within one another
+    a key has one type in the whole file; a list in one row is a list in all rows
+    no nulls except in `timeRangeFilter`, no empty objects, no lists in lists
+    names have letters, digits, _ and -; they don't start with a digit or with a prefix
+    that BigQuery reserves; two names differ in more than case
+    objects nest at most 15 deep
 
-Key columns whose texts all look like numbers come back as numbers.
+A key column comes back as numbers if all its texts look like numbers.
 """
 
 import re
@@ -33,7 +33,7 @@ _RESERVED = re.compile(
     r"|_CHANGE_SEQUENCE_NUMBER|_CHANGE_TYPE|_CHANGE_TIMESTAMP",
     re.IGNORECASE,
 )
-#: Files had it with null, to give a tool a member, and ran (googleapis/python-genai
+#: Files with null here, which gives a tool a member, do run (googleapis/python-genai
 #: issue 2123).
 _NULL_RUNS = frozenset({"timeRangeFilter", "time_range_filter"})
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
@@ -48,21 +48,21 @@ _KINDS: dict[type, str] = {
 
 
 def failed(why: str) -> JobFailed:
-    """The failure of an import, with its reason."""
+    """The failure of an import; `why` is its reason."""
     return JobFailed(3, _FAILED + why)
 
 
 def check(rows: Rows, payload: str, most: int) -> frozenset[str]:
     """
-    The top-level columns that come back as numbers.
+    Checks a file; returns the top-level columns that come back as numbers.
 
-    `payload` is the member each row must have, `most` how many rows a job may have.
-    JobFailed 3, naming row and member, if the file breaks a rule.
+    `payload` is the member that each row must have; `most`, the most rows of a job.
+    JobFailed 3 names the row and the member that break a rule.
     """
     if not len(rows):
-        raise failed("The input holds no rows.")
+        raise failed("The input has no rows.")
     if len(rows) > most:
-        raise failed(f"The input holds {len(rows)} rows; a job takes {most}.")
+        raise failed(f"The input has {len(rows)} rows; the limit is {most}.")
     file = _Column("")
     texts: set[str] = set()
     for number, line in enumerate(rows, 1):
@@ -80,18 +80,18 @@ def check(rows: Rows, payload: str, most: int) -> frozenset[str]:
 
 
 def parse(line: bytes, number: int) -> dict[str, Any]:
-    """A row's object. JobFailed 3 if it is none."""
+    """A row as an object. JobFailed 3 for anything else."""
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise failed(f"Row {number} is no JSON: {exc}.") from None
+        raise failed(f"Row {number} is not JSON: {exc}.") from None
     if not isinstance(row, dict):
-        raise failed(f"Row {number} is no JSON object.")
+        raise failed(f"Row {number} is not a JSON object.")
     return row
 
 
 def as_numbers(row: dict[str, Any], columns: frozenset[str]) -> dict[str, Any]:
-    """The row with the texts of `columns` as the numbers they look like."""
+    """The row, with the texts of `columns` read as numbers."""
     return {
         name: msgspec.json.decode(_plain(value))
         if name in columns and isinstance(value, str)
@@ -101,13 +101,13 @@ def as_numbers(row: dict[str, Any], columns: frozenset[str]) -> dict[str, Any]:
 
 
 def _plain(number: str) -> str:
-    # JSON knows no leading zeros: "000" is 0, "007" is 7.
+    # JSON allows no leading zeros: "000" becomes 0, "007" becomes 7.
     sign = "-" if number.startswith("-") else ""
     return sign + re.sub(r"^0+(?=\d)", "", number.removeprefix("-"))
 
 
 class _Column:
-    """What is known of one key so far."""
+    """What the rows read so far show of one key."""
 
     __slots__ = ("_folded", "_kind", "_members", "_path", "_repeated")
 
@@ -116,7 +116,7 @@ class _Column:
         self._kind: str | None = None
         self._repeated: bool | None = None
         self._members: dict[str, _Column] = {}
-        self._folded: set[str] = set()  #: their names, in lowercase
+        self._folded: set[str] = set()  #: the members' names, in lowercase
 
     def strings(self) -> set[str]:
         return {
@@ -140,7 +140,7 @@ class _Column:
                 f"{path}: {name!r} can't be a field name; use letters, digits, _ and -."
             )
         if name.lower() in self._folded:
-            raise ValueError(f"{path}: there is such a field, in another case.")
+            raise ValueError(f"{path}: another field has this name in another case.")
         self._folded.add(name.lower())
         return _Column(path)
 
@@ -151,7 +151,7 @@ class _Column:
             if self._repeated is False:
                 raise ValueError(
                     f"{self._path}: Repeated field must be imported as a JSON array; "
-                    "it is none in an earlier row."
+                    "an earlier row has a single value."
                 )
             self._repeated = True
             for item in value:
@@ -169,21 +169,21 @@ class _Column:
     def _take_one(self, value: Any, depth: int) -> None:
         kind = _KINDS.get(type(value))
         if kind is None:
-            raise ValueError(f"{self._path}: null isn't allowed; leave it out.")
+            raise ValueError(f"{self._path}: null isn't allowed; omit the field.")
         if self._kind is None:
             self._kind = kind
         elif self._kind != kind:
             raise ValueError(
                 f"{self._path} is {kind}, but {self._kind} in an earlier row or item; "
-                "a key has one type over the whole file."
+                "a key has one type in the whole file."
             )
         if kind == "an object":
             if not value:
                 raise ValueError(
-                    f"Cannot store struct {self._path} with no fields; leave it out."
+                    f"Cannot store struct {self._path} with no fields; omit it."
                 )
             if depth >= DEEPEST:
                 raise ValueError(
-                    f"{self._path}: more than {DEEPEST} objects within one another."
+                    f"{self._path}: objects nest more than {DEEPEST} deep."
                 )
             self.take_members(value, depth + 1)

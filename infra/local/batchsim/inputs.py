@@ -16,10 +16,11 @@ from batchsim.wire import ApiError
 @dataclass(slots=True, eq=False)
 class Work:
     """
-    What a running job works on.
+    The input of a running job.
 
-    `numbers` are the columns whose texts the import made numbers; `columns` those of a
-    source that is a table.
+    `numbers` are the columns whose texts the import turned into numbers. `columns` are
+    those of the source table, None for other sources. `unread` has a status for each
+    source that could not be read.
     """
 
     rows: Rows
@@ -31,7 +32,7 @@ class Work:
 
 @dataclass(slots=True)
 class Inputs:
-    """Reads a job's rows; all that can be wrong with them is raised as JobFailed."""
+    """Reads a job's rows. Raises JobFailed for whatever is wrong with them."""
 
     settings: Settings
     buckets: Buckets
@@ -65,7 +66,8 @@ class Inputs:
                 size = content.tell() - start
                 if size > limits.vertex_file_bytes:
                     raise importing.failed(
-                        f"{uri} has {size} bytes; at most {limits.vertex_file_bytes}."
+                        f"{uri} has {size} bytes; the limit is "
+                        f"{limits.vertex_file_bytes}."
                     )
                 content.write(b"\n")
             if not read:
@@ -87,9 +89,11 @@ class Inputs:
                 rows.append(line)
             most = self._most_rows(format)
             if not len(rows):
-                raise importing.failed(f"{uri} holds no rows.")
+                raise importing.failed(f"{uri} has no rows.")
             if len(rows) > most:
-                raise importing.failed(f"{uri} holds {len(rows)} rows; at most {most}.")
+                raise importing.failed(
+                    f"{uri} has {len(rows)} rows; the limit is {most}."
+                )
         except BaseException:
             rows.close()
             raise
@@ -109,7 +113,7 @@ class Inputs:
                 content.write(chunk)
             rows = Rows.of_file(content)
             if not len(rows):
-                raise JobFailed(3, f"{name} holds no rows.")
+                raise JobFailed(3, f"{name} has no rows.")
             for number, line in enumerate(rows, 1):
                 if "request" not in importing.parse(line, number):
                     raise JobFailed(3, f"{name}: row {number} has no `request`.")

@@ -1,4 +1,4 @@
-"""A batch job, as both APIs have it, and the states it goes through."""
+"""A batch job of either API, and its states."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ from batchsim.rows import Rows
 
 
 class Api(StrEnum):
-    """Which of Google's two batch APIs a job was made by."""
+    """The API that a job was created with."""
 
     VERTEX = "vertex"
     DEVELOPER = "developer"
@@ -113,24 +113,24 @@ class Job:
     history: list[tuple[datetime, str]] = field(default_factory=list)
     started: datetime | None = None
     ended: datetime | None = None
-    #: When RUNNING ends if nothing comes between.
+    #: When RUNNING ends, unless something ends it earlier.
     due: datetime | None = None
     error: Status | None = None
     partial_failures: list[Status] = field(default_factory=list)
     row_counts: RowCounts = RowCounts()
-    #: Where the answers lie: `outputInfo` on Vertex, `output` on the Developer API.
+    #: Where the answers are: `outputInfo` on Vertex, `output` on the Developer API.
     output: dict[str, Any] | None = None
-    #: Bumped by whatever takes the job over; a planned step of an older turn is void.
+    #: Whatever takes the job over adds one; planned steps of older turns are skipped.
     turn: int = 0
-    #: Set once the last step has begun; too late to cancel.
+    #: True once the last step has begun: too late to cancel.
     ending: bool = False
-    #: The fault that decides how it will end, once it has run for a while.
+    #: The fault that decides how the job ends after some of its rows.
     doom: Rule | None = None
-    #: Rows that came with the create request, until they are run.
+    #: Rows of the create request, until the job runs.
     inline: Rows | None = None
-    #: Whether the rows came, and the answers go, with the resource itself.
+    #: Whether the resource itself holds the rows and the answers.
     inlined: bool = False
-    #: What it holds of the tokens that may be queued.
+    #: Tokens that the job takes of the queue's limit.
     tokens: int = 0
     deleted: datetime | None = None
 
@@ -165,18 +165,18 @@ class Job:
         self.history.append((at, phase))
 
     def phase_at(self, at: datetime) -> tuple[datetime, str]:
-        """Which phase it was in just before `at`, and since when; at first, PENDING."""
+        """When the phase just before `at` began, and the phase; at first, PENDING."""
         past = [change for change in self.history if change[0] < at]
         return past[-1] if past else self.history[0]
 
     def rows_done(self, now: datetime) -> int:
-        """Rows finished by `now`: while running, as much as of the time is over."""
+        """Rows finished by `now`; in proportion to the time while the job runs."""
         if self.over or not self.started or not self.due or self.due <= self.started:
             return self.row_counts.done
         return int(self.row_counts.total * self.progress(now))
 
     def progress(self, now: datetime) -> float:
-        """How much of the running time is over, from 0 to 1."""
+        """The share of the running time that is over, from 0 to 1."""
         if not self.started or not self.due:
             return 0.0
         whole = (self.due - self.started).total_seconds()

@@ -1,10 +1,10 @@
-"""Every request that batchsim has seen, with its time."""
+"""The requests to batchsim, with their times."""
 
 import threading
 from collections import deque
 from typing import Any
 
-#: Beyond this number the oldest entries are dropped; they still count.
+#: Beyond this number the oldest entries are dropped; numbers continue.
 KEPT = 100_000
 
 

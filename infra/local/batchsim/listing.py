@@ -103,20 +103,20 @@ def page(
 
 
 def subject_of(job: Job) -> Subject:
-    """What fault rules are matched against for a job."""
+    """The job as fault rules match it."""
     return Subject(job.model, job.display_name, job.labels)
 
 
 def page_size(text: str | None, default: int, most: int) -> int:
-    """The size asked for, within bounds. ApiError 400 if it is no number."""
+    """The page size to use. ApiError 400 if `text` is not a number, or negative."""
     if not text:
         return default
     try:
         size = int(text)
     except ValueError:
-        raise invalid(f"page_size: {text!r} is no number.") from None
+        raise invalid(f"page_size: {text!r} is not a number.") from None
     if size < 0:
-        raise invalid("page_size: it can't be negative.")
+        raise invalid(f"page_size: {size} is negative.")
     return min(size, most) or default
 
 
@@ -153,7 +153,7 @@ def _read_token(token: str, mark: str) -> _Place:
             base64.urlsafe_b64decode(token), type=tuple[int | None, bool, str]
         )
     except (ValueError, msgspec.DecodeError):
-        raise invalid("page_token: it is none that this list gave.") from None
+        raise invalid("page_token: not a token of this list.") from None
     if its_mark != mark:
-        raise invalid("page_token: it was given for another filter.")
+        raise invalid("page_token: the token of a list with another filter.")
     return _Place(before, given)

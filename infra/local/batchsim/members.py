@@ -1,8 +1,8 @@
 """
 What requests may hold, by API: the public discovery documents, dated.
 
-The lists are the data that batchdrop checks files against, made by `make members`; how
-they are read here is batchsim's own. Lists of the same facts twice would drift apart.
+The lists are those that batchdrop checks files against, made by `make members`: two
+lists of the same facts would drift apart. The code that reads them is batchsim's own.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ PACKAGES = {
 def reader(
     api: Api, version: str, others: Mapping[str, Fields] | None = None
 ) -> Reader:
-    """Reads requests of an API, and `others`, its messages around them."""
+    """A reader of an API's requests, and of `others`, the messages around them."""
     messages = {**_lists(api), **others} if others else _lists(api)
     return Reader(messages, f"{PACKAGES[api]}.{version}")
 

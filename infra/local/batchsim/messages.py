@@ -1,11 +1,11 @@
 """
-JSON, read as protobuf's parser reads it: names in either spelling, one value where a
-field takes several, nulls as absent, and an error for all that the message lacks.
+Reads JSON as protobuf's parser does: it accepts names in either spelling and one value
+for a repeated field, reads nulls as absent, and reports members that are unknown.
 
-What a field takes is written as in batchdrop's lists of members: `any`, `string`,
+The type of a field is written as in batchdrop's lists of members: `any`, `string`,
 `number`, `integer`, `boolean`, `one of A B`, `@NAME` (a message), `map X`, `list X`, or
-several with ` | ` between them. `X | list X` is a repeated field; what `as it is X` has
-is read as X, and kept as it came.
+several, separated by ` | `. `X | list X` is a repeated field. `as it is X` is checked
+as X and returned unchanged.
 """
 
 import json
@@ -19,10 +19,10 @@ from batchsim.wire import ApiError, camel
 Json = dict[str, Any]
 Fields = Mapping[str, str]
 
-#: Messages within messages that are read (protobuf's own limit).
+#: How deep messages may nest (protobuf's own limit).
 DEEPEST = 100
 
-#: How many errors are listed. The API's own limit is unknown.
+#: How many errors are listed at most. The API's own limit is unknown.
 MOST = 100
 
 _UNREADABLE = "Invalid JSON payload received. "
@@ -40,10 +40,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity")
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    What is wrong at `path` ("" is the whole), in the API's words.
+    What is wrong at `path` ("" is the whole message). `text` is worded as the API does.
 
-    `name` is the member that it is about, as it is spelled there; `unknown`, whether
-    the message has no such member.
+    `name` is the member at fault, spelled as in the request. `unknown` is True if the
+    message has no such member.
     """
 
     path: str
@@ -55,9 +55,9 @@ class Fault:
 @dataclass(slots=True)
 class Reader:
     """
-    Reads messages of the kinds in `messages`: NAME -> member -> what it takes.
+    Reads messages of the kinds in `messages`: NAME -> member -> type.
 
-    `package` is the protobuf package that errors name the messages with.
+    `package` is the protobuf package of the messages, which errors name.
     """
 
     messages: Mapping[str, Fields]
@@ -99,12 +99,12 @@ class Reader:
         known = self.messages[kind]
         read: Json = {}
         for given, member in value.items():
-            said = given if given in known else camel(given)
-            takes = known.get(said)
+            name_known = given if given in known else camel(given)
+            takes = known.get(name_known)
             if takes is None:
                 self._unknown(path, given, _NO_FIELD)
             elif member is not None:
-                read[said] = self._field(takes, member, path, given, deep)
+                read[name_known] = self._field(takes, member, path, given, deep)
         return read
 
     def _field(self, takes: str, value: Any, path: str, name: str, deep: int) -> Any:
@@ -167,7 +167,7 @@ class Reader:
 
 
 def _fits(word: str, choices: str, value: Any) -> bool:
-    """Whether protobuf takes a value for a field that is neither message nor list."""
+    """Whether protobuf accepts a value for a field that is no message and no list."""
     if isinstance(value, bool):
         return word == "boolean"
     match word:
@@ -176,7 +176,7 @@ def _fits(word: str, choices: str, value: Any) -> bool:
         case "boolean":
             return value in ("true", "false")
         case "one":
-            # By name, whatever its case, or by number.
+            # By name, in any case, or by number.
             if isinstance(value, str):
                 names = choices.removeprefix("of ").upper().split()
                 return value.upper().replace("-", "_") in names or value.isdecimal()

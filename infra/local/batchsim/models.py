@@ -1,4 +1,4 @@
-"""What answers a row: stand-ins for a model, for its embeddings and for its counts."""
+"""Answers rows in place of a model: texts, embeddings and token counts."""
 
 import hashlib
 import math
@@ -16,8 +16,8 @@ class Prompt:
     What one row asks.
 
     `text` is the text of the last turn; `request` the whole request as the row has it;
-    `schema` the JSON schema that the answer has to fit, if the row gives one;
-    `max_tokens` the most that may be answered, None if the row sets no limit.
+    `schema` the JSON schema that the answer must fit, if the row gives one;
+    `max_tokens` the row's limit of tokens, if it sets one.
     """
 
     model: str
@@ -28,7 +28,7 @@ class Prompt:
 
 
 class RowFailed(Exception):
-    """A model raises it to fail this row alone; `code` is an HTTP status."""
+    """Raised by a model to fail this row alone; `code` is an HTTP status."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ Model = Callable[[Prompt], str | Mapping[str, Any]]
 
 
 def echo(prompt: Prompt) -> str:
-    """Answer with what was asked; with fitting JSON where a schema is given."""
+    """Answers with the prompt's text, or with JSON that fits the row's schema."""
     if prompt.schema is not None:
         return msgspec.json.encode(fitting(prompt.schema, prompt.text)).decode()
     return prompt.text
@@ -49,9 +49,9 @@ def echo(prompt: Prompt) -> str:
 
 def template(text: str) -> Model:
     """
-    A model that fills in `text`: `$text` is what was asked, `$model` the model.
+    A model that fills in `text`: `$text` is the prompt's text, `$model` the model.
 
-    ValueError for any other placeholder. Where a row gives a schema, JSON that fits it.
+    ValueError for any other placeholder. A row with a schema gets JSON that fits it.
     """
     form = string.Template(text)
     unknown = set(form.get_identifiers()) - {"text", "model"}
@@ -72,13 +72,12 @@ def fitting(schema: Mapping[str, Any], text: str) -> Any:
 
     Reads Gemini's `Schema` (types in capitals) and JSON Schema: type, enum, const,
     properties, items, minItems, minimum, maximum, minLength, maxLength, format, anyOf
-    and oneOf. Members that aren't required are filled in too. RowFailed 400 for what
-    is no schema.
+    and oneOf. Optional members are filled in too. RowFailed 400 for an invalid schema.
     """
     try:
         return _fitting(schema, text)
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
-        # Any part of it may be anything: to run into it is the check.
+        # Any part of a schema may be invalid: using it is the check.
         raise RowFailed(400, f"The response schema is invalid: {exc}.") from None
 
 
@@ -138,7 +137,7 @@ def embedding(text: str, dimension: int) -> list[float]:
 
 
 def tokens(text: str) -> int:
-    """How many tokens batchsim counts a text as: one for four bytes of UTF-8."""
+    """The tokens of a text: one for every four bytes of UTF-8."""
     return -(-len(text.encode()) // 4)
 
 

@@ -18,7 +18,7 @@ def parse(content_type: str, body: bytes) -> tuple[dict[str, Any], str, bytes]:
     header = email.message_from_string(f"Content-Type: {content_type}")
     boundary = header.get_boundary()
     if boundary is None:
-        raise invalid("Content-Type: a multipart upload names its boundary there.")
+        raise invalid("Content-Type: name the boundary of the multipart upload.")
     edge = rb"(?:^|\r?\n)--%b(?:--)?[ \t]*(?:\r?\n|$)" % re.escape(boundary.encode())
     parts = re.split(edge, body)[1:-1]
     if len(parts) != 2:
@@ -37,7 +37,7 @@ def _split(part: bytes) -> tuple[str, bytes]:
     end = re.search(rb"(?:^|\r?\n)\r?\n", part)
     if end is None:
         raise invalid(
-            "A part of a multipart upload begins with headers or a blank line."
+            "A part of a multipart upload must begin with headers or a blank line."
         )
     headers = email.message_from_bytes(part[: end.start()])
     return headers.get("content-type", ""), part[end.end() :]

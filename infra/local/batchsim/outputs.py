@@ -1,4 +1,4 @@
-"""Where a job's answers go, and in what state they arrive there."""
+"""Writes a job's answers to their destination, with the faults in force."""
 
 import random
 import tempfile
@@ -53,7 +53,7 @@ class Outputs:
     faults: Faults
 
     def check(self, job: Job) -> None:
-        """JobFailed if the destination can't be written to; found out at import."""
+        """JobFailed if the destination can't be written to. Called at the import."""
         if job.api is Api.DEVELOPER:
             return
         config = job.body["outputConfig"]
@@ -63,7 +63,7 @@ class Outputs:
             self.tables.place(config["bigqueryDestination"]["outputUri"], "")
 
     def write(self, job: Job, work: Work, answers: Rows) -> None:
-        """Put `answers`, which are in the input's order, where the job wants them."""
+        """Writes `answers`, in the input's order, to the job's destination."""
         if job.api is Api.DEVELOPER:
             self._developer(job, answers)
             return
@@ -113,7 +113,7 @@ class Outputs:
             columns = [("instance", "JSON"), ("predictions", "JSON")]
             columns.append(("status", "STRING"))
         known = dict(columns)
-        # Google's client looks at the file's mode, which `scratch` can't give it.
+        # Google's client reads the file's mode, which `scratch` doesn't have.
         with tempfile.TemporaryFile("r+b") as content:
             for line in self._arranged(job, answers, shuffled=True):
                 row = msgspec.json.decode(_bytes(line, answers))
@@ -169,7 +169,7 @@ class Outputs:
     def _arranged(
         self, job: Job, answers: Rows, shuffled: bool
     ) -> Iterator[int | bytes]:
-        """The answers to write: by number, or as bytes if they were tampered with."""
+        """The answers to write: by number, or as bytes if a fault changed them."""
         subject = subject_of(job)
         chance = random.Random(f"{self.settings.seed}/{job.display_name}")
         order = list(range(len(answers)))
@@ -180,7 +180,7 @@ class Outputs:
         if shuffled:
             chance.shuffle(order)
             if len(order) > 1 and order == sorted(order):
-                # Two rows would be in order half of the time: a test might rely on it.
+                # Else two rows are in order half of the time, and tests may rely on it.
                 order.reverse()
         if rule := self.faults.strike(subject, "rows_missing"):
             del order[: int(rule.params["rows"])]

@@ -35,9 +35,9 @@ def batchsim(
 
     A marker sets options of `BatchSim`: `@pytest.mark.batchsim(speed=1)`.
 
-    `batchsim.storage` is a bucket for jobs on Vertex. Google's storage clients find it,
-    if they are made after its first use. Before it, and if STORAGE_EMULATOR_HOST names
-    no emulator, they find no bucket, at once, and never reach Google.
+    `batchsim.storage` is a bucket for jobs on Vertex. Google's storage clients find it
+    if they are created after its first use. Clients created earlier, without a
+    STORAGE_EMULATOR_HOST, get a 404 at once and never reach Google.
     """
     # A run without a test that uses the fixture need not import the server.
     from batchsim.sim import BatchSim

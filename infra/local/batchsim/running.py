@@ -1,4 +1,4 @@
-"""What happens to a job between its creation and its end."""
+"""Moves a job from its creation to its end."""
 
 import logging
 from collections.abc import Callable
@@ -40,8 +40,8 @@ class Runner:
 
     On the Developer API both together take 48 h at most, then EXPIRED with no rows.
 
-    The input is read on the way from PENDING to RUNNING; the answers are made and
-    written when RUNNING ends, as many of them as the time was enough for.
+    The input is read on the way from PENDING to RUNNING. When RUNNING ends, the rows
+    that there was time for are answered and written.
     """
 
     clock: Clock
@@ -95,7 +95,7 @@ class Runner:
         def stop(job: Job, at: datetime) -> None:
             job.ending = True
             if then == jobs.SUCCEEDED and job.name not in self._works:
-                self._read(job)  # it went ahead, and was quicker than the cancel
+                self._read(job)  # the job outran the cancel
             count = job.row_counts.total if then == jobs.SUCCEEDED else done
             if count:
                 self._answer(job, count, at)
@@ -258,7 +258,7 @@ class Runner:
                 self._fail(job, at, failed.status, turn)
             except Exception as exc:
                 if job.turn != turn:
-                    return  # forgotten while it was at work: its rows are gone
+                    return  # the job was forgotten meanwhile: its rows are gone
                 log.exception("a job broke", extra={"job": job.name})
                 self._fail(job, at, Status(13, f"INTERNAL: {exc!r}"), turn)
 
@@ -274,7 +274,7 @@ class Runner:
             self._plan(job, limit, then)
 
     def _last_step(self, job: Job) -> bool:
-        """Whether the job may end now: False if it was cancelled meanwhile."""
+        """Whether the job may end now; False if it was cancelled meanwhile."""
         with self.store.lock:
             if job.over or job.ending or job.phase == jobs.CANCELLING:
                 return False
@@ -355,7 +355,7 @@ class Runner:
     def _answer_row(
         self, job: Job, work: Work, line: bytes, at: datetime
     ) -> tuple[bytes, bool] | None:
-        """The answer, and whether it counts as successful; None: there is none."""
+        """The answer and whether it counts as successful; None for no answer."""
         row = msgspec.json.decode(line)
         if work.numbers:
             row = importing.as_numbers(row, work.numbers)

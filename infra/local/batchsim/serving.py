@@ -42,8 +42,8 @@ def hang_up(scope: Any, *, reset: bool = False) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the protocol named, asyncio leaves TCP_NODELAY off, and each answer on a
-    # kept-alive connection comes 44 ms late.
+    # Unless the protocol is named, asyncio leaves TCP_NODELAY off, and each answer on a
+    # kept-alive connection is 44 ms late.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -72,7 +72,7 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
             date_header=False,  # the app has one, of its own clock
         )
     )
-    # uvicorn logs its start at INFO, which would be noise in a test's output.
+    # uvicorn logs its start at INFO: noise in a test's output.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     loop = asyncio.new_event_loop()
 
@@ -92,7 +92,7 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         if thread.is_alive():
-            # uvicorn takes 0.2 s over its farewell, which each test would wait for.
+            # A graceful end takes uvicorn 0.2 s, for which each test would wait.
             asyncio.run_coroutine_threadsafe(_close(server), loop).result(timeout=5)
         listener.close()
 

@@ -1,4 +1,4 @@
-"""How a batchsim behaves: what its owner can choose."""
+"""The settings of a simulator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ GIB = 1024 * MIB
 @dataclass(slots=True, kw_only=True)
 class Limits:
     """
-    What the services refuse. Defaults are the published figures of November 2026.
+    The limits of the APIs. Defaults are the published figures of November 2026.
 
-    Vertex: rows and bytes a job, hours in the queue and running, active Claude jobs a
-    project, rows of a job for text-embedding-005 and older.
+    Vertex: rows and bytes per job, time in the queue and running, active Claude jobs
+    per project, and rows per job of the embedding models.
 
-    Developer API: bytes of a create request and of a file, of all files, how long an
-    upload is kept, how old an unfinished job may get, active jobs, and tokens that may
-    be queued by model (`*` as a wildcard; these differ by tier, so none by default).
+    Developer API: bytes of a create request, of a file and of all files; how long a
+    file is kept and an unfinished job lives; active jobs; and queued tokens per model
+    (`*` as a wildcard; these differ by tier, so none by default).
     """
 
     vertex_rows: int = 200_000
@@ -44,19 +44,19 @@ class Limits:
 @dataclass(slots=True, kw_only=True)
 class Settings:
     """
-    What may be changed at any time; a job looks when it comes to it.
+    May be changed at any time. A job reads each setting when it needs it.
 
     queue_seconds, run_seconds
         How long each job is PENDING, then RUNNING, on the simulator's clock.
     model
-        What answers the rows.
+        Answers the rows.
     seed
-        Decides the order of answers and which way a fault's probability falls.
+        Decides the order of answers, and when a fault with a probability happens.
     api_keys
-        The keys that the Developer API takes; None takes any.
+        The keys that the Developer API accepts; None accepts any.
     retired_models
-        Names of models that are gone (`*` as a wildcard): a create answers 404, as for
-        one that never was.
+        Names of retired models (`*` as a wildcard): a create answers 404, as for an
+        unknown model.
     """
 
     queue_seconds: float = 2.0
@@ -68,6 +68,6 @@ class Settings:
     retired_models: frozenset[str] = frozenset()
 
     def is_retired(self, model: str) -> bool:
-        """Whether a model's name, without what is before the last slash, is retired."""
+        """Whether a model is retired, by the last part of its name."""
         name = model.rpartition("/")[2]
         return any(fnmatchcase(name, each) for each in self.retired_models)

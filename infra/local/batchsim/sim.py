@@ -152,7 +152,7 @@ class BatchSim:
         return self._bucket
 
     def on_storage(self, listener: Callable[[str], None]) -> None:
-        """Have `listener` called with the address of `storage`, once that is used."""
+        """Calls `listener` with the address of `storage` on its first use."""
         self._wanting_storage.append(listener)
 
     def start(self) -> None:
@@ -164,7 +164,7 @@ class BatchSim:
         self._open.enter_context(serving(self.app, listener))
 
     def stop(self) -> None:
-        """Answer no more, and drop what is held."""
+        """Stops serving, and deletes everything."""
         self._open.close()
         self._bucket = None
         self.reset()

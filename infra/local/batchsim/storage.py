@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from batchsim.jobs import JobFailed, Status
 
-#: How much of a large object is sent at once, and held in memory; else it were 100 MiB.
+#: Bytes of a large object that are sent at once and held in memory, not 100 MiB.
 CHUNK = 16 * 1024 * 1024
 
 #: Seconds until an emulator that doesn't answer fails the job.
@@ -26,14 +26,14 @@ class Buckets:
     """
     The buckets of an emulator. `address` is by default `STORAGE_EMULATOR_HOST`.
 
-    Never Google's own: a job made here by mistake must touch nobody's data. What goes
-    wrong is raised as JobFailed: 9 for a bucket or object that isn't there, 7 for one
+    Never Google's own: a job made here by mistake must touch nobody's data. Raises
+    JobFailed for whatever goes wrong: 9 if a bucket or object doesn't exist, 7 for one
     that may not be touched.
     """
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
-        #: batchsim's own address: the fixture sends clients there that find no bucket.
+        #: batchsim's own address, where the fixture sends clients without an emulator.
         self.own: str | None = None
         self._seen: set[str] = set()
 
@@ -82,9 +82,9 @@ class Buckets:
             self._bucket(bucket).blob(name).download_to_file(into, retry=_retry())
 
     def check(self, bucket: str) -> None:
-        """JobFailed 9 if the bucket isn't there."""
-        # One that was there is asked for once: thousands of jobs share it, and if it
-        # is deleted, writing to it fails with the same code.
+        """JobFailed 9 if the bucket doesn't exist."""
+        # A bucket that exists is checked once: thousands of jobs share it. If it is
+        # deleted later, writing to it fails with the same code.
         if bucket in self._seen:
             return
         with _translated(f"gs://{bucket}"):
@@ -100,7 +100,7 @@ class Buckets:
         """Make the object, from where `content` stands to its end."""
         bucket, name = split(uri)
         start = content.tell()
-        # Told the size, the client sends a small object in one request, not in two.
+        # With the size, the client sends a small object in one request, not in two.
         size = content.seek(0, os.SEEK_END) - start
         content.seek(start)
         with _translated(uri):
@@ -128,14 +128,14 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def _means(pattern: str, name: str) -> bool:
-    """Whether a pattern means an object. Only `**` goes into folders."""
+    """Whether a pattern matches an object. Only `**` matches across folders."""
     folders = "**" in pattern or name.count("/") == pattern.count("/")
     return folders and fnmatchcase(name, pattern)
 
 
 def session() -> Any:
-    """What Google's clients talk through: without credentials, and past any proxy."""
-    # Takes half a second to import: not before the first job needs it.
+    """The session of Google's clients: no credentials, no proxy."""
+    # Imported when the first job needs it, as that takes half a second.
     from google.auth.credentials import AnonymousCredentials
     from google.auth.transport.requests import AuthorizedSession
 
@@ -159,7 +159,7 @@ def client(address: str) -> Any:
 
 
 def _retry() -> Any:
-    # Left to itself, the client asks an emulator that is gone for two minutes.
+    # By default the client retries for two minutes if the emulator is gone.
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(PATIENCE)

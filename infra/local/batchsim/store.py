@@ -31,9 +31,9 @@ class Store:
         return len(self._all) + 1
 
     def creation_time(self, now: datetime) -> datetime:
-        """`now`, or as little later as it takes to differ from every job's so far."""
-        # Output directories are named after it, and would collide on a clock that
-        # stands still.
+        """The first time from `now` on that no other job has as its creation time."""
+        # Output directories are named after this time. On a clock that stands still,
+        # equal times would make them collide.
         with self.lock:
             if self._last and now <= self._last:
                 now = self._last + _TICK
@@ -77,7 +77,7 @@ def _seq(job: Job) -> int:
 
 
 def project_number(project: str) -> str:
-    """The number of a project: answers carry it even where the id was asked for."""
+    """The number of a project, which answers have even if the request has the id."""
     if project.isdigit():
         return project
     digest = int.from_bytes(hashlib.sha256(project.encode()).digest()[:8])
@@ -85,8 +85,8 @@ def project_number(project: str) -> str:
 
 
 def vertex_id() -> str:
-    """19 digits, as of a job or an operation. Never the same twice, also in another
-    run: a ledger that outlives this process must not take a new job for an old one."""
+    """19 digits, for a job or an operation. Unique even across runs: a ledger that
+    outlives this process must not mistake a new job for an old one."""
     return str(10**18 + secrets.randbelow(8 * 10**18))
 
 

@@ -32,7 +32,7 @@ class Tables:
     """
     The tables of an emulator. `address` is by default `BIGQUERY_EMULATOR_HOST`.
 
-    Never Google's own. What goes wrong is raised as JobFailed.
+    Never Google's own. Raises JobFailed for whatever goes wrong.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Tables:
         return columns
 
     def rows(self, uri: str, payload: str) -> Iterator[bytes]:
-        """The rows as JSON lines, with `payload` as an object also if it is a text."""
+        """The rows as JSON lines. `payload` is an object even if it is a text."""
         project, dataset, table = _parts(uri)
         with _translated(uri):
             listed = self._client(project).list_rows(
@@ -85,10 +85,10 @@ class Tables:
 
     def place(self, uri: str, stamp: str) -> tuple[str, str, str]:
         """
-        Project, dataset and table that answers to `uri` go to.
+        The project, dataset and table for answers to `uri`.
 
-        `bq://p`, `bq://p.d` and `bq://p.d.t`: what isn't named is made up, and must
-        not be there yet. JobFailed 9 if a named dataset isn't there, 6 if a table is.
+        `uri` is `bq://p`, `bq://p.d` or `bq://p.d.t`; names that it lacks are made up.
+        JobFailed 9 if a named dataset doesn't exist, 6 if the table already does.
         """
         from google.api_core import exceptions
 
@@ -106,12 +106,12 @@ class Tables:
                 client.get_table(f"{project}.{dataset}.{table}", retry=_retry())
             except exceptions.NotFound:
                 return project, dataset, table
-        raise JobFailed(6, f"The table {uri} exists already; name a new one.")
+        raise JobFailed(6, f"The table {uri} already exists; name a new one.")
 
     def write(
         self, place: tuple[str, str, str], columns: Iterable[Column], lines: IO[bytes]
     ) -> None:
-        """Make the table with `lines`, which hold a JSON object each."""
+        """Creates the table from `lines` of JSON objects."""
         from google.cloud import bigquery
 
         config = bigquery.LoadJobConfig(
@@ -136,7 +136,7 @@ class Tables:
 
 
 def output_columns(source: Iterable[Column], payload: str) -> list[Column]:
-    """The columns of answers to a table: its own, and those of the model's family."""
+    """The columns of a table of answers: the source's and those of the line format."""
     kept = [(name, kind) for name, kind in source if name not in ("method", "url")]
     if payload == "body":
         return [*kept, ("response", "JSON"), ("id", "STRING")]
@@ -147,20 +147,20 @@ def output_columns(source: Iterable[Column], payload: str) -> list[Column]:
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> list[Column]:
-    """Columns that hold JSON rows, for a source that has none of its own."""
+    """The columns that JSON rows need, for a source that isn't a table."""
     kinds = {str: "STRING", bool: "BOOLEAN", int: "INTEGER", float: "FLOAT"}
     columns: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
             kind = kinds.get(type(value), "JSON")
-            # The import let numbers alone be of two types.
+            # Only a column of numbers may have two types: the import allows no others.
             if columns.get(name) != "FLOAT":
                 columns[name] = kind
     return list(columns.items())
 
 
 def _client(address: str, project: str) -> Any:
-    # An extra of its own, and slow to import: only where a job has a table.
+    # Imported only for a job with a table: it is slow, and an optional dependency.
     try:
         from google.cloud import bigquery
     except ImportError:
@@ -178,7 +178,7 @@ def _client(address: str, project: str) -> Any:
 
 
 def _parts(uri: str) -> tuple[str, str, str]:
-    """`bq://p.d.t` -> ("p", "d", "t"); what isn't named is ""."""
+    """`bq://p.d.t` -> ("p", "d", "t"); absent names are ""."""
     names = uri.removeprefix("bq://").replace(":", ".").split(".")
     project, dataset, table = [*names, "", ""][:3]
     return project, dataset, table
@@ -188,7 +188,7 @@ def _parsed(text: str, uri: str, payload: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as exc:
-        raise JobFailed(3, f"{uri}: a `{payload}` is no JSON: {exc}.") from None
+        raise JobFailed(3, f"{uri}: a `{payload}` is not JSON: {exc}.") from None
 
 
 def _plain(value: Any) -> Any:
@@ -203,7 +203,7 @@ def _plain(value: Any) -> Any:
 
 
 def _retry() -> Any:
-    # Left to itself, the client asks an emulator that is gone for ten minutes.
+    # By default the client retries for ten minutes if the emulator is gone.
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(PATIENCE)

@@ -153,7 +153,7 @@ class Vertex:
         return made
 
     def get(self, project: str, location: str, id: str) -> Job:
-        """ApiError 404 if there is no such job in that project and location."""
+        """ApiError 404 if the project and location have no such job."""
         name = f"{parent_of(project, location)}/batchPredictionJobs/{id}"
         job = self.store.get(name)
         if job and not self.faults.strike(listing.subject_of(job), "vanished"):
@@ -219,7 +219,7 @@ class Vertex:
         return operation
 
     def operation(self, project: str, location: str, id: str) -> Json:
-        """An operation that `delete` gave. ApiError 404 if there is none."""
+        """An operation that `delete` returned. ApiError 404 for an unknown one."""
         name = f"{parent_of(project, location)}/operations/{id}"
         if operation := self.store.operations.get(name):
             return operation
@@ -246,7 +246,7 @@ class Vertex:
 
 
 def enums_as_numbers(query: Mapping[str, str]) -> bool:
-    """Whether the caller asked for that, as Google's generated clients do."""
+    """Whether the caller asks for enums as numbers, as Google's clients do."""
     return "enum-encoding=int" in query.get("$alt", "")
 
 
@@ -254,8 +254,8 @@ def resource(job: Job, at: datetime | None = None, numbers: bool = False) -> Jso
     """
     A BatchPredictionJob as answered (aiplatform v1 discovery; live captures).
 
-    With `at`, as it was then: state and times of no later change are shown. With
-    `numbers`, the state is a number of the enum; 99 for an unknown one.
+    With `at`, it is shown as it was at that time. With `numbers`, the state is the
+    number of the enum, 99 for an unknown state.
     """
     updated, phase = job.phase_at(at) if at else job.history[-1]
     over = phase in jobs.ENDS
@@ -330,7 +330,7 @@ def _publisher(model: str) -> tuple[str | None, str]:
     if re.fullmatch(r"projects/[^/]+/locations/[^/]+/models/[^/]+", model):
         return None, model
     raise invalid(
-        f"model: {model!r} is no model name; write publishers/PUBLISHER/models/MODEL "
+        f"model: {model!r} isn't a model name; write publishers/PUBLISHER/models/MODEL "
         "or projects/PROJECT/locations/LOCATION/models/ID."
     )
 
@@ -348,7 +348,7 @@ def _read(version: str, body: Json) -> Json:
 
 def _check_request(job: Json) -> None:
     if not job.get("displayName"):
-        raise invalid("display_name: it is required.")
+        raise invalid("display_name is required.")
     _check_labels(job.get("labels") or {})
     config = _config(job, "inputConfig")
     _check_format(config.get("instancesFormat"), "input_config.instances_format")
@@ -358,10 +358,11 @@ def _check_request(job: Json) -> None:
         raise invalid("input_config: name one source, such as gcs_source.uris.")
     for uri in uris or ():
         if not re.fullmatch(r"gs://[^/]+/.+", uri):
-            raise invalid(f"input_config.gcs_source: {uri!r} is no gs:// object.")
+            raise invalid(f"input_config.gcs_source: {uri!r} is not a gs:// object.")
     if table and not re.fullmatch(r"bq://[^.]+\.[^.]+\.[^.]+", table):
         raise invalid(
-            f"input_config.bigquery_source: {table!r} is no bq://PROJECT.DATASET.TABLE."
+            f"input_config.bigquery_source: {table!r} is not a "
+            "bq://PROJECT.DATASET.TABLE."
         )
     config = _config(job, "outputConfig")
     _check_format(config.get("predictionsFormat"), "output_config.predictions_format")
@@ -370,16 +371,20 @@ def _check_request(job: Json) -> None:
     if bool(prefix) == bool(table):
         raise invalid("output_config: name one destination, such as gcs_destination.")
     if prefix and not re.match(r"gs://[^/]+", prefix):
-        raise invalid(f"output_config.gcs_destination: {prefix!r} is no gs:// prefix.")
+        raise invalid(
+            f"output_config.gcs_destination: {prefix!r} is not a gs:// prefix."
+        )
     if table and not re.match(r"bq://[^.]+", table):
-        raise invalid(f"output_config.bigquery_destination: {table!r} is no bq:// URI.")
+        raise invalid(
+            f"output_config.bigquery_destination: {table!r} is not a bq:// URI."
+        )
 
 
 def _config(job: Json, name: str) -> Json:
     value: Json = job.get(name) or {}
     if not value:
         snake = {"inputConfig": "input_config", "outputConfig": "output_config"}[name]
-        raise invalid(f"{snake}: it is required.")
+        raise invalid(f"{snake} is required.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""How Google's JSON APIs write things: names, times, numbers, errors."""
+"""How Google's JSON APIs write names, times, numbers and errors."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class ApiError(Exception):
 
     @property
     def envelope(self) -> dict[str, Any]:
-        """`{"error": {code, message, status, details?}}` (any Google API)."""
+        """`{"error": {code, message, status, details?}}`, as in every Google API."""
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
@@ -89,7 +89,7 @@ def camel(name: str) -> str:
 
 
 def known_members(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    """ApiError 400 for a member that the message doesn't have, in Google's words."""
+    """ApiError 400 for an unknown member, worded as Google does."""
     for name in value:
         if name not in known:
             at = f" at '{where}'" if where else ""
@@ -100,12 +100,12 @@ def known_members(value: Mapping[str, Any], known: frozenset[str], where: str) -
 
 
 def timestamp(at: datetime) -> str:
-    """RFC 3339 in UTC with microseconds and `Z`, as resources have it."""
+    """RFC 3339 in UTC with microseconds and `Z`, as in resources."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def row_timestamp(at: datetime) -> str:
-    """Milliseconds and `+00:00`, as only `processed_time` of a Vertex row has it."""
+    """Milliseconds and `+00:00`, as only in `processed_time` of a Vertex row."""
     return at.isoformat(timespec="milliseconds")
 
 
