@@ -50,7 +50,7 @@ _SECRET = re.compile(
 
 def unquoted(text: str) -> str:
     """
-    Returns a service's message in the form that may be logged, stored and announced:
+    Returns a message of an API in the form that may be logged, stored and announced:
     its first line, without quoted values, JSON, the paths and queries of addresses, and
     anything that looks like a key. Names of resources and permissions, and the API's
     own names, stay.

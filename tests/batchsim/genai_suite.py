@@ -1,7 +1,7 @@
 """
 google-genai's own tests of batches, which its wheel brings, against batchsim.
 
-They are written for Google's service: they name files and batches of a project there,
+They are written for Google's own API: they name files and batches of a project there,
 which are made here before each test. `genai_suite.toml` lists the tests that can't
 pass, and why. A test that fails and isn't listed, or passes and is, fails the run.
 `make genai` runs it; google-genai is taken as it is installed.

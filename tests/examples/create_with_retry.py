@@ -1,5 +1,5 @@
 """
-Create a job though the service is overloaded or an answer gets lost.
+Create a job even if the API is overloaded or an answer is lost.
 
 A create that is simply repeated may make two jobs, and both are paid. With a token it
 is looked for before it is sent again; the pauses double, and a Retry-After is kept.

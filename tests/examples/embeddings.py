@@ -1,4 +1,4 @@
-"""Embed texts; the call is the same on both services."""
+"""Embed texts; the call is the same on both APIs."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Generate from requests in the program itself, on either service."""
+"""Generate from requests in the program itself, on either API."""
 
 import sys
 

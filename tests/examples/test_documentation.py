@@ -1,6 +1,6 @@
 """
-Every example of the client runs as it is, and so do the files that the services' own
-documentation shows, on both services, against batchsim and the emulators.
+Every example of the client runs as it is, and so do the files that the APIs' own
+documentation shows, on both APIs, against batchsim and the emulators.
 """
 
 import json
@@ -36,13 +36,13 @@ from tests.there import there
 
 @pytest.fixture
 def sim(storage_emulator: str) -> Iterator[BatchSim]:
-    """A service that is done with a job as soon as it is made."""
+    """A simulator whose jobs end as soon as they are created."""
     with BatchSim(queue_seconds=0, run_seconds=0) as sim:
         yield sim
 
 
-def client_of(sim: BatchSim, service: str) -> Client:
-    if service == "developer":
+def client_of(sim: BatchSim, backend: str) -> Client:
+    if backend == "developer":
         return Client(api_key="k", http_options={"base_url": sim.url})
     return Client(
         vertexai=True,
@@ -127,13 +127,13 @@ def test_embeddings(client: Client, bucket: Bucket) -> None:
     assert embeddings.main(client, bucket.name) == {"greeting": 64, "farewell": 64}
 
 
-@pytest.mark.parametrize("service", ["vertex", "developer"])
-def test_managing_jobs(service: str, prompts: Bucket) -> None:
+@pytest.mark.parametrize("backend", ["vertex", "developer"])
+def test_managing_jobs(backend: str, prompts: Bucket) -> None:
     now = datetime.now(UTC)
     clock = Clock(speed=0, start=now - timedelta(days=10))
     with (
         BatchSim(clock=clock, queue_seconds=0, run_seconds=4 * 3600) as sim,
-        client_of(sim, service) as client,
+        client_of(sim, backend) as client,
     ):
 
         def create() -> str:
@@ -162,7 +162,7 @@ def test_managing_jobs(service: str, prompts: Bucket) -> None:
 
 
 def test_create_with_retry(sim: BatchSim, vertex: Client, prompts: Bucket) -> None:
-    """The service makes the job, and its answer is lost."""
+    """The API creates the job, and its answer is lost."""
     sim.faults.add("drop_reply", op="create", count=1)
 
     job = create_with_retry.main(vertex, prompts.name, "order-1")
@@ -233,7 +233,7 @@ def test_an_example_runs_as_a_script(sim: BatchSim, prompts: Bucket) -> None:
     assert "question-1 What is AI?" in done.stdout
 
 
-# The files. Each is of the form that the page shows, whatever service it is for.
+# The files. Each has the form that the page shows, for either API.
 
 
 def _user(text: str, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The rules of a job, without any service."""
+"""The rules of a job, without any I/O."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""What is written of the API's words, and of unforeseen errors."""
+"""How the API's messages and unforeseen errors are written."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from batchdrop.quoting import masked, public_text, unquoted
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("message", "written"),
     [
         ("The model isn't there, and won't be.", None),
         ("Permission 'aiplatform.batchPredictionJobs.create' denied", None),
@@ -28,13 +28,13 @@ from batchdrop.quoting import masked, public_text, unquoted
         ("service-123456789012345@x.iam is no key", None),
     ],
 )
-def test_words_of_a_service_are_told_without_what_they_quote(
-    words: str, told: str | None
+def test_a_message_of_the_api_is_written_without_what_it_quotes(
+    message: str, written: str | None
 ) -> None:
-    assert unquoted(words) == (words if told is None else told)
+    assert unquoted(message) == (message if written is None else written)
 
 
-def test_an_error_that_nobody_foresaw_is_told_by_its_kind_and_place() -> None:
+def test_an_unforeseen_error_is_written_as_its_kind_and_place() -> None:
     with pytest.raises(KeyError) as caught:
         raise KeyError("some text")
 
@@ -44,12 +44,12 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_kind_and_place() -> None:
 
 def test_neither_text_nor_repr_of_a_masked_error_quotes() -> None:
     @masked
-    class Service:
+    class Api:
         def get(self) -> None:
             raise ClientError(400, "INVALID_ARGUMENT", "Bad 'sesame'")
 
     with pytest.raises(ClientError) as caught:
-        Service().get()
+        Api().get()
 
     assert str(caught.value) == "400 INVALID_ARGUMENT: Bad '…'"
     assert "sesame" not in repr(caught.value)

@@ -19,7 +19,7 @@ def state(world: World, job: Job) -> str:
 
 
 def vanish(world: World, *jobs: Job) -> None:
-    """The service answers 404 to these batches' names, and lists them no more."""
+    """The API answers 404 for these batches, and lists them no more."""
     for job in jobs:
         assert job.batch is not None
         world.backends.of(job).cancel(job.batch.name)
@@ -73,7 +73,7 @@ def submit(world: World, name: str = "reviews.jsonl", rows: int = 3) -> Job:
 
 
 def resource(world: World, job: Job, **changes: Any) -> dict[str, Any]:
-    """A Vertex batch as the service shows it now, but for some members."""
+    """A Vertex batch as the API shows it now, with some members changed."""
     assert job.batch is not None
     found = httpx.get(f"{world.sim.url}/v1/{job.batch.name}").raise_for_status()
     return dict(found.json() | changes)

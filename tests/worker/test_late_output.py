@@ -1,4 +1,4 @@
-"""Batches that succeed before the service says where their answers are."""
+"""Batches that succeed before the API says where their answers are."""
 
 import json
 from datetime import timedelta

@@ -328,7 +328,7 @@ MAY_BE_WRITTEN: dict[str, frozenset[str]] = {
     "object's name": EVERYWHERE,
     # A file continues with its manifest; a person finds the manifest by this.
     "manifest's name": EVERYWHERE,
-    # `cancel`, `rerun` and the service's own pages show a batch by it.
+    # `cancel`, `rerun` and Google's own pages show a batch by it.
     "display name": DOCUMENT,
     # Labels are made to be read: they separate costs and alerts.
     "label's name": frozenset({"document", "announcement"}),

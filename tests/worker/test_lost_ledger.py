@@ -31,7 +31,7 @@ SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 #: Where the first worker stops: as yet nothing is staged; staged, and no request sent;
-#: a request may be on its way; the service has a batch; the ledger knows of it.
+#: a request may be on its way; the API has a batch; the ledger knows of it.
 POINTS = (
     "after_claim",
     "after_staging",

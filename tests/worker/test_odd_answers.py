@@ -1,4 +1,4 @@
-"""The worker with a service that answers in unexpected JSON."""
+"""The worker with an API that answers in unexpected JSON."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""A file that is more than one batch takes: its parts, and its check-points."""
+"""A file too large for one batch: its parts and their checkpoints."""
 
 import gzip
 import json

@@ -239,7 +239,7 @@ def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
 
 # -- a file and its manifest ---------------------------------------------------------
 
-#: All that a worker passes on a file's way to the service.
+#: All that a worker passes on a file's way to the API.
 ON_THE_WAY = (
     "after_claim",
     "after_staging",

@@ -19,7 +19,7 @@ both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=T
 
 
 def asked(world: World) -> tuple[list[datetime], list[str]]:
-    """What a tick asks the service: lists, by where they begin, and gets, by name."""
+    """What a tick asks the API: lists, by where they begin, and gets, by name."""
     before = len(requests(world))
     world.tick()
     lists, gets = [], []
@@ -150,7 +150,7 @@ def test_an_answer_that_was_overtaken_is_ignored_though_it_is_news(
 ) -> None:
     job = submit(world)
     world.ticks(7)
-    # Two more replies of the service that cross on their way.
+    # Two more replies of the API that cross on their way.
     early, late = (world.now() + timedelta(seconds=n) for n in (10, 20))
     pending = resource(world, job, state="JOB_STATE_PENDING")
     listed(world, resource(world, job, updateTime=late.isoformat()))
@@ -229,7 +229,7 @@ def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
     assert job.batch.create_time is not None
     assert job.batch.end_time is not None
     assert job.running_since is not None
-    # Without a start time of the service, it is when a tick first saw the state.
+    # Without a start time from the API, it is when a tick first saw the state.
     late = (
         timedelta(minutes=1) if world.settings.backend == "developer" else timedelta(0)
     )

@@ -272,7 +272,7 @@ def test_a_tick_takes_up_nothing_after_its_time(world: World) -> None:
     assert len(world.batches()) == 3
 
 
-# -- batches that the service doesn't know ---------------------------------------
+# -- batches that the API doesn't know -------------------------------------------
 
 
 def test_a_batch_that_is_gone_is_lost_after_an_hour_and_three_ticks(

@@ -90,17 +90,17 @@ class Wire(httpx.BaseTransport):
         self._below.close()
 
     def forward(self, request: httpx.Request) -> None:
-        """The service does it; its answer is dropped."""
+        """The API does it; its answer is dropped."""
         self._below.handle_request(request).read()
 
     def reply_lost(self, request: httpx.Request) -> httpx.Response:
-        """The service does it; the client gets no reply."""
+        """The API does it; the client gets no reply."""
         self.forward(request)
         raise httpx.ReadTimeout("timed out", request=request)
 
     @staticmethod
     def says(code: int, **headers: str) -> Fault:
-        """The service answers with an error and does nothing."""
+        """The API answers with an error and does nothing."""
         error = {"error": {"code": code, "message": f"words for {code}"}}
         return lambda _: httpx.Response(code, json=error, headers=headers)
 
@@ -262,7 +262,7 @@ class World:
         return job
 
     def batches(self) -> list[dict[str, Any]]:
-        """Every batch the service ever made."""
+        """Every batch that the API ever made."""
         found = httpx.get(f"{self.sim.url}/_sim/jobs").raise_for_status().json()
         return list(found["jobs"])
 

@@ -191,13 +191,13 @@ class _TickBackends(Backends):
 
 class _Attended:
     """
-    A backend whose method is called no more in a tick after SILENCES calls in a row
-    without an answer: each takes as long as the time-out, and all other endpoints wait
-    for it. Counted for each method, as one may hang where the others don't.
+    A backend that stops calling a method in this tick after SILENCES calls in a row
+    without an answer: each call lasts as long as the time-out, and all other endpoints
+    wait for it. Each method is counted by itself, as one may hang alone.
     """
 
-    def __init__(self, service: Backend, endpoint: str) -> None:
-        self._service = service
+    def __init__(self, backend: Backend, endpoint: str) -> None:
+        self._backend = backend
         self._endpoint = endpoint
         self._silences: Counter[str] = Counter()
 
@@ -210,17 +210,17 @@ class _Attended:
     def ours(
         self, since: datetime, until: datetime | None = None
     ) -> Iterator[tuple[str, BatchJob]]:
-        return self._each(self._service.ours(since, until))
+        return self._each(self._backend.ours(since, until))
 
     def pages(self, since: datetime, token: str | None) -> Iterator[ListPage]:
-        return self._each(self._service.pages(since, token))
+        return self._each(self._backend.pages(since, token))
 
     def _each(self, found: Iterator[T]) -> Iterator[T]:
         while (one := self._ask("ours", partial(next, found, None))) is not None:
             yield one
 
     def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._service, name)
+        attribute = getattr(self._backend, name)
         if name in ("has_a_list", "read"):
             return attribute  # nothing is sent
         return partial(self._ask, name, attribute)
@@ -277,15 +277,14 @@ def is_not_allowed(error: BatchesError) -> bool:
 
 def explained(batch: Batch) -> Problem | None:
     """
-    The problem of a batch that a person can mend, with what to do about it: code 7, the
-    service agent may not read the rows or write the answers; or a success that names no
-    answers.
+    The problem of a batch that a person can fix, and how: code 7, the service agent may
+    not read the rows or write the answers; or a success that names no answers.
     """
     if batch.awaits_output:
         return Problem(
             code=ErrorCode.NO_OUTPUT,
-            message=f"{batch.name} has succeeded, and {OUTPUT_FOR} after its end the "
-            "service doesn't say where the answers are. They are paid: see whether it "
+            message=f"{batch.name} has succeeded, but {OUTPUT_FOR} after its end the "
+            "API doesn't say where the answers are. They are paid: check whether it "
             "does by now before you run the job again",
         )
     if batch.error is None or batch.error.code != 7:

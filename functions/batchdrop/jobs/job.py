@@ -225,7 +225,7 @@ class Job(Answered):
             note=Outcome.LOST,
             error=Problem(
                 code=ErrorCode.LOST,
-                message=f"the service does not know {name} any more",
+                message=f"the API does not know {name} any more",
             ),
             collecting=self._to_collect(None, now),
             **OVER,

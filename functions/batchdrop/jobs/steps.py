@@ -69,7 +69,7 @@ class Steps(Derived):
         moved = self._moved(
             self.phase,
             now,
-            note="check-points dropped",
+            note="checkpoints dropped",
             spec=None,
             spec_from={},
             manifest=None,

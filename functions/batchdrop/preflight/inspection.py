@@ -56,7 +56,7 @@ class Inspection:
             raise Full
 
     def refuse(self, path: str, code: str, message: str, fix: str) -> None:
-        """Adds a row error that only holds for a service that imports the file."""
+        """Adds a row error that only matters if the API imports the file."""
         if self.rules.imports:
             self.add_error(path, code, message, fix)
 

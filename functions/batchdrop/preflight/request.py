@@ -24,8 +24,8 @@ class RequestCheck:
     """
     Inspects one request.
 
-    Where the service doesn't import the file, a value may stand outside the columns: it
-    is inspected all the same, without one.
+    If the API doesn't import the file, a value may be outside the columns: it is
+    inspected all the same, without a column.
     """
 
     def __init__(self, inspection: Inspection, columns: Columns) -> None:

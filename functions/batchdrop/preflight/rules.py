@@ -403,7 +403,7 @@ class Rules:
 
     @property
     def imports(self) -> bool:
-        """Whether the service imports the file as a whole, as BigQuery would."""
+        """Whether the API imports the file as a whole, as BigQuery would."""
         return self.backend == "vertex"
 
     @property
