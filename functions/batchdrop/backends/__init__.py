@@ -43,12 +43,12 @@ PAGE = 100
 SILENCES = 3
 #: The states in which a batch takes up capacity at the API.
 UNDER_WAY = (
-    "JOB_STATE_QUEUED",
-    "JOB_STATE_PENDING",
-    "JOB_STATE_RUNNING",
-    "JOB_STATE_CANCELLING",
-    "JOB_STATE_PAUSED",
-    "JOB_STATE_UPDATING",
+    JobState.QUEUED,
+    JobState.PENDING,
+    JobState.RUNNING,
+    JobState.CANCELLING,
+    JobState.PAUSED,
+    JobState.UPDATING,
 )
 
 

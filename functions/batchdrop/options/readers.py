@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
+from batchdrop.jobs.codes import Backend
 from batchdrop.jobs.sizes import MAX_CONFIG
 from batchdrop.jobs.values import (
     MAX_NAME,
@@ -131,20 +132,20 @@ def model(text: str, backend: str) -> str:
             return name
         case ["publishers", publisher, "models", _]:
             pass
-        case ["tunedModels", _] if backend == "developer":
+        case ["tunedModels", _] if backend == Backend.DEVELOPER:
             return text
         case [publisher, _] if publisher not in ("publishers", "projects"):
             pass
-        case _ if backend == "vertex" and _TUNED.fullmatch(text):
+        case _ if backend == Backend.VERTEX and _TUNED.fullmatch(text):
             return text
         case _:
             raise _described(text, _MODEL)
     if publisher == "google":
         return name
-    if backend == "developer" or publisher == "tunedModels":
+    if backend == Backend.DEVELOPER or publisher == "tunedModels":
         raise ValueError(
             f"{shape(text)} is no model of "
-            + ("the Developer API" if backend == "developer" else "Vertex AI")
+            + ("the Developer API" if backend == Backend.DEVELOPER else "Vertex AI")
         )
     return f"publishers/{publisher}/models/{name}"
 
@@ -165,9 +166,9 @@ def any_model(given: object) -> str:
     """
     name = text(given)
     try:
-        model(name, "vertex")
+        model(name, Backend.VERTEX)
     except ValueError:
-        model(name, "developer")
+        model(name, Backend.DEVELOPER)
     return name
 
 
@@ -616,7 +617,7 @@ CONFIG = Type(
     f"JSON object of at most {MAX_CONFIG:,} characters", a_config, _config_of_toml
 )
 KIND = _choice("generation", "embedding")
-BACKEND = _choice("vertex", "developer")
+BACKEND = _choice(*Backend)
 ON_INVALID = _choice("reject", "skip")
 UNKNOWN = _choice("reject", "allow")
 MANIFEST = _choice("optional", "required")

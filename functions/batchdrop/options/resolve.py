@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 
 from batchdrop.errors import BadChoice
-from batchdrop.jobs.codes import ErrorCode
+from batchdrop.jobs.codes import Backend, ErrorCode
 from batchdrop.jobs.values import MAX_NAME, Location, Spec
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
@@ -155,7 +155,7 @@ class _Choosing:
         given = self.values["destination"]
         what = f"the destination ({self.origin['destination']})"
         if given.startswith("bq://"):
-            if self.values["backend"] != "vertex":
+            if self.values["backend"] != Backend.VERTEX:
                 self._impossible("destination", f"{what} is only for Vertex AI")
             self._in_datasets(what, readers.bq_dataset(given))
             return
@@ -190,7 +190,7 @@ class _Choosing:
             return
         self.values["source"], self.origin["source"] = table, file
         what = f"src ({file})"
-        if self.values["backend"] != "vertex":
+        if self.values["backend"] != Backend.VERTEX:
             raise BadChoice(ErrorCode.NOT_POSSIBLE, f"{what} is only for Vertex AI")
         dataset = readers.bq_dataset(table) if manifest.table else table
         self._in_datasets(what, dataset)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from batchdrop.errors import BadSetting
+from batchdrop.jobs.codes import Backend
 from batchdrop.jobs.values import MAX_NAME, Location, brief
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
@@ -205,7 +206,7 @@ def _at_odds(route: Route, settings: Settings) -> Iterator[str]:
     """Yields what a deployment can't have of a route, key by key."""
     chosen = route.choices
     backend = chosen.get("backend", settings.backend)
-    if chosen.get("backend") == "developer" and not settings.api_key:
+    if chosen.get("backend") == Backend.DEVELOPER and not settings.api_key:
         yield 'backend: "developer" needs GEMINI_API_KEY to be set, from a secret'
     if (destination := chosen.get("destination")) is not None:
         bucket = Location.parse(destination).bucket

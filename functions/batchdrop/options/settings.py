@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from batchdrop.errors import BadSetting
 from batchdrop.failpoints import FAILPOINTS
+from batchdrop.jobs.codes import Backend
 from batchdrop.jobs.values import Location
 from batchdrop.options import readers
 from batchdrop.options.table import (
@@ -107,7 +108,7 @@ class Settings:
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:
-        if self.backend == "developer" and not self.api_key:
+        if self.backend == Backend.DEVELOPER and not self.api_key:
             raise BadSetting(
                 f"GEMINI_API_KEY is not set; {PREFIX}BACKEND=developer needs one, "
                 "from a secret"

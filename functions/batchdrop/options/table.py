@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any
 
+from batchdrop.jobs.codes import Backend
 from batchdrop.options import readers
 from batchdrop.preflight.names import nearest
 
@@ -97,7 +98,7 @@ OPTIONS = (
         name="backend",
         type=readers.BACKEND,
         by=DEPLOYER,
-        default="vertex",
+        default=Backend.VERTEX.value,
         help="`vertex`, or `developer` for the Gemini Developer API",
     ),
     Option(
