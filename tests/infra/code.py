@@ -1,4 +1,4 @@
-"""The facts of the code that infra/ has to agree with."""
+"""Facts of the code that infra/ must agree with."""
 
 import ast
 import functools
@@ -18,15 +18,15 @@ from tests.infra.terraform import ROOT
 
 FUNCTIONS = ROOT / "functions"
 
-#: What lies in which collection, as the ledger writes it. Of others there are a few
-#: documents only, whose indexes don't matter.
+#: The type of the documents in each collection. Other collections have only a few
+#: documents, whose indexes don't matter.
 DOCUMENTS: dict[str, Any] = {"jobs": Job, "announcements": Announcement}
-#: When a document may go; the ledger sets it beside what a value has.
+#: When Firestore may delete a document. The ledger adds it to the value's own fields.
 EXPIRY = "expire_at"
 
 
 def entry_points(functions: Path = FUNCTIONS) -> dict[str, str]:
-    """The entry points of main.py, and what each is: "cloud_event" or "http"."""
+    """The entry points of main.py, each with its kind: "cloud_event" or "http"."""
     tree = ast.parse((functions / "main.py").read_text())
     return {
         each.name: decorator.attr
@@ -41,37 +41,37 @@ def entry_points(functions: Path = FUNCTIONS) -> dict[str, str]:
 
 @functools.cache
 def words(functions: Path = FUNCTIONS) -> frozenset[str]:
-    """All texts that are written in the code, whole; docstrings aside."""
+    """All string literals in the code, without docstrings."""
     found: set[str] = set()
     for file in functions.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text())))
-        said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
         found |= {
             node.value
             for node in nodes
             if isinstance(node, ast.Constant)
             and isinstance(node.value, str)
-            and id(node) not in said
+            and id(node) not in docstrings
         }
     return frozenset(found)
 
 
 @functools.cache
 def ledger_queries() -> frozenset[Query]:
-    """The queries of the ledger, found by asking it."""
+    """The queries of the ledger, found by calling its methods."""
     return frozenset(queries.of_class(Ledger, lambda connect: Ledger(connect, "here")))
 
 
 def written(collection: str) -> set[str]:
-    """The fields of a collection's documents, without those inside of maps."""
-    # `version` is the one thing that a job knows and its document doesn't; `expire_at`
-    # and what is derived are there in documents alone.
+    """The top-level fields of a collection's documents."""
+    # `version` is the only field of a job that its document lacks. Only documents have
+    # `expire_at` and the derived fields.
     names = {each.name for each in fields(DOCUMENTS[collection])} - {"version"}
     return names | {EXPIRY} | set(DERIVED if collection == "jobs" else ())
 
 
 def growing(collection: str) -> Iterator[str]:
-    """The fields that hold a time, by themselves or inside of maps and lists."""
+    """The fields that hold a time, directly or inside maps and lists."""
     for name, type in get_type_hints(DOCUMENTS[collection]).items():
         if name != "version" and _has_time(type):
             yield name

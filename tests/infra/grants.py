@@ -1,4 +1,4 @@
-"""Who may do what, read from a plan."""
+"""The roles that a plan grants, and to whom."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ AGENTS = {
 }
 
 
-#: The condition that opens a folder of a bucket, and the bucket's list.
+#: The condition that grants a folder of a bucket, and the bucket's list.
 UNDER_A_PREFIX = re.compile(
     r'resource\.type == "storage\.googleapis\.com/Bucket" \|\| '
     r'resource\.name\.startsWith\("projects/_/buckets/([^/"]+)/objects/([^"]+/)"\)'
@@ -28,9 +28,9 @@ UNDER_A_PREFIX = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One role of one account."""
+    """One role of one account on one resource."""
 
-    who: str  #: an account's part in the deployment, or a person
+    who: str  #: what the account is for in the deployment, or a person
     role: str
     on: str
 
@@ -39,7 +39,7 @@ class Grant:
 
 
 def grants(plan: Plan) -> list[Grant]:
-    """All grants that a plan makes."""
+    """All grants in a plan."""
     return sorted(
         Grant(_who(plan, each), each.values["role"], _on(plan, each))
         for each in plan.resources
@@ -71,7 +71,7 @@ def _on(plan: Plan, grant: Resource) -> str:
                 under := UNDER_A_PREFIX.fullmatch(condition["expression"])
             ):
                 return f"gs://{under[1]}/{under[2]}"
-            # The test relies on no condition that it does not understand.
+            # A condition that this code does not know is shown in full.
             limit = f" if {condition['expression']}" if condition else ""
             prefix = f"{plan.project}-{plan.name}-"
             return f"bucket {values['bucket'].removeprefix(prefix)}{limit}"

@@ -1,4 +1,4 @@
-"""A plan, as `terraform show -json` has it, made easy to ask."""
+"""A plan as `terraform show -json` prints it, with methods to query it."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One resource as it will be; what isn't known before the apply is left out."""
+    """One planned resource, without values that are known only after the apply."""
 
     address: str
     type: str
@@ -17,13 +17,13 @@ class Resource:
     values: dict[str, Any]
 
     def block(self, name: str) -> dict[str, Any]:
-        """A nested block that is there at most once; empty when it isn't."""
+        """A nested block that occurs at most once; {} if absent."""
         found = self.values.get(name) or [{}]
         return dict(found[0])
 
 
 class Plan:
-    """What Terraform would make, and how it is written down."""
+    """What Terraform would create, and the expressions that it comes from."""
 
     def __init__(self, plan: dict[str, Any], folder: Path = Path()) -> None:
         """
@@ -63,7 +63,7 @@ class Plan:
         return str(self.variables["project_id"])
 
     def file(self, path: str) -> bytes:
-        """What a file holds that the plan names."""
+        """The content of a file that the plan names."""
         return (self._folder / path).read_bytes()
 
     def of(self, type: str) -> list[Resource]:
@@ -75,7 +75,7 @@ class Plan:
         The resource with this address.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no resource has it.
         """
         for each in self.resources:
             if each.address == address:
@@ -83,7 +83,7 @@ class Plan:
         raise KeyError(address)
 
     def references(self, resource: Resource, *path: str) -> set[str]:
-        """What an argument was written with: addresses of other things."""
+        """The addresses that the expression of an argument refers to."""
         written: Any = self._written[re.sub(r"\[.*\]$", "", resource.address)]
         for step in path:
             written = written[0] if isinstance(written, list) else written
@@ -91,7 +91,7 @@ class Plan:
         return set(written.get("references", ()))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
-        """Each text of each resource: address, the argument's name, the text."""
+        """Each string of each resource: address, name of the argument, string."""
         for each in self.resources:
             for name, text in _texts(each.values, ""):
                 yield each.address, name, text

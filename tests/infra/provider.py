@@ -1,11 +1,11 @@
 """
 A stand-in for the Google providers that knows their schema and nothing else.
 
-Terraform talks to a provider over gRPC (plugin protocol 6). The variable
+Terraform calls a provider over gRPC (plugin protocol 6). The variable
 TF_REATTACH_PROVIDERS makes it use a provider that already runs. This one answers from
-the schema alone, so that `validate`, `plan` and `test` need no registry, no download,
-no credentials and no entry in a lock file. What it can't know is what Google's own
-provider checks in code, such as which arguments exclude each other.
+the schema alone, so `validate`, `plan` and `test` need no registry, no download, no
+credentials and no entry in a lock file. It does not make the checks that Google's
+provider has in code, such as which arguments exclude each other.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ import msgspec
 #: How Terraform writes "known after apply" (its msgpack extension 0).
 UNKNOWN = msgspec.msgpack.Ext(0, b"\x00")
 
-#: What data sources answer.
+#: The answers of data sources.
 PROJECT_NUMBER = 123456789012
 DATA = {
     "google_project": {"number": str(PROJECT_NUMBER)},
@@ -48,7 +48,7 @@ def serving(schema: Path) -> Iterator[dict[str, str]]:
     schemas = json.loads(gzip.decompress(schema.read_bytes()))["provider_schemas"]
     reattach = {}
     with contextlib.ExitStack() as stack:
-        # A socket's path may have a hundred characters: not many for a temporary one.
+        # A socket's path has at most about 100 characters: keep the folder's short.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tf-"))
         for address, provider in schemas.items():
             socket = f"{folder}/{address.rpartition('/')[2]}"
@@ -73,7 +73,7 @@ def serving(schema: Path) -> Iterator[dict[str, str]]:
 
 
 class Provider:
-    """One provider's side of the protocol: bytes in, bytes out."""
+    """The provider's side of the protocol: bytes in, bytes out."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._resources = schema["resource_schemas"]
@@ -82,7 +82,7 @@ class Provider:
         self._schema = _provider_schema(schema)
 
     def answer(self, method: str, request: bytes) -> bytes:
-        """The response to a call; empty means "fine" to all that aren't named here."""
+        """The response to a call. An empty one means success, for all other calls."""
         match method:
             case "GetProviderSchema":
                 return self._schema
@@ -121,7 +121,7 @@ class Provider:
             return None
         planned = _filled(block, proposed, lambda *_: UNKNOWN)
         if name == "google_service_account":
-            # Google's provider knows these before it has made the account.
+            # Google's provider knows these before it creates the account.
             account = f"{planned['account_id']}@{self._project}.iam.gserviceaccount.com"
             planned |= {"email": account, "member": f"serviceAccount:{account}"}
         return planned
@@ -134,7 +134,7 @@ class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, call: Any) -> Any:
         service, _, method = call.method.strip("/").partition("/")
         if service != "tfplugin6.Provider":
-            return None  # Terraform also asks for what go-plugin offers beside it
+            return None  # Terraform also calls services of go-plugin
         return grpc.unary_unary_rpc_method_handler(
             lambda request, _: self._provider.answer(method, request),
             request_deserializer=bytes,
@@ -146,7 +146,7 @@ class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _filled(block: dict[str, Any], value: Any, fill: Any) -> Any:
-    """A block's value with all that the provider computes filled in."""
+    """A block's value, with everything that the provider computes filled in."""
     if not isinstance(value, dict):
         return value
     filled = dict(value)
@@ -162,7 +162,7 @@ def _filled(block: dict[str, Any], value: Any, fill: Any) -> Any:
 
 
 def _applied(block: dict[str, Any], value: Any) -> Any:
-    """What was planned, with an example wherever it wasn't known yet."""
+    """The planned value, with an example for each unknown."""
     if value is None:
         return None
     known = {key: None if each == UNKNOWN else each for key, each in value.items()}
@@ -186,7 +186,7 @@ def _example(name: str, type: Any) -> Any:
 
 
 def _misfits(block: dict[str, Any], value: Any, path: Any = ()) -> Iterator[bytes]:
-    """Diagnostics for values that aren't among those that the documentation lists."""
+    """Diagnostics for values that the documentation does not list."""
     if not isinstance(value, dict):
         return
     for name, attribute in block["attributes"].items():
@@ -196,7 +196,7 @@ def _misfits(block: dict[str, Any], value: Any, path: Any = ()) -> Iterator[byte
     for name, nested in block.get("block_types", {}).items():
         inner = value.get(name)
         for index, each in enumerate(inner if isinstance(inner, list) else []):
-            # A set's members have no address.
+            # Members of a set have no address.
             ordered = nested["nesting_mode"] == "list"
             deeper = (*path, name, index) if ordered else path
             yield from _misfits(nested["block"], each, deeper)
@@ -246,10 +246,10 @@ def _block(block: dict[str, Any]) -> bytes:
 def _diagnostic(summary: str, path: Any, name: str) -> bytes:
     steps = b""
     for step in (*path, name):
-        # A step is an attribute's name or a list's index; an index may be 0.
+        # A step is an attribute's name or an index of a list, which may be 0.
         index = isinstance(step, int)
-        said = _varint(3 << 3) + _varint(step) if index else _bytes(1, step.encode())
-        steps += _bytes(1, said)
+        sent = _varint(3 << 3) + _varint(step) if index else _bytes(1, step.encode())
+        steps += _bytes(1, sent)
     return _number(1, 1) + _bytes(2, summary.encode()) + _bytes(4, steps)
 
 
@@ -269,7 +269,7 @@ def _value(message: bytes) -> Any:
     return json.loads(fields[2][0])
 
 
-# --- protobuf on the wire, the part that is needed --------------------------------
+# --- the part of protobuf's wire format that is needed --------------------------------
 
 
 def _varint(number: int) -> bytes:
@@ -289,7 +289,7 @@ def _number(field: int, number: int) -> bytes:
 
 
 def _fields(message: bytes) -> dict[int, list[Any]]:
-    """The fields of a message that has numbers and bytes only, by their number."""
+    """The fields by number of a message that holds only numbers and bytes."""
     fields: dict[int, list[Any]] = {}
     at = 0
 
@@ -312,6 +312,6 @@ def _fields(message: bytes) -> dict[int, list[Any]]:
             size = varint()
             found, at = message[at : at + size], at + size
         else:
-            raise ValueError(f"wire type {kind} in a message that has none")
+            raise ValueError(f"unexpected wire type {kind}")
         fields.setdefault(field, []).append(found)
     return fields

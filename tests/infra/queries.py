@@ -33,7 +33,7 @@ class Query:
 
     @property
     def is_simple(self) -> bool:
-        """Whether indexes of single fields, which are always there, can answer it."""
+        """Whether single-field indexes, which always exist, can answer it."""
         return not self.ordered or (not self.equal and len(self.ordered) == 1)
 
     @property
@@ -58,11 +58,11 @@ class Query:
 def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
     """
     The queries that a class's methods send. Calls each method that sends one, first
-    with examples of its required arguments, then of all; a stand-in for Firestore finds
-    nothing.
+    with examples of its required arguments, then of all arguments. A stand-in for
+    Firestore answers each query with no documents.
 
     Args:
-        make: makes the object, given a function that returns the client.
+        make: creates the object from a function that returns the client.
     """
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import firestore
@@ -84,7 +84,7 @@ def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
             needed, all = _examples(getattr(asked, name))
             for examples in (needed, all):
                 before = len(sent)
-                # How it handles an empty answer doesn't matter here.
+                # Only the query matters, not how the method handles no documents.
                 with contextlib.suppress(Exception):
                     for _ in getattr(asker, name)(**examples):
                         pass
@@ -93,13 +93,13 @@ def of_class(asked: type, make: Callable[[Any], Any]) -> set[Query]:
     return set(sent)
 
 
-#: Methods of Google's client that build or send a query. All others read documents by
-#: their names.
+#: Methods of Google's client that build or send a query. The others read documents by
+#: name.
 _QUERYING = {"where", "order_by", "select", "stream", "collection_group"}
 
 
 def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
-    """Where code outside of a class, and of those it extends, makes queries."""
+    """Where code outside a class and its base classes makes queries."""
     own = {
         (Path(inspect.getfile(each)).resolve(), each.__name__)
         for each in asked.__mro__
@@ -119,13 +119,13 @@ def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
 def _queries(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
-    # A text's `count` has an argument.
+    # `str.count` has an argument; a query's `count` has none.
     counts = node.func.attr == "count" and not node.args
     return counts or node.func.attr in _QUERYING
 
 
 def _asking(asked: type) -> list[str]:
-    """The public methods that make a query, or call one of the class that does."""
+    """The public methods that make a query, or call a method that does."""
     trees = {
         name: ast.parse(textwrap.dedent(inspect.getsource(method)))
         for name, method in inspect.getmembers(asked, inspect.isfunction)
@@ -153,7 +153,7 @@ def _calls(node: ast.AST, methods: Set[str]) -> bool:
 
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
-#: By type; a mapping is a cursor, and has what any of them has.
+#: An example by type. A mapping is a cursor, with the fields of every cursor.
 _EXAMPLE = {
     datetime: _TIME,
     timedelta: timedelta(seconds=1),
@@ -166,7 +166,7 @@ _EXAMPLE = {
 
 
 def _examples(method: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of the arguments that a method needs, and of all that it takes."""
+    """Examples of a method's required arguments, and of all its arguments."""
     hints = typing.get_type_hints(method)
     parameters = list(inspect.signature(method).parameters.values())[1:]
     all = {each.name: _example(hints[each.name]) for each in parameters}
@@ -181,7 +181,7 @@ def _example(type: Any) -> Any:
 
 
 def _read(request: Any) -> Query:
-    """A query as it goes over the wire."""
+    """The query in a request to Firestore."""
     if "structured_aggregation_query" in request:
         sent = request["structured_aggregation_query"].structured_query
     else:
@@ -206,7 +206,7 @@ def _read(request: Any) -> Query:
         if order.field.field_path != "__name__"
     ]
     ordered = dict(orders)
-    # A range sorts by its field first, even where no order is asked for.
+    # A range sorts by its field first, even if the query gives no order.
     implied = [
         (path, "ASCENDING") for path in dict.fromkeys(ranges) if path not in ordered
     ]

@@ -1,7 +1,7 @@
 """
-The table of docs/how-to/deploy.md that says who may do what, made from a plan.
+Makes the table of roles in docs/how-to/deploy.md from a plan.
 
-    python -m tests.infra.rights      # writes it anew
+    python -m tests.infra.rights      # rewrites the table
 """
 
 import re
@@ -16,7 +16,7 @@ from tests.infra.provider import serving
 PAGE = terraform.ROOT / "docs/how-to/deploy.md"
 BEGIN, END = "<!-- rights: made by tests/infra/rights.py -->", "<!-- /rights -->"
 
-#: What a role is for, in plain words. A role that isn't here can't be in the table.
+#: What a role allows, for the table. A role that isn't here fails the table's test.
 MEANING = {
     "roles/aiplatform.user": "make, list, get and cancel batches",
     "roles/artifactregistry.writer": "put images there",
@@ -54,7 +54,7 @@ def _account(plan: Plan, who: str) -> str:
 
 
 def put(text: str, plan: Plan) -> str:
-    """The text of the page, with the table in its place."""
+    """The page's text with the current table in it."""
     pattern = f"{re.escape(BEGIN)}.*{re.escape(END)}"
     return re.sub(pattern, f"{BEGIN}\n{table(plan)}\n{END}", text, flags=re.S)
 

@@ -24,7 +24,7 @@ CHOICES: Mapping[str, Any] = {
 
 
 class TerraformError(Exception):
-    """Terraform failed; the text is its output."""
+    """Terraform failed; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ class Workspace:
 
     def run(self, *arguments: str) -> str:
         """
-        What a command of Terraform prints.
+        Runs a Terraform command; returns its output.
 
         Raises:
-            TerraformError: it failed.
+            TerraformError: the command failed.
         """
         done = subprocess.run(
             ["terraform", *arguments, "-no-color"],
@@ -58,17 +58,17 @@ class Workspace:
             check=False,
         )
         if done.returncode:
-            # Before that it says what it would have done.
-            said = done.stdout + done.stderr
-            raise TerraformError(said[said.find("Error:") :])
+            # The output before the error is the plan so far.
+            output = done.stdout + done.stderr
+            raise TerraformError(output[output.find("Error:") :])
         return done.stdout
 
     def plan(self, **choices: Any) -> dict[str, Any]:
         """
-        A plan from nothing, as `terraform show -json` has it.
+        A plan without any state, as `terraform show -json` prints it.
 
         Args:
-            choices: variables; those without a default have one here.
+            choices: values of variables. CHOICES has those that are required.
         """
         variables = {**CHOICES, **choices}
         file = self.infra / "chosen.tfvars.json"
@@ -79,7 +79,7 @@ class Workspace:
 
 
 def must_be_there() -> None:
-    """Skips the test where there is no Terraform; with `CI` set, fails it."""
+    """Skips the test if Terraform isn't installed; fails it if `CI` is set."""
     if shutil.which("terraform") is None:
         services.unavailable(
             "Terraform is not on the PATH; get 1.11 or later from "
@@ -89,8 +89,8 @@ def must_be_there() -> None:
 
 def copy(folder: Path, env: Mapping[str, str]) -> Workspace:
     """
-    Copies infra/ and functions/. Left out is backend.tf, which would have Terraform ask
-    for a bucket; without it the state is a local file.
+    Copies infra/ and functions/, without backend.tf, which needs a bucket: the state is
+    a local file.
     """
     for name in ("infra", "functions"):
         shutil.copytree(

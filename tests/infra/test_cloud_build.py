@@ -1,4 +1,4 @@
-"""cloudbuild.yaml is what Cloud Build takes, and does its steps in a good order."""
+"""cloudbuild.yaml is a valid build, and its steps are in a safe order."""
 
 import re
 from collections.abc import Iterator
@@ -25,23 +25,23 @@ def step(build: dict[str, Any], id: str) -> dict[str, Any]:
 
 
 def faults(build: dict[str, Any]) -> Iterator[str]:
-    """What Cloud Build, or a careful reader, would turn away."""
+    """What Cloud Build, or a careful reader, would reject."""
     try:
         json_format.ParseDict(build, Build.pb(Build()))
     except json_format.ParseError as exc:
         yield f"not a build: {exc}"
     if "serviceAccount" not in build:
-        yield "the project's default account would do it"
+        yield "it would run as the project's default account"
     elif build.get("options", {}).get("logging") != "CLOUD_LOGGING_ONLY":
-        yield "an account of one's own needs its logs in Cloud Logging"
+        yield "a build with its own account must log to Cloud Logging"
     substitutions = build.get("substitutions", {})
     for name, value in substitutions.items():
         if "$" in value and not build["options"].get("dynamicSubstitutions"):
-            yield f"{name} names another, which isn't looked at"
+            yield f"{name} names another, but dynamicSubstitutions is off"
         if not re.fullmatch(r"_[A-Z0-9_]+", name):
             yield f"substitution {name} doesn't begin with _"
     used = set(re.findall(r"\$\{?(_[A-Z0-9_]+)", yaml.safe_dump(build["steps"])))
-    yield from (f"{name} is never said" for name in used - set(substitutions))
+    yield from (f"{name} is never set" for name in used - set(substitutions))
     yield from (f"{name} is never used" for name in set(substitutions) - used)
     before: list[str] = []
     for index, each in enumerate(build["steps"]):
@@ -50,20 +50,20 @@ def faults(build: dict[str, Any]) -> Iterator[str]:
         if not re.search(r":[\w-]*\d+\.\d+\.\d+[\w.-]*$|@sha256:[0-9a-f]{64}$", image):
             yield f"{name}: the image {image!r} is not pinned"
         if "kaniko" in yaml.safe_dump(each):
-            yield f"{name}: Kaniko isn't kept up any more"
+            yield f"{name}: Kaniko is no longer maintained"
         if not str(each.get("script", "#!/bin/sh")).startswith("#!/bin/sh"):
-            yield f"{name}: not every image has the same shell"
+            yield f"{name}: the script doesn't begin with #!/bin/sh"
         if "script" in each and ("args" in each or "entrypoint" in each):
             yield f"{name}: has a script and arguments"
-        # Without a waitFor a step waits for all before it; with one, for these.
+        # Without waitFor a step waits for all before it; with it, for those named.
         for other in each.get("waitFor", ()):
             if other != "-" and other not in before:
-                yield f"{name}: waits for {other}, which isn't before it"
+                yield f"{name}: waits for {other}, which is not an earlier step"
         before.append(name)
 
 
 def waits_for(build: dict[str, Any], id: str) -> set[str]:
-    """All steps that are over when this one begins."""
+    """All steps that have ended when this one begins."""
     direct = set(step(build, id)["waitFor"]) - {"-"}
     return direct.union(*(waits_for(build, other) for other in direct))
 
@@ -72,7 +72,7 @@ def test_it_is_a_build_without_faults() -> None:
     assert list(faults(read())) == []
 
 
-def test_nothing_is_uploaded_before_everything_was_checked() -> None:
+def test_nothing_is_uploaded_before_all_checks_pass() -> None:
     checks = {"lint-and-types", "audit", "tests", "infrastructure"}
 
     assert checks < waits_for(read(), "upload")
@@ -105,12 +105,12 @@ def test_what_is_applied_is_what_was_planned() -> None:
     assert "/workspace/build/planned" in step(build, "apply")["script"]
 
 
-def test_what_cant_be_tested_fails_the_build() -> None:
+def test_a_test_that_cannot_run_fails_the_build() -> None:
     for id in ("tests", "infrastructure"):
         assert "CI=true" in step(read(), id)["env"]
 
 
-def test_it_runs_the_proofs_too_that_no_push_waits_for() -> None:
+def test_it_runs_the_proofs_that_no_push_waits_for() -> None:
     for id in ("tests", "infrastructure"):
         assert '-m "not exhaustive"' in step(read(), id)["script"]
 
@@ -129,11 +129,11 @@ def test_it_sets_every_variable_without_a_default_but_the_model() -> None:
     text = (INFRA / "variables.tf").read_text()
     blocks = re.findall(r'^variable "(\w+)" \{$(.*?)^\}$', text, re.M | re.S)
     required = {name for name, body in blocks if "  default " not in body}
-    said = set(re.findall(r'-var="(\w+)=', step(read(), "plan")["script"]))
+    given = set(re.findall(r'-var="(\w+)=', step(read(), "plan")["script"]))
 
-    # The model is in terraform.tfvars, among what is chosen.
-    assert required - said == {"model"}
-    assert said <= {name for name, _ in blocks}
+    # The model is in terraform.tfvars, with the deployer's other choices.
+    assert required - given == {"model"}
+    assert given <= {name for name, _ in blocks}
 
 
 def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
@@ -154,7 +154,7 @@ def test_it_runs_the_terraform_that_versions_tf_asks_for() -> None:
         ("logging: CLOUD_LOGGING_ONLY", "logging: NONE", "Cloud Logging"),
         ("docker:27.5.1-cli", "docker:latest", "not pinned"),
         ("  _APPLY:", "  APPLY:", "doesn't begin with _"),
-        ('"$_APPLY" = true', '"$_REALLY" = true', "_REALLY is never said"),
+        ('"$_APPLY" = true', '"$_REALLY" = true', "_REALLY is never set"),
         ("    args: [/bin", "    script: ls\n    args: [/bin", "a script and"),
         ("    name: docker:27.5.1-cli\n", "", "not pinned"),
         (

@@ -1,4 +1,4 @@
-"""What the page about costs says of a quiet month is what the worker does in one."""
+"""An idle tick reads and writes as often as the page about costs states."""
 
 import re
 from collections import Counter
@@ -14,14 +14,14 @@ from tests.worker.world import World
 PAGE = (ROOT / "docs/explanation/costs.md").read_text()
 
 
-def said(what: str) -> int:
-    """How many of them a tick has, by the table."""
+def stated(what: str) -> int:
+    """How many of them a tick has, as the page's table states."""
     found = re.search(rf"Firestore\]?[^|]*: {what} \| (\d+) a tick", PAGE)
     assert found is not None
     return int(found[1])
 
 
-def test_an_idle_tick_reads_and_writes_as_often_as_the_page_says(
+def test_an_idle_tick_reads_and_writes_as_often_as_the_page_states(
     world: World,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -43,5 +43,5 @@ def test_an_idle_tick_reads_and_writes_as_often_as_the_page_says(
     world.tick()
 
     # A query that finds nothing is billed as one read, and so is a count.
-    assert sum(calls[name] for name in reading) == said("reads")
-    assert calls["commit"] == said("writes")
+    assert sum(calls[name] for name in reading) == stated("reads")
+    assert calls["commit"] == stated("writes")

@@ -1,4 +1,4 @@
-"""What must hold of any plan holds of ours, whatever is chosen."""
+"""Our plans keep the rules for any plan, whatever a deployer chooses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,14 @@ from tests.infra.plan import Plan
 
 
 @pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.__name__)
-def test_where_nothing_is_chosen(plan: Plan, rule: policy.Rule) -> None:
+def test_the_default_plan_keeps_the_rule(plan: Plan, rule: policy.Rule) -> None:
     assert list(rule(plan)) == []
 
 
 @pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.__name__)
-def test_where_everything_is_chosen(everything: Plan, rule: policy.Rule) -> None:
+def test_the_plan_with_all_choices_keeps_the_rule(
+    everything: Plan, rule: policy.Rule
+) -> None:
     assert list(rule(everything)) == []
 
 
@@ -26,7 +28,7 @@ def test_infra_agrees_with_the_code(plan: Plan, rule: agreement.Rule) -> None:
     assert list(rule(plan, code.FUNCTIONS)) == []
 
 
-def test_the_ledgers_queries_are_found_by_asking_it() -> None:
+def test_the_ledgers_queries_are_found_by_calling_its_methods() -> None:
     found = {str(query) for query in code.ledger_queries()}
 
     assert (
@@ -34,12 +36,12 @@ def test_the_ledgers_queries_are_found_by_asking_it() -> None:
     )
     assert "jobs(phase ==, due ascending)" in found
     assert "jobs(phase ==)" in found
-    # That of an argument which may be left out.
+    # The query with an optional argument.
     assert "jobs(phase ==, queue ==)" in found
 
 
 class Asker:
-    """A class that asks Firestore, in one method with the help of others."""
+    """A class that queries Firestore in one method, which calls others."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
@@ -59,7 +61,7 @@ class Asker:
 
 
 @pytest.mark.filterwarnings("ignore:Detected filter using positional arguments")
-def test_a_query_is_found_with_all_that_its_method_calls_and_takes() -> None:
+def test_a_query_is_found_through_called_methods_and_optional_arguments() -> None:
     assert {str(query) for query in queries.of_class(Asker, Asker)} == {
         "jobs(due ascending)",
         "jobs(queue ==, due ascending)",
@@ -72,12 +74,12 @@ def test_only_the_ledger_sends_queries() -> None:
     assert queries.asking_elsewhere(files, Ledger) == []
 
 
-def test_a_query_outside_of_the_class_is_noticed() -> None:
+def test_a_query_outside_the_class_is_found() -> None:
     assert len(queries.asking_elsewhere([Path(__file__)], Ledger)) == 2
 
 
-def test_a_policy_in_place_of_a_member_is_noticed() -> None:
-    # The stand-in doesn't know this type, so that no plan of ours could have it.
+def test_an_iam_policy_in_place_of_a_member_is_found() -> None:
+    # The stand-in provider doesn't know this type, so no plan of ours can have it.
     resource = {
         "address": "google_project_iam_policy.all",
         "type": "google_project_iam_policy",

@@ -40,7 +40,7 @@ def test_the_apply_sets_every_variable_without_a_default() -> None:
     assert set(re.findall(r"-var (\w+)=", apply)) == required
 
 
-def test_the_variables_that_it_names_are_there() -> None:
+def test_the_variables_that_it_names_exist() -> None:
     commands = set(re.findall(r"-var (\w+)=", "".join(BLOCKS)))
     chosen = re.search(r"\| to \| set \|\n(.*?)\n\n", DEPLOY, re.S)
     assert chosen is not None
@@ -50,19 +50,19 @@ def test_the_variables_that_it_names_are_there() -> None:
     assert commands | named <= variables()
 
 
-def test_the_outputs_that_it_names_are_there(plan: Plan) -> None:
+def test_the_outputs_that_it_names_exist(plan: Plan) -> None:
     named = set(re.findall(r"output -raw (\w+)", DEPLOY + OPERATE))
 
     assert len(named) > 2
     assert named <= set(plan.outputs)
 
 
-def test_the_resources_that_it_names_are_there(everything: Plan) -> None:
+def test_the_resources_that_it_names_exist(everything: Plan) -> None:
     for target in re.findall(r"-target (\S+)", DEPLOY):
         assert any(each.address.startswith(target) for each in everything.resources)
 
 
-def test_the_alerts_that_it_lists_are_there(plan: Plan) -> None:
+def test_it_lists_exactly_the_alerts_of_the_plan(plan: Plan) -> None:
     listed = re.search(r"\| alert \| when \|\n\|---\|---\|\n(.*?)\n\n", OPERATE, re.S)
     assert listed is not None
     titles = re.findall(r"^\| ([^|]+) \|", listed[1], re.M)

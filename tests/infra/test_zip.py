@@ -1,4 +1,4 @@
-"""The zip that is deployed runs by itself, with what requirements.txt names alone."""
+"""The deployed zip runs with only the packages of requirements.txt."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ def pack(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zip, made in a copy, so that nothing is left here."""
+    """The zip, made in a copy of the repository, which stays unchanged."""
     root = tmp_path_factory.mktemp("pack")
     shutil.copytree(ROOT / "functions", root / "functions")
     (root / "infra").mkdir()
@@ -118,7 +118,7 @@ class Deployed:
     sim: BatchSim
 
     def drop(self, name: str, content: bytes) -> httpx.Response:
-        """Puts an object into the inbox, and delivers the event about it."""
+        """Uploads an object to the inbox, and delivers its event."""
         inbox = self.env["BATCHDROP_INBOX"]
         made = httpx.post(
             f"{self.gcs}/upload/storage/v1/b/{inbox}/o",
@@ -126,8 +126,8 @@ class Deployed:
             content=content,
             trust_env=False,
         ).json()
-        told = {"bucket": inbox, "name": name, "size": made["size"]}
-        event = EVENT["data"] | told | {"generation": made["generation"]}
+        object = {"bucket": inbox, "name": name, "size": made["size"]}
+        event = EVENT["data"] | object | {"generation": made["generation"]}
         return self.post("on_upload", headers=EVENT["headers"], json=event)
 
     def wake(self, job_id: str) -> httpx.Response:
@@ -141,7 +141,7 @@ class Deployed:
         return httpx.post(address, trust_env=False, timeout=60, **request)
 
     def documents(self, collection: str) -> list[dict[str, Any]]:
-        """What the ledger holds."""
+        """The documents of a collection in the ledger."""
         project, database = (
             self.env[f"BATCHDROP_{n}"] for n in ("PROJECT", "DATABASE")
         )
@@ -157,7 +157,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that has requirements.txt installed, and nothing else."""
+    """An interpreter with only the packages of requirements.txt."""
     folder = tmp_path_factory.mktemp("empty")
     command = [uv.find_uv_bin(), "--quiet"]
     subprocess.run([*command, "venv", "--python", sys.executable, folder], check=True)
@@ -165,7 +165,7 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     into = ["--python", str(python)]
     wanted = ["--requirement", str(unpacked / "requirements.txt")]
     subprocess.run([*command, "pip", "install", *into, *wanted], check=True)
-    # A build of the functions ends with this too.
+    # A build on Google Cloud ends with this too.
     subprocess.run([*command, "pip", "check", *into], check=True)
     return python
 
@@ -186,7 +186,7 @@ def deployed(
     pubsub_emulator: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployed]:
-    # No wait between what is sent and what can be found, as time stands still.
+    # The clock stands still: a batch can be found as soon as it is created.
     with (
         BatchSim(clock=Clock(speed=0), storage=gcs) as sim,
         Processes(Logs(tmp_path_factory.mktemp("logs"))) as processes,
