@@ -1,8 +1,8 @@
 """
-Four dropped files at once, as a function with a concurrency of four takes them, by a
-worker in a process of its own: `python -m tests.worker.at_once`, with a deployment's
-environment. It reads groups of events from its input and prints for each group the
-most memory that the process had meanwhile, in MiB, and what became of the files.
+Takes four drops at once, as a function with a concurrency of four does, in a process
+of its own: `python -m tests.worker.at_once`, with the environment of a deployment. It
+reads groups of drops from its input. For each group it prints the peak memory of the
+process in MiB, and the phase or the error code of each job.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def most_memory() -> int:
-    """The most resident memory since it was last forgotten: what Cloud Run counts."""
+    """The peak of resident memory since the last reset, which Cloud Run limits."""
     match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert match is not None
     return int(match[1]) // 1024

@@ -27,7 +27,7 @@ def vanish(world: World, *jobs: Job) -> None:
 
 
 def several(world: World, n: int, text: str = GOOD) -> list[Job]:
-    """Jobs that arrive one after the other."""
+    """Jobs that arrive one second apart."""
     drops = []
     for k in range(n):
         drops.append(world.upload(text, f"{k}.jsonl"))
@@ -37,7 +37,7 @@ def several(world: World, n: int, text: str = GOOD) -> list[Job]:
 
 
 def check(world: World) -> None:
-    """Lets the slower comparison come; the next tick takes up what it has claimed."""
+    """Runs the next reconcile, and a tick that resumes the jobs that it claimed."""
     world.advance(timedelta(seconds=world.settings.reconcile_every))
     world.ticks(2)
 
@@ -48,7 +48,7 @@ def empty_ledger(world: World) -> None:
 
 
 def batch_of(world: World, job: Job, **labels: str) -> str:
-    """Another batch over a job's own staging."""
+    """Creates another batch of a job's own staged rows; returns its name."""
     assert job.spec is not None
     assert job.staging is not None
     made = world.client.batches.create(
@@ -80,18 +80,18 @@ def resource(world: World, job: Job, **changes: Any) -> dict[str, Any]:
 
 
 def listed(world: World, *resources: dict[str, Any]) -> None:
-    """The next list has these and no others."""
+    """The next list has exactly these batches."""
     world.wire.lists.append(says({"batchPredictionJobs": list(resources)}))
 
 
 def says(answer: dict[str, Any]) -> Fault:
-    # Made into bytes now: what follows may change it.
+    # Encoded now: the test may change `answer` later.
     text = json.dumps(answer)
     return lambda _: httpx.Response(200, text=text)
 
 
 def quiet_ticks(world: World, n: int) -> None:
-    """Ticks, whatever they report."""
+    """Runs ticks and ignores their errors."""
     for _ in range(n):
         world.advance(timedelta(minutes=1))
         with suppress(ExceptionGroup):

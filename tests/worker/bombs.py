@@ -1,6 +1,6 @@
 """
-Small files that are large when they are decoded, each read in this process, which first
-limits its own memory: `python -m tests.worker.bombs lines`, `choices` or `events`.
+Reads small files that become large when they are decoded, in a process that limits its
+own memory first: `python -m tests.worker.bombs lines`, `choices` or `events`.
 """
 
 import gzip
@@ -19,7 +19,7 @@ from typing import Any
 MEMORY = 460 * 2**20
 #: Bytes of a line, just under the limit.
 FULL = 19_800_000
-#: Bytes that a report may have: texts in it are cut.
+#: The most bytes of a report, whose texts are cut.
 REPORT = 7_000_000
 
 HI = b'"contents":[{"role":"user","parts":[{"text":"hi"}]}]'
@@ -50,7 +50,7 @@ def packed(times: int, data: bytes) -> bytes:
 Bomb = tuple[Callable[[], bytes], dict[str, Any], str]
 DEVELOPER = {"backend": "developer"}
 
-#: How each is made, the rules that it is read by, and what becomes of it.
+#: What makes each, the rules to read it by, and the outcome.
 BOMBS: dict[str, Bomb] = {
     "objects": (lambda: b'{"src":' + listed(b"{}") + b"}", {}, "too_many_values"),
     "contents": (
@@ -108,9 +108,9 @@ def read_all() -> Iterator[tuple[str, object]]:
         yield name, read(make(), chosen)
 
 
-# -- what may be chosen for a file ------------------------------------------------
+# -- choices for a file ------------------------------------------------
 
-#: Metadata of an object. Cloud Storage takes 8 KiB of it.
+#: Metadata of an object. Cloud Storage accepts 8 KiB.
 METADATA: dict[str, Callable[[], dict[str, str]]] = {
     "deep": lambda: {"batchdrop-generation-config": '{"a":' * 4_000_000},
     "wide config": lambda: {
@@ -121,7 +121,7 @@ METADATA: dict[str, Callable[[], dict[str, str]]] = {
     "many": lambda: {f"batchdrop-{n}": "" for n in range(300_000)},
     "a long name": lambda: {"batchdrop-" + "x" * FULL: ""},
 }
-#: A file of routes: half a megabyte.
+#: Files of routes. The limit is half a megabyte.
 ROUTES: dict[str, Callable[[], bytes]] = {
     "deep": lambda: b"a=" + b"[" * 400_000,
     "deep tables": lambda: b"[" + b"a." * 5_000 + b"a]",
@@ -170,7 +170,7 @@ LONG = "x" * 5_000_000
 
 
 class Body(io.RawIOBase):
-    """A body that is made while it is read."""
+    """A request body that is generated while it is read."""
 
     def __init__(self, head: bytes, item: bytes, times: int, tail: bytes) -> None:
         self._pieces = chain([head], repeat(item, times), [tail])
@@ -192,7 +192,7 @@ class Body(io.RawIOBase):
         return len(taken)
 
 
-#: Bodies and headers: Eventarc's have at most 512 KB, Cloud Run takes 32 MiB.
+#: Bodies and headers. Eventarc sends at most 512 KB; Cloud Run accepts 32 MiB.
 EVENTS: dict[str, tuple[Callable[[], Body], dict[str, str]]] = {
     "large": (lambda: Body(b'{"name":"', b"x" * 10**6, 30, b'"}'), IS_EVENT),
     "large, wide": (lambda: Body(b"[", b"{}," * 10**6, 10, b"1]"), IS_EVENT),
@@ -216,7 +216,7 @@ EVENTS: dict[str, tuple[Callable[[], Body], dict[str, str]]] = {
 
 
 def deliver_all() -> Iterator[tuple[str, object]]:
-    """Each four times at once, as from Cloud Run; two don't say how long they are."""
+    """Sends each event four times at once, twice without a Content-Length."""
     import functions_framework
 
     from tests.rules.test_settings import ENOUGH
@@ -225,13 +225,13 @@ def deliver_all() -> Iterator[tuple[str, object]]:
     app = functions_framework.create_app("on_upload", str(MAIN))
     logging.disable()
 
-    def post(name: str, says_size: bool) -> int:
+    def post(name: str, with_size: bool) -> int:
         make, headers = EVENTS[name]
         body = make()
         environ = {
             "wsgi.input": body,
             "wsgi.input_terminated": True,
-            "CONTENT_LENGTH": str(body.size) if says_size else "",
+            "CONTENT_LENGTH": str(body.size) if with_size else "",
         }
         answer = app.test_client().post("/", headers=headers, environ_overrides=environ)
         return int(answer.status_code)

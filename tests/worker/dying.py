@@ -11,7 +11,7 @@ from batchdrop import worker
 
 
 class Killed(BaseException):
-    """As after a SIGKILL: no handler of an `Exception` sees it."""
+    """Stands for a SIGKILL: no handler of `Exception` catches it."""
 
 
 def die() -> None:
@@ -33,10 +33,10 @@ def failpoints(passed: Callable[[str], None]) -> Iterator[None]:
 @contextmanager
 def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
     """
-    Does something at each of these points, once, as a worker comes to it.
+    Calls `act` once at each of these failpoints, when a worker first passes it.
 
     Yields:
-        the points that none has come to yet.
+        the failpoints that no worker has passed yet.
     """
     waiting = [*points]
 

@@ -1,4 +1,4 @@
-"""A ledger on the real Firestore, and a topic that a test can have turn things down."""
+"""A ledger on the Firestore emulator, and a topic that refuses what a test names."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from tests.there import there
 
 
 class Topic:
-    """The far end: takes what it gets, but what a test has it turn down."""
+    """Accepts announcements, except those that a test makes it refuse."""
 
     def __init__(self) -> None:
         self.taken: list[Announcement] = []
@@ -44,7 +44,7 @@ class Topic:
 
 
 class Office:
-    """A ledger, a topic, and the way from one to the other."""
+    """A ledger, a topic, and the outbox between them."""
 
     def __init__(self, database: firestore.Client) -> None:
         self.database = database
@@ -65,7 +65,7 @@ class Office:
         return self.announced(self.job(n))
 
     def announced(self, job: Job) -> Job:
-        """A job with one announcement more, some time later."""
+        """The job with one more announcement, some time later."""
         self.clock.time += self.pace
         now = self.clock()
         error = Problem(code="bad", message="bad rows")
@@ -89,7 +89,7 @@ class Office:
         return dict(there(found.to_dict()))
 
     def ids(self, job: Job) -> list[str]:
-        """Of all its announcements, in the order in which they were made."""
+        """The ids of all announcements of a job, in the order of their creation."""
         found = self.database.collection("announcements").stream()
         mine = [there(one.to_dict()) for one in found if one.get("job_id") == job.id]
         return [one["id"] for one in sorted(mine, key=lambda one: one["seq"])]

@@ -1,4 +1,4 @@
-"""What was paid and announced, after a race."""
+"""Checks what was paid and announced after a race."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from tests.worker.world import World
 @contextmanager
 def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
     """
-    Does something when a worker first comes to a point. While it does, that worker is
-    frozen, and others may pass; where it raises `Killed`, that worker is dead.
+    Calls `act` when a worker first passes a failpoint. That worker is frozen during the
+    call, and other workers may pass. If `act` raises `Killed`, the worker is dead.
 
     Yields:
-        the points that were passed, in their order.
+        the failpoints that were passed, in order.
     """
     passed: list[str] = []
 
@@ -34,7 +34,7 @@ def at(point: str, act: Callable[[], object]) -> Iterator[list[str]]:
 
 
 def keys(n: int) -> list[str]:
-    """Of all rows that `rows(n)` has; the second line is blank."""
+    """The keys of all rows of `rows(n)`, whose second line is blank."""
     return [f"r{line:07}" for line in (1, *range(3, n + 2))]
 
 
@@ -43,7 +43,7 @@ def paid(world: World) -> list[dict[str, Any]]:
 
 
 def parts_are_paid_once(world: World, drop: Drop, n: int) -> None:
-    """What is true of a split job in the end, whatever happened on the way."""
+    """Checks what holds for every split job that has ended."""
     job = world.job(drop)
     assert (job.phase, job.outcome) == (Phase.ENDED, "succeeded")
     parts = split_job(world, job)

@@ -1,4 +1,4 @@
-"""Files that become several parts."""
+"""Files that are split into parts."""
 
 import json
 
@@ -7,7 +7,7 @@ from tests.worker.world import World
 
 
 def rows(n: int) -> str:
-    """Makes `n` requests, each with its own text, and one blank line."""
+    """Returns `n` requests, each with a text of its own, and a blank second line."""
     lines = [
         json.dumps({"contents": [{"role": "user", "parts": [{"text": f"row {i}"}]}]})
         for i in range(1, n + 1)
@@ -16,6 +16,6 @@ def rows(n: int) -> str:
 
 
 def split_job(world: World, job: Job) -> list[Job]:
-    """The jobs of a file's parts, in their order."""
+    """The jobs of a file's parts, in order."""
     found = world.ledger.get_all(job.parts)
     return sorted(found, key=lambda one: one.part.n if one.part else -1)

@@ -1,4 +1,4 @@
-"""Jobs that a policy is about."""
+"""Jobs to test policies with."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.worker.world import GOOD, World
 
 
 def submitted(world: World, **settings: Any) -> Job:
-    """A job of a deployment with these settings."""
+    """A submitted job of a deployment with these settings."""
     world.choose(**settings)
     drop = world.upload(GOOD)
     world.worker.take(drop)

@@ -9,7 +9,7 @@ from tests.worker.world import GOOD, World
 
 
 def staged(world: World, *texts: str, epoch: int = 1) -> Job:
-    """A job whose worker has staged the parts, and not split it yet."""
+    """A job whose parts are staged, but which is not split yet."""
     drop = world.upload(GOOD * 7)
     job = world.ledger.claim(
         Job.claimed(drop, world.holder(), world.now(), world.timing)
@@ -38,7 +38,7 @@ def part_staged(world: World, job: Job, part: Part) -> Job:
 
 
 def rows(first: int, n: int) -> str:
-    """Makes `n` staged rows; the first is line `first` of the file."""
+    """Returns `n` staged rows; the first is line `first` of the file."""
     return "".join(
         f'{{"key":"r{line:07}","request":{GOOD.strip()}}}\n'
         for line in range(first, first + n)
@@ -91,7 +91,7 @@ def submitted(world: World, *texts: str) -> Job:
 
 
 def parts(world: World, job: Job) -> list[Job]:
-    """The parts' own jobs, in their order."""
+    """The jobs of the parts, in order."""
     found = {one.id: one for one in world.ledger.get_all(job.parts)}
     return [found[id] for id in sorted(job.parts, key=lambda id: job.parts[id].n)]
 

@@ -1,4 +1,4 @@
-"""A worker among real services: Firestore, Cloud Storage, and batchsim on a clock."""
+"""A worker with emulators of Firestore and Cloud Storage, and batchsim on a clock."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ from tests import announcements
 
 GOOD = '{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}\n'
 
-#: How the paths end, of both APIs.
+#: The ends of the paths of both APIs.
 CREATES = ("PredictionJobs", ":batchGenerateContent")
 LISTS = ("PredictionJobs", "/batches")
 
@@ -40,13 +40,13 @@ Fault = Callable[[httpx.Request], httpx.Response | None]
 
 
 def storage_at(address: str, project: str) -> storage.Client:
-    """A client of a stand-in for Cloud Storage."""
+    """A client of an emulator of Cloud Storage."""
     client = storage.Client(
         project=project,
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": address},
     )
-    # For each request, requests would look for proxies and for a .netrc.
+    # Else `requests` looks for proxies and a .netrc before each request.
     client._http.trust_env = False
     return client
 
@@ -106,7 +106,7 @@ class Wire(httpx.BaseTransport):
 
     @staticmethod
     def shows_nothing(_: httpx.Request) -> httpx.Response:
-        """A list that lags: empty, as if nothing had been made."""
+        """A list that lags: it is empty, as if no batch had been created."""
         return httpx.Response(200, json={})
 
 
@@ -123,7 +123,7 @@ class World:
     announced: list[Announcement] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  #: ids of jobs, as published
     pubsub_down: bool = False
-    ahead: timedelta = timedelta(0)  #: of the right time, by the worker's clock
+    ahead: timedelta = timedelta(0)  #: how far the worker's clock is fast
     _clients: list[Client] = field(default_factory=list)
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -166,7 +166,7 @@ class World:
         return self.worker.backends
 
     def publish_by(self, publish: Callable[[Announcement], None]) -> None:
-        """Has the worker publish in another way from now on."""
+        """Replaces the function that the worker publishes with."""
         self.worker = self._worker(publish)
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class World:
         self._http.close()
 
     def choose(self, routes: str | None = None, **settings: Any) -> None:
-        """Deploys again, with other settings; what the services hold stays."""
+        """Deploys again with other settings. The emulators keep their data."""
         self.settings = replace(self.settings, **settings)
         if routes is not None:
             self.routes = Routes.parse(routes.encode(), "routes.toml")
@@ -222,7 +222,7 @@ class World:
         bucket: str | None = None,
         encoding: str | None = None,
     ) -> Drop:
-        """Puts an object into the inbox, and says what an event would say of it."""
+        """Uploads an object to the inbox. Returns the drop that its event has."""
         blob = self.gcs.bucket(bucket or self.settings.inbox).blob(name)
         blob.metadata = metadata
         blob.content_encoding = encoding
@@ -235,7 +235,7 @@ class World:
         )
 
     def tick(self) -> TickReport:
-        """Runs a tick, and has collected what it wakes collectors for."""
+        """Runs a tick, then collects the jobs that it wakes."""
         report = self.worker.tick()
         self.collect()
         return report
@@ -249,7 +249,7 @@ class World:
         self.sim.clock.advance(duration.total_seconds())
 
     def ticks(self, n: int, every: timedelta = timedelta(minutes=1)) -> None:
-        """Lets the schedule run for a while."""
+        """Runs `n` ticks of the schedule, `every` apart."""
         for _ in range(n):
             self.advance(every)
             self.tick()
@@ -270,7 +270,7 @@ class World:
         return len(list(self.database.collection("jobs").stream()))
 
     def staged(self, drop: Drop) -> dict[str, str]:
-        """The objects under a job's folder in WORK, by what follows its id."""
+        """The objects in a job's folder of WORK, by their path in the folder."""
         prefix = f"{self.settings.work.prefix}{drop.job_id}/"
         found = self.gcs.list_blobs(self.settings.work.bucket, prefix=prefix)
         return {
@@ -298,7 +298,7 @@ class World:
 
 
 def slow(world: World, duration: timedelta) -> Fault:
-    """The answer takes so long."""
+    """A fault: the answer takes this long."""
 
     def wait(_: httpx.Request) -> None:
         world.advance(duration)
