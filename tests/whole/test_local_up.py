@@ -81,6 +81,7 @@ def test_it_prints_how_to_drop_a_file_and_shows_the_logs_by_name(
 
     assert "gcloud storage cp requests.jsonl gs://batchdrop-inbox/" in output
     assert 'storage.Client("' in output
+    assert "Results are in gs://batchdrop-output/NAME/JOB_ID/results.jsonl." in output
     assert 'eval "$(batchdrop local env)"' in output
     assert "\nBATCHDROP_INBOX=batchdrop-inbox\n" in told
     assert f"http://{pubsub_emulator}/" in told  # for gcloud

@@ -228,6 +228,7 @@ or with Python:
   inbox = storage.Client("{project}").bucket("{inbox}")
   inbox.blob("requests.jsonl").upload_from_filename("requests.jsonl")
 
+Results are in gs://{stack["buckets"]["output"]}/NAME/JOB_ID/results.jsonl.
 Pull announcements from {stack["subscription"]}.
 Ctrl-C stops everything.
 """
