@@ -2,8 +2,8 @@
 Compares collecting with a parser: `python -m tests.bench.collect`.
 
 All rules are on: rows have keys and columns of their own, answers are joined by id,
-judged and counted, and the results are written to a local file. The parser, orjson,
-reads the questions and the answers, and writes the answers back.
+judged, counted and billed, and the results are written to a local file. The parser,
+orjson, reads the questions and the answers, and writes the answers back.
 
 By default the answers are in the order of the file; `--shuffled` mixes them, which one
 step takes up to 200 MB of.
@@ -17,10 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from batchdrop.jobs.values import Staging
+from batchdrop.jobs.values import Cost, Staging
+from batchdrop.pricing import Bill, Prices
 from batchdrop.results import Answers, Open, Questions, collected
 from tests.bench.preflight import CHUNK, SMALL, cpu_seconds, line, peak_mb, text
 
@@ -123,9 +125,15 @@ def ours(files: Files) -> None:
         open_staged=opened(files.staged),
     )
     answers = [Answers("predictions.jsonl", True, opened(files.answers))]
+    bill = Bill(
+        Prices.load(), model="", backend="vertex", location="", day=date(2026, 11, 28)
+    )
     with tempfile.TemporaryFile(buffering=0, dir=files.folder) as out:
-        found = collected(questions, answers, write=out.write, write_stranger=out.write)
+        found = collected(
+            questions, answers, write=out.write, write_stranger=out.write, bill=bill
+        )
     assert found.rows.ok == files.rows
+    assert isinstance(bill.cost(), Cost)
 
 
 def orjson(files: Files) -> None:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchdrop.batches.usage import RowUsage
+from batchdrop.pricing.tokens import split
 from batchdrop.results import Answers, TooLarge
 from batchdrop.results.judging import any_answer, usual
 from batchdrop.results.lines import Kind
@@ -115,6 +117,18 @@ candidates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 counts = st.integers(-1, 9) | st.sampled_from([4.0, "4", None, True])
+details = st.none() | st.lists(
+    st.fixed_dictionaries(
+        {
+            "modality": st.sampled_from(["TEXT", "IMAGE", "AUDIO", "OTHER"]),
+            "tokenCount": st.integers(0, 9),
+        }
+    ),
+    max_size=2,
+)
+times = st.sampled_from(
+    ["2026-11-28T23:59:59.9Z", "2026-12-01T00:30:00+02:00", "2026-13-01T00:00:00Z", ""]
+)
 usages = st.fixed_dictionaries(
     {"promptTokenCount": st.just(5), "totalTokenCount": st.just(5) | counts},
     optional={
@@ -122,6 +136,9 @@ usages = st.fixed_dictionaries(
         "thoughtsTokenCount": counts,
         "cachedContentTokenCount": counts,
         "toolUsePromptTokenCount": counts,
+        "promptTokensDetails": details,
+        "cacheTokensDetails": details,
+        "candidatesTokensDetails": details,
     },
 )
 responses = st.fixed_dictionaries(
@@ -130,6 +147,7 @@ responses = st.fixed_dictionaries(
         "candidates": st.lists(candidates, min_size=1, max_size=2),
         "usageMetadata": usages,
         "modelVersion": st.just("gemini"),
+        "createTime": times,
         "promptFeedback": st.just({"blockReason": "OTHER"}),
         "error": st.just({"code": 3}),
     },
@@ -141,6 +159,7 @@ rows: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "error": st.just({"code": 3, "message": "a"}) | st.none(),
         "request": st.just({"error": {"code": 3}}),
         "predictions": st.just([1]) | st.none(),
+        "processed_time": times | st.just(7),
     },
 )
 
@@ -213,7 +232,13 @@ def test_the_fast_path_leaves_what_differs_from_the_usual(line: bytes) -> None:
 
 
 def same(said: Any) -> Any:
-    return said._replace(members=json.loads(b"{%b}" % said.members))
+    """What has to be equal: bodies may differ in what has no price."""
+    priced = said.body
+    if priced is not None:
+        prompt, tokens = split(priced, RowUsage(*said.usage))
+        tokens = {kind: n for kind, n in tokens.items() if n}
+        priced = (priced.get("modelVersion"), prompt, tokens)
+    return said._replace(members=json.loads(b"{%b}" % said.members), body=priced)
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -17,6 +17,7 @@ from batchdrop.results.collecting import EVERY, collected
 from batchdrop.results.own_lines import join
 from batchdrop.results.values import (
     Answers,
+    Bill,
     DoesNotAddUp,
     Open,
     Questions,
@@ -28,6 +29,7 @@ from batchdrop.results.values import (
 __all__ = [
     "EVERY",
     "Answers",
+    "Bill",
     "DoesNotAddUp",
     "Open",
     "Questions",

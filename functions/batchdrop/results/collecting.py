@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from batchdrop.batches.usage import RowUsage
 from batchdrop.jobs.values import Input, Problem, Usage
 from batchdrop.results.arriving import Answer, Arriving
 from batchdrop.results.failures import Failures
@@ -16,6 +17,7 @@ from batchdrop.results.questions import Lines, Own, Refusals, error_member, row_
 from batchdrop.results.values import (
     BEST_FIRST,
     Answers,
+    Bill,
     DoesNotAddUp,
     Questions,
     Summary,
@@ -38,6 +40,7 @@ def collected(
     write_stranger: Write,
     full: bool = False,
     round: int = 0,
+    bill: Bill | None = None,
 ) -> Summary:
     """
     Writes a result for each line that was staged or refused, in the file's order.
@@ -46,6 +49,8 @@ def collected(
         write: takes the results, many lines at a time.
         write_stranger: takes a line for each answer that belongs to no row.
         full: whether each result has the API's response.
+        bill: takes the answers that rows keep, but for errors and for blocked prompts
+            without counts, which cost nothing.
 
     Raises:
         DoesNotAddUp: the counts contradict each other; what was written is of no use.
@@ -55,7 +60,7 @@ def collected(
     lines = Lines(questions)
     source = Source(answers)
     joined = Joined(lines, questions.staging.rows, source, questions.open_staged)
-    results = _Results(questions, write, round)
+    results = _Results(questions, write, round, bill)
     arriving = Arriving(joined, source, write_stranger)
     rows = _Rows(arriving, full)
     line, index = questions.staging.first, 0
@@ -120,7 +125,9 @@ class _Rows:
 class _Results:
     """Writes the results, and counts them."""
 
-    def __init__(self, questions: Questions, write: Write, round: int) -> None:
+    def __init__(
+        self, questions: Questions, write: Write, round: int, bill: Bill | None
+    ) -> None:
         self.outcomes: Counter[RowOutcome] = Counter()
         self.usage = [0, 0, 0, 0, 0]
         self.failures = Failures()
@@ -132,6 +139,7 @@ class _Results:
         self._missing = b'"outcome":"missing"%b' % _problem(questions.error)
         self._end = b',"round":%d}\n' % round
         self._write = write
+        self._bill = bill
         self._block: list[bytes] = []
         self._block_size = 0
 
@@ -147,6 +155,8 @@ class _Results:
             usage[n] += tokens
         if said.error is not None:
             self.failures.add(said.error, row_id(line))
+        if self._bill is not None and said.body is not None:
+            self._bill.add(said.body, RowUsage(*said.usage), said.day)
         self._add(line, said.members)
 
     def refused(self, line: int) -> None:

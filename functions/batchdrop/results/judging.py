@@ -1,11 +1,14 @@
 """What a result says of one answer: the members that depend on nothing else."""
 
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from batchdrop.batches.answer_lines import row_of
+from batchdrop.batches.answers import body_of
 from batchdrop.batches.outcomes import judged
 from batchdrop.batches.usage import MOST_TOKENS
 from batchdrop.results.questions import error_member
@@ -19,6 +22,10 @@ class Said(NamedTuple):
     members: bytes  #: of the result, from `outcome` to `usage`
     usage: tuple[int, int, int, int, int]  #: prompt, cached, output, thoughts, total
     error: tuple[str, str] | None = None  #: code or status, and message
+    #: What a bill has to know of the answer: its model, and its tokens by modality.
+    #: None if the answer costs nothing.
+    body: Mapping[str, Any] | None = None
+    day: date | None = None  #: on which it was made (UTC), if it says so
 
 
 class _Spliced(Struct, gc=False):
@@ -54,7 +61,8 @@ def judge(line: bytes, json: bool, full: bool) -> Said:
 
 def any_answer(line: bytes, json: bool, full: bool) -> Said:
     """The same as `judge`, for an answer of any shape."""
-    found = judged(row_of(msgspec.json.decode(line, type=dict[str, Any])), json=json)
+    row = row_of(msgspec.json.decode(line, type=dict[str, Any]))
+    found = judged(row, json=json)
     members = [b'"outcome":"%b"' % found.outcome.encode()]
     if found.json_bytes is not None:
         members.append(b'"json":' + found.json_bytes)
@@ -62,8 +70,11 @@ def any_answer(line: bytes, json: bool, full: bool) -> Said:
         members.append(b'"text":' + _encode(found.text))
     if full or found.needs_response:
         members += _response(line)
-    error = None
-    if found.error is not None:
+    error = body = day = None
+    if found.error is None:
+        body = body_of(row.response)
+        day = _day(row.raw.get("processed_time")) or _day(body.get("createTime"))
+    else:
         code, status = found.error.code, found.error.status
         message = found.error.message or ""
         members.append(error_member(code, status, message)[1:])
@@ -76,7 +87,9 @@ def any_answer(line: bytes, json: bool, full: bool) -> Said:
     usage = (own.prompt, own.cached, own.output, own.thoughts, own.total)
     if any(usage):
         members.append(_USAGE % usage)
-    return Said(found.outcome, b",".join(members), usage, error)
+    if found.outcome is RowOutcome.BLOCKED and not any(usage):
+        body = None  # a prompt that no model has read
+    return Said(found.outcome, b",".join(members), usage, error, body, day)
 
 
 _USAGE = b'"usage":{"prompt":%d,"cached":%d,"output":%d,"thoughts":%d,"total":%d}'
@@ -91,6 +104,19 @@ def _response(line: bytes) -> list[bytes]:
         if (raw := getattr(found, name)) is not UNSET:
             return [b'"response":{"%b":%b}' % (name.encode(), raw)]
     return []
+
+
+def _day(text: Any) -> date | None:
+    """The day (UTC) of a time, such as 2026-11-28T21:14:06.120+00:00."""
+    if not isinstance(text, str):
+        return None
+    if text[10:11] == "T" and text.endswith(("Z", "+00:00")):
+        text = text[:10]
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo is None else at.astimezone(UTC)).date()
+    except (ValueError, OverflowError):
+        return None
 
 
 # -- usual answers ---------------------------------------------------------------------
@@ -125,13 +151,16 @@ class _Tokens(Struct, gc=False):
     candidatesTokenCount: _Count = 0
     thoughtsTokenCount: _Count = 0
     toolUsePromptTokenCount: Literal[0] = 0
+    promptTokensDetails: Any = None
+    cacheTokensDetails: Any = None
+    candidatesTokensDetails: Any = None
 
 
 class _Response(Struct, forbid_unknown_fields=True, gc=False):
     candidates: tuple[_Candidate]
     usageMetadata: _Tokens
-    modelVersion: str | UnsetType = UNSET
-    createTime: str | UnsetType = UNSET
+    modelVersion: str | None = None
+    createTime: str | None = None
     responseId: str | UnsetType = UNSET
 
 
@@ -139,6 +168,7 @@ class _Usual(Struct, gc=False):
     response: _Response
     status: Literal[""] = ""
     error: None = None
+    processed_time: Any = None
 
 
 _usual = msgspec.json.Decoder(_Usual).decode
@@ -150,7 +180,8 @@ def usual(line: bytes, json: bool, full: bool) -> Said | None:
     candidate that ends with STOP, one piece of text. None for any other.
     """
     try:
-        response = _usual(line).response
+        found = _usual(line)
+        response = found.response
         raw = bytes(response.candidates[0].content.parts[0].text)
         tokens = response.usageMetadata
         usage = (
@@ -169,7 +200,16 @@ def usual(line: bytes, json: bool, full: bool) -> Said | None:
         return None
     if full:
         raw = b",".join((raw, *_response(line)))
-    return Said(RowOutcome.OK, _OK % (name, raw, *usage), usage)
+    body = {
+        "modelVersion": response.modelVersion,
+        "usageMetadata": {
+            "promptTokensDetails": tokens.promptTokensDetails,
+            "cacheTokensDetails": tokens.cacheTokensDetails,
+            "candidatesTokensDetails": tokens.candidatesTokensDetails,
+        },
+    }
+    day = _day(found.processed_time) or _day(response.createTime)
+    return Said(RowOutcome.OK, _OK % (name, raw, *usage), usage, None, body, day)
 
 
 _OK = b'"outcome":"ok","%b":%b,"finish_reason":"STOP",' + _USAGE

@@ -1,9 +1,12 @@
 """What is collected: a job's questions and its answers; and what came of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
+from typing import Any, Protocol
 
+from batchdrop.batches.usage import RowUsage
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Failure, Input, Problem, Staging, Usage
 from batchdrop.rows import RowOutcome, Rows
@@ -43,6 +46,15 @@ class Why(StrEnum):
     DOUBLED = "doubled"
     #: It has no id, and the request in it, if there is any, is that of no row.
     NO_MATCH = "no_match"
+
+
+class Bill(Protocol):
+    """What sums up the cost of answers: see `batchdrop.pricing.Bill`."""
+
+    def add(
+        self, body: Mapping[str, Any], usage: RowUsage, day: date | None = None
+    ) -> None:
+        """Adds an answer: what it says, its tokens, and the day (UTC) it was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

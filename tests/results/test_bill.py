@@ -1,0 +1,167 @@
+"""
+What the answers of a file cost: the engine gives a bill those that rows keep.
+
+Prices are those of the built-in list on Vertex AI's location `global`, in dollars for a
+million tokens, so a token costs as many millionths.
+"""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs.values import Cost
+from batchdrop.pricing import Bill, Prices, Unpriced
+from batchdrop.results.lines import Kind
+from tests.results.made import File, answer, collect, failed, part, response, shard
+
+END = date(2026, 12, 31)  #: of the batch
+#: Members of an answer: when it was made, as the Developer API says it.
+MADE = {"response": {"createTime": "2027-01-01T00:00:00Z"}}
+NONSENSE = {"response": {"createTime": "2027-13-01T00:00:00Z"}}
+
+
+def billed(file: File, *answers: Any) -> Cost | Unpriced:
+    bill = Bill(
+        Prices.load(),
+        model="gemini-3.8-flash",
+        backend="vertex",
+        location="global",
+        day=END,
+    )
+    collect(file, *answers, bill=bill)
+    return bill.cost()
+
+
+def micros(file: File, *answers: Any) -> int:
+    cost = billed(file, *answers)
+    assert isinstance(cost, Cost), cost
+    return cost.micros
+
+
+def counted(line: int, prompt: int, output: int, **members: Any) -> bytes:
+    """An answer with these tokens; the other members are those of its line."""
+    more = members.pop("response", {})
+    counts = {
+        "promptTokenCount": prompt,
+        "candidatesTokenCount": output,
+        "totalTokenCount": prompt + output,
+    }
+    counts |= more.pop("counts", {})
+    said = {**response(), "usageMetadata": counts, **more}
+    return answer(line, response=said, **members)
+
+
+def test_the_tokens_of_all_rows_are_summed() -> None:
+    lines = [counted(n, 1000, 200) for n in range(1, 4)]
+
+    # gemini-3.8-flash until 2026-12-31: 3,000 x 0.375 + 600 x 1.875
+    assert micros(File.of(3), shard(*lines)) == 1125 + 1125
+
+
+def test_models_and_days_have_prices_of_their_own() -> None:
+    lite = {"modelVersion": "gemini-3.5-flash-lite"}
+    lines = [
+        counted(1, 1000, 200),
+        counted(2, 1000, 200, response=lite),
+        counted(3, 1000, 200, processed_time="2027-01-01T00:00:00.000+00:00"),
+    ]
+
+    # gemini-3.8-flash in 2026     1,000 x 0.375 + 200 x 1.875
+    # gemini-3.5-flash-lite        1,000 x 0.15  + 200 x 1.25
+    # gemini-3.8-flash from 2027   1,000 x 0.75  + 200 x 3.75
+    expected = (375 + 375) + (150 + 250) + (750 + 750)
+    assert micros(File.of(3), shard(*lines)) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "rate"),
+    [
+        ({"processed_time": "2026-12-31T23:59:59.999+00:00"}, 375),
+        ({"processed_time": "2027-01-01T01:59:59+02:00"}, 375),
+        ({"processed_time": "2027-01-01T00:00:00Z"}, 750),
+        # The Developer API has no `processed_time`.
+        ({"processed_time": ...} | MADE, 750),
+        ({"processed_time": "soon"} | MADE, 750),
+        ({"processed_time": ...} | NONSENSE, 375),
+    ],
+    ids=range(6),
+)
+@pytest.mark.parametrize("reason", ["STOP", "MAX_TOKENS"], ids=["usual", "any"])
+def test_the_day_is_the_answers_own_or_that_of_the_end(
+    members: dict[str, Any], rate: int, reason: str
+) -> None:
+    candidates = response(finishReason=reason)["candidates"]
+    own = {"candidates": candidates} | members.get("response", {})
+
+    line = counted(1, 1000, 0, **members | {"response": own})
+
+    assert micros(File.of(1), shard(line)) == rate
+
+
+def test_pictures_cached_tokens_and_thoughts_have_their_prices() -> None:
+    counts = {
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 600},
+            {"modality": "AUDIO", "tokenCount": 400},
+        ],
+        "cachedContentTokenCount": 200,
+        "thoughtsTokenCount": 100,
+        "totalTokenCount": 1400,
+    }
+    said = {"counts": counts, "modelVersion": "gemini-3.1-flash-lite"}
+
+    line = counted(1, 1000, 300, response=said)
+
+    # text (600 - 200) x 0.125, audio 400 x 0.25, cached 200 x 0.025, output 400 x 0.75
+    assert micros(File.of(1), shard(line)) == 50 + 100 + 5 + 300
+
+
+def test_rows_that_failed_were_refused_or_have_no_answer_cost_nothing() -> None:
+    file = File(kinds=[Kind.STAGED] * 3 + [Kind.REFUSED])
+    beside = counted(2, 1000, 200, status="Bad Request: no")
+
+    assert micros(file, shard(failed(1), beside)) == 0
+
+
+def test_a_blocked_prompt_without_counts_costs_nothing() -> None:
+    blocked = answer(
+        2,
+        response={
+            "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+            "modelVersion": "gemini-9-unheard-of",
+        },
+    )
+
+    assert micros(File.of(2), shard(counted(1, 1000, 0), blocked)) == 375
+
+
+def test_a_blocked_prompt_with_counts_is_paid() -> None:
+    said = {"promptFeedback": {"blockReason": "OTHER"}, "candidates": []}
+
+    assert micros(File.of(1), shard(counted(1, 1000, 0, response=said))) == 375
+
+
+def test_answers_that_no_row_keeps_are_not_billed() -> None:
+    kept, other = counted(1, 1000, 200), counted(1, 5000, 0)
+
+    assert micros(File.of(1), shard(kept), part(kept)) == 750
+    assert micros(File.of(1), shard(kept, other)) == 750
+
+
+def test_a_model_without_a_price_has_the_whole_cost_unknown() -> None:
+    unheard = counted(2, 1000, 0, response={"modelVersion": "gemini-9-unheard-of"})
+
+    cost = billed(File.of(2), shard(counted(1, 1000, 0), unheard))
+
+    assert cost == Unpriced(
+        "the prices of 2026-11-28 have none for gemini-9-unheard-of"
+    )
+
+
+def test_answers_that_count_nothing_have_the_cost_unknown() -> None:
+    silent = counted(2, 0, 0)
+
+    cost = billed(File.of(2), shard(counted(1, 1000, 0), silent))
+
+    assert cost == Unpriced("answers that count no tokens: 1")
