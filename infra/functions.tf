@@ -74,7 +74,8 @@ locals {
     work = {
       ingress = "ALLOW_INTERNAL_ONLY"
       caller  = "eventarc"
-      # The ledger brings a job again that is still due; a retry would only run beside it.
+      # The ledger brings a job again that is still due. A message that comes again all the
+      # same (hashicorp/terraform-provider-google#14930) finds the job held, or done.
       retry = "RETRY_POLICY_DO_NOT_RETRY"
       events = [{
         type    = "google.cloud.pubsub.topic.v1.messagePublished"
