@@ -275,6 +275,13 @@ def test_a_message_makes_results_of_a_batch_that_has_ended(deployed: Deployed) -
 
 
 @pytest.mark.proof
+def test_the_environment_can_read_a_table_of_answers(python: Path) -> None:
+    command = [str(python), "-P", "-c", "import google.cloud.bigquery"]
+
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.proof
 def test_the_environment_has_nothing_that_only_tests_need(python: Path) -> None:
     has = subprocess.run(
         [python, "-P", "-c", "import pytest"],
