@@ -182,6 +182,14 @@ def test_an_end_says_what_the_api_counts(stats: Stats | None, rows: str) -> None
     assert announcement.attributes["batch_rows"] == rows
 
 
+def test_rows_that_the_api_does_not_count_make_an_end_incomplete() -> None:
+    job = ended("EXPIRED", completion_stats=Stats(successful=6))
+
+    for sent, rows in ((6, "complete"), (7, "incomplete")):
+        counted = replace(job, rows=Rows(total=sent, accepted=sent))
+        assert of(counted).attributes["batch_rows"] == rows
+
+
 def test_what_was_never_sent_and_what_is_lost_have_no_counts() -> None:
     claimed = Job.claimed(AWKWARD, "me", NOW, TIMING)
     counted = submitted(completion_stats=Stats(successful=3))

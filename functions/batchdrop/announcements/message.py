@@ -158,7 +158,8 @@ def _state(job: Job) -> str | None:
 def batch_rows(job: Job) -> str:
     """
     What became of a batch's rows, by the API's counts. Where these leave one out, it is
-    zero, and a negative one is unknown:
+    zero, and a negative one is unknown. The Developer API does not count the rows that
+    it left when it stopped early:
 
         complete      every row is answered
         incomplete    some are
@@ -167,9 +168,13 @@ def batch_rows(job: Job) -> str:
     """
     if not job.is_split:
         sent = job.phase is not Phase.REJECTED
-        return _answered(job.stats, sent) if not job.is_lost else "unknown"
+        if job.is_lost:
+            return "unknown"
+        return _answered(job.stats, job.rows.accepted, sent=sent)
     words = {
-        _answered(part.stats, sent=part.outcome is not Outcome.REJECTED)
+        _answered(
+            part.stats, part.staging.rows, sent=part.outcome is not Outcome.REJECTED
+        )
         for part in job.parts.values()
     }
     if len(words) == 1:
@@ -177,13 +182,13 @@ def batch_rows(job: Job) -> str:
     return "unknown" if words == {"complete", "unknown"} else "incomplete"
 
 
-def _answered(stats: Stats | None, sent: bool) -> str:
+def _answered(stats: Stats | None, rows: int, *, sent: bool) -> str:
     if stats is None:
         return "unknown" if sent else "none"
     if not stats.successful:
         return "none"
     left = max(stats.failed or 0, 0) + max(stats.incomplete or 0, 0)
-    return "incomplete" if left else "complete"
+    return "incomplete" if left or stats.successful < rows else "complete"
 
 
 def rows_outcome(job: Job) -> str:
