@@ -140,7 +140,9 @@ def test_a_row_without_an_answer_is_missing_with_the_error_of_the_batch() -> Non
     found = collect(file, shard(answer(2)))
 
     assert found.outcomes == {1: "missing", 2: "ok", 3: "missing"}
-    assert found.results[0]["error"] == {"code": 8, "message": "out of quota"}
+    assert found.results[0]["error"] == {
+        **{"code": 8, "status": "RESOURCE_EXHAUSTED", "message": "out of quota"}
+    }
     assert "error" not in found.results[1]
     assert found.summary.rows.missing == 2
 

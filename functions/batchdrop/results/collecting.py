@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from batchdrop.batches.row_errors import STATUS_NAMES
 from batchdrop.batches.usage import RowUsage
 from batchdrop.jobs.values import Input, Problem, Usage
 from batchdrop.results.arriving import Answer, Arriving
@@ -210,7 +211,8 @@ def _problem(problem: Problem | None) -> bytes:
     if problem is None:
         return b""
     if isinstance(problem.code, int):
-        return error_member(code=problem.code, message=problem.message)
+        status = STATUS_NAMES.get(problem.code)
+        return error_member(problem.code, status, problem.message)
     return error_member(status=problem.code, message=problem.message)
 
 
