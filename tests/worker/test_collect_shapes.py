@@ -60,11 +60,16 @@ def test_other_publishers_answers_have_text_usage_and_finish_reason(
     assert all(one["usage"]["total"] for one in found)
 
 
-@BOTH
-@pytest.mark.parametrize("model", ["gemini-embedding-2", "text-embedding-005"])
+@pytest.mark.parametrize(
+    ("world", "model"),
+    [
+        ("vertex", "gemini-embedding-2"),
+        ("vertex", "text-embedding-005"),
+        ("developer", "gemini-embedding-2"),
+    ],
+    indirect=["world"],
+)
 def test_embeddings_have_their_values_in_the_response(world: World, model: str) -> None:
-    if world.settings.backend == "developer" and model.startswith("text"):
-        pytest.skip("the Developer API has no such model")
     drop = submit(world, '{"text":"a"}\n{"text":"b"}\n', model=model)
 
     job = collected(world, drop)
