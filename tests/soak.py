@@ -89,6 +89,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "list_out_of_order"},
     {"fault": "list_empty_page"},
 )
+#: What a deployment makes of a file that chooses nothing, hostile ones too.
+ENV = {"BATCHDROP_RESULTS": "on"}
 STALLED = "dev.batchdrop.job.stalled.v1"
 WRITES = (
     *("arrived", "prepared", "submitting", "submitted", "ended"),
@@ -509,7 +511,7 @@ def main() -> int:
         with (
             running(emulators.FIRESTORE, directory / "firestore") as firestore,
             running(emulators.PUBSUB, directory / "pubsub"),
-            Track(directory, (chosen.backend, settings), firestore) as track,
+            Track(directory, (chosen.backend, settings), firestore, ENV) as track,
             Peaks(track) as peaks,
         ):
             soak = Soak(track, random.Random(chosen.seed), chosen.outages)

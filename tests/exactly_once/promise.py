@@ -235,6 +235,7 @@ def _results(
     for one in published:
         if one.uri in named:
             wrong += miscounted(named[one.uri], one)
+            wrong += misjoined(one) if collected else []
     if collected and (bare := [job["id"] for job in jobs if lacks_results(job)]):
         wrong.append(f"no results of {', '.join(bare)}")
     for message in found.messages:
@@ -255,7 +256,7 @@ def lacks_results(job: dict[str, Any]) -> bool:
 def miscounted(job: dict[str, Any], published: Published) -> list[str]:
     """
     What is wrong with a job's results: other bytes than its document says, other
-    counts, lines that are not in the file's order, or an answer under another's key.
+    counts, or lines that are not in the file's order.
     """
     wrong = []
     named, rows = job["results"], job["rows"]
@@ -276,11 +277,17 @@ def miscounted(job: dict[str, Any], published: Published) -> list[str]:
     counted = {str(each): rows[each] or 0 for each in RowOutcome}
     if counts != Counter(counted) or rows["total"] != len(lines):
         wrong.append(f"its results have {dict(counts)}, its document {counted}")
-    for line in lines:
+    return wrong
+
+
+def misjoined(published: Published) -> list[str]:
+    """Which lines of `scenarios.keyed` have an answer under another's key: each has
+    its key in its text, which comes back."""
+    wrong = []
+    for line in map(json.loads, published.text.splitlines()):
         key = line.get("key")
         if key is None or line["outcome"] != RowOutcome.OK:
             continue
-        # Each line of `scenarios.keyed` has its key in its text, which comes back.
         if not line["text"].endswith(key) or line["columns"] != {"customer": key}:
             wrong.append(f"{line['id']} has the key {key} and another's answer")
     return wrong

@@ -174,6 +174,7 @@ class Track:
     directory: Path
     deployment: tuple[str, str]  #: backend, and further settings
     firestore_address: str
+    env: Mapping[str, str] = field(default_factory=dict)  #: stronger than all else
     is_clean: bool = True  #: nothing of an earlier job is going on any more
     #: When each announcement came first, by its id and the monotonic clock.
     heard_at: dict[str, float] = field(default_factory=dict)
@@ -196,7 +197,9 @@ class Track:
     def _open(self, undo: ExitStack) -> None:
         self.traps = Traps(self.directory / "traps")
         backend, more = self.deployment
-        env = ENV | BACKENDS[backend] | DEPLOYMENTS[more] | self.traps.env
+        env = (
+            ENV | BACKENDS[backend] | DEPLOYMENTS[more] | self.traps.env | {**self.env}
+        )
         chosen = self.directory / "routes.toml"
         chosen.write_text(routes(TRAITS | (ELSEWHERE if more == BOTH else {})))
         env["BATCHDROP_ROUTES"] = str(chosen)
