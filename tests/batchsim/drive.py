@@ -46,7 +46,7 @@ def vertex_body(bucket: str, source: str | None = None) -> Json:
     }
 
 
-def said(line: Json) -> str:
+def answer_text(line: Json) -> str:
     """The text of a Gemini answer."""
     return str(line["response"]["candidates"][0]["content"]["parts"][0]["text"])
 

@@ -6,7 +6,7 @@ from batchsim import BatchSim
 from tests.batchsim.drive import JOBS, Developer, Vertex, http, rows
 
 
-def test_every_job_is_on_record_also_after_it_was_deleted(
+def test_every_job_is_shown_even_if_it_was_deleted(
     vertex: Vertex, developer: Developer
 ) -> None:
     job = vertex.run(rows(3), displayName="one", labels={"team": "a"})

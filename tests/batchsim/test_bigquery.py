@@ -8,7 +8,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery as bq
 
-from tests.batchsim.drive import Vertex, row, rows, said
+from tests.batchsim.drive import Vertex, answer_text, row, rows
 
 PROJECT = "my-project"
 
@@ -107,7 +107,7 @@ def test_a_table_is_answered_in_a_table_and_other_columns_are_kept(
     )
     (answer,) = dataset.rows(job["outputInfo"])
     assert {name: answer[name] for name in COLUMNS} == given
-    assert said(answer) == "from a table"
+    assert answer_text(answer) == "from a table"
     assert answer["status"] == ""
     assert answer["processed_time"].tzinfo is not None
 
@@ -131,7 +131,7 @@ def test_requests_may_be_texts_and_failures_stand_in_status(
     assert job["completionStats"] == {"successfulCount": "1", "failedCount": "1"}
     assert job["outputInfo"]["bigqueryOutputTable"].startswith("predictions_")
     answers = {one["id"]: one for one in dataset.rows(job["outputInfo"])}
-    assert said(answers["good"]) == "fine"
+    assert answer_text(answers["good"]) == "fine"
     assert answers["bad"]["status"].startswith("Bad Request: ")
     assert answers["bad"]["response"] is None
     assert json.loads(answers["bad"]["request"]) == bad
@@ -149,9 +149,9 @@ def test_a_table_can_be_answered_in_a_bucket_and_a_file_in_a_table(
     into_table = vertex.run(rows(3), outputConfig=destination(output))
 
     (answer,) = vertex.bucket.answers(into_bucket)
-    assert (answer["id"], said(answer)) == ("a", "x")
+    assert (answer["id"], answer_text(answer)) == ("a", "x")
     answers = dataset.rows(into_table["outputInfo"])
-    assert {one["key"]: said(one) for one in answers} == {
+    assert {one["key"]: answer_text(one) for one in answers} == {
         "k0": "row 0",
         "k1": "row 1",
         "k2": "row 2",
@@ -251,7 +251,7 @@ def test_a_table_that_can_not_be_used_fails_the_job(
     assert named in job["error"]["message"]
 
 
-def test_tables_that_are_missing_or_in_the_way_fail_the_job(
+def test_a_missing_input_and_an_existing_output_table_fail_the_job(
     vertex: Vertex, dataset: Dataset
 ) -> None:
     there = dataset.table({"request": "JSON"}, [])
@@ -267,7 +267,7 @@ def test_tables_that_are_missing_or_in_the_way_fail_the_job(
     assert no_dataset["error"]["code"] == 9
 
 
-def test_without_an_emulator_the_job_fails_with_the_way_to_get_one(
+def test_without_an_emulator_the_job_fails_with_advice(
     vertex: Vertex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)

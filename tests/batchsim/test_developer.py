@@ -122,7 +122,7 @@ def test_a_line_of_a_file_that_fails_has_an_error_and_its_key(
     assert line["error"]["code"] == 3
 
 
-def test_roles_may_be_left_out_here(developer: Developer) -> None:
+def test_contents_need_no_role(developer: Developer) -> None:
     request = {"contents": [{"parts": [{"text": "no role"}]}]}
     file = developer.upload([{"key": "k", "request": request}])
     name = developer.create({"inputConfig": {"fileName": file}})["name"]
@@ -377,7 +377,7 @@ def test_a_file_without_requests_is_refused(developer: Developer) -> None:
 
     error = refused(developer, {"inputConfig": {"fileName": file}})
 
-    assert "holds no requests" in error["message"]
+    assert "has no requests" in error["message"]
 
 
 def test_a_bad_line_is_read_in_a_file_of_many_pieces(developer: Developer) -> None:
@@ -389,7 +389,7 @@ def test_a_bad_line_is_read_in_a_file_of_many_pieces(developer: Developer) -> No
     assert error["message"].startswith("Error on line 601: ")
 
 
-def test_one_value_is_taken_where_there_may_be_several(developer: Developer) -> None:
+def test_one_value_is_accepted_for_a_repeated_field(developer: Developer) -> None:
     item = {"request": row("hello")["request"]}
 
     name = developer.create(
@@ -477,7 +477,7 @@ def test_a_bad_create_is_refused_and_makes_no_batch(
     assert developer.request("GET", "batches").json() == {}
 
 
-def test_tuned_models_are_taken(developer: Developer) -> None:
+def test_tuned_models_are_accepted(developer: Developer) -> None:
     answer = developer.request(
         "POST",
         "tunedModels/mine:batchGenerateContent",
@@ -544,7 +544,7 @@ def test_a_key_is_needed_by_header_or_in_the_query(developer: Developer) -> None
     assert in_header.status_code == in_query.status_code == 200
 
 
-def test_where_keys_are_set_another_one_is_refused(developer: Developer) -> None:
+def test_an_unknown_key_is_refused_if_keys_are_set(developer: Developer) -> None:
     developer.sim.settings.api_keys = frozenset({"right"})
 
     developer.key = "wrong"

@@ -9,7 +9,16 @@ import pytest
 
 from batchsim import BatchSim
 from batchsim.faults import CATALOGUE
-from tests.batchsim.drive import GEMINI, JOBS, Developer, Vertex, http, row, rows, said
+from tests.batchsim.drive import (
+    GEMINI,
+    JOBS,
+    Developer,
+    Vertex,
+    answer_text,
+    http,
+    row,
+    rows,
+)
 
 
 def states(vertex: Vertex, name: str, *hours: float) -> list[str]:
@@ -268,7 +277,7 @@ def test_a_job_stays_cancelling_until_the_rule_is_removed(vertex: Vertex) -> Non
     assert states(vertex, name, 0) == ["SUCCEEDED"]
 
 
-def test_a_job_that_goes_ahead_of_its_cancel_has_all_its_answers(
+def test_a_job_that_outruns_its_cancel_has_all_its_answers(
     vertex: Vertex,
 ) -> None:
     vertex.sim.faults.add("cancelling", then="SUCCEEDED")
@@ -336,7 +345,7 @@ def test_a_batch_can_succeed_before_it_names_its_responses(
     assert late["response"]["inlinedResponses"]
 
 
-def test_what_does_not_succeed_has_no_late_output(vertex: Vertex) -> None:
+def test_a_job_that_does_not_succeed_has_no_late_output(vertex: Vertex) -> None:
     vertex.sim.faults.add("failed", rows=0.5)
     vertex.sim.faults.add("output_late", for_ever=True)
 
@@ -360,7 +369,7 @@ def test_a_job_can_vanish_and_come_back(vertex: Vertex) -> None:
     assert vertex.get(name)["displayName"] == "ghost"
 
 
-def test_a_batch_of_the_developer_api_can_vanish_for_one_look(
+def test_a_batch_of_the_developer_api_can_vanish_for_one_get(
     developer: Developer,
 ) -> None:
     name = developer.inline()["name"]
@@ -402,7 +411,7 @@ def test_a_list_can_show_jobs_as_they_were(vertex: Vertex) -> None:
     assert vertex.names(filter='state="JOB_STATE_SUCCEEDED"') == []
 
 
-def test_a_stale_list_shows_a_job_that_was_quick_as_it_was_when_made(
+def test_a_stale_list_shows_a_quick_job_as_it_was_when_created(
     vertex: Vertex,
 ) -> None:
     vertex.sim.settings.queue_seconds = vertex.sim.settings.run_seconds = 0
@@ -418,7 +427,7 @@ def test_a_stale_list_shows_a_job_that_was_quick_as_it_was_when_made(
     assert "startTime" not in made
 
 
-def test_a_stale_or_lagging_list_may_be_so_for_some_jobs_alone(
+def test_a_list_can_be_stale_or_lag_for_some_jobs_only(
     vertex: Vertex,
 ) -> None:
     for name in ("a", "b"):
@@ -644,7 +653,7 @@ def test_an_answer_can_have_no_content_or_thoughts_alone(vertex: Vertex) -> None
     assert answers["hm"]["usageMetadata"]["thoughtsTokenCount"] > 0
 
 
-def test_an_answer_can_be_no_json(vertex: Vertex) -> None:
+def test_an_answer_can_be_invalid_json(vertex: Vertex) -> None:
     vertex.sim.faults.add("row_malformed")
     line = row(key="a")
     line["request"]["generationConfig"] = {
@@ -655,7 +664,7 @@ def test_an_answer_can_be_no_json(vertex: Vertex) -> None:
     (answer,) = vertex.bucket.answers(vertex.run([line]))
 
     with pytest.raises(ValueError, match="Expecting value"):
-        json.loads(said(answer))
+        json.loads(answer_text(answer))
 
 
 def test_an_answer_can_end_with_any_finish_reason(vertex: Vertex) -> None:
@@ -663,7 +672,7 @@ def test_an_answer_can_end_with_any_finish_reason(vertex: Vertex) -> None:
 
     (line,) = by_key(vertex, "hello").values()
 
-    assert said(line) == "hello"
+    assert answer_text(line) == "hello"
     (candidate,) = line["response"]["candidates"]
     assert candidate["finishReason"] == "MALFORMED_FUNCTION_CALL"
 

@@ -204,7 +204,7 @@ def test_a_name_may_be_chosen_once(developer: Developer) -> None:
 @pytest.mark.parametrize(
     "name", ["a" * 41, "-a", "a-", "Upper", "under_score", "batch-" + "a" * 36]
 )
-def test_names_over_40_characters_or_with_others_are_refused(
+def test_long_names_and_names_with_other_characters_are_refused(
     developer: Developer, name: str
 ) -> None:
     for method in ("GET", "DELETE"):
@@ -214,7 +214,7 @@ def test_names_over_40_characters_or_with_others_are_refused(
         assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
-def test_a_result_file_can_be_downloaded_at_both_addresses_but_not_looked_at(
+def test_a_result_file_can_be_downloaded_but_has_no_metadata(
     developer: Developer,
 ) -> None:
     name = developer.create(

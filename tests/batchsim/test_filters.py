@@ -46,7 +46,7 @@ def test_a_documented_filter_means_what_it_says(text: str, wanted: bool) -> None
     assert accepts(text) is wanted
 
 
-def test_labels_are_asked_for_by_value_or_by_being_there() -> None:
+def test_labels_match_by_value_or_by_presence() -> None:
     labels = {"keyA": "valueA", "job-1": "x"}
 
     assert accepts("labels.keyA=valueA", labels=labels)
@@ -65,7 +65,7 @@ def test_or_binds_tighter_than_and_and_parentheses_bind_tightest() -> None:
     assert accepts(f"(({a}))", display_name="a")
 
 
-def test_terms_written_one_after_the_other_all_have_to_hold() -> None:
+def test_terms_side_by_side_must_all_hold() -> None:
     text = 'display_name="a" state="JOB_STATE_FAILED"'
 
     assert accepts(text, display_name="a", state="JOB_STATE_FAILED")

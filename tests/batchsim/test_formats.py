@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchsim import BatchSim, Prompt, RowFailed, template
-from tests.batchsim.drive import Vertex, row, rows, said
+from tests.batchsim.drive import Vertex, answer_text, row, rows
 
 
 def test_a_gemini_line_has_the_members_of_a_real_one(vertex: Vertex) -> None:
@@ -154,7 +154,7 @@ def test_a_row_is_cut_at_its_own_limit_of_tokens(vertex: Vertex) -> None:
     (candidate,) = answer["response"]["candidates"]
     assert candidate["finishReason"] == "MAX_TOKENS"
     assert answer["response"]["usageMetadata"]["candidatesTokenCount"] == 3
-    assert said(answer) == "many words m"
+    assert answer_text(answer) == "many words m"
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_template_answers_with_the_prompt_filled_in(vertex: Vertex) -> None:
 
     (answer,) = vertex.bucket.answers(vertex.run([row("why?")]))
 
-    assert said(answer) == "gemini-3.8-flash was asked: why?"
+    assert answer_text(answer) == "gemini-3.8-flash was asked: why?"
 
 
 def test_a_template_with_an_unknown_placeholder_is_refused() -> None:
@@ -357,7 +357,7 @@ def test_a_python_function_can_answer_and_fail_rows(vertex: Vertex) -> None:
     job = vertex.run([row("hello", key="a"), row("trouble", key="b")])
 
     lines = {line["key"]: line for line in vertex.bucket.answers(job)}
-    assert said(lines["a"]) == "HELLO"
+    assert answer_text(lines["a"]) == "HELLO"
     assert lines["b"]["status"].startswith("Service Unavailable: ")
     assert job["completionStats"] == {"successfulCount": "1", "failedCount": "1"}
 
@@ -402,7 +402,7 @@ def test_a_row_with_a_schema_is_answered_in_json_that_fits_it(
 
     (answer,) = vertex.bucket.answers(vertex.run([line]))
 
-    value = json.loads(said(answer))
+    value = json.loads(answer_text(answer))
     assert set(value) == {"mood", "stars", "tags", "sure"}
     assert value["mood"] in ("good", "bad")
     assert isinstance(value["stars"], int)

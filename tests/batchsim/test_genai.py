@@ -274,7 +274,7 @@ def test_developer_files_are_listed_and_deleted(
         on_developer.files.get(name=made[0])
 
 
-def test_developer_result_files_have_names_too_long_to_look_at(
+def test_developer_result_files_have_names_too_long_for_a_get(
     batchsim: BatchSim, on_developer: genai.Client
 ) -> None:
     with pytest.raises(errors.ClientError, match="400 INVALID_ARGUMENT"):

@@ -77,7 +77,7 @@ def test_a_file_that_is_not_jsonl_fails_the_job_with_code_3(
     assert named in job["error"]["message"]
 
 
-def test_what_the_rules_allow_is_run(vertex: Vertex) -> None:
+def test_a_file_that_keeps_the_rules_is_run(vertex: Vertex) -> None:
     lines = [
         row(n=1, deep=nested(14), tags=[]),
         row(n=1.5, tags=["a"], only_here=True),

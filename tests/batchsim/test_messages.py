@@ -58,7 +58,7 @@ def read(value: Any, path: str = "") -> tuple[Any, list[str]]:
         ({"raw": {"parts": {"text": "t"}}}, None),
     ],
 )
-def test_what_protobuf_takes_is_read(value: Any, wanted: Any) -> None:
+def test_a_value_that_protobuf_accepts_is_read(value: Any, wanted: Any) -> None:
     assert read(value) == (value if wanted is None else wanted, [])
 
 
@@ -125,18 +125,18 @@ NONE = "Cannot find field."
         ),
     ],
 )
-def test_what_protobuf_refuses_is_reported_in_its_words(
+def test_a_value_that_protobuf_refuses_is_reported_as_it_does(
     value: Any, wanted: list[str]
 ) -> None:
     assert read(value)[1] == wanted
 
 
-def test_numbers_that_json_has_no_words_for_are_no_integers() -> None:
+def test_nan_is_a_number_but_not_an_integer() -> None:
     assert read({"temperature": "NaN"})[1] == []
     assert read({"maxTokens": "NaN"})[1] != []
 
 
-def test_messages_within_messages_end_somewhere() -> None:
+def test_messages_that_nest_too_deep_are_refused() -> None:
     value: dict[str, Any] = {}
     for _ in range(DEEPEST + 1):
         value = {"properties": {"a": value}}

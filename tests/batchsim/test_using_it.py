@@ -19,7 +19,16 @@ from google.cloud import storage
 from google.oauth2.credentials import Credentials
 
 from batchsim import BatchSim, Prompt
-from tests.batchsim.drive import JOBS, Bucket, Developer, Vertex, http, row, rows, said
+from tests.batchsim.drive import (
+    JOBS,
+    Bucket,
+    Developer,
+    Vertex,
+    answer_text,
+    http,
+    row,
+    rows,
+)
 from tests.there import there
 from tests.waiting import until
 
@@ -76,7 +85,7 @@ def test_a_fresh_process_needs_less_than_a_second_to_be_ready() -> None:
     assert float(ran.stdout) < 1
 
 
-def test_stopping_it_drops_a_job_at_work_without_a_word(
+def test_stopping_it_drops_a_running_job_without_a_log_line(
     storage_emulator: str, bucket: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     at_work, go_on = threading.Event(), threading.Event()
@@ -114,7 +123,7 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(batchsim: BatchSim) -> N
     assert "Traceback" not in ran.stderr
 
 
-def test_two_simulators_know_nothing_of_one_another(developer: Developer) -> None:
+def test_two_simulators_share_nothing(developer: Developer) -> None:
     developer.inline()
 
     with BatchSim(speed=0) as other:
@@ -144,7 +153,7 @@ def test_the_command_runs_a_job_on_a_scaled_clock(bucket: Bucket) -> None:
 
         job = http.get(f"{url}/v1/{name}").json()
         assert job["state"] == "JOB_STATE_SUCCEEDED", job
-        assert said(*bucket.answers(job)) == "You said hi."
+        assert answer_text(*bucket.answers(job)) == "You said hi."
 
 
 def test_the_command_reads_faults_from_a_file(tmp_path: Path) -> None:
@@ -292,7 +301,7 @@ def test_the_fixture_has_a_bucket_that_googles_client_finds_too(
 
     directory = there(there(job.output_info).gcs_output_directory)
     lines = batchsim.storage.lines(directory)
-    assert sorted(map(said, lines)) == ["row 0", "row 1", "row 2"]
+    assert sorted(map(answer_text, lines)) == ["row 0", "row 1", "row 2"]
     outside = storage.Client(project="p", credentials=AnonymousCredentials())
     found = {blob.name for blob in outside.list_blobs(batchsim.storage.name)}
     assert found == set(batchsim.storage.names())

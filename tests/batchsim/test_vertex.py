@@ -102,7 +102,7 @@ def test_snake_case_is_read_as_camel_case_is(vertex: Vertex) -> None:
     assert job["inputConfig"]["gcsSource"]["uris"] == uris
 
 
-def test_one_value_is_taken_where_there_may_be_several(vertex: Vertex) -> None:
+def test_one_value_is_accepted_for_a_repeated_field(vertex: Vertex) -> None:
     body = vertex.body()
     body["inputConfig"]["gcsSource"]["uris"] = vertex.bucket.put(rows(1))
 

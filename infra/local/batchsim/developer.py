@@ -60,7 +60,7 @@ _MESSAGES: dict[str, dict[str, str]] = {
 #: How many unreadable lines of a file an error lists. The API's number is unknown.
 MOST_LINES = 10
 
-#: How names of models begin. Other names answer 404.
+#: The prefixes of models' names. Other names answer 404.
 _PUBLISHED = ("gemini-", "gemma-", "learnlm-", "text-embedding-", "embedding-")
 
 #: Messages are of this package in all versions of the API (captures).
@@ -168,12 +168,12 @@ class Developer:
         return answer
 
     def cancel(self, id: str) -> Json:
-        """Ends the batch. ApiError 400 FAILED_PRECONDITION if it is over."""
+        """Cancels the batch. ApiError 400 FAILED_PRECONDITION if it has ended."""
         self.runner.cancel(self.get(id))
         return {}
 
     def delete(self, id: str) -> Json:
-        """Removes the resource. ApiError 400 FAILED_PRECONDITION if it isn't over."""
+        """Deletes the batch. ApiError 400 FAILED_PRECONDITION before its end."""
         job = self.get(id)
         if not job.over:
             raise ApiError(
@@ -187,9 +187,9 @@ class Developer:
 
     def _check_file(self, name: str, kind: Kind, version: str) -> int:
         """
-        The bytes of a file that a batch can be made of.
+        Checks the file of a batch; returns its size in bytes.
 
-        ApiError 404 if it doesn't exist, 400 that lists the unreadable lines.
+        ApiError 404 if it doesn't exist; 400 lists the lines that can't be read.
         """
         try:
             file = self.files.find(name.removeprefix("files/"))
@@ -208,7 +208,7 @@ class Developer:
         if wrong:
             raise invalid("\n".join(wrong))
         if not rows:
-            raise invalid(f"{name} holds no requests.")
+            raise invalid(f"{name} has no requests.")
         return file.size
 
     def _check_quotas(self, model: str, tokens: int) -> None:
@@ -226,15 +226,18 @@ class Developer:
                 continue
             queued = sum(job.tokens for job in active if job.model == model)
             if queued + tokens > most:
-                why = f"{queued} tokens are queued for {model}, {tokens} more asked."
+                why = (
+                    f"{queued} tokens are queued for {model}; this batch has {tokens}."
+                )
                 raise ApiError(429, _QUOTA + why, details=[_HELP])
 
 
 def operation(job: Job, at: datetime | None = None, *, results: bool = True) -> Json:
     """
-    A batch as an Operation, `done` only once it is.
+    A batch as an Operation, which is `done` once the batch has ended.
 
-    With `at`, as it was then; without `results`, no inlined responses, as in a list.
+    With `at`, it is shown as it was at that time. Without `results`, inlined responses
+    are left out, as in a list.
     """
     updated, phase = job.phase_at(at) if at else job.history[-1]
     over = phase in jobs.ENDS
@@ -281,7 +284,7 @@ def _stats(job: Job, over: bool) -> Json:
 
 
 def _kept(batch: Json) -> Json:
-    """What of a request is shown again: of the input, a file's name only."""
+    """The members of a request that answers repeat; of its input, a file's name."""
     kept: Json = {
         name: batch[name] for name in ("priority", "webhookConfig") if name in batch
     }
@@ -293,7 +296,7 @@ def _kept(batch: Json) -> Json:
 
 
 def _read(version: str, kind: Kind, body: Json) -> Json:
-    """The batch of a create request, each `request` in it as it came."""
+    """The batch of a create request, with each `request` unchanged."""
     item = {"request": f"as it is @{members.REQUESTS[kind]}", "metadata": "map any"}
     messages = {**_MESSAGES, "InlinedRequest": item}
     reader = members.reader(Api.DEVELOPER, version, messages)
@@ -303,7 +306,7 @@ def _read(version: str, kind: Kind, body: Json) -> Json:
 
 
 def _wrong(line: bytes, kind: Kind, version: str) -> str:
-    """What of a file's line can't be read, "" if all can."""
+    """Why a line of a file can't be read; "" if it can."""
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -332,7 +335,7 @@ def _inline_lines(inline: Json) -> list[bytes]:
     items = inline.get("requests")
     if not items:
         raise invalid(
-            "batch.input_config.requests.requests: it must hold at least one request."
+            "batch.input_config.requests.requests must hold at least one request."
         )
     for number, item in enumerate(items):
         if "request" not in item:

@@ -4,12 +4,12 @@ The filter language of Vertex's list.
 Grammar (aiplatform v1 discovery, `ListBatchPredictionJobs.filter`; the shape of
 expressions is AIP-160's, where OR binds tighter than AND):
 
-    expression   terms joined by AND, or just written one after the other
+    expression   terms joined by AND, or side by side
     term         factors joined by OR
     factor       [NOT | -] restriction, or an expression in parentheses
     restriction  field operator value
 
-    display_name         =  !=  :         `:` takes * as a wildcard
+    display_name         =  !=  :         with `:`, * is a wildcard
     model_display_name   =  !=
     state                =  !=            a JOB_STATE_ name
     create_time          =  !=  <  <=  >  >=    RFC 3339

@@ -1,4 +1,4 @@
-"""Pages of a list of jobs, newest first, as both APIs give them."""
+"""Pages of a list of jobs, newest first, for both APIs."""
 
 import base64
 import random
@@ -18,7 +18,7 @@ from batchsim.wire import invalid
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A job as it was at a moment; what filters look at."""
+    """A job as it was at a moment. Filters read it."""
 
     job: Job
     at: datetime | None = None
@@ -47,7 +47,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, and the token of the next, if there is one."""
+    """One page, and the token of the next page, if any."""
 
     views: list[View]
     token: str | None
@@ -55,8 +55,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a page begins: after job `before`; `given` once it was preceded by an
-    empty page."""
+    """Where a page begins: after job `before`. `given`: an empty page was returned
+    for this place already."""
 
     before: int | None = None
     given: bool = False
@@ -73,10 +73,10 @@ def page(
     faults: Faults,
 ) -> Page:
     """
-    The page at `token`, of the `jobs` made before one, newest first. ApiError 400 if
-    the token isn't one that this `query` gave.
+    The page at `token`. `jobs` returns those created before a job, newest first.
+    ApiError 400 if the token is not of this `query`.
 
-    The token holds the place by job, so that jobs made meanwhile shift nothing.
+    A token names a job, so jobs created between two pages don't shift the second.
     """
     mark = fingerprint(query)[:12]
     place = _read_token(token, mark) if token else _Place()

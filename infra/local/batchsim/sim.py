@@ -34,23 +34,23 @@ class BatchSim:
             sim.clock.advance(hours=1)
 
     speed
-        Seconds of its clock a real second; 0 stands still until it is advanced.
+        Seconds on its clock per real second. 0: it stands still until it is advanced.
     clock
-        A clock of your own, instead.
+        A clock of your own, in place of `speed`.
     queue_seconds, run_seconds
         How long a job is PENDING, then RUNNING, on that clock.
     model
-        What answers: by default `echo`; else `template(...)` or a function that takes
-        a `Prompt`, gives a text or a whole response, and may raise `RowFailed`.
+        Answers the rows: `echo`, `template(...)`, or a function that takes a `Prompt`
+        and returns a text or a whole response, or raises `RowFailed`.
     storage, bigquery
         Addresses of emulators, by default `STORAGE_EMULATOR_HOST` and
         `BIGQUERY_EMULATOR_HOST`. Google's own are never used.
     seed
-        Decides the order of answers and which way a fault's probability falls.
+        Decides the order of answers, and when a fault with a probability happens.
     admin
         Whether /_sim is served.
     port
-        0 takes a free one. `start` raises OSError if it is taken.
+        0 takes a free port. `start` raises OSError if the port is taken.
 
     All of `settings` and `settings.limits` may be changed while it runs.
     """
@@ -128,7 +128,7 @@ class BatchSim:
 
     @property
     def url(self) -> str:
-        """Its address, `http://HOST:PORT`, once it has been started."""
+        """The address, `http://HOST:PORT`, once it has started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -137,8 +137,8 @@ class BatchSim:
         """
         A bucket that jobs on Vertex can read from and write to.
 
-        At its first use a Cloud Storage in memory is started, unless an emulator is
-        named. It ends with the simulator. RuntimeError if it isn't installed.
+        The first use starts fake-gcs-server, which ends with the simulator, unless an
+        emulator is named. RuntimeError if fake-gcs-server isn't installed.
         """
         if self._bucket is None:
             address = self._buckets.address
@@ -156,7 +156,7 @@ class BatchSim:
         self._wanting_storage.append(listener)
 
     def start(self) -> None:
-        """Begin to serve, on a thread. OSError if the port is taken."""
+        """Starts to serve, on a thread. OSError if the port is taken."""
         listener = listen(self._host, self._port)
         self._port = int(listener.getsockname()[1])
         self._buckets.own = self.url
@@ -170,7 +170,7 @@ class BatchSim:
         self.reset()
 
     def reset(self) -> None:
-        """Forget jobs, files, faults and the log. The clock stays where it is."""
+        """Deletes jobs, files, faults and the log. The clock is not reset."""
         self._runner.forget()
         self.faults.clear()
         self._store.clear()

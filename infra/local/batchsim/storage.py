@@ -39,7 +39,7 @@ class Buckets:
 
     @property
     def address(self) -> str | None:
-        """With a scheme. None if there is no emulator."""
+        """The emulator's address with its scheme; None without an emulator."""
         address = self._address or os.environ.get("STORAGE_EMULATOR_HOST")
         if not address:
             return None
@@ -52,8 +52,8 @@ class Buckets:
         self._address = address
 
     def expand(self, uris: Iterable[str]) -> tuple[list[str], list[Status]]:
-        """The objects that `uris` mean (wildcards opened), and a Status for each URI
-        that means none."""
+        """The objects that `uris` match, wildcards included, and a Status for each URI
+        that matches none."""
         found: list[str] = []
         missing: list[Status] = []
         for uri in uris:
@@ -76,7 +76,7 @@ class Buckets:
         return found, missing
 
     def fetch(self, uri: str, into: IO[bytes]) -> None:
-        """Append the whole object to `into`."""
+        """Appends the whole object to `into`."""
         bucket, name = split(uri)
         with _translated(uri):
             self._bucket(bucket).blob(name).download_to_file(into, retry=_retry())
@@ -97,7 +97,7 @@ class Buckets:
         self._seen.add(bucket)
 
     def put(self, uri: str, content: IO[bytes]) -> None:
-        """Make the object, from where `content` stands to its end."""
+        """Creates the object from the rest of `content`."""
         bucket, name = split(uri)
         start = content.tell()
         # With the size, the client sends a small object in one request, not in two.

@@ -11,7 +11,7 @@ from batchsim.clock import Clock
 
 log = logging.getLogger(__name__)
 
-#: Receives the time at which it was due, which is not after the clock's.
+#: Called with the time at which it was due, which is not after the clock's time.
 Action = Callable[[datetime], None]
 
 WORKERS = 4
@@ -34,7 +34,7 @@ class Timeline:
         self._changed = threading.Condition()
         clock.on_advance(self.drain)
         for number in range(WORKERS):
-            # Daemons: a large job at work must not keep a stopped process alive.
+            # Daemons: a large running job must not keep a stopped process alive.
             name = f"batchsim-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
@@ -43,7 +43,7 @@ class Timeline:
         with self._changed:
             item = (due, next(self._count), action)
             heapq.heappush(self._due, item)
-            # Threads wait for the first action only.
+            # Threads wait only for the earliest action.
             if self._due[0] is item:
                 self._changed.notify_all()
 

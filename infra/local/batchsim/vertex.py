@@ -25,10 +25,10 @@ from batchsim.wire import (
 
 Json = dict[str, Any]
 
-#: The largest page, and the one you get unasked. Not documented; 100 in practice.
+#: The default page size and the largest. Not documented; 100 in practice.
 PAGE = 100
 
-#: What only the server writes: taken from a caller, and ignored.
+#: Members that only the server writes: accepted in a request, and ignored.
 _OUTPUT_ONLY = frozenset(
     {
         "name",
@@ -49,8 +49,8 @@ _OUTPUT_ONLY = frozenset(
         "modelMonitoringStatsAnomalies",
     }
 )
-#: What a create request may hold (aiplatform v1 and v1beta1 discovery). What is only
-#: for custom models, which aren't emulated, is any object.
+#: What a create request may hold (aiplatform v1 and v1beta1 discovery). Members for
+#: custom models alone, which aren't emulated, may be any object.
 _MESSAGES: dict[str, dict[str, str]] = {
     "BatchPredictionJob": {
         **dict.fromkeys(_OUTPUT_ONLY, "any"),
@@ -99,12 +99,12 @@ _MESSAGES: dict[str, dict[str, str]] = {
     },
     "EncryptionSpec": {"kmsKeyName": "string"},
 }
-#: What only v1beta1 knows.
+#: Members that only v1beta1 has.
 _BETA = {"endpoint": "string", "modelMonitoringConfig": "map any"}
 
 _LABEL = re.compile(r"[\w-]{0,64}")
 
-#: Publisher -> how names of its models begin. Other names answer 404.
+#: Publisher -> the prefixes of its models' names. Other names answer 404.
 _PUBLISHED = {
     "google": ("gemini-", "text-embedding-", "text-multilingual-embedding-"),
     "anthropic": ("claude-",),
@@ -128,7 +128,7 @@ class Vertex:
     settings: Settings
 
     def create(self, version: str, project: str, location: str, body: Json) -> Job:
-        """Make a job. ApiError 400 for a bad request, 404 for an unknown model."""
+        """Creates a job. ApiError 400 for a bad request, 404 for an unknown model."""
         job = _read(version, body)
         job = {name: value for name, value in job.items() if name not in _OUTPUT_ONLY}
         model = _model(job.get("model"), location, self.settings)
@@ -186,12 +186,12 @@ class Vertex:
         return answer
 
     def cancel(self, project: str, location: str, id: str) -> Json:
-        """Begin to cancel; ApiError 400 FAILED_PRECONDITION if the job is over."""
+        """Starts to cancel. ApiError 400 FAILED_PRECONDITION if the job has ended."""
         self.runner.cancel(self.get(project, location, id))
         return {}
 
     def delete(self, version: str, project: str, location: str, id: str) -> Json:
-        """A long-running operation that is done; 400 if the job isn't over."""
+        """Deletes the job; returns a done operation. ApiError 400 before its end."""
         job = self.get(project, location, id)
         if not job.over:
             raise ApiError(
@@ -226,7 +226,7 @@ class Vertex:
         raise ApiError(404, f"Operation {name} not found.")
 
     def _check_quota(self, project: str, model: str) -> None:
-        """Claude takes few jobs at a time in a project (docs, Claude batch quotas)."""
+        """Few Claude jobs may be active in a project (docs, Claude batch quotas)."""
         if "publishers/anthropic/" not in model:
             return
         under = f"projects/{project_number(project)}/"
