@@ -136,7 +136,7 @@ class Followed:
         return job
 
     def states(self, name: str) -> list[str]:
-        """The states that the service reported of a batch, in order of arrival."""
+        """The states that the API reported of a batch, in order of arrival."""
         said = [moment.get("state") for moment in self.job(name)["history"]]
         return [
             state.removeprefix("JOB_STATE_")
