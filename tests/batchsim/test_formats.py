@@ -318,7 +318,7 @@ def test_text_embedding_lines_answer_with_instance_and_predictions(
     assert math.isclose(math.hypot(*values), 1, abs_tol=1e-6)
 
 
-def test_gemini_embedding_lines_echo_the_key_and_give_the_asked_dimension(
+def test_gemini_embedding_lines_are_echoed_and_have_the_asked_dimension(
     vertex: Vertex,
 ) -> None:
     request = {
@@ -330,7 +330,7 @@ def test_gemini_embedding_lines_echo_the_key_and_give_the_asked_dimension(
     job = vertex.run([{"key": "id_1", "request": request}], model=model)
 
     (answer,) = vertex.bucket.answers(job)
-    assert answer["key"] == "id_1"
+    assert (answer["key"], answer["request"]) == ("id_1", request)
     assert len(answer["response"]["embedding"]["values"]) == 8
 
 

@@ -131,6 +131,18 @@ def test_answers_without_an_id_are_joined_by_what_they_answer(world: World) -> N
     assert all(f"question {one['line']}" in one["text"] for one in found)
 
 
+def test_vectors_without_an_id_are_joined_by_what_was_embedded(world: World) -> None:
+    world.sim.faults.add("rows_without_key", rows=2)
+    rows = [{"text": text, "key": text} for text in ("Hello", "Good day to you")]
+    drop = submit(world, lines(rows), model="gemini-embedding-2")
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["key"] for one in found] == ["Hello", "Good day to you"]
+    assert [one["usage"]["prompt"] for one in found] == [2, 4]
+
+
 def test_equal_rows_without_ids_each_take_one_of_the_equal_answers(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -435,16 +435,15 @@ def _gemini_embedding(line: Json, answering: Answering) -> Json:
     _check(Kind.EMBED, request)
     vector, count = embed(request, answering)
     response = {**vector, "usageMetadata": {"promptTokenCount": count}}
-    kept = {name: line[name] for name in line if name != "request"}
-    return {"status": "", **kept, "response": response}
+    return {"status": "", **line, "response": response}
 
 
 def _gemini_embedding_failure(line: Json, failed: RowFailed, at: Answering) -> Json:
-    kept = {name: line[name] for name in line if name != "request"}
-    return {"status": row_status(failed), **kept}
+    return {"status": row_status(failed), **line}
 
 
-#: gemini-embedding-001, -2 and later models on Vertex. They echo the key.
+#: gemini-embedding-001, -2 and later models on Vertex. They echo the key and the
+#: request (lines that users showed).
 GEMINI_EMBEDDING = Format("request", _gemini_embedding, _gemini_embedding_failure)
 
 
