@@ -119,6 +119,17 @@ class Usage(Struct, frozen=True, kw_only=True):
     total: Count = 0
 
 
+class Cost(Struct, frozen=True, kw_only=True):
+    """What tokens cost by a price list, before discounts and taxes."""
+
+    #: Millionths of the currency.
+    micros: Count
+    #: Such as USD.
+    currency: str
+    #: The day of the price list, such as 2026-11-28.
+    prices_as_of: str
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """A kind of error that rows have in common."""
 
@@ -234,6 +245,9 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     results: Results | None = None
     #: The tokens of all answers; null until they are collected.
     usage: Usage | None = None
+    #: What these tokens cost; null until they are collected, or if it isn't known: the
+    #: job's document says why.
+    cost: Cost | None = None
     #: The most frequent errors of rows, the most frequent first.
     failures: tuple[Failure, ...] = ()
     #: How many answers belong to no row.

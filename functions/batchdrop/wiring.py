@@ -142,6 +142,7 @@ def build(
     *,
     ledger: Ledger,
     storage: Storage,
+    prices: Callable[[], Prices],
     connect: Callable[[str, str], Client],
     publish: Callable[[Announcement], None],
     wake: Callable[[str], None],
@@ -152,6 +153,7 @@ def build(
     Builds a worker from its collaborators; no client is made yet.
 
     Args:
+        prices: returns the price list, once there are answers.
         connect: makes the client for a backend and a location.
         publish: sends an announcement.
         wake: sends a message that has the answers of the job with this id collected.
@@ -253,7 +255,12 @@ def build(
                 Step.DELIVER: Deliver(storage=storage, places=places),
                 Step.FREEZE: freeze,
                 Step.MERGE: Merge(
-                    ledger=ledger, storage=storage, places=places, freeze=freeze
+                    ledger=ledger,
+                    storage=storage,
+                    places=places,
+                    freeze=freeze,
+                    prices=prices,
+                    now=now,
                 ),
             },
             outbox=outbox,
@@ -311,6 +318,7 @@ def worker() -> Worker:
         routes(),
         ledger=ledger(),
         storage=storage(),
+        prices=prices,
         connect=_client,
         publish=Publisher(_publisher_client, topic_path(settings().topic)),
         wake=WakeUps(_publisher_client, topic_path(settings().work_topic)),

@@ -9,6 +9,7 @@ from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Batch,
+    Cost,
     Failure,
     Part,
     Problem,
@@ -52,6 +53,7 @@ def examples() -> Iterator[Announcement]:
             results=results,
             rows=counts,
             usage=Usage(prompt=9, total=9),
+            cost=Cost(micros=3, currency="USD", prices_as_of="2026-02-28"),
             failures=(failure,),
         )
     )

@@ -24,6 +24,7 @@ from grpc_tools import protoc
 from batchdrop.announcements.message import Announcement
 from batchdrop.subscribe import (
     BODY,
+    Cost,
     Failure,
     Health,
     JobEvent,
@@ -39,7 +40,7 @@ from tests.infra import announcements
 from tests.infra.terraform import INFRA
 
 #: What a body consists of.
-STRUCTS = (Failure, Health, Parts, Problem, Results, Rows, Source, Stats, Usage)
+STRUCTS = (Cost, Failure, Health, Parts, Problem, Results, Rows, Source, Stats, Usage)
 EXAMPLES = list(announcements.examples())
 
 

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchdrop import subscribe
 from batchdrop.announcements.message import TYPES, Announcement
 from batchdrop.jobs.codes import Outcome, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
+    Cost,
     Drop,
     Duplicates,
     Fact,
@@ -107,6 +109,7 @@ def collected(job: Job, **counts: int) -> Job:
         ),
         rows=rows,
         usage=Usage(prompt=8, cached=1, output=4, thoughts=2, total=14),
+        cost=Cost(micros=15, currency="USD", prices_as_of="2026-02-28"),
         strangers=2,
         superseded=1,
     )
@@ -142,6 +145,9 @@ def test_results_are_announced_with_the_outcome_of_their_job() -> None:
     assert (event.rows.ok, event.rows.failed) == (2, 1)
     assert event.usage is not None
     assert event.usage.total == 14
+    assert event.cost == subscribe.Cost(
+        micros=15, currency="USD", prices_as_of="2026-02-28"
+    )
     assert (event.strangers, event.superseded) == (2, 1)
 
 
@@ -333,8 +339,8 @@ FAILED_BODY = (
     b's://output/x/prediction-1","output_table":null,"rows":{"total":3,"accepted":3,"'
     b'refused":0,"fixed":0,"ok":null,"truncated":null,"blocked":null,"malformed":null'
     b',"empty":null,"failed":null,"unclear":null,"missing":null},"report":null,"stats'
-    b'":{"successful":2,"failed":1,"incomplete":null},"results":null,"usage":null,"fa'
-    b'ilures":[],"strangers":0,"superseded":0,"round":0,"error":{"code":"9","message"'
+    b'":{"successful":2,"failed":1,"incomplete":null},"results":null,"usage":null,"co'
+    b'st":null,"failures":[],"strangers":0,"superseded":0,"round":0,"error":{"code":"9","message"'
     b':"bad bucket"},"health":{"code":"rows_failed","message":"1 of 3 rows failed, by'
     b' the API\'s count","since":"2026-03-01T12:00:00Z"},"cancelled_by":null,"created_'
     b'at":"2026-03-01T12:00:00Z","submitted_at":null,"started_at":"2026-03-01T12:00:0'
@@ -461,6 +467,7 @@ def test_whatever_the_names_and_texts_an_announcement_stays_small(
             strangers=f"gs://{directory}",
         ),
         usage=Usage(**dict.fromkeys((each.name for each in fields(Usage)), 2**60)),
+        cost=Cost(micros=2**60, currency="USD", prices_as_of="2026-11-28"),
         failures=tuple(
             Failure(code=message, message=message, count=2**60, example=message)
             for _ in range(10)

@@ -12,6 +12,7 @@ from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import (
     Batch,
     Collecting,
+    Cost,
     Fact,
     Failure,
     Part,
@@ -26,6 +27,7 @@ from tests.there import there
 
 STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl", rows=5)
 DONE = Batch(name="batches/1", state="JOB_STATE_SUCCEEDED", terminal=True)
+COST = Cost(micros=15, currency="USD", prices_as_of="2026-11-28")
 AT_THE_API = replace(DONE, has_answers=True)
 
 
@@ -308,6 +310,7 @@ def test_a_job_is_done_when_its_results_are_written(clock: Clock) -> None:
         results=RESULTS,
         rows=Rows(total=6, accepted=5, refused=1, ok=4, missing=1),
         usage=Usage(prompt=3),
+        cost=COST,
         failures=failures,
         strangers=1,
         superseded=2,
@@ -319,11 +322,25 @@ def test_a_job_is_done_when_its_results_are_written(clock: Clock) -> None:
     assert (done.phase, done.seq) == (Phase.ENDED, job.seq + 1)
     assert not done.is_held(clock())
     assert (done.results, done.usage) == (RESULTS, Usage(prompt=3))
+    assert (done.cost, done.no_cost) == (COST, None)
     assert done.rows == Rows(total=6, accepted=5, refused=1, fixed=2, ok=4, missing=1)
     assert [each.message for each in done.failures] == list("0123456789")
     assert (done.strangers, done.superseded) == (1, 2)
     codes = [trouble.code for trouble in done.troubles]
     assert codes == ["answers_short", "columns_lost", "rows_failed"]
+
+
+def test_a_cost_that_is_not_known_has_a_reason(clock: Clock) -> None:
+    done = ended(clock).collected(
+        clock(),
+        results=RESULTS,
+        rows=Rows(total=1, accepted=1, ok=1),
+        usage=Usage(prompt=3),
+        no_cost="x" * 1000,
+    )
+
+    assert done.cost is None
+    assert done.no_cost == "x" * 499 + "…"
 
 
 def test_results_whose_counts_do_not_add_up_are_not_recorded(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +13,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Collecting,
+    Cost,
     Failure,
     Results,
     Usage,
@@ -21,6 +23,9 @@ from tests.jobs import ended
 from tests.there import there
 from tests.worker.split_jobs import THREE, split_job, submitted
 from tests.worker.world import World
+
+#: Of a price list.
+DAY = "2026-11-28"
 
 
 @pytest.fixture
@@ -77,8 +82,9 @@ def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> N
     assert f"job {second.job_id} is over" in again.output
 
 
-def with_results(deployed: World) -> Job:
+def with_results(deployed: World, **cost: Any) -> Job:
     """A job whose batch has ended and whose answers are collected."""
+    cost = cost or {"cost": Cost(micros=420_000, currency="USD", prices_as_of=DAY)}
     drop = deployed.upload()
     now = deployed.now()
     claimed = there(deployed.ledger.claim(Job.claimed(drop, "w", now, deployed.timing)))
@@ -97,6 +103,7 @@ def with_results(deployed: World) -> Job:
             results=results,
             rows=Rows(total=1000, refused=2, ok=974, failed=14, missing=10),
             usage=Usage(prompt=800, cached=100, output=300, thoughts=100, total=1200),
+            **cost,
             failures=(failure,),
             strangers=3,
         )
@@ -115,9 +122,31 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
         "1,000 rows: 974 ok, 14 failed, 10 missing, 2 refused",
         "  14 x 503: overloaded, such as r0000007",
         "1,200 tokens: 800 prompt (100 cached), 300 output, 100 thoughts",
+        "0.42 USD by the prices of 2026-11-28",
         "results: gs://out/x/results.jsonl, and 3 answers to no row: "
         "gs://out/x/strangers.jsonl",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [
+        ({"cost": Cost(micros=0, currency="EUR", prices_as_of=DAY)}, "0.00 EUR"),
+        (
+            {"cost": Cost(micros=9999, currency="USD", prices_as_of=DAY)},
+            "under 0.01 USD",
+        ),
+        ({"no_cost": "no price"}, "the cost isn't known: no price"),
+    ],
+    ids=["nothing", "little", "unknown"],
+)
+def test_a_job_is_shown_with_its_cost_or_why_that_is_not_known(
+    deployed: World, cost: dict[str, Any], shown: str
+) -> None:
+    job = with_results(deployed, **cost)
+
+    [line] = [one for one in run("show", job.id).output.splitlines() if shown in one]
+    assert line.removeprefix(shown) in ("", f" by the prices of {DAY}")
 
 
 def test_a_job_is_shown_as_json_as_its_document_has_it(deployed: World) -> None:
@@ -127,7 +156,7 @@ def test_a_job_is_shown_as_json_as_its_document_has_it(deployed: World) -> None:
 
     held = deployed.database.collection("jobs").document(job.id).get()
     assert (shown["id"], shown["outcome"]) == (job.id, "succeeded")
-    for name in ("rows", "usage", "results", "failures", "spec"):
+    for name in ("rows", "usage", "cost", "results", "failures", "spec"):
         assert shown[name] == held.get(name)
 
 

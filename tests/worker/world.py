@@ -21,6 +21,7 @@ from batchdrop.jobs.values import Drop, Location, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Settings
+from batchdrop.pricing import Prices
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker import Worker
@@ -119,6 +120,7 @@ class World:
     database: firestore.Client
     settings: Settings
     routes: Routes = field(default_factory=Routes.none)
+    prices: Prices = field(default_factory=Prices.load)
     wire: Wire = field(default_factory=Wire)
     announced: list[Announcement] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  #: ids of jobs, as published
@@ -154,6 +156,7 @@ class World:
             self.routes,
             ledger=self.ledger,
             storage=self.storage,
+            prices=lambda: self.prices,
             connect=self._client,
             publish=publish,
             wake=self.wake,

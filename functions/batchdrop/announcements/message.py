@@ -279,6 +279,7 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         report=uris["report"],
         results=_results(job.results, uris),
         usage=subscribe.Usage(**asdict(job.usage)) if job.usage else None,
+        cost=subscribe.Cost(**asdict(job.cost)) if job.cost else None,
         failures=failures,
         strangers=job.strangers,
         superseded=job.superseded,

@@ -262,13 +262,8 @@ def _summary(report: Report) -> Iterator[str]:
     if isinstance(cost, Unpriced):
         yield f"the cost isn't known: {cost.why}; give a list with --prices"
     else:
-        # A few rows cost something: never print 0.00.
-        few = 0 < cost.micros < 10_000
-        about = "under 0.01" if few else f"about {cost.micros / 1_000_000:,.2f}"
-        yield (
-            f"{about} {cost.currency} by the prices of "
-            f"{cost.prices_as_of}, if the answers take {guess.answer_tokens:,} tokens"
-        )
+        about = "" if cost.is_small else "about "
+        yield f"{about}{cost}, if the answers take {guess.answer_tokens:,} tokens"
 
 
 @contextmanager

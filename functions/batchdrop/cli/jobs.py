@@ -59,6 +59,10 @@ def _lines(job: "Job") -> Iterator[str]:
         yield f"  {each.count:,} x {each.code}: {each.message}, such as {each.example}"
     if job.usage:
         yield str(job.usage)
+    if job.cost:
+        yield str(job.cost)
+    elif job.no_cost:
+        yield f"the cost isn't known: {job.no_cost}"
     if job.results:
         beside = job.results.strangers
         also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""

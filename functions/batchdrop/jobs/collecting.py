@@ -12,6 +12,7 @@ from batchdrop.jobs.values import (
     MAX_NOTE,
     Batch,
     Collecting,
+    Cost,
     Fact,
     Failure,
     Results,
@@ -163,6 +164,8 @@ class Answered(Splitting):
         results: Results,
         rows: Rows,
         usage: Usage,
+        cost: Cost | None = None,
+        no_cost: str | None = None,
         failures: tuple[Failure, ...] = (),
         strangers: int = 0,
         superseded: int = 0,
@@ -175,6 +178,7 @@ class Answered(Splitting):
 
         Args:
             rows: all counts of the job but `fixed`, which stays.
+            no_cost: why there is no cost, in words.
             answers_short: that there are fewer answers than the API counts, in words.
             columns_lost: that the rows' keys and columns are gone, in words.
 
@@ -193,6 +197,8 @@ class Answered(Splitting):
             results=replace(results, round=collecting.round),
             rows=replace(rows, fixed=self.rows.fixed),
             usage=usage,
+            cost=cost,
+            no_cost=no_cost and brief(no_cost, MAX_NOTE),
             failures=failures[:MAX_FAILURES],
             strangers=strangers,
             superseded=superseded,

@@ -11,6 +11,7 @@ from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
     Collecting,
+    Cost,
     Drop,
     Duplicates,
     Fact,
@@ -97,6 +98,10 @@ class Record:
     results: Results | None = None
     #: The tokens of all answers; None until they are collected.
     usage: Usage | None = None
+    #: What these tokens cost; None until they are collected, or if it isn't known.
+    cost: Cost | None = None
+    #: Why it isn't known.
+    no_cost: str | None = None
     #: The most frequent errors of rows, the most frequent first.
     failures: tuple[Failure, ...] = ()
     #: How many answers belong to no row.

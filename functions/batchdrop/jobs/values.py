@@ -331,6 +331,19 @@ class Cost:
     currency: str  #: such as USD
     prices_as_of: str  #: the list's day
 
+    def __str__(self) -> str:
+        """Such as `8.18 USD by the prices of 2026-11-28`."""
+        # A few rows cost something: never print 0.00.
+        amount = (
+            f"{self.micros / 1_000_000:,.2f}" if not self.is_small else "under 0.01"
+        )
+        return f"{amount} {self.currency} by the prices of {self.prices_as_of}"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is less than a hundredth of the currency, but not nothing."""
+        return 0 < self.micros < 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Results
 from batchdrop.ledger import Ledger
+from batchdrop.pricing import Bill, Prices, Unpriced
 from batchdrop.results import (
     EVERY,
     Answers,
@@ -53,6 +55,8 @@ class Merge:
     storage: Storage
     places: Places
     freeze: Freeze
+    prices: Callable[[], Prices]
+    now: Callable[[], datetime]
 
     def __call__(self, job: Job) -> Learnt:
         """
@@ -98,6 +102,7 @@ class Merge:
     ) -> Collected:
         assert job.spec is not None
         folder = self.places.results(job)
+        bill = self._bill(job)
         try:
             with ExitStack() as stack:
                 strangers = _Late(
@@ -111,6 +116,7 @@ class Merge:
                         write=new.write,
                         write_stranger=strangers.write,
                         full=job.spec.results == "full",
+                        bill=bill,
                     )
                     # The results come last: whoever finds them finds the others.
                     stack.close()
@@ -128,8 +134,20 @@ class Merge:
         failpoint("collect_written")
         assert new.created is not None
         return Collected(
-            changes=_changes(job, summary, new.created, index, strangers.created),
+            changes=_changes(job, summary, new.created, index, strangers.created)
+            | _cost(bill),
             same_rows=summary.same_rows,
+        )
+
+    def _bill(self, job: Job) -> Bill:
+        assert job.spec is not None
+        ended = job.batch.end_time if job.batch else None
+        return Bill(
+            self.prices(),
+            model=job.spec.model,
+            backend=job.spec.backend,
+            location=job.spec.location,
+            day=(ended or self.now()).date(),
         )
 
     def _questions(self, job: Job) -> Questions:
@@ -193,6 +211,12 @@ def _index(summary: Summary) -> bytes:
     return msgspec.json.encode(
         {"every": EVERY, "lines": summary.lines, "offsets": summary.offsets}
     )
+
+
+def _cost(bill: Bill) -> dict[str, Any]:
+    """The arguments of `Job.collected` that say what the answers cost."""
+    cost = bill.cost()
+    return {"no_cost": cost.why} if isinstance(cost, Unpriced) else {"cost": cost}
 
 
 def _changes(
