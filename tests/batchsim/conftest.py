@@ -1,4 +1,4 @@
-"""Fixtures for tests of batchsim. `batchsim` itself is the one that users get."""
+"""Fixtures for tests of batchsim. The fixture `batchsim` is the one for users."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tests of batchsim say to it, and what they find in the buckets afterwards."""
+"""Clients of batchsim for its tests, and what they find in buckets afterwards."""
 
 import json
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ PARENT = "projects/my-project/locations/us-central1"
 JOBS = f"/v1/{PARENT}/batchPredictionJobs"
 GEMINI = "publishers/google/models/gemini-3.8-flash"
 
-#: One for all tests: to make one takes ten times as long as to use it.
+#: One client for all tests: creating one takes ten times as long as using it.
 http = httpx.Client(trust_env=False, timeout=30)
 
 
@@ -31,7 +31,7 @@ def rows(count: int) -> list[Json]:
 
 
 def vertex_body(bucket: str, source: str | None = None) -> Json:
-    """A create request, of `in.jsonl` in a bucket if no other source is named."""
+    """A create request. Its source is `in.jsonl` in the bucket by default."""
     return {
         "displayName": "my job",
         "model": GEMINI,
@@ -52,7 +52,7 @@ def answer_text(line: Json) -> str:
 
 
 class Bucket(batchsim.Bucket):
-    """A bucket of the emulator, for one test alone."""
+    """A bucket of the emulator for one test."""
 
     def delete(self, name: str) -> None:
         self.bucket.blob(name).delete()
@@ -61,13 +61,13 @@ class Bucket(batchsim.Bucket):
         return self.read(name).decode()
 
     def answers(self, job: Json) -> list[Json]:
-        """The lines of a job's predictions, in the order they lie there."""
+        """The lines of a job's predictions, in the order of the file."""
         return self.lines(job["outputInfo"]["gcsOutputDirectory"])
 
 
 @dataclass
 class Vertex:
-    """Vertex's side of a simulator, over plain HTTP."""
+    """The Vertex API of a simulator, over plain HTTP."""
 
     sim: BatchSim
     bucket: Bucket
@@ -76,12 +76,12 @@ class Vertex:
         return {**vertex_body(self.bucket.name, source), **changes}
 
     def create(self, lines: Iterable[Json] | str | None = None, **changes: Any) -> Json:
-        """Make a job of `lines`; the create answer."""
+        """Creates a job from `lines`; returns the answer."""
         source = None if lines is None else self.bucket.put(lines)
         return self.post(JOBS, self.body(source, **changes))
 
     def run(self, lines: Iterable[Json] | str | None = None, **changes: Any) -> Json:
-        """Make a job of `lines` and see it through; the job as it ended."""
+        """Runs a job of `lines` to its end; returns the ended job."""
         name = self.create(lines, **changes)["name"]
         self.sim.clock.advance(hours=80)
         return self.get(name)
@@ -93,7 +93,7 @@ class Vertex:
         return self._json(http.get(self.sim.url + JOBS, params=query))
 
     def all(self, **query: Any) -> list[Json]:
-        """Every page."""
+        """All pages."""
         found: list[Json] = []
         token = ""
         while True:
@@ -104,7 +104,7 @@ class Vertex:
                 return found
 
     def names(self, **query: Any) -> list[str]:
-        """Display names of all jobs that a list gives, sorted."""
+        """The display names of all jobs in a list, sorted."""
         return sorted(job["displayName"] for job in self.all(**query))
 
     def cancel(self, name: str) -> httpx.Response:
@@ -117,7 +117,7 @@ class Vertex:
         return self._json(http.post(self.sim.url + path, json=body))
 
     def refused(self, body: Json, path: str = JOBS) -> Json:
-        """The error that a create is answered with."""
+        """The error of a create request that is refused."""
         answer = http.post(self.sim.url + path, json=body)
         assert answer.status_code == answer.json()["error"]["code"]
         return dict(answer.json()["error"])
@@ -129,7 +129,7 @@ class Vertex:
 
 @dataclass
 class Developer:
-    """The Developer API's side of a simulator, over plain HTTP."""
+    """The Developer API of a simulator, over plain HTTP."""
 
     sim: BatchSim
     version: str = "v1beta"
@@ -147,7 +147,7 @@ class Developer:
         return dict(answer.json())
 
     def inline(self, count: int = 1, **batch: Any) -> Json:
-        """Make a job of so many inlined requests."""
+        """Creates a job with this many inlined requests."""
         items = [
             {"request": row(f"row {n}")["request"], "metadata": {"key": f"k{n}"}}
             for n in range(count)
@@ -160,7 +160,7 @@ class Developer:
         return dict(answer.json())
 
     def upload(self, lines: Iterable[Json] | str, **file: str) -> str:
-        """Upload a file of JSON lines, with members of `file`; its name."""
+        """Uploads JSON lines as a file with these members; returns its name."""
         if not isinstance(lines, str):
             lines = "".join(json.dumps(line) + "\n" for line in lines)
         content = lines.encode()

@@ -22,7 +22,7 @@ import pytest
 from batchsim import BatchSim
 from tests.batchsim.drive import JOBS, Developer, Json, http, row, vertex_body
 
-#: What the tests ask for by name: a batch to get, to cancel and to delete (on Vertex,
+#: What the tests request by name: a batch to get, to cancel and to delete (on Vertex,
 #: on the Developer API), batches of embeddings, inline and of a file, and two files.
 TO_GET = ("5798522612028014592", "z2p8ksus4lyxt25rntl3fpd67p2niw4hfij5")
 TO_CANCEL = ("6339625664542408704", "0yew7plxupyybd7appsrq5vw7w0lp3l79lab")
@@ -83,7 +83,7 @@ def _copy(place: Path) -> Path:
 
 
 class _Suite:
-    """A plugin of pytest: what the tests find, and which of them can't pass."""
+    """A pytest plugin: creates what the tests need, and marks those that can't pass."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ def _short(item: pytest.Item) -> str:
 
 
 def _prepare(sim: BatchSim) -> None:
-    """Make what the tests ask for, anew."""
+    """Creates what the tests request, afresh."""
     sim.reset()
     developer = Developer(sim)
     request: Json = {"content": {"parts": [{"text": "t"}]}}

@@ -1,4 +1,4 @@
-"""batchsim's own paths."""
+"""batchsim's own paths, under /_sim."""
 
 import pytest
 

@@ -14,7 +14,7 @@ PROJECT = "my-project"
 
 
 class Dataset:
-    """A dataset of one test's own."""
+    """A dataset for one test."""
 
     def __init__(self, client: bq.Client, name: str) -> None:
         self.client = client
@@ -22,7 +22,7 @@ class Dataset:
         client.create_dataset(name)
 
     def table(self, columns: dict[str, str], lines: list[dict[str, Any]]) -> str:
-        """Make a table; its URI."""
+        """Creates a table; returns its URI."""
         schema = [
             bq.SchemaField(name, kind.removesuffix("[]"), mode="REPEATED")
             if kind.endswith("[]")

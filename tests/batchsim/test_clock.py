@@ -1,4 +1,4 @@
-"""Time goes by the simulator's clock, and by nothing else."""
+"""Everything happens by the simulator's clock."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime

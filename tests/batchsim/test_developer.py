@@ -1,4 +1,4 @@
-"""The Developer API's operations and errors, in the letter of the API."""
+"""The Developer API's operations and errors, exactly as the API writes them."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Every way to misbehave, as a client meets it."""
+"""Every fault, as a client meets it."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from tests.batchsim.drive import (
 
 
 def states(vertex: Vertex, name: str, *hours: float) -> list[str]:
-    """The job's state after so many hours each, counted from now."""
+    """The job's state after each of these numbers of hours from now."""
     seen = []
     for step in hours:
         vertex.sim.clock.advance(hours=step)

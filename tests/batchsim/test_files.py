@@ -1,4 +1,4 @@
-"""The File API, in the letter of the API."""
+"""The File API's answers and errors, exactly as the API writes them."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ CHUNK = 8 * 1024 * 1024
 
 
 def begin(developer: Developer, size: int, **file: object) -> str:
-    """Start an upload; its address."""
+    """Starts an upload; returns its address."""
     answer = http.post(
         f"{developer.sim.url}/upload/v1beta/files",
         headers={

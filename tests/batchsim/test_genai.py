@@ -13,7 +13,7 @@ from batchsim import BatchSim
 from tests.batchsim.drive import Bucket, Vertex, row, rows
 from tests.there import there
 
-# Each says so itself, once a process; the tests are meant to call it all the same.
+# Experimental methods warn once a process; the tests call them on purpose.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*is experimental and may change without notice"
 )
@@ -51,7 +51,7 @@ def on_developer(
 
 
 def inline(*requests: types.InlinedRequestDict) -> list[types.InlinedRequestDict]:
-    """Requests as a source."""
+    """A source of inlined requests."""
     return [*requests]
 
 

@@ -134,7 +134,7 @@ def test_a_missing_output_bucket_fails_the_job_with_code_9(
 
 
 class Forbidden(BaseHTTPRequestHandler):
-    """A Cloud Storage that lets nobody in."""
+    """A Cloud Storage that refuses every request."""
 
     def do_GET(self) -> None:
         self.send_response(403)

@@ -1,4 +1,4 @@
-"""JSON as protobuf's parser reads it, in the API's words."""
+"""JSON is read as protobuf's parser does; errors are worded as the API's."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ MESSAGES = {
 
 
 def read(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """What is read, and what is wrong with it."""
+    """The value that is read, and the texts of its faults."""
     reader = Reader(MESSAGES, "google.example.v1")
     return reader.read("Request", value, path), [one.text for one in reader.faults]
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, batchsim refuses it in the API's way and never breaks."""
+"""batchsim refuses any nonsense as the API does, and never breaks."""
 
 import contextlib
 import copy
@@ -31,7 +31,7 @@ anything = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a JSON value."""
+    """A place in a JSON value."""
     if path:
         yield path
     members: Any = ()
@@ -45,7 +45,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def broken(draw: st.DrawFn, *examples: Any) -> Any:
-    """One of the examples, with something else in one to three of its places."""
+    """One of the examples, with one to three of its places replaced."""
     value = copy.deepcopy(draw(st.sampled_from(examples)))
     for _ in range(draw(st.integers(1, 3))):
         found = list(places(value))

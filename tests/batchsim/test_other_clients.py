@@ -15,7 +15,7 @@ CLIENTS = Path(__file__).parent / "clients"
 
 
 def run(argv: list[str], **options: Any) -> dict[str, Any]:
-    """What a script saw, which it prints as JSON."""
+    """The JSON that a script prints."""
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, **options)
     assert ran.returncode == 0, ran.stderr
     return dict(json.loads(ran.stdout))
@@ -24,7 +24,7 @@ def run(argv: list[str], **options: Any) -> dict[str, Any]:
 def test_the_node_client_in_both_dialects(vertex: Vertex) -> None:
     folder = services.node_folder("@google/genai@3.1.0")
     source = vertex.bucket.put(rows(3))
-    # Node looks for packages beside the script.
+    # Node searches for packages beside the script.
     script = shutil.copy(CLIENTS / "genai.mjs", folder)
 
     seen = run(["node", str(script), vertex.sim.url, source])

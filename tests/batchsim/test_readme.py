@@ -1,4 +1,4 @@
-"""The README's examples run as they stand, and its tables are complete."""
+"""The README's examples run unchanged, and its tables are complete."""
 
 import json
 import re
@@ -139,5 +139,5 @@ def test_the_table_of_paths_is_right(batchsim: BatchSim) -> None:
         assert path
         for method in re.findall(r"GET|POST|DELETE", cell):
             answer = http.request(method, batchsim.url + path[0], content=b"{}")
-            # A method that isn't there answers 404; one that lacks its body, 400.
+            # An unknown method answers 404; one without its body, 400.
             assert answer.status_code in (200, 400), (method, path[0])

@@ -18,7 +18,7 @@ ROW_COUNT = 200_000
 def test_ten_thousand_jobs_are_held_listed_and_counted(vertex: Vertex) -> None:
     body = json.dumps(vertex.body(labels={"batch": "all"})).encode()
     address = vertex.sim.url.removeprefix("http://")
-    # Python's own client: httpx takes longer to ask than batchsim to answer.
+    # Python's own client: a request of httpx takes longer than batchsim's answer.
     with closing(http.client.HTTPConnection(address)) as connection:
         for _ in range(JOB_COUNT):
             connection.request("POST", JOBS, body)
@@ -41,7 +41,7 @@ import sys, threading, time
 import psutil
 from batchsim import BatchSim
 
-# The system's own high-water mark would be that of the process we were forked from.
+# The system's own peak would include the process that this one was forked from.
 most = 0
 def watch():
     global most
@@ -53,7 +53,7 @@ threading.Thread(target=watch, daemon=True).start()
 with BatchSim(speed=0, storage=sys.argv[1]) as sim:
     import httpx
     http = httpx.Client(base_url=sim.url, timeout=300)
-    # A small job first: what clients and libraries take is there from the start.
+    # A small job first: then libraries and clients are in memory from the start.
     for source in ("small", "huge"):
         before = most
         body = {{

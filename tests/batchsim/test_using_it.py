@@ -37,7 +37,7 @@ from tests.waiting import until
 def shell(
     *options: str, program: tuple[str, ...] = ("-m", "batchsim")
 ) -> Iterator[str]:
-    """Run the command; its address. It must end at SIGTERM, at once and with 0."""
+    """Runs the command; yields its address. SIGTERM must end it at once, with 0."""
     process = subprocess.Popen(
         [sys.executable, *program, "--port", "0", *options],
         stdout=subprocess.PIPE,
@@ -73,7 +73,7 @@ def test_it_starts_in_under_a_second_and_stops_at_once() -> None:
 
 
 def test_a_fresh_process_needs_less_than_a_second_to_be_ready() -> None:
-    # Imports and all. Of the processor, as other tests may keep the machine busy.
+    # With imports. Processor time, as other tests may keep the machine busy.
     code = (
         "import time\n"
         "from batchsim import BatchSim\n"

@@ -1,4 +1,4 @@
-"""Vertex's resources, lists and errors, in the letter of the API."""
+"""Vertex's resources, lists and errors, exactly as the API writes them."""
 
 import re
 from datetime import datetime, timedelta
@@ -304,7 +304,7 @@ def test_a_list_is_filtered_by_label_state_and_creation_time(vertex: Vertex) -> 
     assert vertex.names(filter="labels.batchdrop_job:*") == ["new", "old"]
     assert vertex.names(filter="labels.batchdrop_job=a") == ["old"]
     assert vertex.names(filter=f'create_time>="{since}"') == ["new", "plain"]
-    # The one of an hour ago found no input.
+    # The job of an hour ago found no input.
     assert vertex.names(filter='state="JOB_STATE_FAILED"') == ["old"]
     both = f'labels.batchdrop_job:* AND create_time>="{since}"'
     assert vertex.names(filter=both) == ["new"]
