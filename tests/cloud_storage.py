@@ -18,6 +18,11 @@ _OBJECT = re.compile(r".*/b/[^/]+/o/([^/]+)")
 _BUCKET = re.compile(r".*/b/([^/]+)/o(?:/|$)")
 _MEDIA = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+#: What an account hears that may create objects and not replace them.
+NO_DELETE = (
+    b"collect@p.iam.gserviceaccount.com does not have storage.objects.delete access to "
+    b"the Google Cloud Storage object."
+)
 #: Of a request or an answer, and not of what it is about.
 _HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 
@@ -41,6 +46,8 @@ class CloudStorage:
         breaks: so many answers end in their middle, each with a broken connection.
         meanwhile: is called, once, before the second range of an object is served.
         refuses: of each of these buckets, the methods that are answered with 403.
+        may_delete: if not, an upload to the name of an object is answered with 403,
+            before its precondition is looked at.
     """
 
     upstream: str
@@ -49,6 +56,7 @@ class CloudStorage:
     breaks: int = 0
     meanwhile: Callable[[], object] | None = None
     refuses: dict[str, set[str]] = field(default_factory=dict)
+    may_delete: bool = True
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -62,6 +70,9 @@ class CloudStorage:
         bucket = _BUCKET.match(parts.path)
         if bucket and handler.command in self.refuses.get(bucket[1], ()):
             _answer(handler, 403, {}, b"The caller has no access to the bucket.")
+            return
+        if self._is_taken(parts, body) and not self.may_delete:
+            _answer(handler, 403, {}, NO_DELETE)
             return
         if self._is_taken(parts, body):
             _answer(handler, 412, {}, b"At least one of the pre-conditions failed.")

@@ -500,13 +500,23 @@ class _Upload:
 
 
 def _is_there_already(exc: BaseException) -> bool:
-    """Returns True if an upload failed because the object exists."""
-    from google.api_core.exceptions import PreconditionFailed
+    """
+    Returns True if an upload failed because the object exists. For an account that may
+    only create objects, Cloud Storage may refuse to replace one before it looks at the
+    precondition: the right to delete is needed for nothing else
+    (https://cloud.google.com/storage/docs/access-control/iam-permissions).
+    """
+    from google.api_core.exceptions import Forbidden, PreconditionFailed
     from google.cloud.storage.exceptions import InvalidResponse
 
     if isinstance(exc, InvalidResponse):
-        return bool(exc.response.status_code == PreconditionFailed.code)
-    return isinstance(exc, PreconditionFailed)
+        code, text = exc.response.status_code, str(exc.response.text)
+    elif isinstance(exc, Forbidden | PreconditionFailed):
+        code, text = exc.code, str(exc)
+    else:
+        return False
+    refused = code == Forbidden.code and "storage.objects.delete" in text
+    return refused or bool(code == PreconditionFailed.code)
 
 
 @contextmanager

@@ -68,6 +68,25 @@ def test_a_large_object_is_compared_with_what_has_its_name(
         world.gcs = direct
 
 
+def test_an_object_is_compared_also_by_who_may_not_replace_it(
+    world: World, gcs: str
+) -> None:
+    with cloud_storage(gcs) as storage:
+        client = storage_at(storage.url, world.settings.project)
+        direct, world.gcs = world.gcs, client
+        storage.may_delete = False
+        name, content = uri(world, "a.jsonl"), b"1\n" * 10_000_000
+        first = world.storage.create(name, content)
+
+        again = world.storage.create(name, content)
+        with pytest.raises(Differs):
+            world.storage.create(name, content[2:])
+
+        assert again == first
+        client.close()
+        world.gcs = direct
+
+
 @pytest.mark.parametrize("lines", [3, 10_000_000])
 def test_an_object_whose_writer_fails_is_not_created(world: World, lines: int) -> None:
     def fail() -> None:
