@@ -45,7 +45,7 @@ class Evidence:
 
     drop: Drop
     job: dict[str, Any] | None  #: its document in Firestore
-    batches: Sequence[dict[str, Any]]  #: all that the service ever made of it
+    batches: Sequence[dict[str, Any]]  #: all that the API ever made of it
     outbox: Sequence[dict[str, Any]]  #: its announcements in Firestore
     messages: Sequence[Message]  #: what came on the subscription
     answers: Sequence[str] | None = None  #: the keys of all rows that came out of it
@@ -152,7 +152,7 @@ def breaches(
         end: how the job is to end, as its announcement's type says it. Anybody may
             have wanted it "cancelled".
         also: what else is to be announced, once or more.
-        duplicates: the service's list lagged for longer than LIST_LAG, so that a second
+        duplicates: the API's list lagged for longer than LIST_LAG, so that a second
             batch could not be avoided: it must have been cancelled.
         collected: each line of a file that was sent is to have a result.
     """
@@ -324,7 +324,7 @@ def _batches(
     recorded = (job["batch"] or {}).get("name")
     kept = [batch for batch in found.batches if batch["name"] == recorded]
     if not kept:
-        wrong.append(f"{recorded} is recorded; the service made {names(found.batches)}")
+        wrong.append(f"{recorded} is recorded; the API made {names(found.batches)}")
     elif (state := job["batch"]["state"]) != kept[0]["state"]:
         wrong.append(f"its batch is {kept[0]['state']} and was followed to {state}")
     elif state == "JOB_STATE_CANCELLED" and end != "cancelled":

@@ -44,7 +44,7 @@ class Scenario:
     A drop and what happens around it. Two can be laid over each other with `|`.
 
     `faults` are batchsim's rules; those of requests strike only this drop's. As long
-    as the service has made fewer than `hidden` batches of the drop, no list shows
+    as the API has made fewer than `hidden` batches of the drop, no list shows
     any: that is further than a list may lag.
     """
 

@@ -1,4 +1,4 @@
-"""The main job under what the service, its list, and Firestore's answers may do."""
+"""The main job under what the API, its list, and Firestore's answers may do."""
 
 from dataclasses import replace
 

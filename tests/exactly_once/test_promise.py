@@ -89,7 +89,7 @@ def test_a_kept_promise_is_found_kept() -> None:
     [
         (replace(GOOD, job=None), "has no job"),
         (replace(GOOD, job=job("submitted")), "the job is submitted and not ended"),
-        (replace(GOOD, batches=[]), "the service made none"),
+        (replace(GOOD, batches=[]), "the API made none"),
         (
             replace(GOOD, batches=[KEPT, batch("b2", "SUCCEEDED", done=3)]),
             "these are paid too: b2",

@@ -442,7 +442,7 @@ class Track:
         return [there(snapshot.to_dict()) for snapshot in query.stream()]
 
     def all_batches(self) -> list[dict[str, Any]]:
-        """Every batch that the service ever made."""
+        """Every batch that the API ever made."""
         made: list[dict[str, Any]] = self._sim.get("/_sim/jobs").json()["jobs"]
         return made
 

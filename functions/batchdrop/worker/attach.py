@@ -42,7 +42,7 @@ class Attach:
             manifest = self._read(drop)
             return manifest, str(drop) if manifest.has_source else None
         if job.spec is not None:
-            return None, job.manifest  # a check-point has frozen what was chosen
+            return None, job.manifest  # a checkpoint has frozen what was chosen
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
         if beside is None or beside.size == 0:
             return None, None

@@ -91,7 +91,7 @@ class Preparing:
             metadata=self.storage.metadata(job.source),
             manifest=source,
         )
-        # What a check-point has recorded stays as it is.
+        # What a checkpoint has recorded stays as it is.
         if job.spec is None and source is None and chosen.spec.manifest == "required":
             return self.attach.wait_for_manifest(job)
         made = Choices(
@@ -157,7 +157,7 @@ class Preparing:
             )
         except Changed:
             log.warning(
-                "check-points dropped",
+                "checkpoints dropped",
                 extra={"event": "staging.checkpoints_dropped", "job": job.id},
             )
             job = self.ledger.advance(job, lambda j: j.unstaged(self.now()))

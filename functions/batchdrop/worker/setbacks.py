@@ -75,7 +75,7 @@ class Setbacks:
     def clear(self, job: Job) -> None:
         """
         Deletes staged copies that no request will name: all copies of a rejected job;
-        of a job that is postponed in `arrived`, those without a check-point, which the
+        of a job that is postponed in `arrived`, those without a checkpoint, which the
         next worker stages again.
 
         Copies of a lost job with the same id stay: a batch may be reading them.
@@ -104,8 +104,8 @@ class Setbacks:
     def clear_below(self, job: Job, below: int) -> None:
         """
         Deletes the copies of earlier epochs. While a job is in `arrived` no request
-        names them, and their holders can't write any more. Check-pointed parts stay;
-        the one part that may lack a check-point is the next one. What is recorded of a
+        names them, and their holders can't write any more. Checkpointed parts stay;
+        the one part that may lack a checkpoint is the next one. What is recorded of a
         part's lines stays too: its rows have results, whatever becomes of it.
         """
         kept = {uri for part in job.parts.values() for uri in _objects(part.staging)}

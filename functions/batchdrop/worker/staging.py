@@ -1,4 +1,4 @@
-"""Stages the rows of a file, part by part, with a check-point after each part."""
+"""Stages the rows of a file, part by part, with a checkpoint after each part."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ class Stager:
         """
         Writes what is to be sent, and reports what can't be. The first part is written
         to the place of a job that isn't split, as it isn't known yet whether more
-        follow. Each finished part has a check-point: the next worker reads the file
+        follow. Each finished part has a checkpoint: the next worker reads the file
         again, and writes only what is missing.
 
         Returns:
@@ -81,7 +81,7 @@ class Stager:
     def _first_of_several(self, job: Job, made: Choices, first: "_Filled") -> Job:
         """Copies what was staged as a whole to the place of the first part."""
         if job.parts:
-            return job  # it has a check-point
+            return job  # it has a checkpoint
         own, part = self._part_staging(job, 0), first.part
         moved = _moved(part.staging, own)
         for uri, target in (
@@ -96,7 +96,7 @@ class Stager:
 
     def _write(self, job: Job, filled: "_Filled", pieces: Iterator[Piece]) -> "_Filled":
         """
-        Writes a part; one that has a check-point must be the same as then. What is
+        Writes a part; one that has a checkpoint must be the same as then. What is
         recorded beside the rows is there before the rows are.
         """
         known = job.parts.get(job.part_id(filled.part.n))
@@ -143,7 +143,7 @@ class Stager:
 
 
 class Changed(Exception):
-    """What is read now differs from a check-point, which another version made."""
+    """What is read now differs from a checkpoint, which another version made."""
 
 
 class _Report:

@@ -252,7 +252,7 @@ class Submitting:
             return self._write(job, lambda j: j.wait(why, self.now(), due=again))
         if isinstance(error, TransportError) and not error.sent:
             return self.setbacks.postpone(
-                job, f"service unreachable: {error}", unsent=True
+                job, f"the API gives no answer: {error}", unsent=True
             )
         why = f"unclear: {error}"
         log.warning(
