@@ -9,6 +9,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batchdrop.jobs.values import Cost
 from batchdrop.pricing import Bill, Prices, Unpriced
@@ -99,11 +101,15 @@ def test_the_day_is_the_answers_own_or_that_of_the_end(
     assert micros(File.of(1), shard(line)) == rate
 
 
-def test_pictures_cached_tokens_and_thoughts_have_their_prices() -> None:
+def test_audio_cached_tokens_and_thoughts_have_their_prices() -> None:
     counts = {
         "promptTokensDetails": [
             {"modality": "TEXT", "tokenCount": 600},
             {"modality": "AUDIO", "tokenCount": 400},
+        ],
+        "cacheTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 150},
+            {"modality": "AUDIO", "tokenCount": 50},
         ],
         "cachedContentTokenCount": 200,
         "thoughtsTokenCount": 100,
@@ -113,8 +119,13 @@ def test_pictures_cached_tokens_and_thoughts_have_their_prices() -> None:
 
     line = counted(1, 1000, 300, response=said)
 
-    # text (600 - 200) x 0.125, audio 400 x 0.25, cached 200 x 0.025, output 400 x 0.75
-    assert micros(File.of(1), shard(line)) == 50 + 100 + 5 + 300
+    # text                (600 - 150) x 0.125
+    # audio               (400 - 50)  x 0.25
+    # cached text          150        x 0.025
+    # cached audio          50        x 0.05
+    # answer and thoughts (300 + 100) x 0.75
+    # Each is rounded half to even: 56.25, 87.5, 3.75, 2.5, 300
+    assert micros(File.of(1), shard(line)) == 56 + 88 + 4 + 2 + 300
 
 
 def test_rows_that_failed_were_refused_or_have_no_answer_cost_nothing() -> None:
@@ -165,3 +176,66 @@ def test_answers_that_count_nothing_have_the_cost_unknown() -> None:
     cost = billed(File.of(2), shard(counted(1, 1000, 0), silent))
 
     assert cost == Unpriced("answers that count no tokens: 1")
+
+
+#: Any JSON, where an answer has its model, its times and its tokens.
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["TEXT", "AUDIO", "gemini-3.8-flash", "2026-12-01T00:00:00Z"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["modality", "tokenCount", "promptTokenCount", "input_tokens"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+COUNTS = (
+    *("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"),
+    *("totalTokenCount", "cachedContentTokenCount", "toolUsePromptTokenCount"),
+    *("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails"),
+    *("input_tokens", "cache_creation", "prompt_tokens", "prompt_tokens_details"),
+)
+counts = st.dictionaries(st.sampled_from(COUNTS), anything, max_size=6) | anything
+
+
+@given(
+    said=st.dictionaries(st.sampled_from(["usageMetadata", "usage"]), counts),
+    more=st.dictionaries(
+        st.sampled_from(["modelVersion", "model", "createTime", "body", "candidates"]),
+        anything,
+    ),
+    at=anything,
+)
+@settings(deadline=None)
+def test_no_answer_stops_the_collecting(
+    said: dict[str, Any], more: dict[str, Any], at: Any
+) -> None:
+    usual = answer(1, response={**response(), **said}, processed_time=at)
+    odd = answer(2, response={**response(), **said, **more}, processed_time=at)
+
+    cost = billed(File.of(2), shard(usual, odd))
+
+    assert isinstance(cost, Unpriced) or 0 <= cost.micros < 2**63
+
+
+def test_deep_values_in_place_of_words_stop_nothing() -> None:
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    details = [{"modality": deep, "tokenCount": 8}]
+
+    cost = billed(
+        File.of(1),
+        shard(counted(1, 8, 0, response={"counts": {"promptTokensDetails": details}})),
+    )
+
+    assert cost == Unpriced("gemini-3.8-flash: no price of other tokens is known")

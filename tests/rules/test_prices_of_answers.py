@@ -539,3 +539,20 @@ def test_usage_that_says_more_than_it_can_hold_costs_its_own_tokens() -> None:
     body = gemini(10, 5, prompt={"AUDIO": 99}, cache={"AUDIO": 99})
 
     assert split(body, usage) == (10, {"cached_audio": 10, "output": 5})
+
+
+def test_a_cost_that_no_document_can_hold_is_not_known() -> None:
+    entry = '{"models": ["m"], "input": 1000000, "sources": ["x"]}'
+    prices = Prices.load(
+        b'{"as_of": "2026-11-28", "currency": "USD", "prices": [%b],'
+        b' "sources": {"x": {"what": "x", "read": "x"}}}' % entry.encode()
+    )
+    job = bill("m", prices=prices)
+    most = (2**63 - 1) // 10**6
+
+    job.add({}, RowUsage(prompt=most))
+    assert job.cost() == Cost(
+        micros=most * 10**6, currency="USD", prices_as_of="2026-11-28"
+    )
+    job.add({}, RowUsage(prompt=1))
+    assert why(job) == "the cost is too large to be written"

@@ -14,6 +14,7 @@ from batchdrop import wiring
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost
 from batchdrop.pricing import Prices
+from tests.there import there
 from tests.worker.collecting import collected, lines, question, submit
 from tests.worker.world import World
 
@@ -109,3 +110,19 @@ def test_rows_that_failed_cost_nothing(world: World) -> None:
     assert job.rows.failed == 1000
     assert job.cost is not None
     assert job.cost.micros == 0
+
+
+def test_each_part_of_a_split_file_has_a_cost_of_its_own(world: World) -> None:
+    drop = submit(world, ASKED, part_rows=600)
+    for _ in range(40):
+        world.ticks(1)
+
+    ids = world.job(drop).parts
+    parts = [there(world.ledger.get(id)) for id in ids]
+
+    # 600 x 3 tokens and 400 x 3, of prompts and of answers:
+    # 1,800 x 0.4125 = 742.5, x 2.0625 = 3,712.5
+    # 1,200 x 0.4125 = 495,   x 2.0625 = 2,475
+    costs = sorted(there(part.cost).micros for part in parts)
+    assert costs == [495 + 2475, 742 + 3712]
+    assert world.job(drop).cost is None

@@ -13,6 +13,9 @@ from batchdrop.pricing.tokens import OTHER, Usage, split
 #: Models and days that a bill tells apart; a job has a few.
 MAX_METERS = 500
 
+#: A document's numbers have 64 bits. Only a list's own prices can cost more.
+MOST_MICROS = 2**63 - 1
+
 #: A job has under 10**15 tokens, and a price at most 24 digits.
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
@@ -129,8 +132,11 @@ class Bill:
         items = self.items()
         if isinstance(items, Unpriced):
             return items
+        micros = sum(item.micros for item in items)
+        if micros > MOST_MICROS:
+            return Unpriced("the cost is too large to be written")
         return Cost(
-            micros=sum(item.micros for item in items),
+            micros=micros,
             currency=self._prices.currency,
             prices_as_of=self._prices.as_of.isoformat(),
         )
