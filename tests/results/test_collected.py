@@ -3,13 +3,14 @@
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Input, Problem, Usage
-from batchdrop.results import DoesNotAddUp, Questions, collected
+from batchdrop.results import Answers, DoesNotAddUp, Questions, collected
 from batchdrop.results.lines import Kind, Runs
 from tests.results.made import (
     TEXT,
@@ -132,6 +133,35 @@ def test_refused_lines_have_results_with_their_errors_and_blank_ones_have_none()
         assert "only the first" in result["error"]["message"]
     rows = found.summary.rows
     assert (rows.total, rows.accepted, rows.refused, rows.ok) == (5, 2, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        b"",
+        b"line;why\n2;role\n",
+        b'\xff\n{"line":"2"}\n[]\nnull\n',
+        b'{"x":' + b"[" * 5000,
+    ],
+)
+def test_a_report_that_was_changed_explains_what_can_be_read_of_it(
+    report: bytes,
+) -> None:
+    explained = b'{"line":3,"errors":[{"code":"no_role","message":"has no role"}]}\n'
+    questions = File(kinds=[S, R, R, S]).questions()
+    questions = replace(questions, open_report=lambda: iter([report, b"\n", explained]))
+    written: list[bytes] = []
+
+    collected(
+        questions,
+        [Answers(name="a", final=True, open=lambda: iter([answer(1)]))],
+        write=written.append,
+        write_stranger=written.append,
+    )
+
+    results = [json.loads(line) for line in b"".join(written).splitlines()]
+    assert "error" not in results[1]
+    assert results[2]["error"] == {"status": "no_role", "message": "has no role"}
 
 
 def test_a_row_without_an_answer_is_missing_with_the_error_of_the_batch() -> None:

@@ -142,11 +142,14 @@ class _Refused(Struct, gc=False):
 
 
 class Refusals:
-    """Why lines were refused, in the file's order."""
+    """
+    Why lines were refused, in the file's order. The report lies where its readers may
+    change or delete it: what can't be read of it explains nothing.
+    """
 
     def __init__(self, open: Open | None) -> None:
         self._entries = self._read(open)
-        self._last, self._errors = next(self._entries, _NO_REFUSAL)
+        self._first, self._last, self._errors = next(self._entries, _NO_REFUSAL)
 
     def error(self, line: int) -> bytes:
         """
@@ -156,25 +159,28 @@ class Refusals:
             line: a refused one, greater than in the call before.
         """
         while self._last < line:
-            self._last, self._errors = next(self._entries, _NO_REFUSAL)
-        return self._errors
+            self._first, self._last, self._errors = next(self._entries, _NO_REFUSAL)
+        return self._errors if self._first <= line else b""
 
-    def _read(self, open: Open | None) -> Iterator[tuple[int, bytes]]:
+    def _read(self, open: Open | None) -> Iterator[tuple[int, int, bytes]]:
         if open is None:
             return
         decode = msgspec.json.Decoder(_Refused).decode
         try:
             for line in _each_line(open()):
-                entry = decode(line)
+                try:
+                    entry = decode(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    continue
                 if entry.lines is not None:
-                    yield entry.lines[1], error_member(message=_NOT_EXPLAINED)
+                    yield *entry.lines, error_member(message=_NOT_EXPLAINED)
                 elif entry.line is not None:
-                    yield entry.line, _explained(entry.errors)
+                    yield entry.line, entry.line, _explained(entry.errors)
         except SourceGone:
             return
 
 
-_NO_REFUSAL = (2**63, b"")
+_NO_REFUSAL = (2**63, 2**63, b"")
 
 
 def _explained(errors: list[_RowError]) -> bytes:
