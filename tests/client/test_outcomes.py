@@ -638,6 +638,7 @@ ROLE = "Please use a valid role: user, model."
         ),
         (vertex(status={"code": 3, "message": ROLE}), 3, "INVALID_ARGUMENT", ROLE),
         (vertex(status={"message": ROLE}), None, None, ROLE),
+        (vertex(status={"reason": ROLE}), None, None, f'{{"reason":"{ROLE}"}}'),
         (vertex(status={"code": "9" * 5000, "message": ROLE}), None, "9" * 5000, ROLE),
         (vertex(status=3), 3, "INVALID_ARGUMENT", "3"),
         (

@@ -85,6 +85,8 @@ def _of_object(value: dict[str, Any], deep: int) -> JobError | None:
         status = STATUS_NAMES.get(code or 0) or (kind if isinstance(kind, str) else "")
     if code is None:
         code = _CODES.get(status)
+    if code is None and not status and not message:
+        message = msgspec.json.encode(value).decode()  # of a form that nobody knows
     return JobError(
         code=code,
         status=status or None,
