@@ -48,6 +48,16 @@ def test_ever_new_messages_take_bounded_memory() -> None:
     assert sum(failures._counts.values()) == 5000
 
 
+def test_ever_new_codes_take_bounded_memory() -> None:
+    failures = Failures()
+    for n in range(5000):
+        failures.add((f"code {n}", "the same message"), "r")
+
+    assert len(failures._examples) <= 2001
+    assert sum(failures._counts.values()) == 5000
+    assert failures.most_frequent()[0].code == "other"
+
+
 def test_of_an_endless_code_and_message_the_beginning_is_kept() -> None:
     failures = Failures()
     for n in range(2):

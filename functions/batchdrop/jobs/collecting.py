@@ -169,6 +169,7 @@ class Answered(Splitting):
         failures: tuple[Failure, ...] = (),
         strangers: int = 0,
         superseded: int = 0,
+        same_rows: int = 0,
         answers_short: str | None = None,
         columns_lost: str | None = None,
     ) -> Self:
@@ -202,6 +203,7 @@ class Answered(Splitting):
             failures=failures[:MAX_FAILURES],
             strangers=strangers,
             superseded=superseded,
+            same_rows=same_rows,
             answers_at_risk=None,
             parked=None,
             seq=self._seq_at_end,

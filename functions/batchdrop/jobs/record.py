@@ -108,6 +108,8 @@ class Record:
     strangers: int = 0
     #: How many answers another answer to the same row replaces.
     superseded: int = 0
+    #: How many rows, whose requests are equal, took one of several answers without ids.
+    same_rows: int = 0
     #: The first of the lines that were refused.
     row_errors: tuple[RowError, ...] = ()
     #: The object that lists all lines that were refused.

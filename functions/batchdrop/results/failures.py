@@ -47,6 +47,8 @@ class Failures:
             if kind not in self._examples:
                 if len(self._examples) >= _KINDS:
                     kind = (error[0], "")
+                if len(self._examples) >= 2 * _KINDS and kind not in self._examples:
+                    kind = ("other", "")
                 self._examples.setdefault(kind, id)
         self._counts[kind] += 1
 

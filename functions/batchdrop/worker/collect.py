@@ -90,7 +90,10 @@ class Collect:
         job = self.ledger.advance(job, lambda j: j.collect_taken(by, now, self.timing))
         failpoint("collect_taken")
         if job.is_parked:
-            log.error("job parked", extra={"event": "job.parked", "job": job.id})
+            log.error(
+                "job parked",
+                extra={"event": "job.parked", "job": job.id, "phase": job.phase},
+            )
         while job.collecting and job.is_held(self.now()):
             job = self._stepped(job, until)
 
@@ -127,7 +130,7 @@ class Collect:
                     "event": "collect.results",
                     "job": job.id,
                     "results": after.results.uri if after.results else "",
-                    "same_rows": learnt.same_rows,
+                    "same_rows": after.same_rows,
                 },
             )
             log_row_failures(after)
@@ -176,7 +179,13 @@ class Collect:
 
     def _park(self, job: Job, why: str) -> Job:
         log.error(
-            "job parked", extra={"event": "job.parked", "job": job.id, "reason": why}
+            "job parked",
+            extra={
+                "event": "job.parked",
+                "job": job.id,
+                "phase": job.phase,
+                "reason": why,
+            },
         )
         now = self.now()
         return self.ledger.advance(job, lambda j: j.park(now, why))

@@ -136,7 +136,6 @@ class Merge:
         return Collected(
             changes=_changes(job, summary, new.created, index, strangers.created)
             | _cost(bill),
-            same_rows=summary.same_rows,
         )
 
     def _bill(self, job: Job) -> Bill:
@@ -251,6 +250,7 @@ def _changes(
         "failures": summary.failures,
         "strangers": summary.strangers,
         "superseded": summary.superseded,
+        "same_rows": summary.same_rows,
         "answers_short": short,
         "columns_lost": lost,
     }

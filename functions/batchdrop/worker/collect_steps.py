@@ -39,7 +39,6 @@ class Collected:
     """The results are written; `changes` are the arguments of `Job.collected`."""
 
     changes: dict[str, Any]
-    same_rows: int  #: see `Summary.same_rows`
 
 
 #: What a step says at its end.
