@@ -380,6 +380,56 @@ def test_a_file_without_requests_is_refused(developer: Developer) -> None:
     assert "has no requests" in error["message"]
 
 
+def test_openai_style_lines_are_answered_in_their_own_shape(
+    developer: Developer,
+) -> None:
+    developer.sim.faults.add("row_failed", match={"row_text": "bad"}, code=400)
+    developer.sim.faults.add("row_empty", match={"row_text": "deep"}, thoughts=True)
+    asked = [
+        {
+            "custom_id": text,
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"messages": [{"role": "user", "content": text}]},
+            "mine": 1,
+        }
+        for text in ("good", "bad", "deep")
+    ]
+    file = developer.upload(asked)
+    name = developer.create({"inputConfig": {"fileName": file}})["name"]
+    developer.sim.clock.advance(60)
+
+    answered = developer.get(name)["response"]["responsesFile"]
+
+    lines = map(json.loads, developer.download(answered).splitlines())
+    found = {line.pop("custom_id"): line for line in lines}
+    assert all(line.keys() == {"response"} for line in found.values())
+    codes = {key: line["response"]["status_code"] for key, line in found.items()}
+    assert codes == {"good": 200, "bad": 400, "deep": 200}
+    body = found["good"]["response"]["body"]
+    assert body["choices"][0]["message"]["content"] == "good"
+    assert body["usage"] == {
+        "promptTokens": 1,
+        "completionTokens": 1,
+        "totalTokens": 2,
+    }
+    usage = found["deep"]["response"]["body"]["usage"]
+    assert usage["totalTokens"] > usage["promptTokens"] + usage["completionTokens"]
+    assert "message" in found["bad"]["response"]["body"]["error"]
+
+
+def test_a_file_does_not_mix_openai_style_lines_with_others(
+    developer: Developer,
+) -> None:
+    body = {"messages": [{"role": "user", "content": "a"}]}
+    asked = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    file = developer.upload([row(key="k"), asked])
+    name = developer.create({"inputConfig": {"fileName": file}})["name"]
+    developer.sim.clock.advance(60)
+
+    assert "row 2 has no `request`" in developer.get(name)["error"]["message"]
+
+
 def test_a_bad_line_is_read_in_a_file_of_many_pieces(developer: Developer) -> None:
     good = json.dumps(row("x" * 1000, key="k")) + "\n"
     file = developer.upload(good * 600 + '{"key": "k", "request": {"prompt": 1}}')

@@ -197,6 +197,7 @@ def test_any_rule_is_taken_or_refused(sim: BatchSim, rule: Any) -> None:
         formats.GEMINI_EMBEDDING,
         formats.DEVELOPER,
         formats.DEVELOPER_EMBEDDING,
+        formats.DEVELOPER_OPENAI,
     ],
     ids=lambda format: format.answer.__name__.strip("_"),
 )

@@ -314,6 +314,8 @@ def _wrong(line: bytes, kind: Kind, version: str) -> str:
         return _near(int(found[1]) if found else len(line) - 1, "syntax error")
     if not isinstance(row, dict):
         return _near(0, "expected an object")
+    if row.get("request") is None and kind is Kind.GENERATE and "body" in row:
+        return _wrong_openai(row)
     if row.get("request") is None:
         return _near(0, "missing field: 'request'")
     reader = members.reader(Api.DEVELOPER, version)
@@ -323,6 +325,16 @@ def _wrong(line: bytes, kind: Kind, version: str) -> str:
         if fault.unknown:
             return _near(at, f"no such field: '{fault.name}'")
         return _near(at, fault.text)
+    return ""
+
+
+def _wrong_openai(row: Json) -> str:
+    """The same of an OpenAI-style line. What the API checks in these is unknown."""
+    if not isinstance(row["body"], dict):
+        return _near(0, "expected an object: 'body'")
+    for name, only in (("method", "POST"), ("url", "/v1/chat/completions")):
+        if row.get(name) != only:
+            return _near(0, f"expected '{only}': '{name}'")
     return ""
 
 

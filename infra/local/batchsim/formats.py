@@ -311,7 +311,20 @@ def _open(line: Json, answering: Answering) -> Json:
     return _open_line(line, 200, answered, answering)
 
 
-def _open_chat(body: Json, answering: Answering) -> Json:
+def _open_usage(asked: int, spent: int, thought: int) -> Json:
+    total = asked + spent
+    return {"prompt_tokens": asked, "completion_tokens": spent, "total_tokens": total}
+
+
+def _open_chat(
+    body: Json,
+    answering: Answering,
+    usage: Callable[[int, int, int], Json] = _open_usage,
+) -> Json:
+    """
+    Args:
+        usage: takes the tokens of the prompt, of the answer, and of its thoughts.
+    """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RowFailed(400, "messages must hold at least one message.")
@@ -334,19 +347,16 @@ def _open_chat(body: Json, answering: Answering) -> Json:
         answer, whole = _cut(answered, prompt.max_tokens, answering)
         reason = answering.reason or ("stop" if whole else "length")
     message = {"role": "assistant", "content": None if answering.empty else answer}
-    if answering.thoughts:
-        message["reasoning_content"] = _thought(prompt)
+    thought = _thought(prompt) if answering.thoughts else ""
+    if thought:
+        message["reasoning_content"] = thought
     return {
         "id": f"chatcmpl-{_response_id(prompt)}",
         "object": "chat.completion",
         "created": int(answering.at.timestamp()),
         "model": body.get("model") or answering.model_version,
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": {
-            "prompt_tokens": asked,
-            "completion_tokens": tokens(answer),
-            "total_tokens": asked + tokens(answer),
-        },
+        "usage": usage(asked, tokens(answer), tokens(thought)),
     }
 
 
@@ -479,7 +489,34 @@ def _beside(line: Json) -> Json:
     return {name: line[name] for name in line if name != "request"}
 
 
+def _developer_openai(line: Json, answering: Answering) -> Json:
+    body = line["body"]
+    if not isinstance(body, dict):
+        raise RowFailed(400, "body must be an object.")
+    answered = _open_chat(body, answering, _developer_usage)
+    return _developer_openai_line(line, 200, answered)
+
+
+def _developer_usage(asked: int, spent: int, thought: int) -> Json:
+    # Thoughts are in the total alone.
+    total = asked + spent + thought
+    return {"promptTokens": asked, "completionTokens": spent, "totalTokens": total}
+
+
+def _developer_openai_failure(line: Json, failed: RowFailed, at: Answering) -> Json:
+    error = {"code": failed.code, "message": failed.message}
+    return _developer_openai_line(line, failed.code, {"error": error})
+
+
+def _developer_openai_line(line: Json, code: int, answered: Json) -> Json:
+    kept = {"custom_id": line["custom_id"]} if "custom_id" in line else {}
+    return {**kept, "response": {"status_code": code, "body": answered}}
+
+
 DEVELOPER = Format("request", _developer, _developer_failure)
+#: OpenAI's lines in a file. In: `custom_id`, `method`, `url` and `body`. Out:
+#: `custom_id` and `response`, with the usage in camelCase (clients of others).
+DEVELOPER_OPENAI = Format("body", _developer_openai, _developer_openai_failure)
 DEVELOPER_EMBEDDING = Format("request", _developer_embedding, _developer_failure)
 
 

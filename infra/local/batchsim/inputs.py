@@ -114,9 +114,13 @@ class Inputs:
             rows = Rows.of_file(content)
             if not len(rows):
                 raise JobFailed(3, f"{name} has no rows.")
+            first = importing.parse(rows[0], 1)
+            if job.kind is Kind.GENERATE and "request" not in first and "body" in first:
+                format = formats.DEVELOPER_OPENAI
             for number, line in enumerate(rows, 1):
-                if "request" not in importing.parse(line, number):
-                    raise JobFailed(3, f"{name}: row {number} has no `request`.")
+                if format.payload not in importing.parse(line, number):
+                    why = f"{name}: row {number} has no `{format.payload}`."
+                    raise JobFailed(3, why)
         except ApiError as exc:
             content.close()
             raise JobFailed(5, exc.message) from None
