@@ -275,6 +275,20 @@ def test_a_models_short_name_includes_its_publisher(
     assert texts(vertex, job) == {"007": "hi"}
 
 
+@pytest.mark.parametrize("key", ["custom_id", "key"])
+def test_openai_style_lines_are_sent_to_the_developer_api(
+    sim: BatchSim, bucket: Bucket, key: str
+) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}]}
+    posted = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    src = bucket.put("in.jsonl", lines({key: "007", **posted}))
+
+    with Client(api_key="k", http_options={"base_url": sim.url}) as client:
+        job = client.batches.create(model=GEMINI, src=src)
+
+        assert texts(client, job) == {"007": "hi"}
+
+
 def test_a_name_may_have_the_letters_of_a_wildcard(
     client: Client, bucket: Bucket
 ) -> None:

@@ -466,6 +466,7 @@ MODELS = [
         for shape in SHAPES
         # A list of one content may be what is to be embedded.
         if not shape.startswith((takes, "gemini" if takes == "embedding" else takes))
+        and (backend, takes, shape) != (DEVELOPER, "gemini", "openai")
     ],
 )
 def test_an_error_of_shape_shows_the_line_to_write(
@@ -804,3 +805,51 @@ def test_a_line_of_too_many_values_is_an_error_before_it_is_decoded(
     )
     assert "more than 200,000 values and names" in row_error.message
     assert row_error.fix
+
+
+def test_a_file_on_the_developer_api_is_openai_style_or_it_is_not() -> None:
+    keyed = {"key": "a", "request": GOOD}
+    wrong: dict[str, Any] = {**OPEN_LINE, "custom_id": "b", "body": {"n": 1}}
+
+    mixed = [(2, "", "mixed_shapes")]
+    assert problems(keyed, OPEN_LINE, backend="developer") == mixed
+    assert problems(OPEN_LINE, keyed, backend="developer") == mixed
+    assert problems(wrong, keyed, OPEN_LINE, backend="developer") == [
+        (1, "body", "no_contents"),
+        (2, "", "mixed_shapes"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "code"),
+    [
+        ({"method": "GET"}, "method", "bad_value"),
+        ({"url": "/v1/embeddings"}, "url", "bad_value"),
+        ({"body": {"input": "x"}}, "body", "no_contents"),
+        ({"body": GOOD}, "body", "wrong_shape"),
+        (
+            {"body": {**OPEN_LINE["body"], "model": "gemini-9"}},
+            "body.model",
+            "other_model",
+        ),
+        ({"body": {**OPEN_LINE["body"], "maxTokens": 9}}, "body.maxTokens", "unknown"),
+        ({"temperature": 1}, "temperature", "beside_request"),
+    ],
+)
+def test_openai_style_lines_on_the_developer_api_are_checked_like_those_on_vertex(
+    changes: dict[str, Any], path: str, code: str
+) -> None:
+    ((line, where, what),) = problems({**OPEN_LINE, **changes}, backend="developer")
+
+    assert (line, where) == (1, path)
+    assert what.startswith(code)
+
+
+def test_no_configuration_is_merged_into_openai_style_lines() -> None:
+    (row_error,) = row_errors(
+        OPEN_LINE, backend="developer", generation_config=b'{"temperature":1}'
+    )
+
+    assert row_error.code == "wrong_shape"
+    assert "no generation configuration" in row_error.message
+    assert '"body"' in row_error.fix

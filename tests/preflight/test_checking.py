@@ -92,6 +92,22 @@ def test_lines_of_other_models_become_what_these_take(
     assert staged(line, model=model) == [sent]
 
 
+@pytest.mark.parametrize("key", [{"key": "a"}, {"custom_id": 7, "mine": None}, {}])
+@pytest.mark.parametrize("model", [{"model": "models/gemini-3.8-flash"}, {}])
+def test_the_developer_api_takes_openai_style_lines_too(
+    key: dict[str, Any], model: dict[str, Any]
+) -> None:
+    asked = {
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {**model, **TURNS},
+    }
+
+    assert staged({**key, **asked}, backend="developer") == [
+        {"custom_id": "r0000001", **asked}
+    ]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -837,9 +853,17 @@ asked = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(model=LLAMA),
+        Rules(backend="developer"),
+        Rules(backend="developer", openai=True),
+    ],
+)
 @given(asked, st.lists(st.tuples(asked, bodies), max_size=10))
 def test_an_openai_style_line_is_cut_as_it_would_be_parsed(
-    opening: bytes, others: list[tuple[bytes, bytes]]
+    rules: Rules, opening: bytes, others: list[tuple[bytes, bytes]]
 ) -> None:
     body = b'{"messages":[{"role":"user","content":"hi"}]}'
     lines = [(opening, body), (opening, body), *others]
@@ -848,7 +872,7 @@ def test_an_openai_style_line_is_cut_as_it_would_be_parsed(
         for number, (line, body) in enumerate(lines)
     )
 
-    same_outcome(text, Rules(model=LLAMA))
+    same_outcome(text, rules)
 
 
 def inspected(lines: list[object], rules: Rules) -> int:
@@ -910,7 +934,8 @@ def test_contents_to_embed_are_passed_without_an_inspection() -> None:
     assert inspected(lines, Rules(model=EMBEDDING)) < 20
 
 
-def test_openai_style_lines_are_passed_without_an_inspection() -> None:
+@pytest.mark.parametrize("rules", [Rules(model=LLAMA), Rules(backend="developer")])
+def test_openai_style_lines_are_passed_without_an_inspection(rules: Rules) -> None:
     lines: list[object] = [
         {
             "custom_id": f"k{number}",
@@ -921,7 +946,7 @@ def test_openai_style_lines_are_passed_without_an_inspection() -> None:
         for number in range(100)
     ]
 
-    assert inspected(lines, Rules(model=LLAMA)) < 20
+    assert inspected(lines, rules) < 20
 
 
 def test_lines_of_many_forms_need_few_decoders() -> None:

@@ -60,6 +60,48 @@ def test_other_publishers_answers_have_text_usage_and_finish_reason(
     assert all(one["usage"]["total"] for one in found)
 
 
+@pytest.mark.parametrize("world", ["developer"], indirect=True)
+def test_openai_style_answers_of_the_developer_api_are_joined_and_judged(
+    world: World,
+) -> None:
+    rows = [
+        {
+            "custom_id": f"own-{n}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"messages": [{"role": "user", "content": f"question {n}"}]},
+            "region": "eu",
+        }
+        for n in range(1, 5)
+    ]
+    world.sim.faults.add("row_failed", match={"row_text": "question 2"}, code=400)
+    world.sim.faults.add("row_max_tokens", match={"row_text": "question 3"})
+    drop = submit(world, lines(rows))
+
+    job = collected(world, drop)
+
+    found = world.results(job)
+    assert [one["key"] for one in found] == ["own-1", "own-2", "own-3", "own-4"]
+    assert outcomes(world, job) == ["ok", "failed", "truncated", "ok"]
+    assert [one["columns"] for one in found] == [{"region": "eu"}] * 4
+    assert found[0]["text"] == "question 1"
+    assert found[1]["error"]["code"] == 400
+    assert found[3]["usage"] == {
+        "prompt": 3,
+        "cached": 0,
+        "output": 3,
+        "thoughts": 0,
+        "total": 6,
+    }
+    (first,) = [one for one in world.answers(job) if one["custom_id"] == "r0000001"]
+    assert first.keys() == {"custom_id", "response"}
+    assert first["response"]["body"]["usage"] == {
+        "promptTokens": 3,
+        "completionTokens": 3,
+        "totalTokens": 6,
+    }
+
+
 @pytest.mark.parametrize(
     ("world", "model"),
     [

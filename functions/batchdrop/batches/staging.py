@@ -25,8 +25,8 @@ from batchdrop.preflight import ALLOW, Block, Checker, Refused, Rules, own_colum
 from batchdrop.preflight.lines import split_lines, unpacked
 from batchdrop.preflight.merge import Merger
 from batchdrop.preflight.names import camel_case
-from batchdrop.preflight.rules import short_model
-from batchdrop.preflight.shapes import IDS, WrongShape, shape_of
+from batchdrop.preflight.rules import Family, short_model
+from batchdrop.preflight.shapes import IDS, WrongShape, is_openai, shape_of
 
 #: What a decoder raises for an invalid line.
 _MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -106,7 +106,8 @@ class Wire:
             return False
         try:
             members = _members(line)
-            shape = shape_of(members.keys(), self._family)
+            family = self._family_of(line)
+            shape = shape_of(members.keys(), family)
         except (WrongShape, *_MISFIT):
             # Any model of Vertex AI's that has no other lines counts as Gemini.
             gemini = self._rules.imports and self._family.config
@@ -114,27 +115,28 @@ class Wire:
         if _ANSWERS & members.keys():
             return False
         main = shape.wrapper or shape.embeds
-        if shape.wrapper != self._family.wrapper or main is None:
+        if shape.wrapper != family.wrapper or main is None:
             return False
         begins = b"{" if shape.wrapper else b'"'
         if (shape.wrapper is None and main != "content") or (
             bytes(members[main])[:1] != begins
         ):
             return False
-        if (
-            self._rules.imports
-            and self._family.config
-            and not _has_roles(members[main])
-        ):
+        if self._rules.imports and family.config and not _has_roles(members[main]):
             return False
         if self._rules.imports and not all(map(_is_column, members.items())):
             return False
-        if shape.id is None or (self._family.id != IDS[0] and shape.id == IDS[0]):
-            return self._rules.imports and self._family.id == IDS[0]
+        if shape.id is None or (family.id != IDS[0] and shape.id == IDS[0]):
+            return self._rules.imports and family.id == IDS[0]
         if not self._rules.imports:
-            return shape.id == self._family.id
+            return shape.id == family.id
         key = msgspec.json.decode(members[shape.id])
         return not isinstance(key, str) or _LASTING.match(key) is not None
+
+    def _family_of(self, line: bytes) -> Family:
+        """The format of a file whose first line is this one."""
+        other = self._rules.openai_family
+        return other if other is not None and is_openai(line) else self._family
 
     def copies(self, sources: Sequence[Source]) -> Iterator[Iterator[bytes]]:
         """
@@ -178,13 +180,13 @@ class Wire:
             for block in checker.blocks(source.read()):
                 for refused in block.refused:
                     raise ValueError(_why(refused, places))
-                yield self._keyed(block)
+                yield self._keyed(block, checker.rules.family)
         except NotReadable as exc:
             raise ValueError(f"{source.place(1)}: {exc}") from exc
 
     # Keys and columns.
 
-    def _keyed(self, block: Block) -> bytes:
+    def _keyed(self, block: Block, family: Family) -> bytes:
         """The staged lines, with the caller's key and columns in place of their ids."""
         out: list[bytes] = []
         for staged in block.staged.split(b"\n")[:-1]:
@@ -192,13 +194,13 @@ class Wire:
             assert head is not None
             number = int(head[1])
             own = own_columns(block.lines[number - block.first])
-            for name in self._family.beside:
+            for name in family.beside:
                 own.pop(name, None)  # they are sent as they are
-            out += (self._front(number, own), staged[head.end() :], b"\n")
+            front = self._front(number, own, family.id)
+            out += (front, staged[head.end() :], b"\n")
         return b"".join(out)
 
-    def _front(self, number: int, own: dict[str, Raw]) -> bytes:
-        id = self._family.id
+    def _front(self, number: int, own: dict[str, Raw], id: str) -> bytes:
         name = next((name for name in IDS if name in own), id)
         key = f"request-{number}"
         if name in own:

@@ -36,6 +36,7 @@ from batchdrop.preflight.shapes import (
     Unwrapped,
     an_object,
     as_written,
+    is_openai,
     unwrapper,
 )
 from batchdrop.rows import RowError, Rows
@@ -99,11 +100,16 @@ class Checker:
             fast: whether to take the fast paths. The outcome is the same without.
             own: whether blocks have the rows' own keys and columns.
         """
-        self.rules = rules
         self._left = explained
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
         self._mended: dict[int, bytes] = {}
+        self._fast, self._owns = fast, own
+        self._begin(rules)
+
+    def _begin(self, rules: Rules) -> None:
+        """Begins to read under these rules. No line may have been good before."""
+        self.rules = rules
         self._family = rules.family
         self._parser = Parser(rules)
         self._columns = Columns(rules)
@@ -111,12 +117,12 @@ class Checker:
         self._envelopes = EnvelopeCheck(rules, self._keys)
         self._envelope = Envelope.of(self._family)
         self._merger = Merger.of(rules)
-        self._own = Own(self._family) if own else None
+        self._own = Own(self._family) if self._owns else None
         self._asking = Asking(self._family, self._columns)
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._good: GoodLines | None = None
         self._bad: BadLines | None = None
-        if fast:
+        if self._fast:
             self._good = GoodLines(
                 rules,
                 self._columns,
@@ -180,6 +186,7 @@ class Checker:
             else:
                 cut = good.cut if good else None
                 staged = (cut and cut(number, text)) or self._row(number, text)
+                good = self._good
             if not isinstance(staged, Refused):
                 out += staged
                 rows += 1
@@ -228,6 +235,8 @@ class Checker:
             return self._row(number, text)
 
     def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
+        if self._is_first_openai(text):
+            self._begin(replace(self.rules, openai=True))
         bad = self._bad if self._left == 0 else None
         if bad and (bad.holds(text) or is_malformed(text)):
             return _UNEXPLAINED
@@ -251,6 +260,20 @@ class Checker:
                 bad.learn(inspection)
             return Refused(number, text[:LINE_LIMIT], tuple(inspection.row_errors))
         return self._staged(number, text, taken)
+
+    def _is_first_openai(self, text: bytes) -> bool:
+        """
+        Whether a line is the first OpenAI-style one, where the model has such lines
+        besides others, and no line before it was good.
+        """
+        rules = self.rules
+        return (
+            self._envelopes.shape is None
+            and not rules.openai
+            and rules.openai_family is not None
+            and rules.generation_config is None
+            and is_openai(text)
+        )
 
     def _staged(self, number: int, text: bytes, taken: Unwrapped) -> tuple[bytes, ...]:
         """The pieces of a good line, as it is sent."""

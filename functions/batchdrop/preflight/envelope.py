@@ -9,7 +9,6 @@ from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
-    URLS,
     Shape,
     WrongShape,
     answered,
@@ -63,7 +62,18 @@ class EnvelopeCheck:
         try:
             shape = self._known_shape(line, names)
         except WrongShape as exc:
-            if str(exc):
+            if (other := self._other_shape(names)) is not None:
+                self._add_mixed(inspection, other)
+            elif self._takes_no_config(names):
+                inspection.add_error(
+                    "",
+                    "wrong_shape",
+                    "is an OpenAI-style line, into which no generation configuration "
+                    "can be merged",
+                    "leave out the job's generation configuration, and write the "
+                    'parameters into each "body"',
+                )
+            elif str(exc):
                 inspection.add_error(
                     exc.path,
                     "wrong_shape",
@@ -85,15 +95,40 @@ class EnvelopeCheck:
             inspection.add_error("", "no_contents", "has no body", example)
             return None
         if self.shape is not None and shape != self.shape:
-            inspection.add_error(
-                "",
-                "mixed_shapes",
-                f"has the shape {shape}, but line {self._shape_line} has the shape "
-                f"{self.shape}",
-                "write all lines of a file in one shape",
-            )
+            self._add_mixed(inspection, shape)
             return None
         return shape
+
+    def _other_shape(self, names: set[str]) -> Shape | None:
+        """
+        The shape of a line in the model's other format; None if it has none, or if a
+        line may still have it.
+        """
+        family = self._rules.other_family
+        if family is None or (self.shape is None and not self._rules.openai):
+            return None
+        try:
+            return shape_of(names, family)
+        except WrongShape:
+            return None
+
+    def _takes_no_config(self, names: set[str]) -> bool:
+        """Whether a line could be sent, but for the job's configuration."""
+        family = self._rules.openai_family
+        if family is None or self._rules.generation_config is None:
+            return False
+        return family.wrapper in names
+
+    def _add_mixed(self, inspection: Inspection, shape: Shape) -> None:
+        others = "earlier lines are OpenAI-style"
+        if self.shape is not None:
+            others = f"line {self._shape_line} has the shape {self.shape}"
+        inspection.add_error(
+            "",
+            "mixed_shapes",
+            f"has the shape {shape}, but {others}",
+            "write all lines of a file in one shape",
+        )
 
     def _known_shape(self, line: Members, names: set[str]) -> Shape:
         """
@@ -129,7 +164,7 @@ class EnvelopeCheck:
             inspection.add_error(
                 shape.wrapper, "not_an_object", "must be a JSON object", self._example
             )
-        allowed = {"method": ("POST",), "url": URLS}
+        allowed = {"method": ("POST",), "url": self._family.urls}
         for name in self._family.beside:
             if members.get(name) not in allowed[name]:
                 inspection.unsure = True

@@ -44,7 +44,6 @@ from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     BARE,
     BESIDE,
-    URLS,
     Envelope,
     Shape,
     Unwrapped,
@@ -307,7 +306,8 @@ def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
         members.append(rb'"%b"' % shape.id.encode() + colon + key)
     if rules.family.beside:
         members.append(rb'"method"' + colon + rb'"POST"')
-        members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % "|".join(URLS).encode())
+        urls = "|".join(rules.family.urls).encode()
+        members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % urls)
     main = shape.wrapper or shape.embeds or ""
     members.append(rb'"%b"' % main.encode() + colon)
     return re.compile(rb"\{" + space + (space + b"," + space).join(members))

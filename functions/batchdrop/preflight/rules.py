@@ -77,6 +77,7 @@ class Family:
     rows: int | None  #: most rows of a job
     bytes: int  #: most bytes of a staged file
     beside: tuple[str, ...] = ()  #: members that are sent beside the wrapper
+    urls: tuple[str, ...] = ()  #: what `url` may be, where that is one of these
     google: bool = True  #: Gemini's own names, which have two spellings
     embeds: bool = False
     config: bool = False  #: takes a generation configuration
@@ -210,6 +211,11 @@ _OPEN = Must(
     codes=("no_contents", "bad_contents"),
 )
 
+_CHAT = Must(
+    kind="an object",
+    members={"messages": _MESSAGES, "model": Must(same_model=True)},
+)
+
 _EMBEDDING = Must(
     kind="an object",
     members={
@@ -256,6 +262,10 @@ _TEXT_EMBEDDING = Must(
     },
 )
 
+_OPENAI_LINE = (
+    '{"custom_id": "...", "method": "POST", "url": "/v1/chat/completions", "body": '
+    '{"messages": [{"role": "user", "content": "..."}]}}'
+)
 _GEMINI_LINE = '{"contents": [{"role": "user", "parts": [{"text": "..."}]}]}'
 _EMBEDDING_LINE = '{"key": "...", "request": {"content": {"parts": [{"text": "..."}]}}}'
 
@@ -316,14 +326,13 @@ _FAMILIES = {
         id="custom_id",
         wrapper="body",
         plain=(),
-        example='{"custom_id": "...", "method": "POST", "url": '
-        '"/v1/chat/completions", "body": {"messages": [{"role": "user", '
-        '"content": "..."}]}}',
+        example=_OPENAI_LINE,
         must=_OPEN,
         members="open.Request",
         rows=200_000,
         bytes=GB,
         beside=("method", "url"),
+        urls=("/v1/chat/completions", "/v1/embeddings"),
         google=False,
     ),
     "developer": Family(
@@ -338,6 +347,21 @@ _FAMILIES = {
         bytes=2 * GB,
         config=True,
     ),
+    # Known from clients of others only: Google's pages about batches don't name it.
+    "developer-openai": Family(
+        name="OpenAI-style lines on the Developer API",
+        id="custom_id",
+        wrapper="body",
+        plain=(),
+        example=_OPENAI_LINE,
+        must=_CHAT,
+        members="open.Request",
+        rows=None,
+        bytes=2 * GB,
+        beside=("method", "url"),
+        urls=("/v1/chat/completions",),
+        google=False,
+    ),
     "developer-embedding": Family(
         name="embeddings on the Developer API",
         id="key",
@@ -351,6 +375,9 @@ _FAMILIES = {
         embeds=True,
     ),
 }
+
+#: OpenAI-style formats, by the names of the formats that the same models have.
+_OTHERS = {_FAMILIES["developer"].name: _FAMILIES["developer-openai"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,6 +405,8 @@ class Rules:
     key_numbers: bool = True
     #: The most bytes that a packed file may unpack to.
     max_unpacked: int = 20 * GB
+    #: The lines are OpenAI-style, where the model has another format too.
+    openai: bool = False
 
     def __post_init__(self) -> None:
         if self.generation_config is None:
@@ -408,8 +437,22 @@ class Rules:
 
     @property
     def family(self) -> Family:
-        """The line format, which backend and model decide."""
-        return _family_of(self.backend, self.model)
+        """The line format, which backend and model decide, and `openai`."""
+        family = _family_of(self.backend, self.model)
+        other = _OTHERS.get(family.name) if self.openai else None
+        return other or family
+
+    @property
+    def openai_family(self) -> Family | None:
+        """The format of OpenAI-style lines, where the model has another one too."""
+        return _OTHERS.get(_family_of(self.backend, self.model).name)
+
+    @property
+    def other_family(self) -> Family | None:
+        """The other format that the model has, which no line of the file may have."""
+        if self.openai:
+            return _family_of(self.backend, self.model)
+        return self.openai_family
 
     @property
     def model_pattern(self) -> str:

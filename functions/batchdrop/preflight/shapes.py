@@ -13,7 +13,6 @@ from batchdrop.preflight.names import camel, snake
 from batchdrop.preflight.rules import Family, Rules
 
 IDS = ("key", "custom_id")
-URLS = ("/v1/chat/completions", "/v1/embeddings")
 #: What is sent beside a body.
 BESIDE = b'"method":"POST","url":"%b",'
 #: Put around a text, these make it a content.
@@ -152,6 +151,18 @@ def shape_of(names: Set[str], family: Family) -> Shape:
     raise WrongShape("")
 
 
+def is_openai(line: bytes) -> bool:
+    """Whether a line is OpenAI-style: it has a body, and no request of Gemini's."""
+    if b'"body"' not in line:
+        return False
+    try:
+        members = _members.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    body = bytes(members.get("body", b""))
+    return body.startswith(b"{") and members.keys().isdisjoint(("request", "contents"))
+
+
 def other_request(names: set[str], family: Family) -> str:
     """What a wrapper holds, in words, if it is a request for another kind of model."""
     mains = {
@@ -252,7 +263,7 @@ def unwrapper(
         names[f"not{number}"] = name
         fields.append((f"not{number}", _Absent, msgspec.UNSET))
     if family.beside:
-        fields += [("method", Literal["POST"]), ("url", Literal[URLS])]
+        fields += [("method", Literal["POST"]), ("url", Literal[family.urls])]
     if apart is not None:
         model = Annotated[str, msgspec.Meta(pattern=rules.model_pattern)]
         fields += [("model", model, msgspec.UNSET), ("response", _NoAnswer, None)]
