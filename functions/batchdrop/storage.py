@@ -126,12 +126,7 @@ class Storage:
             blob = self._connect().bucket(bucket).get_blob(name, retry=_again())
         if blob is None:
             return None
-        return Drop(
-            bucket=bucket,
-            name=name,
-            generation=int(blob.generation),
-            size=int(blob.size),
-        )
+        return _drop_of(blob)
 
     def objects(
         self, bucket: str, after: str | None = None
@@ -154,13 +149,7 @@ class Storage:
             ):
                 if blob.name == after:
                     continue  # the list includes the offset itself
-                drop = Drop(
-                    bucket=bucket,
-                    name=blob.name,
-                    generation=int(blob.generation),
-                    size=int(blob.size),
-                )
-                yield drop, blob.time_created
+                yield _drop_of(blob), blob.time_created
 
     @contextmanager
     def open(self, uri: str) -> Iterator[IO[bytes]]:
@@ -296,15 +285,9 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(folder)):
-            found = self._connect().list_blobs(
-                folder.bucket,
-                prefix=folder.prefix,
-                fields="items(name,metadata),nextPageToken",
-                retry=_again(),
-            )
             return [
                 (f"gs://{folder.bucket}/{blob.name}", dict(blob.metadata or {}))
-                for blob in found
+                for blob in self._below(folder, "name,metadata")
             ]
 
     def listed(self, folder: Location) -> list[Drop]:
@@ -316,20 +299,8 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(folder)):
-            found = self._connect().list_blobs(
-                folder.bucket,
-                prefix=folder.prefix,
-                fields="items(name,generation,size),nextPageToken",
-                retry=_again(),
-            )
             return [
-                Drop(
-                    bucket=folder.bucket,
-                    name=blob.name,
-                    generation=int(blob.generation),
-                    size=int(blob.size),
-                )
-                for blob in found
+                _drop_of(blob) for blob in self._below(folder, "name,generation,size")
             ]
 
     def names(self, folder: Location) -> list[str]:
@@ -341,10 +312,10 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(folder)):
-            found = self._connect().list_blobs(
-                folder.bucket, prefix=folder.prefix, retry=_again()
-            )
-            return [f"gs://{folder.bucket}/{blob.name}" for blob in found]
+            return [
+                f"gs://{folder.bucket}/{blob.name}"
+                for blob in self._below(folder, "name")
+            ]
 
     def delete(self, uri: str) -> None:
         """
@@ -358,6 +329,15 @@ class Storage:
 
         with _translated(uri), suppress(exceptions.NotFound):
             self._blob(uri).delete(retry=_again())
+
+    def _below(self, folder: Location, fields: str) -> Iterator["storage.Blob"]:
+        """The objects under a folder, by name, with these fields alone."""
+        yield from self._connect().list_blobs(
+            folder.bucket,
+            prefix=folder.prefix,
+            fields=f"items({fields}),nextPageToken",
+            retry=_again(),
+        )
 
     def _dropped(self, drop: Drop) -> "storage.Blob":
         bucket = self._connect().bucket(drop.bucket)
@@ -373,6 +353,16 @@ def _again() -> Any:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(RETRY_FOR)
+
+
+def _drop_of(blob: "storage.Blob") -> Drop:
+    """The generation that Cloud Storage describes."""
+    return Drop(
+        bucket=blob.bucket.name,
+        name=blob.name,
+        generation=int(blob.generation),
+        size=int(blob.size),
+    )
 
 
 def _stored(blob: "storage.Blob") -> Stored:
