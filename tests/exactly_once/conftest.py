@@ -1,5 +1,6 @@
 """The cases of all tests here, run in tracks over one pair of emulators."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -26,3 +27,12 @@ def runs(
     directory = tmp_path_factory.mktemp("tracks")
     with running(cases, directory, firestore_emulator) as runs:
         yield runs
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """For walks of a model: they make no cycles, and looking for them doubles their
+    time."""
+    gc.disable()
+    yield
+    gc.enable()

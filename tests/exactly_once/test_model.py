@@ -1,7 +1,5 @@
 """The submit protocol in every state, and what breaks without each of its parts."""
 
-import gc
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,13 +17,7 @@ from tests.exactly_once.model import (
     walk,
 )
 
-
-@pytest.fixture(autouse=True)
-def _no_collection() -> Iterator[None]:
-    """A walk makes no cycles; looking for them would double its time."""
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("no_collection")
 
 
 def breaks(state: State) -> bool:
