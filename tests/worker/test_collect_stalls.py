@@ -56,3 +56,22 @@ def test_answers_that_no_collector_copies_are_announced_as_at_risk(
     assert at_risk.health.code == "answers_at_risk"
     assert stalls(caplog) == [job.id]
     assert collected(world, drop).health is None
+
+
+@DEVELOPER
+def test_answers_that_give_no_answer_for_days_are_parked_and_logged_as_that(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world.sim.faults.add("http_error", op="download", code=503, count=10_000)
+    drop = submit(world, questions(2))
+    job = ended(world, drop)
+
+    world.ticks(80, every=timedelta(hours=1))
+
+    assert world.job(drop).is_parked
+    lines = [vars(record) for record in caplog.records]
+    (parked,) = [one for one in lines if one.get("event") == "job.parked"]
+    assert (parked["job"], parked["phase"]) == (job.id, "ended")
+    assert "no step forward since" in parked["reason"]
+    assert stalls(caplog) == [job.id] * 2  # after two hours; and its answers at risk

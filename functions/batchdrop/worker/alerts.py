@@ -1,4 +1,4 @@
-"""Says in the log that too many rows of a job failed: an alert counts these lines."""
+"""Log lines that several steps write in the same words, and that alerts count."""
 
 import logging
 
@@ -6,6 +6,20 @@ from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 
 log = logging.getLogger(__name__)
+
+
+def log_parked(job: Job) -> None:
+    """Logs that a job waits for a person. Nothing if it does not."""
+    if job.parked is not None:
+        log.error(
+            "job parked",
+            extra={
+                "event": "job.parked",
+                "job": job.id,
+                "phase": job.phase,
+                "reason": job.parked.message,
+            },
+        )
 
 
 def log_row_failures(job: Job) -> None:

@@ -19,9 +19,9 @@ from batchdrop.jobs.values import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text
 from batchdrop.results import DoesNotAddUp, TooLarge
+from batchdrop.worker.alerts import log_parked, log_row_failures
 from batchdrop.worker.collect_steps import Collected, Learnt, Waits
 from batchdrop.worker.outbox import Outbox
-from batchdrop.worker.row_failures import log_row_failures
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +89,7 @@ class Collect:
         until = now + self.timing.lease / 2
         job = self.ledger.advance(job, lambda j: j.collect_taken(by, now, self.timing))
         failpoint("collect_taken")
-        if job.is_parked:
-            log.error(
-                "job parked",
-                extra={"event": "job.parked", "job": job.id, "phase": job.phase},
-            )
+        log_parked(job)
         while job.collecting and job.is_held(self.now()):
             job = self._stepped(job, until)
 
@@ -170,7 +166,8 @@ class Collect:
                 latest=waits.latest,
             ),
         )
-        if after.seq > job.seq:
+        log_parked(after)
+        if after.seq > job.seq and not after.is_parked:
             log.warning(
                 "job stalled",
                 extra={"event": "job.stalled", "job": job.id, "state": after.phase},
@@ -178,14 +175,7 @@ class Collect:
         return after
 
     def _park(self, job: Job, why: str) -> Job:
-        log.error(
-            "job parked",
-            extra={
-                "event": "job.parked",
-                "job": job.id,
-                "phase": job.phase,
-                "reason": why,
-            },
-        )
         now = self.now()
-        return self.ledger.advance(job, lambda j: j.park(now, why))
+        after = self.ledger.advance(job, lambda j: j.park(now, why))
+        log_parked(after)
+        return after

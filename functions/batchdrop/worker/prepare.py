@@ -18,6 +18,7 @@ from batchdrop.options.settings import Settings
 from batchdrop.rows import Rows
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
+from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.attach import Attach
 from batchdrop.worker.choices import (
     REPORT,
@@ -162,10 +163,7 @@ class Preparing:
             )
             job = self.ledger.advance(job, lambda j: j.unstaged(self.now()))
             if job.is_parked:
-                log.error(
-                    "job parked",
-                    extra={"event": "job.parked", "job": job.id, "phase": job.phase},
-                )
+                log_parked(job)
                 self.setbacks.clear(job)
             return job
         except NotReadable as exc:

@@ -19,6 +19,7 @@ from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import Problem, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text
+from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.prepare import Preparing
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.stages import Tick
@@ -131,11 +132,7 @@ class Runner:
         """Resumes a job; parks it instead where it has stopped too many workers."""
         now = self.now()
         if job.resumes >= MAX_RESUMES:
-            log.error(
-                "job parked",
-                extra={"event": "job.parked", "job": job.id, "phase": job.phase},
-            )
-            self.ledger.advance(job, lambda j: j.park(now))
+            log_parked(self.ledger.advance(job, lambda j: j.park(now)))
             return False
         self.resume(job, admitted=admitted)
         return True

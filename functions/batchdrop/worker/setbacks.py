@@ -16,6 +16,7 @@ from batchdrop.jobs.values import Problem, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
+from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.choices import Choices
 from batchdrop.worker.reading import Reading
 from batchdrop.worker.traces import Trace, Traces
@@ -181,11 +182,7 @@ class Setbacks:
                     "state": str(after.phase),
                 },
             )
-        if after.is_parked:
-            log.error(
-                "job parked",
-                extra={"event": "job.parked", "job": job.id, "phase": after.phase},
-            )
+        log_parked(after)
         self.clear(after)
         return after
 

@@ -16,10 +16,10 @@ from batchdrop.jobs.values import Batch, is_job_id
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.state import SweepRecord
 from batchdrop.quoting import public_text
+from batchdrop.worker.alerts import log_row_failures
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.rounds import Round, Rounds
-from batchdrop.worker.row_failures import log_row_failures
 from batchdrop.worker.stages import Tick, few_at_once, rotated
 
 log = logging.getLogger(__name__)
