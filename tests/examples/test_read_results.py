@@ -38,8 +38,8 @@ def jsonl(lines: Iterable[object]) -> bytes:
 @pytest.fixture
 def results(bucket: Bucket, project: str, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
-    offsets = [len(jsonl(RESULTS[:first])) for first in (0, 1000, 2000)]
-    index = {"every": 1000, "lines": len(RESULTS), "offsets": offsets}
+    offsets = [(n, len(jsonl(RESULTS[:n]))) for n in (0, 1000, 2000)]
+    index = {"lines": len(RESULTS), "offsets": offsets}
     return Results(
         uri=bucket.put("a.jsonl/job/results.jsonl", jsonl(RESULTS)),
         index=bucket.put("results.index.json", json.dumps(index).encode()),

@@ -47,9 +47,8 @@ def test_results_lie_beside_the_answers_with_an_index(world: World) -> None:
     assert blob.content_type == "application/x-ndjson"
     index = blob.bucket.blob(f"reviews.jsonl/{job.id}/results.index.json")
     assert json.loads(index.download_as_text()) == {
-        "every": 1000,
         "lines": 3,
-        "offsets": [0],
+        "offsets": [[0, 0]],
     }
 
 

@@ -42,8 +42,16 @@ class Step(StrEnum):
     DELIVER = "deliver"
     #: The list of the objects with answers is to be written down, and then kept to.
     FREEZE = "freeze"
-    #: The answers are to be joined to the rows of the file.
+    #: The answers are to be joined to the rows of the file, in one go.
     MERGE = "merge"
+    #: Answers that are too many for one go: the next slice of them is to be sorted.
+    SORT = "sort"
+    #: Sorted answers are to be joined to the next range of rows.
+    RANGE = "range"
+    #: The results of all ranges are to become one object.
+    COMPOSE = "compose"
+    #: A split job's parts are to be done, and then their results become one object.
+    PARTS = "parts"
 
 
 class Outcome(StrEnum):

@@ -86,6 +86,7 @@ class Answered(Splitting):
         step: str | None,
         now: datetime,
         timing: Timing | None = None,
+        n: int = 0,
         **changes: Any,
     ) -> Self:
         """
@@ -94,6 +95,7 @@ class Answered(Splitting):
         Args:
             step: the next one, which is due at once. None if no results are to be made:
                 then the job is done, and nothing is announced.
+            n: which slice or range the next step is about.
             timing: given if the same collector goes on, which renews its lease.
             changes: what the step has learnt, by the fields of a job.
         """
@@ -102,7 +104,7 @@ class Answered(Splitting):
             self.phase,
             now,
             note=step or "copied",
-            collecting=step and replace(collecting, step=step, waiting_for=None),
+            collecting=step and replace(collecting, step=step, n=n, waiting_for=None),
             answers_at_risk=None,
             resumes=0,
             **FORWARD,

@@ -506,7 +506,9 @@ class Collecting:
 
     round: int  #: counted from 0
     step: str  #: a `Step`
-    due: datetime | None = None  #: when the next step may run; None: it is parked
+    n: int = 0  #: of steps that repeat: the slice or range that is next, from 0
+    #: When the next step may run. None: the job is parked, or waits for its parts.
+    due: datetime | None = None
     waiting_for: str | None = None  #: why the step could not be done yet
 
 

@@ -13,7 +13,7 @@ order. Nothing here knows of a ledger or a bucket: what is read are pieces of by
     own_lines   the same for rows of the Batches client and the caller's own lines
 """
 
-from batchdrop.results.collecting import EVERY, collected
+from batchdrop.results.collecting import collected
 from batchdrop.results.own_lines import join
 from batchdrop.results.values import (
     Answers,
@@ -27,7 +27,6 @@ from batchdrop.results.values import (
 )
 
 __all__ = [
-    "EVERY",
     "Answers",
     "Bill",
     "DoesNotAddUp",

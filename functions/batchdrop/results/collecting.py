@@ -132,7 +132,7 @@ class _Results:
         self.outcomes: Counter[RowOutcome] = Counter()
         self.usage = [0, 0, 0, 0, 0]
         self.failures = Failures()
-        self.offsets: list[int] = []
+        self.offsets: list[tuple[int, int]] = []
         self.lines = self.size = 0
         self.own = Own(questions.open_sidecar)
         self._refusals = Refusals(questions.open_report)
@@ -173,7 +173,7 @@ class _Results:
 
     def _add(self, line: int, members: bytes) -> None:
         if self.lines % EVERY == 0:
-            self.offsets.append(self.size)
+            self.offsets.append((self.lines, self.size))
         own = self.own.members(line)
         if self._place is not None:
             own = self._place(line) + own

@@ -113,6 +113,7 @@ class Summary:
     superseded: int = 0  #: answers that repeat another, or that a final object replaces
     same_rows: int = 0  #: answered rows whose request another row has too, without ids
     columns_lost: bool = False  #: the sidecar is gone
-    offsets: list[int]  #: the first byte of result lines 1, 1,001, 2,001, ...
+    #: A sparse index: how many results lie before a place, and how many bytes.
+    offsets: list[tuple[int, int]]
     lines: int  #: results written
     answers_read: int

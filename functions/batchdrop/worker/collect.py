@@ -134,7 +134,7 @@ class Collect:
         goes_on = self.timing if learnt.goes_on and now < until else None
         after = self.ledger.advance(
             job,
-            lambda j: j.collect_stepped(learnt.step, now, goes_on),
+            lambda j: j.collect_stepped(learnt.step, now, goes_on, learnt.n),
         )
         failpoint("collect_stepped")
         log.info(

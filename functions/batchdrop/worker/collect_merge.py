@@ -17,7 +17,6 @@ from batchdrop.jobs.values import Results
 from batchdrop.ledger import Ledger
 from batchdrop.pricing import Bill, Prices, Unpriced
 from batchdrop.results import (
-    EVERY,
     Answers,
     DoesNotAddUp,
     Questions,
@@ -207,9 +206,7 @@ class _Late:
 
 
 def _index(summary: Summary) -> bytes:
-    return msgspec.json.encode(
-        {"every": EVERY, "lines": summary.lines, "offsets": summary.offsets}
-    )
+    return msgspec.json.encode({"lines": summary.lines, "offsets": summary.offsets})
 
 
 def _cost(bill: Bill) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Done:
     """The step is done, and another one follows; none if no results are made."""
 
     step: Step | None
+    n: int = 0  #: which slice or range the next step is about
     goes_on: bool = True  #: the next step may follow at once
 
 
