@@ -36,7 +36,7 @@ def several(world: World, n: int, text: str = GOOD) -> list[Job]:
     return [world.job(drop) for drop in drops]
 
 
-def check(world: World) -> None:
+def reconcile(world: World) -> None:
     """Runs the next reconcile, and a tick that resumes the jobs that it claimed."""
     world.advance(timedelta(seconds=world.settings.reconcile_every))
     world.ticks(2)

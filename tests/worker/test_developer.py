@@ -7,7 +7,7 @@ import pytest
 from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from tests.worker.batches import check, intended, several, states
+from tests.worker.batches import intended, reconcile, several, states
 from tests.worker.world import GOOD, Wire, World
 
 pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)
@@ -168,7 +168,7 @@ def test_a_second_batch_of_a_job_is_cancelled_and_recorded(
 def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:
     drop = world.upload()
 
-    check(world)
+    reconcile(world)
 
     assert world.job(drop).phase is Phase.SUBMITTED
 

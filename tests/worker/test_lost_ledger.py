@@ -16,7 +16,7 @@ from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
-from tests.worker.batches import check, empty_ledger
+from tests.worker.batches import empty_ledger, reconcile
 from tests.worker.dying import Killed, die
 from tests.worker.manifests import dataset, manifest
 from tests.worker.paid import at, paid, parts_are_paid_once
@@ -58,7 +58,7 @@ def take_away(world: World, drop: Drop) -> None:
 
 def to_the_end(world: World, drop: Drop) -> Job:
     """Runs ticks, at long intervals, until the job is over and announced."""
-    check(world)
+    reconcile(world)
     for _ in range(40):
         world.ticks(1, timedelta(minutes=4))
         job = world.ledger.get(drop.job_id)
@@ -255,7 +255,7 @@ def test_two_ticks_that_find_a_batch_make_one_document(world: World) -> None:
 
 def dies_in_a_tick(world: World, point: str) -> None:
     """The worker that takes the lost job up is killed there, and its tick with it."""
-    check(world)
+    reconcile(world)
     with at(point, die), pytest.raises(Killed):
         world.ticks(10, timedelta(minutes=4))
     hold = timedelta(seconds=world.settings.tick)
@@ -328,7 +328,7 @@ def test_a_batch_whose_rows_are_gone_is_reported(
     for name in world.storage.names(world.settings.work):
         world.storage.delete(name)
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
     assert list(orphans(caplog).values()) == ["nothing is staged of such a job"]
@@ -351,7 +351,7 @@ def test_a_batch_of_other_rows_that_bears_a_lost_jobs_label_is_reported(
     take_away(world, drop)
     empty_ledger(world)
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
     assert orphans(caplog) == {forged.name: "its input isn't what is staged of the job"}
@@ -384,7 +384,7 @@ def test_rows_that_name_another_job_make_no_job(
     take_away(world, drop)
     empty_ledger(world)
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
     assert list(orphans(caplog).values()) == ["what is staged doesn't say of which job"]
@@ -483,7 +483,7 @@ def test_a_batch_of_a_table_is_followed_by_what_was_left_of_its_job(
     take_away(world, drop)
     empty_ledger(world)
 
-    check(world)
+    reconcile(world)
     world.ticks(4)
 
     job = world.job(drop)

@@ -20,7 +20,7 @@ from batchdrop.results.lines import Kind, decoded
 from batchdrop.worker import reading, recorded
 from batchdrop.worker.reading import BadRows, Limits, Piece
 from batchdrop.worker.recorded import Recorded
-from tests.worker.batches import check, empty_ledger
+from tests.worker.batches import empty_ledger, reconcile
 from tests.worker.dying import Killed, die, failpoints
 from tests.worker.parts import split_job
 from tests.worker.world import GOOD, World
@@ -396,7 +396,7 @@ def test_a_lost_ledger_finds_what_was_recorded(world: World, point: str) -> None
     empty_ledger(world)
     world.upload(GOOD)
 
-    check(world)
+    reconcile(world)
     world.ticks(4)
 
     staging = staging_of(world.job(drop))
@@ -415,7 +415,7 @@ def test_a_lost_split_job_finds_what_was_recorded_of_its_parts(world: World) -> 
     empty_ledger(world)
     world.upload(GOOD)
 
-    check(world)
+    reconcile(world)
     world.ticks(4)
 
     again = split_job(world, world.job(drop))

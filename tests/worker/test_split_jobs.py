@@ -22,7 +22,7 @@ from batchdrop.jobs.values import Drop, Part, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows
-from tests.worker.batches import check, states, vanish
+from tests.worker.batches import reconcile, states, vanish
 from tests.worker.split_jobs import (
     THREE,
     announced_types,
@@ -503,7 +503,7 @@ def test_batches_of_parts_are_no_orphans(
     job = split_job(world)
     world.tick()
 
-    check(world)
+    reconcile(world)
 
     assert "orphan batch" not in [record.message for record in caplog.records]
     assert world.job(job.source).phase is Phase.ENDED

@@ -12,8 +12,8 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from tests.worker.batches import (
     batch_of,
-    check,
     empty_ledger,
+    reconcile,
     several,
     state,
     states,
@@ -560,7 +560,7 @@ def test_a_job_over_a_limit_is_rejected_by_the_limits_name(
 def test_a_drop_whose_event_never_came_is_found_in_the_inbox(world: World) -> None:
     drop = world.upload()
 
-    check(world)
+    reconcile(world)
 
     job = world.job(drop)
     assert job.missed
@@ -575,7 +575,7 @@ def test_what_lay_in_the_inbox_before_the_deployment_is_left_alone(
     started = world.database.collection("locks").document("reconcile")
     started.update({"first_start": world.now() + timedelta(seconds=30)})
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
 
@@ -584,7 +584,7 @@ def test_what_the_ledger_may_have_forgotten_is_left_alone(world: World) -> None:
     world.upload()
     world.advance(timedelta(seconds=world.settings.missed_window))
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
 
@@ -593,7 +593,7 @@ def test_other_files_in_the_inbox_are_not_claimed(world: World) -> None:
     world.upload(GOOD, "notes.txt")
     world.upload(b"", "empty.jsonl")
 
-    check(world)
+    reconcile(world)
 
     assert world.jobs() == 0
 
@@ -604,7 +604,7 @@ def test_an_emptied_ledger_finds_the_batch_and_does_not_pay_again(
     world.advance(timedelta(seconds=1))
     empty_ledger(world)
 
-    check(world)
+    reconcile(world)
     world.ticks(4)
 
     again = world.job(submitted.source)
@@ -623,7 +623,7 @@ def test_an_emptied_ledger_does_not_pay_again_for_what_has_results(
     world.client.batches.delete(name=ended.batch.name)
     empty_ledger(world)
 
-    check(world)
+    reconcile(world)
     world.ticks(8)
 
     again = world.job(submitted.source)
@@ -693,7 +693,7 @@ def test_a_parked_job_whose_batch_turns_up_adopts_it(
     job = world.job(drop)
     world.ledger.advance(job, lambda j: j.park(world.now()))
 
-    check(world)
+    reconcile(world)
 
     assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
     assert len(world.batches()) == 1
