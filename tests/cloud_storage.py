@@ -17,6 +17,8 @@ import httpx
 _OBJECT = re.compile(r".*/b/[^/]+/o/([^/]+)")
 _BUCKET = re.compile(r".*/b/([^/]+)/o(?:/|$)")
 _MEDIA = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
+_COMPOSE = re.compile(r"((.*/b/[^/]+/o)/[^/]+)/compose")
+_REWRITE = re.compile(r"(.*)/b/[^/]+/o/[^/]+/rewriteTo(/b/[^/]+/o/[^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 #: What an account hears that may create objects and not replace them.
 NO_DELETE = (
@@ -46,8 +48,10 @@ class CloudStorage:
         breaks: so many answers end in their middle, each with a broken connection.
         meanwhile: is called, once, before the second range of an object is served.
         refuses: of each of these buckets, the methods that are answered with 403.
-        may_delete: if not, an upload to the name of an object is answered with 403,
-            before its precondition is looked at.
+        may_delete: if not, an upload, a compose or a copy to the name of an object is
+            answered with 403, before its precondition is looked at.
+        before_new: is called, once, before a compose or a copy.
+        reads: how many bytes of objects were served.
     """
 
     upstream: str
@@ -57,6 +61,8 @@ class CloudStorage:
     meanwhile: Callable[[], object] | None = None
     refuses: dict[str, set[str]] = field(default_factory=dict)
     may_delete: bool = True
+    before_new: Callable[[], object] | None = None
+    reads: int = 0
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -71,11 +77,14 @@ class CloudStorage:
         if bucket and handler.command in self.refuses.get(bucket[1], ()):
             _answer(handler, 403, {}, b"The caller has no access to the bucket.")
             return
-        if self._is_taken(parts, body) and not self.may_delete:
-            _answer(handler, 403, {}, NO_DELETE)
+        if handler.command == "POST" and self._is_taken(parts, body):
+            if self.may_delete:
+                _answer(handler, 412, {}, b"At least one of the pre-conditions failed.")
+            else:
+                _answer(handler, 403, {}, NO_DELETE)
             return
-        if self._is_taken(parts, body):
-            _answer(handler, 412, {}, b"At least one of the pre-conditions failed.")
+        if (composed := _COMPOSE.fullmatch(parts.path)) and self._lacks(composed, body):
+            _answer(handler, 404, {}, b"One of the source objects does not exist.")
             return
         media = _MEDIA.fullmatch(parts.path)
         if handler.command == "GET" and media and "alt=media" in parts.query:
@@ -87,18 +96,42 @@ class CloudStorage:
 
     def _is_taken(self, asked: SplitResult, body: bytes) -> bool:
         """
-        Whether a resumable upload begins that may only make a new object, and there is
-        one of this name. The server that holds the objects lets it be replaced.
+        Whether a request may only make a new object, and there is one of this name. The
+        server that holds the objects lets it be replaced.
         """
-        query = parse_qs(asked.query)
-        if query.get("uploadType") != ["resumable"] or "upload_id" in query:
+        path = self._target(asked, body)
+        if not path or parse_qs(asked.query).get("ifGenerationMatch") != ["0"]:
             return False
-        if query.get("ifGenerationMatch") != ["0"]:
-            return False
-        name = quote(json.loads(body)["name"], safe="")
-        path = f"{asked.path.removeprefix('/upload')}/{name}"
         found = self._http.get(f"{self.upstream}{path}")
         return found.status_code == 200
+
+    def _target(self, asked: SplitResult, body: bytes) -> str:
+        """The object that a POST makes; empty if it makes none at once."""
+        query = parse_qs(asked.query)
+        if query.get("uploadType") == ["resumable"] and "upload_id" not in query:
+            name = quote(json.loads(body)["name"], safe="")
+            return f"{asked.path.removeprefix('/upload')}/{name}"
+        composed, copied = (
+            _COMPOSE.fullmatch(asked.path),
+            _REWRITE.fullmatch(asked.path),
+        )
+        if (composed or copied) and self.before_new is not None:
+            happens, self.before_new = self.before_new, None
+            happens()
+        if composed:
+            return composed[1]
+        return f"{copied[1]}{copied[2]}" if copied else ""
+
+    def _lacks(self, composed: re.Match[str], body: bytes) -> bool:
+        """Whether a source of a compose is gone, or another generation of it."""
+        for source in json.loads(body)["sourceObjects"]:
+            path = f"{composed[2]}/{quote(source['name'], safe='')}"
+            found = self._http.get(f"{self.upstream}{path}")
+            if found.status_code != 200:
+                return True
+            if found.json()["generation"] != str(source["generation"]):
+                return True
+        return False
 
     def _ask(
         self, method: str, path: str, handler: BaseHTTPRequestHandler, body: bytes
@@ -149,6 +182,7 @@ class CloudStorage:
         end = min(int(asked[2] or len(stored)) + 1, len(stored))
         part = stored[start : max(start, end - self.holds_back)]
         last = start + len(part) - 1
+        self.reads += len(part)
         headers["Content-Range"] = f"bytes {start}-{last}/{len(stored)}"
         if self.breaks:
             self.breaks -= 1

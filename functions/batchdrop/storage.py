@@ -1,7 +1,8 @@
 """Cloud Storage for the worker: streams in, streams out, copies."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,11 @@ RETRY_FOR = 20.0
 #: (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite).
 MAX_REWRITES = 2_500
 MAX_IDLE = 3
+#: Most objects that one request composes
+#: (https://cloud.google.com/storage/docs/json_api/v1/objects/compose).
+MAX_SOURCES = 32
+#: How many objects are deleted at once: the library keeps ten connections open.
+AT_ONCE = 8
 #: Bytes that an upload gets at a time.
 PIECE = 1024 * 1024
 
@@ -57,10 +63,18 @@ class Storage:
         """
         self._connect = connect
 
-    def read(self, drop: Drop) -> Iterator[bytes]:
+    def read(
+        self, drop: Drop, start: int = 0, end: int | None = None, size: int = CHUNK
+    ) -> Iterator[bytes]:
         """
-        Yields the stored bytes of a dropped generation, a chunk at a time. They are
-        exactly as many as the object's size.
+        Yields the stored bytes of one generation of an object, a chunk at a time. They
+        are exactly as many as the range has, or the object.
+
+        Args:
+            start: the first byte, counted from 0.
+            end: the byte after the last one; None, or more than the object has, stands
+                for the object's end.
+            size: most bytes of a chunk, each of which is one request.
 
         Raises:
             SourceGone: that generation no longer exists.
@@ -68,11 +82,14 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(drop), gone=True):
-            yield from _stored(self._dropped(drop)).chunks()
+            yield from _stored(self._dropped(drop)).chunks(start, end, size)
 
-    def chunks(self, uri: str) -> Iterator[bytes]:
+    def chunks(
+        self, uri: str, start: int = 0, end: int | None = None, size: int = CHUNK
+    ) -> Iterator[bytes]:
         """
-        Yields the stored bytes of an object that this deployment wrote.
+        Yields the stored bytes of an object that this deployment wrote, or of a range
+        of it, as `read`.
 
         Raises:
             SourceGone: it is not there.
@@ -80,7 +97,7 @@ class Storage:
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(uri, gone=True):
-            yield from _stored(self._blob(uri)).chunks()
+            yield from _stored(self._blob(uri)).chunks(start, end, size)
 
     def content(self, drop: Drop, most: int) -> bytes:
         """
@@ -242,26 +259,69 @@ class Storage:
             Unavailable: Cloud Storage gave no answer, or the copy makes no progress.
             Misconfigured: the bucket, or the right to it, is missing.
         """
-        from google.api_core import exceptions
-
         with _translated(uri, gone=True):
-            source, blob = self._blob(uri), self._blob(target)
-            # A generation of 0 means that the object must not exist yet.
-            new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
-            try:
-                token, copied, size = blob.rewrite(source, **new)
-                requests, idle = 1, 0 if copied else 1
-                while token is not None:
-                    if idle >= MAX_IDLE or requests >= MAX_REWRITES:
-                        raise Unavailable(
-                            f"{uri}: its copy stands at {copied:,} of {size:,} bytes "
-                            f"after {requests:,} requests"
-                        )
-                    before = copied
-                    token, copied, size = blob.rewrite(source, token=token, **new)
-                    requests, idle = requests + 1, 0 if copied > before else idle + 1
-            except exceptions.PreconditionFailed:
-                return
+            _rewrite(self._blob(uri), self._blob(target))
+
+    def copy_generation(self, drop: Drop, target: str, content_type: str) -> Created:
+        """
+        Copies one generation of an object within Cloud Storage, into any bucket.
+        Nothing is read. In the same location and class that takes one request whatever
+        its size; else Cloud Storage copies the bytes in several.
+
+        Returns:
+            The object of this name. It may be an earlier attempt that made it.
+
+        Raises:
+            Differs: an object of this name exists, and has another content.
+            SourceGone: that generation no longer exists.
+            Unavailable: Cloud Storage gave no answer, or the copy makes no progress.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        with _translated(str(drop), gone=True):
+            source = self._dropped(drop)
+            source.reload(retry=_again())
+        with _translated(target):
+            blob = self._blob(target)
+            found = blob.bucket.get_blob(blob.name, retry=_again())
+            if found is None:
+                blob.content_type = content_type
+                _rewrite(source, blob)
+            return _equal(blob, target, int(source.size), source.crc32c)
+
+    def compose(
+        self, sources: Sequence[Drop], target: str, content_type: str
+    ) -> Created:
+        """
+        Makes one new object of up to 32, in their order, without reading them. All lie
+        in one bucket and have one storage class.
+
+        An object of the target's name that exists stays: its name follows from the
+        sources, so an earlier attempt has made it.
+
+        Raises:
+            Differs: an object of this name exists, and has another size.
+            SourceGone: one of the sources no longer exists.
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        from google.api_core.exceptions import Forbidden, PreconditionFailed
+
+        assert len(sources) <= MAX_SOURCES
+        with _translated(target, gone=True):
+            blob = self._blob(target)
+            if blob.bucket.get_blob(blob.name, retry=_again()) is None:
+                blob.content_type = content_type
+                try:
+                    blob.compose(
+                        [self._dropped(each) for each in sources],
+                        # A generation of 0 means that the object must not exist yet.
+                        if_generation_match=0,
+                        retry=_again(),
+                    )
+                except (Forbidden, PreconditionFailed) as exc:
+                    if not _is_there_already(exc):
+                        raise
+            return _equal(blob, target, sum(each.size for each in sources))
 
     def describe(self, uri: str, metadata: dict[str, str]) -> None:
         """
@@ -330,6 +390,22 @@ class Storage:
         with _translated(uri), suppress(exceptions.NotFound):
             self._blob(uri).delete(retry=_again())
 
+    def delete_below(self, folder: Location) -> int:
+        """
+        Deletes all objects under a folder, some at once.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            Unavailable, Misconfigured: as `delete`; some may be left.
+        """
+        found = self.names(folder)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(self.delete, found):
+                pass
+        return len(found)
+
     def _below(self, folder: Location, fields: str) -> Iterator["storage.Blob"]:
         """The objects under a folder, by name, with these fields alone."""
         yield from self._connect().list_blobs(
@@ -362,6 +438,57 @@ def _drop_of(blob: "storage.Blob") -> Drop:
         name=blob.name,
         generation=int(blob.generation),
         size=int(blob.size),
+    )
+
+
+def _rewrite(source: "storage.Blob", blob: "storage.Blob") -> None:
+    """
+    Copies an object to a name that is new. Nothing happens if an object has the name.
+
+    Raises:
+        Unavailable: the copy makes no progress.
+    """
+    from google.api_core.exceptions import Forbidden, PreconditionFailed
+
+    # A generation of 0 means that the object must not exist yet.
+    new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
+    try:
+        token, copied, size = blob.rewrite(source, **new)
+        requests, idle = 1, 0 if copied else 1
+        while token is not None:
+            if idle >= MAX_IDLE or requests >= MAX_REWRITES:
+                raise Unavailable(
+                    f"gs://{source.bucket.name}/{source.name}: its copy stands at "
+                    f"{copied:,} of {size:,} bytes after {requests:,} requests"
+                )
+            before = copied
+            token, copied, size = blob.rewrite(source, token=token, **new)
+            requests, idle = requests + 1, 0 if copied > before else idle + 1
+    except (Forbidden, PreconditionFailed) as exc:
+        if not _is_there_already(exc):
+            raise
+
+
+def _equal(
+    blob: "storage.Blob", uri: str, size: int, crc32c: str | None = None
+) -> Created:
+    """
+    The object of this name.
+
+    Args:
+        crc32c: what its content sums up to; None if only the size is known.
+
+    Raises:
+        Differs: it has another content.
+        Unavailable: it is not there.
+    """
+    found = blob.bucket.get_blob(blob.name, retry=_again())
+    if found is None:
+        raise Unavailable(f"{uri} was deleted as soon as it was written")
+    if int(found.size) != size or crc32c not in (None, found.crc32c):
+        raise Differs(f"{uri} exists, and has another content")
+    return Created(
+        uri=uri, generation=int(found.generation), crc32c=found.crc32c, bytes=size
     )
 
 
@@ -422,18 +549,8 @@ class Creation:
         Raises:
             Differs: the object of this name has another content.
         """
-        found = self._blob.bucket.get_blob(self._blob.name, retry=_again())
         crc32c = base64.b64encode(self._sum.digest()).decode()
-        if found is None:
-            raise Unavailable(f"{uri} was deleted as soon as it was written")
-        if (int(found.size), found.crc32c) != (self._size, crc32c):
-            raise Differs(f"{uri} exists, and has another content")
-        self.created = Created(
-            uri=uri,
-            generation=int(found.generation),
-            crc32c=crc32c,
-            bytes=self._size,
-        )
+        self.created = _equal(self._blob, uri, self._size, crc32c)
 
     def _taken(self) -> bytes:
         data = bytes(self._waiting)

@@ -92,9 +92,21 @@ class Stored(io.RawIOBase):
         self._at = end
         return data
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yields the bytes from the current position to the end, a chunk at a time."""
-        return iter(lambda: self.read(CHUNK), b"")
+    def chunks(
+        self, start: int = 0, end: int | None = None, size: int = CHUNK
+    ) -> Iterator[bytes]:
+        """
+        Yields the bytes of a range, some at a time.
+
+        Args:
+            end: the byte after the last one; None, or more than the object has, stands
+                for the object's end.
+            size: most bytes of a piece.
+        """
+        self.seek(start)
+        end = self._size if end is None else min(end, self._size)
+        while self._at < end:
+            yield self.read(min(size, end - self._at))
 
     def _range(self, start: int, end: int) -> bytes:
         from google.api_core.exceptions import RequestRangeNotSatisfiable
