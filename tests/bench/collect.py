@@ -23,7 +23,7 @@ from typing import Any
 
 from batchdrop.jobs.values import Cost, Staging
 from batchdrop.pricing import Bill, Prices
-from batchdrop.results import Answers, Open, Questions, collected
+from batchdrop.results import Answers, OpenAt, Questions, collected
 from tests.bench.preflight import CHUNK, SMALL, cpu_seconds, line, peak_mb, text
 
 #: Bytes of an answer's line, with the request that it echoes.
@@ -109,10 +109,13 @@ def make(files: Files, shuffled: bool) -> None:
         )
 
 
-def opened(path: Path) -> Open:
-    def read() -> Iterator[bytes]:
+def opened(path: Path) -> OpenAt:
+    def read(start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        end = path.stat().st_size if end is None else end
         with path.open("rb") as source:
-            yield from iter(lambda: source.read(CHUNK), b"")
+            source.seek(start)
+            for at in range(start, end, CHUNK):
+                yield source.read(min(CHUNK, end - at))
 
     return read
 

@@ -1,7 +1,7 @@
 """Makes what staging records of a file, and answers to its rows; collects them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.values import Input, Problem, Staging
-from batchdrop.results import Answers, Questions, Summary, collected
+from batchdrop.results import Answers, OpenAt, Questions, Summary, collected
 from batchdrop.results.lines import Kind, Runs
 
 Json = dict[str, Any]
@@ -67,9 +67,14 @@ def failed(line: int, code: int = 400, message: str = "Please use a role") -> by
     return answer(line, status=status, response=...)
 
 
-def opened(data: bytes, chunk: int = 64) -> Callable[[], Iterator[bytes]]:
+def opened(data: bytes, chunk: int = 64) -> OpenAt:
     """What opens an object of these bytes; it is read in small pieces."""
-    return lambda: (data[i : i + chunk] for i in range(0, len(data), chunk))
+
+    def read(start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        asked = data[start:end]
+        return (asked[i : i + chunk] for i in range(0, len(asked), chunk))
+
+    return read
 
 
 def jsonl(lines: Iterable[bytes]) -> bytes:
@@ -79,7 +84,8 @@ def jsonl(lines: Iterable[bytes]) -> bytes:
 def shard(
     *lines: bytes, name: str = "predictions.jsonl", final: bool = True
 ) -> Answers:
-    return Answers(name, final, opened(jsonl(lines)))
+    data = jsonl(lines)
+    return Answers(name, final, opened(data), len(data))
 
 
 def part(*lines: bytes, n: int = 0) -> Answers:

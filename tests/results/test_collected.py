@@ -10,7 +10,7 @@ import pytest
 
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Input, Problem, Usage
-from batchdrop.results import Answers, DoesNotAddUp, Questions, collected
+from batchdrop.results import DoesNotAddUp, Questions, collected
 from batchdrop.results.lines import Kind, Runs
 from tests.results.made import (
     TEXT,
@@ -85,7 +85,7 @@ def test_a_row_without_key_and_columns_beside_one_that_has_them() -> None:
 
 
 def test_the_sidecar_is_gone() -> None:
-    def gone() -> Iterator[bytes]:
+    def gone(start: int = 0, end: int | None = None) -> Iterator[bytes]:
         raise SourceGone("columns.jsonl")
         yield b""
 
@@ -149,12 +149,12 @@ def test_a_report_that_was_changed_explains_what_can_be_read_of_it(
 ) -> None:
     explained = b'{"line":3,"errors":[{"code":"no_role","message":"has no role"}]}\n'
     questions = File(kinds=[S, R, R, S]).questions()
-    questions = replace(questions, open_report=lambda: iter([report, b"\n", explained]))
+    questions = replace(questions, open_report=opened(report + b"\n" + explained))
     written: list[bytes] = []
 
     collected(
         questions,
-        [Answers(name="a", final=True, open=lambda: iter([answer(1)]))],
+        [shard(answer(1))],
         write=written.append,
         write_stranger=written.append,
     )

@@ -233,7 +233,7 @@ def test_a_line_that_does_not_fit_into_the_memory_is_not_read() -> None:
 def test_answers_that_change_while_they_are_read_do_not_add_up(lines: int) -> None:
     seen = iter([30, lines])
 
-    def changing() -> Iterator[bytes]:
+    def changing(start: int = 0, end: int | None = None) -> Iterator[bytes]:
         yield from map(b"%b\n".__mod__, map(big, range(1, next(seen) + 1)))
 
     with pytest.raises(DoesNotAddUp):

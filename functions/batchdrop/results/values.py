@@ -15,6 +15,15 @@ from batchdrop.rows import RowOutcome, Rows
 Open = Callable[[], Iterator[bytes]]
 
 
+class OpenAt(Protocol):
+    """
+    Opens an object: its bytes from `start` up to `end`, by default up to its end, in
+    any pieces. There are none from the object's end on. It may be called again.
+    """
+
+    def __call__(self, start: int = 0, end: int | None = None) -> Iterator[bytes]: ...
+
+
 #: Of several answers to a row the one with the best outcome is kept.
 BEST_FIRST = (
     RowOutcome.OK,
@@ -73,8 +82,8 @@ class Questions:
 
     staging: Staging
     open_lines: Open | None = None
-    open_sidecar: Open | None = None
-    open_report: Open | None = None
+    open_sidecar: OpenAt | None = None
+    open_report: OpenAt | None = None
     open_staged: Open | None = None
     inputs: tuple[Input, ...] = ()
     error: Problem | None = None
@@ -91,11 +100,13 @@ class Answers:
             wrote while it ran.
         open: its JSONL, unpacked. It is called twice where the answers are too many
             to be kept.
+        size: bytes of it; needed where the answers are read slice by slice.
     """
 
     name: str
     final: bool
-    open: Open
+    open: OpenAt
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,16 +152,18 @@ class Freeze:
         return lines + (last != b"\n")
 
 
-def answers_of(storage: Storage, one: Frozen) -> Iterator[bytes]:
+def answers_of(
+    storage: Storage, one: Frozen, start: int = 0, end: int | None = None
+) -> Iterator[bytes]:
     """
-    The bytes of an object with answers.
+    The bytes of an object with answers, or those from `start` up to `end`.
 
     Raises:
         SourceGone: this version of it was overwritten or deleted.
         Unavailable, NotGranted: it can't be read; try again.
     """
     try:
-        yield from storage.read(one.drop)
+        yield from storage.read(one.drop, start, end)
     except Misconfigured as exc:
         raise NotGranted(one.bucket, exc) from exc
 

@@ -19,6 +19,7 @@ from batchdrop.pricing import Bill, Prices, Unpriced
 from batchdrop.results import (
     Answers,
     DoesNotAddUp,
+    OpenAt,
     Questions,
     Summary,
     TooLarge,
@@ -74,7 +75,7 @@ class Merge:
             )
         questions = self._questions(job)
         answers = [
-            Answers(name=one.name, final=one.final, open=partial(self._open, one))
+            Answers(one.name, one.final, partial(self._open, one), one.size)
             for one in frozen
         ]
         try:
@@ -165,7 +166,7 @@ class Merge:
             error=job.error or batch_error,
         )
 
-    def _opener(self, uri: str | None) -> Callable[[], Iterator[bytes]] | None:
+    def _opener(self, uri: str | None) -> OpenAt | None:
         return None if uri is None else partial(self.storage.chunks, uri)
 
     def _lines(self, uri: str) -> Iterator[bytes]:
@@ -174,9 +175,11 @@ class Merge:
         except SourceGone as exc:
             raise DoesNotAddUp(f"what staging recorded of each line: {exc}") from exc
 
-    def _open(self, one: Frozen) -> Iterator[bytes]:
+    def _open(
+        self, one: Frozen, start: int = 0, end: int | None = None
+    ) -> Iterator[bytes]:
         try:
-            yield from answers_of(self.storage, one)
+            yield from answers_of(self.storage, one, start, end)
         except SourceGone as exc:
             raise AnswersGone(str(exc)) from exc
 
