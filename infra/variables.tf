@@ -113,14 +113,14 @@ variable "max_collects" {
 }
 
 variable "work_days" {
-  description = "Days after which staged copies in the work bucket are deleted. The originals in the inbox are never deleted."
+  description = "Days after which staged copies in the work bucket are deleted; an open job's are copied anew after half of them, when it is submitted or collected. The originals in the inbox are never deleted."
   type        = number
   default     = 30
 
   validation {
-    # A batch may queue for 72 hours and run for 24; after that its file may be staged again.
-    condition     = var.work_days >= 14 && floor(var.work_days) == var.work_days
-    error_message = "work_days must be a whole number, 14 at least: a batch may read its staged copy days after the copy was made."
+    # A batch may queue for 72 hours and run for 24; its results need the copy after that.
+    condition     = var.work_days >= 30 && floor(var.work_days) == var.work_days
+    error_message = "work_days must be a whole number, 30 at least: a batch may read its staged copy days after the copy was made, and its results need it later."
   }
 }
 

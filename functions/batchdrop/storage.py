@@ -146,7 +146,7 @@ class Storage:
         return _drop_of(blob)
 
     def objects(
-        self, bucket: str, after: str | None = None
+        self, bucket: str, after: str | None = None, prefix: str | None = None
     ) -> Iterator[tuple[Drop, datetime]]:
         """
         Yields all objects of a bucket in the order of their names, each with the time
@@ -154,6 +154,7 @@ class Storage:
 
         Args:
             after: skip the names up to and including this one.
+            prefix: skip the names that don't begin with this.
 
         Raises:
             Unavailable: Cloud Storage gave no answer.
@@ -162,7 +163,11 @@ class Storage:
         fields = "items(name,generation,size,timeCreated),nextPageToken"
         with _translated(f"gs://{bucket}"):
             for blob in self._connect().list_blobs(
-                bucket, fields=fields, start_offset=after, retry=_again()
+                bucket,
+                prefix=prefix,
+                fields=fields,
+                start_offset=after,
+                retry=_again(),
             ):
                 if blob.name == after:
                     continue  # the list includes the offset itself
@@ -323,6 +328,23 @@ class Storage:
                         raise
             return _equal(blob, target, sum(each.size for each in sources))
 
+    def renew(self, drop: Drop) -> None:
+        """
+        Copies an object onto itself: its name, content and metadata stay, and its age
+        begins anew. If this version of it no longer exists, nothing is made: what a
+        fence has deleted never comes back.
+
+        Raises:
+            Unavailable: Cloud Storage gave no answer, or the copy makes no progress.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        from google.api_core import exceptions
+
+        with _translated(str(drop)), suppress(exceptions.NotFound):
+            source = self._dropped(drop)
+            source.reload(retry=_again())
+            _rewrite(source, source, drop.generation)
+
     def describe(self, uri: str, metadata: dict[str, str]) -> None:
         """
         Adds custom metadata to an object that this deployment wrote. Copies keep it.
@@ -441,17 +463,17 @@ def _drop_of(blob: "storage.Blob") -> Drop:
     )
 
 
-def _rewrite(source: "storage.Blob", blob: "storage.Blob") -> None:
+def _rewrite(source: "storage.Blob", blob: "storage.Blob", generation: int = 0) -> None:
     """
-    Copies an object to a name that is new. Nothing happens if an object has the name.
+    Copies an object to where this generation is the current one; 0: where there is no
+    object. Nothing happens if another one is there.
 
     Raises:
         Unavailable: the copy makes no progress.
     """
     from google.api_core.exceptions import Forbidden, PreconditionFailed
 
-    # A generation of 0 means that the object must not exist yet.
-    new: dict[str, Any] = {"if_generation_match": 0, "retry": _again()}
+    new: dict[str, Any] = {"if_generation_match": generation, "retry": _again()}
     try:
         token, copied, size = blob.rewrite(source, **new)
         requests, idle = 1, 0 if copied else 1
@@ -464,8 +486,10 @@ def _rewrite(source: "storage.Blob", blob: "storage.Blob") -> None:
             before = copied
             token, copied, size = blob.rewrite(source, token=token, **new)
             requests, idle = requests + 1, 0 if copied > before else idle + 1
-    except (Forbidden, PreconditionFailed) as exc:
-        if not _is_there_already(exc):
+    except PreconditionFailed:
+        pass
+    except Forbidden as exc:
+        if generation or not _is_there_already(exc):
             raise
 
 

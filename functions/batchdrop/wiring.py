@@ -41,6 +41,7 @@ from batchdrop.worker.collect_freeze import Freeze
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
+from batchdrop.worker.keep import Keep
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
@@ -172,6 +173,9 @@ def build(
         return DeveloperBackend(client.batches, client.files, storage, deployment)
 
     traces, ceilings = Traces(storage, settings), Ceilings(settings=settings)
+    keep = Keep(
+        ledger=ledger, storage=storage, traces=traces, settings=settings, now=now
+    )
     claims = Claims(
         ledger=ledger, settings=settings, timing=timing, now=now, holder=holder
     )
@@ -222,6 +226,7 @@ def build(
                 storage=storage,
                 backends=backends,
                 traces=traces,
+                keep=keep,
                 setbacks=setbacks,
                 settings=settings,
                 timing=timing,
@@ -263,6 +268,7 @@ def build(
                     now=now,
                 ),
             },
+            keep=keep,
             outbox=outbox,
             timing=timing,
             now=now,
@@ -297,6 +303,7 @@ def build(
                 claims=claims,
                 traces=traces,
                 rebuild=rebuild,
+                keep=keep,
                 settings=settings,
                 now=now,
             ),

@@ -68,7 +68,7 @@ run "what_is_wrong_is_refused" {
     uploaders           = ["allUsers"]                  # everybody
     max_uploads         = 0                             # nobody
     max_collects        = 1001                          # more than there can be
-    work_days           = 7                             # shorter than a batch may take
+    work_days           = 29                            # shorter than results may take
     ledger_days         = 3                             # as short as what is looked for
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began

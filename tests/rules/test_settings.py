@@ -76,6 +76,7 @@ def test_a_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("CANCEL_AFTER", "-1", "write a number of seconds, or 0 for never"),
         ("DELETE_AFTER", "soon", "write a number of seconds, or 0 for never"),
         ("DELETE_AFTER", "7776000", "must be below BATCHDROP_LEDGER_TTL"),
+        ("WORK_TTL", "2591999", "must be at least 2592000 s, which is 30 days"),
         ("STALLED_AFTER", "an hour", "write a number of seconds"),
         ("STALLED_AFTER", "PENDING=", "write a number of seconds"),
         ("STALLED_AFTER", "PENDNG=1", "got 'PENDNG'; write one of the states"),

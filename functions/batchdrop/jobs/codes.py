@@ -171,6 +171,9 @@ class ErrorCode(StrEnum):
     NAME_TOO_LONG = "name_too_long"
     #: The dropped object was overwritten or deleted before it was read.
     SOURCE_GONE = "source_gone"
+    #: The staged rows were deleted from the work bucket before they were sent. Run
+    #: `batchdrop rerun`, which reads the dropped object again.
+    STAGING_GONE = "staging_gone"
     #: The job's document would be larger than Firestore takes.
     TOO_LARGE = "too_large"
     #: The event of the file never arrived, but the output bucket has its results.

@@ -20,6 +20,10 @@ from batchdrop.preflight.names import nearest
 
 #: The options that have a variable, by their fields.
 _OPTIONS = {option.setting: option for option in options(ENVIRONMENT)}
+#: Seconds. A job needs what is staged of it for half of `work_ttl`, after which it is
+#: copied anew: a batch may queue for 72 hours and run for 24, and its results may have
+#: to wait for a grant.
+SHORTEST_WORK_TTL = 30 * 86400
 
 
 def _default(name: str) -> Any:
@@ -52,6 +56,7 @@ class Settings:
     reconcile_every: float = _default("reconcile_every")
     missed_window: float = _default("missed_window")
     ledger_ttl: float = _default("ledger_ttl")
+    work_ttl: float = _default("work_ttl")
     cancel_after: float | None = None
     delete_after: float | None = None
     #: By a state's name such as JOB_STATE_PENDING, or "other".
@@ -129,6 +134,12 @@ class Settings:
                 f"{PREFIX}DELETE_AFTER ({self.delete_after:.15g} s) must be below "
                 f"{PREFIX}LEDGER_TTL ({self.ledger_ttl:.15g} s): what the ledger has "
                 "forgotten would never be deleted"
+            )
+        if self.work_ttl < SHORTEST_WORK_TTL:
+            raise BadSetting(
+                f"{PREFIX}WORK_TTL ({self.work_ttl:.15g} s) must be at least "
+                f"{SHORTEST_WORK_TTL} s, which is 30 days: a batch reads its staged "
+                "copy days after the copy was made, and its results need it later"
             )
         for name, place in (("WORK", self.work), ("OUTPUT", self.output)):
             if place.bucket == self.inbox:

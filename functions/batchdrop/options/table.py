@@ -435,6 +435,14 @@ OPTIONS = (
         help="how long a job's document is kept after its end; above "
         "`BATCHDROP_MISSED_WINDOW`",
     ),
+    Option(
+        name="work_ttl",
+        type=readers.SECONDS,
+        by=ENVIRONMENT,
+        default=30 * 86400.0,
+        help="how long the work bucket keeps an object; at least 30 days. What an open "
+        "job needs is copied anew once it is half as old",
+    ),
 )
 
 

@@ -21,6 +21,7 @@ from batchdrop.quoting import public_text
 from batchdrop.results import DoesNotAddUp, TooLarge
 from batchdrop.worker.alerts import log_parked, log_row_failures
 from batchdrop.worker.collect_steps import Collected, Learnt, Waits
+from batchdrop.worker.keep import Keep
 from batchdrop.worker.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Collect:
 
     ledger: Ledger
     steps: Mapping[str, Callable[[Job], Learnt]]
+    keep: Keep
     outbox: Outbox
     timing: Timing
     now: Callable[[], datetime]
@@ -98,6 +100,7 @@ class Collect:
         assert job.collecting is not None
         step = job.collecting.step
         try:
+            self.keep.for_collecting(job)
             learnt = self.steps[step](job)
         except Misconfigured as exc:
             return self._wait(job, Waits(why=str(exc), not_allowed=True))

@@ -117,6 +117,9 @@ class Deliver:
         try:
             self.storage.copy(self.places.copy(job), target)
         except (Misconfigured, SourceGone) as exc:
+            if self.storage.find(*split_uri(self.places.copy(job))) is None:
+                # Its collectors stood still for so long that the bucket deleted it.
+                return Done(step=Step.COPY)
             # A bucket that is not there looks like a copy that is not there.
             bucket, _ = split_uri(target)
             raise Misconfigured(f"{exc}. {granted(bucket, CREATE)}") from exc

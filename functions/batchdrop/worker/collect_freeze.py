@@ -103,6 +103,10 @@ class Freeze:
             if batch.output_table:
                 self._copy_table(job)
             found = self.storage.find(*split_uri(self.places.copy(job)))
+            if found is None and batch.output_directory:
+                # The work bucket deletes old objects; the copy was delivered before.
+                home = f"{batch.output_directory}{FINAL}"
+                found = self.storage.find(*split_uri(home))
             return [_frozen(found, final=True)] if found else []
         if not batch.output_directory:
             return []

@@ -18,6 +18,7 @@ from batchdrop.quoting import public_text
 from batchdrop.storage import Storage
 from batchdrop.worker.cancel import cancel_duplicate
 from batchdrop.worker.claim import Claims
+from batchdrop.worker.keep import Keep
 from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import Traces
@@ -57,6 +58,7 @@ class Reconcile:
     claims: Claims
     traces: Traces
     rebuild: Rebuild
+    keep: Keep
     settings: Settings
     now: Callable[[], datetime]
 
@@ -85,7 +87,7 @@ class Reconcile:
         self.ledger.move_cursor("reconcile", cursor, {})
 
     def _continue(self, tick: Tick, going: Pass, first_start: datetime) -> None:
-        """First the inbox, then one endpoint after the other."""
+        """First the inbox, then one endpoint after the other; then what waits."""
         window = timedelta(seconds=self.settings.missed_window)
         if not going.inbox_done:
             first_start = self._first_start(tick, first_start)
@@ -104,6 +106,7 @@ class Reconcile:
             if tick.is_over:
                 return
             self._look_through(tick, going, backends[going.endpoints], window)
+        self.keep.waiting(tick)
         going.over = going.inbox_done
 
     def _first_start(self, tick: Tick, known: datetime) -> datetime:

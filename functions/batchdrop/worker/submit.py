@@ -18,6 +18,7 @@ from batchdrop.ledger.state import Spending
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import REPORT
+from batchdrop.worker.keep import Keep
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.traces import Traces
 
@@ -35,6 +36,7 @@ class Submitting:
     storage: Storage
     backends: Backends
     traces: Traces
+    keep: Keep
     setbacks: Setbacks
     settings: Settings
     timing: Timing
@@ -61,6 +63,14 @@ class Submitting:
             message = f"there are results under {_destination(job)} already"
             return self.setbacks.reject(
                 job, Problem(code=ErrorCode.ALREADY_DONE, message=message)
+            )
+        if not (job.spec and job.spec.source) and not self.keep.is_staged(job):
+            message = (
+                f"{job.staging and job.staging.uri} is gone: nothing was sent. Repeat "
+                "the job, which reads the dropped object again"
+            )
+            return self.setbacks.reject(
+                job, Problem(code=ErrorCode.STAGING_GONE, message=message)
             )
         job = self.hand_over(job)
         spending = self._spending(job)
@@ -288,27 +298,32 @@ class Submitting:
         return job
 
     def withdraw(self, job: Job) -> Job:
-        """Moves the rows to this worker's own epoch, and deletes the older copies."""
+        """
+        Moves the rows to this worker's own epoch, and deletes the older copies. If all
+        copies are gone, there is nothing to move: a late request finds no input either.
+        """
+        assert job.staging is not None
         held = {
             epoch: uri
             for uri in self.storage.names(self.traces.folder(job.id))
             if (epoch := self._epoch(job, uri)) is not None
         }
-        if not held:
-            raise RuntimeError(
-                f"nothing is staged under {self.traces.folder(job.id)} any more"
-            )
-        # A fence that didn't get to its write may have moved the rows already.
-        job = self._restage(job, held[max(held)])
         # A higher one belongs to a worker that has overtaken this one.
-        older = [epoch for epoch in held if epoch < job.lease.epoch]
+        older = [
+            epoch
+            for epoch in sorted({*held, job.staging.epoch})
+            if epoch < job.lease.epoch
+        ]
+        if held:
+            # A fence that didn't get to its write may have moved the rows already.
+            job = self._restage(job, held[max(held)])
         try:
             self.backends.of(job).withdraw(job, older)
         except BatchesError as exc:
             raise self.setbacks.trouble(
                 job, "could not withdraw the rows", exc
             ) from exc
-        for epoch in older:
+        for epoch in held.keys() & set(older):
             self.storage.delete(held[epoch])
         failpoint("after_fence_delete")
         return job

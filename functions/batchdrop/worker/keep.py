@@ -1,0 +1,90 @@
+"""Keeps what lies in the work bucket of an open job: the bucket deletes old objects."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from batchdrop.jobs.job import Job
+from batchdrop.ledger import Ledger
+from batchdrop.options.settings import Settings
+from batchdrop.storage import Storage
+from batchdrop.worker.stages import Tick, few_at_once
+from batchdrop.worker.traces import Traces
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """
+    Copies anew what is older than half of `work_ttl`: the staged rows, what is recorded
+    beside them, and what collectors have written.
+
+    Each object is copied onto itself, if it still is the version that was listed. So no
+    address changes, and a worker that was frozen brings back nothing of what a fence
+    has deleted meanwhile.
+    """
+
+    ledger: Ledger
+    storage: Storage
+    traces: Traces
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def is_staged(self, job: Job) -> bool:
+        """
+        Keeps the job's objects. Returns whether its rows are among them: an object that
+        the list lacks does not exist, as Cloud Storage's lists never lag.
+
+        Raises:
+            Unavailable, Misconfigured: there is no telling; try again.
+        """
+        assert job.staging is not None
+        return job.staging.uri in self._keep(job)
+
+    def for_collecting(self, job: Job) -> None:
+        """
+        Keeps the objects of a job that may have some of that age.
+
+        Raises:
+            Unavailable, Misconfigured: try again.
+        """
+        if self.now() - job.created_at > self._half:
+            self._keep(job)
+
+    def waiting(self, tick: Tick) -> None:
+        """Keeps the objects of jobs that have waited in their queues for so long."""
+
+        def old() -> Iterator[Job]:
+            for queue in self.ledger.waiting_queues():
+                for job in tick.each(self.ledger.waiting_jobs(queue)):
+                    if self.now() - job.created_at <= self._half:
+                        break  # so are all behind it
+                    yield job
+
+        for job, answer in few_at_once(self._keep, old()):
+            with tick.job(job.id):
+                answer.result()
+
+    @property
+    def _half(self) -> timedelta:
+        return timedelta(seconds=self.settings.work_ttl / 2)
+
+    def _keep(self, job: Job) -> set[str]:
+        folder = self.traces.folder(job.id)
+        there, old = set(), self.now() - self._half
+        for one, created in self.storage.objects(folder.bucket, prefix=folder.prefix):
+            there.add(f"gs://{one.bucket}/{one.name}")
+            if created >= old:
+                continue
+            self.storage.renew(one)
+            log.info(
+                "staged object copied anew",
+                extra={
+                    "event": "staging.renewed",
+                    "job": job.id,
+                    "object": f"{one.bucket}/{one.name}",
+                },
+            )
+        return there
