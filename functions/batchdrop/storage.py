@@ -424,8 +424,10 @@ class Storage:
         """
         found = self.names(folder)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(self.delete, found):
-                pass
+            try:
+                list(pool.map(self.delete, found))
+            finally:
+                pool.shutdown(cancel_futures=True)
         return len(found)
 
     def _below(self, folder: Location, fields: str) -> Iterator["storage.Blob"]:

@@ -38,6 +38,7 @@ from batchdrop.worker.claim import Claims
 from batchdrop.worker.collect import Collect
 from batchdrop.worker.collect_copy import Copies, Copy, Deliver
 from batchdrop.worker.collect_freeze import Freeze
+from batchdrop.worker.collect_inputs import Inputs
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
@@ -248,6 +249,7 @@ def build(
         storage=storage, backends=backends, places=places, setbacks=setbacks
     )
     freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
+    inputs = Inputs(ledger=ledger, storage=storage, prices=prices, now=now)
     return Worker(
         claims=claims,
         runner=runner(backends),
@@ -260,16 +262,12 @@ def build(
                 Step.DELIVER: Deliver(storage=storage, places=places),
                 Step.FREEZE: freeze,
                 Step.MERGE: Merge(
-                    ledger=ledger,
-                    storage=storage,
-                    places=places,
-                    freeze=freeze,
-                    prices=prices,
-                    now=now,
+                    storage=storage, places=places, freeze=freeze, inputs=inputs
                 ),
             },
             keep=keep,
             outbox=outbox,
+            delete=storage.delete_below,
             timing=timing,
             now=now,
             holder=holder,

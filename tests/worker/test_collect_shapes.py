@@ -297,23 +297,6 @@ def test_an_answer_of_thirty_megabytes_has_its_result(world: World) -> None:
     assert max(len(one["text"]) for one in world.results(job)) == 30_000_000
 
 
-def test_answers_of_more_than_a_step_park_the_job_with_the_reason(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("batchdrop.worker.collect_merge.MOST", 100)
-    drop = submit(world, questions(5))
-    ended(world, drop)
-    world.collect()
-
-    job = world.job(drop)
-    assert job.is_parked
-    assert job.parked is not None
-    assert "this release collects at most 100" in job.parked.message
-    assert "batchdrop resume" in job.parked.message
-    world.ticks(5)
-    assert world.job(drop).lease.epoch == job.lease.epoch
-
-
 def test_each_part_of_a_split_file_has_results_of_its_own(world: World) -> None:
     text = questions(3) + "not json\n" + questions(2)
     drop = submit(world, text, part_rows=2, on_invalid="skip")

@@ -15,7 +15,7 @@ from batchdrop.errors import (
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Timing
+from batchdrop.jobs.values import Location, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text
 from batchdrop.results import DoesNotAddUp, TooLarge
@@ -38,6 +38,7 @@ class Collect:
     steps: Mapping[str, Callable[[Job], Learnt]]
     keep: Keep
     outbox: Outbox
+    delete: Callable[[Location], int]  #: deletes the objects of a folder
     timing: Timing
     now: Callable[[], datetime]
     holder: Callable[[], str]
@@ -117,23 +118,9 @@ class Collect:
             return self.ledger.advance(job, lambda j: j.gave_up(why, now))
         if isinstance(learnt, Waits):
             return self._wait(job, learnt)
-        now = self.now()
         if isinstance(learnt, Collected):
-            after = self.ledger.advance(
-                job, lambda j: j.collected(now, **learnt.changes)
-            )
-            failpoint("collect_collected")
-            log.info(
-                "results ready",
-                extra={
-                    "event": "collect.results",
-                    "job": job.id,
-                    "results": after.results.uri if after.results else "",
-                    "same_rows": after.same_rows,
-                },
-            )
-            log_row_failures(after)
-            return after
+            return self._collected(job, learnt)
+        now = self.now()
         goes_on = self.timing if learnt.goes_on and now < until else None
         after = self.ledger.advance(
             job,
@@ -142,9 +129,62 @@ class Collect:
         failpoint("collect_stepped")
         log.info(
             "collect step done",
-            extra={"event": "collect.step", "job": job.id, "step": step},
+            extra={
+                "event": "collect.step",
+                "job": job.id,
+                "step": step,
+                "n": job.collecting.n,
+            },
         )
         return after
+
+    def _collected(self, job: Job, learnt: Collected) -> Job:
+        """Writes that the results are there."""
+        now = self.now()
+        after = self.ledger.advance(job, lambda j: j.collected(now, **learnt.changes))
+        failpoint("collect_collected")
+        log.info(
+            "results ready",
+            extra={
+                "event": "collect.results",
+                "job": job.id,
+                "results": after.results.uri if after.results else "",
+                "same_rows": after.same_rows,
+            },
+        )
+        log_row_failures(after)
+        if learnt.leftovers is not None:
+            self.outbox.drain_job(job.id)
+            self._tidy(job, learnt.leftovers)
+        return after
+
+    def _tidy(self, job: Job, folder: Location) -> None:
+        """
+        Deletes what the steps have left in the work bucket. What a failure or a death
+        leaves, the bucket's lifecycle deletes.
+        """
+        try:
+            deleted = self.delete(folder)
+        except (Unavailable, Misconfigured) as exc:
+            log.warning(
+                "collect objects left",
+                extra={
+                    "event": "collect.objects_left",
+                    "job": job.id,
+                    "folder": str(folder),
+                    "reason": str(exc),
+                },
+            )
+            return
+        failpoint("collect_tidied")
+        log.info(
+            "collect objects deleted",
+            extra={
+                "event": "collect.objects_deleted",
+                "job": job.id,
+                "objects": deleted,
+            },
+        )
 
     def _wait(self, job: Job, waits: Waits) -> Job:
         reason = HealthCode.NOT_ALLOWED if waits.not_allowed else "waits"

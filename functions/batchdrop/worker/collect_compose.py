@@ -8,8 +8,7 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.storage import MAX_SOURCES, Created, Storage
 from batchdrop.stored import split_uri
-
-NDJSON = "application/x-ndjson"
+from batchdrop.worker.collect_steps import NDJSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Writes down which objects have a job's answers, so that each merge reads the same."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,13 @@ import msgspec
 
 from batchdrop.batches import ClientError
 from batchdrop.batches.results import SHARD
-from batchdrop.errors import Misconfigured, Unavailable
+from batchdrop.errors import Misconfigured, SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.derived import OUTPUT_FOR
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop
+from batchdrop.jobs.values import Drop, Location
+from batchdrop.results.reading import HELD
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_copy import Copies
@@ -55,11 +56,23 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _List = list[Frozen]
+#: What says that all slices are sorted, and how many answers there are.
+SORTED = "sorted.json"
+#: Bytes of answers that one step joins; more are sorted first.
+MOST = HELD
+
+
+def fit_one_step(frozen: Sequence[Frozen]) -> bool:
+    """Whether the answers are few enough to be joined in one go."""
+    return sum(one.size for one in frozen) <= MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """The step before the merge."""
+    """
+    The step before the answers are joined. Where they are too many for one go, it reads
+    none of them.
+    """
 
     storage: Storage
     places: Places
@@ -81,7 +94,8 @@ class Freeze:
                     frozen, msgspec.json.encode(found), "application/json"
                 )
             failpoint("collect_frozen")
-        return Done(step=Step.MERGE)
+        fits = fit_one_step(self.read(job))
+        return Done(step=Step.MERGE if fits else Step.SORT)
 
     def read(self, job: Job) -> _List:
         """
@@ -91,8 +105,17 @@ class Freeze:
             SourceGone: it is not there.
             Unavailable, Misconfigured: it can't be read; try again.
         """
+        return self.read_marked(job)[0]
+
+    def read_marked(self, job: Job) -> tuple[_List, Location]:
+        """
+        The list that was written down, and the folder for what is made of it by steps.
+
+        Raises:
+            SourceGone, Unavailable, Misconfigured: as `read`.
+        """
         text = b"".join(self.storage.chunks(self.places.frozen(job)))
-        return msgspec.json.decode(text, type=_List)
+        return msgspec.json.decode(text, type=_List), self.places.steps(job, text)
 
     def _answers(self, job: Job) -> _List:
         """The objects with answers as they are now, a final one first."""
@@ -140,12 +163,21 @@ class Freeze:
         until = (job.batch.end_time or job.updated_at) + OUTPUT_FOR
         if self.now() >= until:
             return None
-        finals = [one for one in found if one.final] or found
-        there = sum(map(self._lines, finals))
-        if there >= counted:
+        there = self._there(job, found)
+        if there is None or there >= counted:
             return None
         why = f"{there:,} of {counted:,} answers are there"
         return Waits(why=why, latest=until)
+
+    def _there(self, job: Job, found: _List) -> int | None:
+        """
+        How many answers the objects have; None if they are too many to be read here,
+        and not sorted yet.
+        """
+        if fit_one_step(found):
+            return sum(map(self._lines, finals_of(found)))
+        steps = self.places.steps(job, msgspec.json.encode(found))
+        return answers_sorted(self.storage, steps)
 
     def _lines(self, one: Frozen) -> int:
         """How many lines an object has."""
@@ -170,6 +202,23 @@ def answers_of(
         yield from storage.read(one.drop, start, end)
     except Misconfigured as exc:
         raise NotGranted(one.bucket, exc) from exc
+
+
+def answers_sorted(storage: Storage, steps: Location) -> int | None:
+    """
+    How many answers the sorted objects have, not counting parts of a final one; None if
+    they are not sorted yet.
+    """
+    try:
+        text = b"".join(storage.chunks(f"{steps}{SORTED}"))
+    except SourceGone:
+        return None
+    return msgspec.json.decode(text, type=int)
+
+
+def finals_of(found: Sequence[Frozen]) -> Sequence[Frozen]:
+    """The objects in which all answers should be; the others are parts of them."""
+    return [one for one in found if one.final] or found
 
 
 def answers_counted(job: Job) -> int | None:

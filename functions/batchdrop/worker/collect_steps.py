@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from batchdrop.jobs.codes import Step
@@ -12,6 +13,8 @@ from batchdrop.stored import split_uri
 
 #: A step that can't be done is tried again after this long at the earliest.
 PAUSE = timedelta(seconds=10)
+#: The type of results and strangers.
+NDJSON = "application/x-ndjson"
 #: The roles with which results are written, and compared with what is there.
 CREATE = "roles/storage.objectCreator and roles/storage.objectViewer"
 
@@ -40,6 +43,8 @@ class Collected:
     """The results are written; `changes` are the arguments of `Job.collected`."""
 
     changes: dict[str, Any]
+    #: A folder of the work bucket that is of no use once they are recorded.
+    leftovers: Location | None = None
 
 
 #: What a step says at its end.
@@ -64,6 +69,16 @@ class Places:
     def frozen(self, job: Job) -> str:
         """The list of the objects with answers."""
         return f"{self.work(job)}answers.json"
+
+    def steps(self, job: Job, frozen: bytes) -> Location:
+        """
+        The folder for what the steps from SORT to COMPOSE write.
+
+        Args:
+            frozen: the frozen list. Where it is made anew, their work begins anew.
+        """
+        mark = sha256(frozen).hexdigest()[:16]
+        return Location.parse(f"{self.work(job)}{mark}")
 
     def results(self, job: Job) -> Location:
         """The folder of a job's results; under OUTPUT if a table has the answers."""

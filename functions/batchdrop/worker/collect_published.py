@@ -1,0 +1,62 @@
+"""What the job's document says of results once they are written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Results
+from batchdrop.pricing import Bill, Unpriced
+from batchdrop.results import Summary
+from batchdrop.storage import Created
+from batchdrop.worker.collect_freeze import answers_counted
+
+
+def index_of(lines: int, offsets: Sequence[tuple[int, int]]) -> bytes:
+    """The sparse index as it is published."""
+    return msgspec.json.encode({"lines": lines, "offsets": offsets})
+
+
+def cost(bill: Bill) -> dict[str, Any]:
+    """The arguments of `Job.collected` that say what the answers cost."""
+    found = bill.cost()
+    return {"no_cost": found.why} if isinstance(found, Unpriced) else {"cost": found}
+
+
+def changes(
+    job: Job,
+    summary: Summary,
+    written: Created,
+    index: Created,
+    strangers: Created | None,
+) -> dict[str, Any]:
+    """The arguments of `Job.collected`."""
+    rows = summary.rows
+    answered, counted = rows.accepted - (rows.missing or 0), answers_counted(job)
+    short = lost = None
+    if counted is not None and answered < counted and not job.is_lost:
+        short = f"the API counts {counted:,} answers, and {answered:,} rows have one"
+    if summary.columns_lost:
+        lost = (
+            "the object with the rows' own keys and columns is gone: the results have "
+            "ids and lines alone"
+        )
+    return {
+        "results": Results(
+            uri=written.uri,
+            generation=written.generation,
+            crc32c=written.crc32c,
+            bytes=written.bytes,
+            index=index.uri,
+            strangers=strangers.uri if strangers else None,
+        ),
+        "rows": rows,
+        "usage": summary.usage,
+        "failures": summary.failures,
+        "strangers": summary.strangers,
+        "superseded": summary.superseded,
+        "same_rows": summary.same_rows,
+        "answers_short": short,
+        "columns_lost": lost,
+    }
