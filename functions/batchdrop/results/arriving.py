@@ -1,38 +1,33 @@
 """Brings answers into the order of the file, within a bounded memory."""
 
-from collections.abc import Callable
-
-import msgspec
-
-from batchdrop.results.joining import Fate, Joined, Piece, Source
+from batchdrop.results.joining import Joined, Piece, Source
 from batchdrop.results.reading import HELD, size_of
-from batchdrop.results.values import DoesNotAddUp, TooLarge, Why
+from batchdrop.results.strangers import Answer, Strangers
+from batchdrop.results.tally import Tally
+from batchdrop.results.values import DoesNotAddUp, Fate, TooLarge
 
 
 class Arriving:
     """
     The answers to the rows. An answer that comes before its row's turn is held; one
-    that no row takes is written as a stranger.
-
-    Attributes:
-        strangers, superseded: how many answers of these there were.
+    that no row takes is a stranger.
     """
 
     def __init__(
-        self, joined: Joined, source: Source, write_stranger: Callable[[bytes], object]
+        self, joined: Joined, source: Source, strangers: Strangers, tally: Tally
     ) -> None:
-        self.strangers = self.superseded = 0
         self._fates = joined.fates
         self._counts = joined.counts
         self._source = source
         self._pieces = source.again()
-        self._write_stranger = write_stranger
+        self._strangers = strangers
+        self._tally = tally
         self._held: dict[int, Answer] = {}  #: of rows that have one answer
         self._several: dict[int, list[Answer]] = {}  #: of the others
         self._size = 0  #: of all that are held
         self._at = 0  #: the next one of `fates`
 
-    def take(self, row: int) -> "Answer | list[Answer] | None":
+    def take(self, row: int) -> Answer | list[Answer] | None:
         """The answer to a row, or all of them in their order; None if none came."""
         want = self._counts[row]
         if want == 1:
@@ -54,22 +49,6 @@ class Arriving:
             self._distribute(piece)
         if self._held or self._several or self._at != len(self._fates):
             raise _changed()
-
-    def refuse(self, answer: "Answer", why: Why) -> None:
-        """Writes an answer as a stranger."""
-        text, n, number = answer
-        self.strangers += 1
-        try:
-            text.decode()
-            msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # What isn't UTF-8 in it is written as \xNN.
-            text = msgspec.json.encode(text.decode(errors="backslashreplace"))
-        name = msgspec.json.encode(self._source.answers[n].name)
-        self._write_stranger(
-            b'{"why":"%b","object":%b,"line":%d,"answer":%b}\n'
-            % (why.encode(), name, number, text)
-        )
 
     def _pull(self) -> None:
         piece = next(self._pieces, None)
@@ -102,9 +81,9 @@ class Arriving:
                     else:
                         several.setdefault(fate, []).append(answer)
                 elif fate == Fate.SUPERSEDED:
-                    self.superseded += 1
+                    self._tally.superseded += 1
                 else:
-                    self.refuse(answer, Fate(fate).why)
+                    self._strangers.add(answer, Fate(fate).why)
             number += 1
         self._at = at
         self._size += size
@@ -112,7 +91,3 @@ class Arriving:
 
 def _changed() -> DoesNotAddUp:
     return DoesNotAddUp("the objects with answers changed while they were read")
-
-
-#: An answer, the object's place in the sequence, and its line there.
-Answer = tuple[bytes, int, int]

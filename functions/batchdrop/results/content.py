@@ -15,6 +15,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 #: Where a line holds its request. A line of an older embedding model is the request
 #: itself, and its answer has it in `instance`.
 _IDS = frozenset({"key", "custom_id"})
+#: Bytes of a hash.
+MARK = 16
 _encode = msgspec.json.Encoder(order="sorted").encode
 #: An object of nulls alone is added as one null is.
 _NOTHING: tuple[Any, ...] = (None, {}, [])
@@ -51,7 +53,7 @@ def mark_of(request: Any) -> bytes:
     """A hash of a request that is the same however the API has written it."""
     if isinstance(request, dict):
         request = {n: v for n, v in request.items() if n not in _IDS}
-    return hashlib.blake2b(_encode(_plain(request)), digest_size=16).digest()
+    return hashlib.blake2b(_encode(_plain(request)), digest_size=MARK).digest()
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from batchdrop.jobs.values import Failure
 from batchdrop.quoting import unquoted
@@ -42,21 +43,41 @@ class Failures:
         kind = self._known.get(error)
         if kind is None:
             kind = (error[0], common(error[1]))
+            kind = self._told_apart(kind, id)
             if len(self._known) < _KINDS:
                 self._known[error] = kind
-            if kind not in self._examples:
-                if len(self._examples) >= _KINDS:
-                    kind = (error[0], "")
-                if len(self._examples) >= 2 * _KINDS and kind not in self._examples:
-                    kind = ("other", "")
-                self._examples.setdefault(kind, id)
         self._counts[kind] += 1
+
+    def include(self, failures: Iterable[Failure]) -> None:
+        """Adds what was counted elsewhere, of later rows."""
+        for one in failures:
+            kind = self._told_apart((one.code, one.message), one.example)
+            self._counts[kind] += one.count
+
+    def all(self) -> tuple[Failure, ...]:
+        """All errors with their counts, in the order of their first rows."""
+        return self._listed(self._counts.items())
 
     def most_frequent(self) -> tuple[Failure, ...]:
         """The errors that most rows have, with their counts."""
+        return self._listed(self._counts.most_common(MOST))
+
+    def _told_apart(self, kind: tuple[str, str], id: str) -> tuple[str, str]:
+        """The kind, or a more common one if too many are told apart already."""
+        if kind not in self._examples:
+            if len(self._examples) >= _KINDS:
+                kind = (kind[0], "")
+            if len(self._examples) >= 2 * _KINDS and kind not in self._examples:
+                kind = ("other", "")
+            self._examples.setdefault(kind, id)
+        return kind
+
+    def _listed(
+        self, counts: Iterable[tuple[tuple[str, str], int]]
+    ) -> tuple[Failure, ...]:
         return tuple(
             Failure(
                 code=kind[0], message=kind[1], count=count, example=self._examples[kind]
             )
-            for kind, count in self._counts.most_common(MOST)
+            for kind, count in counts
         )

@@ -6,84 +6,13 @@ by the request that it echoes. Never by its position.
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
-from typing import NamedTuple
 
-import msgspec
-from msgspec import Struct
-
-from batchdrop.batches.answer_lines import row_of
-from batchdrop.errors import SourceGone
-from batchdrop.results.content import mark_of_answer, mark_of_row
+from batchdrop.results.content import mark_of_answer
+from batchdrop.results.ids import UNDECODABLE, id_of
 from batchdrop.results.questions import Lines, line_of
 from batchdrop.results.reading import HELD, lines_of, size_of
-from batchdrop.results.values import Answers, Open, Why
-
-#: What can't be decoded, whatever the reason.
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class Fate(IntEnum):
-    """What becomes of an answer that no row takes; else it is the index of its row."""
-
-    UNREADABLE = -1
-    NO_SUCH_ROW = -2
-    NO_MATCH = -3
-    SUPERSEDED = -4
-
-    @property
-    def why(self) -> Why:
-        return Why[self.name]
-
-
-class _Keyed(Struct, gc=False):
-    key: str | None = None
-
-
-class _Instance(Struct, gc=False):
-    content: str | None = None
-    key: str | None = None
-    custom_id: str | None = None
-
-
-class _Ids(Struct, gc=False):
-    """The members of an answer that may have its id."""
-
-    key: str | None = None
-    custom_id: str | None = None
-    instance: _Instance | None = None
-    metadata: _Keyed | None = None
-
-
-_ids = msgspec.json.Decoder(_Ids).decode
-
-
-def id_of(line: bytes) -> str | None:
-    """
-    The id that an answer echoes; None if it has none. It is read as by `row_of`.
-
-    Raises:
-        MsgspecError, UnicodeDecodeError, RecursionError: it is not a JSON object.
-    """
-    try:
-        found = _ids(line)
-    except msgspec.ValidationError:
-        value = msgspec.json.decode(line)
-        if not isinstance(value, dict):
-            raise
-        return row_of(value).key
-    if found.key is not None:
-        return found.key
-    if found.custom_id is not None:
-        return found.custom_id
-    instance = found.instance
-    if instance is not None and instance.content is not None:
-        if instance.key is not None:
-            return instance.key
-        if instance.custom_id is not None:
-            return instance.custom_id
-    return found.metadata.key if found.metadata is not None else None
-
+from batchdrop.results.sharing import Nameless, Sharing, marks_of
+from batchdrop.results.values import Answers, Fate, Open
 
 #: Some lines: their object's place in the sequence, and the number of the first one.
 Piece = tuple[int, int, list[bytes]]
@@ -128,6 +57,31 @@ class Source:
                 number += len(lines)
 
 
+class Rows:
+    """Finds the rows of answers by their ids."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._index_of = lines.index_of
+
+    def find(self, text: bytes) -> int | bytes:
+        """
+        The index of the row of an answer; a `Fate` if it has none. Of an answer without
+        an id it is the hash of its request.
+        """
+        try:
+            id = id_of(text)
+            if not text.isascii():
+                text.decode()  # what the decoder skips is not checked
+            if id is None:
+                mark = mark_of_answer(text)
+                return Fate.NO_MATCH if mark is None else mark
+        except UNDECODABLE:
+            return Fate.UNREADABLE
+        number = line_of(id)
+        index = -1 if number is None else self._index_of(number)
+        return Fate.NO_SUCH_ROW if index < 0 else index
+
+
 class Joined:
     """
     What becomes of each answer, in their order.
@@ -144,9 +98,9 @@ class Joined:
         self.fates = array("q")
         self.counts = array("I", bytes(array("I").itemsize * rows))
         self.same_rows = 0
-        self._lines = lines
+        self._find = Rows(lines).find
         #: The answers without an id, by the hash of their request.
-        self._nameless: dict[bytes, list[_Nameless]] = defaultdict(list)
+        self._nameless: dict[bytes, list[Nameless]] = defaultdict(list)
         #: Once there are answers of final objects: whether each row has one.
         self._in_final: bytes | None = None
         finals = [each.final for each in source.answers]
@@ -155,94 +109,37 @@ class Joined:
                 self._in_final = bytes(map(bool, self.counts))
             self._survey(some)
         if self._nameless:
-            self._match(open_staged)
+            self._match(marks_of(lines, rows, open_staged))
 
     def _survey(self, some: list[bytes]) -> None:
-        fates, counts, index_of = self.fates, self.counts, self._lines.index_of
+        fates, counts, find = self.fates, self.counts, self._find
         in_final = self._in_final
         for line in some:
             text = line.strip()
             if not text:
                 continue
-            try:
-                id = id_of(text)
-                if not text.isascii():
-                    text.decode()  # what the decoder skips is not checked
-                if id is None:
-                    self._take_nameless(text)
-                    continue
-            except UNDECODABLE:
-                fates.append(Fate.UNREADABLE)
-                continue
-            number = line_of(id)
-            index = -1 if number is None else index_of(number)
-            if index < 0:
-                fates.append(Fate.NO_SUCH_ROW)
-            elif in_final is not None and in_final[index]:
+            found = find(text)
+            if isinstance(found, bytes):
+                late = in_final is not None
+                answer = Nameless.of(len(fates), text, late)
+                self._nameless[found].append(answer)
+                fates.append(Fate.NO_MATCH)
+            elif found < 0:
+                fates.append(found)
+            elif in_final is not None and in_final[found]:
                 fates.append(Fate.SUPERSEDED)
             else:
-                fates.append(index)
-                counts[index] += 1
+                fates.append(found)
+                counts[found] += 1
 
-    def _take_nameless(self, text: bytes) -> None:
-        mark = mark_of_answer(text)
-        if mark is not None:
-            place = len(self.fates)
-            late = self._in_final is not None
-            self._nameless[mark].append(_Nameless(place, hash(text), late))
-        self.fates.append(Fate.NO_MATCH)
-
-    def _match(self, open_staged: Open | None) -> None:
+    def _match(self, marks: bytes) -> None:
         """Gives answers without an id to the rows with the same request."""
-        rows: dict[bytes, list[int]] = defaultdict(list)
-        for line in _staged(open_staged):
-            mark = mark_of_row(line)
-            if mark in self._nameless:
-                number = line_of(id_of(line) or "")
-                index = -1 if number is None else self._lines.index_of(number)
-                if index >= 0:
-                    rows[mark].append(index)
-        for mark, equal in rows.items():
-            self._share(self._nameless[mark], equal)
-
-    def _share(self, answers: "list[_Nameless]", rows: list[int]) -> None:
-        """
-        Gives each of the rows, whose requests are equal, one of the answers to it. More
-        answers than rows are doubled.
-        """
-        free = [index for index in rows if not self.counts[index]]
-        free.reverse()
-        taken: dict[int, int] = {}
-        replaced = None  #: whether final objects have answers to all of the rows
-        for each in answers:
-            if each.late:
-                replaced = not free if replaced is None else replaced
-                if replaced or each.line in taken:
-                    self.fates[each.place] = Fate.SUPERSEDED
-                    continue
-            if free:
-                index = taken[each.line] = free.pop()
-                self.same_rows += len(rows) > 1
-            else:
-                index = taken.get(each.line, rows[0])
-            self.fates[each.place] = index
-            self.counts[index] += 1
-
-
-class _Nameless(NamedTuple):
-    """An answer without an id."""
-
-    place: int  #: in `Joined.fates`
-    line: int  #: a hash
-    late: bool  #: beside a final object that has all rows
-
-
-def _staged(open: Open | None) -> Iterator[bytes]:
-    """The rows as sent; none if they are gone."""
-    if open is None:
-        return
-    try:
-        for lines in lines_of(open()):
-            yield from filter(None, lines)
-    except SourceGone:
-        return
+        sharing = Sharing(marks, len(self.counts))
+        for index, count in enumerate(self.counts):
+            if count:
+                sharing.name(index)
+        for place, fate in sharing.share(self._nameless):
+            self.fates[place] = fate
+            if fate >= 0:
+                self.counts[fate] += 1
+        self.same_rows = sharing.same_rows

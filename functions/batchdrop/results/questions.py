@@ -11,8 +11,10 @@ from msgspec import Struct
 from batchdrop.errors import SourceGone
 from batchdrop.results.lines import Kind, decoded
 from batchdrop.results.reading import lines_of
-from batchdrop.results.values import DoesNotAddUp, Open, Questions
+from batchdrop.results.values import DoesNotAddUp, OpenAt, Questions
 
+#: No line has this number, nor a greater one.
+NO_LINE = 2**63
 _NOT_EXPLAINED = "a bad line; the report explains only the first ones"
 _ID = re.compile(r"r([0-9]{7}|[1-9][0-9]{7,17})")
 #: A line of the sidecar begins with its id. What follows is spliced into the result.
@@ -34,12 +36,16 @@ class Lines:
     """
     Which lines of the file were staged. A staged row has an index, counted from 0.
 
+    Attributes:
+        first: the number of the first line.
+
     Raises:
         DoesNotAddUp: the lines are not as many as staging counted.
     """
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
+        self.first = questions.staging.first
         self._starts = array("q")  #: the first line of each run of staged lines
         self._before = array("q", [0])  #: the staged rows before each; and of all
         staging = questions.staging
@@ -75,6 +81,11 @@ class Lines:
         index = self._before[run] + line - self._starts[run]
         return index if index < self._before[run + 1] else -1
 
+    def line_of(self, index: int) -> int:
+        """The line of a row."""
+        run = bisect_right(self._before, index) - 1
+        return self._starts[run] + index - self._before[run]
+
 
 class Own:
     """
@@ -82,10 +93,17 @@ class Own:
 
     Attributes:
         lost: whether the object that has them is gone.
+        at: where the entry that was read last begins, from which another reader of
+            later lines can go on.
     """
 
-    def __init__(self, open: Open | None) -> None:
+    def __init__(self, open: OpenAt | None, at: int = 0) -> None:
+        """
+        Args:
+            at: the first byte to read, with which a line begins.
+        """
         self.lost = False
+        self.at = at
         self._entries = self._read(open)
         self._line = 0  #: of the entry that was read last
         self._members = b""
@@ -103,22 +121,24 @@ class Own:
         return self._members if self._line == line else b""
 
     def _next(self) -> None:
-        self._line, self._members = next(self._entries, _NO_ENTRY)
+        entry = next(self._entries, None)
+        if entry is None:
+            self._line, self._members = NO_LINE, b""
+        else:
+            self.at, (self._line, self._members) = entry
 
-    def _read(self, open: Open | None) -> Iterator[tuple[int, bytes]]:
+    def _read(self, open: OpenAt | None) -> Iterator[tuple[int, tuple[int, bytes]]]:
         if open is None:
             return
         try:
-            chunks = open()
+            chunks = open(self.at)
             # The first piece shows whether the object is there.
             first = next(chunks, b"")
         except SourceGone:
             self.lost = True
             return
-        yield from map(_entry, _each_line(_again(first, chunks)))
-
-
-_NO_ENTRY = (2**63, b"")
+        for at, line in _each_line(_again(first, chunks), self.at):
+            yield at, _entry(line)
 
 
 def _entry(line: bytes) -> tuple[int, bytes]:
@@ -145,11 +165,20 @@ class Refusals:
     """
     Why lines were refused, in the file's order. The report lies where its readers may
     change or delete it: what can't be read of it explains nothing.
+
+    Attributes:
+        at: where the entry that was read last begins, from which another reader of
+            later lines can go on.
     """
 
-    def __init__(self, open: Open | None) -> None:
+    def __init__(self, open: OpenAt | None, at: int = 0) -> None:
+        """
+        Args:
+            at: the first byte to read.
+        """
+        self.at = at
         self._entries = self._read(open)
-        self._first, self._last, self._errors = next(self._entries, _NO_REFUSAL)
+        self._next()
 
     def error(self, line: int) -> bytes:
         """
@@ -159,28 +188,32 @@ class Refusals:
             line: a refused one, greater than in the call before.
         """
         while self._last < line:
-            self._first, self._last, self._errors = next(self._entries, _NO_REFUSAL)
+            self._next()
         return self._errors if self._first <= line else b""
 
-    def _read(self, open: Open | None) -> Iterator[tuple[int, int, bytes]]:
+    def _next(self) -> None:
+        entry = next(self._entries, None)
+        if entry is None:
+            self._first, self._last, self._errors = NO_LINE, NO_LINE, b""
+        else:
+            self.at, self._first, self._last, self._errors = entry
+
+    def _read(self, open: OpenAt | None) -> Iterator[tuple[int, int, int, bytes]]:
         if open is None:
             return
         decode = msgspec.json.Decoder(_Refused).decode
         try:
-            for line in _each_line(open()):
+            for at, line in _each_line(open(self.at), self.at):
                 try:
                     entry = decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue
                 if entry.lines is not None:
-                    yield *entry.lines, error_member(message=_NOT_EXPLAINED)
+                    yield at, *entry.lines, error_member(message=_NOT_EXPLAINED)
                 elif entry.line is not None:
-                    yield entry.line, entry.line, _explained(entry.errors)
+                    yield at, entry.line, entry.line, _explained(entry.errors)
         except SourceGone:
             return
-
-
-_NO_REFUSAL = (2**63, 2**63, b"")
 
 
 def _explained(errors: list[_RowError]) -> bytes:
@@ -209,8 +242,13 @@ def error_member(
     return b',"error":' + msgspec.json.encode(error)
 
 
-def _each_line(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    return (line for lines in lines_of(chunks) for line in lines if line)
+def _each_line(chunks: Iterator[bytes], at: int) -> Iterator[tuple[int, bytes]]:
+    """The lines that aren't empty, each with the byte at which it begins."""
+    for lines in lines_of(chunks):
+        for line in lines:
+            if line:
+                yield at, line
+            at += len(line) + 1
 
 
 def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

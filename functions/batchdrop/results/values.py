@@ -1,9 +1,9 @@
 """What is collected: a job's questions and its answers; and what came of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from batchdrop.batches.usage import RowUsage
@@ -57,6 +57,19 @@ class Why(StrEnum):
     NO_MATCH = "no_match"
 
 
+class Fate(IntEnum):
+    """What becomes of an answer that no row takes; else it is the index of its row."""
+
+    UNREADABLE = -1
+    NO_SUCH_ROW = -2
+    NO_MATCH = -3
+    SUPERSEDED = -4
+
+    @property
+    def why(self) -> Why:
+        return Why[self.name]
+
+
 class Bill(Protocol):
     """What sums up the cost of answers: see `batchdrop.pricing.Bill`."""
 
@@ -107,6 +120,11 @@ class Answers:
     final: bool
     open: OpenAt
     size: int = 0
+
+
+def finals_first(answers: Iterable[Answers]) -> list[Answers]:
+    """The order in which objects with answers are read."""
+    return sorted(answers, key=lambda each: not each.final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
