@@ -54,7 +54,7 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
-        "delete_at", "deleted_at", "due", "error", "health", "history", "inputs", "lease",
+        "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
         "part_of", "parts", "poll_failed", "postponed", "report", "row_errors", "rows",
         "running_since", "source", "spec", "spec_from", "stalled", "unpublished",

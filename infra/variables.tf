@@ -252,6 +252,20 @@ variable "failed_share" {
   }
 }
 
+variable "estimates" {
+  description = "What a job's estimate takes an answer, and the thoughts before it, to have: tokens that a row doesn't limit itself. A number that is left out is the code's."
+  type = object({
+    answer_tokens   = optional(number)
+    thinking_tokens = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for count in values(var.estimates) : count == null || try(count >= 0 && floor(count) == count, false)])
+    error_message = "estimates are whole numbers."
+  }
+}
+
 variable "labels" {
   description = "Labels of every batch, such as { team = \"search\" }. A file may add more."
   type        = map(string)

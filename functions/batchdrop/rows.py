@@ -1,7 +1,8 @@
-"""Row errors and row counts: values that preflight, jobs and results share."""
+"""Row errors and counts: values that preflight, jobs and results share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Self
 
 
 class RowOutcome(StrEnum):
@@ -80,3 +81,30 @@ _ACCEPTED = (
     *(RowOutcome.OK, RowOutcome.FAILED, RowOutcome.BLOCKED, RowOutcome.TRUNCATED),
     *(RowOutcome.MALFORMED, RowOutcome.EMPTY, RowOutcome.UNCLEAR, RowOutcome.MISSING),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Tokens of rows, as they are estimated before anything is sent."""
+
+    prompt: int = 0  #: includes those of media
+    image: int = 0  #: of the prompt
+    video: int = 0
+    audio: int = 0
+    output: int = 0  #: of the answers, without thoughts
+    thoughts: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        names = (each.name for each in fields(self))
+        return type(self)(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+    def __str__(self) -> str:
+        """Such as `1,200 tokens: 800 prompt (100 image), 300 output, 100 thoughts`."""
+        media = ((name, getattr(self, name)) for name in ("image", "video", "audio"))
+        listed = ", ".join(f"{count:,} {name}" for name, count in media if count)
+        thoughts = f", {self.thoughts:,} thoughts" if self.thoughts else ""
+        return (
+            f"{self.prompt + self.output + self.thoughts:,} tokens: "
+            f"{self.prompt:,} prompt{f' ({listed})' if listed else ''}, "
+            f"{self.output:,} output{thoughts}"
+        )

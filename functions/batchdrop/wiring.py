@@ -42,6 +42,7 @@ from batchdrop.worker.collect_inputs import Inputs
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
+from batchdrop.worker.estimating import Pricing
 from batchdrop.worker.keep import Keep
 from batchdrop.worker.lost import Lost
 from batchdrop.worker.outbox import Outbox
@@ -155,7 +156,7 @@ def build(
     Builds a worker from its collaborators; no client is made yet.
 
     Args:
-        prices: returns the price list, once there are answers.
+        prices: returns the price list, once there are rows or answers.
         connect: makes the client for a backend and a location.
         publish: sends an announcement.
         wake: sends a message that has the answers of the job with this id collected.
@@ -177,6 +178,7 @@ def build(
     keep = Keep(
         ledger=ledger, storage=storage, traces=traces, settings=settings, now=now
     )
+    pricing = Pricing(prices=prices, now=now)
     claims = Claims(
         ledger=ledger, settings=settings, timing=timing, now=now, holder=holder
     )
@@ -210,6 +212,7 @@ def build(
             now=now,
         ),
         ceilings=ceilings,
+        pricing=pricing,
         setbacks=setbacks,
         settings=settings,
         routes=routes,

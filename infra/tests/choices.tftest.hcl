@@ -75,6 +75,7 @@ run "what_is_wrong_is_refused" {
     rows                = { on_invalid = "ignore" }     # one of two
     results             = "some"                        # one of three
     failed_share        = 5                             # no percentage
+    estimates           = { answer_tokens = 0.5 }       # half a token
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
     kms_key             = "my-key"                     # not its full name
@@ -104,6 +105,7 @@ run "what_is_wrong_is_refused" {
     var.rows,
     var.results,
     var.failed_share,
+    var.estimates,
     var.subscription_filter,
     var.alert_emails,
     var.kms_key,

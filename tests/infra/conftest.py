@@ -64,6 +64,7 @@ EVERYTHING = {
     },
     "results": "full",
     "failed_share": 0.2,
+    "estimates": {"answer_tokens": 300, "thinking_tokens": 100},
     "labels": {"team": "search", "env": "prod"},
     "models": ["gemini-4-argon", "publishers/meta/models/llama-x"],
     "sources": ["gs://rows/teams/search", "gs://other-project-drops-output"],

@@ -53,7 +53,8 @@ def test_a_good_file_ends_well_and_is_estimated(run: Run) -> None:
     assert report(done)["errors"] == []
     estimate = report(done)["estimate"]
     assert estimate["rows"] == 2000
-    assert estimate["tokens"] == pytest.approx(2000, rel=0.02)  # "hi" is one
+    # "hi" is one token
+    assert estimate["tokens"]["prompt"] == pytest.approx(2000, rel=0.02)
     assert estimate["parts"] == 1
     assert estimate["bytes"] > 2000 * len(json.dumps(GOOD))
 
@@ -226,8 +227,8 @@ def test_a_generation_configuration_is_merged_and_counted(run: Run) -> None:
     estimate = report(by_text)["estimate"]
     added = len(json.dumps(MERGED, separators=(",", ":"))) - 1  # a comma for two braces
     assert estimate["bytes"] == bare["bytes"] + 20 * added
-    assert estimate["tokens"] > bare["tokens"]
-    assert estimate["answer_tokens"] == 20 * 7
+    assert estimate["tokens"]["prompt"] > bare["tokens"]["prompt"]
+    assert estimate["tokens"]["output"] == 20 * 7
 
 
 def test_a_mended_file_has_no_configuration_in_it(run: Run) -> None:
@@ -265,7 +266,7 @@ def test_a_deployments_configuration_is_not_for_a_model_that_takes_none(
 
     assert "takes none" in given.stderr
     assert run(row, *embeds).exit_code == 0
-    assert report(run(file(GOOD), "--json"))["estimate"]["answer_tokens"] == 7
+    assert report(run(file(GOOD), "--json"))["estimate"]["tokens"]["output"] == 7
 
 
 def test_a_misspelt_variable_is_an_error_before_the_wrong_rules_apply(
@@ -285,7 +286,7 @@ def test_a_medium_that_is_null_costs_nothing(run: Run) -> None:
 
     done = run(lines, "--backend", "developer", "--json")
 
-    assert report(done)["estimate"]["tokens"] == 1
+    assert report(done)["estimate"]["tokens"]["prompt"] == 1
 
 
 def test_a_file_that_can_not_be_read_to_its_end_leaves_none_behind(run: Run) -> None:
@@ -352,7 +353,8 @@ def test_the_cost_follows_your_own_price_list(run: Run) -> None:
     done = run(file(*lines), "--json", "--prices", "prices.json")
 
     estimate = report(done)["estimate"]
-    assert estimate["answer_tokens"] == 20_000  # of 250 each, but for their limit
+    # Of 250 each, but for their limit.
+    assert estimate["tokens"]["output"] == 20_000
     # 1,000 * 1,000 millionths of a euro, and 20,000 * 10,000
     assert estimate["cost"] == {
         "micros": pytest.approx(201_000_000, rel=0.01),

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "quoting": {"batches", "preflight", "errors"},
     "jobs": {"errors", "rows", "stored"},
     "results": {"batches", "quoting", "jobs", "rows", "errors"},
-    "pricing": {"preflight", "jobs", "errors"},
+    "pricing": {"preflight", "jobs", "errors", "rows"},
     "storage": {"jobs", "preflight", "errors", "stored"},
     "options": {
         *("batches", "preflight", "pricing", "quoting", "jobs"),

@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from batchdrop.preflight import MODEL
-from batchdrop.preflight.estimate import Estimate
-from batchdrop.preflight.rules import Rules
-from batchdrop.pricing import Price, Prices, Unpriced, estimated_cost
+from batchdrop.pricing import Price, Prices, Unpriced, estimated
+from batchdrop.rows import Tokens
 
 NOVEMBER, DECEMBER, JANUARY = (
     date(2026, 11, 28),
@@ -302,31 +301,27 @@ def test_what_is_no_price_list_is_refused_with_what_is_wrong(
 
 
 def estimate(
-    *, rows: int, tokens: int, answer_tokens: int, model: str, location: str = "global"
-) -> int | str:
-    cost = estimated_cost(
-        Estimate(
-            rows=rows,
-            bytes=0,
-            tokens=tokens,
-            answer_tokens=answer_tokens,
-            parts=1,
-        ),
-        Rules(model=model),
+    rows: int, tokens: Tokens, *, model: str, location: str = "global"
+) -> int | str | None:
+    found = estimated(
+        tokens,
+        rows,
         BUILT_IN,
+        model=model,
+        backend="vertex",
         location=location,
         day=NOVEMBER,
     )
-    return cost.why if isinstance(cost, Unpriced) else cost.micros
+    assert found.tokens == tokens
+    return found.no_cost if found.cost is None else found.cost.micros
 
 
 def test_an_estimate_costs_its_tokens_in_and_out() -> None:
     # 120,000 * 0.375 + 250,000 * 1.875 = 45,000 + 468,750
-    def of(location: str) -> int | str:
+    def of(location: str) -> int | str | None:
         return estimate(
-            rows=1000,
-            tokens=120_000,
-            answer_tokens=250_000,
+            1000,
+            Tokens(prompt=120_000, output=250_000),
             model="gemini-3.8-flash",
             location=location,
         )
@@ -335,14 +330,27 @@ def test_an_estimate_costs_its_tokens_in_and_out() -> None:
     assert of("us-east5") == 565_125  # 513,750 * 1.1
 
 
+def test_thoughts_are_estimated_to_cost_what_answers_cost() -> None:
+    tokens = Tokens(prompt=120_000, output=200_000, thoughts=50_000)
+
+    assert estimate(1000, tokens, model="gemini-3.8-flash") == 513_750
+
+
+def test_an_estimate_has_the_price_of_each_medium() -> None:
+    # 100 * 0.1 + 200 * 0.225 + 300 * 3.25 + 400 * 6 = 10 + 45 + 975 + 2,400
+    tokens = Tokens(prompt=1000, image=200, audio=300, video=400)
+
+    assert estimate(1, tokens, model="gemini-embedding-2") == 3430
+
+
 def test_an_estimate_takes_each_prompt_for_as_long_as_the_average() -> None:
     model = "gemini-3.1-pro-preview"
 
-    assert estimate(rows=2, tokens=400_000, answer_tokens=0, model=model) == 400_000
-    assert estimate(rows=2, tokens=400_002, answer_tokens=0, model=model) == 800_004
+    assert estimate(2, Tokens(prompt=400_000), model=model) == 400_000
+    assert estimate(2, Tokens(prompt=400_002), model=model) == 800_004
 
 
 def test_an_estimate_without_a_price_says_why() -> None:
-    found = estimate(rows=1, tokens=1, answer_tokens=1, model="gemini-of-tomorrow")
+    found = estimate(1, Tokens(prompt=1, output=1), model="gemini-of-tomorrow")
 
     assert found == "the prices of 2026-11-28 have none for gemini-of-tomorrow"

@@ -81,10 +81,20 @@ from batchdrop.preflight import MODEL
 @click.option(
     "--answer-tokens",
     type=click.IntRange(min=0),
+    envvar="BATCHDROP_ANSWER_TOKENS",
     default=250,
     show_default=True,
     metavar="N",
     help="Assumed length of an answer, for the estimate.",
+)
+@click.option(
+    "--thinking-tokens",
+    type=click.IntRange(min=0),
+    envvar="BATCHDROP_THINKING_TOKENS",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Assumed length of the thoughts before an answer, for the estimate.",
 )
 @click.option(
     "--most",
@@ -107,6 +117,7 @@ def check(
     location: str,
     prices: str | None,
     answer_tokens: int,
+    thinking_tokens: int,
     most: int | None,
 ) -> None:
     """
@@ -142,6 +153,7 @@ def check(
                 location=location,
                 prices=price_list(prices),
                 answer_tokens=answer_tokens,
+                thinking_tokens=thinking_tokens,
                 today=datetime.now(UTC).date(),
                 most=most or (10_000 if as_json else 20),
             )

@@ -9,14 +9,14 @@ from typing import IO, TYPE_CHECKING
 
 from batchdrop.cli.files import CanNotRead, chunks
 from batchdrop.errors import BatchdropError
-from batchdrop.jobs.values import Cost, Location
+from batchdrop.jobs.values import Estimate, Location
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
-from batchdrop.preflight.estimate import Estimate, Estimator
+from batchdrop.preflight.estimate import Estimator, batches_of
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
-from batchdrop.pricing import Prices, Unpriced, estimated_cost
+from batchdrop.pricing import Prices, estimated
 from batchdrop.rows import RowError
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ class Report:
     found: int = 0  #: errors, including those that aren't kept
     errors: list[tuple[RowError, str]] = field(default_factory=list)  #: with the line
     warning: str = ""  #: about the model; it stops no job
+    bytes: int  #: of the good rows, as they are staged
+    parts: int  #: how many batches they come to
     estimate: Estimate
-    cost: Cost | Unpriced
     output: Path | None = None
 
     @property
@@ -69,6 +70,7 @@ def check(
     answer_tokens: int,
     today: date,
     most: int,
+    thinking_tokens: int = 0,
     config: str | None = None,
     for_all: bool = False,
 ) -> Report:
@@ -108,16 +110,19 @@ def check(
         )
         if config is not None and (rules.family.config or not for_all):
             rules = replace(rules, generation_config=_merged(config, rules))
-        estimator = Estimator(rules, answer_tokens)
+        estimator = Estimator(
+            rules.family, answer_tokens=answer_tokens, thinking_tokens=thinking_tokens
+        )
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
-    checker, found, answered = Checker(rules), 0, 0
+    checker, found, answered, size = Checker(rules), 0, 0, 0
     errors: list[tuple[RowError, str]] = []
     try:
         with ExitStack() as stack:
             mended = stack.enter_context(_written(output)) if output else None
             for block in checker.blocks(chunks(file)):
-                estimator.add(block)
+                estimator.add(block.staged)
+                size += len(block.staged)
                 left_out = set()
                 for refused in block.refused:
                     if only_unanswered and refused.row_errors[0].code == ANSWERED:
@@ -141,7 +146,8 @@ def check(
         raise CanNotCheck(str(exc)) from exc
     except BatchdropError as exc:
         raise CanNotCheck(f"{file}: {exc}") from exc
-    rows, estimate = checker.rows, estimator.result()
+    rows = checker.rows
+    tokens = estimator.tokens(rows.accepted, size)
     return Report(
         file=file,
         rules=rules,
@@ -152,8 +158,17 @@ def check(
         found=found,
         errors=errors,
         warning=str(retirement(model, backend) or ""),
-        estimate=estimate,
-        cost=estimated_cost(estimate, rules, prices, location=location, day=today),
+        bytes=size,
+        parts=batches_of(rules.family, rows.accepted, size),
+        estimate=estimated(
+            tokens,
+            rows.accepted,
+            prices,
+            model=model,
+            backend=backend,
+            location=location,
+            day=today,
+        ),
         output=output,
     )
 
@@ -184,13 +199,9 @@ def _merged(config: str, rules: Rules) -> bytes | None:
 def members(report: Report) -> dict[str, object]:
     """
     A report for JSON: each of `errors` has line, path, code, message and fix. The
-    estimate has a `cost` as jobs have it, or null and `no_cost`, the reason.
+    estimate has `tokens` and a `cost` as jobs have it, or null and `no_cost`, the
+    reason.
     """
-    cost: dict[str, object] = {"cost": None}
-    if isinstance(report.cost, Unpriced):
-        cost["no_cost"] = report.cost.why
-    else:
-        cost["cost"] = asdict(report.cost)
     return {
         "file": report.file,
         "backend": report.rules.backend,
@@ -205,7 +216,12 @@ def members(report: Report) -> dict[str, object]:
             for row_error, _ in report.errors
         ],
         "warnings": [report.warning] if report.warning else [],
-        "estimate": asdict(report.estimate) | cost,
+        "estimate": {
+            "rows": report.rows - report.bad_rows,
+            "bytes": report.bytes,
+            "parts": report.parts,
+            **asdict(report.estimate),
+        },
     }
 
 
@@ -251,19 +267,22 @@ def _summary(report: Report) -> Iterator[str]:
         if report.answered:
             what = f"all lines but {report.answered:,} that have an answer"
         yield f"{mended} mended; {report.output} has {what}"
-    if not guess.rows:
+    if not report.bytes:
         return
-    parts = "one job" if guess.parts == 1 else f"{guess.parts} jobs"
+    parts = "one job" if report.parts == 1 else f"{report.parts} jobs"
+    prompt = guess.tokens.prompt
     yield (
-        f"the good ones are {guess.bytes:,} bytes and about {guess.tokens:,} "
-        f"token{'s' * (guess.tokens != 1)}, in {parts}"
+        f"the good ones are {report.bytes:,} bytes and about {prompt:,} "
+        f"token{'s' * (prompt != 1)}, in {parts}"
     )
-    cost = report.cost
-    if isinstance(cost, Unpriced):
-        yield f"the cost isn't known: {cost.why}; give a list with --prices"
-    else:
-        about = "" if cost.is_small else "about "
-        yield f"{about}{cost}, if the answers take {guess.answer_tokens:,} tokens"
+    if guess.cost is None:
+        yield f"the cost isn't known: {guess.no_cost}; give a list with --prices"
+        return
+    about = "" if guess.cost.is_small else "about "
+    answers = f"if the answers take {guess.tokens.output:,} tokens"
+    if guess.tokens.thoughts:
+        answers += f" and their thoughts {guess.tokens.thoughts:,}"
+    yield f"{about}{guess.cost}, {answers}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from batchdrop.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
+    from batchdrop.jobs.values import Estimate
 
 #: `batchdrop show` lists this many kinds of errors of rows.
 MAX_FAILURES = 3
@@ -57,6 +58,8 @@ def _lines(job: "Job") -> Iterator[str]:
         yield str(job.rows)
     for each in job.failures[:MAX_FAILURES]:
         yield f"  {each.count:,} x {each.code}: {each.message}, such as {each.example}"
+    if job.estimate and not job.usage:
+        yield from _estimate(job.estimate)
     if job.usage:
         yield str(job.usage)
     if job.cost:
@@ -67,6 +70,14 @@ def _lines(job: "Job") -> Iterator[str]:
         beside = job.results.strangers
         also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""
         yield f"results: {job.results.uri}{also}"
+
+
+def _estimate(estimate: "Estimate") -> Iterator[str]:
+    yield f"estimate: {estimate.tokens}"
+    if estimate.cost:
+        yield f"estimate: {estimate.cost}"
+    else:
+        yield f"the cost can't be estimated: {estimate.no_cost}"
 
 
 @click.command()

@@ -10,6 +10,7 @@ from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
 from batchdrop.jobs.steps import Steps
 from batchdrop.jobs.values import (
     MAX_NAME,
+    Estimate,
     Lease,
     Moment,
     Part,
@@ -72,10 +73,13 @@ class Splitting(Steps):
             return self.cancelled(now)
         if {part.n for part in self.parts.values()} != set(range(len(self.parts) or 1)):
             raise ValueError(f"job {self.id} lacks some of its parts")
+        estimates = [part.estimate for part in self.parts.values()]
+        known = [one for one in estimates if one]
         moved = self._moved(
             Phase.SPLIT,
             now,
             spec=spec,
+            estimate=Estimate.total(known) if len(known) == len(estimates) else None,
             rows=rows,
             row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
@@ -118,6 +122,7 @@ class Splitting(Steps):
             part_of=self.id,
             part=part,
             staging=part.staging,
+            estimate=part.estimate,
             rows=Rows(total=part.staging.rows, accepted=part.staging.rows),
             missed=self.missed,
             created_at=self.created_at,

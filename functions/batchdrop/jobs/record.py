@@ -14,6 +14,7 @@ from batchdrop.jobs.values import (
     Cost,
     Drop,
     Duplicates,
+    Estimate,
     Fact,
     Failure,
     Input,
@@ -92,6 +93,8 @@ class Record:
     intent: int = 0
     #: The job's batch, as the API last described it.
     batch: Batch | None = None
+    #: What it was expected to use and cost; None until it is staged, and for a table.
+    estimate: Estimate | None = None
     #: How many rows were read, accepted and refused.
     rows: Rows = field(default_factory=Rows)
     #: The result of each row; None until it is collected.

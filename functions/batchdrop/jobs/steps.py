@@ -12,6 +12,7 @@ from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
 from batchdrop.jobs.values import (
     Batch,
     Duplicates,
+    Estimate,
     Fact,
     Input,
     Lease,
@@ -95,6 +96,7 @@ class Steps(Derived):
         timing: Timing,
         row_errors: tuple[RowError, ...] = (),
         report: str | None = None,
+        estimate: Estimate | None = None,
     ) -> Self:
         """The rows are staged, and the model and endpoint are fixed."""
         moved = self._moved(
@@ -102,6 +104,7 @@ class Steps(Derived):
             now,
             spec=spec,
             staging=staging,
+            estimate=estimate,
             rows=rows,
             row_errors=row_errors[:MAX_ROW_ERRORS],
             report=report,
@@ -255,6 +258,7 @@ class Steps(Derived):
             manifest=kept.manifest,
             inputs=kept.inputs,
             parts=kept.parts,
+            estimate=kept.estimate,
             rows=kept.rows,
             report=kept.report,
             parent=kept.parent,

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
 from batchdrop.jobs.codes import Backend, Outcome, Phase
+from batchdrop.rows import Tokens
 from batchdrop.stored import split_uri
 
 #: A kind of batch: it embeds its rows. The other kind is generation.
@@ -191,6 +192,8 @@ class Spec:
     stalled_after: dict[str, float] = field(default_factory=dict)
     results: str = "on"  #: or "full": with whole answers; or "off": none are made
     failed_share: float = 0.05  #: of the rows; when more fail, the health says so
+    answer_tokens: int = 250  #: assumed of an answer, for the estimate
+    thinking_tokens: int = 0  #: assumed of the thoughts before it
 
     @property
     def endpoint(self) -> str:
@@ -260,6 +263,7 @@ class Part:
     first: int  #: the first row id: the line of the file, counted from 1
     last: int
     staging: Staging
+    estimate: "Estimate | None" = None  #: of its tokens and cost
     outcome: Outcome | None = None  #: how it ended; None while it is open
     stats: "Stats | None" = None
 
@@ -343,6 +347,37 @@ class Cost:
     def is_small(self) -> bool:
         """Whether it is less than a hundredth of the currency, but not nothing."""
         return 0 < self.micros < 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The tokens and the cost of a job, as expected when its rows were staged."""
+
+    tokens: Tokens
+    cost: Cost | None = None  #: None if it isn't known
+    no_cost: str | None = None  #: why it isn't known
+
+    @classmethod
+    def total(cls, estimates: Iterable[Self]) -> Self:
+        """The estimate of a split job: the sum over its parts."""
+        every = list(estimates)
+        tokens = sum((one.tokens for one in every), Tokens())
+        costs = [one.cost for one in every if one.cost]
+        if len(costs) < len(every):
+            why = next(one.no_cost for one in every if not one.cost)
+            return cls(tokens=tokens, no_cost=why)
+        if len({cost.currency for cost in costs}) > 1:
+            return cls(tokens=tokens, no_cost="the price list changed its currency")
+        return cls(
+            tokens=tokens,
+            cost=Cost(
+                micros=sum(cost.micros for cost in costs),
+                currency=costs[0].currency,
+                prices_as_of=max(cost.prices_as_of for cost in costs),
+            )
+            if costs
+            else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

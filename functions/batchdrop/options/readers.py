@@ -420,6 +420,13 @@ def limit(given: object) -> int | None:
     return given or None
 
 
+def count(given: object) -> int:
+    """A whole number, below 2**53."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**53:
+        raise Unreadable(given, "a whole number")
+    return given
+
+
 def share(given: object) -> float:
     """A share of a whole, from 0 to 1."""
     if not _is_duration(given) or not 0 <= given <= 1:
@@ -446,8 +453,9 @@ def _seconds(text: str) -> float:
     return given
 
 
-def _limit_of_text(text: str) -> int | None:
-    return limit(int(text) if re.fullmatch("[0-9]{1,15}", text) else text)
+def _whole(text: str) -> object:
+    """The whole number that a text is, or else the text, which its reader refuses."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else text
 
 
 # -- texts -------------------------------------------------------------------------
@@ -610,7 +618,13 @@ STALLED_AFTER = Type(
     stalled_after,
     "never",
 )
-LIMIT = Type("whole number, `0` for no limit", _limit_of_text, limit, "no limit")
+LIMIT = Type(
+    "whole number, `0` for no limit",
+    lambda text: limit(_whole(text)),
+    limit,
+    "no limit",
+)
+COUNT = Type("whole number", lambda text: count(_whole(text)), count)
 SWITCH = Type("`true` or `false`", _switch_of_text, switch)
 LABELS = Type("`team=search,env=prod`", lambda given: labels(text(given)), label_table)
 CONFIG = Type(

@@ -70,6 +70,8 @@ class Settings:
     generation_config: str | None = None  #: JSON
     results: str = _default("results")
     failed_share: float = _default("failed_share")
+    answer_tokens: int = _default("answer_tokens")
+    thinking_tokens: int = _default("thinking_tokens")
     max_rows: int | None = None
     max_bytes: int | None = None
     part_rows: int | None = None

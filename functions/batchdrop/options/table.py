@@ -262,6 +262,23 @@ OPTIONS = (
         help="the share of a job's rows that may fail before its health is "
         "`rows_failed`",
     ),
+    # Estimates.
+    Option(
+        name="answer_tokens",
+        type=readers.COUNT,
+        by=DEPLOYER,
+        default=250,
+        help="tokens that an answer is estimated to have; of a row with a lower "
+        "`maxOutputTokens`, that many",
+    ),
+    Option(
+        name="thinking_tokens",
+        type=readers.COUNT,
+        by=DEPLOYER,
+        default=0,
+        help="tokens that the thoughts before an answer are estimated to have; of a "
+        "row with a thinking budget, that many",
+    ),
     # Limits.
     Option(
         name="paused",

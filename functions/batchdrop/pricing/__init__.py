@@ -7,7 +7,7 @@ them over a job, and multiplies once. `estimate` does the same before a job is s
 """
 
 from batchdrop.pricing.bill import Bill, Item
-from batchdrop.pricing.estimate import estimated_cost
+from batchdrop.pricing.estimate import estimated
 from batchdrop.pricing.prices import MAX_SIZE, Entry, Price, Prices, Unpriced
 
 __all__ = [
@@ -18,5 +18,5 @@ __all__ = [
     "Price",
     "Prices",
     "Unpriced",
-    "estimated_cost",
+    "estimated",
 ]

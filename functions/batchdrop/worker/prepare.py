@@ -9,7 +9,7 @@ from batchdrop.errors import BadChoice, NotReadable, SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Input, Problem, Spec, Staging, Timing
+from batchdrop.jobs.values import Input, Part, Problem, Spec, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.options.manifests import Manifest, is_manifest
 from batchdrop.options.resolve import Chosen, choose
@@ -29,6 +29,7 @@ from batchdrop.worker.choices import (
     limits_of,
     rules_of,
 )
+from batchdrop.worker.estimating import Pricing
 from batchdrop.worker.reading import BadRows, Reading
 from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.setbacks import Setbacks
@@ -52,6 +53,7 @@ class Preparing:
     attach: Attach
     stager: Stager
     ceilings: Ceilings
+    pricing: Pricing
     setbacks: Setbacks
     settings: Settings
     routes: Routes
@@ -106,7 +108,8 @@ class Preparing:
             # The API reads a table itself; its rows can't be checked before.
             self.ceilings.refuse_uncounted(made)
             staging = Staging(epoch=job.lease.epoch, uri=made.spec.source)
-            return self._prepared(job, made, staging, None)
+            whole = Part(n=0, first=0, last=0, staging=staging)
+            return self._prepared(job, made, whole, None)
         return self._check_and_stage(job, made, chosen, source)
 
     def _spec(self, job: Job, chosen: Spec) -> Spec:
@@ -154,7 +157,12 @@ class Preparing:
         files = self._files(job, made, manifest)
         try:
             job, whole = self.stager.stage(
-                job, made, reading, files, self._report(job, spec)
+                job,
+                made,
+                reading,
+                self.pricing.estimating(spec, rules),
+                files,
+                self._report(job, spec),
             )
         except Changed:
             log.warning(
@@ -175,8 +183,8 @@ class Preparing:
             return self.setbacks.reject(job, exc.problem, reading, made)
         failpoint("after_staging")
         # A part is a job of its own, and waits for a day with room for it.
-        staged = [one.staging for one in job.parts.values()] or [whole]
-        if too_much := self.ceilings.over_day(staged):
+        parts = list(job.parts.values()) or [whole]
+        if too_much := self.ceilings.over_day([one.staging for one in parts]):
             return self.setbacks.reject(job, too_much, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if not job.parts:
@@ -204,7 +212,7 @@ class Preparing:
             raise Unavailable(f"{exc} while it was read") from exc
 
     def _prepared(
-        self, job: Job, made: Choices, staging: Staging, reading: Reading | None
+        self, job: Job, made: Choices, whole: Part, reading: Reading | None
     ) -> Job:
         rows = reading.rows if reading else Rows()
         row_errors = tuple(reading.row_errors) if reading else ()
@@ -212,7 +220,14 @@ class Preparing:
 
         def move(job: Job) -> Job:
             return made.on(job).prepared(
-                made.spec, staging, rows, self.now(), self.timing, row_errors, report
+                made.spec,
+                whole.staging,
+                rows,
+                self.now(),
+                self.timing,
+                row_errors,
+                report,
+                whole.estimate,
             )
 
         self.traces.leave(move(job))

@@ -17,6 +17,7 @@ from batchdrop.jobs.values import Part, Problem, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import Ceilings, Choices
+from batchdrop.worker.estimating import Estimating
 from batchdrop.worker.reading import BadRows, Piece, Reading
 from batchdrop.worker.recorded import LINES, SIDECAR, Recorded, beside
 from batchdrop.worker.traces import Traces
@@ -40,9 +41,10 @@ class Stager:
         job: Job,
         made: Choices,
         reading: Reading,
+        estimating: Estimating,
         files: Iterator[tuple[str, Iterator[bytes]]],
         report_uri: str,
-    ) -> tuple[Job, Staging]:
+    ) -> tuple[Job, Part]:
         """
         Writes what is to be sent, and reports what can't be. The first part is written
         to the place of a job that isn't split, as it isn't known yet whether more
@@ -50,19 +52,20 @@ class Stager:
         again, and writes only what is missing.
 
         Returns:
-            The job as it is now, and where its rows are if it has no parts.
+            The job as it is now, and the one part of a job that isn't split.
         """
         bad: Exception | None = None
-        sent = _Sent(partial(self.ceilings.over_limit, made))
+        sent = _Sent(partial(self.ceilings.over_limit, made), estimating)
         first: _Filled | None = None
-        whole, n = self.traces.staging(job.id, job.lease.epoch), 0
+        own = self.traces.staging(job.id, job.lease.epoch)
+        whole, n = Part(n=0, first=0, last=0, staging=own), 0
         with _Report(self.storage, report_uri, reading) as report:
             try:
                 pieces = reading.pieces(files, report.write)
                 for n, group in groupby(pieces, attrgetter("part")):
                     if n == 0:
-                        first = self._write(job, _Filled(n, whole, sent), group)
-                        whole = first.part.staging
+                        first = self._write(job, _Filled(n, own, sent), group)
+                        whole = first.part
                         continue
                     if first is not None:
                         job = self._first_of_several(job, made, first)
@@ -119,7 +122,9 @@ class Stager:
             recorded.finish()
         filled.records(recorded)
         there = _moved(known.staging, filled.part.staging)
-        if filled.part != replace(known, staging=there):
+        # Prices may have changed since.
+        estimate = filled.part.estimate
+        if filled.part != replace(known, staging=there, estimate=estimate):
             raise Changed
         return filled
 
@@ -181,17 +186,20 @@ class OverLimit(Exception):
 class _Sent:
     """Counts what is sent of a file, in all parts, against its limits."""
 
-    def __init__(self, over: Callable[[int, int], Problem | None]) -> None:
+    def __init__(
+        self, over: Callable[[int, int], Problem | None], estimating: Estimating
+    ) -> None:
         """
         Args:
             over: the problem with a number of rows and bytes, if it is too many.
         """
-        self._over = over
+        self._over, self.estimating = over, estimating
         self._rows = self._bytes = 0
 
     def add(self, piece: Piece) -> None:
         self._rows += piece.rows
         self._bytes += len(piece.data)
+        self.estimating.add(piece.data)
         if problem := self._over(self._rows, self._bytes):
             raise OverLimit(problem)
 
@@ -229,7 +237,7 @@ class _Filled:
         )
 
     def records(self, recorded: Recorded) -> None:
-        """Takes over what is recorded beside the rows."""
+        """Takes over what is recorded beside the rows, which are all there."""
         staging = replace(
             self.part.staging,
             first=recorded.first,
@@ -238,7 +246,8 @@ class _Filled:
             lines=recorded.lines,
             sidecar=recorded.sidecar,
         )
-        self.part = replace(self.part, staging=staging)
+        estimate = self._sent.estimating.of(staging.rows, staging.bytes)
+        self.part = replace(self.part, staging=staging, estimate=estimate)
 
 
 def _moved(staging: Staging, place: Staging) -> Staging:

@@ -31,6 +31,7 @@ _JOB = msgspec.json.Decoder(Job)
 _SPARE: tuple[dict[str, Any], ...] = (
     {"spec_from": {}},
     {"inputs": ()},
+    {"estimate": None},
     {"labels": None},
     {"report": None},
     {"manifest": None},
@@ -198,6 +199,7 @@ def _kept(job: Job) -> Job:
         inputs=job.inputs,
         parts=job.parts,
         staging=job.staging,
+        estimate=job.estimate,
         rows=job.rows,
         report=job.report,
         missed=job.missed,

@@ -1,0 +1,55 @@
+"""What a file is expected to use and cost, from the rows that are staged of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batchdrop.jobs.values import Estimate, Spec
+from batchdrop.preflight import Rules
+from batchdrop.preflight.estimate import Estimator
+from batchdrop.pricing import Prices, estimated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """Says what tokens cost today."""
+
+    prices: Callable[[], Prices]
+    now: Callable[[], datetime]
+
+    def estimating(self, spec: Spec, rules: Rules) -> "Estimating":
+        """For one reading of a file."""
+        return Estimating(self, spec, rules)
+
+
+@dataclass(slots=True)
+class Estimating:
+    """One file's sample, which all of its parts have in common."""
+
+    pricing: Pricing
+    spec: Spec
+    rules: Rules
+    _estimator: Estimator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._estimator = Estimator(
+            self.rules.family,
+            answer_tokens=self.spec.answer_tokens,
+            thinking_tokens=self.spec.thinking_tokens,
+        )
+
+    def add(self, staged: bytes) -> None:
+        """Takes the next lines, as they are staged."""
+        self._estimator.add(staged)
+
+    def of(self, rows: int, size: int) -> Estimate:
+        """The estimate of some rows of the file, by the lines that were taken."""
+        return estimated(
+            self._estimator.tokens(rows, size),
+            rows,
+            self.pricing.prices(),
+            model=self.spec.model,
+            backend=self.spec.backend,
+            location=self.spec.location,
+            day=self.pricing.now().date(),
+        )
