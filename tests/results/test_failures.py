@@ -38,6 +38,19 @@ def test_the_ten_most_frequent_are_kept_with_an_example() -> None:
     assert found[1].message == "x row …"
 
 
+def test_errors_counted_in_parts_are_those_counted_at_once() -> None:
+    whole, summed = Failures(), Failures()
+    for n in range(6):
+        part = Failures()
+        for one in (whole, part):
+            one.add(("429", f"Quota {n}"), f"r{n}")
+            one.add(("3", "x" * (n % 4)), f"r{n}")
+        summed.include(part.all())
+
+    assert summed.most_frequent() == whole.most_frequent()
+    assert summed.all() == whole.all()
+
+
 def test_ever_new_messages_take_bounded_memory() -> None:
     failures = Failures()
     for n in range(5000):

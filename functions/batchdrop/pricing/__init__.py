@@ -6,7 +6,7 @@ splits the tokens of an answer into the kinds that have prices of their own. `bi
 them over a job, and multiplies once. `estimate` does the same before a job is sent.
 """
 
-from batchdrop.pricing.bill import Bill, Item
+from batchdrop.pricing.bill import Bill, Item, Tokens
 from batchdrop.pricing.estimate import estimated
 from batchdrop.pricing.prices import MAX_SIZE, Entry, Price, Prices, Unpriced
 
@@ -17,6 +17,7 @@ __all__ = [
     "Item",
     "Price",
     "Prices",
+    "Tokens",
     "Unpriced",
     "estimated",
 ]

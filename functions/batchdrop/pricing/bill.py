@@ -6,6 +6,8 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, cast
 
+from msgspec import Struct
+
 from batchdrop.jobs.values import Cost
 from batchdrop.pricing.prices import Kind, Price, Prices, Unpriced
 from batchdrop.pricing.tokens import OTHER, Usage, split
@@ -41,6 +43,22 @@ def micros(tokens: int, rate: Decimal) -> int:
     return int(_EXACT.to_integral_value(_EXACT.multiply(Decimal(tokens), rate)))
 
 
+class Metered(Struct, frozen=True, kw_only=True):
+    """The tokens of one model on one day, by kind."""
+
+    model: str | None  #: None for all models and days that are too many
+    day: date
+    short: dict[str, int]
+    long: dict[str, int]  #: of requests with a long prompt
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """The tokens of some answers, to be multiplied later. It can be written as JSON."""
+
+    metered: list[Metered]
+    uncounted: int  #: answers that count no tokens
+
+
 class Bill:
     """
     What the answers of one job, or of one part, cost.
@@ -65,7 +83,7 @@ class Bill:
         self._prices = prices
         self._model, self._backend, self._location = model, backend, location
         self._day = day
-        self._meters: dict[tuple[str, date], _Meter] = {}
+        self._meters: dict[tuple[str | None, date], _Meter] = {}
         self._uncounted = 0
 
     def add(
@@ -90,10 +108,33 @@ class Bill:
         for kind, n in tokens.items():
             counts[kind] = counts.get(kind, 0) + n
 
-    def _meter(self, model: str, day: date) -> "_Meter":
+    def tokens(self) -> Tokens:
+        """What was added so far."""
+        return Tokens(
+            metered=[
+                Metered(model=model, day=day, short=meter.short, long=meter.long)
+                for (model, day), meter in self._meters.items()
+            ],
+            uncounted=self._uncounted,
+        )
+
+    def include(self, tokens: Tokens) -> None:
+        """
+        Adds what another bill of the same job has. The cost is the same as if its
+        answers had been added here.
+        """
+        self._uncounted += tokens.uncounted
+        for one in tokens.metered:
+            meter = self._meters.get((one.model, one.day))
+            meter = meter or self._meter(one.model, one.day)
+            for counts, more in ((meter.short, one.short), (meter.long, one.long)):
+                for kind, n in more.items():
+                    counts[kind] = counts.get(kind, 0) + n
+
+    def _meter(self, model: str | None, day: date) -> "_Meter":
         price: Price | Unpriced
-        if len(self._meters) >= MAX_METERS:
-            model, day = "", self._day
+        if model is None or len(self._meters) >= MAX_METERS:
+            model, day = None, self._day
             price = Unpriced("the answers name too many models and days")
         else:
             price = self._prices.find(

@@ -6,11 +6,18 @@ order. Nothing here knows of a ledger or a bucket: what is read are pieces of by
     lines       which lines of the file were staged, which were refused or blank
     questions   what staging recorded of each line: its own columns, why it was refused
     reading     the lines of an object
-    joining     the row of each answer; `content`: by the request that it echoes
+    ids         the id that an answer echoes
+    joining     the row of each answer; `content`, `sharing`: by the request it echoes
     arriving    answers in the file's order
     judging     what one answer says
-    failures    errors that rows have in common
+    writing     the results; `strangers`: the answers that no row takes
+    tally       what is counted on the way; `failures`: errors that rows have in common
     own_lines   the same for rows of the Batches client and the caller's own lines
+
+Answers that don't fit into the memory are read in steps:
+
+    slices      sorts a part of the answers into a run; `runs`: how one is written
+    ranges      writes the results of some rows from all runs
 """
 
 from batchdrop.results.collecting import collected
