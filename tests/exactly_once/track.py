@@ -90,6 +90,11 @@ UNDER_WAY = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
 PATIENCE = 60.0
 
 
+def patience() -> float:
+    """Seconds to wait for an end: more where each process gets but a part of a core."""
+    return PATIENCE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
     """
@@ -260,7 +265,7 @@ class Track:
         with self._harm(case, way, word):
             drop = self.drop(way.text, f"{stem}{way.suffix}")
             if "required" in way.traits:
-                until(lambda: self._is_waiting(drop), PATIENCE)
+                until(lambda: self._is_waiting(drop), patience())
             beside = self.drop(way.beside, f"{stem}.job.json") if way.beside else None
             frozen: dict[str, psutil.Process] = {}
 
@@ -334,7 +339,7 @@ class Track:
 
     def _wait(self, ask: Callable[[], bool], every: float = 0.3) -> None:
         try:
-            until(ask, PATIENCE, every)
+            until(ask, patience(), every)
         except AssertionError:
             # The evidence shows what exists then.
             self.is_clean = False
