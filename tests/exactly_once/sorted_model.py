@@ -312,7 +312,8 @@ class Steps:
                 len(missing) < SLICES and not self.protocol.plans_last
             )
             if enough and plan is None:
-                sorted_from = tuple(found[n].says for n in runs if n in found)
+                read = [found[n].says for n in runs if n in found]
+                sorted_from = tuple(one for one in read if isinstance(one, int))
                 making = it._replace(
                     step="record", list=list, name=PLAN, makes=sorted_from
                 )
@@ -335,8 +336,8 @@ class Steps:
                 return "finds a run gone", self._with(
                     it, it._replace(step="lose", list=list)
                 )
-            assert isinstance(plan.says, tuple)
-            made = Segment(tuple(plan.says), state.sidecar)
+            assert not isinstance(plan.says, int | Segment)
+            made = Segment(plan.says, state.sidecar)
             making = it._replace(step="record", list=list, name=undone[0], makes=made)
             return f"joins {undone[0]}", self._with(it, making)
         if it.step == Step.RANGE:
@@ -376,8 +377,10 @@ class Steps:
             after = it._replace(step="write_index", into=it.epoch)
             return "finds other results", self._with(it, after)
         after = it._replace(step="write_results" if index else "commit")
-        changed = {"indexes" if index else "results": there | {made}}
-        return f"does {it.step}", self._with(it, after)._replace(**changed)
+        done, name = self._with(it, after), f"does {it.step}"
+        if index:
+            return name, done._replace(indexes=there | {made})
+        return name, done._replace(results=there | {made})
 
     def _write(self, it: Collector, move: str, step: str | None = None) -> State:
         """

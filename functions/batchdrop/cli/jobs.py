@@ -70,6 +70,13 @@ def _lines(job: "Job") -> Iterator[str]:
         beside = job.results.strangers
         also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""
         yield f"results: {job.results.uri}{also}"
+    if job.batch and job.spec and job.spec.source:
+        # The rows of a table or dataset have no ids of ours: the API's word stands.
+        if (stats := job.batch.completion_stats) is not None:
+            done, failed = stats.successful or 0, stats.failed or 0
+            yield f"the API counts {done:,} answered rows, and {failed:,} that failed"
+        if place := job.batch.output_table or job.batch.output_directory:
+            yield f"answers: {place}"
 
 
 def _estimate(estimate: "Estimate") -> Iterator[str]:
