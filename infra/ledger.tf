@@ -56,8 +56,8 @@ resource "google_firestore_field" "unindexed" {
         "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
         "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
-        "part_of", "parts", "poll_failed", "postponed", "report", "row_errors", "rows",
-        "running_since", "source", "spec", "spec_from", "stalled", "unpublished",
+        "part_of", "parts", "parts_held", "poll_failed", "postponed", "report", "row_errors", "rows",
+        "running_since", "source", "spec", "spec_from", "split_done", "stalled", "unpublished",
         "staging", "stall_at", "state_since", "duplicates", "updated_at",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]

@@ -32,14 +32,17 @@ from batchdrop.stored import split_uri
 from batchdrop.worker import Worker
 from batchdrop.worker.admit import Admit
 from batchdrop.worker.attach import Attach
+from batchdrop.worker.await_parts import AwaitParts
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.choices import Ceilings
 from batchdrop.worker.claim import Claims
 from batchdrop.worker.collect import Collect
+from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_copy import Copies, Copy, Deliver
 from batchdrop.worker.collect_freeze import Freeze
 from batchdrop.worker.collect_inputs import Inputs
 from batchdrop.worker.collect_merge import Merge
+from batchdrop.worker.collect_parts import Parts
 from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
 from batchdrop.worker.estimating import Pricing
@@ -267,6 +270,13 @@ def build(
                 Step.MERGE: Merge(
                     storage=storage, places=places, freeze=freeze, inputs=inputs
                 ),
+                Step.PARTS: Parts(
+                    ledger=ledger,
+                    storage=storage,
+                    places=places,
+                    compose=Compose(storage),
+                    now=now,
+                ),
             },
             keep=keep,
             outbox=outbox,
@@ -286,6 +296,7 @@ def build(
                 list_lag=timing.list_lag,
                 now=now,
             ),
+            await_parts=AwaitParts(ledger=ledger, now=now),
             wake=Wake(ledger=ledger, publish=wake, timing=timing, now=now),
             cancel=cancel,
             policies=Policies(ledger=ledger, backends=in_ticks, now=now),

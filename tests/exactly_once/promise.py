@@ -249,8 +249,7 @@ def _results(
 
 def lacks_results(job: dict[str, Any]) -> bool:
     """Whether a job, or a part, was sent and has no results."""
-    is_split = job["batch"] is None
-    return job["phase"] == "ended" and not is_split and job["results"] is None
+    return job["phase"] == "ended" and job["results"] is None
 
 
 def miscounted(job: dict[str, Any], published: Published) -> list[str]:
@@ -267,7 +266,8 @@ def miscounted(job: dict[str, Any], published: Published) -> list[str]:
     ):
         wrong.append("its results are not those that the document names")
     lines = [json.loads(line) for line in published.text.splitlines()]
-    first = job["staging"]["first"]
+    parts = job.get("parts", {}).values() or [job]
+    first = min(each["staging"]["first"] for each in parts)
     places = list(range(first, first + len(lines)))
     if [line["line"] for line in lines] != places:
         wrong.append("its results are not in the file's order, each line once")

@@ -247,6 +247,19 @@ COLLECTED = replace(
         }
     ),
 )
+#: The same in parts: their results become one object.
+COLLECTED_IN_PARTS = replace(
+    COLLECTED,
+    name="collected_in_parts",
+    traits=frozenset({"collected", "parts"}),
+    reaches=frozenset(
+        {
+            "collect_parts_counted",
+            "collect_parts_indexed",
+            "collect_parts_written",
+        }
+    ),
+)
 #: A file and its manifest, dropped at the same time; one that waits for its manifest;
 #: and a manifest that is a job.
 ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
@@ -284,6 +297,6 @@ def ways_to(point: str) -> list[Scenario]:
     Scenarios in which a job is known to pass the point. If there are none, all
     scenarios that need no settings of their own.
     """
-    every = (*SCENARIOS, COLLECTED, AWAITED)
+    every = (*SCENARIOS, COLLECTED, COLLECTED_IN_PARTS, AWAITED)
     known = [one for one in every if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.track]

@@ -14,6 +14,7 @@ from batchdrop.rows import Rows
 from tests import announcements, jobs
 from tests.clock import Clock
 from tests.jobs import DROP, TIMING
+from tests.there import there
 
 SPEC = replace(
     jobs.SPEC,
@@ -373,6 +374,97 @@ def test_a_split_job_with_lost_parts_is_not_lost_itself(
     assert split_job.error.code == "lost"
     assert not split_job.is_lost
     assert split_job.outcome == "failed"
+
+
+# -- what is collected ---------------------------------------------------------------
+
+
+def over(split_job: Job, children: list[Job], clock: Clock) -> Job:
+    for child in children:
+        split_job = split_job.part_over(ended(child, clock, "SUCCEEDED"), clock())
+    return split_job
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"),
+    [({}, "parts"), ({"results": "off"}, None), ({"source": "x"}, None)],
+)
+def test_a_split_job_that_has_ended_waits_for_the_results_of_its_parts(
+    staged: Job, clock: Clock, spec: dict[str, str], step: str | None
+) -> None:
+    split_job = staged.split(replace(SPEC, **spec), ROWS, clock())  # type: ignore[arg-type]
+    assert split_job.awaits_parts == "ends"
+
+    job = over(split_job, split_job.part_jobs(clock()), clock)
+
+    assert (job.collecting and job.collecting.step) == step
+    assert not job.is_due(clock())
+    assert job.awaits_parts == ("results" if step else None)
+
+
+def test_a_part_that_was_never_sent_is_collected_and_no_other_job(
+    children: list[Job], arrived: Job, clock: Clock
+) -> None:
+    part = children[0].request_cancel("ada", clock())
+
+    assert part.is_over
+    assert not part.is_done
+    assert part.is_due(clock())
+    assert (part.due, part.undone_of) == (None, DROP.job_id)
+    assert arrived.cancelled(clock()).is_done
+
+
+def test_a_split_job_is_due_once_no_part_is_left_undone(
+    split_job: Job, children: list[Job], clock: Clock
+) -> None:
+    job = over(split_job, children, clock)
+    clock.advance(minutes=1)
+
+    waits = job.parts_counted(2, [], clock())
+    due = waits.parts_counted(0, [], clock())
+
+    assert there(waits.collecting).waiting_for == "2 of 3 parts are not done"
+    assert not waits.is_due(clock())
+    assert waits.parts_counted(2, [], clock()) is waits
+    assert due.is_due(clock())
+    assert there(due.collecting).waiting_for is None
+    # A collector has it now.
+    assert (due.awaits_parts, due.parts_counted(1, [], clock())) == (None, due)
+
+
+def test_a_split_job_that_is_parked_waits_for_a_person_alone(
+    split_job: Job, children: list[Job], clock: Clock
+) -> None:
+    job = over(split_job, children, clock).parts_counted(0, [], clock())
+
+    parked = job.park(clock(), "its parts don't add up")
+
+    assert parked.awaits_parts is None
+    assert parked.unpark("ada", clock()).is_due(clock())
+
+
+def test_a_split_job_has_the_health_of_parts_that_wait_for_a_person(
+    split_job: Job, clock: Clock
+) -> None:
+    held = split_job.parts_counted(1, ["a", "b"], clock())
+    since = clock()
+    clock.advance(minutes=1)
+    later = held.parts_counted(1, ["b"], clock())
+
+    assert there(held.health).code == "parts_held"
+    assert there(held.health).message.endswith(": a, b")
+    assert there(later.health).since == since
+    assert later.parts_counted(1, [], clock()).health is None
+
+
+def test_a_part_may_expire_once_its_split_job_is_collected(
+    children: list[Job], clock: Clock
+) -> None:
+    part = replace(children[0].request_cancel("ada", clock()), collecting=None)
+
+    assert part.is_done
+    assert not part.may_expire
+    assert part.let_expire(clock()).may_expire
 
 
 # -- a person ------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from batchdrop.jobs.values import (
 from batchdrop.rows import Rows
 from tests.jobs import ended
 from tests.there import there
-from tests.worker.split_jobs import THREE, split_job, submitted
+from tests.worker.split_jobs import THREE, parts, split_job, submitted
 from tests.worker.world import World
 
 #: Of a price list.
@@ -125,6 +125,31 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
         "0.42 USD by the prices of 2026-11-28",
         "results: gs://out/x/results.jsonl, and 3 answers to no row: "
         "gs://out/x/strangers.jsonl",
+    ]
+
+
+def test_a_split_job_is_shown_with_the_results_that_lie_there_already(
+    deployed: World,
+) -> None:
+    job, now = split_job(deployed), deployed.now()
+    first, second, third = parts(deployed, job)
+    results = Results(
+        uri="gs://out/x/part-0000/results.jsonl", generation=1, crc32c="A", bytes=9
+    )
+    rows = Rows(total=3, accepted=3, missing=3)
+    deployed.ledger.advance(
+        deployed.ledger.advance(first, lambda j: j.request_cancel("ada", now)),
+        lambda j: j.collected(now, results=results, rows=rows, usage=Usage()),
+    )
+    deployed.ledger.advance(third, lambda j: j.park(now, "it is broken"))
+
+    shown = run("show", job.id).output.splitlines()
+
+    assert shown[-3:] == [
+        "1 of 3 parts have their results: gs://out/x/part-0000/results.jsonl and so on",
+        f"  part 2, job {second.id}: prepared",
+        f"  part 3, job {third.id}: prepared, parked: it is broken. Mend that, then "
+        f"run `batchdrop resume {third.id}`",
     ]
 
 

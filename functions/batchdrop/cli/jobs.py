@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
     from batchdrop.jobs.values import Estimate
 
-#: `batchdrop show` lists this many kinds of errors of rows.
-MAX_FAILURES = 3
+#: `batchdrop show` lists this many kinds of errors of rows, and open parts.
+MAX_FAILURES, MAX_PARTS = 3, 10
 
 
 @click.command()
@@ -40,7 +40,10 @@ def show(job: str, as_json: bool) -> None:
             document = encode(replace(found, version=None)) | encode(derived)
             print_json(sparse(document))
         else:
-            click.echo("\n".join(_lines(found)))
+            lines = [*_lines(found)]
+            if found.parts and not found.results:
+                lines += _parts(wiring.ledger().get_all(found.parts))
+            click.echo("\n".join(lines))
 
 
 def _lines(job: "Job") -> Iterator[str]:
@@ -85,6 +88,26 @@ def _estimate(estimate: "Estimate") -> Iterator[str]:
         yield f"estimate: {estimate.cost}"
     else:
         yield f"the cost can't be estimated: {estimate.no_cost}"
+
+
+def _parts(parts: "list[Job]") -> Iterator[str]:
+    """How far the parts of a split job are that has no results yet."""
+
+    def number(job: "Job") -> int:
+        return job.part.n + 1 if job.part else 0
+
+    parts = sorted(parts, key=number)
+    ready = [part.results.uri for part in parts if part.results]
+    if ready:
+        count = f"{len(ready):,} of {len(parts):,} parts have their results"
+        yield f"{count}: {ready[0]} and so on"
+    open = [part for part in parts if not part.is_done]
+    for part in open[:MAX_PARTS]:
+        state = f" ({part.batch.state})" if part.batch else ""
+        health = f", {part.health.code}: {part.health.message}" if part.health else ""
+        yield f"  part {number(part)}, job {part.id}: {part.phase}{state}{health}"
+    if (left := len(open) - MAX_PARTS) > 0:
+        yield f"  and {left:,} more"
 
 
 @click.command()

@@ -110,6 +110,9 @@ class HealthCode(StrEnum):
     #: A key, a bucket or a permission is missing. The job continues within an hour
     #: after you grant what the message names.
     NOT_ALLOWED = "not_allowed"
+    #: Parts of a split job are parked, or lack a grant: their own health says what to
+    #: do. Until then the file's results wait.
+    PARTS_HELD = "parts_held"
     #: Pub/Sub refuses an announcement of the job. Mend what the message names, then run
     #: `batchdrop announcements replay`.
     UNPUBLISHED = "unpublished"

@@ -208,6 +208,7 @@ class Answered(Splitting):
             same_rows=same_rows,
             answers_at_risk=None,
             parked=None,
+            parts_held=None,
             seq=self._seq_at_end,
             **{
                 name: Fact(since=now, message=why) for name, why in facts.items() if why

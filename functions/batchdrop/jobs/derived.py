@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase, Step
 from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.record import Record
 from batchdrop.jobs.values import (
@@ -41,6 +41,7 @@ class Derived(Record):
             HealthCode.DUPLICATES: self.duplicates,
             HealthCode.ANSWERS_AT_RISK: self.answers_at_risk,
             HealthCode.NOT_ALLOWED: self.not_allowed,
+            HealthCode.PARTS_HELD: self.parts_held,
             HealthCode.UNPUBLISHED: self.unpublished,
             HealthCode.NOT_VISIBLE: self.not_visible,
             HealthCode.POLL_FAILED: self.poll_failed,
@@ -158,7 +159,7 @@ class Derived(Record):
     def delete_at(self) -> datetime | None:
         """When to delete the batch at the API. None if it is to be kept, or is deleted
         already, or if the API may still name the answers."""
-        if not self.is_done or self.phase is not Phase.ENDED or self.deleted_at:
+        if not self.may_expire or self.phase is not Phase.ENDED or self.deleted_at:
             return None
         if self.batch is None or self.is_lost or self.has_no_output:
             return None
@@ -201,6 +202,39 @@ class Derived(Record):
     def is_done(self) -> bool:
         """Whether no work remains: the job is over, and its answers are collected."""
         return self.is_over and self.collecting is None
+
+    @property
+    def makes_results(self) -> bool:
+        """
+        Whether each line of the file gets a result. The rows of a table or a dataset
+        have no ids of ours.
+        """
+        return bool(self.spec and not self.spec.source and self.spec.results != "off")
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether nothing needs the job any more: a part's split job adds it up."""
+        needed = self.part_of and self.makes_results and not self.split_done
+        return self.is_done and not needed
+
+    @property
+    def awaits_parts(self) -> str | None:
+        """What of its parts a split job waits for: their "ends" or their "results"."""
+        if self.phase is Phase.SPLIT:
+            return "ends"
+        left = self.collecting
+        waits = left and left.step == Step.PARTS and not left.due and not self.parked
+        return "results" if waits else None
+
+    @property
+    def undone_of(self) -> str | None:
+        """The split job that waits for this part; None if the part is done."""
+        return None if self.is_done else self.part_of
+
+    @property
+    def held_of(self) -> str | None:
+        """The split job of a part that waits for a person; None for any other job."""
+        return self.part_of if self.parked or self.not_allowed else None
 
     @property
     def outcome(self) -> Outcome | None:

@@ -1,16 +1,19 @@
 """How a job is split into parts, and how it ends when they do."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import Phase, Step
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
 from batchdrop.jobs.steps import Steps
 from batchdrop.jobs.values import (
     MAX_NAME,
+    Collecting,
     Estimate,
+    Fact,
     Lease,
     Moment,
     Part,
@@ -155,7 +158,40 @@ class Splitting(Steps):
         changes: dict[str, Any] = {"parts": parts, "error": error}
         if outcome is None:
             return self._moved(self.phase, now, **changes)
-        return self._moved(Phase.ENDED, now, note=outcome, **changes, seq=self.seq + 1)
+        left = Collecting(round=0, step=Step.PARTS) if self.makes_results else None
+        held = self.parts_held if left else None
+        changes |= {"collecting": left, "parts_held": held, "seq": self.seq + 1}
+        return self._moved(Phase.ENDED, now, note=outcome, **changes)
+
+    def parts_counted(self, undone: int, held: Sequence[str], now: datetime) -> Self:
+        """
+        What the split job waits for. It is due to be collected once all parts are done,
+        and so is whoever has missed that. Nothing changes if nothing is new.
+
+        Args:
+            undone: how many parts are not done yet.
+            held: the ids of some parts that wait for a person.
+        """
+        fact = None
+        if held:
+            names = ", ".join(held)
+            message = f"the file waits for parts that wait for a person: {names}"
+            fact = Fact.still(self.parts_held, message, now)
+        left = self.collecting
+        if self.awaits_parts == "results" and left is not None:
+            waiting_for = f"{undone:,} of {len(self.parts):,} parts are not done"
+            left = (
+                replace(left, waiting_for=waiting_for)
+                if undone
+                else replace(left, due=now, waiting_for=None)
+            )
+        if (fact, left) == (self.parts_held, self.collecting):
+            return self
+        return replace(self, parts_held=fact, collecting=left, updated_at=now)
+
+    def let_expire(self, now: datetime) -> Self:
+        """The split job of this part has added it up."""
+        return replace(self, split_done=True, updated_at=now)
 
 
 def _place_of_part(destination: str, n: int) -> str:

@@ -85,6 +85,8 @@ class Record:
     part_of: str | None = None
     #: Which part of its split job this job is.
     part: Part | None = None
+    #: Whether the split job of this part needs it no longer.
+    split_done: bool = False
     #: The work that remains with its answers; None if there is none.
     collecting: Collecting | None = None
     #: Where the rows lie as they are sent; None until they are staged.
@@ -131,6 +133,8 @@ class Record:
     answers_at_risk: Fact | None = None
     #: A key, a bucket or a permission is missing.
     not_allowed: Fact | None = None
+    #: Parts of a split job wait for a person.
+    parts_held: Fact | None = None
     #: Pub/Sub refuses an announcement of the job.
     unpublished: Fact | None = None
     #: The API answers 404 for its batch and for many others.

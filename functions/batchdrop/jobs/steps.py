@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from batchdrop.jobs.codes import ErrorCode, HealthCode, Phase
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Phase, Step
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.moves import UNSENT
 from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
 from batchdrop.jobs.values import (
     Batch,
+    Collecting,
     Duplicates,
     Estimate,
     Fact,
@@ -207,7 +208,10 @@ class Steps(Derived):
             **FORWARD,
             seq=self._seq_at_end,
         )
-        return self._let_go(moved, now)
+        # A part's rows have results all the same: they are missing.
+        collects = self.part_of and self.makes_results
+        left = Collecting(round=0, step=Step.FREEZE, due=now) if collects else None
+        return replace(self._let_go(moved, now), collecting=left)
 
     def cancelled(self, now: datetime) -> Self:
         """A cancel was requested before anything was paid."""

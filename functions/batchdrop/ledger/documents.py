@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Readable = TypeVar("Readable", Job, Announcement)
 
-#: Properties of a job that its document has: the times at which policies act, and what
-#: people look for.
-DERIVED = ("cancel_at", "stall_at", "delete_at", "outcome", "health")
+#: Properties of a job that its document has: the times at which policies act, what
+#: people look for, and how far parts are.
+DERIVED = (
+    *("cancel_at", "stall_at", "delete_at", "outcome", "health"),
+    *("awaits_parts", "undone_of", "held_of"),
+)
 #: What to do about documents that an earlier release has left.
 TOO_OLD = (
     "deploy the release that wrote it until its jobs are over, or take a new database"
@@ -69,7 +72,7 @@ class Documents:
         if job.cancel_request:
             # `jobs_to_cancel` selects by null, so the field may not be omitted.
             data["cancel_request"]["sent_at"] = job.cancel_request.sent_at
-        if job.is_done:
+        if job.may_expire:
             data["expire_at"] = job.updated_at + self._ttl
         return data
 

@@ -147,6 +147,29 @@ class Queries(Documents):
         )
         return list(readable(query.stream(), self._read))
 
+    def jobs_awaiting_parts(self, most: int, after: str = "") -> list[Job]:
+        """
+        Split jobs whose parts are not over, or not done, at most `most`, ordered by id.
+        Starts behind the id `after`.
+        """
+        query = (
+            self._jobs()
+            .where(filter=compare("awaits_parts", "in", ["ends", "results"]))
+            .order_by("__name__")
+            .limit(most)
+        )
+        query = query.start_after({"__name__": self._job(after)}) if after else query
+        return list(readable(query.stream(), self._read))
+
+    def undone_part_count(self, split_job: str) -> int:
+        """How many parts of a split job are not done."""
+        return self._count(compare("undone_of", "==", split_job))
+
+    def held_part_ids(self, split_job: str, most: int) -> list[str]:
+        """The ids of parts that wait for a person, at most `most`."""
+        query = self._jobs().where(filter=compare("held_of", "==", split_job))
+        return [each.id for each in query.select([]).limit(most).stream()]
+
     def waiting_queues(self) -> Iterator[str]:
         """The queues with waiting jobs. Reads one document for each."""
         ordered = self._jobs().order_by("waiting_in").limit(1)

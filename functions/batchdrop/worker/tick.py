@@ -13,6 +13,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.ledger.documents import TOO_OLD
 from batchdrop.options.settings import Settings
 from batchdrop.worker.admit import Admit
+from batchdrop.worker.await_parts import AwaitParts
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
@@ -46,6 +47,7 @@ class Poll:
     backends: Backends  #: the ones that all steps use: see `Backends.for_ticks`
     outbox: Outbox
     sweep: Sweep
+    await_parts: AwaitParts
     wake: Wake
     cancel: Cancel
     policies: Policies
@@ -106,6 +108,7 @@ class Poll:
 
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
+        tick.stage("parts", 1 / 4, self.await_parts.run, 0)
         woken = tick.stage("collect", 1 / 4, self.wake.run, 0)
         if swept.open_jobs:
             tick.stage("cancel", 1 / 4, self.cancel.cancel_batches, None)
