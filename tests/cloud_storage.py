@@ -5,12 +5,20 @@ import gzip
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, quote, unquote_to_bytes, urlsplit
+from urllib.parse import (
+    SplitResult,
+    parse_qs,
+    quote,
+    unquote,
+    unquote_to_bytes,
+    urlsplit,
+)
 
 import httpx
 
@@ -51,7 +59,7 @@ class CloudStorage:
         may_delete: if not, an upload, a compose or a copy to the name of an object is
             answered with 403, before its precondition is looked at.
         before_new: is called, once, before a compose or a copy.
-        reads: how many bytes of objects were served.
+        reads: of each object how many of its bytes were served.
     """
 
     upstream: str
@@ -62,7 +70,7 @@ class CloudStorage:
     refuses: dict[str, set[str]] = field(default_factory=dict)
     may_delete: bool = True
     before_new: Callable[[], object] | None = None
-    reads: int = 0
+    reads: Counter[str] = field(default_factory=Counter)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -182,7 +190,7 @@ class CloudStorage:
         end = min(int(asked[2] or len(stored)) + 1, len(stored))
         part = stored[start : max(start, end - self.holds_back)]
         last = start + len(part) - 1
-        self.reads += len(part)
+        self.reads[unquote(found[2])] += len(part)
         headers["Content-Range"] = f"bytes {start}-{last}/{len(stored)}"
         if self.breaks:
             self.breaks -= 1

@@ -43,6 +43,9 @@ from batchdrop.worker.collect_freeze import Freeze
 from batchdrop.worker.collect_inputs import Inputs
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_parts import Parts
+from batchdrop.worker.collect_range import RangeOfRows
+from batchdrop.worker.collect_segments import Segments
+from batchdrop.worker.collect_sort import Sort
 from batchdrop.worker.collect_steps import Places
 from batchdrop.worker.commands import Commands
 from batchdrop.worker.estimating import Pricing
@@ -255,6 +258,7 @@ def build(
         storage=storage, backends=backends, places=places, setbacks=setbacks
     )
     freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
+    compose = Compose(storage)
     inputs = Inputs(ledger=ledger, storage=storage, prices=prices, now=now)
     return Worker(
         claims=claims,
@@ -274,8 +278,19 @@ def build(
                     ledger=ledger,
                     storage=storage,
                     places=places,
-                    compose=Compose(storage),
+                    compose=compose,
                     now=now,
+                ),
+                Step.SORT: Sort(
+                    storage=storage, places=places, freeze=freeze, inputs=inputs
+                ),
+                Step.RANGE: RangeOfRows(storage=storage, freeze=freeze, inputs=inputs),
+                Step.COMPOSE: Segments(
+                    storage=storage,
+                    places=places,
+                    freeze=freeze,
+                    inputs=inputs,
+                    compose=compose,
                 ),
             },
             keep=keep,

@@ -67,6 +67,7 @@ STEPPED = {
     "collect_planned",
     "collect_ranged",
     "collect_composed",
+    "collect_published",
     "collect_tidied",
 }
 

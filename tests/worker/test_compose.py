@@ -82,7 +82,7 @@ def test_all_that_lies_between_is_in_the_work_bucket(
     assert output == [target]
     between = world.storage.names(work(world))
     assert len(between) == 4  # 32, 32 and 6 of them, and these three
-    assert cloud.reads == 0
+    assert not cloud.reads
     world.storage.delete_below(work(world))
     assert world.storage.names(work(world)) == []
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 import msgspec
 
@@ -16,6 +17,7 @@ from batchdrop.jobs.codes import Step
 from batchdrop.jobs.derived import OUTPUT_FOR
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
+from batchdrop.results import slices
 from batchdrop.results.reading import HELD
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
@@ -56,8 +58,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _List = list[Frozen]
-#: What says that all slices are sorted, and how many answers there are.
-SORTED = "sorted.json"
+#: What follows from all slices, once they are sorted.
+PLAN = "plan.json"
 #: Bytes of answers that one step joins; more are sorted first.
 MOST = HELD
 
@@ -87,7 +89,7 @@ class Freeze:
         frozen = self.places.frozen(job)
         if self.storage.find(*split_uri(frozen)) is None:
             found = self._answers(job)
-            if (waits := self._too_few(job, found)) is not None:
+            if (waits := self.too_few(job, found)) is not None:
                 return waits
             with suppress(Differs):  # another collector's list counts
                 self.storage.create(
@@ -115,7 +117,15 @@ class Freeze:
             SourceGone, Unavailable, Misconfigured: as `read`.
         """
         text = b"".join(self.storage.chunks(self.places.frozen(job)))
-        return msgspec.json.decode(text, type=_List), self.places.steps(job, text)
+        return msgspec.json.decode(text, type=_List), self._steps(job, text)
+
+    def _steps(self, job: Job, frozen: bytes) -> Location:
+        """
+        The folder for what the steps from SORT to COMPOSE write. Another list, and
+        slices of another size, have another one.
+        """
+        mark = sha256(b"%d %b" % (slices.SLICE, frozen)).hexdigest()[:16]
+        return Location.parse(f"{self.places.work(job)}{mark}")
 
     def _answers(self, job: Job) -> _List:
         """The objects with answers as they are now, a final one first."""
@@ -151,7 +161,7 @@ class Freeze:
         except ClientError as exc:
             raise Unavailable(f"its table of answers: {exc}") from exc
 
-    def _too_few(self, job: Job, found: _List) -> Waits | None:
+    def too_few(self, job: Job, found: Sequence[Frozen]) -> Waits | None:
         """
         Waits for answers that the API counts and that are not there yet, up to ten
         minutes after the batch's end.
@@ -169,15 +179,15 @@ class Freeze:
         why = f"{there:,} of {counted:,} answers are there"
         return Waits(why=why, latest=until)
 
-    def _there(self, job: Job, found: _List) -> int | None:
+    def _there(self, job: Job, found: Sequence[Frozen]) -> int | None:
         """
         How many answers the objects have; None if they are too many to be read here,
         and not sorted yet.
         """
         if fit_one_step(found):
             return sum(map(self._lines, finals_of(found)))
-        steps = self.places.steps(job, msgspec.json.encode(found))
-        return answers_sorted(self.storage, steps)
+        steps = self._steps(job, msgspec.json.encode(found))
+        return _answers_sorted(self.storage, steps)
 
     def _lines(self, one: Frozen) -> int:
         """How many lines an object has."""
@@ -204,16 +214,22 @@ def answers_of(
         raise NotGranted(one.bucket, exc) from exc
 
 
-def answers_sorted(storage: Storage, steps: Location) -> int | None:
+class _Planned(msgspec.Struct):
+    """What the plan of all slices says first: how many answers they have."""
+
+    answers: int
+
+
+def _answers_sorted(storage: Storage, steps: Location) -> int | None:
     """
     How many answers the sorted objects have, not counting parts of a final one; None if
     they are not sorted yet.
     """
     try:
-        text = b"".join(storage.chunks(f"{steps}{SORTED}"))
+        text = b"".join(storage.chunks(f"{steps}{PLAN}"))
     except SourceGone:
         return None
-    return msgspec.json.decode(text, type=int)
+    return msgspec.json.decode(text, type=_Planned).answers
 
 
 def finals_of(found: Sequence[Frozen]) -> Sequence[Frozen]:

@@ -3,24 +3,22 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from batchdrop.errors import Misconfigured, SourceGone
+from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
-from batchdrop.results import Answers, Questions, collected
-from batchdrop.storage import Created, Creation, Differs, Storage
-from batchdrop.worker.collect_freeze import Freeze, NotGranted, fit_one_step
+from batchdrop.results import Answers, Questions, TooLarge, collected
+from batchdrop.storage import Differs, Storage
+from batchdrop.worker.collect_freeze import Freeze, fit_one_step
 from batchdrop.worker.collect_inputs import AnswersGone, Inputs
-from batchdrop.worker.collect_published import changes, cost, index_of
-from batchdrop.worker.collect_steps import (
-    CREATE,
-    NDJSON,
-    Collected,
-    Done,
-    Learnt,
-    Places,
-    granted,
+from batchdrop.worker.collect_objects import Late
+from batchdrop.worker.collect_published import (
+    changes,
+    cost,
+    index_of,
+    writing_results,
 )
+from batchdrop.worker.collect_steps import NDJSON, Collected, Done, Learnt, Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,7 @@ class Merge:
     def __call__(self, job: Job) -> Learnt:
         """
         Raises:
-            DoesNotAddUp, TooLarge: nothing is published; a person has to look.
+            DoesNotAddUp: nothing is published; a person has to look.
             Unavailable, Misconfigured, SourceGone: try again.
         """
         try:
@@ -52,6 +50,9 @@ class Merge:
             return self._publish(
                 job, self.inputs.questions(job), self.inputs.answers(frozen)
             )
+        except TooLarge:
+            # The lines take more memory than their bytes say.
+            return Done(step=Step.SORT)
         except AnswersGone:
             # What is there now is another set of answers: it is listed anew.
             self.storage.delete(self.places.frozen(job))
@@ -75,57 +76,30 @@ class Merge:
         assert job.spec is not None
         folder = self.places.results(job)
         bill = self.inputs.bill(job)
-        try:
-            with ExitStack() as stack:
-                strangers = _Late(
-                    self.storage, f"{folder}strangers{suffix}.jsonl", stack
+        with writing_results(folder), ExitStack() as stack:
+            uri = f"{folder}strangers{suffix}.jsonl"
+            strangers = Late(self.storage, uri, stack)
+            uri = f"{folder}results{suffix}.jsonl"
+            with self.storage.creating(uri, NDJSON) as new:
+                summary = collected(
+                    questions,
+                    answers,
+                    write=new.write,
+                    write_stranger=strangers.write,
+                    full=job.spec.results == "full",
+                    bill=bill,
                 )
-                uri = f"{folder}results{suffix}.jsonl"
-                with self.storage.creating(uri, NDJSON) as new:
-                    summary = collected(
-                        questions,
-                        answers,
-                        write=new.write,
-                        write_stranger=strangers.write,
-                        full=job.spec.results == "full",
-                        bill=bill,
-                    )
-                    # The results come last: whoever finds them finds the others.
-                    stack.close()
-                    index = self.storage.create(
-                        f"{folder}results{suffix}.index.json",
-                        index_of(summary.lines, summary.offsets),
-                        "application/json",
-                    )
-                    failpoint("collect_merged")
-        except Misconfigured as exc:
-            if isinstance(exc, NotGranted) or folder.bucket not in str(exc):
-                raise
-            grant = granted(folder.bucket, CREATE)
-            raise Misconfigured(f"{exc}. {grant}") from exc
+                # The results come last: whoever finds them finds the others.
+                stack.close()
+                index = self.storage.create(
+                    f"{folder}results{suffix}.index.json",
+                    index_of(summary.lines, summary.offsets),
+                    "application/json",
+                )
+                failpoint("collect_merged")
         failpoint("collect_written")
         assert new.created is not None
         return Collected(
             changes=changes(job, summary, new.created, index, strangers.created)
             | cost(bill),
         )
-
-
-class _Late:
-    """An object that is created when something is written to it."""
-
-    def __init__(self, storage: Storage, uri: str, stack: ExitStack) -> None:
-        self._storage = storage
-        self._uri = uri
-        self._stack = stack
-        self._new: Creation | None = None
-
-    @property
-    def created(self) -> Created | None:
-        return self._new.created if self._new else None
-
-    def write(self, data: bytes) -> None:
-        if self._new is None:
-            creating = self._storage.creating(self._uri, NDJSON)
-            self._new = self._stack.enter_context(creating)
-        self._new.write(data)

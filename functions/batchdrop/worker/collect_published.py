@@ -1,16 +1,30 @@
 """What the job's document says of results once they are written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
+from batchdrop.errors import Misconfigured
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Results
+from batchdrop.jobs.values import Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
 from batchdrop.storage import Created
-from batchdrop.worker.collect_freeze import answers_counted
+from batchdrop.worker.collect_freeze import NotGranted, answers_counted
+from batchdrop.worker.collect_steps import CREATE, granted
+
+
+@contextmanager
+def writing_results(folder: Location) -> Iterator[None]:
+    """Says what a person has to grant where results may not be written."""
+    try:
+        yield
+    except Misconfigured as exc:
+        if isinstance(exc, NotGranted) or folder.bucket not in str(exc):
+            raise
+        raise Misconfigured(f"{exc}. {granted(folder.bucket, CREATE)}") from exc
 
 
 def index_of(lines: int, offsets: Sequence[tuple[int, int]]) -> bytes:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from batchdrop.jobs.codes import Step
@@ -69,16 +68,6 @@ class Places:
     def frozen(self, job: Job) -> str:
         """The list of the objects with answers."""
         return f"{self.work(job)}answers.json"
-
-    def steps(self, job: Job, frozen: bytes) -> Location:
-        """
-        The folder for what the steps from SORT to COMPOSE write.
-
-        Args:
-            frozen: the frozen list. Where it is made anew, their work begins anew.
-        """
-        mark = sha256(frozen).hexdigest()[:16]
-        return Location.parse(f"{self.work(job)}{mark}")
 
     def results(self, job: Job) -> Location:
         """The folder of a job's results; under OUTPUT if a table has the answers."""

@@ -1,0 +1,125 @@
+"""The last step of answers that were sorted: the results of all ranges are one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchdrop.errors import SourceGone
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import Step
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Location
+from batchdrop.results import Summary
+from batchdrop.results.tally import Tally
+from batchdrop.storage import Differs, Storage
+from batchdrop.worker.collect_compose import Compose
+from batchdrop.worker.collect_freeze import PLAN, Freeze
+from batchdrop.worker.collect_inputs import Inputs
+from batchdrop.worker.collect_objects import (
+    Gone,
+    Plan,
+    Segment,
+    StepObjects,
+    back,
+    run_name,
+    segment_name,
+)
+from batchdrop.worker.collect_published import (
+    changes,
+    cost,
+    index_of,
+    writing_results,
+)
+from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """
+    Adds up what the ranges counted, and makes one object of their results. It reads
+    none: 60 GB are 60 small records and 4 requests that compose, some seconds in all.
+    The copy takes one more request if both buckets have one location and class.
+    """
+
+    storage: Storage
+    places: Places
+    freeze: Freeze
+    inputs: Inputs
+    compose: Compose
+
+    def __call__(self, job: Job) -> Learnt:
+        """
+        Raises:
+            DoesNotAddUp: nothing is published; a person has to look.
+            Unavailable, Misconfigured, SourceGone: try again.
+        """
+        try:
+            _, folder = self.freeze.read_marked(job)
+        except SourceGone:
+            return Done(step=Step.FREEZE)
+        objects = StepObjects(self.storage, folder, job.lease.epoch)
+        if PLAN not in objects:
+            return Done(step=Step.SORT)
+        plan = objects.read(PLAN, Plan)
+        names = [segment_name(j) for j in range(len(plan.ranges))]
+        if (j := objects.first_missing(names)) is not None:
+            return Done(step=Step.RANGE, n=j)
+        found = [objects.read(name, Segment) for name in names]
+        bill = self.inputs.bill(job)
+        for one in found:
+            bill.include(one.tokens)
+        summary = Tally.of([plan.tally, *(one.tally for one in found)]).summary(
+            self.inputs.questions(job)
+        )
+        results = [(name, one.data) for name, one in zip(names, found, strict=True)]
+        strangers = [
+            *((run_name(k), one) for k, one in enumerate(plan.strangers)),
+            *((name, one.strangers) for name, one in zip(names, found, strict=True)),
+        ]
+        try:
+            published = self._publish(
+                job,
+                summary,
+                objects.folder,
+                [objects.find(*one) for one in results],
+                [objects.find(record, one) for record, one in strangers if one],
+            )
+        except Gone as exc:
+            return back(objects, exc)
+        return Collected(changes=published | cost(bill), leftovers=folder)
+
+    def _publish(
+        self,
+        job: Job,
+        summary: Summary,
+        work: Location,
+        results: Sequence[Drop],
+        strangers: Sequence[Drop],
+    ) -> dict[str, Any]:
+        """
+        Publishes the results, under a name of this collector's own where another
+        object has theirs: what is there stays.
+        """
+        home = self.places.results(job)
+
+        def publish(suffix: str) -> dict[str, Any]:
+            left = None
+            if strangers:
+                uri = f"{home}strangers{suffix}.jsonl"
+                left = self.compose(strangers, work, uri)
+            index = self.storage.create(
+                f"{home}results{suffix}.index.json",
+                index_of(summary.lines, summary.offsets),
+                "application/json",
+            )
+            # The results come last: whoever finds them finds the others.
+            written = self.compose(results, work, f"{home}results{suffix}.jsonl")
+            return changes(job, summary, written, index, left)
+
+        with writing_results(home):
+            try:
+                published = publish("")
+            except Differs:
+                published = publish(f".{job.lease.epoch}")
+        failpoint("collect_published")
+        return published
