@@ -10,7 +10,8 @@ from google.cloud.firestore_v1.services.firestore.client import FirestoreClient
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """Counts the documents that Firestore's client reads and writes."""
+    """Counts the documents that Firestore's client reads and writes, and its
+    requests."""
     counts: Counter[str] = Counter()
     before = {
         name: getattr(FirestoreClient, name)
@@ -24,6 +25,7 @@ def counted() -> Iterator[Counter[str]]:
 
     def streaming(name: str) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            counts["requests"] += 1
             for answer in before[name](self, *args, **kwargs):
                 counts["reads"] += 1
                 yield answer
@@ -32,6 +34,7 @@ def counted() -> Iterator[Counter[str]]:
 
     def commit(self: Any, *args: Any, **kwargs: Any) -> Any:
         request = kwargs.get("request") or args[0]
+        counts["requests"] += 1
         counts["writes"] += len(request["writes"])
         return before["commit"](self, *args, **kwargs)
 

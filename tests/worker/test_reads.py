@@ -10,6 +10,7 @@ from batchdrop.jobs import codes
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import CancelRequest, Problem
+from batchdrop.worker.tick import OUTDATED_EVERY
 from tests.reads import counted
 from tests.worker.batches import submit
 from tests.worker.world import World
@@ -29,7 +30,8 @@ def copies(world: World, job: Job, n: int, **changes: Any) -> None:
 
 
 def reads(world: World) -> int:
-    world.advance(timedelta(minutes=1))
+    # Each of these ticks looks for documents of an earlier release.
+    world.advance(OUTDATED_EVERY)
     with counted() as counts:
         world.tick()
     return counts["reads"]
@@ -69,6 +71,26 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
 
     assert reads(world) == before
     assert set(sums) == {0}
+
+
+def test_a_tick_with_nothing_to_do_sends_few_requests(world: World) -> None:
+    world.ticks(2)
+
+    with counted() as counts:
+        world.ticks(1)
+
+    assert counts["requests"] <= 12
+    assert counts["writes"] == 3  # the lock, twice, and when the sweep was
+
+
+def test_a_tick_that_finds_no_change_sends_few_requests(world: World) -> None:
+    submit(world)
+    world.ticks(8)  # the job runs
+
+    with counted() as counts:
+        world.ticks(1)
+
+    assert counts["requests"] <= 16
 
 
 def test_arrivals_since_an_old_batch_are_counted_only_up_to_a_limit(

@@ -183,6 +183,7 @@ class Ledger(Queries, Outbox, State):
                 announcement = Announcement.of(job, self._event_source)
                 document = self._announcements().document(announcement.id)
                 batch.create(document, unsent(announcement))
+                self.announcements_made += 1
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
 

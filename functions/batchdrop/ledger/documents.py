@@ -62,6 +62,11 @@ class Documents:
         self._ttl = ttl
         self._event_source = event_source
         self._common: dict[str, Common] = {}  #: by the ids of split jobs
+        self.announcements_made = 0  #: by this instance
+        #: Of each lock that this instance wrote last: its holder (None: it released
+        #: the lock), and the version of the document.
+        self._locks: dict[str, tuple[str | None, Any]] = {}
+        self._ahead: dict[str, Any] = {}  #: see `State.read_ahead`
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = sparse(encode(replace(job, version=None)))

@@ -75,12 +75,17 @@ class Queries(Documents):
         )
 
     def jobs_to_cancel(self) -> list[Job]:
-        """Submitted jobs with a cancel request that the API has not received yet."""
-        return self._unsent_cancels(Phase.SUBMITTED)
-
-    def split_jobs_to_cancel(self) -> list[Job]:
-        """Split jobs with a cancel request that not all parts have received yet."""
-        return self._unsent_cancels(Phase.SPLIT)
+        """
+        Submitted jobs with a cancel request that the API has not received yet, and
+        split jobs with one that not all parts have received.
+        """
+        query = (
+            self._jobs()
+            .where(filter=compare("phase", "in", [Phase.SUBMITTED, Phase.SPLIT]))
+            .where(filter=compare("cancel_request.cancel", "==", True))
+            .where(filter=compare("cancel_request.sent_at", "==", None))
+        )
+        return list(readable(query.stream(), self._read))
 
     def open_job_count(self, queue: str | None = None) -> int:
         """How many submitted jobs there are, in one queue or in all."""
@@ -186,16 +191,6 @@ class Queries(Documents):
             .order_by("created_at")
         )
         return self._by_pages(query, WAITING_PAGE)
-
-    def _unsent_cancels(self, phase: Phase) -> list[Job]:
-        """A phase's jobs with a cancel request that nothing was done about yet."""
-        query = (
-            self._jobs()
-            .where(filter=compare("phase", "==", phase))
-            .where(filter=compare("cancel_request.cancel", "==", True))
-            .where(filter=compare("cancel_request.sent_at", "==", None))
-        )
-        return list(readable(query.stream(), self._read))
 
     def _past(
         self,

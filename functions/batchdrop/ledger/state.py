@@ -43,6 +43,9 @@ class SweepRecord:
     oldest: datetime | None = None
 
 
+#: The documents of `locks` that each tick reads.
+AHEAD = ("sweep", "reconcile", "cursor-lists")
+
 ready(ReconcileRecord, SweepRecord)
 
 
@@ -89,7 +92,8 @@ class State(Documents):
         """
         Takes a lock for `hold`, unless another holder's time still runs. A lock that
         lasts longer than `hold` was taken by a clock that is ahead and is ignored: two
-        ticks at once do no harm.
+        ticks at once do no harm. A lock that this instance released, and nobody has
+        taken since, is taken without reading it.
 
         Returns:
             Whether `by` has the lock now.
@@ -98,17 +102,22 @@ class State(Documents):
 
         reference = self._lock(name)
         data: dict[str, Any] = {"by": by, "until": now + hold}
+        holder, version = self._locks.pop(name, (by, None))
+        is_tried = holder is None
+        if is_tried:
+            with suppress(exceptions.FailedPrecondition, exceptions.NotFound):
+                self._write_lock(name, data, version, by)
+                return True
         snapshot = reference.get()
         try:
             if not snapshot.exists:
-                reference.create(data)
+                self._locks[name] = (by, reference.create(data).update_time)
+            elif is_tried and snapshot.get("by") == by:
+                return True  # the answer was lost
             elif _is_running(snapshot.get("until"), now, hold):
                 return False
             else:
-                option = self._connect().write_option(
-                    last_update_time=snapshot.update_time
-                )
-                reference.update(data, option=option)
+                self._write_lock(name, data, snapshot.update_time, by)
         except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
             return bool(reference.get().get("by") == by)  # ours, if the answer was lost
         return True
@@ -120,16 +129,39 @@ class State(Documents):
         """
         from google.api_core import exceptions
 
-        reference = self._lock(name)
-        snapshot = reference.get()
-        if snapshot.exists and snapshot.get("by") == by:
-            option = self._connect().write_option(last_update_time=snapshot.update_time)
-            with suppress(exceptions.FailedPrecondition):
-                reference.update({"until": None}, option=option)
+        self._ahead.clear()
+        holder, version = self._locks.pop(name, (None, None))
+        if holder != by:
+            snapshot = self._lock(name).get()
+            if not snapshot.exists or snapshot.get("by") != by:
+                return
+            version = snapshot.update_time
+        with suppress(exceptions.FailedPrecondition, exceptions.NotFound):
+            self._write_lock(name, {"until": None}, version, None)
+
+    def _write_lock(
+        self, name: str, data: dict[str, Any], version: Any, holder: str | None
+    ) -> None:
+        """Writes a lock, if it still has this version."""
+        option = self._connect().write_option(last_update_time=version)
+        result = self._lock(name).update(data, option=option)
+        self._locks[name] = (holder, result.update_time)
+
+    def read_ahead(self) -> None:
+        """
+        Reads in one request what the stages of each tick begin with. Each document is
+        used once, by the first who asks for it, and none after the lock is released.
+        """
+        found = self._connect().get_all([self._lock(name) for name in AHEAD])
+        self._ahead = {snapshot.id: snapshot for snapshot in found}
+
+    def _state(self, name: str) -> Any:
+        """A document that may have been read ahead."""
+        return self._ahead.pop(name, None) or self._lock(name).get()
 
     def cursor(self, stage: str) -> dict[str, Any]:
         """Where a stage of the last tick stopped; empty if it finished."""
-        found: dict[str, Any] = self._lock(f"cursor-{stage}").get().to_dict() or {}
+        found: dict[str, Any] = self._state(f"cursor-{stage}").to_dict() or {}
         return cast("dict[str, Any]", plain(found))
 
     def move_cursor(
@@ -141,7 +173,7 @@ class State(Documents):
 
     def last_sweep(self) -> SweepRecord:
         """The record of the last finished sweep."""
-        data = self._lock("sweep").get().to_dict()
+        data = self._state("sweep").to_dict()
         return decode(data, SweepRecord) if data else SweepRecord()
 
     def record_sweep(self, swept: SweepRecord) -> None:
@@ -157,7 +189,7 @@ class State(Documents):
         from google.cloud.firestore import SERVER_TIMESTAMP
 
         reference = self._lock("reconcile")
-        if not (snapshot := reference.get()).exists:
+        if not (snapshot := self._state("reconcile")).exists:
             # another tick may be faster
             with suppress(exceptions.AlreadyExists):
                 reference.create({"first_start": SERVER_TIMESTAMP, "finished": None})

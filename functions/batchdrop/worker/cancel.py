@@ -11,6 +11,7 @@ from batchdrop.backends import Backend, Backends, is_not_allowed
 from batchdrop.batches import ClientError
 from batchdrop.errors import Superseded
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
 from batchdrop.ledger import Ledger
@@ -33,11 +34,18 @@ class Cancel:
     backends: Backends
     now: Callable[[], datetime]
 
-    def cancel_batches(self, tick: Tick) -> None:
-        """Asks the API to cancel the batches of jobs with a cancel request."""
+    def run(self, tick: Tick) -> None:
+        """Passes on to the API what batches are to be cancelled, and then to parts."""
         wanted = self.ledger.jobs_to_cancel()
-        if not wanted:
-            return
+        if jobs := [job for job in wanted if job.phase is Phase.SUBMITTED]:
+            tick.stage(
+                "cancel batches", 1 / 2, partial(self._cancel_batches, jobs), None
+            )
+        if jobs := [job for job in wanted if job.phase is Phase.SPLIT]:
+            tick.stage("cancel parts", 1, partial(self._cancel_split_jobs, jobs), None)
+
+    def _cancel_batches(self, wanted: list[Job], tick: Tick) -> None:
+        """Asks the API to cancel the batches of jobs with a cancel request."""
         cursor, last = self.ledger.cursor("cancel"), ""
 
         def due() -> Iterator[Job]:
@@ -69,11 +77,8 @@ class Cancel:
             if exc.code not in OVER or is_not_allowed(exc):
                 raise
 
-    def cancel_split_jobs(self, tick: Tick) -> None:
+    def _cancel_split_jobs(self, split_jobs: list[Job], tick: Tick) -> None:
         """Sends the cancel requests of split jobs to the parts that lack them."""
-        split_jobs = self.ledger.split_jobs_to_cancel()
-        if not split_jobs:
-            return
         cursor, last = self.ledger.cursor("split_jobs"), ""
         for split_job in tick.each(rotated(split_jobs, cursor.get("id", ""), _id_of)):
             last = split_job.id

@@ -30,8 +30,8 @@ class Policies:
     backends: Backends
     now: Callable[[], datetime]
 
-    def run(self, tick: Tick) -> None:
-        """Carries out what has come due."""
+    def apply(self, tick: Tick) -> None:
+        """Cancels and reports the submitted jobs whose time has come."""
         for jobs, policy in (
             (self.ledger.timed_out_jobs, self._cancel),
             (self.ledger.stalled_jobs, self._stalled),
@@ -41,8 +41,6 @@ class Policies:
                     policy(job)
             if tick.is_over:
                 return
-        # Last, as nobody waits for deletions.
-        self._delete_all(tick)
 
     def _cancel(self, job: Job) -> None:
         """`cancel_after`: the same as a cancel request of a person."""
@@ -57,7 +55,7 @@ class Policies:
         now = self.now()
         self.ledger.advance(job, lambda j: j.request_cancel(by, now))
 
-    def _delete_all(self, tick: Tick) -> None:
+    def delete(self, tick: Tick) -> None:
         """`delete_after`: the batch goes; its answers, and our document, stay."""
         if next(self.ledger.jobs_to_delete(self.now()), None) is None:
             return
@@ -76,7 +74,7 @@ class Policies:
                     yield job
             at = {}
 
-        for job, answer in few_at_once(self._delete, due()):
+        for job, answer in few_at_once(self._delete_batch, due()):
             with tick.job(job.id):
                 answer.result()
                 failpoint("after_delete")
@@ -88,7 +86,7 @@ class Policies:
                 self.ledger.advance(job, lambda j: j.deleted(tick.now()))
         self.ledger.move_cursor("delete", cursor, at)
 
-    def _delete(self, job: Job) -> None:
+    def _delete_batch(self, job: Job) -> None:
         assert job.batch is not None
         try:
             self.backends.of(job).delete(job.batch.name)

@@ -39,7 +39,12 @@ class TickReport:
     resumed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+#: How often the ledger is searched for documents of an earlier release, which an
+#: instance of it may write until it has ended.
+OUTDATED_EVERY = timedelta(minutes=10)
+
+
+@dataclass(slots=True, kw_only=True)
 class Poll:
     """Follows submitted jobs, admits waiting ones, resumes those without a worker."""
 
@@ -57,6 +62,8 @@ class Poll:
     settings: Settings
     now: Callable[[], datetime]
     holder: Callable[[], str]
+    #: When this instance last looked for outdated jobs, and found none.
+    _none_outdated: datetime | None = None
 
     def tick(self) -> TickReport:
         """
@@ -79,23 +86,27 @@ class Poll:
             return TickReport(locked_out=True)
         failpoint("after_lock")
         try:
-            self._refuse_outdated()
+            self._refuse_outdated(start)
             return self._stages(Tick(now=self.now, deadline=start + hold))
         finally:
             self.ledger.unlock("tick", by)
 
-    def _refuse_outdated(self) -> None:
+    def _refuse_outdated(self, now: datetime) -> None:
         """
         Raises:
             Misconfigured: the ledger has unfinished jobs of an earlier release, which
                 this one can't read. Beside them it would lose their batches.
         """
+        last = self._none_outdated
+        if last is not None and timedelta(0) <= now - last < OUTDATED_EVERY:
+            return
         if ids := self.ledger.outdated_jobs():
             raise Misconfigured(
                 f"the ledger has unfinished jobs with documents of version "
                 f"{VERSION - 1}, such as {', '.join(ids)}; this release reads version "
                 f"{VERSION}: {TOO_OLD}"
             )
+        self._none_outdated = now
 
     def _stages(self, tick: Tick) -> TickReport:
         """
@@ -106,19 +117,23 @@ class Poll:
         # Whether jobs are open isn't known where the sweep failed.
         unknown = SweepReport(open_jobs=1)
 
+        before = self.ledger.announcements_made
+        tick.stage("read ahead", 1 / 4, lambda _: self.ledger.read_ahead(), None)
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
         tick.stage("parts", 1 / 4, self.await_parts.run, 0)
         woken = tick.stage("collect", 1 / 4, self.wake.run, 0)
+        tick.stage("cancel", 2 / 5, self.cancel.run, None)
         if swept.open_jobs:
-            tick.stage("cancel", 1 / 4, self.cancel.cancel_batches, None)
-        tick.stage("cancel parts", 1 / 4, self.cancel.cancel_split_jobs, None)
-        tick.stage("policies", 1 / 4, self.policies.run, None)
+            tick.stage("policies", 1 / 4, self.policies.apply, None)
+        # Nobody waits for deletions.
+        tick.stage("delete", 1 / 4, self.policies.delete, None)
         admitted = tick.stage("admit", 1 / 2, self.admit.run, 0)
         tick.stage("reconcile", 1 / 2, self.reconcile.run, None)
         resumed = tick.stage("resume", 3 / 4, self.runner.resume_due, 0)
         # What ended in this tick needn't wait for the next one.
-        announced += tick.stage("announce again", 1, self.outbox.drain, 0)
+        if announced or tick.errors or self.ledger.announcements_made != before:
+            announced += tick.stage("announce again", 1, self.outbox.drain, 0)
 
         report = TickReport(
             announced=announced,
