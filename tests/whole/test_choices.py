@@ -165,10 +165,11 @@ class Night(Deployment):
         return job
 
     def results(self, name: str, rows: int) -> list[dict[str, Any]]:
-        """The results of a drop, or of all of its parts, once there are so many."""
+        """The results of a drop, once there are so many."""
+        ending = f"/{self.drops[name].job_id}/results.jsonl"
 
         def enough() -> list[dict[str, Any]]:
-            found = self.lines(name, "/results.jsonl")
+            found = self.lines(name, ending)
             return found if len(found) >= rows else []
 
         return until(enough)
@@ -315,6 +316,7 @@ def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
     assert {result["outcome"] for result in results} == {"ok"}
     (message,) = until(lambda: night.ends(night.drops[name]))
     assert json.loads(message.data)["parts"]["succeeded"] == 3
+    assert job["rows"]["ok"] == 5
     of_parts = [
         one for one in night.messages if one.attributes["job_id"] in job["parts"]
     ]
