@@ -5,8 +5,11 @@ All rules are on: rows have keys and columns of their own, answers are joined by
 judged, counted and billed, and the results are written to a local file. The parser,
 orjson, reads the questions and the answers, and writes the answers back.
 
-By default the answers are in the order of the file; `--shuffled` mixes them, which one
-step takes up to 200 MB of.
+By default the answers are in the order of the file; `--shuffled` mixes them.
+
+More answers than 200 MB are sorted and joined in steps, against a store that counts
+bytes: see `collect_steps`. `--embeddings N` has N answers of 3,072 numbers. A million
+of them need 62 GB of disk, in the folder that TMPDIR names.
 """
 
 import argparse
@@ -24,10 +27,14 @@ from typing import Any
 from batchdrop.jobs.values import Cost, Staging
 from batchdrop.pricing import Bill, Prices
 from batchdrop.results import Answers, OpenAt, Questions, collected
+from batchdrop.results.reading import HELD
+from tests.bench.collect_steps import Job, Made, Store, embedding
 from tests.bench.preflight import CHUNK, SMALL, cpu_seconds, line, peak_mb, text
 
 #: Bytes of an answer's line, with the request that it echoes.
 ANSWER = 2000
+#: Bytes of answers that the parser gets, where there are more.
+SAMPLE = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +172,51 @@ def whole(files: Files) -> tuple[float, float]:
         return pool.apply(_whole, (files,))
 
 
+def by_steps(rows: int, embeddings: int | None) -> dict[str, float]:
+    """Collects in steps; `embeddings` counts the rows if it is given."""
+    dice = random.Random(rows)
+    if embeddings:
+        made = Made.of(embeddings, [embedding(dice) for _ in range(50)])
+    else:
+        begins = [answer(line(SMALL, dice), dice) for _ in range(500)]
+        made = Made.of(rows, begins)
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(made, Store(Path(folder)))
+        job.run()
+        files = Files(Path(folder), min(made.rows, max(SAMPLE // made.width, 1)))
+        sample = [made.line(n) for n in range(files.rows)]
+        files.answers.write_bytes(b"".join(sample))
+        requests = (json.loads(each)["request"] for each in sample)
+        files.staged.write_text("".join(f"{json.dumps(each)}\n" for each in requests))
+        best = min(
+            cpu_seconds(lambda *_: orjson(files), files.answers, None) for _ in range(3)
+        )
+        return job.figures(best / files.rows * made.rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.collect")
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument(
         "--rounds", type=int, default=3, help="take the best of this many rounds"
     )
     parser.add_argument(
         "--shuffled", action="store_true", help="answers in another order"
     )
+    parser.add_argument(
+        "--steps", action="store_true", help="in steps, however few answers"
+    )
+    parser.add_argument("--embeddings", type=int, help="so many vectors, in steps")
     parser.add_argument("--json", action="store_true", help="one object, last")
     chosen = parser.parse_args()
+    many = chosen.rows * ANSWER > HELD
+    if chosen.steps or chosen.embeddings or many:
+        found = by_steps(chosen.rows, chosen.embeddings)
+        for name, value in found.items():
+            print(f"{name:18} {value:,}")
+        if chosen.json:
+            print(json.dumps(found))
+        return
 
     with tempfile.TemporaryDirectory() as folder:
         files = Files(Path(folder), chosen.rows)
