@@ -271,6 +271,27 @@ def test_a_collector_that_dies_is_followed_by_one_that_goes_on(
         assert cloud.reads[answers.name] == read[answers.name]
 
 
+def test_collectors_that_die_at_each_point_in_turn_come_to_the_same_end(
+    world: World, cloud: CloudStorage
+) -> None:
+    drop = submit(world, questions(10))
+    ended(world, drop)
+
+    # After the death at the last but one the job is done.
+    with at(POINTS[:-1], die) as waiting:
+        for _ in POINTS:
+            with suppress(Killed):
+                world.collect()
+            world.advance(timedelta(minutes=11))
+            world.worker.tick()
+        assert waiting == []
+        job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 10
+    assert ready(world) == [there(job.results).uri]
+    assert published(world, job) == ["results.index.json", "results.jsonl"]
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_no_slice_is_sorted_twice_by_those_that_follow(
     world: World, cloud: CloudStorage, times: int
