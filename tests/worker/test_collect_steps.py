@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from batchdrop.cli.jobs import _lines
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_steps import Collected
 from tests.cloud_storage import CloudStorage, cloud_storage
+from tests.results.made import memory_of
 from tests.there import there
 from tests.worker.collecting import (
     collected,
@@ -481,6 +483,36 @@ def test_answers_that_stay_too_few_are_sorted_once(
     assert job.answers_short is not None
     (answers,) = objects(world, job)
     assert cloud.reads[answers.name] <= answers.size * 1.7
+
+
+def test_answers_that_take_more_memory_than_their_bytes_say_are_sorted(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("batchdrop.worker.collect_freeze.MOST", 10**9)
+    caplog.set_level(logging.INFO)
+    drop = submit(world, questions(10))
+    job = ended(world, drop)
+    (answers,) = objects(world, job)
+    text = answers.download_as_bytes()
+    answers.upload_from_string(b"".join(reversed(text.splitlines(keepends=True))))
+
+    with memory_of(2000):
+        job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 10
+    assert "sort" in {vars(one).get("step") for one in caplog.records}
+    assert published(world, job) == ["results.index.json", "results.jsonl"]
+
+
+def test_the_command_line_says_how_many_slices_are_sorted(world: World) -> None:
+    drop = submit(world, questions(10))
+    ended(world, drop)
+    shown: list[str] = []
+
+    with at(["collect_planned"], lambda: shown.extend(_lines(world.job(drop)))):
+        world.collect()
+
+    assert "collecting: sort (3 done)" in shown
 
 
 def test_results_never_replace_an_object_of_the_users(

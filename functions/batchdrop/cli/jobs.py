@@ -55,8 +55,9 @@ def _lines(job: "Job") -> Iterator[str]:
     for trouble in job.troubles:
         yield f"{trouble.code}: {trouble.message}"
     if job.collecting:
-        why = job.collecting.waiting_for
-        yield f"collecting: {job.collecting.step}{f', waits for: {why}' if why else ''}"
+        why, n = job.collecting.waiting_for, job.collecting.n
+        step = f"{job.collecting.step}{f' ({n:,} done)' if n else ''}"
+        yield f"collecting: {step}{f', waits for: {why}' if why else ''}"
     if job.rows.total:
         yield str(job.rows)
     for each in job.failures[:MAX_FAILURES]:
