@@ -212,15 +212,9 @@ def is_done(state: State) -> bool:
 
 def never_done(protocol: Protocol, walked: Walk[State]) -> list[str] | None:
     """A shortest way to a state from which no collector finishes without a fault."""
-    calm = {
-        state: [
-            after
-            for name, after in Steps(protocol, state).all()
-            if after is not None and name not in FAULTS
-        ]
-        for state in walked.came_from
-    }
-    return replace(walked, nexts=calm).dead_end(is_done)
+    return walked.dead_end_without(
+        FAULTS, lambda state: Steps(protocol, state).all(), is_done
+    )
 
 
 # -- the real transitions, on documents ---------------------------------------------
@@ -402,12 +396,12 @@ class Steps:
 
     def _time(self) -> Iterator[Next]:
         state = self.state
-        later = state._replace(
-            job=_later(state.job),
+        after = state._replace(
+            job=later(state.job),
             age=min(PATIENCE, state.age + 1),
         )
-        if later != state:
-            yield "time passes", later
+        if after != state:
+            yield "time passes", after
 
     def _poll(self) -> Iterator[Next]:
         """What `poll` does: it wakes a due job, and deletes as `delete_after` asks."""
@@ -613,7 +607,8 @@ class Steps:
 
 
 @cache
-def _later(it: Document) -> Document:
+def later(it: Document) -> Document:
+    """The document a tick later."""
     due = None if it.due is None else max(0, it.due - 1)
     return it._replace(lease=max(0, it.lease - 1), due=due)
 

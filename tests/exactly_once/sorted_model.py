@@ -14,7 +14,7 @@ Times are in ticks from now.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -22,7 +22,6 @@ from batchdrop.jobs.codes import Step
 from tests.exactly_once.collect_model import (
     NOW,
     ROWS,
-    TICK,
     VERTEX,
     Content,
     Document,
@@ -30,6 +29,7 @@ from tests.exactly_once.collect_model import (
     document_of,
     ended,
     job_of,
+    later,
     moved,
     now_of,
 )
@@ -166,15 +166,9 @@ def is_parked(state: State) -> bool:
 
 def never_done(protocol: Protocol, walked: Walk[State]) -> list[str] | None:
     """A shortest way to a state from which no collector finishes without a fault."""
-    calm = {
-        state: [
-            after
-            for name, after in Steps(protocol, state).all()
-            if after is not None and name not in FAULTS
-        ]
-        for state in walked.came_from
-    }
-    return replace(walked, nexts=calm).dead_end(is_done)
+    return walked.dead_end_without(
+        FAULTS, lambda state: Steps(protocol, state).all(), is_done
+    )
 
 
 @cache
@@ -186,16 +180,6 @@ def parked(it: Document) -> Document:
 def stepped_anew(it: Document, step: str) -> Document:
     """The step is done, and another collector takes the next one."""
     return document_of(job_of(it, VERTEX).collect_stepped(step, NOW))
-
-
-@cache
-def later(it: Document) -> Document:
-    job = job_of(it, VERTEX)
-    due = job.collecting.due if job.collecting else None
-    return it._replace(
-        lease=max(0, it.lease - 1),
-        due=None if due is None else max(0, (due - NOW) // TICK - 1),
-    )
 
 
 Next = tuple[str, State | None]

@@ -1,8 +1,8 @@
 """Every state that a protocol can reach, and the shortest way to each."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -43,6 +43,23 @@ class Walk(Generic[S]):
                     left.append(state)
         ends = (state for state in self.came_from if state not in fine)
         return next((self.way_to(state) for state in ends), None)
+
+    def dead_end_without(
+        self,
+        faults: Collection[str],
+        steps: Callable[[S], Iterable[tuple[str, S | None]]],
+        good: Callable[[S], bool],
+    ) -> list[str] | None:
+        """The same, if these steps, by name, never happen again."""
+        calm = {
+            state: [
+                after
+                for name, after in steps(state)
+                if after is not None and name not in faults
+            ]
+            for state in self.came_from
+        }
+        return replace(self, nexts=calm).dead_end(good)
 
 
 def walked(
