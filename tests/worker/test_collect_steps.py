@@ -485,6 +485,48 @@ def test_answers_that_stay_too_few_are_sorted_once(
     assert cloud.reads[answers.name] <= answers.size * 1.7
 
 
+@pytest.mark.parametrize("lost", ["", "-taken", "marks"])
+def test_answers_without_an_id_are_joined_over_all_slices(
+    world: World, lost: str
+) -> None:
+    world.sim.faults.add("rows_without_key", rows=10)
+    drop = submit(world, lines([question(min(n, 7)) for n in range(1, 11)]))
+    job = ended(world, drop)
+
+    def lose() -> None:
+        found = steps(world, job)
+        for name in found:
+            if lost and lost in name:
+                delete(world, found[name])
+
+    with at(["collect_sorted"], lose) as waiting:
+        job = collected(world, drop)
+
+    assert waiting == []
+    assert outcomes(world, job) == ["ok"] * 10
+    found = world.results(job)
+    assert all(f"question {min(one['line'], 7)}" in one["text"] for one in found)
+    assert (job.same_rows, job.strangers, job.superseded) == (4, 0, 0)
+
+
+def test_a_shard_beside_the_final_object_adds_only_what_that_lacks(
+    world: World,
+) -> None:
+    drop = submit(world, questions(10))
+    job = ended(world, drop)
+    (final,) = objects(world, job)
+    answers = final.download_as_bytes().splitlines(keepends=True)
+    shard = final.name.replace("predictions.jsonl", "predictions-00000-of-00002.jsonl")
+    final.bucket.blob(shard).upload_from_string(b"".join(answers[:7]))
+    final.upload_from_string(b"".join(answers[1:]))
+
+    world.advance(timedelta(minutes=11))
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 10
+    assert (job.strangers, job.superseded) == (0, 6)
+
+
 def test_answers_that_take_more_memory_than_their_bytes_say_are_sorted(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
