@@ -120,7 +120,7 @@ locals {
       BATCHDROP_FAILED_SHARE = tostring(var.failed_share)
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
-    { for choice, value in merge(var.limits, var.estimates, local.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
+    { for choice, value in merge(var.limits, var.ceilings, var.estimates, local.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for choice, value in { ON_INVALID = var.rows.on_invalid, MAX_INVALID = var.rows.max_invalid, FIX = var.rows.fix, UNKNOWN = var.rows.unknown } : "BATCHDROP_${choice}" => tostring(value) if value != null },
     { for config in [var.rows.generation_config] : "BATCHDROP_GENERATION_CONFIG" => jsonencode(config) if config != null },
     { for choice, values in local.lists : "BATCHDROP_${choice}" => join(",", values) if length(values) > 0 },

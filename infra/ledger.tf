@@ -56,9 +56,9 @@ resource "google_firestore_field" "unindexed" {
         "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
         "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
-        "part_of", "parts", "parts_held", "poll_failed", "postponed", "report", "row_errors", "rows",
+        "part_of", "parts", "parts_held", "poll_failed", "postponed", "report", "reserved", "row_errors", "rows",
         "running_since", "source", "spec", "spec_from", "split_done", "stalled", "unpublished",
-        "staging", "stall_at", "state_since", "duplicates", "updated_at",
+        "staging", "stall_at", "state_since", "duplicates", "updated_at", "waiting_for",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
     } :
@@ -74,9 +74,10 @@ resource "google_firestore_field" "unindexed" {
 }
 
 # Firestore deletes a document after its `expire_at`, which the code sets: on jobs that
-# are done, published announcements, and records of handled events.
+# are done, published announcements, and records of handled events; and on days with a
+# ceiling, once no job of them is left.
 resource "google_firestore_field" "expiring" {
-  for_each = toset(["jobs", "announcements"])
+  for_each = toset(["jobs", "announcements", "ceilings"])
 
   project    = local.project
   database   = google_firestore_database.ledger.name

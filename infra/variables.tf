@@ -252,6 +252,20 @@ variable "failed_share" {
   }
 }
 
+variable "ceilings" {
+  description = "Ceilings on estimated cost, in the price list's currency: of a file (max_cost), and of all jobs of a day in UTC (max_cost_per_day). A ceiling that is left out is off."
+  type = object({
+    max_cost         = optional(number)
+    max_cost_per_day = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for most in values(var.ceilings) : most == null || try(most > 0 && most < 1e9, false)])
+    error_message = "ceilings are amounts above 0; leave out a ceiling that you don't want."
+  }
+}
+
 variable "estimates" {
   description = "What a job's estimate takes an answer, and the thoughts before it, to have: tokens that a row doesn't limit itself. A number that is left out is the code's."
   type = object({

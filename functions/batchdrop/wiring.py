@@ -56,6 +56,7 @@ from batchdrop.worker.policies import Policies
 from batchdrop.worker.prepare import Preparing
 from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.reconcile import Reconcile
+from batchdrop.worker.reserve import Reserving
 from batchdrop.worker.run import Runner
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.staging import Stager
@@ -185,6 +186,9 @@ def build(
         ledger=ledger, storage=storage, traces=traces, settings=settings, now=now
     )
     pricing = Pricing(prices=prices, now=now)
+    reserving = Reserving(
+        ledger=ledger, pricing=pricing, settings=settings, routes=routes, now=now
+    )
     claims = Claims(
         ledger=ledger, settings=settings, timing=timing, now=now, holder=holder
     )
@@ -238,6 +242,7 @@ def build(
                 traces=traces,
                 keep=keep,
                 setbacks=setbacks,
+                reserving=reserving,
                 settings=settings,
                 timing=timing,
                 now=now,
@@ -315,11 +320,13 @@ def build(
             wake=Wake(ledger=ledger, publish=wake, timing=timing, now=now),
             cancel=cancel,
             policies=Policies(ledger=ledger, backends=in_ticks, now=now),
+            reserving=reserving,
             admit=Admit(
                 ledger=ledger,
                 backends=in_ticks,
                 runner=tick_runner,
                 setbacks=setbacks,
+                reserving=reserving,
                 settings=settings,
                 now=now,
             ),

@@ -75,6 +75,7 @@ run "what_is_wrong_is_refused" {
     rows                = { on_invalid = "ignore" }     # one of two
     results             = "some"                        # one of three
     failed_share        = 5                             # no percentage
+    ceilings            = { max_cost = 0 }              # nothing at all
     estimates           = { answer_tokens = 0.5 }       # half a token
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
     alert_emails        = ["oncall"]                   # no address
@@ -105,6 +106,7 @@ run "what_is_wrong_is_refused" {
     var.rows,
     var.results,
     var.failed_share,
+    var.ceilings,
     var.estimates,
     var.subscription_filter,
     var.alert_emails,

@@ -300,6 +300,7 @@ def test_the_deployments_durations_are_the_defaults_of_the_table(plan: Plan) -> 
     [
         ("limits", {"number": readers.LIMIT}),
         ("estimates", {"number": readers.COUNT}),
+        ("ceilings", {"number": readers.AMOUNT}),
         (
             "policies",
             {"number": readers.SECONDS_OR_NEVER, "any": readers.STALLED_AFTER},

@@ -250,7 +250,7 @@ def test_an_unknown_key_is_not_repeated_and_the_known_ones_are_listed(key: str) 
         "batchdrop-model, batchdrop-destination, batchdrop-display-name, "
         "batchdrop-generation-config, batchdrop-labels, batchdrop-on-invalid, "
         "batchdrop-max-invalid, batchdrop-fix, batchdrop-unknown, batchdrop-kind, "
-        "batchdrop-results, or leave it out"
+        "batchdrop-results, batchdrop-max-cost, or leave it out"
     )
 
 

@@ -32,11 +32,11 @@ def test_each_variable_has_a_field_of_the_settings_with_its_default() -> None:
     assert table == defaults
 
 
-def test_each_field_of_a_job_is_an_option_but_for_its_source() -> None:
+def test_each_field_of_a_job_is_an_option_but_for_its_source_and_route() -> None:
     """And what only the environment may set is the deployment's."""
     jobs = {option.name for option in OPTIONS if option.by & ~ENVIRONMENT}
 
-    assert {each.name for each in fields(Spec)} == jobs | {"source"}
+    assert {each.name for each in fields(Spec)} == jobs | {"source", "ceiling"}
 
 
 def test_a_name_and_a_variable_are_of_one_option() -> None:
@@ -60,6 +60,7 @@ def test_a_file_may_set_these_and_no_more() -> None:
     assert set(KEYS) == {
         *("model", "destination", "display-name", "generation-config", "labels"),
         *("on-invalid", "max-invalid", "fix", "unknown", "kind", "results"),
+        "max-cost",
     }
     assert set(CONFIG) == {key.replace("-", "_") for key in KEYS} - {"model"} | {"dest"}
 
@@ -70,7 +71,8 @@ def test_the_environment_and_routes_may_set_these_and_no_more() -> None:
         *("labels", "on_invalid", "max_invalid", "fix", "unknown", "max_active"),
         *("max_rows", "max_bytes", "part_rows", "part_bytes", "manifest"),
         *("cancel_after", "delete_after", "stalled_after"),
-        *("results", "failed_share"),
+        *("results", "failed_share", "answer_tokens", "thinking_tokens"),
+        *("max_cost", "max_cost_per_day"),
     }
 
 

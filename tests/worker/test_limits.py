@@ -256,7 +256,7 @@ def test_a_routes_configuration_is_held_to_the_same_size(world: World) -> None:
 def test_what_can_never_be_written_rejects_the_job_with_words(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "MAX_COMMIT", 20_000)
+    monkeypatch.setattr(documents, "MAX_COMMIT", 40_000)
     world.choose(part_rows=1)
     drop = world.upload(GOOD * 30)
 

@@ -50,6 +50,8 @@ def _lines(job: "Job") -> Iterator[str]:
     yield f"{job.source}, job {job.id}"
     state = f" ({job.batch.state})" if job.batch else ""
     yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}"
+    if job.waiting_for:
+        yield f"waiting: {job.waiting_for}"
     if job.error:
         yield f"error: {job.error.code}: {job.error.message}"
     for trouble in job.troubles:

@@ -155,8 +155,11 @@ class ErrorCode(StrEnum):
     BAD_GZIP = "bad_gzip"
     #: The file unpacks to more bytes than a file may have.
     TOO_LARGE_UNPACKED = "too_large_unpacked"
-    #: The file has more rows, bytes or parts than a limit allows.
+    #: The file has more rows, bytes or parts than a limit allows, or is estimated to
+    #: cost more.
     OVER_LIMIT = "over_limit"
+    #: A ceiling on cost is set, and the cost of the file can't be estimated.
+    NO_ESTIMATE = "no_estimate"
     #: The object's metadata chooses something that can't be read.
     BAD_METADATA = "bad_metadata"
     #: The manifest can't be read.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from batchdrop.jobs.codes import Backend, HealthCode, Step
+from batchdrop.jobs.codes import Backend, HealthCode, Phase, Step
 from batchdrop.jobs.parts import Splitting
 from batchdrop.jobs.record import FORWARD
 from batchdrop.jobs.steps import MAX_PAUSE, MAX_RESUMES, PATIENCE
@@ -216,6 +216,21 @@ class Answered(Splitting):
             **FORWARD,
         )
         return self._let_go(moved, now, resumes=0)
+
+    def settled(self, now: datetime) -> Self:
+        """
+        The job is done: what it reserved of its day becomes what it has cost, which is
+        nothing if nothing was sent. If that isn't known, the estimate stays.
+        """
+        if self.reserved is None or self.reserved.settled or not self.is_done:
+            return self
+        micros = self.reserved.micros
+        if self.phase is Phase.REJECTED:
+            micros = 0
+        elif self.cost and not self.is_lost:
+            micros = self.cost.micros
+        reserved = replace(self.reserved, micros=micros, settled=True)
+        return replace(self, reserved=reserved, updated_at=now)
 
     def _collecting_or_raise(self) -> Collecting:
         if self.collecting is None:

@@ -183,6 +183,20 @@ class Derived(Record):
         return self.spec.queue if self.spec else ""
 
     @property
+    def waiting_in(self) -> str:
+        """
+        The line in which the job waits for its turn: its queue's. Jobs of a route with
+        a ceiling on cost have a line of their own in it, so that they hold up no other.
+        """
+        ceiling = self.spec.ceiling if self.spec else ""
+        return f"{self.queue} ({ceiling})" if ceiling else self.queue
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why a job waits, if it does."""
+        return self.history[-1].note if self.phase is Phase.WAITING else None
+
+    @property
     def rerun_id(self) -> str:
         """The id of the latest rerun, if there is one."""
         return derived_id(self.id, f"rerun-{self.reruns}")

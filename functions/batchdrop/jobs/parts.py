@@ -123,7 +123,8 @@ class Splitting(Steps):
             ),
             spec_from=self.spec_from,
             part_of=self.id,
-            part=part,
+            # It has its estimate itself.
+            part=replace(part, estimate=None),
             staging=part.staging,
             estimate=part.estimate,
             rows=Rows(total=part.staging.rows, accepted=part.staging.rows),

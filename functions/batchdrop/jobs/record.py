@@ -24,6 +24,7 @@ from batchdrop.jobs.values import (
     Part,
     Postponed,
     Problem,
+    Reserved,
     Results,
     Spec,
     Staging,
@@ -168,6 +169,8 @@ class Record:
     reruns: int = 0
     #: The day whose limits the job was counted against.
     spent_on: str | None = None
+    #: What it has reserved of a day's ceilings on cost; None if none holds for it.
+    reserved: Reserved | None = None
     #: How often in a row a worker took the job up after another one had stopped.
     resumes: int = 0
     #: How often the job's checkpoints were dropped.

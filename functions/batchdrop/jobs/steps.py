@@ -19,6 +19,7 @@ from batchdrop.jobs.values import (
     Lease,
     Postponed,
     Problem,
+    Reserved,
     Spec,
     Staging,
     Timing,
@@ -141,7 +142,11 @@ class Steps(Derived):
         )
 
     def submitting(
-        self, now: datetime, timing: Timing, spent_on: str | None = None
+        self,
+        now: datetime,
+        timing: Timing,
+        spent_on: str | None = None,
+        reserved: Reserved | None = None,
     ) -> Self:
         """
         The intent: it is written before the request is sent, so that a crash leaves a
@@ -158,12 +163,27 @@ class Steps(Derived):
             now,
             intent=self.lease.epoch,
             spent_on=self.spent_on or spent_on,
+            reserved=self.reserved or reserved,
         )
         return replace(self._renewed(moved, until), due=listed)
 
-    def submitted(self, batch: Batch, now: datetime) -> Self:
-        """The API has created the batch."""
-        moved = self._moved(Phase.SUBMITTED, now, batch=batch, **FORWARD, resumes=0)
+    def submitted(
+        self, batch: Batch, now: datetime, reserved: Reserved | None = None
+    ) -> Self:
+        """
+        The API has created the batch.
+
+        Args:
+            reserved: of a batch that was found by a ledger that knows of no intent.
+        """
+        moved = self._moved(
+            Phase.SUBMITTED,
+            now,
+            batch=batch,
+            reserved=self.reserved or reserved,
+            **FORWARD,
+            resumes=0,
+        )
         return self._let_go(moved, now)
 
     def duplicates_found(

@@ -186,6 +186,9 @@ class Spec:
     max_bytes: int | None = None
     part_rows: int | None = None  #: of a part; a file with more is split
     part_bytes: int | None = None
+    max_cost: float | None = None  #: of a file, as estimated, in the list's currency
+    max_cost_per_day: float | None = None  #: of the jobs that `ceiling` says
+    ceiling: str = ""  #: the route that it is of; "": all jobs of the deployment
     cancel_after: float | None = None  #: seconds of running
     delete_after: float | None = None  #: seconds after the end
     #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.
@@ -358,6 +361,11 @@ class Estimate:
     no_cost: str | None = None  #: why it isn't known
 
     @classmethod
+    def none(cls, why: str) -> Self:
+        """Of what can't be counted."""
+        return cls(tokens=Tokens(), no_cost=why)
+
+    @classmethod
     def total(cls, estimates: Iterable[Self]) -> Self:
         """The estimate of a split job: the sum over its parts."""
         every = list(estimates)
@@ -378,6 +386,21 @@ class Estimate:
             if costs
             else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """What a job counts for on a day with a ceiling on cost."""
+
+    day: str  #: of its first intent, such as 2026-03-01, in UTC
+    micros: int  #: its estimate; once that is settled, what it has cost
+    route: str = ""  #: with a ceiling of its own, which the job counts for too
+    settled: bool = False
+
+
+def micros_of(amount: float) -> int:
+    """An amount of money in millionths."""
+    return round(amount * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Reserved
+from batchdrop.ledger.ceilings import Day, Days
 from batchdrop.ledger.documents import (
     Common,
     Raced,
@@ -26,10 +28,10 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 5
 
 
-class Ledger(Queries, Outbox, State):
+class Ledger(Queries, Outbox, State, Days):
     """
-    The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}` and
-    `spending/{day}`.
+    The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}`, `spending/{day}`
+    and `ceilings/{day}`.
 
     Each write names the update time of the document that it was derived from, so that
     Firestore refuses it if anyone has written since. A job's new state and its
@@ -80,11 +82,13 @@ class Ledger(Queries, Outbox, State):
         *,
         spending: Spending | None = None,
         creates: Callable[[Job], Sequence[Job]] = lambda _: (),
+        check: Callable[[Day, Reserved], None] = lambda *_: None,
     ) -> Job:
         """
         Applies a transition, if the job still has the phase, epoch and holder of
         `held`. A transition that raises `seq` adds an announcement to the outbox in the
-        same commit. When a part ends, the same commit updates its split job.
+        same commit. When a part ends, the same commit updates its split job; when a
+        reservation changes, its day.
 
         Args:
             held: the job as the caller knows it.
@@ -93,6 +97,8 @@ class Ledger(Queries, Outbox, State):
             spending: rows and bytes to add to a day's sum in the same commit.
             creates: makes, from the new job, further jobs that the same commit
                 creates.
+            check: raises if a day has no room for what the job reserves; called again
+                if another job changed the day meanwhile.
 
         Returns:
             The job as it was written.
@@ -105,10 +111,11 @@ class Ledger(Queries, Outbox, State):
         current, taken = held, 0
         for _ in range(MAX_TRIES):
             job = _numbered(current, move(current), taken)
+            day = self._day_after(current, job, check)
             writes = [(current, job), *self._split_job(current, job, taken)]
             try:
                 with answered(f"job {held.id}"):
-                    return self._commit(writes, spending, creates(job))
+                    return self._commit(writes, spending, creates(job), day)
             except Raced:
                 # Another write came first, or our own was applied and its answer was
                 # lost: the document shows which.
@@ -121,12 +128,25 @@ class Ledger(Queries, Outbox, State):
                     raise Superseded(
                         f"job {held.id} is not at {held.phase} any more"
                     ) from None
-                if self._are_as_written_from(writes):
+                if day is None and self._are_as_written_from(writes):
                     # The outbox still has announcements of an earlier job with this
                     # id, whose document has expired: take the next free number.
                     taken += 1
                 current = found
         raise Unavailable(f"job {held.id}: others keep writing to it")
+
+    def _day_after(
+        self, before: Job, job: Job, check: Callable[[Day, Reserved], None]
+    ) -> Day | None:
+        """The day of a reservation that a job makes or changes; None if it doesn't."""
+        old, new = before.reserved, job.reserved
+        if new is None or (old and old.micros == new.micros):
+            return None
+        with answered(f"the reservations of {new.day}"):
+            day = self.reserved_on(new.day)
+        if old is None:
+            check(day, new)
+        return day.moved(old, new)
 
     def _split_job(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
         """
@@ -155,6 +175,7 @@ class Ledger(Queries, Outbox, State):
         writes: Sequence[tuple[Job, Job]],
         spending: Spending | None,
         creates: Sequence[Job],
+        day: Day | None,
     ) -> Job:
         """
         Writes everything or nothing; returns the first job, with its version.
@@ -192,6 +213,8 @@ class Ledger(Queries, Outbox, State):
                 {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
                 merge=True,
             )
+        if day:
+            self._write_day(batch, day)
         for job, document in zip(creates, made, strict=True):
             batch.create(self._job(job.id), document)
         results = batch.commit()

@@ -30,6 +30,7 @@ Readable = TypeVar("Readable", Job, Announcement)
 DERIVED = (
     *("cancel_at", "stall_at", "delete_at", "outcome", "health"),
     *("awaits_parts", "undone_of", "held_of"),
+    "waiting_for",
 )
 #: What to do about documents that an earlier release has left.
 TOO_OLD = (
@@ -72,7 +73,9 @@ class Documents:
         data = sparse(encode(replace(job, version=None)))
         # Derived fields that queries select by.
         data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
-        data |= {"waiting_in": job.queue} if job.phase is Phase.WAITING else {}
+        data |= {"waiting_in": job.waiting_in} if job.phase is Phase.WAITING else {}
+        if job.reserved and job.is_done and not job.reserved.settled:
+            data["unsettled"] = True
         data |= sparse(encode({name: getattr(job, name) for name in DERIVED}))
         if job.cancel_request:
             # `jobs_to_cancel` selects by null, so the field may not be omitted.

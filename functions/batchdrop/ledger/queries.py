@@ -175,19 +175,24 @@ class Queries(Documents):
         query = self._jobs().where(filter=compare("held_of", "==", split_job))
         return [each.id for each in query.select([]).limit(most).stream()]
 
-    def waiting_queues(self) -> Iterator[str]:
-        """The queues with waiting jobs. Reads one document for each."""
+    def unsettled_jobs(self, most: int) -> list[Job]:
+        """Jobs that are done, and have more or less reserved than they have cost."""
+        query = self._jobs().where(filter=compare("unsettled", "==", True)).limit(most)
+        return list(readable(query.stream(), self._read))
+
+    def waiting_lines(self) -> Iterator[str]:
+        """The lines with waiting jobs. Reads one document for each."""
         ordered = self._jobs().order_by("waiting_in").limit(1)
         last = ""
         while found := ordered.where(filter=compare("waiting_in", ">", last)).get():
             last = found[0].get("waiting_in")
             yield last
 
-    def waiting_jobs(self, queue: str) -> Iterator[Job]:
-        """The jobs that wait in a queue, in order of arrival."""
+    def waiting_jobs(self, line: str) -> Iterator[Job]:
+        """The jobs that wait in a line, in order of arrival."""
         query = (
             self._jobs()
-            .where(filter=compare("waiting_in", "==", queue))
+            .where(filter=compare("waiting_in", "==", line))
             .order_by("created_at")
         )
         return self._by_pages(query, WAITING_PAGE)

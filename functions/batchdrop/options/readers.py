@@ -427,6 +427,13 @@ def count(given: object) -> int:
     return given
 
 
+def amount(given: object) -> float | None:
+    """An amount of money, below a billion; 0 is for no limit."""
+    if not _is_duration(given) or not 0 <= given < 1e9:
+        raise Unreadable(given, "an amount such as 12.50, or 0 for no limit")
+    return float(given) or None
+
+
 def share(given: object) -> float:
     """A share of a whole, from 0 to 1."""
     if not _is_duration(given) or not 0 <= given <= 1:
@@ -622,6 +629,12 @@ LIMIT = Type(
     "whole number, `0` for no limit",
     lambda text: limit(_whole(text)),
     limit,
+    "no limit",
+)
+AMOUNT = Type(
+    "amount in the price list's currency, `0` for no limit",
+    lambda text: amount(_number(text)),
+    amount,
     "no limit",
 )
 COUNT = Type("whole number", lambda text: count(_whole(text)), count)

@@ -106,6 +106,8 @@ class _Choosing:
                     self.origin[name] = layer.origins[name]
                     self.depth[name] = depth
         self._labels()
+        self._max_cost()
+        self._ceiling()
         self._model()
         self._kind()
         self._generation_config()
@@ -235,6 +237,28 @@ class _Choosing:
         if labels:
             each = (f"{name}: {origin}" for name, origin in origins.items())
             self.origin["labels"] = ", ".join(each)
+
+    def _max_cost(self) -> None:
+        """
+        A file may lower the ceiling of the deployment, or of its route, and not raise
+        or remove it.
+        """
+        given, origin = self.values["max_cost"], self.origin["max_cost"]
+        for layer in self.layers:
+            if layer.code == ErrorCode.NOT_POSSIBLE and "max_cost" in layer.choices:
+                most, who = layer.choices["max_cost"], layer.origins["max_cost"]
+        if most is not None and (given is None or given > most):
+            raise BadChoice(
+                ErrorCode.NOT_ALLOWED,
+                f"max_cost ({origin}) may not be more than {most:.15g} ({who}); write "
+                "that or less, or leave it out",
+            )
+
+    def _ceiling(self) -> None:
+        """A route's own ceiling counts its own jobs; that of all jobs holds besides."""
+        own = self._by_route("max_cost_per_day")
+        self.values["ceiling"] = self.route.key if self.route and any(own) else ""
+        self.origin["ceiling"] = self.origin["max_cost_per_day"]
 
     def _kind(self) -> None:
         model = self.values["model"]

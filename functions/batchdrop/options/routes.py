@@ -54,6 +54,11 @@ class Route:
         patterns = ", ".join(f'"{each}"' for each in self.match)
         return f"[[route]] {self.number} ({patterns})"
 
+    @property
+    def key(self) -> str:
+        """What its sum of a day is kept under: no other route has the same."""
+        return brief(self.name or ", ".join(self.match), MAX_NAME)
+
     def __str__(self) -> str:
         # Written into each job's document, as the origin of what the route sets.
         patterns = brief(", ".join(self.match), MAX_NAME)

@@ -78,6 +78,8 @@ class Settings:
     part_bytes: int | None = None
     max_rows_per_day: int | None = None
     max_bytes_per_day: int | None = None
+    max_cost: float | None = None
+    max_cost_per_day: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
     routes: str | None = None
     prices: str | None = None
@@ -111,7 +113,11 @@ class Settings:
     @property
     def has_queue(self) -> bool:
         """Whether every job waits, and only the tick admits it."""
-        limits = (self.max_rows_per_day, self.max_bytes_per_day)
+        limits = (
+            self.max_rows_per_day,
+            self.max_bytes_per_day,
+            self.max_cost_per_day,
+        )
         return self.paused or any(limit is not None for limit in limits)
 
     def _check(self) -> None:

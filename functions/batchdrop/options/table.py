@@ -333,6 +333,20 @@ OPTIONS = (
         by=ENVIRONMENT,
         help="bytes of all jobs submitted on a day (UTC), as they are sent",
     ),
+    Option(
+        name="max_cost",
+        type=readers.AMOUNT,
+        by=ANYONE,
+        help="estimated cost of one file; one with more is rejected. A file may lower "
+        "what the deployment or its route sets",
+    ),
+    Option(
+        name="max_cost_per_day",
+        type=readers.AMOUNT,
+        by=DEPLOYER,
+        help="estimated cost of all jobs submitted on a day (UTC), corrected when they "
+        "are done; in a route, of its own jobs besides",
+    ),
     # Policies.
     Option(
         name="cancel_after",

@@ -12,6 +12,7 @@ from batchdrop.errors import Misconfigured
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
+from batchdrop.worker.reserve import Reserving
 from batchdrop.worker.run import Runner
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.stages import Tick
@@ -32,26 +33,28 @@ class Admit:
     backends: Backends
     runner: Runner
     setbacks: Setbacks
+    reserving: Reserving
     settings: Settings
     now: Callable[[], datetime]
 
     def run(self, tick: Tick) -> int:
         """
         Admits waiting jobs in order of arrival, until the queue's cap or the daily
-        limit is reached. A full queue is read no further. A queue that failed comes
-        after the others in the next tick.
+        limit is reached. A full queue is read no further; nor is the line of a route
+        whose ceiling is reached. A queue that failed comes after the others in the next
+        tick.
 
         Returns:
             How many were admitted.
         """
         if self.settings.paused:
             return 0
-        queues = list(self.ledger.waiting_queues())
-        if not queues:
+        lines = list(self.ledger.waiting_lines())
+        if not lines:
             return 0
         cursor = self.ledger.cursor("admit")
         before = cursor.get("failed", ())
-        line = Line(self.ledger, queues, before)
+        line = Line(self.ledger, lines, before)
         tried: set[str] = set()
         active: dict[str, int] = {}  # batches of a queue at the API
         paused: dict[str, bool] = {}
@@ -70,6 +73,15 @@ class Admit:
                 line.leave(job.queue)  # so are all behind it
                 continue
             if not job.is_due(now) or job.is_held(now):
+                continue
+            if over := self.reserving.full(job):
+                route, why = over
+                with tick.job(job.id):
+                    self._waits(job, why, now)
+                if route:
+                    line.leave_route(route)
+                elif not self.reserving.never_fits(job):
+                    break
                 continue
             tried.add(job.queue)
             with tick.job(job.id):
@@ -119,6 +131,16 @@ class Admit:
             )
         return within
 
+    def _waits(self, job: Job, why: str, now: datetime) -> None:
+        """Records once a day which ceiling the job waits for."""
+        if job.waiting_for == why:
+            return
+        log.warning(
+            "ceiling reached",
+            extra={"event": "admit.ceiling", "job": job.id, "reason": why},
+        )
+        self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
+
     def active(self, job: Job) -> int:
         """
         How many batches of a waiting job's model are under way, of all makers.
@@ -144,41 +166,53 @@ class Admit:
 
 
 class Line:
-    """All waiting jobs in order of arrival, without the queues that were left."""
+    """All waiting jobs in order of arrival, without the lines that were left."""
 
     def __init__(
-        self, ledger: Ledger, queues: Sequence[str], last: Sequence[str]
+        self, ledger: Ledger, lines: Sequence[str], last: Sequence[str]
     ) -> None:
         """
         Args:
-            queues: those in which jobs wait.
+            lines: those in which jobs wait: see `Job.waiting_in`.
             last: these queues come after all others, in this order.
         """
         self._rank = {queue: n for n, queue in enumerate(last, start=1)}
-        self._queues = {queue: ledger.waiting_jobs(queue) for queue in queues}
+        self._lines = {line: ledger.waiting_jobs(line) for line in lines}
         self._next: dict[str, Job] = {}
-        for queue in list(self._queues):
-            self._advance(queue)
+        for line in list(self._lines):
+            self._advance(line)
 
     def first(self) -> Job | None:
         """Takes the one that has waited longest."""
         if not self._next:
             return None
-        job = min(
-            self._next.values(),
-            key=lambda one: (self._rank.get(one.queue, 0), one.created_at, one.id),
+        line, job = min(
+            self._next.items(),
+            key=lambda item: (
+                self._rank.get(item[1].queue, 0),
+                item[1].created_at,
+                item[1].id,
+            ),
         )
-        self._advance(job.queue)
+        self._advance(line)
         return job
 
     def leave(self, queue: str) -> None:
-        """No more of this one."""
-        self._queues.pop(queue, None)
-        self._next.pop(queue, None)
+        """No more of this queue."""
+        self._leave(lambda job: job.queue == queue)
 
-    def _advance(self, queue: str) -> None:
-        job = next(self._queues[queue], None)
+    def leave_route(self, route: str) -> None:
+        """No more of this route's jobs, whatever their queue."""
+        self._leave(lambda job: job.spec is not None and job.spec.ceiling == route)
+
+    def _leave(self, is_left: Callable[[Job], bool]) -> None:
+        # All jobs of a line have the same queue, and the same ceiling.
+        for line in [name for name, job in self._next.items() if is_left(job)]:
+            del self._lines[line], self._next[line]
+
+    def _advance(self, line: str) -> None:
+        job = next(self._lines[line], None)
         if job is None:
-            self.leave(queue)
+            self._next.pop(line, None)
         else:
-            self._next[queue] = job
+            self._next[line] = job

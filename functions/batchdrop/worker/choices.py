@@ -9,11 +9,13 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import MAX_CHOSEN, size_of
 from batchdrop.jobs.values import (
     MAX_OBJECT_NAME,
+    Estimate,
     Input,
     Location,
+    Part,
     Problem,
     Spec,
-    Staging,
+    micros_of,
 )
 from batchdrop.options.settings import Settings
 from batchdrop.preflight import Rules
@@ -101,6 +103,12 @@ class Ceilings:
         Raises:
             BadChoice: a limit is set.
         """
+        for _, _, who in self._limits_of_cost(made):
+            raise BadChoice(
+                ErrorCode.NO_ESTIMATE,
+                "the cost of the table or dataset of src can't be estimated, and "
+                f"{who} limits it; write its rows into a file, and drop that",
+            )
         limits = [*self._limits_of_a_file(made, 0, 0), *self._limits_of_a_day(0, 0)]
         if not limits:
             return
@@ -112,16 +120,56 @@ class Ceilings:
             "that",
         )
 
-    def over_day(self, staged: list[Staging]) -> Problem | None:
+    def _limits_of_cost(self, made: Choices) -> Iterator[tuple[int, bool, str]]:
+        """Each ceiling in millionths, whether it is a day's, and its name."""
+        spec, day = made.spec, "max_cost_per_day"
+        if spec.max_cost is not None:
+            yield self._of_cost(spec.max_cost, "max_cost", made.origin["max_cost"])
+        if spec.ceiling and spec.max_cost_per_day is not None:
+            yield self._of_cost(spec.max_cost_per_day, day, made.origin[day])
+        if (most := self.settings.max_cost_per_day) is not None:
+            yield self._of_cost(most, day, "BATCHDROP_MAX_COST_PER_DAY")
+
+    def _of_cost(self, most: float, name: str, who: str) -> tuple[int, bool, str]:
+        of = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
+        return micros_of(most), name != "max_cost", f"{of}={most:.15g}"
+
+    def over_cost(self, made: Choices, parts: list[Part]) -> Problem | None:
+        """The problem if the file, or one of its parts, is over a ceiling on cost."""
+        ceilings = list(self._limits_of_cost(made))
+        if not ceilings:
+            return None
+        estimates = [part.estimate for part in parts if part.estimate]
+        whole = Estimate.total(estimates)
+        if whole.cost is None:
+            return Problem(
+                code=ErrorCode.NO_ESTIMATE,
+                message=f"{ceilings[0][2]} limits the cost, which can't be estimated: "
+                f"{whole.no_cost}; write a price into the list that BATCHDROP_PRICES "
+                "names",
+            )
+        costs = [one.cost for one in estimates if one.cost]
+        largest = max(costs, key=lambda cost: cost.micros)
+        for most, is_of_day, who in ceilings:
+            cost = largest if is_of_day else whole.cost
+            if cost.micros > most:
+                of_one = " in one of its parts" if is_of_day and len(parts) > 1 else ""
+                return Problem(
+                    code=ErrorCode.OVER_LIMIT,
+                    message=f"the estimate is {cost}{of_one}, over {who}",
+                )
+        return None
+
+    def over_day(self, parts: list[Part]) -> Problem | None:
         """
         The problem if no day will ever have room.
 
         Args:
-            staged: what each job of the file has to send.
+            parts: what each job of the file has to send.
         """
-        of_one = "" if len(staged) == 1 else " in one of its parts"
-        rows = max(each.rows for each in staged)
-        size = max(each.bytes for each in staged)
+        of_one = "" if len(parts) == 1 else " in one of its parts"
+        rows = max(part.staging.rows for part in parts)
+        size = max(part.staging.bytes for part in parts)
         for what, most, limit, who in self._limits_of_a_day(rows, size):
             if most > limit:
                 return Problem(

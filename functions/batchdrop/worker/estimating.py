@@ -8,6 +8,7 @@ from batchdrop.jobs.values import Estimate, Spec
 from batchdrop.preflight import Rules
 from batchdrop.preflight.estimate import Estimator
 from batchdrop.pricing import Prices, estimated
+from batchdrop.rows import Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,18 @@ class Pricing:
 
     prices: Callable[[], Prices]
     now: Callable[[], datetime]
+
+    def of(self, spec: Spec, tokens: Tokens, rows: int) -> Estimate:
+        """The estimate of a job that has these tokens in so many rows."""
+        return estimated(
+            tokens,
+            rows,
+            self.prices(),
+            model=spec.model,
+            backend=spec.backend,
+            location=spec.location,
+            day=self.now().date(),
+        )
 
     def estimating(self, spec: Spec, rules: Rules) -> "Estimating":
         """For one reading of a file."""
@@ -44,12 +57,4 @@ class Estimating:
 
     def of(self, rows: int, size: int) -> Estimate:
         """The estimate of some rows of the file, by the lines that were taken."""
-        return estimated(
-            self._estimator.tokens(rows, size),
-            rows,
-            self.pricing.prices(),
-            model=self.spec.model,
-            backend=self.spec.backend,
-            location=self.spec.location,
-            day=self.pricing.now().date(),
-        )
+        return self.pricing.of(self.spec, self._estimator.tokens(rows, size), rows)

@@ -57,8 +57,8 @@ class Keep:
         """Keeps the objects of jobs that have waited in their queues for so long."""
 
         def old() -> Iterator[Job]:
-            for queue in self.ledger.waiting_queues():
-                for job in tick.each(self.ledger.waiting_jobs(queue)):
+            for line in self.ledger.waiting_lines():
+                for job in tick.each(self.ledger.waiting_jobs(line)):
                     if self.now() - job.created_at <= self._half:
                         break  # so are all behind it
                     yield job

@@ -184,8 +184,9 @@ class Preparing:
         failpoint("after_staging")
         # A part is a job of its own, and waits for a day with room for it.
         parts = list(job.parts.values()) or [whole]
-        if too_much := self.ceilings.over_day([one.staging for one in parts]):
-            return self.setbacks.reject(job, too_much, reading, made)
+        over = self.ceilings.over_day(parts) or self.ceilings.over_cost(made, parts)
+        if over:
+            return self.setbacks.reject(job, over, reading, made)
         made = replace(made, inputs=reading.numbered(made.inputs))
         if not job.parts:
             return self._prepared(job, made, whole, reading)

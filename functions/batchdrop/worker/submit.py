@@ -14,11 +14,13 @@ from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Location, Problem, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.ceilings import NoRoom
 from batchdrop.ledger.state import Spending
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import REPORT
 from batchdrop.worker.keep import Keep
+from batchdrop.worker.reserve import Reserving
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.traces import Traces
 
@@ -38,6 +40,7 @@ class Submitting:
     traces: Traces
     keep: Keep
     setbacks: Setbacks
+    reserving: Reserving
     settings: Settings
     timing: Timing
     now: Callable[[], datetime]
@@ -47,7 +50,10 @@ class Submitting:
     def queue(self, job: Job) -> Job:
         """Queues the job where the tick admits jobs, so that none overtakes another."""
         now = self.now()
-        if self.settings.has_queue or (job.spec and job.spec.max_active is not None):
+        spec = job.spec
+        if self.settings.has_queue or (
+            spec and (spec.max_active is not None or spec.ceiling)
+        ):
             why = "paused" if self.settings.paused else "queued"
             return self._write(job, lambda j: j.wait(why, now, due=now))
         if until := self.ledger.queue_pause_end(job.queue, now):
@@ -72,17 +78,24 @@ class Submitting:
             return self.setbacks.reject(
                 job, Problem(code=ErrorCode.STAGING_GONE, message=message)
             )
+        if problem := self.reserving.problem(job):
+            return self.setbacks.reject(job, problem)
         job = self.hand_over(job)
-        spending = self._spending(job)
-        job = self.ledger.advance(
-            job,
-            lambda j: j.submitting(
-                self.now(), self.timing, spending.day if spending else None
-            ),
-            # A job that a cancel stops here is counted all the same: rare, and on the
-            # safe side.
-            spending=spending,
-        )
+        spending, asked = self._spending(job), self.reserving.asked(job)
+        day = spending.day if spending else None
+        try:
+            job = self.ledger.advance(
+                job,
+                lambda j: j.submitting(self.now(), self.timing, day, asked),
+                # A job that a cancel stops here is counted all the same: rare, and on
+                # the safe side.
+                spending=spending,
+                check=self.reserving.hold(job),
+            )
+        except NoRoom as exc:
+            # Another tick was faster.
+            why, now = str(exc), self.now()
+            return self._write(job, lambda j: j.wait(why, now, due=now))
         failpoint("after_intent")
         if job.phase is Phase.REJECTED:
             log.info("job cancelled", extra={"event": "job.cancelled", "job": job.id})
@@ -217,9 +230,11 @@ class Submitting:
         message = f"{len(duplicates)} more were made, and are cancelled: " + ", ".join(
             duplicates
         )
+        # A ledger that was emptied knows of no intent; the batch is paid all the same.
+        reserved = self.reserving.asked(job, batch.create_time)
 
         def move(job: Job) -> Job:
-            job = job.submitted(batch, self.now())
+            job = job.submitted(batch, self.now(), reserved)
             if not duplicates:
                 return job
             return job.duplicates_found(duplicates, message, self.now())

@@ -18,6 +18,7 @@ from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
 from batchdrop.worker.reconcile import Reconcile
+from batchdrop.worker.reserve import Reserving
 from batchdrop.worker.run import Runner
 from batchdrop.worker.stages import Tick
 from batchdrop.worker.sweep import Sweep, SweepReport
@@ -56,6 +57,7 @@ class Poll:
     wake: Wake
     cancel: Cancel
     policies: Policies
+    reserving: Reserving
     admit: Admit
     reconcile: Reconcile
     runner: Runner
@@ -128,6 +130,7 @@ class Poll:
             tick.stage("policies", 1 / 4, self.policies.apply, None)
         # Nobody waits for deletions.
         tick.stage("delete", 1 / 4, self.policies.delete, None)
+        tick.stage("settle", 1 / 4, self.reserving.settle, 0)
         admitted = tick.stage("admit", 1 / 2, self.admit.run, 0)
         tick.stage("reconcile", 1 / 2, self.reconcile.run, None)
         resumed = tick.stage("resume", 3 / 4, self.runner.resume_due, 0)

@@ -1,0 +1,387 @@
+"""
+Ceilings on cost: of a file, of a day, and of a route on a day.
+
+A row is estimated to cost 1.00, as its answer is taken to have a million tokens. An
+answer of the stand-in has a few, which cost next to nothing.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Reserved
+from batchdrop.ledger.ceilings import Day, NoRoom
+from batchdrop.pricing import Prices
+from batchdrop.worker.stages import Tick
+from tests.there import there
+from tests.worker.dying import at
+from tests.worker.world import GOOD, Wire, World
+
+PRICES = Prices.load(
+    json.dumps(
+        {
+            "as_of": "2026-01-31",
+            "currency": "EUR",
+            "sources": {"contract": {"what": "our contract", "read": "2026-01"}},
+            "prices": [
+                {
+                    "models": ["gemini-3.8-flash"],
+                    "input": 0,
+                    "output": 1,
+                    "elsewhere": 1,
+                    "sources": ["contract"],
+                }
+            ],
+        }
+    ).encode()
+)
+NONE = Prices.load(
+    b'{"as_of": "2026-01-31", "currency": "EUR", "sources": {}, "prices": []}'
+)
+OWN = '[[route]]\nmatch = "a*"\nmax_cost_per_day = 1\n'
+
+both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def early(world: World) -> None:
+    """It is six in the morning (UTC), and there is a price list."""
+    day = world.now().replace(hour=6, minute=0) + timedelta(days=1)
+    world.advance(day - world.now())
+    world.prices = PRICES
+
+
+def chosen(world: World, routes: str | None = None, **settings: Any) -> None:
+    world.choose(routes, answer_tokens=1_000_000, **settings)
+
+
+def dropped(
+    world: World, name: str = "x.jsonl", rows: int = 1, **metadata: str
+) -> Drop:
+    drop = world.upload(GOOD * rows, name, metadata=metadata or None)
+    world.worker.take(drop)
+    world.advance(timedelta(seconds=1))
+    return drop
+
+
+def several(world: World, *names: str) -> list[Drop]:
+    return [dropped(world, name) for name in names]
+
+
+def phases(world: World, drops: list[Drop]) -> list[Phase]:
+    return [world.job(drop).phase for drop in drops]
+
+
+def today(world: World) -> Day:
+    return world.ledger.reserved_on(f"{world.now():%Y-%m-%d}")
+
+
+def error(job: Job) -> tuple[str, str]:
+    found = there(job.error)
+    return str(found.code), found.message
+
+
+# -- of a file -----------------------------------------------------------------------
+
+
+@both
+def test_a_file_over_its_ceiling_is_rejected_before_it_is_paid(world: World) -> None:
+    chosen(world, max_cost=2.5)
+
+    fits, over = dropped(world, rows=2), dropped(world, "over.jsonl", rows=3)
+
+    assert world.job(fits).phase is Phase.SUBMITTED
+    assert error(world.job(over)) == (
+        "over_limit",
+        "the estimate is 3.00 EUR by the prices of 2026-01-31, over "
+        "BATCHDROP_MAX_COST=2.5",
+    )
+    assert len(world.batches()) == 1
+
+
+def test_the_parts_of_a_file_count_together(world: World) -> None:
+    chosen(world, max_cost=2, part_rows=1)
+
+    drop = dropped(world, rows=3)
+
+    code, message = error(world.job(drop))
+    assert (code, "3.00 EUR" in message) == ("over_limit", True)
+    assert world.jobs() == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "code", "words"),
+    [
+        ("1", "over_limit", "over max_cost of metadata batchdrop-max-cost=1"),
+        ("3", "not_allowed", "may not be more than 2 (BATCHDROP_MAX_COST)"),
+        ("0", "not_allowed", "may not be more than 2 (BATCHDROP_MAX_COST)"),
+    ],
+)
+def test_a_file_may_lower_its_ceiling_and_not_raise_it(
+    world: World, most: str, code: str, words: str
+) -> None:
+    chosen(world, max_cost=2)
+
+    drop = dropped(world, rows=2, **{"batchdrop-max-cost": most})
+
+    found, message = error(world.job(drop))
+    assert (found, words in message) == (code, True)
+
+
+def test_a_route_may_have_a_higher_ceiling_than_the_deployment(world: World) -> None:
+    chosen(world, '[[route]]\nmatch = "a*"\nmax_cost = 9\n', max_cost=1)
+
+    drop = dropped(world, "a.jsonl", rows=5)
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+
+
+@pytest.mark.parametrize("limit", ["max_cost", "max_cost_per_day"])
+def test_what_can_not_be_estimated_is_not_sent_below_a_ceiling(
+    world: World, limit: str
+) -> None:
+    world.prices = NONE
+    chosen(world, None, datasets=("p.d",), **{limit: 1000})
+    table = world.upload(json.dumps({"src": "bq://p.d.t"}), "table.job.json")
+    world.worker.take(table)
+
+    drop = dropped(world)
+    world.tick()
+
+    code, message = error(world.job(drop))
+    assert code == "no_estimate"
+    assert "have none for gemini-3.8-flash" in message
+    assert f"BATCHDROP_{limit.upper()}=1000" in message
+    assert error(world.job(table))[0] == "no_estimate"
+    assert world.batches() == []
+
+
+# -- of a day ------------------------------------------------------------------------
+
+
+@both
+def test_a_job_over_the_days_ceiling_waits_for_the_next_day(world: World) -> None:
+    chosen(world, max_cost_per_day=2)
+    drops = several(world, "1.jsonl", "2.jsonl", "3.jsonl")
+    day = f"{world.now():%Y-%m-%d}"
+
+    world.ticks(3)
+
+    assert phases(world, drops) == [Phase.SUBMITTED, Phase.SUBMITTED, Phase.WAITING]
+    assert today(world).micros == 2_000_000
+    assert world.job(drops[2]).waiting_for == (
+        f"it would exceed BATCHDROP_MAX_COST_PER_DAY=2 on {day}, and waits for a day "
+        "with room"
+    )
+    written = world.job(drops[2]).version
+    world.ticks(3)
+    assert world.job(drops[2]).version == written
+
+    world.ticks(1, timedelta(hours=18))
+    assert world.job(drops[2]).phase is Phase.SUBMITTED
+    assert today(world).micros == 1_000_000
+
+
+def test_parts_are_sent_on_as_many_days_as_they_need(world: World) -> None:
+    chosen(world, max_cost_per_day=2, part_rows=1)
+    dropped(world, rows=3)
+
+    world.ticks(3)
+    assert len(world.batches()) == 2
+    world.ticks(3, timedelta(hours=18))
+
+    assert len(world.batches()) == 3
+
+
+def test_a_part_that_no_day_has_room_for_rejects_its_file(world: World) -> None:
+    chosen(world, max_cost_per_day=2, part_rows=3)
+
+    drop = dropped(world, rows=4)
+
+    code, message = error(world.job(drop))
+    assert code == "over_limit"
+    assert "the estimate is 3.00 EUR" in message
+    assert message.endswith("in one of its parts, over BATCHDROP_MAX_COST_PER_DAY=2")
+
+
+def test_a_routes_ceiling_holds_back_its_own_jobs_alone(world: World) -> None:
+    chosen(world, OWN)
+    drops = several(world, "a1.jsonl", "a2.jsonl", "a3.jsonl", "b1.jsonl", "b2.jsonl")
+
+    world.ticks(2)
+
+    assert phases(world, drops) == [
+        *(Phase.SUBMITTED, Phase.WAITING, Phase.WAITING),
+        *(Phase.SUBMITTED, Phase.SUBMITTED),
+    ]
+    assert "max_cost_per_day of route a*=1" in there(world.job(drops[1]).waiting_for)
+    assert today(world).routes == {"a*": 1_000_000}
+
+
+def test_a_route_counts_for_the_deployments_ceiling_too(world: World) -> None:
+    chosen(world, OWN, max_cost_per_day=2)
+    drops = several(world, "a1.jsonl", "a2.jsonl", "b1.jsonl", "b2.jsonl")
+
+    world.ticks(2)
+
+    assert phases(world, drops) == [
+        *(Phase.SUBMITTED, Phase.WAITING),
+        *(Phase.SUBMITTED, Phase.WAITING),
+    ]
+
+
+def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) -> None:
+    chosen(world, max_cost_per_day=3)
+    drops = [dropped(world, "big.jsonl", rows=3), dropped(world)]
+    chosen(world, max_cost_per_day=1)
+
+    world.ticks(2)
+
+    assert phases(world, drops) == [Phase.WAITING, Phase.SUBMITTED]
+
+
+# -- what is given back --------------------------------------------------------------
+
+
+def test_a_job_cancelled_before_it_was_sent_gives_its_reservation_back(
+    world: World,
+) -> None:
+    chosen(world, max_cost_per_day=1)
+    world.wire.creates = [Wire.says(429, **{"retry-after": "30"})]
+    first, second = several(world, "1.jsonl", "2.jsonl")
+    world.tick()
+    assert world.job(first).phase is Phase.WAITING
+    assert today(world).micros == 1_000_000
+
+    world.worker.commands.cancel(first.job_id, "ada")
+    assert there(world.job(first).reserved).micros == 1_000_000
+    world.ticks(2)
+
+    assert phases(world, [first, second]) == [Phase.REJECTED, Phase.SUBMITTED]
+    assert there(world.job(first).reserved).micros == 0
+    assert today(world).micros == 1_000_000
+
+
+@both
+def test_a_job_that_the_api_refuses_gives_its_reservation_back(world: World) -> None:
+    chosen(world, max_cost_per_day=1)
+    world.wire.creates = [Wire.says(400)]
+    first, second = several(world, "1.jsonl", "2.jsonl")
+
+    world.ticks(2)
+
+    assert phases(world, [first, second]) == [Phase.REJECTED, Phase.SUBMITTED]
+    assert there(world.job(first).reserved).settled
+
+
+def test_what_a_job_has_cost_corrects_the_day_of_its_intent(world: World) -> None:
+    chosen(world, max_cost_per_day=1.5, results="on")
+    first, second = several(world, "1.jsonl", "2.jsonl")
+
+    world.ticks(40)
+
+    cost = there(world.job(first).cost).micros
+    assert 0 < cost < 100
+    assert world.job(first).reserved == Reserved(
+        day=f"{world.now():%Y-%m-%d}", micros=cost, settled=True
+    )
+    assert world.job(second).phase in (Phase.SUBMITTED, Phase.ENDED)
+
+
+def test_a_job_is_counted_once_on_the_day_of_its_first_intent(world: World) -> None:
+    chosen(world, max_cost_per_day=2)
+    world.wire.creates = [Wire.says(429), Wire.says(503), Wire.says(429)]
+    drop = dropped(world)
+    day = f"{world.now():%Y-%m-%d}"
+
+    world.ticks(20)
+
+    assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
+    assert world.ledger.reserved_on(day).micros == 1_000_000
+
+
+# -- others at the same time ----------------------------------------------------------
+
+
+def test_of_two_ticks_at_once_one_gets_what_the_day_has_left(world: World) -> None:
+    chosen(world, max_cost_per_day=1)
+    drops = several(world, "1.jsonl", "2.jsonl")
+
+    def another_tick() -> None:
+        later = world.now() + timedelta(minutes=1)
+        world.worker.poll.admit.run(Tick(now=world.now, deadline=later))
+
+    with at(["after_handing_over"], another_tick):
+        world.tick()
+
+    assert phases(world, drops) == [Phase.WAITING, Phase.SUBMITTED]
+    assert len(world.batches()) == 1
+    assert "waits for a day with room" in there(world.job(drops[0]).waiting_for)
+
+
+def test_a_day_that_changes_under_a_commit_is_checked_again(world: World) -> None:
+    chosen(world, max_cost_per_day=1, paused=True)
+    jobs = [world.job(drop) for drop in several(world, "1.jsonl", "2.jsonl")]
+    mine, other = (
+        Reserved(day="2026-03-01", micros=micros) for micros in (600_000, 500_000)
+    )
+    seen: list[int] = []
+
+    def reserve(job: Job, asked: Reserved, check: Any) -> None:
+        world.ledger.advance(
+            job,
+            lambda j: j.submitting(world.now(), world.timing, reserved=asked),
+            check=check,
+        )
+
+    def check(day: Day, asked: Reserved) -> None:
+        seen.append(day.micros)
+        if len(seen) == 1:
+            reserve(jobs[1], other, lambda *_: None)
+        if not day.has_room(asked, {"": 1_000_000}):
+            raise NoRoom("none")
+
+    with pytest.raises(NoRoom):
+        reserve(jobs[0], mine, check)
+
+    assert seen == [0, 500_000]
+    assert world.ledger.reserved_on("2026-03-01").micros == 500_000
+    assert there(world.ledger.get(jobs[0].id)).phase is Phase.WAITING
+
+
+# -- a ledger that was lost -----------------------------------------------------------
+
+
+def test_a_ledger_that_was_emptied_counts_the_batches_that_it_finds(
+    world: World,
+) -> None:
+    chosen(world, max_cost_per_day=2)
+    drops = several(world, "1.jsonl", "2.jsonl")
+    world.tick()
+    assert len(world.batches()) == 2
+    for collection in ("jobs", "ceilings"):
+        for document in world.database.collection(collection).list_documents():
+            document.delete()
+
+    for drop in drops:
+        world.worker.take(drop)
+    world.ticks(5)
+    third = dropped(world, "3.jsonl")
+    world.ticks(2)
+
+    assert len(world.batches()) == 2
+    assert today(world).micros == 2_000_000
+    assert world.job(third).phase is Phase.WAITING
+
+
+def test_without_a_ceiling_nothing_is_reserved(world: World) -> None:
+    chosen(world)
+
+    drop = dropped(world)
+
+    assert world.job(drop).reserved is None
+    assert today(world).version is None
