@@ -8,12 +8,15 @@ million tokens, so a token costs as many millionths.
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchdrop.batches.usage import RowUsage
 from batchdrop.jobs.values import Cost
-from batchdrop.pricing import Bill, Prices, Unpriced
+from batchdrop.pricing import Bill, Prices, Tokens, Unpriced
+from batchdrop.pricing.bill import MAX_METERS
 from batchdrop.results.lines import Kind
 from tests.results.made import File, answer, collect, failed, part, response, shard
 
@@ -23,14 +26,18 @@ MADE = {"response": {"createTime": "2027-01-01T00:00:00Z"}}
 NONSENSE = {"response": {"createTime": "2027-13-01T00:00:00Z"}}
 
 
-def billed(file: File, *answers: Any) -> Cost | Unpriced:
-    bill = Bill(
+def made_bill() -> Bill:
+    return Bill(
         Prices.load(),
         model="gemini-3.8-flash",
         backend="vertex",
         location="global",
         day=END,
     )
+
+
+def billed(file: File, *answers: Any) -> Cost | Unpriced:
+    bill = made_bill()
     collect(file, *answers, bill=bill)
     return bill.cost()
 
@@ -239,3 +246,66 @@ def test_deep_values_in_place_of_words_stop_nothing() -> None:
     )
 
     assert cost == Unpriced("gemini-3.8-flash: no price of other tokens is known")
+
+
+# -- bills of parts of a job ---------------------------------------------------------
+
+#: Models with and without a price above 200,000 tokens of prompt, one without a price.
+MODELS = st.sampled_from(["gemini-2.5-pro", "gemini-3.5-flash-lite", "no-such"])
+ROWS = st.tuples(
+    MODELS,
+    st.integers(0, 400_000),
+    st.integers(0, 5),
+    st.sampled_from([END, date(2027, 1, 1), None]),
+)
+
+
+def summed(parts: list[Bill]) -> Bill:
+    """The sum of bills, each of which was written down and read again."""
+    whole = made_bill()
+    for each in parts:
+        text = msgspec.json.encode(each.tokens())
+        whole.include(msgspec.json.decode(text, type=Tokens))
+    return whole
+
+
+def add(bill: Bill, model: str, prompt: int, output: int, day: date | None) -> None:
+    bill.add({"modelVersion": model}, RowUsage(prompt=prompt, output=output), day)
+
+
+@given(parts=st.lists(st.lists(ROWS, max_size=6), max_size=5))
+@settings(deadline=None)
+def test_bills_of_parts_sum_up_to_the_bill_of_the_whole(parts: list[Any]) -> None:
+    whole, bills = made_bill(), []
+    for rows in parts:
+        bills.append(made_bill())
+        for row in rows:
+            add(bills[-1], *row)
+            add(whole, *row)
+
+    assert summed(bills).cost() == whole.cost()
+    assert summed(bills).items() == whole.items()
+
+
+def test_what_is_summed_is_rounded_once() -> None:
+    bills = [made_bill() for _ in range(8)]
+    for each in bills:
+        add(each, "gemini-3.8-flash", 1, 0, END)  # 0.375 millionths
+
+    cost = summed(bills).cost()
+    assert isinstance(cost, Cost)
+    assert cost.micros == 3
+
+
+def test_too_many_models_of_all_parts_are_not_priced() -> None:
+    bills = [made_bill() for _ in range(2)]
+    whole = made_bill()
+    for n in range(MAX_METERS + 10):
+        add(bills[n % 2], "gemini-3.8-flash", n + 1, 0, date.fromordinal(700_000 + n))
+        add(whole, "gemini-3.8-flash", n + 1, 0, date.fromordinal(700_000 + n))
+
+    found = summed(bills)
+
+    assert len(found.tokens().metered) <= MAX_METERS + 1
+    assert isinstance(found.cost(), Unpriced)
+    assert isinstance(summed([found]).cost(), Unpriced)

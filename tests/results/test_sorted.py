@@ -157,6 +157,24 @@ def test_a_range_has_no_more_bytes_than_asked() -> None:
     assert all(4000 < each.size < 12_000 for each in plan[:-1])
 
 
+def test_a_range_has_no_more_rows_than_take_half_of_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("batchdrop.results.ranges.ROWS", 30)
+    monkeypatch.setattr("batchdrop.results.runs.EVERY", 1)
+    run: list[bytes] = []
+    found = slices.sort(
+        *(File.of(100).questions(), [shard(*map(answer, range(1, 101)))], 0),
+        write=run.append,
+        write_stranger=len,
+        marks=bytes,
+    )
+
+    plan = ranges.plan(File.of(100).questions(), [found.run])
+
+    assert [each.end - each.first for each in plan] == [31, 31, 31, 7]
+
+
 def test_a_stranger_keeps_the_number_of_its_line() -> None:
     lines = [b"" if n % 3 else b"torn %d" % n for n in range(50)]
     answers = [part(*lines, n=0), shard(*lines), part(*lines, n=1)]

@@ -28,8 +28,9 @@ from batchdrop.results.values import (
 )
 from batchdrop.results.writing import Kept, Reached, Results
 
-#: Bytes of answers that one range has, unless a single row has more.
-RANGE = 1024**3
+#: Bytes of answers that one range has, unless a single row has more; and most rows, as
+#: a result takes some 20 us however short it is.
+RANGE, ROWS = 1024**3, 4_000_000
 #: Bytes of a run that are read at a time.
 _READ = 1024**2
 
@@ -55,11 +56,14 @@ class Segment(Struct, frozen=True, kw_only=True):
 
 
 def plan(questions: Questions, runs: Sequence[Run]) -> list[Range]:
-    """Cuts all rows into ranges of at most RANGE bytes of answers; at least one."""
+    """
+    Cuts all rows into ranges of at most RANGE bytes of answers, and some ROWS rows; at
+    least one.
+    """
     ranges: list[Range] = []
     first, size = 0, 0
     for row, bytes in sorted(_blocks(runs)):
-        if size + bytes > RANGE and row > first:
+        if row > first and (size + bytes > RANGE or row - first > ROWS):
             ranges.append(_range(first, row, runs))
             first, size = row, _overlap(row, runs)
         size += bytes
