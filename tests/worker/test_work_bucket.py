@@ -242,6 +242,30 @@ def test_what_results_need_is_copied_anew_while_a_collector_waits(
     assert all(after[name] > before[name] for name in before)
 
 
+def delivered(world: World, job: Job) -> None:
+    """The answers are copied and delivered; then no collector runs for a while."""
+    steps = world.worker.collector.steps
+    job = world.ledger.advance(
+        job, lambda j: j.collect_taken("c", world.now(), world.timing)
+    )
+    for step in (Step.COPY, Step.DELIVER):
+        steps[step](job)
+    world.ledger.advance(job, lambda j: j.collect_stepped(Step.FREEZE, world.now()))
+
+
+@DEVELOPER
+def test_what_collectors_wrote_long_ago_stays_the_version_that_they_listed(
+    world: World,
+) -> None:
+    drop = submit(world, questions(3))
+    delivered(world, ended(world, drop))
+
+    world.advance(OLD)
+    job = collected(world, drop)
+
+    assert outcomes(world, job) == ["ok"] * 3
+
+
 @DEVELOPER
 def test_a_copy_of_answers_that_is_gone_is_made_again(world: World) -> None:
     drop = submit(world, questions(3))
@@ -270,13 +294,7 @@ def test_answers_whose_copy_is_gone_are_read_where_they_were_delivered(
 ) -> None:
     drop = submit(world, questions(3))
     job = ended(world, drop)
-    take = world.worker.collector.steps
-    job = world.ledger.advance(
-        job, lambda j: j.collect_taken("c", world.now(), world.timing)
-    )
-    for step in (Step.COPY, Step.DELIVER):
-        take[step](job)
-    world.ledger.advance(job, lambda j: j.collect_stepped(Step.FREEZE, world.now()))
+    delivered(world, job)
     for name in versions(world, job):
         if name.startswith("collect-0/"):
             delete(

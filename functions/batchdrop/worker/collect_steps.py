@@ -12,6 +12,8 @@ from batchdrop.stored import split_uri
 
 #: A step that can't be done is tried again after this long at the earliest.
 PAUSE = timedelta(seconds=10)
+#: How the folder begins, within a job's, that collectors write to.
+COLLECTING = "collect-"
 #: The type of results and strangers.
 NDJSON = "application/x-ndjson"
 #: The roles with which results are written, and compared with what is there.
@@ -59,7 +61,7 @@ class Places:
     def work(self, job: Job) -> str:
         """The folder for what lies between the answers and the results."""
         assert job.collecting is not None
-        return f"{self.settings.work}{job.id}/collect-{job.collecting.round}/"
+        return f"{self.settings.work}{job.id}/{COLLECTING}{job.collecting.round}/"
 
     def copy(self, job: Job) -> str:
         """The copy of answers that lie in no bucket."""

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
+from batchdrop.worker.collect_steps import COLLECTING
 from batchdrop.worker.stages import Tick, few_at_once
 from batchdrop.worker.traces import Traces
 
@@ -19,7 +21,9 @@ log = logging.getLogger(__name__)
 class Keep:
     """
     Copies anew what is older than half of `work_ttl`: the staged rows, what is recorded
-    beside them, and what collectors have written.
+    beside them, and the copy of answers that waits to be delivered. What else
+    collectors have written stays the version that they have listed: if it is deleted,
+    they make it again.
 
     Each object is copied onto itself, if it still is the version that was listed. So no
     address changes, and a worker that was frozen brings back nothing of what a fence
@@ -72,11 +76,13 @@ class Keep:
         return timedelta(seconds=self.settings.work_ttl / 2)
 
     def _keep(self, job: Job) -> set[str]:
-        folder = self.traces.folder(job.id)
+        folder, left = self.traces.folder(job.id), job.collecting
+        delivers = left is not None and left.step == Step.DELIVER
         there, old = set(), self.now() - self._half
         for one, created in self.storage.objects(folder.bucket, prefix=folder.prefix):
             there.add(f"gs://{one.bucket}/{one.name}")
-            if created >= old:
+            own = one.name.startswith(f"{folder.prefix}{COLLECTING}")
+            if created >= old or (own and not delivers):
                 continue
             self.storage.renew(one)
             log.info(
