@@ -257,6 +257,8 @@ COLLECTED_IN_PARTS = replace(
             "collect_parts_counted",
             "collect_parts_indexed",
             "collect_parts_written",
+            "collect_composed",
+            "collect_tidied",
         }
     ),
 )

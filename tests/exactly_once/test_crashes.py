@@ -11,7 +11,6 @@ from tests.exactly_once.points import (
     LATE_IN_PARTS,
     OWN_WAY,
     PAIRS,
-    all_points,
     points,
     points_of,
 )
@@ -103,7 +102,10 @@ def test_a_job_whose_process_dies_at_a_point_is_paid_and_announced_once(
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "case",
-    [killed_at(point, "developer") for point in sorted({*all_points()} - OWN_WAY)],
+    [
+        killed_at(point, "developer")
+        for point in sorted({*points_of("developer")} - OWN_WAY)
+    ],
     ids=str,
 )
 def test_a_death_where_both_apis_are_alike(case: Case, runs: Runs) -> None:
@@ -226,7 +228,7 @@ def test_parts_and_jobs_by_manifests_are_paid_and_announced_once(
         otherwise(way | ways_to(point)[0], backend, **{harm: value})  # type: ignore[arg-type]
         for way in (IN_PARTS, INLINED, ACCOMPANIED, AWAITED)
         for backend in BACKENDS
-        for point in all_points()
+        for point in points_of(backend)
         for harm, value in (("kills", (point,)), ("freeze", point))
     ],
     ids=str,
