@@ -9,7 +9,7 @@ By default the answers are in the order of the file; `--shuffled` mixes them.
 
 More answers than 200 MB are sorted and joined in steps, against a store that counts
 bytes: see `collect_steps`. `--embeddings N` has N answers of 3,072 numbers. A million
-of them need 62 GB of disk, in the folder that TMPDIR names.
+of them need 60 GB of disk, in the folder that TMPDIR names.
 """
 
 import argparse

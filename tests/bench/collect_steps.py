@@ -43,7 +43,7 @@ DIMENSIONS = 3072
 
 def embedding(dice: random.Random) -> bytes:
     """The answer to a text that was embedded, as Vertex AI writes it, up to its id."""
-    values = [dice.uniform(-0.1, 0.1) for _ in range(DIMENSIONS)]
+    values = [round(dice.uniform(-0.1, 0.1), 15) for _ in range(DIMENSIONS)]
     found: dict[str, Any] = {
         "status": "",
         "processed_time": "2026-11-28T21:14:06.120+00:00",
