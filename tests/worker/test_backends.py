@@ -97,7 +97,7 @@ def test_a_job_of_a_route_that_is_gone_is_followed_all_the_same(
     routed.worker.take(drop)
     routed.choose("")
 
-    routed.ticks(20)
+    routed.until_ended()
 
     assert routed.job(drop).phase is Phase.ENDED
 

@@ -158,7 +158,7 @@ def test_results_go_to_the_routes_destination(world: World) -> None:
     drop = world.upload(GOOD)
 
     take(world, drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.batch is not None
@@ -342,7 +342,7 @@ def test_inline_requests_become_a_batch_with_results(world: World) -> None:
     drop = world.upload(manifest(model=FLASH, src=requests), "inline.job.json")
 
     take(world, drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.phase is Phase.ENDED
@@ -363,7 +363,7 @@ def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> Non
     drop = world.upload(manifest(src=src), "job.job.json")
 
     take(world, drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.phase is Phase.ENDED
@@ -407,7 +407,7 @@ def test_a_table_becomes_a_batch_with_results(world: World, dataset: Dataset) ->
     drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
 
     take(world, drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.batch is not None
@@ -427,7 +427,7 @@ def test_a_tables_results_go_into_a_table_if_it_is_chosen(
     drop = world.upload(manifest(src=f"bq://{table}", config=config), "table.job.json")
 
     take(world, drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.batch is not None

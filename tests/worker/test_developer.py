@@ -34,7 +34,7 @@ def test_a_drop_becomes_a_batch_that_bears_our_marks_in_its_name(
 def test_the_answers_are_brought_into_the_output_bucket(
     world: World, submitted: Job
 ) -> None:
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(submitted.source)
     assert job.phase is Phase.ENDED
@@ -132,7 +132,7 @@ def test_a_name_like_ours_over_another_file_is_not_taken_for_ours(
         },
     )
 
-    world.ticks(20)
+    world.until_ended()
 
     kept = world.job(job.source)
     assert kept.batch is not None

@@ -257,7 +257,7 @@ def test_nothing_that_a_user_writes_is_written_anywhere(
     some = GOOD + "".join(rows(canary))
     skip = {"batchdrop-on-invalid": "skip"}
     skipped = taken(world, world.upload(some, "some.jsonl", skip))
-    world.ticks(20)
+    world.until_ended()
 
     accepted = [job.source.name for job in rejected if job.phase is not Phase.REJECTED]
     assert accepted == []
@@ -432,7 +432,7 @@ def test_only_what_has_a_reason_is_written_and_where_it_has_one(
             put(f"{manifest_name}.job.json", manifest, **headers),
         )
     ]
-    world.ticks(20)
+    world.until_ended()
 
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
     found: dict[str, set[str]] = {}

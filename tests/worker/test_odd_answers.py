@@ -123,7 +123,7 @@ def test_odd_members_of_one_job_hold_up_no_other_and_end(world: World) -> None:
         world.wire.gets = [twisting(world, odd, n, value)] * 2
         errors += errors_of_a_tick(world)
     world.wire.lists, world.wire.gets = [], []
-    world.ticks(20)
+    world.until_ended()
 
     assert foreign(errors) == []
     assert world.job(good.source).phase is Phase.ENDED
@@ -146,7 +146,7 @@ def test_what_is_no_answer_is_an_error_of_the_clients_kind(
         errors += errors_of_a_tick(world)
     for faults in (world.wire.lists, world.wire.gets, world.wire.cancels):
         faults.clear()
-    world.ticks(20)
+    world.until_ended()
 
     assert foreign(errors) == []
     assert errors

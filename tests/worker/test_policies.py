@@ -52,7 +52,7 @@ def test_what_is_long_over_is_deleted_at_the_service_and_stays_here(
     world: World,
 ) -> None:
     job = submitted(world, delete_after=3600.0)
-    world.ticks(20)
+    world.until_ended()
     ended = world.job(job.source)
     assert ended.deleted_at is None
 
@@ -171,7 +171,7 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
     for drop in drops:
         world.worker.take(drop)
 
-    world.ticks(20)
+    world.until_ended()
 
     patient, other = map(world.job, drops)
     assert patient.cancel_request is None
@@ -195,7 +195,7 @@ def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
     job = submitted(world, stalled_after={OTHER: 60.0})
     world.choose(stalled_after={}, cancel_after=1.0)
 
-    world.ticks(20)
+    world.until_ended()
 
     assert "stalled.v1" in types(world)
     assert world.job(job.source).cancel_request is None

@@ -108,7 +108,7 @@ def test_bad_lines_are_skipped_if_the_deployment_allows_it(world: World) -> None
     drop = world.upload(GOOD + ROLELESS + GOOD)
 
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.phase is Phase.ENDED
@@ -182,7 +182,7 @@ def test_a_packed_file_is_read_as_what_is_in_it(world: World) -> None:
     drop = world.upload(gzip.compress((GOOD * 3).encode()), "reviews.jsonl.gz")
 
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.rows.accepted == 3
@@ -210,7 +210,7 @@ def test_repairable_lines_are_repaired_if_the_deployment_allows_it(
     drop = world.upload(GOOD + bad)
 
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.rows.fixed == 1

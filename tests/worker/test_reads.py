@@ -41,7 +41,7 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(world)
-    world.ticks(20)
+    world.until_ended()
     ended = world.job(job.source)
     assert ended.phase is Phase.ENDED
     assert ended.spec is not None

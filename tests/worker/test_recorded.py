@@ -305,7 +305,7 @@ def test_a_worker_that_dies_while_it_records_leaves_keys_to_the_next(
     with at(point), pytest.raises(Killed):
         world.worker.take(drop)
 
-    world.ticks(16)
+    world.until_ended()
 
     job = world.job(drop)
     assert job.phase is Phase.SUBMITTED
@@ -335,7 +335,7 @@ def test_a_fence_leaves_what_is_recorded(world: World) -> None:
     with at("before_create"), pytest.raises(Killed):
         world.worker.take(drop)
 
-    world.ticks(16)
+    world.until_ended()
 
     job = world.job(drop)
     assert staging_of(job).epoch > 1

@@ -510,7 +510,7 @@ def test_a_cursor_that_cannot_be_read_begins_anew(
     world.ticks(1)
     world.database.document("locks/cursor-lists").set(cursor)
 
-    world.ticks(20)
+    world.until_ended()
 
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
 

@@ -617,7 +617,7 @@ def test_an_emptied_ledger_finds_the_batch_and_does_not_pay_again(
 def test_an_emptied_ledger_does_not_pay_again_for_what_has_results(
     world: World, submitted: Job
 ) -> None:
-    world.ticks(20)
+    world.until_ended()
     ended = world.job(submitted.source)
     assert ended.batch is not None
     world.client.batches.delete(name=ended.batch.name)
