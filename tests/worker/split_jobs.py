@@ -57,6 +57,7 @@ def spec_of(world: World, job: Job, **labels: str) -> Spec:
         location=settings.location,
         model=settings.model,
         destination=f"{settings.output}{job.source.name}/{job.id}/",
+        results=settings.results,
         display_name=job.source.name[-128:],
         labels={
             "batchdrop_job": job.id,
