@@ -134,6 +134,46 @@ def test_100_rows_in_any_order_take_several_slices_and_ranges() -> None:
     assert found.summary.rows.ok == 100
 
 
+def test_10000_rows_in_any_order_are_sorted() -> None:
+    file = File.of(10_000)
+    tiny = b'{"key":"r%07d","response":{"candidates":[]}}'
+    answers = [shard(*(tiny % (n * 3_333 % 10_000 + 1) for n in range(9_990)))]
+
+    with steps_of(150_000, 200_000, read=4000):
+        found = collect_sorted(file.questions(), *answers)
+
+    assert same(found) == same(collect(file, *answers))
+    assert (found.summary.rows.empty, found.summary.rows.missing) == (9_990, 10)
+
+
+def test_of_equally_good_answers_the_one_that_was_read_first_is_kept() -> None:
+    file = File.of(9)
+    answers = [
+        part(answer(7), answer(8, "first"), n=0),
+        part(answer(4), answer(8, "later"), n=1),  # its 8 is read before the other
+    ]
+
+    with steps_of(answers[0].size, 1_000_000, read=10_000):
+        found = collect_sorted(file.questions(), *answers)
+
+    assert same(found) == same(collect(file, *answers))
+    assert found.results[7]["text"] == "first"
+
+
+@pytest.mark.parametrize("slice", [700, 1_000_000])
+def test_answers_without_ids_replace_those_of_shards(slice: int) -> None:
+    file = File.of(2, requests=dict.fromkeys((1, 2), request("same")))
+    final = [answer(None, text, request=request("same")) for text in "ab"]
+    late = [answer(None, text, request=request("same")) for text in "bcd"]
+    answers = [part(*late), shard(*final)]
+
+    with steps_of(slice, 1000):
+        found = collect_sorted(file.questions(), *answers)
+
+    assert same(found) == same(collect(file, *answers))
+    assert (found.summary.superseded, found.summary.strangers) == (3, 0)
+
+
 def test_a_range_has_no_more_bytes_than_asked() -> None:
     file = File.of(400)
     answers = [part(*(answer(n) for n in range(1 + k, 401, 4)), n=k) for k in range(4)]
