@@ -131,6 +131,7 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
 def test_a_split_job_is_shown_with_the_results_that_lie_there_already(
     deployed: World,
 ) -> None:
+    deployed.choose(results="on")
     job, now = split_job(deployed), deployed.now()
     first, second, third = parts(deployed, job)
     results = Results(
