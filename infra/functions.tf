@@ -99,6 +99,7 @@ locals {
     TICK            = 240 # below poll's time-out, by the time that one job takes
     RECONCILE_EVERY = 60 * 60
     LEDGER_TTL      = var.ledger_days * 24 * 60 * 60
+    COSTS_TTL       = var.costs_days * 24 * 60 * 60
     WORK_TTL        = var.work_days * 24 * 60 * 60 # as the bucket's own rule
     MISSED_WINDOW   = 3 * 24 * 60 * 60             # longer than Eventarc tries to deliver an event
   }

@@ -18,10 +18,24 @@ resource "google_firestore_database" "ledger" {
   depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
+locals {
+  costs  = ["compared", "currency", "day"]
+  summed = ["micros", "estimated", "prompt_tokens", "answer_tokens"]
+}
+
 # Indexes of the ledger's queries over several fields. The emulator needs none of them;
 # production refuses a query without its index.
 resource "google_firestore_index" "this" {
   for_each = {
+    # Reports add up these fields of what jobs have cost, by day, model, route and label.
+    costs             = { collection = "costs", fields = concat(local.costs, local.summed) }
+    costs_label       = { collection = "costs", fields = concat(["label_pairs[]"], local.costs, local.summed) }
+    costs_model       = { collection = "costs", fields = concat(["model"], local.costs, local.summed) }
+    costs_model_label = { collection = "costs", fields = concat(["label_pairs[]", "model"], local.costs, local.summed) }
+    costs_route       = { collection = "costs", fields = concat(["route"], local.costs, local.summed) }
+    costs_route_label = { collection = "costs", fields = concat(["label_pairs[]", "route"], local.costs, local.summed) }
+    compared          = { collection = "costs", fields = ["backend", "model", "compared", "day"] }
+
     announced   = { collection = "announcements", fields = ["type", "created_at"] }
     cancelling  = { collection = "jobs", fields = ["phase", "cancel_at"] }
     deleting    = { collection = "jobs", fields = ["phase", "delete_at"] }
@@ -39,8 +53,10 @@ resource "google_firestore_index" "this" {
   dynamic "fields" {
     for_each = each.value.fields
     content {
-      field_path = fields.value
-      order      = "ASCENDING"
+      # Of a list, each item is found.
+      field_path   = trimsuffix(fields.value, "[]")
+      order        = endswith(fields.value, "[]") ? null : "ASCENDING"
+      array_config = endswith(fields.value, "[]") ? "CONTAINS" : null
     }
   }
 }
@@ -61,6 +77,10 @@ resource "google_firestore_field" "unindexed" {
         "staging", "stall_at", "state_since", "duplicates", "updated_at", "waiting_for",
       ]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
+      costs = [
+        "answer_tokens", "collected_at", "estimated", "job", "location", "micros", "no_cost",
+        "part_of", "prices_as_of", "prompt_tokens", "round", "rows", "source", "usage", "v",
+      ]
     } :
     { for field in fields : "${collection}.${field}" => { collection = collection, field = field } }
   ]...)
@@ -77,7 +97,7 @@ resource "google_firestore_field" "unindexed" {
 # are done, published announcements, and records of handled events; and on days with a
 # ceiling, once no job of them is left.
 resource "google_firestore_field" "expiring" {
-  for_each = toset(["jobs", "announcements", "ceilings"])
+  for_each = toset(["jobs", "announcements", "ceilings", "costs"])
 
   project    = local.project
   database   = google_firestore_database.ledger.name

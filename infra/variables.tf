@@ -136,6 +136,17 @@ variable "ledger_days" {
   }
 }
 
+variable "costs_days" {
+  description = "Days for which the ledger keeps what each job has cost, for reports."
+  type        = number
+  default     = 400
+
+  validation {
+    condition     = var.costs_days >= 1 && floor(var.costs_days) == var.costs_days
+    error_message = "costs_days must be a whole number, 1 at least."
+  }
+}
+
 variable "subscription_filter" {
   description = "Filter of the example subscription. Default: everything but the end of a batch whose rows are all answered, which its results follow. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
   type        = string

@@ -382,6 +382,7 @@ def ledger() -> Ledger:
         _firestore_client,
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
         timedelta(seconds=chosen.ledger_ttl),
+        timedelta(seconds=chosen.costs_ttl),
     )
     if (owner := found.owner(chosen.deployment)) != chosen.deployment:
         raise BadSetting(

@@ -69,6 +69,7 @@ run "what_is_wrong_is_refused" {
     max_uploads         = 0                             # nobody
     max_collects        = 1001                          # more than there can be
     work_days           = 29                            # shorter than results may take
+    costs_days          = 0.5                           # half a day
     ledger_days         = 3                             # as short as what is looked for
     limits              = { max_rows = 0 }              # nothing at all
     policies            = { cancel_after = -1 }         # before it began
@@ -100,6 +101,7 @@ run "what_is_wrong_is_refused" {
     var.max_uploads,
     var.max_collects,
     var.work_days,
+    var.costs_days,
     var.ledger_days,
     var.limits,
     var.policies,

@@ -185,7 +185,10 @@ def queries_have_their_indexes(
     indexes = {
         each.address: (
             each.values["collection"],
-            tuple((f["field_path"], f["order"]) for f in each.values["fields"]),
+            tuple(
+                (f["field_path"], f["order"] or f["array_config"])
+                for f in each.values["fields"]
+            ),
         )
         for each in plan.of("google_firestore_index")
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.documents import DERIVED
@@ -20,7 +21,11 @@ FUNCTIONS = ROOT / "functions"
 
 #: The type of the documents in each collection. Other collections have only a few
 #: documents, whose indexes don't matter.
-DOCUMENTS: dict[str, Any] = {"jobs": Job, "announcements": Announcement}
+DOCUMENTS: dict[str, Any] = {
+    "jobs": Job,
+    "announcements": Announcement,
+    "costs": RoundCost,
+}
 #: When Firestore may delete a document. The ledger adds it to the value's own fields.
 EXPIRY = "expire_at"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from batchdrop.ledger.costs import Kept
 from batchdrop.ledger.outbox import At
 
 
@@ -25,33 +26,45 @@ class Query:
     collection: str
     equal: frozenset[str]  #: fields compared with ==, `in` or null
     ordered: tuple[tuple[str, str], ...]  #: then fields by which it ranges and sorts
+    contained: frozenset[str] = frozenset()  #: lists that have a value
+    summed: frozenset[str] = frozenset()  #: at last fields that are added up
 
     def __str__(self) -> str:
         wanted = [f"{path} ==" for path in sorted(self.equal)]
+        wanted += [f"{path} contains" for path in sorted(self.contained)]
         wanted += [f"{path} {direction.lower()}" for path, direction in self.ordered]
+        wanted += [f"sum of {path}" for path in sorted(self.summed)]
         return f"{self.collection}({', '.join(wanted)})"
 
     @property
     def is_simple(self) -> bool:
         """Whether single-field indexes, which always exist, can answer it."""
+        if self.summed or (self.contained and self.ordered):
+            return False
         return not self.ordered or (not self.equal and len(self.ordered) == 1)
 
     @property
     def paths(self) -> set[str]:
-        return set(self.equal) | {path for path, _ in self.ordered}
+        ordered = {path for path, _ in self.ordered}
+        return set(self.equal | self.contained | self.summed) | ordered
 
     def answered_by(self, collection: str, fields: tuple[tuple[str, str], ...]) -> bool:
         """Whether a composite index answers it: equal fields first, in any order."""
         if collection != self.collection or len(fields) != len(self.paths):
             return False
-        head, tail = fields[: len(self.equal)], fields[len(self.equal) :]
+        selected = len(self.equal | self.contained)
+        added = selected + len(self.ordered)
+        head, tail = fields[:selected], fields[selected:added]
+        if {path for path, _ in fields[added:]} != self.summed:
+            return False
+        if {path for path, how in head if how == "CONTAINS"} != self.contained:
+            return False
         flipped = {"ASCENDING": "DESCENDING", "DESCENDING": "ASCENDING"}
         backwards = tuple(
             (path, flipped[direction]) for path, direction in self.ordered
         )
-        return {path for path, _ in head} == self.equal and tail in (
-            self.ordered,
-            backwards,
+        return {path for path, _ in head} == self.equal | self.contained and (
+            tail in (self.ordered, backwards)
         )
 
 
@@ -159,6 +172,7 @@ _EXAMPLE = {
     timedelta: timedelta(seconds=1),
     str: "text",
     int: 1,
+    Kept: Kept(since="2026-01-01", until="2026-01-02"),
     At: (_TIME, "text"),
     Sequence[str]: ("text",),
     Mapping[str, Any]: {"delete_at": _TIME, "id": "text"},
@@ -182,15 +196,23 @@ def _example(type: Any) -> Any:
 
 def _read(request: Any) -> Query:
     """The query in a request to Firestore."""
+    summed: set[str] = set()
     if "structured_aggregation_query" in request:
-        sent = request["structured_aggregation_query"].structured_query
+        asked = request["structured_aggregation_query"]
+        sent = asked.structured_query
+        summed = {
+            path for one in asked.aggregations if (path := one.sum.field.field_path)
+        }
     else:
         sent = request["structured_query"]
     equal: set[str] = set()
+    contained: set[str] = set()
     ranges: list[str] = []
     for kind, operator, path in _filters(sent.where):
         if kind == "unary" or operator in ("EQUAL", "IN"):
             equal.add(path)
+        elif operator == "ARRAY_CONTAINS":
+            contained.add(path)
         elif operator in (
             "LESS_THAN",
             "LESS_THAN_OR_EQUAL",
@@ -214,6 +236,8 @@ def _read(request: Any) -> Query:
         collection=sent.from_[0].collection_id,
         equal=frozenset(equal - set(ordered)),
         ordered=tuple([*implied, *orders]),
+        contained=frozenset(contained),
+        summed=frozenset(summed),
     )
 
 

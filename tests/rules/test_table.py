@@ -36,7 +36,9 @@ def test_each_field_of_a_job_is_an_option_but_for_its_source_and_route() -> None
     """And what only the environment may set is the deployment's."""
     jobs = {option.name for option in OPTIONS if option.by & ~ENVIRONMENT}
 
-    assert {each.name for each in fields(Spec)} == jobs | {"source", "ceiling"}
+    assert {each.name for each in fields(Spec)} == jobs | {
+        *("source", "ceiling", "route")
+    }
 
 
 def test_a_name_and_a_variable_are_of_one_option() -> None:

@@ -52,7 +52,7 @@ class Answered(Splitting):
         if self.collecting is None or not self.is_due(now):
             return self
         job = replace(self._due_at(now + timing.lease), updated_at=now)
-        since = self._answers_since
+        since = self.ended_on
         if self.collecting.step != Step.COPY or now - since < AT_RISK_AFTER:
             return job
         message = (
@@ -256,8 +256,3 @@ class Answered(Splitting):
             return None
         step = Step.COPY if copies else Step.FREEZE
         return Collecting(round=0, step=step, due=now)
-
-    @property
-    def _answers_since(self) -> datetime:
-        """When the batch ended, by the API or else by us."""
-        return (self.batch.end_time if self.batch else None) or self._ended_at

@@ -167,6 +167,11 @@ class Derived(Record):
         return _after(ended, self.spec.delete_after if self.spec else None)
 
     @property
+    def ended_on(self) -> datetime:
+        """When the batch ended, by the API or else by us; now if there was none."""
+        return (self.batch.end_time if self.batch else None) or self._ended_at
+
+    @property
     def _ended_at(self) -> datetime:
         """When we first saw that the batch had ended."""
         times = [one.at for one in self.history if one.phase is Phase.ENDED]

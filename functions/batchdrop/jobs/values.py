@@ -189,6 +189,7 @@ class Spec:
     max_cost: float | None = None  #: of a file, as estimated, in the list's currency
     max_cost_per_day: float | None = None  #: of the jobs that `ceiling` says
     ceiling: str = ""  #: the route that it is of; "": all jobs of the deployment
+    route: str = ""  #: that matched the object; "": none did
     cancel_after: float | None = None  #: seconds of running
     delete_after: float | None = None  #: seconds after the end
     #: Seconds in a state, by its name such as JOB_STATE_PENDING, or OTHER.

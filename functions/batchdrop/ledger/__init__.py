@@ -7,9 +7,11 @@ from dataclasses import replace
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Reserved
 from batchdrop.ledger.ceilings import Day, Days
+from batchdrop.ledger.costs import Costs
 from batchdrop.ledger.documents import (
     Common,
     Raced,
@@ -28,10 +30,10 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 5
 
 
-class Ledger(Queries, Outbox, State, Days):
+class Ledger(Queries, Outbox, State, Days, Costs):
     """
-    The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}`, `spending/{day}`
-    and `ceilings/{day}`.
+    The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}`, `spending/{day}`,
+    `ceilings/{day}` and `costs/{id}-{round}`.
 
     Each write names the update time of the document that it was derived from, so that
     Firestore refuses it if anyone has written since. A job's new state and its
@@ -88,7 +90,7 @@ class Ledger(Queries, Outbox, State, Days):
         Applies a transition, if the job still has the phase, epoch and holder of
         `held`. A transition that raises `seq` adds an announcement to the outbox in the
         same commit. When a part ends, the same commit updates its split job; when a
-        reservation changes, its day.
+        reservation changes, its day; when results are made, what they have cost.
 
         Args:
             held: the job as the caller knows it.
@@ -205,6 +207,9 @@ class Ledger(Queries, Outbox, State, Days):
                 document = self._announcements().document(announcement.id)
                 batch.create(document, unsent(announcement))
                 self.announcements_made += 1
+        for held, job in writes:
+            if cost := RoundCost.between(held, job):
+                self._write_cost(batch, cost)
         if spending:
             from google.cloud.firestore_v1.transforms import Increment
 

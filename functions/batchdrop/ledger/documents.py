@@ -50,6 +50,7 @@ class Documents:
         connect: Callable[[], "firestore.Client"],
         event_source: str,
         ttl: timedelta = timedelta(days=90),
+        costs_ttl: timedelta = timedelta(days=400),
     ) -> None:
         """
         Args:
@@ -58,9 +59,11 @@ class Documents:
             ttl: how long documents are kept: a job's after its end, an announcement's
                 after it was published. Written as `expire_at`, for Firestore's TTL
                 policies.
+            costs_ttl: the same of what the reports on cost add up.
         """
         self._connect = connect
         self._ttl = ttl
+        self._costs_ttl = costs_ttl
         self._event_source = event_source
         self._common: dict[str, Common] = {}  #: by the ids of split jobs
         self.announcements_made = 0  #: by this instance

@@ -108,6 +108,7 @@ class _Choosing:
         self._labels()
         self._max_cost()
         self._ceiling()
+        self._route()
         self._model()
         self._kind()
         self._generation_config()
@@ -259,6 +260,10 @@ class _Choosing:
         own = self._by_route("max_cost_per_day")
         self.values["ceiling"] = self.route.key if self.route and any(own) else ""
         self.origin["ceiling"] = self.origin["max_cost_per_day"]
+
+    def _route(self) -> None:
+        self.values["route"] = self.route.key if self.route else ""
+        self.origin["route"] = str(self.route) if self.route else "no route"
 
     def _kind(self) -> None:
         model = self.values["model"]

@@ -56,6 +56,7 @@ class Settings:
     reconcile_every: float = _default("reconcile_every")
     missed_window: float = _default("missed_window")
     ledger_ttl: float = _default("ledger_ttl")
+    costs_ttl: float = _default("costs_ttl")
     work_ttl: float = _default("work_ttl")
     cancel_after: float | None = None
     delete_after: float | None = None

@@ -467,6 +467,13 @@ OPTIONS = (
         "`BATCHDROP_MISSED_WINDOW`",
     ),
     Option(
+        name="costs_ttl",
+        type=readers.SECONDS,
+        by=ENVIRONMENT,
+        default=400 * 86400.0,
+        help="how long what a job has cost is kept for `batchdrop costs`",
+    ),
+    Option(
         name="work_ttl",
         type=readers.SECONDS,
         by=ENVIRONMENT,
