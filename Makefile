@@ -5,7 +5,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev ready test proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
+.PHONY: demo dev ready test rings proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
 
 demo: $(INSTALLED)  ## run the main job once on this machine, with some faults, and show it
 	$(VENV)/bin/batchdrop demo
@@ -18,6 +18,10 @@ ready: $(INSTALLED)  ## how long after a batch's end its results are announced, 
 
 test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
+
+rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
+	$(VENV)/bin/pytest -p no:cacheprovider \
+		tests/rules tests/entry_points tests/preflight tests/results
 
 proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed zip, Terraform
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m proof --timeout 600

@@ -30,10 +30,10 @@ def deployed() -> str:
     return f"3.{runtime}"
 
 
-def test_ci_runs_on_each_python_that_is_supported() -> None:
+def test_ci_runs_on_the_newest_python_besides_its_own() -> None:
     (listed,) = re.findall(r"^for version in (.*); do$", text(".ci/run"), re.M)
 
-    assert listed.split() == supported()
+    assert listed.split() == supported()[-1:]
 
 
 def test_the_functions_run_on_a_python_that_is_supported() -> None:
