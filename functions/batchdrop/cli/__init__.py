@@ -11,7 +11,7 @@ except ModuleNotFoundError:
     )
     raise SystemExit(2) from None
 
-from batchdrop.cli import announcements, check, jobs, local, prices, routes
+from batchdrop.cli import announcements, check, costs, jobs, local, prices, routes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,7 @@ def main() -> None:
 for command in (
     announcements.announcements,
     check.check,
+    costs.costs,
     jobs.cancel,
     jobs.rerun,
     jobs.resume,

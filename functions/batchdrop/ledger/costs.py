@@ -66,15 +66,17 @@ class Costs(Documents):
         """The sums over a route; "" is for objects that no route matches."""
         return self._sums(kept, label, route=route)
 
-    def values_in_costs(self, field: str) -> Iterator[str]:
+    def values_in_costs(self, field: str, after: str | None = None) -> Iterator[str]:
         """
         The different values of a field, in order. Reads one document for each.
 
         Args:
             field: as `field_of_label` gives it, or a name.
+            after: leaves out this value and those before it.
         """
-        ordered = self._costs().order_by(field).limit(1)
-        query = ordered
+        query = ordered = self._costs().order_by(field).limit(1)
+        if after is not None:
+            query = ordered.where(filter=compare(field, ">", after))
         while True:
             with answered(f"the values of {field}"):
                 found = query.get(retry=None, timeout=TIMEOUT)

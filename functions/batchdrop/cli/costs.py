@@ -1,0 +1,133 @@
+"""`batchdrop costs`: what the jobs of a deployment have cost."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchdrop.cli.deployment import deployment
+from batchdrop.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from batchdrop.ledger.cost_report import Amount, CostReport, Group
+
+#: A label's key, as Google Cloud takes it.
+_KEY = re.compile(r"[\w-]{1,63}")
+
+
+def _since(_: Any, __: Any, text: str) -> date:
+    """Reads `30d`, days back from today, or a day such as 2026-03-01."""
+    today = datetime.now(UTC).date()
+    try:
+        if match := re.fullmatch(r"([0-9]{1,4})d", text):
+            return today - timedelta(days=int(match[1]))
+        return date.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}; write days, such as 30d, or a day, such as 2026-03-01"
+        ) from None
+
+
+def _by(_: Any, __: Any, text: str) -> str:
+    """Reads what to group by."""
+    key = text.removeprefix("label:")
+    if text in ("day", "model", "route") or (key != text and _KEY.fullmatch(key)):
+        return text
+    raise click.BadParameter(f"{text!r}; write day, model, route or label:KEY")
+
+
+@click.command()
+@click.option(
+    "--since",
+    default="30d",
+    show_default=True,
+    metavar="DAYS|DAY",
+    callback=_since,
+    help="The first day (UTC): so many days back, or a day such as 2026-03-01.",
+)
+@click.option(
+    "--by",
+    default="day",
+    show_default=True,
+    metavar="day|model|route|label:KEY",
+    callback=_by,
+    help="What to group by; label:team has a group for each text of the label team.",
+)
+@click.option("--label", metavar="KEY=TEXT", help="Only jobs that have this label.")
+@json_option("Print the report as JSON, with costs in millionths.")
+def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
+    """
+    Show what jobs have cost whose batches have ended, by the price list.
+
+    The environment's BATCHDROP_* variables name the deployment. A part of a split file
+    counts as a job. Jobs without results aren't counted.
+    """
+    if label is not None and "=" not in label:
+        raise click.BadParameter(f"{label!r}; write KEY=TEXT", param_hint="--label")
+    with deployment() as wiring:
+        from batchdrop.ledger.cost_report import cost_report
+
+        report = cost_report(
+            wiring.ledger(),
+            by=by,
+            since=since,
+            until=datetime.now(UTC).date(),
+            label=label,
+        )
+    if as_json:
+        print_json(_members(report))
+    else:
+        _show(report)
+
+
+def _members(report: "CostReport") -> dict[str, object]:
+    return asdict(report) | {
+        "groups": [_group(each) for each in report.groups],
+        "total": _group(report.total),
+    }
+
+
+def _group(group: "Group") -> dict[str, object]:
+    costs = [
+        {"currency": currency, **asdict(amount), "ratio": amount.ratio}
+        for currency, amount in group.amounts.items()
+    ]
+    members = asdict(group) | {"costs": costs}
+    del members["amounts"]
+    return members
+
+
+def _show(report: "CostReport") -> None:
+    total = report.total
+    if not total.jobs:
+        click.echo(f"no job has ended with results since {report.since}")
+        return
+    print_table(
+        (report.by, "jobs", "prompt tokens", "answer tokens", "cost", "of estimate"),
+        (tuple(_cells(each)) for each in (*report.groups, total)),
+    )
+    if total.unknown:
+        jobs = "1 job" if total.unknown == 1 else f"{total.unknown:,} jobs"
+        click.echo(
+            f"The cost of {jobs} isn't known and in no sum; `batchdrop show` says why."
+        )
+
+
+def _cells(group: "Group") -> Iterator[str]:
+    yield group.name or "none"
+    yield f"{group.jobs:,}"
+    yield f"{group.prompt_tokens:,}"
+    yield f"{group.answer_tokens:,}"
+    yield ", ".join(_money(name, one) for name, one in group.amounts.items()) or "-"
+    yield ", ".join(
+        f"{one.ratio:.2f}" for one in group.amounts.values() if one.ratio is not None
+    )
+
+
+def _money(currency: str, amount: "Amount") -> str:
+    if 0 < amount.micros < 10_000:
+        return f"under 0.01 {currency}"
+    return f"{amount.micros / 1_000_000:,.2f} {currency}"
