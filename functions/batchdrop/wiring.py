@@ -20,6 +20,7 @@ from batchdrop.jobs.codes import Step
 from batchdrop.jobs.values import Timing
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.clock import SharedClock
+from batchdrop.ledger.costs import Costs
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.routes import MAX_SIZE as MAX_ROUTES
 from batchdrop.options.routes import Routes, endpoints
@@ -392,6 +393,11 @@ def ledger() -> Ledger:
             "are over, and delete the document locks/deployment"
         )
     return found
+
+
+def costs() -> Costs:
+    """Opens what jobs have cost, to be read: nothing is checked or written."""
+    return Costs(_firestore_client, "")
 
 
 @cache

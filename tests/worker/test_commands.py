@@ -14,11 +14,12 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Collecting,
     Cost,
+    Estimate,
     Failure,
     Results,
     Usage,
 )
-from batchdrop.rows import Rows
+from batchdrop.rows import Rows, Tokens
 from tests.jobs import ended
 from tests.there import there
 from tests.worker.split_jobs import THREE, parts, split_job, submitted
@@ -173,6 +174,18 @@ def test_a_job_is_shown_with_its_cost_or_why_that_is_not_known(
 
     [line] = [one for one in run("show", job.id).output.splitlines() if shown in one]
     assert line.removeprefix(shown) in ("", f" by the prices of {DAY}")
+
+
+def test_a_cost_is_shown_with_what_was_estimated(deployed: World) -> None:
+    cost = Cost(micros=3_000_000, currency="USD", prices_as_of=DAY)
+    guess = replace(cost, micros=4_000_000)
+    job = with_results(deployed, cost=cost)
+    estimated = Estimate(tokens=Tokens(), cost=guess)
+    deployed.ledger.advance(job, lambda j: replace(j, estimate=estimated))
+
+    lines = run("show", job.id).output.splitlines()
+
+    assert f"3.00 USD by the prices of {DAY}, 0.75 times the estimate" in lines
 
 
 def test_a_job_is_shown_as_json_as_its_document_has_it(deployed: World) -> None:

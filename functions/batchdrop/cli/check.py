@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def check(
     The rules are those for a dropped file. The exit status is 1 if anything is wrong.
     """
     from batchdrop.cli import file_check
+    from batchdrop.cli.past import past
     from batchdrop.errors import BadSetting
     from batchdrop.options.settings import check_names
 
@@ -159,6 +161,13 @@ def check(
             )
         except file_check.CanNotCheck as exc:
             raise click.ClickException(str(exc)) from exc
+        if cost := report.estimate.cost:
+            found = past(report.rules.backend, report.rules.model, cost.currency)
+            report = (
+                replace(report, unread=found)
+                if isinstance(found, str)
+                else replace(report, past=found)
+            )
         if as_json:
             print_json(file_check.members(report))
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from batchdrop.cli.files import CanNotRead, chunks
+from batchdrop.cli.past import Past
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Estimate, Location
 from batchdrop.options import readers
@@ -48,6 +49,8 @@ class Report:
     bytes: int  #: of the good rows, as they are staged
     parts: int  #: how many batches they come to
     estimate: Estimate
+    past: Past | None = None  #: of the deployment, by which the estimate is corrected
+    unread: str = ""  #: why that can't be read
     output: Path | None = None
 
     @property
@@ -200,8 +203,16 @@ def members(report: Report) -> dict[str, object]:
     """
     A report for JSON: each of `errors` has line, path, code, message and fix. The
     estimate has `tokens` and a `cost` as jobs have it, or null and `no_cost`, the
-    reason.
+    reason. If a deployment has a past, `past` has the number of its `jobs` that count,
+    the `ratio` of their cost to their estimates, and the `micros` to expect by that.
     """
+    past: dict[str, object] = {}
+    if report.past and report.estimate.cost:
+        past = {
+            "jobs": report.past.jobs,
+            "ratio": report.past.ratio,
+            "micros": report.past.corrected(report.estimate.cost).micros,
+        }
     return {
         "file": report.file,
         "backend": report.rules.backend,
@@ -221,6 +232,7 @@ def members(report: Report) -> dict[str, object]:
             "bytes": report.bytes,
             "parts": report.parts,
             **asdict(report.estimate),
+            **({"past": past} if past else {}),
         },
     }
 
@@ -283,6 +295,15 @@ def _summary(report: Report) -> Iterator[str]:
     if guess.tokens.thoughts:
         answers += f" and their thoughts {guess.tokens.thoughts:,}"
     yield f"{about}{guess.cost}, {answers}"
+    if report.past:
+        past = report.past
+        jobs = "job has" if past.jobs == 1 else f"{past.jobs} jobs have"
+        yield (
+            f"the last {jobs} cost {past.ratio:.2f} times the estimate: by that, "
+            f"{past.corrected(guess.cost)}"
+        )
+    elif report.unread:
+        yield f"what jobs have cost before can't be read: {report.unread}"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from batchdrop.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
-    from batchdrop.jobs.values import Estimate
+    from batchdrop.jobs.values import Cost, Estimate
 
 #: `batchdrop show` lists this many kinds of errors of rows, and open parts.
 MAX_FAILURES, MAX_PARTS = 3, 10
@@ -69,7 +69,7 @@ def _lines(job: "Job") -> Iterator[str]:
     if job.usage:
         yield str(job.usage)
     if job.cost:
-        yield str(job.cost)
+        yield f"{job.cost}{_compared(job.cost, job.estimate)}"
     elif job.no_cost:
         yield f"the cost isn't known: {job.no_cost}"
     if job.results:
@@ -83,6 +83,14 @@ def _lines(job: "Job") -> Iterator[str]:
             yield f"the API counts {done:,} answered rows, and {failed:,} that failed"
         if place := job.batch.output_table or job.batch.output_directory:
             yield f"answers: {place}"
+
+
+def _compared(cost: "Cost", estimate: "Estimate | None") -> str:
+    """How a cost compares with its estimate; empty if that isn't known."""
+    guess = estimate and estimate.cost
+    if not guess or not guess.micros or guess.currency != cost.currency:
+        return ""
+    return f", {cost.micros / guess.micros:.2f} times the estimate"
 
 
 def _estimate(estimate: "Estimate") -> Iterator[str]:

@@ -90,15 +90,15 @@ class Costs(Documents):
         The latest rounds of a model whose cost and estimate are both known, at most
         `most`, the latest first.
         """
-        query = (
-            self._costs()
-            .where(filter=compare("backend", "==", backend))
-            .where(filter=compare("model", "==", model))
-            .where(filter=compare("compared", "==", True))
-            .order_by("day", direction="DESCENDING")
-            .limit(most)
-        )
         with answered(f"the costs of {model}"):
+            query = (
+                self._costs()
+                .where(filter=compare("backend", "==", backend))
+                .where(filter=compare("model", "==", model))
+                .where(filter=compare("compared", "==", True))
+                .order_by("day", direction="DESCENDING")
+                .limit(most)
+            )
             found = query.get(retry=None, timeout=TIMEOUT)
         return [decode(each.to_dict(), RoundCost) for each in found]
 
