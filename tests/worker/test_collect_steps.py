@@ -14,7 +14,7 @@ from batchdrop.cli.jobs import _lines
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
-from batchdrop.stored import split_uri
+from batchdrop.stored import CHUNK, split_uri
 from batchdrop.worker.collect_steps import Collected
 from tests.cloud_storage import CloudStorage, cloud_storage
 from tests.results.made import memory_of
@@ -507,6 +507,28 @@ def test_answers_without_an_id_are_joined_over_all_slices(
     found = world.results(job)
     assert all(f"question {min(one['line'], 7)}" in one["text"] for one in found)
     assert (job.same_rows, job.strangers, job.superseded) == (4, 0, 0)
+
+
+def test_rows_that_are_copied_anew_while_they_are_read_are_not_gone(
+    world: World, cloud: CloudStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.results.slices.SLICE", 10**6)
+    world.sim.faults.add("rows_without_key", rows=10)
+    drop = submit(world, questions(10))
+    staging = there(ended(world, drop).staging)
+    bucket, name = split_uri(staging.uri)
+    rows = world.gcs.bucket(bucket).blob(name)
+    # Blank lines make them more than one request reads.
+    rows.upload_from_string(rows.download_as_bytes() + b"\n" * CHUNK)
+    cloud.meanwhile = lambda: world.storage.renew(
+        there(world.storage.find(bucket, name))
+    )
+
+    job = collected(world, drop)
+
+    assert cloud.meanwhile is None
+    assert outcomes(world, job) == ["ok"] * 10
+    assert job.strangers == 0
 
 
 def test_a_shard_beside_the_final_object_adds_only_what_that_lacks(

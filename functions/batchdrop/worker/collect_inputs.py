@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from batchdrop.errors import SourceGone
+from batchdrop.errors import SourceGone, Unavailable
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from batchdrop.pricing import Bill, Prices
 from batchdrop.results import Answers, DoesNotAddUp, OpenAt, Questions
 from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
 from batchdrop.worker.collect_freeze import Frozen, answers_of
 
 
@@ -66,11 +67,29 @@ class Inputs:
         )
 
     def _opener(self, uri: str | None) -> OpenAt | None:
-        return None if uri is None else partial(self.storage.chunks, uri)
+        return None if uri is None else partial(self._read, uri)
+
+    def _read(
+        self,
+        uri: str,
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[bytes]:
+        """
+        Raises:
+            SourceGone: no object has this name.
+            Unavailable: it was replaced, as `Keep` does it; its content is the same.
+        """
+        try:
+            yield from self.storage.chunks(uri, start, end)
+        except SourceGone as exc:
+            if self.storage.find(*split_uri(uri)) is None:
+                raise
+            raise Unavailable(f"{uri} was replaced while it was read") from exc
 
     def _lines(self, uri: str) -> Iterator[bytes]:
         try:
-            yield from self.storage.chunks(uri)
+            yield from self._read(uri)
         except SourceGone as exc:
             raise DoesNotAddUp(f"what staging recorded of each line: {exc}") from exc
 
