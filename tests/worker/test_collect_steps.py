@@ -447,6 +447,7 @@ def test_answers_that_are_replaced_between_slices_are_listed_anew(
     assert waiting == []
     assert outcomes(world, job) == ["ok"] * 10
     assert all("other" in one["text"] for one in world.results(job))
+    assert steps(world, job) == {}
 
 
 def test_answers_that_are_sorted_and_too_few_are_waited_for(

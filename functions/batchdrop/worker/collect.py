@@ -1,7 +1,7 @@
 """Collects the answers of a job that has ended: one step after another."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -153,18 +153,20 @@ class Collect:
             },
         )
         log_row_failures(after)
-        if learnt.leftovers is not None:
+        if learnt.leftovers:
             self.outbox.drain_job(job.id)
             self._tidy(job, learnt.leftovers)
         return after
 
-    def _tidy(self, job: Job, folder: Location) -> None:
+    def _tidy(self, job: Job, folders: Sequence[Location]) -> None:
         """
         Deletes what the steps have left in the work bucket. What a failure or a death
         leaves, the bucket's lifecycle deletes.
         """
+        deleted = 0
         try:
-            deleted = self.delete(folder)
+            for folder in folders:
+                deleted += self.delete(folder)
         except (Unavailable, Misconfigured) as exc:
             log.warning(
                 "collect objects left",

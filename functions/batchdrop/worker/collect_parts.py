@@ -145,7 +145,7 @@ class Parts:
                     strangers=strangers.uri if strangers else None,
                 )
             },
-            leftovers=work,
+            leftovers=(work,),
         )
 
     def _index(self, parts: Sequence[Job]) -> bytes:

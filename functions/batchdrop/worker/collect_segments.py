@@ -30,7 +30,7 @@ from batchdrop.worker.collect_published import (
     index_of,
     writing_results,
 )
-from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places
+from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places, folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ class Segments:
             Unavailable, Misconfigured, SourceGone: try again.
         """
         try:
-            _, folder = self.freeze.read_marked(job)
+            _, steps = self.freeze.read_marked(job)
         except SourceGone:
             return Done(step=Step.FREEZE)
-        objects = StepObjects(self.storage, folder, job.lease.epoch)
+        objects = StepObjects(self.storage, steps, job.lease.epoch)
         if PLAN not in objects:
             return Done(step=Step.SORT)
         plan = objects.read(PLAN, Plan)
@@ -86,7 +86,14 @@ class Segments:
             )
         except Gone as exc:
             return back(objects, exc)
-        return Collected(changes=published | cost(bill), leftovers=folder)
+        return Collected(changes=published | cost(bill), leftovers=self._folders(job))
+
+    def _folders(self, job: Job) -> tuple[Location, ...]:
+        """What the steps have made of this list of answers, and of others before it."""
+        work = folder(self.places.work(job))
+        below = [uri.removeprefix(str(work)) for uri in self.storage.names(work)]
+        marks = {name.partition("/")[0] for name in below if "/" in name}
+        return tuple(Location.parse(f"{work}{mark}") for mark in sorted(marks))
 
     def _publish(
         self,

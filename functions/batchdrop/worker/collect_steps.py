@@ -44,8 +44,8 @@ class Collected:
     """The results are written; `changes` are the arguments of `Job.collected`."""
 
     changes: dict[str, Any]
-    #: A folder of the work bucket that is of no use once they are recorded.
-    leftovers: Location | None = None
+    #: Folders of the work bucket that are of no use once they are recorded.
+    leftovers: tuple[Location, ...] = ()
 
 
 #: What a step says at its end.
