@@ -12,6 +12,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.ceilings import Day
 from batchdrop.ledger.documents import DERIVED
 from tests.infra import queries
 from tests.infra.queries import Query
@@ -24,6 +25,7 @@ FUNCTIONS = ROOT / "functions"
 DOCUMENTS: dict[str, Any] = {
     "jobs": Job,
     "announcements": Announcement,
+    "ceilings": Day,
     "costs": RoundCost,
 }
 #: When Firestore may delete a document. The ledger adds it to the value's own fields.
