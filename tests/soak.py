@@ -60,6 +60,7 @@ import psutil
 from batchdrop.jobs.values import Drop
 from batchdrop_local import emulators
 from batchdrop_local.processes import Logs, Processes, free_port
+from tests.exactly_once.costs import unequal_costs
 from tests.exactly_once.outages import State
 from tests.exactly_once.promise import (
     Evidence,
@@ -425,6 +426,8 @@ class Soak:
             ends += any(m.attributes["ce-type"] != STALLED for m in evidence.messages)
         everything = self.track.all_messages()
         broken += disorder(everything)
+        costs = self.track.all_costs()
+        broken += unequal_costs(jobs.values(), costs)
         dropped = {drop.job_id for drop in self.drops}
         if strangers := {
             id for id, job in jobs.items() if (job["part_of"] or id) not in dropped
@@ -444,6 +447,8 @@ class Soak:
             "ends": ends,
             "results": results,
             "result_lines": result_lines,
+            "costs": len(costs),
+            "micros": sum(one["micros"] or 0 for one in costs),
             "announcements": len(announced),
             "messages": len(everything),
             "overlaps": self.track.overlaps(),

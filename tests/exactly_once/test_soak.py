@@ -32,7 +32,8 @@ def test_a_short_soak_breaks_no_promise(
     assert any(kind.startswith("Pub/Sub") for kind in found["harm"])
     whole = 25 - found["rejected"] - found["split_jobs"]
     sent = whole + found["parts"]
-    assert found["kept"] == found["paid"] == found["results"] == sent
+    assert found["kept"] == found["paid"] == found["costs"] == sent
+    assert found["results"] == sent + found["split_jobs"]
     assert found["split_jobs"] > 0
     assert found["batches"] >= found["paid"]
 

@@ -456,6 +456,11 @@ class Track:
         found = self._database.collection("jobs").select([]).stream()
         return self._jobs(snapshot.id for snapshot in found)
 
+    def all_costs(self) -> list[dict[str, Any]]:
+        """What each round of a job has cost, as reports add it up."""
+        found = self._database.collection("costs").stream()
+        return [there(snapshot.to_dict()) for snapshot in found]
+
     def all_announcements(self) -> list[dict[str, Any]]:
         """The whole outbox."""
         found = self._database.collection("announcements").stream()
