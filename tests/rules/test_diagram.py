@@ -1,6 +1,8 @@
 """The picture in the docs is the table in the code."""
 
-from batchdrop.jobs.codes import Phase
+import re
+
+from batchdrop.jobs.codes import Phase, Step
 from batchdrop.jobs.moves import MOVES
 from tests.diagram import PAGE, diagram, with_diagram
 
@@ -30,3 +32,10 @@ def test_each_move_says_what_makes_it_happen() -> None:
     assert all(why for after in MOVES.values() for why in after.values())
     # A colon or semicolon ends a label in Mermaid.
     assert not any(mark in label for label in labels for mark in ":;")
+
+
+def test_the_page_says_what_follows_each_step_of_collecting() -> None:
+    page = PAGE.read_text()
+    table = page.partition("| `collecting.step` |")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Step)
