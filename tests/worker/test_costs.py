@@ -125,4 +125,4 @@ def test_each_part_of_a_split_file_has_a_cost_of_its_own(world: World) -> None:
     # 1,200 x 0.4125 = 495,   x 2.0625 = 2,475
     costs = sorted(there(part.cost).micros for part in parts)
     assert costs == [495 + 2475, 742 + 3712]
-    assert world.job(drop).cost is None
+    assert there(world.job(drop).cost).micros == sum(costs)
