@@ -281,6 +281,7 @@ def test_the_rows_of_a_batch_that_is_lost_are_missing(world: World) -> None:
     job = collected(world, drop)
 
     assert job.outcome == "lost"
+    assert (job.cost, job.no_cost) == (None, "the API does not know the batch any more")
     found = world.results(job)
     assert [one["outcome"] for one in found] == ["missing"] * 3
     assert "does not know" in found[0]["error"]["message"]

@@ -101,5 +101,5 @@ class Merge:
         assert new.created is not None
         return Collected(
             changes=changes(job, summary, new.created, index, strangers.created)
-            | cost(bill),
+            | cost(job, bill),
         )

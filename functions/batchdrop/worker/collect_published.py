@@ -32,8 +32,11 @@ def index_of(lines: int, offsets: Sequence[tuple[int, int]]) -> bytes:
     return msgspec.json.encode({"lines": lines, "offsets": offsets})
 
 
-def cost(bill: Bill) -> dict[str, Any]:
+def cost(job: Job, bill: Bill) -> dict[str, Any]:
     """The arguments of `Job.collected` that say what the answers cost."""
+    if job.is_lost:
+        # It may have been paid: nobody can read what it has answered.
+        return {"no_cost": "the API does not know the batch any more"}
     found = bill.cost()
     return {"no_cost": found.why} if isinstance(found, Unpriced) else {"cost": found}
 

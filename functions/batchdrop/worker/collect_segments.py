@@ -86,7 +86,9 @@ class Segments:
             )
         except Gone as exc:
             return back(objects, exc)
-        return Collected(changes=published | cost(bill), leftovers=self._folders(job))
+        return Collected(
+            changes=published | cost(job, bill), leftovers=self._folders(job)
+        )
 
     def _folders(self, job: Job) -> tuple[Location, ...]:
         """What the steps have made of this list of answers, and of others before it."""
