@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.cloud import firestore
 
 from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
@@ -352,6 +353,23 @@ def test_a_document_of_a_part_expires_only_once_its_file_is_collected(
     assert expiring() == [False, False]
     collected(world, drop)
     assert expiring() == [True, True]
+
+
+def test_parts_whose_results_nobody_kept_end_their_file_and_expire(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop = submit(world, questions(4))
+    part = parts(world, parts_done(world, drop))[0]
+    document = world.database.collection("jobs").document(part.id)
+    document.update({"results": firestore.DELETE_FIELD})
+
+    world.ticks(2)
+
+    job = world.job(drop)
+    assert (job.is_done, job.results) == (True, None)
+    events = [vars(record).get("event") for record in caplog.records]
+    assert "collect.parts_without_results" in events
+    assert all(one.may_expire for one in parts(world, job))
 
 
 def test_results_that_someone_else_has_put_there_stay(world: World) -> None:

@@ -62,6 +62,7 @@ class Parts:
         parts = self._parts(job)
         if undone := [part for part in parts if not part.is_done]:
             return Waits(why=f"{len(undone):,} of {len(parts):,} parts are not done")
+        self._let_expire(parts)
         if any(part.results is None for part in parts):
             # An earlier release has left them so, and no one collects them again.
             log.error(
@@ -69,7 +70,6 @@ class Parts:
                 extra={"event": "collect.parts_without_results", "job": job.id},
             )
             return Done(step=None)
-        self._let_expire(parts)
         return self._publish(job, parts)
 
     def _parts(self, job: Job) -> list[Job]:
