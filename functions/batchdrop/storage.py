@@ -64,7 +64,11 @@ class Storage:
         self._connect = connect
 
     def read(
-        self, drop: Drop, start: int = 0, end: int | None = None, size: int = CHUNK
+        self,
+        drop: Drop,
+        start: int = 0,
+        end: int | None = None,
+        size: int | None = None,
     ) -> Iterator[bytes]:
         """
         Yields the stored bytes of one generation of an object, a chunk at a time. They
@@ -85,7 +89,7 @@ class Storage:
             yield from _stored(self._dropped(drop)).chunks(start, end, size)
 
     def chunks(
-        self, uri: str, start: int = 0, end: int | None = None, size: int = CHUNK
+        self, uri: str, start: int = 0, end: int | None = None, size: int | None = None
     ) -> Iterator[bytes]:
         """
         Yields the stored bytes of an object that this deployment wrote, or of a range

@@ -93,7 +93,7 @@ class Stored(io.RawIOBase):
         return data
 
     def chunks(
-        self, start: int = 0, end: int | None = None, size: int = CHUNK
+        self, start: int = 0, end: int | None = None, size: int | None = None
     ) -> Iterator[bytes]:
         """
         Yields the bytes of a range, some at a time.
@@ -101,9 +101,10 @@ class Stored(io.RawIOBase):
         Args:
             end: the byte after the last one; None, or more than the object has, stands
                 for the object's end.
-            size: most bytes of a piece.
+            size: most bytes of a piece; None stands for CHUNK.
         """
         self.seek(start)
+        size = size or CHUNK
         end = self._size if end is None else min(end, self._size)
         while self._at < end:
             yield self.read(min(size, end - self._at))
