@@ -192,6 +192,7 @@ def test_without_results_a_split_job_is_done_when_it_has_ended(world: World) -> 
     assert announced_types(world) == ["succeeded"]
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_a_hundred_parts_that_are_done_at_once_leave_their_split_job_alone(
     world: World,
