@@ -1,13 +1,16 @@
 """Answers that can't be collected for long: announced once, and logged for alerts."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from batchdrop.jobs.values import Drop
 from batchdrop.subscribe import parse
 from tests import announcements
-from tests.worker.collecting import collected, ended, questions, submit
+from tests.there import there
+from tests.worker.collecting import collected, ended, outcomes, questions, submit
 from tests.worker.world import World
 
 DEVELOPER = pytest.mark.parametrize("world", ["developer"], indirect=True)
@@ -75,3 +78,40 @@ def test_answers_that_give_no_answer_for_days_are_parked_and_logged_as_that(
     assert (parked["job"], parked["phase"]) == (job.id, "ended")
     assert "no step forward since" in parked["reason"]
     assert stalls(caplog) == [job.id] * 2  # after two hours; and its answers at risk
+
+
+def without_end_time(world: World, drop: Drop) -> None:
+    """The API did not say when the batch has ended."""
+    world.ledger.advance(
+        world.job(drop),
+        lambda j: replace(j, batch=replace(there(j.batch), end_time=None)),
+    )
+
+
+def test_few_answers_of_a_batch_without_a_time_of_its_end_are_not_awaited_for_ever(
+    world: World,
+) -> None:
+    world.sim.faults.add("rows_missing", rows=1)
+    drop = submit(world, questions(3))
+    ended(world, drop)
+    without_end_time(world, drop)
+
+    world.ticks(20)
+
+    job = world.job(drop)
+    assert job.is_done
+    assert job.answers_short is not None
+
+
+@DEVELOPER
+def test_answers_that_are_gone_without_a_time_of_the_end_are_missing(
+    world: World,
+) -> None:
+    drop = submit(world, questions(2))
+    ended(world, drop)
+    without_end_time(world, drop)
+    world.sim.faults.add("http_error", op="download", code=404, count=10_000)
+
+    world.ticks(60, every=timedelta(hours=1))
+
+    assert outcomes(world, world.job(drop)) == ["missing"] * 2

@@ -60,11 +60,11 @@ class Answered(Splitting):
             f"copied yet: {self.collecting.waiting_for or 'no collector did it'}. "
             "The API deletes them in time"
         )
-        # Announced when it begins.
+        # Announced, and noted in the history, when it begins.
         return job._moved(
             self.phase,
             now,
-            note=HealthCode.ANSWERS_AT_RISK,
+            note=None if self.answers_at_risk else HealthCode.ANSWERS_AT_RISK,
             answers_at_risk=Fact.still(self.answers_at_risk, message, now),
             seq=self.seq if self.answers_at_risk else self.seq + 1,
         )

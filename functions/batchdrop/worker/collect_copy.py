@@ -96,8 +96,7 @@ class Copy:
         """Whether there is no use in asking for the answers again."""
         if batch.state == "JOB_STATE_EXPIRED":
             return True
-        ended = batch.end_time or job.updated_at
-        return self.now() - ended >= KEPT_FOR
+        return self.now() - job.ended_on >= KEPT_FOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

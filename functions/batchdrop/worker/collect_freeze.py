@@ -169,8 +169,7 @@ class Freeze:
         counted = answers_counted(job)
         if counted is None or job.is_lost or job.has_no_output:
             return None
-        assert job.batch is not None
-        until = (job.batch.end_time or job.updated_at) + OUTPUT_FOR
+        until = job.ended_on + OUTPUT_FOR
         if self.now() >= until:
             return None
         there = self._there(job, found)
