@@ -122,6 +122,28 @@ def test_claudes_thoughts_are_those_of_its_budget() -> None:
     assert found == Tokens(prompt=10, output=250, thoughts=2048)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"maxOutputTokens": -5_000_000},
+        {"thinkingConfig": {"thinkingBudget": -1}},
+        {"candidateCount": -2},
+    ],
+)
+def test_a_negative_number_makes_no_file_cheaper(config: dict[str, Any]) -> None:
+    found = tokens(ask(generationConfig=config), thinking=9)
+
+    assert (found.output, found.thoughts) == (250, 9)
+
+
+def test_an_absurd_number_is_no_more_than_a_document_can_hold() -> None:
+    config = {"candidateCount": 10**17, "thinkingConfig": {"thinkingBudget": 10**25}}
+
+    found = tokens(*[ask(generationConfig=config)] * 3)
+
+    assert (found.output, found.thoughts) == (10**15, 10**15)
+
+
 def test_embeddings_have_no_answers() -> None:
     row = {"key": "r1", "request": {"content": {"parts": [{"text": "x" * 40}]}}}
 

@@ -14,6 +14,8 @@ SAMPLE = 1000
 #: About this many bytes of text make a token; a medium counts as at least this many.
 BYTES_PER_TOKEN = 4
 MEDIUM_TOKENS = 258
+#: No count is larger, whatever a row asks for: a document holds the sum over all parts.
+MOST = 10**15
 
 #: Members of a request whose text the model reads.
 _TEXTS = frozenset({"text", "content", "input", "system"})
@@ -80,7 +82,7 @@ class Estimator:
         scales = {"output": by_row, "thoughts": by_row}
         return Tokens(
             **{
-                name: round(count * scales.get(name, by_size))
+                name: min(MOST, round(count * scales.get(name, by_size)))
                 for name, count in self._counts.items()
             }
         )
@@ -105,7 +107,7 @@ class Estimator:
         budget = _whole(thinking, "thinkingBudget", "thinking_budget")
         if budget is None:
             budget = _whole(_object(request, "thinking"), "budget_tokens")
-        if budget is None or budget < 0:  # -1: the model decides
+        if budget is None:  # or -1: the model decides
             budget = self._thinking
         answer = self._answer
         if most:
@@ -168,6 +170,7 @@ def _object(holder: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _whole(holder: dict[str, Any], *names: str) -> int | None:
     for name in names:
-        if type(value := holder.get(name)) is int:
+        # A negative one would make the file, and so its day, cheaper than it is.
+        if type(value := holder.get(name)) is int and value >= 0:
             return value
     return None
