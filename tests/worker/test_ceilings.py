@@ -242,6 +242,10 @@ def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) 
     world.ticks(2)
 
     assert phases(world, drops) == [Phase.WAITING, Phase.SUBMITTED]
+    assert world.job(drops[0]).waiting_for == (
+        "it alone would exceed BATCHDROP_MAX_COST_PER_DAY=1 on any day, and waits "
+        "until that is raised; or cancel it"
+    )
 
 
 # -- what is given back --------------------------------------------------------------
@@ -292,7 +296,44 @@ def test_what_a_job_has_cost_corrects_the_day_of_its_intent(world: World) -> Non
     assert world.job(second).phase in (Phase.SUBMITTED, Phase.ENDED)
 
 
-def test_a_job_is_counted_once_on_the_day_of_its_first_intent(world: World) -> None:
+def test_a_job_that_is_sent_a_day_later_counts_on_that_day(world: World) -> None:
+    chosen(world, OWN)
+    world.wire.creates = [Wire.says(429, **{"retry-after": str(20 * 60 * 60)})]
+    drop = dropped(world, "a.jsonl")
+    world.tick()
+    first = today(world).day
+    assert world.ledger.reserved_on(first).routes == {"a*": 1_000_000}
+
+    world.ticks(1, timedelta(hours=21))
+
+    assert world.job(drop).phase is Phase.SUBMITTED
+    assert world.ledger.reserved_on(first).micros == 0
+    assert world.ledger.reserved_on(first).routes == {"a*": 0}
+    assert today(world).routes == {"a*": 1_000_000}
+    assert there(world.job(drop).reserved).day == today(world).day != first
+
+
+def test_a_job_that_is_sent_a_day_later_needs_room_on_that_day(world: World) -> None:
+    chosen(world, max_cost_per_day=1)
+    world.wire.creates = [Wire.says(429, **{"retry-after": str(20 * 60 * 60)})]
+    late = dropped(world)
+    world.tick()
+    first = today(world).day
+
+    world.advance(timedelta(hours=19))
+    asked = Reserved(day=today(world).day, micros=1)
+    world.ledger.advance(
+        world.job(dropped(world, "other.jsonl")),
+        lambda j: j.submitting(world.now(), world.timing, reserved=asked),
+    )
+    world.ticks(1, timedelta(hours=2))
+
+    assert "waits for a day with room" in there(world.job(late).waiting_for)
+    assert world.ledger.reserved_on(first).micros == 1_000_000
+    assert today(world).micros == 1
+
+
+def test_a_job_is_counted_once_on_the_day_of_its_intents(world: World) -> None:
     chosen(world, max_cost_per_day=2)
     world.wire.creates = [Wire.says(429), Wire.says(503), Wire.says(429)]
     drop = dropped(world)

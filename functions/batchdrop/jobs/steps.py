@@ -151,6 +151,9 @@ class Steps(Derived):
         """
         The intent: it is written before the request is sent, so that a crash leaves a
         trace. If there is a cancel request, the job is cancelled instead.
+
+        Args:
+            reserved: what an intent of another day has reserved is given back.
         """
         if self.cancel_request:
             return self.cancelled(now)
@@ -163,7 +166,7 @@ class Steps(Derived):
             now,
             intent=self.lease.epoch,
             spent_on=self.spent_on or spent_on,
-            reserved=self.reserved or reserved,
+            reserved=reserved or self.reserved,
         )
         return replace(self._renewed(moved, until), due=listed)
 

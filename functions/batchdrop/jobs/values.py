@@ -393,7 +393,7 @@ class Estimate:
 class Reserved:
     """What a job counts for on a day with a ceiling on cost."""
 
-    day: str  #: of its first intent, such as 2026-03-01, in UTC
+    day: str  #: of its latest intent, such as 2026-03-01, in UTC
     micros: int  #: its estimate; once that is settled, what it has cost
     route: str = ""  #: with a ceiling of its own, which the job counts for too
     settled: bool = False

@@ -113,11 +113,11 @@ class Ledger(Queries, Outbox, State, Days, Costs):
         current, taken = held, 0
         for _ in range(MAX_TRIES):
             job = _numbered(current, move(current), taken)
-            day = self._day_after(current, job, check)
+            days = self._days_after(current, job, check)
             writes = [(current, job), *self._split_job(current, job, taken)]
             try:
                 with answered(f"job {held.id}"):
-                    return self._commit(writes, spending, creates(job), day)
+                    return self._commit(writes, spending, creates(job), days)
             except Raced:
                 # Another write came first, or our own was applied and its answer was
                 # lost: the document shows which.
@@ -130,25 +130,31 @@ class Ledger(Queries, Outbox, State, Days, Costs):
                     raise Superseded(
                         f"job {held.id} is not at {held.phase} any more"
                     ) from None
-                if day is None and self._are_as_written_from(writes):
+                if not days and self._are_as_written_from(writes):
                     # The outbox still has announcements of an earlier job with this
                     # id, whose document has expired: take the next free number.
                     taken += 1
                 current = found
         raise Unavailable(f"job {held.id}: others keep writing to it")
 
-    def _day_after(
+    def _days_after(
         self, before: Job, job: Job, check: Callable[[Day, Reserved], None]
-    ) -> Day | None:
-        """The day of a reservation that a job makes or changes; None if it doesn't."""
+    ) -> list[Day]:
+        """The days on which a job makes a reservation, changes it or gives it back."""
         old, new = before.reserved, job.reserved
-        if new is None or (old and old.micros == new.micros):
-            return None
-        with answered(f"the reservations of {new.day}"):
-            day = self.reserved_on(new.day)
-        if old is None:
-            check(day, new)
-        return day.moved(old, new)
+        if new is None:
+            return []
+        if old and old.day == new.day:
+            if old.micros == new.micros:
+                return []
+            return [self._reserved_on(new.day).moved(old, new)]
+        check(day := self._reserved_on(new.day), new)
+        days = [day.moved(None, new)]
+        return [*days, self._reserved_on(old.day).moved(old, None)] if old else days
+
+    def _reserved_on(self, day: str) -> Day:
+        with answered(f"the reservations of {day}"):
+            return self.reserved_on(day)
 
     def _split_job(self, before: Job, job: Job, taken: int) -> list[tuple[Job, Job]]:
         """
@@ -177,7 +183,7 @@ class Ledger(Queries, Outbox, State, Days, Costs):
         writes: Sequence[tuple[Job, Job]],
         spending: Spending | None,
         creates: Sequence[Job],
-        day: Day | None,
+        days: Sequence[Day],
     ) -> Job:
         """
         Writes everything or nothing; returns the first job, with its version.
@@ -218,7 +224,7 @@ class Ledger(Queries, Outbox, State, Days, Costs):
                 {"rows": Increment(spending.rows), "bytes": Increment(spending.bytes)},
                 merge=True,
             )
-        if day:
+        for day in days:
             self._write_day(batch, day)
         for job, document in zip(creates, made, strict=True):
             batch.create(self._job(job.id), document)

@@ -50,22 +50,24 @@ class Reserving:
     def asked(self, job: Job, on: datetime | None = None) -> Reserved | None:
         """
         What a job is to reserve, at the prices of that day. None if no ceiling holds
-        for it, it has reserved already, or its cost can't be estimated.
+        for it, it has reserved already, or its cost can't be estimated. What it has
+        reserved on an earlier day, on which it wasn't sent after all, is no help.
 
         Args:
             on: when its batch was created; None: it is about to be.
         """
-        if job.reserved or not self.ceilings_of(job):
+        day = f"{on or self.now():%Y-%m-%d}"
+        has_reserved = job.reserved and (on or job.reserved.day == day)
+        if has_reserved or not self.ceilings_of(job):
             return None
         cost = self._estimate(job).cost
         if cost is None or job.spec is None:
             return None
-        day = f"{on or self.now():%Y-%m-%d}"
         return Reserved(day=day, micros=cost.micros, route=job.spec.ceiling)
 
     def problem(self, job: Job) -> Problem | None:
         """Why a job can't be sent below its ceilings on any day."""
-        if job.reserved or not self.ceilings_of(job):
+        if not self.ceilings_of(job):
             return None
         estimate = self._estimate(job)
         if estimate.cost:
@@ -114,10 +116,13 @@ class Reserving:
             if over
             else "BATCHDROP_MAX_COST_PER_DAY"
         )
-        return (
-            f"it would exceed {name}={ceilings[over] / 1_000_000:.15g} on {day.day}, "
-            "and waits for a day with room"
-        )
+        most = f"{name}={ceilings[over] / 1_000_000:.15g}"
+        if asked.micros > ceilings[over]:
+            return (
+                f"it alone would exceed {most} on any day, and waits until that is "
+                "raised; or cancel it"
+            )
+        return f"it would exceed {most} on {day.day}, and waits for a day with room"
 
     def _estimate(self, job: Job) -> Estimate:
         """A job's tokens at today's prices: it may have waited for long."""
