@@ -7,6 +7,7 @@ from typing import Any
 
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
+from tests.worker.dying import at
 from tests.worker.world import World
 
 
@@ -51,6 +52,21 @@ def collected(world: World, drop: Drop) -> Job:
         if (job := world.job(drop)).is_over and job.collecting is None:
             return job
     raise AssertionError(f"it waits: {job.collecting}, {job.health}")
+
+
+def finished_while_one_sleeps(world: World, drop: Drop, point: str) -> Job:
+    """A collector wakes at a point after another one has finished; the other's job."""
+    seen: list[Job] = []
+
+    def sleep() -> None:
+        world.woken.clear()
+        seen.append(collected(world, drop))
+
+    with at([point], sleep) as waiting:
+        world.collect()
+    world.ticks(2)
+    assert waiting == []
+    return seen[0]
 
 
 def outcomes(world: World, job: Job) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.stored import split_uri
-from tests.cloud_storage import CloudStorage, cloud_storage
+from tests.cloud_storage import CloudStorage
 from tests.worker.batches import vanish
 from tests.worker.collecting import (
     collected,
@@ -23,7 +22,7 @@ from tests.worker.collecting import (
     questions,
     submit,
 )
-from tests.worker.world import World, storage_at
+from tests.worker.world import World
 
 BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
@@ -363,24 +362,13 @@ def test_a_sidecar_that_is_gone_is_told(world: World) -> None:
     assert job.health.code == HealthCode.COLUMNS_LOST
 
 
-@pytest.fixture
-def guarded(world: World, gcs: str) -> Iterator[CloudStorage]:
-    """A Cloud Storage that may refuse access to a bucket, for the worker alone."""
-    with cloud_storage(gcs) as storage:
-        direct = world.gcs
-        world.gcs = storage_at(storage.url, world.settings.project)
-        yield storage
-        world.gcs.close()
-        world.gcs = direct
-
-
 def test_a_bucket_that_may_not_be_read_is_waited_for(
-    world: World, guarded: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     drop = submit(world, questions(3))
     job = ended(world, drop)
     bucket = world.settings.output.bucket
-    guarded.refuses = {bucket: {"GET"}}
+    cloud.refuses = {bucket: {"GET"}}
     world.collect()
 
     waits = world.job(drop)
@@ -396,7 +384,7 @@ def test_a_bucket_that_may_not_be_read_is_waited_for(
     assert not waits.is_parked
     assert waits.collecting is not None
 
-    guarded.refuses = {}
+    cloud.refuses = {}
     job = collected(world, drop)
 
     assert outcomes(world, job) == ["ok"] * 3
@@ -404,17 +392,17 @@ def test_a_bucket_that_may_not_be_read_is_waited_for(
 
 
 def test_a_bucket_that_may_not_be_written_to_is_waited_for(
-    world: World, guarded: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     drop = submit(world, questions(3))
     ended(world, drop)
     bucket = world.settings.output.bucket
-    guarded.refuses = {bucket: {"POST", "PUT"}}
+    cloud.refuses = {bucket: {"POST", "PUT"}}
     world.collect()
 
     waits = world.job(drop)
     assert waits.not_allowed is not None
     assert "roles/storage.objectCreator" in waits.not_allowed.message
 
-    guarded.refuses = {}
+    cloud.refuses = {}
     assert outcomes(world, collected(world, drop)) == ["ok"] * 3

@@ -14,6 +14,7 @@ from tests.there import there
 from tests.worker.collecting import (
     collected,
     ended,
+    finished_while_one_sleeps,
     lines,
     outcomes,
     question,
@@ -112,21 +113,13 @@ def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
 ) -> None:
     drop = submit(world, questions(5))
     ended(world, drop)
-    seen: list[Job] = []
 
-    def sleep() -> None:
-        world.woken.clear()
-        seen.append(collected(world, drop))
+    seen = finished_while_one_sleeps(world, drop, point)
 
-    with at([point], sleep) as waiting:
-        world.collect()
-    world.ticks(2)
-
-    assert waiting == []
-    assert world.job(drop).results == seen[0].results
+    assert world.job(drop).results == seen.results
     assert outcomes(world, world.job(drop)) == ["ok"] * 5
     assert len(set(ready(world))) == 1
-    assert published(world, seen[0]) == ["results.jsonl"]
+    assert published(world, seen) == ["results.jsonl"]
 
 
 def test_a_shard_that_comes_late_changes_no_results_that_are_being_made(

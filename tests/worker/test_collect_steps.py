@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +15,13 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.stored import CHUNK, split_uri
 from batchdrop.worker.collect_steps import Collected
-from tests.cloud_storage import CloudStorage, cloud_storage
+from tests.cloud_storage import CloudStorage
 from tests.results.made import memory_of
 from tests.there import there
 from tests.worker.collecting import (
     collected,
     ended,
+    finished_while_one_sleeps,
     lines,
     outcomes,
     question,
@@ -29,7 +29,7 @@ from tests.worker.collecting import (
     submit,
 )
 from tests.worker.dying import Killed, at, die
-from tests.worker.world import World, storage_at
+from tests.worker.world import World
 
 BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 RESULTS = "dev.batchdrop.results.ready.v1"
@@ -56,17 +56,6 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchdrop.results.slices._PIECE", 100)
     monkeypatch.setattr("batchdrop.results.runs.EVERY", 1)
     monkeypatch.setattr("batchdrop.results.ranges.RANGE", SIZE)
-
-
-@pytest.fixture
-def cloud(world: World, gcs: str) -> Iterator[CloudStorage]:
-    """A Cloud Storage that honours preconditions and counts reads, for the worker."""
-    with cloud_storage(gcs) as storage:
-        direct = world.gcs
-        world.gcs = storage_at(storage.url, world.settings.project)
-        yield storage
-        world.gcs.close()
-        world.gcs = direct
 
 
 def ready(world: World) -> list[str]:
@@ -319,21 +308,13 @@ def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
 ) -> None:
     drop = submit(world, questions(10))
     ended(world, drop)
-    seen: list[Job] = []
 
-    def sleep() -> None:
-        world.woken.clear()
-        seen.append(collected(world, drop))
+    seen = finished_while_one_sleeps(world, drop, point)
 
-    with at([point], sleep) as waiting:
-        world.collect()
-    world.ticks(2)
-
-    assert waiting == []
-    assert world.job(drop).results == seen[0].results
+    assert world.job(drop).results == seen.results
     assert outcomes(world, world.job(drop)) == ["ok"] * 10
     assert len(set(ready(world))) == 1
-    assert published(world, seen[0]) == ["results.index.json", "results.jsonl"]
+    assert published(world, seen) == ["results.index.json", "results.jsonl"]
 
 
 @pytest.mark.parametrize("point", ["collect_sorted", "collect_ranged"])

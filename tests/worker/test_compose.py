@@ -1,7 +1,5 @@
 """Many objects become one, without being read: in the work bucket, and then copied."""
 
-from collections.abc import Iterator
-
 import pytest
 from google.cloud.storage import Bucket
 
@@ -9,19 +7,8 @@ from batchdrop.errors import Misconfigured, SourceGone
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.storage import Differs
 from batchdrop.worker.collect_compose import Compose
-from tests.cloud_storage import CloudStorage, cloud_storage
-from tests.worker.world import World, storage_at
-
-
-@pytest.fixture
-def cloud(world: World, gcs: str) -> Iterator[CloudStorage]:
-    """A Cloud Storage that honours preconditions, for the worker alone."""
-    with cloud_storage(gcs) as storage:
-        direct = world.gcs
-        world.gcs = storage_at(storage.url, world.settings.project)
-        yield storage
-        world.gcs.close()
-        world.gcs = direct
+from tests.cloud_storage import CloudStorage
+from tests.worker.world import World
 
 
 @pytest.fixture

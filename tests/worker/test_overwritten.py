@@ -1,15 +1,14 @@
 """Objects that are overwritten or deleted while they are read."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
-from tests.cloud_storage import CloudStorage, cloud_storage
-from tests.worker.world import GOOD, World, storage_at
+from tests.cloud_storage import CloudStorage
+from tests.worker.world import GOOD, World
 
 #: Bytes of a range here, and more rows than one holds.
 RANGE = 4096
@@ -18,17 +17,10 @@ OTHER = GOOD.replace("hello", "other")
 
 
 @pytest.fixture
-def served(
-    world: World, gcs: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[CloudStorage]:
-    """A Cloud Storage that does what Google documents, before the world's objects."""
+def served(cloud: CloudStorage, monkeypatch: pytest.MonkeyPatch) -> CloudStorage:
+    """A Cloud Storage that is read in short ranges."""
     monkeypatch.setattr("batchdrop.stored.CHUNK", RANGE)
-    with cloud_storage(gcs) as server:
-        fake = world.gcs
-        world.gcs = storage_at(server.url, world.settings.project)
-        yield server
-        world.gcs.close()
-        world.gcs = fake
+    return cloud
 
 
 def overwrite(world: World, drop: Drop, text: str) -> Drop:

@@ -4,7 +4,6 @@ import gzip
 import json
 import random
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -17,22 +16,11 @@ from batchdrop.jobs.values import Drop
 from batchdrop.storage import Storage
 from batchdrop.stored import CHUNK
 from tests.client.recorder import Answer, Recorder, Request
-from tests.cloud_storage import CloudStorage, cloud_storage
+from tests.cloud_storage import CloudStorage
 from tests.worker.world import GOOD, World, storage_at
 
 #: As `gcloud storage cp --gzip-local-all` sets it, whatever the bytes are.
 SAYS_GZIP = "gzip"
-
-
-@pytest.fixture
-def served(world: World, gcs: str) -> Iterator[CloudStorage]:
-    """A Cloud Storage that does what Google documents, before the world's objects."""
-    with cloud_storage(gcs) as server:
-        fake = world.gcs
-        world.gcs = storage_at(server.url, world.settings.project)
-        yield server
-        world.gcs.close()
-        world.gcs = fake
 
 
 def packed(data: bytes, times: int = 1) -> bytes:
@@ -52,7 +40,7 @@ def code(job: Job) -> object:
     return job.error.code
 
 
-def test_no_row_of_a_packed_object_is_lost(world: World, served: CloudStorage) -> None:
+def test_no_row_of_a_packed_object_is_lost(world: World, cloud: CloudStorage) -> None:
     noise, rows = random.Random(1), 45_000
     text = "".join(
         GOOD.replace("hello", b64encode(noise.randbytes(195)).decode())
@@ -72,7 +60,7 @@ def test_no_row_of_a_packed_object_is_lost(world: World, served: CloudStorage) -
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
 @pytest.mark.parametrize("encoding", [None, SAYS_GZIP])
 def test_a_file_is_read_by_its_bytes_whatever_its_metadata_says(
-    world: World, served: CloudStorage, times: int, encoding: str | None
+    world: World, cloud: CloudStorage, times: int, encoding: str | None
 ) -> None:
     data = packed((GOOD * 3).encode(), times)
 
@@ -92,13 +80,13 @@ def test_a_file_is_read_by_its_bytes_whatever_its_metadata_says(
     ids=["cut", "cut inside", "not gzip", "packed too often"],
 )
 def test_a_packing_that_cannot_be_undone_is_a_rejection(
-    world: World, served: CloudStorage, data: bytes
+    world: World, cloud: CloudStorage, data: bytes
 ) -> None:
     assert code(taken(world, world.upload(data, encoding=SAYS_GZIP))) == "bad_gzip"
 
 
 def test_a_packed_manifest_applies_to_packed_rows(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     world.choose(sources=(world.settings.work,))
     world.upload(packed((GOOD * 2).encode()), "rows.jsonl", encoding=SAYS_GZIP)
@@ -111,7 +99,7 @@ def test_a_packed_manifest_applies_to_packed_rows(
 
 
 def test_a_manifest_that_is_cut_is_a_rejection(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     data = packed(b'{"src": "gs://inbox/x.jsonl"}')[:-9]
 
@@ -123,7 +111,7 @@ def test_a_manifest_that_is_cut_is_a_rejection(
 
 
 def test_a_manifest_that_unpacks_to_too_much_is_a_rejection(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     data = packed(b" " * 21_000_000)
 
@@ -133,10 +121,10 @@ def test_a_manifest_that_unpacks_to_too_much_is_a_rejection(
 
 
 def test_a_range_that_comes_short_is_no_end_of_the_file(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     drop = world.upload(GOOD * 3)
-    served.holds_back = len(GOOD)
+    cloud.holds_back = len(GOOD)
 
     job = taken(world, drop)
     assert job.phase is Phase.ARRIVED
@@ -144,17 +132,17 @@ def test_a_range_that_comes_short_is_no_end_of_the_file(
     assert f"got {2 * len(GOOD)} bytes for" in job.postponed.message
     assert world.staged(drop) == {}
 
-    served.holds_back = 0
+    cloud.holds_back = 0
     world.ticks(1)
     job = world.job(drop)
     assert (job.rows.accepted, job.postponed) == (3, None)
 
 
 def test_a_file_that_comes_short_for_hours_is_announced_once(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     drop = world.upload(GOOD * 3)
-    served.holds_back = 1
+    cloud.holds_back = 1
     world.worker.take(drop)
 
     for _ in range(16):
@@ -169,38 +157,36 @@ def test_a_file_that_comes_short_for_hours_is_announced_once(
     assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
 
-def test_a_connection_that_breaks_is_resumed(
-    world: World, served: CloudStorage
-) -> None:
+def test_a_connection_that_breaks_is_resumed(world: World, cloud: CloudStorage) -> None:
     drop = world.upload(packed((GOOD * 3).encode()), encoding=SAYS_GZIP)
-    served.breaks = 1
+    cloud.breaks = 1
 
     assert taken(world, drop).rows.accepted == 3
 
 
 @pytest.mark.parametrize("world", ["developer"], indirect=True)
 def test_staged_rows_that_come_short_are_not_handed_over(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     world.choose(paused=True)
     drop = world.upload(GOOD * 3)
     assert taken(world, drop).phase is Phase.WAITING
 
-    served.holds_back = 1
+    cloud.holds_back = 1
     world.choose(paused=False)
     world.ticks(1)
     job = world.job(drop)
     assert job.postponed is not None
     assert "got 260 bytes for the 261" in job.postponed.message
 
-    served.holds_back = 0
+    cloud.holds_back = 0
     world.ticks(1)
     assert world.job(drop).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
 
 
 def test_a_small_packed_object_is_read_as_a_whole(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     drop = world.upload(packed(b"[[route]]"), "routes.toml", encoding=SAYS_GZIP)
 
@@ -210,7 +196,7 @@ def test_a_small_packed_object_is_read_as_a_whole(
 
 
 def test_a_file_whose_manifests_name_would_be_too_long_has_none(
-    world: World, served: CloudStorage
+    world: World, cloud: CloudStorage
 ) -> None:
     job = taken(world, world.upload(GOOD, "a" * 1018 + ".jsonl"))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from batchdrop.errors import Misconfigured, SourceGone
+from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Results
@@ -16,16 +16,18 @@ from batchdrop.results import DoesNotAddUp
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
-from batchdrop.worker.collect_published import index_of
+from batchdrop.worker.collect_published import (
+    index_of,
+    results_of,
+    writing_results,
+)
 from batchdrop.worker.collect_steps import (
-    CREATE,
     Collected,
     Done,
     Learnt,
     Places,
     Waits,
     folder,
-    granted,
 )
 from batchdrop.worker.part_sums import added_up
 from batchdrop.worker.stages import few_at_once
@@ -112,7 +114,7 @@ class Parts:
         index = self._index(parts)
         found = [part.results for part in parts if part.results]
         beside = [one.strangers for one in found if one.strangers]
-        try:
+        with writing_results(place):
             strangers = None
             if beside:
                 uri = f"{place}strangers{suffix}.jsonl"
@@ -126,25 +128,11 @@ class Parts:
             # The results come last: whoever finds them finds the others.
             uri = f"{place}results{suffix}.jsonl"
             results = self.compose(list(map(_object, found)), work, uri)
-        except Misconfigured as exc:
-            if place.bucket not in str(exc):
-                raise
-            raise Misconfigured(f"{exc}. {granted(place.bucket, CREATE)}") from exc
         if results.bytes != (size := sum(one.bytes for one in found)):
             raise DoesNotAddUp(f"{results.bytes:,} bytes of results, not {size:,}")
         failpoint("collect_parts_written")
         return Collected(
-            changes=changes
-            | {
-                "results": Results(
-                    uri=results.uri,
-                    generation=results.generation,
-                    crc32c=results.crc32c,
-                    bytes=results.bytes,
-                    index=written.uri,
-                    strangers=strangers.uri if strangers else None,
-                )
-            },
+            changes=changes | {"results": results_of(results, written, strangers)},
             leftovers=(work,),
         )
 

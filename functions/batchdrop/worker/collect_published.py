@@ -41,6 +41,18 @@ def cost(job: Job, bill: Bill) -> dict[str, Any]:
     return {"no_cost": found.why} if isinstance(found, Unpriced) else {"cost": found}
 
 
+def results_of(written: Created, index: Created, strangers: Created | None) -> Results:
+    """The objects of a job's results, as its document names them."""
+    return Results(
+        uri=written.uri,
+        generation=written.generation,
+        crc32c=written.crc32c,
+        bytes=written.bytes,
+        index=index.uri,
+        strangers=strangers.uri if strangers else None,
+    )
+
+
 def changes(
     job: Job,
     summary: Summary,
@@ -60,14 +72,7 @@ def changes(
             "ids and lines alone"
         )
     return {
-        "results": Results(
-            uri=written.uri,
-            generation=written.generation,
-            crc32c=written.crc32c,
-            bytes=written.bytes,
-            index=index.uri,
-            strangers=strangers.uri if strangers else None,
-        ),
+        "results": results_of(written, index, strangers),
         "rows": rows,
         "usage": summary.usage,
         "failures": summary.failures,
