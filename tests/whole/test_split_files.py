@@ -13,6 +13,7 @@ from google.cloud import firestore, pubsub_v1, storage
 from google.cloud.storage.blob import Blob
 
 from batchdrop.jobs.values import Drop
+from batchdrop_local.function import STEP_BYTES
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 from tests.whole.test_main_job import Deployment
@@ -55,6 +56,8 @@ def deployment(
     env = {
         "BATCHDROP_ROUTES": str(tmp_path / "routes.toml"),
         "BATCHDROP_LEASE": "30",
+        # An answer has some 700: most parts are sorted and joined in several steps.
+        STEP_BYTES: "1000",
     }
     with Stack(
         tmp_path, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env
@@ -101,6 +104,13 @@ def part(deployment: Deployment, drop: Drop, number: int) -> dict[str, Any] | No
             held: dict[str, Any] | None = document.to_dict()
             return held
     return None
+
+
+def steps_taken(deployment: Deployment) -> set[str]:
+    """The steps that collectors have logged as done."""
+    log = deployment.stack.log("collect").read_text().splitlines()
+    told = (json.loads(line) for line in log if line.startswith("{"))
+    return {one["step"] for one in told if one.get("event") == "collect.step"}
 
 
 @pytest.mark.timeout(300)
@@ -166,3 +176,4 @@ def test_a_file_whose_parts_end_in_every_way_has_a_result_for_each_line(
     assert body["rows"]["ok"] == 10
     assert body["parts"]["total"] == 12
     assert {one.attributes["job_id"] for one in deployment.messages} == {drop.job_id}
+    assert {"sort", "range"} <= steps_taken(deployment)

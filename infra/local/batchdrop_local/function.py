@@ -5,13 +5,28 @@ gunicorn forks its workers from it, so a worker that follows a dead one is ready
 tenth of a second. No client is made here: gRPC's channels do not survive a fork.
 """
 
+import os
 from importlib import import_module
 
 from functions_framework._cli import _cli
 
 USED = ("google.cloud.firestore", "google.cloud.pubsub_v1", "google.cloud.storage")
+#: For tests: answers of more bytes than this are collected in steps of as many.
+STEP_BYTES = "LOCAL_STEP_BYTES"
+
+
+def lower_steps(size: int) -> None:
+    """Has `collect` take the steps of large results with small ones."""
+    from batchdrop.results import ranges, runs, slices
+    from batchdrop.worker import collect_freeze
+
+    collect_freeze.MOST = slices.SLICE = ranges.RANGE = size
+    runs.EVERY = 1
+
 
 if __name__ == "__main__":
     for name in USED:
         import_module(name)
+    if STEP_BYTES in os.environ:
+        lower_steps(int(os.environ[STEP_BYTES]))
     _cli()
