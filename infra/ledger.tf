@@ -76,6 +76,7 @@ resource "google_firestore_field" "unindexed" {
         "running_since", "source", "spec", "spec_from", "split_done", "stalled", "unpublished",
         "staging", "stall_at", "state_since", "duplicates", "updated_at", "waiting_for",
       ]
+      ceilings      = ["micros", "routes"]
       announcements = ["attributes", "body", "created_at", "published_at", "set_aside_at"]
       costs = [
         "answer_tokens", "collected_at", "estimated", "job", "location", "micros", "no_cost",
