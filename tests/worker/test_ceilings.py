@@ -6,6 +6,7 @@ answer of the stand-in has a few, which cost next to nothing.
 """
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,24 +22,29 @@ from tests.there import there
 from tests.worker.dying import at
 from tests.worker.world import GOOD, Wire, World
 
-PRICES = Prices.load(
-    json.dumps(
-        {
-            "as_of": "2026-01-31",
-            "currency": "EUR",
-            "sources": {"contract": {"what": "our contract", "read": "2026-01"}},
-            "prices": [
-                {
-                    "models": ["gemini-3.8-flash"],
-                    "input": 0,
-                    "output": 1,
-                    "elsewhere": 1,
-                    "sources": ["contract"],
-                }
-            ],
-        }
-    ).encode()
-)
+
+def priced(output: int) -> Prices:
+    """A price list, in euros for a million tokens of answers."""
+    entry = {
+        "models": ["gemini-3.8-flash"],
+        "input": 0,
+        "output": output,
+        "elsewhere": 1,
+        "sources": ["contract"],
+    }
+    return Prices.load(
+        json.dumps(
+            {
+                "as_of": "2026-01-31",
+                "currency": "EUR",
+                "sources": {"contract": {"what": "our contract", "read": "2026-01"}},
+                "prices": [entry],
+            }
+        ).encode()
+    )
+
+
+PRICES = priced(1)
 NONE = Prices.load(
     b'{"as_of": "2026-01-31", "currency": "EUR", "sources": {}, "prices": []}'
 )
@@ -160,6 +166,34 @@ def test_what_can_not_be_estimated_is_not_sent_below_a_ceiling(
     assert world.batches() == []
 
 
+def test_a_job_of_a_release_without_estimates_says_what_to_do(world: World) -> None:
+    chosen(world, paused=True)
+    drop = dropped(world)
+    world.ledger.advance(world.job(drop), lambda j: replace(j, estimate=None))
+    chosen(world, max_cost_per_day=2, paused=False)
+
+    world.tick()
+    again = world.worker.commands.rerun(drop.job_id)
+    world.ticks(2)
+
+    code, message = error(world.job(drop))
+    assert (code, "repeat the job" in message) == ("no_estimate", True)
+    assert there(world.ledger.get(again.id)).phase is Phase.SUBMITTED
+
+
+def test_a_table_that_waits_when_a_ceiling_is_set_is_not_sent(world: World) -> None:
+    chosen(world, paused=True, datasets=("p.d",))
+    table = world.upload(json.dumps({"src": "bq://p.d.t"}), "table.job.json")
+    world.worker.take(table)
+    chosen(world, max_cost_per_day=2, datasets=("p.d",), paused=False)
+    assert world.job(table).phase is Phase.WAITING
+
+    world.tick()
+
+    code, message = error(world.job(table))
+    assert (code, "table or dataset" in message) == ("no_estimate", True)
+
+
 # -- of a day ------------------------------------------------------------------------
 
 
@@ -246,6 +280,19 @@ def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) 
         "it alone would exceed BATCHDROP_MAX_COST_PER_DAY=1 on any day, and waits "
         "until that is raised; or cancel it"
     )
+
+
+@both
+def test_a_day_holds_what_a_job_costs_by_the_prices_of_its_intent(world: World) -> None:
+    chosen(world, max_cost_per_day=2)
+    fits, over = dropped(world), dropped(world, "over.jsonl", rows=2)
+    world.prices = priced(2)
+
+    world.tick()
+
+    assert phases(world, [fits, over]) == [Phase.SUBMITTED, Phase.WAITING]
+    assert today(world).micros == 2_000_000
+    assert "waits for a day with room" not in there(world.job(over).waiting_for)
 
 
 # -- what is given back --------------------------------------------------------------

@@ -126,8 +126,13 @@ class Reserving:
 
     def _estimate(self, job: Job) -> Estimate:
         """A job's tokens at today's prices: it may have waited for long."""
-        if job.estimate is None or job.staging is None or job.spec is None:
+        if job.spec is None or job.spec.source:
             return Estimate.none("the rows of a table or dataset can't be counted")
+        if job.estimate is None or job.staging is None:
+            return Estimate.none(
+                "the file was staged by a release that made no estimate; repeat the "
+                "job, which reads the dropped object again"
+            )
         return self.pricing.of(job.spec, job.estimate.tokens, job.staging.rows)
 
     # -- jobs that are done -----------------------------------------------------
