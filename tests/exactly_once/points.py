@@ -60,8 +60,7 @@ OWN_WAY = {
 }
 #: What only the Developer API needs: Vertex AI writes its answers into a bucket itself.
 COPYING = {"collect_copied", "collect_delivered"}
-#: What only answers pass that are too many for one step: a test in `tests/worker` has a
-#: worker die and sleep there, at lowered sizes.
+#: What only answers pass that are too many for one step.
 STEPPED = {
     "collect_sorted",
     "collect_planned",

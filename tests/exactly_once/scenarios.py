@@ -262,6 +262,20 @@ COLLECTED_IN_PARTS = replace(
         }
     ),
 )
+#: The same in one batch, whose answers are taken for too many for one step.
+COLLECTED_IN_STEPS = replace(
+    COLLECTED,
+    name="collected_in_steps",
+    track="steps",
+    reaches=frozenset(
+        {
+            "collect_sorted",
+            "collect_planned",
+            "collect_ranged",
+            "collect_published",
+        }
+    ),
+)
 #: A file and its manifest, dropped at the same time; one that waits for its manifest;
 #: and a manifest that is a job.
 ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
@@ -299,6 +313,6 @@ def ways_to(point: str) -> list[Scenario]:
     Scenarios in which a job is known to pass the point. If there are none, all
     scenarios that need no settings of their own.
     """
-    every = (*SCENARIOS, COLLECTED, COLLECTED_IN_PARTS, AWAITED)
+    every = (*SCENARIOS, COLLECTED, COLLECTED_IN_PARTS, COLLECTED_IN_STEPS, AWAITED)
     known = [one for one in every if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.track]

@@ -11,6 +11,7 @@ from tests.exactly_once.points import (
     LATE_IN_PARTS,
     OWN_WAY,
     PAIRS,
+    STEPPED,
     points,
     points_of,
 )
@@ -145,6 +146,26 @@ def test_a_worker_that_freezes_and_wakes_late_does_no_harm(
     ids=str,
 )
 def test_freezing_at_each_point(case: Case, runs: Runs) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "case",
+    [
+        made(point, backend)
+        for point in sorted(STEPPED)
+        for made in (killed_at, frozen_at)
+        for backend in BACKENDS
+    ],
+    ids=str,
+)
+def test_a_collector_that_dies_or_freezes_between_steps_is_followed_by_another(
+    case: Case, runs: Runs
+) -> None:
     outcome = runs[case].result()
 
     assert outcome.missed == []

@@ -33,6 +33,7 @@ from batchdrop.ledger import Ledger
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB
+from batchdrop_local.function import STEP_BYTES
 from batchdrop_local.stack import Stack
 from tests.exactly_once import output
 from tests.exactly_once.commits import Commits
@@ -72,12 +73,16 @@ LOSSY = "lossy"
 BOTH = "both"
 #: The same, and Pub/Sub can fail; there is more to say of each job; two schedules call.
 STORMY = "stormy"
+#: A track on which few answers take the steps of many.
+STEPS = "steps"
 #: What some cases need besides.
 DEPLOYMENTS = {
     "": {},
     LOSSY: {},
     BOTH: {"GEMINI_API_KEY": "a-key"},
     STORMY: {"BATCHDROP_STALLED_AFTER": "0.5"},
+    # An answer has some 700 bytes.
+    STEPS: {STEP_BYTES: "1000"},
 }
 
 #: Separates one call's log lines from another's.
