@@ -36,8 +36,8 @@ def submit(world: World, text: str | bytes = "", **options: Any) -> Drop:
 
 def ended(world: World, drop: Drop) -> Job:
     """The job once a tick has seen the end of its batch; nothing is collected yet."""
-    for _ in range(30):
-        world.advance(timedelta(minutes=1))
+    for _ in range(6):
+        world.advance(timedelta(minutes=5))
         world.worker.tick()
         if (job := world.job(drop)).is_over:
             return job
@@ -45,9 +45,11 @@ def ended(world: World, drop: Drop) -> Job:
 
 
 def collected(world: World, drop: Drop) -> Job:
-    """The job once its answers are collected, within an hour of ticks."""
+    """The job once its answers are collected, within hours of ticks."""
     for _ in range(60):
-        world.advance(timedelta(minutes=1))
+        # A tick a minute sees the end no better than these do.
+        minutes = 1 if world.job(drop).is_over else 5
+        world.advance(timedelta(minutes=minutes))
         world.tick()
         if (job := world.job(drop)).is_over and job.collecting is None:
             return job

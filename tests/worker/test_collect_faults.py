@@ -263,6 +263,7 @@ def test_a_batch_that_was_cancelled_leaves_the_answers_that_it_has(
     world.ticks(10)
     now = world.now()
     world.ledger.advance(world.job(drop), lambda j: j.request_cancel("a test", now))
+    world.tick()
 
     job = collected(world, drop)
 
