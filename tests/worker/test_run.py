@@ -16,6 +16,8 @@ from tests.worker.batches import claimed, intended
 from tests.worker.dying import failpoints
 from tests.worker.world import GOOD, Fault, Wire, World
 
+MINUTE = timedelta(minutes=1)
+
 
 def test_a_drop_becomes_a_batch_of_its_rows(world: World) -> None:
     drop = world.upload(GOOD * 3, "day/reviews.jsonl")
@@ -45,9 +47,8 @@ def test_results_lie_under_the_files_name_and_the_jobs_id(world: World) -> None:
     drop = world.upload(GOOD * 5, "day/reviews.jsonl")
     world.worker.take(drop)
 
-    world.ticks(20)
+    job = world.until_over(drop)
 
-    job = world.job(drop)
     assert job.batch is not None
     assert (job.batch.output_directory or "").startswith(
         f"gs://{world.settings.output.bucket}/day/reviews.jsonl/{drop.job_id}/"
@@ -335,7 +336,7 @@ def test_a_search_without_the_right_to_list_is_reported_and_repeated(
 
     world.wire.lists = [refused] * 100
 
-    world.ticks(30)
+    world.ticks(8, timedelta(minutes=4))
 
     found = world.job(job.source)
     assert found.phase is Phase.SUBMITTING
@@ -343,8 +344,7 @@ def test_a_search_without_the_right_to_list_is_reported_and_repeated(
     assert found.health.code == "not_allowed"
     assert "could not look for its batches" in found.health.message
     world.wire.lists.clear()
-    world.ticks(20)
-    healed = world.job(job.source)
+    healed = world.until_over(job.source)
     assert (healed.phase, healed.health) == (Phase.ENDED, None)
     assert len(world.batches()) == 1
 
@@ -355,7 +355,8 @@ def test_a_bucket_that_is_missing_parks_no_job(world: World) -> None:
     world.choose(work=Location(bucket=f"{there.bucket}-not", prefix=there.prefix))
     world.worker.take(drop)
 
-    world.ticks(30)
+    world.ticks(8)
+    world.ticks(5, timedelta(minutes=4))  # the pauses have grown
 
     job = world.job(drop)
     assert job.phase is Phase.ARRIVED
@@ -407,7 +408,7 @@ def test_a_step_that_breaks_records_why_and_ends_its_lease(world: World) -> None
 def test_a_job_whose_worker_died_after_the_claim_is_carried_on(world: World) -> None:
     job = claimed(world)
 
-    world.ticks(11)
+    world.ticks(3, timedelta(minutes=4))
 
     assert world.job(job.source).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
@@ -421,10 +422,16 @@ def test_a_job_under_a_live_lease_is_left_alone(world: World) -> None:
     assert world.job(job.source) == job
 
 
+def fenced(world: World, job: Job) -> None:
+    """Time passes until the fence is up, and its wait has begun."""
+    world.advance(timedelta(minutes=10))
+    world.ticks_until(lambda: world.job(job.source).phase is Phase.PREPARED, 5, MINUTE)
+
+
 def test_a_job_whose_worker_died_with_its_intent_is_made_once(world: World) -> None:
     job = intended(world)
 
-    world.ticks(20)
+    world.ticks(5, timedelta(minutes=4))
 
     assert world.job(job.source).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
@@ -434,7 +441,7 @@ def test_the_fence_moves_the_rows_and_leaves_no_older_copy(world: World) -> None
     job = intended(world)
     before = world.staged(job.source)
 
-    world.ticks(14)
+    fenced(world, job)
 
     after = world.staged(job.source)
     assert list(before) == ["1/requests.jsonl"]
@@ -452,7 +459,7 @@ def test_a_fence_that_died_before_its_write_is_made_again(world: World) -> None:
     world.advance(timedelta(minutes=13))
     world.ledger.advance(job, lambda j: j.resumed("died", world.now(), world.timing))
 
-    world.ticks(20)
+    world.ticks(5, timedelta(minutes=4))
 
     assert world.job(job.source).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
@@ -462,8 +469,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
     world: World,
 ) -> None:
     job = intended(world)
-    world.ticks(14)  # the fence is up, and its wait has begun
-    assert world.job(job.source).phase is Phase.PREPARED
+    fenced(world, job)
 
     frozen = world.client.batches.create(
         model="gemini-3.8-flash",
@@ -474,10 +480,9 @@ def test_a_frozen_worker_that_sends_after_the_fence_costs_nothing(
             "labels": job.spec.labels if job.spec else {},
         },
     )
-    world.ticks(60)
+    kept = world.until_over(job.source)
+    world.ticks(4, timedelta(minutes=5))
 
-    kept = world.job(job.source)
-    assert kept.phase is Phase.ENDED
     assert kept.batch is not None
     assert kept.batch.state == "JOB_STATE_SUCCEEDED"
     assert kept.batch.name != frozen.name
@@ -517,16 +522,16 @@ def test_a_late_batch_without_input_is_not_kept_in_place_of_a_good_one(
     world: World,
 ) -> None:
     job = intended(world)
-    world.ticks(14)  # the fence is up
+    fenced(world, job)
     send_late(world, job)
     world.wire.creates = [world.wire.reply_lost]
     world.wire.lists = [Wire.shows_nothing]
     world.ticks(2)  # a second batch is made, and its reply is lost
     assert world.job(job.source).phase is Phase.SUBMITTING
 
-    world.ticks(60)
+    kept = world.until_over(job.source)
+    world.ticks(4, timedelta(minutes=5))
 
-    kept = world.job(job.source)
     assert kept.batch is not None
     assert kept.batch.state == "JOB_STATE_SUCCEEDED"
     paid = [batch for batch in world.batches() if batch["rows"]["done"]]
@@ -545,9 +550,9 @@ def test_a_late_batch_whose_input_a_dead_fence_took_is_not_the_end(
     send_late(world, job)
     world.advance(timedelta(minutes=13))
 
-    world.ticks(60)
+    kept = world.until_over(job.source)
+    world.ticks(4, timedelta(minutes=5))
 
-    kept = world.job(job.source)
     assert kept.phase is Phase.ENDED
     assert kept.batch is not None
     assert kept.batch.state == "JOB_STATE_SUCCEEDED"
@@ -566,9 +571,8 @@ def test_a_label_set_by_somebody_else_is_not_taken_for_ours(world: World) -> Non
         },
     )
 
-    world.ticks(20)
+    kept = world.until_over(job.source)
 
-    kept = world.job(job.source)
     assert kept.batch is not None
     assert kept.batch.name != forged.name
 
@@ -581,7 +585,7 @@ def test_a_job_that_kills_its_workers_is_parked_and_announced(world: World) -> N
             job, lambda j: j.resumed("dies", world.now(), world.timing)
         )
 
-    world.ticks(30)
+    world.ticks(8, timedelta(minutes=4))
 
     parked = world.job(job.source)
     assert parked.phase is Phase.ARRIVED
@@ -611,10 +615,10 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
 ) -> None:
     drop = world.upload(GOOD * 2)
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_over(drop)
 
     new = world.worker.commands.rerun(drop.job_id)
-    world.ticks(20)
+    world.until_ended()
 
     again = world.ledger.get(new.id)
     assert again is not None
@@ -728,9 +732,8 @@ def test_a_name_may_have_line_feeds(world: World, name: str) -> None:
     drop = world.upload(GOOD, name)
 
     world.worker.take(drop)
-    world.ticks(20)
+    job = world.until_over(drop)
 
-    job = world.job(drop)
     assert job.phase is Phase.ENDED
     assert job.spec is not None
     assert job.spec.destination.endswith(f"/{name}/{job.id}/")
@@ -754,7 +757,7 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
     world.choose(part_rows=1)
     fits = world.upload(GOOD * 2, "é" * (most // 2 - 3) + "a" * (most % 2) + ".jsonl")
     world.worker.take(fits)
-    world.ticks(20)
+    world.until_over(fits)
 
     assert len(fits.name.encode()) == most
     assert world.job(fits).phase is Phase.ENDED
@@ -775,11 +778,12 @@ def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
 
     with failpoints(gives_no_answer):
         world.worker.take(drop)
-        for _ in range(4):
-            world.ticks(30)
+        for n, every in (10, 1), (10, 1), (10, 5), (10, 5):  # the pauses grow
+            world.ticks(n, every=timedelta(minutes=every))
             assert world.staged(drop) == {}
         attempts = world.job(drop).lease.epoch
-        world.ticks(80, every=timedelta(hours=1))
+        # After a pause of two hours, the count would begin anew.
+        world.ticks(42, every=timedelta(minutes=110))
 
     job = world.job(drop)
     assert attempts == 8

@@ -257,6 +257,34 @@ class World:
             self.advance(every)
             self.tick()
 
+    def ticks_until(
+        self,
+        true: Callable[[], bool],
+        most: int = 40,
+        every: timedelta = timedelta(minutes=4),
+    ) -> None:
+        """Runs ticks, `every` apart, until something is true; fails after `most`."""
+        for _ in range(most):
+            self.ticks(1, every)
+            if true():
+                return
+        raise AssertionError(f"it isn't so after {most} ticks")
+
+    def is_over(self, drop: Drop) -> bool:
+        """Whether the job of a drop is over, and all that was to be said is said."""
+        job = self.ledger.get(drop.job_id)
+        said = not self.ledger.unpublished_announcements()
+        return job is not None and job.is_over and said
+
+    def until_over(self, drop: Drop) -> Job:
+        """
+        Runs ticks, at long intervals, until the job is over and announced; and one
+        more, which has nothing left to say.
+        """
+        self.ticks_until(lambda: self.is_over(drop))
+        self.ticks(1)
+        return self.job(drop)
+
     def until_ended(self) -> None:
         """
         Batches that are there now end. A tick every five minutes sees that as well as
