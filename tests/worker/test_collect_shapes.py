@@ -210,9 +210,7 @@ def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> N
     ended(world, drop)
     world.woken.clear()
     world.sim.faults.add("unavailable", op="download")
-    for _ in range(30):
-        world.advance(timedelta(hours=1))
-        world.tick()
+    world.ticks(15, timedelta(hours=2))
 
     job = world.job(drop)
     assert job.health is not None
@@ -231,9 +229,7 @@ def test_answers_that_are_copied_are_not_at_risk_without_a_destination(
     ended(world, drop)
     output = world.gcs.bucket(world.settings.output.bucket)
     output.delete()
-    for _ in range(60):
-        world.advance(timedelta(hours=1))
-        world.tick()
+    world.ticks(15, timedelta(hours=4))
 
     job = world.job(drop)
     assert job.health is not None
@@ -300,8 +296,8 @@ def test_an_answer_of_thirty_megabytes_has_its_result(world: World) -> None:
 def test_each_part_of_a_split_file_has_results_of_its_own(world: World) -> None:
     text = questions(3) + "not json\n" + questions(2)
     drop = submit(world, text, part_rows=2, on_invalid="skip")
-    for _ in range(40):
-        world.ticks(1)
+    world.ticks(3)  # all parts are sent
+    world.ticks_until(lambda: world.is_over(drop) and world.job(drop).is_done)
 
     job = world.job(drop)
     ids = sorted(job.parts, key=lambda id: job.parts[id].n)

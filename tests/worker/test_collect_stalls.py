@@ -30,7 +30,7 @@ def test_a_grant_that_is_missing_for_hours_is_announced_and_waited_for(
     drop = submit(world, questions(2), delete_after=60.0)
     job = ended(world, drop)
 
-    world.ticks(40, every=timedelta(minutes=10))
+    world.ticks(10, every=timedelta(minutes=40))
 
     _, stalled = [parse(announcements.push(one)) for one in world.announced]
     assert (stalled.event, stalled.outcome) == ("stalled", "succeeded")
@@ -49,8 +49,8 @@ def test_answers_that_no_collector_copies_are_announced_as_at_risk(
     drop = submit(world, questions(2))
     job = ended(world, drop)
 
-    for _ in range(30):
-        world.advance(timedelta(hours=1))
+    for _ in range(10):
+        world.advance(timedelta(hours=3))
         world.worker.tick()  # no collector runs
 
     _, at_risk = [parse(announcements.push(one)) for one in world.announced]
@@ -70,7 +70,8 @@ def test_answers_that_give_no_answer_for_days_are_parked_and_logged_as_that(
     drop = submit(world, questions(2))
     job = ended(world, drop)
 
-    world.ticks(80, every=timedelta(hours=1))
+    # After a pause of two hours, the count would begin anew.
+    world.ticks(42, every=timedelta(minutes=110))
 
     assert world.job(drop).is_parked
     lines = [vars(record) for record in caplog.records]
@@ -112,6 +113,6 @@ def test_answers_that_are_gone_without_a_time_of_the_end_are_missing(
     without_end_time(world, drop)
     world.sim.faults.add("http_error", op="download", code=404, count=10_000)
 
-    world.ticks(60, every=timedelta(hours=1))
+    world.ticks(15, every=timedelta(hours=4))
 
     assert outcomes(world, world.job(drop)) == ["missing"] * 2
