@@ -59,12 +59,7 @@ def take_away(world: World, drop: Drop) -> None:
 def to_the_end(world: World, drop: Drop) -> Job:
     """Runs ticks, at long intervals, until the job is over and announced."""
     reconcile(world)
-    for _ in range(40):
-        world.ticks(1, timedelta(minutes=4))
-        job = world.ledger.get(drop.job_id)
-        if job and job.is_over and not world.ledger.unpublished_announcements():
-            break
-    return world.job(drop)
+    return world.until_over(drop)
 
 
 def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
@@ -140,10 +135,7 @@ def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
     drop = world.upload(rows(3))
     with at("after_intent", die), pytest.raises(Killed):
         world.worker.take(drop)
-    for _ in range(10):
-        world.ticks(1, timedelta(minutes=4))
-        if world.job(drop).batch:
-            break
+    world.ticks_until(lambda: world.job(drop).batch is not None, 10)
     assert list(world.staged(drop)) != ["1/requests.jsonl"]
     take_away(world, drop)
     empty_ledger(world)
@@ -158,7 +150,7 @@ def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
 def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_over(drop)
     assert announced_types(world) == ["succeeded"]
     world.announced.clear()
     take_away(world, drop)
@@ -175,7 +167,7 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
 def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_over(drop)
     again = world.worker.commands.rerun(drop.job_id)
     world.ticks(1)
     take_away(world, drop)

@@ -40,14 +40,6 @@ def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
-def to_the_end(world: World, drop: Drop) -> None:
-    """Runs ticks, at long intervals, until the job is over and announced."""
-    for _ in range(40):
-        world.ticks(1, timedelta(minutes=4))
-        if world.job(drop).is_over and not world.ledger.unpublished_announcements():
-            return
-
-
 def dies_in_a_tick(world: World, point: str) -> None:
     """The schedule runs until a worker that it calls has died."""
     with at(point, die), pytest.raises(Killed):
@@ -84,7 +76,7 @@ def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
 
     with at(point, others):
         world.worker.take(drop)
-    world.ticks(20)
+    world.until_over(drop)
 
     assert [part.staging for part in world.job(drop).parts.values()] == [
         part.staging for part in seen[0].parts.values()
@@ -104,7 +96,7 @@ def test_a_worker_that_dies_while_it_splits_costs_no_row_and_no_batch(
 
     with at(point, die), pytest.raises(Killed):
         world.worker.take(drop)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     parts_are_paid_once(world, drop, 5)
 
@@ -125,7 +117,7 @@ def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
         late = f"{world.settings.work}{part}/1/requests.jsonl"
         world.storage.write(late, iter([b"not json\n"]))
 
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     parts_are_paid_once(world, drop, 5)
     (fenced,) = [
@@ -150,7 +142,7 @@ def test_a_worker_of_a_part_that_wakes_after_the_next_has_sent_it_pays_nothing(
 
     with at(point, lambda: world.ticks(15, timedelta(minutes=4))):
         world.ticks(1)
-    to_the_end(world, drop)
+    world.until_over(drop)
     world.advance(timedelta(minutes=10))  # in which what was sent late would run
 
     parts_are_paid_once(world, drop, 3)
@@ -167,7 +159,7 @@ def test_checkpoints_beyond_the_current_parts_are_dropped(world: World) -> None:
     last = there(document.get().to_dict())["parts"][held.part_id(1)]
     document.update({f"parts.{held.part_id(2)}": {**last, "n": 2}})
 
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     parts_are_paid_once(world, drop, 4)
 
@@ -176,10 +168,10 @@ def test_a_split_job_that_runs_again_has_parts_of_its_own(world: World) -> None:
     world.choose(part_rows=2)
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.ticks(20)
+    world.until_over(drop)
 
     again = world.worker.commands.rerun(drop.job_id)
-    world.ticks(20)
+    world.ticks_until(lambda: len(world.announced) == 2)
 
     first, second = world.job(drop), world.ledger.get(again.id)
     assert second is not None
@@ -211,7 +203,7 @@ def test_a_split_job_whose_ledger_was_lost_is_not_paid_again(
     world.announced.clear()
 
     world.choose(max_active_jobs=None)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     job = world.job(drop)
     assert job.missed
@@ -230,7 +222,7 @@ def test_a_part_counts_against_its_day_once_however_often_it_is_taken_up(
 
     for point in ("after_intent", "before_create", "after_create"):
         dies_in_a_tick(world, point)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     parts_are_paid_once(world, drop, 5)
     days = {part.spent_on for part in split_job(world, world.job(drop))}
@@ -357,7 +349,7 @@ def test_a_file_with_checkpointed_parts_no_longer_needs_its_manifest(
         world.worker.take(drop)
     world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
 
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     nothing_is_lost(world, drop, manifest, delivered=False)
 
@@ -371,7 +363,7 @@ def test_a_manifest_that_was_read_and_is_gone_when_its_event_comes_is_no_news(
     world.gcs.bucket(manifest.bucket).blob(manifest.name).delete()
 
     world.worker.take(manifest)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     nothing_is_lost(world, drop, manifest)
 
@@ -390,7 +382,7 @@ def test_a_worker_that_missed_the_manifest_and_wakes_late_is_superseded(
 
     with at("after_staging", comes):
         world.worker.take(drop)
-    to_the_end(world, drop)
+    world.until_over(drop)
     world.ticks(4, timedelta(minutes=4))
 
     manifest = world.storage.find(drop.bucket, "a/x.job.json")
@@ -499,7 +491,7 @@ def test_a_file_and_its_manifest_delivered_twice_in_any_order_are_one_job(
 
     for drop_ in (*events, *events[::-1]):
         assert deliver(world, drop_)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     nothing_is_lost(world, drop, manifest)
 
@@ -514,7 +506,7 @@ def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
 
     with at(point, die), pytest.raises(Killed):
         world.worker.take(drop)
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     job = world.job(drop)
     assert (job.phase, job.rows.total) == (Phase.ENDED, 3)
@@ -559,7 +551,7 @@ def test_a_job_over_a_table_whose_worker_dies_is_one_batch(
 ) -> None:
     with at(point, die), pytest.raises(Killed):
         world.worker.take(table)
-    to_the_end(world, table)
+    world.until_over(table)
 
     one_is_kept(world, table, made=1)
 
@@ -574,7 +566,8 @@ def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_recorded(
         world.ticks(1)
 
     world.wire.lists.clear()
-    world.ticks(40)
+    world.until_over(table)
+    world.ticks(4, timedelta(minutes=4))
 
     one_is_kept(world, table, made=2)
 
@@ -589,7 +582,8 @@ def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
 
     with at(point, others):
         world.worker.take(table)
-    world.ticks(40)
+    world.until_over(table)
+    world.ticks(4, timedelta(minutes=4))
 
     # One that sleeps before it looks at its lease sends nothing any more.
     one_is_kept(world, table, made=2 if point == "before_create" else 1)
@@ -643,7 +637,7 @@ def test_a_batch_is_no_duplicate_while_the_job_s_own_may_fail_by_the_fence(
     world.database.document("locks/reconcile").update({"finished": None})
 
     world.tick()
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     assert the_kept_one(world, drop) == good
     assert sorted(states(world).values()) == ["JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"]
@@ -670,7 +664,7 @@ def test_a_check_that_wakes_when_the_job_has_no_other_batch_cancels_none_it_has(
     with at(point, others_pass) as passed, suppress(ExceptionGroup):
         world.tick()
     assert point in passed
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     kept = the_kept_one(world, drop)
     assert (kept == extra) == (point == "after_finding_duplicate")
@@ -692,7 +686,7 @@ def test_a_worker_that_wakes_to_cancel_what_it_did_not_keep_cancels_none_it_has(
 
     with at("after_submitted", others_pass), suppress(ExceptionGroup):
         world.tick()
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     assert the_kept_one(world, drop) not in (first, extra)
     assert len(world.batches()) == 3
@@ -715,7 +709,7 @@ def test_a_batch_whose_cancelling_died_is_over_before_another_is_made(
 
     world.ticks(14)
     others = [name for name in states(world) if name != extra]
-    to_the_end(world, drop)
+    world.until_over(drop)
 
     # Until it is known what becomes of it, it is the only one that may be paid.
     assert len(others) == 1
