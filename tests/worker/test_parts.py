@@ -83,7 +83,7 @@ def test_a_file_over_the_rows_of_a_part_becomes_a_split_job_announced_once(
     ]
     assert world.batches() == []
 
-    world.ticks(20)
+    world.until_over(drop)
 
     parts = split_job(world, parent)
     assert [part.phase for part in parts] == [Phase.ENDED] * 3
@@ -182,7 +182,7 @@ def test_another_worker_continues_a_split_after_the_first_dies(
     world.choose(part_rows=2)
     drop = killed(world, point)
 
-    world.ticks(40)
+    world.until_over(drop)
 
     parent = world.job(drop)
     assert parent.outcome == "succeeded"
@@ -217,7 +217,7 @@ def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
         with dies_at("after_part"), pytest.raises(Killed):
             world.tick()
 
-    world.ticks(30)
+    world.until_over(drop)
 
     assert world.job(drop).outcome == "succeeded"
     assert len(world.batches()) == 9
@@ -247,7 +247,7 @@ def test_checkpoints_that_differ_from_the_current_parts_are_dropped(
     first = world.job(drop).part_id(0)
     document.update({f"parts.{first}.staging.rows": 1})
 
-    world.ticks(30)
+    world.until_over(drop)
 
     job = world.job(drop)
     assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
@@ -280,7 +280,7 @@ def test_a_split_jobs_parts_wait_for_room_one_after_the_other(world: World) -> N
     world.ticks(3)
     assert len(world.batches()) == 1
 
-    world.ticks(60)
+    world.until_over(drop)
 
     assert len(world.batches()) == 3
     assert world.job(drop).outcome == "succeeded"

@@ -68,7 +68,7 @@ def test_the_parts_become_batches_and_share_one_announcement(
 ) -> None:
     job = split_job(world)
 
-    world.ticks(20)
+    world.until_over(job.source)
 
     over, done = world.job(job.source), parts(world, job)
     assert over.phase is Phase.ENDED
@@ -109,7 +109,7 @@ def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
 ) -> None:
     job = split_job(world, *MIDDLE_BAD)
 
-    world.ticks(20)
+    world.until_over(job.source)
 
     # The Developer API reads a file when its batch is made, and makes none of this one.
     on_vertex = world.settings.backend == "vertex"
@@ -123,9 +123,9 @@ def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
 
 
 def test_a_split_job_without_a_succeeded_part_fails(world: World) -> None:
-    split_job(world, BAD, BAD)
+    job = split_job(world, BAD, BAD)
 
-    world.ticks(20)
+    world.until_over(job.source)
 
     assert announced_types(world) == ["failed"]
 
@@ -146,7 +146,7 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     job = split_job(world)
     world.wire.creates = [Wire.says(400)]
 
-    world.ticks(20)
+    world.until_over(job.source)
 
     assert sorted(map(str, outcomes(world, job))) == [
         "rejected",
@@ -176,11 +176,10 @@ def test_parts_that_end_at_different_times_end_the_split_job_with_the_last(
     world.choose(max_active_jobs=1)
     job = split_job(world)
 
-    world.ticks(35)
-    assert outcomes(world, job).count("succeeded") == 2
+    world.ticks_until(lambda: outcomes(world, job).count("succeeded") == 2)
     assert world.announced == []
 
-    world.ticks(20)
+    world.until_over(job.source)
     assert announced_types(world) == ["succeeded"]
 
 
@@ -335,7 +334,7 @@ def test_a_part_ends_though_the_ledger_has_forgotten_its_split_job(
     job = submitted(world)
     world.database.collection("jobs").document(job.id).delete()
 
-    world.ticks(20)
+    world.until_ended()
 
     assert phases(world, job) == [Phase.ENDED] * 3
     assert world.announced == []
@@ -371,7 +370,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     world: World,
 ) -> None:
     job = submitted(world, THREE[0])
-    world.ticks(20)
+    world.until_over(job.source)
     (old,) = world.announced
     for document in world.database.collection("jobs").stream():
         document.reference.delete()
@@ -381,7 +380,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     again = part_staged(world, again, job.parts[job.part_id(0)])
     split(world, again)
 
-    world.ticks(20)
+    world.until_over(job.source)
 
     assert [one.attributes["ce-sequence"] for one in world.announced] == [
         "00000001",
@@ -459,7 +458,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     held = world.worker.runner.submitting.hand_over(held)
     world.ledger.advance(held, lambda j: j.submitting(world.now(), world.timing))
 
-    world.ticks(45)
+    world.until_over(job.source)
 
     part = parts(world, job)[0]
     assert "fenced" in [moment.note for moment in part.history]
@@ -475,7 +474,7 @@ def test_a_parts_batch_that_nobody_recorded_is_found_again(world: World) -> None
     job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
 
-    world.ticks(30)
+    world.until_over(job.source)
 
     assert len(world.batches()) == 3
     assert phases(world, job) == [Phase.ENDED] * 3
@@ -729,7 +728,7 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     job = split_job(world)
 
     world.worker.commands.cancel(job.part_id(1), by="ada")
-    world.ticks(20)
+    world.until_over(job.source)
 
     assert outcomes(world, job) == [
         "succeeded",
@@ -743,7 +742,7 @@ def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split
     world: World,
 ) -> None:
     job = split_job(world, BAD, BAD)
-    world.ticks(20)
+    world.until_over(job.source)
 
     with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):
         world.worker.commands.rerun(job.part_id(0))
@@ -752,5 +751,5 @@ def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split
     held = world.ledger.get(again.id)
     assert held == again
     assert (held.source, held.parts, held.phase) == (job.source, {}, Phase.ARRIVED)
-    world.ticks(20)
+    world.ticks_until(lambda: len(world.announced) == 2)
     assert announced_types(world) == ["failed", "succeeded"]
