@@ -103,14 +103,17 @@ def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
     service = world.backends.of(job)
     assert isinstance(service, DeveloperBackend)
     file = service._file(job, 1)
-    world.ticks(14)
-    assert world.job(job.source).phase is Phase.PREPARED
+    world.advance(world.timing.lease)
+    world.ticks_until(
+        lambda: world.job(job.source).phase is Phase.PREPARED, 5, timedelta(minutes=1)
+    )
 
     with pytest.raises(Exception, match=r"40[0-9]"):
         service.batches.create(
             model="gemini-3.8-flash", src=file, config={"display_name": "frozen"}
         )
-    world.ticks(40)
+    world.until_over(job.source)
+    world.ticks(4, timedelta(minutes=5))
 
     assert world.job(job.source).phase is Phase.ENDED
     assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_SUCCEEDED"]
@@ -195,7 +198,7 @@ def test_an_invalid_key_rejects_no_file_and_names_the_remedy(
 
     world.worker.take(drop)
     began = world.now()
-    world.ticks(30)
+    world.ticks(8, timedelta(minutes=4))
 
     job = world.job(drop)
     assert job.phase is Phase.WAITING
