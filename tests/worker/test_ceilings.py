@@ -14,7 +14,7 @@ import pytest
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Reserved
+from batchdrop.jobs.values import Drop, Fact, Reserved
 from batchdrop.ledger.ceilings import Day, NoRoom
 from batchdrop.pricing import Prices
 from batchdrop.worker.stages import Tick
@@ -341,6 +341,34 @@ def test_what_a_job_has_cost_corrects_the_day_of_its_intent(world: World) -> Non
         day=f"{world.now():%Y-%m-%d}", micros=cost, settled=True
     )
     assert world.job(second).phase in (Phase.SUBMITTED, Phase.ENDED)
+
+
+@both
+def test_answers_that_nobody_has_found_keep_the_estimate(world: World) -> None:
+    chosen(world, max_cost_per_day=1, results="on")
+    world.sim.faults.add("output_late", for_ever=True)
+    drop = dropped(world)
+
+    world.ticks(60)
+
+    job = world.job(drop)
+    assert job.is_done
+    assert there(job.reserved).settled
+    assert today(world).micros == 1_000_000
+
+
+def test_a_job_with_fewer_answers_than_are_counted_keeps_its_estimate(
+    world: World,
+) -> None:
+    chosen(world, max_cost_per_day=1, results="on")
+    drop = dropped(world)
+    world.ticks(40)
+    held = Reserved(day="2026-03-01", micros=1_000_000)
+    short = Fact(since=world.now(), message="the API counts 2 answers")
+
+    job = replace(world.job(drop), reserved=held, answers_short=short)
+
+    assert there(job.settled(world.now()).reserved).micros == 1_000_000
 
 
 def test_a_job_that_is_sent_a_day_later_counts_on_that_day(world: World) -> None:

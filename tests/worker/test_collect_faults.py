@@ -297,6 +297,8 @@ def test_the_rows_of_a_batch_that_names_no_output_are_missing(world: World) -> N
     assert job.error is not None
     assert job.error.code == "no_output"
     assert outcomes(world, job) == ["missing"] * 3
+    assert job.cost is None
+    assert job.no_cost == "the API never named the answers, which it may have charged"
 
 
 @BOTH

@@ -220,7 +220,8 @@ class Answered(Splitting):
     def settled(self, now: datetime) -> Self:
         """
         The job is done: what it reserved of its day becomes what it has cost, which is
-        nothing if nothing was sent. If that isn't known, the estimate stays.
+        nothing if nothing was sent. If that isn't known, or answers are short, the
+        estimate stays.
         """
         if self.reserved is None or self.reserved.settled or not self.is_done:
             return self
@@ -228,7 +229,9 @@ class Answered(Splitting):
         if self.phase is Phase.REJECTED:
             micros = 0
         elif self.cost and not self.is_lost:
-            micros = self.cost.micros
+            # Answers that nobody has found are paid as well.
+            least = micros if self.answers_short else 0
+            micros = max(least, self.cost.micros)
         reserved = replace(self.reserved, micros=micros, settled=True)
         return replace(self, reserved=reserved, updated_at=now)
 

@@ -37,6 +37,8 @@ def cost(job: Job, bill: Bill) -> dict[str, Any]:
     if job.is_lost:
         # It may have been paid: nobody can read what it has answered.
         return {"no_cost": "the API does not know the batch any more"}
+    if job.has_no_output:
+        return {"no_cost": "the API never named the answers, which it may have charged"}
     found = bill.cost()
     return {"no_cost": found.why} if isinstance(found, Unpriced) else {"cost": found}
 
