@@ -117,6 +117,16 @@ def test_costs_are_added_up_by_what_is_asked_for(
         assert report(by).total == group("total", 4, 11, 14, unknown=1)
 
 
+def test_costs_can_be_of_all_days(
+    office: Office, report: Callable[..., CostReport]
+) -> None:
+    found = cost_report(office.ledger, by="day", since=date.min, until=date.max)
+
+    assert [each.name for each in found.groups] == [
+        *("2025-10-31", "2025-11-03", "2025-11-30", "2025-12-01")
+    ]
+
+
 def test_a_label_selects_jobs(report: Callable[..., CostReport]) -> None:
     for by in ("day", "model", "route"):
         found = report(by, "team=search")

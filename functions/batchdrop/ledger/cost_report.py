@@ -104,7 +104,8 @@ def cost_report(
 
     def groups() -> Iterator[Group]:
         if by == "day":
-            before = f"{since - timedelta(days=1)}"
+            first = since == date.min
+            before = None if first else f"{since - timedelta(days=1)}"
             for name in costs.values_in_costs("day", before):
                 if name > f"{until}":
                     return
