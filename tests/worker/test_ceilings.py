@@ -333,7 +333,8 @@ def test_what_a_job_has_cost_corrects_the_day_of_its_intent(world: World) -> Non
     chosen(world, max_cost_per_day=1.5, results="on")
     first, second = several(world, "1.jsonl", "2.jsonl")
 
-    world.ticks(40)
+    world.ticks_until(lambda: world.job(first).cost is not None)
+    world.ticks(3)
 
     cost = there(world.job(first).cost).micros
     assert 0 < cost < 100

@@ -449,7 +449,7 @@ def test_a_job_over_a_table_is_followed_up_without_a_second_batch(
     drop = world.upload(manifest(src=f"bq://{table}"), "table.job.json")
 
     take(world, drop)
-    world.ticks(30)
+    world.until_over(drop)
 
     assert len(world.batches()) == 1
     assert world.job(drop).phase is Phase.ENDED

@@ -114,8 +114,8 @@ def test_rows_that_failed_cost_nothing(world: World) -> None:
 
 def test_each_part_of_a_split_file_has_a_cost_of_its_own(world: World) -> None:
     drop = submit(world, ASKED, part_rows=600)
-    for _ in range(40):
-        world.ticks(1)
+    world.ticks(3)  # all parts are sent
+    world.ticks_until(lambda: world.job(drop).is_done)
 
     ids = world.job(drop).parts
     parts = [there(world.ledger.get(id)) for id in ids]

@@ -305,7 +305,7 @@ def test_parts_that_were_check_pointed_keep_their_copies(world: World) -> None:
     drop = world.upload(GOOD * 4)
     dies(world, drop, "after_part")
 
-    world.ticks(40, world.timing.list_lag)
+    world.until_over(drop)
 
     assert world.job(drop).outcome == "succeeded"
 

@@ -16,7 +16,7 @@ def test_without_settings_nothing_is_cancelled_deleted_or_announced(
 ) -> None:
     job = submitted(world)
 
-    world.ticks(40)
+    world.ticks(8, timedelta(minutes=5))
 
     assert list(states(world).values()) == ["JOB_STATE_SUCCEEDED"]
     assert world.job(job.source).deleted_at is None
@@ -91,7 +91,7 @@ def test_batches_that_cannot_be_deleted_block_no_other_deletion(
     monkeypatch.setattr("batchdrop.ledger.queries.POLICY_PAGE", 2)
     world.choose(delete_after=3600.0)
     jobs = several(world, 5)
-    world.ticks(20)
+    world.until_ended()
     world.advance(timedelta(hours=2))
     world.wire.deletes = [Wire.says(400) for _ in range(3)]
 
@@ -124,9 +124,9 @@ def test_what_stands_still_is_announced_though_there_is_much_to_delete(
 
 
 def test_standing_still_cancels_nothing(world: World) -> None:
-    submitted(world, stalled_after={OTHER: 60.0})
+    job = submitted(world, stalled_after={OTHER: 60.0})
 
-    world.ticks(30)
+    world.until_over(job.source)
 
     assert list(states(world).values()) == ["JOB_STATE_SUCCEEDED"]
 

@@ -321,7 +321,8 @@ def test_a_worker_that_dies_in_a_split_leaves_each_parts_keys_to_the_next(
     with at(point), pytest.raises(Killed):
         world.worker.take(drop)
 
-    world.ticks(30)
+    world.ticks_until(lambda: world.job(drop).phase is Phase.SPLIT)
+    world.ticks(3)
 
     job = world.job(drop)
     assert job.phase in (Phase.SPLIT, Phase.ENDED)

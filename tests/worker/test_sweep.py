@@ -140,7 +140,7 @@ def test_only_the_documents_of_batches_that_moved_are_read(
 
     world.ticks(1)
     document.update({"created_at": still.created_at})
-    world.ticks(20)
+    world.until_ended()
 
     assert state(world, still) == "JOB_STATE_SUCCEEDED"
 

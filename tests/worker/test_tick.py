@@ -58,7 +58,8 @@ def test_a_job_is_followed_from_pending_to_its_end(
 def test_an_end_is_announced_once_with_what_a_subscriber_needs(
     world: World, submitted: Job
 ) -> None:
-    world.ticks(30)
+    world.until_over(submitted.source)
+    world.ticks(3)
 
     (announcement,) = world.announced
     body = json.loads(announcement.body)

@@ -46,10 +46,9 @@ def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
     world.wire.lists = [lambda _: httpx.Response(200, json=ERROR)] * 2
     world.worker.take(drop)
 
-    world.ticks(20)
+    world.ticks_until(lambda: world.job(drop).batch is not None, 5)
 
     assert len(world.batches()) == 1
-    assert world.job(drop).batch is not None
 
 
 @both
@@ -64,5 +63,4 @@ def test_an_error_with_status_200_changes_no_job(world: World) -> None:
 
     after = world.job(drop)
     assert (after.phase, after.batch) == (before.phase, before.batch)
-    world.ticks(20)
-    assert world.job(drop).phase is Phase.ENDED
+    assert world.until_over(drop).phase is Phase.ENDED
