@@ -235,7 +235,7 @@ def test_a_job_whose_counts_do_not_add_up_is_parked_and_publishes_nothing(
     assert job.health.code == HealthCode.PARKED
     assert job.resumes <= 1
     assert published(world, job) == []
-    world.ticks(20)
+    world.ticks(5, timedelta(minutes=4))
     assert [one.type.split(".")[-2] for one in world.announced].count("stalled") == 1
 
 
@@ -276,10 +276,8 @@ def test_a_rerun_while_a_job_is_collected_has_results_of_its_own(world: World) -
     first = collected(world, drop)
 
     assert outcomes(world, first) == ["ok"] * 2
-    for _ in range(60):
-        world.ticks(1)
-    other = world.ledger.get(again.id)
-    assert other is not None
+    world.ticks_until(lambda: there(world.ledger.get(again.id)).is_done)
+    other = there(world.ledger.get(again.id))
     assert other.results is not None
     assert other.results.uri != (first.results.uri if first.results else "")
 
