@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ SECRETS = (VERTEX["credentials"].token, DEVELOPER["api_key"], "s3cret", "upload_
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """The log lines of httpx."""
+    """The log lines of httpx. A schedule of other tests may send from its thread."""
     lines: list[str] = []
+    thread = threading.get_ident()
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(record.getMessage())
+            if record.thread == thread:
+                lines.append(record.getMessage())
 
     handler = Lines()
     logger = logging.getLogger("httpx")
