@@ -108,6 +108,7 @@ class Fleet:
             destination=f"{world.settings.output}{name}/{drop.job_id}/",
             display_name=name,
             labels=labels,
+            results="off",  # the tick is measured, not what collects beside it
         )
         job = Job.claimed(drop, "bench", world.now(), world.timing)
         job = job.prepared(
