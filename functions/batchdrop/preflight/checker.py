@@ -1,7 +1,6 @@
 """Reads a file once: checks each line, and returns the lines to send and the others."""
 
 import codecs
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +16,10 @@ from batchdrop.preflight.inspection import MOST_ERRORS, Full, Inspection, Member
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import (
     LINE_LIMIT,
+    LONG,
     MOST_VALUES,
     is_crowded,
+    one_long_line,
     split_lines,
     unpacked,
 )
@@ -41,10 +42,6 @@ from batchdrop.preflight.shapes import (
 )
 from batchdrop.rows import RowError, Rows
 
-#: Longer lines are inspected one at a time, however many files are read at once: an
-#: inspection holds several copies of the line, with four bytes a character.
-_LONG = 1_000_000
-_one_long_line = threading.Lock()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -229,9 +226,9 @@ class Checker:
         cut = self._good.cut if self._good else None
         if cut and (staged := cut(number, text)):
             return staged
-        if len(text) <= _LONG:
+        if len(text) <= LONG:
             return self._row(number, text)
-        with _one_long_line:
+        with one_long_line:
             return self._row(number, text)
 
     def _row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
 
+from batchdrop.preflight.lines import LONG, one_long_line
 from batchdrop.preflight.rules import Family
 from batchdrop.rows import Tokens
 
@@ -68,7 +70,8 @@ class Estimator:
             if line:
                 self._rows += 1
                 self._bytes += len(line) + 1
-                self._count(msgspec.json.decode(line))
+                with one_long_line if len(line) > LONG else nullcontext():
+                    self._count(msgspec.json.decode(line))
 
     def tokens(self, rows: int, size: int) -> Tokens:
         """

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +14,10 @@ LINE_LIMIT = 20 * 1024 * 1024
 #: Values and names of a line. Each takes a hundred bytes or more once it is parsed,
 #: however few bytes it has in the line.
 MOST_VALUES = 200_000
+#: Longer lines are decoded one at a time, however many files are read at once: what is
+#: made of one holds several copies of it, with four bytes a character.
+LONG = 1_000_000
+one_long_line = threading.Lock()
 #: Bytes that are processed at a time: few enough for a processor's cache.
 SLICE = 256 * 1024
 
