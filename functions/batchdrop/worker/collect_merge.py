@@ -2,13 +2,14 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.results import Answers, Questions, TooLarge, collected
-from batchdrop.storage import Differs, Storage
+from batchdrop.storage import Storage
 from batchdrop.worker.collect_freeze import Freeze, fit_one_step
 from batchdrop.worker.collect_inputs import AnswersGone, Inputs
 from batchdrop.worker.collect_objects import Late
@@ -16,6 +17,7 @@ from batchdrop.worker.collect_published import (
     changes,
     cost,
     index_of,
+    published,
     writing_results,
 )
 from batchdrop.worker.collect_steps import NDJSON, Collected, Done, Learnt, Places
@@ -47,9 +49,9 @@ class Merge:
             # Another collector has listed them anew meanwhile.
             return Done(step=Step.SORT)
         try:
-            return self._publish(
-                job, self.inputs.questions(job), self.inputs.answers(frozen)
-            )
+            questions = self.inputs.questions(job)
+            answers = self.inputs.answers(frozen)
+            return published(job, partial(self._write, job, questions, answers))
         except TooLarge:
             # The lines take more memory than their bytes say.
             return Done(step=Step.SORT)
@@ -57,18 +59,6 @@ class Merge:
             # What is there now is another set of answers: it is listed anew.
             self.storage.delete(self.places.frozen(job))
             return Done(step=Step.FREEZE, goes_on=False)
-
-    def _publish(
-        self, job: Job, questions: Questions, answers: list[Answers]
-    ) -> Collected:
-        """
-        Writes the results, under a name of this collector's own where another object
-        has theirs: what is there stays.
-        """
-        try:
-            return self._write(job, questions, answers, "")
-        except Differs:
-            return self._write(job, questions, answers, f".{job.lease.epoch}")
 
     def _write(
         self, job: Job, questions: Questions, answers: list[Answers], suffix: str

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -13,11 +14,12 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Results
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
-from batchdrop.storage import Differs, Storage
+from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_published import (
     index_of,
+    published,
     results_of,
     writing_results,
 )
@@ -72,7 +74,7 @@ class Parts:
                 extra={"event": "collect.parts_without_results", "job": job.id},
             )
             return Done(step=None)
-        return self._publish(job, parts)
+        return published(job, partial(self._write, job, parts))
 
     def _parts(self, job: Job) -> list[Job]:
         """The parts in their order."""
@@ -97,16 +99,6 @@ class Parts:
         kept = [part for part in parts if not part.split_done]
         for _, answer in few_at_once(let_expire, kept):
             answer.result()
-
-    def _publish(self, job: Job, parts: Sequence[Job]) -> Collected:
-        """
-        Writes the results, under names of this collector's own where other objects
-        have theirs: what is there stays.
-        """
-        try:
-            return self._write(job, parts, "")
-        except Differs:
-            return self._write(job, parts, f".{job.lease.epoch}")
 
     def _write(self, job: Job, parts: Sequence[Job], suffix: str) -> Collected:
         place, work = self.places.results(job), folder(self.places.work(job))

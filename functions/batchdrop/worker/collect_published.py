@@ -1,8 +1,8 @@
 """What the job's document says of results once they are written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,9 +11,11 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
-from batchdrop.storage import Created
+from batchdrop.storage import Created, Differs
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
 from batchdrop.worker.collect_steps import CREATE, granted
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -25,6 +27,20 @@ def writing_results(folder: Location) -> Iterator[None]:
         if isinstance(exc, NotGranted) or folder.bucket not in str(exc):
             raise
         raise Misconfigured(f"{exc}. {granted(folder.bucket, CREATE)}") from exc
+
+
+def published(job: Job, publish: Callable[[str], T]) -> T:
+    """
+    Publishes results, under a name of this collector's own where another object has
+    theirs: what is there stays.
+
+    Args:
+        publish: writes them; its argument is what the names end with.
+    """
+    try:
+        return publish("")
+    except Differs:
+        return publish(f".{job.lease.epoch}")
 
 
 def index_of(lines: int, offsets: Sequence[tuple[int, int]]) -> bytes:

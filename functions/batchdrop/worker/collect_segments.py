@@ -11,7 +11,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.results import Summary
 from batchdrop.results.tally import Tally
-from batchdrop.storage import Differs, Storage
+from batchdrop.storage import Storage
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_freeze import PLAN, Freeze
 from batchdrop.worker.collect_inputs import Inputs
@@ -28,6 +28,7 @@ from batchdrop.worker.collect_published import (
     changes,
     cost,
     index_of,
+    published,
     writing_results,
 )
 from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places, folder
@@ -77,7 +78,7 @@ class Segments:
             *((name, one.strangers) for name, one in zip(names, found, strict=True)),
         ]
         try:
-            published = self._publish(
+            made = self._publish(
                 job,
                 summary,
                 objects.folder,
@@ -86,9 +87,7 @@ class Segments:
             )
         except Gone as exc:
             return back(objects, exc)
-        return Collected(
-            changes=published | cost(job, bill), leftovers=self._folders(job)
-        )
+        return Collected(changes=made | cost(job, bill), leftovers=self._folders(job))
 
     def _folders(self, job: Job) -> tuple[Location, ...]:
         """What the steps have made of this list of answers, and of others before it."""
@@ -105,10 +104,6 @@ class Segments:
         results: Sequence[Drop],
         strangers: Sequence[Drop],
     ) -> dict[str, Any]:
-        """
-        Publishes the results, under a name of this collector's own where another
-        object has theirs: what is there stays.
-        """
         home = self.places.results(job)
 
         def publish(suffix: str) -> dict[str, Any]:
@@ -126,9 +121,6 @@ class Segments:
             return changes(job, summary, written, index, left)
 
         with writing_results(home):
-            try:
-                published = publish("")
-            except Differs:
-                published = publish(f".{job.lease.epoch}")
+            found = published(job, publish)
         failpoint("collect_published")
-        return published
+        return found
