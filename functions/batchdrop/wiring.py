@@ -265,7 +265,7 @@ def build(
     )
     freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
     compose = Compose(storage)
-    inputs = Inputs(ledger=ledger, storage=storage, prices=prices, now=now)
+    inputs = Inputs(ledger=ledger, storage=storage, prices=prices)
     return Worker(
         claims=claims,
         runner=runner(backends),

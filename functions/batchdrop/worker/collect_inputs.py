@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from batchdrop.errors import SourceGone, Unavailable
@@ -26,7 +25,6 @@ class Inputs:
     ledger: Ledger
     storage: Storage
     prices: Callable[[], Prices]
-    now: Callable[[], datetime]
 
     def answers(self, frozen: Sequence[Frozen]) -> list[Answers]:
         """
@@ -40,13 +38,12 @@ class Inputs:
 
     def bill(self, job: Job) -> Bill:
         assert job.spec is not None
-        ended = job.batch.end_time if job.batch else None
         return Bill(
             self.prices(),
             model=job.spec.model,
             backend=job.spec.backend,
             location=job.spec.location,
-            day=(ended or self.now()).date(),
+            day=job.ended_on.date(),
         )
 
     def questions(self, job: Job) -> Questions:
