@@ -1,9 +1,9 @@
 """
 The collecting of a split job of two parts as a graph of states.
 
-It begins while both parts run. Each part ends, which is told to the split job, and is
-collected by a collector of its own that never writes to the split job: so a part may be
-done before or after its sibling has ended. `poll` counts the parts that are not done,
+It begins while both parts run. Each part ends, and the split job records that. A
+collector of its own collects the part, and never writes to the split job: so a part may
+be done before or after its sibling has ended. `poll` counts the parts that are left,
 and makes the split job due; its collectors take the steps of `worker/collect_parts.py`.
 Each write to the split job applies a real transition of `jobs` to a real `Job`. Any
 collector and any `poll` may die or freeze between any two steps and wake at any time.
@@ -227,7 +227,7 @@ class Steps:
             yield f"{_name(it)} {name}", after_work
 
     def _parts(self) -> Iterator[Next]:
-        """A part ends, is collected, and the split job is told, in any order."""
+        """A part ends, the split job records that, and the part is collected."""
         state = self.state
         for n, how in enumerate(state.parts):
             if how == RUNS:
@@ -241,7 +241,10 @@ class Steps:
                     job = document_of(split(told))
                     if not self.protocol.polls:
                         job = job._replace(due=0)
-                yield f"part {n} is told", state._replace(told=told, job=job)
+                yield (
+                    f"part {n} is recorded",
+                    state._replace(told=told, job=job),
+                )
 
     def _part(self, n: int, how: str) -> State:
         parts = self.state.parts

@@ -63,7 +63,7 @@ class Failures:
         return self._listed(self._counts.most_common(MOST))
 
     def _told_apart(self, kind: tuple[str, str], id: str) -> tuple[str, str]:
-        """The kind, or a more common one if too many are told apart already."""
+        """The kind; if there are too many, the one that stands for the rest."""
         if kind not in self._examples:
             if len(self._examples) >= _KINDS:
                 kind = (kind[0], "")
