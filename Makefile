@@ -3,15 +3,19 @@
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/.installed
+# What runs the local stack; the developer's environment has it too.
+RUNNABLE := $(VENV)/.runnable
+# Such as ARGS=--install.
+ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: demo dev ready test rings proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
 
-demo: $(INSTALLED)  ## run the main job once on this machine, with some faults, and show it
-	$(VENV)/bin/batchdrop demo
+demo: $(RUNNABLE)  ## run the main job once on this machine, with some faults, and show it
+	@$(VENV)/bin/batchdrop demo $(ARGS)
 
-dev: $(INSTALLED)  ## start the local stack and keep it until Ctrl-C
-	$(VENV)/bin/batchdrop local up
+dev: $(RUNNABLE)  ## start the local stack and keep it until Ctrl-C
+	@$(VENV)/bin/batchdrop local up $(ARGS)
 
 ready: $(INSTALLED)  ## how long after a batch's end its results are announced, locally
 	$(VENV)/bin/python -m tests.bench.ready
@@ -88,12 +92,22 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
-$(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'
-	# uv takes seconds where pip takes most of a minute; only pip reads pip's settings.
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode \
-		--python $(VENV)/bin/python --editable '.[dev]' \
+# uv takes seconds where pip takes most of a minute; only pip reads pip's settings.
+define install
+	@echo "Installing batchdrop[$(1)] into $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode \
+		--python $(VENV)/bin/python --editable '.[$(1)]' \
 		|| $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-			--editable '.[dev]'
-	touch $@
+			--editable '.[$(1)]'
+endef
+
+$(INSTALLED): pyproject.toml
+	$(call install,dev)
+	@touch $@ $(RUNNABLE)
+
+# Who develops keeps what that takes.
+$(RUNNABLE): pyproject.toml
+	$(call install,$(if $(wildcard $(INSTALLED)),dev,local))
+	@touch $@ $(if $(wildcard $(INSTALLED)),$(INSTALLED))

@@ -15,6 +15,12 @@ from batchdrop.cli.extras import needs
 from batchdrop.cli.options import Pair
 from batchdrop.cli.output import json_option, print_json
 
+_install_option = click.option(
+    "--install",
+    is_flag=True,
+    help="Have gcloud install the emulators that are missing.",
+)
+
 
 @click.group()
 def local() -> None:
@@ -63,6 +69,7 @@ def local() -> None:
     type=Pair(),
     help="An environment variable of the functions, such as BATCHDROP_LEASE=60.",
 )
+@_install_option
 def up(
     no_poll: bool,
     poll_every: float,
@@ -70,6 +77,7 @@ def up(
     run_seconds: float,
     ports: tuple[tuple[str, str], ...],
     settings: tuple[tuple[str, str], ...],
+    install: bool,
 ) -> None:
     """
     Start the local stack in the current directory, and keep it until Ctrl-C.
@@ -78,6 +86,7 @@ def up(
     the addresses of all parts.
     """
     with needs("local"):
+        from batchdrop_local import emulators
         from batchdrop_local.processes import StackError
         from batchdrop_local.stack import PARTS, Stack
 
@@ -94,6 +103,8 @@ def up(
 
     with _signals_interrupt():
         try:
+            if install:
+                emulators.install()
             with Stack(
                 poll_every=None if no_poll else poll_every,
                 queue_seconds=queue_seconds,
@@ -133,8 +144,9 @@ def env() -> None:
 
 
 @click.command()
+@_install_option
 @json_option()
-def demo(as_json: bool) -> None:
+def demo(install: bool, as_json: bool) -> None:
     """
     Run one job on a local stack, and show each step.
 
@@ -145,10 +157,13 @@ def demo(as_json: bool) -> None:
         from rich.console import Console
 
         from batchdrop_local import demo as script
+        from batchdrop_local import emulators
         from batchdrop_local.processes import StackError
 
     with _signals_interrupt():
         try:
+            if install:
+                emulators.install()
             outcome = script.run(Path.cwd(), Console(stderr=as_json))
         except StackError as exc:
             raise click.ClickException(f"the demo failed at: {exc}") from exc

