@@ -5,6 +5,7 @@ locals {
   # One log line of the worker, by its event id; a metric's labels are the line's fields.
   counted = {
     ticks       = { filter = "jsonPayload.event=\"tick.finished\"", labels = [] }
+    ignored     = { filter = "jsonPayload.event=\"drop.ignored\" AND jsonPayload.reason:\"the name \"", labels = [] }
     claimed     = { filter = "jsonPayload.event=\"drop.claimed\"", labels = [] }
     submitted   = { filter = "jsonPayload.event=\"job.submitted\"", labels = [] }
     rejected    = { filter = "jsonPayload.event=\"job.rejected\"", labels = ["code"] }

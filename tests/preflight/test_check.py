@@ -452,6 +452,26 @@ def test_a_model_is_warned_of_on_the_backend_alone_that_retires_it(run: Run) -> 
     assert "warning" not in run(file(GOOD)).stdout
 
 
+def test_a_name_that_is_ignored_is_warned_of_with_one_that_is_taken(run: Run) -> None:
+    Path("reviews.json").write_bytes(file(GOOD))
+
+    done = CliRunner().invoke(main, ["check", "reviews.json"])
+
+    assert done.exit_code == 0
+    assert (
+        "warning: a dropped file of this name is ignored: the name doesn't end in "
+        ".jsonl, .ndjson (or either with .gz) or .job.json; drop it as reviews.jsonl"
+        in done.stdout
+    )
+
+
+def test_an_empty_file_has_no_rows(run: Run) -> None:
+    done = run(b"")
+
+    assert done.exit_code == 1
+    assert "there are no rows" in done.stdout
+
+
 # -- objects -------------------------------------------------------------------------
 
 

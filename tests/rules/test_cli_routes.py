@@ -268,7 +268,7 @@ def test_nothing_is_chosen_for_an_ignored_object() -> None:
     result = run("explain", "notes.txt", env=ENOUGH)
 
     assert result.exit_code == 1
-    assert "notes.txt is ignored: its name doesn't end in .jsonl" in result.stderr
+    assert "notes.txt is ignored: the name doesn't end in .jsonl" in result.stderr
 
 
 def test_a_manifest_that_is_a_job_by_itself_chooses_nothing_for_another(

@@ -14,9 +14,6 @@ from batchdrop.options.manifests import (
     MAX_SIZE,
     MAX_VALUES,
     Manifest,
-    files_of,
-    is_manifest,
-    manifest_name,
 )
 from batchdrop.preflight import Checker, Rules
 
@@ -63,11 +60,6 @@ def accepted(lines: list[bytes], model: str) -> int:
 
 def test_a_manifest_without_source_is_for_the_file_beside_it() -> None:
     assert not Manifest.parse(b"{}").has_source
-    assert manifest_name("a/x.jsonl") == "a/x.job.json"
-    assert manifest_name("a/x.jsonl.gz") == "a/x.job.json"
-    assert files_of("a/x.job.json") == ("a/x.jsonl", "a/x.jsonl.gz")
-    assert is_manifest("a/x.job.json")
-    assert not is_manifest("a/x.json")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +167,7 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
 @pytest.mark.parametrize(
     ("text", "path", "expected"),
     [
-        ("", "", "no JSON"),
+        ("", "", "it is empty; write"),
         ('{"model": ', "", "no JSON"),
         ("[]", "", "got a list; write an object"),
         ('{"models": "x"}', "?", "write one of model, src, config"),

@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from batchdrop.options.manifests import MAX_SIZE, SUFFIX
+from batchdrop.options.manifests import MAX_SIZE
+from batchdrop.options.names import MANIFEST
 from tests.worker.bombs import BOMBS, EVENTS, METADATA, ROUTES, SAID
 from tests.worker.world import World
 
@@ -64,7 +65,7 @@ def test_four_files_at_once_take_no_more_memory_than_a_function_has(
     groups["manifests"] = [manifest] * 4
     lines = []
     for group, files in groups.items():
-        suffix = SUFFIX if group == "manifests" else ".jsonl"
+        suffix = MANIFEST if group == "manifests" else ".jsonl"
         drops = [
             asdict(world.upload(data, f"{group}-{n}{suffix}"))
             for n, data in enumerate(files)

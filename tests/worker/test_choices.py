@@ -317,13 +317,36 @@ def test_an_unreadable_manifest_is_rejected_at_once_and_so_is_its_file(
     assert world.batches() == []
 
 
-def test_a_manifest_is_for_a_packed_file_too(world: World) -> None:
+def test_an_empty_manifest_is_rejected_and_so_is_its_file(world: World) -> None:
+    drop = world.upload(b"", "x.job.json")
+
+    (of_manifest, of_file) = take(world, drop, world.upload(GOOD, "x.jsonl"))
+
+    assert "bad_manifest" in problem(of_manifest)
+    assert "it is empty; write" in problem(of_file)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.JSONL", "x.ndjson"])
+def test_a_manifest_is_for_a_file_of_any_ending(world: World, name: str) -> None:
     world.choose(models=(PRO,))
     world.upload(manifest(model=PRO), "x.job.json")
 
-    take(world, world.upload(GOOD, "x.jsonl.gz"))
+    take(world, world.upload(GOOD, name))
 
     assert models(world) == [PRO]
+
+
+@pytest.mark.parametrize("name", ["x.JSONL", "x.ndjson", "x.Jsonl.gz"])
+def test_a_manifest_that_comes_after_its_file_is_too_late_whatever_the_ending(
+    world: World, name: str
+) -> None:
+    for other in ("x.2026-03-01.jsonl", "x.jsonl.txt", "x.n.jsonl", "y.jsonl"):
+        world.upload(GOOD, other)
+    take(world, world.upload(GOOD, name))
+
+    (of_manifest,) = take(world, world.upload(manifest(model=FLASH), "x.job.json"))
+
+    assert "manifest_too_late" in problem(of_manifest)
 
 
 # -- manifests that start jobs -----------------------------------------------------

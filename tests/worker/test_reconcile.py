@@ -111,6 +111,18 @@ def test_a_pass_over_several_ticks_counts_from_when_it_began(
     assert world.ledger.last_reconcile().finished == began
 
 
+@pytest.mark.usefixtures("due")
+def test_recent_objects_whose_names_make_no_job_are_counted(world: World) -> None:
+    for name in ("a.json", "b.csv", "c/", "d.jsonl", "e.job.json"):
+        world.upload(name=name)
+    world.advance(timedelta(seconds=world.settings.list_lag))
+
+    world.ticks(2)
+
+    record = world.ledger.last_reconcile()
+    assert (record.ignored, record.ignored_name) == (2, "b.csv")
+
+
 @pytest.mark.parametrize(
     ("shortest", "found"), [(timedelta(minutes=1), True), (timedelta(days=9), False)]
 )

@@ -12,6 +12,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.stored import split_uri
+from tests.there import there
 from tests.worker.batches import claimed, intended
 from tests.worker.dying import failpoints
 from tests.worker.world import GOOD, Fault, Wire, World
@@ -81,7 +82,10 @@ def test_the_next_version_of_an_object_is_a_job_of_its_own(world: World) -> None
     assert len(world.batches()) == 2
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "reviews.json", "jsonl", "a.jsonl.tmp"])
+@pytest.mark.parametrize(
+    "name",
+    ["notes.txt", "reviews.json", "jsonl", "a.jsonl.tmp", "a.jsonl/", "a.j\u017fonl"],
+)
 def test_a_file_of_another_kind_is_ignored(world: World, name: str) -> None:
     world.worker.take(world.upload(GOOD, name))
 
@@ -89,10 +93,24 @@ def test_a_file_of_another_kind_is_ignored(world: World, name: str) -> None:
     assert world.batches() == []
 
 
-def test_an_object_without_bytes_is_ignored(world: World) -> None:
-    world.worker.take(world.upload(b""))
+@pytest.mark.parametrize(
+    "name", ["a.JSONL", "a.ndjson", "a.Ndjson", "a.jsonl.GZ", "a.ndjson.gz"]
+)
+def test_a_file_of_rows_may_be_named_in_any_case(world: World, name: str) -> None:
+    drop = world.upload(GOOD, name)
+    world.worker.take(drop)
 
-    assert world.jobs() == 0
+    assert world.job(drop).rows.accepted == 1
+
+
+def test_an_object_without_bytes_is_rejected(world: World) -> None:
+    drop = world.upload(b"")
+    world.worker.take(drop)
+
+    job = world.job(drop)
+    assert (job.phase, there(job.error).code) == (Phase.REJECTED, "no_rows")
+    assert there(job.error).message == "the file is empty; drop it again with its rows"
+    assert world.batches() == []
 
 
 def test_the_workers_own_objects_are_ignored(world: World) -> None:

@@ -13,6 +13,7 @@ from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Estimate, Location
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
+from batchdrop.options.names import why_ignored
 from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
 from batchdrop.preflight.estimate import Estimator, batches_of
 from batchdrop.preflight.excerpts import excerpt
@@ -45,7 +46,7 @@ class Report:
     answered: int = 0  #: rows that were left out because they have an answer
     found: int = 0  #: errors, including those that aren't kept
     errors: list[tuple[RowError, str]] = field(default_factory=list)  #: with the line
-    warning: str = ""  #: about the model; it stops no job
+    warnings: tuple[str, ...] = ()  #: of the model and the name; they stop no job
     bytes: int  #: of the good rows, as they are staged
     parts: int  #: how many batches they come to
     estimate: Estimate
@@ -160,7 +161,7 @@ def check(
         answered=answered,
         found=found,
         errors=errors,
-        warning=str(retirement(model, backend) or ""),
+        warnings=tuple(_warnings(output or file, model, backend)),
         bytes=size,
         parts=batches_of(rules.family, rows.accepted, size),
         estimate=estimated(
@@ -174,6 +175,16 @@ def check(
         ),
         output=output,
     )
+
+
+def _warnings(file: str | Path, model: str, backend: str) -> Iterator[str]:
+    """What stops no job, but a person should know before the file is dropped."""
+    if retired := retirement(model, backend):
+        yield str(retired)
+    # What a shell gives in place of a file, such as /dev/fd/63, has no name to drop.
+    is_one = str(file).startswith("gs://") or Path(file).is_file()
+    if is_one and (why := why_ignored(str(file))):
+        yield f"a dropped file of this name is ignored: {why}"
 
 
 def _merged(config: str, rules: Rules) -> bytes | None:
@@ -226,7 +237,7 @@ def members(report: Report) -> dict[str, object]:
             {name: getattr(row_error, name) for name in _MEMBERS}
             for row_error, _ in report.errors
         ],
-        "warnings": [report.warning] if report.warning else [],
+        "warnings": list(report.warnings),
         "estimate": {
             "rows": report.rows - report.bad_rows,
             "bytes": report.bytes,
@@ -257,8 +268,8 @@ def show(report: Report, console: "Console | None" = None) -> None:
         out.print(Text(f"    {row_error.fix}", "green"), end="\n\n")
     if report.found > len(report.errors):
         out.print(f"and {report.found - len(report.errors):,} more errors\n")
-    if report.warning:
-        out.print(Text(f"warning: {report.warning}", "yellow"))
+    for warning in report.warnings:
+        out.print(Text(f"warning: {warning}", "yellow"))
     for line in _summary(report):
         out.print(Text(line))
 

@@ -104,11 +104,11 @@ def explain(
     The environment's BATCHDROP_* variables, or those of --env-file, are the deployment.
     The exit status is 1 if the choice would be rejected.
     """
-    from batchdrop.options.manifests import Manifest, is_manifest
+    from batchdrop.options.manifests import Manifest
+    from batchdrop.options.names import is_manifest, why_ignored
     from batchdrop.options.resolve import choose, explain
     from batchdrop.options.routes import Routes
     from batchdrop.preflight.retirements import retirement
-    from batchdrop.worker.claim import SUFFIXES
 
     env = _environment(env_file)
     if missing := _missing(env):
@@ -125,10 +125,8 @@ def explain(
                 f"BATCHDROP_ROUTES is {settings.routes}: fetch it, and give --file"
             )
         file = Path(settings.routes)
-    if not name.endswith(SUFFIXES):
-        raise click.ClickException(
-            f"{name} is ignored: its name doesn't end in {' or '.join(SUFFIXES)}"
-        )
+    if why := why_ignored(name):
+        raise click.ClickException(f"{name} is ignored: {why}")
     try:
         manifest = Manifest.parse(manifest_file.read_bytes()) if manifest_file else None
         if manifest and manifest.has_source and not is_manifest(name):

@@ -147,7 +147,7 @@ class ErrorCode(StrEnum):
     BAD_ROWS = "bad_rows"
     #: More lines can't be sent than `max_invalid` allows to leave out.
     TOO_MANY_INVALID = "too_many_invalid"
-    #: The file has only blank lines.
+    #: The file is empty, or has only blank lines.
     NO_ROWS = "no_rows"
     #: The file is in another encoding than UTF-8.
     NOT_UTF8 = "not_utf8"

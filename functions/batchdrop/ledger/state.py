@@ -30,6 +30,8 @@ class ReconcileRecord:
 
     first_start: datetime
     finished: datetime | None
+    ignored: int = 0  #: objects of the last days in the inbox whose names make no job
+    ignored_name: str = ""  #: one of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +198,19 @@ class State(Documents):
             snapshot = reference.get()
         return decode(snapshot.to_dict(), ReconcileRecord)
 
-    def record_reconcile(self, now: datetime) -> None:
-        """Saves that the reconcile which began at `now` is complete."""
-        self._lock("reconcile").update({"finished": now})
+    def record_reconcile(
+        self, now: datetime, ignored: int = 0, ignored_name: str = ""
+    ) -> None:
+        """
+        Saves that the reconcile which began at `now` is complete.
+
+        Args:
+            ignored: how many recent objects of the inbox make no job by their names.
+            ignored_name: one of these.
+        """
+        self._lock("reconcile").update(
+            {"finished": now, "ignored": ignored, "ignored_name": ignored_name}
+        )
 
     def spending_on(self, day: str) -> Spending:
         """The rows and bytes submitted on a day."""

@@ -17,7 +17,6 @@ from batchdrop.options.table import By, options, unknown
 from batchdrop.preflight.lines import broken_at
 from batchdrop.quoting import unquoted
 
-SUFFIX = ".job.json"
 #: Bytes of a manifest, which may have requests in it. Its text is held several times
 #: while it is read: four of 20 MB at once took 726 MiB, and a function has 512.
 MAX_SIZE = 10 * 1000**2
@@ -36,23 +35,6 @@ UNKNOWN = "?"
 
 #: The members of the official SDK's InlinedRequest.
 _INLINED = frozenset({"contents", "config", "metadata", "model"})
-
-
-def is_manifest(name: str) -> bool:
-    """Whether an object of this name is a manifest."""
-    return name.endswith(SUFFIX)
-
-
-def manifest_name(object_name: str) -> str:
-    """The name of the manifest of a file."""
-    stem = object_name.removesuffix(".gz").removesuffix(".jsonl")
-    return f"{stem}{SUFFIX}"
-
-
-def files_of(manifest_name: str) -> tuple[str, str]:
-    """The names of the files that a manifest can be for."""
-    stem = manifest_name.removesuffix(SUFFIX)
-    return f"{stem}.jsonl", f"{stem}.jsonl.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +66,8 @@ class Manifest:
                 f"it has {len(data):,} bytes, and may have {MAX_SIZE:,}; write the "
                 "requests into a file of their own, and its name with .job.json here",
             )
+        if not data.strip():
+            _bad("", 'it is empty; write {"model": ..., "src": ..., "config": {...}}')
         if (broken := broken_at(data)) is not None:
             _bad("", f"byte {broken + 1} is not UTF-8; save it as UTF-8")
         data = data.removeprefix(b"\xef\xbb\xbf")

@@ -12,7 +12,8 @@ from batchdrop.jobs.codes import Backend, ErrorCode
 from batchdrop.jobs.values import MAX_NAME, Location, Spec
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
-from batchdrop.options.manifests import Manifest, is_manifest, manifest_name
+from batchdrop.options.manifests import Manifest
+from batchdrop.options.names import is_manifest, manifest_name
 from batchdrop.options.routes import Route, Routes
 from batchdrop.options.settings import Settings
 from batchdrop.options.table import (

@@ -11,13 +11,8 @@ from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Problem
 from batchdrop.ledger import Ledger
-from batchdrop.options.manifests import (
-    MAX_SIZE,
-    Manifest,
-    files_of,
-    is_manifest,
-    manifest_name,
-)
+from batchdrop.options.manifests import MAX_SIZE, Manifest
+from batchdrop.options.names import MANIFEST, is_file_of, is_manifest, manifest_name
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
 from batchdrop.worker.setbacks import Setbacks
@@ -44,7 +39,7 @@ class Attach:
         if job.spec is not None:
             return None, job.manifest  # a checkpoint has frozen what was chosen
         beside = self.storage.find(drop.bucket, manifest_name(drop.name))
-        if beside is None or beside.size == 0:
+        if beside is None:
             return None, None
         try:
             manifest = self._read(beside)
@@ -103,9 +98,16 @@ class Attach:
 
     def files_beside(self, drop: Drop) -> list[Job]:
         """The jobs of the files that a manifest describes, where there are any."""
-        names = files_of(drop.name) if is_manifest(drop.name) else ()
-        found = [self.storage.find(drop.bucket, name) for name in names]
-        jobs = [self.ledger.get(file.job_id) for file in found if file]
+        if not is_manifest(drop.name):
+            return []
+        stem, jobs = drop.name.removesuffix(MANIFEST), []
+        # Names end in .jsonl in any case: those from "J" to "n" are listed, not the
+        # files of a year beside it, such as `stem.2026-03-01.jsonl`.
+        for file, _ in self.storage.objects(drop.bucket, f"{stem}.J", f"{stem}."):
+            if file.name > f"{stem}.o":
+                break
+            if is_file_of(drop.name, file.name):
+                jobs.append(self.ledger.get(file.job_id))
         return [job for job in jobs if job]
 
     def attached(self, job: Job, files: list[Job]) -> Job:

@@ -10,12 +10,10 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Timing
 from batchdrop.ledger import Ledger
+from batchdrop.options.names import why_ignored
 from batchdrop.options.settings import Settings
 
 log = logging.getLogger(__name__)
-
-#: How a dropped file's name ends. Its bytes show whether it is packed.
-SUFFIXES = (".jsonl", ".jsonl.gz", ".job.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +110,19 @@ class Claims:
 
     def ignores(self, drop: Drop) -> str | None:
         """Why this object is ignored; None if it becomes a job."""
+        return self._is_elsewhere(drop) or why_ignored(drop.name)
+
+    def is_misnamed(self, drop: Drop) -> bool:
+        """Whether this object is ignored for its name alone, as no folder's is."""
+        folder = drop.name.endswith("/")
+        named = bool(folder or self._is_elsewhere(drop))
+        return not named and why_ignored(drop.name) is not None
+
+    def _is_elsewhere(self, drop: Drop) -> str | None:
         settings = self.settings
         for place in (settings.work, settings.output):
             if place.holds(drop.bucket, drop.name):
                 return f"an object of the worker's own, under {place}"
         if drop.bucket != settings.inbox:
             return f"not in the inbox bucket {settings.inbox}"
-        if not drop.name.endswith(SUFFIXES):
-            return f"the name doesn't end in {' or '.join(SUFFIXES)}"
-        if drop.size == 0:
-            return "zero bytes"
         return None

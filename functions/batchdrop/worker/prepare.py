@@ -11,7 +11,8 @@ from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Input, Part, Problem, Spec, Staging, Timing
 from batchdrop.ledger import Ledger
-from batchdrop.options.manifests import Manifest, is_manifest
+from batchdrop.options.manifests import Manifest
+from batchdrop.options.names import is_manifest
 from batchdrop.options.resolve import Chosen, choose
 from batchdrop.options.routes import Routes
 from batchdrop.options.settings import Settings

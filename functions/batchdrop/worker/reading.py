@@ -141,9 +141,10 @@ class Reading:
         """Why nothing of it is sent, in words for a person."""
         refused = self.rows.refused
         if not refused:
-            return Problem(
-                code=ErrorCode.NO_ROWS, message="the file has only blank lines"
-            )
+            message = "the file has only blank lines"
+            if not self._checker.line:
+                message = "the file is empty; drop it again with its rows"
+            return Problem(code=ErrorCode.NO_ROWS, message=message)
         first = self.row_errors[0]
         where = first.place or f"line {first.line}"
         where += f", {first.path}" if first.path else ""

@@ -41,6 +41,8 @@ class Pass:
     started: datetime
     name: str | None = None  #: the last object of the inbox that was looked at
     inbox_done: bool = False
+    ignored: int = 0  #: recent objects of the inbox whose names make no job
+    ignored_name: str = ""  #: one of these
     endpoints: int = 0  #: how many were looked through
     since: datetime | None = None  #: of the next place: where to go on
     seconds: float | None = None  #: of its slices, where they were halved
@@ -82,8 +84,13 @@ class Reconcile:
             self.ledger.move_cursor("reconcile", cursor, asdict(going))
             return
         if not going.failed:
-            self.ledger.record_reconcile(going.started)
-            log.info("reconcile finished", extra={"event": "reconcile.finished"})
+            self.ledger.record_reconcile(
+                going.started, going.ignored, going.ignored_name
+            )
+            log.info(
+                "reconcile finished",
+                extra={"event": "reconcile.finished", "ignored": going.ignored},
+            )
         self.ledger.move_cursor("reconcile", cursor, {})
 
     def _continue(self, tick: Tick, going: Pass, first_start: datetime) -> None:
@@ -167,6 +174,9 @@ class Reconcile:
                     tick.errors.append(exc)
                 if tick.is_over:
                     return  # the ledger knows the claimed ones next time
+            misnamed = [each.name for each in recent if self.claims.is_misnamed(each)]
+            going.ignored += len(misnamed)
+            going.ignored_name = [going.ignored_name, *misnamed][-1]
             going.name = some[-1][0].name
             if tick.is_over:
                 return
