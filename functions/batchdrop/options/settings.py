@@ -1,6 +1,6 @@
 """What a deployment chooses: read once, from the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -96,17 +96,20 @@ class Settings:
         Reads BATCHDROP_*, and GEMINI_API_KEY.
 
         Raises:
-            BadSetting: names the variable that is missing, wrong or unknown.
+            BadSetting: names all variables that are missing, or unknown; or one that
+                is wrong.
         """
         check_names(env)
         values: dict[str, Any] = {}
+        missing = []
         for name, option in _OPTIONS.items():
             text = env.get(option.variable, "").strip()
             if text:
                 values[name] = _read(option, text)
             elif option.default is REQUIRED:
-                meaning = option.help.replace("`", "")
-                raise BadSetting(f"{option.variable} is not set; set it to {meaning}")
+                missing.append(option)
+        if missing:
+            raise BadSetting(_not_set(missing))
         settings = cls(**values)
         settings._check()
         return settings
@@ -176,6 +179,16 @@ def _read(option: Option, text: str) -> Any:
         return option.environment.of_text(text)
     except ValueError as exc:
         raise BadSetting(f"{option.variable}: {readers.quoted(exc)}") from exc
+
+
+def _not_set(missing: Sequence[Option]) -> str:
+    """The error of required options that have no value, all at once."""
+    meanings = [option.help.replace("`", "") for option in missing]
+    if len(missing) == 1:
+        return f"{missing[0].variable} is not set; set it to {meanings[0]}"
+    pairs = zip(missing, meanings, strict=True)
+    each = "; ".join(f"{option.variable} to {meaning}" for option, meaning in pairs)
+    return f"{len(missing)} settings are not set; set {each}"
 
 
 def variables() -> frozenset[str]:
