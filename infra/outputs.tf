@@ -47,3 +47,8 @@ output "labels" {
   description = "The label of all resources and batches: filter a bill by it."
   value       = local.labels
 }
+
+output "settings" {
+  description = "What the functions run with; no secret is in it. `batchdrop deployments add NAME --from-terraform .` reads it."
+  value       = local.environment
+}

@@ -69,6 +69,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_deployment_of_yours(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Tests, and the processes that they start, know no deployment that you do."""
+    with pytest.MonkeyPatch.context() as patch:
+        there = str(tmp_path_factory.mktemp("config"))
+        patch.setattr("click.get_app_dir", lambda name: f"{there}/{name}")
+        patch.setenv("XDG_CONFIG_HOME", there)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def certificates_are_read_once() -> Iterator[None]:
     """
     All clients in a process share what they trust. To read it takes 30 ms, which each

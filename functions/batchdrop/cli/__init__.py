@@ -11,7 +11,16 @@ except ModuleNotFoundError:
     )
     raise SystemExit(2) from None
 
-from batchdrop.cli import announcements, check, costs, jobs, local, prices, routes
+from batchdrop.cli import (
+    announcements,
+    check,
+    costs,
+    deployments,
+    jobs,
+    local,
+    prices,
+    routes,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +33,7 @@ for command in (
     announcements.announcements,
     check.check,
     costs.costs,
+    deployments.deployments,
     jobs.cancel,
     jobs.rerun,
     jobs.resume,

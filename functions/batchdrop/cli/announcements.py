@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchdrop.cli.deployment import deployment, job_id
+from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,11 +19,7 @@ _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 @click.group()
 def announcements() -> None:
-    """
-    List announcements, or send them again.
-
-    The environment's BATCHDROP_* variables name the deployment.
-    """
+    """List announcements, or send them again."""
 
 
 def _moment(text: str) -> datetime:
@@ -44,6 +40,7 @@ def _moment(text: str) -> datetime:
 def _selection(command: Callable[..., None]) -> Callable[..., None]:
     """The options that select announcements."""
     for option in (
+        deployment_option,
         json_option("Print one JSON object per line."),
         click.option("--until", type=_moment, metavar="TIME", help="Made before then."),
         click.option(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.extras import needs
 from batchdrop.cli.output import json_option, print_json
 from batchdrop.cli.prices import price_list, prices_option
@@ -16,6 +17,7 @@ from batchdrop.preflight import MODEL
 
 @click.command()
 @click.argument("file")
+@deployment_option
 @click.option(
     "--backend",
     type=click.Choice(["vertex", "developer"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchdrop.cli.deployment import deployment
+from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def _by(_: Any, __: Any, text: str) -> str:
     help="What to group by; label:team has a group for each text of the label team.",
 )
 @click.option("--label", metavar="KEY=TEXT", help="Only jobs that have this label.")
+@deployment_option
 @json_option("Print the report as JSON, with costs in millionths.")
 def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     """
     Show what jobs have cost whose batches have ended, by the price list.
 
-    The environment's BATCHDROP_* variables name the deployment. A part of a split file
-    counts as a job. Jobs without results aren't counted.
+    A part of a split file counts as a job. Jobs without results aren't counted.
     """
     if label is not None and "=" not in label:
         raise click.BadParameter(f"{label!r}; write KEY=TEXT", param_hint="--label")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchdrop.cli.deployment import deployment, job_id
+from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ MAX_FAILURES, MAX_PARTS = 3, 10
 
 @click.command()
 @click.argument("job")
+@deployment_option
 @json_option("Print the job's document as JSON.")
 def show(job: str, as_json: bool) -> None:
     """
     Show how far a JOB is, and what became of its rows.
 
-    A JOB is an id, or the address of the dropped object, gs://inbox/name. The
-    environment's BATCHDROP_* variables name the deployment.
+    A JOB is an id, or the address of the dropped object, gs://inbox/name.
     """
     with deployment() as wiring:
         id = job_id(wiring, job)
@@ -123,13 +123,13 @@ def _parts(parts: "list[Job]") -> Iterator[str]:
 
 @click.command()
 @click.argument("job")
+@deployment_option
 def cancel(job: str) -> None:
     """
     Cancel a JOB, whatever its phase. Rows that the API has finished are paid.
 
     A JOB is an id, or the address of the dropped object: gs://inbox/name for its
-    present generation, or gs://inbox/name#generation. The environment's BATCHDROP_*
-    variables name the deployment.
+    present generation, or gs://inbox/name#generation.
     """
     with deployment() as wiring:
         id = job_id(wiring, job)
@@ -140,12 +140,13 @@ def cancel(job: str) -> None:
 
 @click.command()
 @click.argument("job")
+@deployment_option
 def resume(job: str) -> None:
     """
     Resume a parked JOB, once you have fixed what stopped its workers.
 
-    A JOB is an id, or the address of the dropped object, gs://inbox/name. The
-    environment's BATCHDROP_* variables name the deployment, whose poll resumes the job.
+    A JOB is an id, or the address of the dropped object, gs://inbox/name. Its
+    deployment's poll resumes the job.
     """
     with deployment() as wiring:
         after = wiring.worker().commands.unpark(
@@ -156,6 +157,7 @@ def resume(job: str) -> None:
 
 @click.command()
 @click.argument("job")
+@deployment_option
 def rerun(job: str) -> None:
     """
     Run a JOB that is over again, as a new job with the old one as its parent.
@@ -163,9 +165,8 @@ def rerun(job: str) -> None:
     The new job is paid too. It reads the dropped object again, which must still exist.
     Prints the new job's id.
 
-    A JOB is an id, or the address of the dropped object, gs://inbox/name. The
-    environment's BATCHDROP_* variables name the deployment, whose poll starts the new
-    job.
+    A JOB is an id, or the address of the dropped object, gs://inbox/name. Its
+    deployment's poll starts the new job.
     """
     with deployment() as wiring:
         new = wiring.worker().commands.rerun(job_id(wiring, job))

@@ -52,7 +52,7 @@ def past(backend: str, model: str, currency: str) -> Past | str:
 
         found = wiring.costs().compared_costs(backend, model, LATEST)
     except ImportError:
-        return "install 'batchdrop[worker]'"
+        return "install 'batchdrop[cli]'"
     except BatchdropError as exc:
         return str(exc)
     known = [one for one in found if one.currency == currency]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.options import Pair
 from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.errors import BadChoice, BadSetting
@@ -34,7 +35,7 @@ _env_file = click.option(
     "--env-file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The deployment's settings, NAME=VALUE lines. Default: the environment.",
+    help="The deployment's settings, NAME=VALUE lines. Default: --deployment's.",
 )
 
 
@@ -48,6 +49,7 @@ def routes() -> None:
     "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @_env_file
+@deployment_option
 def check(file: Path, env_file: Path | None) -> None:
     """
     List what is wrong with a FILE of routes, one error per line.
@@ -70,6 +72,7 @@ def check(file: Path, env_file: Path | None) -> None:
 @routes.command()
 @click.argument("name", metavar="OBJECT")
 @_env_file
+@deployment_option
 @click.option(
     "--file",
     metavar="ROUTES",
@@ -101,7 +104,6 @@ def explain(
     """
     Show what a deployment chooses for an OBJECT of this name, and why.
 
-    The environment's BATCHDROP_* variables, or those of --env-file, are the deployment.
     The exit status is 1 if the choice would be rejected.
     """
     from batchdrop.options.manifests import Manifest
