@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from batchdrop_local import samples
-from batchdrop_local.demo import RESULTS_READY, Looker, exported
+from batchdrop_local.looker import RESULTS_READY, Looker, exported
 from batchdrop_local.stack import Stack
 
 
@@ -31,7 +31,7 @@ def measure(rows: int, drops: int) -> list[float]:
         looker = Looker(stack)
         undo.callback(looker.close)
         for seed in range(drops):
-            content = b"".join(samples.requests(rows, seed))
+            content = b"".join(samples.reviews(rows, seed))
             drop = looker.upload(content, f"drop-{seed}.jsonl")
             looker.announcement(drop.job_id, RESULTS_READY)
             at = time.time()

@@ -1,30 +1,24 @@
 """The main job once, from the drop of a file to its results, each step shown."""
 
 import json
-import os
-import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-from google.cloud import firestore, storage
-from google.cloud.pubsub_v1 import SubscriberClient
-from google.cloud.pubsub_v1.subscriber.message import Message
-from google.pubsub_v1.types import Subscription
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from batchdrop.failpoints import FAILPOINTS
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Batch, Drop, Location
-from batchdrop.ledger import Ledger
-from batchdrop.rows import RowOutcome
-from batchdrop.stored import split_uri
+from batchdrop.jobs.values import Batch
 from batchdrop_local import samples
+from batchdrop_local.looker import RESULTS_READY, Looker, exported
 from batchdrop_local.stack import Stack
 from batchdrop_local.steps import Steps
 
@@ -34,24 +28,23 @@ ROWS = 1_000
 FAULTS = (
     {
         "fault": "row_failed",
-        "code": 503,
-        "message": "The model is overloaded.",
-        "match": {"row_text": "smells of glue"},
-        "count": 14,
+        "code": 429,
+        "message": "Resource exhausted. Please try again later.",
+        "match": {"row_text": "came in the wrong colour"},
+        "count": 4,
     },
-    {"fault": "row_blocked", "match": {"row_text": "wrong colour"}, "count": 6},
-    {"fault": "row_unanswered", "match": {"row_text": "Via Roma"}, "count": 6},
+    {"fault": "row_blocked", "match": {"row_text": "smells of glue"}, "count": 1},
 )
-#: In the order in which the count line names them.
-OUTCOMES = (
-    *(RowOutcome.OK, RowOutcome.TRUNCATED, RowOutcome.FAILED, RowOutcome.BLOCKED),
-    *(RowOutcome.MALFORMED, RowOutcome.EMPTY, RowOutcome.UNCLEAR),
-    *(RowOutcome.MISSING, RowOutcome.REFUSED),
-)
-#: The type of the announcement that the results are there.
-RESULTS_READY = "dev.batchdrop.results.ready.v1"
-#: A step that takes longer, in seconds, has failed.
-PATIENCE = 45
+#: Where the worker of the good file is killed: the batch is made and not written down.
+KILLED_AT = "after_create"
+#: In the place of minutes; see `Stack`.
+SETTINGS = {
+    "BATCHDROP_LEASE": "3",
+    "BATCHDROP_CREATE_TIMEOUT": "2",
+    "BATCHDROP_LIST_LAG": "1",
+}
+#: Columns of a terminal that a review is shown in.
+REVIEW = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,214 +55,185 @@ class Outcome:
     state: str
     phase: str
     rows: dict[str, int]  #: how many there are, and how many have which outcome
+    failures: list[dict[str, Any]]  #: kinds of errors of rows, and how many have each
+    batches: int  #: that the API has made, of both files and all deliveries
+    duplicates: int  #: events of the good file that were ignored
+    rejected: dict[str, str]  #: the bad file's job, and why
     announcement: dict[str, str]  #: of the batch's end
     output_directory: str
     answers: int  #: lines found there
     results: dict[str, str | int]  #: the object with a result for each row
+    cost: dict[str, Any] | None  #: what it would have cost
     seconds: float  #: all steps together, the start of the stack included
     steps: dict[str, float]  #: seconds of each
     addresses: dict[str, str]
 
-    @property
-    def summary(self) -> str:
-        """The counts in one line, such as `1,000 rows: 998 ok, 2 failed`."""
-        found = (f"{self.rows[one]:,} {one}" for one in OUTCOMES if self.rows.get(one))
-        return f"{self.rows['total']:,} rows: {', '.join(found)}"
+
+#: Called while the stack is still up, once all is shown.
+Keep = Callable[[Stack], None]
 
 
-def run(directory: Path, console: Console) -> Outcome:
+def run(directory: Path, console: Console, keep: Keep | None = None) -> Outcome:
     """
-    Start a stack, drop a file, follow it to its results, end the stack.
+    Start a stack, drop a good file and a bad one, follow them, end the stack. Both the
+    good file and its results stay in `DIRECTORY/.batchdrop/demo`.
+
+    Args:
+        directory: where the stack is.
+        console: shows the steps and what came of them.
+        keep: called with the stack before it ends.
 
     Raises:
         StackError: a step failed; it names the step, the reason and the log.
     """
     began = time.monotonic()
-    with Steps(console) as steps, ExitStack() as undo:
-        with steps.step("start the stack") as step:
-            stack = undo.enter_context(Stack(directory))
-            undo.enter_context(exported(stack.env))
-            looker = Looker(stack)
-            undo.callback(looker.close)
-            step.say(f"logs in {stack.log('on_upload').parent}")
-            looker.inject(FAULTS)
-            step.say("some rows will fail, on purpose")
-        with steps.step(f"upload {ROWS:,} requests", stack.log("gcs")) as step:
-            drop = looker.upload(b"".join(samples.requests(ROWS)))
-            step.say(f"gs://{drop.bucket}/{drop.name}")
-        with steps.step("deliver the event", stack.log("on_upload")) as step:
-            job = looker.wait_for(drop.job_id, lambda job: True)
-            step.say(f"job {job.id}")
-        with steps.step("stage and submit", stack.log("on_upload")) as step:
-            job = looker.wait_for(job.id, lambda job: job.batch is not None)
-            step.say(" > ".join(moment.phase for moment in job.history))
-            number = _batch(job).name.rpartition("/")[2]
-            step.say(f"{job.rows.accepted:,} rows in batch {number}")
-        with steps.step("follow the batch", stack.log("poll")) as step:
-            job = looker.wait_for(job.id, lambda job: _batch(job).terminal, step.say)
-        with steps.step("announce the end", stack.log("poll")) as step:
-            announcement = looker.announcement(job.id)
-            step.say(announcement["ce-type"])
-        with steps.step("collect the answers", stack.log("collect")) as step:
-            step.say(looker.announcement(job.id, RESULTS_READY)["ce-type"])
-            job = looker.wait_for(job.id, lambda job: job.results is not None)
-            assert job.results is not None
-            step.say(job.results.uri)
-        with steps.step("read the results", stack.log("gcs")) as step:
-            output = _batch(job).output_directory or ""
-            answers = looker.answers(output)
-            for line in _picked(looker.results(job.results.uri, drop)):
-                step.say(line)
-    outcome = Outcome(
-        job_id=job.id,
-        state=_batch(job).state,
-        phase=job.phase,
-        rows={
-            "total": job.rows.total,
-            "accepted": job.rows.accepted,
-            "refused": job.rows.refused,
-            **{str(each): count for each, count in job.rows.outcomes.items()},
-        },
-        announcement={
-            "id": announcement["ce-id"],
-            "type": announcement["ce-type"],
-        },
-        output_directory=output,
-        answers=answers,
-        results={"uri": job.results.uri, "bytes": job.results.bytes},
-        seconds=round(time.monotonic() - began, 3),
-        steps=steps.seconds,
-        addresses=stack.addresses,
-    )
-    console.out(outcome.summary, highlight=False)
+    folder = directory / ".batchdrop" / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / KILLED_AT
+    marker.unlink(missing_ok=True)
+    with ExitStack() as undo:
+        with Steps(console) as steps:
+            with steps.step("start the stack") as step:
+                settings = SETTINGS | {FAILPOINTS: str(marker)}
+                stack = Stack(directory, queue_seconds=1, run_seconds=4, env=settings)
+                undo.enter_context(stack)
+                undo.enter_context(exported(stack.env))
+                looker = Looker(stack)
+                undo.callback(looker.close)
+                looker.inject(FAULTS)
+                step.say("Google's emulators, a stand-in for the API")
+            with steps.step("drop reviews.jsonl", stack.log("gcs")) as step:
+                content = b"".join(samples.reviews(ROWS))
+                drop = looker.upload(content, "reviews.jsonl")
+                step.say(f"{ROWS:,} reviews to classify")
+            with steps.step("kill its worker", stack.log("on_upload")) as step:
+                looker.wait_until(marker.exists, "the worker's death")
+                step.say("the batch is made, and not written down")
+                looker.deliver(drop)
+                looker.wait_until(
+                    lambda: looker.duplicates(drop.job_id) > 1, "the event again"
+                )
+                duplicates = looker.duplicates(drop.job_id)
+                step.say(f"the event comes {duplicates} times more: ignored")
+            with steps.step("drop bad.jsonl", stack.log("on_upload")) as step:
+                rejected = _drop_bad(looker, content)
+                assert rejected.error is not None
+                step.say(f"rejected: {rejected.error.message.partition(';')[0]}")
+                step.say("no batch is made of it, nothing paid")
+            with steps.step("find the batch", stack.log("poll")) as step:
+                job = looker.wait_for(drop.job_id, lambda job: job.batch is not None)
+                step.say(f"the API has {_counted(looker.batches())}: taken up")
+            with steps.step("follow it", stack.log("poll")) as step:
+                job = looker.wait_for(
+                    job.id,
+                    lambda job: _batch(job).terminal,
+                    lambda state: step.say(state.removeprefix("JOB_STATE_")),
+                )
+                announcement = looker.announcement(job.id)
+            with steps.step("collect the answers", stack.log("collect")) as step:
+                looker.announcement(job.id, RESULTS_READY)
+                job = looker.wait_for(job.id, lambda job: job.results is not None)
+                assert job.results is not None
+                results = looker.read(job.results.uri)
+                (folder / "reviews.jsonl").write_bytes(content)
+                (folder / "results.jsonl").write_bytes(results)
+                step.say(f"in {folder.relative_to(directory)}/results.jsonl")
+        outcome = Outcome(
+            job_id=job.id,
+            state=_batch(job).state,
+            phase=job.phase,
+            rows={
+                "total": job.rows.total,
+                "accepted": job.rows.accepted,
+                "refused": job.rows.refused,
+                **{str(each): count for each, count in job.rows.outcomes.items()},
+            },
+            failures=[
+                {"code": each.code, "message": each.message, "rows": each.count}
+                for each in job.failures
+            ],
+            batches=looker.batches(),
+            duplicates=duplicates,
+            rejected={
+                "job_id": rejected.id,
+                "code": str(rejected.error.code),
+                "message": rejected.error.message,
+            },
+            announcement={
+                "id": announcement["ce-id"],
+                "type": announcement["ce-type"],
+            },
+            output_directory=_batch(job).output_directory or "",
+            answers=sum(
+                looker.read(uri).count(b"\n")
+                for uri in looker.names(_batch(job).output_directory or "")
+                if uri.endswith(".jsonl")
+            ),
+            results={"uri": job.results.uri, "bytes": job.results.bytes},
+            cost=asdict(job.cost) if job.cost else None,
+            seconds=round(time.monotonic() - began, 3),
+            steps=steps.seconds,
+            addresses=stack.addresses,
+        )
+        _show(console, job, joined(content, results))
+        if keep is not None:
+            keep(stack)
     return outcome
 
 
-class Looker:
-    """What anyone outside sees of a stack: objects, the ledger, announcements."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._inbox = stack.buckets["inbox"]
-        self._storage = storage.Client()
-        self._ledger = Ledger(firestore.Client, event_source="demo")
-        self._messages: queue.Queue[Message] = queue.Queue()
-        self._subscriber = SubscriberClient()
-        name = f"projects/{stack.project}/subscriptions/demo"
-        self._subscriber.create_subscription(
-            Subscription(name=name, topic=stack.topic, enable_message_ordering=True)
-        )
-        self._pull = self._subscriber.subscribe(name, self._messages.put)
-
-    def close(self) -> None:
-        self._pull.cancel()
-        self._pull.result()
-        self._subscriber.close()
-
-    def inject(self, faults: Iterable[Mapping[str, Any]]) -> None:
-        """Have batchsim do what the faults say, from now on."""
-        url = f"{self._stack.addresses['batchsim']}/_sim/faults"
-        httpx.post(url, json=list(faults), trust_env=False).raise_for_status()
-
-    def upload(self, rows: bytes, name: str = "reviews-and-tickets.jsonl") -> Drop:
-        """Drop a file into the inbox."""
-        blob = self._storage.bucket(self._inbox).blob(name)
-        blob.upload_from_string(rows, "application/jsonl", if_generation_match=0)
-        return Drop(
-            bucket=self._inbox,
-            name=blob.name,
-            generation=int(blob.generation),
-            size=len(rows),
-        )
-
-    def wait_for(
-        self,
-        job_id: str,
-        ready: Callable[[Job], bool],
-        seen: Callable[[str], None] = lambda state: None,
-    ) -> Job:
-        """The job once it is `ready`; `seen` gets each state of its batch."""
-        last = None
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            self._stack.check()
-            job = self._ledger.get(job_id)
-            if job is not None:
-                if job.batch is not None and job.batch.state != last:
-                    last = job.batch.state
-                    seen(last)
-                if job.phase is Phase.REJECTED:
-                    raise RuntimeError(f"job {job_id} was rejected: {job.error}")
-                if ready(job):
-                    return job
-            time.sleep(0.05)
-        raise TimeoutError(f"job {job_id} is not that far after {PATIENCE} s")
-
-    def announcement(self, job_id: str, type: str | None = None) -> dict[str, str]:
-        """The attributes of the next message about a job, if need be of a type."""
-        while True:
-            try:
-                message = self._messages.get(timeout=PATIENCE)
-            except queue.Empty:
-                raise TimeoutError(f"no announcement after {PATIENCE} s") from None
-            message.ack()
-            if message.attributes.get("ce-subject") == job_id and (
-                type is None or message.attributes["ce-type"] == type
-            ):
-                return dict(message.attributes)
-
-    def answers(self, directory: str) -> int:
-        """How many lines the API wrote into a directory."""
-        place = Location.parse(directory)
-        return sum(
-            len(blob.download_as_bytes().splitlines())
-            for blob in self._storage.list_blobs(place.bucket, prefix=place.prefix)
-            if blob.name.endswith(".jsonl")
-        )
-
-    def results(self, uri: str, drop: Drop) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each line of a dropped file: what it asks, and its result."""
-        questions = self._lines(f"gs://{drop.bucket}/{drop.name}")
-        for result in map(json.loads, self._lines(uri)):
-            asked = json.loads(questions[result["line"] - 1])
-            yield asked["contents"][0]["parts"][0]["text"], result
-
-    def _lines(self, uri: str) -> list[bytes]:
-        bucket, name = split_uri(uri)
-        content: bytes = self._storage.bucket(bucket).blob(name).download_as_bytes()
-        return content.splitlines()
+def _drop_bad(looker: Looker, content: bytes) -> Job:
+    """Drops a file whose third line is bad; its job, once it is rejected."""
+    good = content.splitlines()[:2]
+    lines = b"\n".join([*good, samples.bad_line(), b""])
+    drop = looker.upload(lines, "bad.jsonl")
+    return looker.wait_for(drop.job_id, lambda job: job.phase is Phase.REJECTED)
 
 
-@contextmanager
-def exported(env: Mapping[str, str]) -> Iterator[None]:
-    """Let Google's clients in this process find the stack."""
-    before = dict(os.environ)
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def joined(questions: bytes, results: bytes) -> Iterator[tuple[dict[str, Any], ...]]:
+    """Each line of a dropped file with its result: they have the same order."""
+    lines = questions.splitlines()
+    for line in results.splitlines():
+        result = json.loads(line)
+        yield json.loads(lines[result["line"] - 1]), result
+
+
+def _show(
+    console: Console, job: Job, rows: Iterator[tuple[dict[str, Any], ...]]
+) -> None:
+    """Some questions with their answers, the counts, and the cost."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("key", no_wrap=True)
+    table.add_column("review", no_wrap=True, max_width=REVIEW)
+    table.add_column("answer", no_wrap=True)
+    failed: dict[str, list[str]] = {}
+    seen = Counter[str]()
+    for row, result in rows:
+        answer = result.get("text") or result["outcome"]
+        if error := result.get("error"):
+            answer = f"{answer}: {error['code']}"
+            kind = f"{answer} {error['status']}"
+            failed.setdefault(kind, []).append(result["key"])
+        seen[answer] += 1
+        if seen[answer] == 1:
+            text = row["request"]["contents"][0]["parts"][0]["text"]
+            review = text.removeprefix(samples.QUESTION).partition(" ")[2]
+            table.add_row(Text(result["key"]), Text(review), Text(answer))
+    console.print()
+    console.print(table)
+    console.print()
+    console.out(job.rows, highlight=False)
+    for kind, keys in failed.items():
+        console.out(f"{kind}: {' '.join(keys)}", highlight=False)
+    if job.cost and job.usage:
+        cost = f"{job.cost.micros / 1_000_000:.4f} {job.cost.currency}"
+        tokens = f"{job.usage.total:,} tokens"
+        console.out(f"It would have cost {cost} for {tokens}.", highlight=False)
+
+
+def _counted(batches: int) -> str:
+    return f"{batches} batch{'' if batches == 1 else 'es'}"
 
 
 def _batch(job: Job) -> Batch:
     assert job.batch is not None
     return job.batch
-
-
-def _picked(results: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    """A line about the first result of each outcome, and about the first two."""
-    seen = Counter[str]()
-    for question, result in results:
-        outcome = result["outcome"]
-        seen[outcome] += 1
-        if seen[outcome] == 1 or seen.total() <= 2:
-            said = result.get("text") or (result.get("error") or {}).get("message")
-            said = f": {_short(said)}" if said else ""
-            yield f"{_short(question)} -> {outcome}{said}"
-
-
-def _short(text: str) -> str:
-    """The last line, which is what differs from row to row, cut short."""
-    line = text.splitlines()[-1]
-    return line if len(line) <= 15 else f"{line[:14]}…"

@@ -299,6 +299,7 @@ class Stack:
             *(sys.executable, "-m", "batchsim"),
             *("--host", "127.0.0.1", "--port", str(self._ports["batchsim"])),
             *("--queue-seconds", str(queue), "--run-seconds", str(run)),
+            *("--answers", "classify"),
         ]
         starters: dict[str, Callable[[], Process]] = {
             "gcs": partial(

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from batchsim.models import Prompt as Prompt
     from batchsim.models import RowFailed as RowFailed
     from batchsim.models import template as template
+    from batchsim.sentiment import classify as classify
     from batchsim.settings import Limits as Limits
     from batchsim.sim import BatchSim as BatchSim
 
-__all__ = ["BatchSim", "Bucket", "Clock", "Limits", "Prompt", "RowFailed", "template"]
+__all__ = [
+    "BatchSim",
+    "Bucket",
+    "Clock",
+    "Limits",
+    "Prompt",
+    "RowFailed",
+    "classify",
+    "template",
+]
 
 _HOMES = {
     "BatchSim": "sim",
@@ -27,6 +37,7 @@ _HOMES = {
     "Limits": "settings",
     "Prompt": "models",
     "RowFailed": "models",
+    "classify": "sentiment",
     "template": "models",
 }
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 
 from batchsim import models
+from batchsim.sentiment import classify
 from batchsim.sim import BatchSim
 from batchsim.wire import ApiError
+
+MODELS = {"echo": models.echo, "classify": classify}
 
 
 @click.command(context_settings={"show_default": True})
@@ -23,8 +26,12 @@ from batchsim.wire import ApiError
 @click.option("--queue-seconds", default=2.0, help="How long jobs are PENDING.")
 @click.option("--run-seconds", default=3.0, help="How long they are RUNNING.")
 @click.option(
-    "--template", help="Answer with this text; $text is the prompt. If none, echo."
+    "--answers",
+    type=click.Choice(sorted(MODELS)),
+    default="echo",
+    help="Answer with the prompt, or with how positive it is if it asks that.",
 )
+@click.option("--template", help="Answer with this text; $text is the prompt.")
 @click.option(
     "--faults",
     "faults_file",
@@ -45,6 +52,7 @@ def main(
     speed: float,
     queue_seconds: float,
     run_seconds: float,
+    answers: str,
     template: str | None,
     faults_file: Path | None,
     retired: tuple[str, ...],
@@ -67,7 +75,7 @@ def main(
             speed=speed,
             queue_seconds=queue_seconds,
             run_seconds=run_seconds,
-            model=models.template(template) if template else models.echo,
+            model=models.template(template) if template else MODELS[answers],
             seed=seed,
             admin=not no_admin,
         )
