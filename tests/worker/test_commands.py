@@ -1,4 +1,4 @@
-"""The commands on a job: `show`, `cancel`, `resume` and `rerun`, on real services."""
+"""The commands on jobs: `show`, `cancel`, `resume` and `rerun`, on real services."""
 
 import json
 from dataclasses import replace
@@ -66,6 +66,52 @@ def test_a_job_may_be_called_by_what_was_dropped(deployed: World) -> None:
 
     assert run("cancel", f"{address}#{older.generation}").exit_code == 0
     assert deployed.job(older).cancel_request is not None
+
+
+def test_a_job_may_be_called_by_the_beginning_of_its_id(deployed: World) -> None:
+    deployed.choose(paused=True)
+    drop = deployed.upload()
+    deployed.worker.take(drop)
+
+    ran = run("cancel", drop.job_id[:6])
+
+    assert ran.output == f"Job {drop.job_id} is cancelled.\n"
+    for nothing in ("7" * 9, "week.jsonl"):
+        assert f"no job {nothing}; a JOB is an id" in run("show", nothing).output
+
+
+def test_a_beginning_that_several_ids_have_is_refused_with_the_candidates(
+    deployed: World,
+) -> None:
+    deployed.choose(paused=True)
+    first, second = "aaab" + "a" * 22, "aaac" + "a" * 22
+    for id in (first, second):
+        job = Job.claimed(deployed.upload(), "w", deployed.now(), deployed.timing)
+        deployed.ledger.claim(replace(job, id=id))
+
+    ran = run("cancel", "aaa")
+
+    assert ran.exit_code == 1
+    assert [line.split()[0] for line in ran.stderr.splitlines()[-2:]] == [first, second]
+    assert run("cancel", "aaab").exit_code == 0
+
+
+def test_several_jobs_are_cancelled_and_an_error_does_not_keep_the_others(
+    deployed: World,
+) -> None:
+    deployed.choose(paused=True)
+    drops = [deployed.upload(name=name) for name in ("a.jsonl", "b.jsonl")]
+    for drop in drops:
+        deployed.worker.take(drop)
+    first, second = (drop.job_id for drop in drops)
+
+    ran = run("cancel", first, "a" * 26, second, "--json")
+
+    assert ran.exit_code == 1
+    printed = list(map(json.loads, ran.stdout.splitlines()))
+    assert [one.get("outcome") for one in printed] == ["cancelled", None, "cancelled"]
+    assert printed[1]["error"] == f"there is no job {'a' * 26}"
+    assert ran.stderr == f"Error: there is no job {'a' * 26}\n"
 
 
 def test_a_name_with_a_hash_in_it_is_an_objects_whole_name(deployed: World) -> None:
@@ -320,7 +366,8 @@ def test_a_job_is_run_again_from_the_command_line(deployed: World) -> None:
     assert again is not None
     assert again.parent == drop.job_id
     too_late = run("cancel", drop.job_id)
-    assert f"is over: it is rejected; it was run again as {again.id}" in too_late.output
+    since = f"rejected since {deployed.now():%Y-%m-%d %H:%M} UTC"
+    assert f"is over: {since}; it was run again as {again.id}" in too_late.output
 
 
 def test_a_parked_job_continues_after_batchdrop_resume(deployed: World) -> None:
@@ -359,7 +406,7 @@ def test_a_job_that_is_not_parked_is_not_resumed(deployed: World) -> None:
 def test_a_job_that_is_not_there_is_an_error_without_a_traceback(
     deployed: World, command: str
 ) -> None:
-    ran = run(command, "nothing")
+    ran = run(command, "a" * 26)
 
     assert ran.exit_code == 1
-    assert ran.output == "Error: there is no job nothing\n"
+    assert ran.output == f"Error: there is no job {'a' * 26}\n"

@@ -82,7 +82,6 @@ def test_announcements_are_listed_oldest_first(
         (["--job", "SECOND"], [1, 2]),
         (["--job", "SECOND", "--type", "rejected"], [2]),
         (["--job", "SECOND", "--until", "2026-03-01T12:00Z"], []),
-        (["--job", "nobody"], []),
     ],
 )
 def test_they_are_chosen_by_job_type_and_time(
@@ -174,18 +173,28 @@ def test_a_replay_as_new_has_a_new_id_and_names_the_event_it_repeats(
     assert office.announced(held).seq == 3
 
 
-def test_two_replays_as_new_are_two_more_events(
+def test_two_replays_as_new_are_two_more_events_of_the_originals(
     office: Office, jobs: list[Job], cli: Any
 ) -> None:
+    (original,) = office.ids(jobs[0])
     for _ in range(2):
         office.drain()
         cli("replay", "--job", jobs[0].id, "--type", "rejected", "--new")
     office.drain()
 
-    # The second time there were two to repeat.
     mine = [one for one in office.topic.taken if one.job_id == jobs[0].id]
-    assert [one.seq for one in mine] == [1, 2, 3, 4]
-    assert len({one.id for one in mine}) == 4
+    assert [one.seq for one in mine] == [1, 2, 3]
+    assert [one.replay_of for one in mine] == [None, original, original]
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_announcements_of_a_job_that_there_is_not_are_an_error(
+    office: Office, cli: Any, command: str
+) -> None:
+    ran = cli(command, "--job", "a" * 26, "--json", code=1)
+
+    assert ran.stdout == ""
+    assert ran.stderr == f"Error: there is no job {'a' * 26}\n"
 
 
 def test_a_replay_as_new_works_after_the_job_has_expired(

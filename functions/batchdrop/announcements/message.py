@@ -117,6 +117,11 @@ class Announcement:
         """Whether it is still to be published."""
         return self.published_at is None and self.set_aside_at is None
 
+    @property
+    def replay_of(self) -> str | None:
+        """The id of the announcement that this one repeats under an id of its own."""
+        return self.attributes.get("ce-replayof")
+
     def waiting(self) -> Self:
         """The same announcement, to be published again."""
         return replace(self, published_at=None, set_aside_at=None, refusals=0)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,7 +60,8 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--job",
             metavar="JOB",
-            help="Of one job: its id, or the dropped object, gs://inbox/name.",
+            help="Of one job: its id, the beginning of one, or the dropped object, "
+            "gs://inbox/name.",
         ),
     ):
         command = option(command)
@@ -75,12 +77,18 @@ def list_(
     until: datetime | None,
     as_json: bool,
 ) -> None:
-    """List announcements, oldest first. Default: those of the last day."""
+    """
+    List announcements, oldest first. Default: those of the last day.
+
+    \b
+    Example:
+      batchdrop announcements list --since 7d --type failed
+    """
     if not (job or since):
         since = datetime.now(UTC) - timedelta(days=1)
     with deployment() as wiring:
         ledger = wiring.ledger()
-        job = job and job_id(wiring, job)
+        job = job and _known(wiring, job)
         found = _find(ledger, job, types, since, until)
         if as_json:
             for one in found:
@@ -113,15 +121,22 @@ def replay(
 
     Select by --job, --type or --since, or several of them. The announcements are put
     into the outbox, and the next calls of poll send them. Those that were set aside are
-    tried again; those that wait in the outbox already are left alone.
+    tried again; those that wait in the outbox already are left alone. With --new, so
+    are those that --new itself has made.
+
+    \b
+    Example:
+      batchdrop announcements replay --since 12h --type failed
     """
     if not (job or types or since):
         raise click.UsageError("say which: by --job, --type or --since")
-    with deployment() as wiring:
+    with deployment(writes=True) as wiring:
         ledger = wiring.ledger()
-        job = job and job_id(wiring, job)
+        job = job and _known(wiring, job)
         again = [
-            one for one in _find(ledger, job, types, since, until) if not one.is_waiting
+            one
+            for one in _find(ledger, job, types, since, until)
+            if not (one.is_waiting or (anew and one.replay_of))
         ]
         put = ledger.replay_as_new if anew else ledger.replay
         sent = [put(one, datetime.now(UTC)) for one in again]
@@ -130,6 +145,19 @@ def replay(
             print_json(_members(one))
     else:
         click.echo(f"{len(sent)} in the outbox; the next calls of poll send them")
+
+
+def _known(wiring: ModuleType, job: str) -> str:
+    """
+    The id of a job that there is.
+
+    Raises:
+        LookupError: there is no such job.
+    """
+    id = job_id(wiring, job)
+    if wiring.ledger().get(id) is None:
+        raise LookupError(f"there is no job {id}")
+    return id
 
 
 def _find(

@@ -11,6 +11,7 @@ import click
 
 from batchdrop.cli.deployments import EMULATORS, NoDeployment, find, is_described
 from batchdrop.cli.extras import needs
+from batchdrop.cli.failures import in_one_line
 from batchdrop.cli.output import shown
 
 PREFIX = "BATCHDROP_"
@@ -73,16 +74,19 @@ def _restore(environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def deployment() -> Iterator[ModuleType]:
+def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
     """
     The wiring of the deployment that a command with `deployment_option` works on.
 
+    Args:
+        writes: the command writes the ledger.
+
     Raises:
         click.ClickException: for each error of ours or of Google's that is raised
-            inside, with its text; if no deployment is chosen, that says how to.
+            inside, in one line; if no deployment is chosen, that says how to.
     """
     with needs("cli"):
-        from google.api_core.exceptions import GoogleAPICallError
+        from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import GoogleAuthError
 
         from batchdrop import wiring
@@ -92,32 +96,64 @@ def deployment() -> Iterator[ModuleType]:
         yield wiring
     except BadSetting as exc:
         why_none = click.get_current_context().meta.get(_WHY_NONE)
-        raise why_none or click.ClickException(shown(str(exc))) from exc
-    except (BatchdropError, LookupError, ValueError) as exc:
-        raise click.ClickException(shown(str(exc))) from exc
-    except (GoogleAPICallError, GoogleAuthError) as exc:
-        raise click.ClickException(shown(f"Firestore: {exc}")) from exc
+        raise why_none or click.ClickException(in_one_line(exc)) from exc
+    except (
+        *(BatchdropError, LookupError, ValueError),
+        *(GoogleAPICallError, RetryError, GoogleAuthError),
+    ) as exc:
+        raise click.ClickException(in_one_line(exc, writes=writes)) from exc
+
+
+#: An ambiguous beginning of an id lists at most this many jobs.
+MAX_CANDIDATES = 5
 
 
 def job_id(wiring: ModuleType, job: str) -> str:
     """
-    The id of a job that is given by its id or by the address of the dropped object:
+    The id of a job that is given in one of these ways:
 
+        26 characters            the id itself, whether there is such a job or not
+        fewer of them            the beginning of one id
         gs://inbox/x             the object's present generation
         gs://inbox/x#123         the same, if an object has this whole name;
                                  else generation 123 of gs://inbox/x
 
     Raises:
-        click.ClickException: the address names no object, or there is none.
+        LookupError: there is no such job or object, or the address names none.
+        click.ClickException: the beginning is that of several ids, which it lists.
     """
-    if not job.startswith("gs://"):
+    from batchdrop.jobs.values import is_job_id
+
+    if is_job_id(job):
         return job
+    if job.startswith("gs://"):
+        return _dropped(wiring, job)
+    found = []
+    if re.fullmatch("[a-z2-7]+", job):
+        found = wiring.ledger().jobs_with_prefix(job, MAX_CANDIDATES + 1)
+    if not found:
+        raise LookupError(
+            f"there is no job {job}; a JOB is an id, the beginning of one, or the "
+            "dropped object, gs://inbox/name"
+        )
+    if len(found) == 1:
+        return str(found[0].id)
+    lines = [f"{one.id}  {one.phase}  {shown(str(one.source))}" for one in found]
+    if len(lines) > MAX_CANDIDATES:
+        lines[MAX_CANDIDATES:] = ["and more"]
+    raise click.ClickException(
+        f"the ids of several jobs begin with {job}; write more of one:\n  "
+        + "\n  ".join(lines)
+    )
+
+
+def _dropped(wiring: ModuleType, address: str) -> str:
     from batchdrop.jobs.values import Drop
     from batchdrop.stored import split_uri
 
-    bucket, name = split_uri(job)
+    bucket, name = split_uri(address)
     if not name:
-        raise click.ClickException(f"{job} names no object; write gs://bucket/name")
+        raise LookupError(f"{address} names no object; write gs://bucket/name")
     found: Drop | None = wiring.storage().find(bucket, name)
     if found is not None:
         return found.job_id
@@ -125,4 +161,4 @@ def job_id(wiring: ModuleType, job: str) -> str:
     if name and re.fullmatch("[0-9]+", generation):
         number = int(generation)
         return Drop(bucket=bucket, name=name, generation=number, size=0).job_id
-    raise click.ClickException(f"{job} is not there; give the job's id")
+    raise LookupError(f"{address} is not there; give the job's id")

@@ -78,7 +78,11 @@ class Job(Answered):
         """
         if self.is_over:
             again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
-            raise ValueError(f"job {self.id} is over: it is {self.phase}{again}")
+            since = min(one.at for one in self.history if one.phase is self.phase)
+            raise ValueError(
+                f"job {self.id} is over: {self.outcome or self.phase} since "
+                f"{since:%Y-%m-%d %H:%M} UTC{again}"
+            )
         job = self
         if not self.cancel_request:
             request = CancelRequest(cancel=True, by=by, at=now)

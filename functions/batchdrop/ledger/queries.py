@@ -125,6 +125,18 @@ class Queries(Documents):
         found = self._connect().get_all(references)
         return list(readable((one for one in found if one.exists), self._read))
 
+    def jobs_with_prefix(self, prefix: str, most: int) -> list[Job]:
+        """The jobs whose ids begin with this, at most `most`, ordered by id."""
+        query = (
+            self._jobs()
+            .order_by("__name__")
+            .start_at({"__name__": self._job(prefix)})
+            # No character of an id sorts behind "z".
+            .end_before({"__name__": self._job(f"{prefix}{{")})
+            .limit(most)
+        )
+        return list(readable(query.stream(), self._read))
+
     def known_ids(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these ids that have a job."""
         references = [self._job(job_id) for job_id in job_ids]

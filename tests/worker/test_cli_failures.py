@@ -1,0 +1,135 @@
+"""What commands say when Google Cloud refuses: by its own client, from a socket."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from click.testing import CliRunner, Result
+
+from batchdrop import wiring
+from batchdrop.cli import main
+from batchdrop.cli.failures import in_one_line
+from batchdrop.errors import Misconfigured
+from batchdrop.storage import _translated
+from tests.rules.test_settings import ENOUGH
+
+CACHED = (
+    *(wiring.settings, wiring.ledger, wiring.now, wiring.worker, wiring.routes),
+    *(wiring._firestore_client, wiring._storage_client),
+)
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Each command is a process of its own, and remembers no other's clients."""
+    for made in CACHED:
+        made.cache_clear()
+    yield
+    for made in CACHED:
+        made.cache_clear()
+
+
+class Refusing(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """A Firestore that answers every call with one error."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        self.code, self.text = code, text
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        def refuse(request: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+            context.abort(self.code, self.text)
+            yield b""
+
+        return grpc.unary_stream_rpc_method_handler(refuse)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def against() -> Iterator[Run]:
+    """Runs a command against a Firestore that refuses."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    port = server.add_insecure_port("127.0.0.1:0")
+
+    def run(code: grpc.StatusCode, text: str, *arguments: str) -> Result:
+        server.add_generic_rpc_handlers((Refusing(code, text),))
+        server.start()
+        env = ENOUGH | {"FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{port}"}
+        return CliRunner().invoke(main, arguments, env=env)
+
+    yield run
+    server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("command", "role", "who"),
+    [
+        ("show", "roles/datastore.viewer", "readers"),
+        ("cancel", "roles/datastore.user", "operators"),
+    ],
+)
+def test_who_lacks_a_right_is_told_the_role(
+    against: Run, command: str, role: str, who: str
+) -> None:
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+    ran = against(code, "Missing or insufficient permissions.", command, "a" * 26)
+
+    assert ran.exit_code == 1
+    assert ran.stderr.count("\n") == 1
+    assert (role in ran.stderr, f"`{who}`" in ran.stderr) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "The query requires an index. That index is currently building and cannot "
+            "be used yet. See its status here: https://console.firebase.google.com/",
+            "still being built; try again in a few minutes",
+        ),
+        (
+            "The query requires an index. You can create it here: https://x",
+            "run `terraform apply`",
+        ),
+    ],
+)
+def test_a_missing_index_is_told_from_one_that_is_being_built(
+    text: str, says: str
+) -> None:
+    from google.api_core.exceptions import FailedPrecondition
+
+    assert says in in_one_line(FailedPrecondition(text))
+
+
+def test_who_is_not_logged_in_is_told_how_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = {"CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
+    for name in ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+
+    ran = CliRunner().invoke(main, ["show", "a" * 26], env=ENOUGH | nobody)
+
+    assert ran.exit_code == 1
+    assert ran.stderr == (
+        "Error: you are not logged in to Google Cloud; run `gcloud auth "
+        "application-default login`\n"
+    )
+
+
+def test_a_right_to_a_bucket_is_named_by_the_list_that_gives_it() -> None:
+    from google.api_core.exceptions import Forbidden
+
+    with pytest.raises(Misconfigured) as caught, _translated("gs://output/x"):
+        raise Forbidden(
+            "a@b.com does not have storage.objects.get access to the object."
+        )
+
+    line = in_one_line(caught.value)
+    assert "roles/storage.objectViewer" in line
+    assert "`readers`" in line
