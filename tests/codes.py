@@ -24,6 +24,7 @@ Made from `functions/batchdrop/jobs/codes.py` by `make codes`. The
 #: The enums, in the page's order, with their headings.
 SECTIONS = {
     "Phase": "Phases",
+    "WaitCode": "What jobs wait for",
     "Outcome": "Outcomes",
     "Step": "Steps of collecting",
     "HealthCode": "Health",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from batchdrop.jobs.codes import ErrorCode, Phase
+from batchdrop.jobs.codes import ErrorCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost, Problem, Reserved
 from batchdrop.ledger.ceilings import Day
@@ -209,7 +209,7 @@ def _reserved(one: Of) -> Reserved:
 
 
 def _waiting() -> Job:
-    return KEPT.wait("", NOW, due=NOW)
+    return KEPT.wait(WaitCode.CEILING, "", NOW, due=NOW)
 
 
 def _done(one: Of, micros: int) -> Job:

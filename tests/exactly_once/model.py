@@ -18,7 +18,7 @@ from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Drop, Duplicates, Lease, Spec, Staging, Timing
 from batchdrop.rows import Rows
@@ -253,7 +253,7 @@ def moved(it: Document, move: str, *given: int) -> Document:
         case "unclear":
             job = job.unclear("", NOW, TIMING)
         case "postponed":
-            job = job.wait("", NOW, due=NOW)
+            job = job.wait(WaitCode.QUEUE, "", NOW, due=NOW)
         case "restaged":
             job = job.restaged(Staging(epoch=it.epoch, uri="gs://w/"), NOW)
         case "fenced_off":

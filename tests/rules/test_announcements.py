@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchdrop import subscribe
 from batchdrop.announcements.message import TYPES, Announcement
-from batchdrop.jobs.codes import Outcome, Phase
+from batchdrop.jobs.codes import Outcome, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Batch,
@@ -158,7 +158,7 @@ def test_a_job_that_stalls_while_it_is_collected_has_its_outcome() -> None:
     parked = parse(announcements.push(of(job.park(NOW))))
     for hours in range(4):
         now = NOW + timedelta(hours=hours)
-        job = job.collect_waits("grant it", now, now, not_allowed=True)
+        job = job.collect_waits("grant it", now, now, code=WaitCode.GRANT)
     refused = parse(announcements.push(of(job)))
 
     for event, code in ((parked, "parked"), (refused, "not_allowed")):

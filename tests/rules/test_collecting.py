@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.jobs.codes import HealthCode, Phase
+from batchdrop.jobs.codes import HealthCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import (
@@ -203,7 +203,7 @@ def test_pauses_grow_to_an_hour_while_a_step_cannot_be_done(clock: Clock) -> Non
 
     assert minutes == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
     assert job.resumes == 0
-    assert there(job.collecting).waiting_for == "no answer"
+    assert there(job.waiting_for).message == "no answer"
 
 
 def test_a_step_that_gets_no_answer_for_days_is_parked_and_announced(
@@ -224,7 +224,7 @@ def test_a_step_that_gets_no_answer_for_days_is_parked_and_announced(
 def test_a_job_waits_for_a_grant_for_as_long_as_it_takes(clock: Clock) -> None:
     job = ended(clock)
     for _ in range(24 * 7):
-        job = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+        job = job.collect_waits("grant it", clock(), clock(), code=WaitCode.GRANT)
         clock.advance(hours=1)
 
     assert not job.is_parked
@@ -244,7 +244,7 @@ def test_a_grant_that_is_missing_for_hours_is_announced_once(clock: Clock) -> No
     job = ended(clock)
     first = job.seq
     for _ in range(9):
-        job = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+        job = job.collect_waits("grant it", clock(), clock(), code=WaitCode.GRANT)
         clock.advance(hours=1)
 
     assert job.seq == first + 1
@@ -252,13 +252,13 @@ def test_a_grant_that_is_missing_for_hours_is_announced_once(clock: Clock) -> No
     assert not job.is_parked
     went_on = job.collect_stepped("merge", clock())
     assert went_on.troubles == []
-    assert there(went_on.collecting).waiting_for is None
+    assert went_on.waiting_for is None
 
 
 def test_an_outage_after_a_long_wait_for_a_grant_parks_no_job(clock: Clock) -> None:
     job = ended(clock)
     for _ in range(100):
-        job = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+        job = job.collect_waits("grant it", clock(), clock(), code=WaitCode.GRANT)
         clock.advance(hours=1)
 
     job = job.collect_waits("no answer", clock(), clock())
@@ -376,7 +376,7 @@ def test_a_batch_is_deleted_only_once_its_answers_are_collected(clock: Clock) ->
     clock.advance(hours=5)
 
     assert job.delete_at is None
-    waits = job.collect_waits("grant it", clock(), clock(), not_allowed=True)
+    waits = job.collect_waits("grant it", clock(), clock(), code=WaitCode.GRANT)
     assert waits.delete_at is None
     assert collected(waits, clock()).delete_at == clock() - timedelta(
         hours=4, minutes=59

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs.codes import HealthCode, Phase
+from batchdrop.jobs.codes import HealthCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.sizes import size_of
 from batchdrop.jobs.steps import MAX_RESUMES
@@ -196,7 +196,7 @@ def test_a_temporary_refusal_leaves_no_request_in_flight(
 ) -> None:
     later = clock() + timedelta(minutes=3)
 
-    job = submitting.wait("429", clock(), due=later)
+    job = submitting.wait(WaitCode.QUOTA, "429", clock(), due=later)
 
     assert job.phase is Phase.WAITING
     assert job.due == later
@@ -220,7 +220,7 @@ def test_a_resume_that_the_api_stops_does_not_count(
 
     assert resumed.resumes == 1
     assert resumed.unclear("503", clock(), TIMING).resumes == 0
-    assert resumed.wait("429", clock(), due=clock()).resumes == 0
+    assert resumed.wait(WaitCode.QUOTA, "429", clock(), due=clock()).resumes == 0
     assert resumed.postpone("no answer", clock(), due=clock()).resumes == 0
     assert resumed.gave_up("KeyError: 'x'", clock()).resumes == 1
 
@@ -267,7 +267,9 @@ def test_hours_of_unclear_answers_and_fences_are_announced_as_postponed(
         job = job.unclear("503", clock(), TIMING)
         clock.advance(minutes=20)
         job = job.resumed("w", clock(), TIMING).fenced_off(clock(), TIMING)
-        job = job.resumed("w", clock(), TIMING).wait("queued", clock(), due=clock())
+        job = job.resumed("w", clock(), TIMING).wait(
+            WaitCode.QUEUE, "queued", clock(), clock()
+        )
         job = job.resumed("w", clock(), TIMING).submitting(clock(), TIMING)
 
     assert job.seq == 1
@@ -354,7 +356,7 @@ def test_a_job_in_the_queue_for_days_is_not_postponed(
     job = prepared.postpone("no answer", clock(), due=clock())
     for _ in range(100):
         clock.advance(hours=1)
-        job = job.wait("429", clock(), due=clock())
+        job = job.wait(WaitCode.QUOTA, "429", clock(), due=clock())
 
     job = job.postpone("no answer", clock(), due=clock())
 
@@ -780,7 +782,7 @@ class Moves(RuleBasedStateMachine):
     @rule(minutes=st.integers(0, 30))
     def wait(self, minutes: int) -> None:
         due = self.clock() + timedelta(minutes=minutes)
-        self.go(self.job.wait("429", self.clock(), due))
+        self.go(self.job.wait(WaitCode.QUOTA, "429", self.clock(), due))
 
     @at(Phase.SUBMITTING)
     @rule(not_allowed=st.booleans())
@@ -876,12 +878,13 @@ class Moves(RuleBasedStateMachine):
         assert self.job.is_due(self.clock()) == (step is not None and not goes_on)
 
     @collecting
-    @rule(not_allowed=st.booleans(), minutes=st.integers(0, 90))
-    def find_no_answers(self, not_allowed: bool, minutes: int) -> None:
+    @rule(
+        code=st.sampled_from([WaitCode.GRANT, WaitCode.ANSWERS]),
+        minutes=st.integers(0, 90),
+    )
+    def find_no_answers(self, code: WaitCode, minutes: int) -> None:
         due = self.clock() + timedelta(minutes=minutes)
-        self.go(
-            self.job.collect_waits("403", self.clock(), due, not_allowed=not_allowed)
-        )
+        self.go(self.job.collect_waits("403", self.clock(), due, code=code))
 
     @collecting
     @rule()

@@ -423,11 +423,11 @@ def test_a_split_job_is_due_once_no_part_is_left_undone(
     waits = job.parts_counted(2, [], clock())
     due = waits.parts_counted(0, [], clock())
 
-    assert there(waits.collecting).waiting_for == "2 of 3 parts are not done"
+    assert there(waits.waiting_for).message == "2 of 3 parts are not done"
     assert not waits.is_due(clock())
     assert waits.parts_counted(2, [], clock()) is waits
     assert due.is_due(clock())
-    assert there(due.collecting).waiting_for is None
+    assert due.waiting_for is None
     # A collector has it now.
     assert (due.awaits_parts, due.parts_counted(1, [], clock())) == (None, due)
 

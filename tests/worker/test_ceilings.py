@@ -207,7 +207,7 @@ def test_a_job_over_the_days_ceiling_waits_for_the_next_day(world: World) -> Non
 
     assert phases(world, drops) == [Phase.SUBMITTED, Phase.SUBMITTED, Phase.WAITING]
     assert today(world).micros == 2_000_000
-    assert world.job(drops[2]).waiting_for == (
+    assert there(world.job(drops[2]).waiting_for).message == (
         f"it would exceed BATCHDROP_MAX_COST_PER_DAY=2 on {day}, and waits for a day "
         "with room"
     )
@@ -252,7 +252,10 @@ def test_a_routes_ceiling_holds_back_its_own_jobs_alone(world: World) -> None:
         *(Phase.SUBMITTED, Phase.WAITING, Phase.WAITING),
         *(Phase.SUBMITTED, Phase.SUBMITTED),
     ]
-    assert "max_cost_per_day of route a*=1" in there(world.job(drops[1]).waiting_for)
+    assert (
+        "max_cost_per_day of route a*=1"
+        in there(world.job(drops[1]).waiting_for).message
+    )
     assert today(world).routes == {"a*": 1_000_000}
 
 
@@ -276,7 +279,7 @@ def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) 
     world.ticks(2)
 
     assert phases(world, drops) == [Phase.WAITING, Phase.SUBMITTED]
-    assert world.job(drops[0]).waiting_for == (
+    assert there(world.job(drops[0]).waiting_for).message == (
         "it alone would exceed BATCHDROP_MAX_COST_PER_DAY=1 on any day, and waits "
         "until that is raised; or cancel it"
     )
@@ -292,7 +295,7 @@ def test_a_day_holds_what_a_job_costs_by_the_prices_of_its_intent(world: World) 
 
     assert phases(world, [fits, over]) == [Phase.SUBMITTED, Phase.WAITING]
     assert today(world).micros == 2_000_000
-    assert "waits for a day with room" not in there(world.job(over).waiting_for)
+    assert "waits for a day with room" not in there(world.job(over).waiting_for).message
 
 
 # -- what is given back --------------------------------------------------------------
@@ -404,7 +407,7 @@ def test_a_job_that_is_sent_a_day_later_needs_room_on_that_day(world: World) -> 
     )
     world.ticks(1, timedelta(hours=2))
 
-    assert "waits for a day with room" in there(world.job(late).waiting_for)
+    assert "waits for a day with room" in there(world.job(late).waiting_for).message
     assert world.ledger.reserved_on(first).micros == 1_000_000
     assert today(world).micros == 1
 
@@ -437,7 +440,7 @@ def test_of_two_ticks_at_once_one_gets_what_the_day_has_left(world: World) -> No
 
     assert phases(world, drops) == [Phase.WAITING, Phase.SUBMITTED]
     assert len(world.batches()) == 1
-    assert "waits for a day with room" in there(world.job(drops[0]).waiting_for)
+    assert "waits for a day with room" in there(world.job(drops[0]).waiting_for).message
 
 
 def test_a_day_that_changes_under_a_commit_is_checked_again(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchdrop.errors import Superseded
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.job import Job
 from tests.worker.batches import state
 from tests.worker.dying import Killed, die
@@ -217,7 +217,9 @@ def test_one_of_two_holders_with_different_clocks_can_write(
 
     assert after.lease.epoch == before.lease.epoch + 1
     with pytest.raises(Superseded):
-        first.ledger.advance(before, lambda job: job.wait("why", now, due=now))
+        first.ledger.advance(
+            before, lambda job: job.wait(WaitCode.QUEUE, "why", now, due=now)
+        )
     second.ledger.advance(after, lambda job: job.gave_up("why", now))
 
 

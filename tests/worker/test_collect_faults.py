@@ -82,8 +82,9 @@ def test_answers_that_are_fewer_than_counted_are_waited_for(world: World) -> Non
     answers.upload_from_string(b"".join(text.splitlines(keepends=True)[:3]))
     world.collect()
     waits = world.job(drop)
-    assert waits.collecting is not None
-    assert waits.collecting.waiting_for == "3 of 4 answers are there"
+    assert waits.waiting_for is not None
+    assert waits.waiting_for.code == "answers"
+    assert waits.waiting_for.message == "3 of 4 answers are there"
 
     answers.upload_from_string(text)
     job = collected(world, drop)

@@ -252,7 +252,7 @@ def test_answers_that_the_api_has_deleted_leave_their_rows_missing(
     world.collect()
     waits = world.job(drop)
     assert waits.collecting is not None
-    assert "404" in (waits.collecting.waiting_for or "")
+    assert "404" in (waits.waiting_for.message if waits.waiting_for else "")
 
     world.advance(timedelta(hours=49))
     job = collected(world, drop)

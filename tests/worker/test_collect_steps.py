@@ -440,8 +440,9 @@ def test_answers_that_are_sorted_and_too_few_are_waited_for(
     text = answers.download_as_bytes()
     answers.upload_from_string(b"".join(text.splitlines(keepends=True)[:9]))
     world.collect()
-    waits = there(world.job(drop).collecting)
-    assert (waits.step, waits.waiting_for) == ("freeze", "9 of 10 answers are there")
+    waits = world.job(drop)
+    assert there(waits.collecting).step == "freeze"
+    assert there(waits.waiting_for).message == "9 of 10 answers are there"
     read = cloud.reads[answers.name]
     world.ticks(3)
     assert cloud.reads[answers.name] == read

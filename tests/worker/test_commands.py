@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from batchdrop import wiring
 from batchdrop.cli import main
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import (
     Collecting,
@@ -253,7 +253,7 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
     now = deployed.now()
     waiting = replace(job, collecting=Collecting(round=0, step="freeze", due=now))
     deployed.ledger.advance(
-        job, lambda _: waiting.collect_waits("grant it", now, now, not_allowed=True)
+        job, lambda _: waiting.collect_waits("grant it", now, now, code=WaitCode.GRANT)
     )
     waits = run("show", job.id).output.splitlines()
 

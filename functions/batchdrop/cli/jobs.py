@@ -50,15 +50,14 @@ def _lines(job: "Job") -> Iterator[str]:
     state = f" ({job.batch.state})" if job.batch else ""
     yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}"
     if job.waiting_for:
-        yield f"waiting: {job.waiting_for}"
+        yield f"waits for {job.waiting_for.code}: {job.waiting_for.message}"
     if job.error:
         yield f"error: {job.error.code}: {job.error.message}"
     for trouble in job.troubles:
         yield f"{trouble.code}: {trouble.message}"
     if job.collecting:
-        why, n = job.collecting.waiting_for, job.collecting.n
-        step = f"{job.collecting.step}{f' ({n:,} done)' if n else ''}"
-        yield f"collecting: {step}{f', waits for: {why}' if why else ''}"
+        n = job.collecting.n
+        yield f"collecting: {job.collecting.step}{f' ({n:,} done)' if n else ''}"
     if job.rows.total:
         yield str(job.rows)
     for each in job.failures[:MAX_FAILURES]:

@@ -54,6 +54,40 @@ class Step(StrEnum):
     PARTS = "parts"
 
 
+class WaitCode(StrEnum):
+    """What a job waits for: the code of its `waiting_for`."""
+
+    #: Somebody has to mend what the message names, then run `batchdrop resume`.
+    PERSON = "person"
+    #: A key, a bucket or a permission is missing. The job continues within an hour
+    #: after you grant what the message names.
+    GRANT = "grant"
+    #: The file's manifest, which is required.
+    MANIFEST = "manifest"
+    #: The file that the manifest describes is being read.
+    FILE = "file"
+    #: Its turn in its queue. `ahead` is how many jobs come first.
+    QUEUE = "queue"
+    #: Nothing is submitted while `BATCHDROP_PAUSED` is set.
+    PAUSED = "paused"
+    #: The API has answered 429: the queue pauses.
+    QUOTA = "quota"
+    #: A day on which the limits on rows and bytes have room.
+    DAY = "day"
+    #: A day on which the ceilings on cost have room.
+    CEILING = "ceiling"
+    #: The step failed, through no fault of the job. It is tried again.
+    ANOTHER_TRY = "another_try"
+    #: A request may have created a batch: a list of the API's batches has to show it.
+    SEARCH = "search"
+    #: The API has the batch, and has not started it.
+    API = "api"
+    #: The API counts answers that are not there yet.
+    ANSWERS = "answers"
+    #: Of a split job: its parts.
+    PARTS = "parts"
+
+
 class Outcome(StrEnum):
     """How a job or a part ended."""
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from batchdrop.jobs.codes import Backend, HealthCode, Phase, Step
+from batchdrop.jobs.codes import Backend, HealthCode, Phase, Step, WaitCode
 from batchdrop.jobs.parts import Splitting
 from batchdrop.jobs.record import FORWARD
 from batchdrop.jobs.steps import MAX_PAUSE, MAX_RESUMES, PATIENCE
@@ -55,9 +55,10 @@ class Answered(Splitting):
         since = self.ended_on
         if self.collecting.step != Step.COPY or now - since < AT_RISK_AFTER:
             return job
+        why = self.put_off.message if self.put_off else "no collector did it"
         message = (
             f"the batch ended at {since:%Y-%m-%d %H:%M}, and its answers are not "
-            f"copied yet: {self.collecting.waiting_for or 'no collector did it'}. "
+            f"copied yet: {why}. "
             "The API deletes them in time"
         )
         # Announced, and noted in the history, when it begins.
@@ -104,7 +105,7 @@ class Answered(Splitting):
             self.phase,
             now,
             note=step or "copied",
-            collecting=step and replace(collecting, step=step, n=n, waiting_for=None),
+            collecting=step and replace(collecting, step=step, n=n),
             answers_at_risk=None,
             resumes=0,
             **FORWARD,
@@ -120,7 +121,7 @@ class Answered(Splitting):
         now: datetime,
         due: datetime,
         *,
-        not_allowed: bool = False,
+        code: WaitCode = WaitCode.ANOTHER_TRY,
         latest: datetime | None = None,
     ) -> Self:
         """
@@ -132,14 +133,15 @@ class Answered(Splitting):
         After PATIENCE the job is parked, unless it waits for a grant.
 
         Args:
-            not_allowed: a person has to grant what `why` names.
+            code: what it waits for. GRANT: a person has to grant what `why` names.
             latest: the pause ends at this time, if that is still to come.
         """
-        collecting = self._collecting_or_raise()
+        self._collecting_or_raise()
+        not_allowed = code is WaitCode.GRANT
         if self.not_allowed and not not_allowed:
             # It is granted: what keeps the job now has not lasted for as long.
             granted = replace(self, not_allowed=None, postponed=None)
-            return granted.collect_waits(why, now, due, latest=latest)
+            return granted.collect_waits(why, now, due, code=code, latest=latest)
         failing = self._failing(why, now, not_allowed)
         since = failing["postponed"].since
         if now - since >= PATIENCE and not not_allowed:
@@ -154,7 +156,7 @@ class Answered(Splitting):
             self.phase,
             now,
             note=HealthCode.NOT_ALLOWED if not_allowed else why,
-            collecting=replace(collecting, waiting_for=brief(why, MAX_NOTE)),
+            put_off=self._waiting(code, why, now),
             **failing,
         )
         return self._let_go(moved, now, due, self._resumes_before())

@@ -197,11 +197,6 @@ class Derived(Record):
         return f"{self.queue} ({ceiling})" if ceiling else self.queue
 
     @property
-    def waiting_for(self) -> str | None:
-        """Why a job waits, if it does."""
-        return self.history[-1].note if self.phase is Phase.WAITING else None
-
-    @property
     def rerun_id(self) -> str:
         """The id of the latest rerun, if there is one."""
         return derived_id(self.id, f"rerun-{self.reruns}")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
-from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase, WaitCode
 from batchdrop.jobs.collecting import Answered
 from batchdrop.jobs.record import OVER, REACHED
 from batchdrop.jobs.values import (
@@ -151,6 +151,7 @@ class Job(Answered):
             now,
             note=f"resumed by {by}",
             postponed=None,
+            put_off=None,
             dropped=0,
         )
         return self._let_go(moved, now, due=now, resumes=0)
@@ -250,6 +251,7 @@ class Job(Answered):
             state_since=None,
             running_since=None,
             stalled=None,
+            put_off=self._waiting(WaitCode.QUEUE, "the batch is to be sent again", now),
             **REACHED,
         )
         return replace(moved, due=now)

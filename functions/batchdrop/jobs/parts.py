@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
-from batchdrop.jobs.codes import Phase, Step
+from batchdrop.jobs.codes import Phase, Step, WaitCode
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
 from batchdrop.jobs.steps import Steps
@@ -56,6 +56,7 @@ class Splitting(Steps):
             parts=parts,
             resumes=0,
             postponed=None,
+            put_off=None,
         )
         return self._renewed(moved, now + timing.lease)
 
@@ -178,17 +179,13 @@ class Splitting(Steps):
             names = ", ".join(held)
             message = f"the file waits for parts that wait for a person: {names}"
             fact = Fact.still(self.parts_held, message, now)
-        left = self.collecting
+        left, put_off = self.collecting, self.put_off
         if self.awaits_parts == "results" and left is not None:
-            waiting_for = f"{undone:,} of {len(self.parts):,} parts are not done"
-            left = (
-                replace(left, waiting_for=waiting_for)
-                if undone
-                else replace(left, due=now, waiting_for=None)
-            )
-        if (fact, left) == (self.parts_held, self.collecting):
-            return self
-        return replace(self, parts_held=fact, collecting=left, updated_at=now)
+            why = f"{undone:,} of {len(self.parts):,} parts are not done"
+            put_off = self._waiting(WaitCode.PARTS, why, now) if undone else None
+            left = left if undone else replace(left, due=now)
+        job = replace(self, parts_held=fact, collecting=left, put_off=put_off)
+        return self if job == self else replace(job, updated_at=now)
 
     def let_expire(self, now: datetime) -> Self:
         """The split job of this part has added it up."""

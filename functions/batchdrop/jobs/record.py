@@ -31,6 +31,7 @@ from batchdrop.jobs.values import (
     Usage,
     brief,
 )
+from batchdrop.jobs.waiting import WaitingFor
 from batchdrop.rows import RowError, Rows
 
 #: The version of the documents that are written and read: see `Record.v`.
@@ -44,14 +45,15 @@ REACHED: dict[str, None] = {"not_visible": None, "poll_failed": None, "not_found
 #: The facts that end with the batch.
 OVER: dict[str, None] = REACHED | {"not_allowed": None, "stalled": None}
 #: The facts that end with a step forward.
-FORWARD: dict[str, None] = {"not_allowed": None, "postponed": None}
+FORWARD: dict[str, None] = {"not_allowed": None, "postponed": None, "put_off": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """
     The fields of a job's document, and how every move changes them. The classes above
-    this one add methods alone: `Derived`, `Steps`, `Splitting`, `Answered`, `Job`.
+    this one add methods alone: `Derived`, `Shown`, `Steps`, `Splitting`, `Answered`,
+    `Job`.
     """
 
     #: Derived from the drop, so that each delivery of its event gives the same id.
@@ -70,6 +72,8 @@ class Record:
     v: int = VERSION
     #: When `poll` should take the job up; None if there is nothing to resume.
     due: datetime | None = None
+    #: What its next step was put off for; None once a step has succeeded.
+    put_off: WaitingFor | None = None
     #: What the batch is to be; None until it is chosen.
     spec: Spec | None = None
     #: Where each option of `spec` was chosen, by the option's name.

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from batchdrop.jobs.codes import ErrorCode, HealthCode, Phase, Step
-from batchdrop.jobs.derived import Derived
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Phase, Step, WaitCode
 from batchdrop.jobs.moves import UNSENT
 from batchdrop.jobs.record import FORWARD, MAX_ROW_ERRORS
+from batchdrop.jobs.shown import Shown
 from batchdrop.jobs.values import (
     Batch,
     Collecting,
@@ -24,6 +24,7 @@ from batchdrop.jobs.values import (
     Staging,
     Timing,
 )
+from batchdrop.jobs.waiting import WaitingFor
 from batchdrop.rows import RowError, Rows
 
 #: A job is resumed this often in a row after its worker died; then it is parked.
@@ -43,7 +44,7 @@ MAX_DROPPED = 3
 LEDGER_LOST = "ledger_lost"
 
 
-class Steps(Derived):
+class Steps(Shown):
     """The moves of a worker, from choosing the model to a batch at the API."""
 
     __slots__ = ()
@@ -167,6 +168,7 @@ class Steps(Derived):
             intent=self.lease.epoch,
             spent_on=self.spent_on or spent_on,
             reserved=reserved or self.reserved,
+            put_off=None,
         )
         return replace(self._renewed(moved, until), due=listed)
 
@@ -255,7 +257,9 @@ class Steps(Derived):
         Every older copy of the rows was deleted: a late request of a frozen worker
         names an input that is gone.
         """
-        moved = self._moved(Phase.PREPARED, now, note="fenced")
+        why = "the fence is set; a list may still show a batch"
+        put_off = self._waiting(WaitCode.SEARCH, why, now)
+        moved = self._moved(Phase.PREPARED, now, note="fenced", put_off=put_off)
         return self._let_go(replace(moved, resumes=0), now, due=now + timing.list_lag)
 
     # -- the ledger was lost ----------------------------------------------------
@@ -347,10 +351,12 @@ class Steps(Derived):
         not_allowed: bool = False,
     ) -> Self:
         """The request may have created a batch: search once a list can show it."""
+        code = WaitCode.GRANT if not_allowed else WaitCode.SEARCH
         moved = self._moved(
             self.phase,
             now,
             note=HealthCode.NOT_ALLOWED if not_allowed else why,
+            put_off=self._waiting(code, why, now),
             **self._failing(why, now, not_allowed),
         )
         return self._let_go(
@@ -377,6 +383,8 @@ class Steps(Derived):
         each attempt is `costly`.
         """
         failing = self._failing(why, now, not_allowed)
+        code = WaitCode.GRANT if not_allowed else WaitCode.ANOTHER_TRY
+        failing["put_off"] = self._waiting(code, why, now)
         note = HealthCode.NOT_ALLOWED if not_allowed else why
         since = failing["postponed"].since
         pause = min(now - since, MAX_PAUSE)
@@ -393,13 +401,24 @@ class Steps(Derived):
             now, f"no step forward since {since:%Y-%m-%d %H:%M}: {message}"
         )
 
-    def wait(self, why: str, now: datetime, due: datetime) -> Self:
+    def wait(
+        self,
+        code: WaitCode,
+        why: str,
+        now: datetime,
+        due: datetime,
+        ahead: int | None = None,
+    ) -> Self:
         """
         Nothing is wrong, but the job needs something first, such as room in the queue
         or a manifest. Try again at `due`. The resume that led here doesn't count.
         `postponed` stays: the job may fail again when its turn comes.
+
+        Args:
+            ahead: how many jobs come first in its line.
         """
-        return self._put_off(why, now, due, {})
+        changes = {"put_off": self._waiting(code, why, now, ahead)}
+        return self._put_off(why, now, due, changes)
 
     def _put_off(
         self, why: str, now: datetime, due: datetime, changes: dict[str, Any]
@@ -408,6 +427,11 @@ class Steps(Derived):
         phase = Phase.WAITING if staged else self.phase
         moved = self._moved(phase, now, note=why, **changes)
         return self._let_go(moved, now, due=due, resumes=self._resumes_before())
+
+    def _waiting(
+        self, code: WaitCode, why: str, now: datetime, ahead: int | None = None
+    ) -> WaitingFor:
+        return WaitingFor.still(self.put_off, code, why, now, ahead)
 
     def _failing(self, why: str, now: datetime, not_allowed: bool) -> dict[str, Any]:
         """The fields that one more failed attempt changes, besides phase and lease."""
@@ -426,7 +450,8 @@ class Steps(Derived):
 
     def gave_up(self, why: str, now: datetime) -> Self:
         """A step failed unexpectedly. The lease ends at once."""
-        moved = self._moved(self.phase, now, note=why)
+        put_off = self._waiting(WaitCode.ANOTHER_TRY, why, now)
+        moved = self._moved(self.phase, now, note=why, put_off=put_off)
         # While `submitting` a request may be in flight: its time stays.
         due = self.due if self.phase is Phase.SUBMITTING else now
         return self._let_go(moved, now, due=due)

@@ -568,7 +568,6 @@ class Collecting:
     n: int = 0  #: of steps that repeat: the slice or range that is next, from 0
     #: When the next step may run. None: the job is parked, or waits for its parts.
     due: datetime | None = None
-    waiting_for: str | None = None  #: why the step could not be done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ Readable = TypeVar("Readable", Job, Announcement)
 DERIVED = (
     *("cancel_at", "stall_at", "delete_at", "outcome", "health"),
     *("awaits_parts", "undone_of", "held_of"),
-    "waiting_for",
+    *("waiting_for", "progress", "listed_at", "listed_as"),
 )
 #: What to do about documents that an earlier release has left.
 TOO_OLD = (

@@ -209,6 +209,12 @@ class Queries(Documents):
         )
         return self._by_pages(query, WAITING_PAGE)
 
+    def jobs_ahead(self, line: str, created_at: datetime) -> int:
+        """How many jobs wait in a line that arrived before then."""
+        return self._count(
+            compare("waiting_in", "==", line), compare("created_at", "<", created_at)
+        )
+
     def _past(
         self,
         phase: Phase,

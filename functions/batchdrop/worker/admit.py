@@ -9,6 +9,7 @@ from datetime import datetime
 from batchdrop.backends import Backends
 from batchdrop.batches import BatchesError
 from batchdrop.errors import Misconfigured
+from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
 from batchdrop.options.settings import Settings
@@ -62,7 +63,11 @@ class Admit:
         admitted: Counter[str] = Counter()
         while job := line.first():
             now = self.now()
-            if now >= tick.deadline or not self._within_day(job, now):
+            if now >= tick.deadline:
+                break
+            if why := self._over_the_day(job, now):
+                with tick.job(job.id):
+                    self._waits(job, WaitCode.DAY, why, now)
                 break
             if self.backends.is_silent(job, "active", "search", "create"):
                 line.leave(job.queue)
@@ -77,7 +82,7 @@ class Admit:
             if over := self.reserving.full(job):
                 route, why = over
                 with tick.job(job.id):
-                    self._waits(job, why, now)
+                    self._waits(job, WaitCode.CEILING, why, now)
                 if route:
                     line.leave_route(route)
                 elif not self.reserving.never_fits(job):
@@ -111,35 +116,39 @@ class Admit:
         """Whether the API has answered 429 for this queue a short while ago."""
         return self.ledger.queue_pause_end(job.queue, self.now()) is not None
 
-    def _within_day(self, job: Job, now: datetime) -> bool:
+    def _over_the_day(self, job: Job, now: datetime) -> str:
         """
-        Whether the daily limits leave room for a job. No other job overtakes one that
-        has to wait, which would wait for ever behind smaller ones.
+        The daily limit that leaves no room for a job, in words that stay the same all
+        day; empty if there is room. No other job overtakes one that has to wait, which
+        would wait for ever behind smaller ones.
         """
         rows, bytes = self.settings.max_rows_per_day, self.settings.max_bytes_per_day
         staging = job.staging
         if job.spent_on or staging is None or (rows is None and bytes is None):
-            return True
-        spent = self.ledger.spending_on(f"{now:%Y-%m-%d}")
-        within = (rows is None or spent.rows + staging.rows <= rows) and (
-            bytes is None or spent.bytes + staging.bytes <= bytes
-        )
-        if not within:
-            log.warning(
-                "daily limit reached",
-                extra={"event": "admit.daily_limit", "job": job.id},
-            )
-        return within
-
-    def _waits(self, job: Job, why: str, now: datetime) -> None:
-        """Records once a day which ceiling the job waits for."""
-        if job.waiting_for == why:
-            return
+            return ""
+        spent = self.ledger.spending_on(day := f"{now:%Y-%m-%d}")
+        if rows is not None and spent.rows + staging.rows > rows:
+            limit = f"BATCHDROP_MAX_ROWS_PER_DAY={rows}"
+        elif bytes is not None and spent.bytes + staging.bytes > bytes:
+            limit = f"BATCHDROP_MAX_BYTES_PER_DAY={bytes}"
+        else:
+            return ""
         log.warning(
-            "ceiling reached",
-            extra={"event": "admit.ceiling", "job": job.id, "reason": why},
+            "daily limit reached",
+            extra={"event": "admit.daily_limit", "job": job.id},
         )
-        self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
+        return f"it would exceed {limit} on {day}, and waits for a day with room"
+
+    def _waits(self, job: Job, code: WaitCode, why: str, now: datetime) -> None:
+        """Records once a day which limit or ceiling the job waits for."""
+        if job.put_off and job.put_off.message == why:
+            return
+        if code is WaitCode.CEILING:
+            log.warning(
+                "ceiling reached",
+                extra={"event": "admit.ceiling", "job": job.id, "reason": why},
+            )
+        self.ledger.advance(job, lambda j: j.wait(code, why, now, due=now))
 
     def active(self, job: Job) -> int:
         """

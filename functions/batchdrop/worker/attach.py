@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from batchdrop.errors import BadChoice, SourceGone, Superseded, Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode, Phase
+from batchdrop.jobs.codes import ErrorCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Problem
 from batchdrop.ledger import Ledger
@@ -127,7 +127,9 @@ class Attach:
     def _attach_later(self, job: Job, file: Job) -> Job:
         now = self.now()
         why = f"{file.source} is being read"
-        return self.ledger.advance(job, lambda j: j.wait(why, now, due=now))
+        return self.ledger.advance(
+            job, lambda j: j.wait(WaitCode.FILE, why, now, due=now)
+        )
 
     def wait_for_manifest(self, job: Job) -> Job:
         """The manifest wakes the file; `poll` looks for it now and then as well."""
@@ -138,4 +140,6 @@ class Attach:
         )
         again = now + timedelta(seconds=self.settings.reconcile_every)
         why = f"waits for {name}"
-        return self.ledger.advance(job, lambda j: j.wait(why, now, due=again))
+        return self.ledger.advance(
+            job, lambda j: j.wait(WaitCode.MANIFEST, why, now, due=again)
+        )

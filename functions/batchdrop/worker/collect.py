@@ -13,7 +13,7 @@ from batchdrop.errors import (
     Unavailable,
 )
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import HealthCode
+from batchdrop.jobs.codes import HealthCode, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location, Timing
 from batchdrop.ledger import Ledger
@@ -104,7 +104,7 @@ class Collect:
             self.keep.for_collecting(job)
             learnt = self.steps[step](job)
         except Misconfigured as exc:
-            return self._wait(job, Waits(why=str(exc), not_allowed=True))
+            return self._wait(job, Waits(why=str(exc), code=WaitCode.GRANT))
         except (Unavailable, SourceGone) as exc:
             return self._wait(job, Waits(why=str(exc)))
         except (DoesNotAddUp, TooLarge) as exc:
@@ -189,14 +189,15 @@ class Collect:
         )
 
     def _wait(self, job: Job, waits: Waits) -> Job:
-        reason = HealthCode.NOT_ALLOWED if waits.not_allowed else "waits"
+        not_allowed = waits.code is WaitCode.GRANT
+        reason = HealthCode.NOT_ALLOWED if not_allowed else "waits"
         extra = {
             "event": "collect.postponed",
             "job": job.id,
             "reason": str(reason),
             "why": waits.why,
         }
-        if waits.not_allowed:
+        if not_allowed:
             log.error("collect step postponed", extra=extra)
         else:
             log.warning("collect step postponed", extra=extra)
@@ -207,7 +208,7 @@ class Collect:
                 waits.why,
                 now,
                 now + waits.pause,
-                not_allowed=waits.not_allowed,
+                code=waits.code,
                 latest=waits.latest,
             ),
         )

@@ -13,7 +13,7 @@ from batchdrop.batches import ClientError
 from batchdrop.batches.results import SHARD
 from batchdrop.errors import Misconfigured, SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import Step
+from batchdrop.jobs.codes import Step, WaitCode
 from batchdrop.jobs.derived import OUTPUT_FOR
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
@@ -176,7 +176,7 @@ class Freeze:
         if there is None or there >= counted:
             return None
         why = f"{there:,} of {counted:,} answers are there"
-        return Waits(why=why, latest=until)
+        return Waits(why=why, latest=until, code=WaitCode.ANSWERS)
 
     def _there(self, job: Job, found: Sequence[Frozen]) -> int | None:
         """

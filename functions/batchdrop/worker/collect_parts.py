@@ -10,6 +10,7 @@ import msgspec
 
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Results
 from batchdrop.ledger import Ledger
@@ -65,7 +66,8 @@ class Parts:
         """
         parts = self._parts(job)
         if undone := [part for part in parts if not part.is_done]:
-            return Waits(why=f"{len(undone):,} of {len(parts):,} parts are not done")
+            why = f"{len(undone):,} of {len(parts):,} parts are not done"
+            return Waits(why=why, code=WaitCode.PARTS)
         self._let_expire(parts)
         if any(part.results is None for part in parts):
             # An earlier release has left them so, and no one collects them again.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from batchdrop.jobs.codes import Step
+from batchdrop.jobs.codes import Step, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.options.settings import Settings
@@ -36,7 +36,7 @@ class Waits:
     why: str
     pause: timedelta = PAUSE
     latest: datetime | None = None  #: try again then, if not before
-    not_allowed: bool = False  #: a person has to grant what `why` names
+    code: WaitCode = WaitCode.ANOTHER_TRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

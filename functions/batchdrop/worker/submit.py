@@ -10,7 +10,7 @@ from batchdrop.backends import Backends, is_not_allowed
 from batchdrop.batches import BatchesError, ClientError, TransportError
 from batchdrop.errors import Unavailable
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import ErrorCode, Phase
+from batchdrop.jobs.codes import ErrorCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Location, Problem, Timing
 from batchdrop.ledger import Ledger
@@ -54,11 +54,14 @@ class Submitting:
         if self.settings.has_queue or (
             spec and (spec.max_active is not None or spec.ceiling)
         ):
-            why = "paused" if self.settings.paused else "queued"
-            return self._write(job, lambda j: j.wait(why, now, due=now))
+            code, why = WaitCode.QUEUE, "queued"
+            if self.settings.paused:
+                code, why = WaitCode.PAUSED, "paused"
+            ahead = self.ledger.jobs_ahead(job.waiting_in, job.created_at)
+            return self._write(job, lambda j: j.wait(code, why, now, now, ahead))
         if until := self.ledger.queue_pause_end(job.queue, now):
             why = f"{job.queue} is paused until {until:%H:%M:%S}"
-            return self._write(job, lambda j: j.wait(why, now, due=until))
+            return self._write(job, lambda j: j.wait(WaitCode.QUOTA, why, now, until))
         return self.intend(job)
 
     def intend(self, job: Job) -> Job:
@@ -95,7 +98,7 @@ class Submitting:
         except NoRoom as exc:
             # Another tick was faster.
             why, now = str(exc), self.now()
-            return self._write(job, lambda j: j.wait(why, now, due=now))
+            return self._write(job, lambda j: j.wait(WaitCode.CEILING, why, now, now))
         failpoint("after_intent")
         if job.phase is Phase.REJECTED:
             log.info("job cancelled", extra={"event": "job.cancelled", "job": job.id})
@@ -274,7 +277,9 @@ class Submitting:
                 "job postponed",
                 extra={"event": "job.postponed", "job": job.id, "reason": why},
             )
-            return self._write(job, lambda j: j.wait(why, self.now(), due=again))
+            return self._write(
+                job, lambda j: j.wait(WaitCode.QUOTA, why, self.now(), again)
+            )
         if isinstance(error, TransportError) and not error.sent:
             return self.setbacks.postpone(
                 job, f"the API gives no answer: {error}", unsent=True
