@@ -40,6 +40,9 @@ resource "google_firestore_index" "this" {
     cancelling  = { collection = "jobs", fields = ["phase", "cancel_at"] }
     deleting    = { collection = "jobs", fields = ["phase", "delete_at"] }
     due         = { collection = "jobs", fields = ["phase", "due"] }
+    listed      = { collection = "jobs", fields = ["listed_as[]", "listed_at"] }
+    named       = { collection = "jobs", fields = ["listed_at", "source.name"] }
+    named_state = { collection = "jobs", fields = ["listed_as[]", "listed_at", "source.name"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
     stalling    = { collection = "jobs", fields = ["phase", "stall_at"] }
     unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
@@ -70,9 +73,9 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
-        "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease",
+        "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease", "listed_as",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
-        "part_of", "parts", "parts_held", "poll_failed", "postponed", "report", "reserved", "row_errors", "rows",
+        "part_of", "parts", "parts_held", "poll_failed", "postponed", "progress", "put_off", "report", "reserved", "row_errors", "rows",
         "running_since", "source", "spec", "spec_from", "split_done", "stalled", "unpublished",
         "staging", "stall_at", "state_since", "duplicates", "updated_at", "waiting_for",
       ]

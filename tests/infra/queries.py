@@ -175,7 +175,12 @@ _EXAMPLE = {
     Kept: Kept(since="2026-01-01", until="2026-01-02"),
     At: (_TIME, "text"),
     Sequence[str]: ("text",),
-    Mapping[str, Any]: {"delete_at": _TIME, "id": "text"},
+    Mapping[str, Any]: {
+        "delete_at": _TIME,
+        "listed_at": _TIME,
+        "name": "text",
+        "id": "text",
+    },
 }
 
 
