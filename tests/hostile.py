@@ -90,7 +90,7 @@ FILES: dict[str, Hostile] = {
         [f"gs://elsewhere/{n}.jsonl" for n in range(40_000)], "not_allowed"
     ),
     "40,000 addresses in the inbox": _manifest(
-        [f"gs://batchdrop-inbox/none-{n}.jsonl" for n in range(40_000)], "over_limit"
+        [f"gs://inbox.localhost/none-{n}.jsonl" for n in range(40_000)], "over_limit"
     ),
     "1.1 MB of generation_config": _manifest(
         [_REQUEST],
@@ -179,7 +179,7 @@ FILES: dict[str, Hostile] = {
 
 
 def _about(**members: Any) -> bytes:
-    event = {"bucket": "batchdrop-inbox", "name": "x.jsonl", "generation": "1"}
+    event = {"bucket": "inbox.localhost", "name": "x.jsonl", "generation": "1"}
     return json.dumps(event | {"size": "9"} | members).encode()
 
 

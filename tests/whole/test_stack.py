@@ -120,7 +120,7 @@ def test_an_event_for_a_dead_function_is_delivered_later(
     small_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", small_stack.addresses["gcs"])
-    inbox = storage.Client(project=small_stack.project).bucket("batchdrop-inbox")
+    inbox = storage.Client(project=small_stack.project).bucket("inbox.localhost")
 
     os.kill(small_stack.pids["on_upload"][0], signal.SIGKILL)
     inbox.blob("while-dead.jsonl").upload_from_string("{}\n")
@@ -145,7 +145,7 @@ def test_the_functions_get_the_stacks_settings_and_those_set_by_hand(
     env = httpx.get(small_stack.addresses["poll"]).json()
 
     assert env["BATCHDROP_API_URL"] == small_stack.addresses["batchsim"]
-    assert env["BATCHDROP_INBOX"] == "batchdrop-inbox"
+    assert env["BATCHDROP_INBOX"] == "inbox.localhost"
     assert env["BATCHDROP_LEASE"] == "123"
     assert "BATCHDROP_ROUTES" not in env
 
@@ -174,7 +174,7 @@ def test_a_service_can_be_stopped_and_is_back_at_its_address(
 def test_a_second_stack_in_the_same_directory_is_refused(small_stack: Stack) -> None:
     second = Stack(small_stack.directory.parent)
 
-    with pytest.raises(StackError, match="another stack is up there"), second:
+    with pytest.raises(StackError, match="another stack is up there, process"), second:
         pass
 
     assert small_stack.file.exists()

@@ -1,13 +1,12 @@
 """The local stack: everything batchdrop needs, on one machine, started together."""
 
-import fcntl
 import json
 import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,22 +17,17 @@ from google.cloud.pubsub_v1 import SubscriberClient
 
 import batchdrop
 from batchdrop.failpoints import FAILPOINTS
-from batchdrop.preflight import MODEL
 from batchdrop_local import emulators, eventarc, fake_gcs
 from batchdrop_local.cloud_run import Function
-from batchdrop_local.eventarc import (
-    Eventarc,
-    message_published,
-    object_finalized,
-)
+from batchdrop_local.environment import BUCKETS, LOCATION, environment
+from batchdrop_local.eventarc import Eventarc, message_published, object_finalized
+from batchdrop_local.folder import LOCK, alone_in, choose_ports, keep_ports
 from batchdrop_local.processes import (
     Logs,
     Process,
     Processes,
     Show,
     StackError,
-    free_port,
-    is_free,
 )
 from batchdrop_local.scheduler import Scheduler
 from batchdrop_local.topics import Topics
@@ -62,7 +56,8 @@ class Stack:
         poll_every: seconds from one call of `poll` to the next; None: no schedule.
         queue_seconds: how long a batch stays JOB_STATE_PENDING.
         run_seconds: how long a batch stays JOB_STATE_RUNNING.
-        ports: ports for some of PARTS; the others get free ones.
+        ports: ports for some of PARTS; the others get those that they had here the
+            last time, or free ones.
         env: more environment for the functions, stronger than the stack's own.
         source: the functions' main.py; default: the one that belongs to batchdrop.
         show: takes each log line as it is written.
@@ -86,31 +81,23 @@ class Stack:
     ) -> None:
         self.directory = (directory or Path.cwd()).resolve() / ".batchdrop"
         self.file = self.directory / "stack.json"
+        #: Locked (`flock`) by this process while the stack is up.
+        self.lock = self.directory / LOCK
         # On an emulator that others use too, a project of its own keeps them apart.
         shared = any(os.environ.get(e.variable) for e in emulators.ALL)
         self.project = f"local-{uuid.uuid4().hex[:8]}" if shared else "batchdrop-local"
-        self.location = "us-central1"
-        self.buckets = {
-            "inbox": "batchdrop-inbox",
-            "work": "batchdrop-work",
-            "output": "batchdrop-output",
-        }
+        self.location = LOCATION
+        self.buckets = BUCKETS
         self._topics = Topics(self.project)
         self.topic = self._topics.announcements
         #: Gets every announcement, for whoever wants to look.
         self.subscription = self._topics.listener
         #: Holds what was delivered there too often and never acknowledged.
         self.dead_letters = self._topics.turned_down
-        self._ports = dict(ports or {})
-        for part, port in self._ports.items():
-            if not is_free(port):
-                raise StackError(f"give {part} port {port}", "somebody listens there")
-        for part in PARTS:
-            if part not in self._ports:
-                self._ports[part] = free_port(self._ports.values())
+        self._ports = choose_ports(self.directory, PARTS, ports or {})
         self.addresses = self._addresses()
         #: What was chosen is for whoever uses the stack, too: the command line, say.
-        self.env = self._environment() | {
+        self.env = environment(self._topics, self.addresses) | {
             name: value
             for name, value in (env or {}).items()
             if name.startswith("BATCHDROP_") and name != FAILPOINTS
@@ -187,7 +174,8 @@ class Stack:
     def _start(self, undo: ExitStack) -> None:
         """Start everything; what it takes to end it goes into `undo`, in order."""
         emulators.check()
-        undo.enter_context(_alone_in(self.directory))
+        undo.enter_context(alone_in(self.directory))
+        keep_ports(self.directory, self._ports)
         undo.callback(self.file.unlink, missing_ok=True)
         self._logs = Logs(self.directory / "logs", self._show)
         # Left last: a call under way ends no sooner than the function it calls.
@@ -249,47 +237,6 @@ class Stack:
                 or f"127.0.0.1:{self._ports[emulator.name]}"
             )
         return addresses
-
-    def _environment(self) -> dict[str, str]:
-        """What a client of the stack exports, and the functions run with."""
-        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-        no_proxy = f"{direct},127.0.0.1" if direct else "127.0.0.1"
-        return {
-            # Whoever has to use a proxy must not use it for this. Both are read.
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
-            "GOOGLE_CLOUD_PROJECT": self.project,
-            "FIRESTORE_EMULATOR_HOST": self.addresses["firestore"],
-            "PUBSUB_EMULATOR_HOST": self.addresses["pubsub"],
-            "STORAGE_EMULATOR_HOST": self.addresses["gcs"],
-            # The same for the gcloud command.
-            "CLOUDSDK_CORE_PROJECT": self.project,
-            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": self.addresses["gcs"] + "/",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self.addresses['pubsub']}/",
-            "BATCHDROP_PROJECT": self.project,
-            "BATCHDROP_LOCATION": self.location,
-            "BATCHDROP_BACKEND": "vertex",
-            "BATCHDROP_MODEL": MODEL,
-            "BATCHDROP_INBOX": self.buckets["inbox"],
-            "BATCHDROP_WORK": f"gs://{self.buckets['work']}",
-            "BATCHDROP_OUTPUT": f"gs://{self.buckets['output']}",
-            "BATCHDROP_TOPIC": self.topic.rpartition("/")[2],
-            "BATCHDROP_WORK_TOPIC": self._topics.work.rpartition("/")[2],
-            "BATCHDROP_DATABASE": "(default)",
-            "BATCHDROP_DEPLOYMENT": "local",
-            "BATCHDROP_API_URL": self.addresses["batchsim"],
-            # batchsim takes any; only the backend "developer" asks for one.
-            "GEMINI_API_KEY": "local",
-            # A job whose worker was killed is taken up again after LEASE. If that was
-            # in the middle of the create, then CREATE_TIMEOUT and LIST_LAG later, and
-            # after one more LIST_LAG it is created anew: 10 s and some calls of poll.
-            "BATCHDROP_LEASE": "5",
-            "BATCHDROP_CREATE_TIMEOUT": "3",
-            "BATCHDROP_LIST_LAG": "1",
-            # A poll that is killed shuts the next ones out for this long.
-            "BATCHDROP_TICK": "5",
-        }
 
     def _starters(self) -> dict[str, Callable[[], Process]]:
         """How to start each service, without waiting for it."""
@@ -414,19 +361,3 @@ def _inherited() -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("BATCHDROP_")}
     env["PYTHONUNBUFFERED"] = "1"
     return env
-
-
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """Hold the directory: a second stack in it would write over the first's files."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError(
-                f"use {directory}",
-                "another stack is up there. Stop it, or start this one in another "
-                "directory",
-            ) from None
-        yield
