@@ -68,7 +68,7 @@ def test_a_setting_without_its_prefix_is_refused_with_its_full_name() -> None:
     assert "PART_ROWS: write BATCHDROP_PART_ROWS" in ran.output
 
 
-def test_without_a_stack_there_is_nothing_to_export(
+def test_without_a_stack_there_is_nothing_to_export_and_eval_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,8 @@ def test_without_a_stack_there_is_nothing_to_export(
     ran = CliRunner().invoke(main, ["local", "env"])
 
     assert ran.exit_code == 1
-    assert "run `batchdrop local up` in another terminal" in ran.output
+    assert ran.stdout == "false\n"
+    assert "run `batchdrop local up` in another terminal" in ran.stderr
 
 
 @pytest.mark.parametrize(

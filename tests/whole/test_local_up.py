@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,36 +57,74 @@ def test_no_process_is_left_behind(
     assert file.exists() == (number == signal.SIGKILL)
 
 
-def test_it_prints_how_to_drop_a_file_and_shows_the_logs_by_name(
+def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ) -> None:
-    with local_up(tmp_path, os.environ) as (up, _):
-        until((tmp_path / ".batchdrop/stack.json").exists)
-        log = tmp_path / ".batchdrop/logs/poll.log"
-        until(lambda: log.exists() and "tick" in log.read_text())
-        told = subprocess.run(
+    stack, elsewhere = tmp_path / "stack", tmp_path / "elsewhere"
+    stack.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "bad.jsonl").write_text('{"contents": []}\n')
+    env = os.environ | {"BATCHDROP_ROUTES": "gs://of/another/deployment.toml"}
+
+    with local_up(stack, os.environ) as (up, _):
+        until((stack / ".batchdrop/stack.json").exists)
+        names = until(lambda: there(run(deployments_list(), elsewhere)))
+        told = run(
             [
                 "bash",
                 "-c",
-                'eval "$("$0" -m batchdrop.cli local env)"; env',
+                'eval "$("$0" -m batchdrop.cli local env)" && env && "$0" -c "$1"',
                 sys.executable,
+                "import os; from google.cloud import storage;"
+                "inbox = storage.Client().bucket(os.environ['BATCHDROP_INBOX']);"
+                "inbox.blob('bad.jsonl').upload_from_filename('bad.jsonl')",
             ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+            elsewhere,
+            env,
+        )
+        log = stack / ".batchdrop/logs/poll.log"
+        until(lambda: "tick" in log.read_text())
+        (output, said) = until_said(up, "bad.jsonl: rejected: line 1, ")
         up.terminate()
-        output, _ = up.communicate(timeout=20)
+        rest, _ = up.communicate(timeout=20)
 
-    assert "gcloud storage cp requests.jsonl gs://batchdrop-inbox/" in output
-    assert 'storage.Client("' in output
-    assert "Results are in gs://batchdrop-output/NAME/JOB_ID/results.jsonl." in output
-    assert 'eval "$(batchdrop local env)"' in output
-    assert "\nBATCHDROP_INBOX=batchdrop-inbox\n" in told
+    assert names == ["local"]
+    assert "\nBATCHDROP_INBOX=inbox.localhost\n" in told
+    assert "BATCHDROP_ROUTES" not in told
     assert f"http://{pubsub_emulator}/" in told  # for gcloud
-    tick = log.read_text().splitlines()[0]
-    assert f"     poll | {tick}" in output
+    assert f'eval "$({sys.executable} -m batchdrop.cli local env)"' in output
+    assert "gcloud storage cp requests.jsonl gs://inbox.localhost/" in output
+    assert "Results are in gs://output.localhost/NAME/JOB_ID/results.jsonl" in output
+    assert re.match(r"\d\d:\d\d bad.jsonl: ", said)
+    assert "tick" not in output + said + rest
+    assert rest.endswith("down; its files, jobs and results are gone.\n")
+    assert there(run(deployments_list(), elsewhere)) == []
+
+
+def deployments_list() -> list[str]:
+    return [sys.executable, "-m", "batchdrop.cli", "deployments", "list", "--json"]
+
+
+def there(listed: str) -> list[str]:
+    return [json.loads(line)["name"] for line in listed.splitlines()]
+
+
+def run(command: list[str], directory: Path, env: dict[str, str] | None = None) -> str:
+    ran = subprocess.run(
+        command, cwd=directory, env=env, capture_output=True, text=True, check=True
+    )
+    return ran.stdout
+
+
+def until_said(up: subprocess.Popen[str], part: str) -> tuple[str, str]:
+    """What it printed before a line with this part, and that line."""
+    assert up.stdout is not None
+    before = ""
+    for line in up.stdout:
+        if part in line:
+            return before, line
+        before += line
+    raise AssertionError(f"it ended without {part!r}: {before}")
 
 
 @contextmanager

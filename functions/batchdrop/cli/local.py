@@ -1,19 +1,29 @@
 """`batchdrop local ...` and `batchdrop demo`: the local stack."""
 
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchdrop.cli import deployments
 from batchdrop.cli.extras import needs
 from batchdrop.cli.options import Pair
-from batchdrop.cli.output import json_option, print_json
+from batchdrop.cli.output import json_option, print_json, shown
+
+if TYPE_CHECKING:
+    from batchdrop_local.demo import Outcome
+    from batchdrop_local.follow import Follower
+    from batchdrop_local.stack import Stack
+
+#: Said when the stack has ended.
+DOWN = "The local stack is down; its files, jobs and results are gone."
 
 _install_option = click.option(
     "--install",
@@ -82,11 +92,17 @@ def up(
     """
     Start the local stack in the current directory, and keep it until Ctrl-C.
 
-    The folder .batchdrop holds its logs, and stack.json, in which other programs find
-    the addresses of all parts.
+    Prints a line for each event of a job. Commands in other terminals find the stack
+    by themselves, as the deployment `local`. The folder .batchdrop holds its logs, and
+    stack.json, in which other programs find the addresses of all parts.
+
+    \b
+    Example:
+      batchdrop local up --queue-seconds 5 --port gcs=4443
     """
     with needs("local"):
         from batchdrop_local import emulators
+        from batchdrop_local.follow import Follower
         from batchdrop_local.processes import StackError
         from batchdrop_local.stack import PARTS, Stack
 
@@ -105,72 +121,107 @@ def up(
         try:
             if install:
                 emulators.install()
+            click.echo("The local stack is starting ...")
+            follower = Follower(_say)
             with Stack(
                 poll_every=None if no_poll else poll_every,
                 queue_seconds=queue_seconds,
                 run_seconds=run_seconds,
                 ports=fixed,
                 env=env,
-                show=_show,
+                show=follower.log_line,
             ) as stack:
-                click.echo(_how_to_use(stack.description, stack.file))
-                stack.wait()
+                _stay(stack, follower)
         except StackError as exc:
             raise click.ClickException(str(exc)) from exc
         except KeyboardInterrupt:
-            click.echo("The local stack is down.")
+            click.echo(DOWN)
 
 
 @local.command()
 def env() -> None:
     """
-    Print the environment variables of the running stack.
+    Print the variables of the running stack, as commands of a shell.
 
-    After eval "$(batchdrop local env)", gcloud, Google's clients and commands such as
-    `batchdrop cancel` reach the stack.
+    Commands of batchdrop find the stack without them; gcloud and Google's clients
+    don't. Settings of another deployment are unset. Where no stack runs, what `eval`
+    gets fails.
+
+    \b
+    Example:
+      eval "$(batchdrop local env)" && gcloud storage ls
     """
-    import msgspec
-
-    file = Path.cwd() / ".batchdrop/stack.json"
-    try:
-        stack = msgspec.json.decode(file.read_bytes())
-    except FileNotFoundError:
+    stack = _running()
+    if stack is None:
+        # Else `eval` would succeed, and what follows would go to the real cloud.
+        click.echo("false")
         raise click.ClickException(
-            f"no stack is running here: {file} does not exist; run `batchdrop local "
-            "up` in another terminal, in this folder"
-        ) from None
+            "no local stack is running; run `batchdrop local up` in another terminal"
+        )
+    for name in os.environ:
+        if name.startswith("BATCHDROP_") and name not in stack["env"]:
+            click.echo(f"unset {shlex.quote(name)}")
     for name, value in stack["env"].items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
 @click.command()
+@click.option("--keep", is_flag=True, help="Leave the stack up, until Ctrl-C.")
 @_install_option
 @json_option()
-def demo(install: bool, as_json: bool) -> None:
+def demo(keep: bool, install: bool, as_json: bool) -> None:
     """
-    Run one job on a local stack, and show each step.
+    Run a good file and a bad one on a local stack, and show each step.
 
-    With --json the steps go to standard error. The last line of standard output is the
-    outcome, as one JSON object.
+    The worker of the good file is killed, and its event delivered again. Nothing is
+    paid. With --json the steps go to standard error, and one JSON object to standard
+    output: the outcome, with the results, the counts of rows, and the cost.
+
+    \b
+    Example:
+      batchdrop demo --keep
     """
     with needs("local"):
         from rich.console import Console
 
         from batchdrop_local import demo as script
         from batchdrop_local import emulators
+        from batchdrop_local.follow import Follower
         from batchdrop_local.processes import StackError
 
+    console = Console(stderr=as_json)
+    ended = False
+
+    def say(line: str) -> None:
+        if ended:
+            _say(line, err=as_json)
+
+    def after(stack: "Stack", outcome: "Outcome") -> None:
+        nonlocal ended
+        ended = True
+        if as_json:
+            print_json(outcome)
+        if keep:
+            _stay(stack, follower, err=as_json)
+
+    follower = Follower(say)
     with _signals_interrupt():
         try:
             if install:
                 emulators.install()
-            outcome = script.run(Path.cwd(), Console(stderr=as_json))
+            script.run(Path.cwd(), console, after, follower.log_line)
         except StackError as exc:
             raise click.ClickException(f"the demo failed at: {exc}") from exc
         except KeyboardInterrupt:
-            sys.exit(130)
-    if as_json:
-        print_json(outcome)
+            if not ended:
+                sys.exit(130)
+            click.echo(DOWN, err=as_json)
+    if not keep:
+        click.echo(
+            f"Next: `{_command(short=True)} demo --keep` leaves it up to try more; "
+            "then docs/tutorial.md.",
+            err=as_json,
+        )
 
 
 @contextmanager
@@ -218,32 +269,103 @@ def _checked(pairs: dict[str, str]) -> dict[str, str]:
     return pairs
 
 
-def _show(name: str, line: str) -> None:
-    click.echo(f"{click.style(f'{name:>9}', dim=True)} | {line}")
+def _say(line: str, err: bool = False) -> None:
+    # Names of objects and texts of the API may hold anything.
+    click.echo(shown(line), err=err)
 
 
-def _how_to_use(stack: dict[str, Any], file: Path) -> str:
-    """How to use a running stack."""
-    inbox, project = stack["buckets"]["inbox"], stack["project"]
+def _stay(stack: "Stack", follower: "Follower", err: bool = False) -> None:
+    """Let people use a stack, and say what happens in it, until it ends."""
+    with _registered(stack) as registered:
+        click.echo(_how_to_use(stack.description, stack.file, registered), err=err)
+        with follower.listening(stack):
+            stack.wait()
+
+
+@contextmanager
+def _registered(stack: "Stack") -> Iterator[bool]:
+    """The stack is the deployment `local` meanwhile. Yields whether that could be."""
+    lock = str(stack.lock)
+    deployment = deployments.Deployment(
+        name=deployments.LOCAL,
+        env=stack.env,
+        source=f"the local stack in {stack.file.parent.parent}",
+        lock=lock,
+    )
+    try:
+        deployments.write(deployment)
+    except OSError:
+        # Such as a home that can't be written to: the stack is of use all the same.
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        # Another stack may have taken the name since.
+        if _registered_lock() == lock:
+            deployments.remove(deployments.LOCAL)
+
+
+def _registered_lock() -> str | None:
+    """The lock of the stack that is the deployment `local`, if one is."""
+    try:
+        return deployments.read(deployments.LOCAL).lock
+    except deployments.NoDeployment:
+        return None
+
+
+def _running() -> Mapping[str, Any] | None:
+    """What stack.json says of the stack that runs here, else of the one registered."""
+    import msgspec
+
+    with needs("local"):
+        from batchdrop_local.folder import is_held
+
+    lock = _registered_lock()
+    for folder in (Path.cwd() / ".batchdrop", Path(lock).parent if lock else None):
+        if folder and is_held(folder) and (file := folder / "stack.json").exists():
+            found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+            return found
+    return None
+
+
+def _command(short: bool = False) -> str:
+    """How to call this command from any folder, whatever the PATH; or from this one."""
+    called = Path(sys.argv[0])
+    if called.name != "batchdrop":
+        return f"{shlex.quote(sys.executable)} -m batchdrop.cli"
+    path = called.absolute()
+    if short and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
+
+
+def _how_to_use(stack: Mapping[str, Any], file: Path, registered: bool) -> str:
+    """How to use a running stack, from a terminal that knows nothing of it."""
+    command = _command()
+    used = deployments.in_use()
+    local = "" if registered and used is None else " --deployment local"
+    finding = "Commands find it by themselves:"
+    if not registered:
+        finding = "Here is how to use it:"
+        example = f'eval "$({command} local env)"'
+    else:
+        example = f"{command} announcements list{local}"
+    folder = "" if registered else f"  cd {shlex.quote(str(file.parent.parent))}\n"
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""
-The local stack is up. {file} has its addresses.
-To use it with gcloud or commands such as `batchdrop cancel`, run in another terminal:
+The local stack is up. {finding}
 
-  eval "$(batchdrop local env)"
+  {example}
+
+gcloud and Google's clients need its variables. To drop a file in another terminal:
+
+{folder}  eval "$({command} local env)" &&
+  gcloud storage cp requests.jsonl gs://{stack["buckets"]["inbox"]}/
 
 {addresses}
-Drop a file with gcloud:
-
-  gcloud storage cp requests.jsonl gs://{inbox}/
-
-or with Python:
-
-  from google.cloud import storage
-  inbox = storage.Client("{project}").bucket("{inbox}")
-  inbox.blob("requests.jsonl").upload_from_filename("requests.jsonl")
-
-Results are in gs://{stack["buckets"]["output"]}/NAME/JOB_ID/results.jsonl.
-Pull announcements from {stack["subscription"]}.
-Ctrl-C stops everything.
+Results are in gs://{stack["buckets"]["output"]}/NAME/JOB_ID/results.jsonl
+Pull announcements from {stack["subscription"]}
+Logs are in {file.parent / "logs"}
+Ctrl-C stops it, and all that is in it is gone. What happens to jobs is said here:
 """

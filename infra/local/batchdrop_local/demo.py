@@ -19,6 +19,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
 from batchdrop_local import samples
 from batchdrop_local.looker import RESULTS_READY, Looker, exported
+from batchdrop_local.processes import Show
 from batchdrop_local.stack import Stack
 from batchdrop_local.steps import Steps
 
@@ -69,11 +70,16 @@ class Outcome:
     addresses: dict[str, str]
 
 
-#: Called while the stack is still up, once all is shown.
-Keep = Callable[[Stack], None]
+#: Called once all is shown, while the stack is still up.
+After = Callable[[Stack, Outcome], None]
 
 
-def run(directory: Path, console: Console, keep: Keep | None = None) -> Outcome:
+def run(
+    directory: Path,
+    console: Console,
+    after: After,
+    show: Show | None = None,
+) -> None:
     """
     Start a stack, drop a good file and a bad one, follow them, end the stack. Both the
     good file and its results stay in `DIRECTORY/.batchdrop/demo`.
@@ -81,7 +87,8 @@ def run(directory: Path, console: Console, keep: Keep | None = None) -> Outcome:
     Args:
         directory: where the stack is.
         console: shows the steps and what came of them.
-        keep: called with the stack before it ends.
+        after: gets the stack and the outcome before the stack ends.
+        show: takes each line of the stack's logs as it is written.
 
     Raises:
         StackError: a step failed; it names the step, the reason and the log.
@@ -95,7 +102,13 @@ def run(directory: Path, console: Console, keep: Keep | None = None) -> Outcome:
         with Steps(console) as steps:
             with steps.step("start the stack") as step:
                 settings = SETTINGS | {FAILPOINTS: str(marker)}
-                stack = Stack(directory, queue_seconds=1, run_seconds=4, env=settings)
+                stack = Stack(
+                    directory,
+                    queue_seconds=1,
+                    run_seconds=4,
+                    env=settings,
+                    show=show,
+                )
                 undo.enter_context(stack)
                 undo.enter_context(exported(stack.env))
                 looker = Looker(stack)
@@ -176,9 +189,7 @@ def run(directory: Path, console: Console, keep: Keep | None = None) -> Outcome:
             addresses=stack.addresses,
         )
         _show(console, job, joined(content, results))
-        if keep is not None:
-            keep(stack)
-    return outcome
+        after(stack, outcome)
 
 
 def _drop_bad(looker: Looker, content: bytes) -> Job:
