@@ -20,6 +20,7 @@ from batchdrop.cli import (
     jobs,
     local,
     prices,
+    results,
     routes,
 )
 
@@ -42,6 +43,7 @@ for command in (
     local.demo,
     local.local,
     prices.prices,
+    results.results,
     routes.routes,
 ):
     main.add_command(command)

@@ -1,13 +1,13 @@
 """A file held against the rules for a job, as a report for people or programs."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from batchdrop.cli.files import CanNotRead, chunks
+from batchdrop.cli.files import CanNotRead, chunks, new_file
 from batchdrop.cli.past import Past
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.values import Estimate, Location
@@ -123,7 +123,7 @@ def check(
     errors: list[tuple[RowError, str]] = []
     try:
         with ExitStack() as stack:
-            mended = stack.enter_context(_written(output)) if output else None
+            mended = stack.enter_context(new_file(output)) if output else None
             for block in checker.blocks(chunks(file)):
                 estimator.add(block.staged)
                 size += len(block.staged)
@@ -315,14 +315,3 @@ def _summary(report: Report) -> Iterator[str]:
         )
     elif report.unread:
         yield f"what jobs have cost before can't be read: {report.unread}"
-
-
-@contextmanager
-def _written(output: Path) -> Iterator[IO[bytes]]:
-    """Opens a new file, and removes it if it can't be written to its end."""
-    with output.open("xb") as file:
-        try:
-            yield file
-        except BaseException:
-            output.unlink()
-            raise

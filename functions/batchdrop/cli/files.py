@@ -1,7 +1,9 @@
-"""Reads a file that a command names by its path or its gs:// address."""
+"""The files that a command reads or writes: paths, and gs:// addresses."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from batchdrop.errors import BatchdropError
 from batchdrop.storage import Storage
@@ -45,3 +47,19 @@ def chunks(file: str) -> Iterator[bytes]:
         yield from objects.read(drop)
     except (BatchdropError, GoogleAuthError, ValueError) as exc:
         raise CanNotRead(f"{file}: {exc}") from exc
+
+
+@contextmanager
+def new_file(output: Path) -> Iterator[IO[bytes]]:
+    """
+    Opens a new file, and removes it if it can't be written to its end.
+
+    Raises:
+        FileExistsError: it exists.
+    """
+    with output.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            output.unlink()
+            raise
