@@ -73,10 +73,11 @@ resource "google_firestore_field" "unindexed" {
     for collection, fields in {
       jobs = [
         "answers_at_risk", "answers_short", "batch", "cancel_at", "columns_lost",
-        "delete_at", "deleted_at", "due", "error", "estimate", "health", "history", "inputs", "lease", "listed_as",
+        "delete_at", "deleted_at", "due", "error", "estimate", "gathered", "health", "history", "inputs", "lease", "listed_as",
         "manifest", "not_allowed", "not_found", "not_visible", "outcome", "parked", "part",
-        "part_of", "parts", "parts_held", "poll_failed", "postponed", "progress", "put_off", "report", "reserved", "row_errors", "rows",
-        "running_since", "source", "spec", "spec_from", "split_done", "stalled", "unpublished",
+        "part_of", "parts", "parts_held", "poll_failed", "postponed", "progress", "put_off", "report", "reserved", "retry_of",
+        "round", "round_held", "rounds", "row_errors", "rows", "running_since", "skipped", "source",
+        "spec", "spec_from", "stalled", "unpublished", "used",
         "staging", "stall_at", "state_since", "duplicates", "updated_at", "waiting_for",
       ]
       ceilings      = ["micros", "routes"]

@@ -198,7 +198,7 @@ def now_of(it: Document, told: tuple[bool, ...]) -> Now:
     job = job_of(it, told)
     remains = job.collecting is not None
     return Now(
-        counts=job.awaits_parts == "results",
+        counts=job.awaits == "results",
         wakes=remains and job.is_due(NOW),
         takes=remains and not job.is_held(NOW) and not job.parked,
     )

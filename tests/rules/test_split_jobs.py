@@ -393,13 +393,13 @@ def test_a_split_job_that_has_ended_waits_for_the_results_of_its_parts(
     staged: Job, clock: Clock, spec: dict[str, str], step: str | None
 ) -> None:
     split_job = staged.split(replace(SPEC, **spec), ROWS, clock())  # type: ignore[arg-type]
-    assert split_job.awaits_parts == "ends"
+    assert split_job.awaits == "ends"
 
     job = over(split_job, split_job.part_jobs(clock()), clock)
 
     assert (job.collecting and job.collecting.step) == step
     assert not job.is_due(clock())
-    assert job.awaits_parts == ("results" if step else None)
+    assert job.awaits == ("results" if step else None)
 
 
 def test_a_part_that_was_never_sent_is_collected_and_no_other_job(
@@ -429,7 +429,7 @@ def test_a_split_job_is_due_once_no_part_is_left_undone(
     assert due.is_due(clock())
     assert due.waiting_for is None
     # A collector has it now.
-    assert (due.awaits_parts, due.parts_counted(1, [], clock())) == (None, due)
+    assert (due.awaits, due.parts_counted(1, [], clock())) == (None, due)
 
 
 def test_a_split_job_that_is_parked_waits_for_a_person_alone(
@@ -439,7 +439,7 @@ def test_a_split_job_that_is_parked_waits_for_a_person_alone(
 
     parked = job.park(clock(), "its parts don't add up")
 
-    assert parked.awaits_parts is None
+    assert parked.awaits is None
     assert parked.unpark("ada", clock()).is_due(clock())
 
 

@@ -392,13 +392,13 @@ def test_a_tick_without_split_jobs_asks_for_them_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    ask = world.ledger.jobs_awaiting_parts
+    ask = world.ledger.jobs_awaiting
 
     def noted(most: int, after: str = "") -> list[Job]:
         asked.append(most)
         return ask(most, after)
 
-    monkeypatch.setattr(world.ledger, "jobs_awaiting_parts", noted)
+    monkeypatch.setattr(world.ledger, "jobs_awaiting", noted)
     for name in ("undone_part_count", "held_part_ids"):
         monkeypatch.setattr(world.ledger, name, asked.append)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from batchdrop import subscribe
-from batchdrop.jobs.codes import HealthCode, Outcome, Phase
+from batchdrop.jobs.codes import STALLS, Outcome, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Failure, Health, Results, Stats, derived_id
 
@@ -18,14 +18,6 @@ STALLED = "dev.batchdrop.job.stalled.v1"
 RESULTS = "dev.batchdrop.results.ready.v1"
 #: All types of announcements.
 TYPES = (*(f"dev.batchdrop.job.{each}.v1" for each in Outcome), STALLED, RESULTS)
-#: The troubles that make a job stall. `stalled` announces the worst of them.
-STALLS = (
-    HealthCode.PARKED,
-    HealthCode.ANSWERS_AT_RISK,
-    HealthCode.NOT_ALLOWED,
-    HealthCode.STALLED,
-    HealthCode.POSTPONED,
-)
 
 # Limits in bytes of the texts in a body, as JSON. They keep body and attributes
 # together below 10 kB, whatever users and the API put into names and messages.
@@ -205,8 +197,8 @@ def rows_outcome(job: Job) -> str:
 
 def _type(job: Job) -> str:
     """The type of the announcement that a job's latest move makes."""
-    # At its end a job has none of these three facts: see `Job.ended`.
-    waits = job.parked or job.postponed or job.answers_at_risk
+    # At its end a job has none of these facts: see `Job.ended`.
+    waits = job.parked or job.postponed or job.answers_at_risk or job.round_held
     if not job.is_over or waits:
         return STALLED
     if job.results and not job.collecting:
@@ -249,7 +241,7 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         }
 
     failures = _failures(job.failures)
-    if failures != tuple(subscribe.Failure(**asdict(each)) for each in job.failures):
+    if failures != tuple(map(_told, job.failures)):
         shortened.append("failures")
     labels = _fitting(spec.labels if spec else {})
     if spec and len(labels) < len(spec.labels):
@@ -328,6 +320,16 @@ def _health(job: Job) -> Health | None:
     if not job.is_done:
         troubles = [one for one in troubles if one.code in STALLS] or troubles
     return next(iter(troubles), None)
+
+
+def _told(failure: Failure) -> subscribe.Failure:
+    """A kind of errors, as it is announced."""
+    return subscribe.Failure(
+        code=failure.code,
+        message=failure.message,
+        count=failure.count,
+        example=failure.example,
+    )
 
 
 def _failures(failures: Iterable[Failure]) -> tuple[subscribe.Failure, ...]:

@@ -52,6 +52,33 @@ class Step(StrEnum):
     COMPOSE = "compose"
     #: A split job's parts are to be done, and then their results become one object.
     PARTS = "parts"
+    #: A person wants rows to go again: which ones is to be read from the results.
+    RETRY = "retry"
+    #: Rows go again, as a job of their own, which is to be done.
+    ROUND = "round"
+    #: The results of that job are to be joined with those before, range by range.
+    HEAL = "heal"
+
+
+class SkipCode(StrEnum):
+    """Why rows that failed for a passing reason did not go again."""
+
+    #: They are a larger share of the file than `retry_share` allows.
+    OVER_SHARE = "over_share"
+    #: All rounds that `retry` allows are used.
+    ROUNDS_USED = "rounds_used"
+    #: The last round has healed no row.
+    NONE_HEALED = "none_healed"
+    #: The batch left no answers. Look at its error, then run `batchdrop rerun`.
+    NO_ANSWERS = "no_answers"
+    #: Someone cancelled the job.
+    CANCELLED = "cancelled"
+    #: The round was rejected before it was paid, as over a limit; its error says why.
+    REJECTED = "rejected"
+    #: The staged rows are gone from the work bucket.
+    STAGING_GONE = "staging_gone"
+    #: A person asked for a round, and no row has an outcome that was asked for.
+    NO_ROWS = "no_rows"
 
 
 class WaitCode(StrEnum):
@@ -86,6 +113,8 @@ class WaitCode(StrEnum):
     ANSWERS = "answers"
     #: Of a split job: its parts.
     PARTS = "parts"
+    #: Rows that failed go again: their round is to be done.
+    ROUND = "round"
 
 
 class Outcome(StrEnum):
@@ -147,6 +176,9 @@ class HealthCode(StrEnum):
     #: Parts of a split job are parked, or lack a grant: their own health says what to
     #: do. Until then the file's results wait.
     PARTS_HELD = "parts_held"
+    #: Rows go again, and the job that sends them is ill: the message has its health.
+    #: `batchdrop resume` and `batchdrop cancel` of this job act on it.
+    ROUND_HELD = "round_held"
     #: Pub/Sub refuses an announcement of the job. Mend what the message names, then run
     #: `batchdrop announcements replay`.
     UNPUBLISHED = "unpublished"
@@ -172,6 +204,17 @@ class HealthCode(StrEnum):
     UNKNOWN_STATE = "unknown_state"
     #: More rows failed or have no answer than `failed_share` allows, or none is ok.
     ROWS_FAILED = "rows_failed"
+
+
+#: The troubles that are announced: someone should look at the job.
+STALLS = (
+    HealthCode.PARKED,
+    HealthCode.ANSWERS_AT_RISK,
+    HealthCode.NOT_ALLOWED,
+    HealthCode.ROUND_HELD,
+    HealthCode.STALLED,
+    HealthCode.POSTPONED,
+)
 
 
 class ErrorCode(StrEnum):

@@ -16,6 +16,8 @@ from batchdrop.jobs.values import (
     Fact,
     Failure,
     Results,
+    Round,
+    Skipped,
     Timing,
     Usage,
     brief,
@@ -67,7 +69,7 @@ class Answered(Splitting):
             now,
             note=None if self.answers_at_risk else HealthCode.ANSWERS_AT_RISK,
             answers_at_risk=Fact.still(self.answers_at_risk, message, now),
-            seq=self.seq if self.answers_at_risk else self.seq + 1,
+            seq=self.seq if self.answers_at_risk else self._next_seq,
         )
 
     def collect_taken(self, by: str, now: datetime, timing: Timing) -> Self:
@@ -166,6 +168,48 @@ class Answered(Splitting):
         now: datetime,
         *,
         results: Results,
+        over: Round | None = None,
+        skipped: Skipped | None = None,
+        **counts: Any,
+    ) -> Self:
+        """
+        Every line of the file has its result: the job is done, which is announced. A
+        part and a round announce nothing.
+
+        Args:
+            over: the round that is over, if rows went again.
+            skipped: why rows did not go again that failed for a passing reason.
+            counts: the arguments of `_counted`.
+
+        Raises:
+            ValueError: the counts don't add up.
+        """
+        self._collecting_or_raise()
+        moved = self._moved(
+            self.phase,
+            now,
+            note="results",
+            collecting=None,
+            results=results,
+            gathered=None,
+            rounds=self._with(over) if over else self.rounds,
+            skipped=skipped,
+            parked=None,
+            parts_held=None,
+            round_held=None,
+            seq=self._seq_at_end,
+            **self._counted(now, **counts),
+        )
+        return self._let_go(moved, now, resumes=0)
+
+    def _with(self, over: Round) -> tuple[Round, ...]:
+        """The rounds, one of which is over."""
+        return tuple(over if one.n == over.n else one for one in self.rounds)
+
+    def _counted(
+        self,
+        now: datetime,
+        *,
         rows: Rows,
         usage: Usage,
         cost: Cost | None = None,
@@ -176,13 +220,13 @@ class Answered(Splitting):
         same_rows: int = 0,
         answers_short: str | None = None,
         columns_lost: str | None = None,
-    ) -> Self:
+    ) -> dict[str, Any]:
         """
-        Every line of the file has its result: the job is done, which is announced. A
-        part announces nothing.
+        The fields of a job whose results were made.
 
         Args:
             rows: all counts of the job but `fixed`, which stays.
+            usage, cost: of all rounds so far.
             no_cost: why there is no cost, in words.
             answers_short: that there are fewer answers than the API counts, in words.
             columns_lost: that the rows' keys and columns are gone, in words.
@@ -190,34 +234,25 @@ class Answered(Splitting):
         Raises:
             ValueError: the counts don't add up.
         """
-        collecting = self._collecting_or_raise()
         if rows.total != rows.refused + sum(rows.outcomes.values()):
             raise ValueError(f"job {self.id}: the counts of its rows don't add up")
         facts = {"answers_short": answers_short, "columns_lost": columns_lost}
-        moved = self._moved(
-            self.phase,
-            now,
-            note="results",
-            collecting=None,
-            results=replace(results, round=collecting.round),
-            rows=replace(rows, fixed=self.rows.fixed),
-            usage=usage,
-            cost=cost,
-            no_cost=no_cost and brief(no_cost, MAX_NOTE),
-            failures=failures[:MAX_FAILURES],
-            strangers=strangers,
-            superseded=superseded,
-            same_rows=same_rows,
-            answers_at_risk=None,
-            parked=None,
-            parts_held=None,
-            seq=self._seq_at_end,
+        return {
+            "rows": replace(rows, fixed=self.rows.fixed),
+            "usage": usage,
+            "cost": cost,
+            "no_cost": no_cost and brief(no_cost, MAX_NOTE),
+            "failures": failures[:MAX_FAILURES],
+            "strangers": strangers,
+            "superseded": superseded,
+            "same_rows": same_rows,
+            "answers_at_risk": None,
             **{
-                name: Fact(since=now, message=why) for name, why in facts.items() if why
+                name: Fact(since=now, message=why) if why else None
+                for name, why in facts.items()
             },
             **FORWARD,
-        )
-        return self._let_go(moved, now, resumes=0)
+        }
 
     def settled(self, now: datetime) -> Self:
         """
@@ -230,10 +265,10 @@ class Answered(Splitting):
         micros = self.reserved.micros
         if self.phase is Phase.REJECTED:
             micros = 0
-        elif self.cost and not self.is_lost:
+        elif (cost := self.own_cost) and not self.is_lost:
             # Answers that nobody has found are paid as well.
             least = micros if self.answers_short else 0
-            micros = max(least, self.cost.micros)
+            micros = max(least, cost.micros)
         reserved = replace(self.reserved, micros=micros, settled=True)
         return replace(self, reserved=reserved, updated_at=now)
 
@@ -260,4 +295,4 @@ class Answered(Splitting):
         if spec.results == "off" and not (copies and kept):
             return None
         step = Step.COPY if copies else Step.FREEZE
-        return Collecting(round=0, step=step, due=now)
+        return Collecting(round=self.round, step=step, due=now)

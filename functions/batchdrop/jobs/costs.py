@@ -50,9 +50,13 @@ class RoundCost:
 
     @classmethod
     def between(cls, before: Job, after: Job) -> Self | None:
-        """The round whose results a move has brought; None if it brought none."""
-        results, spec = after.results, after.spec
-        if results is None or results == before.results or after.parts:
+        """
+        The round whose answers a move has counted, which happens once; None if it
+        counted none.
+        """
+        spec = after.spec
+        made, had = (job.results or job.gathered for job in (after, before))
+        if made is None or had is not None or after.parts:
             return None
         assert spec is not None
         cost, estimate = after.cost, after.estimate and after.estimate.cost
@@ -65,8 +69,8 @@ class RoundCost:
         compared = bool(cost and estimate and cost.currency == estimate.currency)
         return cls(
             v=VERSION,
-            job=after.id,
-            round=results.round,
+            job=after.retry_of or after.id,
+            round=after.round,
             part_of=after.part_of,
             source=str(after.source),
             day=f"{after.ended_on:%Y-%m-%d}",

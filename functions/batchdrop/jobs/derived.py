@@ -9,6 +9,7 @@ from batchdrop.jobs.record import Record
 from batchdrop.jobs.values import (
     OTHER,
     Batch,
+    Cost,
     Fact,
     Health,
     Stats,
@@ -42,6 +43,7 @@ class Derived(Record):
             HealthCode.ANSWERS_AT_RISK: self.answers_at_risk,
             HealthCode.NOT_ALLOWED: self.not_allowed,
             HealthCode.PARTS_HELD: self.parts_held,
+            HealthCode.ROUND_HELD: self.round_held,
             HealthCode.UNPUBLISHED: self.unpublished,
             HealthCode.NOT_VISIBLE: self.not_visible,
             HealthCode.POLL_FAILED: self.poll_failed,
@@ -227,28 +229,56 @@ class Derived(Record):
 
     @property
     def may_expire(self) -> bool:
-        """Whether nothing needs the job any more: a part's split job adds it up."""
-        needed = self.part_of and self.makes_results and not self.split_done
+        """
+        Whether nothing needs the job any more: a part's split job adds it up, and the
+        job that a round belongs to takes over its results.
+        """
+        needed = self.belongs_to and self.makes_results and not self.used
         return self.is_done and not needed
 
     @property
-    def awaits_parts(self) -> str | None:
-        """What of its parts a split job waits for: their "ends" or their "results"."""
+    def belongs_to(self) -> str | None:
+        """The job that waits for this one: a part's split job, or a round's job."""
+        return self.part_of or self.retry_of
+
+    @property
+    def awaits(self) -> str | None:
+        """
+        What a job waits for: the "ends" of its parts, their "results", or a "round".
+        """
         if self.phase is Phase.SPLIT:
             return "ends"
         left = self.collecting
-        waits = left and left.step == Step.PARTS and not left.due and not self.parked
-        return "results" if waits else None
+        if left is None or left.due or self.parked:
+            return None
+        return {Step.PARTS: "results", Step.ROUND: "round"}.get(Step(left.step))
+
+    @property
+    def may_go_again(self) -> bool:
+        """Whether rows of it may still go again by themselves, or do so now."""
+        left = self.collecting
+        if left is None or self.spec is None:
+            return False
+        if left.step in (Step.RETRY, Step.ROUND, Step.HEAL):
+            return True
+        return self.makes_results and left.round < self.spec.retry
+
+    @property
+    def own_cost(self) -> Cost | None:
+        """What its own batch has cost, without the rounds in which rows went again."""
+        own = next((one for one in self.rounds if one.job == self.id), None)
+        return own.cost if own else self.cost
 
     @property
     def undone_of(self) -> str | None:
-        """The split job that waits for this part; None if the part is done."""
-        return None if self.is_done else self.part_of
+        """The job that waits for this part or round; None if this one is done."""
+        return None if self.is_done else self.belongs_to
 
     @property
     def held_of(self) -> str | None:
         """The split job of a part that waits for a person; None for any other job."""
-        return self.part_of if self.parked or self.not_allowed else None
+        held = self.parked or self.not_allowed or self.round_held
+        return self.part_of if held else None
 
     @property
     def outcome(self) -> Outcome | None:

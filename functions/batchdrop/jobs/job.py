@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Self
 
 from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase, WaitCode
-from batchdrop.jobs.collecting import Answered
 from batchdrop.jobs.record import OVER, REACHED
+from batchdrop.jobs.retries import Retried
 from batchdrop.jobs.values import (
     Batch,
     CancelRequest,
@@ -20,7 +20,7 @@ from batchdrop.jobs.values import (
 )
 
 
-class Job(Answered):
+class Job(Retried):
     """
     A drop and its batch. Every move returns a new value, which counts once the ledger
     has written it.
@@ -74,9 +74,11 @@ class Job(Answered):
                                                   parked job is taken up for that
             submitted                             the sweep asks the API to cancel
             split                                 each part is cancelled by itself
+            over, but rows may go again           no further round, and the one under
+                                                  way is cancelled by itself
             over                                  ValueError
         """
-        if self.is_over:
+        if self.is_over and not self.may_go_again:
             again = f"; it was run again as {self.rerun_id}" if self.reruns else ""
             since = min(one.at for one in self.history if one.phase is self.phase)
             raise ValueError(
@@ -88,6 +90,8 @@ class Job(Answered):
             request = CancelRequest(cancel=True, by=by, at=now)
             note = f"cancel requested by {by}"
             job = self._moved(self.phase, now, note=note, cancel_request=request)
+        if self.is_over:
+            return job
         unsent = (Phase.ARRIVED, Phase.PREPARED, Phase.WAITING)
         if self.phase in unsent and not self.is_held(now):
             return job.cancelled(now)
@@ -112,6 +116,10 @@ class Job(Answered):
             raise ValueError(
                 f"job {self.id} is a part of {self.part_of}; run that once more, "
                 "which splits the file anew"
+            )
+        if self.retry_of:
+            raise ValueError(
+                f"job {self.id} is a round of {self.retry_of}; run that once more"
             )
         if not self.is_over:
             raise ValueError(f"job {self.id} is {self.phase}: it isn't over yet")
@@ -203,7 +211,7 @@ class Job(Answered):
             now,
             note=HealthCode.STALLED,
             stalled=Fact(since=now, message=message),
-            seq=self.seq + 1,
+            seq=self._next_seq,
         )
 
     def deleted(self, now: datetime) -> Self:

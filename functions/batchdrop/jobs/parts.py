@@ -105,9 +105,6 @@ class Splitting(Steps):
 
     def _part_job(self, id: str, part: Part, spec: Spec, now: datetime) -> Self:
         ending = f" part {part.n + 1}/{len(self.parts)}"
-        labels = dict(spec.labels)
-        if "batchdrop_job" in labels:
-            labels["batchdrop_job"] = id
         return type(self)(
             id=id,
             phase=Phase.PREPARED,
@@ -116,9 +113,9 @@ class Splitting(Steps):
             due=now,
             spec=replace(
                 spec,
-                destination=_place_of_part(spec.destination, part.n),
+                destination=place_of_one(spec.destination, "part", part.n),
                 display_name=spec.display_name[: MAX_NAME - len(ending)] + ending,
-                labels=labels,
+                labels=labels_of(spec, id),
                 # The staged rows contain it already; a copy in each part costs space.
                 generation_config=None,
             ),
@@ -180,7 +177,7 @@ class Splitting(Steps):
             message = f"the file waits for parts that wait for a person: {names}"
             fact = Fact.still(self.parts_held, message, now)
         left, put_off = self.collecting, self.put_off
-        if self.awaits_parts == "results" and left is not None:
+        if self.awaits == "results" and left is not None:
             why = f"{undone:,} of {len(self.parts):,} parts are not done"
             put_off = self._waiting(WaitCode.PARTS, why, now) if undone else None
             left = left if undone else replace(left, due=now)
@@ -188,17 +185,23 @@ class Splitting(Steps):
         return self if job == self else replace(job, updated_at=now)
 
     def let_expire(self, now: datetime) -> Self:
-        """The split job of this part has added it up."""
-        return replace(self, split_done=True, updated_at=now)
+        """The job that this part or round belongs to has read its results."""
+        return replace(self, used=True, updated_at=now)
 
 
-def _place_of_part(destination: str, n: int) -> str:
+def labels_of(spec: Spec, id: str) -> dict[str, str]:
+    """The labels of a part's or a round's batch, by which it is found."""
+    own = {"batchdrop_job": id} if "batchdrop_job" in spec.labels else {}
+    return {**spec.labels, **own}
+
+
+def place_of_one(destination: str, what: str, n: int) -> str:
     """
-    Where the answers of a part go: beside those of the other parts. Each part has a
+    Where the answers of a part or a round go: beside those of the others. Each has a
     table of its own, because the API requires one that doesn't exist yet.
     """
     if not destination.startswith("bq://"):
-        return f"{destination}part-{n:04}/"
+        return f"{destination}{what}-{n:04}/"
     # A project may be named as `example.com:project`.
     names = destination.rpartition(":")[2].removeprefix("//").split(".")
-    return f"{destination}_part_{n:04}" if len(names) == 3 else destination
+    return f"{destination}_{what}_{n:04}" if len(names) == 3 else destination

@@ -26,6 +26,8 @@ from batchdrop.jobs.values import (
     Problem,
     Reserved,
     Results,
+    Round,
+    Skipped,
     Spec,
     Staging,
     Usage,
@@ -90,8 +92,12 @@ class Record:
     part_of: str | None = None
     #: Which part of its split job this job is.
     part: Part | None = None
-    #: Whether the split job of this part needs it no longer.
-    split_done: bool = False
+    #: The id of the job whose rows this job sends again.
+    retry_of: str | None = None
+    #: Which round of that job this job is; 0 for all other jobs.
+    round: int = 0
+    #: Of a part or a round: the job that it belongs to has read its results.
+    used: bool = False
     #: The work that remains with its answers; None if there is none.
     collecting: Collecting | None = None
     #: Where the rows lie as they are sent; None until they are staged.
@@ -106,6 +112,13 @@ class Record:
     rows: Rows = field(default_factory=Rows)
     #: The result of each row; None until it is collected.
     results: Results | None = None
+    #: The results so far, in the work bucket, while rows go again before anything is
+    #: published. The counts, usage and cost below go with them.
+    gathered: Results | None = None
+    #: All rounds, if rows went again; the first is the job's own batch.
+    rounds: tuple[Round, ...] = ()
+    #: Why rows that failed for a passing reason did not go again.
+    skipped: Skipped | None = None
     #: The tokens of all answers; None until they are collected.
     usage: Usage | None = None
     #: What these tokens cost; None until they are collected, or if it isn't known.
@@ -140,6 +153,8 @@ class Record:
     not_allowed: Fact | None = None
     #: Parts of a split job wait for a person.
     parts_held: Fact | None = None
+    #: The job that sends rows again is ill.
+    round_held: Fact | None = None
     #: Pub/Sub refuses an announcement of the job.
     unpublished: Fact | None = None
     #: The API answers 404 for its batch and for many others.
@@ -255,7 +270,12 @@ class Record:
     @property
     def _seq_at_end(self) -> int:
         """The end of a part has no announcement: that of its split job has."""
-        return self.seq if self.part_of else self.seq + 1
+        return self.seq if self.part_of else self._next_seq
+
+    @property
+    def _next_seq(self) -> int:
+        """A round announces nothing: what is wrong with it shows at its job."""
+        return self.seq if self.retry_of else self.seq + 1
 
     def _resumes_before(self) -> int:
         return max(0, self.resumes - 1)

@@ -81,8 +81,10 @@ class Shown(Derived):
 
     @property
     def listed_at(self) -> datetime | None:
-        """When the drop was first seen; None for a part, which no list shows."""
-        return None if self.part_of else self.created_at
+        """
+        When the drop was first seen; None for a part or a round, which no list shows.
+        """
+        return None if self.belongs_to else self.created_at
 
     @property
     def listed_as(self) -> tuple[str, ...]:

@@ -445,7 +445,7 @@ class Steps(Shown):
             changes["not_allowed"] = Fact.still(self.not_allowed, why, now)
         if long:
             changes["postponed"] = replace(postponed, announced=True)
-            changes["seq"] = self.seq if last.announced else self.seq + 1
+            changes["seq"] = self.seq if last.announced else self._next_seq
         return changes
 
     def gave_up(self, why: str, now: datetime) -> Self:
@@ -483,6 +483,6 @@ class Steps(Shown):
             now,
             note=HealthCode.PARKED,
             parked=Fact(since=now, message=message),
-            seq=self.seq + 1,
+            seq=self._next_seq,
         )
         return self._let_go(moved, now)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batchdrop.errors import NotADrop
-from batchdrop.jobs.codes import Backend, Outcome, Phase
+from batchdrop.jobs.codes import Backend, Outcome, Phase, SkipCode
 from batchdrop.rows import Tokens
 from batchdrop.stored import split_uri
 
@@ -196,6 +196,10 @@ class Spec:
     stalled_after: dict[str, float] = field(default_factory=dict)
     results: str = "on"  #: or "full": with whole answers; or "off": none are made
     failed_share: float = 0.05  #: of the rows; when more fail, the health says so
+    retry: int = 0  #: most rounds in which rows go again by themselves
+    #: Outcomes of rows that go again, besides those that failed for a passing reason.
+    retry_on: tuple[str, ...] = ()
+    retry_share: float = 0.2  #: of the rows; when more would go again, none does
     answer_tokens: int = 250  #: assumed of an answer, for the estimate
     thinking_tokens: int = 0  #: assumed of the thoughts before it
 
@@ -412,6 +416,39 @@ class Failure:
     message: str  #: without what differs between rows; never a row's text
     count: int
     example: str  #: the id of one of the rows
+    #: The ids of rows that have failed so in every round, at most ten; empty if there
+    #: was one round.
+    always: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """
+    One round of requests: round 0 is the job's own batch; in each later one, rows go
+    again as a job of their own.
+    """
+
+    n: int
+    job: str  #: the id of the job that sent its rows; empty for a split job
+    rows: int = 0  #: that it sends; 0 while that isn't known
+    by: str = ""  #: who asked for it; empty: it follows from the options
+    only: tuple[str, ...] = ()  #: the outcomes that this person asked for
+    outcome: Outcome | None = None  #: how its job ended; None while it is under way
+    healed: int = 0  #: rows whose outcome it has made better
+    usage: "Usage | None" = None
+    cost: "Cost | None" = None
+    no_cost: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Why rows that failed for a passing reason did not go (once more)."""
+
+    code: SkipCode
+    message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", brief(self.message, MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -563,10 +600,12 @@ class CancelRequest:
 class Collecting:
     """The work that remains with a job's answers once its batch has ended."""
 
-    round: int  #: counted from 0
+    #: Counted from 0: of the requests whose answers it is about.
+    round: int
     step: str  #: a `Step`
     n: int = 0  #: of steps that repeat: the slice or range that is next, from 0
-    #: When the next step may run. None: the job is parked, or waits for its parts.
+    #: When the next step may run. None: the job is parked, or waits for its parts, or
+    #: for the job that sends its rows again.
     due: datetime | None = None
 
 

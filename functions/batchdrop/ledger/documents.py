@@ -29,7 +29,7 @@ Readable = TypeVar("Readable", Job, Announcement)
 #: people look for, and how far parts are.
 DERIVED = (
     *("cancel_at", "stall_at", "delete_at", "outcome", "health"),
-    *("awaits_parts", "undone_of", "held_of"),
+    *("awaits", "undone_of", "held_of"),
     *("waiting_for", "progress", "listed_at", "listed_as"),
 )
 #: What to do about documents that an earlier release has left.

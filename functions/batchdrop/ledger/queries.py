@@ -164,14 +164,14 @@ class Queries(Documents):
         )
         return list(readable(query.stream(), self._read))
 
-    def jobs_awaiting_parts(self, most: int, after: str = "") -> list[Job]:
+    def jobs_awaiting(self, most: int, after: str = "") -> list[Job]:
         """
-        Split jobs whose parts are not over, or not done, at most `most`, ordered by id.
-        Starts behind the id `after`.
+        Split jobs whose parts are not over, or not done, and jobs whose rows go again,
+        at most `most`, ordered by id. Starts behind the id `after`.
         """
         query = (
             self._jobs()
-            .where(filter=compare("awaits_parts", "in", ["ends", "results"]))
+            .where(filter=compare("awaits", "in", ["ends", "results", "round"]))
             .order_by("__name__")
             .limit(most)
         )

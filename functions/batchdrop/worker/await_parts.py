@@ -33,13 +33,13 @@ class AwaitParts:
         Returns:
             How many split jobs are due to be collected now.
         """
-        found = self.ledger.jobs_awaiting_parts(MOST)
+        found = self.ledger.jobs_awaiting(MOST)
         if len(found) < MOST:
             return sum(self._count(job, tick) for job in tick.each(found))
         # Those that wait for days don't hold up the others.
         cursor = self.ledger.cursor("parts")
         if last := cursor.get("id", ""):
-            found = self.ledger.jobs_awaiting_parts(MOST, last)
+            found = self.ledger.jobs_awaiting(MOST, last)
         due = 0
         for job in tick.each(found):
             due, last = due + self._count(job, tick), job.id
@@ -51,7 +51,7 @@ class AwaitParts:
     def _count(self, job: Job, tick: Tick) -> int:
         """How many are due because of this one: 0 or 1."""
         with tick.job(job.id):
-            collects = job.awaits_parts == "results"
+            collects = job.awaits == "results"
             undone = self.ledger.undone_part_count(job.id) if collects else 1
             held = self.ledger.held_part_ids(job.id, NAMED) if undone else []
             now = self.now()

@@ -98,7 +98,7 @@ class Parts:
             now = self.now()
             self.ledger.advance(part, lambda j: j.let_expire(now))
 
-        kept = [part for part in parts if not part.split_done]
+        kept = [part for part in parts if not part.used]
         for _, answer in few_at_once(let_expire, kept):
             answer.result()
 
@@ -108,6 +108,7 @@ class Parts:
         index = self._index(parts)
         found = [part.results for part in parts if part.results]
         beside = [one.strangers for one in found if one.strangers]
+        round = max(one.round for one in found)
         with writing_results(place):
             strangers = None
             if beside:
@@ -126,7 +127,8 @@ class Parts:
             raise DoesNotAddUp(f"{results.bytes:,} bytes of results, not {size:,}")
         failpoint("collect_parts_written")
         return Collected(
-            changes=changes | {"results": results_of(results, written, strangers)},
+            changes=changes
+            | {"results": results_of(results, written, strangers, round)},
             leftovers=(work,),
         )
 

@@ -59,8 +59,15 @@ def cost(job: Job, bill: Bill) -> dict[str, Any]:
     return {"no_cost": found.why} if isinstance(found, Unpriced) else {"cost": found}
 
 
-def results_of(written: Created, index: Created, strangers: Created | None) -> Results:
-    """The objects of a job's results, as its document names them."""
+def results_of(
+    written: Created, index: Created, strangers: Created | None, round: int
+) -> Results:
+    """
+    The objects of a job's results, as its document names them.
+
+    Args:
+        round: the last one that they have answers of.
+    """
     return Results(
         uri=written.uri,
         generation=written.generation,
@@ -68,6 +75,7 @@ def results_of(written: Created, index: Created, strangers: Created | None) -> R
         bytes=written.bytes,
         index=index.uri,
         strangers=strangers.uri if strangers else None,
+        round=round,
     )
 
 
@@ -90,7 +98,7 @@ def changes(
             "ids and lines alone"
         )
     return {
-        "results": results_of(written, index, strangers),
+        "results": results_of(written, index, strangers, job.round),
         "rows": rows,
         "usage": summary.usage,
         "failures": summary.failures,
