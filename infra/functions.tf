@@ -121,7 +121,7 @@ locals {
       BATCHDROP_FAILED_SHARE = tostring(var.failed_share)
     },
     { for setting, value in local.seconds : "BATCHDROP_${setting}" => tostring(value) },
-    { for choice, value in merge(var.limits, var.ceilings, var.estimates, local.policies) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
+    { for choice, value in merge(var.limits, var.ceilings, var.estimates, local.policies, local.retries) : "BATCHDROP_${upper(choice)}" => tostring(value) if value != null },
     { for choice, value in { ON_INVALID = var.rows.on_invalid, MAX_INVALID = var.rows.max_invalid, FIX = var.rows.fix, UNKNOWN = var.rows.unknown } : "BATCHDROP_${choice}" => tostring(value) if value != null },
     { for config in [var.rows.generation_config] : "BATCHDROP_GENERATION_CONFIG" => jsonencode(config) if config != null },
     { for choice, values in local.lists : "BATCHDROP_${choice}" => join(",", values) if length(values) > 0 },
@@ -135,6 +135,10 @@ locals {
       tostring(tonumber(var.policies.stalled_after)),
       join(",", [for state, after in var.policies.stalled_after : "${state}=${after}"]),
     )
+  })
+  retries = merge(var.retries, {
+    # One that is left out is the code's; an empty one is, too.
+    retry_on = try(length(var.retries.retry_on), 0) == 0 ? null : join(",", var.retries.retry_on)
   })
   lists = {
     LABELS       = [for key, value in var.labels : "${key}=${value}"]

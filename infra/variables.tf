@@ -263,6 +263,31 @@ variable "failed_share" {
   }
 }
 
+variable "retries" {
+  description = "Whether rows go again: retry, the most rounds in which rows that failed for a passing reason do, from 0 to 3; retry_on, outcomes of rows that go besides; retry_share, the share of a job's rows, from 0 to 1, above which none does. What is left out is the code's."
+  type = object({
+    retry       = optional(number)
+    retry_on    = optional(set(string))
+    retry_share = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = contains([0, 1, 2, 3], coalesce(var.retries.retry, 0))
+    error_message = "retries.retry is 0, 1, 2 or 3."
+  }
+
+  validation {
+    condition     = length(setsubtract(coalesce(var.retries.retry_on, []), ["truncated", "blocked", "malformed", "empty"])) == 0
+    error_message = "retries.retry_on has some of \"truncated\", \"blocked\", \"malformed\" and \"empty\"."
+  }
+
+  validation {
+    condition     = coalesce(var.retries.retry_share, 0) >= 0 && coalesce(var.retries.retry_share, 0) <= 1
+    error_message = "retries.retry_share is a number from 0 to 1."
+  }
+}
+
 variable "ceilings" {
   description = "Ceilings on estimated cost, in the price list's currency: of a file (max_cost), and of all jobs of a day in UTC (max_cost_per_day). A ceiling that is left out is off."
   type = object({

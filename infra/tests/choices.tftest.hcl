@@ -76,6 +76,7 @@ run "what_is_wrong_is_refused" {
     rows                = { on_invalid = "ignore" }     # one of two
     results             = "some"                        # one of three
     failed_share        = 5                             # no percentage
+    retries             = { retry = 4 }                 # more than there may be
     ceilings            = { max_cost = 0 }              # nothing at all
     estimates           = { answer_tokens = 0.5 }       # half a token
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
@@ -108,6 +109,7 @@ run "what_is_wrong_is_refused" {
     var.rows,
     var.results,
     var.failed_share,
+    var.retries,
     var.ceilings,
     var.estimates,
     var.subscription_filter,

@@ -64,6 +64,7 @@ EVERYTHING = {
     },
     "results": "full",
     "failed_share": 0.2,
+    "retries": {"retry": 3, "retry_on": ["malformed", "empty"], "retry_share": 0.5},
     "ceilings": {"max_cost": 2.5, "max_cost_per_day": 100},
     "estimates": {"answer_tokens": 300, "thinking_tokens": 100},
     "labels": {"team": "search", "env": "prod"},

@@ -204,6 +204,8 @@ def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
     }
     assert (settings.part_rows, settings.part_bytes) == (6, 7)
     assert (settings.results, settings.failed_share) == ("full", 0.2)
+    assert (settings.retry, settings.retry_share) == (3, 0.5)
+    assert set(settings.retry_on) == {"malformed", "empty"}
     assert endpoints(settings, routes) == {
         ("developer", "global"),
         ("vertex", "us-central1"),

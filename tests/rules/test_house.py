@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "storage": {"jobs", "preflight", "errors", "stored"},
     "options": {
         *("batches", "preflight", "pricing", "quoting", "jobs"),
-        *("errors", "failpoints", "stored"),
+        *("errors", "failpoints", "rows", "stored"),
     },
     "backends": {"batches", "quoting", "jobs", "storage", "errors"},
     "announcements": {"jobs", "subscribe", "errors"},

@@ -86,6 +86,7 @@ def test_the_environment_counts_where_nothing_else_chooses() -> None:
         model="gemini-3.8-flash",
         destination="gs://output/results/",
         display_name="a/x.jsonl",
+        retry=1,
     )
     assert found.origin["model"] == "BATCHDROP_MODEL"
     assert found.origin["destination"] == "BATCHDROP_OUTPUT"
@@ -188,6 +189,25 @@ def test_a_long_name_is_cut_to_what_the_api_takes() -> None:
     assert chosen(name="a" * 200 + "b" * 128).spec.display_name == "b" * 128
 
 
+@pytest.mark.parametrize("given", ["malformed, empty", ["malformed", "empty"]])
+def test_a_manifest_has_outcomes_as_a_list_or_a_text(given: object) -> None:
+    manifest = {"config": {"retry": 0, "retryOn": given, "retry_share": 1}}
+
+    spec = chosen({"retry": "2"}, manifest).spec
+
+    assert spec.retry == 2
+    assert spec.retry_on == ("malformed", "empty")
+    assert spec.retry_share == 1.0
+
+
+def test_a_file_may_leave_out_the_outcomes_that_its_deployment_has() -> None:
+    deployment = settings(RETRY_ON="truncated,empty,truncated", RETRY_SHARE="0.5")
+
+    assert chosen(env=deployment).spec.retry_on == ("truncated", "empty")
+    assert chosen(env=deployment).origin["retry_on"] == "BATCHDROP_RETRY_ON"
+    assert chosen({"retry-on": ""}, env=deployment).spec.retry_on == ()
+
+
 def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> None:
     found = choose(
         settings(),
@@ -224,6 +244,10 @@ def test_metadata_keys_come_in_any_case_and_those_of_others_are_ignored() -> Non
         ("max-invalid", "٣", "write a whole number"),
         ("max-invalid", "9" * 5000, "write a whole number"),
         ("fix", "yes", "write true or false"),
+        ("retry", "4", "write a whole number from 0 to 3"),
+        ("retry", "1.0", "write a whole number from 0 to 3"),
+        ("retry-on", "failed", "one or more of truncated, blocked, malformed, empty"),
+        ("retry-share", "20%", "write a number from 0 to 1"),
         ("kind", "chat", 'write "generation" or "embedding"'),
     ],
 )
@@ -250,7 +274,8 @@ def test_an_unknown_key_is_not_repeated_and_the_known_ones_are_listed(key: str) 
         "batchdrop-model, batchdrop-destination, batchdrop-display-name, "
         "batchdrop-generation-config, batchdrop-labels, batchdrop-on-invalid, "
         "batchdrop-max-invalid, batchdrop-fix, batchdrop-unknown, batchdrop-kind, "
-        "batchdrop-results, batchdrop-max-cost, or leave it out"
+        "batchdrop-results, batchdrop-retry, batchdrop-retry-on, "
+        "batchdrop-retry-share, batchdrop-max-cost, or leave it out"
     )
 
 

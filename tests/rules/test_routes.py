@@ -155,6 +155,9 @@ def test_each_key_of_a_route_is_read() -> None:
         part_rows = 100
         part_bytes = 1_000_000
         manifest = "required"
+        retry = 3
+        retry_on = ["truncated"]
+        retry_share = 0
         cancel_after = 3600
         delete_after = 0
         [route.generation_config]
@@ -183,6 +186,9 @@ def test_each_key_of_a_route_is_read() -> None:
         "part_rows": 100,
         "part_bytes": 1_000_000,
         "manifest": "required",
+        "retry": 3,
+        "retry_on": ("truncated",),
+        "retry_share": 0.0,
         "cancel_after": 3600.0,
         "delete_after": None,
         "generation_config": (

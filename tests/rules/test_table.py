@@ -62,7 +62,7 @@ def test_a_file_may_set_these_and_no_more() -> None:
     assert set(KEYS) == {
         *("model", "destination", "display-name", "generation-config", "labels"),
         *("on-invalid", "max-invalid", "fix", "unknown", "kind", "results"),
-        "max-cost",
+        *("max-cost", "retry", "retry-on", "retry-share"),
     }
     assert set(CONFIG) == {key.replace("-", "_") for key in KEYS} - {"model"} | {"dest"}
 
@@ -74,6 +74,7 @@ def test_the_environment_and_routes_may_set_these_and_no_more() -> None:
         *("max_rows", "max_bytes", "part_rows", "part_bytes", "manifest"),
         *("cancel_after", "delete_after", "stalled_after"),
         *("results", "failed_share", "answer_tokens", "thinking_tokens"),
+        *("retry", "retry_on", "retry_share"),
         *("max_cost", "max_cost_per_day"),
     }
 

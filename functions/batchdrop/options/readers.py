@@ -22,11 +22,21 @@ from batchdrop.jobs.values import (
     OWN_LABELS,
     Location,
 )
+from batchdrop.rows import RowOutcome
 
 #: Labels that a job can have: the API takes 64, and two are ours.
 MAX_LABELS = 62
 #: Bytes of the prefix of WORK and OUTPUT. A name has 1,024 in all.
 MAX_PREFIX = 512
+#: Rounds in which rows of a job may go again by themselves.
+MAX_ROUNDS = 3
+#: Outcomes of rows that may go again by themselves, if someone chooses so.
+MAY_GO_AGAIN = (
+    RowOutcome.TRUNCATED,
+    RowOutcome.BLOCKED,
+    RowOutcome.MALFORMED,
+    RowOutcome.EMPTY,
+)
 #: The states in which a batch can stall (aiplatform v1 JobState).
 STATES = (
     "UNSPECIFIED",
@@ -427,6 +437,15 @@ def count(given: object) -> int:
     return given
 
 
+def rounds(given: object) -> int:
+    """A number of rounds, from 0 to MAX_ROUNDS."""
+    whole = isinstance(given, int) and not isinstance(given, bool)
+    if not whole or given not in range(MAX_ROUNDS + 1):
+        raise Unreadable(given, f"a whole number from 0 to {MAX_ROUNDS}")
+    assert isinstance(given, int)
+    return given
+
+
 def amount(given: object) -> float | None:
     """An amount of money, below a billion; 0 is for no limit."""
     if not _is_duration(given) or not 0 <= given < 1e9:
@@ -522,6 +541,19 @@ def switch(given: object) -> bool:
 def _switch_of_text(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     return switch(known.get(text.lower(), text))
+
+
+def retried(given: object) -> tuple[str, ...]:
+    """Outcomes whose rows go again: a list, or a text with commas between."""
+    if isinstance(given, str):
+        given = [each.strip() for each in given.split(",") if each.strip()]
+    words = f"one or more of {', '.join(MAY_GO_AGAIN)}"
+    if not isinstance(given, list):
+        raise Unreadable(given, words)
+    for each in given:
+        if each not in MAY_GO_AGAIN:
+            raise Unreadable(each, words)
+    return tuple(dict.fromkeys(given))
 
 
 # -- configurations ----------------------------------------------------------------
@@ -636,6 +668,14 @@ AMOUNT = Type(
     lambda text: amount(_number(text)),
     amount,
     "no limit",
+)
+ROUNDS = Type(
+    f"whole number from 0 to {MAX_ROUNDS}", lambda text: rounds(_whole(text)), rounds
+)
+RETRIED = Type(
+    f"of {', '.join(f'`{each}`' for each in MAY_GO_AGAIN)}, with commas between",
+    retried,
+    retried,
 )
 COUNT = Type("whole number", lambda text: count(_whole(text)), count)
 SWITCH = Type("`true` or `false`", _switch_of_text, switch)

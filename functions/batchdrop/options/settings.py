@@ -71,6 +71,9 @@ class Settings:
     generation_config: str | None = None  #: JSON
     results: str = _default("results")
     failed_share: float = _default("failed_share")
+    retry: int = _default("retry")
+    retry_on: tuple[str, ...] = ()
+    retry_share: float = _default("retry_share")
     answer_tokens: int = _default("answer_tokens")
     thinking_tokens: int = _default("thinking_tokens")
     max_rows: int | None = None

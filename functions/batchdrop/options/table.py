@@ -262,6 +262,29 @@ OPTIONS = (
         help="the share of a job's rows that may fail before its health is "
         "`rows_failed`",
     ),
+    Option(
+        name="retry",
+        type=readers.ROUNDS,
+        by=ANYONE,
+        default=1,
+        help="most rounds in which rows that failed for a passing reason go again; `0` "
+        "for none",
+    ),
+    Option(
+        name="retry_on",
+        type=readers.RETRIED,
+        by=ANYONE,
+        default=(),
+        unset="rows that failed for a passing reason alone",
+        help="outcomes of rows that go again besides",
+    ),
+    Option(
+        name="retry_share",
+        type=readers.SHARE,
+        by=ANYONE,
+        default=0.2,
+        help="the share of a job's rows that may go again; of more, none does",
+    ),
     # Estimates.
     Option(
         name="answer_tokens",
