@@ -461,12 +461,3 @@ def test_a_worse_trouble_hides_no_failed_rows(clock: Clock) -> None:
 
     codes = [trouble.code for trouble in job.troubles]
     assert codes == [HealthCode.UNPUBLISHED, HealthCode.ROWS_FAILED]
-
-
-def test_results_belong_to_the_round_that_was_collected(clock: Clock) -> None:
-    job = ended(clock)
-    job = replace(job, collecting=replace(there(job.collecting), round=2))
-
-    results = collected(job, clock()).results
-
-    assert results == replace(RESULTS, round=2)
