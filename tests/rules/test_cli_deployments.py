@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from batchdrop.cli import main
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.deployments import Deployment, directory, every, read, write
+from batchdrop_local.processes import free_port
 from tests.rules.test_settings import ENOUGH
 
 
@@ -276,3 +277,14 @@ def test_an_error_leaves_nothing_of_the_terminal_to_others() -> None:
     ran = CliRunner().invoke(command, env=ENOUGH)
 
     assert ran.stderr == "Error: a\\x1b[31m\\nb\n"
+
+
+def test_a_shell_with_the_variables_of_a_stack_that_ended_learns_so_at_once() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    env = ENOUGH | {"FIRESTORE_EMULATOR_HOST": address}
+
+    ran = CliRunner().invoke(main, ["announcements", "list"], env=env)
+
+    assert ran.exit_code == 1
+    assert f"nothing answers at FIRESTORE_EMULATOR_HOST, {address}" in ran.output
+    assert "`batchdrop local up`" in ran.output

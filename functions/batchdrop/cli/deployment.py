@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -92,6 +93,7 @@ def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
         from batchdrop import wiring
         from batchdrop.errors import BadSetting, BatchdropError
 
+    _check_emulator()
     try:
         yield wiring
     except BadSetting as exc:
@@ -102,6 +104,27 @@ def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
         *(GoogleAPICallError, RetryError, GoogleAuthError),
     ) as exc:
         raise click.ClickException(in_one_line(exc, writes=writes)) from exc
+
+
+def _check_emulator() -> None:
+    """
+    Firestore's client tries for minutes to reach an emulator that has ended, such as
+    that of a local stack whose variables a shell still has.
+
+    Raises:
+        click.ClickException: nothing answers where the environment has the emulator.
+    """
+    if not (address := os.environ.get("FIRESTORE_EMULATOR_HOST")):
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as exc:
+        raise click.ClickException(
+            f"nothing answers at FIRESTORE_EMULATOR_HOST, {shown(address)}; if it was "
+            "that of a local stack, start one again with `batchdrop local up`, or open "
+            "a new terminal, which does not have its variables"
+        ) from exc
 
 
 #: An ambiguous beginning of an id lists at most this many jobs.
