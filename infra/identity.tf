@@ -230,6 +230,37 @@ resource "google_storage_bucket_iam_member" "uploader" {
   member = each.key
 }
 
+# --- people and programs that see jobs, and those that act on them -------------
+
+locals {
+  # Who writes the ledger can make jobs of anything, as the functions can.
+  ledger_roles = merge(
+    { for member in var.readers : "${member}/datastore.viewer" => { member = member, role = "roles/datastore.viewer" } },
+    { for member in var.operators : "${member}/datastore.user" => { member = member, role = "roles/datastore.user" } },
+  )
+}
+
+resource "google_project_iam_member" "people" {
+  for_each = local.ledger_roles
+
+  project = local.project
+  role    = each.value.role
+  member  = each.value.member
+
+  condition {
+    title      = "The ledger alone"
+    expression = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.ledger.name}\""
+  }
+}
+
+resource "google_storage_bucket_iam_member" "people" {
+  for_each = setunion(var.readers, var.operators)
+
+  bucket = google_storage_bucket.this["output"].name
+  role   = "roles/storage.objectViewer"
+  member = each.key
+}
+
 # --- Google's own accounts ----------------------------------------------------
 
 # Cloud Storage publishes events of new objects through Pub/Sub.
@@ -378,6 +409,7 @@ locals {
     "roles/aiplatform.user",
     "roles/bigquery.jobUser",
     "roles/datastore.user",
+    "roles/datastore.viewer",
     "roles/eventarc.eventReceiver",
     "roles/logging.logWriter",
     "roles/pubsub.publisher",

@@ -90,6 +90,28 @@ variable "uploaders" {
   }
 }
 
+variable "readers" {
+  description = "Who may see jobs and read results: IAM members, as of uploaders. They may read this ledger, and objects of the output bucket; nothing else."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.readers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
+    error_message = "readers are IAM members with their kind in front, such as group:analysts@example.com; never allUsers or allAuthenticatedUsers, because results are yours."
+  }
+}
+
+variable "operators" {
+  description = "Who may cancel, resume and rerun jobs, and replay announcements: IAM members, as of uploaders. They may write this ledger, which is as much as the functions may; and read results."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.operators : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
+    error_message = "operators are IAM members with their kind in front, such as group:oncall@example.com; never allUsers or allAuthenticatedUsers, because whoever writes the ledger can spend money."
+  }
+}
+
 variable "max_uploads" {
   description = "How many instances of on_upload may run at a time. Each handles four files at once; further events wait."
   type        = number

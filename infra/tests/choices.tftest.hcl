@@ -66,6 +66,8 @@ run "what_is_wrong_is_refused" {
     region              = "us"                          # a trigger needs one region
     model_location      = "moon"                        # nowhere
     uploaders           = ["allUsers"]                  # everybody
+    readers             = ["allUsers"]                  # everybody
+    operators           = ["ann@example.com"]           # without its kind
     max_uploads         = 0                             # nobody
     max_collects        = 1001                          # more than there can be
     work_days           = 29                            # shorter than results may take
@@ -99,6 +101,8 @@ run "what_is_wrong_is_refused" {
     var.region,
     var.model_location,
     var.uploaders,
+    var.readers,
+    var.operators,
     var.max_uploads,
     var.max_collects,
     var.work_days,

@@ -14,6 +14,7 @@ from batchdrop_local.stack import Stack
 from batchdrop_local.topics import Topics
 from tests.infra import announcements, code
 from tests.infra.plan import Plan, Resource
+from tests.infra.policy import FOR_PEOPLE
 from tests.infra.queries import Query
 from tests.log_lines import log_lines
 
@@ -304,6 +305,8 @@ def what_a_message_asks_for_is_granted(plan: Plan, functions: Path) -> Iterator[
         # Without datasets no answers come out of BigQuery.
         named = {role for role in named if not role.startswith("roles/bigquery.")}
     granted = {each.values["role"] for each in plan.resources if "role" in each.values}
+    # Not in a plan without people. Where there are some, the policy asks for these.
+    granted |= {role for rights in FOR_PEOPLE.values() for role, _ in rights}
     if "vertex" in plan.variables["backends"]:
         for role in named - granted:
             yield f"a message tells people to grant {role}, which nothing here does"

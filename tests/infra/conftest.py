@@ -35,6 +35,8 @@ EVERYTHING = {
     "region": "europe-west4",
     "model_location": "global",
     "uploaders": ["user:ann@example.com"],
+    "readers": ["user:ann@example.com", "group:analysts@example.com"],
+    "operators": ["user:ann@example.com"],
     "max_uploads": 5,
     "max_collects": 6,
     "work_days": 60,

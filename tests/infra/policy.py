@@ -117,6 +117,19 @@ TO_APPLY = {
     "roles/storage.admin",
 }
 
+#: What people may do that a variable names.
+FOR_PEOPLE = {
+    "uploaders": {("roles/storage.objectCreator", "bucket inbox")},
+    "readers": {
+        ("roles/datastore.viewer", LEDGER),
+        ("roles/storage.objectViewer", "bucket output"),
+    },
+    "operators": {
+        ("roles/datastore.user", LEDGER),
+        ("roles/storage.objectViewer", "bucket output"),
+    },
+}
+
 BASIC = {"roles/owner", "roles/editor", "roles/viewer"}
 PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 
@@ -125,15 +138,16 @@ PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 
 
 def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
-    """Roles against an allow-list; what people may do is not in the list."""
-    must, may = set(ALLOWED), set[Grant]()
+    """Roles against an allow-list."""
+    must = set(ALLOWED)
     must |= FOR_DEVELOPER_API if developer_api(plan) else set()
     must |= FOR_VERTEX if on_vertex(plan) else set()
     must |= set(_beyond(plan))
     if plan.variables["kms_key"]:
         must |= FOR_KEY
-    for uploader in plan.variables["uploaders"] or ():
-        may.add(Grant(uploader, "roles/storage.objectCreator", "bucket inbox"))
+    for people, rights in FOR_PEOPLE.items():
+        for who in plan.variables[people] or ():
+            must |= {Grant(who, role, on) for role, on in rights}
     if plan.variables["cloud_build"] != "off":
         bucket = f"bucket {plan.variables['deploy_bucket']}"
         must.add(Grant("cloud_build", "roles/storage.objectUser", bucket))
@@ -144,7 +158,7 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
         granting = "roles/resourcemanager.projectIamAdmin"
         must.add(Grant("cloud_build", granting, grants_some))
     found = set(grants(plan))
-    yield from (f"{each}, which nothing here needs" for each in found - must - may)
+    yield from (f"{each}, which nothing here needs" for each in found - must)
     yield from (f"nobody says that {each}, which is needed" for each in must - found)
 
 

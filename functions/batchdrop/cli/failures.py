@@ -10,7 +10,6 @@ _RIGHTS = {
     "storage.objects.create": ("roles/storage.objectCreator", "uploaders"),
     "storage.objects.get": ("roles/storage.objectViewer", "readers"),
     "storage.objects.list": ("roles/storage.objectViewer", "readers"),
-    "storage.buckets.get": ("roles/storage.bucketViewer", "readers"),
 }
 
 
