@@ -44,6 +44,7 @@ resource "google_firestore_index" "this" {
     named       = { collection = "jobs", fields = ["listed_at", "source.name"] }
     named_state = { collection = "jobs", fields = ["listed_as[]", "listed_at", "source.name"] }
     oldest      = { collection = "jobs", fields = ["phase", "batch.create_time"] }
+    queued      = { collection = "jobs", fields = ["phase", "queue"] }
     stalling    = { collection = "jobs", fields = ["phase", "stall_at"] }
     unpublished = { collection = "announcements", fields = ["published_at", "set_aside_at", "created_at"] }
     waiting     = { collection = "jobs", fields = ["waiting_in", "created_at"] }

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -78,6 +79,31 @@ def test_a_job_may_be_called_by_the_beginning_of_its_id(deployed: World) -> None
     assert ran.output == f"Job {drop.job_id} is cancelled.\n"
     for nothing in ("7" * 9, "week.jsonl"):
         assert f"no job {nothing}; a JOB is an id" in run("show", nothing).output
+
+
+def test_the_latest_job_is_the_one_that_was_dropped_last(deployed: World) -> None:
+    deployed.choose(paused=True)
+    assert "there is no job yet" in run("show", "latest").output
+    for name in ("a.jsonl", "b.jsonl"):
+        deployed.worker.take(drop := deployed.upload(name=name))
+        deployed.advance(timedelta(seconds=1))
+
+    assert run("cancel", "latest").output == f"Job {drop.job_id} is cancelled.\n"
+
+
+def test_the_job_of_an_object_that_is_gone_is_found_by_its_name(
+    deployed: World,
+) -> None:
+    deployed.choose(paused=True)
+    for name in ("week.jsonl", "week.jsonl.jsonl"):
+        deployed.worker.take(drop := deployed.upload(name=name))
+        deployed.gcs.bucket(drop.bucket).blob(name).delete()
+        deployed.advance(timedelta(seconds=1))
+
+    ran = run("cancel", f"gs://{drop.bucket}/week.jsonl")
+
+    (week,) = deployed.ledger.listed_jobs_by_name("week.jsonl", 2)[1:]
+    assert ran.output == f"Job {week.id} is cancelled.\n"
 
 
 def test_a_beginning_that_several_ids_have_is_refused_with_the_candidates(

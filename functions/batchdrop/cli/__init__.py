@@ -22,6 +22,7 @@ from batchdrop.cli import (
     prices,
     results,
     routes,
+    status,
 )
 
 
@@ -45,5 +46,6 @@ for command in (
     prices.prices,
     results.results,
     routes.routes,
+    status.status,
 ):
     main.add_command(command)

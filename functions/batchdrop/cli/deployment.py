@@ -129,6 +129,8 @@ def _check_emulator() -> None:
 
 #: An ambiguous beginning of an id lists at most this many jobs.
 MAX_CANDIDATES = 5
+#: So many jobs are read whose names begin like that of an object that is gone.
+MAX_NAMED = 20
 
 
 def job_id(wiring: ModuleType, job: str) -> str:
@@ -137,7 +139,9 @@ def job_id(wiring: ModuleType, job: str) -> str:
 
         26 characters            the id itself, whether there is such a job or not
         fewer of them            the beginning of one id
-        gs://inbox/x             the object's present generation
+        latest                   the job that was dropped last
+        gs://inbox/x             the object's present generation; if there is no object
+                                 any more, the newest job of this name
         gs://inbox/x#123         the same, if an object has this whole name;
                                  else generation 123 of gs://inbox/x
 
@@ -151,13 +155,17 @@ def job_id(wiring: ModuleType, job: str) -> str:
         return job
     if job.startswith("gs://"):
         return _dropped(wiring, job)
+    if job == "latest":
+        if newest := wiring.ledger().listed_jobs(1):
+            return str(newest[0].id)
+        raise LookupError("there is no job yet")
     found = []
     if re.fullmatch("[a-z2-7]+", job):
         found = wiring.ledger().jobs_with_prefix(job, MAX_CANDIDATES + 1)
     if not found:
         raise LookupError(
-            f"there is no job {job}; a JOB is an id, the beginning of one, or the "
-            "dropped object, gs://inbox/name"
+            f"there is no job {job}; a JOB is an id, the beginning of one, the dropped "
+            "object, gs://inbox/name, or latest"
         )
     if len(found) == 1:
         return str(found[0].id)
@@ -171,17 +179,27 @@ def job_id(wiring: ModuleType, job: str) -> str:
 
 
 def _dropped(wiring: ModuleType, address: str) -> str:
+    from batchdrop.errors import Misconfigured
     from batchdrop.jobs.values import Drop
     from batchdrop.stored import split_uri
 
     bucket, name = split_uri(address)
+    refused = None
     if not name:
         raise LookupError(f"{address} names no object; write gs://bucket/name")
-    found: Drop | None = wiring.storage().find(bucket, name)
-    if found is not None:
-        return found.job_id
+    try:
+        found: Drop | None = wiring.storage().find(bucket, name)
+        if found is not None:
+            return found.job_id
+    except Misconfigured as exc:
+        refused = exc  # who may read the ledger need not read the inbox
+    for one in wiring.ledger().listed_jobs_by_name(name, MAX_NAMED):
+        if (one.source.bucket, one.source.name) == (bucket, name):
+            return str(one.id)
     name, _, generation = name.rpartition("#")
     if name and re.fullmatch("[0-9]+", generation):
         number = int(generation)
         return Drop(bucket=bucket, name=name, generation=number, size=0).job_id
+    if refused:
+        raise refused
     raise LookupError(f"{address} is not there; give the job's id")

@@ -22,6 +22,7 @@ from batchdrop.ledger.documents import (
 )
 from batchdrop.ledger.listing import Listing
 from batchdrop.ledger.outbox import Outbox
+from batchdrop.ledger.overview import Overview
 from batchdrop.ledger.queries import Queries
 from batchdrop.ledger.state import Spending, State
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 5
 
 
-class Ledger(Queries, Listing, Outbox, State, Days, Costs):
+class Ledger(Queries, Listing, Overview, Outbox, State, Days, Costs):
     """
     The documents `jobs/{id}`, `announcements/{id}`, `locks/{name}`, `spending/{day}`,
     `ceilings/{day}` and `costs/{id}-{round}`.

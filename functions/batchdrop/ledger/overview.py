@@ -1,0 +1,121 @@
+"""Reads that say how a whole deployment is: few, however many jobs there are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.job import Job
+from batchdrop.ledger.documents import Documents, compare, plain, readable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastTick:
+    """When `poll` last began or ended a tick, by Firestore's clock."""
+
+    now: datetime
+    at: datetime | None  #: None: there was none yet
+    is_running: bool  #: or it died before it ended
+
+
+class Overview(Documents):
+    """Nothing here writes. Each count is one aggregation."""
+
+    def last_tick(self) -> LastTick:
+        """The last tick, and the time of Firestore's clock."""
+        snapshot = self._lock("tick").get()
+        until = (snapshot.to_dict() or {}).get("until")
+        return LastTick(
+            now=plain(snapshot.read_time),
+            at=plain(snapshot.update_time) if snapshot.exists else None,
+            is_running=until is not None,
+        )
+
+    def open_queues(self) -> Iterator[str]:
+        """The queues with submitted jobs. Reads one document for each."""
+        ordered = (
+            self._jobs()
+            .where(filter=compare("phase", "==", Phase.SUBMITTED))
+            .order_by("queue")
+            .limit(1)
+        )
+        last = ""
+        while found := ordered.where(filter=compare("queue", ">", last)).get():
+            last = found[0].get("queue")
+            yield last
+
+    def waiting_count(self, line: str) -> int:
+        """How many jobs wait in a line."""
+        return self._aggregated(
+            self._jobs().where(filter=compare("waiting_in", "==", line))
+        )
+
+    def first_waiting_job(self, line: str) -> Job | None:
+        """The job that has waited in a line for longest."""
+        query = (
+            self._jobs()
+            .where(filter=compare("waiting_in", "==", line))
+            .order_by("created_at")
+            .limit(1)
+        )
+        return next(readable(query.stream(), self._read), None)
+
+    def unsent_count(self) -> int:
+        """How many jobs are before their batch, and in no line."""
+        unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
+        return self._aggregated(
+            self._jobs().where(filter=compare("phase", "in", unsent))
+        )
+
+    def collecting_count(self) -> int:
+        """How many jobs have answers that are to be collected."""
+        return self._aggregated(
+            self._jobs().where(filter=compare("collecting.due", ">", _EPOCH))
+        )
+
+    def unhealthy_count(self, since: datetime) -> int:
+        """How many jobs that lists show have been dropped since, and are unhealthy."""
+        return self._aggregated(
+            self._jobs()
+            .where(filter=compare("listed_as", "array_contains", "unhealthy"))
+            .where(filter=compare("listed_at", ">=", since))
+            .order_by("listed_at")
+        )
+
+    def unpublished_count(self) -> int:
+        """How many announcements are to be published."""
+        return self._aggregated(
+            self._announcements()
+            .where(filter=compare("published_at", "==", None))
+            .where(filter=compare("set_aside_at", "==", None))
+            .order_by("created_at")
+        )
+
+    def unpublished_since(self) -> datetime | None:
+        """When the oldest of them was made."""
+        query = (
+            self._announcements()
+            .where(filter=compare("published_at", "==", None))
+            .where(filter=compare("set_aside_at", "==", None))
+            .order_by("created_at")
+            .limit(1)
+        )
+        found = [plain(each.get("created_at")) for each in query.stream()]
+        return found[0] if found else None
+
+    def set_aside_count(self) -> int:
+        """How many announcements Pub/Sub has refused too often."""
+        return self._aggregated(
+            self._announcements()
+            .where(filter=compare("published_at", "==", None))
+            .where(filter=compare("set_aside_at", ">", _EPOCH))
+            .order_by("set_aside_at")
+            .order_by("created_at")
+        )
+
+    def _aggregated(self, query: Any) -> int:
+        ((result,),) = query.count().get()
+        return int(result.value)
