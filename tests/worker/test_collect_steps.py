@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchdrop.cli.jobs import _lines
+from batchdrop.cli.show import summary
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
@@ -556,7 +556,7 @@ def test_the_command_line_says_how_many_slices_are_sorted(world: World) -> None:
     ended(world, drop)
     shown: list[str] = []
 
-    with at(["collect_planned"], lambda: shown.extend(_lines(world.job(drop)))):
+    with at(["collect_planned"], lambda: shown.extend(summary(world.job(drop), None))):
         world.collect()
 
     assert "collecting: sort (3 done)" in shown

@@ -189,7 +189,8 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
 
     ran = run("show", f"gs://{job.source.bucket}/{job.source.name}")
 
-    assert ran.output.splitlines() == [
+    lines, _, times = ran.output.partition("\n\n")
+    assert lines.splitlines() == [
         f"{job.source}, job {job.id}",
         "ended: succeeded (JOB_STATE_SUCCEEDED)",
         "1,000 rows: 974 ok, 14 failed, 10 missing, 2 refused",
@@ -198,6 +199,16 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
         "0.42 USD by the prices of 2026-11-28",
         "results: gs://out/x/results.jsonl, and 3 answers to no row: "
         "gs://out/x/strangers.jsonl",
+        "batch: batches/1",
+    ]
+    day, *moments = times.splitlines()
+    assert day == f"{deployed.now():%Y-%m-%d} (UTC)"
+    assert [line.split(maxsplit=1)[1] for line in moments] == [
+        "arrived",
+        "prepared",
+        "submitted JOB_STATE_SUCCEEDED",
+        "ended JOB_STATE_SUCCEEDED",
+        "ended JOB_STATE_SUCCEEDED: results",
     ]
 
 
@@ -219,7 +230,7 @@ def test_a_split_job_is_shown_with_the_results_that_lie_there_already(
 
     shown = run("show", job.id).output.splitlines()
 
-    assert shown[-3:] == [
+    assert shown[shown.index("") - 3 : shown.index("")] == [
         "1 of 3 parts have their results: gs://out/x/part-0000/results.jsonl and so on",
         f"  part 2, job {second.id}: prepared",
         f"  part 3, job {third.id}: prepared, parked: it is broken. Mend that, then "
@@ -285,8 +296,11 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
 
     assert rejected[1] == "rejected: rejected"
     assert rejected[2].startswith("error: bad_rows: ")
-    assert "not_allowed: grant it" in waits
-    assert "collecting: freeze, waits for: grant it" in waits
+    at = waits.index("not_allowed: grant it")
+    assert waits[at + 1 :][0].startswith("  what to do: grant it; the job continues")
+    since = f"{now:%Y-%m-%d %H:%M:%S}, next try {now:%H:%M:%S}"
+    assert waits[2] == f"waits for a grant since {since}"
+    assert "collecting: freeze" in waits
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_job_over_a_table_has_the_apis_counts_alone(
     assert not {"results", "usage", "cost", "collecting"} & set(held)
     assert held["rows"]["total"] == held["rows"]["accepted"] == 0
     assert job.batch is not None
-    assert run("show", job.id).output.splitlines()[1:] == [
+    assert run("show", job.id).output.splitlines()[1:4] == [
         "ended: succeeded (JOB_STATE_SUCCEEDED)",
         "the API counts 3 answered rows, and 0 that failed",
         f"answers: {job.batch.output_table}",

@@ -1,0 +1,224 @@
+"""`batchdrop show`: how far a job is, what became of its rows, and what to do."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchdrop.cli.deployment import deployment, deployment_option, job_id
+from batchdrop.cli.output import json_option, print_json, shown
+from batchdrop.cli.words import awaited
+from batchdrop.jobs.codes import HealthCode, WaitCode
+
+if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
+    from batchdrop.jobs.values import Cost, Estimate, Moment
+    from batchdrop.jobs.waiting import WaitingFor
+
+#: `batchdrop show` lists this many kinds of errors of rows, and open parts.
+MAX_FAILURES, MAX_PARTS = 3, 10
+#: What to do about a job's health where the message does not say it.
+CURES = {
+    HealthCode.DUPLICATES: "look up at the API what the second batch has cost",
+    HealthCode.ANSWERS_AT_RISK: "see with `batchdrop status` whether collect runs",
+    HealthCode.NOT_ALLOWED: "grant it; the job continues within an hour",
+    HealthCode.PARTS_HELD: "look at these parts with `batchdrop show`",
+    HealthCode.UNPUBLISHED: "mend it, then run `batchdrop announcements replay "
+    "--job {id}`",
+    HealthCode.NOT_VISIBLE: "see whether project, location and key are still those "
+    "that made the batches",
+    HealthCode.STALLED: "wait, or run `batchdrop cancel {id}`",
+    HealthCode.ROWS_FAILED: "see them with `batchdrop results {id} --only "
+    "failed,missing`",
+}
+
+
+@click.command()
+@click.argument("job")
+@deployment_option
+@json_option("Print the job's document as JSON.")
+def show(job: str, as_json: bool) -> None:
+    """
+    Show how far a JOB is, what became of its rows, and what to do if it is ill.
+
+    A JOB is an id, the beginning of one, or the dropped object, gs://inbox/name. Times
+    are in UTC.
+
+    \b
+    Example:
+      batchdrop show gs://my-inbox/reviews.jsonl
+    """
+    with deployment() as wiring:
+        ledger = wiring.ledger()
+        id = job_id(wiring, job)
+        found = ledger.get(id)
+        if found is None:
+            raise LookupError(f"there is no job {id}")
+        waits = found.waiting_for
+        if waits and waits.ahead is not None:
+            # The document has how many were ahead when it began to wait.
+            ahead = ledger.jobs_ahead(found.waiting_in, found.created_at)
+            waits = replace(waits, ahead=ahead)
+        if as_json:
+            print_json(_document(found, waits))
+            return
+        parts = []
+        if found.parts and not found.results:
+            parts = ledger.get_all(found.parts)
+        lines = [*summary(found, waits), *_parts(parts), *_time_line(found)]
+        click.echo("\n".join(map(shown, lines)))
+
+
+def summary(job: "Job", waits: "WaitingFor | None") -> Iterator[str]:
+    """What is shown of a job but its parts and its time line."""
+    yield from _head(job)
+    if waits:
+        yield from _waits(waits)
+    for section in SECTIONS:
+        yield from section(job)
+
+
+def _document(job: "Job", waits: "WaitingFor | None") -> dict[str, Any]:
+    """A job's document, with its derived fields."""
+    from batchdrop.ledger.documents import DERIVED, encode, sparse
+
+    derived = {name: getattr(job, name) for name in DERIVED} | {"waiting_for": waits}
+    return sparse(encode(replace(job, version=None)) | encode(derived))
+
+
+def _head(job: "Job") -> Iterator[str]:
+    yield f"{job.source}, job {job.id}"
+    state = f" ({job.batch.state})" if job.batch else ""
+    done = ""
+    if (progress := job.progress) and progress.rows and not job.is_done:
+        done = f", {progress.answered:,} of {progress.rows:,} rows answered"
+    yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}{done}"
+
+
+def _waits(waits: "WaitingFor") -> Iterator[str]:
+    """What a job waits for, since when, and when it is tried again."""
+    if waits.code is WaitCode.PERSON:
+        return  # its health says more
+    again = f", next try {waits.next_try:%H:%M:%S}" if waits.next_try else ""
+    yield f"waits for {awaited(waits)} since {waits.since:%Y-%m-%d %H:%M:%S}{again}"
+    yield f"  {waits.message}"
+
+
+def _trouble(job: "Job") -> Iterator[str]:
+    if job.error:
+        yield f"error: {job.error.code}: {job.error.message}"
+    for trouble in job.troubles:
+        yield f"{trouble.code}: {trouble.message}"
+        if cure := CURES.get(HealthCode(trouble.code)):
+            yield f"  what to do: {cure.format(id=job.id)}"
+    if job.collecting:
+        n = job.collecting.n
+        yield f"collecting: {job.collecting.step}{f' ({n:,} done)' if n else ''}"
+
+
+def _rows(job: "Job") -> Iterator[str]:
+    if job.rows.total:
+        yield str(job.rows)
+    for each in job.failures[:MAX_FAILURES]:
+        yield f"  {each.count:,} x {each.code}: {each.message}, such as {each.example}"
+
+
+def _money(job: "Job") -> Iterator[str]:
+    if job.estimate and not job.usage:
+        yield from _estimate(job.estimate)
+    if job.usage:
+        yield str(job.usage)
+    if job.cost:
+        yield f"{job.cost}{_compared(job.cost, job.estimate)}"
+    elif job.no_cost:
+        yield f"the cost isn't known: {job.no_cost}"
+
+
+def _addresses(job: "Job") -> Iterator[str]:
+    if job.results:
+        beside = job.results.strangers
+        also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""
+        yield f"results: {job.results.uri}{also}"
+    if job.batch and job.spec and job.spec.source:
+        # The rows of a table or dataset have no ids of ours: the API's word stands.
+        if (stats := job.batch.completion_stats) is not None:
+            done, failed = stats.successful or 0, stats.failed or 0
+            yield f"the API counts {done:,} answered rows, and {failed:,} that failed"
+        if place := job.batch.output_table or job.batch.output_directory:
+            yield f"answers: {place}"
+    if job.report:
+        yield f"refused lines: {job.report}"
+    if job.manifest:
+        yield f"manifest: {job.manifest}"
+    if job.batch:
+        yield f"batch: {job.batch.name}"
+    if job.parent:
+        yield f"runs again: job {job.parent}"
+    if job.reruns:
+        yield f"was run again as job {job.rerun_id}"
+
+
+#: What is shown of a job below its head, in this order.
+SECTIONS: tuple[Callable[["Job"], Iterator[str]], ...] = (
+    _trouble,
+    _rows,
+    _money,
+    _addresses,
+)
+
+
+def _compared(cost: "Cost", estimate: "Estimate | None") -> str:
+    """How a cost compares with its estimate; empty if that isn't known."""
+    guess = estimate and estimate.cost
+    if not guess or not guess.micros or guess.currency != cost.currency:
+        return ""
+    return f", {cost.micros / guess.micros:.2f} times the estimate"
+
+
+def _estimate(estimate: "Estimate") -> Iterator[str]:
+    yield f"estimate: {estimate.tokens}"
+    if estimate.cost:
+        yield f"estimate: {estimate.cost}"
+    else:
+        yield f"the cost can't be estimated: {estimate.no_cost}"
+
+
+def _parts(parts: "list[Job]") -> Iterator[str]:
+    """How far the parts of a split job are that has no results yet."""
+
+    def number(job: "Job") -> int:
+        return job.part.n + 1 if job.part else 0
+
+    parts = sorted(parts, key=number)
+    ready = [part.results.uri for part in parts if part.results]
+    if ready:
+        count = f"{len(ready):,} of {len(parts):,} parts have their results"
+        yield f"{count}: {ready[0]} and so on"
+    open = [part for part in parts if not part.is_done]
+    for part in open[:MAX_PARTS]:
+        state = f" ({part.batch.state})" if part.batch else ""
+        health = f", {part.health.code}: {part.health.message}" if part.health else ""
+        yield f"  part {number(part)}, job {part.id}: {part.phase}{state}{health}"
+    if (left := len(open) - MAX_PARTS) > 0:
+        yield f"  and {left:,} more"
+
+
+def _time_line(job: "Job") -> Iterator[str]:
+    """The phases and states that it went through, by our clock and the API's."""
+    yield ""
+    day = None
+    for moment in job.history:
+        if moment.at.date() != day:
+            day = moment.at.date()
+            yield f"{day} (UTC)"
+        yield f"  {moment.at:%H:%M:%S}  {_moment(moment)}"
+
+
+def _moment(moment: "Moment") -> str:
+    state = f" {moment.state}" if moment.state else ""
+    began = ""
+    if moment.reported_at:
+        began = f", since {moment.reported_at:%H:%M:%S} by the API"
+    note = f": {moment.note}" if moment.note else ""
+    return f"{moment.phase}{state}{began}{note}"

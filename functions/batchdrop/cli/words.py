@@ -1,0 +1,79 @@
+"""What lists of jobs say of a job, in a word or a few."""
+
+from typing import TYPE_CHECKING
+
+from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.shown import ENDED
+
+if TYPE_CHECKING:
+    from batchdrop.jobs.listed import ListedJob
+    from batchdrop.jobs.waiting import WaitingFor
+
+#: How much of an id a table shows. It is a JOB, unless there are two like it.
+SHORT = 12
+#: What goes on with a job's answers between the end of its batch and its results.
+COLLECTING = "collecting"
+
+
+def state_of(job: "ListedJob") -> str:
+    """How far a job is: how it ended, the API's state of its batch, or its phase."""
+    if ENDED in job.listed_as:
+        return job.outcome or job.phase
+    if job.phase is Phase.ENDED:
+        return COLLECTING
+    if job.phase is Phase.SUBMITTED and job.batch:
+        return job.batch.state.removeprefix("JOB_STATE_").lower()
+    return job.phase
+
+
+def rows_of(job: "ListedJob") -> str:
+    """How many rows are ok, or answered so far, of how many."""
+    counts = job.rows.outcomes
+    if counts:
+        return f"{job.rows.ok or 0:,}/{job.rows.total:,} ok"
+    if job.progress and job.progress.rows:
+        return f"{job.progress.answered:,}/{job.progress.rows:,}"
+    return f"{job.rows.total:,}" if job.rows.total else ""
+
+
+def amount_of(job: "ListedJob") -> str:
+    """What it has cost, or about will; empty if that isn't known."""
+    cost = job.cost or (job.estimate.cost if job.estimate else None)
+    if cost is None:
+        return ""
+    amount = "<0.01" if cost.is_small else f"{cost.micros / 1_000_000:,.2f}"
+    return f"{'' if job.cost else 'about '}{amount} {cost.currency}"
+
+
+def note_of(job: "ListedJob") -> str:
+    """What is wrong with it, or what it waits for, by its code."""
+    if job.health:
+        return job.health.code
+    if job.waiting_for:
+        ahead = job.waiting_for.ahead
+        place = "" if ahead is None else f", {ahead:,} ahead"
+        return f"{job.waiting_for.code}{place}"
+    return str(job.error.code) if job.error else ""
+
+
+def awaited(waits: "WaitingFor") -> str:
+    """What a job waits for, such as `its turn in the queue, 3 ahead`."""
+    named = _AWAITED.get(waits.code, waits.code)
+    return named if waits.ahead is None else f"{named}, {waits.ahead:,} ahead"
+
+
+_AWAITED = {
+    "person": "you",
+    "grant": "a grant",
+    "manifest": "its manifest",
+    "queue": "its turn",
+    "paused": "the end of the pause",
+    "quota": "quota",
+    "day": "another day",
+    "ceiling": "room below a ceiling",
+    "another_try": "another try",
+    "search": "a list of batches",
+    "api": "the API",
+    "answers": "all answers",
+    "parts": "its parts",
+}
