@@ -22,6 +22,7 @@ from batchdrop.cli import (
     prices,
     results,
     routes,
+    show,
     status,
 )
 
@@ -40,7 +41,8 @@ for command in (
     commands.cancel,
     commands.rerun,
     commands.resume,
-    jobs.show,
+    jobs.jobs,
+    show.show,
     local.demo,
     local.local,
     prices.prices,

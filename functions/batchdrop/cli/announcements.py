@@ -1,6 +1,5 @@
 """`batchdrop announcements ...`: what was announced, and what to announce again."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
+from batchdrop.cli.options import moment
 from batchdrop.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -23,30 +23,15 @@ def announcements() -> None:
     """List announcements, or send them again."""
 
 
-def _moment(text: str) -> datetime:
-    """Reads a time (UTC, if it names no zone), or how long ago it was."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if ago := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
-            return datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is neither a time (2026-03-01T12:00Z) nor how long ago it was "
-            "(90m, 12h, 7d)"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _selection(command: Callable[..., None]) -> Callable[..., None]:
     """The options that select announcements."""
     for option in (
         deployment_option,
         json_option("Print one JSON object per line."),
-        click.option("--until", type=_moment, metavar="TIME", help="Made before then."),
+        click.option("--until", type=moment, metavar="TIME", help="Made before then."),
         click.option(
             "--since",
-            type=_moment,
+            type=moment,
             metavar="TIME",
             help="Made then or later: 2026-03-01T12:00Z, or 90m, 12h, 7d ago.",
         ),

@@ -1,5 +1,8 @@
 """Types of options that several commands have."""
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import click
 
 
@@ -20,3 +23,18 @@ class Pair(click.ParamType[tuple[str, str]]):
         if not (name and equals):
             self.fail(f"{value}: it must be NAME=VALUE", param, ctx)
         return name, text
+
+
+def moment(text: str) -> datetime:
+    """Reads a time (UTC, if it names no zone), or how long ago it was."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    try:
+        if ago := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
+            return datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is neither a time (2026-03-01T12:00Z) nor how long ago it was "
+            "(90m, 12h, 7d)"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

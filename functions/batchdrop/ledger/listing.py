@@ -1,6 +1,6 @@
 """Lists of jobs for people, the newest first, by the fields that a list shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +74,12 @@ class Listing(Documents):
             at = {"listed_at": after["listed_at"], "source.name": after["name"]}
             query = query.start_after(at | {"__name__": self._job(after["id"])})
         return self._page(query, most)
+
+    def listed_jobs_of(self, job_ids: Iterable[str]) -> list[ListedJob]:
+        """The jobs with these ids, parts too; ids without a job are skipped."""
+        references = [self._job(job_id) for job_id in job_ids]
+        found = self._connect().get_all(references, field_paths=_READ)
+        return [decode(each.to_dict(), ListedJob) for each in found if each.exists]
 
     def _listed(self, state: str, since: datetime | None) -> Any:
         query = self._jobs()
