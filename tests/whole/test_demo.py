@@ -2,21 +2,40 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from batchdrop_local import samples
-from tests.whole.test_local_up import marked
+from tests.waiting import until
+from tests.whole.test_local_up import deployed, marked
+
+DEMO = [sys.executable, "-m", "batchdrop.cli", "demo"]
 
 
-def test_the_demo_runs_the_main_job_and_leaves_nothing_running(
+def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ) -> None:
-    ran = demo(tmp_path, dict(os.environ) | {"TEST_MARK": tmp_path.name})
+    with (tmp_path / "stderr").open("w+") as stderr:
+        ran = subprocess.Popen(
+            [*DEMO, "--json", "--keep"],
+            cwd=tmp_path,
+            env=os.environ | {"TEST_MARK": tmp_path.name},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        assert ran.stdout is not None
+        line = ran.stdout.readline()
+        until(lambda: deployed(tmp_path) == ["local"])
+        ran.send_signal(signal.SIGINT)
+        rest = ran.communicate(timeout=30)[0]
+    shown = (tmp_path / "stderr").read_text()
 
-    assert ran.returncode == 0, ran.stderr
-    outcome = json.loads(ran.stdout.splitlines()[-1])
+    assert ran.returncode == 0, shown
+    assert rest == ""
+    outcome = json.loads(line)
     assert len(outcome["job_id"]) == 26
     assert outcome["state"] == "JOB_STATE_SUCCEEDED"
     assert outcome["phase"] == "ended"
@@ -43,15 +62,17 @@ def test_the_demo_runs_the_main_job_and_leaves_nothing_running(
     assert outcome["cost"]["currency"] == "USD"
     assert outcome["cost"]["micros"] > 0
     assert marked(tmp_path.name) == []
-    lines = ran.stderr.splitlines()
+    lines = shown.splitlines()
+    assert "The local stack is up. Commands find it by themselves:" in lines
+    assert lines[-1] == "The local stack is down; its files, jobs and results are gone."
     assert "  find the batch: the API has 1 batch: taken up" in lines
-    assert any(line.endswith("  positive") for line in lines)
-    assert any(line.endswith("  failed: 429") for line in lines)
-    assert any(line.endswith("  blocked") for line in lines)
+    assert any(line.rstrip().endswith("  positive") for line in lines)
+    assert any(line.rstrip().endswith("  failed: 429") for line in lines)
+    assert any(line.rstrip().endswith("  blocked") for line in lines)
     counts = lines.index("1,000 rows: 995 ok, 4 failed, 1 blocked")
     assert lines[counts + 1].startswith("failed: 429 RESOURCE_EXHAUSTED: review-0004")
     assert lines[counts + 2].startswith("It would have cost 0.0")
-    assert max(map(len, lines[lines.index("") :])) <= 80
+    assert max(map(len, lines[lines.index("") : counts + 3])) <= 80
 
 
 def test_a_demo_that_fails_names_the_step_and_exits_1(tmp_path: Path) -> None:
@@ -75,7 +96,7 @@ def test_the_samples_are_the_same_each_time_and_differ_from_each_other() -> None
 
 def demo(directory: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "batchdrop.cli", "demo", "--json"],
+        [*DEMO, "--json"],
         cwd=directory,
         env=env,
         capture_output=True,

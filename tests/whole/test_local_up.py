@@ -68,7 +68,7 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
 
     with local_up(stack, os.environ) as (up, _):
         until((stack / ".batchdrop/stack.json").exists)
-        names = until(lambda: there(run(deployments_list(), elsewhere)))
+        names = until(lambda: deployed(elsewhere))
         told = run(
             [
                 "bash",
@@ -98,15 +98,13 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
     assert re.match(r"\d\d:\d\d bad.jsonl: ", said)
     assert "tick" not in output + said + rest
     assert rest.endswith("down; its files, jobs and results are gone.\n")
-    assert there(run(deployments_list(), elsewhere)) == []
+    assert deployed(elsewhere) == []
 
 
-def deployments_list() -> list[str]:
-    return [sys.executable, "-m", "batchdrop.cli", "deployments", "list", "--json"]
-
-
-def there(listed: str) -> list[str]:
-    return [json.loads(line)["name"] for line in listed.splitlines()]
+def deployed(directory: Path) -> list[str]:
+    """The names of the deployments that the command line knows there."""
+    list_ = [sys.executable, "-m", "batchdrop.cli", "deployments", "list", "--json"]
+    return [json.loads(line)["name"] for line in run(list_, directory).splitlines()]
 
 
 def run(command: list[str], directory: Path, env: dict[str, str] | None = None) -> str:

@@ -45,7 +45,7 @@ SETTINGS = {
     "BATCHDROP_LIST_LAG": "1",
 }
 #: Columns of a terminal that a review is shown in.
-REVIEW = 50
+REVIEW = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ class Outcome:
     phase: str
     rows: dict[str, int]  #: how many there are, and how many have which outcome
     failures: list[dict[str, Any]]  #: kinds of errors of rows, and how many have each
-    batches: int  #: that the API has made, of both files and all deliveries
+    batches: int  #: that the API has made at first, of both files and all deliveries
+    healed: int  #: rows that failed at first and were sent again
     duplicates: int  #: events of the good file that were ignored
     rejected: dict[str, str]  #: the bad file's job, and why
     announcement: dict[str, str]  #: of the batch's end
@@ -135,7 +136,9 @@ def run(
                 step.say("no batch is made of it, nothing paid")
             with steps.step("find the batch", stack.log("poll")) as step:
                 job = looker.wait_for(drop.job_id, lambda job: job.batch is not None)
-                step.say(f"the API has {_counted(looker.batches())}: taken up")
+                batches = looker.batches()
+                step.say(f"the API has {_counted(batches)}: taken up")
+                looker.hurry()
             with steps.step("follow it", stack.log("poll")) as step:
                 job = looker.wait_for(
                     job.id,
@@ -161,11 +164,12 @@ def run(
                 "refused": job.rows.refused,
                 **{str(each): count for each, count in job.rows.outcomes.items()},
             },
+            healed=sum(one.healed for one in job.rounds),
             failures=[
                 {"code": each.code, "message": each.message, "rows": each.count}
                 for each in job.failures
             ],
-            batches=looker.batches(),
+            batches=batches,
             duplicates=duplicates,
             rejected={
                 "job_id": rejected.id,
@@ -216,14 +220,17 @@ def _show(
     table.add_column("key", no_wrap=True)
     table.add_column("review", no_wrap=True, max_width=REVIEW)
     table.add_column("answer", no_wrap=True)
-    failed: dict[str, list[str]] = {}
+    named: dict[str, list[str]] = {}
     seen = Counter[str]()
     for row, result in rows:
         answer = result.get("text") or result["outcome"]
         if error := result.get("error"):
             answer = f"{answer}: {error['code']}"
             kind = f"{answer} {error['status']}"
-            failed.setdefault(kind, []).append(result["key"])
+            named.setdefault(kind, []).append(result["key"])
+        elif result["round"]:
+            answer = f"{answer}, round {result['round']}"
+            named.setdefault("healed by a second round", []).append(result["key"])
         seen[answer] += 1
         if seen[answer] == 1:
             text = row["request"]["contents"][0]["parts"][0]["text"]
@@ -233,7 +240,7 @@ def _show(
     console.print(table)
     console.print()
     console.out(job.rows, highlight=False)
-    for kind, keys in failed.items():
+    for kind, keys in named.items():
         console.out(f"{kind}: {' '.join(keys)}", highlight=False)
     if job.cost and job.usage:
         cost = f"{job.cost.micros / 1_000_000:.4f} {job.cost.currency}"

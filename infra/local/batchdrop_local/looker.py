@@ -85,6 +85,12 @@ class Looker:
         said = (json.loads(line) for line in lines if '"drop.duplicate"' in line)
         return sum(entry.get("job") == job_id for entry in said)
 
+    def hurry(self) -> None:
+        """Batches that are made from now on take a second."""
+        url = f"{self._stack.addresses['batchsim']}/_sim/settings"
+        seconds = {"queue_seconds": 0.5, "run_seconds": 0.5}
+        httpx.post(url, json=seconds, trust_env=False).raise_for_status()
+
     def batches(self) -> int:
         """How many batches the API has ever made."""
         url = f"{self._stack.addresses['batchsim']}/_sim/jobs"
