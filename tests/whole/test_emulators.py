@@ -44,6 +44,15 @@ def test_an_emulator_named_in_the_environment_is_the_one_to_use(
     assert emulators.named(PUBSUB, env) is None
 
 
+def test_the_emulators_of_a_local_stack_in_a_shells_variables_are_not_taken() -> None:
+    env = {
+        "BATCHDROP_INBOX": "inbox.localhost",
+        "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{free_port()}",
+    }
+
+    assert emulators.named(FIRESTORE, env) is None
+
+
 def test_a_named_emulator_that_does_not_answer_is_an_error_with_its_name() -> None:
     address = f"127.0.0.1:{free_port()}"
 

@@ -350,7 +350,7 @@ def _how_to_use(stack: Mapping[str, Any], file: Path, registered: bool) -> str:
         finding = "Here is how to use it:"
         example = f'eval "$({command} local env)"'
     else:
-        example = f"{command} announcements list{local}"
+        example = f"{command} status{local}"
     folder = "" if registered else f"  cd {shlex.quote(str(file.parent.parent))}\n"
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from batchdrop_local.environment import BUCKETS
 from batchdrop_local.processes import Process, Processes, StackError
 
 # They live for minutes: a fast start is worth more than the best machine code.
@@ -61,25 +62,35 @@ class NoEmulator(StackError):
     """An emulator or Java is not on this machine. The message lists ways to get it."""
 
 
+def address(emulator: Emulator, env: Mapping[str, str] = os.environ) -> str | None:
+    """
+    The address of the emulator that the environment names; None if it names none, or
+    that of a local stack, which ends with that stack: a shell may still have it.
+    """
+    if env.get("BATCHDROP_INBOX") == BUCKETS["inbox"]:
+        return None
+    return env.get(emulator.variable) or None
+
+
 def named(emulator: Emulator, env: Mapping[str, str] = os.environ) -> str | None:
     """
-    The address of the emulator that the environment names; None if it names none.
+    The same, for use.
 
     Raises:
         StackError: nothing answers there.
     """
-    address = env.get(emulator.variable)
-    if not address:
+    found = address(emulator, env)
+    if found is None:
         return None
     try:
-        httpx.get(f"http://{address}/", timeout=5, trust_env=False)
+        httpx.get(f"http://{found}/", timeout=5, trust_env=False)
     except httpx.TransportError as exc:
         raise StackError(
             f"use the {emulator.name} emulator",
-            f"{emulator.variable} is {address}, but there is no answer ({exc}). "
+            f"{emulator.variable} is {found}, but there is no answer ({exc}). "
             "Start it, or unset the variable to have one started",
         ) from exc
-    return address
+    return found
 
 
 def start(
@@ -170,7 +181,7 @@ def _gcloud(env: Mapping[str, str]) -> str | None:
 
 def _to_start(env: Mapping[str, str]) -> list[Emulator]:
     """Those whose addresses the environment does not have."""
-    return [each for each in ALL if not env.get(each.variable)]
+    return [each for each in ALL if address(each, env) is None]
 
 
 def _without_jar(env: Mapping[str, str]) -> list[Emulator]:

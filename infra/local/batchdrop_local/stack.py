@@ -84,7 +84,7 @@ class Stack:
         #: Locked (`flock`) by this process while the stack is up.
         self.lock = self.directory / LOCK
         # On an emulator that others use too, a project of its own keeps them apart.
-        shared = any(os.environ.get(e.variable) for e in emulators.ALL)
+        shared = any(emulators.address(each) for each in emulators.ALL)
         self.project = f"local-{uuid.uuid4().hex[:8]}" if shared else "batchdrop-local"
         self.location = LOCATION
         self.buckets = BUCKETS
@@ -233,8 +233,7 @@ class Stack:
         addresses = {part: f"http://127.0.0.1:{self._ports[part]}" for part in PARTS}
         for emulator in emulators.ALL:
             addresses[emulator.name] = (
-                os.environ.get(emulator.variable)
-                or f"127.0.0.1:{self._ports[emulator.name]}"
+                emulators.address(emulator) or f"127.0.0.1:{self._ports[emulator.name]}"
             )
         return addresses
 
