@@ -11,6 +11,7 @@ order. Nothing here knows of a ledger or a bucket: what is read are pieces of by
     arriving    answers in the file's order
     judging     what one answer says
     writing     the results; `strangers`: the answers that no row takes
+    again       which rows go again; `healing`: joins what came of them
     tally       what is counted on the way; `failures`: errors that rows have in common
     own_lines   the same for rows of the Batches client and the caller's own lines
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from batchdrop.results.again import Again
 from batchdrop.results.arriving import Arriving
 from batchdrop.results.joining import Joined, Source
 from batchdrop.results.questions import Lines
@@ -20,6 +21,7 @@ def collected(
     full: bool = False,
     round: int = 0,
     bill: Bill | None = None,
+    again: Again | None = None,
 ) -> Summary:
     """
     Writes a result for each line that was staged or refused, in the file's order.
@@ -30,6 +32,8 @@ def collected(
         full: whether each result has the API's response.
         bill: takes the answers that rows keep, but for errors and for blocked prompts
             without counts, which cost nothing.
+        round: that of the requests whose answers these are.
+        again: which rows are counted as `passing`; none by default.
 
     Raises:
         DoesNotAddUp: the counts contradict each other; what was written is of no use.
@@ -42,7 +46,7 @@ def collected(
     joined = Joined(lines, questions.staging.rows, source, questions.open_staged)
     tally.read, tally.same_rows = len(joined.fates), joined.same_rows
     strangers = Strangers(answers, write_stranger, tally)
-    results = Results(questions, write, round, bill, tally)
+    results = Results(questions, write, round, bill, tally, again=again)
     arriving = Arriving(joined, source, strangers, tally)
     results.write(lines, Kept(arriving.take, strangers, full, tally).said)
     results.finish()

@@ -11,6 +11,7 @@ from batchdrop.batches.answer_lines import row_of
 from batchdrop.batches.answers import body_of
 from batchdrop.batches.outcomes import judged
 from batchdrop.batches.usage import MOST_TOKENS
+from batchdrop.results.failures import code_of
 from batchdrop.results.questions import error_member
 from batchdrop.rows import RowOutcome
 
@@ -78,7 +79,7 @@ def any_answer(line: bytes, json: bool, full: bool) -> Said:
         code, status = found.error.code, found.error.status
         message = found.error.message or ""
         members.append(error_member(code, status, message)[1:])
-        error = (status or "unknown" if code is None else str(code), message)
+        error = (code_of(code, status), message)
     if found.finish_reason:
         members.append(b'"finish_reason":' + _encode(found.finish_reason))
     if found.candidates > 1:

@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
+from batchdrop.results.again import Again
 from batchdrop.results.questions import NO_LINE, Lines
 from batchdrop.results.reading import HELD, size_of
 from batchdrop.results.runs import records
@@ -120,6 +121,7 @@ def merge(
     full: bool = False,
     round: int = 0,
     bill: Bill | None = None,
+    again: Again | None = None,
 ) -> Segment:
     """
     Writes the results of one range, and of the refused lines between its rows and up to
@@ -130,8 +132,8 @@ def merge(
         ranges: of `plan`.
         j: which range, counted from 0.
         runs: what opens each run, in the order of the slices; pieces of `read_size`.
-        write, write_stranger, full, round, bill: as for `collected`. The sum of the
-            bills of all ranges is the job's.
+        write, write_stranger, full, round, bill, again: as for `collected`. The sum of
+            the bills of all ranges is the job's.
         since: what the range before has reached; None for the first one.
 
     Raises:
@@ -141,7 +143,7 @@ def merge(
     answers = finals_first(answers)
     lines, tally = Lines(questions), Tally()
     strangers = Strangers(answers, write_stranger, tally)
-    results = Results(questions, write, round, bill, tally, since)
+    results = Results(questions, write, round, bill, tally, since, again)
     merging = _Merging(ranges[j], runs, [each.final for each in answers], tally)
     start = lines.line_of(ranges[j].first) if j else 0
     end = lines.line_of(ranges[j].end) if j + 1 < len(ranges) else NO_LINE

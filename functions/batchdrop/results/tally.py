@@ -29,6 +29,7 @@ class Tally(Struct, kw_only=True):
     #: Tokens: prompt, cached, output, thoughts, total.
     usage: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0])
     failures: tuple[Failure, ...] = ()
+    passing: int = 0  #: rows that may go again: see `batchdrop.results.again`
     #: A sparse index: how many results lie before a place, and how many bytes.
     offsets: list[tuple[int, int]] = field(default_factory=list)
 
@@ -47,6 +48,7 @@ class Tally(Struct, kw_only=True):
             pairs = zip(whole.usage, part.usage, strict=True)
             whole.usage = [sum(pair) for pair in pairs]
             failures.include(part.failures)
+            whole.passing += part.passing
             whole.offsets += (
                 (whole.lines + lines, whole.size + size) for lines, size in part.offsets
             )
@@ -94,6 +96,7 @@ class Tally(Struct, kw_only=True):
                 total=total,
             ),
             failures=failures.most_frequent(),
+            passing=self.passing,
             strangers=self.strangers,
             superseded=self.superseded,
             same_rows=self.same_rows,

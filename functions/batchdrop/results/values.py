@@ -138,6 +138,8 @@ class Summary:
     rows: Rows
     usage: Usage
     failures: tuple[Failure, ...]  #: the most frequent ones, at most ten
+    #: Rows that may go again, but for missing ones: see `batchdrop.results.again`.
+    passing: int = 0
     strangers: int = 0  #: answers that belong to no row
     superseded: int = 0  #: answers that repeat another, or that a final object replaces
     same_rows: int = 0  #: answered rows whose request another row has too, without ids

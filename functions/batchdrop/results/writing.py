@@ -10,6 +10,7 @@ from msgspec import Struct
 from batchdrop.batches.row_errors import STATUS_NAMES
 from batchdrop.batches.usage import RowUsage
 from batchdrop.jobs.values import Input, Problem
+from batchdrop.results.again import Again, read_line
 from batchdrop.results.failures import Failures
 from batchdrop.results.ids import UNDECODABLE
 from batchdrop.results.judging import Said, judge
@@ -30,8 +31,9 @@ from batchdrop.rows import RowOutcome
 #: Result lines between two entries of the sparse index.
 EVERY = 1000
 #: Bytes that are written at a time.
-_BLOCK = 1_000_000
+BLOCK = 1_000_000
 Write = Callable[[bytes], object]
+_OK = RowOutcome.OK  # an enum's members are slow to look up
 
 
 class Reached(Struct, frozen=True, kw_only=True):
@@ -108,6 +110,7 @@ class Results:
         bill: Bill | None,
         tally: Tally,
         since: Reached | None = None,
+        again: Again | None = None,
     ) -> None:
         since = since or Reached()
         self._tally = tally
@@ -120,6 +123,7 @@ class Results:
         self._end = b',"round":%d}\n' % round
         self._write = write
         self._bill = bill
+        self._takes = again.takes if again else None
         self._block: list[bytes] = []
         self._block_size = 0
 
@@ -164,7 +168,9 @@ class Results:
             self._failures.add(said.error, row_id(line))
         if self._bill is not None and said.body is not None:
             self._bill.add(said.body, RowUsage(*said.usage), said.day)
-        self._add(line, said.members)
+        result = self._add(line, said.members)
+        if said.outcome is not _OK and self._takes and self._takes(read_line(result)):
+            self._tally.passing += 1
 
     def refused(self, line: int) -> None:
         """Adds the result of a line that was not sent."""
@@ -185,7 +191,7 @@ class Results:
             self._block.clear()
             self._block_size = 0
 
-    def _add(self, line: int, members: bytes) -> None:
+    def _add(self, line: int, members: bytes) -> bytes:
         tally = self._tally
         if tally.lines % EVERY == 0:
             tally.offsets.append((tally.lines, tally.size))
@@ -203,8 +209,9 @@ class Results:
         tally.size += len(result)
         self._block.append(result)
         self._block_size += len(result)
-        if self._block_size > _BLOCK:
+        if self._block_size > BLOCK:
             self._flush()
+        return result
 
 
 def _places(inputs: tuple[Input, ...]) -> Callable[[int], bytes] | None:
