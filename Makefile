@@ -9,7 +9,7 @@ RUNNABLE := $(VENV)/.runnable
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev ready test rings proofs crash soak outages genai diagram events settings codes members schemas lint types audit requirements clean help
+.PHONY: demo dev ready test rings proofs crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
 
 demo: $(RUNNABLE)  ## run the main job once on this machine, with some faults, and show it
 	@$(VENV)/bin/batchdrop demo $(ARGS)
@@ -49,6 +49,9 @@ diagram: $(INSTALLED)  ## draw the phases of a job into docs/explanation
 
 settings: $(INSTALLED)  ## write the reference page of the settings
 	$(VENV)/bin/python -m tests.settings_page --write
+
+cli: $(INSTALLED)  ## write the reference page of the command line
+	$(VENV)/bin/python -m tests.cli_page --write
 
 codes: $(INSTALLED)  ## write the reference pages of codes and outcomes
 	$(VENV)/bin/python -m tests.codes --write

@@ -1,26 +1,49 @@
-"""The page of the command line lists every command, and no other."""
+"""The commands say the same things in the same way, and their page is made of them."""
 
+import inspect
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
+import pytest
 
-from batchdrop.cli import main
+from tests.cli_page import PAGE, commands, page
 
-PAGE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
+COMMANDS = list(commands())
+each = pytest.mark.parametrize(
+    ("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS]
+)
 
-
-def commands(group: click.Group, path: str) -> Iterator[str]:
-    """The full names of all commands below a group."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}"
+#: They print nothing that a program would read, or are no work on a deployment.
+WITHOUT_JSON = {"batchdrop local up", "batchdrop local env"}
+WITHOUT_DEPLOYMENT = re.compile("batchdrop (deployments|local|demo|prices)( |$)")
 
 
-def test_the_page_lists_every_command_and_no_other() -> None:
-    listed = re.findall(r"^\| `(batchdrop [a-z ]*[a-z])", PAGE, re.M)
+def options(command: click.Command) -> set[str]:
+    return {text for param in command.params for text in param.opts}
 
-    assert sorted(listed) == sorted(commands(main, "batchdrop"))
+
+def test_the_reference_page_is_made_from_the_commands() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make cli`"
+
+
+@each
+def test_a_commands_help_ends_with_an_example(
+    path: str, command: click.Command
+) -> None:
+    text = inspect.cleandoc(command.help or "")
+
+    assert re.search(rf"\x08\nExample:\n(.*\n)*.*{path}\b", text), text
+
+
+@each
+def test_a_command_prints_json_too(path: str, command: click.Command) -> None:
+    assert ("--json" in options(command)) == (path not in WITHOUT_JSON)
+
+
+@each
+def test_a_command_that_works_on_a_deployment_can_be_given_one(
+    path: str, command: click.Command
+) -> None:
+    chosen = "--deployment" in options(command)
+
+    assert chosen == (WITHOUT_DEPLOYMENT.match(path) is None)

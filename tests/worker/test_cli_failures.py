@@ -1,5 +1,8 @@
 """What commands say when Google Cloud refuses: by its own client, from a socket."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,3 +136,43 @@ def test_a_right_to_a_bucket_is_named_by_the_list_that_gives_it() -> None:
     line = in_one_line(caught.value)
     assert "roles/storage.objectViewer" in line
     assert "`readers`" in line
+
+
+#: What the extra `cli` doesn't bring. None makes an import fail as if it weren't there.
+NOT_THERE = (
+    *("functions_framework", "cloudevents", "flask", "google.cloud.pubsub_v1"),
+    *("google.cloud.bigquery", "psutil", "uvicorn", "starlette", "pyarrow"),
+)
+WITHOUT = (
+    f"import sys; sys.modules.update(dict.fromkeys({NOT_THERE!r}));"
+    "from batchdrop.cli import main; main(sys.argv[1:])"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("status --json", 0, '"outbox"'),
+        ("cancel aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "there is no job aaaa"),
+        ("announcements list --json", 0, ""),
+        ("costs", 0, "no job has ended with results"),
+    ],
+)
+def test_commands_need_no_other_extra_than_cli(
+    firestore_emulator: str, project: str, command: str, code: int, says: str
+) -> None:
+    env = ENOUGH | {
+        "BATCHDROP_PROJECT": project,
+        "FIRESTORE_EMULATOR_HOST": firestore_emulator,
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    }
+
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *command.split()],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode == code, ran.stderr
+    assert says in ran.stdout + ran.stderr

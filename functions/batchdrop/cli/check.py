@@ -127,6 +127,10 @@ def check(
     List what is wrong with FILE, a path or a gs:// address, before you pay for a job.
 
     The rules are those for a dropped file. The exit status is 1 if anything is wrong.
+
+    \b
+    Example:
+      batchdrop check reviews.jsonl --model gemini-3.8-flash
     """
     from batchdrop.cli import file_check
     from batchdrop.cli.past import past

@@ -34,8 +34,8 @@ def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
     """
     Cancel JOBs, whatever their phases. Rows that the API has finished are paid.
 
-    A JOB is an id, the beginning of one, or the address of the dropped object:
-    gs://inbox/name for its present generation, or gs://inbox/name#generation.
+    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name or
+    gs://inbox/name#generation, or latest.
 
     \b
     Example:
@@ -56,8 +56,8 @@ def resume(jobs: tuple[str, ...], as_json: bool) -> None:
     """
     Resume parked JOBs, once you have fixed what stopped their workers.
 
-    A JOB is an id, the beginning of one, or the dropped object, gs://inbox/name. The
-    deployment's poll resumes the jobs.
+    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
+    latest. The deployment's poll resumes the jobs.
 
     \b
     Example:
@@ -80,8 +80,8 @@ def rerun(jobs: tuple[str, ...], as_json: bool) -> None:
     The new job is paid too. It reads the dropped object again, which must still exist.
     Prints the new job's id.
 
-    A JOB is an id, the beginning of one, or the dropped object, gs://inbox/name. The
-    deployment's poll starts the new jobs.
+    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
+    latest. The deployment's poll starts the new jobs.
 
     \b
     Example:

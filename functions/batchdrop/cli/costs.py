@@ -64,6 +64,10 @@ def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     Show what jobs have cost whose batches have ended, by the price list.
 
     A part of a split file counts as a job. Jobs without results aren't counted.
+
+    \b
+    Example:
+      batchdrop costs --since 7d --by model
     """
     if label is not None and "=" not in label:
         raise click.BadParameter(f"{label!r}; write KEY=TEXT", param_hint="--label")

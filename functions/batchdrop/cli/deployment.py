@@ -1,5 +1,6 @@
 """The deployment that a command works on, and the jobs that its arguments name."""
 
+import logging
 import os
 import re
 import socket
@@ -86,6 +87,8 @@ def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
         click.ClickException: for each error of ours or of Google's that is raised
             inside, in one line; if no deployment is chosen, that says how to.
     """
+    # Python shows warnings of loggers that have no handler. Commands say what matters.
+    logging.getLogger("batchdrop").addHandler(logging.NullHandler())
     with needs("cli"):
         from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import GoogleAuthError

@@ -268,6 +268,9 @@ def list_(as_json: bool) -> None:
         for one in found:
             print_json(one)
         return
+    if not found:
+        click.echo("no deployment is known; `batchdrop deployments add` adds one")
+        return
     columns = ("name", "in_use", "project", "database", "inbox", "from")
     print_table(columns, ([_cell(one[column]) for column in columns] for one in found))
     if is_described(os.environ):
@@ -278,7 +281,8 @@ def list_(as_json: bool) -> None:
 
 @deployments.command("use")
 @click.argument("name")
-def use(name: str) -> None:
+@json_option("Print the deployment as JSON.")
+def use(name: str, as_json: bool) -> None:
     """
     Let commands work on the deployment NAME, where nothing else is said.
 
@@ -286,8 +290,11 @@ def use(name: str) -> None:
     Example:
       batchdrop deployments use prod
     """
-    _replace(_in_use(), read(name).name)
-    click.echo(f"{name} is in use")
+    _replace(_in_use(), (chosen := read(name)).name)
+    if as_json:
+        print_json(_members(chosen))
+    else:
+        click.echo(f"{name} is in use")
     if is_described(os.environ):
         click.echo(
             "but BATCHDROP_* variables in the environment come before it: unset them",
@@ -297,7 +304,8 @@ def use(name: str) -> None:
 
 @deployments.command("remove")
 @click.argument("name")
-def remove_(name: str) -> None:
+@json_option("Print the deployment that it was as JSON.")
+def remove_(name: str, as_json: bool) -> None:
     """
     Forget the deployment NAME on this machine. Nothing in the cloud changes.
 
@@ -305,10 +313,14 @@ def remove_(name: str) -> None:
     Example:
       batchdrop deployments remove old
     """
-    remove(read(name).name)
+    members = _members(read(name))
+    remove(name)
     if in_use() == name:
         _in_use().unlink(missing_ok=True)
-    click.echo(f"{name} is forgotten")
+    if as_json:
+        print_json(members)
+    else:
+        click.echo(f"{name} is forgotten")
 
 
 def _members(one: Deployment) -> dict[str, object]:

@@ -62,6 +62,10 @@ def prices(models: tuple[str, ...], prices: str | None, as_json: bool) -> None:
 
     A row is for one tier: prompts up to a size, or over it. Prices that nobody could
     find are empty. `elsewhere` is the factor outside Vertex AI's location global.
+
+    \b
+    Example:
+      batchdrop prices flash
     """
     import msgspec
 

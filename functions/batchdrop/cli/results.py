@@ -90,15 +90,17 @@ def results(
     """
     Write the results of a JOB: one for each line of its file, in the file's order.
 
-    \b
-      batchdrop results JOB -o results.csv
-      batchdrop results JOB --only failed,blocked --columns id,key,error_message
-
     CSV and Parquet have your own columns beside those of the results. A name in
     --columns is a column of the results (id, line, key, outcome, text, json,
     error_code, error_message, usage_total and so on), else one of your own.
 
-    A JOB is an id, or the address of the dropped object, gs://inbox/name.
+    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
+    latest.
+
+    \b
+    Example:
+      batchdrop results JOB -o results.csv
+      batchdrop results JOB --only failed,blocked --columns id,key,error_message
     """
     wanted = wanted or _format_of(output)
     if output is None and wanted != "jsonl":

@@ -11,7 +11,7 @@ import click
 
 from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.options import Pair
-from batchdrop.cli.output import json_option, print_json, print_table
+from batchdrop.cli.output import json_option, print_json, print_table, shown
 from batchdrop.errors import BadChoice, BadSetting
 
 if TYPE_CHECKING:
@@ -50,22 +50,39 @@ def routes() -> None:
 )
 @_env_file
 @deployment_option
-def check(file: Path, env_file: Path | None) -> None:
+@json_option("Print the errors and warnings as JSON.")
+def check(file: Path, env_file: Path | None, as_json: bool) -> None:
     """
     List what is wrong with a FILE of routes, one error per line.
 
     Settings of the deployment are taken into account; none is required. The exit status
     is 1 if anything is wrong. A retired model only causes a warning.
+
+    \b
+    Example:
+      batchdrop routes check routes.toml
     """
+    from batchdrop.options.routes import BadRoutes
+
     env = _environment(env_file)
     missing = _missing(env)
     settings = _settings(env | {name: _PLACEHOLDERS[name] for name in missing})
     if "BATCHDROP_MODEL" in missing:
         settings = replace(settings, model="")
-    read = _read(file, settings, errors_to_stderr=False)
-    count = len(read.routes)
+    try:
+        read = _read(file, settings)
+    except BadRoutes as exc:
+        if as_json:
+            print_json({"routes": None, "errors": list(exc.errors), "warnings": []})
+        else:
+            click.echo("\n".join(map(shown, exc.errors)))
+        raise click.exceptions.Exit(1) from exc
+    count, warnings = len(read.routes), list(read.warnings(settings))
+    if as_json:
+        print_json({"routes": count, "errors": [], "warnings": warnings})
+        return
     click.echo(f"{file}: {count} route{'' if count == 1 else 's'}, no errors")
-    for warning in read.warnings(settings):
+    for warning in warnings:
         click.echo(f"warning: {warning}")
 
 
@@ -105,11 +122,15 @@ def explain(
     Show what a deployment chooses for an OBJECT of this name, and why.
 
     The exit status is 1 if the choice would be rejected.
+
+    \b
+    Example:
+      batchdrop routes explain nightly/reviews.jsonl --file routes.toml
     """
     from batchdrop.options.manifests import Manifest
     from batchdrop.options.names import is_manifest, why_ignored
     from batchdrop.options.resolve import choose, explain
-    from batchdrop.options.routes import Routes
+    from batchdrop.options.routes import BadRoutes, Routes
     from batchdrop.preflight.retirements import retirement
 
     env = _environment(env_file)
@@ -144,6 +165,10 @@ def explain(
             metadata=dict(metadata),
             manifest=manifest,
         )
+    except BadRoutes as exc:
+        for error in exc.errors:
+            click.echo(shown(error), err=True)
+        raise click.exceptions.Exit(1) from exc
     except BadChoice as exc:
         raise click.ClickException(f"{exc.code}: {exc}") from exc
     except OSError as exc:
@@ -218,18 +243,19 @@ def _settings(env: Mapping[str, str]) -> "Settings":
         raise click.ClickException(str(exc)) from exc
 
 
-def _read(
-    file: Path, settings: "Settings", *, errors_to_stderr: bool = True
-) -> "Routes":
-    from batchdrop.options.routes import BadRoutes, Routes
+def _read(file: Path, settings: "Settings") -> "Routes":
+    """
+    Reads a file of routes.
+
+    Raises:
+        BadRoutes: with each error in it.
+        click.ClickException: it can't be read.
+    """
+    from batchdrop.options.routes import Routes
 
     try:
         read = Routes.parse(file.read_bytes(), str(file))
         read.check(settings)
-    except BadRoutes as exc:
-        for error in exc.errors:
-            click.echo(error, err=errors_to_stderr)
-        raise click.exceptions.Exit(1) from exc
     except OSError as exc:
         raise click.ClickException(str(exc)) from exc
     return read
