@@ -178,7 +178,7 @@ def test_parquet_has_the_types_of_a_results_members() -> None:
 
 
 def test_json_of_an_answer_stays_json() -> None:
-    answers = [OK | {"json": value} for value in ({"a": 1.5}, "yes", [True])]
+    answers = [OK | {"json": value} for value in ({"a": 1.5}, "yes", [True], None)]
 
     found = table(answers, "json")
 
@@ -186,6 +186,7 @@ def test_json_of_an_answer_stays_json() -> None:
         {"a": 1.5},
         "yes",
         [True],
+        None,
     ]
 
 

@@ -1,6 +1,6 @@
 """The columns of a table of results: which there are, and a line's value in each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -94,26 +94,42 @@ def all_columns(own: Iterable[str]) -> list[Column]:
     return [*_FIXED[:after_key], *mine, *_FIXED[after_key:]]
 
 
-def values(line: bytes, columns: Iterable[Column]) -> Iterator[Raw | None]:
-    """A result's JSON in each column; None where it has none."""
-    inner: dict[str, dict[str, Raw]] = {}
-    members = _members(line)
-    for column in columns:
-        name, *below = column.path
-        value = members.get(name)
-        if value is not None and below:
-            if name not in inner:
-                inner[name] = _members(value)
-            value = inner[name].get(below[0])
-        yield None if value is None or bytes(value) == b"null" else value
+class Cells:
+    """Finds what results have in some columns."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._count = len(columns)
+        self._whole: dict[str, int] = {}  #: where a member goes
+        self._within: dict[str, dict[str, int]] = {}  #: where members of one go
+        for index, column in enumerate(columns):
+            name, *below = column.path
+            if below:
+                self._within.setdefault(name, {})[below[0]] = index
+            else:
+                self._whole[name] = index
+
+    def of(self, line: bytes) -> list[Raw | None]:
+        """A result's JSON in each column; None where it has none."""
+        found: list[Raw | None] = [None] * self._count
+        for name, value in _members(line).items():
+            if name in self._whole:
+                found[self._whole[name]] = value
+            if name in self._within:
+                where = self._within[name]
+                for below, inner in _members(value).items():
+                    if below in where:
+                        found[where[below]] = inner
+        return found
 
 
-def text_of(value: Raw, kind: Kind) -> str:
+def text_of(value: Raw, kind: Kind) -> str | None:
     """A value as a text: texts as they are, all else as it was written."""
     written = bytes(value)
-    if kind is not Kind.JSON and written.startswith(b'"'):
-        return _text(value)
-    return written.decode()
+    if kind is Kind.JSON:
+        return written.decode()
+    if written.startswith(b'"'):
+        return _text(written)
+    return None if written == b"null" else written.decode()
 
 
 def value_of(value: Raw, kind: Kind) -> Any:
@@ -121,7 +137,7 @@ def value_of(value: Raw, kind: Kind) -> Any:
     if kind in (Kind.TEXT, Kind.JSON, Kind.ANY):
         return text_of(value, kind)
     found = _value(value)
-    return float(found) if kind is Kind.NUMBER else found
+    return float(found) if kind is Kind.NUMBER and found is not None else found
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from batchdrop.cli.result_columns import Column, Kind, text_of, value_of, values
+from batchdrop.cli.result_columns import Cells, Column, Kind, text_of, value_of
 
 #: A row group of Parquet has at most so many rows, of so many bytes as JSON.
 GROUP_ROWS, GROUP_BYTES = 50_000, 16_000_000
@@ -27,13 +27,14 @@ class JsonLines:
 
     def __init__(self, write: Write, columns: Sequence[Column] = ()) -> None:
         self._write = write
-        self._columns = columns
+        self._names = [column.name for column in columns]
+        self._cells = Cells(columns)
 
     def add(self, line: bytes) -> None:
-        if self._columns:
-            found = zip(self._columns, values(line, self._columns), strict=True)
+        if self._names:
+            found = zip(self._names, self._cells.of(line), strict=True)
             line = msgspec.json.encode(
-                {column.name: value for column, value in found if value is not None}
+                {name: value for name, value in found if value is not None}
             )
         self._write(line + b"\n")
 
@@ -45,15 +46,16 @@ class Csv:
     """CSV as RFC 4180 has it, in UTF-8, with a line of names first."""
 
     def __init__(self, write: Write, columns: Sequence[Column]) -> None:
-        self._columns = columns
+        self._kinds = [column.kind for column in columns]
+        self._cells = Cells(columns)
         self._rows: Any = csv.writer(_Texts(write))
         self._rows.writerow([column.name for column in columns])
 
     def add(self, line: bytes) -> None:
-        found = zip(self._columns, values(line, self._columns), strict=True)
+        found = zip(self._cells.of(line), self._kinds, strict=True)
+        # `csv` writes nothing for None.
         self._rows.writerow(
-            "" if value is None else text_of(value, column.kind)
-            for column, value in found
+            [value if value is None else text_of(value, kind) for value, kind in found]
         )
 
     def close(self) -> None:
@@ -86,7 +88,8 @@ class Parquet:
             Kind.NUMBER: pyarrow.float64(),
             Kind.TRUTH: pyarrow.bool_(),
         }
-        self._columns = columns
+        self._kinds = [column.kind for column in columns]
+        self._cells = Cells(columns)
         self._schema = pyarrow.schema(
             [(each.name, types.get(each.kind, pyarrow.string())) for each in columns]
         )
@@ -96,13 +99,13 @@ class Parquet:
         self._begin()
 
     def _begin(self) -> None:
-        self._cells: list[list[Any]] = [[] for _ in self._columns]
+        self._columns: list[list[Any]] = [[] for _ in self._kinds]
         self._rows = self._bytes = 0
 
     def add(self, line: bytes) -> None:
-        found = zip(self._columns, values(line, self._columns), strict=True)
-        for cells, (column, value) in zip(self._cells, found, strict=True):
-            cells.append(None if value is None else value_of(value, column.kind))
+        cells = zip(self._columns, self._cells.of(line), self._kinds, strict=True)
+        for column, value, kind in cells:
+            column.append(value if value is None else value_of(value, kind))
         self._rows += 1
         self._bytes += len(line)
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
@@ -110,7 +113,7 @@ class Parquet:
 
     def _end(self) -> None:
         if self._rows:
-            self._file.write_batch(self._batch(self._cells, schema=self._schema))
+            self._file.write_batch(self._batch(self._columns, schema=self._schema))
             self._begin()
 
     def close(self) -> None:

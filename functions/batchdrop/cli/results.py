@@ -260,9 +260,11 @@ def _columns(
     """
     from batchdrop.cli.result_columns import Survey, all_columns, named
 
+    # `x` and `columns.x` may be the same column.
+    columns = list({each.path: each for each in map(named, names or ())}.values())
     if wanted == "jsonl":
-        return list(map(named, names or ()))
-    survey, columns = Survey(), list(map(named, names or ()))
+        return columns
+    survey = Survey()
     typed = wanted == "parquet" and (not names or any(each.is_own for each in columns))
     if may_have_own and (typed or not names):
         for line in source.lines("looking at the columns"):
