@@ -208,7 +208,7 @@ REQUESTS: list[tuple[object, object, str, str]] = [
         "",
         "mixed_shapes",
     ),
-    (GOOD, {"key": "a", **GOOD}, "", "wrong_shape"),
+    (GOOD, {"key": "a", **GOOD}, "key", "wrong_shape"),
     (GOOD, OPEN_LINE, "", "wrong_shape"),
     (GOOD, {"messages": [{"role": "user", "content": "x"}]}, "", "wrong_shape"),
     ({"request": GOOD}, {"request": {"messages": [1]}}, "request", "wrong_shape"),
@@ -481,6 +481,24 @@ def test_an_error_of_shape_shows_the_line_to_write(
     assert row_error.code == "wrong_shape"
     assert looks_like in row_error.message
     assert row_error.fix.endswith(Rules(backend=backend, model=model).family.example)
+
+
+@pytest.mark.parametrize("key", ["key", "custom_id"])
+def test_a_key_inside_of_a_request_shows_where_it_belongs(key: str) -> None:
+    (row_error,) = row_errors({key: "a", **GOOD})
+
+    assert (row_error.code, row_error.path) == ("wrong_shape", key)
+    assert row_error.message == 'stands beside "contents", inside of the request'
+    assert f'{{"{key}": "...", "request": {{"contents": ...}}}}' in row_error.fix
+    assert not row_errors({key: "a", "request": GOOD})
+
+
+def test_a_column_inside_of_a_request_shows_where_it_belongs() -> None:
+    (row_error,) = row_errors({"region": "eu", **GOOD})
+
+    assert (row_error.code, row_error.path) == ("unknown_member", "region")
+    assert 'a column of yours, write it beside "request"' in row_error.fix
+    assert not row_errors({"region": "eu", "request": GOOD})
 
 
 def test_the_line_that_errors_show_is_accepted() -> None:

@@ -394,6 +394,60 @@ def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> Non
     assert sorted(answered(world)) == ["r0000001", "r0000002", "r0000003"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        # A key that is there already: in the other object, and in the same one.
+        (["a", "b"], ["b"], "is the same as in line 2 of gs://{bucket}/rows/a.jsonl"),
+        (["a"], ["b", "b"], "is the same as in line 1;"),
+        # A line without a key has another shape.
+        (["a"], [None], "line 1 of gs://{bucket}/rows/a.jsonl has the shape"),
+    ],
+)
+def test_an_error_calls_an_earlier_line_by_its_number_in_its_own_object(
+    world: World,
+    elsewhere: str,
+    first: list[str | None],
+    second: list[str | None],
+    message: str,
+) -> None:
+    for name, keys in (("rows/a.jsonl", first), ("rows/b.jsonl", second)):
+        rows = [
+            f'{{"key":"{key}","request":{GOOD.strip()}}}\n' if key else GOOD
+            for key in keys
+        ]
+        world.upload("".join(rows), name, bucket=elsewhere)
+    src = [f"gs://{elsewhere}/rows/a.jsonl", f"gs://{elsewhere}/rows/b.jsonl"]
+
+    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+
+    assert problem(job).startswith(f"bad_rows: gs://{elsewhere}/rows/b.jsonl line ")
+    assert message.format(bucket=elsewhere) in problem(job)
+
+
+def test_an_object_that_can_not_be_read_is_named(world: World, elsewhere: str) -> None:
+    world.upload(GOOD, "rows/a.jsonl", bucket=elsewhere)
+    world.upload(b"\x1f\x8bnope", "rows/b.jsonl", bucket=elsewhere)
+    src = [f"gs://{elsewhere}/rows/a.jsonl", f"gs://{elsewhere}/rows/b.jsonl"]
+
+    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+
+    assert problem(job).startswith(
+        f"bad_gzip: gs://{elsewhere}/rows/b.jsonl: the file is"
+    )
+
+
+def test_objects_without_rows_are_not_called_the_file(
+    world: World, elsewhere: str
+) -> None:
+    world.upload(b"", "rows/a.jsonl", bucket=elsewhere)
+    src = f"gs://{elsewhere}/rows/a.jsonl"
+
+    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+
+    assert problem(job) == "no_rows: the objects that src names have no rows"
+
+
 def test_a_bad_line_elsewhere_is_reported_with_its_object_and_line_number(
     world: World, elsewhere: str
 ) -> None:

@@ -89,6 +89,7 @@ class Checker:
         *,
         fast: bool = True,
         own: bool = False,
+        called: Callable[[int], str] = "line {}".format,
     ) -> None:
         """
         Args:
@@ -96,12 +97,13 @@ class Checker:
                 counted, which takes less time.
             fast: whether to take the fast paths. The outcome is the same without.
             own: whether blocks have the rows' own keys and columns.
+            called: how messages call a line, by its number.
         """
         self._left = explained
         self.accepted = self.refused = self.fixed = 0
         self._line = 0
         self._mended: dict[int, bytes] = {}
-        self._fast, self._owns = fast, own
+        self._fast, self._owns, self._called = fast, own, called
         self._begin(rules)
 
     def _begin(self, rules: Rules) -> None:
@@ -242,7 +244,7 @@ class Checker:
             if taken is not None and not self._is_repeated(taken.id, number):
                 return self._staged(number, text, taken)
         most = 1 if self._left == 0 else MOST_ERRORS
-        inspection = Inspection(self.rules, number, most)
+        inspection = Inspection(self.rules, number, most, self._called)
         try:
             taken = self._inspect(inspection, text)
         except Full:

@@ -269,5 +269,6 @@ class ColumnCheck:
             self.inspection.on_forget(lambda: setattr(column, "nullable", False))
 
     def _where(self, line: int) -> str:
-        same = line == self.inspection.line
-        return "elsewhere in this line" if same else f"in line {line}"
+        if line == self.inspection.line:
+            return "elsewhere in this line"
+        return f"in {self.inspection.called(line)}"

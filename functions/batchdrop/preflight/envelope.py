@@ -9,6 +9,7 @@ from batchdrop.preflight.members import CONFIG, of_request, strays
 from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     IDS,
+    KeyInside,
     Shape,
     WrongShape,
     answered,
@@ -91,6 +92,9 @@ class EnvelopeCheck:
                 missing = f"has no {self._family.plain[0]}"
                 inspection.add_error("", "no_contents", missing, example)
             return None
+        except KeyInside as exc:
+            inspection.add_error(exc.path, "wrong_shape", str(exc), exc.fix)
+            return None
         except StopIteration:
             inspection.add_error("", "no_contents", "has no body", example)
             return None
@@ -109,7 +113,7 @@ class EnvelopeCheck:
             return None
         try:
             return shape_of(names, family)
-        except WrongShape:
+        except (WrongShape, KeyInside):
             return None
 
     def _takes_no_config(self, names: set[str]) -> bool:
@@ -122,7 +126,8 @@ class EnvelopeCheck:
     def _add_mixed(self, inspection: Inspection, shape: Shape) -> None:
         others = "earlier lines are OpenAI-style"
         if self.shape is not None:
-            others = f"line {self._shape_line} has the shape {self.shape}"
+            line = inspection.called(self._shape_line)
+            others = f"{line} has the shape {self.shape}"
         inspection.add_error(
             "",
             "mixed_shapes",
@@ -134,6 +139,7 @@ class EnvelopeCheck:
         """
         Raises:
             WrongShape: the line, or what its wrapper holds, is for another model.
+            KeyInside: see `shape_of`.
             StopIteration: it has no wrapper.
         """
         shape = shape_of(names, self._family)
@@ -228,7 +234,7 @@ class EnvelopeCheck:
             inspection.add_error(
                 shape.id or IDS[0],
                 "duplicate_key",
-                f"is the same as in line {first}",
+                f"is the same as in {inspection.called(first)}",
                 "give each line a key of its own",
             )
 

@@ -38,6 +38,8 @@ class Inspection:
     line: int
     #: How many row errors end it. With one, no time is spent on finding a good fix.
     most: int = MOST_ERRORS
+    #: How messages call a line, by its number.
+    called: Callable[[int], str] = "line {}".format
     row_errors: list[RowError] = field(default_factory=list)
     parsed: Members | None = None  #: the line, once it is parsed
     #: By the path of a wrong string: a pattern that every wrong string there matches.

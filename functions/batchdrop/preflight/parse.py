@@ -99,7 +99,8 @@ class Parser:
             line = inspection.line
             self._latin.add(line)
             if len(self._latin) == MANY_LATIN and self._rules.on_invalid == REJECT:
-                raise not_utf8(LATIN, f"line {line}, byte {broken + 1}: ")
+                where = f"{inspection.called(line)}, byte {broken + 1}: "
+                raise not_utf8(LATIN, where)
         inspection.add_error("", "not_utf8", message, "save the file as UTF-8")
 
 

@@ -343,6 +343,9 @@ class RequestCheck:
         message = f"is unknown: the API has no such member here (list of {version()})"
         fix = "leave it out"
         if self.inspection.most > 1:
+            if not dot and not self.rules.family.embeds:
+                fix += ', or, if it is a column of yours, write it beside "request": '
+                fix += '{"request": {...}, ...}'
             fix = known.meant(name, self.columns.root.known) or fix
         at = f"{dot}{_cut(name, _LONGEST)}"
         self._add_error(at, "unknown_member", message, f"{fix}; {_NEWER}")

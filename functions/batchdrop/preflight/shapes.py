@@ -109,6 +109,18 @@ class WrongShape(msgspec.ValidationError):
         self.path = path
 
 
+class KeyInside(msgspec.ValidationError):
+    """A request with the user's key inside of it."""
+
+    def __init__(self, key: str, plain: str) -> None:
+        super().__init__(f'stands beside "{plain}", inside of the request')
+        self.path = key
+        self.fix = (
+            f'put the request into a member of its own: {{"{key}": "...", "request": '
+            f'{{"{plain}": ...}}}}'
+        )
+
+
 class NotOneContent(msgspec.ValidationError):
     """`contents` of an embedding line that holds several, or none."""
 
@@ -123,6 +135,7 @@ def shape_of(names: Set[str], family: Family) -> Shape:
 
     Raises:
         WrongShape: this kind of model takes no such line.
+        KeyInside: the key isn't beside the request, but in it.
     """
     id = next((name for name in IDS if name in names), None)
     openai = "body" in names or ("method" in names and "url" in names)
@@ -140,7 +153,7 @@ def shape_of(names: Set[str], family: Family) -> Shape:
         raise WrongShape("an OpenAI-style line")
     if plain is not None:
         if id is not None:
-            raise WrongShape(f'a request with "{id}" among its members')
+            raise KeyInside(id, plain)
         return Shape(None, None)
     if "messages" in names:
         raise WrongShape("a Claude or OpenAI-style request")

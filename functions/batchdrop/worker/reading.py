@@ -1,6 +1,7 @@
 """A file's way through the check: what is staged of it, part by part, and what not."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -81,13 +82,14 @@ class Reading:
     row_errors: list[RowError] = field(default_factory=list)  #: the first ones
     firsts: list[int] = field(default_factory=list)  #: each file's first row id
     report: str | None = None  #: the object that lines were reported to
+    _addresses: list[str] = field(default_factory=list)  #: one for each of `firsts`
     _part: int = 0
     _rows: int = 0  #: in that part
     _size: int = 0
     _checker: Checker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._checker = Checker(self.rules, MAX_TOLD, own=True)
+        self._checker = Checker(self.rules, MAX_TOLD, own=True, called=self._called)
 
     def pieces(
         self,
@@ -107,8 +109,9 @@ class Reading:
         """
         for address, chunks in files:
             self.firsts.append(self._checker.line + 1)
+            self._addresses.append(address)
             run: tuple[int, int] | None = None
-            for block in self._checker.blocks(chunks):
+            for block in self._blocks(address, chunks):
                 for refused in block.refused:
                     self._refuse(refused, address, report)
                 for first, last in block.unexplained:
@@ -128,6 +131,25 @@ class Reading:
         if not self._is_fit() or not self.rows.accepted:
             raise BadRows
 
+    def _blocks(self, address: str, chunks: Iterator[bytes]) -> Iterator[Block]:
+        """
+        Raises:
+            NotReadable: it can't be read as lines; the text has its address, if any.
+        """
+        try:
+            yield from self._checker.blocks(chunks)
+        except NotReadable as exc:
+            if not address:
+                raise
+            raise NotReadable(exc.code, f"{address}: {exc}") from exc
+
+    def _called(self, line: int) -> str:
+        """How messages call a line: by its number in its own file."""
+        file = bisect_right(self.firsts, line) - 1
+        name = f"line {line - self.firsts[file] + 1}"
+        is_other = file < len(self.firsts) - 1
+        return f"{name} of {self._addresses[file]}" if is_other else name
+
     @property
     def rows(self) -> Rows:
         return self._checker.rows
@@ -142,7 +164,9 @@ class Reading:
         refused = self.rows.refused
         if not refused:
             message = "the file has only blank lines"
-            if not self._checker.line:
+            if any(self._addresses):
+                message = "the objects that src names have no rows"
+            elif not self._checker.line:
                 message = "the file is empty; drop it again with its rows"
             return Problem(code=ErrorCode.NO_ROWS, message=message)
         first = self.row_errors[0]
