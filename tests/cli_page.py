@@ -33,6 +33,7 @@ MORE = {
     "prices": "prices.md",
     "rerun": "../how-to/cancel-rerun-resume.md#rerun",
     "results": "../how-to/read-results.md#from-the-command-line",
+    "retry": "../how-to/retry-rows.md#on-purpose-afterwards",
     "resume": "../how-to/cancel-rerun-resume.md#resume",
     "routes": "../how-to/choose-per-file.md#routes",
     "show": "job-document.md",

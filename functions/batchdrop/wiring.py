@@ -33,7 +33,7 @@ from batchdrop.stored import split_uri
 from batchdrop.worker import Worker
 from batchdrop.worker.admit import Admit
 from batchdrop.worker.attach import Attach
-from batchdrop.worker.await_parts import AwaitParts
+from batchdrop.worker.awaiting import Awaiting
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.choices import Ceilings
 from batchdrop.worker.claim import Claims
@@ -58,6 +58,7 @@ from batchdrop.worker.prepare import Preparing
 from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.reconcile import Reconcile
 from batchdrop.worker.reserve import Reserving
+from batchdrop.worker.retry_rows import RetryRows
 from batchdrop.worker.run import Runner
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.staging import Stager
@@ -186,6 +187,7 @@ def build(
     keep = Keep(
         ledger=ledger, storage=storage, traces=traces, settings=settings, now=now
     )
+    inputs = Inputs(ledger=ledger, storage=storage, prices=prices)
     pricing = Pricing(prices=prices, now=now)
     reserving = Reserving(
         ledger=ledger, pricing=pricing, settings=settings, routes=routes, now=now
@@ -219,6 +221,17 @@ def build(
             storage=storage,
             traces=traces,
             ceilings=ceilings,
+            timing=timing,
+            now=now,
+        ),
+        retry_rows=RetryRows(
+            ledger=ledger,
+            storage=storage,
+            traces=traces,
+            inputs=inputs,
+            ceilings=ceilings,
+            pricing=pricing,
+            setbacks=setbacks,
             timing=timing,
             now=now,
         ),
@@ -265,7 +278,6 @@ def build(
     )
     freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
     compose = Compose(storage)
-    inputs = Inputs(ledger=ledger, storage=storage, prices=prices)
     return Worker(
         claims=claims,
         runner=runner(backends),
@@ -317,7 +329,7 @@ def build(
                 list_lag=timing.list_lag,
                 now=now,
             ),
-            await_parts=AwaitParts(ledger=ledger, now=now),
+            awaiting=Awaiting(ledger=ledger, cancel=cancel, now=now),
             wake=Wake(ledger=ledger, publish=wake, timing=timing, now=now),
             cancel=cancel,
             policies=Policies(ledger=ledger, backends=in_ticks, now=now),

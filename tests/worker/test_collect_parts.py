@@ -410,7 +410,7 @@ def test_a_tick_without_split_jobs_asks_for_them_once(
 def test_more_split_jobs_than_a_tick_looks_at_have_their_turns(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.worker.await_parts.MOST", 2)
+    monkeypatch.setattr("batchdrop.worker.awaiting.MOST", 2)
     world.choose(results="on", part_rows=1)
     drops = [world.upload(questions(2), f"{n}.jsonl") for n in range(5)]
     for drop in drops:

@@ -21,6 +21,7 @@ from batchdrop.cli import (
     local,
     prices,
     results,
+    retry,
     routes,
     show,
     status,
@@ -47,6 +48,7 @@ for command in (
     local.local,
     prices.prices,
     results.results,
+    retry.retry,
     routes.routes,
     status.status,
 ):

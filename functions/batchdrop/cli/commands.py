@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
 
 
-def _of_jobs(command: Callable[..., Any]) -> Callable[..., Any]:
+def of_jobs(command: Callable[..., Any]) -> Callable[..., Any]:
     """What commands have in common that are about jobs."""
     for option in (
         json_option("Print one JSON object per job."),
@@ -29,7 +29,7 @@ def _of_jobs(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@_of_jobs
+@of_jobs
 def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
     """
     Cancel JOBs, whatever their phases. Rows that the API has finished are paid.
@@ -47,11 +47,11 @@ def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
         when = "" if after.is_over else " at the next tick of poll"
         return after, f"Job {id} is cancelled{when}."
 
-    _each(jobs, cancel, as_json)
+    each_job(jobs, cancel, as_json)
 
 
 @click.command()
-@_of_jobs
+@of_jobs
 def resume(jobs: tuple[str, ...], as_json: bool) -> None:
     """
     Resume parked JOBs, once you have fixed what stopped their workers.
@@ -68,11 +68,11 @@ def resume(jobs: tuple[str, ...], as_json: bool) -> None:
         after = wiring.worker().commands.unpark(id, by=getpass.getuser())
         return after, f"Job {id} resumes at the next tick of poll."
 
-    _each(jobs, resume, as_json)
+    each_job(jobs, resume, as_json)
 
 
 @click.command()
-@_of_jobs
+@of_jobs
 def rerun(jobs: tuple[str, ...], as_json: bool) -> None:
     """
     Run JOBs that are over again, each as a new job with the old one as its parent.
@@ -92,10 +92,10 @@ def rerun(jobs: tuple[str, ...], as_json: bool) -> None:
         new = wiring.worker().commands.rerun(id)
         return new, new.id
 
-    _each(jobs, rerun, as_json)
+    each_job(jobs, rerun, as_json)
 
 
-def _each(
+def each_job(
     jobs: tuple[str, ...],
     do: Callable[[ModuleType, str], "tuple[Job, str]"],
     as_json: bool,

@@ -261,6 +261,8 @@ class Derived(Record):
             return False
         if left.step in (Step.RETRY, Step.ROUND, Step.HEAL):
             return True
+        if left.step == Step.PARTS and left.round:
+            return True
         return self.makes_results and left.round < self.spec.retry
 
     @property

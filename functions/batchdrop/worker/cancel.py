@@ -91,11 +91,16 @@ class Cancel:
         assert split_job.cancel_request is not None
         by, sent = split_job.cancel_request.by, True
         for part in self.ledger.get_all(split_job.parts):
-            if part.is_over or (part.cancel_request and not part.is_parked):
+            if part.is_over and not part.may_go_again:
+                continue
+            if part.cancel_request and not part.is_parked:
                 continue
             now = self.now()
             try:
-                self.ledger.advance(part, partial(Job.request_cancel, by=by, now=now))
+                part = self.ledger.advance(
+                    part, partial(Job.request_cancel, by=by, now=now)
+                )
+                self.cancel_round_of(part)
             except Superseded:
                 sent = False  # it moved on at the same moment; at the next tick
         if sent:
@@ -105,6 +110,30 @@ class Cancel:
                 "cancel sent to all parts",
                 extra={"event": "job.parts_cancelled", "job": split_job.id},
             )
+
+    def cancel_round_of(self, job: Job) -> None:
+        """Passes a cancel request on to the round that a job waits for, if it does."""
+        if job.awaits == "round" and (sent := self.ledger.get(job.round_now.job)):
+            with suppress(Superseded):  # `poll` does it
+                self.cancel_round(job, sent)
+
+    def cancel_round(self, job: Job, sent: Job) -> Job:
+        """
+        The same, given the round's job, which is returned as it is then.
+
+        Raises:
+            Superseded: it moved on at the same moment; try again.
+        """
+        assert job.cancel_request is not None
+        if sent.is_over or (sent.cancel_request and not sent.is_parked):
+            return sent
+        by, now = job.cancel_request.by, self.now()
+        sent = self.ledger.advance(sent, partial(Job.request_cancel, by=by, now=now))
+        log.info(
+            "cancel sent to the round",
+            extra={"event": "job.round_cancelled", "job": job.id, "round": sent.id},
+        )
+        return sent
 
 
 def _id_of(job: Job) -> str:

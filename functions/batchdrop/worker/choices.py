@@ -1,7 +1,7 @@
 """What was chosen for a job, checked against its document's size and its limits."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from batchdrop.errors import BadChoice
 from batchdrop.jobs.codes import ErrorCode
@@ -134,8 +134,15 @@ class Ceilings:
         of = who if who.startswith("BATCHDROP_") else f"{name} of {who}"
         return micros_of(most), name != "max_cost", f"{of}={most:.15g}"
 
-    def over_cost(self, made: Choices, parts: list[Part]) -> Problem | None:
-        """The problem if the file, or one of its parts, is over a ceiling on cost."""
+    def over_cost(
+        self, made: Choices, parts: list[Part], spent: int = 0
+    ) -> Problem | None:
+        """
+        The problem if the file, or one of its parts, is over a ceiling on cost.
+
+        Args:
+            spent: millionths that the file has cost already.
+        """
         ceilings = list(self._limits_of_cost(made))
         if not ceilings:
             return None
@@ -152,11 +159,13 @@ class Ceilings:
         largest = max(costs, key=lambda cost: cost.micros)
         for most, is_of_day, who in ceilings:
             cost = largest if is_of_day else whole.cost
-            if cost.micros > most:
+            before = 0 if is_of_day else spent
+            if cost.micros + before > most:
                 of_one = " in one of its parts" if is_of_day and len(parts) > 1 else ""
+                and_spent = f", after {replace(cost, micros=before)}" if before else ""
                 return Problem(
                     code=ErrorCode.OVER_LIMIT,
-                    message=f"the estimate is {cost}{of_one}, over {who}",
+                    message=f"the estimate is {cost}{of_one}{and_spent}, over {who}",
                 )
         return None
 

@@ -1,22 +1,35 @@
-"""What people ask of a job: cancel it, run it again, resume a parked one."""
+"""
+What people ask of a job: cancel it, run it or some of its rows again, resume a parked
+one.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
+from batchdrop.rows import RowOutcome
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.setbacks import Setbacks
 
 log = logging.getLogger(__name__)
 
+#: The outcomes of rows that people may send again.
+MAY_GO_AGAIN = tuple(
+    outcome
+    for outcome in RowOutcome
+    if outcome not in (RowOutcome.OK, RowOutcome.REFUSED)
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """The commands of people; `poll` does the rest."""
+    """
+    The commands of people; `poll` does the rest. A command for a round, in which rows
+    go again, is one for the job whose rows they are.
+    """
 
     ledger: Ledger
     cancelling: Cancel
@@ -30,7 +43,8 @@ class Commands:
         next tick. A second call changes nothing.
 
         A split job is cancelled by its parts. The request is written to the split job
-        first, so that `poll` finishes the work if this process dies.
+        first, so that `poll` finishes the work if this process dies. The same holds for
+        a job whose rows go again: what was answered so far is published.
 
         Raises:
             LookupError: there is no such job.
@@ -44,10 +58,41 @@ class Commands:
             "cancel requested",
             extra={"event": "job.cancel_requested", "job": job.id, "by": by},
         )
-        if job.phase is Phase.SPLIT:
+        if job.parts:
             self.cancelling.cancel_parts(job)
-            return self._known(job_id)
+            return self._known(job.id)
+        self.cancelling.cancel_round_of(job)
         self.setbacks.clear(job)
+        return job
+
+    def retry(self, job_id: str, by: str, only: Collection[str] = ()) -> Job:
+        """
+        Sends rows of a job that is done once more, which is paid. `poll` has them
+        chosen at its next tick. Then the results of all rounds are written anew,
+        beside those that are there, and announced.
+
+        Args:
+            only: the outcomes of these rows; none: those that failed for a reason that
+                passes by itself.
+
+        Raises:
+            LookupError: there is no such job.
+            ValueError: it isn't done, has no results, or no row of such an outcome can
+                be sent.
+            Superseded: another worker wrote to it at the same moment; try again.
+        """
+        if wrong := sorted(set(only) - set(MAY_GO_AGAIN)):
+            raise ValueError(
+                f"rows that are {wrong[0]} don't go again; write some of "
+                f"{', '.join(MAY_GO_AGAIN)}"
+            )
+        job, now = self._known(job_id), self.now()
+        asked = tuple(dict.fromkeys(only))
+        job = self.ledger.advance(job, lambda j: j.retry_requested(by, asked, now))
+        log.info(
+            "round requested",
+            extra={"event": "job.round_requested", "job": job.id, "by": by},
+        )
         return job
 
     def rerun(self, job_id: str) -> Job:
@@ -76,14 +121,24 @@ class Commands:
 
     def unpark(self, job_id: str, by: str) -> Job:
         """
-        Lets `poll` resume a parked job at its next tick.
+        Lets `poll` resume a parked job at its next tick, or its round, if that is
+        parked.
 
         Raises:
             LookupError: there is no such job.
-            ValueError: it isn't parked.
+            ValueError: neither is parked.
             Superseded: it was written to at the same moment; try again.
         """
         job, now = self._known(job_id), self.now()
+        if job.awaits == "round":
+            sent = self.ledger.get(job.round_now.job)
+            if sent and sent.is_parked:
+                self.ledger.advance(sent, lambda j: j.unpark(by, now))
+                log.info(
+                    "job unparked",
+                    extra={"event": "job.unparked", "job": sent.id, "by": by},
+                )
+                return job
         job = self.ledger.advance(job, lambda j: j.unpark(by, now))
         log.info(
             "job unparked", extra={"event": "job.unparked", "job": job.id, "by": by}
@@ -92,6 +147,8 @@ class Commands:
 
     def _known(self, job_id: str) -> Job:
         job = self.ledger.get(job_id)
+        if job and job.retry_of:
+            job = self.ledger.get(job.retry_of)
         if job is None:
             raise LookupError(f"there is no job {job_id}")
         return job

@@ -76,7 +76,14 @@ class Keep:
         return timedelta(seconds=self.settings.work_ttl / 2)
 
     def _keep(self, job: Job) -> set[str]:
-        folder, left = self.traces.folder(job.id), job.collecting
+        there = self._kept_of(job, job.id)
+        if job.retry_of:
+            # The rows' own keys and columns lie there.
+            there |= self._kept_of(job, job.retry_of)
+        return there
+
+    def _kept_of(self, job: Job, id: str) -> set[str]:
+        folder, left = self.traces.folder(id), job.collecting
         delivers = left is not None and left.step == Step.DELIVER
         there, old = set(), self.now() - self._half
         for one, created in self.storage.objects(folder.bucket, prefix=folder.prefix):

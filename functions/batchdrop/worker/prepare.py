@@ -33,6 +33,7 @@ from batchdrop.worker.choices import (
 from batchdrop.worker.estimating import Pricing
 from batchdrop.worker.reading import BadRows, Reading
 from batchdrop.worker.rebuild import Rebuild
+from batchdrop.worker.retry_rows import RetryRows
 from batchdrop.worker.setbacks import Setbacks
 from batchdrop.worker.staging import Changed, OverLimit, Stager
 from batchdrop.worker.traces import Traces
@@ -53,6 +54,7 @@ class Preparing:
     rebuild: Rebuild
     attach: Attach
     stager: Stager
+    retry_rows: RetryRows
     ceilings: Ceilings
     pricing: Pricing
     setbacks: Setbacks
@@ -70,6 +72,8 @@ class Preparing:
         """
         if (again := self.rebuild.from_traces(job)) is not None:
             return again
+        if job.retry_of:
+            return self.retry_rows.prepare(job)
         spoke: str | None = None
         try:
             manifest, spoke = self.attach.manifest_of(job)

@@ -33,7 +33,10 @@ class Rebuild:
             before it wrote to the ledger        None: it is staged again
             those of an older document, or       the job is rebuilt: it searches for its
             of a holder that the ledger          batch, and fences off a worker that may
-            doesn't know                         be about to create one
+            doesn't know, or of a round          be about to create one
+
+        The document of a round that is made once more has the age and the epochs of the
+        one that was lost: any rows that are staged of it may be those of a batch.
 
         Raises:
             Superseded, Unavailable, Misconfigured: nothing is written; try again.
@@ -42,7 +45,8 @@ class Rebuild:
         if trace is None:
             return None
         unknown = trace.epoch >= job.lease.epoch
-        if trace.job and (unknown or trace.job.created_at != job.created_at):
+        of_older = trace.job and trace.job.created_at != job.created_at
+        if trace.job and (unknown or of_older or job.retry_of):
             return self._made_anew(job, trace.job, trace)
         if unknown:
             now = self.now()

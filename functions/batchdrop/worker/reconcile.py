@@ -21,7 +21,7 @@ from batchdrop.worker.claim import Claims
 from batchdrop.worker.keep import Keep
 from batchdrop.worker.rebuild import Rebuild
 from batchdrop.worker.stages import Tick
-from batchdrop.worker.traces import Traces
+from batchdrop.worker.traces import Trace, Traces
 
 log = logging.getLogger(__name__)
 
@@ -291,6 +291,9 @@ class Reconcile:
 
             nothing                               reported: its rows are not known, nor
                                                   whom to announce it to
+            a round, of a job that is over        reported
+            a round, of another job               nothing: that makes it anew
+            a round, of a job that isn't known    that one is claimed anew
             other rows than it was made of        reported
             a job                                 claimed anew
             a part, of a job that isn't known     that one is, with all of its parts
@@ -302,6 +305,8 @@ class Reconcile:
         if trace is None:
             return _report(answer, job_id, "nothing is staged of such a job")
         whole, known, job = trace.job, None, trace.job
+        if job and job.retry_of:
+            return self._handle_unknown_round(backend, job, trace, answer)
         if trace.part_of is not None and is_job_id(trace.part_of):
             known = self.ledger.get(trace.part_of)
             if known and known.phase is Phase.ARRIVED:
@@ -328,6 +333,28 @@ class Reconcile:
                 },
             )
         return None
+
+    def _handle_unknown_round(
+        self, backend: Backend, job: Job, trace: Trace, answer: BatchJob
+    ) -> None:
+        """The same about a batch of a round. Its job makes the round's document."""
+        root_id = job.retry_of
+        assert root_id is not None
+        if job.staging:
+            job = replace(job, staging=trace.staging(job.staging))
+        if job.staging is None or backend.read(job, answer).epoch is None:
+            return _report(answer, job.id, "its input isn't what is staged of the job")
+        if (root := self.ledger.get(root_id)) is not None:
+            if root.is_done:
+                _report(answer, job.id, f"job {root_id}, whose rows it has, is done")
+            return None
+        above = self.traces.of(root_id)
+        if above and above.part_of is not None and is_job_id(above.part_of):
+            # Its parts are made anew with it, or by it.
+            above = self.traces.of(above.part_of)
+        if above is None or above.job is None:
+            return _report(answer, job.id, "nothing is staged of the job of its rows")
+        return self.claims.claim_anew(above.job)
 
     def _part(self, whole: Job, job_id: str) -> Job | None:
         """The job of a part; None if its split job is over, or has no such part."""

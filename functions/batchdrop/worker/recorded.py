@@ -76,17 +76,16 @@ class Recorded:
     def add(self, piece: Piece) -> None:
         """Adds the next lines of the part."""
         if piece.kinds is None:
-            self._add(piece.line, Kind.STAGED, piece.rows)
+            self.add_run(piece.line, Kind.STAGED, piece.rows)
         else:
             for run in _run(piece.kinds):
                 start, end = run.span()
-                self._add(piece.line + start, Kind(piece.kinds[start]), end - start)
-        if self._runs.size > MOST_HELD:
-            self._drain(self._runs.taken())
+                self.add_run(piece.line + start, Kind(piece.kinds[start]), end - start)
         if piece.own:
             self._keep(piece.own)
 
-    def _add(self, line: int, kind: Kind, count: int) -> None:
+    def add_run(self, line: int, kind: Kind, count: int) -> None:
+        """Adds the next lines, all of one kind, the first of them by its number."""
         if kind is Kind.BLANK:
             self._blank += count
             return
@@ -102,6 +101,8 @@ class Recorded:
         else:
             self._staged += count
             self._asking += count if kind is Kind.STAGED_JSON else 0
+        if self._runs.size > MOST_HELD:
+            self._drain(self._runs.taken())
 
     def _drain(self, runs: bytes) -> None:
         if self.lines is None:

@@ -13,7 +13,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.ledger.documents import TOO_OLD
 from batchdrop.options.settings import Settings
 from batchdrop.worker.admit import Admit
-from batchdrop.worker.await_parts import AwaitParts
+from batchdrop.worker.awaiting import Awaiting
 from batchdrop.worker.cancel import Cancel
 from batchdrop.worker.outbox import Outbox
 from batchdrop.worker.policies import Policies
@@ -53,7 +53,7 @@ class Poll:
     backends: Backends  #: the ones that all steps use: see `Backends.for_ticks`
     outbox: Outbox
     sweep: Sweep
-    await_parts: AwaitParts
+    awaiting: Awaiting
     wake: Wake
     cancel: Cancel
     policies: Policies
@@ -123,7 +123,7 @@ class Poll:
         tick.stage("read ahead", 1 / 4, lambda _: self.ledger.read_ahead(), None)
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
-        tick.stage("parts", 1 / 4, self.await_parts.run, 0)
+        tick.stage("await", 1 / 4, self.awaiting.run, 0)
         woken = tick.stage("collect", 1 / 4, self.wake.run, 0)
         tick.stage("cancel", 2 / 5, self.cancel.run, None)
         if swept.open_jobs:

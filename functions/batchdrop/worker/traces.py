@@ -204,6 +204,8 @@ def _kept(job: Job) -> Job:
         report=job.report,
         missed=job.missed,
         parent=job.parent,
+        retry_of=job.retry_of,
+        round=job.round,
     )
 
 
@@ -213,7 +215,12 @@ def _json(job: Job) -> str:
 
 
 def _is_id_of(job: Job) -> bool:
-    """Whether the id follows from what was dropped, or from the job that it repeats."""
+    """
+    Whether the id follows from what was dropped, or from the job that it repeats, or
+    whose rows it sends again.
+    """
+    if job.retry_of is not None:
+        return job.id == derived_id(job.retry_of, f"round-{job.round}")
     if job.parent is None:
         return job.id == job.source.job_id
     reruns = (derived_id(job.parent, f"rerun-{n}") for n in range(1, MAX_RERUNS + 1))
