@@ -100,7 +100,7 @@ def settings_are_those_of_the_local_stack(plan: Plan, functions: Path) -> Iterat
         each.key: each.values["name"] for each in plan.of("google_storage_bucket")
     }
     for part, name in stack.buckets.items():
-        ending = name.removeprefix("batchdrop-")
+        ending = name.removesuffix(".localhost")
         if not str(buckets.get(part)).endswith(f"{plan.name}-{ending}"):
             yield f"the {part} is {name} locally, and {buckets.get(part)} here"
 
