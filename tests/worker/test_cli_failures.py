@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from batchdrop import wiring
 from batchdrop.cli import main
+from batchdrop.cli.deployments import EMULATORS
 from batchdrop.cli.failures import in_one_line
 from batchdrop.errors import Misconfigured
 from batchdrop.storage import _translated
@@ -109,18 +110,26 @@ def test_a_missing_index_is_told_from_one_that_is_being_built(
     assert says in in_one_line(FailedPrecondition(text))
 
 
+@pytest.mark.parametrize(
+    ("command", "about"),
+    [
+        ("show aaaaaaaaaaaaaaaaaaaaaaaaaa", ""),
+        ("status", ""),
+        ("check gs://inbox/x.jsonl", "gs://inbox/x.jsonl: "),
+    ],
+)
 def test_who_is_not_logged_in_is_told_how_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, about: str
 ) -> None:
     nobody = {"CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
-    for name in ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+    for name in (*EMULATORS, "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
 
-    ran = CliRunner().invoke(main, ["show", "a" * 26], env=ENOUGH | nobody)
+    ran = CliRunner().invoke(main, command.split(), env=ENOUGH | nobody)
 
     assert ran.exit_code == 1
     assert ran.stderr == (
-        "Error: you are not logged in to Google Cloud; run `gcloud auth "
+        f"Error: {about}you are not logged in to Google Cloud; run `gcloud auth "
         "application-default login`\n"
     )
 

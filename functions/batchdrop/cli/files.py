@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from batchdrop.cli.failures import in_one_line
 from batchdrop.errors import BatchdropError
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
@@ -46,7 +47,7 @@ def chunks(file: str) -> Iterator[bytes]:
             raise CanNotRead(f"{file} is not there")
         yield from objects.read(drop)
     except (BatchdropError, GoogleAuthError, ValueError) as exc:
-        raise CanNotRead(f"{file}: {exc}") from exc
+        raise CanNotRead(f"{file}: {in_one_line(exc)}") from exc
 
 
 @contextmanager

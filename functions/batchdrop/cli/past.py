@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+from batchdrop.cli.failures import in_one_line
 from batchdrop.jobs.values import Cost
 
 #: So many of the latest jobs of a model count.
@@ -54,7 +55,7 @@ def past(backend: str, model: str, currency: str) -> Past | str:
     except ImportError:
         return "install 'batchdrop[cli]'"
     except BatchdropError as exc:
-        return str(exc)
+        return in_one_line(exc)
     known = [one for one in found if one.currency == currency]
     estimated = sum(one.estimated for one in known)
     if not estimated:
