@@ -1,7 +1,8 @@
 """Cloud Storage for the worker: streams in, streams out, copies."""
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ PIECE = 1024 * 1024
 
 
 JSONL = "application/jsonl"
+#: The key in an object's metadata by which an upload knows the object that it made.
+_UPLOAD = "upload"
 
 
 class Differs(Exception):
@@ -258,6 +261,52 @@ class Storage:
             creation.write(content)
         assert creation.created is not None
         return creation.created
+
+    def upload(
+        self,
+        uri: str,
+        file: IO[bytes],
+        size: int,
+        *,
+        metadata: Mapping[str, str],
+        replaces: int = 0,
+    ) -> Drop:
+        """
+        Uploads a file as one new generation of an object, however often a part of it
+        has to be sent.
+
+        Args:
+            size: bytes of the file.
+            metadata: the object's own.
+            replaces: the object's present generation; 0 if there is none.
+
+        Raises:
+            Differs: another generation is there by now.
+            Unavailable: Cloud Storage gave no answer.
+            Misconfigured: the bucket, or the right to it, is missing.
+        """
+        blob = self._blob(uri)
+        blob.metadata = {**metadata, _UPLOAD: secrets.token_hex(8)}
+        blob.chunk_size = CHUNK
+        with _translated(uri):
+            try:
+                blob.upload_from_file(
+                    file,
+                    size=size,
+                    content_type=JSONL,
+                    if_generation_match=replaces,
+                    checksum="crc32c",
+                    retry=_again(),
+                )
+            except Exception as exc:
+                if not _is_there_already(exc):
+                    raise
+                # Or it is our own, and its answer was lost.
+                mark = blob.metadata[_UPLOAD]
+                blob.reload(retry=_again())
+                if (blob.metadata or {}).get(_UPLOAD) != mark:
+                    raise Differs(f"{uri} was uploaded by somebody else") from exc
+        return _drop_of(blob)
 
     def copy(self, uri: str, target: str) -> None:
         """

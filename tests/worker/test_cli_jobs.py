@@ -48,7 +48,7 @@ def test_jobs_are_listed_the_newest_first_with_what_they_wait_for(
 
     head, _, *rows = (line.split() for line in ran.stdout.splitlines() if line.strip())
     assert head == ["job", "dropped", "name", "state", "rows", "cost", "note"]
-    assert [row[0] for row in rows] == [id[:12] for id in ids]
+    assert [row[0] for row in rows] == [id[:10] for id in ids]
     assert [row[3:5] for row in rows] == [
         ["b.jsonl", "waiting"],
         ["a.jsonl", "waiting"],

@@ -17,6 +17,7 @@ from batchdrop.cli import (
     commands,
     costs,
     deployments,
+    drop,
     jobs,
     local,
     prices,
@@ -25,6 +26,7 @@ from batchdrop.cli import (
     routes,
     show,
     status,
+    watch,
 )
 
 
@@ -39,11 +41,13 @@ for command in (
     check.check,
     costs.costs,
     deployments.deployments,
+    drop.drop,
     commands.cancel,
     commands.rerun,
     commands.resume,
     jobs.jobs,
     show.show,
+    watch.watch,
     local.demo,
     local.local,
     prices.prices,

@@ -119,6 +119,38 @@ def check(
         )
     except ValueError as exc:
         raise CanNotCheck(str(exc)) from exc
+    return report_of(
+        file,
+        rules,
+        estimator,
+        output=output,
+        only_unanswered=only_unanswered,
+        location=location,
+        prices=prices,
+        today=today,
+        most=most,
+    )
+
+
+def report_of(
+    file: str,
+    rules: Rules,
+    estimator: Estimator,
+    *,
+    location: str,
+    prices: Prices,
+    today: date,
+    most: int,
+    output: Path | None = None,
+    only_unanswered: bool = False,
+) -> Report:
+    """
+    Reads a whole file by the rules of a job; the rest is as for `check`.
+
+    Raises:
+        CanNotCheck: the file can't be read, or the output can't be written.
+    """
+    backend, model = rules.backend, rules.model
     checker, found, answered, size = Checker(rules), 0, 0, 0
     errors: list[tuple[RowError, str]] = []
     try:

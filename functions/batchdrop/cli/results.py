@@ -102,7 +102,7 @@ def results(
       batchdrop results JOB -o results.csv
       batchdrop results JOB --only failed,blocked --columns id,key,error_message
     """
-    wanted = wanted or _format_of(output)
+    wanted = wanted or format_of(output)
     if output is None and wanted != "jsonl":
         if as_json:
             raise click.UsageError(f"--json and {wanted} need -o FILE")
@@ -163,7 +163,7 @@ def fetch(
     return written
 
 
-def _format_of(output: Path | None) -> str:
+def format_of(output: Path | None) -> str:
     ending = output.suffix[1:].lower() if output else ""
     return ending if ending in FORMATS else "jsonl"
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from batchdrop.jobs.waiting import WaitingFor
 
 #: How much of an id a table shows. It is a JOB, unless there are two like it.
-SHORT = 12
+SHORT = 10
 #: What goes on with a job's answers between the end of its batch and its results.
 COLLECTING = "collecting"
 
@@ -34,6 +34,17 @@ def rows_of(job: "ListedJob") -> str:
     if job.progress and job.progress.rows:
         return f"{job.progress.answered:,}/{job.progress.rows:,}"
     return f"{job.rows.total:,}" if job.rows.total else ""
+
+
+def share_of(job: "ListedJob") -> float | None:
+    """Which share of its rows is answered; None before there is a batch."""
+    if job.rows.outcomes or ENDED in job.listed_as:
+        return 1.0 if job.rows.outcomes else None
+    if job.progress is None:
+        return None
+    if not job.progress.rows:
+        return 0.0
+    return job.progress.answered / job.progress.rows
 
 
 def amount_of(job: "ListedJob") -> str:
