@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 #: `batchdrop show` lists this many kinds of errors of rows, and open parts.
 MAX_FAILURES, MAX_PARTS = 3, 10
+#: Of the rows that failed in every round it names this many.
+MAX_ALWAYS = 10
 #: What to do about a job's health where the message does not say it.
 CURES = {
     HealthCode.DUPLICATES: "look up at the API what the second batch has cost",
     HealthCode.ANSWERS_AT_RISK: "see with `batchdrop status` whether collect runs",
     HealthCode.NOT_ALLOWED: "grant it; the job continues within an hour",
     HealthCode.PARTS_HELD: "look at these parts with `batchdrop show`",
+    HealthCode.ROUND_HELD: "mend it, then run `batchdrop resume {id}`; or run "
+    "`batchdrop cancel {id}`, and what is there is published",
     HealthCode.UNPUBLISHED: "mend it, then run `batchdrop announcements replay "
     "--job {id}`",
     HealthCode.NOT_VISIBLE: "see whether project, location and key are still those "
@@ -124,6 +128,23 @@ def _rows(job: "Job") -> Iterator[str]:
         yield f"  {each.count:,} x {each.code}: {each.message}, such as {each.example}"
 
 
+def _rounds(job: "Job") -> Iterator[str]:
+    """The rounds in which rows went again, and why they did not."""
+    for one in job.rounds:
+        if not one.n:
+            continue
+        if one.outcome:
+            state = f"{one.outcome}, {one.healed:,} rows are better"
+        else:
+            state = "under way" if one.job else "its rows are to be chosen"
+        who = f", asked for by {one.by}" if one.by else ""
+        yield f"round {one.n}: {one.rows:,} rows go again{who}, {state}"
+    if job.skipped:
+        yield f"not sent again: {job.skipped.message}"
+    if always := [id for each in job.failures for id in each.always]:
+        yield f"failed in every round: {', '.join(always[:MAX_ALWAYS])}"
+
+
 def _money(job: "Job") -> Iterator[str]:
     if job.estimate and not job.usage:
         yield from _estimate(job.estimate)
@@ -163,6 +184,7 @@ def _addresses(job: "Job") -> Iterator[str]:
 SECTIONS: tuple[Callable[["Job"], Iterator[str]], ...] = (
     _trouble,
     _rows,
+    _rounds,
     _money,
     _addresses,
 )

@@ -87,4 +87,5 @@ _AWAITED = {
     "api": "the API",
     "answers": "all answers",
     "parts": "its parts",
+    "round": "rows that go again",
 }
