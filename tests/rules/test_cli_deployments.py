@@ -196,9 +196,10 @@ def test_a_running_local_stack_is_found_and_one_that_died_is_not(
         fcntl.flock(file, fcntl.LOCK_EX)
         write(Deployment(name="local", env=env, lock=str(lock)))
 
-        found = environment()
+        found = environment(env={"BATCHDROP_ROUTES": "gs://of/another"})
 
     assert found["FIRESTORE_EMULATOR_HOST"] == "127.0.0.1:1"
+    assert "BATCHDROP_ROUTES" not in found
     assert "BATCHDROP_PROJECT" not in environment()
     assert [*every()] == []
 

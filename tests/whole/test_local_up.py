@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,10 +85,16 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
         log = stack / ".batchdrop/logs/poll.log"
         until(lambda: "tick" in log.read_text())
         (output, said) = until_said(up, "bad.jsonl: rejected: line 1, ")
+        status = json.loads(commands("status", directory=elsewhere, env=env))
+        shown = json.loads(commands("show", "latest", directory=elsewhere, env=env))
+        late = commands("cancel", shown["id"], directory=elsewhere, env=env, code=1)
         up.terminate()
         rest, _ = up.communicate(timeout=20)
 
     assert names == ["local"]
+    assert (status["deployment"], status["ticks"]["last"] is None) == ("local", False)
+    assert shown["source"]["name"] == "bad.jsonl"
+    assert "is over: rejected since" in json.loads(late)["error"]
     assert "\nBATCHDROP_INBOX=inbox.localhost\n" in told
     assert "BATCHDROP_ROUTES" not in told
     assert f"http://{pubsub_emulator}/" in told  # for gcloud
@@ -105,6 +111,18 @@ def deployed(directory: Path) -> list[str]:
     """The names of the deployments that the command line knows there."""
     list_ = [sys.executable, "-m", "batchdrop.cli", "deployments", "list", "--json"]
     return [json.loads(line)["name"] for line in run(list_, directory).splitlines()]
+
+
+def commands(
+    *arguments: str, directory: Path, env: Mapping[str, str], code: int = 0
+) -> str:
+    """What `batchdrop ... --json` prints there."""
+    command = [sys.executable, "-m", "batchdrop.cli", *arguments, "--json"]
+    ran = subprocess.run(
+        command, cwd=directory, env=env, capture_output=True, text=True
+    )
+    assert ran.returncode == code, ran.stderr
+    return ran.stdout
 
 
 def run(command: list[str], directory: Path, env: dict[str, str] | None = None) -> str:

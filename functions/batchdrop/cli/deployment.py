@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from batchdrop.cli.deployments import EMULATORS, NoDeployment, find, is_described
+from batchdrop.cli.deployments import EMULATORS, LOCAL, NoDeployment, find, is_described
 from batchdrop.cli.extras import needs
 from batchdrop.cli.failures import in_one_line
 from batchdrop.cli.output import shown
@@ -59,9 +59,11 @@ def _choose(context: click.Context, _: click.Parameter, name: str | None) -> Non
             context.meta[_WHY_NONE] = NoDeployment(_HOW_TO_CHOOSE)
         return
     context.find_root().call_on_close(lambda: _restore(before))
+    # Who names a deployment means that one, whatever else is set; and nothing that is
+    # set for another is meant for the local stack.
+    alone = name is not None or chosen.name == LOCAL
     for key in before:
-        # Who names a deployment means that one, whatever else is set.
-        if name is not None and (key.startswith(PREFIX) or key in EMULATORS):
+        if alone and (key.startswith(PREFIX) or key in EMULATORS):
             del os.environ[key]
     for key, text in chosen.env.items():
         if not key.startswith(PREFIX) or not os.environ.get(key, "").strip():
