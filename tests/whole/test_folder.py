@@ -69,6 +69,18 @@ def test_who_finds_a_folder_held_learns_by_which_process(tmp_path: Path) -> None
         pass
 
 
+def test_a_folder_that_can_not_be_made_is_an_error_with_its_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(StackError, match=f"use {tmp_path}/file/in: Not a directory"),
+        alone_in(tmp_path / "file" / "in"),
+    ):
+        pass
+
+
 @contextmanager
 def listening_on(port: int) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", port)):

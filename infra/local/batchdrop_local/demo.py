@@ -96,9 +96,7 @@ def run(
     """
     began = time.monotonic()
     folder = directory / ".batchdrop" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
     marker = folder / KILLED_AT
-    marker.unlink(missing_ok=True)
     with ExitStack() as undo:
         with Steps(console) as steps:
             with steps.step("start the stack") as step:
@@ -111,6 +109,8 @@ def run(
                     show=show,
                 )
                 undo.enter_context(stack)
+                folder.mkdir(exist_ok=True)
+                marker.unlink(missing_ok=True)
                 undo.enter_context(exported(stack.env))
                 looker = Looker(stack)
                 undo.callback(looker.close)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from batchdrop_local.processes import StackError, free_port, is_free
 
@@ -22,11 +23,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     Hold the folder: a second stack in it would write over the first's files.
 
     Raises:
-        StackError: another stack holds it; the text says which one.
+        StackError: another stack holds it; the text says which one. Or nothing can be
+            written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _PATIENCE
-    with (folder / LOCK).open("a+") as lock:
+    with _opened(folder) as lock:
         while not _taken(lock.fileno()):
             if time.monotonic() > deadline:
                 lock.seek(0)
@@ -89,6 +90,16 @@ def _ports_before(folder: Path) -> dict[str, int]:
 
 def _ports_file(folder: Path) -> Path:
     return folder / "ports.json"
+
+
+def _opened(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+")
+    except OSError as exc:
+        raise StackError(
+            f"use {folder}", f"{exc.strerror}; start it in a directory of yours"
+        ) from exc
 
 
 def _taken(file: int) -> bool:
