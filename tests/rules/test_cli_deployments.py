@@ -250,6 +250,16 @@ def test_a_forgotten_deployment_is_no_longer_in_use() -> None:
     assert "BATCHDROP_INBOX" not in environment()
 
 
+def test_a_directory_that_can_not_be_written_to_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "batchdrop").write_text("no directory")
+
+    ran = run("add", "prod", "--from-env", env=ENOUGH)
+
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith(f"Error: {tmp_path}/batchdrop")
+    assert ran.stderr.count("\n") == 1
+
+
 def test_a_file_that_can_not_be_read_is_named() -> None:
     deployed("prod")
     (directory() / "prod.json").write_text("{")

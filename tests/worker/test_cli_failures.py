@@ -89,6 +89,27 @@ def test_who_lacks_a_right_is_told_the_role(
 
 
 @pytest.mark.parametrize(
+    ("code", "text", "says"),
+    [
+        (
+            grpc.StatusCode.NOT_FOUND,
+            "The database prod does not exist for project p",
+            "the deployment's ledger is not there (404 The database prod does not",
+        ),
+        (grpc.StatusCode.UNAUTHENTICATED, "Expired.", "your login at Google Cloud is"),
+    ],
+)
+def test_a_ledger_that_does_not_answer_is_one_line(
+    against: Run, code: grpc.StatusCode, text: str, says: str
+) -> None:
+    ran = against(code, text, "show", "a" * 26)
+
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith(f"Error: {says}")
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         (

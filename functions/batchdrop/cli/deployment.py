@@ -97,6 +97,7 @@ def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
 
         from batchdrop import wiring
         from batchdrop.errors import BadSetting, BatchdropError
+        from batchdrop.ledger.documents import Raced
 
     _check_emulator()
     try:
@@ -105,7 +106,7 @@ def deployment(*, writes: bool = False) -> Iterator[ModuleType]:
         why_none = click.get_current_context().meta.get(_WHY_NONE)
         raise why_none or click.ClickException(in_one_line(exc)) from exc
     except (
-        *(BatchdropError, LookupError, ValueError),
+        *(BatchdropError, Raced, LookupError, ValueError),
         *(GoogleAPICallError, RetryError, GoogleAuthError),
     ) as exc:
         raise click.ClickException(in_one_line(exc, writes=writes)) from exc

@@ -3,9 +3,8 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,8 +22,6 @@ EMULATORS = (
 )
 #: Variables beside BATCHDROP_* that a file may have.
 BESIDE = (*EMULATORS, "GOOGLE_CLOUD_PROJECT", "NO_PROXY", "no_proxy")
-#: Seconds that Terraform may take to read its state.
-TERRAFORM_TIMEOUT = 120
 
 
 class NoDeployment(click.ClickException):
@@ -73,7 +70,7 @@ def read(name: str) -> Deployment:
     found = None
     try:
         data = json.loads(_file(name).read_bytes())
-        found = Deployment(**data | {"env": _variables(data["env"])})
+        found = Deployment(**data | {"env": variables_of(data["env"])})
     except FileNotFoundError:
         pass
     except (OSError, LookupError, TypeError, ValueError) as exc:
@@ -157,6 +154,20 @@ def is_described(env: Mapping[str, str]) -> bool:
     return any(env.get(f"BATCHDROP_{place}", "").strip() for place in places)
 
 
+@contextmanager
+def _kept() -> Iterator[None]:
+    """
+    Files are written or deleted inside.
+
+    Raises:
+        click.ClickException: one of them can't be.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise click.ClickException(f"{exc.filename}: {exc.strerror}") from exc
+
+
 def _file(name: str) -> Path:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise NoDeployment(
@@ -220,6 +231,7 @@ def add(
       terraform -chdir=infra output -json > prod.json
       batchdrop deployments add prod --from-terraform prod.json
     """
+    from batchdrop.cli.terraform import settings_of
     from batchdrop.errors import BadSetting
     from batchdrop.options.settings import Settings
 
@@ -234,16 +246,17 @@ def add(
     if terraform is None:
         env, source = dict(os.environ), "the environment"
     else:
-        env, source = _from_terraform(terraform), f"Terraform, {terraform}"
+        env, source = settings_of(terraform), f"Terraform, {terraform}"
     try:
         Settings.from_env({"GEMINI_API_KEY": "not-set"} | env)
     except BadSetting as exc:
         raise click.ClickException(shown(str(exc))) from exc
     if "@" in env.get("BATCHDROP_API_URL", ""):
         raise click.ClickException("BATCHDROP_API_URL: a file may hold no password")
-    file = write(Deployment(name=name, env=env, source=source))
-    if in_use() is None:
-        _replace(_in_use(), name)
+    with _kept():
+        file = write(Deployment(name=name, env=env, source=source))
+        if in_use() is None:
+            _replace(_in_use(), name)
     if as_json:
         print_json(_members(read(name)))
     else:
@@ -290,7 +303,8 @@ def use(name: str, as_json: bool) -> None:
     Example:
       batchdrop deployments use prod
     """
-    _replace(_in_use(), (chosen := read(name)).name)
+    with _kept():
+        _replace(_in_use(), (chosen := read(name)).name)
     if as_json:
         print_json(_members(chosen))
     else:
@@ -314,9 +328,10 @@ def remove_(name: str, as_json: bool) -> None:
       batchdrop deployments remove old
     """
     members = _members(read(name))
-    remove(name)
-    if in_use() == name:
-        _in_use().unlink(missing_ok=True)
+    with _kept():
+        remove(name)
+        if in_use() == name:
+            _in_use().unlink(missing_ok=True)
     if as_json:
         print_json(members)
     else:
@@ -339,45 +354,7 @@ def _cell(value: object) -> str:
     return "yes" if value is True else str(value or "")
 
 
-def _from_terraform(place: str) -> dict[str, str]:
-    """
-    The variables of a deployment from Terraform's output `settings`.
-
-    Raises:
-        click.ClickException: there is no such output, or Terraform fails.
-    """
-    try:
-        if place == "-":
-            text = sys.stdin.buffer.read()
-        elif Path(place).is_dir():
-            command = ["terraform", f"-chdir={place}", "output", "-json", "-no-color"]
-            ran = subprocess.run(
-                command, capture_output=True, timeout=TERRAFORM_TIMEOUT
-            )
-            if ran.returncode:
-                why = shown(ran.stderr.decode(errors="replace").strip())
-                raise click.ClickException(f"terraform output in {place}: {why}")
-            text = ran.stdout
-        else:
-            text = Path(place).read_bytes()
-        return _variables(json.loads(text)["settings"]["value"])
-    except FileNotFoundError as exc:
-        if exc.filename == "terraform":
-            raise click.ClickException(
-                "there is no terraform on the PATH; give a file of what `terraform "
-                "output -json` prints"
-            ) from exc
-        raise click.ClickException(f"{place} is not there") from exc
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise click.ClickException(f"{place}: {shown(str(exc))}") from exc
-    except (LookupError, TypeError, ValueError) as exc:
-        raise click.ClickException(
-            f"{place} has no output `settings`; run `terraform apply` with this "
-            "release, and give its folder or what `terraform output -json` prints"
-        ) from exc
-
-
-def _variables(value: object) -> dict[str, str]:
+def variables_of(value: object) -> dict[str, str]:
     """A map of texts as it was read from JSON; TypeError if this is something else."""
     if not isinstance(value, dict) or not all(type(v) is str for v in value.values()):
         raise TypeError("there is no map of variables")
