@@ -13,7 +13,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
 from batchdrop.jobs.values import MAX_OBJECT_NAME, Drop, Location
 from batchdrop.preflight.lines import unpacked
-from batchdrop.stored import CHUNK, ShortRead, Stored, is_unanswered, split_uri
+from batchdrop.stored import (
+    CHUNK,
+    ShortRead,
+    Stored,
+    is_unanswered,
+    reason,
+    split_uri,
+)
 
 if TYPE_CHECKING:
     from google.cloud import storage
@@ -726,14 +733,10 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
     except exceptions.NotFound as exc:
         if gone:
             raise SourceGone(f"{what} was overwritten or deleted") from exc
-        raise Misconfigured(f"{what}: {exc}") from exc
-    except (
-        exceptions.ServerError,
-        exceptions.TooManyRequests,
-        exceptions.RetryError,
-        RequestException,
-        ShortRead,
-    ) as exc:
+        raise Misconfigured(f"{what}: 404 {reason(exc)}") from exc
+    except (exceptions.ServerError, exceptions.TooManyRequests) as exc:
+        raise Unavailable(f"{what}: {exc.code} {reason(exc)}") from exc
+    except (exceptions.RetryError, RequestException, ShortRead) as exc:
         raise Unavailable(f"{what}: {exc}") from exc
     except GoogleAuthError as exc:
         if is_unanswered(exc):
@@ -745,4 +748,4 @@ def _translated(what: str, *, gone: bool = False) -> Iterator[None]:
             raise Unavailable(f"{what}: {exc}") from exc
         raise Misconfigured(f"{what}: {exc}") from exc
     except exceptions.ClientError as exc:
-        raise Misconfigured(f"{what}: {exc}") from exc
+        raise Misconfigured(f"{what}: {exc.code} {reason(exc)}") from exc

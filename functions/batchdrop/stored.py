@@ -1,6 +1,8 @@
 """Reads an object in Cloud Storage: its address, and its bytes as stored."""
 
 import io
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +38,25 @@ def is_unanswered(error: Any) -> bool:
 
     errors = (error, error.__cause__)
     return any(isinstance(e, TransportError) for e in errors) or error.retryable
+
+
+#: What the library puts before an answer: the request, with its long address.
+_REQUEST = re.compile(r"\A[A-Z]+ \S+: ")
+_MESSAGE = re.compile(r'"message":\s*("(?:[^"\\]|\\.)*")')
+
+
+def reason(error: Any) -> str:
+    """
+    Why Cloud Storage refuses, in its own words, such as "The specified bucket does not
+    exist."
+
+    Args:
+        error: a `google.api_core.exceptions.GoogleAPICallError`.
+    """
+    said = _REQUEST.sub("", str(error.message))
+    # An upload's answer is the JSON of an error, and more lines behind it.
+    found = _MESSAGE.search(said)
+    return str(json.loads(found[1], strict=False)) if found else said
 
 
 class ShortRead(Exception):

@@ -501,6 +501,22 @@ def test_an_object_that_is_not_there_is_named(uri: str) -> None:
     assert f"{uri}.gone is not there" in done.output
 
 
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("gs://bucket", "gs://bucket names no object; write gs://bucket/name"),
+        ("gs://bucket/", "gs://bucket/ names no object; write gs://bucket/name"),
+        ("s3://bucket/x", "s3://bucket/x: write a path, or gs://bucket/name"),
+    ],
+)
+def test_an_address_that_is_none_of_an_object_says_what_to_write(
+    address: str, text: str
+) -> None:
+    done = CliRunner().invoke(main, ["check", address])
+
+    assert (done.exit_code, done.output) == (1, f"Error: {text}\n")
+
+
 # -- marking -------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from click.testing import CliRunner, Result
+from google.api_core import exceptions
 
 from batchdrop import wiring
 from batchdrop.cli import main
@@ -155,11 +156,39 @@ def test_who_is_not_logged_in_is_told_how_to(
     )
 
 
-def test_a_right_to_a_bucket_is_named_by_the_list_that_gives_it() -> None:
-    from google.api_core.exceptions import Forbidden
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        (
+            exceptions.NotFound(
+                "GET https://storage.googleapis.com/storage/v1/b/gone/o?projection="
+                "noAcl&prettyPrint=false: The specified bucket does not exist."
+            ),
+            "404 The specified bucket does not exist.",
+        ),
+        (
+            exceptions.PreconditionFailed(
+                "POST https://storage.googleapis.com/upload/storage/v1/b/gone/o?"
+                'uploadType=multipart: {\n "error": {\n  "code": 412,\n  "message": '
+                '"At least one of \\"x\\" did not hold."}}\n: (\'Request failed\', 412)'
+            ),
+            '412 At least one of "x" did not hold.',
+        ),
+        (exceptions.BadRequest("no address in it"), "400 no address in it"),
+    ],
+)
+def test_an_error_of_cloud_storage_has_no_address_of_a_request(
+    raised: Exception, text: str
+) -> None:
+    with pytest.raises(Misconfigured) as caught, _translated("gs://gone/x"):
+        raise raised
 
+    assert str(caught.value) == f"gs://gone/x: {text}"
+
+
+def test_a_right_to_a_bucket_is_named_by_the_list_that_gives_it() -> None:
     with pytest.raises(Misconfigured) as caught, _translated("gs://output/x"):
-        raise Forbidden(
+        raise exceptions.Forbidden(
             "a@b.com does not have storage.objects.get access to the object."
         )
 

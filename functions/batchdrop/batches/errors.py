@@ -62,7 +62,8 @@ class ApiError(BatchesError):
 
     def __str__(self) -> str:
         asked = f" ({self.method} {self.url})" if self.url else ""
-        return f"{self.code} {self.status}: {self.message}{asked}"
+        head = f"{self.code} {self.status}" if self.status else str(self.code)
+        return f"{head}: {self.message}{asked}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.code, self.status, self.message), self.__dict__

@@ -16,7 +16,7 @@ from batchdrop.batches.errors import (
     ServerError,
     TransportError,
 )
-from batchdrop.stored import ShortRead, Stored, is_unanswered, split_uri
+from batchdrop.stored import ShortRead, Stored, is_unanswered, reason, split_uri
 
 PIECE = 8 * 1024 * 1024  #: bytes sent at a time; a multiple of 256 KiB, as GCS wants
 
@@ -260,7 +260,7 @@ def _translation(exc: Exception, method: str, uri: str) -> Exception | None:
     if module.startswith("google.") and isinstance(
         code := getattr(exc, "code", 0), int
     ):
-        message = str(getattr(exc, "message", exc))
+        message = reason(exc) if hasattr(exc, "message") else str(exc)
         if 400 <= code < 500:
             return ClientError(code, "", message, method=method, url=uri)
         if code >= 500:

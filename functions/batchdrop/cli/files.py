@@ -26,6 +26,8 @@ def chunks(file: str) -> Iterator[bytes]:
         CanNotRead: it isn't there, or there is no way to it.
     """
     if not file.startswith("gs://"):
+        if "://" in file:
+            raise CanNotRead(f"{file}: write a path, or gs://bucket/name")
         try:
             with Path(file).open("rb") as source:
                 yield from iter(lambda: source.read(CHUNK), b"")
@@ -42,7 +44,10 @@ def chunks(file: str) -> Iterator[bytes]:
 
     objects = Storage(storage.Client)
     try:
-        drop = objects.find(*split_uri(file))
+        bucket, name = split_uri(file)
+        if not name:
+            raise CanNotRead(f"{file} names no object; write gs://bucket/name")
+        drop = objects.find(bucket, name)
         if drop is None:
             raise CanNotRead(f"{file} is not there")
         yield from objects.read(drop)
