@@ -41,10 +41,13 @@ from batchdrop.worker.collect import Collect
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_copy import Copies, Copy, Deliver
 from batchdrop.worker.collect_freeze import Freeze
+from batchdrop.worker.collect_heal import Heal
 from batchdrop.worker.collect_inputs import Inputs
 from batchdrop.worker.collect_merge import Merge
 from batchdrop.worker.collect_parts import Parts
 from batchdrop.worker.collect_range import RangeOfRows
+from batchdrop.worker.collect_retry import ChooseRows
+from batchdrop.worker.collect_round import Gathering, awaited
 from batchdrop.worker.collect_segments import Segments
 from batchdrop.worker.collect_sort import Sort
 from batchdrop.worker.collect_steps import Places
@@ -278,6 +281,7 @@ def build(
     )
     freeze = Freeze(storage=storage, places=places, copies=copies, now=now)
     compose = Compose(storage)
+    gathering = Gathering(storage=storage, places=places)
     return Worker(
         claims=claims,
         runner=runner(backends),
@@ -290,7 +294,11 @@ def build(
                 Step.DELIVER: Deliver(storage=storage, places=places),
                 Step.FREEZE: freeze,
                 Step.MERGE: Merge(
-                    storage=storage, places=places, freeze=freeze, inputs=inputs
+                    storage=storage,
+                    places=places,
+                    freeze=freeze,
+                    inputs=inputs,
+                    gathering=gathering,
                 ),
                 Step.PARTS: Parts(
                     ledger=ledger,
@@ -309,6 +317,17 @@ def build(
                     freeze=freeze,
                     inputs=inputs,
                     compose=compose,
+                    gathering=gathering,
+                ),
+                Step.RETRY: ChooseRows(ledger=ledger, storage=storage, now=now),
+                Step.ROUND: awaited,
+                Step.HEAL: Heal(
+                    ledger=ledger,
+                    storage=storage,
+                    places=places,
+                    compose=compose,
+                    gathering=gathering,
+                    now=now,
                 ),
             },
             keep=keep,

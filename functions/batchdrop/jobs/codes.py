@@ -77,6 +77,8 @@ class SkipCode(StrEnum):
     REJECTED = "rejected"
     #: The staged rows are gone from the work bucket.
     STAGING_GONE = "staging_gone"
+    #: The results, which say which rows failed, are gone.
+    RESULTS_GONE = "results_gone"
     #: A person asked for a round, and no row has an outcome that was asked for.
     NO_ROWS = "no_rows"
 

@@ -81,6 +81,8 @@ class Retried(Answered):
         finished = self.outcome in (Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED)
         if self.cancel_request or self.outcome is Outcome.CANCELLED:
             code, why = SkipCode.CANCELLED, "the job was cancelled"
+        elif over and over.outcome is Outcome.CANCELLED:
+            code, why = SkipCode.CANCELLED, f"round {over.n} was cancelled"
         elif not (finished or answered) or self.is_lost or self.has_no_output:
             code, why = SkipCode.NO_ANSWERS, "the batch left no answers"
         elif over and over.outcome is Outcome.REJECTED:
@@ -193,6 +195,12 @@ class Retried(Answered):
             history=(Moment(at=now, phase=Phase.ARRIVED),),
         )
 
+    def round_awaited(self, now: datetime) -> Self:
+        """The round's job is not done, or not there: `poll` sees to it."""
+        left = Collecting(round=self.round_now.n, step=Step.ROUND)
+        moved = self._moved(self.phase, now, note=Step.ROUND, collecting=left)
+        return self._let_go(moved, now, resumes=0)
+
     # -- a person ---------------------------------------------------------------
 
     def retry_requested(self, by: str, only: tuple[str, ...], now: datetime) -> Self:
@@ -260,6 +268,10 @@ class Retried(Answered):
         )
         return self._let_go(moved._waits_for_round(now), now, resumes=0)
 
+    def needed(self, now: datetime) -> Self:
+        """The split job of this part is to read its results once more."""
+        return replace(self, used=False, updated_at=now) if self.used else self
+
     def parts_asked(self, now: datetime) -> Self:
         """All parts know of the round that a person wants: they are waited for."""
         n = self.round_now.n
@@ -267,10 +279,20 @@ class Retried(Answered):
         moved = self._moved(self.phase, now, note=Step.PARTS, collecting=left)
         return self._let_go(moved, now, resumes=0)
 
-    def round_void(self, now: datetime, skipped: Skipped) -> Self:
-        """The round that a person wanted sends nothing. What is published stays."""
+    def round_void(
+        self, now: datetime, skipped: Skipped, over: Round | None = None
+    ) -> Self:
+        """
+        The round that a person wanted sends nothing, or has no answers. What is
+        published stays.
+
+        Args:
+            over: the round, if it has a job: its number is used.
+        """
         one = self.round_now
         kept = tuple(each for each in self.rounds if each.n != one.n)
+        if over:
+            kept = self._with(over)
         moved = self._moved(
             self.phase,
             now,

@@ -20,7 +20,7 @@ from batchdrop.ledger import Ledger
 from batchdrop.quoting import public_text
 from batchdrop.results import DoesNotAddUp, TooLarge
 from batchdrop.worker.alerts import log_parked, log_row_failures
-from batchdrop.worker.collect_steps import Collected, Learnt, Waits
+from batchdrop.worker.collect_steps import Collected, Learnt, Turned, Waits
 from batchdrop.worker.keep import Keep
 from batchdrop.worker.outbox import Outbox
 
@@ -120,11 +120,15 @@ class Collect:
             return self._wait(job, learnt)
         if isinstance(learnt, Collected):
             return self._collected(job, learnt)
+        if isinstance(learnt, Turned):
+            return self._turned(job, learnt)
         now = self.now()
         goes_on = self.timing if learnt.goes_on and now < until else None
         after = self.ledger.advance(
             job,
-            lambda j: j.collect_stepped(learnt.step, now, goes_on, learnt.n),
+            lambda j: j.collect_stepped(
+                learnt.step, now, goes_on, learnt.n, learnt.round
+            ),
         )
         failpoint("collect_stepped")
         log.info(
@@ -157,6 +161,36 @@ class Collect:
             self.outbox.drain_job(job.id)
             self._tidy(job, learnt.leftovers)
         return after
+
+    def _turned(self, job: Job, learnt: Turned) -> Job:
+        """Writes that a round begins, or that none does."""
+        now = self.now()
+        after = self.ledger.advance(
+            job,
+            lambda j: learnt.move(j, now),
+            creates=lambda j: self._round_job(j, now),
+        )
+        failpoint("collect_turned")
+        left = after.collecting
+        log.info(
+            "round decided",
+            extra={
+                "event": "collect.round",
+                "job": job.id,
+                "round": left.round if left else None,
+                "step": left.step if left else None,
+                "reason": after.skipped.message if after.skipped else None,
+            },
+        )
+        if learnt.leftovers:
+            self._tidy(job, learnt.leftovers)
+        return after
+
+    def _round_job(self, job: Job, now: datetime) -> Sequence[Job]:
+        """The job of the round that begins, unless it was made before."""
+        if job.awaits != "round" or self.ledger.get(job.round_now.job):
+            return ()
+        return (job.round_job(now),)
 
     def _tidy(self, job: Job, folders: Sequence[Location]) -> None:
         """

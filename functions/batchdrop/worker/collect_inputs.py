@@ -49,9 +49,10 @@ class Inputs:
     def questions(self, job: Job) -> Questions:
         staging = job.staging
         assert staging is not None
-        whole = job
-        if job.part_of and (split := self.ledger.get(job.part_of)) is not None:
-            whole = split  # it has what its parts have in common
+        whole, above = job, job.belongs_to
+        while above and (found := self.ledger.get(above)) is not None:
+            # A split job has what its parts have in common, a round's job its inputs.
+            whole, above = found, found.belongs_to
         batch_error = job.batch.error if job.batch else None
         return Questions(
             staging=staging,

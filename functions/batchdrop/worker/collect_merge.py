@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
@@ -18,22 +19,25 @@ from batchdrop.worker.collect_published import (
     cost,
     index_of,
     published,
+    results_of,
     writing_results,
 )
-from batchdrop.worker.collect_steps import NDJSON, Collected, Done, Learnt, Places
+from batchdrop.worker.collect_round import Gathering, Next, counted_again
+from batchdrop.worker.collect_steps import NDJSON, Done, Learnt, Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """
-    The last step, if the answers fit into one: questions and answers become results, in
-    one commit.
+    The step that makes results, if the answers fit into one: questions and answers are
+    joined in one go.
     """
 
     storage: Storage
     places: Places
     freeze: Freeze
     inputs: Inputs
+    gathering: Gathering
 
     def __call__(self, job: Job) -> Learnt:
         """
@@ -51,7 +55,8 @@ class Merge:
         try:
             questions = self.inputs.questions(job)
             answers = self.inputs.answers(frozen)
-            return published(job, partial(self._write, job, questions, answers))
+            write = partial(self._write, job, questions, answers)
+            made, passing = published(job, write)
         except TooLarge:
             # The lines take more memory than their bytes say.
             return Done(step=Step.SORT)
@@ -59,12 +64,19 @@ class Merge:
             # What is there now is another set of answers: it is listed anew.
             self.storage.delete(self.places.frozen(job))
             return Done(step=Step.FREEZE, goes_on=False)
+        next = Next.after_batch(job, made, passing)
+        published_now = self.gathering.first_home(job) == self.places.results(job)
+        if job.retry_of or next.again or published_now:
+            return next.learnt(job, made)
+        made["results"] = self.gathering.publish(job, made["results"])
+        return next.learnt(job, made, self.gathering.leftovers(job, ()))
 
     def _write(
         self, job: Job, questions: Questions, answers: list[Answers], suffix: str
-    ) -> Collected:
+    ) -> tuple[dict[str, Any], int]:
+        """The arguments of `Job.collected`, and how many rows pass."""
         assert job.spec is not None
-        folder = self.places.results(job)
+        folder = self.gathering.first_home(job)
         bill = self.inputs.bill(job)
         with writing_results(folder), ExitStack() as stack:
             uri = f"{folder}strangers{suffix}.jsonl"
@@ -77,7 +89,9 @@ class Merge:
                     write=new.write,
                     write_stranger=strangers.write,
                     full=job.spec.results == "full",
+                    round=job.round,
                     bill=bill,
+                    again=counted_again(job),
                 )
                 # The results come last: whoever finds them finds the others.
                 stack.close()
@@ -89,7 +103,6 @@ class Merge:
                 failpoint("collect_merged")
         failpoint("collect_written")
         assert new.created is not None
-        return Collected(
-            changes=changes(job, summary, new.created, index, strangers.created)
-            | cost(job, bill),
-        )
+        results = results_of(new.created, index, strangers.created, job.round)
+        made = changes(job, summary) | cost(job, bill) | {"results": results}
+        return made, summary.passing

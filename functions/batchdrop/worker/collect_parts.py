@@ -2,17 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-import msgspec
-
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import WaitCode
+from batchdrop.jobs.codes import Outcome, SkipCode, WaitCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Results
+from batchdrop.jobs.values import Drop, Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
 from batchdrop.storage import Storage
@@ -20,7 +18,9 @@ from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_published import (
     index_of,
+    object_of,
     published,
+    read_index,
     results_of,
     writing_results,
 )
@@ -29,20 +29,30 @@ from batchdrop.worker.collect_steps import (
     Done,
     Learnt,
     Places,
+    Turned,
     Waits,
     folder,
 )
-from batchdrop.worker.part_sums import added_up
+from batchdrop.worker.part_sums import added_up, sum_of_costs, sum_of_usage
 from batchdrop.worker.stages import few_at_once
 
 log = logging.getLogger(__name__)
 
 
-class _Index(msgspec.Struct):
-    """The sparse index of results: see `batchdrop.results.Summary`."""
+def parts_of(ledger: Ledger, job: Job) -> list[Job]:
+    """
+    The parts of a split job in their order.
 
-    lines: int
-    offsets: list[tuple[int, int]]
+    Raises:
+        DoesNotAddUp: the ledger does not have all of them.
+    """
+    found = {part.id: part for part in ledger.get_all(job.parts)}
+    if gone := job.parts.keys() - found.keys():
+        raise DoesNotAddUp(
+            f"the documents of {len(gone):,} of {len(job.parts):,} parts are gone "
+            f"or can't be read, such as {min(gone)}"
+        )
+    return sorted(found.values(), key=lambda part: part.part.n if part.part else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +74,7 @@ class Parts:
             DoesNotAddUp: nothing is published; a person has to look.
             Unavailable, Misconfigured, SourceGone: try again.
         """
-        parts = self._parts(job)
+        parts = parts_of(self.ledger, job)
         if undone := [part for part in parts if not part.is_done]:
             why = f"{len(undone):,} of {len(parts):,} parts are not done"
             return Waits(why=why, code=WaitCode.PARTS)
@@ -76,17 +86,9 @@ class Parts:
                 extra={"event": "collect.parts_without_results", "job": job.id},
             )
             return Done(step=None)
+        if job.rounds and not any(_has(part, job.round_now.n) for part in parts):
+            return _nothing_sent(job, parts)
         return published(job, partial(self._write, job, parts))
-
-    def _parts(self, job: Job) -> list[Job]:
-        """The parts in their order."""
-        found = {part.id: part for part in self.ledger.get_all(job.parts)}
-        if gone := job.parts.keys() - found.keys():
-            raise DoesNotAddUp(
-                f"the documents of {len(gone):,} of {len(job.parts):,} parts are gone "
-                f"or can't be read, such as {min(gone)}"
-            )
-        return sorted(found.values(), key=lambda part: part.part.n if part.part else 0)
 
     def _let_expire(self, parts: Iterable[Job]) -> None:
         """
@@ -108,27 +110,35 @@ class Parts:
         index = self._index(parts)
         found = [part.results for part in parts if part.results]
         beside = [one.strangers for one in found if one.strangers]
-        round = max(one.round for one in found)
+        # The next round's number is used in no part.
+        rounds = (one.n for part in parts for one in part.rounds)
+        n = max((*rounds, *(one.round for one in found)))
+        asked = job.round_now if job.rounds else None
+        # What a person asked for comes beside what is published already.
+        name = f"-{asked.n}" if asked else ""
         with writing_results(place):
             strangers = None
             if beside:
-                uri = f"{place}strangers{suffix}.jsonl"
+                uri = f"{place}strangers{name}{suffix}.jsonl"
                 strangers = self.compose(list(map(self._found, beside)), work, uri)
             written = self.storage.create(
-                f"{place}results{suffix}.index.json",
+                f"{place}results{name}{suffix}.index.json",
                 index,
                 "application/json",
             )
             failpoint("collect_parts_indexed")
             # The results come last: whoever finds them finds the others.
-            uri = f"{place}results{suffix}.jsonl"
-            results = self.compose(list(map(_object, found)), work, uri)
+            uri = f"{place}results{name}{suffix}.jsonl"
+            results = self.compose(list(map(object_of, found)), work, uri)
         if results.bytes != (size := sum(one.bytes for one in found)):
             raise DoesNotAddUp(f"{results.bytes:,} bytes of results, not {size:,}")
         failpoint("collect_parts_written")
         return Collected(
             changes=changes
-            | {"results": results_of(results, written, strangers, round)},
+            | {
+                "results": results_of(results, written, strangers, n),
+                "over": asked and _over(asked, parts),
+            },
             leftovers=(work,),
         )
 
@@ -140,8 +150,7 @@ class Parts:
             assert part.results is not None
             own = [(0, 0)]
             if part.results.index:
-                text = b"".join(self.storage.chunks(part.results.index))
-                own = msgspec.json.decode(text, type=_Index).offsets
+                own = read_index(self.storage, part.results.index).offsets
             offsets += [(lines + before, size + byte) for before, byte in own]
             lines, size = lines + part.rows.total, size + part.results.bytes
         return index_of(lines, offsets)
@@ -154,8 +163,29 @@ class Parts:
         return found
 
 
-def _object(results: Results) -> Drop:
-    bucket, name = split_uri(results.uri)
-    return Drop(
-        bucket=bucket, name=name, generation=results.generation, size=results.bytes
+def _has(part: Job, n: int) -> bool:
+    """Whether a part's results have answers of round `n`."""
+    return part.results is not None and part.results.round == n
+
+
+def _nothing_sent(job: Job, parts: Sequence[Job]) -> Turned:
+    """No part has sent a row in the round that a person wanted."""
+    why = next((part.skipped for part in parts if part.skipped), None)
+    skipped = why or Skipped(code=SkipCode.NO_ROWS, message="no row of any part")
+    sent = any(one.n == job.round_now.n for part in parts for one in part.rounds)
+    over = _over(job.round_now, parts) if sent else None
+    return Turned(move=lambda j, now: j.round_void(now, skipped, over))
+
+
+def _over(asked: Round, parts: Sequence[Job]) -> Round:
+    """The round of all parts together."""
+    own = [one for part in parts for one in part.rounds if one.n == asked.n]
+    outcomes = {one.outcome for one in own}
+    return replace(
+        asked,
+        rows=sum(one.rows for one in own),
+        outcome=outcomes.pop() if len(outcomes) == 1 else Outcome.PARTIALLY_SUCCEEDED,
+        healed=sum(one.healed for one in own),
+        usage=sum_of_usage(one.usage for one in own),
+        **sum_of_costs("rounds", [(one.job, one.cost, one.no_cost) for one in own]),
     )

@@ -8,10 +8,11 @@ import msgspec
 
 from batchdrop.errors import Misconfigured
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Location, Results
+from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
-from batchdrop.storage import Created, Differs
+from batchdrop.storage import Created, Differs, Storage
+from batchdrop.stored import split_uri
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
 from batchdrop.worker.collect_steps import CREATE, granted
 
@@ -41,6 +42,23 @@ def published(job: Job, publish: Callable[[str], T]) -> T:
         return publish("")
     except Differs:
         return publish(f".{job.lease.epoch}")
+
+
+class Index(msgspec.Struct):
+    """The sparse index of results: see `batchdrop.results.Summary`."""
+
+    lines: int
+    offsets: list[tuple[int, int]]
+
+
+def read_index(storage: Storage, uri: str) -> Index:
+    """
+    The sparse index that was published.
+
+    Raises:
+        SourceGone, Unavailable, Misconfigured: as `Storage.chunks`.
+    """
+    return msgspec.json.decode(b"".join(storage.chunks(uri)), type=Index)
 
 
 def index_of(lines: int, offsets: Sequence[tuple[int, int]]) -> bytes:
@@ -79,14 +97,16 @@ def results_of(
     )
 
 
-def changes(
-    job: Job,
-    summary: Summary,
-    written: Created,
-    index: Created,
-    strangers: Created | None,
-) -> dict[str, Any]:
-    """The arguments of `Job.collected`."""
+def object_of(results: Results) -> Drop:
+    """The version of the object that has the results."""
+    bucket, name = split_uri(results.uri)
+    return Drop(
+        bucket=bucket, name=name, generation=results.generation, size=results.bytes
+    )
+
+
+def changes(job: Job, summary: Summary) -> dict[str, Any]:
+    """The arguments of `Job.collected`, but for `results` and the cost."""
     rows = summary.rows
     answered, counted = rows.accepted - (rows.missing or 0), answers_counted(job)
     short = lost = None
@@ -98,7 +118,6 @@ def changes(
             "ids and lines alone"
         )
     return {
-        "results": results_of(written, index, strangers, job.round),
         "rows": rows,
         "usage": summary.usage,
         "failures": summary.failures,

@@ -24,6 +24,7 @@ from batchdrop.worker.collect_objects import (
     run_name,
     segment_name,
 )
+from batchdrop.worker.collect_round import counted_again
 from batchdrop.worker.collect_steps import NDJSON, Done, Learnt
 
 
@@ -97,7 +98,9 @@ class RangeOfRows:
                     write_stranger=strangers.write,
                     since=self._since(objects, j),
                     full=job.spec.results == "full",
+                    round=job.round,
                     bill=bill,
+                    again=counted_again(job),
                 )
         objects.record(
             segment_name(j),

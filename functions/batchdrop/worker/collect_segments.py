@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Location
+from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.results import Summary
 from batchdrop.results.tally import Tally
 from batchdrop.storage import Storage
@@ -29,9 +28,11 @@ from batchdrop.worker.collect_published import (
     cost,
     index_of,
     published,
+    results_of,
     writing_results,
 )
-from batchdrop.worker.collect_steps import Collected, Done, Learnt, Places, folder
+from batchdrop.worker.collect_round import Gathering, Next
+from batchdrop.worker.collect_steps import GATHERED, Done, Learnt, Places, folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Segments:
     freeze: Freeze
     inputs: Inputs
     compose: Compose
+    gathering: Gathering
 
     def __call__(self, job: Job) -> Learnt:
         """
@@ -77,9 +79,12 @@ class Segments:
             *((run_name(k), one) for k, one in enumerate(plan.strangers)),
             *((name, one.strangers) for name, one in zip(names, found, strict=True)),
         ]
+        counts = changes(job, summary) | cost(job, bill)
+        next = Next.after_batch(job, counts, summary.passing)
         try:
             made = self._publish(
                 job,
+                self.gathering.home(job, next),
                 summary,
                 objects.folder,
                 [objects.find(*one) for one in results],
@@ -87,26 +92,26 @@ class Segments:
             )
         except Gone as exc:
             return back(objects, exc)
-        return Collected(changes=made | cost(job, bill), leftovers=self._folders(job))
+        return next.learnt(job, counts | {"results": made}, self._folders(job))
 
     def _folders(self, job: Job) -> tuple[Location, ...]:
         """What the steps have made of this list of answers, and of others before it."""
         work = folder(self.places.work(job))
         below = [uri.removeprefix(str(work)) for uri in self.storage.names(work)]
         marks = {name.partition("/")[0] for name in below if "/" in name}
+        marks -= {GATHERED}
         return tuple(Location.parse(f"{work}{mark}") for mark in sorted(marks))
 
     def _publish(
         self,
         job: Job,
+        home: Location,
         summary: Summary,
         work: Location,
         results: Sequence[Drop],
         strangers: Sequence[Drop],
-    ) -> dict[str, Any]:
-        home = self.places.results(job)
-
-        def publish(suffix: str) -> dict[str, Any]:
+    ) -> Results:
+        def publish(suffix: str) -> Results:
             left = None
             if strangers:
                 uri = f"{home}strangers{suffix}.jsonl"
@@ -118,7 +123,7 @@ class Segments:
             )
             # The results come last: whoever finds them finds the others.
             written = self.compose(results, work, f"{home}results{suffix}.jsonl")
-            return changes(job, summary, written, index, left)
+            return results_of(written, index, left, job.round)
 
         with writing_results(home):
             found = published(job, publish)

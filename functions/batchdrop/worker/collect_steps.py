@@ -1,5 +1,6 @@
 """What the steps of collecting have in common: their outcomes, and where things lie."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from batchdrop.stored import split_uri
 PAUSE = timedelta(seconds=10)
 #: How the folder begins, within a job's, that collectors write to.
 COLLECTING = "collect-"
+#: The folder in it for results that are not published.
+GATHERED = "gathered"
 #: The type of results and strangers.
 NDJSON = "application/x-ndjson"
 #: The roles with which results are written, and compared with what is there.
@@ -27,6 +30,7 @@ class Done:
     step: Step | None
     n: int = 0  #: which slice or range the next step is about
     goes_on: bool = True  #: the next step may follow at once
+    round: int | None = None  #: whose answers it is about; None: the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,17 @@ class Collected:
     leftovers: tuple[Location, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """A round begins, or comes to nothing; `move` says so, given the job and the time.
+    If a round begins, its job is made in the same commit."""
+
+    move: Callable[[Job, datetime], Job]
+    leftovers: tuple[Location, ...] = ()  #: as those of `Collected`
+
+
 #: What a step says at its end.
-Learnt = Done | Waits | Collected
+Learnt = Done | Waits | Collected | Turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,18 @@ class Places:
     def work(self, job: Job) -> str:
         """The folder for what lies between the answers and the results."""
         assert job.collecting is not None
-        return f"{self.settings.work}{job.id}/{COLLECTING}{job.collecting.round}/"
+        return self.round(job.id, job.collecting.round)
+
+    def round(self, id: str, n: int) -> str:
+        """The same folder of a job and a round by their id and number."""
+        return f"{self.settings.work}{id}/{COLLECTING}{n}/"
+
+    def gathered(self, job: Job) -> Location:
+        """
+        The folder for results that are not published: those of a round, and those of a
+        job whose rows may go again.
+        """
+        return folder(f"{self.work(job)}{GATHERED}")
 
     def copy(self, job: Job) -> str:
         """The copy of answers that lie in no bucket."""

@@ -1,14 +1,13 @@
 """Adds up what was collected of a split job's parts."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from batchdrop.jobs.collecting import MAX_FAILURES
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost, Failure, Usage
 from batchdrop.results import DoesNotAddUp
+from batchdrop.results.failures import Failures
 from batchdrop.rows import RowOutcome, Rows
 
 #: The counts of rows that a split job has already, of when its file was read.
@@ -35,15 +34,9 @@ def added_up(job: Job, parts: Sequence[Job]) -> dict[str, Any]:
             raise DoesNotAddUp(
                 f"the parts have {counts[name]:,} rows ({name}), the file {read:,}"
             )
-    used = [part.usage or Usage() for part in parts]
     return {
         "rows": Rows(**counts),
-        "usage": Usage(
-            **{
-                each.name: sum(getattr(usage, each.name) for usage in used)
-                for each in fields(Usage)
-            }
-        ),
+        "usage": sum_of_usage(part.usage for part in parts),
         "failures": _failures(parts),
         "strangers": sum(part.strangers for part in parts),
         "superseded": sum(part.superseded for part in parts),
@@ -65,29 +58,36 @@ def _failures(parts: Sequence[Job]) -> tuple[Failure, ...]:
     The most frequent errors. Of a part that has more kinds than a document keeps, the
     rare ones are not counted.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
+    found = Failures()
     for part in parts:
-        for each in part.failures:
-            counts[each.code, each.message] += each.count
-            examples.setdefault((each.code, each.message), each.example)
-    return tuple(
-        Failure(code=kind[0], message=kind[1], count=count, example=examples[kind])
-        for kind, count in counts.most_common(MAX_FAILURES)
-    )
+        found.include(part.failures)
+    return found.most_frequent()
 
 
 def _cost(parts: Sequence[Job]) -> dict[str, Any]:
-    """The sum of all costs, or why it can't be known: it is never a part of it."""
+    return sum_of_costs(
+        "parts", [(_name(part, parts), part.cost, part.no_cost) for part in parts]
+    )
+
+
+def sum_of_costs(
+    what: str, several: Sequence[tuple[str, Cost | None, str | None]]
+) -> dict[str, Any]:
+    """
+    The sum of all costs, or why it can't be known: it is never a part of it.
+
+    Args:
+        what: what has these costs, such as "parts".
+        several: of each its name, its cost, and why that isn't known.
+    """
     costs: list[Cost] = []
-    for part in parts:
-        if part.cost is None:
-            why = part.no_cost or "its cost was not kept"
-            return {"no_cost": f"{_name(part, parts)}: {why}"}
-        costs.append(part.cost)
+    for name, cost, no_cost in several:
+        if cost is None:
+            return {"no_cost": f"{name}: {no_cost or 'its cost was not kept'}"}
+        costs.append(cost)
     if len({each.currency for each in costs}) > 1:
-        return {"no_cost": "the parts' costs are in several currencies"}
-    # A new price list may have come while the parts were collected.
+        return {"no_cost": f"the {what}' costs are in several currencies"}
+    # A new price list may have come while they were collected.
     oldest = min(each.prices_as_of for each in costs)
     return {
         "cost": Cost(
@@ -96,6 +96,17 @@ def _cost(parts: Sequence[Job]) -> dict[str, Any]:
             prices_as_of=oldest,
         )
     }
+
+
+def sum_of_usage(several: Iterable[Usage | None]) -> Usage:
+    """The sum of tokens; None stands for none."""
+    found = [each or Usage() for each in several]
+    return Usage(
+        **{
+            each.name: sum(getattr(usage, each.name) for usage in found)
+            for each in fields(Usage)
+        }
+    )
 
 
 def _first(parts: Sequence[Job], fact: str) -> str | None:

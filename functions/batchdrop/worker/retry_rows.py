@@ -9,7 +9,7 @@ from batchdrop.errors import SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import ErrorCode, Step
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Part, Problem, Results, Staging, Timing
+from batchdrop.jobs.values import Part, Problem, Results, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp, Questions
 from batchdrop.results.again import again_of, selected
@@ -18,9 +18,9 @@ from batchdrop.results.questions import Lines
 from batchdrop.results.reading import lines_of
 from batchdrop.rows import Rows
 from batchdrop.storage import Storage
-from batchdrop.stored import split_uri
 from batchdrop.worker.choices import Ceilings, Choices, rules_of
 from batchdrop.worker.collect_inputs import Inputs
+from batchdrop.worker.collect_published import object_of
 from batchdrop.worker.estimating import Estimating, Pricing
 from batchdrop.worker.recorded import Recorded
 from batchdrop.worker.setbacks import Setbacks
@@ -88,7 +88,7 @@ class RetryRows:
         assert job.spec is not None
         earlier = [r.job for r in root.rounds if 0 < r.n < job.round and r.job]
         again = again_of(root, list(self.ledger.get_all(earlier)) if earlier else [])
-        wanted = selected(self.storage.read(_object_of(results)), again)
+        wanted = selected(self.storage.read(object_of(results)), again)
         rows = _rows(self.inputs.questions(root), wanted)
         estimating = self.pricing.estimating(job.spec, rules_of(job.spec, ()))
         own = self.traces.staging(job.id, job.lease.epoch)
@@ -187,13 +187,6 @@ def _spent_by(job: Job, *, now_too: bool) -> int:
         sent = sum(r.rows for r in job.rounds if r.n and not r.outcome)
         spent += guess.micros * sent // job.rows.accepted
     return spent
-
-
-def _object_of(results: Results) -> Drop:
-    bucket, name = split_uri(results.uri)
-    return Drop(
-        bucket=bucket, name=name, generation=results.generation, size=results.bytes
-    )
 
 
 def _rows(

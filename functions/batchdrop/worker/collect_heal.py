@@ -1,0 +1,254 @@
+"""Joins the results of a round, in which rows went again, to those before it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from batchdrop.errors import SourceGone
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import Outcome, SkipCode, Step
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
+from batchdrop.ledger import Ledger
+from batchdrop.results import healing
+from batchdrop.results.again import Again, again_of
+from batchdrop.results.healing import Healed, heal, plan
+from batchdrop.results.tally import Tally
+from batchdrop.storage import Storage
+from batchdrop.worker.collect_compose import Compose
+from batchdrop.worker.collect_objects import Gone, StepObjects, segment_name
+from batchdrop.worker.collect_published import (
+    index_of,
+    object_of,
+    published,
+    read_index,
+    results_of,
+    writing_results,
+)
+from batchdrop.worker.collect_round import Gathering, Next, awaited, earlier_rounds
+from batchdrop.worker.collect_steps import (
+    NDJSON,
+    Done,
+    Learnt,
+    Places,
+    Turned,
+    folder,
+)
+from batchdrop.worker.round_sums import counts_of, with_round
+
+
+class Segment(msgspec.Struct, kw_only=True):
+    """The joined results of a range."""
+
+    data: str  #: the name of the object
+    found: Healed
+
+
+class BeforeGone(Exception):
+    """The results before the round are not there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heal:
+    """
+    One range of the results a call, and after the last one what follows: a further
+    round, or the end. The results before the round, and the round's own, are read once.
+
+    A range has 1 GiB of results at most: it takes as long as a range of answers, and
+    nothing is judged.
+    """
+
+    ledger: Ledger
+    storage: Storage
+    places: Places
+    compose: Compose
+    gathering: Gathering
+    now: Callable[[], datetime]
+
+    def __call__(self, job: Job) -> Learnt:
+        """
+        Raises:
+            DoesNotAddUp, TooLarge: nothing is published; a person has to look.
+            Unavailable, Misconfigured, SourceGone: try again.
+        """
+        one = job.round_now
+        sent = self.ledger.get(one.job)
+        if sent is None or not sent.is_done:
+            return awaited(job)
+        try:
+            if sent.results is None:
+                return self._without_answers(job, one, sent)
+            before = job.results if one.by else job.gathered
+            assert before is not None
+            return self._healed(job, one, sent, before)
+        except BeforeGone as exc:
+            if one.by:
+                raise SourceGone(str(exc)) from exc
+            # The work bucket has lost what was gathered: it is made again of the
+            # answers, and the rounds that were sent are joined to it.
+            return Done(step=Step.FREEZE, round=0, goes_on=False)
+
+    def _without_answers(self, job: Job, one: Round, sent: Job) -> Learnt:
+        """The round was not sent: the results before it are the last."""
+        over = job.round_over(sent, 0)
+        if one.by:
+            skipped = _why_not(one, sent)
+            return Turned(move=lambda j, now: j.round_void(now, skipped, over))
+        assert job.gathered is not None
+        next = Next.of(job, one.rows, over)
+        try:
+            results = self.gathering.publish(job, job.gathered)
+        except SourceGone as exc:
+            raise BeforeGone(str(exc)) from exc
+        return self._ended(job, next, counts_of(job) | {"results": results})
+
+    def _healed(self, job: Job, one: Round, sent: Job, before: Results) -> Learnt:
+        assert sent.results is not None
+        objects = StepObjects(
+            self.storage, self._folder(job, before, sent.results), job.lease.epoch
+        )
+        again = again_of(job, earlier_rounds(self.ledger, job, one.n + 1))
+        ranges = plan(self._offsets(before), before.bytes)
+        names = [segment_name(j) for j in range(len(ranges))]
+        if (j := objects.first_missing(names)) is not None:
+            is_last = j + 1 == len(ranges)
+            self._join(objects, j, ranges[j], is_last, before, sent.results, again)
+            failpoint("collect_healed")
+            return Done(step=Step.HEAL, n=j + 1)
+        found = [objects.read(name, Segment) for name in names]
+        tally = Tally.of(each.found.tally for each in found)
+        counts = with_round(job, sent, tally)
+        over = job.round_over(sent, sum(each.found.healed for each in found))
+        if one.by:
+            next = Next(over=over)
+        else:
+            passing = again.count(counts["rows"], tally.passing)
+            next = Next.of(job, passing, over)
+        try:
+            sources = [
+                objects.find(name, each.data)
+                for name, each in zip(names, found, strict=True)
+            ]
+        except Gone as exc:
+            objects.lose(exc.record)
+            return Done(step=Step.HEAL, goes_on=False)
+        results = self._composed(
+            job,
+            self.gathering.home(job, next),
+            objects.folder,
+            sources,
+            tally,
+            before,
+            sent.results,
+        )
+        failpoint("collect_heal_written")
+        return self._ended(job, next, counts | {"results": results})
+
+    def _join(
+        self,
+        objects: StepObjects,
+        j: int,
+        range: tuple[int, int],
+        is_last: bool,
+        before: Results,
+        sent: Results,
+        again: Again,
+    ) -> None:
+        since = objects.read(segment_name(j - 1), Segment).found.reached if j else 0
+        data = objects.own(segment_name(j), "")
+        with self.storage.creating(objects.uri(data), NDJSON) as new:
+            found = heal(
+                self._read(before, *range),
+                self.storage.read(object_of(sent), since),
+                write=new.write,
+                again=again.without_missing,
+                since=since,
+                is_last=is_last,
+            )
+        objects.record(segment_name(j), Segment(data=data, found=found))
+
+    def _composed(
+        self,
+        job: Job,
+        home: Location,
+        work: Location,
+        sources: Sequence[Drop],
+        tally: Tally,
+        before: Results,
+        sent: Results,
+    ) -> Results:
+        """Makes one object of all ranges, and of the strangers of both."""
+        one = job.round_now
+        # What a person asked for comes beside what is published already.
+        name = f"-{one.n}" if one.by else ""
+        beside = [each.strangers for each in (before, sent) if each.strangers]
+
+        def publish(suffix: str) -> Results:
+            left = None
+            if beside:
+                uri = f"{home}strangers{name}{suffix}.jsonl"
+                left = self.compose(list(map(self._found, beside)), work, uri)
+            index = self.storage.create(
+                f"{home}results{name}{suffix}.index.json",
+                index_of(tally.lines, tally.offsets),
+                "application/json",
+            )
+            # The results come last: whoever finds them finds the others.
+            uri = f"{home}results{name}{suffix}.jsonl"
+            written = self.compose(sources, work, uri)
+            return results_of(written, index, left, one.n)
+
+        with writing_results(home):
+            return published(job, publish)
+
+    def _ended(self, job: Job, next: Next, made: dict[str, Any]) -> Learnt:
+        if next.again:
+            return next.learnt(job, made)
+        # Whoever repeats this step needs the rounds for minutes.
+        for one in earlier_rounds(self.ledger, job):
+            if not one.used:
+                self.ledger.advance(one, lambda j: j.let_expire(self.now()))
+        return next.learnt(job, made, self.gathering.leftovers(job, job.rounds))
+
+    def _folder(self, job: Job, before: Results, sent: Results) -> Location:
+        """Where the ranges of these two objects are written, and of no others."""
+        both = f"{healing.RANGE} {object_of(before)} {object_of(sent)}"
+        mark = sha256(both.encode()).hexdigest()[:16]
+        return folder(f"{self.places.work(job)}{mark}")
+
+    def _offsets(self, before: Results) -> list[tuple[int, int]]:
+        """The sparse index of the results; without one they are one range."""
+        if before.index is None:
+            return []
+        try:
+            return read_index(self.storage, before.index).offsets
+        except SourceGone:
+            return []
+
+    def _read(self, before: Results, start: int, end: int) -> Iterator[bytes]:
+        try:
+            yield from self.storage.read(object_of(before), start, end)
+        except SourceGone as exc:
+            raise BeforeGone(str(exc)) from exc
+
+    def _found(self, uri: str) -> Drop:
+        try:
+            return self.gathering.found(uri)
+        except SourceGone as exc:
+            raise BeforeGone(str(exc)) from exc
+
+
+def _why_not(one: Round, sent: Job) -> Skipped:
+    """Why a round has no answers."""
+    error = sent.error
+    code = SkipCode.CANCELLED
+    if sent.outcome is not Outcome.CANCELLED:
+        code = SkipCode.REJECTED
+        if error and error.code in tuple(SkipCode):
+            code = SkipCode(error.code)
+    why = error.message if error else f"it is {sent.phase}"
+    return Skipped(code=code, message=f"round {one.n}, job {sent.id}: {why}")

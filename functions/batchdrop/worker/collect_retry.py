@@ -1,0 +1,118 @@
+"""Finds the rows that go again because a person asks for it, and begins their round."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchdrop.errors import SourceGone
+from batchdrop.failpoints import failpoint
+from batchdrop.jobs.codes import SkipCode, WaitCode
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Round, Skipped
+from batchdrop.ledger import Ledger
+from batchdrop.results.again import again_of, selected
+from batchdrop.rows import RowOutcome
+from batchdrop.storage import Storage
+from batchdrop.stored import split_uri
+from batchdrop.worker.collect_parts import parts_of
+from batchdrop.worker.collect_published import object_of
+from batchdrop.worker.collect_round import earlier_rounds
+from batchdrop.worker.collect_steps import Learnt, Turned, Waits
+from batchdrop.worker.stages import few_at_once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseRows:
+    """
+    Counts the rows that are meant, in one pass over the results, and begins the round.
+    A split job asks those of its parts that may have such rows.
+    """
+
+    ledger: Ledger
+    storage: Storage
+    now: Callable[[], datetime]
+
+    def __call__(self, job: Job) -> Learnt:
+        """
+        Raises:
+            DoesNotAddUp, TooLarge: the results can't be read; a person has to look.
+            Unavailable, Misconfigured: try again.
+        """
+        one = job.round_now
+        if job.cancel_request:
+            return _void(SkipCode.CANCELLED, "the job was cancelled")
+        if job.parts:
+            return self._ask_parts(job, one)
+        if job.staging is None or not self._is_there(job.staging.uri):
+            return _void(
+                SkipCode.STAGING_GONE,
+                "the staged rows are gone from the work bucket; run `batchdrop rerun`, "
+                "which reads the dropped file",
+            )
+        try:
+            rows = self._count(job, one) if _may_have(job, one) else 0
+        except SourceGone as exc:
+            return _void(SkipCode.RESULTS_GONE, f"the results are gone: {exc}")
+        failpoint("collect_rows_chosen")
+        if not rows:
+            return _void(SkipCode.NO_ROWS, _none(one))
+        return Turned(move=lambda j, now: j.round_chosen(rows, now))
+
+    def _is_there(self, uri: str) -> bool:
+        return self.storage.find(*split_uri(uri)) is not None
+
+    def _count(self, job: Job, one: Round) -> int:
+        assert job.results is not None
+        again = again_of(job, earlier_rounds(self.ledger, job, one.n))
+        results = self.storage.read(object_of(job.results))
+        return sum(1 for _ in selected(results, again))
+
+    def _ask_parts(self, job: Job, one: Round) -> Learnt:
+        parts = parts_of(self.ledger, job)
+        begun = {part.id for part in parts if any(r.n == one.n for r in part.rounds)}
+        asked = [part for part in parts if part.id in begun or _may_have(part, one)]
+        if not asked:
+            return _void(SkipCode.NO_ROWS, _none(one))
+        undone = [part for part in parts if not part.is_done and part.id not in begun]
+        if undone:
+            return Waits(
+                why=f"{len(undone):,} of its parts are not done", code=WaitCode.PARTS
+            )
+        # The job needs all of its parts once more.
+        self._all(parts, lambda part, now: part.needed(now))
+        failpoint("collect_parts_needed")
+        self._all(
+            asked, lambda part, now: part.retry_begun(one.n, one.by, one.only, now)
+        )
+        failpoint("collect_parts_asked")
+        return Turned(move=lambda j, now: j.parts_asked(now))
+
+    def _all(self, parts: Sequence[Job], move: Callable[[Job, datetime], Job]) -> None:
+        def advance(part: Job) -> None:
+            now = self.now()
+            if move(part, now) != part:
+                self.ledger.advance(part, lambda j: move(j, now))
+
+        for _, answer in few_at_once(advance, parts):
+            answer.result()
+
+
+def _may_have(job: Job, one: Round) -> bool:
+    """Whether a job may have rows that are meant, by the counts of its document."""
+    if job.results is None:
+        return False
+    assert job.spec is not None
+    asked = one.only or (RowOutcome.FAILED, RowOutcome.MISSING, *job.spec.retry_on)
+    counts = job.rows.outcomes
+    return any(counts.get(RowOutcome(outcome)) for outcome in asked)
+
+
+def _none(one: Round) -> str:
+    if one.only:
+        return f"no row is {' or '.join(one.only)}"
+    return "no row failed for a passing reason; name outcomes to send others again"
+
+
+def _void(code: SkipCode, why: str) -> Turned:
+    skipped = Skipped(code=code, message=why)
+    return Turned(move=lambda j, now: j.round_void(now, skipped))

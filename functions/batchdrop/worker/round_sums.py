@@ -1,0 +1,87 @@
+"""Adds up what was collected of a job's rounds."""
+
+from typing import Any
+
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import Fact
+from batchdrop.results import DoesNotAddUp
+from batchdrop.results.failures import Failures
+from batchdrop.results.tally import Tally
+from batchdrop.results.values import BEST_FIRST
+from batchdrop.rows import RowOutcome, Rows
+from batchdrop.worker.part_sums import sum_of_costs, sum_of_usage
+
+
+def counts_of(job: Job) -> dict[str, Any]:
+    """The arguments of `Job.collected` that say what its document says already."""
+    return {
+        "rows": job.rows,
+        "usage": sum_of_usage([job.usage]),
+        "cost": job.cost,
+        "no_cost": job.no_cost,
+        "failures": job.failures,
+        "strangers": job.strangers,
+        "superseded": job.superseded,
+        "same_rows": job.same_rows,
+        "answers_short": _message(job.answers_short),
+        "columns_lost": _message(job.columns_lost),
+    }
+
+
+def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
+    """
+    The arguments of `Job.collected`, but for `results`, once a round is joined to the
+    results before it.
+
+    Args:
+        job: the job whose rows went again.
+        sent: the round's job.
+        tally: of all results.
+
+    Raises:
+        DoesNotAddUp: they are not one for each line of the file.
+    """
+    outcomes = dict(tally.outcomes)
+    refused = outcomes.pop(RowOutcome.REFUSED, 0)
+    if (tally.lines, refused) != (job.rows.total, job.rows.refused):
+        raise DoesNotAddUp(
+            f"{tally.lines:,} results, {refused:,} of them of refused lines, for "
+            f"{job.rows.total:,} lines, {job.rows.refused:,} of them refused"
+        )
+    failures = Failures()
+    failures.include(tally.failures)
+    about = f"round {sent.round}, job {sent.id}"
+    costs = [
+        ("the rounds before", job.cost, job.no_cost),
+        (about, sent.cost, sent.no_cost),
+    ]
+    return {
+        "rows": Rows(
+            total=tally.lines,
+            accepted=tally.lines - refused,
+            refused=refused,
+            **{
+                each.value: outcomes.get(each, 0)
+                for each in (*BEST_FIRST, RowOutcome.MISSING)
+            },
+        ),
+        "usage": sum_of_usage([job.usage, sent.usage]),
+        "failures": failures.most_frequent(),
+        "strangers": job.strangers + sent.strangers,
+        "superseded": job.superseded + sent.superseded,
+        "same_rows": job.same_rows + sent.same_rows,
+        "answers_short": _either(about, job.answers_short, sent.answers_short),
+        "columns_lost": _either(about, job.columns_lost, sent.columns_lost),
+        **sum_of_costs("rounds", costs),
+    }
+
+
+def _message(fact: Fact | None) -> str | None:
+    return fact.message if fact else None
+
+
+def _either(about: str, had: Fact | None, new: Fact | None) -> str | None:
+    """What is wrong with the results before, or else with the round's."""
+    if had is None and new is not None:
+        return f"{about}: {new.message}"
+    return _message(had)
