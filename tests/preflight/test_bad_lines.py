@@ -483,6 +483,29 @@ def test_an_error_of_shape_shows_the_line_to_write(
     assert row_error.fix.endswith(Rules(backend=backend, model=model).family.example)
 
 
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("{'contents': []}", "in Python, json.dumps(row)"),
+        ("{ \u201ccontents\u201d: []}", 'write " in place of \u201c and \u201d'),
+        ("{", "write each object on one line: `jq -c . FILE > NEW`"),
+        ('  "contents": [', "write each object on one line"),
+        ("  ],", "write each object on one line"),
+        ("}", "write each object on one line"),
+        ('{"contents": []},', "leave out the comma at the end of the line"),
+        ('{"contents": [],}', "leave out the comma before the bracket"),
+        ('{"contents": [], "x": NaN}', "write null for NaN"),
+        ("[", "`jq -c '.[]' FILE > NEW`"),
+        ("What is it?", "write one JSON object a line: {"),
+        ('{"contents": [', "write one JSON object a line: {"),
+    ],
+)
+def test_a_common_mistake_in_json_shows_what_mends_it(line: str, fix: str) -> None:
+    (row_error,) = row_errors(line.encode())
+
+    assert fix in row_error.fix
+
+
 @pytest.mark.parametrize("key", ["key", "custom_id"])
 def test_a_key_inside_of_a_request_shows_where_it_belongs(key: str) -> None:
     (row_error,) = row_errors({key: "a", **GOOD})

@@ -23,7 +23,23 @@ from batchdrop.preflight.rules import REJECT, Rules
 MANY_LATIN = 3
 #: The most digits that msgspec takes in a whole number.
 MOST_DIGITS = 4300
-_NO_ARRAY = "write each of its items on a line of its own, without commas between them"
+_NO_ARRAY = (
+    "write each of its items on a line of its own, without commas between them: "
+    "`jq -c '.[]' FILE > NEW`"
+)
+_ONE_LINE = "write each object on one line: `jq -c . FILE > NEW`"
+#: How lines begin that are no JSON, and what to do about it.
+_BEGINNINGS = {
+    re.compile(rb"\{\s*'"): (
+        "write \" in place of ' around names and texts; in Python, json.dumps(row)"
+    ),
+    re.compile("\\{\\s*[\u201c\u201d]".encode()): (
+        'write " in place of \u201c and \u201d around names and texts'
+    ),
+    re.compile(rb'\{$|[]}],?$|"(?:[^"\\]|\\.)*"\s*:'): _ONE_LINE,
+}
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
+_AT = re.compile(r"\(byte (\d+)\)$")
 _HIGH_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,8}$")
 _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -81,7 +97,8 @@ class Parser:
             elif text.startswith(b"["):
                 inspection.add_error("", "json_array", "begins a JSON array", _NO_ARRAY)
             else:
-                inspection.add_error("", "not_json", _where(str(exc), text), example)
+                fix = _fix(str(exc), text) or example
+                inspection.add_error("", "not_json", _where(str(exc), text), fix)
         else:
             if isinstance(value, dict):
                 return True
@@ -126,6 +143,20 @@ def is_malformed(text: bytes) -> bool:
     except (UnicodeDecodeError, RecursionError):
         return False
     return False
+
+
+def _fix(message: str, text: bytes) -> str:
+    """What mends a common mistake that a parser has found; empty if it is another."""
+    for begins, fix in _BEGINNINGS.items():
+        if begins.match(text):
+            return fix
+    if text.endswith(b",") and not is_malformed(text[:-1]):
+        return "leave out the comma at the end of the line"
+    if "trailing comma" in message:
+        return "leave out the comma before the bracket"
+    if (at := _AT.search(message)) and _NOT_A_NUMBER.match(text, int(at[1])):
+        return "write null for NaN and Infinity, or leave the member out"
+    return ""
 
 
 def _marked(inspection: Inspection, text: bytes, mark: int) -> None:
@@ -186,7 +217,7 @@ def _fraction(text: str) -> float:
 
 def _where(message: str, text: bytes) -> str:
     """A parser's message, with the byte that it names as a column of the line."""
-    match = re.search(r"\(byte (\d+)\)$", message)
+    match = _AT.search(message)
     if match is None:
         if "truncated" in message and _HIGH_AT_END.search(text):
             return "has half of a surrogate pair at its end"
