@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from batchdrop.options.settings import Settings
+from batchdrop.options.settings import variables as settings_variables
 from tests.infra import rights
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA, ROOT
@@ -55,6 +57,15 @@ def test_the_outputs_that_it_names_exist(plan: Plan) -> None:
 
     assert len(named) > 2
     assert named <= set(plan.outputs)
+
+
+def test_the_command_line_gets_a_whole_deployment_and_no_secret(
+    everything: Plan,
+) -> None:
+    settings = everything.outputs["settings"]
+
+    assert Settings.from_env({"GEMINI_API_KEY": "x"} | settings).database
+    assert set(settings) <= settings_variables()
 
 
 def test_the_resources_that_it_names_exist(everything: Plan) -> None:

@@ -101,6 +101,24 @@ def test_a_folder_of_terraform_is_asked_for_its_outputs(tmp_path: Path) -> None:
     assert read("prod").env == ENOUGH
 
 
+def test_an_error_of_terraform_is_its_headline(tmp_path: Path) -> None:
+    binary = tmp_path / "terraform"
+    binary.write_text(
+        "#!/bin/sh\n"
+        "printf '│ Warning: x\\n│ Error: Backend initialization required\\n│ Why' >&2\n"
+        "exit 1\n"
+    )
+    binary.chmod(0o755)
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    ran = run("add", "prod", "--from-terraform", str(tmp_path), env=path)
+
+    assert ran.stderr == (
+        f"Error: terraform -chdir={tmp_path} output: Error: Backend initialization "
+        "required\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -28,8 +28,10 @@ def settings_of(place: str) -> dict[str, str]:
             command = ["terraform", f"-chdir={place}", "output", "-json", "-no-color"]
             ran = subprocess.run(command, capture_output=True, timeout=TIMEOUT)
             if ran.returncode:
-                why = shown(ran.stderr.decode(errors="replace").strip())
-                raise click.ClickException(f"terraform output in {place}: {why}")
+                why = _error_in(ran.stderr.decode(errors="replace"))
+                raise click.ClickException(
+                    f"terraform -chdir={place} output: {shown(why)}"
+                )
             text = ran.stdout
         else:
             text = Path(place).read_bytes()
@@ -48,3 +50,10 @@ def settings_of(place: str) -> dict[str, str]:
             f"{place} has no output `settings`; run `terraform apply` with this "
             "release, and give its folder or what `terraform output -json` prints"
         ) from exc
+
+
+def _error_in(text: str) -> str:
+    """The headline of what Terraform says of an error, at length."""
+    lines = [line.strip(" │\r") for line in text.splitlines()]
+    headlines = [line for line in lines if line.startswith("Error: ")]
+    return (headlines or [line for line in lines if line] or ["it failed"])[0]
