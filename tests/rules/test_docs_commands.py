@@ -15,7 +15,7 @@ each = pytest.mark.parametrize(
 
 #: They print nothing that a program would read, or are no work on a deployment.
 WITHOUT_JSON = {"batchdrop local up", "batchdrop local env"}
-WITHOUT_DEPLOYMENT = re.compile("batchdrop (deployments|local|demo|prices)( |$)")
+WITHOUT_DEPLOYMENT = re.compile("batchdrop (deployments|local|demo)( |$)")
 
 
 def options(command: click.Command) -> set[str]:

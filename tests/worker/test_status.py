@@ -130,6 +130,21 @@ def test_what_pubsub_refuses_is_wrong_and_what_is_unhealthy(deployed: World) -> 
     assert codes(aside) == ["unhealthy", "set_aside"]
 
 
+def test_objects_that_are_ignored_for_their_names_are_counted(
+    deployed: World,
+) -> None:
+    deployed.upload(name="a.json")
+    deployed.upload(name="b\x1b[31m.txt")
+    deployed.advance(timedelta(hours=2))
+    deployed.ticks(2)
+
+    found = status(deployed)
+
+    assert (found["ignored"], codes(found)) == (2, ["ignored"])
+    shown = text(deployed)
+    assert "! 2 objects of the inbox make no job, such as b\\x1b[31m.txt\n" in shown
+
+
 def test_a_queue_without_quota_is_shown_until_when(deployed: World) -> None:
     drop = deployed.upload()
     deployed.worker.take(drop)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def price_list(place: str | None) -> "Prices":
 
 @click.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
+@deployment_option
 @prices_option()
 @json_option("Print the list, in the form of its file, and its age as JSON.")
 def prices(models: tuple[str, ...], prices: str | None, as_json: bool) -> None:

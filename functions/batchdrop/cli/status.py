@@ -11,6 +11,7 @@ import click
 from batchdrop.cli import dead_letters
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table, shown
+from batchdrop.options.names import why_ignored
 
 if TYPE_CHECKING:
     from batchdrop.jobs.waiting import WaitingFor
@@ -101,6 +102,7 @@ class Status:
     unhealthy: int  #: of the jobs that were dropped in the last days
     outbox: Outbox
     dead_letters: DeadLetters
+    ignored: int  #: recent objects of the inbox that make no job by their names
     day: str
     limits: list[Limit]
     wrong: list[Wrong]
@@ -149,6 +151,7 @@ def read(wiring: ModuleType) -> Status:
     dead = _dead_letters(settings, now)
     queues = [*_queues(ledger, now)]
     unhealthy = ledger.unhealthy_count(now - timedelta(days=RECENT_DAYS))
+    ignored, name = ledger.ignored_objects()
     return Status(
         deployment=settings.deployment,
         project=settings.project,
@@ -161,12 +164,14 @@ def read(wiring: ModuleType) -> Status:
         unhealthy=unhealthy,
         outbox=outbox,
         dead_letters=dead,
+        ignored=ignored,
         day=f"{now:%Y-%m-%d}",
         limits=[*_limits(wiring, f"{now:%Y-%m-%d}")],
         wrong=[
             *_wrong_ticks(settings, ticks, now),
             *_wrong_queues(settings, queues),
             *_wrong_jobs(unhealthy),
+            *_wrong_names(ignored, name),
             *_wrong_announcements(outbox, dead, now),
         ],
     )
@@ -262,6 +267,16 @@ def _wrong_jobs(unhealthy: int) -> Iterator[Wrong]:
             f"{'is' if unhealthy == 1 else 'are'} unhealthy",
             do=f"see `batchdrop jobs --unhealthy --since {RECENT_DAYS}d`, and "
             "`batchdrop show JOB` for what to do",
+        )
+
+
+def _wrong_names(ignored: int, name: str) -> Iterator[Wrong]:
+    if why := why_ignored(name) if ignored else None:
+        yield Wrong(
+            code="ignored",
+            message=f"{_count(ignored, 'object')} of the inbox "
+            f"{'makes' if ignored == 1 else 'make'} no job, such as {name}",
+            do=why,
         )
 
 

@@ -34,6 +34,11 @@ class Overview(Documents):
             is_running=until is not None,
         )
 
+    def ignored_objects(self) -> tuple[int, str]:
+        """How many recent objects of the inbox make no job by their names, and one."""
+        data = self._lock("reconcile").get().to_dict() or {}
+        return int(data.get("ignored", 0)), str(data.get("ignored_name", ""))
+
     def open_queues(self) -> Iterator[str]:
         """The queues with submitted jobs. Reads one document for each."""
         ordered = (
