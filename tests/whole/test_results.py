@@ -1,12 +1,15 @@
 """A dropped file ends with a result for each of its lines, on the whole stack."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet
 import pytest
 from google.cloud.storage import Blob
 
@@ -39,14 +42,12 @@ def lines() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def faults(deployment: Deployment) -> None:  # noqa: F811
-    """One row of NAME fails, one is blocked, one has no answer."""
+    """One row of NAME fails, one is blocked, one has no answer: in each round."""
     rules = [
         {"fault": "row_failed", "code": 503, "match": {"row_text": "poisoned"}},
         {"fault": "row_blocked", "match": {"row_text": "forbidden"}},
         {"fault": "row_unanswered", "match": {"row_text": "forgotten"}},
     ]
-    for rule in rules:
-        rule["match"]["display_name"] = NAME  # type: ignore[index]
     url = f"{deployment.stack.addresses['batchsim']}/_sim/faults"
     httpx.post(url, json=rules).raise_for_status()
 
@@ -54,6 +55,7 @@ def faults(deployment: Deployment) -> None:  # noqa: F811
 @pytest.mark.usefixtures("faults")
 def test_a_dropped_file_ends_in_a_result_for_each_line_counted_and_announced(
     deployment: Deployment,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     dropped = lines()
     text = "".join(json.dumps(line) + "\n" for line in dropped)
@@ -99,6 +101,31 @@ def test_a_dropped_file_ends_in_a_result_for_each_line_counted_and_announced(
     assert message.attributes["ce-type"] == "dev.batchdrop.results.ready.v1"
     assert message.attributes["rows_outcome"] == "incomplete"
     assert body["results"]["uri"] == job["results"]["uri"]
+    columns = "--format=csv", "--columns=line,key,customer,outcome"
+    address = f"gs://{drop.bucket}/{NAME}"
+    assert fetched(deployment, address, "--only=failed,missing", *columns) == (
+        "line,key,customer,outcome\n"
+        '5,005,"{""number"": 5}",failed\n'
+        '17,017,"{""number"": 17}",missing\n'
+    )
+    file = tmp_path / "results.parquet"
+    said = fetched(deployment, drop.job_id, f"-o{file}", "--json")
+    assert json.loads(said)["results"] == 40
+    assert pyarrow.parquet.read_table(file).column("key").to_pylist() == [
+        each["key"] for each in dropped
+    ]
+
+
+def fetched(deployment: Deployment, *arguments: str) -> str:  # noqa: F811
+    """What `batchdrop results` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "batchdrop.cli", "results", *arguments],
+        env=os.environ | deployment.stack.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 @pytest.mark.proof
