@@ -342,12 +342,21 @@ def _members(one: Deployment) -> dict[str, object]:
     """A deployment as `--json` prints it."""
     return {
         "name": one.name,
-        "in_use": one.name == in_use(),
+        "in_use": one.name == _used(),
         "project": one.env.get("BATCHDROP_PROJECT"),
         "database": one.env.get("BATCHDROP_DATABASE", "(default)"),
         "inbox": one.env.get("BATCHDROP_INBOX"),
         "from": one.source,
     }
+
+
+def _used() -> str | None:
+    """The name of the deployment that commands work on where nothing else is said."""
+    try:
+        found = find(None, {})
+    except NoDeployment:
+        return None
+    return found.name if found else None
 
 
 def _cell(value: object) -> str:

@@ -317,14 +317,12 @@ def _show(found: Status) -> None:
         )
     else:
         click.echo("no job is open or waits in a queue")
-    click.echo(
-        f"{_count(found.unsent, 'job')} before a queue, "
-        f"{_count(found.collecting, 'job')} with answers to collect"
-    )
+    click.echo(f"jobs that are in no queue yet: {found.unsent:,}")
+    click.echo(f"jobs with answers to collect: {found.collecting:,}")
     dead = found.dead_letters
     click.echo(
-        f"outbox: {_count(found.outbox.waiting, 'announcement')}, and "
-        f"{found.outbox.set_aside:,} set aside; dead letters: "
+        f"announcements to send: {found.outbox.waiting:,}, set aside: "
+        f"{found.outbox.set_aside:,}, dead letters: "
         + (f"{dead.count:,}" if dead.count is not None else f"{dead.why_unknown}")
     )
     for each in found.limits:
