@@ -15,6 +15,8 @@ from batchdrop import wiring
 from batchdrop.cli import dead_letters, main
 from batchdrop.cli.status import Ticks, _wrong_ticks
 from batchdrop.jobs.codes import HealthCode
+from tests.reads import counted
+from tests.there import there
 from tests.worker.world import World
 
 
@@ -86,6 +88,25 @@ def test_what_waits_is_shown_by_queue_with_why(deployed: World) -> None:
     assert queue["first"] == drops[0].job_id
     assert queue["waiting_for"]["code"] == "paused"
     assert codes(found) == ["paused"]
+
+
+def test_status_reads_as_much_of_many_jobs_as_of_few(deployed: World) -> None:
+    deployed.choose(paused=True)
+    drop = deployed.upload()
+    deployed.worker.take(drop)
+    deployed.tick()
+    with counted() as few:
+        status(deployed)
+    job = deployed.database.document(f"jobs/{drop.job_id}").get().to_dict()
+    for n in range(30):
+        deployed.database.document(f"jobs/{n}").set({**there(job), "id": f"{n}"})
+
+    with counted() as many:
+        (queue,) = status(deployed)["queues"]
+
+    assert queue["waiting"] == 31
+    assert many == few
+    assert (many["reads"] < 30, many["writes"]) == (True, 0)
 
 
 def test_what_the_day_has_used_of_its_limits_is_shown(deployed: World) -> None:
