@@ -57,7 +57,7 @@ def test_one_command_brings_a_file_to_its_results(
     deployed: World, written: Callable[..., str], tmp_path: Path
 ) -> None:
     file, out = written(questions(3)), tmp_path / "results.jsonl"
-    options = ("--to", "nightly/", "--label", "team=search", "--label", "run=7")
+    options = ("--to", "nightly", "--label", "team=search", "--label", "run=7")
 
     ran = run("drop", file, *options, "--wait", "-o", str(out))
 
@@ -167,6 +167,7 @@ def test_a_manifest_is_dropped_with_its_file(
     [
         (("a.json",), "drop it as a.jsonl"),
         (("a.jsonl", "sub/a.jsonl"), "would both become a.jsonl"),
+        (("a.jsonl", "--to", "gs://inbox/x/"), "write the folder alone"),
         (("a.jsonl", "-o", "x"), "-o needs --wait and one FILE"),
         (("a.jsonl", "--wait", "-o", "a.json"), "exists already"),
     ],

@@ -27,7 +27,7 @@ _PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--to",
     default="",
     metavar="FOLDER/",
-    help="What the names in the inbox begin with, such as nightly/.",
+    help="The folder of the inbox, such as nightly/.",
 )
 @click.option("--model", help="The model; stronger than what the deployment chooses.")
 @click.option(

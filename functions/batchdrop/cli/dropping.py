@@ -41,14 +41,20 @@ class Candidate:
         The files, manifests first: a file that waits for its manifest is read at once.
 
         Args:
-            to: a folder of the inbox, or how names begin there.
+            to: a folder of the inbox; empty for none.
 
         Raises:
-            click.UsageError: a name is ignored, or two files have the same one.
+            click.UsageError: a name is ignored, two files have the same one, or the
+                folder is an address.
         """
+        if to.startswith("gs://"):
+            raise click.UsageError(
+                f"--to {to}: write the folder alone, such as nightly/"
+            )
+        folder = f"{to.strip('/')}/" if to.strip("/") else ""
         found: dict[str, Candidate] = {}
         for path in sorted(files, key=lambda path: not is_manifest(path.name)):
-            name = f"{to}{path.name}"
+            name = f"{folder}{path.name}"
             if why := why_ignored(name):
                 raise click.UsageError(f"{path}: {why}")
             if name in found:
