@@ -155,7 +155,7 @@ def test_a_round_over_what_the_file_may_cost_is_rejected_unpaid(world: World) ->
 
 
 @pytest.mark.parametrize(
-    "point", ["after_recording", "after_staging", "after_prepared", "after_create"]
+    "point", ["round_recorded", "round_staged", "round_prepared", "after_create"]
 )
 def test_a_round_whose_worker_died_is_sent_once(world: World, point: str) -> None:
     job = collected(world, submit(world))
@@ -180,7 +180,7 @@ def test_a_round_that_the_ledger_has_lost_is_not_paid_twice(
     job = collected(world, submit(world))
     asked(world, job)
     if phase is Phase.PREPARED:
-        with at(["after_prepared"], die), pytest.raises(Killed):
+        with at(["round_prepared"], die), pytest.raises(Killed):
             world.worker.tick()
     else:
         world.worker.tick()

@@ -74,7 +74,7 @@ class RetryRows:
         if not staged.staging.rows:
             why = f"the results of job {root.id} name no row that goes again"
             return self._reject(job, ErrorCode.NO_ROWS, why)
-        failpoint("after_staging")
+        failpoint("round_staged")
         return self._prepared(job, root, staged)
 
     def _reject(self, job: Job, code: ErrorCode, why: str) -> Job:
@@ -96,7 +96,7 @@ class RetryRows:
             with Recorded(own.uri, self.storage.writing) as recorded:
                 own = self._written(own, rows, write, recorded, estimating)
                 recorded.finish()
-            failpoint("after_recording")
+            failpoint("round_recorded")
         staging = replace(
             own,
             first=recorded.first,
@@ -147,7 +147,7 @@ class RetryRows:
 
         self.traces.leave(move(job))
         job = self.ledger.advance(job, move)
-        failpoint("after_prepared")
+        failpoint("round_prepared")
         log.info(
             "round prepared",
             extra={
