@@ -194,6 +194,23 @@ def test_a_round_that_the_ledger_has_lost_is_not_paid_twice(
     assert one_round(world, job).rows.ok == 2
 
 
+def test_a_lost_round_whose_next_worker_dies_at_once_keeps_the_rows_of_its_batch(
+    world: World,
+) -> None:
+    job = collected(world, submit(world))
+    asked(world, job)
+    world.worker.tick()
+    uri = there(one_round(world, job).staging).uri
+    world.database.collection("jobs").document(job.round_id(1)).delete()
+
+    with at(["after_resumed"], die), pytest.raises(Killed):
+        world.worker.tick()
+    world.ticks_until(lambda: one_round(world, job).batch is not None)
+
+    assert there(one_round(world, job).staging).uri == uri
+    assert len(world.batches()) == 2
+
+
 def test_a_round_announces_nothing_and_is_in_no_list(world: World) -> None:
     job = collected(world, submit(world))
     world.tick()
