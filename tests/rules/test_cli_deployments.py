@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from batchdrop.cli import main
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.deployments import Deployment, directory, every, read, write
+from batchdrop.options.settings import Settings
 from batchdrop_local.processes import free_port
 from tests.rules.test_settings import ENOUGH
 
@@ -203,6 +204,14 @@ def test_the_environment_comes_before_the_deployment_in_use() -> None:
         "prod",
         "gemini-x",
     )
+
+
+def test_a_command_needs_no_key_of_the_api() -> None:
+    developer = ENOUGH | {"BATCHDROP_BACKEND": "developer"}
+    write(Deployment(name="prod", env=developer))
+
+    for found in (environment("--deployment", "prod"), environment(env=developer)):
+        assert Settings.from_env(found).backend == "developer"
 
 
 def test_a_running_local_stack_is_found_and_one_that_died_is_not(

@@ -54,11 +54,14 @@ def _choose(context: click.Context, _: click.Parameter, name: str | None) -> Non
         # Commands that work without a deployment, too, don't ask for it.
         context.meta[_WHY_NONE] = exc
         return
-    if chosen is None:
-        if not is_described(before):
-            context.meta[_WHY_NONE] = NoDeployment(_HOW_TO_CHOOSE)
+    if chosen is None and not is_described(before):
+        context.meta[_WHY_NONE] = NoDeployment(_HOW_TO_CHOOSE)
         return
     context.find_root().call_on_close(lambda: _restore(before))
+    # No file has a key, and no command needs one: the worker makes the requests.
+    os.environ.setdefault("GEMINI_API_KEY", "not-set")
+    if chosen is None:
+        return
     # Who names a deployment means that one, whatever else is set; and nothing that is
     # set for another is meant for the local stack.
     alone = name is not None or chosen.name == LOCAL
@@ -68,8 +71,6 @@ def _choose(context: click.Context, _: click.Parameter, name: str | None) -> Non
     for key, text in chosen.env.items():
         if not key.startswith(PREFIX) or not os.environ.get(key, "").strip():
             os.environ[key] = text
-    # No file has a key, and no command needs one: the worker makes the requests.
-    os.environ.setdefault("GEMINI_API_KEY", "not-set")
 
 
 def _restore(environment: dict[str, str]) -> None:
