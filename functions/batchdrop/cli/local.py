@@ -343,25 +343,23 @@ def _command(short: bool = False) -> str:
 def _how_to_use(stack: Mapping[str, Any], file: Path, registered: bool) -> str:
     """How to use a running stack, from a terminal that knows nothing of it."""
     command = _command()
-    used = deployments.in_use()
-    local = "" if registered and used is None else " --deployment local"
-    finding = "Commands find it by themselves:"
+    used = f" --deployment {deployments.LOCAL}" if deployments.in_use() else ""
+    first, then = "", f'  eval "$({command} local env)"\n'
     if not registered:
-        finding = "Here is how to use it:"
-        example = f'eval "$({command} local env)"'
-    else:
-        example = f"{command} status{local}"
-    folder = "" if registered else f"  cd {shlex.quote(str(file.parent.parent))}\n"
+        # Such as a home that can't be written to: all need the variables, which are
+        # found in this folder alone.
+        first, then = f"  cd {shlex.quote(str(file.parent.parent))}\n{then}", ""
+        used = ""
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""
-The local stack is up. {finding}
+The local stack is up. To use it in another terminal:
 
-  {example}
+{first}  {command} drop requests.jsonl --wait -o results.jsonl{used}
+  {command} status{used}
 
-gcloud and Google's clients need its variables. To drop a file in another terminal:
+gcloud and Google's clients need its variables:
 
-{folder}  eval "$({command} local env)" &&
-  gcloud storage cp requests.jsonl gs://{stack["buckets"]["inbox"]}/
+{then}  gcloud storage cp requests.jsonl gs://{stack["buckets"]["inbox"]}/
 
 {addresses}
 Results are in gs://{stack["buckets"]["output"]}/NAME/JOB_ID/results.jsonl
