@@ -218,8 +218,7 @@ def demo(keep: bool, install: bool, as_json: bool) -> None:
             click.echo(DOWN, err=as_json)
     if not keep:
         click.echo(
-            f"Next: `{_command(short=True)} demo --keep` leaves it up. "
-            "Go on with docs/tutorial.md.",
+            f"Next: `{_command(short=True)} demo --keep`, or docs/tutorial.md",
             err=as_json,
         )
 

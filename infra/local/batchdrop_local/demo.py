@@ -58,7 +58,7 @@ class Outcome:
     rows: dict[str, int]  #: how many there are, and how many have which outcome
     failures: list[dict[str, Any]]  #: kinds of errors of rows, and how many have each
     batches: int  #: that the API has made at first, of both files and all deliveries
-    healed: int  #: rows that failed at first and were sent again
+    healed: int  #: rows that failed at first, and not when they were sent again
     duplicates: int  #: events of the good file that were ignored
     rejected: dict[str, str]  #: the bad file's job, and why
     announcement: dict[str, str]  #: of the batch's end
@@ -103,6 +103,7 @@ def run(
                 settings = SETTINGS | {FAILPOINTS: str(marker)}
                 stack = Stack(
                     directory,
+                    poll_every=0.5,
                     queue_seconds=1,
                     run_seconds=4,
                     env=settings,
@@ -132,7 +133,8 @@ def run(
             with steps.step("drop bad.jsonl", stack.log("on_upload")) as step:
                 rejected = _drop_bad(looker, content)
                 assert rejected.error is not None
-                step.say(f"rejected: {rejected.error.message.partition(';')[0]}")
+                first = rejected.row_errors[0]
+                step.say(f"rejected: line {first.line}, {first.code}")
                 step.say("no batch is made of it, nothing paid")
             with steps.step("find the batch", stack.log("poll")) as step:
                 job = looker.wait_for(drop.job_id, lambda job: job.batch is not None)
@@ -153,6 +155,8 @@ def run(
                 results = looker.read(job.results.uri)
                 (folder / "reviews.jsonl").write_bytes(content)
                 (folder / "results.jsonl").write_bytes(results)
+                again = sum(one.rows for one in job.rounds if one.n)
+                step.say(f"{again} rows failed: sent again, by themselves")
                 step.say(f"in {folder.relative_to(directory)}/results.jsonl")
         outcome = Outcome(
             job_id=job.id,
@@ -231,8 +235,9 @@ def _show(
         elif result["round"]:
             answer = f"{answer}, round {result['round']}"
             named.setdefault("healed by a second round", []).append(result["key"])
-        seen[answer] += 1
-        if seen[answer] == 1:
+        kind = "again" if result["round"] else answer
+        seen[kind] += 1
+        if seen[kind] == 1:
             text = row["request"]["contents"][0]["parts"][0]["text"]
             review = text.removeprefix(samples.QUESTION).partition(" ")[2]
             table.add_row(Text(result["key"]), Text(review), Text(answer))
