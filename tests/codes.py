@@ -28,6 +28,7 @@ SECTIONS = {
     "Outcome": "Outcomes",
     "Step": "Steps of collecting",
     "HealthCode": "Health",
+    "SkipCode": "Rows that did not go again",
     "ErrorCode": "Errors",
     "Backend": "Backends",
 }
