@@ -16,6 +16,7 @@ from tests.worker.collecting import collected, ended, outcomes, questions, submi
 from tests.worker.dying import Killed, at, die
 from tests.worker.world import World
 
+SOON = timedelta(seconds=20)
 BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
@@ -229,6 +230,110 @@ def test_a_part_sends_its_own_rows_again_and_the_file_waits_for_it(
     assert job.rounds == ()
     whole = there(job.cost).micros
     assert whole == sum(there(one.cost).micros for one in parts_of(world.ledger, job))
+
+
+@BOTH
+def test_rows_without_an_answer_that_the_api_does_not_count_go_again(
+    world: World,
+) -> None:
+    world.sim.faults.add("row_unanswered", match={"row_text": "question 3"}, count=1)
+
+    job = collected(world, drop(world))
+
+    assert outcomes(world, job) == ["ok"] * 20
+    assert [one.healed for one in job.rounds] == [0, 1]
+
+
+@BOTH
+def test_rows_whose_answers_the_api_counts_are_paid_and_do_not_go_again(
+    world: World,
+) -> None:
+    fails(world, 3)
+    world.sim.faults.add("rows_missing", rows=2, count=1)
+
+    job = collected(world, drop(world))
+
+    assert outcomes(world, job).count("missing") == 2
+    assert [one.rows for one in job.rounds] == [20, 1]
+    assert there(job.answers_short).message.startswith("the API counts 20 answers")
+
+
+def test_rows_of_the_outcomes_that_are_chosen_go_again(world: World) -> None:
+    world.sim.faults.add("row_max_tokens", match={"row_text": "question 3"}, count=1)
+    world.sim.faults.add("row_blocked", match={"row_text": "question 5"}, count=1)
+
+    job = collected(world, drop(world, retry_on=("truncated",)))
+
+    found = outcomes(world, job)
+    assert (found[2], found[4]) == ("ok", "blocked")
+    assert [one.rows for one in job.rounds] == [20, 1]
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["failed", "expired"])
+def test_a_round_whose_batch_leaves_no_answers_is_the_last(
+    world: World, fault: str
+) -> None:
+    fails(world, 3)
+    dropped = drop(world, retry=3)
+    ended(world, dropped)
+    world.collect()
+    world.sim.faults.add(fault, count=1)
+
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[2] == "failed"
+    assert outcomes(world, job).count("ok") == 19
+    assert there(job.skipped).code is SkipCode.NONE_HEALED
+    assert len(world.batches()) == 2
+
+
+def test_a_batch_that_left_no_answers_is_not_sent_again(world: World) -> None:
+    world.sim.faults.add("failed", count=1)
+
+    job = collected(world, drop(world))
+
+    assert there(job.skipped).code is SkipCode.NO_ANSWERS
+    assert len(world.batches()) == 1
+
+
+def test_the_rest_of_a_batch_that_ended_early_goes_again(world: World) -> None:
+    world.sim.faults.add("expired", rows=0.9, count=1)
+
+    job = collected(world, drop(world))
+
+    assert job.outcome is Outcome.EXPIRED
+    assert outcomes(world, job) == ["ok"] * 20
+    assert len(world.batches()) == 2
+
+
+def test_a_round_that_someone_cancels_at_the_api_is_the_last(world: World) -> None:
+    fails(world, 3)
+    dropped = drop(world, retry=3)
+    ended(world, dropped)
+    world.collect()
+    job = world.job(dropped)
+    world.ticks_until(lambda: round_of(world, job).batch is not None, every=SOON)
+    sent = round_of(world, job)
+
+    world.backends.of(sent).cancel(there(sent.batch).name)
+    job = collected(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert len(world.batches()) == 2
+
+
+def test_answers_of_a_round_that_belong_to_no_row_join_the_others(
+    world: World,
+) -> None:
+    fails(world, 3)
+    world.sim.faults.add("rows_foreign", rows=1, count=2)
+
+    job = collected(world, drop(world))
+
+    bucket, name = split_uri(there(there(job.results).strangers))
+    text = world.gcs.bucket(bucket).blob(name).download_as_text()
+    assert job.strangers == len(text.splitlines()) == 2
 
 
 # -- because a person asks for it ------------------------------------------------------

@@ -1,11 +1,12 @@
 """Decides, once results are made, whether rows go again before they are published."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from batchdrop.errors import SourceGone
+from batchdrop.jobs.codes import SkipCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
@@ -95,7 +96,13 @@ class Next:
         if counted_again(job) is None:
             return cls()
         again = again_of(job, (), short=bool(made["answers_short"]))
-        return cls.of(job, again.count(made["rows"], passing))
+        rows = made["rows"]
+        if passing := again.count(rows, passing):
+            return cls.of(job, passing)
+        # Nobody knows whether these were paid: the reason not to send them is said.
+        why = job.skip(rows.missing) if rows.missing else None
+        left_none = why is not None and why.code is SkipCode.NO_ANSWERS
+        return replace(cls.of(job, 0), skipped=why if left_none else None)
 
     def learnt(
         self, job: Job, made: dict[str, Any], leftovers: tuple[Location, ...] = ()
