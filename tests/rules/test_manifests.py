@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import BadChoice
-from batchdrop.options.manifests import (
-    MAX_SIZE,
-    MAX_VALUES,
-    Manifest,
-)
+from batchdrop.options.manifest_json import MAX_SIZE, MAX_VALUES
+from batchdrop.options.manifests import Manifest
 from batchdrop.preflight import Checker, Rules
 
 BIG = "123456789012345678901234567890"
@@ -169,6 +166,17 @@ def test_a_byte_order_mark_is_no_part_of_it() -> None:
     [
         ("", "", "it is empty; write"),
         ('{"model": ', "", "no JSON"),
+        ('{"model": "a"}\n{"model": "b"}', "", "more than one value"),
+        ('{"contents": [{"role": "user"}]}', "", "it is a row, and no manifest"),
+        ('{"key": "a", "request": {}}', "", "it is a row, and no manifest"),
+        ('{"labels": {"a": "b"}}', "labels", '{"config": {"labels": ...}}'),
+        ('{"displayName": "a"}', "displayName", '{"config": {"displayName": ...}}'),
+        ('{"temperature": 1}', "temperature", '{"generation_config": {"temperature"'),
+        (
+            '{"config": {"topK": 1}}',
+            "config.topK",
+            'as {"generation_config": {"topK": ...}}',
+        ),
         ("[]", "", "got a list; write an object"),
         ('{"models": "x"}', "?", "write one of model, src, config"),
         ('{"model": 1}', "model", "write a text"),

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 
-from batchdrop.options.manifests import MAX_SIZE
+from batchdrop.options.manifest_json import MAX_SIZE
 from batchdrop.options.names import MANIFEST
 from tests.worker.bombs import BOMBS, EVENTS, METADATA, ROUTES, SAID
 from tests.worker.world import World

@@ -203,7 +203,7 @@ def gs_object(text: str) -> str:
     Raises:
         ValueError: it is no such address, or has a wildcard.
     """
-    address = _gs(text, "gs://bucket/object.jsonl")
+    address = _gs(text, "gs://bucket/object.jsonl, without wildcards")
     if address.count("/") == 2:
         raise ValueError("got a bucket alone; write gs://bucket/object.jsonl")
     return address

@@ -11,7 +11,8 @@ from batchdrop.jobs.codes import ErrorCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Problem
 from batchdrop.ledger import Ledger
-from batchdrop.options.manifests import MAX_SIZE, Manifest
+from batchdrop.options.manifest_json import MAX_SIZE
+from batchdrop.options.manifests import Manifest
 from batchdrop.options.names import MANIFEST, is_file_of, is_manifest, manifest_name
 from batchdrop.options.settings import Settings
 from batchdrop.storage import Storage
