@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from batchdrop.cli.following import Changes, ends, exit_code, table
@@ -139,3 +140,11 @@ def test_each_end_is_said_in_a_line(job: ListedJob) -> None:
         "  gs://out/results.jsonl",
         "reviews.jsonl: rejected: bad_rows: line 1: no JSON",
     ]
+
+
+def test_a_name_of_wide_characters_is_cut_to_its_places(job: ListedJob) -> None:
+    text = drawn(named(job, "b", f"{'漢字' * 30}.jsonl"))
+
+    [line] = text.splitlines()[1:]
+    assert cell_len(line) <= 80
+    assert "412/1,000" in line

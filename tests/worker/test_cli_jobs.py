@@ -46,10 +46,10 @@ def test_jobs_are_listed_the_newest_first_with_what_they_wait_for(
 
     ran = run("jobs")
 
-    head, _, *rows = (line.split() for line in ran.stdout.splitlines() if line.strip())
-    assert head == ["job", "dropped", "name", "state", "rows", "cost", "note"]
+    head, *rows = (line.split() for line in ran.stdout.splitlines())
+    assert head == ["job", "age", "name", "state", "rows", "cost", "note"]
     assert [row[0] for row in rows] == [id[:10] for id in ids]
-    assert [row[3:5] for row in rows] == [
+    assert [row[2:4] for row in rows] == [
         ["b.jsonl", "waiting"],
         ["a.jsonl", "waiting"],
     ]
@@ -112,3 +112,10 @@ def test_a_name_with_control_characters_is_shown_escaped(deployed: World) -> Non
 
     assert "\x1b" not in ran.stdout
     assert "\\x1b[31m[b]x.jsonl" in ran.stdout
+
+
+def test_a_list_without_jobs_says_so(deployed: World) -> None:
+    ran = run("jobs", "--unhealthy")
+
+    assert (ran.exit_code, ran.stdout) == (0, "")
+    assert ran.stderr == "there are no such jobs\n"

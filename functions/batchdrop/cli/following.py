@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from batchdrop.cli.output import print_json, shown
+from batchdrop.cli.output import narrow_table, print_json, shown
 from batchdrop.cli.words import SHORT, note_of, rows_of, share_of, state_of
 from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.shown import ENDED
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 MOST = 100
 #: Characters of a bar.
 BAR = 10
-#: The columns of the table; names are cut where the terminal is narrow.
 COLUMNS = ("job", "name", "state", "", "rows", "note")
-MIN_NAME = 10
 #: A line is written when so much more of the rows is answered.
 STEP = 0.1
 #: A file that has no job for so many seconds is pointed out.
@@ -139,32 +137,19 @@ def table(
     jobs: "Sequence[ListedJob]", names: Mapping[str, str], console: "Console"
 ) -> "RenderableType":
     """The jobs, as many as the terminal has lines for: those not done come first."""
-    from rich.table import Table
-    from rich.text import Text
-
     known = {job.id: job for job in jobs}
     open = [id for id in names if id not in known or ENDED not in known[id].listed_as]
     ordered = [*open, *(id for id in names if id not in open)]
     room, plain = max(1, console.size.height - 4), console.options.ascii_only
     rows = [
-        (id[:SHORT], shown(names[id]))
+        (id[:SHORT], names[id])
         + (_cells(known[id], plain) if id in known else (UPLOADED, "", "", ""))
         for id in ordered[:room]
     ]
-    made = Table(*COLUMNS, box=None, padding=(0, 2, 0, 0), header_style="dim")
-    others = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
-    widest = max(MIN_NAME, console.width - 2 * len(COLUMNS) - sum(others) + others[1])
-    for row in rows:
-        id, name, *rest = row
-        made.add_row(*map(Text, (id, _cut(name, widest), *rest)))
+    made = narrow_table(COLUMNS, rows, console.width, "name")
     if (left := len(ordered) - room) > 0:
         made.caption = f"and {left:,} more"
     return made
-
-
-def _cut(name: str, most: int) -> str:
-    """The end of a name, which differs more often than its folder."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _cells(job: "ListedJob", plain: bool) -> tuple[str, ...]:

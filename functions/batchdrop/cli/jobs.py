@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.options import Pair, moment
-from batchdrop.cli.output import json_option, print_json, print_table
+from batchdrop.cli.output import json_option, print_json, print_narrow
 
 if TYPE_CHECKING:
     from batchdrop.jobs.listed import ListedJob
 
-COLUMNS = ("job", "dropped", "name", "state", "rows", "cost", "note")
+COLUMNS = ("job", "age", "name", "state", "rows", "cost", "note")
 
 
 def _state(name: str, help: str) -> Callable[..., Any]:
@@ -68,7 +68,6 @@ def jobs(
     List jobs, the newest first. Parts of a split file are not listed.
 
     The note of a job is the code of its health, of what it waits for, or of its error.
-    Times are in UTC.
 
     \b
     Example:
@@ -99,8 +98,11 @@ def jobs(
     if as_json:
         for job in found:
             print_json(members(job))
+    elif not found:
+        click.echo("there are no such jobs", err=True)
     else:
-        print_table(COLUMNS, map(_cells, found))
+        now = datetime.now(UTC)
+        print_narrow(COLUMNS, [_cells(job, now) for job in found], "name")
     if page.last:
         read = f"{page.read:,} jobs were read; " if len(found) < limit else ""
         click.echo(f"{read}older ones: the same with --after {page.last.id}", err=True)
@@ -117,12 +119,12 @@ def members(job: "ListedJob") -> dict[str, Any]:
     return data | {"state": state_of(job)}
 
 
-def _cells(job: "ListedJob") -> tuple[str, ...]:
-    from batchdrop.cli.words import SHORT, amount_of, note_of, rows_of, state_of
+def _cells(job: "ListedJob", now: datetime) -> tuple[str, ...]:
+    from batchdrop.cli.words import SHORT, age, amount_of, note_of, rows_of, state_of
 
     return (
         job.id[:SHORT],
-        f"{job.created_at:%Y-%m-%d %H:%M}",
+        age(now - job.created_at),
         job.source.name,
         state_of(job),
         rows_of(job),

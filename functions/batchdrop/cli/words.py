@@ -1,5 +1,6 @@
 """What lists of jobs say of a job, in a word or a few."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batchdrop.jobs.codes import Phase
@@ -53,7 +54,16 @@ def amount_of(job: "ListedJob") -> str:
     if cost is None:
         return ""
     amount = "<0.01" if cost.is_small else f"{cost.micros / 1_000_000:,.2f}"
-    return f"{'' if job.cost else 'about '}{amount} {cost.currency}"
+    return f"{'' if job.cost else '~'}{amount} {cost.currency}"
+
+
+def age(passed: timedelta) -> str:
+    """Such as `40s`, `7m`, `3h` or `12d`."""
+    seconds = max(0, int(passed.total_seconds()))
+    for unit, size, most in (("s", 1, 60), ("m", 60, 60), ("h", 3600, 48)):
+        if seconds < size * most:
+            return f"{seconds // size}{unit}"
+    return f"{seconds // 86400}d"
 
 
 def note_of(job: "ListedJob") -> str:

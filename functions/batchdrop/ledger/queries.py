@@ -9,7 +9,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.record import VERSION
-from batchdrop.ledger.documents import Documents, compare, readable
+from batchdrop.ledger.documents import Documents, answered, compare, readable
 
 #: The phases of jobs that are not over.
 UNFINISHED = [phase for phase, after in MOVES.items() if after]
@@ -210,10 +210,17 @@ class Queries(Documents):
         return self._by_pages(query, WAITING_PAGE)
 
     def jobs_ahead(self, line: str, created_at: datetime) -> int:
-        """How many jobs wait in a line that arrived before then."""
-        return self._count(
-            compare("waiting_in", "==", line), compare("created_at", "<", created_at)
-        )
+        """
+        How many jobs wait in a line that arrived before then.
+
+        Raises:
+            Unavailable: Firestore gave no answer.
+        """
+        with answered(f"the jobs that wait in {line}"):
+            return self._count(
+                compare("waiting_in", "==", line),
+                compare("created_at", "<", created_at),
+            )
 
     def _past(
         self,
