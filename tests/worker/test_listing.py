@@ -76,7 +76,9 @@ def test_a_list_of_jobs_reads_what_it_shows(crowd: World) -> None:
 
 def test_a_list_says_of_a_job_what_its_document_says(world: World) -> None:
     world.choose(max_active_jobs=1)
-    first, second = submit(world, "a.jsonl"), submit(world, "b.jsonl")
+    first = submit(world, "a.jsonl")
+    world.advance(timedelta(seconds=1))
+    second = submit(world, "b.jsonl")
     world.ticks(2)
 
     waiting, running = world.ledger.listed_jobs(9)

@@ -98,11 +98,11 @@ def jobs(
     if as_json:
         for job in found:
             print_json(members(job))
-    elif not found:
-        click.echo("there are no such jobs", err=True)
-    else:
+    elif found:
         now = datetime.now(UTC)
         print_narrow(COLUMNS, [_cells(job, now) for job in found], "name")
+    if not (found or page.last):
+        click.echo("there are no such jobs", err=True)
     if page.last:
         read = f"{page.read:,} jobs were read; " if len(found) < limit else ""
         click.echo(f"{read}older ones: the same with --after {page.last.id}", err=True)
