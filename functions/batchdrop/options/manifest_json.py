@@ -18,6 +18,8 @@ MAX_SIZE = 10 * 1000**2
 MAX_VALUES = 500_000
 MAX_DEPTH = 100
 
+#: What trails behind a value begins at the byte before this one.
+_BEHIND = re.compile(r"trailing characters \(byte (\d+)\)$")
 _members = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
 #: What a decoder raises for malformed JSON.
@@ -65,7 +67,8 @@ def members_of(raw: bytes | Raw, path: str) -> dict[str, Raw]:
     except msgspec.ValidationError:
         bad(path, f'got {kind_of(raw)}; write an object, {{"...": ...}}')
     except _MALFORMED as exc:
-        if not path and "trailing characters" in str(exc):
+        behind = _BEHIND.search(str(exc))
+        if behind and bytes(raw)[int(behind[1]) - 1 :].lstrip().startswith(b"{"):
             bad(
                 "",
                 "it has more than one value; a manifest is one JSON object, and rows "
