@@ -12,6 +12,7 @@ from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.failures import in_one_line
 from batchdrop.cli.output import json_option, print_json
 from batchdrop.errors import BadSetting, BatchdropError
+from batchdrop.jobs.codes import Phase
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
@@ -44,6 +45,9 @@ def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
 
     def cancel(wiring: ModuleType, id: str) -> tuple["Job", str]:
         after = wiring.worker().commands.cancel(id, by=getpass.getuser())
+        if after.phase is Phase.ENDED:
+            # Its batch has ended before, and rows of it went again.
+            return after, f"No more rows of job {after.id} go again."
         when = "" if after.is_over else " at the next tick of poll"
         return after, f"Job {id} is cancelled{when}."
 

@@ -88,6 +88,9 @@ class Derived(Record):
         """By our counts once the answers are collected, by the API's before."""
         if self.phase is not Phase.ENDED:
             return None
+        # Rows that go again may be healed; and a round consists of those that failed.
+        if self.retry_of or self.may_go_again:
+            return None
         # That a batch leaves rows out that has failed or was cancelled, is no news.
         finished = self.outcome in (Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED)
         if outcomes := self.rows.outcomes:
