@@ -256,6 +256,8 @@ class JobEvent(Struct, frozen=True, kw_only=True):
     superseded: Count = 0
     #: The last round of requests that the results have answers of, from 0.
     round: Count = 0
+    #: Why rows that failed for a passing reason were not sent (once more).
+    skipped: Problem | None = None
     #: Why the job failed, in the API's words or ours.
     error: Problem | None = None
     #: What is wrong on our side.

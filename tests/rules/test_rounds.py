@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from batchdrop.announcements.message import event_of
 from batchdrop.jobs.codes import HealthCode, Outcome, Phase, SkipCode, Step, WaitCode
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
@@ -328,3 +329,27 @@ def test_a_round_is_never_run_again_by_itself(clock: Clock) -> None:
 
     with pytest.raises(ValueError, match="run that once more"):
         sent.rerun_counted(clock())
+
+
+def test_failures_are_no_trouble_while_they_may_be_healed(clock: Clock) -> None:
+    job = gone_again(clock, failed_share=0.1)
+    sent = job.round_job(clock())
+    failed = done(clock, sent, failed=2)
+    due = job.round_told(failed, clock())
+
+    after = due.collected(clock(), results=RESULTS, **made())
+
+    assert (job.health, due.health, failed.health) == (None, None, None)
+    assert there(after.health).code == HealthCode.ROWS_FAILED
+
+
+def test_an_announcement_says_why_rows_did_not_go_again(clock: Clock) -> None:
+    job = ended(clock, retry_share=0.1)
+
+    after = job.collected(clock(), results=RESULTS, skipped=job.skip(2), **made())
+
+    said = event_of(after, "//batchdrop/tests").skipped
+    assert there(said).code == "over_share"
+    assert there(said).message == (
+        "2 rows don't go again: they are more than 0.1 of 10 rows"
+    )

@@ -281,6 +281,11 @@ def event_of(job: Job, source: str) -> subscribe.JobEvent:
         strangers=job.strangers,
         superseded=job.superseded,
         round=job.results.round if job.results else 0,
+        skipped=subscribe.Problem(
+            **problem("skipped", job.skipped.code, job.skipped.message)
+        )
+        if job.skipped
+        else None,
         stats=subscribe.Stats(**asdict(job.stats)) if job.stats else None,
         error=subscribe.Problem(**problem("error", error.code, error.message))
         if error
