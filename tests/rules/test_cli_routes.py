@@ -218,6 +218,28 @@ def test_routes_in_a_bucket_must_be_fetched_first() -> None:
     assert "gs://work/routes.toml: fetch it" in result.stderr
 
 
+def test_an_address_in_the_inbox_is_the_object_of_that_name(good: str) -> None:
+    arguments = "--file", good, "--json"
+    inbox = ENOUGH["BATCHDROP_INBOX"]
+
+    by_name = run("explain", "batch/a.jsonl", *arguments, env=ENOUGH)
+    address = f"gs://{inbox}/batch/a.jsonl"
+    by_address = run("explain", address, *arguments, env=ENOUGH)
+    elsewhere = run("explain", "gs://other/a.jsonl", *arguments, env=ENOUGH)
+
+    assert json.loads(by_name.stdout) == json.loads(by_address.stdout)
+    assert elsewhere.exit_code == 1
+    assert f"gs://other is not the inbox, which is gs://{inbox}" in elsewhere.stderr
+
+
+def test_metadata_without_its_prefix_is_warned_of() -> None:
+    result = run("explain", "a.jsonl", "--metadata", "Max_Cost=5", env=ENOUGH)
+
+    assert result.exit_code == 0
+    assert "warning: Max_Cost is metadata of your own" in result.stderr
+    assert "write batchdrop-max-cost" in result.stderr
+
+
 def test_a_manifest_is_read_with_it(tmp_path: Path) -> None:
     file = tmp_path / "any.json"
     file.write_text('{"config": {"fix": true}}')

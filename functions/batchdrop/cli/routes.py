@@ -119,7 +119,8 @@ def explain(
     as_json: bool,
 ) -> None:
     """
-    Show what a deployment chooses for an OBJECT of this name, and why.
+    Show what a deployment chooses for an OBJECT of this name, or gs:// address in the
+    inbox, and why.
 
     The exit status is 1 if the choice would be rejected.
 
@@ -129,9 +130,11 @@ def explain(
     """
     from batchdrop.options.manifests import Manifest
     from batchdrop.options.names import is_manifest, why_ignored
-    from batchdrop.options.resolve import choose, explain
+    from batchdrop.options.resolve import KEYS, choose, explain
     from batchdrop.options.routes import BadRoutes, Routes
+    from batchdrop.options.table import METADATA
     from batchdrop.preflight.retirements import retirement
+    from batchdrop.stored import split_uri
 
     env = _environment(env_file)
     if missing := _missing(env):
@@ -148,8 +151,21 @@ def explain(
                 f"BATCHDROP_ROUTES is {settings.routes}: fetch it, and give --file"
             )
         file = Path(settings.routes)
+    if name.startswith("gs://"):
+        bucket, name = split_uri(name)
+        if bucket != settings.inbox:
+            raise click.ClickException(
+                f"gs://{bucket} is not the inbox, which is gs://{settings.inbox}"
+            )
     if why := why_ignored(name):
         raise click.ClickException(f"{name} is ignored: {why}")
+    for key, _ in metadata:
+        if (option := key.lower().replace("_", "-")) in KEYS:
+            click.echo(
+                f"warning: {key} is metadata of your own, and chooses nothing; write "
+                f"{METADATA}{option}",
+                err=True,
+            )
     try:
         manifest = Manifest.parse(manifest_file.read_bytes()) if manifest_file else None
         if manifest and manifest.has_source and not is_manifest(name):
