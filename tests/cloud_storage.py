@@ -54,6 +54,7 @@ class CloudStorage:
         holds_back: so many bytes are missing at the end of each range, whose headers
             look as if that were all.
         breaks: so many answers end in their middle, each with a broken connection.
+        loses: so many uploads are done, and their answers break off.
         meanwhile: is called, once, before the second range of an object is served.
         refuses: of each of these buckets, the methods that are answered with 403.
         may_delete: if not, an upload, a compose or a copy to the name of an object is
@@ -66,6 +67,7 @@ class CloudStorage:
     url: str = ""
     holds_back: int = 0
     breaks: int = 0
+    loses: int = 0
     meanwhile: Callable[[], object] | None = None
     refuses: dict[str, set[str]] = field(default_factory=dict)
     may_delete: bool = True
@@ -100,6 +102,10 @@ class CloudStorage:
             return
         answer = self._ask(handler.command, handler.path, handler, body)
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
+        if self.loses and parts.path.startswith("/upload/"):
+            self.loses -= 1
+            _answer(handler, answer.status_code, headers, answer.content, sent=0)
+            return
         _answer(handler, answer.status_code, headers, answer.content)
 
     def _is_taken(self, asked: SplitResult, body: bytes) -> bool:

@@ -12,6 +12,7 @@ from batchdrop.cli import following
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
 from batchdrop.storage import Differs
+from tests.cloud_storage import CloudStorage
 from tests.there import there
 from tests.worker.batches import submit
 from tests.worker.collecting import questions
@@ -147,6 +148,18 @@ def test_an_upload_replaces_the_generation_that_it_was_told_and_no_other(
             deployed.storage.upload(uri, opened, 5, metadata={}, replaces=generation)
 
     assert dropped(deployed) == [theirs]
+
+
+def test_an_upload_whose_answer_is_lost_makes_one_generation(
+    deployed: World, written: Callable[..., str], cloud: CloudStorage
+) -> None:
+    cloud.loses = 1
+
+    ran = run("drop", written(questions(1)), "--json")
+
+    [drop] = dropped(deployed)
+    assert (ran.exit_code, cloud.loses) == (0, 0)
+    assert json.loads(ran.stdout)["id"] == drop.job_id
 
 
 def test_a_manifest_is_dropped_with_its_file(
