@@ -235,6 +235,24 @@ def _mistakes() -> tuple[Mistake, ...]:
         "poll has roles/storage.objectUser on bucket results if resource.type",
     )
     add(
+        "people who only look, and may write the ledger",
+        "identity.tf",
+        'role = "roles/datastore.viewer" }',
+        'role = "roles/datastore.user" }',
+        "each_account_has_exactly_its_roles",
+        "group:analysts@example.com has roles/datastore.user on the project: the "
+        "ledger alone, which nothing",
+    )
+    add(
+        "readers who can't see results",
+        "identity.tf",
+        "for_each = setunion(var.readers, var.operators)",
+        "for_each = var.operators",
+        "each_account_has_exactly_its_roles",
+        "nobody says that group:analysts@example.com has roles/storage.objectViewer on "
+        "bucket output",
+    )
+    add(
         "a collector that may make batches",
         "functions.tf",
         "      batches   = false\n",
