@@ -15,6 +15,7 @@ from tests.worker.collecting import (
 from tests.worker.dying import Killed, at, die
 from tests.worker.rounds import (
     BOTH,
+    SOON,
     asked,
     drop,
     fails,
@@ -189,3 +190,22 @@ def test_a_collector_that_dies_while_it_chooses_rows_sends_them_once(
     assert outcomes(world, job) == ["ok"] * 30
     assert len(world.batches()) == 5
     assert len(results_told(world)) == 2
+
+
+def test_results_that_are_deleted_while_rows_go_again_are_not_made_up(
+    world: World,
+) -> None:
+    fails(world, 3)
+    dropped = drop(world, retry=0)
+    before = collected(world, dropped)
+    world.worker.commands.retry(dropped.job_id, "ada")
+    world.tick()
+    world.ticks_until(lambda: round_of(world, before).batch is not None, every=SOON)
+    bucket, name = split_uri(there(before.results).uri)
+    world.gcs.bucket(bucket).blob(name).delete()
+
+    job = collected(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.RESULTS_GONE
+    assert job.results == before.results
+    assert [one.n for one in job.rounds] == [0, 1]

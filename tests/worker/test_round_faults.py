@@ -176,3 +176,49 @@ def test_answers_of_a_round_that_belong_to_no_row_join_the_others(
     bucket, name = split_uri(there(there(job.results).strangers))
     text = world.gcs.bucket(bucket).blob(name).download_as_text()
     assert job.strangers == len(text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("what", ["results.jsonl", "strangers.jsonl"])
+def test_results_of_a_round_that_are_gone_are_made_again(
+    world: World, what: str
+) -> None:
+    fails(world, 3)
+    world.sim.faults.add("rows_foreign", rows=1, count=2)
+    dropped = drop(world)
+    ended(world, dropped)
+    world.collect()
+    job = world.job(dropped)
+    world.ticks_until(lambda: round_of(world, job).is_done)
+    bucket, name = split_uri(there(round_of(world, job).results).uri)
+    name = name.replace("results.jsonl", what)
+    world.gcs.bucket(bucket).blob(name).delete()
+
+    job = collected(world, dropped)
+
+    assert outcomes(world, job) == ["ok"] * 20
+    assert job.strangers == 2
+    assert len(world.batches()) == 2
+
+
+def test_a_round_whose_answers_are_gone_too_heals_nothing(world: World) -> None:
+    fails(world, 3)
+    dropped = drop(world)
+    ended(world, dropped)
+    world.collect()
+    job = world.job(dropped)
+    world.ticks_until(lambda: round_of(world, job).is_done)
+    sent = round_of(world, job)
+    for uri in (there(sent.results).uri, there(there(sent.batch).output_directory)):
+        bucket, prefix = split_uri(uri)
+        for blob in world.gcs.list_blobs(bucket, prefix=prefix):
+            blob.delete()
+    for uri in world.storage.names(world.traces.folder(sent.id)):
+        bucket, name = split_uri(uri)
+        if name.endswith("answers.json"):
+            world.gcs.bucket(bucket).blob(name).delete()
+
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[2] == "failed"
+    assert there(job.skipped).code is SkipCode.NONE_HEALED
+    assert len(world.batches()) == 2

@@ -345,6 +345,11 @@ class Retried(Answered):
         seq = self._next_seq if begins and not self.part_of else self.seq
         return replace(job, seq=seq, updated_at=now)
 
+    def collected_anew(self, now: datetime) -> Self:
+        """The results of this round are gone: they are made again of its answers."""
+        left = Collecting(round=self.round, step=Step.FREEZE, due=now)
+        return self._moved(self.phase, now, note=Step.FREEZE, collecting=left)
+
     def round_over(self, sent: Derived, healed: int) -> Round:
         """The round that is under way, as it is once its job `sent` is done."""
         rejected = sent.phase is Phase.REJECTED

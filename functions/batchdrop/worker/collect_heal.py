@@ -14,7 +14,6 @@ from batchdrop.jobs.codes import Outcome, SkipCode, Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
-from batchdrop.results import healing
 from batchdrop.results.again import Again, again_of
 from batchdrop.results.healing import Healed, heal, plan
 from batchdrop.results.tally import Tally
@@ -52,6 +51,10 @@ class BeforeGone(Exception):
     """The results before the round are not there any more."""
 
 
+class SentGone(Exception):
+    """The round's own results are not there any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heal:
     """
@@ -73,7 +76,7 @@ class Heal:
         """
         Raises:
             DoesNotAddUp, TooLarge: nothing is published; a person has to look.
-            Unavailable, Misconfigured, SourceGone: try again.
+            Unavailable, Misconfigured: try again.
         """
         one = job.round_now
         sent = self.ledger.get(one.job)
@@ -85,21 +88,30 @@ class Heal:
             before = job.results if one.by else job.gathered
             assert before is not None
             return self._healed(job, one, sent, before)
+        except SentGone:
+            # They are made again of the round's answers.
+            self.ledger.advance(sent, lambda j: j.collected_anew(self.now()))
+            return awaited(job)
         except BeforeGone as exc:
             if one.by:
-                raise SourceGone(str(exc)) from exc
+                return self._void(job, sent, SkipCode.RESULTS_GONE, str(exc))
             # The work bucket has lost what was gathered: it is made again of the
             # answers, and the rounds that were sent are joined to it.
             return Done(step=Step.FREEZE, round=0, goes_on=False)
 
+    def _void(self, job: Job, sent: Job, code: SkipCode, why: str) -> Learnt:
+        """What is published stays as it is: nothing can be joined to it."""
+        over = job.round_over(sent, 0)
+        skipped = Skipped(code=code, message=f"round {over.n}, job {sent.id}: {why}")
+        self._let_expire(job)
+        return Turned(move=lambda j, now: j.round_void(now, skipped, over))
+
     def _without_answers(self, job: Job, one: Round, sent: Job) -> Learnt:
         """The round was not sent: the results before it are the last."""
-        over = job.round_over(sent, 0)
         if one.by:
-            skipped = _why_not(one, sent)
-            return Turned(move=lambda j, now: j.round_void(now, skipped, over))
+            return self._void(job, sent, *_why_not(sent))
         assert job.gathered is not None
-        next = Next.of(job, one.rows, over)
+        next = Next.of(job, one.rows, job.round_over(sent, 0))
         try:
             results = self.gathering.publish(job, job.gathered)
         except SourceGone as exc:
@@ -108,11 +120,12 @@ class Heal:
 
     def _healed(self, job: Job, one: Round, sent: Job, before: Results) -> Learnt:
         assert sent.results is not None
-        objects = StepObjects(
-            self.storage, self._folder(job, before, sent.results), job.lease.epoch
-        )
         again = again_of(job, earlier_rounds(self.ledger, job, one.n + 1))
         ranges = plan(self._offsets(before), before.bytes)
+        both = f"{ranges} {object_of(before)} {object_of(sent.results)}"
+        mark = sha256(both.encode()).hexdigest()[:16]
+        steps = folder(f"{self.places.work(job)}{mark}")
+        objects = StepObjects(self.storage, steps, job.lease.epoch)
         names = [segment_name(j) for j in range(len(ranges))]
         if (j := objects.first_missing(names)) is not None:
             is_last = j + 1 == len(ranges)
@@ -162,8 +175,8 @@ class Heal:
         data = objects.own(segment_name(j), "")
         with self.storage.creating(objects.uri(data), NDJSON) as new:
             found = heal(
-                self._read(before, *range),
-                self.storage.read(object_of(sent), since),
+                self._read(BeforeGone, before, *range),
+                self._read(SentGone, sent, since),
                 write=new.write,
                 again=again.without_missing,
                 since=since,
@@ -185,13 +198,13 @@ class Heal:
         one = job.round_now
         # What a person asked for comes beside what is published already.
         name = f"-{one.n}" if one.by else ""
-        beside = [each.strangers for each in (before, sent) if each.strangers]
+        beside = self._strangers(before, sent, asked=bool(one.by))
 
         def publish(suffix: str) -> Results:
             left = None
             if beside:
                 uri = f"{home}strangers{name}{suffix}.jsonl"
-                left = self.compose(list(map(self._found, beside)), work, uri)
+                left = self.compose(beside, work, uri)
             index = self.storage.create(
                 f"{home}results{name}{suffix}.index.json",
                 index_of(tally.lines, tally.offsets),
@@ -208,17 +221,17 @@ class Heal:
     def _ended(self, job: Job, next: Next, made: dict[str, Any]) -> Learnt:
         if next.again:
             return next.learnt(job, made)
-        # Whoever repeats this step needs the rounds for minutes.
+        self._let_expire(job)
+        return next.learnt(job, made, self.gathering.leftovers(job, job.rounds))
+
+    def _let_expire(self, job: Job) -> None:
+        """
+        Has the ledger keep the rounds for as long as any job that is done. Whoever
+        repeats this step needs them for minutes.
+        """
         for one in earlier_rounds(self.ledger, job):
             if not one.used:
                 self.ledger.advance(one, lambda j: j.let_expire(self.now()))
-        return next.learnt(job, made, self.gathering.leftovers(job, job.rounds))
-
-    def _folder(self, job: Job, before: Results, sent: Results) -> Location:
-        """Where the ranges of these two objects are written, and of no others."""
-        both = f"{healing.RANGE} {object_of(before)} {object_of(sent)}"
-        mark = sha256(both.encode()).hexdigest()[:16]
-        return folder(f"{self.places.work(job)}{mark}")
 
     def _offsets(self, before: Results) -> list[tuple[int, int]]:
         """The sparse index of the results; without one they are one range."""
@@ -229,26 +242,38 @@ class Heal:
         except SourceGone:
             return []
 
-    def _read(self, before: Results, start: int, end: int) -> Iterator[bytes]:
+    def _read(
+        self,
+        gone: type[Exception],
+        results: Results,
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[bytes]:
         try:
-            yield from self.storage.read(object_of(before), start, end)
+            yield from self.storage.read(object_of(results), start, end)
         except SourceGone as exc:
-            raise BeforeGone(str(exc)) from exc
+            raise gone(str(exc)) from exc
 
-    def _found(self, uri: str) -> Drop:
-        try:
-            return self.gathering.found(uri)
-        except SourceGone as exc:
-            raise BeforeGone(str(exc)) from exc
+    def _strangers(self, before: Results, sent: Results, asked: bool) -> list[Drop]:
+        """The objects with strangers of both."""
+        found: list[Drop] = []
+        for results, gone in ((before, BeforeGone), (sent, SentGone)):
+            try:
+                if results.strangers:
+                    found.append(self.gathering.found(results.strangers))
+            except SourceGone as exc:
+                # Someone may have deleted those that were published.
+                if gone is SentGone or not asked:
+                    raise gone(str(exc)) from exc
+        return found
 
 
-def _why_not(one: Round, sent: Job) -> Skipped:
+def _why_not(sent: Job) -> tuple[SkipCode, str]:
     """Why a round has no answers."""
     error = sent.error
-    code = SkipCode.CANCELLED
-    if sent.outcome is not Outcome.CANCELLED:
-        code = SkipCode.REJECTED
-        if error and error.code in tuple(SkipCode):
-            code = SkipCode(error.code)
     why = error.message if error else f"it is {sent.phase}"
-    return Skipped(code=code, message=f"round {one.n}, job {sent.id}: {why}")
+    if sent.outcome is Outcome.CANCELLED:
+        return SkipCode.CANCELLED, why
+    if error and error.code in tuple(SkipCode):
+        return SkipCode(error.code), why
+    return SkipCode.REJECTED, why
