@@ -343,11 +343,11 @@ def _how_to_use(stack: Mapping[str, Any], file: Path, registered: bool) -> str:
     """How to use a running stack, from a terminal that knows nothing of it."""
     command = _command()
     used = f" --deployment {deployments.LOCAL}" if deployments.in_use() else ""
-    first, then = "", f'  eval "$({command} local env)"\n'
+    first, then = "", f'  eval "$({command} local env)" &&\n'
     if not registered:
         # Such as a home that can't be written to: all need the variables, which are
         # found in this folder alone.
-        first, then = f"  cd {shlex.quote(str(file.parent.parent))}\n{then}", ""
+        first, then = f"  cd {shlex.quote(str(file.parent.parent))} &&\n{then}", ""
         used = ""
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""

@@ -38,11 +38,12 @@ FAULTS = (
 )
 #: Where the worker of the good file is killed: the batch is made and not written down.
 KILLED_AT = "after_create"
-#: In the place of minutes; see `Stack`.
+#: A killed worker's job is taken up after all three together: it is worth a wait, and
+#: no long one. See `environment`.
 SETTINGS = {
-    "BATCHDROP_LEASE": "3",
-    "BATCHDROP_CREATE_TIMEOUT": "2",
-    "BATCHDROP_LIST_LAG": "1",
+    "BATCHDROP_LEASE": "2.5",
+    "BATCHDROP_CREATE_TIMEOUT": "1.5",
+    "BATCHDROP_LIST_LAG": "0.5",
 }
 #: Columns of a terminal that a review is shown in.
 REVIEW = 48
@@ -105,7 +106,7 @@ def run(
                     directory,
                     poll_every=0.5,
                     queue_seconds=1,
-                    run_seconds=4,
+                    run_seconds=3,
                     env=settings,
                     show=show,
                 )
