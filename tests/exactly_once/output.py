@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from google.cloud import storage
 
 from batchdrop.jobs.values import Drop
-from tests.exactly_once.promise import Published
+from tests.exactly_once.promise import Answer, Published
 
 
-def answers(gcs: storage.Client, bucket: str, drop: Drop) -> list[str]:
-    """The keys of all answers, as the API wrote them."""
-    return [
-        json.loads(line)["key"]
-        for blob in _objects(gcs, bucket, drop, r"/prediction")
-        for line in blob.download_as_text().splitlines()
-    ]
+def answers(gcs: storage.Client, bucket: str, drop: Drop) -> list[Answer]:
+    """All answers, as the API wrote them, of all rounds."""
+    found = []
+    for blob in _objects(gcs, bucket, drop, r"/prediction"):
+        in_round = re.search(r"/round-(\d+)/", blob.name)
+        for line in map(json.loads, blob.download_as_text().splitlines()):
+            failed = line.get("status") or line.get("error")
+            round = int(in_round[1]) if in_round else 0
+            found.append(Answer(line["key"], round, ok=not failed))
+    return found
 
 
 def results(gcs: storage.Client, bucket: str, drop: Drop) -> list[Published]:

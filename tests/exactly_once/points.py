@@ -81,21 +81,49 @@ KILLED = [
 ]
 
 
-def is_collect(point: str) -> bool:
-    """Whether a collector passes the point, or `poll` when it wakes one."""
-    return point.startswith("collect_")
+#: What only jobs pass whose rows go again.
+IN_ROUNDS = {
+    "collect_turned",
+    "round_recorded",
+    "round_staged",
+    "round_prepared",
+    "round_told",
+    "collect_healed",
+    "collect_heal_written",
+    "collect_rows_chosen",
+    "collect_parts_needed",
+    "collect_parts_asked",
+}
+
+
+def period_of(point: str) -> str:
+    """
+    When a job passes the point: before it has ended, while it is collected, or in a
+    round in which rows go again.
+    """
+    if point in IN_ROUNDS:
+        return "round"
+    return "collect" if point.startswith("collect_") else "send"
 
 
 #: A second death at the same point is one of the pairs, except where a stall is
-#: announced: that happens once. What a collector does begins when all else is over, so
-#: that a death there and one before are no pair.
+#: announced: that happens once. Each period begins when the one before is over, so that
+#: deaths in two of them are no pair.
 PAIRS = [
     (one, other)
     for one, other in combinations_with_replacement(points_of("vertex"), 2)
     if (one, other) != ("after_stalled", "after_stalled")
-    and is_collect(one) == is_collect(other)
+    and period_of(one) == period_of(other)
 ]
 #: Few enough for every run, in one process. To try others, change the seed.
 SAMPLE = random.Random(2026).sample(PAIRS, 4)[:2]
 #: Where a worker that holds a part wakes late.
 LATE_IN_PARTS = ("after_part", "after_staging", "before_create")
+#: The same of a round in which rows go again, or of the job that waits for it.
+LATE_IN_ROUNDS = (
+    "collect_turned",
+    "round_staged",
+    "round_prepared",
+    "round_told",
+    "collect_heal_written",
+)

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchdrop.jobs.values import Drop
 from batchdrop.rows import RowOutcome
@@ -29,6 +29,14 @@ class Message:
     attributes: dict[str, str]
 
 
+class Answer(NamedTuple):
+    """A line of the API's output."""
+
+    key: str
+    round: int = 0  #: in which its row was sent
+    ok: bool = True  #: whether it is an answer, and not an error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """An object with results, as it lies beside the answers."""
@@ -48,10 +56,11 @@ class Evidence:
     batches: Sequence[dict[str, Any]]  #: all that the API ever made of it
     outbox: Sequence[dict[str, Any]]  #: its announcements in Firestore
     messages: Sequence[Message]  #: what came on the subscription
-    answers: Sequence[str] | None = None  #: the keys of all rows that came out of it
+    answers: Sequence[Answer] | None = None  #: all that came out of it
     #: All objects with results that were ever written of it, and of its parts.
     results: Sequence[Published] | None = None
     parts: "Sequence[Evidence]" = ()  #: the same of each part
+    rounds: "Sequence[Evidence]" = ()  #: and of each round in which rows went again
     #: Of a manifest that was dropped beside it; its answers aren't looked for.
     beside: "Evidence | None" = None
 
@@ -65,7 +74,7 @@ class Evidence:
             all(one["published_at"] for one in self.outbox)
             and {one["id"] for one in self.outbox} == received
             and all(batch["state"] in ENDS for batch in self.batches)
-            and all(part.is_over for part in self.parts)
+            and all(one.is_over for one in (*self.parts, *self.rounds))
             and (self.beside is None or self.beside.is_over)
         )
 
@@ -98,6 +107,11 @@ def gathered(
         ]
         if split
         else (),
+        rounds=[
+            gathered(drop, jobs, batches, outbox, messages, one["job"])
+            for one in (job["rounds"] if job else ())
+            if one["n"] and one["job"]
+        ],
     )
 
 
@@ -168,6 +182,9 @@ def breaches(
         wrong += _split_job(found, job, end, duplicates)
     else:
         wrong += _batches(found, job, end, duplicates)
+    for one in (found, *found.parts):
+        for round in one.rounds:
+            wrong += [f"{of_round(round)}: {what}" for what in _round(one, round, end)]
     wrong += _announcements(found, end, also)
     if end == "succeeded" and found.answers is not None:
         wrong += _rows(job, found.answers, duplicates)
@@ -205,16 +222,55 @@ def _split_job(
     return wrong
 
 
-def _rows(job: dict[str, Any], answers: Sequence[str], duplicates: bool) -> list[str]:
-    """Whether each row that went in has come out; their ids count them."""
+def of_round(round: Evidence) -> str:
+    """What a round is called in a message."""
+    return f"round {round.job['round']}" if round.job else "a round"
+
+
+def _round(root: Evidence, round: Evidence, end: str) -> list[str]:
+    """
+    What is wrong with a round of a job, or of a part: it has one batch, of as many rows
+    as failed before, and announces nothing.
+    """
+    job, sent = root.job, round.job
+    if job is None or sent is None:
+        return ["it has no job"]
+    if sent["phase"] not in OVER or sent["collecting"]:
+        return [f"it is {sent['phase']}, and not done"]
+    unsent = sent["phase"] == "rejected"
+    wrong = _batches(round, sent, "rejected" if unsent else end, False)
+    planned = next(one["rows"] for one in job["rounds"] if one["job"] == sent["id"])
+    for batch in filter(is_paid, round.batches):
+        if (rows := batch["rows"]["total"]) != planned:
+            wrong.append(f"{planned} rows were to go again, and {rows} went")
+    if round.outbox or round.messages:
+        wrong.append("it was announced by itself")
+    return wrong
+
+
+def _rows(
+    job: dict[str, Any], answers: Sequence[Answer], duplicates: bool
+) -> list[str]:
+    """
+    Whether each row that went in has come out, and none went again that had an answer;
+    their ids count them.
+    """
     refused = {error["line"] for error in job["row_errors"]}
     lines = range(1, job["rows"]["accepted"] + len(refused) + 1)
     wanted = {f"r{n:07}" for n in lines if n not in refused}
     wrong = []
-    if set(answers) != wanted:
-        wrong.append(f"{sorted(wanted)} went in, {sorted(set(answers))} came out")
-    if len(set(answers)) < len(answers) and not duplicates:
-        wrong.append(f"{len(answers)} answers to {len(set(answers))} rows")
+    keys = {one.key for one in answers}
+    if keys != wanted:
+        wrong.append(f"{sorted(wanted)} went in, {sorted(keys)} came out")
+    sent = {(one.key, one.round) for one in answers}
+    if len(sent) < len(answers) and not duplicates:
+        wrong.append(f"{len(answers)} answers to {len(sent)} rows")
+    latest = sorted(answers, key=lambda one: -one.round)
+    answered = {one.key: one.round for one in latest if one.ok}
+    if again := {
+        one.key for one in answers if one.round > answered.get(one.key, one.round)
+    }:
+        wrong.append(f"{sorted(again)} had answers, and went again")
     return wrong
 
 
@@ -228,7 +284,8 @@ def _results(
     wrong = []
     jobs = [one.job for one in (found, *found.parts) if one.job]
     named = {job["results"]["uri"]: job for job in jobs if job["results"]}
-    if besides := {one.uri for one in published} - {*named}:
+    before = {uri for job in jobs for uri in earlier_results(job)}
+    if besides := {one.uri for one in published} - {*named} - before:
         wrong.append(f"no document names {', '.join(sorted(besides))}")
     if gone := {*named} - {one.uri for one in published}:
         wrong.append(f"these are gone: {', '.join(sorted(gone))}")
@@ -242,9 +299,18 @@ def _results(
         if message.attributes["ce-type"] == RESULTS and found.job:
             said = json.loads(message.data)
             uri = said["results"]["uri"]
-            if uri != found.job["results"]["uri"]:
+            if uri not in (found.job["results"]["uri"], *before):
                 wrong.append(f"{uri} was announced, and is not what is named")
     return wrong
+
+
+def earlier_results(job: dict[str, Any]) -> list[str]:
+    """Where results lie that were published before rows went again on purpose."""
+    if not job["results"] or not any(one["by"] for one in job["rounds"]):
+        return []
+    folder = job["results"]["uri"].rpartition("/")[0]
+    rounds = [one["n"] for one in job["rounds"] if one["n"] < job["results"]["round"]]
+    return [f"{folder}/results{f'-{n}' if n else ''}.jsonl" for n in {0, *rounds}]
 
 
 def lacks_results(job: dict[str, Any]) -> bool:
@@ -347,9 +413,12 @@ def _announcements(found: Evidence, end: str, also: Sequence[str]) -> list[str]:
     outbox = [one for each in (found, *found.parts) for one in each.outbox]
     received = {one.attributes["ce-id"]: one for one in messages}
     types = Counter(one.attributes["ce-type"] for one in received.values())
-    ready, has_results = types.pop(RESULTS, 0), bool((found.job or {}).get("results"))
-    if ready != has_results:
-        wrong.append(f"{ready} announcements say {RESULTS}")
+    ready, job = types.pop(RESULTS, 0), found.job or {}
+    often = bool(job.get("results")) + sum(
+        bool(one["by"]) for one in job.get("rounds", ())
+    )
+    if ready != often:
+        wrong.append(f"{ready} announcements say {RESULTS}, and not {often}")
     for word in (end, *also):
         type = f"dev.batchdrop.job.{word}.v1"
         often = types.pop(type, 0)

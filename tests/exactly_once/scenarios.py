@@ -28,7 +28,7 @@ Rule = Mapping[str, Any]
 #: What a route chooses for a scenario's drop, by the folder that it comes into.
 TRAITS = {
     "impatient": "stalled_after = 1.5\ndelete_after = 0.5",
-    "collected": 'results = "on"\non_invalid = "skip"',
+    "collected": ('results = "on"\non_invalid = "skip"\nretry = 1\nretry_share = 1'),
     "parts": "part_rows = 2",
     "required": 'manifest = "required"',
 }
@@ -61,6 +61,7 @@ class Scenario:
     beside: str = ""  #: the manifest that is dropped after it
     track: str = ""  #: the settings that it needs, see `track.DEPLOYMENTS`
     lingers: bool = False  #: there is more to do when the job is over
+    asks: str = ""  #: rows of this outcome go again on purpose, once all is published
     #: The points that this is the shortest way to.
     reaches: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -86,6 +87,7 @@ class Scenario:
             traits=self.traits | other.traits,
             track=self.track or other.track,
             lingers=worse.lingers,
+            asks=_special(self.asks, other.asks, plain=""),
         )
 
     @property
@@ -276,6 +278,33 @@ COLLECTED_IN_STEPS = replace(
         }
     ),
 )
+#: A file one of whose rows fails for a passing reason, and goes again.
+HEALED = replace(
+    COLLECTED,
+    name="healed",
+    faults=({"fault": "row_failed", "count": 1, "match": {"row_text": "say row-2"}},),
+    reaches=frozenset(
+        {
+            "collect_turned",
+            "round_recorded",
+            "round_staged",
+            "round_prepared",
+            "round_told",
+            "collect_healed",
+            "collect_heal_written",
+        }
+    ),
+)
+#: A file in parts, of which rows are sent again because a person asks for it.
+RETRIED = replace(
+    COLLECTED_IN_PARTS,
+    name="retried",
+    faults=({**HEALED.faults[0], "code": 400},),
+    asks="failed",
+    reaches=frozenset(
+        {"collect_rows_chosen", "collect_parts_needed", "collect_parts_asked"}
+    ),
+)
 #: A file and its manifest, dropped at the same time; one that waits for its manifest;
 #: and a manifest that is a job.
 ACCOMPANIED = replace(PLAIN, name="accompanied", beside=MANIFEST)
@@ -313,6 +342,14 @@ def ways_to(point: str) -> list[Scenario]:
     Scenarios in which a job is known to pass the point. If there are none, all
     scenarios that need no settings of their own.
     """
-    every = (*SCENARIOS, COLLECTED, COLLECTED_IN_PARTS, COLLECTED_IN_STEPS, AWAITED)
+    every = (
+        *SCENARIOS,
+        COLLECTED,
+        COLLECTED_IN_PARTS,
+        COLLECTED_IN_STEPS,
+        HEALED,
+        RETRIED,
+        AWAITED,
+    )
     known = [one for one in every if point in one.reaches]
     return known or [one for one in SCENARIOS if not one.track]

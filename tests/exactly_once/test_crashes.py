@@ -20,6 +20,7 @@ from tests.exactly_once.scenarios import (
     ACCOMPANIED,
     AWAITED,
     GOOD,
+    HEALED,
     IN_PARTS,
     INLINED,
     OTHERS,
@@ -68,7 +69,8 @@ def killed_at_both(pair: tuple[str, str]) -> Case:
 
 #: One of each kind of death: with a file in hand, with a request sent and not written
 #: down, in a fence, with the lock of a tick, with a message sent and not noted, with
-#: results written and not published; and with what the Developer API alone has in hand.
+#: results written and not published, with rows that go again and are not sent; and with
+#: what the Developer API alone has in hand.
 #: `tests/worker/test_deaths.py` has a worker die at each point, and at each of
 #: `OTHERS`, in its own process.
 KINDS = {
@@ -80,6 +82,7 @@ KINDS = {
     ("developer", "after_handing_over"),
     ("developer", "collect_copied"),
     ("vertex", "collect_written"),
+    ("vertex", "round_prepared"),
 }
 
 
@@ -194,6 +197,34 @@ CROSSING = [
     "case", mostly([(case, case) for case in CROSSING], CROSSING[:1]), ids=str
 )
 def test_a_request_sent_in_the_middle_of_a_fence_is_paid_once(
+    case: Case, runs: Runs
+) -> None:
+    outcome = runs[case].result()
+
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(
+            name=f"job-and-round-killed-{point}",
+            backend=backend,
+            ways=(HEALED, HEALED),
+            kills=(point, point),
+        )
+        for backend, point in (
+            ("vertex", "after_create"),
+            ("developer", "after_create"),
+            ("vertex", "collect_written"),
+            ("vertex", "after_submitted"),
+        )
+    ],
+    ids=str,
+)
+def test_a_job_and_its_round_whose_processes_die_alike_are_paid_once(
     case: Case, runs: Runs
 ) -> None:
     outcome = runs[case].result()

@@ -11,6 +11,7 @@ from batchdrop.jobs.values import Drop
 from batchdrop.rows import RowOutcome
 from tests.exactly_once.promise import (
     RESULTS,
+    Answer,
     Evidence,
     Message,
     Published,
@@ -26,7 +27,7 @@ def batch(name: str, state: str, done: int = 0, started: bool = True) -> dict[st
     return {
         "name": name,
         "state": f"JOB_STATE_{state}",
-        "rows": {"done": done},
+        "rows": {"done": done, "total": done},
         "startTime": "2026-03-01T12:00:00Z" if started else None,
     }
 
@@ -45,6 +46,7 @@ def job(phase: str = "ended", name: str = "b1", state: str = "SUCCEEDED") -> Any
         "collecting": None,
         "results": None,
         "part": None,
+        "rounds": [],
     }
 
 
@@ -163,7 +165,7 @@ SPLIT_JOB = replace(
     job=job() | {"batch": None, "outcome": "succeeded"},
     batches=[],
     parts=[part(0, "b1"), part(1, "b2")],
-    answers=["r0000002", "r0000001"],
+    answers=[Answer("r0000002"), Answer("r0000001")],
 )
 
 
@@ -205,16 +207,81 @@ def test_a_split_jobs_promise_that_is_kept_is_found_kept() -> None:
             "its parts have come to failed",
         ),
         (
-            replace(SPLIT_JOB, answers=["r0000001"]),
+            replace(SPLIT_JOB, answers=[Answer("r0000001")]),
             "r0000002'] went in, ['r0000001'] came",
         ),
         (
-            replace(SPLIT_JOB, answers=["r0000001", "r0000002", "r0000002"]),
+            replace(
+                SPLIT_JOB,
+                answers=[Answer("r0000001"), Answer("r0000002"), Answer("r0000002")],
+            ),
             "3 answers to 2 rows",
         ),
     ],
 )
 def test_a_split_jobs_broken_promise_is_found(found: Evidence, breach: str) -> None:
+    assert [what for what in breaches(found) if breach in what]
+
+
+ROUND = replace(
+    GOOD,
+    job=job(name="b2") | {"id": "r1", "round": 1},
+    batches=[batch("b2", "SUCCEEDED", done=1)],
+    outbox=[],
+    messages=[],
+)
+HEALED = replace(
+    GOOD,
+    job=job() | {"rounds": [{"n": 1, "job": "r1", "rows": 1, "by": None}]},
+    rounds=[ROUND],
+    answers=[
+        Answer("r0000001"),
+        Answer("r0000002", ok=False),
+        Answer("r0000002", round=1),
+    ],
+)
+
+
+def test_a_round_that_keeps_the_promise_is_found_to_keep_it() -> None:
+    assert breaches(HEALED) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "breach"),
+    [
+        (
+            replace(HEALED, answers=[*(HEALED.answers or ()), Answer("r0000001", 1)]),
+            "['r0000001'] had answers, and went again",
+        ),
+        (
+            replace(HEALED, answers=[*(HEALED.answers or ()), Answer("r0000002", 2)]),
+            "['r0000002'] had answers, and went again",
+        ),
+        (
+            replace(HEALED, rounds=[replace(ROUND, batches=[*ROUND.batches, KEPT])]),
+            "round 1: b2 is kept, and these are paid too: b1",
+        ),
+        (
+            replace(
+                HEALED,
+                job=job() | {"rounds": [{"n": 1, "job": "r1", "rows": 2, "by": None}]},
+            ),
+            "round 1: 2 rows were to go again, and 1 went",
+        ),
+        (replace(HEALED, rounds=[replace(ROUND, job=None)]), "a round: it has no job"),
+        (
+            replace(HEALED, rounds=[replace(ROUND, messages=[message("e2")])]),
+            "round 1: it was announced by itself",
+        ),
+        (
+            replace(
+                HEALED, rounds=[replace(ROUND, job=job("submitted") | {"round": 1})]
+            ),
+            "round 1: it is submitted, and not done",
+        ),
+    ],
+)
+def test_a_round_that_breaks_the_promise_is_found(found: Evidence, breach: str) -> None:
     assert [what for what in breaches(found) if breach in what]
 
 

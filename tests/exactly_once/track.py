@@ -40,12 +40,14 @@ from tests.exactly_once.commits import Commits
 from tests.exactly_once.outages import Line, State
 from tests.exactly_once.points import all_points
 from tests.exactly_once.promise import (
+    Answer,
     Evidence,
     Message,
     Outcome,
     Published,
     gathered,
 )
+from tests.exactly_once.rounds import is_asked
 from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
 from tests.there import there
 from tests.waiting import is_alive, until
@@ -278,6 +280,9 @@ class Track:
                 self._show(drop, way)
                 if way.end == "cancelled":
                     self._want_cancelled(drop)
+                now = datetime.now(UTC)
+                if way.asks and not is_asked(self._ledger, drop, way.asks, now):
+                    return False
                 self._find_frozen(case, frozen)
                 if way.lingers and self.traps.waiting():
                     return False
@@ -416,6 +421,12 @@ class Track:
         drops = [one for one in (drop, beside) if one]
         jobs = self._jobs(one.job_id for one in drops)
         jobs |= self._jobs(part for job in jobs.values() for part in job["parts"])
+        jobs |= self._jobs(
+            one["job"]
+            for job in jobs.values()
+            for one in job["rounds"]
+            if one["n"] and one["job"]
+        )
         ids = {*jobs, *(one.job_id for one in drops)}
         everything = (jobs, self.all_batches(), self.outbox(ids), self._messages[:])
         found = gathered(drop, *everything)
@@ -425,8 +436,8 @@ class Track:
         """Whether nothing is left to do for anybody."""
         return self.evidence(drop).is_over
 
-    def answers(self, drop: Drop) -> list[str]:
-        """The keys of all rows in the drop's output."""
+    def answers(self, drop: Drop) -> list[Answer]:
+        """All that the API wrote of a drop's rows."""
         return output.answers(self._gcs, self.stack.buckets["output"], drop)
 
     def results(self, drop: Drop) -> list[Published]:

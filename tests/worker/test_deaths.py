@@ -14,10 +14,18 @@ import pytest
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
 from tests.exactly_once import output
-from tests.exactly_once.points import KILLED, LATE_IN_PARTS, SAMPLE
+from tests.exactly_once.points import (
+    KILLED,
+    LATE_IN_PARTS,
+    LATE_IN_ROUNDS,
+    SAMPLE,
+)
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
+from tests.exactly_once.rounds import is_asked
 from tests.exactly_once.scenarios import (
     ELSEWHERE,
+    FENCED,
+    HEALED,
     IN_PARTS,
     OTHERS,
     TRAITS,
@@ -72,10 +80,17 @@ class Course:
         """Repeats the event until the ledger has the drop, and runs ticks."""
         for _ in range(60):
             self.step()
-            if self.evidence().is_over:
+            if self._is_asked() and self.evidence().is_over:
                 break
         if self.way.lingers:
             self.step()
+
+    def run_until_rows_go_again(self) -> None:
+        """The same until a round is to be sent, whose first create fails."""
+        while not self.world.job(self.drop).rounds:
+            self.step()
+        for rule in FENCED.faults:
+            self._fault(**rule)
 
     def step(self) -> None:
         """Delivers the events and runs one tick; a worker may die of either."""
@@ -94,6 +109,10 @@ class Course:
 
     def close(self) -> None:
         self._http.close()
+
+    def _is_asked(self) -> bool:
+        ledger, asks = self.world.ledger, self.way.asks
+        return not asks or is_asked(ledger, self.drop, asks, self.world.now())
 
     def _drop_manifest(self) -> None:
         name = f"{self.way.folder}x.job.json"
@@ -184,6 +203,7 @@ def test_a_job_whose_worker_dies_at_a_point_is_paid_and_announced_once(
             for point in some
         ),
         *(("vertex", IN_PARTS, point) for point in LATE_IN_PARTS),
+        *(("vertex", HEALED, point) for point in LATE_IN_ROUNDS),
     ],
     indirect=["world"],
     ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
@@ -194,6 +214,36 @@ def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
     course = Course(world, way)
 
     with at([point], course.run) as waiting:
+        course.run()
+    course.run()
+    course.close()
+
+    outcome = course.outcome(waiting)
+    assert outcome.missed == []
+    assert broken(outcome) == []
+
+
+@pytest.mark.parametrize(
+    ("world", "point", "act"),
+    [
+        (backend, point, act)
+        for backend, point in (
+            ("vertex", "before_create"),
+            ("vertex", "after_fence_delete"),
+            ("developer", "after_create"),
+        )
+        for act in ("dies", "sleeps")
+    ],
+    indirect=["world"],
+)
+def test_a_round_whose_worker_dies_or_sleeps_where_any_job_s_may_is_paid_once(
+    world: World, point: str, act: str
+) -> None:
+    course = Course(world, HEALED)
+    course.step()
+    course.run_until_rows_go_again()
+
+    with at([point], die if act == "dies" else course.run) as waiting:
         course.run()
     course.run()
     course.close()
