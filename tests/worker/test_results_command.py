@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -108,6 +109,19 @@ def test_a_file_that_exists_is_left_alone(job: Job) -> None:
     assert ran.exit_code == 1
     assert ran.output == "Error: mine.csv exists already; choose another name\n"
     assert Path("mine.csv").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("deployed")
+def test_parquet_without_pyarrow_names_its_extra(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    ran = run(job.id, "-o", "r.parquet")
+
+    assert ran.exit_code == 1
+    assert "pip install 'batchdrop[parquet]'" in ran.output
+    assert not Path("r.parquet").exists()
 
 
 def test_results_that_were_replaced_since_are_not_written(

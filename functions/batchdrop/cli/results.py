@@ -152,7 +152,10 @@ def fetch(
         SourceGone, Unavailable, Misconfigured: the results can't be read.
     """
     where = _results_of(job)
-    with needs("parquet" if wanted == "parquet" else "cli"), _opened(output) as write:
+    if wanted == "parquet":
+        with needs("parquet"):  # before anything is read
+            import pyarrow  # noqa: F401
+    with _opened(output) as write:
         source = _Source(storage, where, bar=output is not None)
         columns = _columns(source, wanted, names, _may_have_own(job))
         written = _written(source, write, wanted, only, columns)
