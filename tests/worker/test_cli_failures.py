@@ -214,6 +214,9 @@ WITHOUT = (
         ("status --json", 0, '"outbox"'),
         ("cancel aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "there is no job aaaa"),
         ("announcements list --json", 0, ""),
+        ("jobs --json", 0, ""),
+        ("watch aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "no job aaaa"),
+        ("results aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "there is no job aaaa"),
         ("costs", 0, "no job has ended with results"),
     ],
 )
