@@ -124,9 +124,10 @@ def check(
     most: int | None,
 ) -> None:
     """
-    List what is wrong with FILE, a path or a gs:// address, before you pay for a job.
+    List what is wrong with FILE before you pay for a job.
 
-    The rules are those for a dropped file. The exit status is 1 if anything is wrong.
+    FILE is a path or a gs:// address. The rules are those for a dropped file. The exit
+    status is 1 if anything is wrong.
 
     \b
     Example:

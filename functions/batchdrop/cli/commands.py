@@ -58,7 +58,7 @@ def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
 @of_jobs
 def resume(jobs: tuple[str, ...], as_json: bool) -> None:
     """
-    Resume parked JOBs, once you have fixed what stopped their workers.
+    Resume parked JOBs, once their trouble is fixed.
 
     A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
     latest. The deployment's poll resumes the jobs.
@@ -79,10 +79,10 @@ def resume(jobs: tuple[str, ...], as_json: bool) -> None:
 @of_jobs
 def rerun(jobs: tuple[str, ...], as_json: bool) -> None:
     """
-    Run JOBs that are over again, each as a new job with the old one as its parent.
+    Run JOBs that are over again, as new jobs.
 
-    The new job is paid too. It reads the dropped object again, which must still exist.
-    Prints the new job's id.
+    A new job has the old one as its parent, and is paid too. It reads the dropped
+    object again, which must still exist. Prints the new job's id.
 
     A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
     latest. The deployment's poll starts the new jobs.

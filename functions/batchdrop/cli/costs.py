@@ -61,9 +61,10 @@ def _by(_: Any, __: Any, text: str) -> str:
 @json_option("Print the report as JSON, with costs in millionths.")
 def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     """
-    Show what jobs have cost whose batches have ended, by the price list.
+    Show what jobs have cost, by the price list.
 
-    A part of a split file counts as a job. Jobs without results aren't counted.
+    They count once their batches have ended. A part of a split file counts as a job.
+    Jobs without results aren't counted.
 
     \b
     Example:

@@ -192,7 +192,7 @@ def _replace(file: Path, content: str) -> Path:
 @click.group()
 def deployments() -> None:
     """
-    Name deployments, once, and choose the one that commands work on.
+    Name deployments, and choose the one to work on.
 
     Each is a file in the configuration directory, without secrets. A command works on
     the one that --deployment names; else on the one that BATCHDROP_* variables in the

@@ -60,10 +60,11 @@ def price_list(place: str | None) -> "Prices":
 @json_option("Print the list, in the form of its file, and its age as JSON.")
 def prices(models: tuple[str, ...], prices: str | None, as_json: bool) -> None:
     """
-    Show the batch prices of each MODEL whose name has this text in it, or of all.
+    Show the batch prices of MODELs, or of all.
 
-    A row is for one tier: prompts up to a size, or over it. Prices that nobody could
-    find are empty. `elsewhere` is the factor outside Vertex AI's location global.
+    MODEL is a part of a name: each model is shown that has it. A row is for one tier:
+    prompts up to a size, or over it. Prices that nobody could find are empty.
+    `elsewhere` is the factor outside Vertex AI's location global.
 
     \b
     Example:

@@ -41,7 +41,7 @@ _env_file = click.option(
 
 @click.group()
 def routes() -> None:
-    """Check a file of routes, or explain what is chosen for a file."""
+    """Check routes, or explain what is chosen for a file."""
 
 
 @routes.command()

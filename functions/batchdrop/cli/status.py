@@ -113,8 +113,10 @@ class Status:
 @json_option("Print the status as one JSON object.")
 def status(as_json: bool) -> None:
     """
-    Show how the deployment is: its ticks, its queues, what waits, what the day has cost
-    of its ceilings, and what is wrong and what to do.
+    Show how the deployment is, what is wrong and what to do.
+
+    That is: the last tick of poll, the queues with what waits in them and why, what is
+    to be announced, and what the day (UTC) has used of its limits and ceilings.
 
     \b
     Example:
