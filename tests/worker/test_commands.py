@@ -23,6 +23,7 @@ from batchdrop.jobs.values import (
 from batchdrop.rows import Rows, Tokens
 from tests.jobs import ended
 from tests.there import there
+from tests.worker.collecting import collected, questions, submit
 from tests.worker.split_jobs import THREE, parts, split_job, submitted
 from tests.worker.world import World
 
@@ -450,3 +451,52 @@ def test_a_job_that_is_not_there_is_an_error_without_a_traceback(
 
     assert ran.exit_code == 1
     assert ran.output == f"Error: there is no job {'a' * 26}\n"
+
+
+# -- rows that go again ------------------------------------------------------------
+
+
+def test_rows_go_again_from_the_command_line_and_are_shown(deployed: World) -> None:
+    row = {"row_text": "question 3"}
+    deployed.sim.faults.add("row_failed", code=400, match=row, count=1)
+    drop = submit(deployed, questions(5))
+    collected(deployed, drop)
+
+    ran = run("retry", drop.job_id, "--only", "failed, blocked")
+    deployed.ticks_until(lambda: deployed.job(drop).awaits == "round")
+    waits = run("show", drop.job_id).output
+    collected(deployed, drop)
+    shown = run("show", drop.job_id).output
+
+    assert (ran.exit_code, ran.output) == (
+        0,
+        f"Rows of job {drop.job_id} whose outcome is failed or blocked go again at "
+        "poll's next ticks.\n",
+    )
+    assert "waits for rows that go again since" in waits
+    assert "round 1: 1 rows go again, asked for by" in waits
+    assert ", under way\n" in waits
+    assert "succeeded, 1 rows are better\n" in shown
+    assert "5 rows: 5 ok\n" in shown
+
+
+def test_rows_that_cannot_go_again_are_an_error_in_one_line(deployed: World) -> None:
+    drop = submit(deployed, questions(2))
+    early = run("retry", drop.job_id)
+    collected(deployed, drop)
+
+    answered = run("retry", drop.job_id, "--only", "ok")
+
+    assert (early.exit_code, answered.exit_code) == (1, 1)
+    assert "is not done yet: retry it once it is" in early.output
+    assert "rows that are ok don't go again; write some of missing, " in answered.output
+
+
+def test_a_cancel_while_rows_go_again_says_what_it_does(deployed: World) -> None:
+    deployed.sim.faults.add("row_failed", code=429, count=1)
+    drop = submit(deployed, questions(5), retry=1)
+    deployed.ticks_until(lambda: deployed.job(drop).awaits == "round")
+
+    ran = run("cancel", deployed.job(drop).round_id(1))
+
+    assert ran.output == f"No more rows of job {drop.job_id} go again.\n"

@@ -45,8 +45,9 @@ def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
 
     def cancel(wiring: ModuleType, id: str) -> tuple["Job", str]:
         after = wiring.worker().commands.cancel(id, by=getpass.getuser())
-        if after.phase is Phase.ENDED:
-            # Its batch has ended before, and rows of it went again.
+        request = after.cancel_request
+        if after.phase is Phase.ENDED and request and after.ended_on < request.at:
+            # Its batch had ended before, and rows of it could go again.
             return after, f"No more rows of job {after.id} go again."
         when = "" if after.is_over else " at the next tick of poll"
         return after, f"Job {id} is cancelled{when}."

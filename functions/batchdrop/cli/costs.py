@@ -63,8 +63,8 @@ def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     """
     Show what jobs have cost, by the price list.
 
-    They count once their batches have ended. A part of a split file counts as a job.
-    Jobs without results aren't counted.
+    They count once their batches have ended. A part of a split file counts as a job,
+    and so does a round of rows that went again. Jobs without results aren't counted.
 
     \b
     Example:
