@@ -13,6 +13,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
 from batchdrop.storage import Differs
 from tests.cloud_storage import CloudStorage
+from tests.reads import counted
 from tests.there import there
 from tests.worker.batches import submit
 from tests.worker.collecting import questions
@@ -241,6 +242,26 @@ def test_watch_follows_open_jobs_and_those_that_come(deployed: World) -> None:
     ends = {one["id"]: one["state"] for one in seen}
     assert ends == dict.fromkeys([first.id, *ends], "succeeded")
     assert len(ends) == 2
+
+
+def test_watch_reads_a_job_that_is_done_no_more(deployed: World) -> None:
+    done = submit(deployed, "done.jsonl")
+    deployed.until_ended()
+    looks = []
+
+    def look(jobs: object, names: object) -> None:
+        looks.append(counts["reads"])
+
+    with counted() as counts:
+        following.follow(deployed.ledger, {done.id: "done.jsonl"}, look, every=0)
+        open = deployed.upload(questions(1), "open.jsonl")
+        names = {done.id: "done.jsonl", open.job_id: "open.jsonl"}
+        before = counts["reads"]
+        following.follow(deployed.ledger, names, look, every=0)
+
+    # The second look at both reads one document.
+    assert looks[0] == 1
+    assert looks[1] - before == 2
 
 
 def test_watch_needs_a_job_that_is_there(deployed: World) -> None:

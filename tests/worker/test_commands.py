@@ -299,8 +299,9 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
     assert rejected[2].startswith("error: bad_rows: ")
     at = waits.index("not_allowed: grant it")
     assert waits[at + 1 :][0].startswith("  what to do: grant it; the job continues")
-    since = f"{now:%Y-%m-%d %H:%M:%S}, next try {now:%H:%M:%S}"
-    assert waits[2] == f"waits for a grant since {since}"
+    assert waits[2].startswith(
+        f"waits for a grant, since {now:%Y-%m-%d %H:%M:%S}, next"
+    )
     assert "collecting: freeze" in waits
 
 

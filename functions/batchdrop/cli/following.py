@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from batchdrop.cli.listing import with_places
 from batchdrop.cli.output import narrow_table, print_json, shown
 from batchdrop.cli.words import SHORT, note_of, rows_of, share_of, state_of
 from batchdrop.jobs.codes import Outcome
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Most jobs that are followed at once.
 MOST = 100
+#: The places in their queues of so many waiting jobs are counted at each look.
+PLACES = 10
 #: Characters of a bar.
 BAR = 10
 COLUMNS = ("job", "name", "state", "", "rows", "note")
@@ -73,7 +76,7 @@ def follow(
         found = {job.id: job for job in ledger.listed_jobs_of(left)}
         done |= {id: job for id, job in found.items() if ENDED in job.listed_as}
         jobs = [{**found, **done}[id] for id in followed if id in found or id in done]
-        show(jobs, followed)
+        show(with_places(ledger, jobs, PLACES), followed)
         if len(done) == len(followed):
             return jobs
         if not warned and monotonic() - begin > LATE and len(found) < len(left):

@@ -82,17 +82,22 @@ class Filters:
         return named and self.labels.items() <= labels.items()
 
 
-def with_places(ledger: "Ledger", jobs: Sequence["ListedJob"]) -> list["ListedJob"]:
+def with_places(
+    ledger: "Ledger", jobs: Sequence["ListedJob"], most: int = PAGE
+) -> list["ListedJob"]:
     """
     The jobs with how many are ahead of them now, where they wait in a line: their
-    documents have what was so when they began to wait. One count each.
+    documents have what was so when they began to wait. One count each, for at most
+    `most` of them; that of the others is left out.
     """
 
     def count(job: "ListedJob") -> int:
         return ledger.jobs_ahead(job.waiting_in, job.created_at)
 
     waiting = [job for job in jobs if _has_place(job)]
-    places = {job.id: found.result() for job, found in few_at_once(count, waiting)}
+    places: dict[str, int | None] = dict.fromkeys(job.id for job in waiting)
+    for job, found in few_at_once(count, waiting[:most]):
+        places[job.id] = found.result()
     return [
         replace(job, waiting_for=replace(job.waiting_for, ahead=places[job.id]))
         if job.waiting_for and job.id in places

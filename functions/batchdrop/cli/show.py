@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,8 +105,12 @@ def _waits(waits: "WaitingFor") -> Iterator[str]:
     """What a job waits for, since when, and when it is tried again."""
     if waits.code is WaitCode.PERSON:
         return  # its health says more
-    again = f", next try {waits.next_try:%H:%M:%S}" if waits.next_try else ""
-    yield f"waits for {awaited(waits)} since {waits.since:%Y-%m-%d %H:%M:%S}{again}"
+    again = ""
+    if waits.next_try:
+        soon = waits.next_try <= datetime.now(UTC)
+        again = "at the next tick" if soon else f"{waits.next_try:%H:%M:%S}"
+        again = f", next try {again}"
+    yield f"waits for {awaited(waits)}, since {waits.since:%Y-%m-%d %H:%M:%S}{again}"
     yield f"  {waits.message}"
 
 
@@ -221,6 +226,8 @@ def _parts(parts: "list[Job]") -> Iterator[str]:
     for part in open[:MAX_PARTS]:
         state = f" ({part.batch.state})" if part.batch else ""
         health = f", {part.health.code}: {part.health.message}" if part.health else ""
+        if part.waiting_for and not health:
+            health = f", waits for {part.waiting_for.code}"
         yield f"  part {number(part)}, job {part.id}: {part.phase}{state}{health}"
     if (left := len(open) - MAX_PARTS) > 0:
         yield f"  and {left:,} more"
