@@ -741,7 +741,7 @@ def test_what_is_over_is_not_cancelled(world: World) -> None:
     drop = world.upload("not json\n")
     world.worker.take(drop)
 
-    with pytest.raises(ValueError, match="is over: it is rejected"):
+    with pytest.raises(ValueError, match="is over: rejected since"):
         world.worker.commands.cancel(drop.job_id, by="ada")
 
 
