@@ -312,7 +312,7 @@ def _summary(report: Report) -> Iterator[str]:
     if report.found:
         yield f"{report.bad_rows:,} of {report.rows:,} rows are bad"
     elif not report.rows:
-        yield "there are no rows"
+        yield "there are no rows: a job of it would be rejected"
     else:
         good = "1 row is" if report.rows == 1 else f"{report.rows:,} rows are"
         yield f"{good} good, for {family.name}"
