@@ -8,7 +8,16 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from batchdrop.cli.following import Changes, ends, exit_code, table
-from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, Phase, WaitCode
+from batchdrop.cli.show import CURES
+from batchdrop.cli.words import AWAITED
+from batchdrop.jobs.codes import (
+    STALLS,
+    ErrorCode,
+    HealthCode,
+    Outcome,
+    Phase,
+    WaitCode,
+)
 from batchdrop.jobs.listed import ListedBatch, ListedJob, ListedResults
 from batchdrop.jobs.shown import Progress
 from batchdrop.jobs.values import Cost, Drop, Health, Problem
@@ -148,3 +157,14 @@ def test_a_name_of_wide_characters_is_cut_to_its_places(job: ListedJob) -> None:
     [line] = text.splitlines()[1:]
     assert cell_len(line) <= 80
     assert "412/1,000" in line
+
+
+def test_each_thing_that_a_job_waits_for_has_words() -> None:
+    assert set(AWAITED) == set(WaitCode)
+
+
+def test_a_job_that_someone_should_look_at_is_shown_with_what_to_do() -> None:
+    # The messages of these say what to do, or that nothing is to be done.
+    explained = {HealthCode.PARKED, HealthCode.POSTPONED}
+
+    assert set(STALLS) - set(CURES) == explained

@@ -26,6 +26,7 @@ DIFFERENT = (
     (r"\b[a-z2-7]{26}\b", "JOB_ID"),
     (r"(?m)^[a-z2-7]{10}(?=  )", "JOB_ID    "),
     (r"[0-9.,]+ [kM]?B(ytes)?, [0-9.,]+ (k|M)?B(ytes)?/s", "SIZE, SPEED"),
+    (r"(?m)(?<=^JOB_ID      )[0-9]+[sm] +", "AGE  "),
     (r"[0-9,]+ bytes, [0-9.,]+ \w+/s", "SIZE, SPEED"),
 )
 
@@ -86,7 +87,7 @@ def kept(name: str, screen: str) -> str:
     return file.read_text()
 
 
-def test_a_file_is_dropped_and_followed_and_a_job_watched(
+def test_a_file_is_dropped_and_followed_watched_and_listed(
     terminal: Terminal, tmp_path: Path
 ) -> None:
     (tmp_path / "reviews.jsonl").write_text(questions(40))
@@ -99,6 +100,11 @@ def test_a_file_is_dropped_and_followed_and_a_job_watched(
         terminal, "batchdrop watch gs://$BATCHDROP_INBOX/terminal/reviews.jsonl"
     )
 
+    terminal.type("clear")
+    until(lambda: "40 rows" not in terminal.screen())
+    listed = seen(terminal, "batchdrop jobs --name 'terminal/*'")
+
     assert dropped == kept("drop-wait.txt", dropped)
     assert watched == kept("watch.txt", watched)
+    assert listed == kept("jobs.txt", listed)
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 40

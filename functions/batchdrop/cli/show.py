@@ -29,6 +29,8 @@ CURES = {
     HealthCode.PARTS_HELD: "look at these parts with `batchdrop show`",
     HealthCode.ROUND_HELD: "mend it, then run `batchdrop resume {id}`; or run "
     "`batchdrop cancel {id}`, and what is there is published",
+    HealthCode.ROUND_HELD: "mend what it names, then run `batchdrop resume {id}`, or "
+    "`batchdrop cancel {id}` to have the results as they are",
     HealthCode.UNPUBLISHED: "mend it, then run `batchdrop announcements replay "
     "--job {id}`",
     HealthCode.NOT_VISIBLE: "see whether project, location and key are still those "

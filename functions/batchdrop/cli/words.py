@@ -79,14 +79,16 @@ def note_of(job: "ListedJob") -> str:
 
 def awaited(waits: "WaitingFor") -> str:
     """What a job waits for, such as `its turn in the queue, 3 ahead`."""
-    named = _AWAITED.get(waits.code, waits.code)
+    named = AWAITED[waits.code]
     return named if waits.ahead is None else f"{named}, {waits.ahead:,} ahead"
 
 
-_AWAITED = {
+#: What a job waits for, by its code.
+AWAITED = {
     "person": "you",
     "grant": "a grant",
     "manifest": "its manifest",
+    "file": "the file beside it",
     "queue": "its turn",
     "paused": "the end of the pause",
     "quota": "quota",
