@@ -10,6 +10,7 @@ from batchdrop.worker.collect_parts import parts_of
 from tests.there import there
 from tests.worker.collecting import (
     collected,
+    ended,
     outcomes,
 )
 from tests.worker.dying import Killed, at, die
@@ -209,3 +210,66 @@ def test_results_that_are_deleted_while_rows_go_again_are_not_made_up(
     assert there(job.skipped).code is SkipCode.RESULTS_GONE
     assert job.results == before.results
     assert [one.n for one in job.rounds] == [0, 1]
+
+
+def test_a_split_job_needs_all_of_its_parts_until_the_round_is_over(
+    world: World,
+) -> None:
+    fails(world, 8)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    collected(world, dropped)
+
+    world.worker.commands.retry(dropped.job_id, "ada")
+    world.tick()
+
+    job = world.job(dropped)
+    assert job.awaits == "results"
+    assert not any(part.used for part in parts_of(world.ledger, job))
+    # Those that send no row are done, and the file waits for the other.
+    assert world.ledger.undone_part_count(job.id) == 1
+
+
+def test_parts_that_finish_before_their_file_knows_that_it_asked_are_sent_once(
+    world: World,
+) -> None:
+    fails(world, 8)
+    dropped = drop(world, 20, part_rows=10, retry=0)
+    job = collected(world, dropped)
+    world.worker.commands.retry(dropped.job_id, "ada")
+    with at(["collect_parts_asked"], die), pytest.raises(Killed):
+        world.tick()
+
+    for _ in range(12):
+        world.advance(timedelta(minutes=4))
+        world.worker.tick()
+        world.woken[:] = [id for id in world.woken if id != job.id]
+        world.collect()
+    assert all(part.is_done for part in parts_of(world.ledger, job))
+    job = collected(world, dropped)
+
+    assert outcomes(world, job) == ["ok"] * 20
+    assert there(job.results).round == 1
+    assert len(world.batches()) == 3
+
+
+def test_a_round_of_a_person_takes_no_number_that_a_part_has_used(
+    world: World,
+) -> None:
+    fails(world, 8)
+    dropped = drop(world, 20, part_rows=10)
+    ended(world, dropped)
+    world.collect()
+    part = parts_of(world.ledger, world.job(dropped))[0]
+    bucket, name = split_uri(there(part.staging).uri)
+    blob = world.gcs.bucket(bucket).blob(name)
+    rows = blob.download_as_bytes()
+    blob.delete()
+    first = collected(world, dropped)
+    assert outcomes(world, first)[7] == "failed"  # its round was rejected
+    blob.upload_from_string(rows)
+
+    job = asked(world, dropped)
+
+    assert outcomes(world, job) == ["ok"] * 20
+    assert there(job.results).uri.endswith("/results-2.jsonl")
+    assert len(world.batches()) == 3

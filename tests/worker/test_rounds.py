@@ -1,5 +1,7 @@
 """Rows that failed go again, and their results are joined before they are published."""
 
+import pytest
+
 from batchdrop.jobs.codes import Outcome, SkipCode
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
@@ -138,8 +140,9 @@ def test_a_round_that_is_rejected_publishes_what_is_there(world: World) -> None:
     assert len(world.batches()) == 1
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
 def test_results_that_the_work_bucket_loses_are_made_again_and_no_round_is_sent_twice(
-    world: World,
+    world: World, cancelled: bool
 ) -> None:
     fails(world, 3)
     dropped = drop(world)
@@ -149,6 +152,9 @@ def test_results_that_the_work_bucket_loses_are_made_again_and_no_round_is_sent_
     world.ticks_until(lambda: round_of(world, job).is_over)
     bucket, name = split_uri(there(job.gathered).uri)
     world.gcs.bucket(bucket).blob(name).delete()
+    if cancelled:
+        # What was paid already is joined all the same.
+        world.worker.commands.cancel(job.id, "ada")
 
     job = collected(world, dropped)
 
