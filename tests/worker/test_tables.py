@@ -81,3 +81,24 @@ def test_results_are_loaded_into_a_table_with_the_schema_of_the_docs(
     assert found[2]["error"]["status"]
     assert found[0]["usage"]["total"] == world.results(job)[0]["usage"]["total"]
     assert found[0]["text"] == world.results(job)[0]["text"]
+
+
+def test_rows_whose_answers_go_into_a_table_go_again(
+    world: World, dataset: Dataset
+) -> None:
+    row = {"row_text": "question 3"}
+    world.sim.faults.add("row_failed", code=429, match=row, count=1)
+    world.choose(datasets=(dataset.full_name,), results="on", retry=1)
+    drop = world.upload(
+        lines([question(n) for n in range(1, 6)]),
+        metadata={"batchdrop-destination": f"bq://{dataset.full_name}.answers"},
+    )
+    world.worker.take(drop)
+
+    job = collected(world, drop)
+
+    assert (job.rows.ok, len(job.rounds)) == (5, 2)
+    sent = world.ledger.get(job.round_id(1))
+    assert sent is not None
+    assert sent.batch is not None
+    assert sent.batch.output_table == f"bq://{dataset.full_name}.answers_round_0001"

@@ -306,3 +306,27 @@ def test_answers_whose_copy_is_gone_are_read_where_they_were_delivered(
     job = collected(world, drop)
 
     assert outcomes(world, job) == ["ok"] * 3
+
+
+def test_what_a_round_needs_of_its_job_is_copied_anew_while_it_waits(
+    world: World,
+) -> None:
+    row = {"row_text": "question 3"}
+    world.sim.faults.add("row_failed", code=503, match=row, count=1)
+    drop = submit(world, TEXT, on_invalid="skip", retry=1, retry_share=1)
+    ended(world, drop)
+    # Nothing is submitted from here on.
+    world.choose(paused=True)
+    world.ticks_until(lambda: world.job(drop).awaits == "round")
+    world.ticks(1)
+    before = versions(world, world.job(drop))
+
+    world.advance(OLD)
+    world.ticks(2)
+    after = versions(world, world.job(drop))
+    world.choose(paused=False)
+    job = collected(world, drop)
+
+    assert after["1/columns.jsonl"] > before["1/columns.jsonl"]
+    assert outcomes(world, job) == ["ok", "refused", "ok"]
+    assert [one.get("key") for one in world.results(job)] == ["a", None, "c"]
