@@ -474,7 +474,7 @@ def test_rows_go_again_from_the_command_line_and_are_shown(deployed: World) -> N
         f"Rows of job {drop.job_id} whose outcome is failed or blocked go again at "
         "poll's next ticks.\n",
     )
-    assert "waits for rows that go again since" in waits
+    assert "waits for rows that go again, since" in waits
     assert "round 1: 1 rows go again, asked for by" in waits
     assert ", under way\n" in waits
     assert "succeeded, 1 rows are better\n" in shown
