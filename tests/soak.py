@@ -12,6 +12,7 @@ jobs stall, which gives them more to announce; and what was announced is replaye
 
 The answers of all good files are collected: each row has one result, in the file's
 order and under its own key, lines that can't be sent included, and the counts add up.
+Some rows fail for a passing reason, and go again: none that has an answer does.
 
 With `--hostile` one drop in five is a file of `tests/hostile.py`, and events come of
 which no job can be made. Each must end as is written there. Nothing that a deployment
@@ -47,7 +48,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ ENV = {"BATCHDROP_RESULTS": "on"}
 STALLED = "dev.batchdrop.job.stalled.v1"
 WRITES = (
     *("arrived", "prepared", "submitting", "submitted", "ended"),
-    *("collected", "published"),
+    *("gathered", "collected", "published"),
 )
 #: An outage of Pub/Sub lasts no longer: that is longer than a publish is waited for,
 #: and that is longer than a tick.
@@ -103,6 +104,9 @@ LONGEST_OUTAGE = 12.0
 #: Of the drops, so many are rejected for a bad line; and of the others, so many have
 #: one that is left out.
 BAD, SKIPPED = 0.1, 0.3
+#: Of the good drops with keys, so many have rows that fail; and of these rows, so many.
+#: Some fail again when they go again.
+FAILING, FAILING_ROWS = 0.3, 0.2
 #: Of so many drops one comes in parts, and one is a manifest with requests in it.
 IN_PARTS, INLINED = 6, 8
 #: Of the harm, so much is what `--outages` adds.
@@ -212,7 +216,7 @@ class Soak:
     def settle(self, patience: float) -> None:
         """Does no more harm, and waits until everything has come to its end."""
         self._wake(float("inf"))
-        self.track.forgive()
+        self.track.forgive(rows=False)
         with contextlib.suppress(AssertionError):  # what is missing is told later
             # Seldom: it reads all documents, and workers write through this process.
             until(self._is_over, patience, every=3)
@@ -251,10 +255,19 @@ class Soak:
         text = "".join(f"{line}\n" for line in lines)
         if suffix == ".job.json":
             text = f'{{"src": [{", ".join(lines)}]}}'
+        elif not bad and self.chance.random() < FAILING:
+            self._fail_rows(lines)
         at = time.monotonic()
         drop = self.track.drop(text, f"{folder}{word}{suffix}")
         self.drops[drop] = "rejected" if bad else "succeeded"
         self.dropped_at[drop] = at
+
+    def _fail_rows(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if line.startswith("{") and self.chance.random() < FAILING_ROWS:
+                match = {"row_text": f'say {json.loads(line)["key"]}"'}
+                rule = {"fault": "row_failed", "code": 503, "match": match}
+                self.track.fault({**rule, "count": self.chance.randint(1, 2)})
 
     def _drop_hostile(self) -> None:
         """Each kind once, in any order, before one comes again."""
@@ -401,14 +414,17 @@ class Soak:
     def found(self) -> dict[str, Any]:
         """The counts, and what is broken."""
         broken, paid, kept, announced, ends = [], 0, 0, set(), 0
-        split_jobs, parts, results, result_lines = 0, 0, 0, 0
+        split_jobs, parts, rounds, results, result_lines = 0, 0, 0, 0, 0
         jobs, all_batches = self.track.all_jobs(), self.track.all_batches()
         for evidence in self._evidence():
             answers = self.track.answers(evidence.drop)
             published = self.track.results(evidence.drop)
             results += len(published)
             result_lines += sum(one.text.count("\n") for one in published)
-            each = (evidence, *evidence.parts)
+            senders = (evidence, *evidence.parts)
+            sent = [one for sender in senders for one in sender.rounds]
+            rounds += len(sent)
+            each = (*senders, *sent)
             stalled = any(one["type"] == STALLED for job in each for one in job.outbox)
             broken += breaches(
                 replace(evidence, answers=answers, results=published),
@@ -430,14 +446,18 @@ class Soak:
         broken += unequal_costs(jobs.values(), costs)
         dropped = {drop.job_id for drop in self.drops}
         if strangers := {
-            id for id, job in jobs.items() if (job["part_of"] or id) not in dropped
+            id for id, job in jobs.items() if _root_of(jobs, id) not in dropped
         }:
             broken.append(f"jobs of no drop: {', '.join(sorted(strangers))}")
         return {
             "drops": len(self.drops),
-            "jobs": len(jobs) - parts,
+            "jobs": len(jobs) - parts - rounds,
             "split_jobs": split_jobs,
             "parts": parts,
+            "rounds": rounds,
+            "rows_healed": sum(
+                one["healed"] for job in jobs.values() for one in job["rounds"]
+            ),
             "batches": len(all_batches),
             "kept": kept,
             "paid": paid,
@@ -459,6 +479,12 @@ class Soak:
             "harm": dict(self.harm),
             "broken": broken,
         }
+
+
+def _root_of(jobs: Mapping[str, dict[str, Any]], id: str) -> str:
+    """The job of the drop that a job is made of."""
+    whose = jobs[id]["retry_of"] or id
+    return (jobs[whose]["part_of"] if whose in jobs else None) or whose
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ class Commits(grpc.GenericRpcHandler):  # type: ignore[misc]
     def lose(self, what: str, status: grpc.StatusCode) -> None:
         """
         Lose the answer to the next commit that writes this: a job's phase, "collected"
-        for its results, or "published" for an announcement's mark. The caller gets
+        for its results, "gathered" for the beginning of a round in which rows go again,
+        or "published" for an announcement's mark. The caller gets
         `status` in its place: UNAVAILABLE, after which Google's client commits again,
         or DEADLINE_EXCEEDED, after which it doesn't.
         """
@@ -103,7 +104,7 @@ class Commits(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def written(request: bytes) -> set[str]:
-    """The phases that a commit writes, "collected" and "published": see `lose`."""
+    """The phases that a commit writes, and what else `lose` names."""
     found = set()
     commit = CommitRequest.pb(CommitRequest.deserialize(request))
     for write in commit.writes:
@@ -112,6 +113,8 @@ def written(request: bytes) -> set[str]:
             found.add(fields["phase"].string_value)
         elif fields["results"].HasField("map_value"):
             found.add("collected")
+        elif fields["gathered"].HasField("map_value"):
+            found.add("gathered")
         elif fields["published_at"].HasField("timestamp_value"):
             found.add("published")
     return found

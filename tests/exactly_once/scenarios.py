@@ -28,7 +28,7 @@ Rule = Mapping[str, Any]
 #: What a route chooses for a scenario's drop, by the folder that it comes into.
 TRAITS = {
     "impatient": "stalled_after = 1.5\ndelete_after = 0.5",
-    "collected": ('results = "on"\non_invalid = "skip"\nretry = 1\nretry_share = 1'),
+    "collected": ('results = "on"\non_invalid = "skip"\nretry = 2\nretry_share = 1'),
     "parts": "part_rows = 2",
     "required": 'manifest = "required"',
 }

@@ -6,7 +6,14 @@ import grpc
 import pytest
 
 from tests.exactly_once.promise import broken
-from tests.exactly_once.scenarios import COLLECTED, PLAIN, Rule, Scenario, at_create
+from tests.exactly_once.scenarios import (
+    COLLECTED,
+    HEALED,
+    PLAIN,
+    Rule,
+    Scenario,
+    at_create,
+)
 from tests.exactly_once.track import Case
 from tests.exactly_once.tracks import Runs
 
@@ -76,6 +83,7 @@ def unanswered(what: str, status: grpc.StatusCode, ways: Scenario) -> Case:
 LOSSES = [
     *(unanswered(what, status, PLAIN) for what in WRITES for status in UNANSWERED),
     *(unanswered("collected", status, COLLECTED) for status in UNANSWERED),
+    unanswered("gathered", grpc.StatusCode.DEADLINE_EXCEEDED, HEALED),
     *(
         unanswered(
             "rejected", status, replace(PLAIN, text="not json\n", end="rejected")

@@ -31,9 +31,11 @@ def test_a_short_soak_breaks_no_promise(
     assert found["messages"] >= found["announcements"] >= 25
     assert any(kind.startswith("Pub/Sub") for kind in found["harm"])
     whole = 25 - found["rejected"] - found["split_jobs"]
-    sent = whole + found["parts"]
+    results = whole + found["parts"]
+    sent = results + found["rounds"]
     assert found["kept"] == found["paid"] == found["costs"] == sent
-    assert found["results"] == sent + found["split_jobs"]
+    assert found["results"] == results + found["split_jobs"]
+    assert found["rows_healed"] > 0
     assert found["split_jobs"] > 0
     assert found["batches"] >= found["paid"]
 

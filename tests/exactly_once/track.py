@@ -340,12 +340,19 @@ class Track:
         """Puts one of batchsim's rules in force."""
         self._sim.post("/_sim/faults", json=dict(rule)).raise_for_status()
 
-    def forgive(self) -> None:
-        """Nothing goes wrong any more."""
+    def forgive(self, rows: bool = True) -> None:
+        """
+        Nothing goes wrong any more.
+
+        Args:
+            rows: whether no row fails either that was to fail.
+        """
         self.traps.clear()
         self.commits.forgive()
         self.pubsub.become(State.OPEN)
-        self._sim.delete("/_sim/faults")
+        for rule in self._sim.get("/_sim/faults").json()["rules"]:
+            if rows or not rule["fault"].startswith("row_"):
+                self._sim.delete(f"/_sim/faults/{rule['id']}")
 
     def _wait(self, ask: Callable[[], bool], every: float = 0.3) -> None:
         try:
