@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-import uuid
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Terminal:
     """A shell in tmux, of 80 columns and 24 lines."""
 
     def __init__(self, folder: Path) -> None:
-        self._name = f"batchdrop-{uuid.uuid4().hex}"
+        # A socket's path may have some hundred characters: tmp_path is too long.
+        self._folder = Path(tempfile.mkdtemp(prefix="tmux-"))
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = os.environ | {"PATH": path, "PS1": "$ ", "TERM": "screen"}
         shell = ("-c", str(folder), "bash", "--norc", "--noprofile")
@@ -44,7 +45,7 @@ class Terminal:
         until(lambda: self.screen().startswith("$"))
 
     def _tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
-        command = ["tmux", "-L", self._name, *arguments]
+        command = ["tmux", "-S", str(self._folder / "socket"), *arguments]
         return subprocess.run(
             command, env=env, check=True, capture_output=True, text=True
         ).stdout
@@ -59,6 +60,7 @@ class Terminal:
 
     def close(self) -> None:
         self._tmux("kill-server")
+        shutil.rmtree(self._folder)
 
 
 @pytest.fixture
