@@ -1,12 +1,13 @@
 """The job of a round, and the job whose rows it sends: each acts on the other."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from batchdrop.jobs.codes import HealthCode, Outcome, SkipCode
+from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, SkipCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from tests.there import there
@@ -214,3 +215,22 @@ def test_poll_passes_a_cancel_on_where_the_process_that_took_it_died(
 
     assert sent(world, drop).outcome == Outcome.CANCELLED
     assert there(job.skipped).code == SkipCode.CANCELLED
+
+
+def test_what_other_parts_have_cost_counts_for_the_most_a_file_may_cost(
+    world: World,
+) -> None:
+    failing(world, [2], code=400)
+    drop = again(world, count=4, part_rows=2, max_cost=1.0)
+    world.tick()
+    first, second = parts(world, collected(world, drop))
+    much = replace(there(second.cost), micros=1_000_000)
+    world.ledger.advance(second, lambda j: replace(j, cost=much))
+
+    world.worker.commands.retry(drop.job_id, "ada", ["failed"])
+    job = collected(world, drop)
+
+    rejected = there(world.ledger.get(first.round_id(1)))
+    assert there(rejected.error).code == ErrorCode.OVER_LIMIT
+    assert ", after 1.00 USD" in there(rejected.error).message
+    assert (len(world.batches()), job.rows.failed) == (2, 1)
