@@ -42,7 +42,7 @@ class Terminal:
         shell = ("-c", str(folder), "bash", "--norc", "--noprofile")
         size = ("-x", "80", "-y", "24")
         self._tmux("-f", "/dev/null", "new-session", "-d", *size, *shell, env=env)
-        until(lambda: self.screen().startswith("$"))
+        self.clear()
 
     def _tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         command = ["tmux", "-S", str(self._folder / "socket"), *arguments]
@@ -52,6 +52,11 @@ class Terminal:
 
     def type(self, text: str) -> None:
         self._tmux("send-keys", text, "Enter")
+
+    def clear(self) -> None:
+        """Waits for the prompt: what is typed before it is there is shown twice."""
+        self.type("clear")
+        until(lambda: self.screen() == "$\n")
 
     def screen(self) -> str:
         """The lines on it, without trailing spaces; wrapped ones are joined."""
@@ -75,7 +80,7 @@ def terminal(tmp_path: Path, stack: Stack) -> Iterator[Terminal]:
 def seen(terminal: Terminal, command: str) -> str:
     """What is on the terminal once a command has ended, without what differs."""
     terminal.type(f"{command}; echo status $?")
-    until(lambda: terminal.screen().count("status ") > 1)
+    until(lambda: re.search(r"\nstatus \d+\n\$\n$", terminal.screen()))
     screen = terminal.screen()
     for pattern, word in DIFFERENT:
         screen = re.sub(pattern, word, screen)
@@ -96,14 +101,12 @@ def test_a_file_is_dropped_and_followed_watched_and_listed(
     options = "--to terminal/ --every 0.2 --wait -o results.jsonl"
 
     dropped = seen(terminal, f"batchdrop drop reviews.jsonl {options}")
-    terminal.type("clear")
-    until(lambda: "rows are good" not in terminal.screen())
+    terminal.clear()
     watched = seen(
         terminal, "batchdrop watch gs://$BATCHDROP_INBOX/terminal/reviews.jsonl"
     )
 
-    terminal.type("clear")
-    until(lambda: "40 rows" not in terminal.screen())
+    terminal.clear()
     listed = seen(terminal, "batchdrop jobs --name 'terminal/*'")
 
     assert dropped == kept("drop-wait.txt", dropped)
