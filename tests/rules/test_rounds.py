@@ -9,6 +9,7 @@ from batchdrop.announcements.message import event_of
 from batchdrop.jobs.codes import HealthCode, Outcome, Phase, SkipCode, Step, WaitCode
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.steps import MAX_DROPPED
 from batchdrop.jobs.values import Batch, Cost, Problem, Skipped, Stats, Usage
 from batchdrop.ledger.documents import decode, encode, sparse
 from batchdrop.rows import Rows
@@ -263,6 +264,26 @@ def test_results_that_are_made_again_send_no_round_twice(clock: Clock) -> None:
     again = lost.goes_again(clock(), gathered=GATHERED, passing=2, **made())
 
     assert again.rounds == job.rounds
+
+
+@pytest.mark.parametrize("of_the_round", [False, True])
+def test_results_that_are_deleted_each_time_park_the_job_in_the_end(
+    clock: Clock, of_the_round: bool
+) -> None:
+    job = gone_again(clock)
+    lost = done(clock, job.round_job(clock())) if of_the_round else job
+    seq = lost.seq
+
+    for _ in range(MAX_DROPPED):
+        lost = lost.collected_anew(clock())
+        left = there(lost.collecting)
+        assert (left.step, left.round, left.due) == (Step.FREEZE, lost.round, clock())
+        assert not lost.is_held(clock())
+    parked = lost.collected_anew(clock())
+
+    assert there(parked.parked).message.startswith("its results were deleted")
+    assert parked.seq == (seq if of_the_round else seq + 1)
+    assert parked.unpark("a person", clock()).is_due(clock())
 
 
 # -- on purpose --------------------------------------------------------------------

@@ -90,7 +90,6 @@ class Answered(Splitting):
         now: datetime,
         timing: Timing | None = None,
         n: int = 0,
-        round: int | None = None,
         **changes: Any,
     ) -> Self:
         """
@@ -100,14 +99,12 @@ class Answered(Splitting):
             step: the next one, which is due at once. None if no results are to be made:
                 then the job is done, and nothing is announced.
             n: which slice or range the next step is about.
-            round: which round's answers it is about; None: the same.
             timing: given if the same collector goes on, which renews its lease.
             changes: what the step has learnt, by the fields of a job.
         """
         left = self._collecting_or_raise()
         if step:
-            round = left.round if round is None else round
-            left = replace(left, round=round, step=step, n=n)
+            left = replace(left, step=step, n=n)
         moved = self._moved(
             self.phase,
             now,

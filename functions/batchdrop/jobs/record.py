@@ -192,7 +192,8 @@ class Record:
     reserved: Reserved | None = None
     #: How often in a row a worker took the job up after another one had stopped.
     resumes: int = 0
-    #: How often the job's checkpoints were dropped.
+    #: How often the job's checkpoints were dropped, or its results gone before they
+    #: were published.
     dropped: int = 0
     #: How many announcements were made of the job.
     seq: int = 0

@@ -16,6 +16,7 @@ from batchdrop.jobs.codes import (
 from batchdrop.jobs.collecting import Answered
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.parts import labels_of, place_of_one
+from batchdrop.jobs.steps import MAX_DROPPED
 from batchdrop.jobs.values import (
     MAX_NAME,
     Collecting,
@@ -346,9 +347,23 @@ class Retried(Answered):
         return replace(job, seq=seq, updated_at=now)
 
     def collected_anew(self, now: datetime) -> Self:
-        """The results of this round are gone: they are made again of its answers."""
+        """
+        Results in the work bucket are gone: those of this round, or those of this job,
+        whose rounds are waited for once more. They are made again of the answers. The
+        job is parked if that happens more than MAX_DROPPED times.
+        """
         left = Collecting(round=self.round, step=Step.FREEZE, due=now)
-        return self._moved(self.phase, now, note=Step.FREEZE, collecting=left)
+        dropped = self.dropped + 1
+        moved = self._moved(
+            self.phase, now, note=Step.FREEZE, collecting=left, dropped=dropped
+        )
+        if dropped > MAX_DROPPED:
+            return moved.park(
+                now,
+                f"its results were deleted from the work bucket {dropped} times before "
+                "they were published",
+            )
+        return moved._let_go(moved, now, now, resumes=0)
 
     def round_over(self, sent: Derived, healed: int) -> Round:
         """The round that is under way, as it is once its job `sent` is done."""

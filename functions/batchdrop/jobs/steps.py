@@ -38,7 +38,8 @@ POSTPONED_FOR = timedelta(hours=2)
 MAX_PAUSE = timedelta(hours=1)
 PATIENCE = timedelta(days=3)
 #: A job is parked when its checkpoints were dropped more often than this: two versions
-#: of the code that run in turn, and read a file differently, would never end.
+#: of the code that run in turn, and read a file differently, would never end. Nor would
+#: results that something deletes from the work bucket each time.
 MAX_DROPPED = 3
 #: The note in the history of a job that was made anew.
 LEDGER_LOST = "ledger_lost"

@@ -126,9 +126,7 @@ class Collect:
         goes_on = self.timing if learnt.goes_on and now < until else None
         after = self.ledger.advance(
             job,
-            lambda j: j.collect_stepped(
-                learnt.step, now, goes_on, learnt.n, learnt.round
-            ),
+            lambda j: j.collect_stepped(learnt.step, now, goes_on, learnt.n),
         )
         failpoint("collect_stepped")
         log.info(
@@ -171,6 +169,7 @@ class Collect:
             creates=lambda j: self._round_job(j, now),
         )
         failpoint("collect_turned")
+        log_parked(after)
         left = after.collecting
         log.info(
             "round decided",

@@ -18,6 +18,7 @@ from batchdrop.results.again import Again, again_of
 from batchdrop.results.healing import Healed, heal, plan
 from batchdrop.results.tally import Tally
 from batchdrop.storage import Storage
+from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_objects import Gone, StepObjects, segment_name
 from batchdrop.worker.collect_published import (
@@ -90,14 +91,16 @@ class Heal:
             return self._healed(job, one, sent, before)
         except SentGone:
             # They are made again of the round's answers.
-            self.ledger.advance(sent, lambda j: j.collected_anew(self.now()))
+            log_parked(
+                self.ledger.advance(sent, lambda j: j.collected_anew(self.now()))
+            )
             return awaited(job)
         except BeforeGone as exc:
             if one.by:
                 return self._void(job, sent, SkipCode.RESULTS_GONE, str(exc))
             # The work bucket has lost what was gathered: it is made again of the
             # answers, and the rounds that were sent are joined to it.
-            return Done(step=Step.FREEZE, round=0, goes_on=False)
+            return Turned(move=lambda j, now: j.collected_anew(now))
 
     def _void(self, job: Job, sent: Job, code: SkipCode, why: str) -> Learnt:
         """What is published stays as it is: nothing can be joined to it."""

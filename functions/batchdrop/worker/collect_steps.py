@@ -30,7 +30,6 @@ class Done:
     step: Step | None
     n: int = 0  #: which slice or range the next step is about
     goes_on: bool = True  #: the next step may follow at once
-    round: int | None = None  #: whose answers it is about; None: the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,11 @@ class Collected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turned:
-    """A round begins, or comes to nothing; `move` says so, given the job and the time.
-    If a round begins, its job is made in the same commit."""
+    """
+    A round begins, or comes to nothing, or what was gathered is made again; `move` says
+    so, given the job and the time. If a round begins, its job is made in the same
+    commit.
+    """
 
     move: Callable[[Job, datetime], Job]
     leftovers: tuple[Location, ...] = ()  #: as those of `Collected`
