@@ -93,7 +93,7 @@ class Retried(Answered):
             )
         elif over and not over.healed:
             code, why = SkipCode.NONE_HEALED, f"round {over.n} has healed no row"
-        elif passing > share * sent:
+        elif passing / max(sent, 1) > share:
             code = SkipCode.OVER_SHARE
             why = f"they are more than {share:g} of {sent:,} rows"
         elif self._collecting_or_raise().round >= self.spec.retry:
@@ -329,9 +329,9 @@ class Retried(Answered):
                 put_off=None,
             )
             return replace(moved._due_at(now), resumes=0)
-        held, health = None, sent.health
-        if health and health.code in STALLS:
-            message = f"{about}: {health.code}: {health.message}"
+        held = None
+        if ill := next((each for each in sent.troubles if each.code in STALLS), None):
+            message = f"{about}: {ill.code}: {ill.message}"
             held = Fact.still(self.round_held, message, now)
         if (waits := sent.waiting_for) and waits.code in _FOR_PEOPLE:
             state = f"waits for {waits.code}: {waits.message}"
@@ -343,8 +343,7 @@ class Retried(Answered):
         if job == self:
             return self
         begins = held is not None and self.round_held is None
-        seq = self._next_seq if begins and not self.part_of else self.seq
-        return replace(job, seq=seq, updated_at=now)
+        return replace(job, seq=self._next_seq if begins else self.seq, updated_at=now)
 
     def collected_anew(self, now: datetime) -> Self:
         """

@@ -100,7 +100,7 @@ class Awaiting:
             return 0
         after = self.ledger.advance(job, lambda j: j.round_told(sent, now))
         failpoint("round_told")
-        if after.round_held and not job.round_held and not job.part_of:
+        if after.round_held and not job.round_held:
             log.warning(
                 "job stalled",
                 extra={"event": "job.stalled", "job": job.id, "state": after.phase},
