@@ -135,7 +135,7 @@ def test_a_round_that_is_rejected_publishes_what_is_there(world: World) -> None:
     job = collected(world, dropped)
 
     assert outcomes(world, job)[2] == "failed"
-    assert there(job.skipped).code is SkipCode.REJECTED
+    assert there(job.skipped).code is SkipCode.STAGING_GONE
     assert job.rounds[1].outcome is Outcome.REJECTED
     assert len(world.batches()) == 1
 

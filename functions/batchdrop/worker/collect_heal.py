@@ -1,7 +1,7 @@
 """Joins the results of a round, in which rows went again, to those before it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -115,6 +115,12 @@ class Heal:
             return self._void(job, sent, *_why_not(sent))
         assert job.gathered is not None
         next = Next.of(job, one.rows, job.round_over(sent, 0))
+        if next.again:
+            # A later round was sent, before the work bucket lost what was gathered.
+            return next.learnt(job, counts_of(job) | {"results": job.gathered})
+        code, why = _why_not(sent)
+        message = f"{one.rows:,} rows don't go again: round {one.n}, job {sent.id}"
+        next = replace(next, skipped=Skipped(code=code, message=f"{message}: {why}"))
         try:
             results = self.gathering.publish(job, job.gathered)
         except SourceGone as exc:

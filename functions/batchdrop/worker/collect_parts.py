@@ -33,7 +33,12 @@ from batchdrop.worker.collect_steps import (
     Waits,
     folder,
 )
-from batchdrop.worker.part_sums import added_up, sum_of_costs, sum_of_usage
+from batchdrop.worker.part_sums import (
+    added_up,
+    skipped_of,
+    sum_of_costs,
+    sum_of_usage,
+)
 from batchdrop.worker.stages import few_at_once
 
 log = logging.getLogger(__name__)
@@ -138,6 +143,7 @@ class Parts:
             | {
                 "results": results_of(results, written, strangers, n),
                 "over": asked and _over(asked, parts),
+                "skipped": None if asked else skipped_of(parts),
             },
             leftovers=(work,),
         )
@@ -170,8 +176,11 @@ def _has(part: Job, n: int) -> bool:
 
 def _nothing_sent(job: Job, parts: Sequence[Job]) -> Turned:
     """No part has sent a row in the round that a person wanted."""
-    why = next((part.skipped for part in parts if part.skipped), None)
-    skipped = why or Skipped(code=SkipCode.NO_ROWS, message="no row of any part")
+    skipped = skipped_of(parts) or Skipped(
+        code=SkipCode.NO_ROWS, message="no row of any part"
+    )
+    if job.cancel_request:
+        skipped = Skipped(code=SkipCode.CANCELLED, message="the job was cancelled")
     sent = any(one.n == job.round_now.n for part in parts for one in part.rounds)
     over = _over(job.round_now, parts) if sent else None
     return Turned(move=lambda j, now: j.round_void(now, skipped, over))

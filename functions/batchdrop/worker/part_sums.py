@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Cost, Failure, Usage
+from batchdrop.jobs.values import Cost, Failure, Skipped, Usage
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.failures import Failures
 from batchdrop.rows import RowOutcome, Rows
@@ -117,6 +117,13 @@ def _first(parts: Sequence[Job], fact: str) -> str | None:
     message = f"{_name(found[0], parts)}: {getattr(found[0], fact).message}"
     others = len(found) - 1
     return f"{message} (and {others:,} other parts)" if others else message
+
+
+def skipped_of(parts: Sequence[Job]) -> Skipped | None:
+    """Why rows of the first part that says so did not go again, and of how many."""
+    message = _first(parts, "skipped")
+    code = next((part.skipped.code for part in parts if part.skipped), None)
+    return Skipped(code=code, message=message) if code and message else None
 
 
 def _name(part: Job, parts: Sequence[Job]) -> str:
