@@ -275,9 +275,18 @@ class Retried(Answered):
 
     def parts_asked(self, now: datetime) -> Self:
         """All parts know of the round that a person wants: they are waited for."""
-        n = self.round_now.n
-        left = Collecting(round=n, step=Step.PARTS)
-        moved = self._moved(self.phase, now, note=Step.PARTS, collecting=left)
+        left = Collecting(round=self.round_now.n, step=Step.PARTS)
+        request = self.cancel_request
+        if request:
+            # Those that were asked after it have it not.
+            request = replace(request, sent_at=None)
+        moved = self._moved(
+            self.phase,
+            now,
+            note=Step.PARTS,
+            collecting=left,
+            cancel_request=request,
+        )
         return self._let_go(moved, now, resumes=0)
 
     def round_void(

@@ -16,7 +16,7 @@ from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
 from batchdrop.worker.collect_published import object_of
-from batchdrop.worker.collect_round import earlier_rounds
+from batchdrop.worker.collect_round import earlier_rounds, unless_cancelled
 from batchdrop.worker.collect_steps import Learnt, Turned, Waits
 from batchdrop.worker.stages import few_at_once
 
@@ -39,11 +39,11 @@ class ChooseRows:
             Unavailable, Misconfigured: try again.
         """
         one = job.round_now
-        if job.cancel_request:
-            return _void(SkipCode.CANCELLED, "the job was cancelled")
         if job.parts:
             return self._ask_parts(job, one)
-        if job.staging is None or not self._is_there(job.staging.uri):
+        if job.cancel_request:
+            return _void(SkipCode.CANCELLED, "the job was cancelled")
+        if not self._is_staged(job):
             return _void(
                 SkipCode.STAGING_GONE,
                 "the staged rows are gone from the work bucket; run `batchdrop rerun`, "
@@ -56,10 +56,19 @@ class ChooseRows:
         failpoint("collect_rows_chosen")
         if not rows:
             return _void(SkipCode.NO_ROWS, _none(one))
-        return Turned(move=lambda j, now: j.round_chosen(rows, now))
+        begin = unless_cancelled(job, lambda j, now: j.round_chosen(rows, now))
+        return Turned(move=begin)
 
-    def _is_there(self, uri: str) -> bool:
-        return self.storage.find(*split_uri(uri)) is not None
+    def _is_staged(self, job: Job) -> bool:
+        """
+        Whether the rows are there, and their own keys and columns: results that are
+        better must not lack these.
+        """
+        if job.staging is None:
+            return False
+        beside = None if job.columns_lost else job.staging.sidecar
+        uris = [uri for uri in (job.staging.uri, beside) if uri]
+        return all(self.storage.find(*split_uri(uri)) for uri in uris)
 
     def _count(self, job: Job, one: Round) -> int:
         assert job.results is not None
@@ -71,6 +80,11 @@ class ChooseRows:
         parts = parts_of(self.ledger, job)
         begun = {part.id for part in parts if any(r.n == one.n for r in part.rounds)}
         asked = [part for part in parts if part.id in begun or _may_have(part, one)]
+        if job.cancel_request:
+            # Those that were asked before it have rows to join, or are cancelled.
+            asked = [part for part in parts if part.id in begun]
+        if job.cancel_request and not asked:
+            return _void(SkipCode.CANCELLED, "the job was cancelled")
         if not asked:
             return _void(SkipCode.NO_ROWS, _none(one))
         undone = [part for part in parts if not part.is_done and part.id not in begun]

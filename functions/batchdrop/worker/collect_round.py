@@ -1,6 +1,6 @@
 """Decides, once results are made, whether rows go again before they are published."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,21 @@ def counted_again(job: Job) -> Again | None:
 def awaited(job: Job) -> Turned:
     """The step of a job whose round is not done, or not there: `poll` sees to it."""
     return Turned(move=lambda j, now: j.round_awaited(now))
+
+
+def unless_cancelled(
+    known: Job, begin: Callable[[Job, datetime], Job]
+) -> Callable[[Job, datetime], Job]:
+    """
+    The move that begins a round. Where somebody has cancelled the job since the step
+    read it, nothing changes, and the step is done once more.
+    """
+
+    def move(job: Job, now: datetime) -> Job:
+        cancelled = job.cancel_request and not known.cancel_request
+        return job if cancelled else begin(job, now)
+
+    return move
 
 
 def earlier_rounds(ledger: Ledger, job: Job, n: int | None = None) -> list[Job]:
@@ -128,7 +143,7 @@ class Next:
                 **counts,
             )
 
-        return Turned(move=goes_again, leftovers=leftovers)
+        return Turned(move=unless_cancelled(job, goes_again), leftovers=leftovers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

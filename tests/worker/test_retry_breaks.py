@@ -1,0 +1,151 @@
+"""Cancels and gone objects at the moments at which rounds begin."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from batchdrop.jobs.codes import SkipCode, Step
+from batchdrop.stored import split_uri
+from batchdrop.worker.collect_parts import parts_of
+from tests.there import there
+from tests.worker.collecting import (
+    collected,
+    ended,
+    lines,
+    outcomes,
+    question,
+    submit,
+)
+from tests.worker.dying import Killed, at, die
+from tests.worker.rounds import asked, drop, fails, results_told
+from tests.worker.world import World
+
+
+def once(act: Callable[[], object]) -> Callable[[], None]:
+    def acts() -> None:
+        act()
+
+    return acts
+
+
+def test_a_cancel_that_comes_while_the_round_is_decided_sends_none(
+    world: World,
+) -> None:
+    fails(world, 3)
+    dropped = drop(world)
+    ended(world, dropped)
+    cancel = once(lambda: world.worker.commands.cancel(dropped.job_id, "ada"))
+
+    with at(["collect_written"], cancel) as waiting:
+        world.collect()
+
+    assert waiting == []
+    job = world.job(dropped)
+    assert world.ledger.get(job.round_id(1)) is None
+    assert (job.is_done, job.rounds) == (True, ())
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert outcomes(world, job)[2] == "failed"
+    assert len(results_told(world)) == 1
+
+
+def test_a_cancel_that_comes_while_a_person_s_rows_are_chosen_sends_none(
+    world: World,
+) -> None:
+    fails(world, 3)
+    dropped = drop(world, retry=0)
+    before = collected(world, dropped)
+    cancel = once(lambda: world.worker.commands.cancel(dropped.job_id, "bob"))
+
+    with at(["collect_rows_chosen"], cancel) as waiting:
+        job = asked(world, dropped)
+
+    assert waiting == []
+    assert world.ledger.get(job.round_id(1)) is None
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert job.results == before.results
+
+
+def test_a_cancel_while_parts_are_asked_reaches_all_of_them(world: World) -> None:
+    fails(world, 8, 18, times=None)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    before = collected(world, dropped)
+    cancel = once(lambda: world.worker.commands.cancel(dropped.job_id, "bob"))
+
+    with at(["collect_parts_needed"], cancel) as waiting:
+        job = asked(world, dropped)
+
+    assert waiting == []
+    assert job.results == before.results
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert len(world.batches()) == 3
+    assert all(part.used for part in parts_of(world.ledger, job))
+
+
+def test_a_cancel_after_the_death_of_who_asked_the_parts_loses_no_round(
+    world: World,
+) -> None:
+    fails(world, 8, 18)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    collected(world, dropped)
+    world.worker.commands.retry(dropped.job_id, "ada")
+    with at(["collect_parts_asked"], die), pytest.raises(Killed):
+        world.tick()
+    # The parts have sent their rows, and are done, before the cancel comes.
+    for _ in range(12):
+        world.advance(timedelta(minutes=4))
+        world.worker.tick()
+        world.woken[:] = [id for id in world.woken if id != dropped.job_id]
+        world.collect()
+    assert there(world.job(dropped).collecting).step == Step.RETRY
+
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[7] == "ok"
+    assert [one.n for one in job.rounds] == [1]
+    assert all(part.is_done and part.used for part in parts_of(world.ledger, job))
+
+
+def test_an_announcement_of_a_split_file_says_why_rows_of_a_part_did_not_go_again(
+    world: World,
+) -> None:
+    fails(world, 11, 12, 13)
+
+    job = collected(world, drop(world, 20, part_rows=10))
+
+    assert outcomes(world, job).count("failed") == 3
+    skipped = there(job.skipped)
+    assert skipped.code is SkipCode.OVER_SHARE
+    part = parts_of(world.ledger, job)[1]
+    assert skipped.message.startswith(f"part 2 of 2, job {part.id}: 3 rows don't go")
+
+
+def test_a_round_says_why_it_was_rejected(world: World) -> None:
+    fails(world, 3)
+    dropped = drop(world)
+    job = ended(world, dropped)
+    world.collect()
+    bucket, name = split_uri(there(job.staging).uri)
+    world.gcs.bucket(bucket).blob(name).delete()
+
+    job = collected(world, dropped)
+
+    skipped = there(job.skipped)
+    assert skipped.code is SkipCode.STAGING_GONE
+    assert job.round_id(1) in skipped.message
+    assert name in skipped.message
+
+
+def test_a_round_of_a_person_never_takes_a_row_s_columns_away(world: World) -> None:
+    rows = [question(n, key=f"own-{n}") for n in range(1, 7)]
+    fails(world, 3)
+    dropped = submit(world, lines(rows), retry=0)
+    before = collected(world, dropped)
+    bucket, name = split_uri(there(there(before.staging).sidecar))
+    world.gcs.bucket(bucket).blob(name).delete()
+
+    job = asked(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.STAGING_GONE
+    assert job.results == before.results
