@@ -111,6 +111,18 @@ def test_a_row_keeps_its_best_outcome_and_of_equal_ones_the_latest(
     assert found.healed == (better != outcome)
 
 
+@pytest.mark.parametrize(("code", "kept"), [(1, 0), (499, 0), (503, 1)])
+def test_a_row_that_was_only_cancelled_keeps_why_it_failed_before(
+    code: int, kept: int
+) -> None:
+    cancelled = Again(cancelled=frozenset({1}))
+
+    found = joined([failed(1, 503)], [failed(1, code, round=1)], again=cancelled)
+
+    assert [each["round"] for each in found.results] == [kept]
+    assert found.tally.passing == 1
+
+
 def test_rows_that_did_not_go_again_keep_their_bytes() -> None:
     before = [result(1), result(2, "failed"), result(4, "refused"), result(5)]
 

@@ -95,10 +95,18 @@ class Again:
         if code is None:
             return status in _PASSING_NAMES
         if code in _CANCELLED:
-            return one.round not in self.cancelled
+            return not self.was_cancelled(one)
         if code == 409:
             return status != "ALREADY_EXISTS"  # which is gRPC's 6; ABORTED is its 10
         return code in _PASSING or code in _PASSING_HTTP or 500 <= code <= 599
+
+    def was_cancelled(self, one: Line) -> bool:
+        """
+        Whether a row has no answer only because its batch was cancelled, which says
+        nothing of the row.
+        """
+        code = one.error.code if one.error else None
+        return code in _CANCELLED and one.round in self.cancelled
 
     def count(self, rows: Rows, passing: int) -> int:
         """
@@ -132,9 +140,11 @@ def again_of(job: Job, rounds: Sequence[Job], *, short: bool | None = None) -> A
     left = job.collecting
     n = left.round if left else 0
     asked = next((one for one in job.rounds if one.n == n and one.by), None)
-    if asked and asked.only:
-        return Again(outcomes=frozenset(asked.only), passing=False)
     sent = [job, *(one for one in rounds if one.results)]
+    cancelled = frozenset(one.round for one in sent if one.outcome is Outcome.CANCELLED)
+    if asked and asked.only:
+        only = frozenset(asked.only)
+        return Again(outcomes=only, passing=False, cancelled=cancelled)
     expected = {one.n for one in job.rounds if one.n and one.outcome and one.job}
     known = expected <= {one.round for one in rounds}
     if short is None:
@@ -146,9 +156,7 @@ def again_of(job: Job, rounds: Sequence[Job], *, short: bool | None = None) -> A
     return Again(
         outcomes=frozenset(job.spec.retry_on),
         missing=known and counted and not fell_short,
-        cancelled=frozenset(
-            one.round for one in sent if one.outcome is Outcome.CANCELLED
-        ),
+        cancelled=cancelled,
     )
 
 

@@ -71,13 +71,13 @@ def heal(
 ) -> Healed:
     """
     Writes the results of one range. A row keeps its best outcome, and of equal ones
-    the later round's.
+    the later round's, unless it was only cancelled in that.
 
     Args:
         before: the results before, from the range's first byte up to its last.
         sent: the round's own results, from the byte `since` on.
         write: takes the results, many lines at a time.
-        again: which rows are counted as `passing`.
+        again: which rows are counted as `passing`, and which rounds were cancelled.
         is_last: whether no range follows: then the round has no further results.
 
     Raises:
@@ -153,7 +153,7 @@ class _Healing:
     def __init__(self, write: Write, again: Again) -> None:
         self.healed = 0
         self._write = write
-        self._takes = again.takes
+        self._takes, self._was_cancelled = again.takes, again.was_cancelled
         self._tally = Tally()
         self._outcomes: Counter[str] = Counter()
         self._failures = Failures()
@@ -164,7 +164,7 @@ class _Healing:
         """Adds the better one of two results of a row."""
         was, now = _RANKS[had.outcome], _RANKS[got.outcome]
         self.healed += now < was
-        if now <= was:
+        if now < was or (now == was and not self._was_cancelled(got)):
             self.add(got, after)
         else:
             self.add(had, before)
