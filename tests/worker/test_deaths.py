@@ -73,6 +73,7 @@ class Course:
             self._fault(fault="stuck_running", for_ever=True)
         self.drop = world.upload(way.text, f"{way.folder}x{way.suffix}")
         self.beside: Drop | None = None
+        self._asked = False
         if way.beside and "required" not in way.traits:
             self._drop_manifest()
 
@@ -111,8 +112,11 @@ class Course:
         self._http.close()
 
     def _is_asked(self) -> bool:
-        ledger, asks = self.world.ledger, self.way.asks
-        return not asks or is_asked(ledger, self.drop, asks, self.world.now())
+        """Whether a person has asked for a round, if one does so once."""
+        if self.way.asks and not self._asked:
+            ledger, now = self.world.ledger, self.world.now()
+            self._asked = is_asked(ledger, self.drop, self.way.asks, now)
+        return self._asked or not self.way.asks
 
     def _drop_manifest(self) -> None:
         name = f"{self.way.folder}x.job.json"
