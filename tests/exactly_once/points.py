@@ -119,11 +119,5 @@ PAIRS = [
 SAMPLE = random.Random(2026).sample(PAIRS, 4)[:2]
 #: Where a worker that holds a part wakes late.
 LATE_IN_PARTS = ("after_part", "after_staging", "before_create")
-#: The same of a round in which rows go again, or of the job that waits for it.
-LATE_IN_ROUNDS = (
-    "collect_turned",
-    "round_staged",
-    "round_prepared",
-    "round_told",
-    "collect_heal_written",
-)
+#: The same of a round in which rows go again, and of a `poll` that tells its job of it.
+LATE_IN_ROUNDS = ("round_staged", "round_prepared", "round_told")

@@ -230,13 +230,9 @@ def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
 @pytest.mark.parametrize(
     ("world", "point", "act"),
     [
-        (backend, point, act)
-        for backend, point in (
-            ("vertex", "before_create"),
-            ("vertex", "after_fence_delete"),
-            ("developer", "after_create"),
-        )
-        for act in ("dies", "sleeps")
+        ("vertex", "before_create", "sleeps"),
+        ("vertex", "after_fence_delete", "dies"),
+        ("developer", "after_create", "dies"),
     ],
     indirect=["world"],
 )

@@ -154,24 +154,6 @@ def test_a_round_over_what_the_file_may_cost_is_rejected_unpaid(world: World) ->
     assert len(world.batches()) == 1
 
 
-@pytest.mark.parametrize(
-    "point", ["round_recorded", "round_staged", "round_prepared", "after_create"]
-)
-def test_a_round_whose_worker_died_is_sent_once(world: World, point: str) -> None:
-    job = collected(world, submit(world))
-    asked(world, job)
-
-    with at([point], die), pytest.raises(Killed):
-        world.worker.tick()
-    world.ticks_until(lambda: one_round(world, job).is_done)
-
-    assert len(world.batches()) == 2
-    assert [one["outcome"] for one in world.results(one_round(world, job))] == [
-        "ok",
-        "ok",
-    ]
-
-
 @BOTH
 @pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.SUBMITTED])
 def test_a_round_that_the_ledger_has_lost_is_not_paid_twice(

@@ -27,16 +27,14 @@ from tests.worker.rounds import (
 from tests.worker.world import World
 
 
-@pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize(
     "point",
     ["collect_turned", "collect_healed", "collect_heal_written", "collect_collected"],
 )
-def test_a_collector_that_dies_between_rounds_changes_nothing(
-    world: World, point: str, big: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_collector_that_dies_among_the_ranges_of_results_changes_nothing(
+    world: World, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if big:
-        in_ranges(monkeypatch)
+    in_ranges(monkeypatch)  # in one step: `test_deaths.py`
     fails(world, 3, 15)
     dropped = drop(world)
     ended(world, dropped)
