@@ -35,6 +35,7 @@ from batchdrop.worker.collect_steps import (
 )
 from batchdrop.worker.part_sums import (
     added_up,
+    name_of,
     skipped_of,
     sum_of_costs,
     sum_of_usage,
@@ -58,6 +59,23 @@ def parts_of(ledger: Ledger, job: Job) -> list[Job]:
             f"or can't be read, such as {min(gone)}"
         )
     return sorted(found.values(), key=lambda part: part.part.n if part.part else 0)
+
+
+def gone_of(storage: Storage, parts: Sequence[Job]) -> str:
+    """Which part's results are not there any more, in words; empty if all are."""
+
+    def is_there(part: Job) -> bool:
+        if (results := part.results) is None:
+            return True
+        uris = [uri for uri in (results.index, results.strangers) if uri]
+        found = storage.find(*split_uri(results.uri))
+        if found is None or found.generation != results.generation:
+            return False
+        return all(storage.find(*split_uri(uri)) for uri in uris)
+
+    answers = list(few_at_once(is_there, parts))
+    gone = next((part for part, answer in answers if not answer.result()), None)
+    return f"the results of {name_of(gone, parts)} are gone" if gone else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +111,12 @@ class Parts:
             return Done(step=None)
         if job.rounds and not any(_has(part, job.round_now.n) for part in parts):
             return _nothing_sent(job, parts)
-        return published(job, partial(self._write, job, parts))
+        try:
+            return published(job, partial(self._write, job, parts))
+        except SourceGone:
+            if not job.rounds or not (gone := gone_of(self.storage, parts)):
+                raise
+            return _not_joined(job, parts, gone)
 
     def _let_expire(self, parts: Iterable[Job]) -> None:
         """
@@ -183,6 +206,13 @@ def _nothing_sent(job: Job, parts: Sequence[Job]) -> Turned:
         skipped = Skipped(code=SkipCode.CANCELLED, message="the job was cancelled")
     sent = any(one.n == job.round_now.n for part in parts for one in part.rounds)
     over = _over(job.round_now, parts) if sent else None
+    return Turned(move=lambda j, now: j.round_void(now, skipped, over))
+
+
+def _not_joined(job: Job, parts: Sequence[Job], gone: str) -> Turned:
+    """The round that a person wanted is over, and can't be joined to all parts."""
+    skipped = Skipped(code=SkipCode.RESULTS_GONE, message=gone)
+    over = _over(job.round_now, parts)
     return Turned(move=lambda j, now: j.round_void(now, skipped, over))
 
 

@@ -10,11 +10,12 @@ from batchdrop.jobs.codes import SkipCode, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Round, Skipped
 from batchdrop.ledger import Ledger
+from batchdrop.results import DoesNotAddUp
 from batchdrop.results.again import again_of, selected
 from batchdrop.rows import RowOutcome
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
-from batchdrop.worker.collect_parts import parts_of
+from batchdrop.worker.collect_parts import gone_of, parts_of
 from batchdrop.worker.collect_published import object_of
 from batchdrop.worker.collect_round import earlier_rounds, unless_cancelled
 from batchdrop.worker.collect_steps import Learnt, Turned, Waits
@@ -77,7 +78,11 @@ class ChooseRows:
         return sum(1 for _ in selected(results, again))
 
     def _ask_parts(self, job: Job, one: Round) -> Learnt:
-        parts = parts_of(self.ledger, job)
+        try:
+            parts = parts_of(self.ledger, job)
+        except DoesNotAddUp as exc:
+            # What is published needs no part.
+            return _void(SkipCode.RESULTS_GONE, str(exc))
         begun = {part.id for part in parts if any(r.n == one.n for r in part.rounds)}
         asked = [part for part in parts if part.id in begun or _may_have(part, one)]
         if job.cancel_request:
@@ -92,6 +97,8 @@ class ChooseRows:
             return Waits(
                 why=f"{len(undone):,} of its parts are not done", code=WaitCode.PARTS
             )
+        if not begun and (gone := gone_of(self.storage, parts)):
+            return _void(SkipCode.RESULTS_GONE, gone)
         # The job needs all of its parts once more.
         self._all(parts, lambda part, now: part.needed(now))
         failpoint("collect_parts_needed")

@@ -66,7 +66,7 @@ def _failures(parts: Sequence[Job]) -> tuple[Failure, ...]:
 
 def _cost(parts: Sequence[Job]) -> dict[str, Any]:
     return sum_of_costs(
-        "parts", [(_name(part, parts), part.cost, part.no_cost) for part in parts]
+        "parts", [(name_of(part, parts), part.cost, part.no_cost) for part in parts]
     )
 
 
@@ -114,7 +114,7 @@ def _first(parts: Sequence[Job], fact: str) -> str | None:
     found = [part for part in parts if getattr(part, fact)]
     if not found:
         return None
-    message = f"{_name(found[0], parts)}: {getattr(found[0], fact).message}"
+    message = f"{name_of(found[0], parts)}: {getattr(found[0], fact).message}"
     others = len(found) - 1
     return f"{message} (and {others:,} other parts)" if others else message
 
@@ -126,6 +126,7 @@ def skipped_of(parts: Sequence[Job]) -> Skipped | None:
     return Skipped(code=code, message=message) if code and message else None
 
 
-def _name(part: Job, parts: Sequence[Job]) -> str:
+def name_of(part: Job, parts: Sequence[Job]) -> str:
+    """A part in words."""
     assert part.part is not None
     return f"part {part.part.n + 1} of {len(parts)}, job {part.id}"

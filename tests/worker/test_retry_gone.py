@@ -1,0 +1,78 @@
+"""Rounds of split files some of whose parts, or their results, are gone."""
+
+import pytest
+
+from batchdrop.jobs.codes import SkipCode
+from batchdrop.jobs.job import Job
+from batchdrop.stored import split_uri
+from batchdrop.worker.collect_parts import parts_of
+from tests.there import there
+from tests.worker.collecting import collected
+from tests.worker.rounds import SOON, asked, drop, fails, results_told, round_of
+from tests.worker.world import World
+
+
+def delete(world: World, uri: str) -> None:
+    bucket, name = split_uri(uri)
+    world.gcs.bucket(bucket).blob(name).delete()
+
+
+def parts(world: World, job: Job) -> list[Job]:
+    return parts_of(world.ledger, job)
+
+
+def test_a_split_file_whose_parts_have_expired_sends_no_round(world: World) -> None:
+    fails(world, 8)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    before = collected(world, dropped)
+    gone = parts(world, before)[2]
+    world.database.collection("jobs").document(gone.id).delete()
+
+    job = asked(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.RESULTS_GONE
+    assert gone.id in there(job.skipped).message
+    assert (job.results, job.parked) == (before.results, None)
+    assert len(world.batches()) == 3
+
+
+@pytest.mark.parametrize("what", ["results", "index"])
+def test_a_round_that_could_not_be_published_is_not_paid(
+    world: World, what: str
+) -> None:
+    fails(world, 8)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    before = collected(world, dropped)
+    gone = parts(world, before)[2]
+    found = there(gone.results)
+    delete(world, found.uri if what == "results" else there(found.index))
+
+    job = asked(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.RESULTS_GONE
+    assert gone.id in there(job.skipped).message
+    assert job.results == before.results
+    assert len(world.batches()) == 3
+    assert len(results_told(world)) == 1
+
+
+def test_results_of_a_part_that_are_deleted_during_a_round_hold_up_nothing(
+    world: World,
+) -> None:
+    fails(world, 8)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    before = collected(world, dropped)
+    first, _, last = parts(world, before)
+    world.worker.commands.retry(dropped.job_id, "ada")
+    world.ticks_until(
+        lambda: there(world.ledger.get(first.id)).awaits == "round", every=SOON
+    )
+    world.ticks_until(lambda: round_of(world, first).batch is not None, every=SOON)
+    delete(world, there(last.results).uri)
+
+    job = collected(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.RESULTS_GONE
+    assert job.results == before.results
+    (round,) = job.rounds
+    assert (round.n, round.healed) == (1, 1)
