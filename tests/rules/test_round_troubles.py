@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from batchdrop.jobs.codes import HealthCode, SkipCode
+from batchdrop.jobs.codes import HealthCode, SkipCode, WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Duplicates, Fact
 from batchdrop.rows import Rows
 from tests.clock import Clock
+from tests.jobs import STAGED, TIMING
 from tests.rules.test_rounds import ended, gone_again
 from tests.there import there
 
@@ -55,3 +56,19 @@ def test_exactly_the_share_that_was_chosen_goes_again(
 
     assert job.skip(passing) is None
     assert there(job.skip(passing + 1)).code is SkipCode.OVER_SHARE
+
+
+def test_a_job_says_what_its_round_waits_for(clock: Clock) -> None:
+    job = gone_again(clock)
+    sent = job.round_job(clock()).resumed("second", clock(), TIMING)
+    sent = sent.prepared(
+        there(sent.spec), STAGED, Rows(total=2, accepted=2), clock(), TIMING
+    )
+    sent = sent.wait(WaitCode.CEILING, "no room below 5 USD", clock(), clock(), 7)
+
+    waits = there(job.round_told(sent, clock()).waiting_for)
+
+    assert (waits.code, waits.message) == (
+        WaitCode.ROUND,
+        "round 1, in which 2 rows go again, is waiting (ceiling)",
+    )

@@ -346,7 +346,9 @@ class Retried(Answered):
             state = f"waits for {waits.code}: {waits.message}"
             job = self._waits_for_round(now, state, waits.code)
         else:
-            state = f" ({sent.batch.state})" if sent.batch else ""
+            # Without the message, which may change each time that it is tried.
+            why = sent.batch.state if sent.batch else waits and waits.code
+            state = f" ({why})" if why else ""
             job = self._waits_for_round(now, f"is {sent.phase}{state}")
         job = replace(job, round_held=held)
         if job == self:
