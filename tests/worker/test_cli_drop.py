@@ -1,6 +1,7 @@
 """`batchdrop drop` and `watch`: from a local file to its results, on real services."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -136,6 +137,60 @@ def test_an_object_that_is_there_is_replaced_only_if_told(
     assert json.loads(over.stdout)["id"] == after.job_id != before.job_id
 
 
+def test_nothing_is_uploaded_if_one_of_the_objects_is_there(
+    deployed: World, written: Callable[..., str]
+) -> None:
+    run("drop", file := written(questions(1)))
+    before = dropped(deployed)
+
+    ran = run("drop", written(questions(1), "another.jsonl"), file, "--wait")
+
+    assert (ran.exit_code, dropped(deployed)) == (1, before)
+    assert "nothing was uploaded" in ran.stderr
+
+
+def test_what_a_terminal_would_obey_is_shown_escaped(
+    deployed: World, written: Callable[..., str]
+) -> None:
+    ran = run("drop", written(questions(1)), "--to", "bell\x07")
+
+    assert ran.exit_code == 0, ran.output
+    assert "\x07" not in ran.output
+    assert r"bell\x07/reviews.jsonl" in ran.stderr
+
+
+def test_a_file_for_results_that_cannot_be_made_is_refused_before_the_upload(
+    deployed: World, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    ran = run("drop", written(questions(1)), "--wait", "-o", "results.parquet")
+
+    assert (ran.exit_code, dropped(deployed)) == (1, [])
+    assert "batchdrop[parquet]" in ran.stderr
+
+
+def test_results_that_cannot_be_fetched_leave_the_counts(
+    deployed: World,
+    written: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "results.jsonl"
+
+    def work_and_take_the_place(_: float) -> None:
+        work(deployed)
+        out.touch()
+
+    monkeypatch.setattr(following, "sleep", work_and_take_the_place)
+
+    ran = run("drop", written(questions(1)), "--wait", "-o", str(out))
+
+    assert (ran.exit_code, out.read_text()) == (1, "")
+    assert "reviews.jsonl: 1 row: 1 ok" in ran.stdout
+    assert f"{out} exists already" in ran.stderr
+
+
 def test_an_upload_replaces_the_generation_that_it_was_told_and_no_other(
     deployed: World, tmp_path: Path
 ) -> None:
@@ -184,6 +239,11 @@ def test_a_manifest_is_dropped_with_its_file(
         (("a.jsonl", "--to", "gs://inbox/x/"), "write the folder alone"),
         (("a.jsonl", "-o", "x"), "-o needs --wait and one FILE"),
         (("a.jsonl", "--wait", "-o", "a.json"), "exists already"),
+        (("a.jsonl", "--wait", "-o", "no/r.jsonl"), "there is no folder no"),
+        (("a.jsonl", "--label", "team=a,b"), "a label has no comma"),
+        (("a.jsonl", "--to", "\udcff"), "the name is no UTF-8"),
+        (("a.jsonl", "--to", "x\ny"), "has no line breaks"),
+        (("a.jsonl", "--to", "x" * 1024), "at most 1,024 bytes, not 1,032"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(

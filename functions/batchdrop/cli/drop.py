@@ -97,15 +97,21 @@ def drop(
     Example:
       batchdrop drop reviews.jsonl --wait -o results.jsonl
     """
-    from batchdrop.cli.dropping import Candidate, uploaded
+    from batchdrop.cli.dropping import Candidate, replaced, uploaded
 
-    if output and not (wait and len(files) == 1):
-        raise click.UsageError("-o needs --wait and one FILE")
-    if output and output.exists():
-        raise click.UsageError(f"{output} exists already; choose another name")
+    if output:
+        if not (wait and len(files) == 1):
+            raise click.UsageError("-o needs --wait and one FILE")
+        _check_output(output)
     chosen = dict(metadata)
     if model:
         chosen["batchdrop-model"] = model
+    for key, text in labels:
+        if "," in f"{key}{text}":
+            raise click.UsageError(
+                f"--label {shown(f'{key}={text}')}: a label has no comma; give --label "
+                "for each"
+            )
     if labels:
         chosen["batchdrop-labels"] = ",".join(f"{k}={text}" for k, text in labels)
     candidates = Candidate.all_of(files, to, chosen)
@@ -116,9 +122,11 @@ def drop(
                 f"{len(bad)} of {len(files)} files would be rejected, and none is "
                 "uploaded; mend them, or drop them all the same with --anyway"
             )
+        # All before the first: what is uploaded is paid.
+        there = [replaced(wiring, one, overwrite=overwrite) for one in candidates]
         drops = []
-        for one in candidates:
-            made = uploaded(wiring, one, overwrite=overwrite, is_shown=not as_json)
+        for one, generation in zip(candidates, there, strict=True):
+            made = uploaded(wiring, one, generation, is_shown=not as_json)
             drops.append(made)
             if as_json and not wait:
                 print_json({"id": made.job_id, "source": made})
@@ -148,6 +156,21 @@ def _may_go(
     return not is_refused(report, spec)
 
 
+def _check_output(output: Path) -> None:
+    """
+    Raises:
+        click.ClickException: results could not be written there; better now than once
+            they are paid.
+    """
+    from batchdrop.cli.results import check_format, format_of
+
+    if output.exists():
+        raise click.UsageError(f"{output} exists already; choose another name")
+    if not output.parent.is_dir():
+        raise click.UsageError(f"{output}: there is no folder {output.parent}")
+    check_format(format_of(output))
+
+
 def _nothing(jobs: object, names: object) -> None:
     """Shows nothing: programs want the end."""
 
@@ -174,15 +197,15 @@ def _follow(
         what = "the job goes on" if len(names) == 1 else "the jobs go on"
         click.echo(f"{what}; follow with `batchdrop watch {ids}`", err=True)
         return 130
-    code = exit_code(over)
-    job = ledger.get(over[0].id) if output else None
-    if output and job and (job.results or code != 1):
-        fetch(storage, job, output, format_of(output))
     if as_json:
         for one in over:
             print_json(members(one))
     else:
         click.echo("\n".join(ends(over)))
-        if output and output.exists():
+    code = exit_code(over)
+    job = ledger.get(over[0].id) if output else None
+    if output and job and (job.results or code != 1):
+        fetch(storage, job, output, format_of(output))
+        if not as_json:
             click.echo(f"  {output}")
     return code

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from batchdrop.cli.file_check import CanNotCheck, Report, report_of
+from batchdrop.cli.output import shown
 from batchdrop.errors import BadChoice, Misconfigured
 from batchdrop.options.manifests import Manifest
 from batchdrop.options.names import is_manifest, manifest_name, why_ignored
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How many row errors are printed of a file.
 MOST_ERRORS = 20
+#: Bytes of an object's name.
+MOST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +47,8 @@ class Candidate:
             to: a folder of the inbox; empty for none.
 
         Raises:
-            click.UsageError: a name is ignored, two files have the same one, or the
-                folder is an address.
+            click.UsageError: a name is ignored or can't be an object's, two files have
+                the same one, or the folder is an address.
         """
         if to.startswith("gs://"):
             raise click.UsageError(
@@ -55,8 +58,8 @@ class Candidate:
         found: dict[str, Candidate] = {}
         for path in sorted(files, key=lambda path: not is_manifest(path.name)):
             name = f"{folder}{path.name}"
-            if why := why_ignored(name):
-                raise click.UsageError(f"{path}: {why}")
+            if why := why_ignored(name) or _why_no_name(name):
+                raise click.UsageError(shown(f"{path}: {why}"))
             if name in found:
                 raise click.UsageError(
                     f"{found[name].path} and {path} would both become {name}; drop "
@@ -78,6 +81,19 @@ class Candidate:
             if one.name == wanted:
                 return Manifest.parse(one.path.read_bytes())
         return None
+
+
+def _why_no_name(name: str) -> str | None:
+    """Why Cloud Storage has no object of this name; None if it may have one."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "the name is no UTF-8, as those of objects are; give the file another"
+    if "\n" in name or "\r" in name:
+        return "the name of an object has no line breaks; give the file another"
+    if size > MOST_NAME:
+        return f"the name of an object has at most {MOST_NAME:,} bytes, not {size:,}"
+    return None
 
 
 def checked(
@@ -134,29 +150,46 @@ def is_refused(report: Report, spec: "Spec") -> bool:
     return not report.is_good and not (report.rows and spec.on_invalid == "skip")
 
 
+def replaced(wiring: ModuleType, one: Candidate, *, overwrite: bool) -> int:
+    """
+    The generation of the object that a file is to replace; 0 if there is none.
+
+    Raises:
+        click.ClickException: there is one, and it may not be overwritten.
+        Unavailable: Cloud Storage gives no answer.
+    """
+    bucket = wiring.settings().inbox
+    try:
+        there: Drop | None = wiring.storage().find(bucket, one.name)
+    except Misconfigured:
+        there = None  # who may only create objects can't look
+    if there is None:
+        return 0
+    if not overwrite:
+        raise click.ClickException(
+            f"gs://{bucket}/{shown(one.name)} is there already, job {there.job_id}: "
+            "drop the file with another --to, or with --overwrite, which makes and "
+            "pays another job; nothing was uploaded"
+        )
+    return there.generation
+
+
 def uploaded(
-    wiring: ModuleType, one: Candidate, *, overwrite: bool, is_shown: bool
+    wiring: ModuleType, one: Candidate, replaces: int, *, is_shown: bool
 ) -> "Drop":
     """
     Uploads a file to the inbox, and shows how far that is.
 
+    Args:
+        replaces: the generation of the object that it replaces; 0 for none.
+
     Raises:
-        click.ClickException: an object of this name is there already.
+        click.ClickException: another object is there by now.
         Unavailable, Misconfigured: Cloud Storage does not take it.
     """
     from batchdrop.storage import Differs
 
-    bucket = wiring.settings().inbox
-    uri, storage = f"gs://{bucket}/{one.name}", wiring.storage()
-    try:
-        there = storage.find(bucket, one.name)
-    except Misconfigured:
-        there = None  # who may only create objects can't look
-    if there and not overwrite:
-        raise click.ClickException(
-            f"{uri} is there already, job {there.job_id}: drop the file with another "
-            "--to, or with --overwrite, which makes and pays another job"
-        )
+    storage, uri = wiring.storage(), f"gs://{wiring.settings().inbox}/{one.name}"
     size = one.path.stat().st_size
     try:
         with one.path.open("rb") as file, _bar(one, size, is_shown) as advance:
@@ -165,10 +198,10 @@ def uploaded(
                 _Read(file, advance),
                 size,
                 metadata=one.metadata,
-                replaces=there.generation if there else 0,
+                replaces=replaces,
             )
     except Differs as exc:
-        raise click.ClickException(f"{exc}; nothing was uploaded") from exc
+        raise click.ClickException(shown(f"{exc}; it was not uploaded")) from exc
     return drop
 
 
@@ -217,7 +250,8 @@ def _bar(one: Candidate, size: int, is_shown: bool) -> Iterator[Callable[[int], 
     if is_shown:
         took = max(time.monotonic() - begin, 0.001)
         speed = f"{_size(size)}, {_size(size / took)}/s"
-        click.echo(f"uploaded {one.path.name} as {one.name}: {speed}", err=True)
+        line = f"uploaded {one.path.name} as {one.name}: {speed}"
+        click.echo(shown(line), err=True)
 
 
 def _size(bytes: float) -> str:

@@ -152,9 +152,7 @@ def fetch(
         SourceGone, Unavailable, Misconfigured: the results can't be read.
     """
     where = _results_of(job)
-    if wanted == "parquet":
-        with needs("parquet"):  # before anything is read
-            import pyarrow  # noqa: F401
+    check_format(wanted)  # before anything is read
     with _opened(output) as write:
         source = _Source(storage, where, bar=output is not None)
         columns = _columns(source, wanted, names, _may_have_own(job))
@@ -164,6 +162,16 @@ def fetch(
         refused = {"refused": job.rows.refused} if job.rows.refused else {}
         return outcomes | refused
     return written
+
+
+def check_format(wanted: str) -> None:
+    """
+    Raises:
+        click.ClickException: the format takes pyarrow, which is missing.
+    """
+    if wanted == "parquet":
+        with needs("parquet"):
+            import pyarrow  # noqa: F401
 
 
 def format_of(output: Path | None) -> str:
