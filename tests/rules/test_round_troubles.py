@@ -1,13 +1,15 @@
 """What a job says of a round that is ill, and of rows that don't go again."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from batchdrop.jobs.codes import HealthCode, SkipCode, WaitCode
+from batchdrop.jobs.codes import HealthCode, Outcome, SkipCode, WaitCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Duplicates, Fact
-from batchdrop.rows import Rows
+from batchdrop.jobs.values import Cost, Duplicates, Estimate, Fact, Round, Usage
+from batchdrop.rows import Rows, Tokens
+from batchdrop.worker.retry_rows import _spent_by
 from tests.clock import Clock
 from tests.jobs import STAGED, TIMING
 from tests.rules.test_rounds import ended, gone_again
@@ -72,3 +74,26 @@ def test_a_job_says_what_its_round_waits_for(clock: Clock) -> None:
         WaitCode.ROUND,
         "round 1, in which 2 rows go again, is waiting (ceiling)",
     )
+
+
+def test_a_round_whose_cost_is_not_known_counts_as_it_was_estimated(
+    clock: Clock,
+) -> None:
+    def round(n: int, rows: int, **known: Any) -> Round:
+        return Round(n=n, job=f"job-{n}", rows=rows, **known)
+
+    def money(micros: int) -> Cost:
+        return Cost(micros=micros, currency="USD", prices_as_of="2026-01-01")
+
+    lost = round(1, 5, outcome=Outcome.LOST, usage=Usage())
+    rejected = round(2, 10, outcome=Outcome.REJECTED)
+    own = round(0, 10, outcome=Outcome.SUCCEEDED, usage=Usage(), cost=money(90))
+    estimate = Estimate(tokens=Tokens(), cost=money(100))
+    job = replace(ended(clock), estimate=estimate, no_cost="a round is lost")
+
+    rounds = (own, lost, rejected, round(3, 2))
+    job = replace(job, rounds=rounds)
+
+    assert _spent_by(job, now_too=False) == 90 + 50
+    assert _spent_by(job, now_too=True) == 90 + 50 + 20
+    assert _spent_by(replace(job, rounds=()), now_too=True) == 100

@@ -9,7 +9,7 @@ from batchdrop.errors import SourceGone, Unavailable
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import ErrorCode, Step
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Part, Problem, Results, Staging, Timing
+from batchdrop.jobs.values import Cost, Part, Problem, Results, Staging, Timing
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp, Questions
 from batchdrop.results.again import again_of, selected
@@ -178,15 +178,21 @@ def _spent_by(job: Job, *, now_too: bool) -> int:
     What a job, and the rounds of its rows, have cost so far.
 
     Args:
-        now_too: whether its round that is under way counts, by the job's estimate.
+        now_too: whether its round that is under way counts. A cost that isn't known is
+            the rows' share of the job's estimate.
     """
     guess = job.estimate.cost if job.estimate else None
-    cost = job.cost or guess
-    spent = cost.micros if cost else 0
-    if now_too and guess and job.rows.accepted:
-        sent = sum(r.rows for r in job.rounds if r.n and not r.outcome)
-        spent += guess.micros * sent // job.rows.accepted
-    return spent
+
+    def spent(rows: int, cost: Cost | None) -> int:
+        if cost or not guess:
+            return cost.micros if cost else 0
+        return guess.micros * rows // max(job.rows.accepted, 1)
+
+    if not job.rounds:
+        return spent(job.rows.accepted, job.cost)
+    # One that is over without usage was not paid.
+    paid = (r for r in job.rounds if (r.usage if r.outcome else now_too))
+    return sum(spent(each.rows, each.cost) for each in paid)
 
 
 def _rows(
