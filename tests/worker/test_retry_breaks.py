@@ -18,7 +18,7 @@ from tests.worker.collecting import (
     submit,
 )
 from tests.worker.dying import Killed, at, die
-from tests.worker.rounds import asked, drop, fails, results_told
+from tests.worker.rounds import asked, drop, fails, results_told, round_of
 from tests.worker.world import World
 
 
@@ -149,3 +149,40 @@ def test_a_round_of_a_person_never_takes_a_row_s_columns_away(world: World) -> N
 
     assert there(job.skipped).code is SkipCode.STAGING_GONE
     assert job.results == before.results
+
+
+@pytest.mark.parametrize("by", ["options", "a person"])
+def test_a_cancel_publishes_what_is_there_although_no_one_can_collect_the_round(
+    world: World, by: str
+) -> None:
+    fails(world, 3)
+    dropped = drop(world, retry=int(by == "options"))
+    if by == "options":
+        ended(world, dropped)
+        world.collect()
+    else:
+        collected(world, dropped)
+        world.worker.commands.retry(dropped.job_id, "ada")
+        world.tick()
+    job = world.job(dropped)
+    for _ in range(20):
+        world.advance(timedelta(minutes=1))
+        world.worker.tick()
+        if (sent := round_of(world, job)).is_over:
+            break
+    world.ledger.advance(sent, lambda j: j.park(world.now(), "its answers are odd"))
+    world.ticks(3)
+    assert there(world.job(dropped).health).code == "round_held"
+
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[2] == "failed"
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert "were left" in there(job.skipped).message
+    assert (job.health, job.rounds[1].healed) == (None, 0)
+    assert "were left" in there(job.rounds[1].no_cost)
+    if by == "options":
+        assert (job.cost, job.rounds[1].job in there(job.no_cost)) == (None, True)
+    assert round_of(world, job).used
+    assert len(results_told(world)) == 1

@@ -356,6 +356,23 @@ class Retried(Answered):
         begins = held is not None and self.round_held is None
         return replace(job, seq=self._next_seq if begins else self.seq, updated_at=now)
 
+    def answers_left(self, now: datetime) -> Self:
+        """
+        The job whose rows this parked round sent is cancelled: nobody collects its
+        answers, and that job goes on without them.
+        """
+        if not (self.retry_of and self.is_over and self.is_parked):
+            return self
+        moved = self._moved(
+            self.phase,
+            now,
+            note="answers left",
+            collecting=None,
+            parked=None,
+            no_cost=f"the answers of round {self.round}, job {self.id}, were left",
+        )
+        return self._let_go(moved, now, resumes=0)
+
     def collected_anew(self, now: datetime) -> Self:
         """
         Results in the work bucket are gone: those of this round, or those of this job,

@@ -112,10 +112,16 @@ class Cancel:
             )
 
     def cancel_round_of(self, job: Job) -> None:
-        """Passes a cancel request on to the round that a job waits for, if it does."""
+        """
+        Passes a cancel request on to the round that a job waits for, if it does. If
+        that is over, and parked, its answers are given up: only a person does so.
+        """
         if job.awaits == "round" and (sent := self.ledger.get(job.round_now.job)):
             with suppress(Superseded):  # `poll` does it
-                self.cancel_round(job, sent)
+                sent = self.cancel_round(job, sent)
+                if sent.is_over and sent.is_parked:
+                    now = self.now()
+                    self.ledger.advance(sent, lambda j: j.answers_left(now))
 
     def cancel_round(self, job: Job, sent: Job) -> Job:
         """

@@ -10,7 +10,7 @@ import msgspec
 
 from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
-from batchdrop.jobs.codes import Outcome, SkipCode, Step
+from batchdrop.jobs.codes import Outcome, Phase, SkipCode, Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
@@ -125,7 +125,10 @@ class Heal:
             results = self.gathering.publish(job, job.gathered)
         except SourceGone as exc:
             raise BeforeGone(str(exc)) from exc
-        return self._ended(job, next, counts_of(job) | {"results": results})
+        made = counts_of(job) | {"results": results}
+        if sent.no_cost:
+            made |= {"cost": None, "no_cost": sent.no_cost}
+        return self._ended(job, next, made)
 
     def _healed(self, job: Job, one: Round, sent: Job, before: Results) -> Learnt:
         assert sent.results is not None
@@ -281,6 +284,8 @@ def _why_not(sent: Job) -> tuple[SkipCode, str]:
     """Why a round has no answers."""
     error = sent.error
     why = error.message if error else f"it is {sent.phase}"
+    if sent.phase is Phase.ENDED:
+        return SkipCode.CANCELLED, sent.no_cost or "its answers were left"
     if sent.outcome is Outcome.CANCELLED:
         return SkipCode.CANCELLED, why
     if error and error.code in tuple(SkipCode):
