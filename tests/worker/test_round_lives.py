@@ -6,7 +6,7 @@ import pytest
 
 from batchdrop.jobs.codes import HealthCode, Outcome, SkipCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop
+from batchdrop.jobs.values import Drop, Location
 from tests.exactly_once.promise import is_paid
 from tests.there import there
 from tests.worker.collecting import collected, ended, outcomes
@@ -28,6 +28,26 @@ def awaiting(world: World, dropped: Drop) -> Job:
     job = world.job(dropped)
     assert job.awaits == "round"
     return job
+
+
+def test_no_row_goes_again_while_answers_to_others_may_still_come(
+    world: World,
+) -> None:
+    fails(world, 3)
+    dropped = drop(world)
+    place = Location.parse(there(there(ended(world, dropped).batch).output_directory))
+    bucket = world.gcs.bucket(place.bucket)
+    (answers,) = world.gcs.list_blobs(bucket, prefix=place.prefix)
+    late = answers.download_as_bytes()
+    answers.delete()
+
+    world.ticks(3)
+    assert (world.job(dropped).rounds, len(world.batches())) == ((), 1)
+    bucket.blob(answers.name).upload_from_string(late)
+    job = collected(world, dropped)
+
+    assert [one.rows for one in job.rounds] == [20, 1]
+    assert outcomes(world, job) == ["ok"] * 20
 
 
 @BOTH
