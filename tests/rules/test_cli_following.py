@@ -100,6 +100,17 @@ def test_the_table_fits_a_terminal_of_80_columns(job: ListedJob, clock: Clock) -
     assert text == (CAPTURES / "table.txt").read_text()
 
 
+def test_what_a_terminal_writes_for_ctrl_c_stays_behind_its_row(
+    job: ListedJob,
+) -> None:
+    console = Console(width=80, height=24, force_terminal=True, color_system=None)
+    long = named(job, "b", f"{'long/' * 30}.jsonl")
+    with console.capture() as capture:
+        console.print(table([long], {long.id: long.source.name}, console))
+
+    assert max(map(len, capture.get().splitlines())) == 80 - len("^C")
+
+
 def test_more_jobs_than_lines_are_counted(job: ListedJob) -> None:
     jobs = [named(job, letter, "x.jsonl") for letter in "abcdefghijklmnopqrstuvwxyz"]
 

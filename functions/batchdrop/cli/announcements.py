@@ -45,8 +45,8 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--job",
             metavar="JOB",
-            help="Of one job: its id, the beginning of one, or the dropped object, "
-            "gs://inbox/name.",
+            help="Of one job: its id, the beginning of one, the dropped object, "
+            "gs://inbox/name, or latest.",
         ),
     ):
         command = option(command)

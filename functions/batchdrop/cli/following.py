@@ -149,7 +149,8 @@ def table(
         + (_cells(known[id], plain) if id in known else (UPLOADED, "", "", ""))
         for id in ordered[:room]
     ]
-    made = narrow_table(COLUMNS, rows, console.width, "name")
+    # Two places are left for the `^C` that a terminal writes behind a row.
+    made = narrow_table(COLUMNS, rows, console.width - 2, "name")
     if (left := len(ordered) - room) > 0:
         made.caption = f"and {left:,} more"
     return made

@@ -74,8 +74,9 @@ def narrow_table(
     widths = [
         max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)
     ]
-    most = max(MIN_CUT, width - 2 * len(columns) - sum(widths) + widths[at])
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    between = 2 * (len(columns) - 1)
+    most = max(MIN_CUT, width - between - sum(widths) + widths[at])
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in columns:
         table.add_column(name, no_wrap=True)
     for row in cells:

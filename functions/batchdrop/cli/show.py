@@ -27,8 +27,6 @@ CURES = {
     HealthCode.ANSWERS_AT_RISK: "see with `batchdrop status` whether collect runs",
     HealthCode.NOT_ALLOWED: "grant it; the job continues within an hour",
     HealthCode.PARTS_HELD: "look at these parts with `batchdrop show`",
-    HealthCode.ROUND_HELD: "mend it, then run `batchdrop resume {id}`; or run "
-    "`batchdrop cancel {id}`, and what is there is published",
     HealthCode.ROUND_HELD: "mend what it names, then run `batchdrop resume {id}`, or "
     "`batchdrop cancel {id}` to have the results as they are",
     HealthCode.UNPUBLISHED: "mend it, then run `batchdrop announcements replay "
@@ -49,8 +47,8 @@ def show(job: str, as_json: bool) -> None:
     """
     Show how far a JOB is, what became of its rows, and what to do if it is ill.
 
-    A JOB is an id, the beginning of one, or the dropped object, gs://inbox/name. Times
-    are in UTC.
+    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
+    latest. Times are in UTC.
 
     \b
     Example:

@@ -28,7 +28,8 @@ def watch(jobs: tuple[str, ...], every: float, as_json: bool) -> None:
     that are over. In a pipe a line is written for each change.
 
     The exit status is 0 if all rows of all jobs are ok, 3 if some are not, and 1 if a
-    job failed. A JOB is an id, the beginning of one, or the dropped object.
+    job failed. A JOB is an id, the beginning of one, the dropped object,
+    gs://inbox/name, or latest.
 
     \b
     Example:
@@ -46,8 +47,10 @@ def watch(jobs: tuple[str, ...], every: float, as_json: bool) -> None:
                     raise LookupError(f"there is no job {id}")
         else:
             found = ledger.listed_jobs(MOST, "open")
-            if not found and not as_json:
-                click.echo("no job is open; see all with `batchdrop jobs`")
+            if not found:
+                if not as_json:
+                    click.echo("no job is open; see all with `batchdrop jobs`")
+                return
         names = {job.id: job.source.name for job in found}
         more = (lambda: ()) if ids else (lambda: ledger.listed_jobs(MOST, "open"))
         try:
