@@ -80,6 +80,7 @@ def test_some_rows_and_columns_may_be_written_alone(job: Job) -> None:
     ran = run(job.id, "--only", "refused,failed", "--columns", "line,outcome,region")
 
     assert ran.output == '{"line":3,"outcome":"refused"}\n'
+    assert ran.stderr == ""
     told = run(job.id, "--only", "ok", "-o", "ok.csv", "--columns", "key", "--json")
     assert json.loads(told.output) == {
         "file": "ok.csv",
@@ -88,6 +89,14 @@ def test_some_rows_and_columns_may_be_written_alone(job: Job) -> None:
         "outcomes": {"ok": 3},
     }
     assert Path("ok.csv").read_bytes() == b"key\r\n007\r\n008\r\n009\r\n"
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_column_that_no_row_has_is_pointed_out(job: Job) -> None:
+    ran = run(job.id, "--columns", "line,stars,error_mesage,columns")
+
+    assert ran.exit_code == 0
+    assert ran.stderr == "no row has a column error_mesage\n"
 
 
 @pytest.mark.usefixtures("deployed")

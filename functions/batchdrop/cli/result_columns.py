@@ -94,6 +94,12 @@ def all_columns(own: Iterable[str]) -> list[Column]:
     return [*_FIXED[:after_key], *mine, *_FIXED[after_key:]]
 
 
+def own_names(line: bytes) -> Iterable[str]:
+    """The names of the user's own columns in a result."""
+    own = _members(line).get(OWN)
+    return () if own is None else _members(own)
+
+
 class Cells:
     """Finds what results have in some columns."""
 

@@ -295,6 +295,7 @@ def _written(
     """Writes all, or those with some outcomes; these are counted."""
     import msgspec
 
+    from batchdrop.cli.result_columns import OWN, own_names
     from batchdrop.cli.result_formats import Csv, Format, JsonLines, Parquet
 
     counts = Counter[str]()
@@ -311,7 +312,10 @@ def _written(
         outcome: str
 
     outcome_of = msgspec.json.Decoder(Judged).decode
+    unseen = {each.path[-1] for each in columns if each.path[:-1] == (OWN,)}
     for line in source.lines("fetching the results"):
+        if unseen:  # mostly not after the first line
+            unseen.difference_update(own_names(line))
         if only is not None:
             outcome = outcome_of(line).outcome
             if outcome not in only:
@@ -319,6 +323,8 @@ def _written(
             counts[outcome] += 1
         to.add(line)
     to.close()
+    for name in sorted(unseen):
+        click.echo(f"no row has a column {shown(name)}", err=True)
     return dict(counts)
 
 
