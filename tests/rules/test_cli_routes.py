@@ -155,7 +155,11 @@ def test_an_explanation_without_a_deployment_names_what_is_missing() -> None:
 def test_a_deployments_settings_are_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "deployment.env"
     lines = [f"{name}={value}" for name, value in ENOUGH.items()]
-    lines += ["# a comment", "", "export BATCHDROP_LABELS='team=search,run=a b=c'"]
+    lines += [
+        "# a comment",
+        "BATCHDROP_RETRY_ON=blocked,empty",
+        "export BATCHDROP_LABELS='team=search,run=a b=c'",
+    ]
     file.write_text("\n".join(lines))
     env = {"BATCHDROP_MODEL": "gemini-of-another-deployment"}
 
@@ -168,6 +172,7 @@ def test_a_deployments_settings_are_read_from_a_file(tmp_path: Path) -> None:
     assert rows["model"] == (ENOUGH["BATCHDROP_MODEL"], "BATCHDROP_MODEL")
     assert rows["labels"] == ("team=search", "team: BATCHDROP_LABELS")
     assert rows["on_invalid"] == ("reject", "default")
+    assert rows["retry_on"] == ("blocked,empty", "BATCHDROP_RETRY_ON")
 
 
 def test_a_file_of_settings_that_lacks_one_names_it(tmp_path: Path) -> None:

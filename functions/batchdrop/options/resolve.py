@@ -406,10 +406,12 @@ def explain(chosen: Chosen) -> Iterator[Row]:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == {}:
+    if value in (None, {}, ()):
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return ", ".join(f"{name}={_shown(given)}" for name, given in value.items())
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return f"{value:.15g}" if isinstance(value, float) else str(value)
