@@ -275,13 +275,16 @@ class Track:
                 until(lambda: self._is_waiting(drop), patience())
             beside = self.drop(way.beside, f"{stem}.job.json") if way.beside else None
             frozen: dict[str, psutil.Process] = {}
+            asked: set[Drop] = set()
 
             def is_quiet() -> bool:
                 self._show(drop, way)
                 if way.end == "cancelled":
                     self._want_cancelled(drop)
-                now = datetime.now(UTC)
-                if way.asks and not is_asked(self._ledger, drop, way.asks, now):
+                if way.asks and drop not in asked:
+                    # Once: no row may be meant, and then nothing is left of it.
+                    if is_asked(self._ledger, drop, way.asks, datetime.now(UTC)):
+                        asked.add(drop)
                     return False
                 self._find_frozen(case, frozen)
                 if way.lingers and self.traps.waiting():
