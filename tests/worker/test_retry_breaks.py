@@ -186,3 +186,56 @@ def test_a_cancel_publishes_what_is_there_although_no_one_can_collect_the_round(
         assert (job.cost, job.rounds[1].job in there(job.no_cost)) == (None, True)
     assert round_of(world, job).used
     assert len(results_told(world)) == 1
+
+
+def test_parts_that_no_round_came_of_expire_as_they_would(world: World) -> None:
+    fails(world, 8)
+    dropped = drop(world, 20, part_rows=10, retry=0)
+    collected(world, dropped)
+    world.worker.commands.retry(dropped.job_id, "ada")
+    with at(["collect_parts_needed"], die), pytest.raises(Killed):
+        world.tick()
+
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    job = collected(world, dropped)
+
+    assert there(job.skipped).code is SkipCode.CANCELLED
+    assert all(part.used for part in parts_of(world.ledger, job))
+
+
+def test_results_of_a_round_that_nobody_can_make_again_are_given_up(
+    world: World,
+) -> None:
+    fails(world, 3)
+    dropped = drop(world)
+    ended(world, dropped)
+    world.collect()
+    job = world.job(dropped)
+
+    def ticks_for(id: str, until: Callable[[], bool]) -> None:
+        """Ticks that wake collectors for one job alone."""
+        for _ in range(20):
+            if until():
+                return
+            world.advance(timedelta(minutes=1))
+            world.worker.tick()
+            world.woken[:] = [each for each in world.woken if each == id]
+            world.collect()
+        raise AssertionError("it isn't so")
+
+    sent = round_of(world, job)
+    ticks_for(sent.id, lambda: round_of(world, job).is_done)
+    bucket, name = split_uri(there(round_of(world, job).results).uri)
+    world.gcs.bucket(bucket).blob(name).delete()
+    ticks_for(job.id, lambda: not round_of(world, job).is_done)
+    sent = round_of(world, job)
+    assert there(sent.collecting).step == Step.FREEZE
+    world.ledger.advance(sent, lambda j: j.park(world.now(), "its answers are odd"))
+
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[2] == "failed"
+    paid = [there(one.cost).micros for one in job.rounds]
+    assert there(job.cost).micros == sum(paid)
+    assert there(job.usage).total == sum(there(r.usage).total for r in job.rounds)

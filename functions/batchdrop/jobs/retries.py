@@ -273,6 +273,10 @@ class Retried(Answered):
         """The split job of this part is to read its results once more."""
         return replace(self, used=False, updated_at=now) if self.used else self
 
+    def not_needed(self, now: datetime) -> Self:
+        """It is not, after all."""
+        return self if self.used else self.let_expire(now)
+
     def parts_asked(self, now: datetime) -> Self:
         """All parts know of the round that a person wants: they are waited for."""
         left = Collecting(round=self.round_now.n, step=Step.PARTS)
@@ -368,8 +372,10 @@ class Retried(Answered):
             now,
             note="answers left",
             collecting=None,
+            # They may be gone: then they were to be made again.
+            results=None,
             parked=None,
-            no_cost=f"the answers of round {self.round}, job {self.id}, were left",
+            no_cost=None if self.cost else "its answers were left",
         )
         return self._let_go(moved, now, resumes=0)
 

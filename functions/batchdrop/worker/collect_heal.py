@@ -38,7 +38,7 @@ from batchdrop.worker.collect_steps import (
     Turned,
     folder,
 )
-from batchdrop.worker.round_sums import counts_of, with_round
+from batchdrop.worker.round_sums import counts_of, with_round, without_round
 
 
 class Segment(msgspec.Struct, kw_only=True):
@@ -125,10 +125,8 @@ class Heal:
             results = self.gathering.publish(job, job.gathered)
         except SourceGone as exc:
             raise BeforeGone(str(exc)) from exc
-        made = counts_of(job) | {"results": results}
-        if sent.no_cost:
-            made |= {"cost": None, "no_cost": sent.no_cost}
-        return self._ended(job, next, made)
+        made = without_round(job, sent)
+        return self._ended(job, next, made | {"results": results})
 
     def _healed(self, job: Job, one: Round, sent: Job, before: Results) -> Learnt:
         assert sent.results is not None
@@ -285,7 +283,7 @@ def _why_not(sent: Job) -> tuple[SkipCode, str]:
     error = sent.error
     why = error.message if error else f"it is {sent.phase}"
     if sent.phase is Phase.ENDED:
-        return SkipCode.CANCELLED, sent.no_cost or "its answers were left"
+        return SkipCode.CANCELLED, "its answers were left"
     if sent.outcome is Outcome.CANCELLED:
         return SkipCode.CANCELLED, why
     if error and error.code in tuple(SkipCode):

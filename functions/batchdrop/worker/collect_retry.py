@@ -89,6 +89,7 @@ class ChooseRows:
             # Those that were asked before it have rows to join, or are cancelled.
             asked = [part for part in parts if part.id in begun]
         if job.cancel_request and not asked:
+            self._all(parts, lambda part, now: part.not_needed(now))
             return _void(SkipCode.CANCELLED, "the job was cancelled")
         if not asked:
             return _void(SkipCode.NO_ROWS, _none(one))
@@ -98,6 +99,7 @@ class ChooseRows:
                 why=f"{len(undone):,} of its parts are not done", code=WaitCode.PARTS
             )
         if not begun and (gone := gone_of(self.storage, parts)):
+            self._all(parts, lambda part, now: part.not_needed(now))
             return _void(SkipCode.RESULTS_GONE, gone)
         # The job needs all of its parts once more.
         self._all(parts, lambda part, now: part.needed(now))

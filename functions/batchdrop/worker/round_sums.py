@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Fact
 from batchdrop.results import DoesNotAddUp
@@ -28,6 +29,15 @@ def counts_of(job: Job) -> dict[str, Any]:
     }
 
 
+def without_round(job: Job, sent: Job) -> dict[str, Any]:
+    """The same once a round has left no answers, which may have been paid."""
+    made = counts_of(job)
+    if sent.phase is not Phase.ENDED:
+        return made
+    usage = sum_of_usage([job.usage, sent.usage])
+    return made | {"usage": usage, "cost": None, **_costs(job, sent)}
+
+
 def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
     """
     The arguments of `Job.collected`, but for `results`, once a round is joined to the
@@ -50,11 +60,7 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
         )
     failures = Failures()
     failures.include(tally.failures)
-    about = f"round {sent.round}, job {sent.id}"
-    costs = [
-        ("the rounds before", job.cost, job.no_cost),
-        (about, sent.cost, sent.no_cost),
-    ]
+    about = _about(sent)
     return {
         "rows": Rows(
             total=tally.lines,
@@ -72,8 +78,20 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
         "same_rows": job.same_rows + sent.same_rows,
         "answers_short": _either(about, job.answers_short, sent.answers_short),
         "columns_lost": _either(about, job.columns_lost, sent.columns_lost),
-        **sum_of_costs("rounds", costs),
+        **_costs(job, sent),
     }
+
+
+def _about(sent: Job) -> str:
+    return f"round {sent.round}, job {sent.id}"
+
+
+def _costs(job: Job, sent: Job) -> dict[str, Any]:
+    costs = [
+        ("the rounds before", job.cost, job.no_cost),
+        (_about(sent), sent.cost, sent.no_cost),
+    ]
+    return sum_of_costs("rounds", costs)
 
 
 def _message(fact: Fact | None) -> str | None:
