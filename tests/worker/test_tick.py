@@ -8,8 +8,9 @@ import pytest
 
 from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Misconfigured, Unavailable
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
+from tests.there import there
 from tests.worker.batches import (
     batch_of,
     empty_ledger,
@@ -592,11 +593,19 @@ def test_what_the_ledger_may_have_forgotten_is_left_alone(world: World) -> None:
 
 def test_other_files_in_the_inbox_are_not_claimed(world: World) -> None:
     world.upload(GOOD, "notes.txt")
-    world.upload(b"", "empty.jsonl")
+    world.upload(b"", "folder/")
 
     reconcile(world)
 
     assert world.jobs() == 0
+
+
+def test_a_missed_file_without_bytes_is_rejected(world: World) -> None:
+    empty = world.upload(b"", "empty.jsonl")
+
+    reconcile(world)
+
+    assert there(world.job(empty).error).code == ErrorCode.NO_ROWS
 
 
 def test_an_emptied_ledger_finds_the_batch_and_does_not_pay_again(
