@@ -155,10 +155,17 @@ def test_each_end_is_said_in_a_line(job: ListedJob) -> None:
         results=ListedResults(uri="gs://out/results.jsonl", bytes=1),
     )
 
-    assert list(ends([done, rejected(job)])) == [
+    cancelled = replace(
+        rejected(job),
+        outcome=Outcome.CANCELLED,
+        error=Problem(code=ErrorCode.CANCELLED, message="cancelled by me"),
+    )
+
+    assert list(ends([done, rejected(job), cancelled])) == [
         "reviews.jsonl: 1,000 rows: 994 ok, 6 failed, 8.18 USD",
         "  gs://out/results.jsonl",
         "reviews.jsonl: rejected: bad_rows: line 1: no JSON",
+        "reviews.jsonl: cancelled: cancelled by me",
     ]
 
 

@@ -303,6 +303,7 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
         f"waits for a grant, since {now:%Y-%m-%d %H:%M:%S}, next"
     )
     assert "collecting: freeze" in waits
+    assert "  grant it" not in waits  # which is said of its health
 
 
 @pytest.mark.parametrize(
@@ -472,7 +473,7 @@ def test_rows_go_again_from_the_command_line_and_are_shown(deployed: World) -> N
     assert (ran.exit_code, ran.output) == (
         0,
         f"Rows of job {drop.job_id} whose outcome is failed or blocked go again at "
-        "poll's next ticks.\n",
+        f"poll's next ticks; `batchdrop show {drop.job_id}` says how many.\n",
     )
     assert "waits for rows that go again, since" in waits
     assert "round 1: 1 rows go again, asked for by" in waits
@@ -485,11 +486,13 @@ def test_rows_that_cannot_go_again_are_an_error_in_one_line(deployed: World) -> 
     drop = submit(deployed, questions(2))
     early = run("retry", drop.job_id)
     collected(deployed, drop)
+    passing = run("retry", drop.job_id)
 
     answered = run("retry", drop.job_id, "--only", "ok")
 
     assert (early.exit_code, answered.exit_code) == (1, 1)
     assert "is not done yet: retry it once it is" in early.output
+    assert "that failed for a reason that passes go again" in passing.output
     assert "rows that are ok don't go again; write some of missing, " in answered.output
 
 

@@ -182,7 +182,8 @@ def ends(jobs: "Iterable[ListedJob]") -> Iterator[str]:
     for job in jobs:
         said = str(job.rows) if job.rows.outcomes else state_of(job)
         if job.error:
-            said = f"{state_of(job)}: {job.error.code}: {job.error.message}"
+            words = (state_of(job), str(job.error.code), job.error.message)
+            said = ": ".join(dict.fromkeys(words))
         amount = amount_of(job) if job.cost else ""
         where = job.results.uri if job.results else ""
         yield shown(", ".join(x for x in (f"{job.source.name}: {said}", amount) if x))

@@ -41,7 +41,8 @@ def retry(jobs: tuple[str, ...], only: str, as_json: bool) -> None:
 
     def retry(wiring: ModuleType, id: str) -> tuple["Job", str]:
         after = wiring.worker().commands.retry(id, getpass.getuser(), outcomes)
-        which = f"whose outcome is {' or '.join(outcomes)}" if outcomes else "that may"
+        passing = "that failed for a reason that passes"
+        which = f"whose outcome is {' or '.join(outcomes)}" if outcomes else passing
         line = f"Rows of job {after.id} {which} go again at poll's next ticks"
         return after, f"{line}; `batchdrop show {after.id}` says how many."
 

@@ -79,7 +79,7 @@ def summary(job: "Job", waits: "WaitingFor | None") -> Iterator[str]:
     """What is shown of a job but its parts and its time line."""
     yield from _head(job)
     if waits:
-        yield from _waits(waits)
+        yield from _waits(waits, {trouble.message for trouble in job.troubles})
     for section in SECTIONS:
         yield from section(job)
 
@@ -101,8 +101,13 @@ def _head(job: "Job") -> Iterator[str]:
     yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}{done}"
 
 
-def _waits(waits: "WaitingFor") -> Iterator[str]:
-    """What a job waits for, since when, and when it is tried again."""
+def _waits(waits: "WaitingFor", said: set[str]) -> Iterator[str]:
+    """
+    What a job waits for, since when, and when it is tried again.
+
+    Args:
+        said: what is said of its health, below this.
+    """
     if waits.code is WaitCode.PERSON:
         return  # its health says more
     again = ""
@@ -111,7 +116,8 @@ def _waits(waits: "WaitingFor") -> Iterator[str]:
         again = "at the next tick" if soon else f"{waits.next_try:%H:%M:%S}"
         again = f", next try {again}"
     yield f"waits for {awaited(waits)}, since {waits.since:%Y-%m-%d %H:%M:%S}{again}"
-    yield f"  {waits.message}"
+    if waits.message not in said:
+        yield f"  {waits.message}"
 
 
 def _trouble(job: "Job") -> Iterator[str]:
