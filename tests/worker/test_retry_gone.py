@@ -1,5 +1,7 @@
 """Rounds of split files some of whose parts, or their results, are gone."""
 
+from datetime import timedelta
+
 import pytest
 
 from batchdrop.jobs.codes import SkipCode
@@ -7,7 +9,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
 from tests.there import there
-from tests.worker.collecting import collected
+from tests.worker.collecting import collected, outcomes
 from tests.worker.rounds import SOON, asked, drop, fails, results_told, round_of
 from tests.worker.world import World
 
@@ -76,3 +78,28 @@ def test_results_of_a_part_that_are_deleted_during_a_round_hold_up_nothing(
     assert job.results == before.results
     (round,) = job.rounds
     assert (round.n, round.healed) == (1, 1)
+
+
+def test_a_person_s_round_is_paid_once_although_the_ledger_forgets_it(
+    world: World,
+) -> None:
+    fails(world, 8, 18, code=400)
+    dropped = drop(world, 30, part_rows=10, retry=0)
+    collected(world, dropped)
+    world.worker.commands.retry(dropped.job_id, "ada", ["failed"])
+    world.tick()
+    found = parts(world, world.job(dropped))[:2]
+    world.ticks_until(
+        lambda: all(round_of(world, part).batch for part in found), every=SOON
+    )
+    for document in world.database.collection("jobs").stream():
+        document.reference.delete()
+    world.advance(timedelta(hours=2))
+    world.ticks_until(lambda: world.ledger.get(dropped.job_id) is not None)
+    collected(world, dropped)
+
+    # The same round is found, and its answers are joined.
+    job = asked(world, dropped, ["failed"])
+
+    assert outcomes(world, job) == ["ok"] * 30
+    assert len(world.batches()) == 5
