@@ -239,3 +239,15 @@ def test_results_of_a_round_that_nobody_can_make_again_are_given_up(
     paid = [there(one.cost).micros for one in job.rounds]
     assert there(job.cost).micros == sum(paid)
     assert there(job.usage).total == sum(there(r.usage).total for r in job.rounds)
+
+
+def test_equal_rows_without_ids_are_counted_once_in_all_rounds(world: World) -> None:
+    world.sim.faults.add("rows_without_key", rows=1000)
+    fails(world, 1, times=2)
+    rows = [question(1, key=f"own-{n}") for n in range(10)]
+
+    job = collected(world, submit(world, lines(rows), retry=1))
+
+    found = world.results(job)
+    assert [one["key"] for one in found] == [f"own-{n}" for n in range(10)]
+    assert (job.rows.ok, job.rounds[1].rows, job.same_rows) == (10, 2, 10)

@@ -75,7 +75,8 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
         "failures": failures.most_frequent(),
         "strangers": job.strangers + sent.strangers,
         "superseded": job.superseded + sent.superseded,
-        "same_rows": job.same_rows + sent.same_rows,
+        # Rows of the round are among those of its job, which counts them already.
+        "same_rows": max(job.same_rows, sent.same_rows),
         "answers_short": _either(about, job.answers_short, sent.answers_short),
         "columns_lost": _either(about, job.columns_lost, sent.columns_lost),
         **_costs(job, sent),
