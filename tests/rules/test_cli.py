@@ -1,5 +1,6 @@
 """The command line: what it refuses, and its messages."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -108,3 +109,16 @@ def test_the_client_alone_loads_no_plugin_of_pytest() -> None:
 
     assert "entry-points" not in project
     assert set(project["scripts"]) == {"batchdrop", "batchsim"}
+
+
+def test_what_the_terminals_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"contents": [{"role": "\u65b0", "parts": []}]}\n')
+    plain = CliRunner(charset="ascii")
+
+    shown = plain.invoke(main, ["check", str(file)])
+    data = plain.invoke(main, ["check", str(file), "--json"])
+
+    assert shown.exit_code == data.exit_code == 1
+    assert r"\u65b0" in shown.stdout
+    assert json.loads(data.stdout_bytes)

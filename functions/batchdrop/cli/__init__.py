@@ -1,6 +1,7 @@
 """`batchdrop ...`: the command line, for people. One module a group of commands."""
 
 import sys
+from io import TextIOWrapper
 
 try:
     import click
@@ -34,6 +35,10 @@ from batchdrop.cli import (
 @click.version_option(package_name="batchdrop")
 def main() -> None:
     """Drop a JSONL of LLM requests into a bucket; get one batch job and its answers."""
+    # What the terminal's encoding doesn't have is written as escapes.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 for command in (

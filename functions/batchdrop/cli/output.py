@@ -18,10 +18,10 @@ def json_option(
 
 
 def print_json(value: object) -> None:
-    """Prints a value as one line of JSON on standard output."""
+    """Prints a value as one line of JSON on standard output, always in UTF-8."""
     import msgspec
 
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(msgspec.json.encode(value))
 
 
 def shown(text: str) -> str:
