@@ -251,3 +251,26 @@ def test_equal_rows_without_ids_are_counted_once_in_all_rounds(world: World) -> 
     found = world.results(job)
     assert [one["key"] for one in found] == [f"own-{n}" for n in range(10)]
     assert (job.rows.ok, job.rounds[1].rows, job.same_rows) == (10, 2, 10)
+
+
+def test_a_second_cancel_of_a_split_file_gives_up_the_round_of_a_part(
+    world: World,
+) -> None:
+    fails(world, 8, times=None)
+    dropped = drop(world, 20, part_rows=10)
+    ended(world, dropped)
+    world.collect()
+    part = parts_of(world.ledger, world.job(dropped))[0]
+    while not (sent := round_of(world, part)).is_over:
+        world.advance(timedelta(minutes=1))
+        world.worker.tick()
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    world.ledger.advance(sent, lambda j: j.park(world.now(), "its answers are odd"))
+    world.ticks(3)
+    assert not world.job(dropped).is_done
+
+    world.worker.commands.cancel(dropped.job_id, "bob")
+    job = collected(world, dropped)
+
+    assert outcomes(world, job)[7] == "failed"
+    assert there(job.skipped).code is SkipCode.CANCELLED

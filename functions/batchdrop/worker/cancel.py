@@ -94,6 +94,7 @@ class Cancel:
             if part.is_over and not part.may_go_again:
                 continue
             if part.cancel_request and not part.is_parked:
+                self.cancel_round_of(part)
                 continue
             now = self.now()
             try:
