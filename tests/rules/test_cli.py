@@ -23,6 +23,16 @@ def test_help_lists_the_commands() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "group", [(), ("announcements",), ("deployments",), ("local",), ("routes",)]
+)
+def test_lists_of_commands_say_whole_sentences(group: tuple[str, ...]) -> None:
+    ran = CliRunner().invoke(main, [*group, "--help"], terminal_width=80)
+
+    assert ran.exit_code == 0
+    assert not [x for x in ran.output.splitlines()[1:] if x.endswith("...")]
+
+
 @pytest.mark.parametrize("port", ["gsc=4443", "gcs=http", "gcs=0", "gcs=65536"])
 def test_a_wrong_port_is_refused_with_a_list_of_the_parts(port: str) -> None:
     ran = CliRunner().invoke(main, ["local", "up", "--port", port])

@@ -102,12 +102,12 @@ def replay(
     anew: bool,
 ) -> None:
     """
-    Announce again, with the same ids and the same bytes unless you give --new.
+    Announce again, with the same ids and the same bytes.
 
-    Select by --job, --type or --since, or several of them. The announcements are put
-    into the outbox, and the next calls of poll send them. Those that were set aside are
-    tried again; those that wait in the outbox already are left alone. With --new, so
-    are those that --new itself has made.
+    With --new the ids are new ones. Select by --job, --type or --since, or several of
+    them. The announcements are put into the outbox, and the next calls of poll send
+    them. Those that were set aside are tried again; those that wait in the outbox
+    already are left alone. With --new, so are those that --new itself has made.
 
     \b
     Example:

@@ -297,7 +297,7 @@ def list_(as_json: bool) -> None:
 @json_option("Print the deployment as JSON.")
 def use(name: str, as_json: bool) -> None:
     """
-    Let commands work on the deployment NAME, where nothing else is said.
+    Work on the deployment NAME where nothing else is said.
 
     \b
     Example:

@@ -85,7 +85,7 @@ def drop(
     as_json: bool,
 ) -> None:
     """
-    Check FILEs, upload them to the inbox, and follow the jobs that are made of them.
+    Check FILEs, upload them to the inbox, follow their jobs.
 
     A file is held against what the deployment would choose for it. One with errors is
     not dropped. A manifest NAME.job.json may be dropped together with its file.

@@ -34,7 +34,7 @@ _install_option = click.option(
 
 @click.group()
 def local() -> None:
-    """Run everything on this machine: Google's emulators, and batchsim as the API."""
+    """Run everything on this machine, with batchsim as the API."""
 
 
 @local.command()
@@ -90,7 +90,7 @@ def up(
     install: bool,
 ) -> None:
     """
-    Start the local stack in the current directory, and keep it until Ctrl-C.
+    Start the local stack in this directory, until Ctrl-C.
 
     Prints a line for each event of a job. Commands in other terminals find the stack
     by themselves, as the deployment `local`. The folder .batchdrop holds its logs, and
@@ -171,7 +171,7 @@ def env() -> None:
 @json_option()
 def demo(keep: bool, install: bool, as_json: bool) -> None:
     """
-    Run a good file and a bad one on a local stack, and show each step.
+    Run a good and a bad file on a local stack, step by step.
 
     The worker of the good file is killed, and its event delivered again. Nothing is
     paid. With --json the steps go to standard error, and one JSON object to standard

@@ -88,11 +88,11 @@ def results(
     as_json: bool,
 ) -> None:
     """
-    Write the results of a JOB: one for each line of its file, in the file's order.
+    Write a JOB's results, one for each line of its file.
 
-    CSV and Parquet have your own columns beside those of the results. A name in
-    --columns is a column of the results (id, line, key, outcome, text, json,
-    error_code, error_message, usage_total and so on), else one of your own.
+    They are in the file's order. CSV and Parquet have your own columns beside those of
+    the results. A name in --columns is a column of the results (id, line, key, outcome,
+    text, json, error_code, error_message, usage_total and so on), else one of your own.
 
     A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
     latest.

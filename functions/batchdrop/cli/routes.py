@@ -119,10 +119,10 @@ def explain(
     as_json: bool,
 ) -> None:
     """
-    Show what a deployment chooses for an OBJECT of this name, or gs:// address in the
-    inbox, and why.
+    Show what a deployment chooses for an OBJECT, and why.
 
-    The exit status is 1 if the choice would be rejected.
+    OBJECT is a name, or a gs:// address in the inbox. The exit status is 1 if the
+    choice would be rejected.
 
     \b
     Example:

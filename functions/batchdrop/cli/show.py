@@ -45,10 +45,11 @@ CURES = {
 @json_option("Print the job's document as JSON.")
 def show(job: str, as_json: bool) -> None:
     """
-    Show how far a JOB is, what became of its rows, and what to do if it is ill.
+    Show how far a JOB is, and what to do if it is ill.
 
-    A JOB is an id, the beginning of one, the dropped object, gs://inbox/name, or
-    latest. Times are in UTC.
+    It has a time line, the rows by outcome, what failed, what was paid, and where the
+    results are. A JOB is an id, the beginning of one, the dropped object,
+    gs://inbox/name, or latest. Times are in UTC.
 
     \b
     Example:

@@ -22,10 +22,11 @@ from batchdrop.cli.output import json_option
 @json_option("Print a JSON object for each change of a job.")
 def watch(jobs: tuple[str, ...], every: float, as_json: bool) -> None:
     """
-    Watch JOBs until all are done; without a JOB, all that are open, and new ones too.
+    Watch JOBs until all are done.
 
-    A bar shows the answered rows by the API's count, of a split file those of the parts
-    that are over. In a pipe a line is written for each change.
+    Without a JOB: all that are open, and those that come, until none is open. A bar
+    shows the answered rows by the API's count, of a split file those of the parts that
+    are over. In a pipe a line is written for each change.
 
     The exit status is 0 if all rows of all jobs are ok, 3 if some are not, and 1 if a
     job failed. A JOB is an id, the beginning of one, the dropped object,
