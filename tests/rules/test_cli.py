@@ -132,3 +132,10 @@ def test_what_the_terminals_encoding_lacks_is_escaped(tmp_path: Path) -> None:
     assert shown.exit_code == data.exit_code == 1
     assert r"\u65b0" in shown.stdout
     assert json.loads(data.stdout_bytes)
+
+
+def test_jobs_are_listed_by_one_state_at_a_time() -> None:
+    ran = CliRunner().invoke(main, ["jobs", "--unhealthy", "--open"])
+
+    assert ran.exit_code == 2
+    assert "give one of --open, --ended and --unhealthy" in ran.output

@@ -18,7 +18,7 @@ COLUMNS = ("job", "age", "name", "state", "rows", "cost", "note")
 
 
 def _state(name: str, help: str) -> Callable[..., Any]:
-    return click.option(f"--{name}", "state", flag_value=name, help=help)
+    return click.option(f"--{name}", f"is_{name}", is_flag=True, help=help)
 
 
 @click.command()
@@ -56,7 +56,9 @@ def _state(name: str, help: str) -> Callable[..., Any]:
 @deployment_option
 @json_option("Print one JSON object per job.")
 def jobs(
-    state: str | None,
+    is_open: bool,
+    is_ended: bool,
+    is_unhealthy: bool,
     since: datetime | None,
     name: str | None,
     labels: tuple[tuple[str, str], ...],
@@ -76,12 +78,16 @@ def jobs(
     from batchdrop.cli.listing import Filters, with_places
     from batchdrop.options.globs import Pattern
 
+    asked = {"open": is_open, "ended": is_ended, "unhealthy": is_unhealthy}
+    states = [state for state, is_asked in asked.items() if is_asked]
+    if len(states) > 1:
+        raise click.UsageError("give one of --open, --ended and --unhealthy")
     try:
         pattern = Pattern.parse(name) if name else None
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--name") from exc
     filters = Filters(
-        state=state or "",
+        state="".join(states),
         since=since,
         prefix=re.split(r"[*?[]", name or "", maxsplit=1)[0],
         pattern=pattern,
