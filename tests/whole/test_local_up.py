@@ -30,7 +30,14 @@ def can_start_emulators() -> bool:
 CAN_START_EMULATORS = can_start_emulators()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.proof),
+        signal.SIGKILL,
+    ],
+)
 def test_no_process_is_left_behind(
     tmp_path: Path,
     number: signal.Signals,

@@ -94,6 +94,7 @@ def kept(name: str, screen: str) -> str:
     return file.read_text()
 
 
+@pytest.mark.proof  # it has a stack of its own
 def test_a_file_is_dropped_and_followed_watched_and_listed(
     terminal: Terminal, tmp_path: Path
 ) -> None:

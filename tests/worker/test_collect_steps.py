@@ -238,6 +238,7 @@ def test_objects_that_can_not_be_deleted_keep_no_job(
     assert events.count("collect.objects_left") == 1
 
 
+@pytest.mark.proof  # all points in turn: below
 @pytest.mark.parametrize("point", POINTS)
 def test_a_collector_that_dies_is_followed_by_one_that_goes_on(
     world: World, cloud: CloudStorage, point: str
@@ -302,6 +303,7 @@ def test_no_slice_is_sorted_twice_by_those_that_follow(
     assert cloud.reads[answers.name] <= answers.size * 1.6
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("point", POINTS)
 def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
     world: World, cloud: CloudStorage, point: str

@@ -26,6 +26,9 @@ from tests.worker.rounds import (
 )
 from tests.worker.world import World
 
+#: `test_rounds.py` and `test_deaths.py` have what each run proves.
+pytestmark = pytest.mark.proof
+
 
 @pytest.mark.parametrize(
     "point",

@@ -20,6 +20,9 @@ from tests.worker.rounds import (
 from tests.worker.split_jobs import announced_types
 from tests.worker.world import Wire, World
 
+#: `test_rounds.py` and `test_deaths.py` have what each run proves.
+pytestmark = pytest.mark.proof
+
 
 def awaiting(world: World, dropped: Drop) -> Job:
     """The job once it waits for a round, which is not sent yet."""
