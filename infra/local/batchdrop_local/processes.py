@@ -209,6 +209,11 @@ class Processes:
                 self._logs.add(name, line.decode(errors="replace").rstrip("\r\n"))
 
 
+#: Ports that this process has given away: other stacks of it may not listen yet.
+_GIVEN: set[int] = set()
+_CHOOSING = threading.Lock()
+
+
 def free_port(taken: Collection[int] = ()) -> int:
     """
     A free loopback port that is not among `taken`.
@@ -217,9 +222,11 @@ def free_port(taken: Collection[int] = ()) -> int:
     49152 up on macOS), one of which could otherwise take it before its server has, or
     while its server is being replaced.
     """
-    for port in random.sample(range(20_000, 32_000), 100):
-        if port not in taken and is_free(port):
-            return port
+    with _CHOOSING:
+        for port in random.sample(range(20_000, 32_000), 100):
+            if port not in taken and port not in _GIVEN and is_free(port):
+                _GIVEN.add(port)
+                return port
     raise StackError("find a free port", "100 ports between 20000 and 32000 are taken")
 
 
