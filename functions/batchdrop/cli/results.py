@@ -236,14 +236,9 @@ class _Source:
         from google_crc32c import Checksum
 
         from batchdrop.errors import Unavailable
-        from batchdrop.jobs.values import Drop
-        from batchdrop.stored import split_uri
 
         where = self._where
-        bucket, name = split_uri(where.uri)
-        drop = Drop(
-            bucket=bucket, name=name, generation=where.generation, size=where.bytes
-        )
+        drop = where.drop
         checksum: Any = Checksum()  # type: ignore[no-untyped-call]
         with _progress(label, where.bytes, shown=self._bar) as advance:
             for chunk in self._storage.read(drop):

@@ -463,6 +463,14 @@ class Results:
     strangers: str | None = None  #: the object with answers that belong to no row
     round: int = 0  #: the last round of requests that it has answers of
 
+    @property
+    def drop(self) -> Drop:
+        """The version of the object."""
+        bucket, name = split_uri(self.uri)
+        return Drop(
+            bucket=bucket, name=name, generation=self.generation, size=self.bytes
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:

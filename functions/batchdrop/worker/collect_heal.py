@@ -23,7 +23,6 @@ from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_objects import Gone, StepObjects, segment_name
 from batchdrop.worker.collect_published import (
     index_of,
-    object_of,
     published,
     read_index,
     results_of,
@@ -132,7 +131,7 @@ class Heal:
         assert sent.results is not None
         again = again_of(job, earlier_rounds(self.ledger, job, one.n + 1))
         ranges = plan(self._offsets(before), before.bytes)
-        both = f"{ranges} {object_of(before)} {object_of(sent.results)}"
+        both = f"{ranges} {before.drop} {sent.results.drop}"
         mark = sha256(both.encode()).hexdigest()[:16]
         steps = folder(f"{self.places.work(job)}{mark}")
         objects = StepObjects(self.storage, steps, job.lease.epoch)
@@ -260,7 +259,7 @@ class Heal:
         end: int | None = None,
     ) -> Iterator[bytes]:
         try:
-            yield from self.storage.read(object_of(results), start, end)
+            yield from self.storage.read(results.drop, start, end)
         except SourceGone as exc:
             raise gone(str(exc)) from exc
 

@@ -18,7 +18,6 @@ from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_published import (
     index_of,
-    object_of,
     published,
     read_index,
     results_of,
@@ -157,7 +156,7 @@ class Parts:
             failpoint("collect_parts_indexed")
             # The results come last: whoever finds them finds the others.
             uri = f"{place}results{name}{suffix}.jsonl"
-            results = self.compose(list(map(object_of, found)), work, uri)
+            results = self.compose([one.drop for one in found], work, uri)
         if results.bytes != (size := sum(one.bytes for one in found)):
             raise DoesNotAddUp(f"{results.bytes:,} bytes of results, not {size:,}")
         failpoint("collect_parts_written")

@@ -8,11 +8,10 @@ import msgspec
 
 from batchdrop.errors import Misconfigured
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Location, Results
+from batchdrop.jobs.values import Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
 from batchdrop.storage import Created, Differs, Storage
-from batchdrop.stored import split_uri
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
 from batchdrop.worker.collect_steps import CREATE, granted
 
@@ -94,14 +93,6 @@ def results_of(
         index=index.uri,
         strangers=strangers.uri if strangers else None,
         round=round,
-    )
-
-
-def object_of(results: Results) -> Drop:
-    """The version of the object that has the results."""
-    bucket, name = split_uri(results.uri)
-    return Drop(
-        bucket=bucket, name=name, generation=results.generation, size=results.bytes
     )
 
 

@@ -16,7 +16,6 @@ from batchdrop.rows import RowOutcome
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import gone_of, parts_of
-from batchdrop.worker.collect_published import object_of
 from batchdrop.worker.collect_round import earlier_rounds, unless_cancelled
 from batchdrop.worker.collect_steps import Learnt, Turned, Waits
 from batchdrop.worker.stages import few_at_once
@@ -74,7 +73,7 @@ class ChooseRows:
     def _count(self, job: Job, one: Round) -> int:
         assert job.results is not None
         again = again_of(job, earlier_rounds(self.ledger, job, one.n))
-        results = self.storage.read(object_of(job.results))
+        results = self.storage.read(job.results.drop)
         return sum(1 for _ in selected(results, again))
 
     def _ask_parts(self, job: Job, one: Round) -> Learnt:

@@ -14,7 +14,6 @@ from batchdrop.results.again import Again, again_of
 from batchdrop.storage import Created, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_published import (
-    object_of,
     published,
     results_of,
     writing_results,
@@ -194,7 +193,7 @@ class Gathering:
                 "application/json",
             )
             # The results come last: whoever finds them finds the others.
-            written = copied(object_of(gathered), f"results{suffix}.jsonl")
+            written = copied(gathered.drop, f"results{suffix}.jsonl")
             return results_of(written, index, strangers, gathered.round)
 
         with writing_results(home):

@@ -20,7 +20,6 @@ from batchdrop.rows import Rows
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import Ceilings, Choices, rules_of
 from batchdrop.worker.collect_inputs import Inputs
-from batchdrop.worker.collect_published import object_of
 from batchdrop.worker.estimating import Estimating, Pricing
 from batchdrop.worker.recorded import Recorded
 from batchdrop.worker.setbacks import Setbacks
@@ -88,7 +87,7 @@ class RetryRows:
         assert job.spec is not None
         earlier = [r.job for r in root.rounds if 0 < r.n < job.round and r.job]
         again = again_of(root, list(self.ledger.get_all(earlier)) if earlier else [])
-        wanted = selected(self.storage.read(object_of(results)), again)
+        wanted = selected(self.storage.read(results.drop), again)
         rows = _rows(self.inputs.questions(root), wanted)
         estimating = self.pricing.estimating(job.spec, rules_of(job.spec, ()))
         own = self.traces.staging(job.id, job.lease.epoch)
