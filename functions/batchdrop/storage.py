@@ -159,6 +159,19 @@ class Storage:
             return None
         return _drop_of(blob)
 
+    def present(self, uri: str) -> Drop:
+        """
+        The current generation of an object that has to be there.
+
+        Raises:
+            SourceGone: it is not.
+            Unavailable, Misconfigured: as `find`.
+        """
+        found = self.find(*split_uri(uri))
+        if found is None:
+            raise SourceGone(f"{uri} was deleted")
+        return found
+
     def objects(
         self, bucket: str, after: str | None = None, prefix: str | None = None
     ) -> Iterator[tuple[Drop, datetime]]:

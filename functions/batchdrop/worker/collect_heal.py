@@ -269,7 +269,7 @@ class Heal:
         for results, gone in ((before, BeforeGone), (sent, SentGone)):
             try:
                 if results.strangers:
-                    found.append(self.gathering.found(results.strangers))
+                    found.append(self.storage.present(results.strangers))
             except SourceGone as exc:
                 # Someone may have deleted those that were published.
                 if gone is SentGone or not asked:

@@ -10,7 +10,7 @@ from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Outcome, SkipCode, WaitCode
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Drop, Round, Skipped
+from batchdrop.jobs.values import Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
 from batchdrop.storage import Storage
@@ -147,7 +147,9 @@ class Parts:
             strangers = None
             if beside:
                 uri = f"{place}strangers{name}{suffix}.jsonl"
-                strangers = self.compose(list(map(self._found, beside)), work, uri)
+                strangers = self.compose(
+                    list(map(self.storage.present, beside)), work, uri
+                )
             written = self.storage.create(
                 f"{place}results{name}{suffix}.index.json",
                 index,
@@ -182,13 +184,6 @@ class Parts:
             offsets += [(lines + before, size + byte) for before, byte in own]
             lines, size = lines + part.rows.total, size + part.results.bytes
         return index_of(lines, offsets)
-
-    def _found(self, uri: str) -> Drop:
-        """The present generation of an object."""
-        found = self.storage.find(*split_uri(uri))
-        if found is None:
-            raise SourceGone(f"{uri} was deleted")
-        return found
 
 
 def _has(part: Job, n: int) -> bool:

@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from batchdrop.errors import SourceGone
 from batchdrop.jobs.codes import SkipCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results.again import Again, again_of
 from batchdrop.storage import Created, Storage
-from batchdrop.stored import split_uri
 from batchdrop.worker.collect_published import (
     published,
     results_of,
@@ -185,10 +183,12 @@ class Gathering:
         def publish(suffix: str) -> Results:
             strangers = None
             if uri := gathered.strangers:
-                strangers = copied(self.found(uri), f"strangers{suffix}.jsonl")
+                strangers = copied(
+                    self.storage.present(uri), f"strangers{suffix}.jsonl"
+                )
             assert gathered.index is not None
             index = copied(
-                self.found(gathered.index),
+                self.storage.present(gathered.index),
                 f"results{suffix}.index.json",
                 "application/json",
             )
@@ -198,19 +198,6 @@ class Gathering:
 
         with writing_results(home):
             return published(job, publish)
-
-    def found(self, uri: str) -> Drop:
-        """
-        The present version of an object.
-
-        Raises:
-            SourceGone: it is not there.
-            Unavailable, Misconfigured: try again.
-        """
-        found = self.storage.find(*split_uri(uri))
-        if found is None:
-            raise SourceGone(f"{uri} was deleted")
-        return found
 
     def leftovers(self, job: Job, rounds: Sequence[Round]) -> tuple[Location, ...]:
         """What rounds leave in the work bucket, which is of no use at the end."""
