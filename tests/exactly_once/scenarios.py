@@ -257,7 +257,7 @@ COLLECTED_IN_PARTS = replace(
     reaches=frozenset(
         {
             "collect_parts_counted",
-            "collect_parts_indexed",
+            "collect_indexed",
             "collect_parts_written",
             "collect_composed",
             "collect_tidied",

@@ -28,7 +28,7 @@ POINTS = (
     "collect_parts_counted",
     "collect_woken",
     "collect_taken",
-    "collect_parts_indexed",
+    "collect_indexed",
     "collect_composed",
     "collect_parts_written",
     "collect_collected",

@@ -22,10 +22,10 @@ from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_objects import Gone, StepObjects, segment_name
 from batchdrop.worker.collect_published import (
+    composed,
     index_of,
     published,
     read_index,
-    results_of,
     writing_results,
 )
 from batchdrop.worker.collect_round import Gathering, Next, awaited, earlier_rounds
@@ -210,19 +210,16 @@ class Heal:
         beside = self._strangers(before, sent, asked=bool(one.by))
 
         def publish(suffix: str) -> Results:
-            left = None
-            if beside:
-                uri = f"{home}strangers{name}{suffix}.jsonl"
-                left = self.compose(beside, work, uri)
-            index = self.storage.create(
-                f"{home}results{name}{suffix}.index.json",
-                index_of(tally.lines, tally.offsets),
-                "application/json",
+            return composed(
+                self.compose,
+                home,
+                f"{name}{suffix}",
+                work,
+                results=sources,
+                strangers=beside,
+                index=index_of(tally.lines, tally.offsets),
+                round=one.n,
             )
-            # The results come last: whoever finds them finds the others.
-            uri = f"{home}results{name}{suffix}.jsonl"
-            written = self.compose(sources, work, uri)
-            return results_of(written, index, left, one.n)
 
         with writing_results(home):
             return published(job, publish)

@@ -17,10 +17,10 @@ from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_published import (
+    composed,
     index_of,
     published,
     read_index,
-    results_of,
     writing_results,
 )
 from batchdrop.worker.collect_steps import (
@@ -144,28 +144,23 @@ class Parts:
         # What a person asked for comes beside what is published already.
         name = f"-{asked.n}" if asked else ""
         with writing_results(place):
-            strangers = None
-            if beside:
-                uri = f"{place}strangers{name}{suffix}.jsonl"
-                strangers = self.compose(
-                    list(map(self.storage.present, beside)), work, uri
-                )
-            written = self.storage.create(
-                f"{place}results{name}{suffix}.index.json",
-                index,
-                "application/json",
+            results = composed(
+                self.compose,
+                place,
+                f"{name}{suffix}",
+                work,
+                results=[one.drop for one in found],
+                strangers=list(map(self.storage.present, beside)),
+                index=index,
+                round=n,
             )
-            failpoint("collect_parts_indexed")
-            # The results come last: whoever finds them finds the others.
-            uri = f"{place}results{name}{suffix}.jsonl"
-            results = self.compose([one.drop for one in found], work, uri)
         if results.bytes != (size := sum(one.bytes for one in found)):
             raise DoesNotAddUp(f"{results.bytes:,} bytes of results, not {size:,}")
         failpoint("collect_parts_written")
         return Collected(
             changes=changes
             | {
-                "results": results_of(results, written, strangers, n),
+                "results": results,
                 "over": asked and _over(asked, parts),
                 "skipped": None if asked else skipped_of(parts),
             },

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from batchdrop.errors import Misconfigured
+from batchdrop.failpoints import failpoint
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Location, Results
+from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
 from batchdrop.storage import Created, Differs, Storage
+from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
 from batchdrop.worker.collect_steps import CREATE, granted
 
@@ -94,6 +96,41 @@ def results_of(
         strangers=strangers.uri if strangers else None,
         round=round,
     )
+
+
+def composed(
+    compose: Compose,
+    home: Location,
+    ending: str,
+    work: Location,
+    *,
+    results: Sequence[Drop],
+    strangers: Sequence[Drop],
+    index: bytes,
+    round: int,
+) -> Results:
+    """
+    Makes the objects of a job's results of those that have pieces of them.
+
+    Args:
+        home: the folder in which they are made.
+        ending: what their names end with, before their types.
+        work: a folder in the work bucket for what lies between.
+        index: as `index_of` makes it.
+        round: as for `results_of`.
+
+    Raises:
+        Differs, SourceGone, Unavailable, Misconfigured: as `Compose`.
+    """
+    left = None
+    if strangers:
+        left = compose(strangers, work, f"{home}strangers{ending}.jsonl")
+    uri = f"{home}results{ending}.index.json"
+    written = compose.storage.create(uri, index, "application/json")
+    failpoint("collect_indexed")
+    # The results come last: whoever finds them finds the others.
+    whole = compose(results, work, f"{home}results{ending}.jsonl")
+    return results_of(whole, written, left, round)
 
 
 def changes(job: Job, summary: Summary) -> dict[str, Any]:

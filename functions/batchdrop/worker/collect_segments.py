@@ -25,10 +25,10 @@ from batchdrop.worker.collect_objects import (
 )
 from batchdrop.worker.collect_published import (
     changes,
+    composed,
     cost,
     index_of,
     published,
-    results_of,
     writing_results,
 )
 from batchdrop.worker.collect_round import Gathering, Next
@@ -112,18 +112,16 @@ class Segments:
         strangers: Sequence[Drop],
     ) -> Results:
         def publish(suffix: str) -> Results:
-            left = None
-            if strangers:
-                uri = f"{home}strangers{suffix}.jsonl"
-                left = self.compose(strangers, work, uri)
-            index = self.storage.create(
-                f"{home}results{suffix}.index.json",
-                index_of(summary.lines, summary.offsets),
-                "application/json",
+            return composed(
+                self.compose,
+                home,
+                suffix,
+                work,
+                results=results,
+                strangers=strangers,
+                index=index_of(summary.lines, summary.offsets),
+                round=job.round,
             )
-            # The results come last: whoever finds them finds the others.
-            written = self.compose(results, work, f"{home}results{suffix}.jsonl")
-            return results_of(written, index, left, job.round)
 
         with writing_results(home):
             found = published(job, publish)
