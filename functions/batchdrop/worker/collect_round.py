@@ -65,10 +65,10 @@ def earlier_rounds(ledger: Ledger, job: Job, n: int | None = None) -> list[Job]:
     Args:
         n: only those before this round.
     """
-    ids = [one.job for one in job.rounds if one.n and one.job]
-    if n is not None:
-        ids = [one.job for one in job.rounds if 0 < one.n < n and one.job]
-    return list(ledger.get_all(ids)) if ids else []
+    ids = [
+        one.job for one in job.rounds if one.n and one.job and (n is None or one.n < n)
+    ]
+    return ledger.get_all(ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

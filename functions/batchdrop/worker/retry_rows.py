@@ -20,6 +20,7 @@ from batchdrop.rows import Rows
 from batchdrop.storage import Storage
 from batchdrop.worker.choices import Ceilings, Choices, rules_of
 from batchdrop.worker.collect_inputs import Inputs
+from batchdrop.worker.collect_round import earlier_rounds
 from batchdrop.worker.estimating import Estimating, Pricing
 from batchdrop.worker.recorded import Recorded
 from batchdrop.worker.setbacks import Setbacks
@@ -85,8 +86,7 @@ class RetryRows:
         them: those are blank. The rows' own keys and columns stay where they lie.
         """
         assert job.spec is not None
-        earlier = [r.job for r in root.rounds if 0 < r.n < job.round and r.job]
-        again = again_of(root, list(self.ledger.get_all(earlier)) if earlier else [])
+        again = again_of(root, earlier_rounds(self.ledger, root, job.round))
         wanted = selected(self.storage.read(results.drop), again)
         rows = _rows(self.inputs.questions(root), wanted)
         estimating = self.pricing.estimating(job.spec, rules_of(job.spec, ()))
