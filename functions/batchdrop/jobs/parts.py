@@ -185,8 +185,8 @@ class Splitting(Steps):
         return self if job == self else replace(job, updated_at=now)
 
     def let_expire(self, now: datetime) -> Self:
-        """The job that this part or round belongs to has read its results."""
-        return replace(self, used=True, updated_at=now)
+        """The job that this part or round belongs to needs it no longer."""
+        return self if self.used else replace(self, used=True, updated_at=now)
 
 
 def labels_of(spec: Spec, id: str) -> dict[str, str]:

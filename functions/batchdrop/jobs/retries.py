@@ -273,10 +273,6 @@ class Retried(Answered):
         """The split job of this part is to read its results once more."""
         return replace(self, used=False, updated_at=now) if self.used else self
 
-    def not_needed(self, now: datetime) -> Self:
-        """It is not, after all."""
-        return self if self.used else self.let_expire(now)
-
     def parts_asked(self, now: datetime) -> Self:
         """All parts know of the round that a person wants: they are waited for."""
         left = Collecting(round=self.round_now.n, step=Step.PARTS)

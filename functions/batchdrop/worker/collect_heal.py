@@ -37,6 +37,7 @@ from batchdrop.worker.collect_steps import (
     Turned,
     folder,
 )
+from batchdrop.worker.moved import all_moved
 from batchdrop.worker.round_sums import counts_of, with_round, without_round
 
 
@@ -231,13 +232,9 @@ class Heal:
         return next.learnt(job, made, self.gathering.leftovers(job, job.rounds))
 
     def _let_expire(self, job: Job) -> None:
-        """
-        Has the ledger keep the rounds for as long as any job that is done. Whoever
-        repeats this step needs them for minutes.
-        """
-        for one in earlier_rounds(self.ledger, job):
-            if not one.used:
-                self.ledger.advance(one, lambda j: j.let_expire(self.now()))
+        """The rounds expire as any job that is done: see `Parts`."""
+        rounds = earlier_rounds(self.ledger, job)
+        all_moved(self.ledger, rounds, Job.let_expire, self.now)
 
     def _offsets(self, before: Results) -> list[tuple[int, int]]:
         """The sparse index of the results; without one they are one range."""

@@ -1,7 +1,7 @@
 """The step of a split job: the results of its parts become one object."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -32,6 +32,7 @@ from batchdrop.worker.collect_steps import (
     Waits,
     folder,
 )
+from batchdrop.worker.moved import all_moved
 from batchdrop.worker.part_sums import (
     added_up,
     name_of,
@@ -100,7 +101,9 @@ class Parts:
         if undone := [part for part in parts if not part.is_done]:
             why = f"{len(undone):,} of {len(parts):,} parts are not done"
             return Waits(why=why, code=WaitCode.PARTS)
-        self._let_expire(parts)
+        # The ledger keeps them as long as any job that is done, which is long enough
+        # for whoever repeats this step.
+        all_moved(self.ledger, parts, Job.let_expire, self.now)
         if any(part.results is None for part in parts):
             # An earlier release has left them so, and no one collects them again.
             log.error(
@@ -116,20 +119,6 @@ class Parts:
             if not job.rounds or not (gone := gone_of(self.storage, parts)):
                 raise
             return _not_joined(job, parts, gone)
-
-    def _let_expire(self, parts: Iterable[Job]) -> None:
-        """
-        Has the ledger keep the parts for as long as any job that is done. Whoever
-        repeats this step needs them for minutes.
-        """
-
-        def let_expire(part: Job) -> None:
-            now = self.now()
-            self.ledger.advance(part, lambda j: j.let_expire(now))
-
-        kept = [part for part in parts if not part.used]
-        for _, answer in few_at_once(let_expire, kept):
-            answer.result()
 
     def _write(self, job: Job, parts: Sequence[Job], suffix: str) -> Collected:
         place, work = self.places.results(job), folder(self.places.work(job))

@@ -1,6 +1,6 @@
 """Finds the rows that go again because a person asks for it, and begins their round."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import gone_of, parts_of
 from batchdrop.worker.collect_round import earlier_rounds, unless_cancelled
 from batchdrop.worker.collect_steps import Learnt, Turned, Waits
-from batchdrop.worker.stages import few_at_once
+from batchdrop.worker.moved import all_moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class ChooseRows:
             # Those that were asked before it have rows to join, or are cancelled.
             asked = [part for part in parts if part.id in begun]
         if job.cancel_request and not asked:
-            self._all(parts, lambda part, now: part.not_needed(now))
+            all_moved(self.ledger, parts, Job.let_expire, self.now)
             return _void(SkipCode.CANCELLED, "the job was cancelled")
         if not asked:
             return _void(SkipCode.NO_ROWS, _none(one))
@@ -98,25 +98,19 @@ class ChooseRows:
                 why=f"{len(undone):,} of its parts are not done", code=WaitCode.PARTS
             )
         if not begun and (gone := gone_of(self.storage, parts)):
-            self._all(parts, lambda part, now: part.not_needed(now))
+            all_moved(self.ledger, parts, Job.let_expire, self.now)
             return _void(SkipCode.RESULTS_GONE, gone)
         # The job needs all of its parts once more.
-        self._all(parts, lambda part, now: part.needed(now))
+        all_moved(self.ledger, parts, Job.needed, self.now)
         failpoint("collect_parts_needed")
-        self._all(
-            asked, lambda part, now: part.retry_begun(one.n, one.by, one.only, now)
+        all_moved(
+            self.ledger,
+            asked,
+            lambda part, now: part.retry_begun(one.n, one.by, one.only, now),
+            self.now,
         )
         failpoint("collect_parts_asked")
         return Turned(move=lambda j, now: j.parts_asked(now))
-
-    def _all(self, parts: Sequence[Job], move: Callable[[Job, datetime], Job]) -> None:
-        def advance(part: Job) -> None:
-            now = self.now()
-            if move(part, now) != part:
-                self.ledger.advance(part, lambda j: move(j, now))
-
-        for _, answer in few_at_once(advance, parts):
-            answer.result()
 
 
 def _may_have(job: Job, one: Round) -> bool:
