@@ -40,7 +40,6 @@ def in_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets answers be sorted, and results be joined, in several steps."""
     for name, value in {
         "results.healing.RANGE": 2000,
-        "results.healing.EVERY": 5,
         "results.writing.EVERY": 5,
         "worker.collect_freeze.MOST": 1000,
     }.items():

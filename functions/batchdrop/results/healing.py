@@ -15,7 +15,7 @@ from batchdrop.results.questions import row_id
 from batchdrop.results.reading import lines_of
 from batchdrop.results.tally import Tally
 from batchdrop.results.values import BEST_FIRST, DoesNotAddUp
-from batchdrop.results.writing import BLOCK, EVERY, Write
+from batchdrop.results.writing import Write, Written
 from batchdrop.rows import RowOutcome
 
 #: Bytes of the results before that are joined in one step.
@@ -152,13 +152,11 @@ class _Healing:
 
     def __init__(self, write: Write, again: Again) -> None:
         self.healed = 0
-        self._write = write
         self._takes, self._was_cancelled = again.takes, again.was_cancelled
         self._tally = Tally()
+        self._written = Written(write, self._tally)
         self._outcomes: Counter[str] = Counter()
         self._failures = Failures()
-        self._block: list[bytes] = []
-        self._size = 0
 
     def add_better(self, had: Line, before: bytes, got: Line, after: bytes) -> None:
         """Adds the better one of two results of a row."""
@@ -174,15 +172,7 @@ class _Healing:
         self._outcomes[outcome] += 1
         if outcome != _OK:
             self._count(one)
-        tally = self._tally
-        if tally.lines % EVERY == 0:
-            tally.offsets.append((tally.lines, tally.size))
-        tally.lines += 1
-        tally.size += len(text) + 1
-        self._block.append(text)
-        self._size += len(text)
-        if self._size > BLOCK:
-            self._flush()
+        self._written.add(text + b"\n")
 
     def _count(self, one: Line) -> None:
         """Counts a row that is not ok."""
@@ -196,14 +186,8 @@ class _Healing:
             self._tally.passing += 1
 
     def finish(self) -> Tally:
-        self._flush()
+        self._written.finish()
         tally = self._tally
         tally.outcomes = {RowOutcome(name): n for name, n in self._outcomes.items()}
         tally.failures = self._failures.all()
         return tally
-
-    def _flush(self) -> None:
-        if self._block:
-            self._write(b"\n".join(self._block) + b"\n")
-            self._block.clear()
-            self._size = 0

@@ -57,6 +57,23 @@ class Tally(Struct, kw_only=True):
         whole.failures = failures.all()
         return whole
 
+    def rows(self, accepted: int) -> Rows:
+        """The counts of rows, so many of which were sent."""
+        outcomes = (*BEST_FIRST, RowOutcome.MISSING)
+        return Rows(
+            total=self.lines,
+            accepted=accepted,
+            refused=self.outcomes.get(RowOutcome.REFUSED, 0),
+            **{each.value: self.outcomes.get(each, 0) for each in outcomes},
+        )
+
+    @property
+    def most_frequent(self) -> tuple[Failure, ...]:
+        """The errors that most rows have."""
+        failures = Failures()
+        failures.include(self.failures)
+        return failures.most_frequent()
+
     def summary(self, questions: Questions) -> Summary:
         """
         What came of all rows.
@@ -64,30 +81,20 @@ class Tally(Struct, kw_only=True):
         Raises:
             DoesNotAddUp: rows or answers are not accounted for.
         """
-        staging, outcomes = questions.staging, self.outcomes
+        staging = questions.staging
         if self.lines != staging.rows + staging.refused:
             raise DoesNotAddUp(
                 f"{self.lines:,} results for {staging.rows + staging.refused:,} lines"
             )
-        answered = staging.rows - outcomes.get(RowOutcome.MISSING, 0)
+        answered = staging.rows - self.outcomes.get(RowOutcome.MISSING, 0)
         if self.read != answered + self.strangers + self.superseded:
             raise DoesNotAddUp(
                 f"{self.read:,} answers were read: {answered:,} rows have one, "
                 f"{self.strangers:,} are strangers, {self.superseded:,} superseded"
             )
-        failures = Failures()
-        failures.include(self.failures)
         prompt, cached, output, thoughts, total = self.usage
         return Summary(
-            rows=Rows(
-                total=self.lines,
-                accepted=staging.rows,
-                refused=outcomes.get(RowOutcome.REFUSED, 0),
-                **{
-                    each.value: outcomes.get(each, 0)
-                    for each in (*BEST_FIRST, RowOutcome.MISSING)
-                },
-            ),
+            rows=self.rows(staging.rows),
             usage=Usage(
                 prompt=prompt,
                 cached=cached,
@@ -95,7 +102,7 @@ class Tally(Struct, kw_only=True):
                 thoughts=thoughts,
                 total=total,
             ),
-            failures=failures.most_frequent(),
+            failures=self.most_frequent,
             passing=self.passing,
             strangers=self.strangers,
             superseded=self.superseded,

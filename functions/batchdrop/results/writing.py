@@ -43,6 +43,35 @@ class Reached(Struct, frozen=True, kw_only=True):
     report: int = 0
 
 
+class Written:
+    """Writes results, many at a time, and counts and indexes them in a tally."""
+
+    def __init__(self, write: Write, tally: Tally) -> None:
+        self._write = write
+        self._tally = tally
+        self._block: list[bytes] = []
+        self._size = 0
+
+    def add(self, result: bytes) -> None:
+        """Adds a line, which ends in a line feed."""
+        tally = self._tally
+        if tally.lines % EVERY == 0:
+            tally.offsets.append((tally.lines, tally.size))
+        tally.lines += 1
+        tally.size += len(result)
+        self._block.append(result)
+        self._size += len(result)
+        if self._size > BLOCK:
+            self.finish()
+
+    def finish(self) -> None:
+        """Writes what is left."""
+        if self._block:
+            self._write(b"".join(self._block))
+            self._block.clear()
+            self._size = 0
+
+
 class Kept:
     """Decides which answer a row keeps."""
 
@@ -121,11 +150,9 @@ class Results:
         self._place = _places(questions.inputs)
         self._missing = b'"outcome":"missing"%b' % _problem(questions.error)
         self._end = b',"round":%d}\n' % round
-        self._write = write
+        self._written = Written(write, tally)
         self._bill = bill
         self._takes = again.takes if again else None
-        self._block: list[bytes] = []
-        self._block_size = 0
 
     def write(
         self,
@@ -179,22 +206,13 @@ class Results:
 
     def finish(self) -> Reached:
         """Writes what is left, and completes the tally."""
-        self._flush()
+        self._written.finish()
         self._tally.outcomes = dict(self._outcomes)
         self._tally.failures = self._failures.all()
         self._tally.columns_lost = self._own.lost
         return Reached(sidecar=self._own.at, report=self._refusals.at)
 
-    def _flush(self) -> None:
-        if self._block:
-            self._write(b"".join(self._block))
-            self._block.clear()
-            self._block_size = 0
-
     def _add(self, line: int, members: bytes) -> bytes:
-        tally = self._tally
-        if tally.lines % EVERY == 0:
-            tally.offsets.append((tally.lines, tally.size))
         own = self._own.members(line)
         if self._place is not None:
             own = self._place(line) + own
@@ -205,12 +223,7 @@ class Results:
             members,
             self._end,
         )
-        tally.lines += 1
-        tally.size += len(result)
-        self._block.append(result)
-        self._block_size += len(result)
-        if self._block_size > BLOCK:
-            self._flush()
+        self._written.add(result)
         return result
 
 

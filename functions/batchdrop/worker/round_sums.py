@@ -6,10 +6,8 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Fact
 from batchdrop.results import DoesNotAddUp
-from batchdrop.results.failures import Failures
 from batchdrop.results.tally import Tally
-from batchdrop.results.values import BEST_FIRST
-from batchdrop.rows import RowOutcome, Rows
+from batchdrop.rows import RowOutcome
 from batchdrop.worker.part_sums import sum_of_costs, sum_of_usage
 
 
@@ -51,28 +49,17 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
     Raises:
         DoesNotAddUp: they are not one for each line of the file.
     """
-    outcomes = dict(tally.outcomes)
-    refused = outcomes.pop(RowOutcome.REFUSED, 0)
+    refused = tally.outcomes.get(RowOutcome.REFUSED, 0)
     if (tally.lines, refused) != (job.rows.total, job.rows.refused):
         raise DoesNotAddUp(
             f"{tally.lines:,} results, {refused:,} of them of refused lines, for "
             f"{job.rows.total:,} lines, {job.rows.refused:,} of them refused"
         )
-    failures = Failures()
-    failures.include(tally.failures)
     about = _about(sent)
     return {
-        "rows": Rows(
-            total=tally.lines,
-            accepted=tally.lines - refused,
-            refused=refused,
-            **{
-                each.value: outcomes.get(each, 0)
-                for each in (*BEST_FIRST, RowOutcome.MISSING)
-            },
-        ),
+        "rows": tally.rows(tally.lines - refused),
         "usage": sum_of_usage([job.usage, sent.usage]),
-        "failures": failures.most_frequent(),
+        "failures": tally.most_frequent,
         "strangers": job.strangers + sent.strangers,
         "superseded": job.superseded + sent.superseded,
         # Rows of the round are among those of its job, which counts them already.
