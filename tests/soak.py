@@ -12,7 +12,7 @@ jobs stall, which gives them more to announce; and what was announced is replaye
 
 The answers of all good files are collected: each row has one result, in the file's
 order and under its own key, lines that can't be sent included, and the counts add up.
-Some rows fail for a passing reason, and go again: none that has an answer does.
+Some rows fail for a passing reason and go again. A row with an answer never does.
 
 With `--hostile` one drop in five is a file of `tests/hostile.py`, and events come of
 which no job can be made. Each must end as is written there. Nothing that a deployment

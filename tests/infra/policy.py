@@ -146,8 +146,8 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     if plan.variables["kms_key"]:
         must |= FOR_KEY
     for people, rights in FOR_PEOPLE.items():
-        for who in plan.variables[people] or ():
-            must |= {Grant(who, role, on) for role, on in rights}
+        for member in plan.variables[people] or ():
+            must |= {Grant(member, role, on) for role, on in rights}
     if plan.variables["cloud_build"] != "off":
         bucket = f"bucket {plan.variables['deploy_bucket']}"
         must.add(Grant("cloud_build", "roles/storage.objectUser", bucket))

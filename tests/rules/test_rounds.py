@@ -26,7 +26,7 @@ SPEC = replace(
     retry=2,
 )
 ROWS = Rows(total=10, accepted=10)
-GATHERED = replace(RESULTS, uri="gs://work/x/collect-0/gathered/results.jsonl")
+GATHERED = replace(RESULTS, uri="gs://staging/x/collect-0/gathered/results.jsonl")
 
 
 def made(ok: int = 8, failed: int = 2, micros: int = 10) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import click
 from batchdrop.cli.file_check import CanNotCheck, Report, report_of
 from batchdrop.cli.output import shown
 from batchdrop.errors import BadChoice, Misconfigured
+from batchdrop.jobs.values import MAX_OBJECT_NAME
 from batchdrop.options.manifests import Manifest
 from batchdrop.options.names import is_manifest, manifest_name, why_ignored
 from batchdrop.options.resolve import choose
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: How many row errors are printed of a file.
 MOST_ERRORS = 20
-#: Bytes of an object's name.
-MOST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +90,9 @@ def _why_no_name(name: str) -> str | None:
         return "the name is no UTF-8, as those of objects are; give the file another"
     if "\n" in name or "\r" in name:
         return "the name of an object has no line breaks; give the file another"
-    if size > MOST_NAME:
-        return f"the name of an object has at most {MOST_NAME:,} bytes, not {size:,}"
+    if size > MAX_OBJECT_NAME:
+        most = f"{MAX_OBJECT_NAME:,}"
+        return f"the name of an object has at most {most} bytes, not {size:,}"
     return None
 
 
@@ -206,7 +206,7 @@ def uploaded(
 
 
 class _Read:
-    """A file that tells how far it is read. What is sent again is told once."""
+    """A file that says how many bytes of it were read so far, at each read."""
 
     def __init__(self, file: IO[bytes], tell: Callable[[int], None]) -> None:
         self._file = file

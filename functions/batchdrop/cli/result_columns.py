@@ -148,7 +148,7 @@ def value_of(value: Raw, kind: Kind) -> Any:
 
 @dataclass(slots=True)
 class Survey:
-    """What the rows' own keys and columns are, as far as they were looked at."""
+    """The types of the rows' own keys and columns, in the rows seen so far."""
 
     kinds: dict[str, set[Kind]] = field(default_factory=dict)  #: by the column's name
     key: set[Kind] = field(default_factory=set)

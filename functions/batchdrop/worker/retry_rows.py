@@ -205,7 +205,7 @@ def _rows(
 
     Raises:
         SourceGone: the staged rows, or the results, are gone.
-        DoesNotAddUp: a line is wanted of which no row was staged.
+        DoesNotAddUp: a wanted line has no staged row.
     """
     assert questions.open_staged is not None
     rows = (one for some in lines_of(questions.open_staged()) for one in some if one)
