@@ -18,7 +18,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost, Problem, Reserved
 from batchdrop.ledger.ceilings import Day
 from tests.exactly_once.model import KEPT, NOW, TIMING
-from tests.exactly_once.walks import Walk, walked
+from tests.exactly_once.walks import Walk, swapped, walked
 
 DAY = "2026-03-01"
 
@@ -189,12 +189,8 @@ class Steps:
         return self.state._replace(jobs=tuple(jobs))
 
     def _with(self, before: Tick | None, after: Tick | None) -> State:
-        ticks = list(self.state.ticks)
-        if before is not None:
-            ticks.remove(before)
-        if after is not None:
-            ticks.append(after)
-        return self.state._replace(ticks=tuple(sorted(ticks, key=repr)))
+        ticks = swapped(self.state.ticks, before, after, key=repr)
+        return self.state._replace(ticks=ticks)
 
 
 # -- the real values ------------------------------------------------------------------

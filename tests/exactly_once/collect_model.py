@@ -11,7 +11,7 @@ answers. A person may rerun the job, or delete its batch at the API, at any time
 Times are in ticks from now.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -34,7 +34,7 @@ from batchdrop.jobs.values import (
     Usage,
 )
 from batchdrop.rows import Rows
-from tests.exactly_once.walks import Walk, walked
+from tests.exactly_once.walks import Walk, swapped, walked
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=1)
@@ -430,7 +430,7 @@ class Steps:
             yield "too many holders", None
             return
         begun = Collector(state.job.epoch, "take")
-        joined = _sorted((*state.collectors, begun))
+        joined = swapped(state.collectors, None, begun)
         yield "a message comes, and stays", state._replace(collectors=joined)
         yield "a message comes", state._replace(collectors=joined, message=False)
 
@@ -599,11 +599,8 @@ class Steps:
 
     def _with(self, it: Collector, after: Collector | None) -> State:
         """The state after a collector's step. `after` is None if it stops."""
-        collectors = list(self.state.collectors)
-        collectors.remove(it)
-        if after is not None:
-            collectors.append(after)
-        return self.state._replace(collectors=_sorted(collectors))
+        collectors = swapped(self.state.collectors, it, after)
+        return self.state._replace(collectors=collectors)
 
 
 @cache
@@ -611,11 +608,6 @@ def later(it: Document) -> Document:
     """The document a tick later."""
     due = None if it.due is None else max(0, it.due - 1)
     return it._replace(lease=max(0, it.lease - 1), due=due)
-
-
-def _sorted(collectors: Iterable[Collector]) -> tuple[Collector, ...]:
-    # Which is which doesn't matter: fewer states.
-    return tuple(sorted(collectors))
 
 
 def _name(it: Collector) -> str:

@@ -33,7 +33,7 @@ from tests.exactly_once.collect_model import (
     later,
     results_of,
 )
-from tests.exactly_once.walks import Walk, walked
+from tests.exactly_once.walks import Walk, swapped, walked
 
 PARTS = 2
 #: How far a part is.
@@ -328,16 +328,11 @@ class Steps:
         return ended
 
     def _joined(self, it: Worker) -> State:
-        return self.state._replace(workers=tuple(sorted((*self.state.workers, it))))
+        return self.state._replace(workers=swapped(self.state.workers, None, it))
 
     def _with(self, it: Worker, after: Worker | None) -> State:
         """The state after a worker's step. `after` is None if it stops."""
-        workers = list(self.state.workers)
-        workers.remove(it)
-        if after is not None:
-            workers.append(after)
-        # Which is which doesn't matter: fewer states.
-        return self.state._replace(workers=tuple(sorted(workers)))
+        return self.state._replace(workers=swapped(self.state.workers, it, after))
 
 
 def _name(it: Worker) -> str:

@@ -34,7 +34,7 @@ from batchdrop.jobs.values import (
 )
 from batchdrop.rows import Rows
 from tests.exactly_once.collect_model import DROP, NOW, SPEC, TICK, TIMING
-from tests.exactly_once.walks import Walk, walked
+from tests.exactly_once.walks import Walk, swapped, walked
 
 ROUNDS = 2
 #: What becomes of a round: its job is made, sent and paid, and then done.
@@ -426,16 +426,11 @@ class Steps:
         return ended
 
     def _joined(self, it: Worker) -> State:
-        return self.state._replace(workers=tuple(sorted((*self.state.workers, it))))
+        return self.state._replace(workers=swapped(self.state.workers, None, it))
 
     def _with(self, it: Worker, after: Worker | None) -> State:
         """The state after a worker's step. `after` is None if it stops."""
-        workers = list(self.state.workers)
-        workers.remove(it)
-        if after is not None:
-            workers.append(after)
-        # Which is which doesn't matter: fewer states.
-        return self.state._replace(workers=tuple(sorted(workers)))
+        return self.state._replace(workers=swapped(self.state.workers, it, after))
 
 
 def _name(it: Worker) -> str:

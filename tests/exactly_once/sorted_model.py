@@ -33,7 +33,7 @@ from tests.exactly_once.collect_model import (
     moved,
     now_of,
 )
-from tests.exactly_once.walks import Walk, walked
+from tests.exactly_once.walks import Walk, swapped, walked
 
 SLICES = RANGES = ROWS
 PLAN = "plan"
@@ -398,12 +398,8 @@ class Steps:
 
     def _with(self, it: Collector, after: Collector | None) -> State:
         """The state after a collector's step. `after` is None if it stops."""
-        collectors = list(self.state.collectors)
-        collectors.remove(it)
-        if after is not None:
-            collectors.append(after)
-        # Which is which doesn't matter: fewer states.
-        return self.state._replace(collectors=tuple(sorted(collectors, key=repr)))
+        collectors = swapped(self.state.collectors, it, after, key=repr)
+        return self.state._replace(collectors=collectors)
 
 
 def _whole(says: tuple[Made, ...]) -> bool:

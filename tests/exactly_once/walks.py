@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 S = TypeVar("S")
 
@@ -92,3 +92,21 @@ def walked(
                 return done
             waiting.append(after)
     return done
+
+
+def swapped(
+    several: Iterable[S],
+    before: S | None,
+    after: S | None,
+    key: Callable[[S], Any] | None = None,
+) -> tuple[S, ...]:
+    """
+    The same with `after` in place of `before`, where None is nobody, sorted: which is
+    which doesn't matter, and so there are fewer states.
+    """
+    kept = list(several)
+    if before is not None:
+        kept.remove(before)
+    if after is not None:
+        kept.append(after)
+    return tuple(sorted(kept, key=key))  # type: ignore[type-var, arg-type]
