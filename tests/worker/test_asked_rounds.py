@@ -105,8 +105,7 @@ def test_what_is_gone_sends_no_round(world: World, gone: SkipCode) -> None:
     uri = there(before.staging).uri
     if gone is SkipCode.RESULTS_GONE:
         uri = there(before.results).uri
-    bucket, name = split_uri(uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(uri)
 
     job = asked(world, dropped)
 
@@ -202,8 +201,7 @@ def test_results_that_are_deleted_while_rows_go_again_are_not_made_up(
     world.worker.commands.retry(dropped.job_id, "ada")
     world.tick()
     world.ticks_until(lambda: round_of(world, before).batch is not None, every=SOON)
-    bucket, name = split_uri(there(before.results).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(there(before.results).uri)
 
     job = collected(world, dropped)
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.jobs.codes import SkipCode, Step
-from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
 from tests.there import there
 from tests.worker.collecting import (
@@ -121,29 +120,12 @@ def test_an_announcement_of_a_split_file_says_why_rows_of_a_part_did_not_go_agai
     assert skipped.message.startswith(f"part 2 of 2, job {part.id}: 3 rows don't go")
 
 
-def test_a_round_says_why_it_was_rejected(world: World) -> None:
-    fails(world, 3)
-    dropped = drop(world)
-    job = ended(world, dropped)
-    world.collect()
-    bucket, name = split_uri(there(job.staging).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
-
-    job = collected(world, dropped)
-
-    skipped = there(job.skipped)
-    assert skipped.code is SkipCode.STAGING_GONE
-    assert job.round_id(1) in skipped.message
-    assert name in skipped.message
-
-
 def test_a_round_of_a_person_never_takes_a_row_s_columns_away(world: World) -> None:
     rows = [question(n, key=f"own-{n}") for n in range(1, 7)]
     fails(world, 3)
     dropped = submit(world, lines(rows), retry=0)
     before = collected(world, dropped)
-    bucket, name = split_uri(there(there(before.staging).sidecar))
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(there(there(before.staging).sidecar))
 
     job = asked(world, dropped)
 
@@ -225,8 +207,7 @@ def test_results_of_a_round_that_nobody_can_make_again_are_given_up(
 
     sent = round_of(world, job)
     ticks_for(sent.id, lambda: round_of(world, job).is_done)
-    bucket, name = split_uri(there(round_of(world, job).results).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(there(round_of(world, job).results).uri)
     ticks_for(job.id, lambda: not round_of(world, job).is_done)
     sent = round_of(world, job)
     assert there(sent.collecting).step == Step.FREEZE

@@ -6,17 +6,11 @@ import pytest
 
 from batchdrop.jobs.codes import SkipCode
 from batchdrop.jobs.job import Job
-from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
 from tests.there import there
 from tests.worker.collecting import collected, outcomes
 from tests.worker.rounds import SOON, asked, drop, fails, results_told, round_of
 from tests.worker.world import World
-
-
-def delete(world: World, uri: str) -> None:
-    bucket, name = split_uri(uri)
-    world.gcs.bucket(bucket).blob(name).delete()
 
 
 def parts(world: World, job: Job) -> list[Job]:
@@ -47,7 +41,7 @@ def test_a_round_that_could_not_be_published_is_not_paid(
     before = collected(world, dropped)
     gone = parts(world, before)[2]
     found = there(gone.results)
-    delete(world, found.uri if what == "results" else there(found.index))
+    world.delete(found.uri if what == "results" else there(found.index))
 
     job = asked(world, dropped)
 
@@ -70,7 +64,7 @@ def test_results_of_a_part_that_are_deleted_during_a_round_hold_up_nothing(
         lambda: there(world.ledger.get(first.id)).awaits == "round", every=SOON
     )
     world.ticks_until(lambda: round_of(world, first).batch is not None, every=SOON)
-    delete(world, there(last.results).uri)
+    world.delete(there(last.results).uri)
 
     job = collected(world, dropped)
 

@@ -121,8 +121,7 @@ def test_a_person_names_the_outcomes_that_go_again(world: World) -> None:
 
 def test_a_round_whose_rows_are_gone_is_rejected_unpaid(world: World) -> None:
     job = collected(world, submit(world))
-    bucket, name = split_uri(there(job.staging).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(there(job.staging).uri)
 
     asked(world, job)
     world.worker.tick()

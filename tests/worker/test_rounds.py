@@ -3,7 +3,6 @@
 import pytest
 
 from batchdrop.jobs.codes import Outcome, SkipCode
-from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
 from tests.there import there
 from tests.worker.collecting import (
@@ -129,13 +128,15 @@ def test_a_round_that_is_rejected_publishes_what_is_there(world: World) -> None:
     dropped = drop(world)
     job = ended(world, dropped)
     world.collect()
-    bucket, name = split_uri(there(job.staging).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(staged := there(job.staging).uri)
 
     job = collected(world, dropped)
 
     assert outcomes(world, job)[2] == "failed"
-    assert there(job.skipped).code is SkipCode.STAGING_GONE
+    skipped = there(job.skipped)
+    assert skipped.code is SkipCode.STAGING_GONE
+    assert job.round_id(1) in skipped.message
+    assert staged.removeprefix("gs://").partition("/")[2] in skipped.message
     assert job.rounds[1].outcome is Outcome.REJECTED
     assert len(world.batches()) == 1
 
@@ -150,8 +151,7 @@ def test_results_that_the_work_bucket_loses_are_made_again_and_no_round_is_sent_
     world.collect()
     job = world.job(dropped)
     world.ticks_until(lambda: round_of(world, job).is_over)
-    bucket, name = split_uri(there(job.gathered).uri)
-    world.gcs.bucket(bucket).blob(name).delete()
+    world.delete(there(job.gathered).uri)
     if cancelled:
         # What was paid already is joined all the same.
         world.worker.commands.cancel(job.id, "ada")

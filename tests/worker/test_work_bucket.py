@@ -9,7 +9,6 @@ import pytest
 from batchdrop.jobs.codes import ErrorCode, Phase, Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
-from batchdrop.stored import split_uri
 from tests.worker.batches import intended
 from tests.worker.collecting import (
     lines,
@@ -68,11 +67,6 @@ def versions(world: World, job: Job) -> dict[str, int]:
     prefix = f"{world.settings.work.prefix}{job.id}/"
     found = world.gcs.list_blobs(world.settings.work.bucket, prefix=prefix)
     return {blob.name.removeprefix(prefix): int(blob.generation) for blob in found}
-
-
-def delete(world: World, uri: str | None) -> None:
-    bucket, name = split_uri(uri or "")
-    world.gcs.bucket(bucket).blob(name).delete()
 
 
 # -- before an intent ----------------------------------------------------------------
@@ -141,7 +135,7 @@ def test_a_job_whose_rows_are_gone_before_they_are_sent_says_so(world: World) ->
     drop = waiting(world)
     job = world.job(drop)
     assert job.staging is not None
-    delete(world, job.staging.uri)
+    world.delete(job.staging.uri)
 
     job = goes_on(world, drop)
 
@@ -157,7 +151,7 @@ def test_a_part_whose_rows_are_gone_ends_and_its_siblings_go_on(world: World) ->
     drop = waiting(world, questions(4), part_rows=2)
     first, second = parts(world, world.job(drop))
     assert first.staging is not None
-    delete(world, first.staging.uri)
+    world.delete(first.staging.uri)
 
     goes_on(world, drop)
 
@@ -173,7 +167,7 @@ def test_rows_that_are_gone_after_an_unclear_request_are_searched_for_first(
 ) -> None:
     job = intended(world)
     assert job.staging is not None
-    delete(world, job.staging.uri)
+    world.delete(job.staging.uri)
 
     world.ticks(5, every=LONG)
 
@@ -276,8 +270,7 @@ def test_a_copy_of_answers_that_is_gone_is_made_again(world: World) -> None:
     job = world.job(drop)
     assert job.collecting is not None
     assert job.collecting.step == Step.DELIVER
-    delete(
-        world,
+    world.delete(
         f"gs://{world.settings.work.bucket}/{world.settings.work.prefix}{job.id}/"
         "collect-0/answers.jsonl",
     )
@@ -297,8 +290,7 @@ def test_answers_whose_copy_is_gone_are_read_where_they_were_delivered(
     delivered(world, job)
     for name in versions(world, job):
         if name.startswith("collect-0/"):
-            delete(
-                world,
+            world.delete(
                 f"gs://{world.settings.work.bucket}/{world.settings.work.prefix}"
                 f"{job.id}/{name}",
             )

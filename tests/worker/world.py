@@ -217,6 +217,11 @@ class World:
 
     # -- what a test does -------------------------------------------------------
 
+    def delete(self, uri: str) -> None:
+        """Somebody deletes an object."""
+        bucket, name = split_uri(uri)
+        self.gcs.bucket(bucket).blob(name).delete()
+
     def upload(
         self,
         text: str | bytes = GOOD,
