@@ -125,6 +125,27 @@ class Documents:
     def _announcements(self) -> Any:
         return self._connect().collection("announcements")
 
+    def _unpublished(self) -> Any:
+        """The announcements that are to be published, the oldest first."""
+        return (
+            self._announcements()
+            .where(filter=compare("published_at", "==", None))
+            .where(filter=compare("set_aside_at", "==", None))
+            .order_by("created_at")
+        )
+
+    def _counted(self, query: Any) -> int:
+        """How many documents a query finds: one aggregation."""
+        ((result,),) = query.count().get()
+        return int(result.value)
+
+    def _different(self, query: Any, field: str) -> Iterator[str]:
+        """The different texts in a field, in order. Reads one document for each."""
+        ordered, last = query.order_by(field).limit(1), ""
+        while found := ordered.where(filter=compare(field, ">", last)).get():
+            last = found[0].get(field)
+            yield last
+
 
 @dataclass(frozen=True, slots=True)
 class Common:

@@ -46,14 +46,7 @@ class Outbox(Documents, ABC):
 
     def unpublished_announcements(self, after: At | None = None) -> list[Announcement]:
         """The page of unpublished announcements behind `after`, oldest first."""
-        query = (
-            self._announcements()
-            .where(filter=compare("published_at", "==", None))
-            .where(filter=compare("set_aside_at", "==", None))
-            .order_by("created_at")
-            .order_by("__name__")
-            .limit(OUTBOX_PAGE)
-        )
+        query = self._unpublished().order_by("__name__").limit(OUTBOX_PAGE)
         if after:
             created_at, id = after
             last = self._announcements().document(id)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
@@ -41,20 +40,12 @@ class Overview(Documents):
 
     def open_queues(self) -> Iterator[str]:
         """The queues with submitted jobs. Reads one document for each."""
-        ordered = (
-            self._jobs()
-            .where(filter=compare("phase", "==", Phase.SUBMITTED))
-            .order_by("queue")
-            .limit(1)
-        )
-        last = ""
-        while found := ordered.where(filter=compare("queue", ">", last)).get():
-            last = found[0].get("queue")
-            yield last
+        submitted = self._jobs().where(filter=compare("phase", "==", Phase.SUBMITTED))
+        return self._different(submitted, "queue")
 
     def waiting_count(self, line: str) -> int:
         """How many jobs wait in a line."""
-        return self._aggregated(
+        return self._counted(
             self._jobs().where(filter=compare("waiting_in", "==", line))
         )
 
@@ -71,19 +62,17 @@ class Overview(Documents):
     def unsent_count(self) -> int:
         """How many jobs are before their batch, and in no line."""
         unsent = [Phase.ARRIVED, Phase.PREPARED, Phase.SUBMITTING]
-        return self._aggregated(
-            self._jobs().where(filter=compare("phase", "in", unsent))
-        )
+        return self._counted(self._jobs().where(filter=compare("phase", "in", unsent)))
 
     def collecting_count(self) -> int:
         """How many jobs have answers that are to be collected."""
-        return self._aggregated(
+        return self._counted(
             self._jobs().where(filter=compare("collecting.due", ">", _EPOCH))
         )
 
     def unhealthy_count(self, since: datetime) -> int:
         """How many jobs that lists show have been dropped since, and are unhealthy."""
-        return self._aggregated(
+        return self._counted(
             self._jobs()
             .where(filter=compare("listed_as", "array_contains", "unhealthy"))
             .where(filter=compare("listed_at", ">=", since))
@@ -92,35 +81,20 @@ class Overview(Documents):
 
     def unpublished_count(self) -> int:
         """How many announcements are to be published."""
-        return self._aggregated(
-            self._announcements()
-            .where(filter=compare("published_at", "==", None))
-            .where(filter=compare("set_aside_at", "==", None))
-            .order_by("created_at")
-        )
+        return self._counted(self._unpublished())
 
     def unpublished_since(self) -> datetime | None:
         """When the oldest of them was made."""
-        query = (
-            self._announcements()
-            .where(filter=compare("published_at", "==", None))
-            .where(filter=compare("set_aside_at", "==", None))
-            .order_by("created_at")
-            .limit(1)
-        )
+        query = self._unpublished().limit(1)
         found = [plain(each.get("created_at")) for each in query.stream()]
         return found[0] if found else None
 
     def set_aside_count(self) -> int:
         """How many announcements Pub/Sub has refused too often."""
-        return self._aggregated(
+        return self._counted(
             self._announcements()
             .where(filter=compare("published_at", "==", None))
             .where(filter=compare("set_aside_at", ">", _EPOCH))
             .order_by("set_aside_at")
             .order_by("created_at")
         )
-
-    def _aggregated(self, query: Any) -> int:
-        ((result,),) = query.count().get()
-        return int(result.value)

@@ -194,11 +194,7 @@ class Queries(Documents):
 
     def waiting_lines(self) -> Iterator[str]:
         """The lines with waiting jobs. Reads one document for each."""
-        ordered = self._jobs().order_by("waiting_in").limit(1)
-        last = ""
-        while found := ordered.where(filter=compare("waiting_in", ">", last)).get():
-            last = found[0].get("waiting_in")
-            yield last
+        return self._different(self._jobs(), "waiting_in")
 
     def waiting_jobs(self, line: str) -> Iterator[Job]:
         """The jobs that wait in a line, in order of arrival."""
@@ -257,5 +253,4 @@ class Queries(Documents):
             query = query.where(filter=condition)
         if most is not None:
             query = query.limit(most)
-        ((result,),) = query.count().get()
-        return int(result.value)
+        return self._counted(query)
