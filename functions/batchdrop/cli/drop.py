@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
-from batchdrop.cli.options import Pair
+from batchdrop.cli.options import Pair, every_option
 from batchdrop.cli.output import json_option, print_json, shown
 
 if TYPE_CHECKING:
@@ -61,14 +61,7 @@ _PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="With --wait and one FILE: write the results to this new file, as JSONL, or "
     "as CSV or Parquet by its ending.",
 )
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0.2),
-    default=3,
-    show_default=True,
-    metavar="SECONDS",
-    help="With --wait: how long to wait between two looks at the ledger.",
-)
+@every_option("With --wait: how long to wait between two looks at the ledger.")
 @deployment_option
 @json_option("Print one JSON object per job, once they are dropped, or done.")
 def drop(
@@ -98,6 +91,7 @@ def drop(
       batchdrop drop reviews.jsonl --wait -o results.jsonl
     """
     from batchdrop.cli.dropping import Candidate, replaced, uploaded
+    from batchdrop.options.table import METADATA
 
     if output:
         if not (wait and len(files) == 1):
@@ -105,7 +99,7 @@ def drop(
         _check_output(output)
     chosen = dict(metadata)
     if model:
-        chosen["batchdrop-model"] = model
+        chosen[f"{METADATA}model"] = model
     for key, text in labels:
         if "," in f"{key}{text}":
             raise click.UsageError(
@@ -113,7 +107,7 @@ def drop(
                 "for each"
             )
     if labels:
-        chosen["batchdrop-labels"] = ",".join(f"{k}={text}" for k, text in labels)
+        chosen[f"{METADATA}labels"] = ",".join(f"{k}={text}" for k, text in labels)
     candidates = Candidate.all_of(files, to, chosen)
     with deployment() as wiring:
         bad = [one for one in candidates if not _may_go(wiring, one, candidates)]

@@ -1,9 +1,23 @@
-"""Types of options that several commands have."""
+"""Options that several commands have, and types of options."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
+
+
+def every_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option `--every`, for commands that follow jobs."""
+    return click.option(
+        "--every",
+        type=click.FloatRange(min=0.2),
+        default=3,
+        show_default=True,
+        metavar="SECONDS",
+        help=help,
+    )
 
 
 class Pair(click.ParamType[tuple[str, str]]):

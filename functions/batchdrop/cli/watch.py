@@ -5,19 +5,13 @@ import sys
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
+from batchdrop.cli.options import every_option
 from batchdrop.cli.output import json_option
 
 
 @click.command()
 @click.argument("jobs", metavar="[JOB]...", nargs=-1)
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0.2),
-    default=3,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait between two looks at the ledger.",
-)
+@every_option("How long to wait between two looks at the ledger.")
 @deployment_option
 @json_option("Print a JSON object for each change of a job.")
 def watch(jobs: tuple[str, ...], every: float, as_json: bool) -> None:
