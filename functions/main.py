@@ -107,3 +107,13 @@ def collect(event: CloudEvent) -> None:
         except NotAWakeUp as exc:
             return _not_a_wake_up(event["id"], str(exc))
         wiring.worker().collect(job_id)
+
+
+@functions_framework.http
+def dashboard(request: flask.Request) -> flask.typing.ResponseReturnValue:
+    """People look at jobs here."""
+    # No other entry point pays for it at its start.
+    from batchdrop.dashboard import site
+
+    with logs.request(request.headers, settings.project):
+        return site.answer(request)

@@ -12,7 +12,8 @@ Drop a JSONL of LLM requests into a bucket: exactly one batch job is made of it.
     jobs            the job, its phases, and the moves between them
     ledger          the job in Firestore; every write is a compare-and-set
     announcements   how the job ended, over Pub/Sub; subscribe is for listeners
-    cli             the same for people: check, drop, follow, cancel
+    views           what people see of jobs and of a deployment
+    dashboard       the same on pages; cli: check, drop, follow, cancel
 
 The public names are the Batches client's, loaded when first used:
 

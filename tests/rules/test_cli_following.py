@@ -8,8 +8,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from batchdrop.cli.following import Changes, ends, exit_code, table
-from batchdrop.cli.show import CURES
-from batchdrop.cli.words import AWAITED
 from batchdrop.jobs.codes import (
     STALLS,
     ErrorCode,
@@ -23,6 +21,8 @@ from batchdrop.jobs.shown import Progress
 from batchdrop.jobs.values import Cost, Drop, Health, Problem
 from batchdrop.jobs.waiting import WaitingFor
 from batchdrop.rows import Rows
+from batchdrop.views.cures import CURES
+from batchdrop.views.words import AWAITED
 from tests.clock import Clock
 
 CAPTURES = Path(__file__).parents[1] / "captures"

@@ -34,8 +34,10 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["worker"] = {*MAY_IMPORT, *GROUND}
 MAY_IMPORT["wiring"] = {*MAY_IMPORT, *GROUND}
+MAY_IMPORT["views"] = {*MAY_IMPORT, *GROUND} - {"wiring"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, *GROUND}
-MAY_IMPORT["main"] = {"wiring", "jobs", "errors", "logs"}
+MAY_IMPORT["dashboard"] = {*MAY_IMPORT, *GROUND} - {"cli"}
+MAY_IMPORT["main"] = {"dashboard", "wiring", "jobs", "errors", "logs"}
 
 
 def owner(path: Path) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from batchdrop import wiring
-from batchdrop.cli import listing
+from batchdrop.views import listing
 from tests.reads import counted
 from tests.worker.batches import submit
 from tests.worker.commands import run

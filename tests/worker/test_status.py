@@ -12,9 +12,10 @@ import requests
 from click.testing import CliRunner
 
 from batchdrop import wiring
-from batchdrop.cli import dead_letters, main
-from batchdrop.cli.status import Ticks, _wrong_ticks
+from batchdrop.cli import main
 from batchdrop.jobs.codes import HealthCode
+from batchdrop.views import dead_letters
+from batchdrop.views.status import Ticks, _wrong_ticks
 from tests.reads import counted
 from tests.there import there
 from tests.worker.world import World

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from batchdrop.cli.listing import with_places
 from batchdrop.cli.output import narrow_table, print_json, shown
-from batchdrop.cli.words import SHORT, note_of, rows_of, share_of, state_of
 from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.shown import ENDED
+from batchdrop.views.listing import with_places
+from batchdrop.views.words import SHORT, note_of, rows_of, share_of, state_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -177,7 +177,7 @@ def bar(share: float | None, *, plain: bool) -> str:
 
 def ends(jobs: "Iterable[ListedJob]") -> Iterator[str]:
     """How each job ended, in a line."""
-    from batchdrop.cli.words import amount_of
+    from batchdrop.views.words import amount_of
 
     for job in jobs:
         said = str(job.rows) if job.rows.outcomes else state_of(job)

@@ -75,8 +75,8 @@ def jobs(
     Example:
       batchdrop jobs --open --name 'nightly/*'
     """
-    from batchdrop.cli.listing import Filters, with_places
     from batchdrop.options.globs import Pattern
+    from batchdrop.views.listing import Filters, with_places
 
     asked = {"open": is_open, "ended": is_ended, "unhealthy": is_unhealthy}
     states = [state for state, is_asked in asked.items() if is_asked]
@@ -118,15 +118,15 @@ def members(job: "ListedJob") -> dict[str, Any]:
     """A job as `--json` prints it: fields of its document, and the `state` of lists."""
     import msgspec
 
-    from batchdrop.cli.words import state_of
     from batchdrop.ledger.documents import sparse
+    from batchdrop.views.words import state_of
 
     data: dict[str, Any] = sparse(msgspec.to_builtins(job))
     return data | {"state": state_of(job)}
 
 
 def _cells(job: "ListedJob", now: datetime) -> tuple[str, ...]:
-    from batchdrop.cli.words import SHORT, age, amount_of, note_of, rows_of, state_of
+    from batchdrop.views.words import SHORT, age, amount_of, note_of, rows_of, state_of
 
     return (
         job.id[:SHORT],

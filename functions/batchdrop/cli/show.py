@@ -9,8 +9,9 @@ import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json, shown
-from batchdrop.cli.words import awaited
 from batchdrop.jobs.codes import HealthCode, WaitCode
+from batchdrop.views.cures import CURES
+from batchdrop.views.words import awaited
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
 MAX_FAILURES, MAX_PARTS = 3, 10
 #: Of the rows that failed in every round it names this many.
 MAX_ALWAYS = 10
-#: What to do about a job's health where the message does not say it.
-CURES = {
-    HealthCode.DUPLICATES: "look up at the API what the second batch has cost",
-    HealthCode.ANSWERS_AT_RISK: "see with `batchdrop status` whether collect runs",
-    HealthCode.NOT_ALLOWED: "grant it; the job continues within an hour",
-    HealthCode.PARTS_HELD: "look at these parts with `batchdrop show`",
-    HealthCode.ROUND_HELD: "mend what it names, then run `batchdrop resume {id}`, or "
-    "`batchdrop cancel {id}` to have the results as they are",
-    HealthCode.UNPUBLISHED: "mend it, then run `batchdrop announcements replay "
-    "--job {id}`",
-    HealthCode.NOT_VISIBLE: "see whether project, location and key are still those "
-    "that made the batches",
-    HealthCode.STALLED: "wait, or run `batchdrop cancel {id}`",
-    HealthCode.ROWS_FAILED: "see them with `batchdrop results {id} --only "
-    "failed,missing`",
-}
 
 
 @click.command()

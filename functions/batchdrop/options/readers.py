@@ -531,6 +531,13 @@ def _choice(*choices: str) -> "Type":
     return Type(" or ".join(f"`{each}`" for each in choices), read, read)
 
 
+def person(given: str) -> str:
+    """Somebody's address, or all of a domain's."""
+    if not re.fullmatch(r"(domain:|[^\s@:,]+@)[^\s@:,]+", given):
+        raise Unreadable(given, "an address such as ada@example.com, or domain:NAME")
+    return given.lower()
+
+
 def switch(given: object) -> bool:
     """True or false."""
     if not isinstance(given, bool):
@@ -685,6 +692,8 @@ CONFIG = Type(
 )
 KIND = _choice("generation", "embedding")
 BACKEND = _choice(*Backend)
+ACCESS = _choice("iam", "iap", "local")
+PEOPLE = _several("addresses", person)
 ON_INVALID = _choice("reject", "skip")
 UNKNOWN = _choice("reject", "allow")
 MANIFEST = _choice("optional", "required")

@@ -91,6 +91,12 @@ class Settings:
     sources: tuple[Location, ...] = ()
     destinations: tuple[Location, ...] = ()
     datasets: tuple[str, ...] = ()
+    dashboard_access: str = _default("dashboard_access")
+    dashboard_audience: str | None = None
+    dashboard_keys: str = _default("dashboard_keys")
+    dashboard_readers: tuple[str, ...] = ()
+    dashboard_operators: tuple[str, ...] = ()
+    dashboard_rows: bool = False
     api_key: str | None = field(default=None, repr=False)
 
     @classmethod

@@ -437,6 +437,56 @@ OPTIONS = (
         default=(),
         help="datasets that jobs may read or write",
     ),
+    # The pages.
+    Option(
+        name="dashboard_access",
+        type=readers.ACCESS,
+        by=ENVIRONMENT,
+        default="iam",
+        help="who tells the dashboard who asks: `iam`, which is Cloud Run; `iap`, the "
+        "Identity-Aware Proxy; `local`: nobody, for one machine alone",
+    ),
+    Option(
+        name="dashboard_audience",
+        type=readers.TEXT,
+        by=ENVIRONMENT,
+        longest=300,
+        unset="required with `iap`",
+        help="the audience that the Identity-Aware Proxy's assertions are for, such as "
+        "`/projects/123/locations/us-central1/services/batchdrop-dashboard`",
+    ),
+    Option(
+        name="dashboard_keys",
+        type=readers.TEXT,
+        by=ENVIRONMENT,
+        default="https://www.gstatic.com/iap/verify/public_key",
+        longest=300,
+        help="where the public keys of the Identity-Aware Proxy are",
+    ),
+    Option(
+        name="dashboard_readers",
+        type=readers.PEOPLE,
+        by=ENVIRONMENT,
+        default=(),
+        unset="all whom Cloud Run or the Identity-Aware Proxy lets in",
+        help="the people who may look at the pages, besides the operators: addresses, "
+        "or `domain:example.com`",
+    ),
+    Option(
+        name="dashboard_operators",
+        type=readers.PEOPLE,
+        by=ENVIRONMENT,
+        default=(),
+        unset="nobody",
+        help="the people who may cancel, resume, rerun, retry and replay on the pages",
+    ),
+    Option(
+        name="dashboard_rows",
+        type=readers.SWITCH,
+        by=ENVIRONMENT,
+        default=False,
+        help="`true`: the pages show what rows ask and answer",
+    ),
     # Durations of the worker.
     Option(
         name="lease",

@@ -52,6 +52,9 @@ def environment(topics: Topics, addresses: Mapping[str, str]) -> dict[str, str]:
         "BATCHDROP_DATABASE": "(default)",
         "BATCHDROP_DEPLOYMENT": "local",
         "BATCHDROP_API_URL": addresses["batchsim"],
+        "BATCHDROP_DASHBOARD_ACCESS": "local",
+        # All that is on this machine is its user's.
+        "BATCHDROP_DASHBOARD_ROWS": "true",
         # batchsim takes any; only the backend "developer" asks for one.
         "GEMINI_API_KEY": "local",
         # A job whose worker was killed is taken up again after LEASE. If that was in

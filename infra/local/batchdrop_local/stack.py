@@ -32,7 +32,7 @@ from batchdrop_local.processes import (
 from batchdrop_local.scheduler import Scheduler
 from batchdrop_local.topics import Topics
 
-FUNCTIONS = ("on_upload", "poll", "collect")
+FUNCTIONS = ("on_upload", "poll", "collect", "dashboard")
 #: How many calls a function's process handles at a time, where infra/ bounds that too.
 #: On Google Cloud, more instances would run beside it.
 THREADS = {"collect": 1}

@@ -1,0 +1,130 @@
+"""The application: its paths, who may look, errors as pages, and headers."""
+
+import hashlib
+import logging
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import flask
+import jinja2
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request, Response
+
+from batchdrop import wiring
+from batchdrop.dashboard import access, costs, job, jobs, rows, status, words
+from batchdrop.dashboard.asked import Asked
+from batchdrop.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a form; those of the pages have a few hundred.
+MAX_FORM = 64 * 1024
+#: A page runs no script and loads nothing that is not its own, and no other site may
+#: show it in a frame. https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP
+POLICY = "; ".join(
+    (
+        *("default-src 'none'", "script-src 'self'", "style-src 'self'"),
+        *("img-src 'self'", "connect-src 'self'", "form-action 'self'"),
+        *("base-uri 'none'", "frame-ancestors 'none'"),
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_ASSETS = Path(__file__).parent / "assets"
+#: What to do about an answer that is an error.
+HELP = {
+    403: "Ask who runs this deployment to add you to its readers or operators.",
+    404: "A job's document is deleted some months after its end.",
+    405: "Use the buttons of a job's page.",
+    413: "A form of these pages is never so large.",
+    503: "Reload the page in a moment.",
+}
+
+
+def site(deployment: ModuleType) -> flask.Flask:
+    """
+    Makes the application.
+
+    Args:
+        deployment: `batchdrop.wiring`; no client is made before the first request.
+    """
+    # The framework has an application of its own around this one, with /static/.
+    app = flask.Flask(__name__, static_folder="assets", static_url_path="/assets")
+    app.config.update(MAX_CONTENT_LENGTH=MAX_FORM, SEND_FILE_MAX_AGE_DEFAULT=86400)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.undefined = jinja2.StrictUndefined
+    app.jinja_env.filters.update(words.FILTERS)
+    app.jinja_env.globals.update(asset=_asset)
+
+    def begin() -> None:
+        if flask.request.endpoint == "static":
+            return
+        person = access.person(flask.request.headers, deployment.settings())
+        now = deployment.now()()
+        flask.g.asked = Asked(wiring=deployment, person=person, now=now)
+
+    app.before_request(begin)
+    app.after_request(_with_headers)
+    app.register_error_handler(Exception, _error)
+    for page in (jobs, job, rows, costs, status):
+        app.register_blueprint(page.pages)
+    return app
+
+
+def answer(request: Request) -> Response:
+    """Answers a request that the framework has received."""
+    return Response.from_app(_site().wsgi_app, request.environ)
+
+
+@cache
+def _site() -> flask.Flask:
+    return site(wiring)
+
+
+@cache
+def _asset(name: str) -> str:
+    """The address of a file in assets/, which changes with its content."""
+    content = (_ASSETS / name).read_bytes()
+    return f"/assets/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _with_headers(response: flask.Response) -> flask.Response:
+    response.headers.update(HEADERS)
+    if flask.request.endpoint != "static":
+        # What a page shows may be confidential, and is of this moment.
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _error(exc: Exception) -> tuple[str, int] | HTTPException:
+    """Any error as a page that says what to do; never with a trace."""
+    code, text = 500, "The page could not be made; the log of dashboard says why."
+    if isinstance(exc, access.Denied):
+        code, text = 403, str(exc)
+    elif isinstance(exc, HTTPException):
+        code, text = exc.code or 500, exc.description or ""
+        if code < 400:
+            return exc
+    elif isinstance(exc, LookupError):
+        code, text = 404, str(exc.args[0]) if exc.args else ""
+    elif isinstance(exc, Unavailable):
+        code, text = 503, str(exc)
+    if code >= 500:
+        log.error("page failed", exc_info=exc, extra={"event": "dashboard.failed"})
+    title = {403: "Not allowed", 404: "Not found", 405: "Not this way"}
+    page = flask.render_template(
+        "error.html",
+        code=code,
+        title=title.get(code, "Not now"),
+        text=text,
+        help=HELP.get(code, ""),
+        asked=flask.g.get("asked"),
+    )
+    return page, code

@@ -1,0 +1,63 @@
+"""Numbers, times and amounts, as the pages write them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from batchdrop.dashboard.asked import asked
+from batchdrop.views.words import age
+
+#: What stands for a value that isn't known.
+UNKNOWN = "\N{EN DASH}"
+
+
+def number(value: int | None) -> str:
+    """Such as `1,000`; a dash if it isn't known."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def exact(at: datetime) -> str:
+    """Such as `2026-03-01 12:00:00 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(at: datetime | None) -> Markup | str:
+    """How long ago, or in how long, with the exact time on hover."""
+    if at is None:
+        return UNKNOWN
+    passed = asked().now - at
+    text = f"{age(passed)} ago" if passed.total_seconds() >= 0 else f"in {age(-passed)}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), exact(at), text
+    )
+
+
+def micros(value: int, currency: str) -> str:
+    """Such as `8.18 USD`; what is less than a hundredth is `under 0.01 USD`."""
+    if 0 < value < 10_000:
+        return f"under 0.01 {currency}"
+    return f"{value / 1_000_000:,.2f} {currency}"
+
+
+def kilobytes(value: int) -> str:
+    """Such as `1.2 MB`."""
+    size = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return (
+        f"{size:,.0f} {unit}" if unit == "B" or size >= 100 else f"{size:,.1f} {unit}"
+    )
+
+
+#: What templates may write behind a `|`.
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "exact": exact,
+    "ago": ago,
+    "micros": micros,
+    "size": kilobytes,
+}

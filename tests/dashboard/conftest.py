@@ -1,0 +1,32 @@
+import pytest
+from flask.testing import FlaskClient
+
+from batchdrop import wiring
+from batchdrop.dashboard.site import site
+from tests.worker.conftest import database as database  # fixtures of the worker
+from tests.worker.conftest import world as world
+from tests.worker.world import World
+
+
+@pytest.fixture
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A deployment that the pages show, on one machine: everybody operates it."""
+    world.choose(dashboard_access="local")
+    for name, made in {
+        "settings": lambda: world.settings,
+        "routes": lambda: world.routes,
+        "prices": lambda: world.prices,
+        "storage": lambda: world.storage,
+        "ledger": lambda: world.ledger,
+        "costs": lambda: world.ledger,
+        "worker": lambda: world.worker,
+        "now": lambda: world.now,
+    }.items():
+        monkeypatch.setattr(wiring, name, made)
+    return world
+
+
+@pytest.fixture
+def pages(deployed: World) -> FlaskClient:
+    """A browser without script. `get(...).text` is a page."""
+    return site(wiring).test_client()
