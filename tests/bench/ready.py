@@ -26,7 +26,9 @@ def measure(rows: int, drops: int) -> list[float]:
     took = []
     with ExitStack() as undo:
         directory = Path(undo.enter_context(tempfile.TemporaryDirectory()))
-        stack = undo.enter_context(Stack(directory, queue_seconds=0.5, run_seconds=0.5))
+        stack = undo.enter_context(
+            Stack(directory, queue_seconds=0.5, run_seconds=0.5, pages=False)
+        )
         undo.enter_context(exported(stack.env))
         looker = Looker(stack)
         undo.callback(looker.close)

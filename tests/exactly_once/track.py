@@ -230,6 +230,7 @@ class Track:
                 queue_seconds=0.2,
                 run_seconds=0.2,
                 env=env,
+                pages=False,
             )
         )
         self._gcs = storage.Client(

@@ -207,7 +207,12 @@ def night(
             "BATCHDROP_LEASE": "30",
         }
         with Stack(
-            folder, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env
+            folder,
+            poll_every=0.5,
+            queue_seconds=0.2,
+            run_seconds=0.2,
+            env=env,
+            pages=False,
         ) as stack:
             for name, value in stack.env.items():
                 patch.setenv(name, value)

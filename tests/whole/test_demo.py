@@ -63,7 +63,9 @@ def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
     assert outcome["cost"]["micros"] > 0
     assert marked(tmp_path.name) == []
     lines = shown.splitlines()
-    assert "The local stack is up. To use it in another terminal:" in lines
+    page = lines[lines.index("The local stack is up. See its jobs in a browser:") + 2]
+    assert page == f"  {outcome['addresses']['dashboard']}/"
+    assert "To use it in another terminal:" in lines
     assert lines[-1] == "The local stack is down; its files, jobs and results are gone."
     assert "  find the batch: the API has 1 batch: taken up" in lines
     assert any(line.rstrip().endswith("  positive") for line in lines)

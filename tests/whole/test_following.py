@@ -213,6 +213,7 @@ def followed(
             queue_seconds=0.4,
             run_seconds=2.5,
             env=POLICIES | {"BATCHDROP_ROUTES": str(routes)},
+            pages=False,
         ) as stack,
         pytest.MonkeyPatch.context() as patch,
         pubsub_v1.SubscriberClient() as subscriber,

@@ -56,7 +56,7 @@ def test_no_process_is_left_behind(
 
     # The stack itself, its tether, Cloud Storage, batchsim, for each function a server
     # and a worker; and the emulators.
-    assert len(everything) == 10 + (2 if CAN_START_EMULATORS else 0)
+    assert len(everything) == 12 + (2 if CAN_START_EMULATORS else 0)
     assert {pid for function in pids.values() for pid in function} < {
         p.pid for p in everything
     }

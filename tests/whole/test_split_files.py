@@ -60,7 +60,12 @@ def deployment(
         STEP_BYTES: "1000",
     }
     with Stack(
-        tmp_path, poll_every=0.5, queue_seconds=0.2, run_seconds=0.2, env=env
+        tmp_path,
+        poll_every=0.5,
+        queue_seconds=0.2,
+        run_seconds=0.2,
+        env=env,
+        pages=False,
     ) as stack:
         for name, value in stack.env.items():
             monkeypatch.setenv(name, value)

@@ -65,6 +65,7 @@ def test_stack_json_has_the_addresses_of_all_parts(stack: Stack) -> None:
         "on_upload",
         "poll",
         "collect",
+        "dashboard",
     }
     assert set(told["buckets"]) == {"inbox", "work", "output"}
 
@@ -241,7 +242,9 @@ def a_stack(
 ) -> Iterator[Stack]:
     source = directory / "main.py"
     source.write_text(entry_points)
-    with Stack(directory, poll_every=None, source=source, env=env) as stack:
+    with Stack(
+        directory, poll_every=None, source=source, env=env, pages=False
+    ) as stack:
         yield stack
 
 

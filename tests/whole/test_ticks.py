@@ -101,7 +101,12 @@ def clockless(
     }
     with (
         Stack(
-            directory, poll_every=None, queue_seconds=0.1, run_seconds=0.1, env=env
+            directory,
+            poll_every=None,
+            queue_seconds=0.1,
+            run_seconds=0.1,
+            env=env,
+            pages=False,
         ) as stack,
         pytest.MonkeyPatch.context() as patch,
         pubsub_v1.SubscriberClient() as subscriber,

@@ -69,8 +69,8 @@ def local() -> None:
     multiple=True,
     type=Pair(),
     metavar="PART=PORT",
-    help="A fixed port for firestore, pubsub, gcs, batchsim, on_upload, poll or "
-    "collect.",
+    help="A fixed port for firestore, pubsub, gcs, batchsim, on_upload, poll, collect "
+    "or dashboard.",
 )
 @click.option(
     "--set",
@@ -209,7 +209,8 @@ def demo(keep: bool, install: bool, as_json: bool) -> None:
         try:
             if install:
                 emulators.install()
-            script.run(Path.cwd(), console, after, follower.log_line)
+            # Nobody sees the pages of a stack that ends with the demo.
+            script.run(Path.cwd(), console, after, follower.log_line, pages=keep)
         except StackError as exc:
             raise click.ClickException(f"the demo failed at: {exc}") from exc
         except KeyboardInterrupt:
@@ -351,7 +352,11 @@ def _how_to_use(stack: Mapping[str, Any], file: Path, registered: bool) -> str:
         used = ""
     addresses = "".join(f"  {k:<10} {v}\n" for k, v in stack["addresses"].items())
     return f"""
-The local stack is up. To use it in another terminal:
+The local stack is up. See its jobs in a browser:
+
+  {stack["addresses"]["dashboard"]}/
+
+To use it in another terminal:
 
 {first}  {command} drop requests.jsonl --wait -o results.jsonl{used}
   {command} status{used}

@@ -81,6 +81,7 @@ def run(
     console: Console,
     after: After,
     show: Show | None = None,
+    pages: bool = False,
 ) -> None:
     """
     Start a stack, drop a good file and a bad one, follow them, end the stack. Both the
@@ -91,6 +92,7 @@ def run(
         console: shows the steps and what came of them.
         after: gets the stack and the outcome before the stack ends.
         show: takes each line of the stack's logs as it is written.
+        pages: whether the stack has them, for whoever keeps it.
 
     Raises:
         StackError: a step failed; it names the step, the reason and the log.
@@ -109,6 +111,7 @@ def run(
                     run_seconds=3,
                     env=settings,
                     show=show,
+                    pages=pages,
                 )
                 undo.enter_context(stack)
                 folder.mkdir(exist_ok=True)

@@ -61,6 +61,7 @@ class Stack:
         env: more environment for the functions, stronger than the stack's own.
         source: the functions' main.py; default: the one that belongs to batchdrop.
         show: takes each log line as it is written.
+        pages: whether `dashboard` runs, too; without it the stack is up sooner.
 
     Raises:
         StackError: names the step that failed, why, and the log. At once, when a port
@@ -78,6 +79,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         source: Path | None = None,
         show: Show | None = None,
+        pages: bool = True,
     ) -> None:
         self.directory = (directory or Path.cwd()).resolve() / ".batchdrop"
         self.file = self.directory / "stack.json"
@@ -94,7 +96,10 @@ class Stack:
         self.subscription = self._topics.listener
         #: Holds what was delivered there too often and never acknowledged.
         self.dead_letters = self._topics.turned_down
-        self._ports = choose_ports(self.directory, PARTS, ports or {})
+        left_out = () if pages else ("dashboard",)
+        self._targets = tuple(name for name in FUNCTIONS if name not in left_out)
+        parts = tuple(name for name in PARTS if name not in left_out)
+        self._ports = choose_ports(self.directory, parts, ports or {})
         self.addresses = self._addresses()
         #: What was chosen is for whoever uses the stack, too: the command line, say.
         self.env = environment(self._topics, self.addresses) | {
@@ -185,7 +190,7 @@ class Stack:
         starters = self._starters()
         start_gcs = starters.pop("gcs")
         self._services = {name: run() for name, run in starters.items()}
-        for name in FUNCTIONS:
+        for name in self._targets:
             self._functions[name] = Function(
                 name,
                 source=self._source,
@@ -230,7 +235,7 @@ class Stack:
         self._write()
 
     def _addresses(self) -> dict[str, str]:
-        addresses = {part: f"http://127.0.0.1:{self._ports[part]}" for part in PARTS}
+        addresses = {part: f"http://127.0.0.1:{n}" for part, n in self._ports.items()}
         for emulator in emulators.ALL:
             addresses[emulator.name] = (
                 emulators.address(emulator) or f"127.0.0.1:{self._ports[emulator.name]}"
