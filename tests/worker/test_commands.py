@@ -198,8 +198,8 @@ def test_a_job_is_shown_with_what_became_of_its_rows(deployed: World) -> None:
         "  14 x 503: overloaded, such as r0000007",
         "1,200 tokens: 800 prompt (100 cached), 300 output, 100 thoughts",
         "0.42 USD by the prices of 2026-11-28",
-        "results: gs://out/x/results.jsonl, and 3 answers to no row: "
-        "gs://out/x/strangers.jsonl",
+        "results: gs://out/x/results.jsonl",
+        "3 answers to no row: gs://out/x/strangers.jsonl",
         "batch: batches/1",
     ]
     day, *moments = times.splitlines()

@@ -1,27 +1,25 @@
 """`batchdrop show`: how far a job is, what became of its rows, and what to do."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json, shown
-from batchdrop.jobs.codes import HealthCode, WaitCode
-from batchdrop.views.cures import CURES
+from batchdrop.jobs.codes import WaitCode
+from batchdrop.views import job as views
+from batchdrop.views.cures import cure
 from batchdrop.views.words import awaited
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
-    from batchdrop.jobs.values import Cost, Estimate, Moment
+    from batchdrop.jobs.values import Estimate, Moment
     from batchdrop.jobs.waiting import WaitingFor
 
 #: `batchdrop show` lists this many kinds of errors of rows, and open parts.
 MAX_FAILURES, MAX_PARTS = 3, 10
-#: Of the rows that failed in every round it names this many.
-MAX_ALWAYS = 10
 
 
 @click.command()
@@ -46,13 +44,9 @@ def show(job: str, as_json: bool) -> None:
         found = ledger.get(id)
         if found is None:
             raise LookupError(f"there is no job {id}")
-        waits = found.waiting_for
-        if waits and waits.ahead is not None:
-            # The document has how many were ahead when it began to wait.
-            ahead = ledger.jobs_ahead(found.waiting_in, found.created_at)
-            waits = replace(waits, ahead=ahead)
+        waits = views.waits_now(ledger, found)
         if as_json:
-            print_json(_document(found, waits))
+            print_json(views.document(found, waits))
             return
         parts = []
         if found.parts and not found.results:
@@ -68,14 +62,6 @@ def summary(job: "Job", waits: "WaitingFor | None") -> Iterator[str]:
         yield from _waits(waits, {trouble.message for trouble in job.troubles})
     for section in SECTIONS:
         yield from section(job)
-
-
-def _document(job: "Job", waits: "WaitingFor | None") -> dict[str, Any]:
-    """A job's document, with its derived fields."""
-    from batchdrop.ledger.documents import DERIVED, encode, sparse
-
-    derived = {name: getattr(job, name) for name in DERIVED} | {"waiting_for": waits}
-    return sparse(encode(replace(job, version=None)) | encode(derived))
 
 
 def _head(job: "Job") -> Iterator[str]:
@@ -111,11 +97,10 @@ def _trouble(job: "Job") -> Iterator[str]:
         yield f"error: {job.error.code}: {job.error.message}"
     for trouble in job.troubles:
         yield f"{trouble.code}: {trouble.message}"
-        if cure := CURES.get(HealthCode(trouble.code)):
-            yield f"  what to do: {cure.format(id=job.id)}"
+        if do := cure(trouble.code, job.id):
+            yield f"  what to do: {do}"
     if job.collecting:
-        n = job.collecting.n
-        yield f"collecting: {job.collecting.step}{f' ({n:,} done)' if n else ''}"
+        yield f"collecting: {views.step_of(job.collecting)}"
 
 
 def _rows(job: "Job") -> Iterator[str]:
@@ -130,16 +115,13 @@ def _rounds(job: "Job") -> Iterator[str]:
     for one in job.rounds:
         if not one.n:
             continue
-        if one.outcome:
-            state = f"{one.outcome}, {one.healed:,} rows are better"
-        else:
-            state = "under way" if one.job else "its rows are to be chosen"
         who = f", asked for by {one.by}" if one.by else ""
+        state = views.state_of_round(one)
         yield f"round {one.n}: {one.rows:,} rows go again{who}, {state}"
     if job.skipped:
         yield f"not sent again: {job.skipped.message}"
-    if always := [id for each in job.failures for id in each.always]:
-        yield f"failed in every round: {', '.join(always[:MAX_ALWAYS])}"
+    if always := views.always_failed(job):
+        yield f"failed in every round: {', '.join(always)}"
 
 
 def _money(job: "Job") -> Iterator[str]:
@@ -148,29 +130,17 @@ def _money(job: "Job") -> Iterator[str]:
     if job.usage:
         yield str(job.usage)
     if job.cost:
-        yield f"{job.cost}{_compared(job.cost, job.estimate)}"
+        compared = views.compared(job.cost, job.estimate)
+        yield f"{job.cost}{f', {compared}' if compared else ''}"
     elif job.no_cost:
         yield f"the cost isn't known: {job.no_cost}"
 
 
 def _addresses(job: "Job") -> Iterator[str]:
-    if job.results:
-        beside = job.results.strangers
-        also = f", and {job.strangers:,} answers to no row: {beside}" if beside else ""
-        yield f"results: {job.results.uri}{also}"
-    if job.batch and job.spec and job.spec.source:
-        # The rows of a table or dataset have no ids of ours: the API's word stands.
-        if (stats := job.batch.completion_stats) is not None:
-            done, failed = stats.successful or 0, stats.failed or 0
-            yield f"the API counts {done:,} answered rows, and {failed:,} that failed"
-        if place := job.batch.output_table or job.batch.output_directory:
-            yield f"answers: {place}"
-    if job.report:
-        yield f"refused lines: {job.report}"
-    if job.manifest:
-        yield f"manifest: {job.manifest}"
-    if job.batch:
-        yield f"batch: {job.batch.name}"
+    if counted := views.api_count(job):
+        yield counted
+    for what, address in views.addresses(job):
+        yield f"{what}: {address}"
     if job.parent:
         yield f"runs again: job {job.parent}"
     if job.reruns:
@@ -185,14 +155,6 @@ SECTIONS: tuple[Callable[["Job"], Iterator[str]], ...] = (
     _money,
     _addresses,
 )
-
-
-def _compared(cost: "Cost", estimate: "Estimate | None") -> str:
-    """How a cost compares with its estimate; empty if that isn't known."""
-    guess = estimate and estimate.cost
-    if not guess or not guess.micros or guess.currency != cost.currency:
-        return ""
-    return f", {cost.micros / guess.micros:.2f} times the estimate"
 
 
 def _estimate(estimate: "Estimate") -> Iterator[str]:

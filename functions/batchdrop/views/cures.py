@@ -18,3 +18,8 @@ CURES = {
     HealthCode.ROWS_FAILED: "see them with `batchdrop results {id} --only "
     "failed,missing`",
 }
+
+
+def cure(code: str, id: str) -> str:
+    """What to do about a job's trouble; empty where its message says it."""
+    return CURES.get(HealthCode(code), "").format(id=id)

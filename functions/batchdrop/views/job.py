@@ -1,0 +1,91 @@
+"""What people see of one job: what it waits for, its rounds, money and addresses."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
+    from batchdrop.jobs.values import Collecting, Cost, Estimate, Round
+    from batchdrop.jobs.waiting import WaitingFor
+    from batchdrop.ledger import Ledger
+
+#: Of the rows that failed in every round, so many are named.
+MAX_ALWAYS = 10
+
+
+def waits_now(ledger: "Ledger", job: "Job") -> "WaitingFor | None":
+    """
+    What a job waits for, with how many are ahead of it now: its document has what was
+    so when it began to wait.
+    """
+    waits = job.waiting_for
+    if waits is None or waits.ahead is None:
+        return waits
+    return replace(waits, ahead=ledger.jobs_ahead(job.waiting_in, job.created_at))
+
+
+def document(job: "Job", waits: "WaitingFor | None") -> dict[str, Any]:
+    """A job's document, with its derived fields and what it waits for now."""
+    from batchdrop.ledger.documents import DERIVED, encode, sparse
+
+    derived = {name: getattr(job, name) for name in DERIVED} | {"waiting_for": waits}
+    return sparse(encode(replace(job, version=None)) | encode(derived))
+
+
+def step_of(left: "Collecting") -> str:
+    """Which step of collecting is next, such as `sort (3 done)`."""
+    return f"{left.step}{f' ({left.n:,} done)' if left.n else ''}"
+
+
+def state_of_round(one: "Round") -> str:
+    """How far a round is, such as `succeeded, 3 rows are better`."""
+    if one.outcome:
+        return f"{one.outcome}, {one.healed:,} rows are better"
+    return "under way" if one.job else "its rows are to be chosen"
+
+
+def always_failed(job: "Job") -> list[str]:
+    """The ids of rows that failed in every round, the first few."""
+    return [id for each in job.failures for id in each.always][:MAX_ALWAYS]
+
+
+def compared(cost: "Cost", estimate: "Estimate | None") -> str:
+    """
+    How a cost compares with its estimate, such as `0.75 times the estimate`; empty if
+    that isn't known.
+    """
+    guess = estimate and estimate.cost
+    if not guess or not guess.micros or guess.currency != cost.currency:
+        return ""
+    return f"{cost.micros / guess.micros:.2f} times the estimate"
+
+
+def api_count(job: "Job") -> str:
+    """
+    How many rows the API counts, where those have no ids of ours: in a table or a
+    dataset. Empty for any other job.
+    """
+    stats = job.batch.completion_stats if job.batch else None
+    if stats is None or not (job.spec and job.spec.source):
+        return ""
+    done, failed = stats.successful or 0, stats.failed or 0
+    return f"the API counts {done:,} answered rows, and {failed:,} that failed"
+
+
+def addresses(job: "Job") -> Iterator[tuple[str, str]]:
+    """What belongs to a job, by what it is, and where it lies."""
+    if job.results:
+        yield "results", job.results.uri
+        if job.results.strangers:
+            yield f"{job.strangers:,} answers to no row", job.results.strangers
+    batch = job.batch
+    place = batch and (batch.output_table or batch.output_directory)
+    if place and not job.results:
+        yield "answers", place
+    if job.report:
+        yield "refused lines", job.report
+    if job.manifest:
+        yield "manifest", job.manifest
+    if batch:
+        yield "batch", batch.name
