@@ -14,7 +14,7 @@ import click
 from batchdrop.cli.deployments import EMULATORS, LOCAL, NoDeployment, find, is_described
 from batchdrop.cli.extras import needs
 from batchdrop.cli.failures import in_one_line
-from batchdrop.cli.output import shown
+from batchdrop.views.text import shown
 
 PREFIX = "BATCHDROP_"
 #: Where a command's context has the error for commands that need a deployment.

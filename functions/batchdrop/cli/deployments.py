@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from batchdrop.cli.output import json_option, print_json, print_table, shown
+from batchdrop.cli.output import json_option, print_json, print_table
+from batchdrop.views.text import shown
 
 #: The local stack's, which has a file while it runs.
 LOCAL = "local"

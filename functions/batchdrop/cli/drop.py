@@ -10,7 +10,8 @@ import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.options import Pair, every_option
-from batchdrop.cli.output import json_option, print_json, shown
+from batchdrop.cli.output import json_option, print_json
+from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop.cli.dropping import Candidate

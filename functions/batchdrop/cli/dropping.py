@@ -13,12 +13,12 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from batchdrop.cli.file_check import CanNotCheck, Report, report_of
-from batchdrop.cli.output import shown
 from batchdrop.errors import BadChoice, Misconfigured
 from batchdrop.jobs.values import MAX_OBJECT_NAME
 from batchdrop.options.manifests import Manifest
 from batchdrop.options.names import is_manifest, manifest_name, why_ignored
 from batchdrop.options.resolve import choose
+from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop.jobs.values import Drop, Spec

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from batchdrop.cli.output import shown
+from batchdrop.views.text import shown
 
 LOG_IN = "run `gcloud auth application-default login`"
 #: Which right a request to Cloud Storage lacked: Terraform's list of those who have it.

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from batchdrop.cli.output import narrow_table, print_json, shown
+from batchdrop.cli.output import narrow_table, print_json
 from batchdrop.jobs.codes import Outcome
 from batchdrop.jobs.shown import ENDED
 from batchdrop.views.listing import with_places
+from batchdrop.views.text import shown
 from batchdrop.views.words import SHORT, note_of, rows_of, share_of, state_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import click
 from batchdrop.cli import deployments
 from batchdrop.cli.extras import needs
 from batchdrop.cli.options import Pair
-from batchdrop.cli.output import json_option, print_json, shown
+from batchdrop.cli.output import json_option, print_json
+from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop_local.demo import Outcome

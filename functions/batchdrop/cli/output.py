@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchdrop.views.text import shown
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -22,17 +24,6 @@ def print_json(value: object) -> None:
     import msgspec
 
     click.echo(msgspec.json.encode(value))
-
-
-def shown(text: str) -> str:
-    """
-    A text of anybody's, safe to show: control characters, line feeds and characters
-    that nobody sees are written as escapes. Rich's markup is not its matter.
-    """
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text
-    )
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

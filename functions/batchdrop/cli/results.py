@@ -14,8 +14,9 @@ import click
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.extras import needs
 from batchdrop.cli.files import new_file
-from batchdrop.cli.output import json_option, print_json, shown
+from batchdrop.cli.output import json_option, print_json
 from batchdrop.rows import RowOutcome, Rows
+from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop.cli.result_columns import Column

@@ -11,8 +11,9 @@ import click
 
 from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.options import Pair
-from batchdrop.cli.output import json_option, print_json, print_table, shown
+from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.errors import BadChoice, BadSetting
+from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop.options.routes import Routes

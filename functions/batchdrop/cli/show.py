@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
-from batchdrop.cli.output import json_option, print_json, shown
+from batchdrop.cli.output import json_option, print_json
 from batchdrop.jobs.codes import WaitCode
 from batchdrop.views import job as views
 from batchdrop.views.cures import cure
+from batchdrop.views.text import shown
 from batchdrop.views.words import awaited
 
 if TYPE_CHECKING:

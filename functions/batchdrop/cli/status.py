@@ -3,8 +3,9 @@
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
-from batchdrop.cli.output import json_option, print_json, print_table, shown
+from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.views.status import Limit, Line, Status, read, span
+from batchdrop.views.text import shown
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from batchdrop.cli.deployments import variables_of
-from batchdrop.cli.output import shown
+from batchdrop.views.text import shown
 
 #: Seconds that Terraform may take to read its state.
 TIMEOUT = 120

@@ -60,6 +60,7 @@ def site(deployment: ModuleType) -> flask.Flask:
     app.config.update(MAX_CONTENT_LENGTH=MAX_FORM, SEND_FILE_MAX_AGE_DEFAULT=86400)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = jinja2.StrictUndefined
+    app.jinja_env.finalize = words.output
     app.jinja_env.filters.update(words.FILTERS)
     app.jinja_env.globals.update(asset=_asset)
 

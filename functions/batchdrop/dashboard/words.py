@@ -4,13 +4,42 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from batchdrop.dashboard.asked import asked
+from batchdrop.views.text import parts_of_name, shown
 from batchdrop.views.words import age
 
 #: What stands for a value that isn't known.
 UNKNOWN = "\N{EN DASH}"
+
+
+def output(value: Any) -> Any:
+    """
+    What a template writes for a value: texts as they may be shown. Jinja escapes the
+    result, except Markup, which is written as it is.
+    """
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return shown(value)
+    return value
+
+
+def lines(text: str) -> Markup:
+    """A text of several lines, for a `<pre>`; each line as it may be shown."""
+    return escape(
+        "\n".join("\t".join(map(shown, line.split("\t"))) for line in text.split("\n"))
+    )
+
+
+def code(text: str) -> Markup:
+    """A sentence of ours with what is between `backticks` as code."""
+    parts = shown(text).split("`")
+    if len(parts) % 2 == 0:  # one without its end is no code
+        return escape(shown(text))
+    marked = ("<code>{}</code>" if n % 2 else "{}" for n in range(len(parts)))
+    return Markup("").join(
+        Markup(mark).format(part) for mark, part in zip(marked, parts, strict=True)
+    )
 
 
 def number(value: int | None) -> str:
@@ -29,7 +58,7 @@ def ago(at: datetime | None) -> Markup | str:
         return UNKNOWN
     passed = asked().now - at
     text = f"{age(passed)} ago" if passed.total_seconds() >= 0 else f"in {age(-passed)}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+    return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
         at.isoformat(), exact(at), text
     )
 
@@ -58,6 +87,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "exact": exact,
     "ago": ago,
+    "lines": lines,
+    "code": code,
+    "parts_of_name": parts_of_name,
     "micros": micros,
     "size": kilobytes,
 }

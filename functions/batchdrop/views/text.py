@@ -1,0 +1,43 @@
+"""Texts of anybody's, such as names of objects, in the form in which they are shown."""
+
+import re
+
+#: Letters and marks that nobody sees, though Python counts them as printable: those of
+#: Unicode's property Default_Ignorable_Code_Point, and the empty pattern of Braille.
+#: https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+#: Of a folder, and of a file's name, a list shows at most so many characters.
+FOLDER, FILE = 48, 64
+
+
+def shown(text: str) -> str:
+    """
+    A text of anybody's, safe to show: control characters, line feeds, characters that
+    nobody sees, and those that turn the direction of others are written as escapes.
+    Markup, of Rich or HTML, is not its matter.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if not each.isprintable() or _UNSEEN.match(each)
+        else each
+        for each in text
+    )
+
+
+def parts_of_name(name: str) -> tuple[str, str]:
+    """
+    The folder of an object and its name in it, for a list. Names differ at their ends:
+    a long folder loses its beginning, and a long name its middle.
+    """
+    folder, slash, file = shown(name).rpartition("/")
+    folder += slash
+    if len(folder) > FOLDER:
+        folder = f"…{folder[1 - FOLDER :]}"
+    if len(file) > FILE:
+        file = f"{file[: FILE // 2 - 1]}…{file[-FILE // 2 :]}"
+    return folder, file
