@@ -13,7 +13,14 @@ from batchdrop.cli import main
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.values import Usage
-from batchdrop.ledger.cost_report import Amount, CostReport, Group, cost_report
+from batchdrop.ledger.cost_report import (
+    Amount,
+    CostReport,
+    Group,
+    Part,
+    Selection,
+    cost_report,
+)
 from batchdrop.ledger.documents import encode
 from tests.worker.office import Office
 
@@ -82,15 +89,17 @@ def report(office: Office, keep: Callable[..., None]) -> Callable[..., CostRepor
     return report
 
 
-def group(name: str, jobs: int, micros: int, estimated: int, unknown: int = 0) -> Group:
+def group(
+    name: str, batches: int, micros: int, estimated: int, unknown: int = 0
+) -> Group:
     amount = Amount(micros=micros, compared=micros, estimated=estimated)
     return Group(
         name=name,
-        jobs=jobs,
+        batches=batches,
         unknown=unknown,
-        prompt_tokens=10 * jobs,
-        answer_tokens=5 * jobs,
-        amounts={"USD": amount} if jobs > unknown else {},
+        prompt_tokens=10 * batches,
+        answer_tokens=5 * batches,
+        amounts={"USD": amount} if batches > unknown else {},
     )
 
 
@@ -150,7 +159,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["costs", "--since", "2025-01-01", *arguments])
 
 
-def test_the_table_says_how_many_jobs_it_lacks(keep: Callable[..., None]) -> None:
+def test_the_table_says_of_how_many_batches_it_lacks_the_cost(
+    keep: Callable[..., None],
+) -> None:
     keep(micros=8_184_000, estimated=9_000_000)
     keep(job="d", micros=None, currency="", estimated=0, compared=False)
 
@@ -160,8 +171,35 @@ def test_the_table_says_how_many_jobs_it_lacks(keep: Callable[..., None]) -> Non
     assert ["flash", "2", "20", "10", "8.18", "USD", "0.91"] in rows
     assert ["total", "2", "20", "10", "8.18", "USD", "0.91"] in rows
     assert lines[-1] == (
-        "The cost of 1 job isn't known and in no sum; `batchdrop show` says why."
+        "The cost of 1 batch isn't known and in no sum; `batchdrop show` of the job "
+        "says why."
     )
+
+
+def test_groups_beyond_the_most_are_not_cut_without_a_word(
+    report: Callable[..., CostReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not report("model").more
+    monkeypatch.setattr("batchdrop.ledger.cost_report.MAX_GROUPS", 1)
+
+    found = report("model")
+
+    assert [each.name for each in found.groups] == ["flash"]
+    assert found.more
+    assert found.total.batches == 4
+    assert "There are more groups than these 1.\n" in run("--by", "model").output
+
+
+def test_costs_with_and_without_an_estimate_can_be_added_up_at_once(
+    office: Office, keep: Callable[..., None]
+) -> None:
+    keep()
+    keep(job="b", estimated=0, compared=False)
+    asked = Selection(costs=office.ledger, since=NOVEMBER[0], until=NOVEMBER[1])
+
+    found = asked.group("model", "flash", [Part(currency="USD", compared=None)])
+
+    assert (found.batches, found.amounts) == (2, {"USD": Amount(micros=4)})
 
 
 def test_json_has_whole_millionths(keep: Callable[..., None]) -> None:
@@ -172,7 +210,7 @@ def test_json_has_whole_millionths(keep: Callable[..., None]) -> None:
     assert found["groups"] == [
         {
             "name": "reviews",
-            "jobs": 1,
+            "batches": 1,
             "unknown": 0,
             "prompt_tokens": 10,
             "answer_tokens": 5,

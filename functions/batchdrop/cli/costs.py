@@ -63,8 +63,9 @@ def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     """
     Show what jobs have cost, by the price list.
 
-    They count once their batches have ended. A part of a split file counts as a job,
-    and so does a round of rows that went again. Jobs without results aren't counted.
+    They count once their batches have ended: one batch for a job, for each part of a
+    split file, and for each round of rows that went again. Jobs without results aren't
+    counted.
 
     \b
     Example:
@@ -107,23 +108,26 @@ def _group(group: "Group") -> dict[str, object]:
 
 def _show(report: "CostReport") -> None:
     total = report.total
-    if not total.jobs:
+    if not total.batches:
         click.echo(f"no job has ended with results since {report.since}")
         return
     print_table(
-        (report.by, "jobs", "prompt tokens", "answer tokens", "cost", "of estimate"),
+        (report.by, "batches", "prompt tokens", "answer tokens", "cost", "of estimate"),
         (tuple(_cells(each)) for each in (*report.groups, total)),
     )
+    if report.more:
+        click.echo(f"There are more groups than these {len(report.groups):,}.")
     if total.unknown:
-        jobs = "1 job" if total.unknown == 1 else f"{total.unknown:,} jobs"
+        batches = "1 batch" if total.unknown == 1 else f"{total.unknown:,} batches"
         click.echo(
-            f"The cost of {jobs} isn't known and in no sum; `batchdrop show` says why."
+            f"The cost of {batches} isn't known and in no sum; `batchdrop show` of the "
+            "job says why."
         )
 
 
 def _cells(group: "Group") -> Iterator[str]:
     yield group.name or "none"
-    yield f"{group.jobs:,}"
+    yield f"{group.batches:,}"
     yield f"{group.prompt_tokens:,}"
     yield f"{group.answer_tokens:,}"
     yield ", ".join(_money(name, one) for name, one in group.amounts.items()) or "-"

@@ -1,8 +1,9 @@
 """What jobs have cost, in groups: a question for a person, and few queries."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import Self
 
 from batchdrop.ledger.costs import Costs, Kept, Sums, field_of_label
 
@@ -25,28 +26,110 @@ class Amount:
         return self.compared / self.estimated if self.estimated else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Costs that one question can add up."""
+
+    currency: str  #: "": those that aren't known
+    compared: bool | None  #: with an estimate, or without; None: both
+
+
 @dataclass(slots=True, kw_only=True)
 class Group:
-    """What some jobs have cost. A part of a split file counts as a job."""
+    """What some batches have cost: one for each round of a job, or of a part."""
 
     name: str
-    jobs: int = 0
-    unknown: int = 0  #: jobs whose cost isn't known: it is in no amount
+    batches: int = 0
+    unknown: int = 0  #: batches whose cost isn't known: it is in no amount
     prompt_tokens: int = 0
     answer_tokens: int = 0  #: with thoughts
     amounts: dict[str, Amount] = field(default_factory=dict)  #: by currency
 
-    def add(self, kept: Kept, sums: Sums) -> None:
-        self.jobs += sums.rounds
+    @classmethod
+    def of(cls, name: str, sums: Mapping[Part, Sums]) -> Self:
+        """The group whose parts have these sums."""
+        found = cls(name=name)
+        for part, sum in sums.items():
+            found._add(part, sum)
+        return found
+
+    def _add(self, part: Part, sums: Sums) -> None:
+        self.batches += sums.rounds
         self.prompt_tokens += sums.prompt_tokens
         self.answer_tokens += sums.answer_tokens
-        if not kept.currency:
+        if not part.currency:
             self.unknown += sums.rounds
         elif sums.rounds:
-            amount = self.amounts.setdefault(kept.currency, Amount())
+            amount = self.amounts.setdefault(part.currency, Amount())
             amount.micros += sums.micros
-            amount.estimated += sums.estimated
-            amount.compared += sums.micros if kept.compared else 0
+            if part.compared:
+                amount.compared += sums.micros
+                amount.estimated += sums.estimated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Costs of batches that ended from `since` to `until`."""
+
+    costs: Costs
+    since: date
+    until: date
+    label: str | None = None  #: such as team=search: of jobs with this label alone
+
+    def parts(self) -> Iterator[Part]:
+        """All that the costs of any day consist of. Reads a document a currency."""
+        for currency in self.costs.values_in_costs("currency"):
+            yield Part(currency=currency, compared=False)
+            if currency:
+                yield Part(currency=currency, compared=True)
+
+    def names(self, by: str, after: str | None = None) -> Iterator[str]:
+        """
+        The names of groups, in order, behind the name `after`. Reads a document for
+        each; some may have no batch of these days.
+        """
+        if by != "day":
+            key = key_of(by)
+            field = field_of_label(key) if key else by
+            yield from self.costs.values_in_costs(field, after)
+            return
+        first = self.since == date.min
+        before = None if first else f"{self.since - timedelta(days=1)}"
+        for name in self.costs.values_in_costs("day", after or before):
+            if name > f"{self.until}":
+                return
+            yield name
+
+    def total(self, parts: Iterable[Part]) -> tuple[Group, list[Part]]:
+        """The sum of all, and which of the parts there are: a question for each."""
+        sums = {part: self._sums("day", "", part) for part in parts}
+        return Group.of("total", sums), [part for part in sums if sums[part].rounds]
+
+    def group(self, by: str, name: str, parts: Sequence[Part]) -> Group:
+        """One group: a question for each part."""
+        return Group.of(name, {part: self._sums(by, name, part) for part in parts})
+
+    def days(self, since: date, until: date) -> Self:
+        """Those of some of the days."""
+        return replace(self, since=since, until=until)
+
+    def _sums(self, by: str, name: str, part: Part) -> Sums:
+        since, until = self.since, self.until
+        if by == "day" and name:
+            since = until = date.fromisoformat(name)
+        kept = Kept(
+            since=f"{since}",
+            until=f"{until}",
+            currency=part.currency,
+            compared=part.compared,
+        )
+        if by == "model":
+            return self.costs.sums_of_model(kept, name, self.label)
+        if by == "route":
+            return self.costs.sums_of_route(kept, name, self.label)
+        if key := key_of(by):
+            return self.costs.sums_of_days(kept, f"{key}={name}")
+        return self.costs.sums_of_days(kept, self.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +140,9 @@ class CostReport:
     until: date
     by: str
     label: str | None
-    groups: list[Group]  #: those with a job, in the order of their names
-    total: Group  #: of all jobs, in a group or not
+    groups: list[Group]  #: those with a batch, in the order of their names
+    more: bool  #: whether there are groups behind these
+    total: Group  #: of all batches, in a group or not
 
 
 def cost_report(
@@ -76,68 +160,36 @@ def cost_report(
         ValueError: groups of labels can't be of one label.
         Unavailable: Firestore gave no answer.
     """
-    key = by.removeprefix("label:") if by.startswith("label:") else ""
-    if key and label:
-        raise ValueError("give either a label or groups by label")
-    parts = [
-        (currency, compared)
-        for currency in costs.values_in_costs("currency")
-        for compared in ((True, False) if currency else (False,))
-    ]
-
-    def kept(first: date, last: date) -> Iterator[Kept]:
-        for currency, compared in parts:
-            yield Kept(
-                since=f"{first}",
-                until=f"{last}",
-                currency=currency,
-                compared=compared,
-            )
-
-    def group(
-        name: str, chosen: Iterable[Kept], asked: Callable[[Kept], Sums]
-    ) -> Group:
-        found = Group(name=name)
-        for each in chosen:
-            found.add(each, asked(each))
-        return found
-
-    def groups() -> Iterator[Group]:
-        if by == "day":
-            first = since == date.min
-            before = None if first else f"{since - timedelta(days=1)}"
-            for name in costs.values_in_costs("day", before):
-                if name > f"{until}":
-                    return
-                day = date.fromisoformat(name)
-                yield group(
-                    name, kept(day, day), lambda k: costs.sums_of_days(k, label)
-                )
-            return
-        names = costs.values_in_costs(field_of_label(key) if key else by)
-        for name in names:
-            yield group(name, kept(since, until), _question(costs, by, name, label))
-
+    check(by, label)
+    asked = Selection(costs=costs, since=since, until=until, label=label)
+    total, parts = asked.total(asked.parts())
     found: list[Group] = []
-    for one in groups():
-        found += [one] if one.jobs else []
-        if len(found) >= MAX_GROUPS:
+    more = False
+    for name in asked.names(by) if parts else ():
+        group = asked.group(by, name, parts)
+        if group.batches and (more := len(found) == MAX_GROUPS):
             break
-    total = group(
-        "total", kept(since, until), lambda each: costs.sums_of_days(each, label)
-    )
+        found += [group] if group.batches else []
     return CostReport(
-        since=since, until=until, by=by, label=label, groups=found, total=total
+        since=since,
+        until=until,
+        by=by,
+        label=label,
+        groups=found,
+        more=more,
+        total=total,
     )
 
 
-def _question(
-    costs: Costs, by: str, name: str, label: str | None
-) -> Callable[[Kept], Sums]:
-    """What to ask for one group."""
-    if by == "model":
-        return lambda kept: costs.sums_of_model(kept, name, label)
-    if by == "route":
-        return lambda kept: costs.sums_of_route(kept, name, label)
-    pair = f"{by.removeprefix('label:')}={name}"
-    return lambda kept: costs.sums_of_days(kept, pair)
+def check(by: str, label: str | None) -> None:
+    """
+    Raises:
+        ValueError: groups of labels can't be of one label.
+    """
+    if key_of(by) and label:
+        raise ValueError("give either a label or groups by label")
+
+
+def key_of(by: str) -> str:
+    """The key of a label whose texts are groups; "" for other groups."""
+    return by.removeprefix("label:") if by.startswith("label:") else ""

@@ -46,7 +46,7 @@ class Kept:
     since: str
     until: str
     currency: str = ""  #: "": those whose cost isn't known
-    compared: bool = False
+    compared: bool | None = False  #: None: with an estimate, and without
 
 
 class Costs(Documents):
@@ -106,13 +106,12 @@ class Costs(Documents):
         query = self._costs()
         if label:
             query = query.where(filter=compare("label_pairs", "array_contains", label))
-        equals: dict[str, Any] = {
-            "currency": kept.currency,
-            "compared": kept.compared,
-            **equal,
-        }
+        equals: dict[str, Any] = {"currency": kept.currency, **equal}
         for name, value in equals.items():
             query = query.where(filter=compare(name, "==", value))
+        # `in` needs no index of its own: it takes the one of the equal field.
+        either = [True, False] if kept.compared is None else [kept.compared]
+        query = query.where(filter=compare("compared", "in", either))
         query = query.where(filter=compare("day", ">=", kept.since))
         query = query.where(filter=compare("day", "<=", kept.until))
         asked = query.count(alias="rounds")
