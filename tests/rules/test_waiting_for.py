@@ -109,6 +109,16 @@ def test_a_job_is_listed_as_open_until_its_results_are_there(clock: Clock) -> No
     assert collected(job, clock(), ok=1, failed=9).listed_as == ("ended", "unhealthy")
 
 
+def test_a_job_is_in_the_lists_of_its_route_and_of_its_labels(clock: Clock) -> None:
+    labels = {"team": "search", "run": "", "batchdrop_job": "x"}
+    spec = replace(SPEC, route="nightly", labels=labels)
+
+    assert claimed(clock).listed_as == ("open",)
+    assert prepared(clock, spec).listed_as == (
+        *("open", "route:nightly", "label:team=search", "label:run="),
+    )
+
+
 def test_parts_are_in_no_list(clock: Clock) -> None:
     part = replace(prepared(clock), part_of="x" * 26)
 

@@ -63,12 +63,14 @@ def test_a_list_goes_on_behind_the_last_job_of_a_page(deployed: World) -> None:
     second = run("jobs", "--limit", "2", "--json", "--after", ids[1])
 
     assert first.stderr == f"older ones: the same with --after {ids[1]}\n"
+    assert run("jobs", "--limit", "5").stderr == ""
     assert [json.loads(line)["id"] for line in second.stdout.splitlines()] == ids[2:4]
     assert listed("--after", ids[3]) == ids[4:]
     assert "no list has a job" in run("jobs", "--after", "a" * 26).stderr
 
 
-def test_jobs_are_filtered_by_state_name_time_and_label(deployed: World) -> None:
+def test_jobs_are_filtered_by_state_name_time_label_and_route(deployed: World) -> None:
+    deployed.choose(routes='[[route]]\nname = "later"\nmatch = "daily/**"\n')
     done = submit(deployed, "nightly/done.jsonl")
     deployed.until_ended()
     labelled = several(
@@ -83,6 +85,8 @@ def test_jobs_are_filtered_by_state_name_time_and_label(deployed: World) -> None
     assert listed("--name", "nightly/*") == [*labelled, done.id]
     assert listed("--name", "nightly/**") == [others[1], *labelled, done.id]
     assert listed("--label", "team=search") == labelled
+    assert listed("--route", "later") == others[:1]
+    assert listed("--route", "later", "--label", "team=search") == []
     assert listed("--since", since) == [*others, *labelled]
     assert listed("--unhealthy") == []
     assert run("jobs", "--name", "a[").exit_code == 2
@@ -92,11 +96,11 @@ def test_filters_without_an_index_stop_after_some_pages_and_say_where(
     deployed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 2)
-    monkeypatch.setattr(listing, "MOST_PAGES", 2)
+    monkeypatch.setattr(listing, "MOST", 4)
     ids = several(deployed, *(f"{n}.jsonl" for n in range(6)))
 
     with counted() as counts:
-        ran = run("jobs", "--label", "team=search")
+        ran = run("jobs", "--name", "*.csv")
 
     assert ran.exit_code == 0
     assert (

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.shown import list_of_label, list_of_route
 from batchdrop.jobs.values import Fact
 from batchdrop.ledger.listing import cursor_of
+from batchdrop.views.listing import Filters
 from tests.reads import counted
 from tests.there import there
 from tests.worker.batches import submit
@@ -34,13 +36,19 @@ def crowd(world: World) -> World:
                 jobs.document(id := f"old{n:023}"),
                 {"id": id, "phase": "ended", "source": source}
                 | {"created_at": at, "updated_at": at}
-                | {"listed_at": at, "listed_as": ["ended"]},
+                | {"listed_at": at, "listed_as": ["ended", *_lists(n)]},
             )
         batch.commit()
 
     with ThreadPoolExecutor(4) as together:
         list(together.map(write, range(0, MANY, 500)))
     return world
+
+
+def _lists(n: int) -> list[str]:
+    """Each 1,000th has a label, and each 100th a route."""
+    label = [list_of_label("team", "search")] if n % 1000 == 0 else []
+    return [*label, *([list_of_route("nightly")] if n % 100 == 0 else [])]
 
 
 def test_a_list_of_jobs_reads_what_it_shows(crowd: World) -> None:
@@ -72,6 +80,19 @@ def test_a_list_of_jobs_reads_what_it_shows(crowd: World) -> None:
     assert (past, len(recent)) == ([], 12)
     # An empty answer counts as one.
     assert counts["reads"] == 50 + 50 + 1 + 2 + 50 + 50 + 1 + 12
+
+    # Of several filters, that with the shortest list is asked of Firestore.
+    with counted() as counts:
+        filters = Filters(state="ended", labels={"team": "search"}, route="nightly")
+        labelled = filters.page(ledger, 50)
+        routed = Filters(route="nightly", name="nightly/**").page(ledger, 50)
+
+    assert [one.id for one in labelled.jobs] == [
+        f"old{MANY - 1000 * n:023}" for n in range(1, 21)
+    ]
+    assert labelled.last is None
+    assert [one.id for one in routed.jobs] == [one.id for one in named]
+    assert counts["reads"] == 20 + 51
 
 
 def test_a_list_says_of_a_job_what_its_document_says(world: World) -> None:

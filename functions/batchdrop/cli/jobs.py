@@ -1,6 +1,5 @@
 """`batchdrop jobs`: the jobs of a deployment, the newest first."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,7 @@ def _state(name: str, help: str) -> Callable[..., Any]:
     metavar="KEY=TEXT",
     help="Only jobs that have this label. May be repeated.",
 )
+@click.option("--route", default="", metavar="NAME", help="Only files of this route.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1000),
@@ -62,6 +62,7 @@ def jobs(
     since: datetime | None,
     name: str | None,
     labels: tuple[tuple[str, str], ...],
+    route: str,
     limit: int,
     after: str | None,
     as_json: bool,
@@ -75,7 +76,6 @@ def jobs(
     Example:
       batchdrop jobs --open --name 'nightly/*'
     """
-    from batchdrop.options.globs import Pattern
     from batchdrop.views.listing import Filters, with_places
 
     asked = {"open": is_open, "ended": is_ended, "unhealthy": is_unhealthy}
@@ -83,16 +83,15 @@ def jobs(
     if len(states) > 1:
         raise click.UsageError("give one of --open, --ended and --unhealthy")
     try:
-        pattern = Pattern.parse(name) if name else None
+        filters = Filters(
+            state="".join(states),
+            since=since,
+            name=name or "",
+            labels=dict(labels),
+            route=route,
+        )
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--name") from exc
-    filters = Filters(
-        state="".join(states),
-        since=since,
-        prefix=re.split(r"[*?[]", name or "", maxsplit=1)[0],
-        pattern=pattern,
-        labels=dict(labels),
-    )
     with deployment() as wiring:
         ledger, last = wiring.ledger(), None
         if after:

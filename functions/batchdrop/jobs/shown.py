@@ -5,11 +5,21 @@ from datetime import datetime
 
 from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.derived import Derived
-from batchdrop.jobs.values import Stats
+from batchdrop.jobs.values import OWN_LABELS, Stats
 from batchdrop.jobs.waiting import WaitingFor
 
 #: The lists that a job can be in: see `Shown.listed_as`.
 OPEN, ENDED, UNHEALTHY = "open", "ended", "unhealthy"
+
+
+def list_of_label(key: str, text: str) -> str:
+    """The list of the jobs that have a label."""
+    return f"label:{key}={text}"
+
+
+def list_of_route(name: str) -> str:
+    """The list of the jobs whose files matched a route."""
+    return f"route:{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,5 +101,15 @@ class Shown(Derived):
         """The lists that show the job, besides that of all jobs."""
         if self.listed_at is None:
             return ()
-        state = ENDED if self.is_done else OPEN
-        return (state, UNHEALTHY) if self.health else (state,)
+        lists = [ENDED if self.is_done else OPEN]
+        if self.health:
+            lists.append(UNHEALTHY)
+        if self.spec and self.spec.route:
+            lists.append(list_of_route(self.spec.route))
+        labels = self.spec.labels if self.spec else {}
+        lists += [
+            list_of_label(key, text)
+            for key, text in labels.items()
+            if not key.startswith(OWN_LABELS)
+        ]
+        return tuple(lists)

@@ -33,7 +33,7 @@ class Listing(Documents):
     def listed_jobs(
         self,
         most: int,
-        state: str = "",
+        list_name: str = "",
         since: datetime | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> list[ListedJob]:
@@ -42,10 +42,12 @@ class Listing(Documents):
 
         Args:
             most: how many documents are read.
-            state: only jobs that are "open", "ended" or "unhealthy".
+            list_name: only jobs of this list: see `Shown.listed_as`.
             since: only drops that were first seen then or later.
         """
-        query = self._listed(state, since).order_by("__name__", direction="DESCENDING")
+        query = self._listed(list_name, since).order_by(
+            "__name__", direction="DESCENDING"
+        )
         if after:
             at = {"listed_at": after["listed_at"]}
             query = query.start_after(at | {"__name__": self._job(after["id"])})
@@ -55,7 +57,7 @@ class Listing(Documents):
         self,
         prefix: str,
         most: int,
-        state: str = "",
+        list_name: str = "",
         since: datetime | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> list[ListedJob]:
@@ -64,7 +66,7 @@ class Listing(Documents):
         not read.
         """
         query = (
-            self._listed(state, since)
+            self._listed(list_name, since)
             .where(filter=compare("source.name", ">=", prefix))
             .where(filter=compare("source.name", "<", prefix + _LAST))
             .order_by("source.name", direction="DESCENDING")
@@ -81,10 +83,11 @@ class Listing(Documents):
         found = self._connect().get_all(references, field_paths=_READ)
         return [decode(each.to_dict(), ListedJob) for each in found if each.exists]
 
-    def _listed(self, state: str, since: datetime | None) -> Any:
+    def _listed(self, list_name: str, since: datetime | None) -> Any:
         query = self._jobs()
-        if state:
-            query = query.where(filter=compare("listed_as", "array_contains", state))
+        if list_name:
+            in_list = compare("listed_as", "array_contains", list_name)
+            query = query.where(filter=in_list)
         if since:
             query = query.where(filter=compare("listed_at", ">=", since))
         return query.order_by("listed_at", direction="DESCENDING")

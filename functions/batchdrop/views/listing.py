@@ -1,10 +1,12 @@
 """Pages of jobs that filters let pass, and the places of those that wait in a line."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from batchdrop.jobs.shown import list_of_label, list_of_route
 from batchdrop.worker.stages import few_at_once
 
 if TYPE_CHECKING:
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
     from batchdrop.ledger import Ledger
     from batchdrop.options.globs import Pattern
 
-#: With filters that have no index, pages of so many documents are read, at most so many
-#: of them.
-PAGE, MOST_PAGES = 100, 20
+#: With filters that have no index, so many documents are read at once, and at most so
+#: many in all.
+PAGE, MOST = 100, 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,57 +31,94 @@ class Page:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """
-    What a list is asked for. Indexes answer the state, the time, and how a name begins.
-    The rest of a name and labels are held against what they answer.
+    What a list is asked for. Firestore has an index of each list's jobs by time, and by
+    how their names begin; one list is asked of it. The rest of a name, and whether a
+    job is in the other lists, are held against what it answers.
     """
 
     state: str = ""  #: "open", "ended" or "unhealthy"; empty for any
     since: datetime | None = None
-    prefix: str = ""  #: how names begin
-    pattern: "Pattern | None" = None  #: of whole names
-    labels: dict[str, str] = field(default_factory=dict)
+    name: str = ""  #: a pattern of whole names
+    labels: Mapping[str, str] = field(default_factory=dict)
+    route: str = ""
+    pattern: "Pattern | None" = field(init=False)
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: the name is no pattern.
+        """
+        from batchdrop.options.globs import Pattern
+
+        pattern = Pattern.parse(self.name) if self.name else None
+        object.__setattr__(self, "pattern", pattern)
+
+    @property
+    def lists(self) -> list[str]:
+        """The lists that have a job which passes, the shortest one first, probably."""
+        labels = [list_of_label(key, text) for key, text in self.labels.items()]
+        route = [list_of_route(self.route)] if self.route else []
+        return labels + route + ([self.state] if self.state else [])
+
+    @property
+    def prefix(self) -> str:
+        """How each name begins that passes."""
+        return re.split(r"[*?[]", self.name, maxsplit=1)[0]
+
+    @property
+    def read_more_than_they_show(self) -> bool:
+        """Whether documents are read of jobs that do not pass."""
+        is_prefix = self.name in ("", f"{self.prefix}**")
+        return len(self.lists) > 1 or not is_prefix
 
     def page(
-        self, ledger: "Ledger", limit: int, after: "ListedJob | None" = None
+        self,
+        ledger: "Ledger",
+        limit: int,
+        after: "ListedJob | None" = None,
+        most: int | None = None,
     ) -> Page:
-        """Up to `limit` jobs, from the one behind `after` on."""
-        size = PAGE if self.labels or self.pattern else limit
+        """
+        Up to `limit` jobs, from the one behind `after` on.
+
+        Args:
+            most: how many documents may be read; more than `limit`.
+        """
+        most = MOST if most is None else most
         found: list[ListedJob] = []
-        read = 0
-        last = after
-        for jobs in self._pages(ledger, size, after):
-            for job in jobs:
-                read, last = read + 1, job
+        read, last = 0, after
+        while True:
+            # One more than is shown says whether there are older ones.
+            size = PAGE if self.read_more_than_they_show else limit + 1
+            size = min(size, most - read)
+            jobs = self._read(ledger, size, last)
+            read += len(jobs)
+            for n, job in enumerate(jobs, 1):
+                last = job
                 if self._let_pass(job):
                     found.append(job)
                 if len(found) == limit:
-                    return Page(jobs=found, read=read, last=last)
+                    is_end = n == len(jobs) < size
+                    return Page(jobs=found, read=read, last=None if is_end else last)
             if len(jobs) < size:
                 return Page(jobs=found, read=read, last=None)
-        return Page(jobs=found, read=read, last=last)
+            if read >= most:
+                return Page(jobs=found, read=read, last=last)
 
-    def _pages(
+    def _read(
         self, ledger: "Ledger", size: int, after: "ListedJob | None"
-    ) -> Iterator[list["ListedJob"]]:
+    ) -> list["ListedJob"]:
         from batchdrop.ledger.listing import cursor_of
 
         at = cursor_of(after) if after else None
-        for _ in range(MOST_PAGES):
-            if self.prefix:
-                jobs = ledger.listed_jobs_by_name(
-                    self.prefix, size, self.state, self.since, at
-                )
-            else:
-                jobs = ledger.listed_jobs(size, self.state, self.since, at)
-            yield jobs
-            if len(jobs) < size:
-                return
-            at = cursor_of(jobs[-1])
+        first = next(iter(self.lists), "")
+        if self.prefix:
+            return ledger.listed_jobs_by_name(self.prefix, size, first, self.since, at)
+        return ledger.listed_jobs(size, first, self.since, at)
 
     def _let_pass(self, job: "ListedJob") -> bool:
-        labels = job.spec.labels if job.spec else {}
-        named = self.pattern is None or self.pattern.matches(job.source.name)
-        return named and self.labels.items() <= labels.items()
+        is_named = self.pattern is None or self.pattern.matches(job.source.name)
+        return is_named and {*self.lists} <= {*job.listed_as}
 
 
 def with_places(
