@@ -31,24 +31,28 @@ CAN_START_EMULATORS = can_start_emulators()
 
 
 @pytest.mark.parametrize(
-    "number",
+    ("number", "options"),
     [
-        signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.proof),
-        signal.SIGKILL,
+        # While files are dropped, too.
+        (signal.SIGINT, ("--sample",)),
+        pytest.param(signal.SIGTERM, (), marks=pytest.mark.proof),
+        (signal.SIGKILL, ()),
     ],
 )
 def test_no_process_is_left_behind(
     tmp_path: Path,
     number: signal.Signals,
+    options: tuple[str, ...],
     firestore_emulator: str,
     pubsub_emulator: str,
 ) -> None:
-    with local_up(tmp_path) as (up, mark):
+    with local_up(tmp_path, options=options) as (up, mark):
         file = tmp_path / ".batchdrop/stack.json"
         until(file.exists)
         everything = marked(mark)
         pids = json.loads(file.read_text())["pids"]
+        if options:
+            until_said(up, "sample: a file every 15 seconds, at most 200 in all")
 
         up.send_signal(number)
         status = up.wait(20)
@@ -152,7 +156,9 @@ def until_said(up: subprocess.Popen[str], part: str) -> tuple[str, str]:
 
 @contextmanager
 def local_up(
-    directory: Path, env: os._Environ[str] | None = None
+    directory: Path,
+    env: os._Environ[str] | None = None,
+    options: tuple[str, ...] = (),
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """
     The command in a process of its own, and a mark in the environment of all that it
@@ -164,7 +170,7 @@ def local_up(
         inherited.pop("FIRESTORE_EMULATOR_HOST", None)
         inherited.pop("PUBSUB_EMULATOR_HOST", None)
     up = subprocess.Popen(
-        [sys.executable, "-m", "batchdrop.cli", "local", "up"],
+        [sys.executable, "-m", "batchdrop.cli", "local", "up", *options],
         cwd=directory,
         env=inherited | {"TEST_MARK": mark},
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,11 @@ def local() -> None:
 
 
 @local.command()
+@click.option(
+    "--sample",
+    is_flag=True,
+    help="Drop some files that show what can happen, and more of them later.",
+)
 @click.option("--no-poll", is_flag=True, help="Run no schedule: call poll yourself.")
 @click.option(
     "--poll-every",
@@ -51,18 +56,14 @@ def local() -> None:
 @click.option(
     "--queue-seconds",
     type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long a batch stays JOB_STATE_PENDING.",
+    help="How long a batch stays JOB_STATE_PENDING. Default: 1; with --sample 4.",
 )
 @click.option(
     "--run-seconds",
     type=click.FloatRange(min=0),
-    default=2.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long a batch stays JOB_STATE_RUNNING.",
+    help="How long a batch stays JOB_STATE_RUNNING. Default: 2; with --sample 12.",
 )
 @click.option(
     "--port",
@@ -82,10 +83,11 @@ def local() -> None:
 )
 @_install_option
 def up(
+    sample: bool,
     no_poll: bool,
     poll_every: float,
-    queue_seconds: float,
-    run_seconds: float,
+    queue_seconds: float | None,
+    run_seconds: float | None,
     ports: tuple[tuple[str, str], ...],
     settings: tuple[tuple[str, str], ...],
     install: bool,
@@ -96,6 +98,10 @@ def up(
     Prints a line for each event of a job. Commands in other terminals find the stack
     by themselves, as the deployment `local`. The folder .batchdrop holds its logs, and
     stack.json, in which other programs find the addresses of all parts.
+
+    With --sample, some files are dropped: one is split, one rejected, one cancelled,
+    one stands still, rows of others fail. Another one follows every 15 seconds, until
+    there are 200.
 
     \b
     Example:
@@ -117,6 +123,12 @@ def up(
             )
         fixed[name] = int(text)
     env = _checked(dict(settings))
+    queue, run = 1.0, 2.0
+    if sample:
+        from batchdrop_local import sample as files
+
+        queue, run = files.QUEUE_SECONDS, files.RUN_SECONDS
+        env = files.settings(Path.cwd() / ".batchdrop" / "sample") | env
 
     with _signals_interrupt():
         try:
@@ -126,13 +138,14 @@ def up(
             follower = Follower(_say)
             with Stack(
                 poll_every=None if no_poll else poll_every,
-                queue_seconds=queue_seconds,
-                run_seconds=run_seconds,
+                queue_seconds=queue if queue_seconds is None else queue_seconds,
+                run_seconds=run if run_seconds is None else run_seconds,
                 ports=fixed,
                 env=env,
                 show=follower.log_line,
             ) as stack:
-                _stay(stack, follower)
+                dropping = files.dropping(stack, _say) if sample else nullcontext()
+                _stay(stack, follower, meanwhile=dropping)
         except StackError as exc:
             raise click.ClickException(str(exc)) from exc
         except KeyboardInterrupt:
@@ -275,11 +288,16 @@ def _say(line: str, err: bool = False) -> None:
     click.echo(shown(line), err=err)
 
 
-def _stay(stack: "Stack", follower: "Follower", err: bool = False) -> None:
+def _stay(
+    stack: "Stack",
+    follower: "Follower",
+    err: bool = False,
+    meanwhile: AbstractContextManager[None] | None = None,
+) -> None:
     """Let people use a stack, and say what happens in it, until it ends."""
     with _registered(stack) as registered:
         click.echo(_how_to_use(stack.description, stack.file, registered), err=err)
-        with follower.listening(stack):
+        with follower.listening(stack), meanwhile or nullcontext():
             stack.wait()
 
 
