@@ -331,7 +331,7 @@ def moved(
                 columns_lost=None if results.counts.columns else "gone",
             )
         case "rerun":
-            job = job.rerun_counted(NOW)
+            job = job.rerun_counted("ada", NOW)
         case "unpark":
             job = job.unpark("a person", NOW)
         case "deleted":

@@ -37,7 +37,7 @@ def examples() -> Iterator[Announcement]:
     sent = Batch(name=name, state="JOB_STATE_PENDING", terminal=False)
     submitted = prepared.submitting(NOW, TIMING).submitted(sent, NOW)
     yield _of(submitted.lost(NOW))
-    again = submitted.lost(NOW).rerun_counted(NOW).rerun(NOW)
+    again = submitted.lost(NOW).rerun_counted("ada", NOW).rerun("ada", NOW)
     yield _of(again.rejected(Problem(code="source_gone", message="gone"), NOW))
     for outcome in Outcome:
         if outcome.counted is outcome:

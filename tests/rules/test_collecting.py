@@ -390,7 +390,7 @@ def test_a_job_that_is_collected_is_over_for_a_cancel_and_a_rerun(
 
     with pytest.raises(ValueError, match="is over"):
         job.request_cancel("ada", clock())
-    assert job.rerun_counted(clock()).collecting == job.collecting
+    assert job.rerun_counted("ada", clock()).collecting == job.collecting
 
 
 # -- rows that fail -------------------------------------------------------------

@@ -349,7 +349,7 @@ def test_a_round_is_never_run_again_by_itself(clock: Clock) -> None:
     sent = done(clock, gone_again(clock).round_job(clock()))
 
     with pytest.raises(ValueError, match="run that once more"):
-        sent.rerun_counted(clock())
+        sent.rerun_counted("ada", clock())
 
 
 def test_failures_are_no_trouble_while_they_may_be_healed(clock: Clock) -> None:

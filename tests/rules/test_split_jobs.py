@@ -486,7 +486,7 @@ def test_a_part_can_not_be_run_again_by_itself(
     over = ended(children[0], clock, "FAILED")
 
     with pytest.raises(ValueError, match=rf"a part of {DROP.job_id}; run that"):
-        over.rerun_counted(clock())
+        over.rerun_counted("ada", clock())
 
 
 def test_the_rerun_of_a_split_job_splits_the_file_anew(
@@ -495,7 +495,7 @@ def test_the_rerun_of_a_split_job_splits_the_file_anew(
     for child in children:
         split_job = split_job.part_over(ended(child, clock, "FAILED"), clock())
 
-    again = split_job.rerun_counted(clock()).rerun(clock())
+    again = split_job.rerun_counted("ada", clock()).rerun("ada", clock())
 
     assert (again.phase, again.source) == (Phase.ARRIVED, DROP)
     assert (again.parts, again.outcome, again.parent) == ({}, None, split_job.id)

@@ -173,7 +173,7 @@ def test_a_job_of_a_release_without_estimates_says_what_to_do(world: World) -> N
     chosen(world, max_cost_per_day=2, paused=False)
 
     world.tick()
-    again = world.worker.commands.rerun(drop.job_id)
+    again = world.worker.commands.rerun(drop.job_id, "ada")
     world.ticks(2)
 
     code, message = error(world.job(drop))

@@ -272,7 +272,7 @@ def test_a_rerun_while_a_job_is_collected_has_results_of_its_own(world: World) -
     drop = submit(world, questions(2))
     job = ended(world, drop)
 
-    again = world.worker.commands.rerun(job.id)
+    again = world.worker.commands.rerun(job.id, "ada")
     first = collected(world, drop)
 
     assert outcomes(world, first) == ["ok"] * 2

@@ -168,7 +168,7 @@ def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
     world.until_over(drop)
-    again = world.worker.commands.rerun(drop.job_id)
+    again = world.worker.commands.rerun(drop.job_id, "ada")
     world.ticks(1)
     take_away(world, drop)
     empty_ledger(world)

@@ -170,7 +170,7 @@ def test_a_split_job_that_runs_again_has_parts_of_its_own(world: World) -> None:
     world.worker.take(drop)
     world.until_over(drop)
 
-    again = world.worker.commands.rerun(drop.job_id)
+    again = world.worker.commands.rerun(drop.job_id, "ada")
     world.ticks_until(lambda: len(world.announced) == 2)
 
     first, second = world.job(drop), world.ledger.get(again.id)

@@ -100,7 +100,7 @@ def test_a_job_that_runs_again_between_its_rounds_has_rounds_of_its_own(
     job = awaiting(world, dropped)
     fails(world, 7)
 
-    again = world.worker.commands.rerun(job.id)
+    again = world.worker.commands.rerun(job.id, "ada")
     job = collected(world, dropped)
     world.ticks_until(lambda: there(world.ledger.get(again.id)).is_done)
 

@@ -635,7 +635,7 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
     world.worker.take(drop)
     world.until_over(drop)
 
-    new = world.worker.commands.rerun(drop.job_id)
+    new = world.worker.commands.rerun(drop.job_id, "ada")
     world.until_ended()
 
     again = world.ledger.get(new.id)
@@ -651,7 +651,7 @@ def test_each_repetition_has_an_id_of_its_own(world: World) -> None:
     drop = world.upload("not json\n")
     world.worker.take(drop)
 
-    ids = {world.worker.commands.rerun(drop.job_id).id for _ in range(3)}
+    ids = {world.worker.commands.rerun(drop.job_id, "ada").id for _ in range(3)}
 
     assert len(ids | {drop.job_id}) == 4
     assert world.jobs() == 4
@@ -662,13 +662,13 @@ def test_a_job_under_way_is_not_run_again(world: World) -> None:
     world.worker.take(drop)
 
     with pytest.raises(ValueError, match="is submitted: it isn't over yet"):
-        world.worker.commands.rerun(drop.job_id)
+        world.worker.commands.rerun(drop.job_id, "ada")
     assert world.jobs() == 1
 
 
 def test_a_job_that_is_not_there_is_not_run_again(world: World) -> None:
     with pytest.raises(LookupError, match="there is no job nothing"):
-        world.worker.commands.rerun("nothing")
+        world.worker.commands.rerun("nothing", "ada")
 
 
 # -- cancel --------------------------------------------------------------------------

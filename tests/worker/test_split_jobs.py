@@ -745,8 +745,8 @@ def test_a_part_is_not_run_again_but_its_split_job_is_as_a_file_nobody_has_split
     world.until_over(job.source)
 
     with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):
-        world.worker.commands.rerun(job.part_id(0))
-    again = world.worker.commands.rerun(job.id)
+        world.worker.commands.rerun(job.part_id(0), "ada")
+    again = world.worker.commands.rerun(job.id, "ada")
 
     held = world.ledger.get(again.id)
     assert held == again

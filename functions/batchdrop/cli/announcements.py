@@ -1,5 +1,6 @@
 """`batchdrop announcements ...`: what was announced, and what to announce again."""
 
+import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -116,15 +117,22 @@ def replay(
     if not (job or types or since):
         raise click.UsageError("say which: by --job, --type or --since")
     with deployment(writes=True) as wiring:
-        ledger = wiring.ledger()
-        job = job and _known(wiring, job)
-        again = [
-            one
-            for one in _find(ledger, job, types, since, until)
-            if not (one.is_waiting or (anew and one.replay_of))
-        ]
-        put = ledger.replay_as_new if anew else ledger.replay
-        sent = [put(one, datetime.now(UTC)) for one in again]
+        selected = _selected(types)
+        if job:
+            sent = wiring.worker().commands.replay(
+                _known(wiring, job),
+                getpass.getuser(),
+                among=lambda one: _is_among(one, selected, since, until),
+                anew=anew,
+            )
+        else:
+            ledger = wiring.ledger()
+            put = ledger.replay_as_new if anew else ledger.replay
+            sent = [
+                put(one, datetime.now(UTC))
+                for one in list(_find(ledger, None, types, since, until))
+                if not (one.is_waiting or (anew and one.replay_of))
+            ]
     if as_json:
         for one in sent:
             print_json(_members(one))
@@ -152,6 +160,19 @@ def _find(
     since: datetime | None,
     until: datetime | None,
 ) -> "list[Announcement]":
+    selected = _selected(types)
+    if job is None:
+        since, until = since or _EVER[0], until or _EVER[1]
+        return list(ledger.announcements_between(since, until, selected))
+    return [
+        one
+        for one in ledger.announcements_of(job)
+        if _is_among(one, selected, since, until)
+    ]
+
+
+def _selected(types: tuple[str, ...]) -> list[str]:
+    """The types that are named, by a word or in full; all of them if none is."""
     from batchdrop.announcements.message import TYPES
 
     words = {_word(type): type for type in TYPES}
@@ -161,14 +182,18 @@ def _find(
             raise click.BadParameter(
                 f"{type!r} is none of {', '.join(words)}", param_hint="--type"
             )
-    since, until = since or _EVER[0], until or _EVER[1]
-    if job is None:
-        return list(ledger.announcements_between(since, until, selected))
-    return [
-        one
-        for one in ledger.announcements_of(job)
-        if one.type in selected and since <= one.created_at < until
-    ]
+    return selected
+
+
+def _is_among(
+    one: "Announcement",
+    types: list[str],
+    since: datetime | None,
+    until: datetime | None,
+) -> bool:
+    return one.type in types and (since or _EVER[0]) <= one.created_at < (
+        until or _EVER[1]
+    )
 
 
 def _word(type: str) -> str:

@@ -94,7 +94,7 @@ def rerun(jobs: tuple[str, ...], as_json: bool) -> None:
     """
 
     def rerun(wiring: ModuleType, id: str) -> tuple["Job", str]:
-        new = wiring.worker().commands.rerun(id)
+        new = wiring.worker().commands.rerun(id, by=getpass.getuser())
         return new, new.id
 
     each_job(jobs, rerun, as_json)

@@ -110,8 +110,13 @@ class Job(Retried):
             updated_at=now,
         )
 
-    def rerun_counted(self, now: datetime) -> Self:
-        """Counts one more rerun of a job that is over."""
+    def rerun_counted(self, by: str, now: datetime) -> Self:
+        """
+        Counts one more rerun of a job that is over.
+
+        Raises:
+            ValueError: it isn't over, or can't be run again by itself.
+        """
         if self.part_of:
             raise ValueError(
                 f"job {self.id} is a part of {self.part_of}; run that once more, "
@@ -128,21 +133,35 @@ class Job(Retried):
                 f"job {self.id} is a manifest without src; run the job of the file "
                 "beside it once more"
             )
-        return replace(self, reruns=self.reruns + 1, updated_at=now)
-
-    def rerun(self, now: datetime) -> Self:
-        """The latest rerun: a job of its own, for `poll` to take up."""
-        return replace(
-            type(self).claimed(
-                self.source, "nobody", now, Timing.none(), missed=self.missed
-            ),
-            id=self.rerun_id,
-            parent=self.id,
+        counted = replace(self, reruns=self.reruns + 1)
+        return counted._moved(
+            self.phase, now, note=f"rerun as {counted.rerun_id} by {by}"
         )
 
-    def announced_again(self, now: datetime) -> Self:
-        """The announcement that Pub/Sub refused is sent again."""
-        return self._moved(self.phase, now, note="announced again", unpublished=None)
+    def rerun(self, by: str, now: datetime) -> Self:
+        """The latest rerun: a job of its own, for `poll` to take up."""
+        claimed = type(self).claimed(
+            self.source, "nobody", now, Timing.none(), missed=self.missed
+        )
+        note = f"rerun of {self.id} by {by}"
+        return replace(
+            claimed,
+            id=self.rerun_id,
+            parent=self.id,
+            history=(replace(claimed.history[0], note=note),),
+        )
+
+    def announced_again(self, now: datetime, by: str | None = None) -> Self:
+        """
+        Announcements of the job are sent again, also those that Pub/Sub refused.
+
+        Args:
+            by: who asked for it, if anybody did for this job alone.
+        """
+        note = f"announced again by {by}" if by else "announced again"
+        return self._moved(
+            self.phase, now, note=note, repeats=by is not None, unpublished=None
+        )
 
     def unpark(self, by: str, now: datetime) -> Self:
         """

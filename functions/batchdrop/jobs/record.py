@@ -203,8 +203,19 @@ class Record:
     version: datetime | None = field(default=None, compare=False)
 
     def _moved(
-        self, phase: Phase, now: datetime, *, note: Any = None, **changes: Any
+        self,
+        phase: Phase,
+        now: datetime,
+        *,
+        note: Any = None,
+        repeats: Any = False,
+        **changes: Any,
     ) -> Self:
+        """
+        Args:
+            note: why, in the history.
+            repeats: history has the note again if its last entry is the same.
+        """
         if phase is not self.phase and phase not in MOVES[self.phase]:
             raise ValueError(f"job {self.id}: {self.phase} can't become {phase}")
         if phase is not self.phase:
@@ -213,7 +224,8 @@ class Record:
         note = None if note is None else brief(str(note), MAX_NOTE)
         state = job.batch.state if job.batch else None
         last = self.history[-1]
-        if (last.phase, last.state) == (phase, state) and note in (None, last.note):
+        same = (last.phase, last.state) == (phase, state) and not repeats
+        if same and note in (None, last.note):
             return job  # history has it
         reported_at = None
         batch = job.batch

@@ -1,6 +1,6 @@
 """
 What people ask of a job: cancel it, run it or some of its rows again, resume a parked
-one.
+one, announce it again. Each writes into the job's history who asked for it.
 """
 
 import logging
@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.values import brief
 from batchdrop.ledger import Ledger
 from batchdrop.rows import RowOutcome
 from batchdrop.worker.cancel import Cancel
@@ -22,6 +24,8 @@ MAY_GO_AGAIN = tuple(
     for outcome in RowOutcome
     if outcome not in (RowOutcome.OK, RowOutcome.REFUSED)
 )
+#: Characters of the name of whoever asks.
+MAX_WHO = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,7 @@ class Commands:
             ValueError: it is over.
             Superseded: another worker wrote to it at the same moment; try again.
         """
-        job = self._known(job_id)
-        now = self.now()
+        job, by, now = self._known(job_id), _name(by), self.now()
         job = self.ledger.advance(job, lambda j: j.request_cancel(by, now))
         log.info(
             "cancel requested",
@@ -86,7 +89,7 @@ class Commands:
                 f"rows that are {wrong[0]} don't go again; write some of "
                 f"{', '.join(MAY_GO_AGAIN)}"
             )
-        job, now = self._known(job_id), self.now()
+        job, by, now = self._known(job_id), _name(by), self.now()
         asked = tuple(dict.fromkeys(only))
         job = self.ledger.advance(job, lambda j: j.retry_requested(by, asked, now))
         log.info(
@@ -95,7 +98,7 @@ class Commands:
         )
         return job
 
-    def rerun(self, job_id: str) -> Job:
+    def rerun(self, job_id: str, by: str) -> Job:
         """
         Makes a new job of one that is over. It has an id of its own and the old job as
         its parent, and `poll` takes it up at its next tick.
@@ -105,19 +108,63 @@ class Commands:
             ValueError: it isn't over yet.
             Superseded: it was written to at the same moment; try again.
         """
-        parent, now = self._known(job_id), self.now()
+        parent, by, now = self._known(job_id), _name(by), self.now()
         parent = self.ledger.advance(
-            parent, lambda j: j.rerun_counted(now), creates=lambda j: [j.rerun(now)]
+            parent,
+            lambda j: j.rerun_counted(by, now),
+            creates=lambda j: [j.rerun(by, now)],
         )
+        new = parent.rerun(by, now)
         log.info(
             "job rerun",
             extra={
                 "event": "job.rerun",
-                "job": parent.rerun(now).id,
+                "job": new.id,
                 "parent": parent.id,
+                "by": by,
             },
         )
-        return parent.rerun(now)
+        return new
+
+    def replay(
+        self,
+        job_id: str,
+        by: str,
+        among: Callable[[Announcement], bool] = lambda _: True,
+        anew: bool = False,
+    ) -> list[Announcement]:
+        """
+        Puts a job's announcements into the outbox again, with the same ids and bytes;
+        `poll` sends them at its next tick. Those that wait there already are left.
+
+        Args:
+            among: which of them; by default all.
+            anew: give each a new event id and number, so that subscribers that
+                deduplicate handle it again; those that were made so are left.
+
+        Returns:
+            What was put there; empty if nothing was.
+
+        Raises:
+            LookupError: there is no such job.
+            Superseded: another worker wrote to it at the same moment; try again.
+            Unavailable: others keep writing to it.
+        """
+        job, by, now = self._known(job_id), _name(by), self.now()
+        again = [
+            one
+            for one in self.ledger.announcements_of(job.id)
+            if among(one) and not (one.is_waiting or (anew and one.replay_of))
+        ]
+        if not again:
+            return []
+        self.ledger.advance(job, lambda j: j.announced_again(now, by))
+        log.info(
+            "job announced again",
+            extra={"event": "job.announced_again", "job": job.id, "by": by},
+        )
+        put = self.ledger.replay_as_new if anew else self.ledger.replay
+        return [put(one, now) for one in again]
 
     def unpark(self, job_id: str, by: str) -> Job:
         """
@@ -129,7 +176,7 @@ class Commands:
             ValueError: neither is parked.
             Superseded: it was written to at the same moment; try again.
         """
-        job, now = self._known(job_id), self.now()
+        job, by, now = self._known(job_id), _name(by), self.now()
         if job.awaits == "round":
             sent = self.ledger.get(job.round_now.job)
             if sent and sent.is_parked:
@@ -152,3 +199,9 @@ class Commands:
         if job is None:
             raise LookupError(f"there is no job {job_id}")
         return job
+
+
+def _name(by: str) -> str:
+    """Who asks, in one line."""
+    plain = "".join(each if each.isprintable() else " " for each in by)
+    return brief(" ".join(plain.split()), MAX_WHO) or "somebody"
