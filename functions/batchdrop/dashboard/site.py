@@ -12,9 +12,20 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
 from batchdrop import wiring
-from batchdrop.dashboard import access, costs, job, jobs, rows, status, words
+from batchdrop.dashboard import (
+    access,
+    actions,
+    costs,
+    forms,
+    job,
+    jobs,
+    rows,
+    status,
+    words,
+)
 from batchdrop.dashboard.asked import Asked
 from batchdrop.errors import Unavailable
+from batchdrop.jobs.values import is_job_id
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +49,24 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _ASSETS = Path(__file__).parent / "assets"
-#: What to do about an answer that is an error.
+#: Characters of an address behind its `?`; those of the pages have a few hundred.
+MAX_QUERY = 4096
+#: What an error's page is called, and what to do about it.
 HELP = {
-    403: "Ask who runs this deployment to add you to its readers or operators.",
-    404: "A job's document is deleted some months after its end.",
-    405: "Use the buttons of a job's page.",
-    413: "A form of these pages is never so large.",
-    503: "Reload the page in a moment.",
+    400: ("Not understood", "Go back, and try it as the page has it."),
+    403: (
+        "Not allowed",
+        "Ask who runs this deployment to add you to its readers or operators.",
+    ),
+    404: ("Not found", "A job's document is deleted some months after its end."),
+    405: ("Not this way", "Use the buttons of a job's page."),
+    409: ("Not possible now", "The job's page shows how it is by now."),
+    413: ("Too large", "A form of these pages is never so large."),
+    414: ("Too long", "An address of these pages is never so long."),
+    503: ("Not now", "Reload the page in a moment."),
 }
+#: What is answered if even an error's page fails.
+LAST_RESORT = "The page could not be made; the log of dashboard says why."
 
 
 def site(deployment: ModuleType) -> flask.Flask:
@@ -62,26 +83,38 @@ def site(deployment: ModuleType) -> flask.Flask:
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.finalize = words.output
     app.jinja_env.filters.update(words.FILTERS)
-    app.jinja_env.globals.update(asset=_asset)
+    app.jinja_env.globals.update(
+        asset=_asset,
+        action_done=actions.done,
+        action_offers=actions.offers,
+        form_token=forms.token,
+    )
 
     def begin() -> None:
+        if len(flask.request.query_string) > MAX_QUERY:
+            flask.abort(414, "The address is too long.")
         if flask.request.endpoint == "static":
             return
-        person = access.person(flask.request.headers, deployment.settings())
+        person = access.person(flask.request, deployment.settings())
         now = deployment.now()()
         flask.g.asked = Asked(wiring=deployment, person=person, now=now)
 
     app.before_request(begin)
     app.after_request(_with_headers)
     app.register_error_handler(Exception, _error)
-    for page in (jobs, job, rows, costs, status):
+    for page in (jobs, job, rows, costs, status, actions):
         app.register_blueprint(page.pages)
     return app
 
 
 def answer(request: Request) -> Response:
     """Answers a request that the framework has received."""
-    return Response.from_app(_site().wsgi_app, request.environ)
+    try:
+        return Response.from_app(_site().wsgi_app, request.environ)
+    except Exception:
+        # The framework would answer with the error's text.
+        log.exception("page failed", extra={"event": "dashboard.failed"})
+        return Response(LAST_RESORT, 500, HEADERS, content_type="text/plain")
 
 
 @cache
@@ -98,6 +131,7 @@ def _asset(name: str) -> str:
 
 def _with_headers(response: flask.Response) -> flask.Response:
     response.headers.update(HEADERS)
+    forms.set_cookie(response)
     if flask.request.endpoint != "static":
         # What a page shows may be confidential, and is of this moment.
         response.headers["Cache-Control"] = "no-store"
@@ -106,26 +140,36 @@ def _with_headers(response: flask.Response) -> flask.Response:
 
 def _error(exc: Exception) -> tuple[str, int] | HTTPException:
     """Any error as a page that says what to do; never with a trace."""
-    code, text = 500, "The page could not be made; the log of dashboard says why."
+    code, text = 500, LAST_RESORT
     if isinstance(exc, access.Denied):
         code, text = 403, str(exc)
+        log.warning(
+            "page or action denied",
+            extra={"event": "dashboard.denied", "by": exc.who, "action": exc.action},
+        )
     elif isinstance(exc, HTTPException):
         code, text = exc.code or 500, exc.description or ""
         if code < 400:
             return exc
-    elif isinstance(exc, LookupError):
-        code, text = 404, str(exc.args[0]) if exc.args else ""
+    elif type(exc) is LookupError:  # a KeyError is a mistake of ours
+        code, text = 404, str(exc)
     elif isinstance(exc, Unavailable):
         code, text = 503, str(exc)
     if code >= 500:
         log.error("page failed", exc_info=exc, extra={"event": "dashboard.failed"})
-    title = {403: "Not allowed", 404: "Not found", 405: "Not this way"}
+    title, help = HELP.get(code, HELP[503])
+    id = (flask.request.view_args or {}).get("id", "")
     page = flask.render_template(
         "error.html",
         code=code,
-        title=title.get(code, "Not now"),
-        text=text,
-        help=HELP.get(code, ""),
+        title=title,
+        text=_sentence(text),
+        help=help,
+        job=id if is_job_id(id) and code != 404 else None,
         asked=flask.g.get("asked"),
     )
     return page, code
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].removesuffix(".") + "." if text else ""

@@ -1,5 +1,6 @@
 """What a deployment chooses: read once, from the environment."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -24,6 +25,9 @@ _OPTIONS = {option.setting: option for option in options(ENVIRONMENT)}
 #: copied anew: a batch may queue for 72 hours and run for 24, and its results may have
 #: to wait for a grant.
 SHORTEST_WORK_TTL = 30 * 86400
+
+#: Addresses from which nobody else's keys can come: the second is for tests.
+_KEYS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
 def _default(name: str) -> Any:
@@ -121,6 +125,7 @@ class Settings:
             raise BadSetting(_not_set(missing))
         settings = cls(**values)
         settings._check()
+        settings._check_entry_point(env)
         return settings
 
     @property
@@ -133,11 +138,35 @@ class Settings:
         )
         return self.paused or any(limit is not None for limit in limits)
 
-    def _check(self) -> None:
-        if self.backend == Backend.DEVELOPER and not self.api_key:
+    def _check_entry_point(self, env: Mapping[str, str]) -> None:
+        """
+        Args:
+            env: has FUNCTION_TARGET, the entry point, and on Cloud Run K_SERVICE. See
+                https://cloud.google.com/run/docs/container-contract#env-vars
+        """
+        # The pages make no request of the API, so they are given no key.
+        has_use = env.get("FUNCTION_TARGET") != "dashboard"
+        if self.backend == Backend.DEVELOPER and not self.api_key and has_use:
             raise BadSetting(
                 f"GEMINI_API_KEY is not set; {PREFIX}BACKEND=developer needs one, "
                 "from a secret"
+            )
+        if self.dashboard_access == "local" and env.get("K_SERVICE"):
+            raise BadSetting(
+                f"{PREFIX}DASHBOARD_ACCESS: local is for one machine, and this is "
+                "Cloud Run, where it would let everybody act; write iam or iap"
+            )
+
+    def _check(self) -> None:
+        if self.dashboard_access == "iap" and not self.dashboard_audience:
+            raise BadSetting(
+                f"{PREFIX}DASHBOARD_AUDIENCE is not set; {PREFIX}DASHBOARD_ACCESS=iap "
+                "needs it, to refuse what the Identity-Aware Proxy asserts to others"
+            )
+        if not _KEYS.match(self.dashboard_keys):
+            raise BadSetting(
+                f"{PREFIX}DASHBOARD_KEYS must be an address with https://: whoever "
+                "changes the keys on their way can be anybody"
             )
         if self.create_timeout >= self.lease:
             raise BadSetting(
