@@ -4,13 +4,10 @@ from contextlib import closing
 import pytest
 from google.cloud import firestore
 
-from batchdrop.jobs.values import Location
-from batchdrop.options.settings import Settings
-from batchsim import BatchSim
 from tests.cloud_storage import CloudStorage, cloud_storage
 from tests.database import Database
 from tests.worker.office import Office
-from tests.worker.world import World, storage_at
+from tests.worker.world import World, a_world, storage_at
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,37 +38,8 @@ def world(
     # The client opens a storage client of its own where answers are collected.
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
-    storage_client = storage_at(gcs, project)
-    settings = Settings(
-        project=project,
-        location="us-central1",
-        model="gemini-3.8-flash",
-        inbox=f"{project}-inbox",
-        work=Location(bucket=f"{project}-work", prefix="staging/"),
-        output=Location(bucket=f"{project}-output", prefix=""),
-        topic="announcements",
-        work_topic="work",
-        deployment="tests",
-        # Tests about results, and about rows that go again, choose them by themselves.
-        results="off",
-        retry=0,
-        backend=getattr(request, "param", "vertex"),
-    )
-    for bucket in (settings.inbox, settings.work.bucket, settings.output.bucket):
-        storage_client.create_bucket(bucket)
-    with BatchSim(speed=0, queue_seconds=300, run_seconds=600, storage=gcs) as sim:
-        world = World(
-            sim=sim,
-            gcs=storage_client,
-            database=database,
-            settings=settings,
-        )
-        # The slower comparison is due in an hour, as on most ticks.
-        world.ledger.last_reconcile()
-        world.ledger.record_reconcile(world.now())
+    with a_world(gcs, database, getattr(request, "param", "vertex")) as world:
         yield world
-        world.close()
-    storage_client.close()
 
 
 @pytest.fixture

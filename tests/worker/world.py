@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -338,6 +339,47 @@ class World:
             for blob in found
             for line in blob.download_as_text().splitlines()
         ]
+
+
+@contextmanager
+def a_world(
+    gcs: str, database: firestore.Client, backend: str = "vertex", **options: Any
+) -> Iterator[World]:
+    """
+    A deployment whose clock stands still, in the database's project.
+
+    Args:
+        gcs: the address of Cloud Storage, which the environment has, too.
+        options: of its batchsim.
+    """
+    project = database.project
+    client = storage_at(gcs, project)
+    settings = Settings(
+        project=project,
+        location="us-central1",
+        model="gemini-3.8-flash",
+        inbox=f"{project}-inbox",
+        work=Location(bucket=f"{project}-work", prefix="staging/"),
+        output=Location(bucket=f"{project}-output", prefix=""),
+        topic="announcements",
+        work_topic="work",
+        deployment="tests",
+        # Tests about results, and about rows that go again, choose them by themselves.
+        results="off",
+        retry=0,
+        backend=backend,
+    )
+    for bucket in (settings.inbox, settings.work.bucket, settings.output.bucket):
+        client.create_bucket(bucket)
+    seconds = {"queue_seconds": 300, "run_seconds": 600}
+    with BatchSim(speed=0, storage=gcs, **seconds | options) as sim:
+        world = World(sim=sim, gcs=client, database=database, settings=settings)
+        # The slower comparison is due in an hour, as on most ticks.
+        world.ledger.last_reconcile()
+        world.ledger.record_reconcile(world.now())
+        yield world
+        world.close()
+    client.close()
 
 
 def slow(world: World, duration: timedelta) -> Fault:
