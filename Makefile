@@ -9,7 +9,7 @@ RUNNABLE := $(VENV)/.runnable
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev ready test rings proofs crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
+.PHONY: demo dev ready test rings proofs browser crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
 
 demo: $(RUNNABLE)  ## run the main job once on this machine, with some faults, and show it
 	@$(VENV)/bin/batchdrop demo $(ARGS)
@@ -29,6 +29,9 @@ rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
 
 proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed zip, Terraform
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m proof --timeout 600
+
+browser: $(INSTALLED)  ## install Chromium and axe-core for the tests of the pages, if missing
+	@$(VENV)/bin/python -m tests.browser.install
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "exhaustive or not proof" \

@@ -26,17 +26,18 @@ settings.load_profile("no clock")
 #: What stays in one process where tests run in several, by folder or file; each process
 #: has services of its own. Cases run in tracks, which are started once. The demo has to
 #: see each state of its batch, and comes when the tracks are over. Those of a folder
-#: share what takes long to make: plans, and a whole stack.
+#: share what takes long to make: plans, a whole stack, or a browser.
 TOGETHER = {
     "exactly_once/test_crashes.py": "tracks",
     "exactly_once/test_faults.py": "tracks",
     "whole/test_demo.py": "tracks",
     "infra": "infra",
     "whole": "whole",
+    "browser": "browser",
 }
 #: What begins first: it takes longest, and mostly waits. A file of the worker's tests
 #: takes longer than one of the others.
-FIRST = ("tracks", "whole", "infra")
+FIRST = ("tracks", "whole", "browser", "infra")
 
 
 def together(nodeid: str) -> str:

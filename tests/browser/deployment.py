@@ -1,0 +1,128 @@
+"""A deployment with jobs of every kind, and a server of its pages."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from batchdrop.dashboard.site import site
+from batchdrop.jobs.job import Job
+from batchdrop.jobs.parts import MAX_PARTS
+from batchdrop.jobs.values import Part, Staging
+from batchdrop.rows import Rows
+from batchdrop_local import sample
+from tests.there import there
+from tests.worker.split_jobs import spec_of
+from tests.worker.world import World
+
+#: Names that would run a script, break a page's markup, or hide what they are, if a
+#: page let them. A script of them would set `hacked`.
+HOSTILE = (
+    "<script>window.hacked=1</script>.jsonl",
+    '"><img src=x onerror="window.hacked=2">.jsonl',
+    "'-alert(3)-'{{7*7}}${window.hacked=3}.jsonl",
+    "</title></textarea></style><svg onload=window.hacked=4>.jsonl",
+    "javascript:window.hacked=5//.jsonl",
+    "\N{RIGHT-TO-LEFT OVERRIDE}lnosj.\N{ZERO WIDTH SPACE}elif\x1b[31m\nred.jsonl",
+    f"{'long/' * 30}{'w' * 120}.jsonl",
+    "заявки/レビュー/مراجعات العملاء.jsonl",
+)
+
+
+class _Silent(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Says nothing of requests."""
+
+
+@contextmanager
+def served(world: World, **settings: Any) -> Iterator[str]:
+    """The address of a server of a world's pages, with these settings."""
+    deployment = ModuleType("deployment")
+    world.choose(**{"dashboard_access": "local"} | settings)
+    chosen = world.settings
+    for name, made in {
+        "settings": lambda: chosen,
+        "routes": lambda: world.routes,
+        "prices": lambda: world.prices,
+        "storage": lambda: world.storage,
+        "ledger": lambda: world.ledger,
+        "costs": lambda: world.ledger,
+        "worker": lambda: world.worker,
+        "now": lambda: world.now,
+    }.items():
+        setattr(deployment, name, made)
+    app = site(deployment)
+    # A thread a request, as Cloud Run's server has.
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Silent)
+    thread = threading.Thread(target=server.serve_forever, name="pages")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def fill(world: World) -> dict[str, Job]:
+    """
+    Drops the files of the sample, and runs ticks until nothing is open but one that
+    stands still and one that waits for it.
+
+    Returns:
+        Each job by its file's name.
+    """
+    world.choose(
+        routes=sample.ROUTES, results="on", retry=1, max_cost_per_day=10_000_000
+    )
+    world.sim.faults.load(sample.FAULTS)
+    drops = {}
+    for file in sample.FILES:
+        drops[file.name] = world.upload(file.content(), file.name)
+        world.worker.take(drops[file.name])
+        world.advance(timedelta(seconds=20))
+    for n in range(12):
+        world.ticks(1, every=timedelta(minutes=3))
+        if n == 2:
+            for file in sample.FILES:
+                if file.cancelled:
+                    world.worker.commands.cancel(drops[file.name].job_id, by="ada")
+    return {name: world.job(drop) for name, drop in drops.items()}
+
+
+def dropped(world: World, name: str, rows: int = 20, **options: Any) -> Job:
+    """One more file, whose job has just begun."""
+    file = sample.File(name=name, rows=rows, **options)
+    drop = world.upload(file.content(), name)
+    world.worker.take(drop)
+    return world.job(drop)
+
+
+def split_into_many(world: World, name: str) -> Job:
+    """A file of 300 parts, all of which wait for a batch that stands still."""
+    drop = world.upload(b"{}\n", name)
+    now, rows = world.now(), 200_000
+    job = there(
+        world.ledger.claim(Job.claimed(drop, world.holder(), now, world.timing))
+    )
+    spec = replace(spec_of(world, job), model="gemini-3.1-pro-preview", max_active=1)
+
+    def staged(job: Job) -> Job:
+        for n in range(MAX_PARTS):
+            uri = f"{world.settings.work}{job.part_id(n)}/1/requests.jsonl"
+            staging = Staging(epoch=1, uri=uri, rows=rows, bytes=rows * 300)
+            part = Part(n=n, first=n * rows + 1, last=(n + 1) * rows, staging=staging)
+            job = job.part_staged(part, now, world.timing)
+        return job
+
+    total = Rows(total=MAX_PARTS * rows, accepted=MAX_PARTS * rows)
+    return world.ledger.advance(
+        world.ledger.advance(job, staged),
+        lambda job: job.split(spec, total, now),
+        creates=lambda job: job.part_jobs(now),
+    )

@@ -1,0 +1,44 @@
+"""How the pages look at each width and in each scheme, and what they load."""
+
+import pytest
+
+from tests.browser.chromium import SCHEMES, WIDTHS, Browser
+from tests.browser.conftest import Deployed
+
+PAGES = {
+    "job that is done": "/jobs/{nightly/reviews-01.jsonl}",
+    "job that runs": "/jobs/{slow/yearly-report.jsonl}",
+    "job that was rejected": "/jobs/{imports/shop-export.jsonl}",
+    "job with failures": "/jobs/{support/tickets.jsonl}",
+    "job of 300 parts": "/jobs/{archive/sixty-million-rows.jsonl}",
+    "rows": "/jobs/{support/tickets.jsonl}/rows",
+    "costs": "/costs",
+    "status": "/status",
+    "not found": "/nothing",
+}
+
+
+def path_of(page: str, deployed: Deployed) -> str:
+    """The address of a page, with the id of the job that it names."""
+    path = PAGES[page]
+    for name, job in deployed.jobs.items():
+        path = path.replace(f"{{{name}}}", job.id)
+    return path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_fits_each_width_and_scheme_and_breaks_no_rule_of_accessibility(
+    page: str, deployed: Deployed, browser: Browser
+) -> None:
+    browser.open(path_of(page, deployed))
+
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            browser.look(width, scheme)
+            where = f"{width} pixels, {scheme}"
+            assert browser.sideways() == [], where
+            assert browser.offences() == [], where
+    seen = browser.seen()
+    about = [each for each in seen.console if not each.startswith(browser.url)]
+    assert about == []
+    assert {u for u in seen.addresses if not u.startswith(f"{browser.url}/")} == set()
