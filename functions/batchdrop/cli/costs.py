@@ -1,42 +1,42 @@
 """`batchdrop costs`: what the jobs of a deployment have cost."""
 
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
+from batchdrop.views.cost_filters import by_of, label_of, since_of
 
 if TYPE_CHECKING:
     from batchdrop.ledger.cost_report import Amount, CostReport, Group
 
-#: A label's key, as Google Cloud takes it.
-_KEY = re.compile(r"[\w-]{1,63}")
-
 
 def _since(_: Any, __: Any, text: str) -> date:
-    """Reads `30d`, days back from today, or a day such as 2026-03-01."""
-    today = datetime.now(UTC).date()
-    try:
-        if match := re.fullmatch(r"([0-9]{1,4})d", text):
-            return today - timedelta(days=int(match[1]))
-        return date.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r}; write days, such as 30d, or a day, such as 2026-03-01"
-        ) from None
+    with _refused(text):
+        return since_of(text, datetime.now(UTC).date())
 
 
 def _by(_: Any, __: Any, text: str) -> str:
-    """Reads what to group by."""
-    key = text.removeprefix("label:")
-    if text in ("day", "model", "route") or (key != text and _KEY.fullmatch(key)):
-        return text
-    raise click.BadParameter(f"{text!r}; write day, model, route or label:KEY")
+    with _refused(text):
+        return by_of(text)
+
+
+def _label(_: Any, __: Any, text: str | None) -> str | None:
+    with _refused(text):
+        return None if text is None else label_of(text)
+
+
+@contextmanager
+def _refused(text: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r}; {exc}") from None
 
 
 @click.command()
@@ -56,7 +56,12 @@ def _by(_: Any, __: Any, text: str) -> str:
     callback=_by,
     help="What to group by; label:team has a group for each text of the label team.",
 )
-@click.option("--label", metavar="KEY=TEXT", help="Only jobs that have this label.")
+@click.option(
+    "--label",
+    metavar="KEY=TEXT",
+    callback=_label,
+    help="Only jobs that have this label.",
+)
 @deployment_option
 @json_option("Print the report as JSON, with costs in millionths.")
 def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
@@ -71,8 +76,6 @@ def costs(since: date, by: str, label: str | None, as_json: bool) -> None:
     Example:
       batchdrop costs --since 7d --by model
     """
-    if label is not None and "=" not in label:
-        raise click.BadParameter(f"{label!r}; write KEY=TEXT", param_hint="--label")
     with deployment() as wiring:
         from batchdrop.ledger.cost_report import cost_report
 

@@ -4,7 +4,8 @@ import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
-from batchdrop.views.status import Limit, Line, Status, read, span
+from batchdrop.views.limits import Limit
+from batchdrop.views.status import Line, Status, read, span
 from batchdrop.views.text import shown
 
 
@@ -82,7 +83,7 @@ def _why(line: Line) -> str:
 
 
 def _used(limit: Limit) -> str:
-    if limit.what.startswith("cost"):
+    if limit.is_cost:
         used = f"{limit.used / 1_000_000:,.2f}"
         most = None if limit.limit is None else f"{limit.limit / 1_000_000:,.2f}"
     else:

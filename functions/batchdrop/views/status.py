@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchdrop.options.names import why_ignored
 from batchdrop.views import dead_letters
+from batchdrop.views.limits import Limit, limits
 
 if TYPE_CHECKING:
     from batchdrop.jobs.waiting import WaitingFor
@@ -63,15 +64,6 @@ class DeadLetters:
 
     count: int | None
     why_unknown: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What a day has used of a limit: rows, bytes, or millionths of the currency."""
-
-    what: str  #: rows, bytes, cost, or `cost of ROUTE`
-    used: int
-    limit: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +130,7 @@ def read(wiring: ModuleType) -> Status:
         dead_letters=dead,
         ignored=ignored,
         day=f"{now:%Y-%m-%d}",
-        limits=[*_limits(wiring, f"{now:%Y-%m-%d}")],
+        limits=[*limits(wiring, f"{now:%Y-%m-%d}")],
         wrong=[
             *_wrong_ticks(settings, ticks, now),
             *_wrong_queues(settings, queues),
@@ -172,30 +164,6 @@ def _dead_letters(settings: "Settings", now: datetime) -> DeadLetters:
     except dead_letters.NotCounted as exc:
         return DeadLetters(count=None, why_unknown=str(exc))
     return DeadLetters(count=found)
-
-
-def _limits(wiring: ModuleType, day: str) -> Iterator[Limit]:
-    """What the day has used of each limit that there is, or that something counts."""
-    from batchdrop.jobs.values import micros_of
-
-    settings, ledger = wiring.settings(), wiring.ledger()
-    spent, reserved = ledger.spending_on(day), ledger.reserved_on(day)
-    ceiling = settings.max_cost_per_day
-    limits = [
-        ("rows", spent.rows, settings.max_rows_per_day),
-        ("bytes", spent.bytes, settings.max_bytes_per_day),
-        ("cost", reserved.micros, None if ceiling is None else micros_of(ceiling)),
-    ]
-    own = {
-        route.key: micros_of(route.choices["max_cost_per_day"])
-        for route in wiring.routes().routes
-        if route.choices.get("max_cost_per_day") is not None
-    }
-    for name in sorted({*own, *reserved.routes}):
-        limits.append((f"cost of {name}", reserved.of(name), own.get(name)))
-    for what, used, limit in limits:
-        if used or limit is not None:
-            yield Limit(what=what, used=used, limit=limit)
 
 
 def _wrong_ticks(settings: "Settings", ticks: Ticks, now: datetime) -> Iterator[Wrong]:
