@@ -29,8 +29,9 @@ class Segment:
 class Column:
     """A value over time."""
 
-    x: float
+    place: float  #: how wide its place is, of which it leaves some free
     middle: float
+    x: float
     width: float
     y: float  #: of its top
     height: float
@@ -118,8 +119,9 @@ def columns(values: Sequence[int], top: int, height: float) -> list[Column]:
         high = max(LEAST_HEIGHT, height * value / top) if value > 0 else 0.0
         found.append(
             Column(
-                x=round(middle - width / 2, 3),
+                place=round(place, 3),
                 middle=round(middle, 3),
+                x=round(middle - width / 2, 3),
                 width=round(width, 3),
                 y=round(height - high, 2),
                 height=round(high, 2),

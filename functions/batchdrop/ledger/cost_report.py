@@ -76,12 +76,17 @@ class Selection:
     until: date
     label: str | None = None  #: such as team=search: of jobs with this label alone
 
-    def parts(self) -> Iterator[Part]:
-        """All that the costs of any day consist of. Reads a document a currency."""
-        for currency in self.costs.values_in_costs("currency"):
-            yield Part(currency=currency, compared=False)
-            if currency:
-                yield Part(currency=currency, compared=True)
+    def check(self, by: str) -> None:
+        """
+        Raises:
+            ValueError: groups of labels can't be of one label.
+        """
+        if key_of(by) and self.label:
+            raise ValueError("give either a label or groups by label")
+
+    def currencies(self) -> Iterator[str]:
+        """Those of any day, "" for costs that aren't known. Reads a document each."""
+        return self.costs.values_in_costs("currency")
 
     def names(self, by: str, after: str | None = None) -> Iterator[str]:
         """
@@ -100,10 +105,18 @@ class Selection:
                 return
             yield name
 
-    def total(self, parts: Iterable[Part]) -> tuple[Group, list[Part]]:
-        """The sum of all, and which of the parts there are: a question for each."""
+    def total(self, currencies: Iterable[str]) -> tuple[Group, list[Part]]:
+        """
+        The sum of all, and the parts that it has: two questions for a currency, and one
+        for costs that aren't known.
+        """
+        parts = [
+            Part(currency=currency, compared=compared)
+            for currency in currencies
+            for compared in ((True, False) if currency else (False,))
+        ]
         sums = {part: self._sums("day", "", part) for part in parts}
-        return Group.of("total", sums), [part for part in sums if sums[part].rounds]
+        return Group.of("total", sums), [part for part in parts if sums[part].rounds]
 
     def group(self, by: str, name: str, parts: Sequence[Part]) -> Group:
         """One group: a question for each part."""
@@ -160,9 +173,9 @@ def cost_report(
         ValueError: groups of labels can't be of one label.
         Unavailable: Firestore gave no answer.
     """
-    check(by, label)
     asked = Selection(costs=costs, since=since, until=until, label=label)
-    total, parts = asked.total(asked.parts())
+    asked.check(by)
+    total, parts = asked.total(asked.currencies())
     found: list[Group] = []
     more = False
     for name in asked.names(by) if parts else ():
@@ -179,15 +192,6 @@ def cost_report(
         more=more,
         total=total,
     )
-
-
-def check(by: str, label: str | None) -> None:
-    """
-    Raises:
-        ValueError: groups of labels can't be of one label.
-    """
-    if key_of(by) and label:
-        raise ValueError("give either a label or groups by label")
 
 
 def key_of(by: str) -> str:
