@@ -1,7 +1,6 @@
 """What an error means to whoever runs a command: one line, and what to do."""
 
-from collections.abc import Iterator
-
+from batchdrop.views.failures import CURES, Trouble, trouble
 from batchdrop.views.text import shown
 
 LOG_IN = "run `gcloud auth application-default login`"
@@ -20,53 +19,27 @@ def in_one_line(error: BaseException, *, writes: bool = False) -> str:
     Args:
         writes: the command writes the ledger, which takes another right than reading.
     """
-    for cause in _causes(error):
-        if text := _explained(cause, writes):
-            return shown(text)
+    if found := trouble(error):
+        return shown(_explained(*found, writes))
     return shown(str(error) or repr(error))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that led to it: ours hide Google's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
-def _explained(error: BaseException, writes: bool) -> str | None:
-    """The text for an error of Google's; None for any other."""
-    from google.api_core import exceptions
-    from google.auth import exceptions as auth
-
-    match error:
-        case auth.DefaultCredentialsError():
+def _explained(what: Trouble, error: BaseException, writes: bool) -> str:
+    match what:
+        case Trouble.NO_LOGIN:
             return f"you are not logged in to Google Cloud; {LOG_IN}"
-        case auth.RefreshError() | exceptions.Unauthorized():
+        case Trouble.LOGIN_OVER:
             return f"your login at Google Cloud is over; {LOG_IN} ({_brief(error)})"
-        case auth.GoogleAuthError():
+        case Trouble.LOGIN_SILENT:
             return f"Google's login gave no answer; try again ({_brief(error)})"
-        case exceptions.Forbidden():
+        case Trouble.NO_RIGHT:
             return _no_right(str(error), writes)
-        case exceptions.FailedPrecondition() if "requires an index" in str(error):
-            if "building" in str(error):
-                return (
-                    "an index of the ledger is still being built; try again in a few "
-                    "minutes"
-                )
-            return (
-                "the ledger lacks an index; run `terraform apply` with this release, "
-                "and try again some minutes later"
-            )
-        case exceptions.NotFound() if "database" in str(error):
+        case Trouble.NO_LEDGER:
             return f"the deployment's ledger is not there ({_brief(error)})"
-        case (
-            exceptions.ServerError()
-            | exceptions.TooManyRequests()
-            | exceptions.RetryError()
-        ):
+        case Trouble.SILENT:
             return f"Google Cloud gave no answer; try again ({_brief(error)})"
-    return None
+        case Trouble.INDEX_BUILDING | Trouble.NO_INDEX:
+            return CURES[what]
 
 
 def _no_right(text: str, writes: bool) -> str:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import flask
 import jinja2
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from batchdrop import wiring
@@ -24,7 +24,7 @@ from batchdrop.dashboard import (
     words,
 )
 from batchdrop.dashboard.asked import Asked
-from batchdrop.errors import Unavailable
+from batchdrop.dashboard.errors import UNKNOWN, Denied, explained
 from batchdrop.jobs.values import is_job_id
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,6 @@ HELP = {
     414: ("Too long", "An address of these pages is never so long."),
     503: ("Not now", "Reload the page in a moment."),
 }
-#: What is answered if even an error's page fails.
-LAST_RESORT = "The page could not be made; the log of dashboard says why."
 
 
 def site(deployment: ModuleType) -> flask.Flask:
@@ -79,6 +77,8 @@ def site(deployment: ModuleType) -> flask.Flask:
     # The framework has an application of its own around this one, with /static/.
     app = flask.Flask(__name__, static_folder="assets", static_url_path="/assets")
     app.config.update(MAX_CONTENT_LENGTH=MAX_FORM, SEND_FILE_MAX_AGE_DEFAULT=86400)
+    # A redirect to the address with fewer slashes would name a host and a scheme.
+    app.url_map.merge_slashes = False
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.finalize = words.output
@@ -114,7 +114,7 @@ def answer(request: Request) -> Response:
     except Exception:
         # The framework would answer with the error's text.
         log.exception("page failed", extra={"event": "dashboard.failed"})
-        return Response(LAST_RESORT, 500, HEADERS, content_type="text/plain")
+        return Response(UNKNOWN, 500, HEADERS, content_type="text/plain")
 
 
 @cache
@@ -138,23 +138,16 @@ def _with_headers(response: flask.Response) -> flask.Response:
     return response
 
 
-def _error(exc: Exception) -> tuple[str, int] | HTTPException:
+def _error(exc: Exception) -> tuple[str, int, dict[str, str]] | HTTPException:
     """Any error as a page that says what to do; never with a trace."""
-    code, text = 500, LAST_RESORT
-    if isinstance(exc, access.Denied):
-        code, text = 403, str(exc)
+    if isinstance(exc, HTTPException) and (exc.code or 500) < 400:
+        return exc
+    code, text = explained(exc)
+    if isinstance(exc, Denied):
         log.warning(
             "page or action denied",
             extra={"event": "dashboard.denied", "by": exc.who, "action": exc.action},
         )
-    elif isinstance(exc, HTTPException):
-        code, text = exc.code or 500, exc.description or ""
-        if code < 400:
-            return exc
-    elif type(exc) is LookupError:  # a KeyError is a mistake of ours
-        code, text = 404, str(exc)
-    elif isinstance(exc, Unavailable):
-        code, text = 503, str(exc)
     if code >= 500:
         log.error("page failed", exc_info=exc, extra={"event": "dashboard.failed"})
     title, help = HELP.get(code, HELP[503])
@@ -163,13 +156,12 @@ def _error(exc: Exception) -> tuple[str, int] | HTTPException:
         "error.html",
         code=code,
         title=title,
-        text=_sentence(text),
+        text=text,
         help=help,
         job=id if is_job_id(id) and code != 404 else None,
         asked=flask.g.get("asked"),
     )
-    return page, code
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].removesuffix(".") + "." if text else ""
+    headers = {}
+    if isinstance(exc, MethodNotAllowed) and exc.valid_methods:
+        headers["Allow"] = ", ".join(sorted(exc.valid_methods))
+    return page, code, headers
