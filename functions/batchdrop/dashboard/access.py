@@ -63,7 +63,11 @@ def person(request: Request, settings: Settings) -> Person:
     operates = _is_one_of(name, settings.dashboard_operators)
     readers = settings.dashboard_readers
     if not operates and readers and not _is_one_of(name, readers):
-        raise Denied(f"{name} is none of the readers of these pages", who=name)
+        raise Denied(
+            f"{name} is none of the readers of these pages; ask who runs this "
+            "deployment to add you",
+            who=name,
+        )
     return Person(name=name, operates=operates)
 
 

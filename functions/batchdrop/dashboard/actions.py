@@ -54,7 +54,8 @@ def act(id: str, action: str) -> Response:
     here = asked()
     if not here.person.operates:
         raise Denied(
-            f"{here.person.name} is none of the operators, who may {action} jobs",
+            f"{here.person.name} is none of the operators, who may {action} jobs; ask "
+            "who runs this deployment to add you",
             who=here.person.name,
             action=action,
         )

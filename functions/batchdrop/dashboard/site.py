@@ -54,10 +54,7 @@ MAX_QUERY = 4096
 #: What an error's page is called, and what to do about it.
 HELP = {
     400: ("Not understood", "Go back, and try it as the page has it."),
-    403: (
-        "Not allowed",
-        "Ask who runs this deployment to add you to its readers or operators.",
-    ),
+    403: ("Not allowed", ""),
     404: ("Not found", "A job's document is deleted some months after its end."),
     405: ("Not this way", "Use the buttons of a job's page."),
     409: ("Not possible now", "The job's page shows how it is by now."),
