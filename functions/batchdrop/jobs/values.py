@@ -18,6 +18,8 @@ EMBEDDING = "embedding"
 
 #: Stands for every state that isn't named. Firestore takes no empty key.
 OTHER = "other"
+#: The API's states of a batch that has not read its rows.
+NOT_BEGUN = ("JOB_STATE_UNSPECIFIED", "JOB_STATE_QUEUED", "JOB_STATE_PENDING")
 #: Bytes of an object's name, in UTF-8
 #: (https://cloud.google.com/storage/docs/objects#naming).
 MAX_OBJECT_NAME = 1024
@@ -496,11 +498,7 @@ class Batch:
     @property
     def has_begun(self) -> bool:
         """Whether the batch has read its rows, and so begun to cost."""
-        return self.state not in (
-            "JOB_STATE_UNSPECIFIED",
-            "JOB_STATE_QUEUED",
-            "JOB_STATE_PENDING",
-        )
+        return self.state not in NOT_BEGUN
 
     @property
     def awaits_output(self) -> bool:
