@@ -31,6 +31,12 @@ MAX_FAILURE = 100  #: the message of one of them
 MAX_ATTRIBUTE = 1024  #: Pub/Sub's own limit, and Cloud Storage's for an object's name
 
 
+def word_of(type: str) -> str:
+    """What people call a type of announcement: `failed`, `results`."""
+    kind, word = type.split(".")[-3:-1]
+    return word if kind == "job" else kind
+
+
 def announcement_id(job_id: str, seq: int) -> str:
     """The event id of a job's n-th announcement, counted from 1."""
     return derived_id(job_id, str(seq))
@@ -103,6 +109,11 @@ class Announcement:
             attributes=attributes,
             created_at=job.updated_at,
         )
+
+    @property
+    def word(self) -> str:
+        """What people call its type."""
+        return word_of(self.type)
 
     @property
     def is_waiting(self) -> bool:

@@ -173,9 +173,9 @@ def _find(
 
 def _selected(types: tuple[str, ...]) -> list[str]:
     """The types that are named, by a word or in full; all of them if none is."""
-    from batchdrop.announcements.message import TYPES
+    from batchdrop.announcements.message import TYPES, word_of
 
-    words = {_word(type): type for type in TYPES}
+    words = {word_of(type): type for type in TYPES}
     selected = [words.get(type, type) for type in types] or list(TYPES)
     for type in selected:
         if type not in TYPES:
@@ -194,12 +194,6 @@ def _is_among(
     return one.type in types and (since or _EVER[0]) <= one.created_at < (
         until or _EVER[1]
     )
-
-
-def _word(type: str) -> str:
-    """What people call a type: `failed`, `results`."""
-    kind, word = type.split(".")[-3:-1]
-    return word if kind == "job" else kind
 
 
 def _members(one: "Announcement") -> dict[str, Any]:
@@ -228,7 +222,7 @@ def _cells(one: "Announcement") -> tuple[str, ...]:
         sent = f"set aside: {one.reason}"
     return (
         f"{one.created_at:%Y-%m-%d %H:%M:%S}",
-        _word(one.type),
+        one.word,
         one.job_id,
         one.attributes["object"],
         sent,

@@ -1,7 +1,7 @@
 """Numbers, times and amounts, as the pages write them."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -63,6 +63,30 @@ def ago(at: datetime | None) -> Markup | str:
     )
 
 
+def took(passed: timedelta) -> str:
+    """Such as `7 min 12 s` or `2 d 3 h`: two units at most."""
+    seconds = max(0, int(passed.total_seconds()))
+    if seconds < 1:
+        return "under 1 s"
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    found: list[tuple[int, str]] = []
+    for unit, size in units:
+        if (count := seconds // size) or found:
+            found.append((count, unit))
+        seconds %= size
+    return " ".join(f"{count} {unit}" for count, unit in found[:2] if count)
+
+
+def share(count: int, total: int) -> str:
+    """Such as `97.4 %`. What is not all is never 100 %, and what is some never 0 %."""
+    if not total or count in (0, total):
+        return "100 %" if count and count == total else "0 %"
+    percent = 100 * count / total
+    if percent < 0.1:
+        return "< 0.1 %"
+    return f"{percent:.1f} %" if percent < 99.95 else "> 99.9 %"
+
+
 def micros(value: int, currency: str) -> str:
     """Such as `8.18 USD`; what is less than a hundredth is `under 0.01 USD`."""
     if 0 < value < 10_000:
@@ -90,6 +114,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "lines": lines,
     "code": code,
     "parts_of_name": parts_of_name,
+    "took": took,
+    "share": share,
     "micros": micros,
     "size": kilobytes,
 }

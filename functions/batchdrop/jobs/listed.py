@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batchdrop.jobs.codes import Outcome, Phase
-from batchdrop.jobs.shown import Progress
+from batchdrop.jobs.shown import ENDED, Progress
 from batchdrop.jobs.values import Cost, Drop, Estimate, Health, Problem
 from batchdrop.jobs.waiting import WaitingFor
 from batchdrop.rows import Rows
@@ -60,3 +60,8 @@ class ListedJob:
     cost: Cost | None = None
     results: ListedResults | None = None
     error: Problem | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no work remains. Not for parts and rounds, which are in no list."""
+        return ENDED in self.listed_as

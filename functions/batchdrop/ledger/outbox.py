@@ -120,6 +120,21 @@ class Outbox(Documents, ABC):
         found = [decode(one.to_dict(), Announcement) for one in query.stream()]
         return sorted(found, key=lambda one: one.seq)
 
+    def latest_announcements_of(self, job: Job, most: int) -> list[Announcement]:
+        """
+        A job's latest announcements, the newest first, published or not. At most `most`
+        documents are read: their ids follow from the job's.
+        """
+        numbers = range(job.seq, max(0, job.seq - most), -1)
+        references = [
+            self._announcements().document(announcement_id(job.id, n)) for n in numbers
+        ]
+        if not references:
+            return []
+        found = self._connect().get_all(references)
+        read = readable((one for one in found if one.exists), announcement_from)
+        return sorted(read, key=lambda one: one.seq, reverse=True)
+
     def announcements_between(
         self, since: datetime, until: datetime, types: Sequence[str] = TYPES
     ) -> Iterator[Announcement]:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from batchdrop.jobs.codes import Phase, Step
+from batchdrop.views.text import in_shell
+
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
     from batchdrop.jobs.values import Collecting, Cost, Estimate, Round
@@ -31,6 +34,63 @@ def document(job: "Job", waits: "WaitingFor | None") -> dict[str, Any]:
 
     derived = {name: getattr(job, name) for name in DERIVED} | {"waiting_for": waits}
     return sparse(encode(replace(job, version=None)) | encode(derived))
+
+
+def sentence(job: "Job") -> str:
+    """How far a job is, in one sentence."""
+    if job.is_done:
+        return _end(job)
+    if job.phase is Phase.ENDED:
+        assert job.collecting is not None
+        left = job.collecting
+        done = f" ({left.n:,} done)" if left.n else ""
+        return f"Its answers become results: {STEPS[Step(left.step)]}{done}."
+    progress = job.progress
+    if job.phase is Phase.SPLIT and progress:
+        return f"{progress.parts_over:,} of its {progress.parts:,} parts are over."
+    if job.phase is Phase.SUBMITTED and job.batch and job.batch.has_begun:
+        if not progress or not progress.rows:
+            return "The API works on its batch."
+        return f"{progress.answered:,} of {progress.rows:,} rows are answered."
+    return PHASES[job.phase]
+
+
+#: What happens in each phase before there are answers.
+PHASES = {
+    Phase.ARRIVED: "Its rows are checked and staged.",
+    Phase.PREPARED: "Its rows are staged, and nothing is sent yet.",
+    Phase.WAITING: "Its rows are staged, and nothing is sent yet.",
+    Phase.SUBMITTING: "The request for its batch is sent.",
+    Phase.SUBMITTED: "The API has its batch, and has not started it.",
+}
+#: What is next with its answers.
+STEPS = {
+    Step.COPY: "they are copied from the API",
+    Step.DELIVER: "the copy is brought to its destination",
+    Step.FREEZE: "their objects are listed",
+    Step.MERGE: "they are joined to the rows",
+    Step.SORT: "they are sorted",
+    Step.RANGE: "they are joined to the rows",
+    Step.COMPOSE: "they become one object",
+    Step.PARTS: "those of all parts become one object",
+    Step.RETRY: "rows are chosen that go again",
+    Step.ROUND: "rows go again",
+    Step.HEAL: "those of the round are joined to them",
+}
+
+
+def _end(job: "Job") -> str:
+    """What a job that is done has come to."""
+    if job.phase is Phase.ATTACHED:
+        return "A manifest: the job of the file beside it reads it."
+    if job.phase is Phase.REJECTED:
+        return "No batch was made, and nothing was paid."
+    if not job.rows.outcomes:
+        return "It has ended, and makes no results."
+    ok, total = job.rows.ok or 0, job.rows.total
+    if ok == total:
+        return "The row is ok." if total == 1 else f"All {total:,} rows are ok."
+    return f"{ok:,} of {total:,} rows are ok."
 
 
 def step_of(left: "Collecting") -> str:
@@ -89,3 +149,17 @@ def addresses(job: "Job") -> Iterator[tuple[str, str]]:
         yield "manifest", job.manifest
     if batch:
         yield "batch", batch.name
+
+
+def commands(job: "Job") -> Iterator[tuple[str, str]]:
+    """Commands that get what belongs to a job, by what that is."""
+    yield "this page in a terminal", f"batchdrop show {job.id}"
+    if job.results:
+        yield "results, in other formats too", f"batchdrop results {job.id}"
+    for what, address in addresses(job):
+        if address.startswith("gs://"):
+            deep = "--recursive " if address.endswith("/") or what == "answers" else ""
+            yield what, f"gcloud storage cp {deep}{in_shell(address)} ."
+        else:
+            yield what, in_shell(address)
+    yield "dropped object", f"gcloud storage cp {in_shell(str(job.source))} ."

@@ -1,6 +1,7 @@
 """Texts of anybody's, such as names of objects, in the form in which they are shown."""
 
 import re
+import shlex
 
 #: Letters and marks that nobody sees, though Python counts them as printable: those of
 #: Unicode's property Default_Ignorable_Code_Point, and the empty pattern of Braille.
@@ -41,3 +42,22 @@ def parts_of_name(name: str) -> tuple[str, str]:
     if len(file) > FILE:
         file = f"{file[: FILE // 2 - 1]}…{file[-FILE // 2 :]}"
     return folder, file
+
+
+def in_shell(text: str) -> str:
+    """
+    A text of anybody's as one word of a command, for bash, zsh and ksh. What `shown`
+    writes as an escape is one here too, in $'...', so that the command can be read and
+    copied.
+    """
+    if shown(text) == text:
+        return shlex.quote(text)
+    return f"$'{''.join(map(_escaped, text))}'"
+
+
+def _escaped(each: str) -> str:
+    if each in "\\'":
+        return f"\\{each}"
+    if shown(each) == each:
+        return each
+    return f"\\u{ord(each):04x}" if ord(each) < 0x10000 else f"\\U{ord(each):08x}"

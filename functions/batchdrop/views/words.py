@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batchdrop.jobs.codes import Phase
-from batchdrop.jobs.shown import ENDED
 
 if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
     from batchdrop.jobs.listed import ListedJob
     from batchdrop.jobs.waiting import WaitingFor
 
@@ -16,9 +16,9 @@ SHORT = 10
 COLLECTING = "collecting"
 
 
-def state_of(job: "ListedJob") -> str:
+def state_of(job: "Job | ListedJob") -> str:
     """How far a job is: how it ended, the API's state of its batch, or its phase."""
-    if ENDED in job.listed_as:
+    if job.is_done:
         return job.outcome or job.phase
     if job.phase is Phase.ENDED:
         return COLLECTING
@@ -37,9 +37,9 @@ def rows_of(job: "ListedJob") -> str:
     return f"{job.rows.total:,}" if job.rows.total else ""
 
 
-def share_of(job: "ListedJob") -> float | None:
+def share_of(job: "Job | ListedJob") -> float | None:
     """Which share of its rows is answered; None before there is a batch."""
-    if job.rows.outcomes or ENDED in job.listed_as:
+    if job.rows.outcomes or job.is_done:
         return 1.0 if job.rows.outcomes else None
     if job.progress is None:
         return None
