@@ -1,11 +1,12 @@
 """Options that several commands have, and types of options."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from batchdrop.views import words
 
 
 def every_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -41,14 +42,7 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 def moment(text: str) -> datetime:
     """Reads a time (UTC, if it names no zone), or how long ago it was."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
     try:
-        if ago := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
-            return datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is neither a time (2026-03-01T12:00Z) nor how long ago it was "
-            "(90m, 12h, 7d)"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return words.moment(text, datetime.now(UTC))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from None

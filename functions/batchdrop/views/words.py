@@ -1,6 +1,7 @@
 """What lists of jobs say of a job, in a word or a few."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from batchdrop.jobs.codes import Phase
@@ -64,6 +65,27 @@ def age(passed: timedelta) -> str:
         if seconds < size * most:
             return f"{seconds // size}{unit}"
     return f"{seconds // 86400}d"
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """
+    Reads a time (UTC, if it names no zone), or how long ago it was.
+
+    Raises:
+        ValueError: it is neither; the text says what to write.
+    """
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    try:
+        if ago := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
+            return now - timedelta(**{units[ago[2]]: int(ago[1])})
+        found = datetime.fromisoformat(text)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is neither a time (2026-03-01T12:00Z) nor how long ago it was "
+            "(90m, 12h, 7d)"
+        ) from None
 
 
 def note_of(job: "ListedJob") -> str:
