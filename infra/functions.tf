@@ -1,7 +1,7 @@
 # The functions of functions/main.py. To add one, add its entry here: its account, rights,
 # trigger and alerts are derived from it.
 locals {
-  functions = {
+  functions = merge(local.pages, {
     on_upload = {
       description = "Makes one batch job of each file that lands in the inbox"
       trigger     = "upload"
@@ -17,8 +17,10 @@ locals {
         work   = ["roles/storage.objectUser"]
         output = ["roles/storage.objectCreator"] # reports of row errors
       }
-      batches   = true
-      publishes = []
+      batches       = true
+      developer_key = true
+      publishes     = []
+      environment   = {}
     }
     poll = {
       description = "Follows the batches, announces how they ended, resumes jobs that were left"
@@ -36,8 +38,10 @@ locals {
         # It may overwrite a report that another worker began.
         output = ["roles/storage.objectUser"]
       }
-      batches   = true
-      publishes = ["announcements", "work"]
+      batches       = true
+      developer_key = true
+      publishes     = ["announcements", "work"]
+      environment   = {}
     }
     collect = {
       description = "Writes a result for each line of a file whose batch has ended"
@@ -53,12 +57,45 @@ locals {
         # It reads answers, writes results, and can replace or delete neither.
         output = ["roles/storage.objectViewer", "roles/storage.objectCreator"]
       }
-      batches   = false
-      publishes = ["announcements"]
+      batches       = false
+      developer_key = true # answers are files at the Developer API
+      publishes     = ["announcements"]
+      environment   = {}
+    }
+  })
+
+  # The pages, unless they are off.
+  pages = {
+    for chosen in var.dashboard[*] : "dashboard" => {
+      description = "Shows people their jobs, and takes their commands"
+      trigger     = "people"
+      schedule    = null
+      timeout     = 60      # a page takes tenths of a second, and a first call some seconds
+      memory      = "512Mi" # Python and Google's clients; no page holds a file
+      cpu         = "1"
+      concurrency = 4 # the server has four threads for each CPU
+      instances   = 3 # twelve pages at once; open ones ask again every few seconds
+      # Rows are what people asked, and what was answered. Without them no object is read.
+      buckets = { for bucket in ["work", "output"] : bucket => ["roles/storage.objectViewer"] if chosen.rows }
+      # A command is a write to the ledger; `poll` does the rest.
+      batches       = false
+      developer_key = false
+      publishes     = []
+      environment = merge(
+        {
+          BATCHDROP_DASHBOARD_ACCESS = chosen.access
+          BATCHDROP_DASHBOARD_ROWS   = tostring(chosen.rows)
+        },
+        { for iap in ["iap"] : "BATCHDROP_DASHBOARD_AUDIENCE" => local.audience if chosen.access == iap },
+        { for who, people in local.named : "BATCHDROP_DASHBOARD_${upper(who)}" => join(",", people) if length(people) > 0 },
+        # The settings ask for a key where batches go to the Developer API. The pages call
+        # no API.
+        { for backend in var.backends : "GEMINI_API_KEY" => "not-set" if backend == "developer" },
+      )
     }
   }
 
-  # What calls a function. All callers are inside Google Cloud.
+  # What calls a function. All callers are inside Google Cloud, except people.
   triggers = {
     upload = {
       ingress = "ALLOW_INTERNAL_ONLY"
@@ -86,6 +123,15 @@ locals {
     schedule = {
       ingress = "ALLOW_INTERNAL_ONLY"
       caller  = "scheduler"
+      retry   = null
+      events  = []
+    }
+    people = {
+      # `gcloud run services proxy` calls from a person's machine, and the Identity-Aware
+      # Proxy guards the run.app address itself. One at a load balancer guards only that,
+      # so nothing else may reach the function. Who may call it is in identity.tf.
+      ingress = local.balanced ? "ALLOW_INTERNAL_AND_GCLB" : "ALLOW_ALL"
+      caller  = null
       retry   = null
       events  = []
     }
@@ -180,11 +226,11 @@ resource "google_cloudfunctions2_function" "this" {
     min_instance_count               = 0 # nothing runs or costs money between calls
     max_instance_count               = each.value.instances
     ingress_settings                 = local.triggers[each.value.trigger].ingress
-    environment_variables            = local.environment
+    environment_variables            = merge(local.environment, each.value.environment)
 
-    # Every function reads the settings, which require the key.
+    # Who calls the Developer API has its key.
     dynamic "secret_environment_variables" {
-      for_each = google_secret_manager_secret.developer_api_key
+      for_each = { for key, secret in google_secret_manager_secret.developer_api_key : key => secret if each.value.developer_key }
       content {
         key        = "GEMINI_API_KEY"
         project_id = local.project
@@ -223,6 +269,7 @@ resource "google_cloudfunctions2_function" "this" {
     google_project_iam_member.storage_agent,
     google_project_service_identity.agent,
     google_secret_manager_secret_iam_member.function,
+    google_storage_bucket_iam_member.configuration,
     google_storage_bucket_iam_member.elsewhere,
     google_storage_bucket_iam_member.function,
   ]

@@ -1,5 +1,5 @@
-# Who may do what. Each function, each of their two callers and the build has its own
-# account. The table in docs/how-to/deploy.md is made from this file.
+# Who may do what. Each function, both services that call functions and the build have
+# their own accounts. The table in docs/how-to/deploy.md is made from this file.
 
 # --- the functions ------------------------------------------------------------
 
@@ -28,6 +28,11 @@ locals {
       !one.batches || !local.on_vertex ? {} : {
         # Required by Google's documentation of batch inference, for all locations.
         "${key}/aiplatform.user" = { function = key, role = "roles/aiplatform.user", condition = null }
+      },
+      # The pages count dead letters. No smaller role reads a metric, and no condition
+      # narrows this one.
+      key != "dashboard" ? {} : {
+        "${key}/monitoring.viewer" = { function = key, role = "roles/monitoring.viewer", condition = null }
       },
     )
   ]...)
@@ -84,12 +89,30 @@ resource "google_pubsub_topic_iam_member" "function" {
 }
 
 resource "google_secret_manager_secret_iam_member" "function" {
-  for_each = contains(var.backends, "developer") ? local.functions : {}
+  for_each = { for key, one in local.functions : key => one if one.developer_key && contains(var.backends, "developer") }
 
   project   = local.project
   secret_id = google_secret_manager_secret.developer_api_key["this"].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.key].member
+}
+
+# Routes and prices, without which no command of a person's is carried out: for the
+# functions that can't read all of the bucket.
+resource "google_storage_bucket_iam_member" "configuration" {
+  for_each = length(concat(var.routes_file[*], var.prices_file[*])) == 0 ? {} : merge(
+    { for key, one in local.functions : key => google_service_account.function[key].member if !contains(keys(one.buckets), "work") },
+    { for member in var.operators : member => member },
+  )
+
+  bucket = google_storage_bucket.this["work"].name
+  role   = "roles/storage.objectViewer"
+  member = each.value
+
+  condition {
+    title      = "Routes and prices alone"
+    expression = join(" || ", [for folder in ["routes", "prices"] : "resource.name.startsWith(\"projects/_/buckets/${local.buckets.work}/objects/${folder}/\")"])
+  }
 }
 
 # --- resources that exist already ------------------------------------------------
@@ -174,7 +197,7 @@ resource "google_project_iam_member" "eventarc" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "caller" {
-  for_each = { for key, one in local.functions : key => local.triggers[one.trigger].caller }
+  for_each = { for key, one in local.functions : key => local.triggers[one.trigger].caller if local.triggers[one.trigger].caller != null }
 
   project  = local.project
   location = var.region
@@ -259,6 +282,54 @@ resource "google_storage_bucket_iam_member" "people" {
   bucket = google_storage_bucket.this["output"].name
   role   = "roles/storage.objectViewer"
   member = each.key
+}
+
+# --- people who look at the pages ----------------------------------------------
+
+locals {
+  iap = try(var.dashboard.access == "iap", false)
+
+  # Of which service the Identity-Aware Proxy's assertions speak, and whether that is a
+  # load balancer's. https://cloud.google.com/iap/docs/signed-headers-howto
+  audience = coalesce(
+    try(var.dashboard.audience, null),
+    "/projects/${data.google_project.this.number}/locations/${var.region}/services/${var.name}-dashboard",
+  )
+  balanced = local.iap && strcontains(local.audience, "/backendServices/")
+
+  # Those whom the pages know by an address. Nobody can ask who is in a group: its members
+  # may look, and the pages take no command from them.
+  person  = "^(?:(?:user|serviceAccount):([^\\s@:,]+@[^\\s@:,]+)|(domain:[^\\s@:,]+))$"
+  readers = [for member in setunion(var.readers, var.operators) : try(coalesce(regex(local.person, member)...), null)]
+  named = {
+    # Whoever is not in a list of readers may not look. So there is none if a group may.
+    readers   = anytrue([for address in local.readers : address == null]) ? [] : sort(local.readers)
+    operators = sort(distinct(concat([for member in var.operators : coalesce(regex(local.person, member)...) if can(regex(local.person, member))], tolist(try(var.dashboard.operators, [])))))
+  }
+}
+
+# Never everybody: Cloud Run refuses who is not in this list.
+resource "google_cloud_run_v2_service_iam_member" "people" {
+  for_each = local.iap ? { iap = local.agents["iap.googleapis.com"] } : { for member in setunion(var.readers, var.operators) : member => member if var.dashboard != null }
+
+  project  = local.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this["dashboard"].name
+  role     = "roles/run.invoker"
+  member   = each.value
+
+  depends_on = [google_project_service_identity.agent]
+}
+
+# Whom the Identity-Aware Proxy lets through. One at a load balancer has a list of its own.
+resource "google_iap_web_cloud_run_service_iam_member" "people" {
+  for_each = { for member in setunion(var.readers, var.operators) : member => member if local.iap && !local.balanced }
+
+  project                = local.project
+  location               = var.region
+  cloud_run_service_name = google_cloudfunctions2_function.this["dashboard"].name
+  role                   = "roles/iap.httpsResourceAccessor"
+  member                 = each.value
 }
 
 # --- Google's own accounts ----------------------------------------------------
@@ -368,7 +439,7 @@ locals {
   building = {
     off   = []
     plan  = local.planning
-    apply = concat(local.planning, local.applying)
+    apply = concat(local.planning, local.applying, local.iap ? ["roles/iap.admin"] : [])
   }
 }
 
@@ -412,6 +483,7 @@ locals {
     "roles/datastore.viewer",
     "roles/eventarc.eventReceiver",
     "roles/logging.logWriter",
+    "roles/monitoring.viewer",
     "roles/pubsub.publisher",
     "roles/storage.objectViewer",
   ]

@@ -94,7 +94,7 @@ locals {
       severity = "ERROR"
       query    = "sum by (service_name) (increase(${local.errors}[10m])) > 2"
       duration = "0s"
-      advice   = "A function answers with errors. Events are delivered again for 24 hours and ticks run every minute, so nothing is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing."
+      advice   = "A function answers with errors. Events are delivered again for 24 hours and ticks run every minute, so nothing is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing. Jobs go on without ${var.name}-dashboard."
     }
   }
 }

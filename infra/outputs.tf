@@ -39,7 +39,21 @@ output "developer_api_key_secret" {
 }
 
 output "dashboard" {
-  description = "The dashboard in Cloud Monitoring, below https://console.cloud.google.com/monitoring/dashboards/builder/."
+  description = "The dashboard's address; null if it is off. No browser opens it without dashboard_command."
+  value       = one([for key, function in google_cloudfunctions2_function.this : function.service_config[0].uri if key == "dashboard"])
+}
+
+output "dashboard_command" {
+  description = "With access \"iam\": opens the dashboard at http://localhost:8080 while it runs. With \"iap\": switches the Identity-Aware Proxy on; null if a load balancer has it."
+  value = one([
+    for chosen in var.dashboard[*] : chosen.access == "iam" ?
+    "gcloud run services proxy ${var.name}-dashboard --project ${var.project_id} --region ${var.region} --port 8080" :
+    "gcloud beta run services update ${var.name}-dashboard --project ${var.project_id} --region ${var.region} --iap" if !local.balanced
+  ])
+}
+
+output "charts" {
+  description = "The charts in Cloud Monitoring, below https://console.cloud.google.com/monitoring/dashboards/builder/."
   value       = google_monitoring_dashboard.this.id
 }
 

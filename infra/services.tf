@@ -1,6 +1,6 @@
 # The APIs. A destroy leaves them on, because others may use them.
 resource "google_project_service" "api" {
-  for_each = toset(concat(length(local.tables) > 0 ? ["bigquery.googleapis.com"] : [], [
+  for_each = toset(concat(length(local.tables) > 0 ? ["bigquery.googleapis.com"] : [], local.iap ? ["iap.googleapis.com"] : [], [
     "aiplatform.googleapis.com",
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
@@ -38,6 +38,7 @@ resource "google_project_service_identity" "agent" {
   provider = google-beta
   for_each = setunion(
     ["aiplatform.googleapis.com", "eventarc.googleapis.com", "pubsub.googleapis.com"],
+    local.iap ? ["iap.googleapis.com"] : [],
     var.kms_key == null ? [] : local.encrypting,
   )
 
@@ -70,6 +71,7 @@ locals {
       "cloudfunctions.googleapis.com"   = "gcf-admin-robot"
       "eventarc.googleapis.com"         = "gcp-sa-eventarc"
       "firestore.googleapis.com"        = "gcp-sa-firestore"
+      "iap.googleapis.com"              = "gcp-sa-iap"
       "pubsub.googleapis.com"           = "gcp-sa-pubsub"
       "run.googleapis.com"              = "serverless-robot-prod"
       "secretmanager.googleapis.com"    = "gcp-sa-secretmanager"

@@ -112,6 +112,32 @@ variable "operators" {
   }
 }
 
+variable "dashboard" {
+  description = "The pages to look at, which cost nothing while nobody does; null: none. With access \"iam\", readers and operators open them through `gcloud run services proxy`; with \"iap\", in any browser, through the Identity-Aware Proxy. rows shows what rows ask and answer, and lets the pages read it. Who is an operator as user:, serviceAccount: or domain: may act on the pages; nobody can ask who is in a group, so its members may look, and act if their addresses are in operators here. audience is computed unless the proxy is at a load balancer: /projects/NUMBER/global/backendServices/ID."
+  type = object({
+    access    = optional(string, "iam")
+    audience  = optional(string)
+    operators = optional(set(string), [])
+    rows      = optional(bool, false)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for chosen in var.dashboard[*] : contains(["iam", "iap"], chosen.access)])
+    error_message = "dashboard.access is \"iam\" or \"iap\"; there is no public one, because pages show names, errors and costs."
+  }
+
+  validation {
+    condition     = alltrue([for chosen in var.dashboard[*] : chosen.audience == null || chosen.access == "iap" && can(regex("^/projects/[0-9]+(/[A-Za-z0-9-]+)+$", chosen.audience))])
+    error_message = "dashboard.audience is such as /projects/NUMBER/global/backendServices/ID, and goes with access \"iap\" alone."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for chosen in var.dashboard[*] : [for address in chosen.operators : can(regex("^[^\\s@:,]+@[^\\s@:,]+$", address))]]))
+    error_message = "dashboard.operators are addresses such as ann@example.com, without a kind in front; they come in through a group of readers or operators."
+  }
+}
+
 variable "max_uploads" {
   description = "How many instances of on_upload may run at a time. Each handles four files at once; further events wait."
   type        = number

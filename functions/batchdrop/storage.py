@@ -113,6 +113,23 @@ class Storage:
         with _translated(uri, gone=True):
             yield from _stored(self._blob(uri)).chunks(start, end, size)
 
+    def ranges(self, drop: Drop) -> Callable[[int, int], bytes]:
+        """
+        Returns what reads from one byte of a generation up to another one, in a request
+        each. Nothing is asked before: its size is taken from `drop`.
+
+        Raises:
+            SourceGone: (when it reads) that generation no longer exists.
+            Unavailable, Misconfigured: as `read`.
+        """
+        stored = Stored(self._dropped(drop), drop.size, _again())
+
+        def read(start: int, end: int) -> bytes:
+            with _translated(str(drop), gone=True):
+                return b"".join(stored.chunks(start, end, end - start))
+
+        return read
+
     def content(self, drop: Drop, most: int) -> bytes:
         """
         Returns the whole content of a small object, unpacked.

@@ -25,8 +25,54 @@ run "nothing_is_optional_by_default" {
     error_message = "An optional part is there that nobody chose."
   }
   assert {
-    condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(["on_upload", "poll", "collect"])
-    error_message = "The functions are not on_upload, poll and collect."
+    condition     = toset(keys(google_cloudfunctions2_function.this)) == toset(["on_upload", "poll", "collect", "dashboard"])
+    error_message = "The functions are not on_upload, poll, collect and dashboard."
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_member.people) == 0 && length(google_iap_web_cloud_run_service_iam_member.people) == 0
+    error_message = "Somebody whom nobody named may open the pages."
+  }
+}
+
+run "pages_take_commands_from_those_whom_they_know" {
+  command = plan
+  variables {
+    readers   = ["domain:example.com"]
+    operators = ["user:ann@example.com", "serviceAccount:app@example-project.iam.gserviceaccount.com"]
+  }
+
+  assert {
+    condition     = keys(google_cloud_run_v2_service_iam_member.people) == ["domain:example.com", "serviceAccount:app@example-project.iam.gserviceaccount.com", "user:ann@example.com"]
+    error_message = "Not readers and operators may open the pages, or not they alone."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["dashboard"].service_config[0].environment_variables["BATCHDROP_DASHBOARD_OPERATORS"] == "ann@example.com,app@example-project.iam.gserviceaccount.com"
+    error_message = "The pages don't know the operators."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["dashboard"].service_config[0].environment_variables["BATCHDROP_DASHBOARD_READERS"] == "ann@example.com,app@example-project.iam.gserviceaccount.com,domain:example.com"
+    error_message = "The pages don't know the readers."
+  }
+  assert {
+    condition     = output.dashboard_command == "gcloud run services proxy batchdrop-dashboard --project example-project --region us-central1 --port 8080"
+    error_message = "The command opens something else."
+  }
+}
+
+run "a_balancers_proxy_is_the_only_way_to_the_pages" {
+  command = plan
+  variables {
+    dashboard = { access = "iap", audience = "/projects/123456789012/global/backendServices/42" }
+    readers   = ["group:analysts@example.com"]
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["dashboard"].service_config[0].ingress_settings == "ALLOW_INTERNAL_AND_GCLB" && google_cloudfunctions2_function.this["dashboard"].service_config[0].environment_variables["BATCHDROP_DASHBOARD_AUDIENCE"] == "/projects/123456789012/global/backendServices/42"
+    error_message = "There is a way past the balancer, or its assertions are not known."
+  }
+  assert {
+    condition     = keys(google_cloud_run_v2_service_iam_member.people) == ["iap"] && length(google_iap_web_cloud_run_service_iam_member.people) == 0
+    error_message = "Somebody may open the pages without the balancer's proxy."
   }
 }
 
@@ -42,15 +88,25 @@ run "batches_run_in_the_region_unless_told_otherwise" {
   }
 }
 
-run "alerts_can_be_left_out" {
+run "alerts_and_pages_can_be_left_out" {
   command = plan
   variables {
-    alerts = false
+    alerts    = false
+    dashboard = null
+    readers   = ["user:ann@example.com"]
   }
 
   assert {
     condition     = length(google_monitoring_alert_policy.this) == 0 && length(google_logging_metric.this) > 0
     error_message = "Leaving out the alerts leaves out something else, or not the alerts."
+  }
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.this), "dashboard") && !contains(keys(google_service_account.function), "dashboard") && length(google_cloud_run_v2_service_iam_member.people) == 0
+    error_message = "Something of the pages is there."
+  }
+  assert {
+    condition     = output.dashboard == null && output.dashboard_command == null
+    error_message = "Pages that are not there have an address."
   }
 }
 
@@ -82,15 +138,16 @@ run "what_is_wrong_is_refused" {
     ceilings            = { max_cost = 0 }              # nothing at all
     estimates           = { answer_tokens = 0.5 }       # half a token
     subscription_filter = "attributes.object = \"a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on\""
-    alert_emails        = ["oncall"]                   # no address
-    kms_key             = "my-key"                     # not its full name
-    routes_file         = "there-is-no-such-file.toml" # not there
-    prices_file         = "variables.tf"               # no JSON
-    cloud_build         = "destroy"                    # not one of three
-    backends            = ["vertex", "openai"]         # one of two
-    labels              = { batchdrop_job = "1" }      # the worker's own
-    models              = ["gemini-4-argon,other"]     # two in one
-    sources             = ["gs://rows/*"]              # a wildcard
+    alert_emails        = ["oncall"]                     # no address
+    kms_key             = "my-key"                       # not its full name
+    routes_file         = "there-is-no-such-file.toml"   # not there
+    prices_file         = "variables.tf"                 # no JSON
+    cloud_build         = "destroy"                      # not one of three
+    backends            = ["vertex", "openai"]           # one of two
+    labels              = { batchdrop_job = "1" }        # the worker's own
+    models              = ["gemini-4-argon,other"]       # two in one
+    sources             = ["gs://rows/*"]                # a wildcard
+    dashboard           = { audience = "/projects/1/x" } # of a proxy that isn't chosen
   }
   expect_failures = [
     var.project_id,
@@ -126,6 +183,7 @@ run "what_is_wrong_is_refused" {
     var.labels,
     var.models,
     var.sources,
+    var.dashboard,
   ]
 }
 
@@ -138,6 +196,7 @@ run "more_that_is_wrong_is_refused" {
     labels       = { team = "Search" }                # no capitals
     sources      = ["gs://rows/../secrets"]           # dots
     destinations = ["gs://results/a\" || true"]       # a quote, in what becomes a condition
+    dashboard    = { access = "public" }              # for nobody knows whom
   }
   expect_failures = [
     var.backends,
@@ -146,7 +205,16 @@ run "more_that_is_wrong_is_refused" {
     var.labels,
     var.sources,
     var.destinations,
+    var.dashboard,
   ]
+}
+
+run "who_acts_on_the_pages_has_an_address" {
+  command = plan
+  variables {
+    dashboard = { operators = ["group:oncall@example.com"] }
+  }
+  expect_failures = [var.dashboard]
 }
 
 run "a_dataset_of_vertex_is_only_read" {

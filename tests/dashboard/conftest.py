@@ -10,8 +10,11 @@ from tests.worker.world import World
 
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A deployment that the pages show, on one machine: everybody operates it."""
-    world.choose(dashboard_access="local")
+    """
+    A deployment that the pages show, on one machine: everybody operates it, and sees
+    what rows ask and answer.
+    """
+    world.choose(dashboard_access="local", dashboard_rows=True)
     for name, made in {
         "settings": lambda: world.settings,
         "routes": lambda: world.routes,

@@ -12,6 +12,7 @@ AGENTS = {
     "gcp-sa-artifactregistry": "Artifact Registry's own account",
     "gcp-sa-eventarc": "Eventarc's own account",
     "gcp-sa-firestore": "Firestore's own account",
+    "gcp-sa-iap": "the Identity-Aware Proxy's own account",
     "gcp-sa-pubsub": "Pub/Sub's own account",
     "gcp-sa-secretmanager": "Secret Manager's own account",
     "gs-project-accounts": "Cloud Storage's own account",
@@ -23,6 +24,12 @@ AGENTS = {
 UNDER_A_PREFIX = re.compile(
     r'resource\.type == "storage\.googleapis\.com/Bucket" \|\| '
     r'resource\.name\.startsWith\("projects/_/buckets/([^/"]+)/objects/([^"]+/)"\)'
+)
+
+#: The condition that grants routes and prices, and no other object of the work bucket.
+CONFIGURATION = re.compile(
+    r'resource\.name\.startsWith\("projects/_/buckets/([^/"]+)/objects/routes/"\) \|\| '
+    r'resource\.name\.startsWith\("projects/_/buckets/\1/objects/prices/"\)'
 )
 
 
@@ -71,10 +78,16 @@ def _on(plan: Plan, grant: Resource) -> str:
                 under := UNDER_A_PREFIX.fullmatch(condition["expression"])
             ):
                 return f"gs://{under[1]}/{under[2]}"
+            short = values["bucket"].removeprefix(f"{plan.project}-{plan.name}-")
+            if (
+                condition
+                and (only := CONFIGURATION.fullmatch(condition["expression"]))
+                and only[1] == values["bucket"]
+            ):
+                return f"bucket {short}: routes and prices alone"
             # A condition that this code does not know is shown in full.
             limit = f" if {condition['expression']}" if condition else ""
-            prefix = f"{plan.project}-{plan.name}-"
-            return f"bucket {values['bucket'].removeprefix(prefix)}{limit}"
+            return f"bucket {short}{limit}"
         case "bigquery_dataset_access":
             return f"dataset {values['project']}.{values['dataset_id']}"
         case "pubsub_topic":
@@ -83,6 +96,8 @@ def _on(plan: Plan, grant: Resource) -> str:
             return f"subscription {_short(plan, values['subscription'])}"
         case "cloud_run_v2_service":
             return f"function {_short(plan, values['name'])}"
+        case "iap_web_cloud_run_service":
+            return f"proxy of {_short(plan, values['cloud_run_service_name'])}"
         case "secret_manager_secret":
             return f"secret {_short(plan, values['secret_id'])}"
         case "artifact_registry_repository":

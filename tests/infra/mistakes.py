@@ -246,8 +246,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "readers who can't see results",
         "identity.tf",
-        "for_each = setunion(var.readers, var.operators)",
-        "for_each = var.operators",
+        "for_each = setunion(var.readers, var.operators)\n",
+        "for_each = var.operators\n",
         "each_account_has_exactly_its_roles",
         "nobody says that group:analysts@example.com has roles/storage.objectViewer on "
         "bucket output",
@@ -255,8 +255,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "a collector that may make batches",
         "functions.tf",
-        "      batches   = false\n",
-        "      batches   = true\n",
+        "      batches       = false\n      developer_key = true",
+        "      batches       = true\n      developer_key = true",
         "each_account_has_exactly_its_roles",
         "collect has roles/aiplatform.user on the project, which nothing",
     )
@@ -271,8 +271,8 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "jobs that nobody may name to a collector",
         "functions.tf",
-        'publishes = ["announcements", "work"]',
-        'publishes = ["announcements"]',
+        'publishes     = ["announcements", "work"]',
+        'publishes     = ["announcements"]',
         "each_account_has_exactly_its_roles",
         "nobody says that poll has roles/pubsub.publisher on topic work",
     )
@@ -379,6 +379,117 @@ def _mistakes() -> tuple[Mistake, ...]:
         "",
         "each_function_has_an_account_of_its_own",
         "runs as the project's default account",
+    )
+
+    # --- who may look at the pages
+
+    add(
+        "pages for everybody",
+        "identity.tf",
+        "  member   = each.value\n\n  depends_on",
+        '  member   = "allUsers"\n\n  depends_on',
+        "no_member_is_public",
+        "is for allUsers",
+    )
+    add(
+        "people past the proxy",
+        "identity.tf",
+        "for_each = local.iap ? {",
+        "for_each = !local.iap ? {",
+        "each_account_has_exactly_its_roles",
+        "group:oncall@example.com has roles/run.invoker on function dashboard, which",
+    )
+    add(
+        "a proxy that lets nobody through",
+        "identity.tf",
+        "member => member if local.iap && !local.balanced }",
+        "member => member if local.balanced }",
+        "each_account_has_exactly_its_roles",
+        "nobody says that group:oncall@example.com has roles/iap.httpsResourceAccessor "
+        "on proxy of dashboard",
+    )
+    add(
+        "pages that can't count dead letters",
+        "identity.tf",
+        'key != "dashboard" ? {} : {',
+        'key != "pages" ? {} : {',
+        "each_account_has_exactly_its_roles",
+        "nobody says that dashboard has roles/monitoring.viewer on the project",
+    )
+    add(
+        "pages that may read answers which they don't show",
+        "functions.tf",
+        '["roles/storage.objectViewer"] if chosen.rows }',
+        '["roles/storage.objectViewer"] }',
+        "each_account_has_exactly_its_roles",
+        "dashboard has roles/storage.objectViewer on bucket output, which nothing",
+    )
+    add(
+        "commands without the routes that they need",
+        "identity.tf",
+        'if !contains(keys(one.buckets), "work") },',
+        'if contains(keys(one.buckets), "none") },',
+        "each_account_has_exactly_its_roles",
+        "nobody says that dashboard has roles/storage.objectViewer on bucket work: "
+        "routes and prices alone",
+    )
+    add(
+        "routes with all that is staged",
+        "identity.tf",
+        "objects/${folder}/",
+        "objects/",
+        "each_account_has_exactly_its_roles",
+        "group:oncall@example.com has roles/storage.objectViewer on bucket work if",
+    )
+    add(
+        "pages that take any proxy's word",
+        "functions.tf",
+        '        { for iap in ["iap"] : "BATCHDROP_DASHBOARD_AUDIENCE" => '
+        "local.audience if chosen.access == iap },\n",
+        "",
+        "pages_know_who_checks_people",
+        "the audience is None",
+    )
+    add(
+        "pages that take the word of another service's proxy",
+        "identity.tf",
+        "/services/${var.name}-dashboard",
+        "/services/${var.name}",
+        "pages_know_who_checks_people",
+        "the audience is /projects/123456789012/locations/us-central1/services/batch",
+    )
+    add(
+        "pages with the key",
+        "functions.tf",
+        "      developer_key = false\n",
+        "      developer_key = true\n",
+        "pages_know_who_checks_people",
+        "has a secret, and calls no API",
+    )
+    add(
+        "pages that start without a key that they don't need",
+        "functions.tf",
+        '"GEMINI_API_KEY" => "not-set" if',
+        '"GEMINI_KEY" => "not-set" if',
+        "pages_know_who_checks_people",
+        "the key is not the one that is none",
+    )
+    add(
+        "pages that no proxy reaches",
+        "functions.tf",
+        '"ALLOW_INTERNAL_AND_GCLB" : "ALLOW_ALL"',
+        '"ALLOW_INTERNAL_AND_GCLB" : "ALLOW_INTERNAL_ONLY"',
+        "no_function_is_reached_from_outside",
+        'this["dashboard"]: ingress is ALLOW_INTERNAL_ONLY',
+    )
+    add(
+        "a list of readers that locks a group out",
+        "identity.tf",
+        "anytrue([for address in local.readers : address == null]) ? [] : "
+        "sort(local.readers)",
+        "sort([for address in local.readers : address if address != null])",
+        "pages_list_those_whom_they_know",
+        "its readers are 'ada@example.com'",
     )
 
     # --- what is open, what is kept
@@ -494,8 +605,10 @@ def _mistakes() -> tuple[Mistake, ...]:
     add(
         "more calls at once than threads",
         "functions.tf",
-        "concurrency = 4 # the",
-        "concurrency = 80 # the",
+        'memory      = "512Mi" # files are streamed: four at once needed 270 MB\n'
+        '      cpu         = "1"\n      concurrency = 4',
+        'memory      = "512Mi" # files are streamed: four at once needed 270 MB\n'
+        '      cpu         = "1"\n      concurrency = 80',
         "functions_fit_their_machines",
         "80 calls at once on 1 CPU",
     )

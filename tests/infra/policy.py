@@ -6,11 +6,13 @@ sentences; a good plan leaves it without words.
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from batchdrop.jobs.values import Location
 from batchdrop.options.routes import Routes
 from tests.infra.grants import AGENTS, Grant, grants
 from tests.infra.plan import Plan, Resource
+from tests.infra.provider import PROJECT_NUMBER
 
 Rule = Callable[[Plan], Iterator[str]]
 
@@ -64,6 +66,21 @@ FOR_DEVELOPER_API = {
     Grant("collect", "roles/secretmanager.secretAccessor", KEY),
 }
 
+
+#: What the pages have, unless they are off; and what lets people open them.
+FOR_PAGES = {
+    Grant("dashboard", "roles/datastore.user", LEDGER),
+    Grant("dashboard", "roles/monitoring.viewer", "the project"),
+}
+ROWS = {
+    Grant("dashboard", "roles/storage.objectViewer", "bucket work"),
+    Grant("dashboard", "roles/storage.objectViewer", "bucket output"),
+}
+PAGES = "function dashboard"
+PROXY = "the Identity-Aware Proxy's own account"
+BEHIND_PROXY = ("roles/iap.httpsResourceAccessor", "proxy of dashboard")
+CONFIGURATION = "bucket work: routes and prices alone"
+
 #: What is granted under each prefix that rows may come from, or results go to.
 READING = {
     "on_upload": ["roles/storage.objectViewer"],
@@ -74,6 +91,7 @@ WRITING = {
     "on_upload": ["roles/storage.objectCreator"],
     "poll": ["roles/storage.objectUser"],
     "collect": ["roles/storage.objectViewer", "roles/storage.objectCreator"],
+    "dashboard": ["roles/storage.objectViewer"],
     VERTEX: ["roles/storage.objectUser"],
 }
 
@@ -82,7 +100,7 @@ CRYPTO = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 FOR_KEY = {
     Grant(who, CRYPTO, "the key")
     for domain, who in AGENTS.items()
-    if domain != "gcp-sa-aiplatform"
+    if domain not in ("gcp-sa-aiplatform", "gcp-sa-iap")
 }
 TO_PLAN = {
     "roles/artifactregistry.reader",
@@ -142,6 +160,7 @@ def each_account_has_exactly_its_roles(plan: Plan) -> Iterator[str]:
     must = set(ALLOWED)
     must |= FOR_DEVELOPER_API if developer_api(plan) else set()
     must |= FOR_VERTEX if on_vertex(plan) else set()
+    must |= set(_of_pages(plan))
     must |= set(_beyond(plan))
     if plan.variables["kms_key"]:
         must |= FOR_KEY
@@ -172,12 +191,56 @@ def on_vertex(plan: Plan) -> bool:
     return "vertex" in plan.variables["backends"]
 
 
+def pages(plan: Plan) -> dict[str, Any]:
+    """What is chosen for the pages; empty if they are off."""
+    chosen = plan.variables["dashboard"]
+    # A plan shows what was given, without the defaults of what wasn't.
+    defaults = {"access": "iam", "audience": None, "operators": (), "rows": False}
+    return {} if chosen is None else defaults | chosen
+
+
+def behind_balancer(plan: Plan) -> bool:
+    """Whether a load balancer's Identity-Aware Proxy guards the pages."""
+    return "/backendServices/" in str(pages(plan).get("audience"))
+
+
+def people(plan: Plan) -> set[str]:
+    """All who may look at jobs."""
+    return {*(plan.variables["readers"] or ()), *(plan.variables["operators"] or ())}
+
+
+def _of_pages(plan: Plan) -> Iterator[Grant]:
+    """What the pages may read, and who may open them."""
+    chosen = pages(plan)
+    if plan.variables["routes_file"] or plan.variables["prices_file"]:
+        readers = list(plan.variables["operators"] or ())
+        readers += ["dashboard"] if chosen and not chosen["rows"] else []
+        for who in readers:
+            yield Grant(who, "roles/storage.objectViewer", CONFIGURATION)
+    if not chosen:
+        return
+    yield from FOR_PAGES
+    yield from ROWS if chosen["rows"] else ()
+    if chosen["access"] == "iam":
+        for who in people(plan):
+            yield Grant(who, "roles/run.invoker", PAGES)
+        return
+    yield Grant(PROXY, "roles/run.invoker", PAGES)
+    if plan.variables["cloud_build"] == "apply":
+        yield Grant("cloud_build", "roles/iap.admin", "the project")
+    if not behind_balancer(plan):
+        for who in people(plan):
+            yield Grant(who, *BEHIND_PROXY)
+
+
 def _beyond(plan: Plan) -> Iterator[Grant]:
     """What is needed in buckets and datasets that aren't made here."""
     sources = plan.variables["sources"] or ()
     destinations = [*(plan.variables["destinations"] or ()), *_of_routes(plan)]
     for hands, uris in ((READING, sources), (WRITING, destinations)):
         for who, roles in hands.items():
+            if who == "dashboard" and not pages(plan).get("rows"):
+                continue
             if who != VERTEX or on_vertex(plan):
                 for role, uri in itertools.product(roles, uris):
                     yield Grant(who, role, _place(plan, uri))
@@ -309,11 +372,73 @@ def data_is_protected_until_told_otherwise(plan: Plan) -> Iterator[str]:
 
 
 def no_function_is_reached_from_outside(plan: Plan) -> Iterator[str]:
-    """Events and the schedule come from inside."""
+    """Events and the schedule come from inside. People come from where they are."""
     for function in plan.of("google_cloudfunctions2_function"):
         ingress = function.block("service_config")["ingress_settings"]
-        if ingress != "ALLOW_INTERNAL_ONLY":
+        wanted = "ALLOW_INTERNAL_ONLY"
+        if function.key == "dashboard":
+            # A proxy at a load balancer guards no other way in.
+            beside = behind_balancer(plan)
+            wanted = "ALLOW_INTERNAL_AND_GCLB" if beside else "ALLOW_ALL"
+        if ingress != wanted:
             yield f"{function.address}: ingress is {ingress}"
+
+
+def pages_know_who_checks_people(plan: Plan) -> Iterator[str]:
+    """With the proxy, whose assertions they take; without it, none at all."""
+    for function in plan.of("google_cloudfunctions2_function"):
+        env = function.block("service_config")["environment_variables"]
+        found = {
+            name.removeprefix("BATCHDROP_DASHBOARD_").lower(): text
+            for name, text in env.items()
+            if name.startswith("BATCHDROP_DASHBOARD_")
+        }
+        if function.key != "dashboard":
+            if found:
+                yield f"{function.address} shows no pages, and has {sorted(found)}"
+            continue
+        chosen = pages(plan)
+        if found.get("access") != chosen["access"]:
+            yield f"{function.address}: access is {found.get('access')}"
+        if found.get("rows") != str(chosen["rows"]).lower():
+            yield f"{function.address}: rows is {found.get('rows')}"
+        own = f"/projects/{PROJECT_NUMBER}/locations/{plan.variables['region']}"
+        audience = chosen["audience"] or f"{own}/services/{function.values['name']}"
+        wanted = audience if chosen["access"] == "iap" else None
+        if found.get("audience") != wanted:
+            yield f"{function.address}: the audience is {found.get('audience')}"
+        # The settings ask for a key, and the pages need none.
+        key = "not-set" if developer_api(plan) else None
+        if env.get("GEMINI_API_KEY") != key:
+            yield f"{function.address}: the key is not the one that is none"
+        if function.block("service_config")["secret_environment_variables"]:
+            yield f"{function.address} has a secret, and calls no API"
+
+
+def pages_list_those_whom_they_know(plan: Plan) -> Iterator[str]:
+    """Who is in a list of addresses; a group that may look makes the list useless."""
+    for function in plan.of("google_cloudfunctions2_function"):
+        if function.key != "dashboard":
+            continue
+        env = function.block("service_config")["environment_variables"]
+        operators = set(plan.variables["operators"] or ())
+        named = {_address(each) for each in operators} | set(pages(plan)["operators"])
+        lookers = {_address(each) for each in people(plan)}
+        wanted = {
+            "OPERATORS": named - {""},
+            "READERS": set() if "" in lookers else lookers,
+        }
+        for name, members in wanted.items():
+            found = env.get(f"BATCHDROP_DASHBOARD_{name}", "")
+            if set(filter(None, found.split(","))) != members:
+                yield f"{function.address}: its {name.lower()} are {found!r}"
+
+
+def _address(member: str) -> str:
+    """What the pages know somebody by; nothing of a group."""
+    kind, _, name = member.partition(":")
+    known = {"user": name, "serviceAccount": name, "domain": member}
+    return known.get(kind, "")
 
 
 def no_secret_has_a_value(plan: Plan) -> Iterator[str]:
@@ -322,6 +447,8 @@ def no_secret_has_a_value(plan: Plan) -> Iterator[str]:
         if each.type == "google_secret_manager_secret_version":
             yield f"{each.address} puts a secret's value into the state"
     for address, name, text in plan.texts():
+        if text == "not-set":
+            continue  # what the pages have in place of a key
         if re.search(r"(?i)(^|_)(api_?key|password|token|secret_data)$", name) and text:
             yield f"{address}: {name} has a value"
         if re.search(r"AIza[\w-]{30,}|-----BEGIN|ya29\.", text):
@@ -553,6 +680,7 @@ APIS = {
     "cloud_scheduler": "cloudscheduler",
     "cloudfunctions2": "cloudfunctions",
     "firestore": "firestore",
+    "iap": "iap",
     "kms": None,  # the key is there already
     "logging": "logging",
     "monitoring": "monitoring",
@@ -674,6 +802,8 @@ RULES: tuple[Rule, ...] = (
     buckets_are_locked,
     data_is_protected_until_told_otherwise,
     no_function_is_reached_from_outside,
+    pages_know_who_checks_people,
+    pages_list_those_whom_they_know,
     no_secret_has_a_value,
     a_key_encrypts_everything_or_nothing,
     events_come_again,

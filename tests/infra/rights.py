@@ -23,6 +23,7 @@ MEANING = {
     "roles/datastore.user": "read and write documents",
     "roles/eventarc.eventReceiver": "receive events",
     "roles/logging.logWriter": "write logs",
+    "roles/monitoring.viewer": "read metrics",
     "roles/pubsub.publisher": "publish",
     "roles/pubsub.subscriber": "take messages off",
     "roles/run.invoker": "call it",

@@ -18,8 +18,10 @@ POLICY = {rule.__name__: rule for rule in policy.RULES}
 AGREEMENT = {rule.__name__: rule for rule in agreement.RULES}
 #: So that the parts are there which mistakes are made in.
 CHOICES = {
-    "readers": ["group:analysts@example.com"],
+    "readers": ["group:analysts@example.com", "user:ada@example.com"],
     "operators": ["group:oncall@example.com"],
+    "dashboard": {"access": "iap"},
+    "prices_file": "../functions/batchdrop/pricing/prices.json",
     "cloud_build": "apply",
     "backends": ["vertex", "developer"],
     "sources": ["gs://rows/search"],

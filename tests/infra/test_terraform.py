@@ -227,6 +227,9 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
       buckets     = { output = ["roles/storage.objectUser"] }
       batches     = false
       publishes   = []
+      environment = {}
+
+      developer_key = false
     }
     poll = {
 """
@@ -272,8 +275,12 @@ def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
         table = {option.variable for option in options(ENVIRONMENT)}
 
         assert {name for name in env if name.startswith(PREFIX)} <= table
-        # Another address is for the local stack; a key is for the Developer API.
-        assert table - set(env) <= {"BATCHDROP_API_URL", "GEMINI_API_KEY"}
+        # Other addresses are for the local stack and tests; a key is for the Developer
+        # API; no other function has what is the pages' alone.
+        rest = {"BATCHDROP_API_URL", "BATCHDROP_DASHBOARD_KEYS", "GEMINI_API_KEY"}
+        missing = table - set(env) - rest
+        of_pages = {name for name in table if name.startswith(agreement.OF_PAGES)}
+        assert missing == (set() if function.key == "dashboard" else of_pages - rest)
 
 
 def test_results_are_made_by_default_as_the_table_has_it(plan: Plan) -> None:

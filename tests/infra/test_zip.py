@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,10 @@ class Deployed:
         address = self.addresses[name]
         return httpx.post(address, trust_env=False, timeout=60, **request)
 
+    def get(self, name: str, path: str, **request: Any) -> httpx.Response:
+        address = f"{self.addresses[name]}{path}"
+        return httpx.get(address, trust_env=False, timeout=60, **request)
+
     def documents(self, collection: str) -> list[dict[str, Any]]:
         """The documents of a collection in the ledger."""
         project, database = (
@@ -272,6 +277,32 @@ def test_a_message_makes_results_of_a_batch_that_has_ended(deployed: Deployed) -
     assert "collecting" not in job
     assert job["rows"]["ok"] == 1
     assert job["results"]["uri"].startswith(f"{deployed.env['BATCHDROP_OUTPUT']}/")
+
+
+@pytest.mark.proof
+def test_the_pages_are_shown_to_whom_cloud_run_has_checked(deployed: Deployed) -> None:
+    claims = {
+        "iss": "https://accounts.google.com",
+        "exp": 4102444800,
+        "email": "ada@example.com",
+        "email_verified": True,
+    }
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
+    token = {"Authorization": f"Bearer e30.{payload.rstrip('=')}."}
+
+    stranger = deployed.get("dashboard", "/")
+    page = deployed.get("dashboard", "/", headers=token)
+    sheet = re.search(r'href="(/assets/base\.css[^"]*)"', page.text)
+
+    assert (stranger.status_code, page.status_code) == (403, 200)
+    assert "gcloud run services proxy" in stranger.text
+    assert "ada@example.com" in page.text
+    assert sheet
+    assert (
+        deployed.get("dashboard", sheet[1])
+        .headers["Content-Type"]
+        .startswith("text/css")
+    )
 
 
 @pytest.mark.proof

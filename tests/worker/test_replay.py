@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from batchdrop.cli import main
 from batchdrop.jobs.job import Job
 from batchdrop.storage import Storage
 from batchdrop.subscribe import parse
+from batchdrop.worker.commands import Commands
 from tests import announcements
 from tests.jobs import collected, ended
 from tests.worker.office import Office
@@ -29,6 +31,12 @@ def cli(
     client = storage_at(gcs, project)
     monkeypatch.setattr(wiring, "ledger", lambda: office.ledger)
     monkeypatch.setattr(wiring, "storage", lambda: Storage(lambda: client))
+    nothing: Any = None  # a replay needs no more than the ledger
+    commands = Commands(
+        ledger=office.ledger, cancelling=nothing, setbacks=nothing, now=office.clock
+    )
+    worker = SimpleNamespace(commands=commands)
+    monkeypatch.setattr(wiring, "worker", lambda: worker)
 
     def run(*arguments: str, code: int = 0) -> Result:
         ran = CliRunner().invoke(main, ["announcements", *arguments])

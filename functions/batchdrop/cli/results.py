@@ -16,6 +16,7 @@ from batchdrop.cli.extras import needs
 from batchdrop.cli.files import new_file
 from batchdrop.cli.output import json_option, print_json
 from batchdrop.rows import RowOutcome, Rows
+from batchdrop.views.results import why_none
 from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
@@ -187,29 +188,7 @@ def _results_of(job: "Job") -> "Results":
     """
     if job.results:
         return job.results
-    raise LookupError(f"job {job.id} has no results: {_why_none(job)}")
-
-
-def _why_none(job: "Job") -> str:
-    from batchdrop.jobs.codes import Phase
-
-    if job.phase is Phase.ATTACHED:
-        files = ", ".join(job.attached_to) or "none yet"
-        return f"it is a manifest, which the job of the file beside it reads: {files}"
-    if job.phase is Phase.REJECTED:
-        why = f": {job.error.code}: {job.error.message}" if job.error else ""
-        return f"no batch was made of it{why}"
-    follow = f"`batchdrop show {job.id}` says how far it is"
-    if not job.is_over:
-        return f"it has not ended ({job.phase}); {follow}"
-    if job.collecting:
-        return f"its answers are being collected; {follow}"
-    batch = job.batch
-    place = batch and (batch.output_table or batch.output_directory)
-    answers = f"; the API's answers are in {place}" if place else ""
-    if job.spec and job.spec.source:
-        return f"its rows are those of a table or a dataset{answers}"
-    return f"the option results was off for it{answers}"
+    raise LookupError(f"job {job.id} has no results: {why_none(job)}")
 
 
 def _may_have_own(job: "Job") -> bool:

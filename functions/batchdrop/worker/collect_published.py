@@ -12,6 +12,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
+from batchdrop.results.seeking import Index
 from batchdrop.storage import Created, Differs, Storage
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
@@ -43,13 +44,6 @@ def published(job: Job, publish: Callable[[str], T]) -> T:
         return publish("")
     except Differs:
         return publish(f".{job.lease.epoch}")
-
-
-class Index(msgspec.Struct):
-    """The sparse index of results: see `batchdrop.results.Summary`."""
-
-    lines: int
-    offsets: list[tuple[int, int]]
 
 
 def read_index(storage: Storage, uri: str) -> Index:
