@@ -1,4 +1,4 @@
-"""The dashboard is one that Cloud Monitoring takes, and its charts are all seen."""
+"""The charts are a dashboard that Cloud Monitoring takes, and all are seen."""
 
 import itertools
 import json
