@@ -22,6 +22,10 @@ from batchdrop.dashboard.legible import content, legible, pretty, value_of, with
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAB" * 100
 
 
+def code(label: str, text: str) -> Piece:
+    return Piece(label, text, "json")
+
+
 def line(**members: Any) -> bytes:
     return json.dumps({"id": "r0000017", "line": 17, **members}).encode()
 
@@ -113,8 +117,8 @@ def test_a_table_has_the_beginning_of_the_answer_or_of_the_error() -> None:
 
     long = listed(line(outcome="ok", text="x" * 70_000)[:65_536], 70_100)
     assert long.is_cut
-    assert long.start == "x" * 239 + "…"
-    assert listed(line(outcome="ok", json={"a": 1}), 9).start == ('JSON: { "a": 1 }')
+    assert long.start == "x" * 179 + "…"
+    assert listed(line(outcome="ok", json={"a": 1}), 9).start == ('{ "a": 1 }')
 
 
 def test_a_row_has_its_columns_usage_and_error() -> None:
@@ -166,13 +170,13 @@ def test_a_row_has_its_columns_usage_and_error() -> None:
             },
             [
                 Piece("instructions", "Be brief."),
-                Piece("user, image/png", "1.8 kB, not shown", False),
-                Piece(
+                Piece("user, image/png", "1.8 kB, not shown", "data"),
+                code(
                     "user, file data",
                     '{\n  "fileData": {\n    "fileUri": "gs://b/a.pdf"\n  }\n}',
                 ),
                 Piece("user", "What?"),
-                Piece("options", '{\n  "generationConfig": {\n    "topP": 0.5\n  }\n}'),
+                code("options", '{\n  "generationConfig": {\n    "topP": 0.5\n  }\n}'),
             ],
         ),
         (
@@ -200,7 +204,7 @@ def test_a_row_has_its_columns_usage_and_error() -> None:
                 Piece("instructions", "Be brief."),
                 Piece("user", "Hi"),
                 Piece("user", "See"),
-                Piece("user, image/jpeg", "1.8 kB, not shown", False),
+                Piece("user, image/jpeg", "1.8 kB, not shown", "data"),
             ],
         ),
         ({"contents": "Hi"}, [Piece("", "Hi")]),
@@ -222,7 +226,7 @@ def test_a_question_is_shown_as_who_says_what(
     ("members", "answer"),
     [
         ({"text": "42"}, [Piece("", "42")]),
-        ({"json": {"a": 1.50}}, [Piece("JSON", '{\n  "a": 1.5\n}')]),
+        ({"json": {"a": 1.50}}, [code("JSON", '{\n  "a": 1.5\n}')]),
         (
             {
                 "text": "ab",
@@ -257,11 +261,11 @@ def test_a_question_is_shown_as_who_says_what(
             [
                 Piece("thoughts", "hm"),
                 Piece("", "Here."),
-                Piece(
+                code(
                     "function call",
                     '{\n  "functionCall": {\n    "name": "f",\n    "args": {}\n  }\n}',
                 ),
-                Piece("image/png", "3 B, not shown", False),
+                Piece("image/png", "3 B, not shown", "data"),
             ],
         ),
         (
@@ -290,16 +294,20 @@ def test_a_question_is_shown_as_who_says_what(
                 }
             },
             [
-                Piece(
+                code(
                     "tool calls",
                     '{\n  "tool_calls": [\n    {\n      "id": "1"\n    }\n  ]\n}',
                 )
             ],
         ),
         (
+            {"response": {"promptFeedback": {"blockReason": "SPII"}, "x": 1}},
+            [Piece("prompt blocked", "SPII")],
+        ),
+        (
             {"response": {"predictions": [{"values": [0.125, 1e-7]}]}},
             [
-                Piece(
+                code(
                     "response",
                     '{\n  "predictions": [\n    {\n'
                     '      "values": [0.125, 1e-07]\n    }\n  ]\n}',
@@ -317,5 +325,5 @@ def test_an_answer_is_shown_as_its_parts(
 def test_a_refused_line_is_the_text_of_the_report() -> None:
     told = json.dumps({"line": 3, "text": '{"a":\x00', "errors": []}).encode()
 
-    assert refused(told) == [Piece("line", '{"a":\x00')]
+    assert refused(told) == [code("line", '{"a":\x00')]
     assert refused(b'{"lines":[10001,20000]}') == []

@@ -20,7 +20,7 @@ from batchdrop.jobs.values import brief
 from batchdrop.rows import RowOutcome
 
 #: Characters of a table's cell.
-CELL = 240
+CELL = 180
 #: Members of a request that are its question; the others are its options.
 _SYSTEM = ("systemInstruction", "system_instruction", "system", "instructions")
 _QUESTIONS = ("contents", "content", "messages", "input", "prompt")
@@ -36,7 +36,7 @@ class Piece:
 
     label: str  #: who says it, or what it is; empty for the text of an answer
     text: str
-    is_shown: bool = True  #: if not, `text` is only about it
+    kind: str = "text"  #: or "json"; or "data", of which `text` is the size
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ def listed(head: bytes, size: int) -> Listed:
     else:
         # A cell takes no more than the beginning of the first piece.
         first = next(_answer(found), Piece("", ""))
-        start = f"{first.label}: {first.text}" if first.label else first.text
+        named = first.label and "json" not in found
+        start = f"{first.label}: {first.text}" if named else first.text
     return Listed(
         line=_line(found),
         id=_text(found.get("id", "")),
@@ -145,7 +146,7 @@ def question(head: bytes) -> list[Piece]:
     """
     found = value_of(head)
     if not isinstance(found, dict):
-        return [Piece("line", raw(head))]
+        return [Piece("line", raw(head), "json")]
     request = next(
         (found[name] for name in _ENVELOPES if isinstance(found.get(name), dict)), found
     )
@@ -157,7 +158,7 @@ def question(head: bytes) -> list[Piece]:
     asked = {*_SYSTEM, *_QUESTIONS, *_IDS} if pieces else set(_IDS)
     options = {name: each for name, each in request.items() if name not in asked}
     if options:
-        pieces.append(Piece("options", _json(options)))
+        pieces.append(Piece("options", _json(options), "json"))
     return pieces
 
 
@@ -173,7 +174,7 @@ def refused(head: bytes) -> list[Piece]:
     """
     found = value_of(head)
     text = found.get("text") if isinstance(found, dict) else None
-    return [Piece("line", _text(text))] if isinstance(text, str) else []
+    return [Piece("line", _text(text), "json")] if isinstance(text, str) else []
 
 
 def _members(head: bytes) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def _facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _answer(found: dict[str, Any]) -> Iterator[Piece]:
     """What a result answers: the API's parts, where the text alone does not say all."""
     if "json" in found:
-        yield Piece("JSON", _json(found["json"]))
+        yield Piece("JSON", _json(found["json"]), "json")
         return
     parts = [*_parts_of(found.get("response"))]
     if any(part.label for part in parts) or "text" not in found:
@@ -244,12 +245,17 @@ def _parts_of(response: Any) -> Iterator[Piece]:
             for piece in _said(said, ""):
                 names = (f"candidate {n}" if several else "", _unless_model(piece))
                 label = ", ".join(filter(None, names))
-                yield Piece(label, piece.text, piece.is_shown)
+                yield Piece(label, piece.text, piece.kind)
     elif isinstance(body.get("content"), list):
         for piece in _said(body["content"], ""):
-            yield Piece(_unless_model(piece), piece.text, piece.is_shown)
+            yield Piece(_unless_model(piece), piece.text, piece.kind)
+    elif isinstance(feedback := body.get("promptFeedback"), dict):
+        reasons = (feedback.get(name) for name in ("blockReason", "blockReasonMessage"))
+        yield Piece(
+            "prompt blocked", ": ".join(_text(each) for each in reasons if each)
+        )
     else:
-        yield Piece("response", _json(body))
+        yield Piece("response", _json(body), "json")
 
 
 def _unless_model(piece: Piece) -> str:
@@ -303,9 +309,9 @@ def _part(part: dict[str, Any], who: str) -> Iterator[Piece]:
             named = (holder[name] for name in _MEDIA_TYPES if name in holder)
             media = _text(next(named, label))
             size = f"{size_of_data(holder['data'])}, not shown"
-            yield Piece(", ".join(filter(None, (who, media))), size, False)
+            yield Piece(", ".join(filter(None, (who, media))), size, "data")
             return
-    yield Piece(", ".join(filter(None, (who, _words(label)))), _json(rest))
+    yield Piece(", ".join(filter(None, (who, _words(label)))), _json(rest), "json")
 
 
 def _words(name: str) -> str:
