@@ -30,6 +30,9 @@ def status(as_json: bool) -> None:
 
         members = asdict(found)
         del members["ticks"]["age"]  # follows from the others
+        del members["more_queues"]  # none is left out
+        for each in members["wrong"]:
+            del each["path"], each["link"]  # of pages
         print_json(members)
     else:
         _show(found)

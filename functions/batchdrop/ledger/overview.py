@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 
 from batchdrop.jobs.codes import Phase
-from batchdrop.jobs.job import Job
-from batchdrop.ledger.documents import Documents, compare, plain, readable
+from batchdrop.jobs.waiting import WaitingFor
+from batchdrop.ledger.documents import Documents, compare, decode, plain
+from batchdrop.ready import ready
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -18,6 +20,20 @@ class LastTick:
     now: datetime
     at: datetime | None  #: None: there was none yet
     is_running: bool  #: or it died before it ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstWaiting:
+    """The job that has waited in a line for longest."""
+
+    waiting_in: str  #: the line
+    queue: str  #: that the line is of
+    id: str
+    created_at: datetime
+    waiting_for: WaitingFor | None = None
+
+
+ready(FirstWaiting)
 
 
 class Overview(Documents):
@@ -49,15 +65,18 @@ class Overview(Documents):
             self._jobs().where(filter=compare("waiting_in", "==", line))
         )
 
-    def first_waiting_job(self, line: str) -> Job | None:
-        """The job that has waited in a line for longest."""
-        query = (
-            self._jobs()
-            .where(filter=compare("waiting_in", "==", line))
-            .order_by("created_at")
-            .limit(1)
-        )
-        return next(readable(query.stream(), self._read), None)
+    def first_waiting_jobs(self) -> Iterator[FirstWaiting]:
+        """
+        The first job of each line in which jobs wait, in the order of the lines. Reads
+        one document for each.
+        """
+        fields = [each.name for each in fields_of(FirstWaiting)]
+        query = self._jobs().order_by("waiting_in").order_by("created_at").limit(1)
+        query, last = query.select(fields), ""
+        while found := query.where(filter=compare("waiting_in", ">", last)).get():
+            first = decode(found[0].to_dict(), FirstWaiting)
+            last = first.waiting_in
+            yield first
 
     def unsent_count(self) -> int:
         """How many jobs are before their batch, and in no line."""

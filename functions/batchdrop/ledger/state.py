@@ -1,5 +1,6 @@
 """State that ticks share: locks, cursors, last sweep and reconcile, spending."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from typing import Any, cast
 
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.values import derived_id
-from batchdrop.ledger.documents import Documents, decode, encode, plain
+from batchdrop.ledger.documents import Documents, compare, decode, encode, plain
 from batchdrop.ready import ready
 
 #: Two workers' clocks may differ by this much. A time written by a clock that is
@@ -230,12 +231,34 @@ class State(Documents):
         its own length was written by a clock that is ahead and is ignored; the next 429
         starts a new one.
         """
-        data = self._lock(f"queue-{derived_id(queue)}").get().to_dict()
-        if not data:
-            return None
-        until: datetime = plain(data["until"])
-        pause = timedelta(seconds=data["seconds"])
-        return until if _is_running(until, now, pause) else None
+        return _pause_end(self._lock(f"queue-{derived_id(queue)}").get().to_dict(), now)
+
+    def queue_pauses(self, now: datetime, most: int) -> dict[str, datetime]:
+        """
+        The ends of pauses, as `queue_pause_end`, by queue; at most `most`, those that
+        end first. Reads a document for each, and a lock that somebody holds.
+        """
+        query = (
+            self._connect()
+            .collection("locks")
+            .where(filter=compare("until", ">", now))
+            .order_by("until")
+            .limit(most)
+        )
+        found = [plain(each.to_dict()) for each in query.stream()]
+        ends = {
+            data["queue"]: _pause_end(data, now) for data in found if "queue" in data
+        }
+        return {queue: until for queue, until in ends.items() if until}
+
+
+def _pause_end(data: Mapping[str, Any] | None, now: datetime) -> datetime | None:
+    """When the pause in a queue's document ends; None if it is over."""
+    if not data:
+        return None
+    until: datetime = plain(data["until"])
+    pause = timedelta(seconds=data["seconds"])
+    return until if _is_running(until, now, pause) else None
 
 
 def _is_running(until: datetime | None, now: datetime, longest: timedelta) -> bool:

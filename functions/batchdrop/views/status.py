@@ -1,16 +1,21 @@
 """How a deployment is, what is wrong with it, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
+from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from batchdrop.options.names import why_ignored
 from batchdrop.views import dead_letters
 from batchdrop.views.limits import Limit, limits
+from batchdrop.worker.stages import few_at_once
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from batchdrop.jobs.waiting import WaitingFor
     from batchdrop.ledger import Ledger
     from batchdrop.options.settings import Settings
@@ -21,6 +26,8 @@ TICK_LATE = timedelta(minutes=2)
 SWEEP_LATE = timedelta(minutes=15)
 #: A tick publishes what waits in the outbox.
 OUTBOX_LATE = timedelta(minutes=10)
+#: Pauses of queues, at most so many, are read: mostly there is none.
+MOST_PAUSES = 9
 #: How far back jobs are counted that are unhealthy.
 RECENT_DAYS = 7
 
@@ -72,7 +79,9 @@ class Wrong:
 
     code: str
     message: str
-    do: str
+    do: str  #: with commands between `backticks`
+    path: str = ""  #: of the page that shows more, if there is one
+    link: str = ""  #: what that page has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +94,7 @@ class Status:
     at: datetime
     ticks: Ticks
     queues: list[Line]
+    more_queues: int  #: that are left out, at least
     unsent: int  #: jobs that are before their batch, and in no line
     collecting: int
     unhealthy: int  #: of the jobs that were dropped in the last days
@@ -96,9 +106,20 @@ class Status:
     wrong: list[Wrong]
 
 
-def read(wiring: ModuleType) -> Status:
-    """Reads how a deployment is, in a few reads and counts."""
+def read(
+    wiring: ModuleType, most: int | None = None, patience: float | None = None
+) -> Status:
+    """
+    Reads how a deployment is, in a few reads and counts.
+
+    Args:
+        most: of queues: those in which a job has waited for longest. None: all.
+        patience: how many seconds Cloud Monitoring may take to count the dead letters.
+    """
     settings, ledger, now = wiring.settings(), wiring.ledger(), wiring.now()()
+    subscription = f"{settings.deployment}-dead-letters"  # as infra/messaging.tf has it
+    asked = dead_letters.begin(settings.project, subscription, now)
+    began = monotonic()
     tick, sweep = ledger.last_tick(), ledger.last_sweep()
     ticks = Ticks(
         last=tick.at,
@@ -112,10 +133,14 @@ def read(wiring: ModuleType) -> Status:
         since=ledger.unpublished_since(),
         set_aside=ledger.set_aside_count(),
     )
-    dead = _dead_letters(settings, now)
-    queues = [*_queues(ledger, now)]
+    pauses = ledger.queue_pauses(now, MOST_PAUSES)
+    queues, more_queues = _queues(ledger, pauses, most)
     unhealthy = ledger.unhealthy_count(now - timedelta(days=RECENT_DAYS))
     ignored, name = ledger.ignored_objects()
+    unsent, collecting = ledger.unsent_count(), ledger.collecting_count()
+    used = [*limits(wiring, f"{now:%Y-%m-%d}")]
+    left = None if patience is None else max(0, patience - (monotonic() - began))
+    dead = _dead_letters(asked, left)
     return Status(
         deployment=settings.deployment,
         project=settings.project,
@@ -123,17 +148,18 @@ def read(wiring: ModuleType) -> Status:
         at=now,
         ticks=ticks,
         queues=queues,
-        unsent=ledger.unsent_count(),
-        collecting=ledger.collecting_count(),
+        more_queues=more_queues,
+        unsent=unsent,
+        collecting=collecting,
         unhealthy=unhealthy,
         outbox=outbox,
         dead_letters=dead,
         ignored=ignored,
         day=f"{now:%Y-%m-%d}",
-        limits=[*limits(wiring, f"{now:%Y-%m-%d}")],
+        limits=used,
         wrong=[
             *_wrong_ticks(settings, ticks, now),
-            *_wrong_queues(settings, queues),
+            *_wrong_queues(settings, pauses),
             *_wrong_jobs(unhealthy),
             *_wrong_names(ignored, name),
             *_wrong_announcements(outbox, dead, now),
@@ -141,29 +167,47 @@ def read(wiring: ModuleType) -> Status:
     )
 
 
-def _queues(ledger: "Ledger", now: datetime) -> Iterator[Line]:
-    open, lines = list(ledger.open_queues()), list(ledger.waiting_lines())
-    for name in sorted({*open, *lines}):
-        waiting = ledger.waiting_count(name) if name in lines else 0
-        first = ledger.first_waiting_job(name) if waiting else None
-        yield Line(
+def _queues(
+    ledger: "Ledger", pauses: Mapping[str, datetime], most: int | None
+) -> tuple[list[Line], int]:
+    """
+    The queues, those first in which a job has waited for longest, and how many are left
+    out, at least. With `most`, twice as many lines are looked at.
+    """
+    looked = None if most is None else 2 * most + 1
+    firsts = {
+        each.waiting_in: each for each in islice(ledger.first_waiting_jobs(), looked)
+    }
+    names = sorted(firsts, key=lambda name: firsts[name].created_at)
+    if most is None or len(names) <= most:
+        # One more than is shown says whether there are more.
+        found = islice(ledger.open_queues(), None if most is None else most + 1)
+        names += [name for name in found if name not in firsts]
+    shown = names[:most]
+
+    def line(name: str) -> Line:
+        first = firsts.get(name)
+        return Line(
             queue=name,
-            open=ledger.open_job_count(name) if name in open else 0,
-            waiting=waiting,
+            open=ledger.open_job_count(name),
+            waiting=ledger.waiting_count(name) if first else 0,
             first=first.id if first else None,
             since=first.created_at if first else None,
             waiting_for=first.waiting_for if first else None,
-            paused_until=ledger.queue_pause_end(first.queue if first else name, now),
+            paused_until=pauses.get(first.queue if first else name),
         )
 
+    answers = dict(few_at_once(line, shown))
+    return [answers[name].result() for name in shown], len(names) - len(shown)
 
-def _dead_letters(settings: "Settings", now: datetime) -> DeadLetters:
-    subscription = f"{settings.deployment}-dead-letters"  # as infra/messaging.tf has it
+
+def _dead_letters(asked: "Future[int]", patience: float | None) -> DeadLetters:
     try:
-        found = dead_letters.count(settings.project, subscription, now)
+        return DeadLetters(count=asked.result(patience))
     except dead_letters.NotCounted as exc:
         return DeadLetters(count=None, why_unknown=str(exc))
-    return DeadLetters(count=found)
+    except TimeoutError:
+        return DeadLetters(count=None, why_unknown="Cloud Monitoring takes too long")
 
 
 def _wrong_ticks(settings: "Settings", ticks: Ticks, now: datetime) -> Iterator[Wrong]:
@@ -181,22 +225,23 @@ def _wrong_ticks(settings: "Settings", ticks: Ticks, now: datetime) -> Iterator[
         )
 
 
-def _wrong_queues(settings: "Settings", queues: list[Line]) -> Iterator[Wrong]:
+def _wrong_queues(
+    settings: "Settings", pauses: Mapping[str, datetime]
+) -> Iterator[Wrong]:
     if settings.paused:
         yield Wrong(
             code="paused",
             message="nothing is submitted, as the deployment is paused",
             do="set `paused` to false in Terraform when it may go on",
         )
-    for line in queues:
-        if line.paused_until:
-            yield Wrong(
-                code="quota",
-                message=f"{line.queue}: the API has no quota left, so the queue pauses "
-                f"until {line.paused_until:%H:%M:%S} UTC",
-                do="nothing: it is tried again by itself; ask Google for more quota if "
-                "this is often so",
-            )
+    for queue, until in sorted(pauses.items()):
+        yield Wrong(
+            code="quota",
+            message=f"the queue {queue} pauses until {until:%H:%M:%S} UTC, as the API "
+            "has no quota left",
+            do="nothing: it is tried again by itself; ask Google for more quota if "
+            "this is often so",
+        )
 
 
 def _wrong_jobs(unhealthy: int) -> Iterator[Wrong]:
@@ -207,6 +252,8 @@ def _wrong_jobs(unhealthy: int) -> Iterator[Wrong]:
             f"{'is' if unhealthy == 1 else 'are'} unhealthy",
             do=f"see `batchdrop jobs --unhealthy --since {RECENT_DAYS}d`, and "
             "`batchdrop show JOB` for what to do",
+            path=f"/?state=unhealthy&since={RECENT_DAYS}d",
+            link="These jobs, and what to do",
         )
 
 
