@@ -83,6 +83,7 @@ def test_a_round_that_is_parked_stalls_its_job_and_is_resumed_by_it(
     job = collected(world, drop)
 
     assert (job.rows.ok, job.health) == (10, None)
+    assert "round 1 resumed by ada" in [one.note for one in job.history]
     assert announced_types(world) == ["succeeded", "stalled", "ready"]
 
 

@@ -255,6 +255,12 @@ class Retried(Answered):
             resumes=0,
         )
 
+    def round_resumed(self, by: str, now: datetime) -> Self:
+        """A person has resumed the parked job of the round that is under way."""
+        left = self.collecting
+        n = left.round if left else 0
+        return self._moved(self.phase, now, note=f"round {n} resumed by {by}")
+
     def round_chosen(self, rows: int, now: datetime) -> Self:
         """So many rows, at least one, go again, as a person wants: see `round_job`."""
         one = self.round_now

@@ -5,10 +5,12 @@ one, announce it again. Each writes into the job's history who asked for it.
 
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from batchdrop.announcements.message import Announcement
+from batchdrop.errors import Superseded
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import brief
 from batchdrop.ledger import Ledger
@@ -177,19 +179,19 @@ class Commands:
             Superseded: it was written to at the same moment; try again.
         """
         job, by, now = self._known(job_id), _name(by), self.now()
+        held = job
         if job.awaits == "round":
             sent = self.ledger.get(job.round_now.job)
             if sent and sent.is_parked:
-                self.ledger.advance(sent, lambda j: j.unpark(by, now))
-                log.info(
-                    "job unparked",
-                    extra={"event": "job.unparked", "job": sent.id, "by": by},
-                )
-                return job
-        job = self.ledger.advance(job, lambda j: j.unpark(by, now))
+                held = sent
+        after = self.ledger.advance(held, lambda j: j.unpark(by, now))
         log.info(
-            "job unparked", extra={"event": "job.unparked", "job": job.id, "by": by}
+            "job unparked", extra={"event": "job.unparked", "job": held.id, "by": by}
         )
+        if held is job:
+            return after
+        with suppress(Superseded):  # the round is done by now; its history says by whom
+            job = self.ledger.advance(job, lambda j: j.round_resumed(by, now))
         return job
 
     def _known(self, job_id: str) -> Job:
