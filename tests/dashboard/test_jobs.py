@@ -253,6 +253,7 @@ def test_a_filter_that_cannot_be_read_answers_with_what_to_write(
 ) -> None:
     for address, says in {
         "/?name=a%5B": "Name: &#39;a[&#39; has a [ without its ]",
+        "/?name=" + "*a" * 11: "Name: write at most 10 wildcards",
         "/?since=soon": "nor how long ago it was (90m, 12h, 7d)",
         "/?since=0001-01-01T00:00%2B23:59": "is neither a time",
         "/?label=team": "Label: &#39;team&#39;: write KEY=TEXT",

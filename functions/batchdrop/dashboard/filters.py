@@ -14,8 +14,9 @@ from batchdrop.views.words import moment
 
 #: The states that can be asked for, and what they are called.
 STATES = {"open": "Open", "ended": "Ended", "unhealthy": "Ill"}
-#: Characters of a filter; the time that a pattern takes grows with its length.
-MAX_LENGTH = 200
+#: Characters of a filter, and wildcards of a name. Whoever uploads chooses the names:
+#: with more of them a page could take many seconds.
+MAX_LENGTH, MAX_WILDCARDS = 200, 10
 MAX_LABELS = 5
 
 
@@ -141,6 +142,8 @@ class Asking:
                 raise BadFilter(
                     name, f"{len(text):,} characters; write at most {MAX_LENGTH}"
                 )
+        if sum(map(self.name.count, "*?[")) > MAX_WILDCARDS:
+            raise BadFilter("name", f"write at most {MAX_WILDCARDS} wildcards")
         if self.state and self.state not in STATES:
             raise BadFilter("state", f"write all, {', '.join(STATES)}")
         for label in self.labels:

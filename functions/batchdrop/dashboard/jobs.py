@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from batchdrop.dashboard.asked import Asked, asked
 from batchdrop.dashboard.filters import STATES, Asking, BadFilter
+from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.shown import ENDED
 from batchdrop.jobs.values import brief
 from batchdrop.rows import RowOutcome
@@ -216,7 +217,9 @@ def _bar(job: "ListedJob") -> tuple[list[tuple[int, str]], int]:
             return [], 0  # the word says it all
         parts = [*counts.items(), (RowOutcome.REFUSED, job.rows.refused)]
         return [(count, str(each)) for each, count in parts if count], job.rows.total
-    if job.progress is None or ENDED in job.listed_as:
+    waits = job.waiting_for
+    has_not_begun = waits is not None and waits.code is WaitCode.API
+    if job.progress is None or has_not_begun or ENDED in job.listed_as:
         return [], 0
     progress = job.progress
     well = progress.answered - progress.failed
