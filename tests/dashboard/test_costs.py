@@ -219,6 +219,7 @@ def test_texts_of_users_are_escaped_and_lead_to_what_they_name(
         assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in page
     assert rows(by_label, "Cost by team")[0][0] == IMAGE
     assert rows(by_route, "Cost by route")[0][0] == "<script>"
+    assert 'href="/?route=%3Cscript%3E"' in by_route
     assert rows(labelled, "Cost by model")[-1][4] == "2"
 
 
@@ -235,7 +236,7 @@ def test_what_cant_be_asked_is_refused_with_what_to_write(
         ({"by": "label:a`b"}, "write day, model, route or label:KEY"),
         ({"label": "team"}, "write KEY=TEXT"),
         ({"by": "label:team", "label": "team=a"}, "Write either by=label:KEY or"),
-        ({"label": f"team={'x' * 2000}"}, "Write at most 1,500 characters"),
+        ({"label": f"team={'x' * 1496}"}, "Write at most 1,500 bytes"),
     ):
         answer = pages.get(f"/costs?{urlencode(asked)}")
 

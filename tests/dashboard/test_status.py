@@ -97,6 +97,7 @@ def test_what_is_wrong_comes_first_with_what_to_do(
     for each in found["wrong"]:
         assert unescape(page).count(each["message"][1:]) >= 1
     assert '<a href="/?state=unhealthy&amp;since=7d">These jobs' in page
+    assert ill.name in pages.get("/?state=unhealthy&since=7d").text
     assert "batchdrop jobs --unhealthy" not in page
     assert "<code>batchdrop announcements list --since 30d</code>" in page
     assert "such as &lt;b&gt;.json" in page

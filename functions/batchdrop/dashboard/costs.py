@@ -19,7 +19,8 @@ from batchdrop.views.limits import ceilings
 T = TypeVar("T")
 
 pages = flask.Blueprint("costs", __name__)
-#: What an address may ask for is no longer, in characters.
+#: What an address may ask for is no longer, in bytes: Firestore compares no more.
+#: https://cloud.google.com/firestore/quotas, "Maximum size of an indexed field value"
 MAX_TEXT = 1500
 #: What costs are kept for is 400 days, unless a deployment chooses another time.
 MAX_DAYS = 1830
@@ -88,6 +89,7 @@ def costs() -> str:
         span_name=span_name,
         highest=_highest(seen),
         ratio=ratio,
+        jobs_of_route=lambda route: f"/?{urlencode({'route': route})}",
         today=today,
         limits=_ceilings(here, today),
     )
@@ -96,8 +98,8 @@ def costs() -> str:
 def _filters() -> Filters:
     given = flask.request.args
     for name in ("since", "by", "label", "after"):
-        if len(given.get(name, "")) > MAX_TEXT:
-            flask.abort(400, f"Write at most {MAX_TEXT:,} characters for {name}.")
+        if len(given.get(name, "").encode()) > MAX_TEXT:
+            flask.abort(400, f"Write at most {MAX_TEXT:,} bytes for {name}.")
     return Filters(
         since=given.get("since", "").strip() or SINCE,
         by=given.get("by", "").strip() or BY,
