@@ -7,7 +7,15 @@ import pytest
 
 from batchdrop.jobs.job import Job
 from tests.browser.chromium import Browser, chromium
-from tests.browser.deployment import HOSTILE, dropped, fill, served, split_into_many
+from tests.browser.deployment import (
+    HOSTILE,
+    SCRIPTED,
+    dropped,
+    fill,
+    scripted,
+    served,
+    split_into_many,
+)
 from tests.database import Database
 from tests.worker.world import World, a_world
 
@@ -40,13 +48,11 @@ def deployed(window: Browser, gcs: str, firestore_emulator: str) -> Iterator[Dep
         patch.setenv("STORAGE_EMULATOR_HOST", gcs)
         patch.setenv("GOOGLE_CLOUD_PROJECT", project)
         with a_world(gcs, database) as world:
-            jobs = fill(world)
-            for name in HOSTILE:
+            jobs = fill(world, share=0.25, also={SCRIPTED: scripted()})
+            for name in set(HOSTILE) - {SCRIPTED}:
                 jobs[name] = dropped(world, name, rows=2)
             name = "archive/sixty-million-rows.jsonl"
             jobs[name] = split_into_many(world, name)
-            world.ticks(2)
-            jobs = {name: world.job(job.source) for name, job in jobs.items()}
             with served(world, dashboard_rows=True) as url:
                 yield Deployed(world, url, jobs)
 
@@ -54,9 +60,10 @@ def deployed(window: Browser, gcs: str, firestore_emulator: str) -> Iterator[Dep
 @pytest.fixture
 def browser(window: Browser, deployed: Deployed) -> Iterator[Browser]:
     """The window, at the pages of the deployment, on one machine."""
-    window.seen()
     browser = window.at(deployed.url)
     browser.look()
+    browser.seen()
     yield browser
     browser.command("Emulation.setScriptExecutionDisabled", value=False)
+    browser.command("Network.setExtraHTTPHeaders", headers={})
     window.at("").open("about:blank")  # which asks for nothing any more

@@ -1,7 +1,8 @@
 """A deployment with jobs of every kind, and a server of its pages."""
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from batchdrop.dashboard.site import site
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.parts import MAX_PARTS
-from batchdrop.jobs.values import Part, Staging
+from batchdrop.jobs.values import Drop, Part, Staging
 from batchdrop.rows import Rows
 from batchdrop_local import sample
 from tests.there import there
@@ -32,6 +33,22 @@ HOSTILE = (
     f"{'long/' * 30}{'w' * 120}.jsonl",
     "заявки/レビュー/مراجعات العملاء.jsonl",
 )
+
+
+#: What a page would run if it believed what rows ask and answer, and why they failed.
+SCRIPTS = "<script>window.hacked=7</script><img src=x onerror='window.hacked=8'>"
+#: The file of rows that ask for that; one of them fails with it.
+SCRIPTED = HOSTILE[1]
+
+
+def scripted() -> bytes:
+    """Rows whose texts, keys, columns and errors would run scripts."""
+    rows = [
+        {"key": f"{SCRIPTS}{n}", SCRIPTS: SCRIPTS}
+        | {"request": {"contents": [{"role": "user", "parts": [{"text": SCRIPTS}]}]}}
+        for n in range(3)
+    ]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 class _Silent(WSGIRequestHandler):
@@ -69,38 +86,57 @@ def served(world: World, **settings: Any) -> Iterator[str]:
         server.server_close()
 
 
-def fill(world: World) -> dict[str, Job]:
+def fill(
+    world: World, share: float = 1, also: Mapping[str, bytes] | None = None
+) -> dict[str, Job]:
     """
     Drops the files of the sample, and runs ticks until nothing is open but one that
     stands still and one that waits for it.
 
+    Args:
+        share: of the files' rows.
+        also: the contents of more files, by their names.
+
     Returns:
         Each job by its file's name.
     """
-    world.choose(
-        routes=sample.ROUTES, results="on", retry=1, max_cost_per_day=10_000_000
-    )
+    world.choose(routes=sample.ROUTES, results="on", retry=1, max_cost_per_day=10.0)
+    world.sim.settings.queue_seconds, world.sim.settings.run_seconds = 60, 120
     world.sim.faults.load(sample.FAULTS)
+    world.sim.faults.add(
+        "row_failed", code=400, message=SCRIPTS, match={"row_text": "hacked"}, count=1
+    )
     drops = {}
     for file in sample.FILES:
-        drops[file.name] = world.upload(file.content(), file.name)
-        world.worker.take(drops[file.name])
-        world.advance(timedelta(seconds=20))
-    for n in range(12):
-        world.ticks(1, every=timedelta(minutes=3))
-        if n == 2:
-            for file in sample.FILES:
-                if file.cancelled:
-                    world.worker.commands.cancel(drops[file.name].job_id, by="ada")
+        rows = max(30, int(file.rows * share))
+        drops[file.name] = drop(world, replace(file, rows=rows))
+        world.advance(timedelta(seconds=4))
+    for name, content in (also or {}).items():
+        drops[name] = world.upload(content, name)
+        world.worker.take(drops[name])
+    # One submits them, as there is a ceiling; at the next one batches run.
+    world.ticks(2, every=timedelta(seconds=80))
+    for file in sample.FILES:
+        if file.cancelled:
+            world.worker.commands.cancel(drops[file.name].job_id, by="ada")
+    ending = [drop for name, drop in drops.items() if not name.startswith("slow/")]
+    world.ticks_until(
+        lambda: all(world.job(drop).is_done for drop in ending),
+        every=timedelta(minutes=3),
+    )
     return {name: world.job(drop) for name, drop in drops.items()}
 
 
-def dropped(world: World, name: str, rows: int = 20, **options: Any) -> Job:
-    """One more file, whose job has just begun."""
-    file = sample.File(name=name, rows=rows, **options)
-    drop = world.upload(file.content(), name)
+def drop(world: World, file: sample.File) -> Drop:
+    """Uploads a file, and delivers its event."""
+    drop = world.upload(file.content(), file.name)
     world.worker.take(drop)
-    return world.job(drop)
+    return drop
+
+
+def dropped(world: World, name: str, rows: int = 20) -> Job:
+    """One more file, whose batch is made."""
+    return world.job(drop(world, sample.File(name=name, rows=rows)))
 
 
 def split_into_many(world: World, name: str) -> Job:
