@@ -1,6 +1,7 @@
 """What is shown of a row: whatever it has, as text that says what it is."""
 
 import json
+import time
 import unicodedata
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_data_is_shown_as_its_size_and_repeated_characters_as_they_are() -> None
     assert PICTURE not in pretty({"x": [PICTURE]})
     assert without_data("0" * 5000) == "0" * 5000
     assert without_data("word " * 500) == "word " * 500
+
+
+@pytest.mark.parametrize("run", ["Aa0" * 333, "\\/" * 499, "\\" * 999])
+def test_a_text_is_looked_through_once_however_long_its_words_are(run: str) -> None:
+    text = f"{run} " * 60
+    began = time.process_time()
+
+    assert without_data(text) == text
+    assert time.process_time() - began < 0.5
 
 
 _JSON = st.recursive(
