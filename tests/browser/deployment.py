@@ -119,6 +119,7 @@ def fill(
     for file in sample.FILES:
         if file.cancelled:
             world.worker.commands.cancel(drops[file.name].job_id, by="ada")
+            world.ticks(1, every=timedelta(seconds=5))
     ending = [drop for name, drop in drops.items() if not name.startswith("slow/")]
     world.ticks_until(
         lambda: all(world.job(drop).is_done for drop in ending),

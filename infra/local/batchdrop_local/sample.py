@@ -93,6 +93,12 @@ FILES = (
     File(name="slow/quarterly-report.jsonl", rows=30),
     File(name="drafts/first-try.jsonl", rows=80, cancelled=True),
 )
+BUSY = {"fault": "row_failed", "code": 429} | {
+    "message": "Resource exhausted. Please try again later."
+}
+INVALID = {"fault": "row_failed", "code": 400} | {
+    "message": "Request contains an invalid argument."
+}
 #: What goes wrong with them, as batchsim takes it.
 FAULTS: tuple[Mapping[str, Any], ...] = (
     # Whichever comes first.
@@ -101,16 +107,16 @@ FAULTS: tuple[Mapping[str, Any], ...] = (
     {"fault": "failed", "match": {"display_name": "drafts/wrong-region*"}, "code": 9}
     | {"message": "The model is not available in this region."},
     *(
-        {"match": {"display_name": name}} | fault
-        for name, fault in (
-            ("nightly/*", {"fault": "row_failed", "code": 429, "count": 9}),
-            ("nightly/*", {"fault": "row_blocked", "count": 2}),
-            ("archive/*", {"fault": "row_failed", "code": 503, "count": 4}),
-            ("archive/*", {"fault": "row_max_tokens", "count": 6}),
-            ("support/*", {"fault": "row_failed", "code": 400, "count": 11}),
-            ("support/*", {"fault": "row_max_tokens", "count": 4}),
-            ("support/*", {"fault": "row_empty", "count": 2}),
-            ("support/*", {"fault": "row_blocked", "count": 5}),
+        {"match": {"display_name": name, "row_text": text}, "count": count} | fault
+        for name, text, count, fault in (
+            ("nightly/*", "is much louder", 9, BUSY),
+            ("nightly/*", "smells of glue", 2, {"fault": "row_blocked"}),
+            ("archive/*", "is much louder", 4, BUSY),
+            ("archive/*", "smells of glue", 6, {"fault": "row_max_tokens"}),
+            ("support/*", "is much louder", 7, INVALID),
+            ("support/*", "smells of glue", 4, {"fault": "row_blocked"}),
+            ("support/*", "came with a deep scratch", 3, {"fault": "row_max_tokens"}),
+            ("support/*", "stopped working", 2, {"fault": "row_empty"}),
         )
     ),
 )
