@@ -9,7 +9,7 @@ RUNNABLE := $(VENV)/.runnable
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo dev ready test rings proofs browser crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
+.PHONY: demo dev ready pages test rings proofs browser screenshots crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
 
 demo: $(RUNNABLE)  ## run the main job once on this machine, with some faults, and show it
 	@$(VENV)/bin/batchdrop demo $(ARGS)
@@ -19,6 +19,9 @@ dev: $(RUNNABLE)  ## start the local stack and keep it until Ctrl-C
 
 ready: $(INSTALLED)  ## how long after a batch's end its results are announced, locally
 	$(VENV)/bin/python -m tests.bench.ready
+
+pages: $(INSTALLED)  ## how long each page of the dashboard takes to its first byte, locally
+	$(VENV)/bin/python -m tests.bench.pages
 
 test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
@@ -32,6 +35,9 @@ proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed z
 
 browser: $(INSTALLED)  ## install Chromium and axe-core for the tests of the pages, if missing
 	@$(VENV)/bin/python -m tests.browser.install
+
+screenshots: browser  ## take the pictures of the pages in docs/images; look at them
+	@$(VENV)/bin/python -m tests.browser.screenshots
 
 crash: $(INSTALLED)  ## kill and freeze workers at each point, and at each pair of points
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "exhaustive or not proof" \
