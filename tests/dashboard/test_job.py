@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from flask.testing import FlaskClient
 
-from batchdrop.jobs.codes import Outcome
+from batchdrop.jobs.codes import Outcome, Phase
 from batchdrop.jobs.job import Job
-from batchdrop.jobs.values import Part, Staging, Stats
+from batchdrop.jobs.values import Failure, Part, Problem, Round, Staging, Stats
 from batchdrop.rows import Rows
 from tests.reads import counted
 from tests.there import there
+from tests.worker.batches import several
 from tests.worker.collecting import collected, questions
 from tests.worker.rounds import fails
 from tests.worker.split_jobs import spec_of
@@ -19,6 +20,8 @@ from tests.worker.world import World
 
 #: What would run, or break out of a command, if it were not escaped.
 HOSTILE = "a\"><script>alert(1)</script>/'; rm -rf ~ #\n\u202e{{7*7}}.jsonl"
+#: The same in a text of a person or a service.
+IMAGE = "<img src=x onerror=alert(1)>"
 
 
 def shown(pages: FlaskClient, id: str) -> str:
@@ -101,6 +104,9 @@ def test_a_file_that_cannot_be_sent_is_shown_with_its_lines_whatever_its_name(
     drop = deployed.upload('{"contents": "x"}\nnot json\n', HOSTILE)
     deployed.worker.take(drop)
     job = deployed.job(drop)
+    [told] = deployed.ledger.announcements_of(job.id)
+    refused = {"set_aside_at": deployed.now(), "attempts": 10, "reason": IMAGE}
+    deployed.database.collection("announcements").document(told.id).update(refused)
 
     page = shown(pages, drop.job_id)
 
@@ -108,6 +114,8 @@ def test_a_file_that_cannot_be_sent_is_shown_with_its_lines_whatever_its_name(
     assert "No batch was made, and nothing was paid." in text
     assert "bad_rows" in text
     assert "Nothing was paid." in text
+    assert "set aside" in text
+    assert IMAGE not in page
     for error in job.row_errors:
         assert error.code in text
     assert "Lines that can&#39;t be sent" in page or "Lines that can't be sent" in page
@@ -120,6 +128,44 @@ def test_a_file_that_cannot_be_sent_is_shown_with_its_lines_whatever_its_name(
         f"gs://{drop.bucket}/a&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;/\\&#39;;"
     )
     assert f"gcloud storage cp $&#39;{command} rm -rf ~ #\\u000a\\u202e" in page
+
+
+def test_a_job_that_waits_is_shown_with_its_place_and_what_others_wrote_as_text(
+    deployed: World, pages: FlaskClient
+) -> None:
+    deployed.choose(max_active_jobs=1)
+    first, second, third = several(deployed, 3)
+    before = words(shown(pages, third.id))
+    deployed.tick()
+    after = words(shown(pages, third.id))
+
+    assert "It waits for its turn, 2 ahead, since" in before
+    assert deployed.job(first.source).phase is Phase.SUBMITTED
+    assert "It waits for its turn, 1 ahead, since" in after
+
+    now = deployed.now()
+    failure = Failure(code=IMAGE, message=IMAGE, count=1, example=IMAGE)
+    spec = replace(there(second.spec), labels={"team": IMAGE}, route=IMAGE)
+    job = change(
+        deployed,
+        there(deployed.ledger.get(second.id)),
+        spec=spec,
+        spec_from=second.spec_from | {"route": IMAGE},
+        failures=(failure,),
+        rounds=(Round(n=1, job="", by=IMAGE, no_cost=IMAGE),),
+        error=Problem(code=IMAGE, message=IMAGE),
+        no_cost=IMAGE,
+        manifest=IMAGE,
+    )
+    deployed.ledger.advance(job, lambda j: j.park(now, f"{IMAGE} `{IMAGE}`"))
+
+    page = shown(pages, second.id)
+
+    assert IMAGE not in page
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 12
+    assert "parked" in words(page)
+    assert f"batchdrop resume {second.id}" in page
+    assert "It waits for" not in words(page)  # what is wrong says more
 
 
 def test_300_parts_cost_few_reads_and_each_has_a_cell_that_leads_to_its_job(
