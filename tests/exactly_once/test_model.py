@@ -26,11 +26,15 @@ def breaks(state: State) -> bool:
     )
 
 
-@pytest.mark.parametrize("uploads", [False, True], ids=["vertex", "developer"])
+@pytest.mark.parametrize(
+    ("uploads", "epochs"),
+    [(False, 4), (True, 3), pytest.param(True, 4, marks=pytest.mark.proof)],
+    ids=["vertex", "developer", "developer, more holders"],
+)
 def test_two_workers_never_pay_twice_and_can_always_reach_the_right_end(
-    uploads: bool,
+    uploads: bool, epochs: int
 ) -> None:
-    walked = walk(Protocol(uploads=uploads, checks=True), breaks)
+    walked = walk(Protocol(uploads=uploads, checks=True, epochs=epochs), breaks)
 
     assert walked.wrong is None
     assert walked.dead_end(keeps_one) is None
@@ -68,6 +72,7 @@ def test_a_search_before_the_list_lag_ends_pays_twice() -> None:
     assert walk(Protocol(settles=False, epochs=3), pays_twice).wrong
 
 
+@pytest.mark.proof
 def test_cancelling_before_recording_cancels_what_another_keeps() -> None:
     protocol = Protocol(fenceless=True, records_first=False)
 
@@ -77,6 +82,7 @@ def test_cancelling_before_recording_cancels_what_another_keeps() -> None:
     assert walked.wrong[-1].startswith("w4 records")
 
 
+@pytest.mark.proof
 def test_taking_a_batch_for_a_duplicate_too_soon_cancels_the_good_one() -> None:
     assert walk(Protocol(checks=True, waits_for_the_doomed=False), breaks).wrong
 
@@ -89,6 +95,7 @@ def test_cancelling_a_duplicate_before_it_is_recorded_cancels_what_is_kept() -> 
     assert walk(replace(soon, marks_first=False), cancels_what_it_keeps).wrong
 
 
+@pytest.mark.proof
 def test_keeping_the_oldest_in_place_of_the_newest_staging_cancels_the_good_one() -> (
     None
 ):
@@ -135,6 +142,7 @@ def test_taking_a_job_for_new_that_is_staged_already_pays_twice() -> None:
     assert "the ledger is lost" in walked.wrong
 
 
+@pytest.mark.proof
 def test_a_worker_that_stages_after_the_loss_what_was_fenced_pays_twice() -> None:
     # Why whoever empties a ledger must wait for a lease: no worker may be left that
     # claimed from the old one and has staged nothing yet.
@@ -143,6 +151,7 @@ def test_a_worker_that_stages_after_the_loss_what_was_fenced_pays_twice() -> Non
     assert walk(protocol, pays_twice).wrong
 
 
+@pytest.mark.proof
 def test_two_workers_that_upload_to_one_name_undo_the_fence() -> None:
     protocol = Protocol(uploads=True, one_uploader=False)
 
