@@ -30,8 +30,9 @@ rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
 	$(VENV)/bin/pytest -p no:cacheprovider \
 		tests/rules tests/entry_points tests/preflight tests/results
 
-proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, deployed zip, Terraform
-	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m proof --timeout 600
+proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, examples, Terraform
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "proof or hypothesis" \
+		--hypothesis-profile many --timeout 600
 
 browser: $(INSTALLED)  ## install Chromium and axe-core for the tests of the pages, if missing
 	@$(VENV)/bin/python -m tests.browser.install

@@ -17,11 +17,16 @@ from tests.clock import Clock
 
 pytest_plugins = ["batchsim.pytest_plugin"]
 
-# Wall-clock times depend on how busy the machine is, not on the code.
+# Wall-clock times depend on how busy the machine is, not on the code. Each run draws
+# other examples, so that few a run are many a week; `make proofs` draws many at once.
 settings.register_profile(
-    "no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "few",
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("no clock")
+settings.register_profile("many", settings.get_profile("few"), max_examples=300)
+settings.load_profile("few")
 
 #: What stays in one process where tests run in several, by folder or file; each process
 #: has services of its own. Cases run in tracks, which are started once. The demo has to

@@ -15,6 +15,7 @@ JOB_COUNT = 10_000
 ROW_COUNT = 200_000
 
 
+@pytest.mark.proof
 def test_ten_thousand_jobs_are_held_listed_and_counted(vertex: Vertex) -> None:
     body = json.dumps(vertex.body(labels={"batch": "all"})).encode()
     address = vertex.sim.url.removeprefix("http://")

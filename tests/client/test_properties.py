@@ -26,10 +26,8 @@ from batchdrop.batches.lines import Splitter
 from batchdrop.batches.staging import merged
 from tests.there import there
 
-settings.register_profile(
-    "client", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
-)
-settings.load_profile("client")
+#: What is drawn is large, and often thrown away.
+unwatched = settings(suppress_health_check=list(HealthCheck))
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 word = st.text("abcxyz0189-_/. é", min_size=1, max_size=12)
@@ -89,6 +87,7 @@ PARSERS: list[Callable[[bytes], object]] = [
 
 
 @pytest.mark.parametrize("parse", PARSERS)
+@unwatched
 @given(answer=likely_objects | st.dictionaries(text, json_values, max_size=5))
 def test_any_object_with_a_name_as_an_answer_is_read(
     parse: Callable[[bytes], object], answer: dict[str, Any]
@@ -109,6 +108,7 @@ def test_any_object_with_a_name_as_an_answer_is_read(
         assert hash(result) == hash(result.name)
 
 
+@unwatched
 @given(body=st.binary(max_size=60) | json_values.map(msgspec.json.encode))
 def test_any_bytes_as_an_answer_are_read_or_unclear(body: bytes) -> None:
     for parse in PARSERS:
@@ -116,6 +116,7 @@ def test_any_bytes_as_an_answer_are_read_or_unclear(body: bytes) -> None:
             parse(body)
 
 
+@unwatched
 @given(row=likely_objects)
 def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     read = row_of(row)
@@ -130,6 +131,7 @@ def test_any_object_as_a_row_is_read(row: dict[str, Any]) -> None:
     assert msgspec.json.encode(read.json)
 
 
+@unwatched
 @given(content=st.binary(max_size=80))
 def test_any_bytes_are_read_as_rows_without_losing_a_line(content: bytes) -> None:
     lines = content.split(b"\n")
@@ -137,6 +139,7 @@ def test_any_bytes_are_read_as_rows_without_losing_a_line(content: bytes) -> Non
     assert len(list(rows_of(lines, "x"))) == sum(bool(line.strip()) for line in lines)
 
 
+@unwatched
 @given(content=st.binary(max_size=80), cuts=st.lists(st.integers(0, 80), max_size=5))
 def test_lines_do_not_depend_on_how_the_bytes_arrive(
     content: bytes, cuts: list[int]
@@ -179,6 +182,7 @@ destinations = st.one_of(
 )
 
 
+@unwatched
 @given(
     src=vertex_sources,
     dest=destinations,
@@ -199,6 +203,7 @@ def test_values_sent_to_vertex_are_read_back_equal(
     assert job.config.destination == dest.uri
 
 
+@unwatched
 @given(file=word, name=word, priority=st.integers(-(2**63), 2**63 - 1))
 def test_values_sent_to_the_developer_api_are_read_back_equal(
     file: str, name: str, priority: int
@@ -212,6 +217,7 @@ def test_values_sent_to_the_developer_api_are_read_back_equal(
     assert (job.src, job.display_name, job.priority) == (src, name, priority)
 
 
+@unwatched
 @given(
     contents=st.lists(
         st.fixed_dictionaries(
@@ -236,6 +242,7 @@ def test_a_ready_request_is_sent_unchanged(
     assert sent.get("metadata") == metadata
 
 
+@unwatched
 @given(
     own=st.dictionaries(
         st.sampled_from(["temperature", "topP", "seed"]), st.integers()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import NotReadable
@@ -198,7 +198,6 @@ each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @each_family
-@settings(max_examples=50)
 @given(st.data())
 def test_what_is_staged_is_imported(family: Family, data: st.DataObject) -> None:
     text = data.draw(files(family))
@@ -209,7 +208,6 @@ def test_what_is_staged_is_imported(family: Family, data: st.DataObject) -> None
 
 
 @each_family
-@settings(max_examples=50)
 @given(st.data())
 def test_a_line_that_the_import_refuses_has_a_row_error(
     family: Family, data: st.DataObject
@@ -226,7 +224,6 @@ def test_a_line_that_the_import_refuses_has_a_row_error(
 
 
 @each_family
-@settings(max_examples=50)
 @given(st.data())
 def test_what_is_left_when_bad_lines_are_skipped_is_imported(
     family: Family, data: st.DataObject

@@ -63,7 +63,7 @@ def lines(dice: random.Random) -> list[object]:
         some += [{"key": "same", "request": GOOD}, {"key": f"k{n}", "request": GOOD}]
         some += [{"request": GOOD, "model": f"m{n}"}, good(**{f"other{n}": n})]
         some += [good(model="gemini-3.8-flash"), good(model=f"gemini-{n}")]
-    many = some * 3
+    many = some * 2
     dice.shuffle(many)
     return many
 
