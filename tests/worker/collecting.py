@@ -36,8 +36,8 @@ def submit(world: World, text: str | bytes = "", **options: Any) -> Drop:
 
 def ended(world: World, drop: Drop) -> Job:
     """The job once a tick has seen the end of its batch; nothing is collected yet."""
-    for _ in range(6):
-        world.advance(timedelta(minutes=5))
+    for _ in range(4):
+        world.advance(timedelta(minutes=8))
         world.worker.tick()
         if (job := world.job(drop)).is_over:
             return job
@@ -46,9 +46,12 @@ def ended(world: World, drop: Drop) -> Job:
 
 def collected(world: World, drop: Drop) -> Job:
     """The job once its answers are collected, within hours of ticks."""
+    collecting = 0
     for _ in range(60):
-        # A tick a minute sees the end no better than these do.
-        minutes = 1 if world.job(drop).is_over else 5
+        # A tick a minute sees the end of a batch no better than these do: of the job's
+        # own, and of a round's.
+        collecting += world.job(drop).is_over
+        minutes = 8 if not collecting else 1 if collecting <= 2 else 4
         world.advance(timedelta(minutes=minutes))
         world.tick()
         if (job := world.job(drop)).is_over and job.collecting is None:

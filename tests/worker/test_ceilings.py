@@ -353,7 +353,7 @@ def test_answers_that_nobody_has_found_keep_the_estimate(world: World) -> None:
     world.sim.faults.add("output_late", for_ever=True)
     drop = dropped(world)
 
-    world.ticks(60)
+    world.ticks(15, timedelta(minutes=4))
 
     job = world.job(drop)
     assert job.is_done
@@ -366,7 +366,7 @@ def test_a_job_with_fewer_answers_than_are_counted_keeps_its_estimate(
 ) -> None:
     chosen(world, max_cost_per_day=1, results="on")
     drop = dropped(world)
-    world.ticks(40)
+    world.ticks(10, timedelta(minutes=4))
     held = Reserved(day="2026-03-01", micros=1_000_000)
     short = Fact(since=world.now(), message="the API counts 2 answers")
 
@@ -418,7 +418,7 @@ def test_a_job_is_counted_once_on_the_day_of_its_intents(world: World) -> None:
     drop = dropped(world)
     day = f"{world.now():%Y-%m-%d}"
 
-    world.ticks(20)
+    world.ticks(7, timedelta(minutes=3))
 
     assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
     assert world.ledger.reserved_on(day).micros == 1_000_000

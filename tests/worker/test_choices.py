@@ -298,7 +298,7 @@ def test_waiting_for_a_manifest_does_not_count_as_a_death(world: World) -> None:
     drop = world.upload(GOOD, "a/x.jsonl")
     take(world, drop)
 
-    world.ticks(30)
+    world.ticks(12)
 
     job = world.job(drop)
     assert (job.phase, job.health, job.resumes) == (Phase.ARRIVED, None, 0)

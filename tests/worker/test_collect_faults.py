@@ -381,8 +381,8 @@ def test_a_bucket_that_may_not_be_read_is_waited_for(
     assert bucket in waits.not_allowed.message
     assert waits.health is not None
     assert waits.health.code == HealthCode.NOT_ALLOWED
-    for _ in range(12):
-        world.advance(timedelta(hours=1))
+    for _ in range(6):
+        world.advance(timedelta(hours=2))
         world.tick()
     waits = world.job(drop)
     assert not waits.is_parked

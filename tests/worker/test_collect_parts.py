@@ -48,7 +48,7 @@ def parts_done(world: World, drop: Drop) -> Job:
     for _ in range(30):
         job = world.job(drop)
         # A tick a minute sees the end no better than these do.
-        minutes = 1 if any(part.is_over for part in parts(world, job)) else 5
+        minutes = 1 if any(part.is_over for part in parts(world, job)) else 8
         world.ticks(1, timedelta(minutes=minutes))
         if all(part.is_done for part in parts(world, job)):
             return world.job(drop)
@@ -421,7 +421,7 @@ def test_more_split_jobs_than_a_tick_looks_at_have_their_turns(
         part = parts(world, job)[0]
         world.ledger.advance(part, lambda j: j.park(world.now(), "it is broken"))
 
-    world.ticks(40)
+    world.ticks(10, timedelta(minutes=4))
 
     assert [world.job(job.source).is_done for job in jobs] == [
         *(False, False),

@@ -97,7 +97,7 @@ def test_few_answers_of_a_batch_without_a_time_of_its_end_are_not_awaited_for_ev
     ended(world, drop)
     without_end_time(world, drop)
 
-    world.ticks(20)
+    world.ticks(5, every=timedelta(minutes=4))
 
     job = world.job(drop)
     assert job.is_done

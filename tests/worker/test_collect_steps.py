@@ -403,7 +403,7 @@ def test_a_job_whose_objects_are_deleted_again_and_again_is_parked(
         delete(world, data_of(world, job, "run-00000"))
 
     with at(["collect_planned"] * 20, lose):
-        world.ticks(20)
+        world.ticks_until(lambda: world.job(drop).is_parked, every=timedelta(minutes=1))
     job = world.job(drop)
     assert "deleted again and again" in there(job.parked).message
 

@@ -135,7 +135,7 @@ def test_a_name_like_ours_over_another_file_is_not_taken_for_ours(
         },
     )
 
-    world.until_ended()
+    world.ticks(4, timedelta(minutes=5))
 
     kept = world.job(job.source)
     assert kept.batch is not None

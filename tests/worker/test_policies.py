@@ -28,7 +28,7 @@ def test_a_batch_that_runs_too_long_is_cancelled_with_its_reason(
 ) -> None:
     job = submitted(world, cancel_after=240.0)
 
-    world.ticks(12)
+    world.ticks(7, timedelta(minutes=2))
 
     job = world.job(job.source)
     assert job.phase is Phase.ENDED
@@ -70,16 +70,16 @@ def test_what_stands_still_is_announced_once_for_each_state(
 ) -> None:
     job = submitted(world, stalled_after={OTHER: 120.0})
 
-    world.ticks(4)
+    world.ticks(2, timedelta(minutes=2))
     assert types(world) == ["stalled.v1"]
     health = world.job(job.source).health
     assert health is not None
     assert "JOB_STATE_PENDING since" in health.message
 
-    world.ticks(8)
+    world.ticks(4, timedelta(minutes=2))
     assert types(world) == ["stalled.v1", "stalled.v1"]
 
-    world.ticks(10)
+    world.ticks(5, timedelta(minutes=2))
     assert types(world) == ["stalled.v1", "stalled.v1", "succeeded.v1"]
     assert world.job(job.source).health is None
     assert len({one.id for one in world.announced}) == 3
@@ -108,7 +108,7 @@ def test_what_stands_still_is_announced_though_there_is_much_to_delete(
 ) -> None:
     world.choose(delete_after=900.0, stalled_after={OTHER: 600.0})
     several(world, 3)
-    world.ticks(17)
+    world.ticks(5, timedelta(minutes=4))
     world.sim.faults.add("stuck_pending")
     slowly = world.upload(name="slow.jsonl")
     world.worker.take(slowly)
@@ -144,7 +144,7 @@ def test_each_state_has_a_patience_of_its_own(world: World) -> None:
 def test_a_state_without_one_has_that_of_all_others(world: World) -> None:
     submitted(world, stalled_after={"JOB_STATE_PENDING": 9000.0, OTHER: 120.0})
 
-    world.ticks(10)
+    world.ticks(5, timedelta(minutes=2))
 
     (announcement,) = world.announced
     assert "JOB_STATE_RUNNING since" in announcement.body.decode()
@@ -171,7 +171,7 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
     for drop in drops:
         world.worker.take(drop)
 
-    world.until_ended()
+    world.ticks(6, timedelta(minutes=3))
 
     patient, other = map(world.job, drops)
     assert patient.cancel_request is None
@@ -195,7 +195,7 @@ def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
     job = submitted(world, stalled_after={OTHER: 60.0})
     world.choose(stalled_after={}, cancel_after=1.0)
 
-    world.until_ended()
+    world.ticks(6, timedelta(minutes=3))
 
     assert "stalled.v1" in types(world)
     assert world.job(job.source).cancel_request is None

@@ -336,7 +336,7 @@ def test_a_fence_leaves_what_is_recorded(world: World) -> None:
     with at("before_create"), pytest.raises(Killed):
         world.worker.take(drop)
 
-    world.until_ended()
+    world.ticks(4, timedelta(minutes=5))
 
     job = world.job(drop)
     assert staging_of(job).epoch > 1

@@ -205,7 +205,7 @@ def test_a_job_waits_while_the_service_is_down_and_is_then_submitted(
     world.worker.take(drop)
     assert world.job(drop).phase is Phase.WAITING
 
-    world.ticks(10)
+    world.ticks(3)
     assert world.job(drop).phase is Phase.WAITING
 
     world.wire.down = False
@@ -233,10 +233,10 @@ def test_a_job_that_stalls_for_hours_is_announced_once_and_then_submitted(
     drop = world.upload()
     world.wire.creates = [fault] * 100
     world.worker.take(drop)
-    world.ticks(6, timedelta(minutes=10))
+    world.ticks(3, timedelta(minutes=20))
     assert world.announced == []
 
-    world.ticks(12, timedelta(minutes=10))
+    world.ticks(6, timedelta(minutes=20))
     job = world.job(drop)
     assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
     assert job.health is not None
@@ -636,7 +636,7 @@ def test_a_job_that_is_over_can_be_run_again_as_a_job_of_its_own(
     world.until_over(drop)
 
     new = world.worker.commands.rerun(drop.job_id, "ada")
-    world.until_ended()
+    world.ticks(4, timedelta(minutes=5))
 
     again = world.ledger.get(new.id)
     assert again is not None

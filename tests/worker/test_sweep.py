@@ -221,7 +221,8 @@ def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
 ) -> None:
     job = submit(world)  # five minutes in the queue, ten at work
 
-    world.ticks(20)
+    world.ticks(6)
+    world.ticks(3, timedelta(minutes=5))
 
     job = world.job(job.source)
     assert job.phase is Phase.ENDED
@@ -251,9 +252,9 @@ def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_logged(
     spoilt.update({"v": 99})
     waiting = world.upload("not json", "bad.jsonl")
 
-    world.ticks(6)
+    world.ticks(2, timedelta(minutes=3))
     world.worker.take(waiting)
-    world.ticks(14)
+    world.ticks(4, timedelta(minutes=4))
 
     assert [world.job(job.source).phase for job in jobs[1:]] == [Phase.ENDED] * 2
     assert len(world.announced) == 3
@@ -354,12 +355,12 @@ def test_an_end_counts_though_its_time_is_before_what_was_read_last(
     world: World,
 ) -> None:
     job = submit(world)
-    world.ticks(7)
+    world.ticks(2, timedelta(minutes=4))
     late = (world.now() + timedelta(hours=1)).isoformat()
     listed(world, resource(world, job, updateTime=late))
     world.ticks(1)
 
-    world.ticks(12)
+    world.ticks(3, timedelta(minutes=4))
 
     assert world.job(job.source).phase is Phase.ENDED
 
@@ -472,7 +473,7 @@ def test_jobs_that_end_during_a_long_round_are_followed_by_the_next_one(
     jobs = several(world, 4)
     slow_lists(world, monkeypatch)
 
-    world.ticks(30)
+    world.ticks(10, timedelta(minutes=3))
 
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
 

@@ -365,8 +365,8 @@ def test_first_come_is_first_served(world: World) -> None:
     jobs = several(world, 3)
 
     order = []
-    for _ in range(60):
-        world.ticks(1)
+    for _ in range(15):
+        world.ticks(1, timedelta(minutes=4))
         for n, job in enumerate(jobs):
             if world.job(job.source).batch and n not in order:
                 order.append(n)
@@ -389,7 +389,7 @@ def test_batches_that_others_made_count_against_the_cap(world: World) -> None:
     world.ticks(3)
     assert phases(world, jobs) == [Phase.WAITING]
 
-    world.ticks(15)
+    world.ticks(4, timedelta(minutes=4))
     assert phases(world, jobs) == [Phase.SUBMITTED]
 
 
@@ -421,9 +421,9 @@ def test_a_queue_that_cannot_be_counted_for_hours_is_announced_once(
     world.choose(max_active_jobs=1)
     world.wire.lists = [refuses] * 200
     jobs = several(world, 2)
-    for _ in range(16):
+    for _ in range(8):
         with pytest.raises(ExceptionGroup):
-            world.ticks(1, timedelta(minutes=10))
+            world.ticks(1, timedelta(minutes=20))
 
     first, second = (world.job(job.source) for job in jobs)
     assert first.health is not None
@@ -530,7 +530,7 @@ def test_a_job_counts_once_against_the_day_however_often_it_is_asked_for(
     day = f"{world.now():%Y-%m-%d}"
     world.worker.take(drop)
 
-    world.ticks(20)
+    world.ticks(7, timedelta(minutes=3))
 
     assert world.job(drop).phase in (Phase.SUBMITTED, Phase.ENDED)
     spent, staging = world.ledger.spending_on(day), world.job(drop).staging

@@ -267,7 +267,7 @@ class World:
         self,
         true: Callable[[], bool],
         most: int = 40,
-        every: timedelta = timedelta(minutes=4),
+        every: timedelta = timedelta(minutes=8),
     ) -> None:
         """Runs ticks, `every` apart, until something is true; fails after `most`."""
         for _ in range(most):
@@ -293,10 +293,10 @@ class World:
 
     def until_ended(self) -> None:
         """
-        Batches that are there now end. A tick every five minutes sees that as well as
-        one a minute does, in a fifth of the time.
+        Batches that are there now end. A tick every ten minutes sees that as well as
+        one a minute does, in a tenth of the time.
         """
-        self.ticks(4, every=timedelta(minutes=5))
+        self.ticks(2, every=timedelta(minutes=10))
 
     # -- what is true afterwards ------------------------------------------------
 
