@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import process_time
 from typing import cast
 
 import pytest
@@ -210,3 +211,38 @@ def test_a_place_within_a_line_is_no_place(at: int) -> None:
 
     with pytest.raises(NoPlace):
         found.page(2, at)
+
+
+def test_a_page_ends_in_time_and_the_next_one_has_the_other_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges, "SECONDS", 0)
+    _, found = results([line(n, "failed") for n in range(1, 5)])
+
+    for only in ((), ("failed",)):
+        seen: list[int] = []
+        place: Place | None = Place(1, 0)
+        while place:
+            page = found.page(place.n, place.at, only)
+            assert page.looked == 1
+            seen += numbers(page)
+            place = page.next
+        assert seen == [1, 2, 3, 4]
+
+
+def test_the_outcome_of_a_long_line_takes_no_reading_of_its_answer() -> None:
+    cells = '{"f":{"x":[[[]]]}},' * 20_000
+    long = '{"id":"r0000001","line":1,"outcome":"ok","response":{"content":[' + cells
+    _, found = results([f"{long}\n".encode()] * 20 + [line(21, "failed")])
+    began = process_time()
+
+    assert numbers(found.page(1, 0, ["failed"])) == [21]
+    assert process_time() - began < 1
+
+
+@pytest.mark.parametrize("before", [0, 1990, 2010, 2030, 9000])
+def test_the_outcome_of_a_long_line_is_found_behind_a_long_key(before: int) -> None:
+    line = f'{{"line":1,"key":"{"k" * before}","outcome":"failed","text":"'
+    _, found = results([f'{line}{"x" * 80_000}"}}\n'.encode()])
+
+    assert numbers(found.page(1, 0, ["failed"])) == [1]

@@ -21,6 +21,8 @@ from batchdrop.rows import RowOutcome
 
 #: Characters of a table's cell.
 CELL = 180
+#: Bytes of a result in which its outcome is looked for at first.
+_BEGINNING = 2048
 #: Members of a request that are its question; the others are its options.
 _SYSTEM = ("systemInstruction", "system_instruction", "system", "instructions")
 _QUESTIONS = ("contents", "content", "messages", "input", "prompt")
@@ -104,6 +106,19 @@ def listed(head: bytes, size: int) -> Listed:
         bytes=size,
         is_cut=len(head) < size,
     )
+
+
+def outcome_of(head: bytes) -> str:
+    """
+    The outcome of a result. It comes before the answer, so mostly a short beginning of
+    its line has it.
+
+    Args:
+        head: its line, or the beginning of a long one.
+    """
+    outcome = _outcome(_members(head[:_BEGINNING]))
+    is_there = outcome != RowOutcome.UNCLEAR  # else it may have been cut
+    return outcome if is_there else _outcome(_members(head))
 
 
 def shown(head: bytes) -> Shown:

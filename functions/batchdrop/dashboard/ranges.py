@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from batchdrop.dashboard.contents import Listed, listed
+from batchdrop.dashboard.contents import Listed, listed, outcome_of
 from batchdrop.errors import SourceGone
 from batchdrop.results.again import read_line
 from batchdrop.results.seeking import (
@@ -38,6 +39,9 @@ PAGE = 50
 #: Bytes that are read for a page: of all rows, and of those that have some outcome.
 #: Only a line that is longer is read to its end.
 PAGE_BYTES, LOOK_BYTES = 2 * 1024**2, 16 * 1024**2
+#: Seconds for the lines of a page; the next page has the others. Who writes rows can
+#: make long ones that take a second each.
+SECONDS = 4.0
 #: Bytes that are kept of a line: in a page of many, and of one alone.
 KEPT, KEPT_ALONE = 64 * 1024, 256 * 1024
 #: Bytes of one read where many are read, and of the longest line that is passed.
@@ -102,6 +106,7 @@ class Ranges:
             NoPlace: no line begins at `at`.
         """
         start = Place(n, at) if at is not None else self._place(n)
+        until = monotonic() + SECONDS
         step = STEP if only else self._step(PAGE)
         pieces = self._pieces(start.at, LOOK_BYTES if only else PAGE_BYTES, step)
         found: list[Listed] = []
@@ -118,7 +123,7 @@ class Ranges:
                 at, stuck = end or self._size, end is None
                 break
             at = line.end
-            if len(found) == PAGE:
+            if len(found) == PAGE or monotonic() >= until:
                 break
         more = Place(n, at) if at < self._size else None
         return Page(
@@ -265,4 +270,4 @@ def _outcome(line: Line) -> str:
             return read_line(line.head).outcome
         except DoesNotAddUp:
             pass
-    return listed(line.head, line.size).outcome
+    return outcome_of(line.head)
