@@ -186,7 +186,7 @@ def test_a_job_that_is_over_is_run_again_and_announced_again(
     operated.ticks(1)
     assert sorted((one.id, one.body) for one in operated.announced) == sorted(sent * 2)
 
-    answer = act(pages, job, "rerun")
+    answer = act(pages, job, "rerun", known="0")
     old = there(operated.ledger.get(job.id))
     new = there(operated.ledger.get(old.rerun_id))
     assert answer.location == f"/jobs/{new.id}?done=rerun"
@@ -198,6 +198,22 @@ def test_a_job_that_is_over_is_run_again_and_announced_again(
         job.id,
         [f"rerun of {job.id} by ada@example.com"],
     )
+    assert 'name="known" value="1"' in page(pages, job)
+
+
+def test_a_form_that_is_sent_twice_runs_a_job_again_once(
+    operated: World, pages: FlaskClient
+) -> None:
+    job = operated.until_over(submit(operated).source)
+
+    answers = [act(pages, job, "rerun", known="0") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [303, 409]
+    again = there(operated.ledger.get(job.id))
+    assert again.reruns == 1
+    assert f"run again meanwhile, as job {again.rerun_id}." in answers[1].text
+    for known in ("", "x", "9" * 10, "-1"):
+        assert act(pages, job, "rerun", known=known).status_code == 400
 
 
 def test_a_parked_job_is_resumed(operated: World, pages: FlaskClient) -> None:
@@ -246,7 +262,7 @@ def test_forms_are_sent_to_a_job_by_post_alone(
     for action in ("cancel", "rerun", "resume", "retry", "replay"):
         assert pages.get(f"/jobs/{job.id}/{action}", headers=ADA).status_code == 405
     assert act(pages, job, "delete").status_code == 404
-    assert act(pages, job, "rerun").status_code == 409
+    assert act(pages, job, "rerun", known="0").status_code == 409
     assert act(pages, job, "retry").status_code == 409
     strange = pages.get(f"/jobs/{job.id}?done=<script>", headers=ADA).text
     assert "<script>" not in strange

@@ -1,6 +1,7 @@
 """What people ask of a job: forms on its page, and what becomes of them."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Offer:
     danger: bool = False
     #: The outcomes of rows to choose from, and how many rows have each.
     outcomes: tuple[tuple[str, int], ...] = ()
+    #: How often this was done before, where doing it twice costs twice.
+    known: int | None = None
 
 
 @pages.post("/jobs/<id>/<any(cancel, rerun, resume, retry, replay):action>")
@@ -79,7 +82,11 @@ def _cancel(commands: "Commands", id: str, by: str) -> str:
 
 
 def _rerun(commands: "Commands", id: str, by: str) -> str:
-    return commands.rerun(id, by).id
+    # All rows are paid again, and a browser sends a form twice if it is clicked twice.
+    known = flask.request.form.get("known", "")
+    if not re.fullmatch("[0-9]{1,9}", known):
+        flask.abort(400, "Reload the job's page, and use its button.")
+    return commands.rerun(id, by, int(known)).id
 
 
 def _resume(commands: "Commands", id: str, by: str) -> str:
@@ -195,6 +202,7 @@ def _offered_rerun(job: "Job") -> Iterator[Offer]:
             "be there. This job and its results stay as they are.",
             costs=f"All rows are paid again. {_so_far(job)}",
             confirm="Run all rows again",
+            known=job.reruns,
         )
 
 

@@ -100,20 +100,24 @@ class Commands:
         )
         return job
 
-    def rerun(self, job_id: str, by: str) -> Job:
+    def rerun(self, job_id: str, by: str, known: int | None = None) -> Job:
         """
         Makes a new job of one that is over. It has an id of its own and the old job as
         its parent, and `poll` takes it up at its next tick.
 
+        Args:
+            known: how many reruns there are as far as the person knows, so that asking
+                twice makes one; None: make one more, whatever there is.
+
         Raises:
             LookupError: there is no such job.
-            ValueError: it isn't over yet.
+            ValueError: it isn't over yet, or there are other reruns than are known.
             Superseded: it was written to at the same moment; try again.
         """
         parent, by, now = self._known(job_id), _name(by), self.now()
         parent = self.ledger.advance(
             parent,
-            lambda j: j.rerun_counted(by, now),
+            lambda j: _same_reruns(j, known).rerun_counted(by, now),
             creates=lambda j: [j.rerun(by, now)],
         )
         new = parent.rerun(by, now)
@@ -201,6 +205,13 @@ class Commands:
         if job is None:
             raise LookupError(f"there is no job {job_id}")
         return job
+
+
+def _same_reruns(job: Job, known: int | None) -> Job:
+    if known is not None and known != job.reruns:
+        again = f", as job {job.rerun_id}" if job.reruns else ""
+        raise ValueError(f"job {job.id} was run again meanwhile{again}")
+    return job
 
 
 def _name(by: str) -> str:
