@@ -155,6 +155,24 @@ def test_a_form_of_another_site_is_refused_whatever_it_has(
     assert answer.status_code == 303
 
 
+def test_a_browser_that_names_only_the_origin_of_a_form_may_act(
+    operated: World, pages: FlaskClient
+) -> None:
+    job = submit(operated)
+    token = token_of(pages, job)
+    policy = pages.get("/", headers=ADA).headers["Referrer-Policy"]
+    # Of a form that goes to its own origin: see the Fetch standard.
+    origin = "null" if policy == "no-referrer" else "http://localhost:8080"
+
+    answer = pages.post(
+        f"/jobs/{job.id}/cancel",
+        headers=ADA | {"Origin": origin},
+        data={"token": token},
+    )
+
+    assert answer.status_code == 303
+
+
 def test_the_cookie_of_forms_is_for_these_pages_alone(
     operated: World, pages: FlaskClient
 ) -> None:

@@ -44,7 +44,10 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # With "no-referrer" browsers write `Origin: null` for forms of these pages, too.
+    # `forms.check` needs it where there is no Sec-Fetch-Site.
+    # https://fetch.spec.whatwg.org/#append-a-request-origin-header-for-a-request
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
