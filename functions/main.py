@@ -56,8 +56,22 @@ def _check_readable(request: flask.Request) -> None:
         background_event_to_cloud_event(request)
 
 
+def guard(response: flask.Response) -> flask.Response:
+    """
+    Gives the framework's own answers the headers of the pages: it answers /robots.txt,
+    /favicon.ico and /static/ without them, and redirects from //.
+    """
+    if flask.current_app.import_name == "dashboard":
+        from batchdrop.dashboard.site import HEADERS
+
+        for name, value in HEADERS.items() | {("Cache-Control", "no-store")}:
+            response.headers.setdefault(name, value)
+    return response
+
+
 if flask.has_app_context():  # while the framework makes the app
     flask.current_app.before_request(acknowledge_unreadable)
+    flask.current_app.after_request(guard)
 
 
 def _not_a_drop(event_id: str, reason: str) -> None:

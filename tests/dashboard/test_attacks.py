@@ -211,6 +211,21 @@ def test_odd_requests_are_answered_with_help_and_all_headers(served: Client) -> 
             assert answer.headers["Cache-Control"] == "no-store"
 
 
+def test_the_frameworks_own_answers_have_the_headers_of_the_pages(
+    served: Client,
+) -> None:
+    for path, status in {
+        **{"/robots.txt": 404, "/favicon.ico": 404, "/static/x": 404},
+        **{"//": 308, "//evil.com": 308, "/static/../x": 404},
+    }.items():
+        answer = served.get(path, buffered=True)
+        assert answer.status_code == status, path
+        assert HEADERS.items() <= dict(answer.headers).items(), path
+        assert answer.headers["Cache-Control"] == "no-store", path
+    sheet = served.get("/assets/base.css", buffered=True)
+    assert "max-age" in sheet.headers["Cache-Control"]
+
+
 def test_a_host_of_others_gets_no_page(served: Client) -> None:
     for host in ("evil.com", "a b", "localhost\\@evil.com", "evil.com:80:80", "%00"):
         answer = served.get("/", headers={"Host": host})
