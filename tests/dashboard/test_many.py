@@ -1,7 +1,5 @@
 """The list of jobs, where the ledger has many."""
 
-import statistics
-import time
 from datetime import timedelta
 
 import pytest
@@ -19,23 +17,25 @@ COMMIT = 400
 
 
 @pytest.mark.proof
-def test_a_list_of_20_000_jobs_takes_little_longer_than_one_of_a_few(
+def test_a_list_of_20_000_jobs_reads_as_many_documents_as_one_of_a_hundred(
     deployed: World, pages: FlaskClient
 ) -> None:
+    """
+    Its time says nothing here: the emulator has no indexes, and looks at each document
+    for each query. Firestore takes the time of what it reads.
+    """
     job = submit(deployed, "nightly/reviews.jsonl")
     deployed.until_ended()
-    copy(deployed, job.id, 30)
-    few = first_byte(pages)
+    copy(deployed, job.id, 100)
+    with counted() as few:
+        pages.get("/")
     copy(deployed, job.id, JOBS)
 
-    with counted() as counts:
+    with counted() as many:
         listed = pages.get("/").text
-    many = first_byte(pages)
 
     assert listed.count("nightly/") > 20
-    assert counts["reads"] <= 60
-    assert many < few * 3 + 0.05
-    print(f"first byte: {few * 1000:.0f} ms of 30 jobs, {many * 1000:.0f} of {JOBS:,}")
+    assert many["reads"] == few["reads"] <= 60
 
 
 def copy(world: World, id: str, times: int) -> None:
@@ -48,13 +48,3 @@ def copy(world: World, id: str, times: int) -> None:
             older = {"created_at": document["created_at"] - timedelta(seconds=n + 1)}
             commit.set(jobs.document(derived_id(id, f"copy-{n}")), document | older)
         commit.commit()
-
-
-def first_byte(pages: FlaskClient) -> float:
-    """Seconds to the first byte of the list, once it is warm."""
-    took = []
-    for _ in range(11):
-        began = time.perf_counter()
-        pages.get("/")
-        took.append(time.perf_counter() - began)
-    return statistics.median(took[1:])
