@@ -86,7 +86,7 @@ def test_the_first_page_has_what_is_ill_then_what_is_open_then_what_ended(
     assert "in <code>PENDING</code> for 2 days" in top
     assert f"wait, or run <code>batchdrop cancel {ill['id']}</code>" in top
     assert top.count("<li") == 1
-    assert link(top, "All that are ill") == "/?state=unhealthy"
+    assert link(top, "All that are unhealthy") == "/?state=unhealthy"
     assert names(group(page, "open")) == ["nightly/open.jsonl", "ill.jsonl"]
     assert '<span class="folder">nightly/</span>' in page
     assert '<span class="file">open.jsonl</span>' in page

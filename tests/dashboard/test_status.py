@@ -59,7 +59,7 @@ def test_a_deployment_that_runs_shows_that_nothing_is_wrong(
     assert fact(page, "In no queue yet") == f"{found['unsent']}"
     assert fact(page, "With answers to collect") == f"{found['collecting']}"
     assert fact(page, "To send") == f"{found['outbox']['waiting']}"
-    assert fact(page, "Refused by subscribers") == (
+    assert fact(page, "Dead letters, refused by subscribers") == (
         "not known: an emulator doesn't count its messages"
     )
     assert "1 of 10 rows used" in page
@@ -106,7 +106,7 @@ def test_what_is_wrong_comes_first_with_what_to_do(
     assert f'<a href="/jobs/{waiting.job_id}">' in page
     ((name, *_),) = rows(page, QUEUES)
     assert name.split("\n") == [line["queue"], line["waiting_for"]["message"]]
-    assert fact(page, "Refused by Pub/Sub") == "1"
+    assert fact(page, "Set aside, refused by Pub/Sub") == "1"
     assert fact(page, "Objects that make no job") == "2"
 
 
@@ -163,7 +163,7 @@ def test_the_page_does_not_wait_for_cloud_monitoring(
     page = pages.get("/status").text
 
     assert (
-        fact(page, "Refused by subscribers")
+        fact(page, "Dead letters, refused by subscribers")
         == {
             "slow": "not known: Cloud Monitoring takes too long",
             "refused": "not known: counting takes a <role>",

@@ -29,7 +29,7 @@ MAX_FAILURES, MAX_PARTS = 3, 10
 @json_option("Print the job's document as JSON.")
 def show(job: str, as_json: bool) -> None:
     """
-    Show how far a JOB is, and what to do if it is ill.
+    Show how far a JOB is, and what to do if it is unhealthy.
 
     It has a time line, the rows by outcome, what failed, what was paid, and where the
     results are. A JOB is an id, the beginning of one, the dropped object,

@@ -13,7 +13,7 @@ from batchdrop.views.listing import Filters
 from batchdrop.views.words import moment
 
 #: The states that can be asked for, and what they are called.
-STATES = {"open": "Open", "ended": "Ended", "unhealthy": "Ill"}
+STATES = {"open": "Open", "ended": "Ended", "unhealthy": "Unhealthy"}
 #: Characters of a filter, and wildcards of a name. Whoever uploads chooses the names:
 #: with more of them a page could take many seconds.
 MAX_LENGTH, MAX_WILDCARDS = 200, 10

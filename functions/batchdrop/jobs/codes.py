@@ -178,8 +178,8 @@ class HealthCode(StrEnum):
     #: Parts of a split job are parked, or lack a grant: their own health says what to
     #: do. Until then the file's results wait.
     PARTS_HELD = "parts_held"
-    #: Rows go again, and the job that sends them is ill: the message has its health.
-    #: `batchdrop resume` and `batchdrop cancel` of this job act on it.
+    #: Rows go again, and the job that sends them is unhealthy: the message has its
+    #: health. `batchdrop resume` and `batchdrop cancel` of this job act on it.
     ROUND_HELD = "round_held"
     #: Pub/Sub refuses an announcement of the job. Mend what the message names, then run
     #: `batchdrop announcements replay`.
