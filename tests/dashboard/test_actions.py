@@ -272,6 +272,17 @@ def test_rows_of_an_outcome_go_again(operated: World, pages: FlaskClient) -> Non
     assert offered(pages, after) == {"cancel", "rerun", "replay"}
 
 
+def test_to_run_a_rejected_job_again_pays_its_rows_for_the_first_time(
+    operated: World, pages: FlaskClient
+) -> None:
+    drop = operated.upload("[]\n")
+    operated.worker.take(drop)
+
+    shown = page(pages, operated.job(drop))
+
+    assert "All rows are paid. For this job nothing was paid." in shown
+
+
 def test_forms_are_sent_to_a_job_by_post_alone(
     operated: World, pages: FlaskClient
 ) -> None:

@@ -15,6 +15,7 @@ from batchdrop.dashboard import forms
 from batchdrop.dashboard.asked import asked
 from batchdrop.dashboard.errors import Denied
 from batchdrop.errors import Superseded
+from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import is_job_id
 from batchdrop.rows import RowOutcome
 
@@ -200,7 +201,7 @@ def _offered_rerun(job: "Job") -> Iterator[Offer]:
             label="Run again",
             happens="A new job sends all rows of the dropped object, which must still "
             "be there. This job and its results stay as they are.",
-            costs=f"All rows are paid again. {_so_far(job)}",
+            costs=f"All rows are paid{_again(job)}. {_so_far(job)}",
             confirm="Run all rows again",
             known=job.reruns,
         )
@@ -226,7 +227,13 @@ _OFFERS = (
 )
 
 
+def _again(job: "Job") -> str:
+    return "" if job.phase is Phase.REJECTED else " again"
+
+
 def _so_far(job: "Job") -> str:
+    if job.phase is Phase.REJECTED:
+        return "For this job nothing was paid."
     if job.cost:
         return f"So far this job has cost {job.cost}."
     if job.estimate and job.estimate.cost:
