@@ -39,6 +39,19 @@ def test_an_error_is_a_page_that_says_what_to_do(
     assert 'href="/"' in answer.text
 
 
+def test_an_error_leads_back_to_where_people_may_have_come_from(
+    pages: FlaskClient,
+) -> None:
+    id = "a" * 26
+
+    nothing = pages.get("/nothing").text
+    assert "There is no page at this address." in nothing
+    assert "document is deleted" not in nothing
+    assert "document is deleted" in pages.get(f"/jobs/{id}").text
+    # Whoever loads the answer to a form once more asks for it by GET.
+    assert f'href="/jobs/{id}"' in pages.get(f"/jobs/{id}/cancel").text
+
+
 def test_every_answer_forbids_scripts_of_others_frames_and_guesses_of_its_type(
     pages: FlaskClient,
 ) -> None:

@@ -1,6 +1,6 @@
 """What keeps a page from somebody: a status and a sentence, never a detail of code."""
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from batchdrop.errors import BadSetting, Misconfigured, Unavailable
 from batchdrop.views.failures import CURES, Trouble, trouble
@@ -44,6 +44,10 @@ def explained(error: Exception) -> tuple[int, str]:
 
 
 def _explained(error: Exception) -> tuple[int, str]:
+    if isinstance(error, NotFound):
+        return 404, "There is no page at this address."
+    if isinstance(error, MethodNotAllowed):
+        return 405, "This address does not take a request of this kind."
     if isinstance(error, HTTPException):
         return error.code or 500, error.description or UNKNOWN
     if isinstance(error, Denied):

@@ -328,5 +328,5 @@ def _only() -> tuple[RowOutcome, ...]:
     named = ",".join(flask.request.args.getlist("only"))[:500].split(",")
     wanted = {name.strip() for name in named} - {""}
     if wanted - {*RowOutcome}:
-        flask.abort(400, f"Write for only some of {', '.join(_OUTCOMES)}.")
+        flask.abort(400, f"Write for only one or several of {', '.join(_OUTCOMES)}.")
     return tuple(each for each in _OUTCOMES if each in wanted)

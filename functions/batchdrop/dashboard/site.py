@@ -8,7 +8,7 @@ from types import ModuleType
 
 import flask
 import jinja2
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
 from batchdrop import wiring
@@ -151,7 +151,11 @@ def _error(exc: Exception) -> tuple[str, int, dict[str, str]] | HTTPException:
     if code >= 500:
         log.error("page failed", exc_info=exc, extra={"event": "dashboard.failed"})
     title, help = HELP.get(code, HELP[503])
-    id = (flask.request.view_args or {}).get("id", "")
+    if isinstance(exc, NotFound):  # no page at all, instead of no job
+        help = "The pages are Jobs, Costs and Status, above."
+    # Of an address that no page has, Flask names no id.
+    _, _, id = flask.request.path.partition("/jobs/")
+    id = id.partition("/")[0]
     page = flask.render_template(
         "error.html",
         code=code,
