@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import process_time
@@ -211,6 +212,20 @@ def test_a_place_within_a_line_is_no_place(at: int) -> None:
 
     with pytest.raises(NoPlace):
         found.page(2, at)
+
+
+def test_an_index_of_somebody_elses_takes_little_memory() -> None:
+    objects, found = results([line(n) for n in range(1, 200)])
+    entries = b"[300,300]," * 800_000
+    objects.data[f"{BUCKET}/i"] = b'{"lines":1,"offsets":[' + entries + b"[1,1]]}"
+    tracemalloc.start()
+
+    page = found.page(120)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert numbers(page)[0] == 120
+    assert most < 50 * 1024**2
 
 
 def test_a_page_ends_in_time_and_the_next_one_has_the_other_rows(
