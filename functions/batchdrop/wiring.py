@@ -71,6 +71,10 @@ from batchdrop.worker.tick import Poll
 from batchdrop.worker.traces import Traces
 from batchdrop.worker.wake import Wake
 
+#: Seconds for which a page waits for an answer of Firestore. Cloud Run gives a page up
+#: after 60, and the library waits for minutes, in one of four threads.
+PATIENCE = 15.0
+
 
 @cache
 def settings() -> Settings:
@@ -415,6 +419,7 @@ def ledger() -> Ledger:
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
         timedelta(seconds=chosen.ledger_ttl),
         timedelta(seconds=chosen.costs_ttl),
+        PATIENCE if os.environ.get("FUNCTION_TARGET") == "dashboard" else None,
     )
     if (owner := found.owner(chosen.deployment)) != chosen.deployment:
         raise BadSetting(

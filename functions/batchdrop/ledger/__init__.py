@@ -50,7 +50,7 @@ class Ledger(Queries, Listing, Overview, Outbox, State, Days, Costs):
             Unavailable: Firestore gave no answer.
         """
         with answered(f"job {job_id}"):
-            snapshot = self._job(job_id).get()
+            snapshot = self._job(job_id).get(**self._in_time)
         return self._read(snapshot) if snapshot.exists else None
 
     def claim(self, job: Job) -> Job | None:

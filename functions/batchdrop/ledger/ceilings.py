@@ -63,7 +63,7 @@ class Days(Documents):
 
     def reserved_on(self, day: str) -> Day:
         """What is reserved of a day, such as 2026-03-01."""
-        snapshot = self._ceiling(day).get()
+        snapshot = self._ceiling(day).get(**self._in_time)
         data = snapshot.to_dict() or {}
         return Day(
             day=day,

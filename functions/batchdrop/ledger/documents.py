@@ -51,6 +51,7 @@ class Documents:
         event_source: str,
         ttl: timedelta = timedelta(days=90),
         costs_ttl: timedelta = timedelta(days=400),
+        patience: float | None = None,
     ) -> None:
         """
         Args:
@@ -60,10 +61,13 @@ class Documents:
                 after it was published. Written as `expire_at`, for Firestore's TTL
                 policies.
             costs_ttl: the same of what the reports on cost add up.
+            patience: how many seconds a read waits for Firestore's answer. None: as
+                long as Google's library does, which is minutes.
         """
         self._connect = connect
         self._ttl = ttl
         self._costs_ttl = costs_ttl
+        self._patience = patience
         self._event_source = event_source
         self._common: dict[str, Common] = {}  #: by the ids of split jobs
         self.announcements_made = 0  #: by this instance
@@ -94,7 +98,9 @@ class Documents:
             return job
         if (common := self._common.get(job.part_of)) is None:
             with answered(f"split job {job.part_of}"):
-                split_job = self._job(job.part_of).get(field_paths=Common.FIELDS)
+                split_job = self._job(job.part_of).get(
+                    field_paths=Common.FIELDS, **self._in_time
+                )
             data = split_job.to_dict() or {}
             if not data.get("spec"):
                 return (
@@ -109,6 +115,25 @@ class Documents:
         if len(self._common) >= MAX_KEPT:
             self._common.clear()
         self._common[split_job] = common
+
+    @property
+    def _in_time(self) -> dict[str, Any]:
+        """What a read is given besides, so that it takes no longer than it may."""
+        if self._patience is None:
+            return {}
+        from google.api_core import exceptions
+        from google.api_core.retry import Retry, if_exception_type
+
+        # A read that got no answer in time is not repeated; a refused connection is.
+        return {
+            "timeout": self._patience,
+            "retry": Retry(
+                if_exception_type(exceptions.ServiceUnavailable),
+                initial=0.1,
+                maximum=1,
+                timeout=self._patience,
+            ),
+        }
 
     def _jobs(self) -> Any:
         return self._connect().collection("jobs")
@@ -136,13 +161,15 @@ class Documents:
 
     def _counted(self, query: Any) -> int:
         """How many documents a query finds: one aggregation."""
-        ((result,),) = query.count().get()
+        ((result,),) = query.count().get(**self._in_time)
         return int(result.value)
 
     def _different(self, query: Any, field: str) -> Iterator[str]:
         """The different texts in a field, in order. Reads one document for each."""
         ordered, last = query.order_by(field).limit(1), ""
-        while found := ordered.where(filter=compare(field, ">", last)).get():
+        while found := ordered.where(filter=compare(field, ">", last)).get(
+            **self._in_time
+        ):
             last = found[0].get(field)
             yield last
 

@@ -80,7 +80,7 @@ class Listing(Documents):
     def listed_jobs_of(self, job_ids: Iterable[str]) -> list[ListedJob]:
         """The jobs with these ids, parts too; ids without a job are skipped."""
         references = [self._job(job_id) for job_id in job_ids]
-        found = self._connect().get_all(references, field_paths=_READ)
+        found = self._connect().get_all(references, field_paths=_READ, **self._in_time)
         return [decode(each.to_dict(), ListedJob) for each in found if each.exists]
 
     def _listed(self, list_name: str, since: datetime | None) -> Any:
@@ -93,7 +93,7 @@ class Listing(Documents):
         return query.order_by("listed_at", direction="DESCENDING")
 
     def _page(self, query: Any, most: int) -> list[ListedJob]:
-        found = query.select(_READ).limit(most).stream()
+        found = query.select(_READ).limit(most).stream(**self._in_time)
         return [decode(snapshot.to_dict(), ListedJob) for snapshot in found]
 
 

@@ -117,7 +117,9 @@ class Outbox(Documents, ABC):
     def announcements_of(self, job_id: str) -> list[Announcement]:
         """All announcements of a job, published or not, by `seq`."""
         query = self._announcements().where(filter=compare("job_id", "==", job_id))
-        found = [decode(one.to_dict(), Announcement) for one in query.stream()]
+        found = [
+            decode(one.to_dict(), Announcement) for one in query.stream(**self._in_time)
+        ]
         return sorted(found, key=lambda one: one.seq)
 
     def latest_announcements_of(self, job: Job, most: int) -> list[Announcement]:
@@ -131,7 +133,7 @@ class Outbox(Documents, ABC):
         ]
         if not references:
             return []
-        found = self._connect().get_all(references)
+        found = self._connect().get_all(references, **self._in_time)
         read = readable((one for one in found if one.exists), announcement_from)
         return sorted(read, key=lambda one: one.seq, reverse=True)
 

@@ -41,7 +41,7 @@ class Overview(Documents):
 
     def last_tick(self) -> LastTick:
         """The last tick, and the time of Firestore's clock."""
-        snapshot = self._lock("tick").get()
+        snapshot = self._lock("tick").get(**self._in_time)
         until = (snapshot.to_dict() or {}).get("until")
         return LastTick(
             now=plain(snapshot.read_time),
@@ -51,7 +51,7 @@ class Overview(Documents):
 
     def ignored_objects(self) -> tuple[int, str]:
         """How many recent objects of the inbox make no job by their names, and one."""
-        data = self._lock("reconcile").get().to_dict() or {}
+        data = self._lock("reconcile").get(**self._in_time).to_dict() or {}
         return int(data.get("ignored", 0)), str(data.get("ignored_name", ""))
 
     def open_queues(self) -> Iterator[str]:
@@ -73,7 +73,9 @@ class Overview(Documents):
         fields = [each.name for each in fields_of(FirstWaiting)]
         query = self._jobs().order_by("waiting_in").order_by("created_at").limit(1)
         query, last = query.select(fields), ""
-        while found := query.where(filter=compare("waiting_in", ">", last)).get():
+        while found := query.where(filter=compare("waiting_in", ">", last)).get(
+            **self._in_time
+        ):
             first = decode(found[0].to_dict(), FirstWaiting)
             last = first.waiting_in
             yield first
@@ -105,7 +107,9 @@ class Overview(Documents):
     def unpublished_since(self) -> datetime | None:
         """When the oldest of them was made."""
         query = self._unpublished().limit(1)
-        found = [plain(each.get("created_at")) for each in query.stream()]
+        found = [
+            plain(each.get("created_at")) for each in query.stream(**self._in_time)
+        ]
         return found[0] if found else None
 
     def set_aside_count(self) -> int:

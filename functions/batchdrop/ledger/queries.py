@@ -185,7 +185,8 @@ class Queries(Documents):
     def held_part_ids(self, split_job: str, most: int) -> list[str]:
         """The ids of parts that wait for a person, at most `most`."""
         query = self._jobs().where(filter=compare("held_of", "==", split_job))
-        return [each.id for each in query.select([]).limit(most).stream()]
+        found = query.select([]).limit(most).stream(**self._in_time)
+        return [each.id for each in found]
 
     def unsettled_jobs(self, most: int) -> list[Job]:
         """Jobs that are done, and have more or less reserved than they have cost."""

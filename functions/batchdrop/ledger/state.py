@@ -67,7 +67,7 @@ class State(Documents):
 
         reference = self._lock("deployment")
         try:
-            if not (snapshot := reference.get()).exists:
+            if not (snapshot := reference.get(**self._in_time)).exists:
                 with suppress(exceptions.AlreadyExists):  # of two at once one is first
                     reference.create({"name": deployment})
                 snapshot = reference.get()
@@ -160,7 +160,7 @@ class State(Documents):
 
     def _state(self, name: str) -> Any:
         """A document that may have been read ahead."""
-        return self._ahead.pop(name, None) or self._lock(name).get()
+        return self._ahead.pop(name, None) or self._lock(name).get(**self._in_time)
 
     def cursor(self, stage: str) -> dict[str, Any]:
         """Where a stage of the last tick stopped; empty if it finished."""
@@ -215,7 +215,7 @@ class State(Documents):
 
     def spending_on(self, day: str) -> Spending:
         """The rows and bytes submitted on a day."""
-        data = self._day(day).get().to_dict() or {}
+        data = self._day(day).get(**self._in_time).to_dict() or {}
         return Spending(day=day, rows=data.get("rows", 0), bytes=data.get("bytes", 0))
 
     def pause_queue(self, queue: str, now: datetime, pause: timedelta) -> None:
@@ -245,7 +245,7 @@ class State(Documents):
             .order_by("until")
             .limit(most)
         )
-        found = [plain(each.to_dict()) for each in query.stream()]
+        found = [plain(each.to_dict()) for each in query.stream(**self._in_time)]
         ends = {
             data["queue"]: _pause_end(data, now) for data in found if "queue" in data
         }
