@@ -1,5 +1,6 @@
 """Who may look at the pages, and who may act, in each mode."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -116,6 +117,7 @@ def test_a_request_without_a_token_is_told_how_to_open_the_pages(
         id_token(email=["ada@example.com"]),
         id_token("a" * 9000 + "@example.com"),
     ],
+    ids=itertools.count(),  # times and keys have other names in each process
 )
 def test_a_token_that_does_not_name_somebody_for_now_lets_nobody_in(
     token: str,
@@ -221,7 +223,7 @@ OTHER = ec.generate_private_key(ec.SECP256R1())
         {"email": None},
         {"email": ["ada@example.com"]},
     ],
-    ids=str,
+    ids="".join,  # of the member alone: times and keys differ from process to process
 )
 def test_an_assertion_that_is_not_the_proxys_for_these_pages_lets_nobody_in(
     iap: Iap, behind: Settings, wrong: dict[str, Any]
