@@ -66,6 +66,9 @@ def test_the_first_page_has_what_is_ill_then_what_is_open_then_what_ended(
         phase="split",
         progress={"rows": 1000, "answered": 250, "failed": 50, "parts": 2},
     )
+    staged = {"rows": 0, "answered": 0, "failed": 0, "parts": 300}
+    arrived = {"phase": "arrived", "listed_as": ["open"], "progress": staged}
+    staging = document(deployed, "staging.jsonl", 5, **arrived)
     listed = ["ended", "unhealthy"]
     old = document(deployed, "old.jsonl", long_ago, health=health, listed_as=listed)
     done = document(
@@ -76,18 +79,21 @@ def test_the_first_page_has_what_is_ill_then_what_is_open_then_what_ended(
         rows={"total": 1000, "accepted": 990, "refused": 10, "ok": 900, "failed": 90},
         cost={"micros": 8_180_000, "currency": "USD", "prices_as_of": "2026-11-01"},
     )
-    write(deployed, ill, done, old)
+    write(deployed, ill, staging, done, old)
 
     page = pages.get("/").text
 
     # What ended long ago is of no use on top, however it ended.
-    assert names(page) == ["nightly/open.jsonl", "ill.jsonl", "done.jsonl", "old.jsonl"]
+    waits = ["nightly/open.jsonl", "staging.jsonl", "ill.jsonl"]
+    assert names(page) == [*waits, "done.jsonl", "old.jsonl"]
     top = group(page, "ill")
     assert "in <code>PENDING</code> for 2 days" in top
     assert f"wait, or run <code>batchdrop cancel {ill['id']}</code>" in top
     assert top.count("<li") == 1
     assert link(top, "All that are unhealthy") == "/?state=unhealthy"
-    assert names(group(page, "open")) == ["nightly/open.jsonl", "ill.jsonl"]
+    assert names(group(page, "open")) == waits
+    # Without a number that it is about, a bar says nothing.
+    assert group(page, "open").count("<svg") == 1
     assert '<span class="folder">nightly/</span>' in page
     assert '<span class="file">open.jsonl</span>' in page
     assert f'href="/jobs/{open.id}"' in page

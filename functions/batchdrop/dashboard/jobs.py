@@ -223,7 +223,7 @@ def _bar(job: "ListedJob") -> tuple[list[tuple[int, str]], int]:
         return [], 0
     progress = job.progress
     well = progress.answered - progress.failed
-    return [(well, "running"), (progress.failed, "failed")], progress.rows or 1
+    return [(well, "running"), (progress.failed, "failed")], progress.rows
 
 
 def _note(job: "ListedJob") -> tuple[str, str]:
