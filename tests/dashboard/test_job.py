@@ -58,6 +58,7 @@ def test_a_job_is_followed_from_its_drop_to_the_results_of_its_rounds(
     page = shown(pages, drop.job_id)
 
     assert "The API has its batch, and has not started it." in queued
+    assert "It has been pending since" in queued
     assert 'data-refresh="5"' in queued
     assert "Queued at the API" in running
     assert re.search(r"[0-9]+ of 20 rows are answered", running)
@@ -202,6 +203,7 @@ def test_300_parts_cost_few_reads_and_each_has_a_cell_that_leads_to_its_job(
     assert states[250].startswith("prepared, parked: it is &lt;b&gt;broken&lt;/b&gt;")
     assert cells[0][2].startswith("part 1, lines 1 to 2")
     assert "100 of its 300 parts are over." in words(page)
+    assert "the others are just called open" in words(page)
     assert "And 5 older ones" in words(page)
 
     part = shown(pages, ill.id)
