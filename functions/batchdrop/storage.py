@@ -66,12 +66,18 @@ class Created:
 class Storage:
     """Reads and writes objects by address. No method overwrites an object."""
 
-    def __init__(self, connect: Callable[[], "storage.Client"]) -> None:
+    def __init__(
+        self, connect: Callable[[], "storage.Client"], patience: float | None = None
+    ) -> None:
         """
         Args:
             connect: returns the client; called on first use.
+            patience: how many seconds `find`, `present` and `ranges` wait for an
+                answer. None: RETRY_FOR, and for a connection that says nothing as long
+                as Google's library does, which is a minute.
         """
         self._connect = connect
+        self._patience = patience
 
     def read(
         self,
@@ -122,7 +128,7 @@ class Storage:
             SourceGone: (when it reads) that generation no longer exists.
             Unavailable, Misconfigured: as `read`.
         """
-        stored = Stored(self._dropped(drop), drop.size, _again())
+        stored = Stored(self._dropped(drop), drop.size, **self._in_time)
 
         def read(start: int, end: int) -> bytes:
             with _translated(str(drop), gone=True):
@@ -171,7 +177,7 @@ class Storage:
         if len(name.encode()) > MAX_OBJECT_NAME:
             return None  # no object has so long a name; the answer would be 400
         with _translated(f"gs://{bucket}/{name}"):
-            blob = self._connect().bucket(bucket).get_blob(name, retry=_again())
+            blob = self._connect().bucket(bucket).get_blob(name, **self._in_time)
         if blob is None:
             return None
         return _drop_of(blob)
@@ -529,6 +535,13 @@ class Storage:
             retry=_again(),
         )
 
+    @property
+    def _in_time(self) -> dict[str, Any]:
+        """What a short read is given, so that it takes no longer than it may."""
+        if self._patience is None:
+            return {"retry": _again()}
+        return {"retry": _again(self._patience), "timeout": self._patience}
+
     def _dropped(self, drop: Drop) -> "storage.Blob":
         bucket = self._connect().bucket(drop.bucket)
         return bucket.blob(drop.name, generation=drop.generation)
@@ -538,11 +551,11 @@ class Storage:
         return self._connect().bucket(bucket).blob(name)
 
 
-def _again() -> Any:
+def _again(seconds: float = RETRY_FOR) -> Any:
     """Returns the policy for repeating a request that gets no answer."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(RETRY_FOR)
+    return DEFAULT_RETRY.with_timeout(seconds)
 
 
 def _drop_of(blob: "storage.Blob") -> Drop:

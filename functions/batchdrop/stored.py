@@ -80,15 +80,19 @@ class Stored(io.RawIOBase):
             from one version.
         size: bytes, from the object's metadata.
         retry: a `google.api_core.retry.Retry` for each range; default: the library's.
+        timeout: seconds for which each range waits for bytes; default: the library's.
 
     Raises:
         ShortRead: a read returned more or fewer bytes than requested.
     """
 
-    def __init__(self, blob: Any, size: int, retry: Any = None) -> None:
+    def __init__(
+        self, blob: Any, size: int, retry: Any = None, timeout: float | None = None
+    ) -> None:
         self._blob = blob
         self._size = size
-        self._more = {"retry": retry} if retry else {}
+        given = {"retry": retry, "timeout": timeout}
+        self._more = {name: value for name, value in given.items() if value}
         self._at = 0
 
     def readable(self) -> bool:

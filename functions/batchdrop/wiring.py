@@ -71,8 +71,8 @@ from batchdrop.worker.tick import Poll
 from batchdrop.worker.traces import Traces
 from batchdrop.worker.wake import Wake
 
-#: Seconds for which a page waits for an answer of Firestore. Cloud Run gives a page up
-#: after 60, and the library waits for minutes, in one of four threads.
+#: Seconds for which a page waits for an answer of Firestore or Cloud Storage. Cloud Run
+#: gives a page up after 60, and their libraries wait longer, in one of four threads.
 PATIENCE = 15.0
 
 
@@ -419,7 +419,7 @@ def ledger() -> Ledger:
         f"//batchdrop/projects/{chosen.project}/deployments/{chosen.deployment}",
         timedelta(seconds=chosen.ledger_ttl),
         timedelta(seconds=chosen.costs_ttl),
-        PATIENCE if os.environ.get("FUNCTION_TARGET") == "dashboard" else None,
+        _patience(),
     )
     if (owner := found.owner(chosen.deployment)) != chosen.deployment:
         raise BadSetting(
@@ -442,10 +442,14 @@ def now() -> Callable[[], datetime]:
     return SharedClock(utcnow, ledger().time)
 
 
+def _patience() -> float | None:
+    return PATIENCE if os.environ.get("FUNCTION_TARGET") == "dashboard" else None
+
+
 @cache
 def storage() -> Storage:
     """Opens Cloud Storage for the deployment."""
-    return Storage(_storage_client)
+    return Storage(_storage_client, _patience())
 
 
 def _client(backend: str, location: str) -> Client:
