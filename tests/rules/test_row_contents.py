@@ -112,6 +112,22 @@ def test_what_can_not_be_read_is_no_error(text: bytes) -> None:
     assert shown(text).outcome == "unclear"
 
 
+def test_of_a_line_with_thousands_of_pieces_some_are_shown() -> None:
+    parts = [{"f": {"x": [[[n]]]}} for n in range(9000)]
+    content = {"role": "model", "parts": parts}
+    columns = {f"c{n}": n for n in range(9000)}
+    result = line(
+        outcome="ok", columns=columns, response={"candidates": [{"content": content}]}
+    )
+
+    asks, found = question(line(contents=[content])), shown(result)
+
+    more = "Only the first 500 are shown."
+    for pieces in (asks[:501], found.answer):
+        assert (len(pieces), pieces[-1].text) == (501, more)
+    assert (len(found.columns), found.columns[-1]) == (501, ("more", more))
+
+
 def test_a_table_has_the_beginning_of_the_answer_or_of_the_error() -> None:
     ok = listed(line(key="007", outcome="ok", text="It is\n 42.\u202e"), 9)
     assert (ok.line, ok.id, ok.key, ok.outcome) == (17, "r0000017", "007", "ok")

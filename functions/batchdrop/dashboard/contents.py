@@ -6,6 +6,7 @@ user's, as they are: templates write them with the filter `content`.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from batchdrop.dashboard.legible import (
@@ -21,6 +22,10 @@ from batchdrop.rows import RowOutcome
 
 #: Characters of a table's cell.
 CELL = 180
+#: Pieces of a question or an answer, and columns, that are shown. A line can have
+#: thousands, each of which takes its time, and a page of its own size.
+MOST_PIECES = 500
+_MORE = f"Only the first {MOST_PIECES} are shown."
 #: Bytes of a result in which its outcome is looked for at first.
 _BEGINNING = 2048
 #: Members of a request that are its question; the others are its options.
@@ -130,7 +135,7 @@ def shown(head: bytes) -> Shown:
     """
     found = _members(head)
     columns = found.get("columns")
-    named = columns.items() if isinstance(columns, dict) else ()
+    named = columns if isinstance(columns, dict) else {}
     response = found.get("response")
     return Shown(
         line=_line(found),
@@ -138,7 +143,7 @@ def shown(head: bytes) -> Shown:
         key=_text(_key(found)),
         place=_text(found.get("place", "")),
         outcome=_outcome(found),
-        columns=[(_text(name), _text(value)) for name, value in named],
+        columns=_columns(named),
         answer=[*_answer(found)],
         error=_error(found.get("error")),
         response=_json(response) if response is not None else "",
@@ -169,7 +174,7 @@ def question(head: bytes) -> list[Piece]:
     for name in (*_SYSTEM, *_QUESTIONS):
         if name in request:
             who = "instructions" if name in _SYSTEM else ""
-            pieces += _said(request[name], who)
+            pieces += _some(_said(request[name], who))
     asked = {*_SYSTEM, *_QUESTIONS, *_IDS} if pieces else set(_IDS)
     options = {name: each for name, each in request.items() if name not in asked}
     if options:
@@ -237,7 +242,7 @@ def _answer(found: dict[str, Any]) -> Iterator[Piece]:
     if "json" in found:
         yield Piece("JSON", _json(found["json"]), "json")
         return
-    parts = [*_parts_of(found.get("response"))]
+    parts = [*_some(_parts_of(found.get("response")))]
     if any(part.label for part in parts) or "text" not in found:
         yield from parts
     else:
@@ -271,6 +276,19 @@ def _parts_of(response: Any) -> Iterator[Piece]:
         )
     else:
         yield Piece("response", _json(body), "json")
+
+
+def _columns(named: dict[str, Any]) -> list[tuple[str, str]]:
+    some = islice(named.items(), MOST_PIECES)
+    found = [(_text(name), _text(value)) for name, value in some]
+    return [*found, ("more", _MORE)] if len(named) > MOST_PIECES else found
+
+
+def _some(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces, as many as a page shows, and whether there are more."""
+    yield from islice(pieces, MOST_PIECES)
+    if next(pieces, None):
+        yield Piece("more", _MORE, "data")
 
 
 def _unless_model(piece: Piece) -> str:
