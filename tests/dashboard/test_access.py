@@ -298,6 +298,36 @@ def test_keys_are_fetched_for_an_id_that_is_new_and_once_a_minute_at_most(
     assert iap.asked == 2
 
 
+def test_keys_are_fetched_again_while_those_that_are_known_are_good(iap: Iap) -> None:
+    now = [0.0]
+    keys = assertions.Keys(iap.url, lambda: now[0])
+    known = keys.of("k1")
+    iap.status = 503
+
+    for at, asked in ((1799, 1), (1801, 2), (1830, 2), (1862, 3), (3599, 4)):
+        now[0] = at
+        assert keys.of("k1") == known
+        assert iap.asked == asked
+    now[0] = 3601
+    with pytest.raises(Unavailable):
+        keys.of("k1")
+
+    iap.status = 200
+    iap.publish("k1", OTHER)
+    now[0] = 3661
+    assert keys.of("k1") == iap.pem != known
+
+
+def test_nobody_with_a_good_key_waits_for_new_ones(iap: Iap) -> None:
+    now = [0.0]
+    keys = assertions.Keys(iap.url, lambda: now[0])
+    known = keys.of("k1")
+    now[0] = 1801
+
+    with keys._lock:  # as somebody's request for them holds it
+        assert keys.of("k1") == known
+
+
 def test_keys_that_are_old_are_not_used_when_new_ones_do_not_come(iap: Iap) -> None:
     now = [0.0]
     keys = assertions.Keys(iap.url, lambda: now[0])

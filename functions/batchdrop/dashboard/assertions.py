@@ -1,5 +1,6 @@
 """The assertions of the Identity-Aware Proxy, and the keys to check them with."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from batchdrop.dashboard.errors import Denied
 from batchdrop.errors import Unavailable
 from batchdrop.options.settings import Settings
 
+log = logging.getLogger(__name__)
+
 HEADER = "X-Goog-IAP-JWT-Assertion"
 ISSUER = "https://cloud.google.com/iap"
 #: Seconds by which clocks may differ, as IAP's page allows.
@@ -23,8 +26,9 @@ MAX_ASSERTION = 8192
 MAX_KEYS = 64 * 1024
 #: Seconds for the list of keys to come.
 TIMEOUT = 5.0
-#: Seconds for which keys are good, and between two requests for them.
-KEEP, PAUSE = 3600.0, 60.0
+#: Seconds for which keys are good, after which they are fetched again all the same, and
+#: between two requests for them.
+KEEP, FRESH, PAUSE = 3600.0, 1800.0, 60.0
 
 
 def address(headers: Headers, settings: Settings) -> str:
@@ -88,8 +92,9 @@ def _checked(
 
 class Keys:
     """
-    The public keys of an address, by their ids. They are fetched at first use, once an
-    hour, and for an id that is not among them; at most once a minute.
+    The public keys of an address, by their ids. They are fetched at first use, when
+    they are no longer fresh, and for an id that is not among them; at most once a
+    minute. Where that fails, those that are still good are used.
     """
 
     def __init__(
@@ -108,21 +113,38 @@ class Keys:
         Raises:
             Unavailable: no keys that are good can be had.
         """
-        if self._are_good and kid in self._keys:
-            return self._keys[kid]
-        with self._lock:  # one request, whatever comes at the same moment
-            may_try = self._tried is None or self._clock() - self._tried >= PAUSE
-            if may_try and not (self._are_good and kid in self._keys):
-                self._tried = self._clock()
+        known = self._keys.get(kid) if self._are_younger_than(KEEP) else None
+        if known and self._are_younger_than(FRESH):
+            return known
+        # One request, whatever comes at the same moment; who has a good key goes on.
+        if not self._lock.acquire(blocking=known is None):
+            return known
+        try:
+            return self._fetched_or_known(kid)
+        finally:
+            self._lock.release()
+
+    def _fetched_or_known(self, kid: str) -> str | None:
+        is_known = kid in self._keys and self._are_younger_than(FRESH)
+        may_try = self._tried is None or self._clock() - self._tried >= PAUSE
+        if may_try and not is_known:
+            self._tried = self._clock()
+            try:
                 self._keys = _fetched(self._address)
                 self._fetched = self._clock()
-            if not self._are_good:
-                raise Unavailable(f"{self._address} has not answered")
-            return self._keys.get(kid)
+            except Unavailable as exc:
+                if not self._are_younger_than(KEEP):
+                    raise
+                log.warning(
+                    "keys not refreshed",
+                    extra={"event": "dashboard.keys_not_refreshed", "error": str(exc)},
+                )
+        if not self._are_younger_than(KEEP):
+            raise Unavailable(f"{self._address} has not answered")
+        return self._keys.get(kid)
 
-    @property
-    def _are_good(self) -> bool:
-        return self._fetched is not None and self._clock() - self._fetched < KEEP
+    def _are_younger_than(self, seconds: float) -> bool:
+        return self._fetched is not None and self._clock() - self._fetched < seconds
 
 
 @cache
