@@ -173,6 +173,23 @@ def test_a_browser_that_names_only_the_origin_of_a_form_may_act(
     assert answer.status_code == 303
 
 
+def test_on_one_machine_a_form_from_another_port_is_refused(
+    deployed: World, pages: FlaskClient
+) -> None:
+    job = submit(deployed)
+    form = {"token": token_of(pages, job)}
+
+    for origin, status in (
+        ("http://localhost:9999", 403),
+        ("http://127.0.0.1", 403),
+        ("http://localhost", 303),
+    ):
+        answer = pages.post(
+            f"/jobs/{job.id}/cancel", headers={"Origin": origin}, data=form
+        )
+        assert answer.status_code == status, origin
+
+
 def test_the_cookie_of_forms_is_for_these_pages_alone(
     operated: World, pages: FlaskClient
 ) -> None:

@@ -78,14 +78,18 @@ def check(action: str) -> None:
 
 
 def _is_ours(origin: str, host: str) -> bool:
-    """Whether an origin is the proxy of gcloud, on a browser's machine, or the host."""
+    """
+    Whether an origin is the host. Only the proxy of gcloud, on a browser's machine,
+    writes another name over it; elsewhere another port is another program's, which
+    gets the cookies of all ports of this machine.
+    """
     try:
         there = urlsplit(origin).netloc
     except ValueError:
         return False
-    if asked().settings.dashboard_access == "iap":
-        return bool(there) and there == host
-    return is_own_machine(there)
+    if asked().settings.dashboard_access == "iam":
+        return is_own_machine(there)
+    return bool(there) and there == host
 
 
 def _sent() -> str | None:
