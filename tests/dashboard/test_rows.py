@@ -1,5 +1,6 @@
 """`/jobs/{id}/rows`: pages of results, one row, and what is not shown."""
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from batchdrop.jobs.job import Job
 from batchdrop.stored import split_uri
 from tests.cloud_storage import CloudStorage
+from tests.dashboard.hostile import Markup
 from tests.reads import counted
 from tests.there import there
 from tests.worker.batches import submit as submit_batch
@@ -168,3 +170,24 @@ def test_a_question_of_a_split_file_is_read_from_its_part(
     # The answer repeats it.
     assert page.count('<pre class="text">question 3</pre>') == 2
     assert documents["reads"] <= 3
+
+
+def test_the_command_of_a_row_names_its_object_whatever_it_is_called(
+    deployed: World, pages: FlaskClient
+) -> None:
+    deployed.choose(results="on")
+    drop = deployed.upload(lines([question(1)]), "it's\u202e\nx.jsonl")
+    deployed.worker.take(drop)
+    job = collected(deployed, drop)
+
+    texts = Markup(pages.get(f"/jobs/{job.id}/rows?line=1").text).texts
+    command = next(text for text in texts if text.startswith("gcloud storage cat"))
+
+    found = subprocess.run(
+        ["bash", "-c", f"printf %s {command.split(' ', 5)[5]}"],
+        capture_output=True,
+        check=True,
+        env={"LC_ALL": "C.UTF-8"},
+    )
+    results = there(job.results)
+    assert found.stdout.decode() == f"{results.uri}#{results.generation}"

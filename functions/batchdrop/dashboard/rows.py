@@ -1,7 +1,6 @@
 """`/jobs/{id}/rows`: what the rows of a job ask and answer, and why some failed."""
 
 import re
-import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from batchdrop.results.seeking import Found, Line, NotReached, Row, Seeker
 from batchdrop.rows import RowOutcome
 from batchdrop.stored import split_uri
 from batchdrop.views.results import why_none
+from batchdrop.views.text import in_shell
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
@@ -289,7 +289,7 @@ def _fetching(drop: Drop, line: Line) -> str:
     https://cloud.google.com/sdk/gcloud/reference/storage/cat).
     """
     last = line.end - 1 if line.is_ended else drop.size - 1
-    name = shlex.quote(f"gs://{drop.bucket}/{drop.name}#{drop.generation}")
+    name = in_shell(f"gs://{drop.bucket}/{drop.name}#{drop.generation}")
     command = f"gcloud storage cat -r {line.start}-{last} {name}"
     return command if line.is_ended else f"{command} | head -n 1"
 
