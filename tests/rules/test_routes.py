@@ -92,12 +92,14 @@ def test_a_pattern_does_not_match_these_names(pattern: str, name: str) -> None:
 
 
 def test_no_name_takes_long_to_match() -> None:
-    pattern = Pattern.parse("**a" * 20 + "*a" * 20 + "b")
+    patterns = ["**a" * 20 + "*a" * 20 + "b", "**" + "a" * 190, "**" + "[a]" * 60]
+    started = time.process_time()
 
-    started = time.perf_counter()
-    assert not pattern.matches("a" * 1024)
+    for pattern in map(Pattern.parse, patterns):
+        for _ in range(10):
+            assert not pattern.matches("a" * 1023 + "c")
 
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 1
 
 
 @given(

@@ -1,7 +1,7 @@
 """Patterns for names of objects: `translations/**`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,8 +19,8 @@ class Pattern:
         [a-z]    one character of a set, [!a-z] one outside it; never a slash
 
     Whoever uploads chooses the names, and a name can make a regular expression run for
-    hours. `matches` looks at each character once, against each part of the pattern, so
-    its time is bounded by the product of both lengths.
+    hours. `matches` looks at each character once, against all parts of the pattern at
+    once: those that may come next are the bits of a number.
     """
 
     parts: tuple[Any, ...]  #: characters, sets, or one of the constants below
@@ -68,45 +68,47 @@ class Pattern:
 
     def matches(self, name: str) -> bool:
         """Whether the pattern matches the whole name."""
-        at = self._reached({0})
-        for character in name:
-            at = self._reached(set(self._after(at, character)))
+        some, every, folders, inside = (
+            self._bits(lambda part, kind=kind: part == kind)
+            for kind in (_SOME, _ALL, _FOLDERS, _IN_A_FOLDER)
+        )
+
+        def reached(at: int) -> int:
+            """Adds the positions that are reached without reading a character."""
+            while True:
+                more = at | (at & (some | every)) << 1 | (at & folders) << 2
+                if more == at:
+                    return at
+                at = more
+
+        # The bit n stands for the position before the part n.
+        at, reads = reached(1), dict[str, int]()
+        for each in name:
+            if each not in reads:
+                reads[each] = self._bits(lambda part, each=each: _reads(part, each))
+            if each == "/":
+                stays = at & (every | folders) | (at & inside) >> 1
+            else:
+                stays = at & (some | every | inside) | (at & folders) << 1
+            at = reached((at & reads[each]) << 1 | stays)
             if not at:
                 return False
-        return len(self.parts) in at
+        return bool(at >> len(self.parts))
 
-    def _reached(self, at: set[int]) -> set[int]:
-        """Adds the positions that are reached without reading a character."""
-        todo = list(at)
-        while todo:
-            position = todo.pop()
-            part = self.parts[position] if position < len(self.parts) else None
-            step = _EMPTY_STEPS.get(part) if isinstance(part, str) else None
-            if step and position + step not in at:
-                at.add(position + step)
-                todo.append(position + step)
-        return at
+    def _bits(self, holds: Callable[..., bool]) -> int:
+        """The parts for which something holds, as bits of a number."""
+        return sum(1 << n for n, part in enumerate(self.parts) if holds(part))
 
-    def _after(self, at: set[int], character: str) -> Iterator[int]:
-        slash = character == "/"
-        for position in at:
-            part = self.parts[position] if position < len(self.parts) else None
-            if part == _ALL or (part == _SOME and not slash):
-                yield position
-            elif part == _FOLDERS:
-                yield position if slash else position + 1
-            elif part == _IN_A_FOLDER:
-                yield position - 1 if slash else position
-            elif part == character or (
-                isinstance(part, re.Pattern) and part.match(character)
-            ):
-                yield position + 1
+
+def _reads(part: Any, character: str) -> bool:
+    """Whether a part other than the constants below reads one character."""
+    if isinstance(part, re.Pattern):
+        return part.match(character) is not None
+    return bool(part == character)
 
 
 #: Longer than one character, so that none of them equals a part that is one.
 _SOME, _ALL, _FOLDERS, _IN_A_FOLDER = "some", "all", "folders", "in a folder"
-#: How far each of these steps ahead when it matches nothing.
-_EMPTY_STEPS = {_SOME: 1, _ALL: 1, _FOLDERS: 2}
 
 
 def _one_of(inside: str) -> re.Pattern[str]:
