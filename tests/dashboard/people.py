@@ -34,6 +34,7 @@ def id_token(email: object = "ada@example.com", **claims: Any) -> str:
         "aud": "32555940559.apps.googleusercontent.com",
         "email": email,
         "email_verified": True,
+        "hd": str(email).rpartition("@")[2],
         "exp": int(time.time()) + 3000,
     } | claims
     kept = {k: v for k, v in claimed.items() if v is not None}
@@ -96,6 +97,7 @@ class Iap:
             "iss": "https://cloud.google.com/iap",
             "aud": AUDIENCE,
             "email": email,
+            "hd": str(email).rpartition("@")[2],
             "sub": "accounts.google.com:117",
             "iat": now - 5,
             "exp": now + 595,

@@ -184,6 +184,26 @@ def test_whoever_only_looks_like_a_reader_is_let_in_by_no_list(address: str) -> 
         who(READ, bearer(address))
 
 
+@pytest.mark.parametrize("hd", [None, ""])
+def test_an_account_that_no_organization_manages_is_of_no_domain(
+    hd: str | None, iap: Iap, behind: Settings
+) -> None:
+    proxied = replace(
+        behind,
+        dashboard_operators=OPEN.dashboard_operators,
+        dashboard_readers=READ.dashboard_readers,
+    )
+
+    for address in ("eve@example.com", "eve@ops.example.com"):
+        with pytest.raises(Denied):
+            who(READ, bearer(address, hd=hd))
+        with pytest.raises(Denied):
+            who(proxied, iap.header(address, hd=hd))
+    assert who(READ, bearer("ada@example.com", hd=hd)).operates
+    assert who(proxied, iap.header("ada@example.com", hd=hd)).operates
+    assert who(proxied, iap.header("eve@ops.example.com")).operates
+
+
 # -- iap ------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ import msgspec
 from werkzeug.wrappers import Request
 
 from batchdrop.dashboard import assertions
+from batchdrop.dashboard.assertions import Account
 from batchdrop.dashboard.errors import Denied as Denied
 from batchdrop.options.settings import Settings
 
@@ -56,13 +57,14 @@ def person(request: Request, settings: Settings) -> Person:
     if settings.dashboard_access == "local":
         return _on_this_machine(request)
     if settings.dashboard_access == "iap":
-        address = assertions.address(request.headers, settings)
-        name = _plain(address.removeprefix(IAP_PREFIX))
+        given = assertions.checked(request.headers, settings)
+        account = Account(email=given.email.removeprefix(IAP_PREFIX), hd=given.hd)
     else:
-        name = _plain(_claimed(request, settings))
-    operates = _is_one_of(name, settings.dashboard_operators)
+        account = _claimed(request, settings)
+    name = _plain(account.email)
+    operates = _is_one_of(name, account.hd, settings.dashboard_operators)
     readers = settings.dashboard_readers
-    if not operates and readers and not _is_one_of(name, readers):
+    if not operates and readers and not _is_one_of(name, account.hd, readers):
         raise Denied(
             f"{name} is none of the readers of these pages; ask who runs this "
             "deployment to add you",
@@ -95,11 +97,12 @@ class _Claims(msgspec.Struct):
     exp: float
     email: str = ""
     email_verified: bool = False
+    hd: str = ""
 
 
-def _claimed(request: Request, settings: Settings) -> str:
+def _claimed(request: Request, settings: Settings) -> Account:
     """
-    The address in the ID token that Cloud Run has checked, and whose signature it has
+    The account in the ID token that Cloud Run has checked, and whose signature it has
     removed. If a request has both headers, Cloud Run checks X-Serverless-Authorization
     alone, and hands on Authorization as it came: anybody can have written that. Which
     of the two `gcloud run services proxy` sends depends on its release.
@@ -136,7 +139,7 @@ def _claimed(request: Request, settings: Settings) -> str:
             "the ID token has no address; a service account's has one if it is asked "
             "for (`--include-email`)"
         )
-    return claims.email
+    return Account(email=claims.email, hd=claims.hd)
 
 
 def _plain(address: str) -> str:
@@ -152,9 +155,12 @@ def _plain(address: str) -> str:
     return address.lower()
 
 
-def _is_one_of(name: str, people: tuple[str, ...]) -> bool:
+def _is_one_of(name: str, hd: str, people: tuple[str, ...]) -> bool:
     """
     Args:
+        hd: see `Account`. Anybody can have an account of their own with an address of
+            a domain, and keeps it when the domain's owner takes the mailbox away.
         people: addresses, or `domain:example.com`, all in small letters.
     """
-    return name in people or f"domain:{name.rpartition('@')[2]}" in people
+    domain = f"domain:{name.rpartition('@')[2]}"
+    return name in people or (bool(hd) and domain in people)

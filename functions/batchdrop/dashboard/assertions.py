@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import httpx
@@ -31,9 +32,23 @@ TIMEOUT = 5.0
 KEEP, FRESH, PAUSE = 3600.0, 1800.0, 60.0
 
 
-def address(headers: Headers, settings: Settings) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
     """
-    The address in the assertion of a request, which is checked as IAP's page says:
+    A Google account, as a token or an assertion names it: both have `hd` for accounts
+    that an organization manages, and for no others.
+
+    https://docs.cloud.google.com/iap/docs/signed-headers-howto
+    https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload
+    """
+
+    email: str
+    hd: str  #: the domain of the organization that manages it; empty if none does
+
+
+def checked(headers: Headers, settings: Settings) -> Account:
+    """
+    The account in the assertion of a request, which is checked as IAP's page says:
     https://docs.cloud.google.com/iap/docs/signed-headers-howto. Its other headers have
     no signature, so anybody who reaches the service past IAP can write them.
 
@@ -53,8 +68,11 @@ def address(headers: Headers, settings: Settings) -> str:
             "the assertion of the request is none of the Identity-Aware Proxy's for "
             "these pages"
         )
-    found = claims.get("email")
-    return found if isinstance(found, str) else ""
+    email, hd = (claims.get(name) for name in ("email", "hd"))
+    return Account(
+        email=email if isinstance(email, str) else "",
+        hd=hd if isinstance(hd, str) else "",
+    )
 
 
 def _checked(
