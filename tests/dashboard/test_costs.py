@@ -204,6 +204,7 @@ def test_texts_of_users_are_escaped_and_lead_to_what_they_name(
             cost(1, today, IMAGE, route="<script>"),
             cost(2, today, odd, model="<b>"),
             cost(3, today, odd),
+            cost(4, today, labels={}, label_pairs=()),
         ],
     )
 
@@ -218,6 +219,8 @@ def test_texts_of_users_are_escaped_and_lead_to_what_they_name(
         assert "<script>" not in page
         assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in page
     assert rows(by_label, "Cost by team")[0][0] == IMAGE
+    assert "The total has all jobs, also those without the label team." in by_label
+    assert "The total has all jobs" not in by_route
     assert rows(by_route, "Cost by route")[0][0] == "<script>"
     assert 'href="/?route=%3Cscript%3E"' in by_route
     assert rows(labelled, "Cost by model")[-1][4] == "2"

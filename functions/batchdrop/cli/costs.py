@@ -54,7 +54,8 @@ def _refused(text: str | None) -> Iterator[None]:
     show_default=True,
     metavar="day|model|route|label:KEY",
     callback=_by,
-    help="What to group by; label:team has a group for each text of the label team.",
+    help="What to group by; label:team has a group for each text of the label team, "
+    "and a total of all jobs, also of those without it.",
 )
 @click.option(
     "--label",
