@@ -25,7 +25,9 @@ def read(decoder: msgspec.json.Decoder[S], body: bytes) -> S:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:
-        return _what_fits(decoder.type, read_object(body))
+        kind: Any = decoder.type  # any form of a type, as msgspec annotates it
+        found: S = _what_fits(kind, read_object(body))
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise unclear(body) from exc
 
