@@ -149,6 +149,7 @@ def test_rows_are_shown_only_if_the_deployment_says_so(
     assert before.status_code == 200
     assert "No results" in before.text
     assert "It has not ended" in before.text
+    assert f"<code>batchdrop show {job.id}</code> says how far" in before.text
 
     deployed.choose(dashboard_rows=False)
     off = pages.get(f"/jobs/{job.id}/rows?line=1")
