@@ -62,16 +62,7 @@ def served(world: World, **settings: Any) -> Iterator[str]:
     deployment = ModuleType("deployment")
     world.choose(**{"dashboard_access": "local"} | settings)
     chosen = world.settings
-    for name, made in {
-        "settings": lambda: chosen,
-        "routes": lambda: world.routes,
-        "prices": lambda: world.prices,
-        "storage": lambda: world.storage,
-        "ledger": lambda: world.ledger,
-        "costs": lambda: world.ledger,
-        "worker": lambda: world.worker,
-        "now": lambda: world.now,
-    }.items():
+    for name, made in {**world.wired, "settings": lambda: chosen}.items():
         setattr(deployment, name, made)
     app = site(deployment)
     # A thread a request, as Cloud Run's server has.

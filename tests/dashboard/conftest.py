@@ -15,16 +15,7 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     what rows ask and answer.
     """
     world.choose(dashboard_access="local", dashboard_rows=True)
-    for name, made in {
-        "settings": lambda: world.settings,
-        "routes": lambda: world.routes,
-        "prices": lambda: world.prices,
-        "storage": lambda: world.storage,
-        "ledger": lambda: world.ledger,
-        "costs": lambda: world.ledger,
-        "worker": lambda: world.worker,
-        "now": lambda: world.now,
-    }.items():
+    for name, made in world.wired.items():
         monkeypatch.setattr(wiring, name, made)
     return world
 

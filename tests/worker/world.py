@@ -178,6 +178,20 @@ class World:
             client.close()
         self._http.close()
 
+    @property
+    def wired(self) -> dict[str, Callable[[], Any]]:
+        """What the functions of `batchdrop.wiring` give in this deployment, by name."""
+        return {
+            "settings": lambda: self.settings,
+            "routes": lambda: self.routes,
+            "prices": lambda: self.prices,
+            "storage": lambda: self.storage,
+            "ledger": lambda: self.ledger,
+            "costs": lambda: self.ledger,
+            "worker": lambda: self.worker,
+            "now": lambda: self.now,
+        }
+
     def choose(self, routes: str | None = None, **settings: Any) -> None:
         """Deploys again with other settings. The emulators keep their data."""
         self.settings = replace(self.settings, **settings)
