@@ -255,7 +255,7 @@ def test_a_step_that_fails_for_hours_is_announced_once(
     assert job.seq == 1
     assert job.health is not None
     assert (job.health.code, job.health.since) == ("postponed", start)
-    assert "since 2026-03-01 12:00: 503" in job.health.message
+    assert "since 2026-03-01 12:00 UTC: 503" in job.health.message
     assert job.due is not None
 
 
@@ -300,7 +300,9 @@ def test_a_job_that_fails_for_three_days_before_staging_is_parked_with_the_reaso
 
     job = failing(job, clock, minutes=50)
     assert job.parked is not None
-    assert f"no step forward since {start:%Y-%m-%d %H:%M}: 503" in job.parked.message
+    assert (
+        f"no step forward since {start:%Y-%m-%d %H:%M} UTC: 503" in job.parked.message
+    )
     assert f"batchdrop resume {job.id}" in job.parked.message
     assert (job.due, job.seq) == (None, 2)
 

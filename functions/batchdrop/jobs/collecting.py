@@ -151,7 +151,7 @@ class Answered(Splitting):
         if now - since >= PATIENCE and not not_allowed:
             # Parking announces the job by itself.
             return replace(self, postponed=failing["postponed"]).park(
-                now, f"no step forward since {since:%Y-%m-%d %H:%M}: {why}"
+                now, f"no step forward since {since:%Y-%m-%d %H:%M} UTC: {why}"
             )
         due = max(due, now + min(now - since, MAX_PAUSE))
         if latest and latest > now:

@@ -71,7 +71,7 @@ class Derived(Record):
         if self.postponed is None or not self.postponed.announced:
             return None
         since, why = self.postponed.since, self.postponed.message
-        message = f"no step forward since {since:%Y-%m-%d %H:%M}: {why}. "
+        message = f"no step forward since {since:%Y-%m-%d %H:%M} UTC: {why}. "
         return Fact(since=since, message=f"{message}It is tried again by itself")
 
     @property

@@ -399,7 +399,7 @@ class Steps(Shown):
         message = failing["postponed"].message
         # Parking announces the job by itself.
         return replace(self, postponed=failing["postponed"]).park(
-            now, f"no step forward since {since:%Y-%m-%d %H:%M}: {message}"
+            now, f"no step forward since {since:%Y-%m-%d %H:%M} UTC: {message}"
         )
 
     def wait(

@@ -101,6 +101,6 @@ class Policies:
             "job stalled", extra={"event": "job.stalled", "job": job.id, "state": state}
         )
         now = self.now()
-        message = f"{state} since {since:%Y-%m-%d %H:%M}"
+        message = f"{state} since {since:%Y-%m-%d %H:%M} UTC"
         self.ledger.advance(job, lambda j: j.stall(message, now))
         failpoint("after_stalled")
