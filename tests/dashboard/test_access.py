@@ -237,7 +237,8 @@ OTHER = ec.generate_private_key(ec.SECP256R1())
         {"iss": None},
         {"exp": time.time() - 60},
         {"exp": None},
-        {"iat": time.time() + 90},
+        # The test may run long after this line does.
+        {"iat": time.time() + 86400, "exp": time.time() + 90000},
         {"iat": None},
         {"exp": "never"},
         {"email": None},

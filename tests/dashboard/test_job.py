@@ -221,7 +221,7 @@ def split_in(world: World, count: int) -> Job:
             n=n,
             first=2 * n + 1,
             last=2 * n + 2,
-            staging=Staging(epoch=1, uri=f"gs://work/{n}", rows=2),
+            staging=Staging(epoch=1, uri=f"gs://staged/{n}", rows=2),
         )
         for n in range(count)
     }
