@@ -538,9 +538,8 @@ class Storage:
     @property
     def _in_time(self) -> dict[str, Any]:
         """What a short read is given, so that it takes no longer than it may."""
-        if self._patience is None:
-            return {"retry": _again()}
-        return {"retry": _again(self._patience), "timeout": self._patience}
+        given: dict[str, Any] = {"retry": _again(self._patience)}
+        return given if self._patience is None else given | {"timeout": self._patience}
 
     def _dropped(self, drop: Drop) -> "storage.Blob":
         bucket = self._connect().bucket(drop.bucket)
@@ -551,11 +550,14 @@ class Storage:
         return self._connect().bucket(bucket).blob(name)
 
 
-def _again(seconds: float = RETRY_FOR) -> Any:
-    """Returns the policy for repeating a request that gets no answer."""
+def _again(patience: float | None = None) -> Any:
+    """
+    Returns the policy for repeating a request that gets no answer, for so many seconds;
+    None: RETRY_FOR.
+    """
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(seconds)
+    return DEFAULT_RETRY.with_timeout(RETRY_FOR if patience is None else patience)
 
 
 def _drop_of(blob: "storage.Blob") -> Drop:
