@@ -67,6 +67,11 @@ class Rows:
         counts = {outcome: getattr(self, outcome) for outcome in _ACCEPTED}
         return {each: count for each, count in counts.items() if count is not None}
 
+    @property
+    def all_outcomes(self) -> dict[RowOutcome, int]:
+        """The same, and how many rows were refused, which is known at once."""
+        return self.outcomes | {RowOutcome.REFUSED: self.refused}
+
     def __str__(self) -> str:
         """The counts in one line, such as `1,000 rows: 994 ok, 6 failed`."""
         counts = [(count, str(each)) for each, count in self.outcomes.items() if count]
@@ -81,6 +86,8 @@ _ACCEPTED = (
     *(RowOutcome.OK, RowOutcome.FAILED, RowOutcome.BLOCKED, RowOutcome.TRUNCATED),
     *(RowOutcome.MALFORMED, RowOutcome.EMPTY, RowOutcome.UNCLEAR, RowOutcome.MISSING),
 )
+#: All outcomes in that order; those of rows that were not sent come last.
+OUTCOMES = (*_ACCEPTED, RowOutcome.REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

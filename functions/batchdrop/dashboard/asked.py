@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 import flask
 
 from batchdrop.dashboard.access import Person
+from batchdrop.jobs.values import is_job_id
 
 if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
     from batchdrop.ledger import Ledger
     from batchdrop.options.settings import Settings
 
@@ -29,6 +31,18 @@ class Asked:
     @property
     def ledger(self) -> "Ledger":
         return cast("Ledger", self.wiring.ledger())
+
+    def job(self, id: str) -> "Job":
+        """
+        The job that the address names.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = self.ledger.get(id) if is_job_id(id) else None
+        if found is None:
+            raise LookupError("There is no such job.")
+        return found
 
 
 def asked() -> Asked:

@@ -13,7 +13,7 @@ from batchdrop.dashboard.asked import Asked, asked
 from batchdrop.dashboard.cells import Cell, parts_of
 from batchdrop.dashboard.timeline import Kind, Stretch, time_line
 from batchdrop.jobs.codes import WaitCode
-from batchdrop.jobs.values import OWN_LABELS, Spec, is_job_id
+from batchdrop.jobs.values import OWN_LABELS, Spec
 from batchdrop.rows import RowOutcome
 from batchdrop.views import job as views
 from batchdrop.views.cures import cure
@@ -56,9 +56,7 @@ STRETCHES = {
 def job(id: str) -> str:
     """How far a job is, and what became of its rows."""
     here = asked()
-    found = here.ledger.get(id) if is_job_id(id) else None
-    if found is None:
-        raise LookupError("There is no such job.")
+    found = here.job(id)
     return flask.render_template(
         "job.html", asked=here, job=found, page=_Page.of(here, found)
     )
@@ -192,9 +190,9 @@ def _rows(job: "Job") -> dict[str, int]:
     How many rows had which outcome, with those that were refused; until that is known,
     the API's counts. Empty before there are any.
     """
+    if job.rows.outcomes:
+        return {str(each): count for each, count in job.rows.all_outcomes.items()}
     refused = {str(RowOutcome.REFUSED): job.rows.refused}
-    if outcomes := job.rows.outcomes:
-        return {str(each): count for each, count in outcomes.items()} | refused
     progress = job.progress
     if progress is None or not (progress.rows or progress.answered):
         return {}

@@ -13,7 +13,6 @@ from batchdrop.dashboard.filters import STATES, Asking, BadFilter
 from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.shown import ENDED
 from batchdrop.jobs.values import brief
-from batchdrop.rows import RowOutcome
 from batchdrop.views.cures import cure
 from batchdrop.views.listing import Filters, Page, with_places
 from batchdrop.views.status import RECENT_DAYS
@@ -212,11 +211,11 @@ def _ill(here: Asked, jobs: Sequence["ListedJob"]) -> list["ListedJob"]:
 
 def _bar(job: "ListedJob") -> tuple[list[tuple[int, str]], int]:
     """The parts of a job's bar, and how many rows it is long."""
-    if counts := job.rows.outcomes:
+    if job.rows.outcomes:
         if job.rows.ok == job.rows.total:
             return [], 0  # the word says it all
-        parts = [*counts.items(), (RowOutcome.REFUSED, job.rows.refused)]
-        return [(count, str(each)) for each, count in parts if count], job.rows.total
+        counts = job.rows.all_outcomes.items()
+        return [(count, str(each)) for each, count in counts if count], job.rows.total
     waits = job.waiting_for
     has_not_begun = waits is not None and waits.code is WaitCode.API
     if job.progress is None or has_not_begun or ENDED in job.listed_as:

@@ -20,10 +20,10 @@ from batchdrop.dashboard.ranges import (
     line_at,
 )
 from batchdrop.errors import Misconfigured, SourceGone, Unavailable
-from batchdrop.jobs.values import Drop, is_job_id
+from batchdrop.jobs.values import Drop
 from batchdrop.results.questions import line_of, row_id
 from batchdrop.results.seeking import Found, Line, NotReached, Row, Seeker
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import OUTCOMES, RowOutcome
 from batchdrop.stored import split_uri
 from batchdrop.views.results import why_none
 from batchdrop.views.text import in_shell
@@ -38,12 +38,6 @@ pages.add_app_template_filter(content)
 _WHOLE = re.compile("[0-9]{1,15}")
 #: Characters of an id in an address.
 _LONGEST = 40
-#: The order in which outcomes are offered.
-_OUTCOMES = (
-    *(RowOutcome.OK, RowOutcome.FAILED, RowOutcome.BLOCKED, RowOutcome.TRUNCATED),
-    *(RowOutcome.MALFORMED, RowOutcome.EMPTY, RowOutcome.UNCLEAR, RowOutcome.MISSING),
-    RowOutcome.REFUSED,
-)
 OFF = (
     "What rows ask and answer is not shown by this deployment. To show it, set "
     "BATCHDROP_DASHBOARD_ROWS to true (in Terraform: dashboard.rows)."
@@ -78,9 +72,7 @@ class Asking:
 def rows(id: str) -> Any:
     """A page of rows, or one row."""
     here = asked()
-    job = here.ledger.get(id) if is_job_id(id) else None
-    if job is None:
-        raise LookupError("There is no such job.")
+    job = here.job(id)
     if not here.settings.dashboard_rows:
         return _nothing(here, job, "Rows are not shown", OFF), 403
     if job.results is None:
@@ -150,17 +142,16 @@ def _of(place: Place) -> dict[str, int]:
 
 
 def _counts(job: "Job") -> dict[RowOutcome, int]:
-    counts = {**job.rows.outcomes, RowOutcome.REFUSED: job.rows.refused}
-    return {each: n for each, n in counts.items() if n}
+    return {each: n for each, n in job.rows.all_outcomes.items() if n}
 
 
 def _filters(
     job: "Job", counts: dict[RowOutcome, int], only: Collection[str]
 ) -> list[Filter]:
     found = []
-    for each in _OUTCOMES:
+    for each in OUTCOMES:
         if each in counts or each in only:
-            wanted = [one for one in _OUTCOMES if (one in only) is not (one is each)]
+            wanted = [one for one in OUTCOMES if (one in only) is not (one is each)]
             href = _href(job, only=",".join(wanted)) if wanted else _href(job)
             found.append(Filter(each, counts.get(each, 0), href, each in only))
     return found
@@ -328,5 +319,5 @@ def _only() -> tuple[RowOutcome, ...]:
     named = ",".join(flask.request.args.getlist("only"))[:500].split(",")
     wanted = {name.strip() for name in named} - {""}
     if wanted - {*RowOutcome}:
-        flask.abort(400, f"Write for only one or several of {', '.join(_OUTCOMES)}.")
-    return tuple(each for each in _OUTCOMES if each in wanted)
+        flask.abort(400, f"Write for only one or several of {', '.join(OUTCOMES)}.")
+    return tuple(each for each in OUTCOMES if each in wanted)
