@@ -80,12 +80,6 @@ class Line(NamedTuple):
         return self.start + self.size + 1
 
 
-def number_of(line: bytes) -> int | None:
-    """The number that a line begins with; None if it does not."""
-    found = _NUMBER.match(line)
-    return int(found[1]) if found else None
-
-
 def lines(pieces: Iterable[bytes], most: int, start: int = 0) -> Iterator[Line]:
     """
     Yields the lines of pieces of JSONL; the last one may not have ended.
