@@ -13,7 +13,7 @@ from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.views.cost_filters import by_of, label_of, since_of
 
 if TYPE_CHECKING:
-    from batchdrop.ledger.cost_report import Amount, CostReport, Group
+    from batchdrop.ledger.cost_report import CostReport, Group
 
 
 def _since(_: Any, __: Any, text: str) -> date:
@@ -130,17 +130,13 @@ def _show(report: "CostReport") -> None:
 
 
 def _cells(group: "Group") -> Iterator[str]:
+    from batchdrop.jobs.values import amount_in_words
+    from batchdrop.views.costs import ratio
+
     yield group.name or "none"
     yield f"{group.batches:,}"
     yield f"{group.prompt_tokens:,}"
     yield f"{group.answer_tokens:,}"
-    yield ", ".join(_money(name, one) for name, one in group.amounts.items()) or "-"
-    yield ", ".join(
-        f"{one.ratio:.2f}" for one in group.amounts.values() if one.ratio is not None
-    )
-
-
-def _money(currency: str, amount: "Amount") -> str:
-    if 0 < amount.micros < 10_000:
-        return f"under 0.01 {currency}"
-    return f"{amount.micros / 1_000_000:,.2f} {currency}"
+    amounts = group.amounts.items()
+    yield ", ".join(amount_in_words(one.micros, name) for name, one in amounts) or "-"
+    yield ratio(group)

@@ -86,10 +86,4 @@ def _why(line: Line) -> str:
 
 
 def _used(limit: Limit) -> str:
-    if limit.is_cost:
-        used = f"{limit.used / 1_000_000:,.2f}"
-        most = None if limit.limit is None else f"{limit.limit / 1_000_000:,.2f}"
-    else:
-        used = f"{limit.used:,}"
-        most = None if limit.limit is None else f"{limit.limit:,}"
-    return f"{used} of {most}" if most else f"{used}, without a limit"
+    return limit.words if limit.limit is not None else f"{limit.words}, without a limit"

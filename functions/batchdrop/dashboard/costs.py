@@ -13,7 +13,7 @@ from batchdrop.dashboard.asked import Asked, asked
 from batchdrop.dashboard.limits import LimitShown, shown_limits
 from batchdrop.ledger.cost_report import Amount, Group, Selection, key_of
 from batchdrop.views.cost_filters import by_of, label_of, since_of
-from batchdrop.views.costs import CostsSeen, Span, costs_seen
+from batchdrop.views.costs import CostsSeen, Span, costs_seen, ratio
 from batchdrop.views.limits import ceilings
 
 T = TypeVar("T")
@@ -175,12 +175,6 @@ def _highest(seen: CostsSeen) -> dict[str, int]:
         currency: max((_micros(group, currency) for group in seen.groups), default=0)
         for currency in seen.currencies
     }
-
-
-def ratio(group: Group) -> str:
-    """Such as `0.91`, or one for each currency; empty if nothing can be compared."""
-    found = [each.ratio for each in group.amounts.values() if each.ratio is not None]
-    return ", ".join(f"{each:.2f}" for each in found)
 
 
 def money(micros: int) -> str:

@@ -40,11 +40,10 @@ def _shown(limit: Limit, currency: str) -> LimitShown:
         name = f"Cost of route {route}" if limit.is_cost else limit.what.capitalize()
     verb = "reserved" if limit.is_cost else "used"
     kind, share = "used", 0.0
+    words = f"{limit.words} {unit} {verb}"
     if limit.limit is None:
-        words = f"{_amount(limit, limit.used)} {unit} {verb}, without a limit"
+        words += ", without a limit"
     else:
-        of = f"{_amount(limit, limit.used)} of {_amount(limit, limit.limit)}"
-        words = f"{of} {unit} {verb}"
         share = limit.used / limit.limit if limit.limit else 1
         if share >= NEAR:
             kind = "full" if share >= 1 else "near"
@@ -57,7 +56,3 @@ def _shown(limit: Limit, currency: str) -> LimitShown:
         kind=kind,
         width=round(100 * min(share, 1), 3),
     )
-
-
-def _amount(limit: Limit, value: int) -> str:
-    return f"{value / 1_000_000:,.2f}" if limit.is_cost else f"{value:,}"

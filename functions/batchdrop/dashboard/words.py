@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from batchdrop.dashboard.asked import asked
+from batchdrop.jobs.values import amount_in_words
 from batchdrop.views.text import parts_of_name, shown
 from batchdrop.views.words import age
 
@@ -87,13 +88,6 @@ def share(count: int, total: int) -> str:
     return f"{percent:.1f} %" if percent < 99.95 else "> 99.9 %"
 
 
-def micros(value: int, currency: str) -> str:
-    """Such as `8.18 USD`; what is less than a hundredth is `under 0.01 USD`."""
-    if 0 < value < 10_000:
-        return f"under 0.01 {currency}"
-    return f"{value / 1_000_000:,.2f} {currency}"
-
-
 def kilobytes(value: int) -> str:
     """Such as `1.2 MB`."""
     size = float(value)
@@ -116,6 +110,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "parts_of_name": parts_of_name,
     "took": took,
     "share": share,
-    "micros": micros,
+    "micros": amount_in_words,
     "size": kilobytes,
 }

@@ -347,16 +347,13 @@ class Cost:
 
     def __str__(self) -> str:
         """Such as `8.18 USD by the prices of 2026-11-28`."""
-        # A few rows cost something: never print 0.00.
-        amount = (
-            f"{self.micros / 1_000_000:,.2f}" if not self.is_small else "under 0.01"
-        )
-        return f"{amount} {self.currency} by the prices of {self.prices_as_of}"
+        amount = amount_in_words(self.micros, self.currency)
+        return f"{amount} by the prices of {self.prices_as_of}"
 
     @property
     def is_small(self) -> bool:
-        """Whether it is less than a hundredth of the currency, but not nothing."""
-        return 0 < self.micros < 10_000
+        """See `is_small_amount`."""
+        return is_small_amount(self.micros)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +400,18 @@ class Reserved:
     micros: int  #: its estimate; once that is settled, what it has cost
     route: str = ""  #: with a ceiling of its own, which the job counts for too
     settled: bool = False
+
+
+def is_small_amount(micros: int) -> bool:
+    """Whether it is less than a hundredth of a currency, but not nothing."""
+    return 0 < micros < 10_000
+
+
+def amount_in_words(micros: int, currency: str) -> str:
+    """Such as `8.18 USD`; what is less than a hundredth is `under 0.01 USD`."""
+    # A few rows cost something: never write 0.00.
+    small = is_small_amount(micros)
+    return f"{'under 0.01' if small else f'{micros / 1_000_000:,.2f}'} {currency}"
 
 
 def micros_of(amount: float) -> int:

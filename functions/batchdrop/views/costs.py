@@ -110,6 +110,12 @@ def costs_seen(asked: Selection, by: str, after: str | None = None) -> CostsSeen
     )
 
 
+def ratio(group: Group) -> str:
+    """Such as `0.91`, or one for each currency; empty if nothing can be compared."""
+    found = [each.ratio for each in group.amounts.values() if each.ratio is not None]
+    return ", ".join(f"{each:.2f}" for each in found)
+
+
 def _joined(parts: Iterable[Part]) -> list[Part]:
     """
     One part for each currency. A question that adds up costs with and without an

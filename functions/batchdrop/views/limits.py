@@ -17,6 +17,15 @@ class Limit:
     def is_cost(self) -> bool:
         return self.what.startswith("cost")
 
+    @property
+    def words(self) -> str:
+        """How much is used, such as `4.20 of 10.00`; without a limit, `4.20`."""
+        used = self._amount(self.used)
+        return used if self.limit is None else f"{used} of {self._amount(self.limit)}"
+
+    def _amount(self, value: int) -> str:
+        return f"{value / 1_000_000:,.2f}" if self.is_cost else f"{value:,}"
+
 
 def limits(wiring: ModuleType, day: str) -> Iterator[Limit]:
     """
