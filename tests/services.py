@@ -20,6 +20,10 @@ from batchdrop_local.processes import Logs, Processes, free_port
 CACHE = Path(__file__).resolve().parent.parent / ".batchdrop" / "tests"
 
 
+class NotInstalled(Exception):
+    """This machine can't install it; the text says why."""
+
+
 def unavailable(why: str) -> NoReturn:
     """Skip the test, saying why; where `CI` is set, fail it instead."""
     if os.environ.get("CI"):
@@ -88,18 +92,38 @@ def environment(name: str, *requirements: str) -> Path:
     """
     folder = CACHE / f"{name}-{_fingerprint(*requirements)}"
     python = folder / "bin" / "python"
-    with _once(folder) as is_first:
-        if is_first:
-            uv = [sys.executable, "-m", "uv", "--quiet"]
-            _install([*uv, "venv", "--clear", str(folder)])
-            _install([*uv, "pip", "install", "--python", str(python), *requirements])
+    try:
+        with _once(folder) as is_first:
+            if is_first:
+                uv = [sys.executable, "-m", "uv", "--quiet"]
+                _install([*uv, "venv", "--clear", str(folder)])
+                into = ["--python", str(python)]
+                _install([*uv, "pip", "install", *into, *requirements])
+    except NotInstalled as exc:
+        unavailable(str(exc))
     return python
 
 
 def node_folder(*packages: str) -> Path:
-    """A folder with Node `packages` installed, made once and then kept."""
+    """
+    A folder with Node `packages` installed, made once and then kept. Skips the test
+    where it can't be made.
+    """
+    try:
+        return installed(*packages)
+    except NotInstalled as exc:
+        unavailable(str(exc))
+
+
+def installed(*packages: str) -> Path:
+    """
+    The same, for what is no test.
+
+    Raises:
+        NotInstalled: it can't be made.
+    """
     if not shutil.which("node") or not shutil.which("npm"):
-        unavailable("needs node and npm on the PATH")
+        raise NotInstalled("needs node and npm on the PATH")
     folder = CACHE / f"node-{_fingerprint(*packages)}"
     with _once(folder) as is_first:
         if is_first:
@@ -129,7 +153,7 @@ def _once(folder: Path) -> Iterator[bool]:
 def _install(argv: list[str]) -> None:
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=110)
     if ran.returncode:
-        unavailable(f"{' '.join(argv[:4])} ... failed: {ran.stderr[-500:]}")
+        raise NotInstalled(f"{' '.join(argv[:4])} ... failed: {ran.stderr[-500:]}")
 
 
 def _fingerprint(*texts: str) -> str:

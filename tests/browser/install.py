@@ -13,10 +13,8 @@ import shutil
 import subprocess
 import sys
 
-import pytest
-
 from tests.browser.chromium import AXE, missing
-from tests.services import node_folder
+from tests.services import NotInstalled, installed
 
 PACKAGES = ("chromium", "chromium-driver")
 
@@ -28,9 +26,9 @@ def main() -> None:
     if why := missing():
         print(why, file=sys.stderr)
     try:
-        node_folder(AXE)
-    except (pytest.skip.Exception, pytest.fail.Exception) as exc:
-        print(f"{AXE}: {exc.msg}", file=sys.stderr)
+        installed(AXE)
+    except NotInstalled as exc:
+        print(f"{AXE}: {exc}", file=sys.stderr)
 
 
 def _apt_get(*arguments: str) -> None:
