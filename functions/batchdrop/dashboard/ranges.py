@@ -150,7 +150,7 @@ class Ranges:
 
     @cached_property
     def _offsets(self) -> Sequence[tuple[int, int]]:
-        """The sparse index; empty if there is none that can be used."""
+        """The sparse index; empty if it is missing, too large or unreadable."""
         if self._results.index is None:
             return ()
         try:

@@ -28,8 +28,10 @@ CURES = {
 
 def trouble(error: BaseException) -> tuple[Trouble, BaseException] | None:
     """
-    The first error of Google's among an error and those that led to it, as ours hide
-    Google's, and what it means. None if there is none that means anything to people.
+    Finds Google's error behind one of ours, and what it means.
+
+    Returns:
+        The meaning and the error; None if no error in the chain of causes is known.
     """
     for cause in _causes(error):
         if found := _trouble(cause):

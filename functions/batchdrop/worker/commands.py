@@ -106,8 +106,8 @@ class Commands:
         its parent, and `poll` takes it up at its next tick.
 
         Args:
-            known: how many reruns there are as far as the person knows, so that asking
-                twice makes one; None: make one more, whatever there is.
+            known: the number of reruns that the person has seen. If there are more by
+                now, none is made, so that asking twice makes one. None: make one more.
 
         Raises:
             LookupError: there is no such job.
