@@ -95,6 +95,9 @@ UNDER_WAY = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
 
 #: Seconds that a job may take to its end, whatever happens to it.
 PATIENCE = 60.0
+#: Seconds after its end in which more may happen to it. A death may leave nothing to do
+#: at a point where another one is to come.
+LINGER = 15.0
 
 
 def patience() -> float:
@@ -277,8 +280,10 @@ class Track:
             beside = self.drop(way.beside, f"{stem}.job.json") if way.beside else None
             frozen: dict[str, psutil.Process] = {}
             asked: set[Drop] = set()
+            over_at = 0.0
 
             def is_quiet() -> bool:
+                nonlocal over_at
                 self._show(drop, way)
                 if way.end == "cancelled":
                     self._want_cancelled(drop)
@@ -288,15 +293,20 @@ class Track:
                         asked.add(drop)
                     return False
                 self._find_frozen(case, frozen)
-                if way.lingers and self.traps.waiting():
+                if not self.evidence(drop, beside).is_over:
                     return False
-                return self.evidence(drop, beside).is_over
+                over_at = over_at or time.monotonic()
+                lingers = way.lingers and self.traps.waiting()
+                return not lingers or time.monotonic() - over_at > LINGER
 
             def has_struck() -> bool:
                 return is_quiet() or len(frozen) == len(case.freezes)
 
             every = 0.05 if way.hidden else 0.3
             self._wait(has_struck if case.at_once else is_quiet, every)
+            # All may be over at the moment at which one stops. One that nobody wakes
+            # would leave the cases after this one a worker less.
+            until(lambda: self._all_found(case, frozen))
             for point in case.freezes:
                 if process := frozen.get(point):
                     wake(process)
@@ -394,6 +404,14 @@ class Track:
             with contextlib.suppress(Superseded):
                 now = datetime.now(UTC)
                 self._ledger.advance(job, lambda j: j.request_cancel("a test", now))
+
+    def _all_found(self, case: Case, frozen: dict[str, psutil.Process]) -> bool:
+        """Whether each process is known that has stopped, or is about to."""
+        self._find_frozen(case, frozen)
+        waiting = self.traps.waiting()
+        return all(
+            point in frozen or f"{point}.freeze" in waiting for point in case.freezes
+        )
 
     def _find_frozen(self, case: Case, frozen: dict[str, psutil.Process]) -> None:
         if len(frozen) == len(case.freezes):
