@@ -30,7 +30,7 @@ rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
 	$(VENV)/bin/pytest -p no:cacheprovider \
 		tests/rules tests/entry_points tests/preflight tests/results
 
-proofs: $(INSTALLED)  ## run the tests that take long: benches, soak, examples, Terraform
+proofs: $(INSTALLED)  ## run the tests that take long: other cases, benches, a soak, Terraform
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder -m "proof or hypothesis" \
 		--hypothesis-profile many --timeout 600
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests import often
 from tests.exactly_once.points import (
     KILLED,
     LATE_IN_PARTS,
@@ -54,10 +55,11 @@ def frozen_at(point: str, backend: str) -> Case:
 
 def mostly(cases: list[tuple[Case, Any]], some: Container[Any]) -> list[Any]:
     """Those beside one of `some` are tried in every run, the others by `make crash`."""
-    return [
-        case if kind in some else pytest.param(case, marks=pytest.mark.exhaustive)
-        for case, kind in cases
-    ]
+    return often.mostly(
+        *(case for case, kind in cases if kind in some),
+        also=[case for case, _ in cases],
+        mark=pytest.mark.exhaustive,
+    )
 
 
 def killed_at_both(pair: tuple[str, str]) -> Case:

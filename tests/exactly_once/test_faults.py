@@ -16,6 +16,7 @@ from tests.exactly_once.scenarios import (
 )
 from tests.exactly_once.track import Case
 from tests.exactly_once.tracks import Runs
+from tests.often import mostly
 
 
 def under(name: str, *faults: Rule, end: str = "succeeded") -> Scenario:
@@ -60,9 +61,34 @@ UNDER_FAULTS = [
     *(under_fault(way, "vertex") for way in FAULTS),
     *(under_fault(way, "developer") for way in (FAULTS[0], *LISTS)),
 ]
+#: One of each kind is tried each time, the others by `make crash`: no answer to the
+#: request, a refusal for a while and for good, no list, one that lags, one that ends
+#: early, one with less than there is, and no answer to a GET.
+OFTEN = {
+    "vertex-under-reply_lost_twice",
+    "vertex-under-too_many",
+    "vertex-under-timed_out",
+    "vertex-under-refused",
+    "vertex-under-list_fails",
+    "vertex-under-list_lags",
+    "vertex-under-list_empty_page",
+    "vertex-under-sweep_truncated",
+    "vertex-under-get_fails",
+    "developer-under-reply_lost",
+    "developer-under-list_lags",
+    "developer-under-sweep_truncated",
+}
 
 
-@pytest.mark.parametrize("case", UNDER_FAULTS, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    mostly(
+        *(case for case in UNDER_FAULTS if str(case) in OFTEN),
+        also=UNDER_FAULTS,
+        mark=pytest.mark.exhaustive,
+    ),
+    ids=str,
+)
 def test_a_job_is_paid_and_announced_once_whatever_the_service_does(
     case: Case, runs: Runs
 ) -> None:
@@ -93,7 +119,12 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize("case", LOSSES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    # Each commit with one of the two.
+    mostly(*LOSSES[::2], also=LOSSES, mark=pytest.mark.exhaustive),
+    ids=str,
+)
 def test_a_commit_that_was_applied_and_not_answered_is_not_made_again(
     case: Case, runs: Runs
 ) -> None:

@@ -111,6 +111,7 @@ def test_what_a_pulling_listener_turns_down_five_times_is_a_dead_letter(
     assert parse(letter).id == ANNOUNCEMENT.id
 
 
+@pytest.mark.proof
 def test_what_a_function_fails_on_five_times_is_a_dead_letter(bench: Bench) -> None:
     heard: list[str] = []
 

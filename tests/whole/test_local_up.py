@@ -34,7 +34,7 @@ CAN_START_EMULATORS = can_start_emulators()
     ("number", "options"),
     [
         # While files are dropped, too.
-        (signal.SIGINT, ("--sample",)),
+        pytest.param(signal.SIGINT, ("--sample",), marks=pytest.mark.proof),
         pytest.param(signal.SIGTERM, (), marks=pytest.mark.proof),
         (signal.SIGKILL, ()),
     ],

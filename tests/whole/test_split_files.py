@@ -118,6 +118,7 @@ def steps_taken(deployment: Deployment) -> set[str]:
     return {one["step"] for one in told if one.get("event") == "collect.step"}
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(300)
 def test_a_file_whose_parts_end_in_every_way_has_a_result_for_each_line(
     deployment: Deployment,

@@ -18,7 +18,6 @@ from tests.worker.collecting import (
 from tests.worker.world import World
 
 SOON = timedelta(seconds=20)
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def fails(world: World, *rows: int, times: int | None = 1, code: int = 503) -> None:

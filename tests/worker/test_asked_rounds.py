@@ -7,7 +7,9 @@ import pytest
 from batchdrop.jobs.codes import SkipCode
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import parts_of
+from tests.often import mostly
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.collecting import (
     collected,
     ended,
@@ -15,7 +17,6 @@ from tests.worker.collecting import (
 )
 from tests.worker.dying import Killed, at, die
 from tests.worker.rounds import (
-    BOTH,
     SOON,
     asked,
     drop,
@@ -69,7 +70,7 @@ def test_a_second_round_of_a_person_joins_the_first(world: World) -> None:
     assert len(world.batches()) == 3
 
 
-@pytest.mark.parametrize("code", [400, 503])
+@pytest.mark.parametrize("code", mostly(503, also=[400]))
 def test_a_person_who_names_no_outcome_means_passing_failures(
     world: World, code: int
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_split_job_none_of_whose_parts_sends_a_row_keeps_its_results(
 
 @pytest.mark.parametrize(
     "point",
-    ["collect_rows_chosen", "collect_parts_needed", "collect_parts_asked"],
+    mostly("collect_rows_chosen", also=["collect_parts_needed", "collect_parts_asked"]),
 )
 def test_a_collector_that_dies_while_it_chooses_rows_sends_them_once(
     world: World, point: str
@@ -192,6 +193,7 @@ def test_a_collector_that_dies_while_it_chooses_rows_sends_them_once(
     assert len(results_told(world)) == 2
 
 
+@pytest.mark.proof
 def test_results_that_are_deleted_while_rows_go_again_are_not_made_up(
     world: World,
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_split_job_needs_all_of_its_parts_until_the_round_is_over(
     assert world.ledger.undone_part_count(job.id) == 1
 
 
+@pytest.mark.proof
 def test_parts_that_finish_before_their_file_knows_that_it_asked_are_sent_once(
     world: World,
 ) -> None:
@@ -250,6 +253,7 @@ def test_parts_that_finish_before_their_file_knows_that_it_asked_are_sent_once(
     assert len(world.batches()) == 3
 
 
+@pytest.mark.proof
 def test_a_round_of_a_person_takes_no_number_that_a_part_has_used(
     world: World,
 ) -> None:

@@ -31,6 +31,7 @@ def test_no_line_and_no_packing_takes_more_memory_than_a_function_has() -> None:
     assert ends_of("lines") == [f"{name}: {end}" for name, (_, _, end) in BOMBS.items()]
 
 
+@pytest.mark.proof
 def test_no_metadata_and_no_routes_take_more_memory_than_a_function_has() -> None:
     assert ends_of("choices") == [
         *(f"metadata, {name}: bad_metadata" for name in METADATA),
@@ -38,6 +39,7 @@ def test_no_metadata_and_no_routes_take_more_memory_than_a_function_has() -> Non
     ]
 
 
+@pytest.mark.proof
 def test_no_event_takes_more_memory_than_a_function_has() -> None:
     assert ends_of("events") == [f"{name}: {{200}}" for name in EVENTS]
 

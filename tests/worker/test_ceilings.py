@@ -19,6 +19,7 @@ from batchdrop.ledger.ceilings import Day, NoRoom
 from batchdrop.pricing import Prices
 from batchdrop.worker.stages import Tick
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.dying import at
 from tests.worker.world import GOOD, Wire, World
 
@@ -49,8 +50,6 @@ NONE = Prices.load(
     b'{"as_of": "2026-01-31", "currency": "EUR", "sources": {}, "prices": []}'
 )
 OWN = '[[route]]\nmatch = "a*"\nmax_cost_per_day = 1\n'
-
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +93,7 @@ def error(job: Job) -> tuple[str, str]:
 # -- of a file -----------------------------------------------------------------------
 
 
-@both
+@BOTH
 def test_a_file_over_its_ceiling_is_rejected_before_it_is_paid(world: World) -> None:
     chosen(world, max_cost=2.5)
 
@@ -197,7 +196,7 @@ def test_a_table_that_waits_when_a_ceiling_is_set_is_not_sent(world: World) -> N
 # -- of a day ------------------------------------------------------------------------
 
 
-@both
+@BOTH
 def test_a_job_over_the_days_ceiling_waits_for_the_next_day(world: World) -> None:
     chosen(world, max_cost_per_day=2)
     drops = several(world, "1.jsonl", "2.jsonl", "3.jsonl")
@@ -285,7 +284,7 @@ def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) 
     )
 
 
-@both
+@BOTH
 def test_a_day_holds_what_a_job_costs_by_the_prices_of_its_intent(world: World) -> None:
     chosen(world, max_cost_per_day=2)
     fits, over = dropped(world), dropped(world, "over.jsonl", rows=2)
@@ -320,7 +319,7 @@ def test_a_job_cancelled_before_it_was_sent_gives_its_reservation_back(
     assert today(world).micros == 1_000_000
 
 
-@both
+@BOTH
 def test_a_job_that_the_api_refuses_gives_its_reservation_back(world: World) -> None:
     chosen(world, max_cost_per_day=1)
     world.wire.creates = [Wire.says(400)]
@@ -347,7 +346,7 @@ def test_what_a_job_has_cost_corrects_the_day_of_its_intent(world: World) -> Non
     assert world.job(second).phase in (Phase.SUBMITTED, Phase.ENDED)
 
 
-@both
+@BOTH
 def test_answers_that_nobody_has_found_keep_the_estimate(world: World) -> None:
     chosen(world, max_cost_per_day=1, results="on")
     world.sim.faults.add("output_late", for_ever=True)

@@ -15,12 +15,12 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.pricing import Prices
 from tests.client.datasets import Dataset
+from tests.worker.backends import BOTH
 from tests.worker.manifests import answered, dataset, manifest
 from tests.worker.world import GOOD, World
 
 __all__ = ["dataset"]  # a fixture
 
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
@@ -60,7 +60,7 @@ def elsewhere(world: World) -> str:
 # -- who is stronger ---------------------------------------------------------------
 
 
-@both
+@BOTH
 def test_the_objects_metadata_is_the_strongest(world: World) -> None:
     world.choose(
         '[[route]]\nmatch = "a/**"\nmodel = "gemini-3.5-flash-lite"\n'
@@ -91,7 +91,7 @@ def test_the_objects_metadata_is_the_strongest(world: World) -> None:
     assert job.manifest.startswith(f"gs://{world.settings.inbox}/a/x.job.json#")
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("text", ["nope\n", GOOD * 3], ids=["bad rows", "too many"])
 def test_a_rejection_names_the_choice_that_caused_it(world: World, text: str) -> None:
     world.choose('[[route]]\nmatch = "**"\nmax_rows = 2\n', models=(FLASH, PRO))
@@ -189,7 +189,7 @@ def is_attached(world: World, manifest_drop: Drop, *files: Job) -> bool:
     return (job.phase, job.attached_to, job.seq) == (Phase.ATTACHED, ids, 0)
 
 
-@both
+@BOTH
 def test_a_manifest_dropped_first_is_for_the_file_beside_it(world: World) -> None:
     world.choose(models=(PRO,))
     manifest_drop = world.upload(manifest(model=PRO), "a/x.job.json")
@@ -259,7 +259,7 @@ def test_a_manifest_waits_while_its_file_is_being_read(
 REQUIRED = '[[route]]\nmatch = "a/**"\nmanifest = "required"\n'
 
 
-@both
+@BOTH
 def test_a_file_waits_for_a_required_manifest(world: World) -> None:
     world.choose(REQUIRED, models=(PRO,))
     drop = world.upload(GOOD, "a/x.jsonl")
@@ -352,7 +352,7 @@ def test_a_manifest_that_comes_after_its_file_is_too_late_whatever_the_ending(
 # -- manifests that start jobs -----------------------------------------------------
 
 
-@both
+@BOTH
 def test_inline_requests_become_a_batch_with_results(world: World) -> None:
     requests = [
         {"contents": "one", "metadata": {"key": "mine-1"}},
@@ -376,7 +376,7 @@ def test_inline_requests_become_a_batch_with_results(world: World) -> None:
     assert len(answered(world)) == 2
 
 
-@both
+@BOTH
 def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> None:
     names = ["rows/a.jsonl", "rows/b.jsonl"]
     # The last line of the first has no line feed.
@@ -473,6 +473,7 @@ def test_a_source_that_is_not_there_is_named(world: World, elsewhere: str) -> No
     assert problem(job) == "no_source: the object that src[0] names is not there"
 
 
+@pytest.mark.proof
 def test_a_table_becomes_a_batch_with_results(world: World, dataset: Dataset) -> None:
     world.choose(datasets=(dataset.full_name,))
     request = json.loads(GOOD)

@@ -9,6 +9,7 @@ import pytest
 from batchdrop.errors import Superseded
 from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.job import Job
+from tests.often import mostly
 from tests.worker.batches import state
 from tests.worker.dying import Killed, die
 from tests.worker.paid import at, paid
@@ -146,7 +147,9 @@ either_first = pytest.mark.parametrize("pair", ["ahead", "behind"], indirect=Tru
 
 
 @either_first
-@pytest.mark.parametrize("point", ["after_claim", "after_intent", "after_create"])
+@pytest.mark.parametrize(
+    "point", mostly("after_intent", also=["after_claim", "after_create"])
+)
 def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     world: World, pair: tuple[World, World], point: str
 ) -> None:
@@ -178,7 +181,9 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
 
 
 @either_first
-@pytest.mark.parametrize("point", ["after_staging", "after_intent", "before_create"])
+@pytest.mark.parametrize(
+    "point", mostly("before_create", also=["after_staging", "after_intent"])
+)
 def test_who_is_overtaken_by_another_clock_pays_for_nothing(
     world: World, pair: tuple[World, World], point: str
 ) -> None:

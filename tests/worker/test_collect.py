@@ -2,16 +2,13 @@
 
 import json
 
-import pytest
-
 from batchdrop.jobs.codes import Phase
+from tests.worker.backends import BOTH, EACH
 from tests.worker.collecting import collected, ended, questions, submit
 from tests.worker.world import World
 
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
-
-@BOTH
+@EACH
 def test_each_line_of_a_file_has_its_result_in_the_files_order(world: World) -> None:
     drop = submit(world, questions(20))
 

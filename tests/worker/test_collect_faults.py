@@ -12,6 +12,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.stored import split_uri
 from tests.cloud_storage import CloudStorage
+from tests.worker.backends import BOTH
 from tests.worker.batches import vanish
 from tests.worker.collecting import (
     collected,
@@ -23,8 +24,6 @@ from tests.worker.collecting import (
     submit,
 )
 from tests.worker.world import World
-
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def strangers(world: World, job: Job) -> list[dict[str, Any]]:
@@ -366,6 +365,7 @@ def test_a_sidecar_that_is_gone_is_told(world: World) -> None:
     assert job.health.code == HealthCode.COLUMNS_LOST
 
 
+@pytest.mark.proof
 def test_a_bucket_that_may_not_be_read_is_waited_for(
     world: World, cloud: CloudStorage
 ) -> None:

@@ -10,7 +10,9 @@ import pytest
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
 from batchdrop.stored import split_uri
+from tests.often import mostly
 from tests.there import there
+from tests.worker.backends import DEVELOPER, EACH
 from tests.worker.collecting import (
     collected,
     ended,
@@ -25,7 +27,6 @@ from tests.worker.dying import Killed, at, die, failpoints
 from tests.worker.world import World
 
 RESULTS = "dev.batchdrop.results.ready.v1"
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 #: What a collector passes, in this order; the Developer API's points first.
 POINTS = (
     "collect_taken",
@@ -38,6 +39,8 @@ POINTS = (
     "collect_collected",
     "collect_announcing",
 )
+#: Those tried each time.
+OFTEN = ("collect_delivered", "collect_merged", "collect_written")
 
 
 def ready(world: World) -> list[str]:
@@ -85,8 +88,8 @@ def test_a_message_for_a_job_that_is_done_or_unknown_changes_nothing(
     assert world.job(drop) == job
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@DEVELOPER
 def test_a_collector_that_dies_is_followed_by_another_one(
     world: World, point: str
 ) -> None:
@@ -106,8 +109,8 @@ def test_a_collector_that_dies_is_followed_by_another_one(
     assert job.resumes == 0
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@DEVELOPER
 def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
     world: World, point: str
 ) -> None:
@@ -254,7 +257,7 @@ def test_messages_that_can_not_be_published_are_published_later(world: World) ->
     assert outcomes(world, job) == ["ok"] * 2
 
 
-@BOTH
+@EACH
 def test_a_batch_that_is_deleted_at_the_api_is_collected_all_the_same(
     world: World,
 ) -> None:

@@ -14,7 +14,9 @@ from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from batchdrop.stored import split_uri
+from tests.often import mostly
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.batches import vanish
 from tests.worker.collecting import collected, lines, outcomes, question, questions
 from tests.worker.collecting import submit as submit_whole
@@ -22,7 +24,6 @@ from tests.worker.dying import Killed, at, die
 from tests.worker.split_jobs import announced_types, parts
 from tests.worker.world import Wire, World
 
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 #: What a tick, and then the collector of a split job, pass in this order.
 POINTS = (
     "collect_parts_counted",
@@ -34,6 +35,8 @@ POINTS = (
     "collect_collected",
     "collect_announcing",
 )
+#: Those tried each time.
+OFTEN = ("collect_parts_counted", "collect_parts_written")
 
 
 def submit(world: World, text: str, rows: int = 2, **options: Any) -> Drop:
@@ -218,7 +221,7 @@ def test_a_hundred_parts_that_are_done_at_once_leave_their_split_job_alone(
     assert ready(world) == [there(job.results).uri]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
 def test_a_collector_of_a_split_job_that_dies_is_followed_by_another_one(
     world: World, point: str
 ) -> None:
@@ -238,7 +241,7 @@ def test_a_collector_of_a_split_job_that_dies_is_followed_by_another_one(
     assert job.resumes == 0
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
 def test_a_collector_of_a_split_job_that_wakes_late_changes_nothing(
     world: World, point: str
 ) -> None:
@@ -407,6 +410,7 @@ def test_a_tick_without_split_jobs_asks_for_them_once(
     assert len(asked) == 1
 
 
+@pytest.mark.proof
 def test_more_split_jobs_than_a_tick_looks_at_have_their_turns(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

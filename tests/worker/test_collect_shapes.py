@@ -9,6 +9,7 @@ import pytest
 
 from batchdrop.jobs.codes import HealthCode
 from tests.client.datasets import Dataset
+from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.collecting import (
     collected,
     ended,
@@ -21,7 +22,6 @@ from tests.worker.collecting import (
 from tests.worker.manifests import dataset as dataset
 from tests.worker.world import World
 
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 MESSAGES = [{"role": "user", "content": "hello"}]
 CLAUDE = {
     "anthropic_version": "vertex-2023-10-16",
@@ -60,7 +60,7 @@ def test_other_publishers_answers_have_text_usage_and_finish_reason(
     assert all(one["usage"]["total"] for one in found)
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_openai_style_answers_of_the_developer_api_are_joined_and_judged(
     world: World,
 ) -> None:
@@ -194,7 +194,7 @@ def test_a_job_without_results_is_done_when_it_has_ended(world: World) -> None:
     assert world.woken == []
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_without_results_the_developer_apis_answers_are_copied(world: World) -> None:
     drop = submit(world, questions(2), results="off")
 
@@ -204,7 +204,8 @@ def test_without_results_the_developer_apis_answers_are_copied(world: World) -> 
     assert len(world.answers(job)) == 2
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@pytest.mark.proof
+@DEVELOPER
 def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> None:
     drop = submit(world, questions(2))
     ended(world, drop)
@@ -221,7 +222,7 @@ def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> N
     assert world.job(drop).answers_at_risk is None
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_answers_that_are_copied_are_not_at_risk_without_a_destination(
     world: World,
 ) -> None:
@@ -242,7 +243,7 @@ def test_answers_that_are_copied_are_not_at_risk_without_a_destination(
     assert len(world.answers(job)) == 2
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_answers_that_the_api_has_deleted_leave_their_rows_missing(
     world: World,
 ) -> None:
@@ -261,7 +262,7 @@ def test_answers_that_the_api_has_deleted_leave_their_rows_missing(
     assert job.answers_short is not None
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_a_key_that_the_api_refuses_is_waited_for(world: World) -> None:
     drop = submit(world, questions(2))
     ended(world, drop)
@@ -274,6 +275,7 @@ def test_a_key_that_the_api_refuses_is_waited_for(world: World) -> None:
     assert outcomes(world, collected(world, drop)) == ["ok", "ok"]
 
 
+@pytest.mark.proof
 def test_an_answer_of_thirty_megabytes_has_its_result(world: World) -> None:
     drop = submit(world, questions(2))
     job = ended(world, drop)

@@ -10,10 +10,9 @@ from batchdrop.jobs.values import Drop
 from batchdrop.subscribe import parse
 from tests import announcements
 from tests.there import there
+from tests.worker.backends import DEVELOPER
 from tests.worker.collecting import collected, ended, outcomes, questions, submit
 from tests.worker.world import World
-
-DEVELOPER = pytest.mark.parametrize("world", ["developer"], indirect=True)
 
 
 def stalls(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -61,6 +60,7 @@ def test_answers_that_no_collector_copies_are_announced_as_at_risk(
     assert collected(world, drop).health is None
 
 
+@pytest.mark.proof
 @DEVELOPER
 def test_answers_that_give_no_answer_for_days_are_parked_and_logged_as_that(
     world: World, caplog: pytest.LogCaptureFixture

@@ -16,8 +16,10 @@ from batchdrop.jobs.values import Drop, Location
 from batchdrop.stored import CHUNK, split_uri
 from batchdrop.worker.collect_steps import Collected
 from tests.cloud_storage import CloudStorage
+from tests.often import mostly
 from tests.results.made import memory_of
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.collecting import (
     collected,
     ended,
@@ -31,7 +33,6 @@ from tests.worker.collecting import (
 from tests.worker.dying import Killed, at, die
 from tests.worker.world import World
 
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 RESULTS = "dev.batchdrop.results.ready.v1"
 #: What a collector passes from the frozen list on, in this order.
 POINTS = (
@@ -284,7 +285,7 @@ def test_collectors_that_die_at_each_point_in_turn_come_to_the_same_end(
     assert published(world, job) == ["results.index.json", "results.jsonl"]
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", mostly(2, also=[1, 3]))
 def test_no_slice_is_sorted_twice_by_those_that_follow(
     world: World, cloud: CloudStorage, times: int
 ) -> None:
@@ -319,7 +320,7 @@ def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
     assert published(world, seen) == ["results.index.json", "results.jsonl"]
 
 
-@pytest.mark.parametrize("point", ["collect_sorted", "collect_ranged"])
+@pytest.mark.parametrize("point", mostly("collect_ranged", also=["collect_sorted"]))
 def test_of_two_collectors_the_document_names_what_it_counts(
     world: World, point: str
 ) -> None:
@@ -347,15 +348,14 @@ def test_of_two_collectors_the_document_names_what_it_counts(
     assert ready(world) == [named.uri]
 
 
-@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("n", mostly(1, also=[0]))
 @pytest.mark.parametrize(
     ("point", "what"),
-    [
+    mostly(
         ("collect_sorted", "run"),
-        ("collect_planned", "run"),
-        ("collect_ranged", "run"),
         ("collect_ranged", "segment"),
-    ],
+        also=[("collect_planned", "run"), ("collect_ranged", "run")],
+    ),
 )
 def test_what_is_gone_is_made_again(
     world: World, point: str, what: str, n: int
@@ -377,7 +377,7 @@ def test_what_is_gone_is_made_again(
 
 
 @pytest.mark.parametrize(
-    "record", ["run-00000.json", "plan.json", "segment-00000.json"]
+    "record", mostly("plan.json", also=["run-00000.json", "segment-00000.json"])
 )
 def test_a_record_that_is_gone_is_made_again(world: World, record: str) -> None:
     drop = submit(world, questions(10))
@@ -412,7 +412,7 @@ def test_a_job_whose_objects_are_deleted_again_and_again_is_parked(
     assert outcomes(world, collected(world, drop)) == ["ok"] * 10
 
 
-@pytest.mark.parametrize("point", ["collect_sorted", "collect_frozen"])
+@pytest.mark.parametrize("point", mostly("collect_sorted", also=["collect_frozen"]))
 def test_answers_that_are_replaced_between_slices_are_listed_anew(
     world: World, point: str
 ) -> None:
@@ -456,6 +456,7 @@ def test_answers_that_are_sorted_and_too_few_are_waited_for(
     assert job.health is None
 
 
+@pytest.mark.proof
 def test_answers_that_stay_too_few_are_sorted_once(
     world: World, cloud: CloudStorage
 ) -> None:
@@ -470,7 +471,7 @@ def test_answers_that_stay_too_few_are_sorted_once(
     assert cloud.reads[answers.name] <= answers.size * 1.7
 
 
-@pytest.mark.parametrize("lost", ["", "-taken", "marks"])
+@pytest.mark.parametrize("lost", mostly("", also=["-taken", "marks"]))
 def test_answers_without_an_id_are_joined_over_all_slices(
     world: World, lost: str
 ) -> None:
@@ -494,6 +495,7 @@ def test_answers_without_an_id_are_joined_over_all_slices(
     assert (job.same_rows, job.strangers, job.superseded) == (4, 0, 0)
 
 
+@pytest.mark.proof
 def test_rows_that_are_copied_anew_while_they_are_read_are_not_gone(
     world: World, cloud: CloudStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,6 +581,7 @@ def test_results_never_replace_an_object_of_the_users(
     assert outcomes(world, job) == ["ok"] * 10
 
 
+@pytest.mark.proof
 def test_a_bucket_that_may_not_be_written_to_is_waited_for(
     world: World, cloud: CloudStorage
 ) -> None:

@@ -4,14 +4,13 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
-import pytest
-
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.values import Cost
 from batchdrop.ledger.costs import Kept
 from batchdrop.ledger.documents import decode
 from batchdrop.pricing import Prices
 from tests.there import there
+from tests.worker.backends import EACH
 from tests.worker.collecting import collected, lines, question, questions, submit
 from tests.worker.world import World
 
@@ -34,7 +33,7 @@ def prices(**entry: Any) -> Prices:
     return Prices.load(json.dumps(base).encode())
 
 
-@pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+@EACH
 def test_a_job_leaves_one_document_of_what_it_has_cost(world: World) -> None:
     drop = submit(world, ASKED, labels={"team": "search", "tier": "gold"})
 

@@ -15,6 +15,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost
 from batchdrop.pricing import Prices
 from tests.there import there
+from tests.worker.backends import DEVELOPER
 from tests.worker.collecting import collected, lines, question, submit
 from tests.worker.world import World
 
@@ -64,7 +65,7 @@ def test_a_job_on_vertex_ai_costs_its_tokens_in_its_location(world: World) -> No
     }
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_a_job_on_the_developer_api_costs_its_tokens(world: World) -> None:
     job = collected(world, submit(world, ASKED))
 

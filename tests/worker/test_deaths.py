@@ -6,6 +6,7 @@ The main job, with its worker dead or asleep at each point on its way, in this p
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,8 +14,10 @@ import pytest
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop
+from tests import often
 from tests.exactly_once import output
 from tests.exactly_once.points import (
+    IN_ROUNDS,
     KILLED,
     LATE_IN_PARTS,
     LATE_IN_ROUNDS,
@@ -23,11 +26,13 @@ from tests.exactly_once.points import (
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.rounds import is_asked
 from tests.exactly_once.scenarios import (
+    AWAITED,
     ELSEWHERE,
     FENCED,
     HEALED,
     IN_PARTS,
     OTHERS,
+    PLAIN,
     TRAITS,
     Scenario,
     routes,
@@ -49,6 +54,17 @@ HARMFUL = {
     ),
     "developer": ("after_handing_over", "before_create"),
 }
+#: The points of `KILLED` that are tried each time: of a round and of the Developer API
+#: one each, and all others.
+OFTEN = [
+    (backend, point)
+    for backend, point in KILLED
+    if (point not in IN_ROUNDS and backend == "vertex")
+    or (backend, point)
+    in (("vertex", "round_prepared"), ("developer", "after_fence_delete"))
+]
+#: The others are tried by `make crash`.
+mostly = partial(often.mostly, mark=pytest.mark.exhaustive)
 
 
 class Course:
@@ -182,7 +198,9 @@ class Course:
         return Outcome(way=self.way, evidence=found, missed=missed)
 
 
-@pytest.mark.parametrize(("world", "point"), KILLED, indirect=["world"])
+@pytest.mark.parametrize(
+    ("world", "point"), mostly(*OFTEN, also=KILLED), indirect=["world"]
+)
 def test_a_job_whose_worker_dies_at_a_point_is_paid_and_announced_once(
     world: World, point: str
 ) -> None:
@@ -200,15 +218,21 @@ def test_a_job_whose_worker_dies_at_a_point_is_paid_and_announced_once(
 
 @pytest.mark.parametrize(
     ("world", "way", "point"),
-    [
-        *(
-            (backend, ways_to(point)[0], point)
-            for backend, some in HARMFUL.items()
-            for point in some
-        ),
-        *(("vertex", IN_PARTS, point) for point in LATE_IN_PARTS),
-        *(("vertex", HEALED, point) for point in LATE_IN_ROUNDS),
-    ],
+    mostly(
+        ("vertex", PLAIN, "before_create"),
+        ("vertex", FENCED, "after_fence_delete"),
+        ("vertex", IN_PARTS, "before_create"),
+        ("vertex", HEALED, "round_told"),
+        also=[
+            *(
+                (backend, ways_to(point)[0], point)
+                for backend, some in HARMFUL.items()
+                for point in some
+            ),
+            *(("vertex", IN_PARTS, point) for point in LATE_IN_PARTS),
+            *(("vertex", HEALED, point) for point in LATE_IN_ROUNDS),
+        ],
+    ),
     indirect=["world"],
     ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
 )
@@ -229,11 +253,13 @@ def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
 
 @pytest.mark.parametrize(
     ("world", "point", "act"),
-    [
+    mostly(
         ("vertex", "before_create", "sleeps"),
-        ("vertex", "after_fence_delete", "dies"),
-        ("developer", "after_create", "dies"),
-    ],
+        also=[
+            ("vertex", "after_fence_delete", "dies"),
+            ("developer", "after_create", "dies"),
+        ],
+    ),
     indirect=["world"],
 )
 def test_a_round_whose_worker_dies_or_sleeps_where_any_job_s_may_is_paid_once(
@@ -255,11 +281,15 @@ def test_a_round_whose_worker_dies_or_sleeps_where_any_job_s_may_is_paid_once(
 
 @pytest.mark.parametrize(
     ("world", "way", "points"),
-    [
-        (backend, way, points)
-        for backend, some in OTHERS.items()
-        for way, points in some
-    ],
+    mostly(
+        ("vertex", AWAITED, ("after_resumed",)),
+        ("vertex", IN_PARTS | FENCED, ("after_restaging", "after_fence_delete")),
+        also=[
+            (backend, way, points)
+            for backend, some in OTHERS.items()
+            for way, points in some
+        ],
+    ),
     indirect=["world"],
     ids=lambda one: one.name if isinstance(one, Scenario) else str(one),
 )

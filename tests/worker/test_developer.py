@@ -7,10 +7,11 @@ import pytest
 from batchdrop.backends.developer import DeveloperBackend
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from tests.worker.backends import DEVELOPER
 from tests.worker.batches import intended, reconcile, several, states
 from tests.worker.world import GOOD, Wire, World
 
-pytestmark = pytest.mark.parametrize("world", ["developer"], indirect=True)
+pytestmark = DEVELOPER
 
 
 @pytest.fixture
@@ -244,6 +245,7 @@ def test_a_cancel_that_is_sent_with_a_bad_key_is_sent_again(
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
 
 
+@pytest.mark.proof
 def test_rows_that_cannot_be_handed_over_are_uploaded_ever_more_rarely(
     world: World,
 ) -> None:

@@ -3,15 +3,14 @@
 import subprocess
 import sys
 
-import pytest
-
+from tests.worker.backends import BOTH
 from tests.worker.world import GOOD, World
 
 #: More than is kept in memory anywhere before it goes into a file.
 ROWS = 20_000
 
 
-@pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+@BOTH
 def test_a_file_is_submitted_where_no_byte_can_be_written_to_a_disk(
     world: World, gcs: str
 ) -> None:

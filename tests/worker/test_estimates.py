@@ -14,14 +14,13 @@ from batchdrop.jobs.values import Cost, Estimate
 from batchdrop.pricing import Prices
 from batchdrop.rows import Tokens
 from tests.there import there
+from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.collecting import lines, question
 from tests.worker.dying import Killed, failpoints
 from tests.worker.world import GOOD, World
 
 #: 1,000 rows that ask for the same: 3 tokens.
 ASKED = lines([question(1)] * 1000)
-
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def staged(world: World, text: str = ASKED, **options: Any) -> Job:
@@ -46,7 +45,7 @@ def test_a_job_has_an_estimate_of_its_tokens_and_cost(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("world", ["developer"], indirect=True)
+@DEVELOPER
 def test_a_job_on_the_developer_api_is_estimated_at_its_prices(world: World) -> None:
     assert micros(staged(world, answer_tokens=10)) == 1125 + 18_750
 
@@ -72,7 +71,7 @@ def test_a_job_without_a_price_has_an_estimate_of_its_tokens_and_says_why(
     )
 
 
-@both
+@BOTH
 def test_the_estimate_of_a_split_job_is_the_sum_over_its_parts(world: World) -> None:
     job = staged(world, part_rows=300)
 

@@ -6,10 +6,9 @@ import pytest
 
 from batchdrop.subscribe import JobEvent, parse
 from tests import announcements
+from tests.worker.backends import BOTH
 from tests.worker.collecting import collected, questions, submit
 from tests.worker.world import World
-
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def events(world: World) -> list[JobEvent]:

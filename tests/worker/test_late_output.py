@@ -4,13 +4,12 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from tests.worker.backends import EACH
 from tests.worker.world import GOOD, World
 
-pytestmark = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+pytestmark = EACH
 
 
 def ended_early(world: World, **late: Any) -> Job:

@@ -19,9 +19,8 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from batchdrop.logs import JsonFormatter
+from tests.worker.backends import BOTH
 from tests.worker.world import GOOD, World
-
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 @dataclass
@@ -232,7 +231,7 @@ def taken(world: World, drop: Drop) -> Job:
     return world.job(drop)
 
 
-@both
+@BOTH
 def test_nothing_that_a_user_writes_is_written_anywhere(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -268,7 +267,7 @@ def test_nothing_that_a_user_writes_is_written_anywhere(
     assert canary.found(said(world, caplog)) == []
 
 
-@both
+@BOTH
 def test_what_a_service_quotes_is_written_nowhere(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -375,7 +374,7 @@ on_invalid = "skip"
 """
 
 
-@both
+@BOTH
 def test_only_what_has_a_reason_is_written_and_where_it_has_one(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

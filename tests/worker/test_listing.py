@@ -51,6 +51,7 @@ def _lists(n: int) -> list[str]:
     return [*label, *([list_of_route("nightly")] if n % 100 == 0 else [])]
 
 
+@pytest.mark.proof
 def test_a_list_of_jobs_reads_what_it_shows(crowd: World) -> None:
     world, ledger = crowd, crowd.ledger
     open, ill = submit(world), submit(world, "ill.jsonl")

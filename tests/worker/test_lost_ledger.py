@@ -16,6 +16,8 @@ from batchdrop.worker.stages import Tick
 from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
+from tests.often import mostly
+from tests.worker.backends import BOTH
 from tests.worker.batches import empty_ledger, reconcile
 from tests.worker.dying import Killed, die
 from tests.worker.manifests import dataset, manifest
@@ -28,7 +30,6 @@ __all__ = ["dataset"]  # a fixture
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 #: Where the first worker stops: as yet nothing is staged; staged, and no request sent;
 #: a request may be on its way; the API has a batch; the ledger knows of it.
@@ -74,7 +75,7 @@ def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 # -- one job ---------------------------------------------------------------------------
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("point", POINTS)
 def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
     world: World, point: str, caplog: pytest.LogCaptureFixture
@@ -89,7 +90,7 @@ def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
     assert announced_types(world) == ["succeeded"]
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("point", ["after_create", "after_submitted"])
 def test_a_batch_is_followed_by_the_job_that_its_rows_name(
     world: World, point: str
@@ -108,7 +109,7 @@ def test_a_batch_is_followed_by_the_job_that_its_rows_name(
     assert [one.attributes["object"] for one in world.announced] == [drop.name]
 
 
-@both
+@BOTH
 def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> None:
     drop = world.upload(rows(3))
     notes: list[str | None] = []
@@ -130,7 +131,7 @@ def test_a_request_that_leaves_after_the_loss_finds_no_rows(world: World) -> Non
     assert announced_types(world) == ["succeeded"]
 
 
-@both
+@BOTH
 def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
     drop = world.upload(rows(3))
     with at("after_intent", die), pytest.raises(Killed):
@@ -146,7 +147,7 @@ def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
     assert len(paid(world)) == 1
 
 
-@both
+@BOTH
 def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
@@ -254,7 +255,7 @@ def dies_in_a_tick(world: World, point: str) -> None:
     assert world.ledger.lock("tick", "dead", world.now(), hold)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("point", ["after_resumed", "after_search", "after_submitted"])
 def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
     world: World, point: str
@@ -272,14 +273,11 @@ def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "after_copying",
-        "after_restaging",
+    mostly(
         "after_fence_delete",
-        "after_fence",
         "after_intent",
-        "before_create",
-    ],
+        also=["after_copying", "after_restaging", "after_fence", "before_create"],
+    ),
 )
 def test_who_dies_while_a_job_is_made_anew_is_followed_by_another(
     world: World, point: str
@@ -394,7 +392,7 @@ def split_and_sent(world: World) -> Drop:
     return drop
 
 
-@both
+@BOTH
 def test_a_split_job_is_made_anew_with_all_of_its_parts(world: World) -> None:
     drop = split_and_sent(world)
     take_away(world, drop)
@@ -406,7 +404,7 @@ def test_a_split_job_is_made_anew_with_all_of_its_parts(world: World) -> None:
     parts_are_paid_once(world, drop, 5)
 
 
-@both
+@BOTH
 def test_a_split_job_with_no_part_sent_is_found_by_its_drop(
     world: World,
 ) -> None:

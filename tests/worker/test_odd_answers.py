@@ -13,9 +13,8 @@ from batchdrop.batches import BatchesError
 from batchdrop.errors import BatchdropError
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from tests.worker.backends import BOTH
 from tests.worker.world import GOOD, Fault, World
-
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 #: In place of any member of a job, and of a page's list.
 ODD: tuple[Any, ...] = (
@@ -113,7 +112,7 @@ def submitted(world: World, name: str) -> Job:
     return world.job(drop)
 
 
-@both
+@BOTH
 def test_odd_members_of_one_job_hold_up_no_other_and_end(world: World) -> None:
     odd, good = submitted(world, "odd.jsonl"), submitted(world, "good.jsonl")
     errors: list[Exception] = []
@@ -131,7 +130,7 @@ def test_odd_members_of_one_job_hold_up_no_other_and_end(world: World) -> None:
     assert len(world.batches()) == 2
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_what_is_no_answer_is_an_error_of_the_clients_kind(
     world: World, status: int
@@ -153,7 +152,7 @@ def test_what_is_no_answer_is_an_error_of_the_clients_kind(
     assert world.job(job.source).phase is Phase.ENDED
 
 
-@both
+@BOTH
 def test_what_is_no_list_is_not_taken_for_an_empty_one(world: World) -> None:
     drop = world.upload()
     world.wire.creates = [world.wire.reply_lost]
@@ -165,7 +164,7 @@ def test_what_is_no_list_is_not_taken_for_an_empty_one(world: World) -> None:
     assert len(world.batches()) == 1
 
 
-@both
+@BOTH
 def test_an_answer_to_a_create_that_is_no_job_makes_one_batch(world: World) -> None:
     drops = []
     for n, body in enumerate(NO_ANSWERS):

@@ -12,11 +12,11 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Part
 from batchdrop.worker import reading
+from tests.often import mostly
+from tests.worker.backends import BOTH
 from tests.worker.dying import Killed, failpoints
 from tests.worker.parts import rows, split_job
 from tests.worker.world import GOOD, World
-
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def keys(text: str) -> list[str]:
@@ -66,7 +66,7 @@ def killed(world: World, point: str, time: int = 1) -> Drop:
     return drop
 
 
-@both
+@BOTH
 def test_a_file_over_the_rows_of_a_part_becomes_a_split_job_announced_once(
     world: World,
 ) -> None:
@@ -175,7 +175,9 @@ def test_bad_lines_are_left_out_of_their_part_where_that_is_wanted(
     ]
 
 
-@pytest.mark.parametrize("point", ["after_part", "after_staging", "after_split"])
+@pytest.mark.parametrize(
+    "point", mostly("after_part", also=["after_staging", "after_split"])
+)
 def test_another_worker_continues_a_split_after_the_first_dies(
     world: World, point: str
 ) -> None:
@@ -271,7 +273,7 @@ def test_more_parts_than_a_split_job_may_have_are_refused_by_their_number(
     assert "more than 3 parts" in job.error.message
 
 
-@both
+@BOTH
 def test_a_split_jobs_parts_wait_for_room_one_after_the_other(world: World) -> None:
     world.choose(part_rows=2, max_active_jobs=1)
     drop = world.upload(rows(6))

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 import httpx
 import pytest
@@ -14,8 +14,10 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import Drop
+from tests import often
 from tests.client.datasets import Dataset
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.batches import batch_of, states
 from tests.worker.dying import Killed, die
 from tests.worker.manifests import answered, dataset
@@ -25,18 +27,9 @@ from tests.worker.world import GOOD, Wire, World
 
 __all__ = ["dataset"]  # a fixture
 
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
-
-def mostly(*points: str, also: tuple[str, ...]) -> list[Any]:
-    """Marks all points but these for `make crash` only."""
-    rest = [one for one in also if one not in points]
-    return [
-        *points,
-        *(pytest.param(point, marks=pytest.mark.exhaustive) for point in rest),
-    ]
-
-
+#: The other points are tried by `make crash`.
+mostly = partial(often.mostly, mark=pytest.mark.exhaustive)
 FLASH, PRO = "gemini-3.8-flash", "gemini-4-argon"
 
 
@@ -60,7 +53,7 @@ def deliver(world: World, drop: Drop) -> bool:
 SPLITTING = ("after_claim", "after_first_part", "after_part", "after_staging")
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("point", mostly("after_part", also=SPLITTING))
 def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
     world: World, point: str
@@ -84,7 +77,7 @@ def test_a_worker_that_wakes_when_another_has_split_its_file_changes_nothing(
     parts_are_paid_once(world, drop, 5)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize(
     "point", mostly("after_first_part", also=(*SPLITTING, "after_split"))
 )
@@ -101,7 +94,7 @@ def test_a_worker_that_dies_while_it_splits_costs_no_row_and_no_batch(
     parts_are_paid_once(world, drop, 5)
 
 
-@both
+@BOTH
 def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
     world: World,
 ) -> None:
@@ -129,7 +122,7 @@ def test_what_a_sleeper_has_staged_late_is_never_taken_for_a_parts_own(
     assert f"{folder}1/requests.jsonl" not in world.storage.names(folder)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize(
     "point", mostly("before_create", also=("after_intent", "after_create"))
 )
@@ -181,7 +174,7 @@ def test_a_split_job_that_runs_again_has_parts_of_its_own(world: World) -> None:
     assert sorted(answered(world)) == sorted(keys(3) * 2)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize(
     "ticks",
     [8, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (0, 1, 20))],
@@ -496,7 +489,7 @@ def test_a_file_and_its_manifest_delivered_twice_in_any_order_are_one_job(
     nothing_is_lost(world, drop, manifest)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("point", mostly("after_intent", also=ON_THE_WAY))
 def test_a_manifest_with_requests_whose_worker_dies_is_one_batch(
     world: World, point: str
@@ -572,7 +565,7 @@ def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_recorded(
     one_is_kept(world, table, made=2)
 
 
-@pytest.mark.parametrize("point", ["after_intent", "before_create"])
+@pytest.mark.parametrize("point", mostly("before_create", also=["after_intent"]))
 def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
     world: World, table: Drop, point: str
 ) -> None:

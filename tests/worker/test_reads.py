@@ -37,6 +37,7 @@ def reads(world: World) -> int:
     return counts["reads"]
 
 
+@pytest.mark.proof
 def test_a_tick_reads_no_document_of_a_job_that_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from batchdrop.jobs.codes import SkipCode, Step
 from batchdrop.worker.collect_parts import parts_of
+from tests.often import mostly
 from tests.there import there
 from tests.worker.collecting import (
     collected,
@@ -133,7 +134,7 @@ def test_a_round_of_a_person_never_takes_a_row_s_columns_away(world: World) -> N
     assert job.results == before.results
 
 
-@pytest.mark.parametrize("by", ["options", "a person"])
+@pytest.mark.parametrize("by", mostly("options", also=["a person"]))
 def test_a_cancel_publishes_what_is_there_although_no_one_can_collect_the_round(
     world: World, by: str
 ) -> None:
@@ -185,6 +186,7 @@ def test_parts_that_no_round_came_of_expire_as_they_would(world: World) -> None:
     assert all(part.used for part in parts_of(world.ledger, job))
 
 
+@pytest.mark.proof
 def test_results_of_a_round_that_nobody_can_make_again_are_given_up(
     world: World,
 ) -> None:
@@ -234,6 +236,7 @@ def test_equal_rows_without_ids_are_counted_once_in_all_rounds(world: World) -> 
     assert (job.rows.ok, job.rounds[1].rows, job.same_rows) == (10, 2, 10)
 
 
+@pytest.mark.proof
 def test_a_second_cancel_of_a_split_file_gives_up_the_round_of_a_part(
     world: World,
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from batchdrop.jobs.codes import SkipCode
 from batchdrop.jobs.job import Job
 from batchdrop.worker.collect_parts import parts_of
+from tests.often import mostly
 from tests.there import there
 from tests.worker.collecting import collected, outcomes
 from tests.worker.rounds import SOON, asked, drop, fails, results_told, round_of
@@ -32,7 +33,7 @@ def test_a_split_file_whose_parts_have_expired_sends_no_round(world: World) -> N
     assert len(world.batches()) == 3
 
 
-@pytest.mark.parametrize("what", ["results", "index"])
+@pytest.mark.parametrize("what", mostly("results", also=["index"]))
 def test_a_round_that_could_not_be_published_is_not_paid(
     world: World, what: str
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_round_that_could_not_be_published_is_not_paid(
     assert len(results_told(world)) == 1
 
 
+@pytest.mark.proof
 def test_results_of_a_part_that_are_deleted_during_a_round_hold_up_nothing(
     world: World,
 ) -> None:
@@ -74,6 +76,7 @@ def test_results_of_a_part_that_are_deleted_during_a_round_hold_up_nothing(
     assert (round.n, round.healed) == (1, 1)
 
 
+@pytest.mark.proof
 def test_a_person_s_round_is_paid_once_although_the_ledger_forgets_it(
     world: World,
 ) -> None:

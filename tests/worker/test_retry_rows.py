@@ -12,12 +12,11 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from batchdrop.stored import split_uri
 from tests.there import there
+from tests.worker.backends import BOTH, EACH
 from tests.worker.collecting import collected, lines, question, questions
 from tests.worker.collecting import submit as submit_whole
 from tests.worker.dying import Killed, at, die
 from tests.worker.world import World
-
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def submit(world: World, text: str = "", **options: Any) -> Drop:
@@ -52,7 +51,7 @@ def staged(world: World, job: Job) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@BOTH
+@EACH
 def test_a_round_sends_the_rows_that_failed_as_they_were_staged(world: World) -> None:
     job = collected(world, submit(world))
     before = staged(world, job)

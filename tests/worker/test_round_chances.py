@@ -13,6 +13,7 @@ from tests.exactly_once.costs import unequal_costs
 from tests.exactly_once.promise import broken
 from tests.exactly_once.scenarios import COLLECTED, TRAITS, Scenario, keyed
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.dying import Killed, failpoints
 from tests.worker.rounds import in_ranges
 from tests.worker.test_deaths import Course
@@ -109,7 +110,7 @@ def harm(chance: random.Random, course: Course) -> Iterator[list[str]]:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+@BOTH
 def test_each_row_goes_again_as_often_as_it_may_whatever_becomes_of_workers(
     world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

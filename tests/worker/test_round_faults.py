@@ -7,6 +7,7 @@ import pytest
 from batchdrop.jobs.codes import Outcome, SkipCode
 from batchdrop.stored import split_uri
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.collecting import (
     collected,
     ended,
@@ -15,7 +16,6 @@ from tests.worker.collecting import (
 )
 from tests.worker.dying import Killed, at, die
 from tests.worker.rounds import (
-    BOTH,
     SOON,
     drop,
     fails,

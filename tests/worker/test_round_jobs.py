@@ -11,6 +11,7 @@ from batchdrop.jobs.codes import ErrorCode, HealthCode, Outcome, SkipCode
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.batches import empty_ledger, reconcile
 from tests.worker.collecting import (
     collected,
@@ -19,8 +20,6 @@ from tests.worker.collecting import (
 )
 from tests.worker.split_jobs import announced_types, parts
 from tests.worker.world import World
-
-BOTH = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def failing(world: World, rows: Sequence[int], times: int = 1, code: int = 429) -> None:
@@ -119,6 +118,7 @@ def test_a_ledger_that_is_lost_while_rows_go_again_pays_nothing_twice(
     assert (job.rows.ok, len(job.rounds)) == (10, 2)
 
 
+@pytest.mark.proof
 def test_a_cancel_of_a_split_file_reaches_the_rounds_of_its_parts(
     world: World,
 ) -> None:
@@ -151,6 +151,7 @@ def test_no_one_sends_rows_again_that_have_an_answer(
         world.worker.commands.retry(drop.job_id, "ada", [outcome])
 
 
+@pytest.mark.proof
 def test_a_split_file_that_is_lost_while_rows_go_again_is_not_paid_twice(
     world: World,
 ) -> None:

@@ -9,9 +9,9 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from tests.exactly_once.promise import is_paid
 from tests.there import there
+from tests.worker.backends import BOTH
 from tests.worker.collecting import collected, ended, outcomes
 from tests.worker.rounds import (
-    BOTH,
     drop,
     fails,
     results_told,

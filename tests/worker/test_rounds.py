@@ -4,14 +4,15 @@ import pytest
 
 from batchdrop.jobs.codes import Outcome, SkipCode
 from batchdrop.worker.collect_parts import parts_of
+from tests.often import mostly
 from tests.there import there
+from tests.worker.backends import BOTH, EACH
 from tests.worker.collecting import (
     collected,
     ended,
     outcomes,
 )
 from tests.worker.rounds import (
-    BOTH,
     drop,
     fails,
     published,
@@ -21,7 +22,7 @@ from tests.worker.rounds import (
 from tests.worker.world import World
 
 
-@BOTH
+@EACH
 def test_rows_that_failed_for_a_passing_reason_go_again_and_are_healed(
     world: World,
 ) -> None:
@@ -141,7 +142,7 @@ def test_a_round_that_is_rejected_publishes_what_is_there(world: World) -> None:
     assert len(world.batches()) == 1
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("cancelled", mostly(False, also=[True]))
 def test_results_that_the_work_bucket_loses_are_made_again_and_no_round_is_sent_twice(
     world: World, cancelled: bool
 ) -> None:

@@ -12,6 +12,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Location
 from batchdrop.stored import split_uri
+from tests.often import mostly
 from tests.there import there
 from tests.worker.batches import claimed, intended
 from tests.worker.dying import failpoints
@@ -277,7 +278,7 @@ def test_a_batch_that_has_ended_before_it_was_found_is_followed_to_its_end(
     assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
 
 
-@pytest.mark.parametrize("code", [408, 500, 502, 503, 504])
+@pytest.mark.parametrize("code", mostly(503, also=[408, 500, 502, 504]))
 def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     world: World, code: int
 ) -> None:

@@ -22,6 +22,7 @@ from batchdrop.jobs.values import Drop, Part, Staging
 from batchdrop.ledger import Ledger
 from batchdrop.options.readers import STATES
 from batchdrop.rows import Rows
+from tests.worker.backends import BOTH, EACH
 from tests.worker.batches import reconcile, states, vanish
 from tests.worker.split_jobs import (
     THREE,
@@ -39,8 +40,6 @@ from tests.worker.split_jobs import (
 from tests.worker.world import Wire, World
 
 BAD = "not json\n"
-
-both_backends = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 MIDDLE_BAD = (THREE[0], BAD, THREE[2])
@@ -62,7 +61,7 @@ def outcomes(world: World, job: Job) -> list[str | None]:
 # -- ends ----------------------------------------------------------------------------
 
 
-@both_backends
+@EACH
 def test_the_parts_become_batches_and_share_one_announcement(
     world: World,
 ) -> None:
@@ -103,7 +102,7 @@ def test_a_parts_batch_bears_its_own_labels_and_its_number(world: World) -> None
     assert marks == set(job.parts)
 
 
-@both_backends
+@BOTH
 def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
     world: World,
 ) -> None:
@@ -141,7 +140,7 @@ def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
     assert body(world)["parts"]["failed"] == 1
 
 
-@both_backends
+@BOTH
 def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     job = split_job(world)
     world.wire.creates = [Wire.says(400)]
@@ -446,7 +445,7 @@ def test_a_part_has_its_marks_though_the_ledger_has_forgotten_its_split_job(
 # -- workers that die ----------------------------------------------------------------
 
 
-@both_backends
+@BOTH
 def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     world: World,
 ) -> None:
@@ -469,7 +468,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     assert announced_types(world) == ["succeeded"]
 
 
-@both_backends
+@BOTH
 def test_a_parts_batch_that_nobody_recorded_is_found_again(world: World) -> None:
     job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
@@ -614,7 +613,7 @@ def test_a_split_job_that_waits_for_room_is_cancelled_at_once(world: World) -> N
     assert world.batches() == []
 
 
-@both_backends
+@EACH
 def test_a_split_job_that_runs_is_cancelled_at_the_service(world: World) -> None:
     job = submitted(world)
 

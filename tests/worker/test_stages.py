@@ -10,6 +10,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.worker.stages import AT_ONCE
+from tests.worker.backends import DEVELOPER
 from tests.worker.batches import quiet_ticks, several, state, submit
 from tests.worker.world import Fault, World
 
@@ -17,8 +18,6 @@ from tests.worker.world import Fault, World
 TIMEOUT = timedelta(seconds=20)
 #: The same, where the connection and the request's way take that long, too.
 LONGEST = 3 * TIMEOUT
-
-developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
 
 
 def hangs(
@@ -42,7 +41,7 @@ def naming(*jobs: Job) -> Callable[[httpx.Request], bool]:
     return lambda request: request.url.path.endswith(tuple(names))
 
 
-@developer_api
+@DEVELOPER
 def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
     world: World,
 ) -> None:
@@ -61,7 +60,7 @@ def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
     assert world.job(waiting.source).phase is Phase.SUBMITTED
 
 
-@developer_api
+@DEVELOPER
 def test_a_tick_does_not_wait_for_an_endpoint_that_does_not_answer(
     world: World,
 ) -> None:
@@ -76,6 +75,7 @@ def test_a_tick_does_not_wait_for_an_endpoint_that_does_not_answer(
     assert world.now() - began <= 6 * TIMEOUT
 
 
+@pytest.mark.proof
 def test_cancels_that_hang_hold_up_no_others(world: World) -> None:
     world.sim.faults.add("stuck_running")
     jobs = several(world, 6)
@@ -97,6 +97,7 @@ def naming_cancel(job: Job) -> Callable[[httpx.Request], bool]:
     return lambda request: request.url.path.endswith(f"{name}:cancel")
 
 
+@pytest.mark.proof
 def test_deletions_that_hang_hold_up_no_others(world: World) -> None:
     world.choose(delete_after=3600.0)
     jobs = several(world, 6)
@@ -147,6 +148,7 @@ def test_locations_whose_lists_hang_hold_up_no_other_location(world: World) -> N
     assert state(world, jobs["a"]) == "JOB_STATE_PENDING"
 
 
+@pytest.mark.proof
 def test_a_list_longer_than_a_tick_holds_up_no_other_location(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

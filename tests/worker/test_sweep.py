@@ -11,11 +11,10 @@ from batchdrop.announcements.message import announcement_id
 from batchdrop.errors import Unavailable
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from tests.often import mostly
+from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.batches import listed, resource, says, several, state, submit, vanish
 from tests.worker.world import Wire, World, slow
-
-developer_api = pytest.mark.parametrize("world", ["developer"], indirect=True)
-both_apis = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
 
 def asked(world: World) -> tuple[list[datetime], list[str]]:
@@ -183,7 +182,7 @@ def test_the_counts_are_kept_current_while_it_runs(world: World) -> None:
     assert len(world.job(job.source).history) == 5
 
 
-@developer_api
+@DEVELOPER
 def test_the_developer_api_s_counts_are_kept_current_while_it_runs(
     world: World,
 ) -> None:
@@ -215,7 +214,7 @@ def progress(world: World, job: Job) -> tuple[int | None, int | None]:
     return batch.completion_stats.successful, batch.completion_stats.incomplete
 
 
-@both_apis
+@BOTH
 def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
     world: World,
 ) -> None:
@@ -243,7 +242,7 @@ def test_how_long_it_waited_and_ran_can_be_read_from_the_document(
 # -- documents that do not decode ------------------------------------------------------
 
 
-@both_apis
+@BOTH
 def test_a_job_whose_document_cannot_be_read_holds_up_no_other_and_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -303,6 +302,7 @@ def test_pages_that_a_list_gave_before_it_failed_are_kept(
     assert [world.job(job.source).not_found for job in jobs] == [None, None]
 
 
+@pytest.mark.proof
 def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +319,7 @@ def test_more_404s_than_a_tick_asks_for_are_no_less_suspicious(
     assert world.announced == []
 
 
+@pytest.mark.proof
 def test_a_tick_whose_time_is_up_before_it_has_asked_for_all_loses_none(
     world: World,
 ) -> None:
@@ -389,7 +390,7 @@ def test_jobs_that_could_not_be_written_are_all_polled_again(
 # -- what is to be cancelled ---------------------------------------------------------
 
 
-@both_apis
+@BOTH
 @pytest.mark.parametrize("code", [401, 403, 429])
 def test_a_cancel_that_the_service_did_not_take_is_sent_again(
     world: World, code: int
@@ -409,6 +410,7 @@ def test_a_cancel_that_the_service_did_not_take_is_sent_again(
     assert (ended.phase, ended.batch.state) == (Phase.ENDED, "JOB_STATE_CANCELLED")
 
 
+@pytest.mark.proof
 def test_more_cancels_than_a_tick_has_time_for_are_sent_by_the_next_ones(
     world: World,
 ) -> None:
@@ -497,12 +499,10 @@ def test_a_round_whose_page_token_has_expired_begins_anew(
 
 @pytest.mark.parametrize(
     "cursor",
-    [
-        {"next": 3},
-        {"going": "all"},
+    mostly(
         {"going": {"vertex us-central1": {"began": "yesterday"}}},
-        {"failed": 1, "first": {}},
-    ],
+        also=[{"next": 3}, {"going": "all"}, {"failed": 1, "first": {}}],
+    ),
 )
 def test_a_cursor_that_cannot_be_read_begins_anew(
     world: World, cursor: dict[str, Any]

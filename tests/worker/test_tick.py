@@ -10,6 +10,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import Misconfigured, Unavailable
 from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
+from tests.often import mostly
 from tests.there import there
 from tests.worker.batches import (
     batch_of,
@@ -409,7 +410,7 @@ def test_batches_of_another_model_do_not(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "health"), [(503, "postponed"), (403, "not_allowed")]
+    ("answer", "health"), mostly((503, "postponed"), also=[(403, "not_allowed")])
 )
 def test_a_queue_that_cannot_be_counted_for_hours_is_announced_once(
     world: World, answer: int, health: str
@@ -480,6 +481,7 @@ def test_a_days_limit_holds_what_is_over_it_until_the_next_day(world: World) -> 
     assert phases(world, jobs) == [Phase.ENDED, Phase.SUBMITTED]
 
 
+@pytest.mark.proof
 def test_a_file_over_a_days_limit_goes_over_several_days_where_it_is_split(
     world: World,
 ) -> None:

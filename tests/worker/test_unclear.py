@@ -6,14 +6,13 @@ import httpx
 import pytest
 
 from batchdrop.jobs.codes import Phase
+from tests.worker.backends import BOTH
 from tests.worker.world import World
 
 ERROR = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "try later"}}
 
-both = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
 
-
-@both
+@BOTH
 @pytest.mark.parametrize("body", [{}, ERROR], ids=["nothing", "error"])
 @pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
 def test_a_create_that_is_answered_with_no_job_makes_one_batch(
@@ -37,7 +36,7 @@ def test_a_create_that_is_answered_with_no_job_makes_one_batch(
     assert job.batch.name == batch["name"]
 
 
-@both
+@BOTH
 def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
     world: World,
 ) -> None:
@@ -51,7 +50,7 @@ def test_a_list_that_is_answered_with_an_error_is_not_taken_for_empty(
     assert len(world.batches()) == 1
 
 
-@both
+@BOTH
 def test_an_error_with_status_200_changes_no_job(world: World) -> None:
     drop = world.upload()
     world.worker.take(drop)

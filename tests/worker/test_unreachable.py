@@ -20,6 +20,7 @@ from batchdrop.errors import Misconfigured, Unavailable
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.storage import Storage
+from tests.worker.backends import BOTH
 from tests.worker.batches import submit
 from tests.worker.world import World, storage_at
 
@@ -73,7 +74,7 @@ class Names:
         self._world.wire.down = address == NOWHERE
 
 
-@pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
+@BOTH
 def test_a_job_waits_until_names_are_resolved_again(world: World, names: Names) -> None:
     drop = world.upload()
     names.are_lost()

@@ -9,6 +9,7 @@ import pytest
 from batchdrop.jobs.codes import ErrorCode, Phase, Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
+from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.batches import intended
 from tests.worker.collecting import (
     lines,
@@ -23,8 +24,6 @@ from tests.worker.world import World
 #: A little less and a little more than half of what the bucket keeps.
 YOUNG, OLD = timedelta(days=14), timedelta(days=16)
 LONG = timedelta(minutes=10)
-both_backends = pytest.mark.parametrize("world", ["vertex", "developer"], indirect=True)
-DEVELOPER = pytest.mark.parametrize("world", ["developer"], indirect=True)
 #: Rows with columns of their own, and a line that can't be sent: all that is recorded.
 TEXT = lines([question(1, key="a"), "no request", question(3, key="c")])
 
@@ -72,7 +71,7 @@ def versions(world: World, job: Job) -> dict[str, int]:
 # -- before an intent ----------------------------------------------------------------
 
 
-@both_backends
+@BOTH
 def test_rows_that_wait_for_long_are_copied_anew_with_what_is_recorded_of_them(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,7 +160,7 @@ def test_a_part_whose_rows_are_gone_ends_and_its_siblings_go_on(world: World) ->
     assert second.phase is Phase.SUBMITTED
 
 
-@both_backends
+@BOTH
 def test_rows_that_are_gone_after_an_unclear_request_are_searched_for_first(
     world: World,
 ) -> None:
@@ -300,6 +299,7 @@ def test_answers_whose_copy_is_gone_are_read_where_they_were_delivered(
     assert outcomes(world, job) == ["ok"] * 3
 
 
+@pytest.mark.proof
 def test_what_a_round_needs_of_its_job_is_copied_anew_while_it_waits(
     world: World,
 ) -> None:
