@@ -55,6 +55,7 @@ def test_a_person_sends_rows_again_and_both_results_stay(world: World) -> None:
     assert round_of(world, job).used
 
 
+@pytest.mark.proof
 def test_a_second_round_of_a_person_joins_the_first(world: World) -> None:
     fails(world, 3)
     fails(world, 5, times=2)
@@ -136,6 +137,7 @@ def test_a_round_of_a_person_that_is_cancelled_leaves_what_is_published(
     assert len(world.batches()) == 2
 
 
+@pytest.mark.proof
 def test_a_split_job_asks_those_of_its_parts_that_have_such_rows(world: World) -> None:
     fails(world, 8, 18)
     dropped = drop(world, 30, part_rows=10, retry=0)
@@ -154,6 +156,7 @@ def test_a_split_job_asks_those_of_its_parts_that_have_such_rows(world: World) -
     assert all(part.used for part in parts)
 
 
+@pytest.mark.proof
 def test_a_split_job_none_of_whose_parts_sends_a_row_keeps_its_results(
     world: World,
 ) -> None:
@@ -212,6 +215,7 @@ def test_results_that_are_deleted_while_rows_go_again_are_not_made_up(
     assert [one.n for one in job.rounds] == [0, 1]
 
 
+@pytest.mark.proof
 def test_a_split_job_needs_all_of_its_parts_until_the_round_is_over(
     world: World,
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_queue_that_is_full_holds_up_no_other(world: World) -> None:
     assert world.job(free).phase is Phase.SUBMITTED
 
 
+@pytest.mark.proof
 def test_a_queue_whose_batches_vanish_affects_no_other(
     routed: World,
 ) -> None:

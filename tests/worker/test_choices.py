@@ -293,6 +293,7 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
     assert len(world.batches()) == 1
 
 
+@pytest.mark.proof
 def test_waiting_for_a_manifest_does_not_count_as_a_death(world: World) -> None:
     world.choose(REQUIRED, reconcile_every=60.0)
     drop = world.upload(GOOD, "a/x.jsonl")
@@ -622,6 +623,7 @@ def test_options_of_the_deployer_alone_are_refused_by_name(
     assert next(iter(config)) in problem(job)
 
 
+@pytest.mark.proof
 def test_a_missed_manifest_whose_file_is_being_read_is_taken_again_later(
     world: World,
 ) -> None:

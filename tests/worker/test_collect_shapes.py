@@ -222,6 +222,7 @@ def test_answers_that_can_not_be_copied_for_a_day_are_at_risk(world: World) -> N
     assert world.job(drop).answers_at_risk is None
 
 
+@pytest.mark.proof
 @DEVELOPER
 def test_answers_that_are_copied_are_not_at_risk_without_a_destination(
     world: World,

@@ -20,6 +20,7 @@ def stalls(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line["job"] for line in lines if line.get("event") == "job.stalled"]
 
 
+@pytest.mark.proof
 @DEVELOPER
 def test_a_grant_that_is_missing_for_hours_is_announced_and_waited_for(
     world: World, caplog: pytest.LogCaptureFixture
@@ -104,6 +105,7 @@ def test_few_answers_of_a_batch_without_a_time_of_its_end_are_not_awaited_for_ev
     assert job.answers_short is not None
 
 
+@pytest.mark.proof
 @DEVELOPER
 def test_answers_that_are_gone_without_a_time_of_the_end_are_missing(
     world: World,

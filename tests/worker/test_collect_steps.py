@@ -157,6 +157,7 @@ def test_results_by_steps_are_those_of_one_go(world: World) -> None:
     assert (short and short.message) == other["answers_short"]
 
 
+@pytest.mark.proof
 def test_the_index_leads_to_each_place(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +225,7 @@ def test_what_the_steps_wrote_is_deleted_once_the_job_is_done(world: World) -> N
     assert published(world, job) == ["results.index.json", "results.jsonl"]
 
 
+@pytest.mark.proof
 def test_objects_that_can_not_be_deleted_keep_no_job(
     world: World, cloud: CloudStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -393,6 +395,7 @@ def test_a_record_that_is_gone_is_made_again(world: World, record: str) -> None:
     assert outcomes(world, job) == ["ok"] * 10
 
 
+@pytest.mark.proof
 def test_a_job_whose_objects_are_deleted_again_and_again_is_parked(
     world: World,
 ) -> None:
@@ -433,6 +436,7 @@ def test_answers_that_are_replaced_between_slices_are_listed_anew(
     assert steps(world, job) == {}
 
 
+@pytest.mark.proof
 def test_answers_that_are_sorted_and_too_few_are_waited_for(
     world: World, cloud: CloudStorage
 ) -> None:
@@ -518,6 +522,7 @@ def test_rows_that_are_copied_anew_while_they_are_read_are_not_gone(
     assert job.strangers == 0
 
 
+@pytest.mark.proof
 def test_a_shard_beside_the_final_object_adds_only_what_that_lacks(
     world: World,
 ) -> None:
@@ -566,6 +571,7 @@ def test_the_command_line_says_how_many_slices_are_sorted(world: World) -> None:
     assert "collecting: sort (3 done)" in shown
 
 
+@pytest.mark.proof
 def test_results_never_replace_an_object_of_the_users(
     world: World, cloud: CloudStorage
 ) -> None:
@@ -600,6 +606,7 @@ def test_a_bucket_that_may_not_be_written_to_is_waited_for(
     assert outcomes(world, collected(world, drop)) == ["ok"] * 10
 
 
+@pytest.mark.proof
 def test_each_step_is_logged_with_its_number(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.worker.backends import BOTH
 from tests.worker.world import GOOD, World
 
@@ -10,6 +12,7 @@ from tests.worker.world import GOOD, World
 ROWS = 20_000
 
 
+@pytest.mark.proof
 @BOTH
 def test_a_file_is_submitted_where_no_byte_can_be_written_to_a_disk(
     world: World, gcs: str

@@ -267,6 +267,7 @@ def test_nothing_that_a_user_writes_is_written_anywhere(
     assert canary.found(said(world, caplog)) == []
 
 
+@pytest.mark.proof
 @BOTH
 def test_what_a_service_quotes_is_written_nowhere(
     world: World, caplog: pytest.LogCaptureFixture

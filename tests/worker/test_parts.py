@@ -206,6 +206,7 @@ def test_a_part_that_is_finished_is_not_staged_again(world: World) -> None:
     assert parts[3].staging.epoch == 2
 
 
+@pytest.mark.proof
 def test_a_worker_that_gets_on_is_never_taken_for_one_that_keeps_dying(
     world: World,
 ) -> None:

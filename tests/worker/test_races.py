@@ -565,6 +565,7 @@ def test_a_table_whose_batch_no_list_shows_in_time_is_sent_twice_and_recorded(
     one_is_kept(world, table, made=2)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("point", mostly("before_create", also=["after_intent"]))
 def test_a_sleeper_that_sends_a_table_again_has_that_batch_cancelled(
     world: World, table: Drop, point: str

@@ -118,6 +118,7 @@ def test_arrivals_since_an_old_batch_are_counted_only_up_to_a_limit(
     assert max(sums) == 20
 
 
+@pytest.mark.proof
 def test_a_paused_queue_costs_one_page_and_one_lock(
     world: World,
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_paused_queue_costs_one_page_and_one_lock(
     assert reads(world) <= before + 100
 
 
+@pytest.mark.proof
 def test_a_queue_without_a_due_job_costs_one_lock(world: World) -> None:
     world.choose(max_active_jobs=5)
     job = submit(world)

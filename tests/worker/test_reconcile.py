@@ -125,6 +125,7 @@ def test_recent_objects_whose_names_make_no_job_are_counted(world: World) -> Non
     assert (record.ignored, record.ignored_name) == (2, "b.csv")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("shortest", "found"),
     mostly((timedelta(minutes=1), True), also=[(timedelta(days=9), False)]),

@@ -66,6 +66,7 @@ def test_a_cancel_that_comes_while_a_person_s_rows_are_chosen_sends_none(
     assert job.results == before.results
 
 
+@pytest.mark.proof
 def test_a_cancel_while_parts_are_asked_reaches_all_of_them(world: World) -> None:
     fails(world, 8, 18, times=None)
     dropped = drop(world, 30, part_rows=10, retry=0)
@@ -82,6 +83,7 @@ def test_a_cancel_while_parts_are_asked_reaches_all_of_them(world: World) -> Non
     assert all(part.used for part in parts_of(world.ledger, job))
 
 
+@pytest.mark.proof
 def test_a_cancel_after_the_death_of_who_asked_the_parts_loses_no_round(
     world: World,
 ) -> None:

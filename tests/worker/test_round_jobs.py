@@ -64,6 +64,7 @@ def test_a_cancel_of_a_round_is_one_of_its_job(world: World) -> None:
     assert announced_types(world) == ["succeeded", "ready"]
 
 
+@pytest.mark.proof
 def test_a_round_that_is_parked_stalls_its_job_and_is_resumed_by_it(
     world: World,
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_round_that_is_parked_stalls_its_job_and_is_resumed_by_it(
     assert announced_types(world) == ["succeeded", "stalled", "ready"]
 
 
+@pytest.mark.proof
 def test_a_round_counts_against_the_day_and_waits_for_the_next(world: World) -> None:
     failing(world, [3])
     drop = again(world, max_rows_per_day=10)
@@ -169,6 +171,7 @@ def test_a_split_file_that_is_lost_while_rows_go_again_is_not_paid_twice(
     assert job.rows.ok == 6
 
 
+@pytest.mark.proof
 def test_the_batch_of_a_round_that_no_job_waits_for_is_reported(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,6 +188,7 @@ def test_the_batch_of_a_round_that_no_job_waits_for_is_reported(
     assert world.ledger.get(sent_id) is None
 
 
+@pytest.mark.proof
 def test_a_round_waits_for_room_below_a_ceiling(world: World) -> None:
     failing(world, [3])
     drop = again(world, max_cost_per_day=1000.0)
@@ -219,6 +223,7 @@ def test_poll_passes_a_cancel_on_where_the_process_that_took_it_died(
     assert there(job.skipped).code == SkipCode.CANCELLED
 
 
+@pytest.mark.proof
 def test_what_other_parts_have_cost_counts_for_the_most_a_file_may_cost(
     world: World,
 ) -> None:

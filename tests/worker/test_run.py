@@ -786,6 +786,7 @@ def test_results_that_could_not_be_named_are_a_rejection_at_once(world: World) -
     assert max(len(split_uri(uri)[1].encode()) for uri in made) <= 1024
 
 
+@pytest.mark.proof
 def test_what_can_not_be_staged_is_not_staged_at_each_tick_and_leaves_no_copies(
     world: World,
 ) -> None:

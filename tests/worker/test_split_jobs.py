@@ -388,6 +388,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     assert world.announced[0] == old
 
 
+@pytest.mark.proof
 def test_the_largest_split_job_there_can_be_is_made_in_one_commit(world: World) -> None:
     name = "n" * 1024
     drop = Drop(bucket="i" * 63, name=name, generation=2**60, size=10**12)

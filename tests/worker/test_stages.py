@@ -170,6 +170,7 @@ def test_a_list_longer_than_a_tick_holds_up_no_other_location(
     assert {state(world, job) for job in (*others, *long)} == {"JOB_STATE_RUNNING"}
 
 
+@pytest.mark.proof
 def test_queues_that_cannot_be_counted_hold_up_no_other_queue(world: World) -> None:
     world.choose(ROUTES, max_active_jobs=5)
     jobs = {}
@@ -187,6 +188,7 @@ def test_queues_that_cannot_be_counted_hold_up_no_other_queue(world: World) -> N
     assert world.job(jobs["a"].source).phase is Phase.WAITING
 
 
+@pytest.mark.proof
 def test_jobs_to_resume_at_an_unresponsive_endpoint_block_no_others(
     world: World,
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_range_that_comes_short_is_no_end_of_the_file(
     assert (job.rows.accepted, job.postponed) == (3, None)
 
 
+@pytest.mark.proof
 def test_a_file_that_comes_short_for_hours_is_announced_once(
     world: World, cloud: CloudStorage
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_file_that_comes_short_for_hours_is_announced_once(
     assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
 
+@pytest.mark.proof
 def test_a_connection_that_breaks_is_resumed(world: World, cloud: CloudStorage) -> None:
     drop = world.upload(packed((GOOD * 3).encode()), encoding=SAYS_GZIP)
     cloud.breaks = 1

@@ -445,6 +445,7 @@ def running(world: World, jobs: list[Job]) -> int:
     return [state(world, job) for job in jobs].count("JOB_STATE_RUNNING")
 
 
+@pytest.mark.proof
 def test_a_list_that_takes_many_ticks_is_read_to_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,6 +470,7 @@ def test_a_list_that_takes_many_ticks_is_read_to_its_end(
     assert world.ledger.cursor("lists") == {}
 
 
+@pytest.mark.proof
 def test_jobs_that_end_during_a_long_round_are_followed_by_the_next_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +482,7 @@ def test_jobs_that_end_during_a_long_round_are_followed_by_the_next_one(
     assert {world.job(job.source).phase for job in jobs} == {Phase.ENDED}
 
 
+@pytest.mark.proof
 def test_a_round_whose_page_token_has_expired_begins_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

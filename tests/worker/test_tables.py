@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from batchdrop.subscribe import parse
 from tests import announcements
 from tests.client.datasets import Dataset
@@ -83,6 +85,7 @@ def test_results_are_loaded_into_a_table_with_the_schema_of_the_docs(
     assert found[0]["text"] == world.results(job)[0]["text"]
 
 
+@pytest.mark.proof
 def test_rows_whose_answers_go_into_a_table_go_again(
     world: World, dataset: Dataset
 ) -> None:

@@ -119,6 +119,7 @@ def test_rows_of_a_job_that_waits_for_months_are_copied_anew_all_the_time(
     assert all(after[name] > before[name] for name in before)
 
 
+@pytest.mark.proof
 def test_rows_that_wait_for_less_stay_as_they_are(world: World) -> None:
     drop = waiting(world)
     before = versions(world, world.job(drop))
