@@ -14,7 +14,8 @@ import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop_local import eventarc
-from batchdrop_local.processes import StackError, free_port
+from batchdrop_local.cloud_run import Function
+from batchdrop_local.processes import Logs, Processes, StackError, free_port
 from batchdrop_local.stack import Stack
 from tests.waiting import is_alive, until
 
@@ -115,6 +116,32 @@ def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
     assert not is_alive(worker)
     assert "on_upload ended with status -9" in small_stack.log("stack").read_text()
     assert httpx.get(told["addresses"]["on_upload"] + "/robots.txt").status_code == 405
+
+
+def test_of_several_workers_each_successor_is_known(tmp_path: Path) -> None:
+    source = tmp_path / "main.py"
+    source.write_text(ENTRY_POINTS)
+    with Processes(Logs(tmp_path)) as processes:
+        function = Function(
+            "poll",
+            source=source,
+            port=free_port(),
+            env={**os.environ, "WORKERS": "2"},
+            processes=processes,
+            replaced=lambda: None,
+            log=lambda line: None,
+        )
+        function.wait_until_ready()
+        server, *workers = function.pids
+
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: not {*workers} & {*function.pids})
+
+        successors = psutil.Process(server).children()
+        assert len(successors) == 2
+        assert function.pids == [server, *(one.pid for one in successors)]
+        processes.stop(function.leave())
 
 
 def test_an_event_for_a_dead_function_is_delivered_later(

@@ -100,11 +100,13 @@ class Function:
         self._replaced()
 
     def _look_again(self) -> None:
-        """Find out who runs now, waiting for a worker where none is left."""
+        """Find out who runs now, once each worker that died has a successor."""
+        all_of_them = int(self._env.get("WORKERS", 1))
         while not self._stopping.is_set():
             with contextlib.suppress(psutil.NoSuchProcess):
                 server = psutil.Process(self._process.pid)
-                if workers := server.children(recursive=True):
+                workers = server.children(recursive=True)
+                if len(workers) >= all_of_them:
                     self._members = [server, *workers]
                     self.pids = [member.pid for member in self._members]
                     return
