@@ -20,8 +20,7 @@ from typing import Any, Self
 import grpc
 import httpx
 import psutil
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import firestore, storage
+from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.pubsub_v1.subscriber.message import Message as Received
 
@@ -51,6 +50,7 @@ from tests.exactly_once.rounds import is_asked
 from tests.exactly_once.scenarios import ELSEWHERE, TRAITS, Rule, Scenario, routes
 from tests.there import there
 from tests.waiting import is_alive, until
+from tests.worker.world import storage_at
 
 #: Short, so that a case takes seconds. LEASE leaves time for a worker's first call.
 ENV = {
@@ -236,11 +236,8 @@ class Track:
                 pages=False,
             )
         )
-        self._gcs = storage.Client(
-            project=self.stack.project,
-            credentials=AnonymousCredentials(),
-            client_options={"api_endpoint": self.stack.addresses["gcs"]},
-        )
+        # It would look for proxies while pytest changes the environment.
+        self._gcs = storage_at(self.stack.addresses["gcs"], self.stack.project)
         undo.callback(self._gcs.close)
         self._database = firestore.Client(project=self.stack.project)
         undo.callback(self._database.close)
