@@ -1,4 +1,4 @@
-"""Row errors and counts: values that preflight, jobs and results share."""
+"""Row errors and counts, and counts in words: what most packages share."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -77,8 +77,8 @@ class Rows:
         counts = [(count, str(each)) for each, count in self.outcomes.items() if count]
         counts = counts or [(self.accepted, "accepted")]
         counts += [(self.refused, "refused")] if self.refused else []
-        counted = ", ".join(f"{count:,} {name}" for count, name in counts)
-        return f"{self.total:,} {'row' if self.total == 1 else 'rows'}: {counted}"
+        outcomes = ", ".join(f"{count:,} {name}" for count, name in counts)
+        return f"{counted(self.total, 'row')}: {outcomes}"
 
 
 #: The outcomes of accepted rows, in the order in which people want to know of them.
@@ -115,3 +115,13 @@ class Tokens:
             f"{self.prompt:,} prompt{f' ({listed})' if listed else ''}, "
             f"{self.output:,} output{thoughts}"
         )
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as `1 row` and `2,000 rows`, of a noun that takes an s."""
+    return f"{number:,} {agreed(number, noun, f'{noun}s')}"
+
+
+def agreed(number: int, one: str, more: str) -> str:
+    """The word that agrees with a number, such as `is` for 1 and `are` for 2."""
+    return one if number == 1 else more

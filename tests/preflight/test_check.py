@@ -83,7 +83,7 @@ def test_the_report_for_people_marks_what_is_wrong(run: Run) -> None:
     assert lines[1][marked] == '"assistant"'
     assert 'write "role": "user"' in done.stdout
     assert lines[4].startswith('    write "role": "user"')
-    assert lines[5:7] == ["", "1 of 2 rows are bad"]
+    assert lines[5:7] == ["", "1 of 2 rows is bad"]
     assert "about 1 token, in one job" in done.stdout
 
 

@@ -418,10 +418,10 @@ def test_before_results_the_api_s_counts_say_how_many_rows_failed(
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"failed": 50}, "50 of 50 rows failed or have no answer"),
+        ({"failed": 50}, "50 of 50 rows failed or came without an answer"),
         (
             {"ok": 94, "failed": 4, "missing": 2},
-            "6 of 100 rows failed or have no answer",
+            "6 of 100 rows failed or came without an answer",
         ),
         ({"ok": 95, "failed": 5}, None),
         ({"ok": 1, "blocked": 99}, None),

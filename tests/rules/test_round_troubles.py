@@ -72,7 +72,7 @@ def test_a_job_says_what_its_round_waits_for(clock: Clock) -> None:
 
     assert (waits.code, waits.message) == (
         WaitCode.ROUND,
-        "round 1, in which 2 rows go again, is waiting (ceiling)",
+        "round 1, of 2 rows, is waiting (ceiling)",
     )
 
 

@@ -372,5 +372,5 @@ def test_an_announcement_says_why_rows_did_not_go_again(clock: Clock) -> None:
     said = event_of(after, "//batchdrop/tests").skipped
     assert there(said).code == "over_share"
     assert there(said).message == (
-        "2 rows don't go again: they are more than 0.1 of 10 rows"
+        "2 rows don't go again: that is more than 0.1 of 10 rows"
     )

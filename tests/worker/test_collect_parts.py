@@ -281,7 +281,7 @@ def test_a_split_job_says_which_parts_it_waits_for(world: World) -> None:
 
     job = world.job(drop)
     assert there(world.ledger.get(first.id)).is_done
-    assert there(job.put_off).message == "1 of 3 parts are not done"
+    assert there(job.put_off).message == "1 of 3 parts is not done"
     assert there(job.waiting_for).code == "person"
     health = there(job.health)
     assert health.code is HealthCode.PARTS_HELD

@@ -232,7 +232,7 @@ def test_a_split_job_is_shown_with_the_results_that_lie_there_already(
     shown = run("show", job.id).output.splitlines()
 
     assert shown[shown.index("") - 3 : shown.index("")] == [
-        "1 of 3 parts have their results: gs://out/x/part-0000/results.jsonl and so on",
+        "1 of 3 parts has its results: gs://out/x/part-0000/results.jsonl and so on",
         f"  part 2, job {second.id}: prepared",
         f"  part 3, job {third.id}: prepared, parked: it is broken. Mend that, then "
         f"run `batchdrop resume {third.id}`",
@@ -476,9 +476,9 @@ def test_rows_go_again_from_the_command_line_and_are_shown(deployed: World) -> N
         f"poll's next ticks; `batchdrop show {drop.job_id}` says how many.\n",
     )
     assert "waits for rows that go again, since" in waits
-    assert "round 1: 1 rows go again, asked for by" in waits
+    assert "round 1: 1 row again, asked for by" in waits
     assert ", under way\n" in waits
-    assert "succeeded, 1 rows are better\n" in shown
+    assert "succeeded, 1 row is better\n" in shown
     assert "5 rows: 5 ok\n" in shown
 
 

@@ -18,7 +18,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("results", "reason"),
     [
-        ("on", "5 of 5 rows failed or have no answer"),
+        ("on", "5 of 5 rows failed or came without an answer"),
         ("off", "5 of 5 rows failed, by the API's count"),
     ],
 )

@@ -11,6 +11,7 @@ import click
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.options import Pair, every_option
 from batchdrop.cli.output import json_option, print_json
+from batchdrop.rows import agreed, counted
 from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def drop(
         bad = [one for one in candidates if not _may_go(wiring, one, candidates)]
         if bad and not anyway:
             raise click.ClickException(
-                f"{len(bad)} of {len(files)} files would be rejected, and none is "
-                "uploaded; mend them, or drop them all the same with --anyway"
+                f"{len(bad):,} of {counted(len(files), 'file')} would be rejected, and "
+                "none is uploaded; mend them, or drop them all the same with --anyway"
             )
         # All before the first: what is uploaded is paid.
         there = [replaced(wiring, one, overwrite=overwrite) for one in candidates]
@@ -189,7 +190,7 @@ def _follow(
         with nullcontext(_nothing) if as_json else face() as show:
             over = follow(ledger, names, show, every=every)
     except KeyboardInterrupt:
-        what = "the job goes on" if len(names) == 1 else "the jobs go on"
+        what = agreed(len(names), "the job goes on", "the jobs go on")
         click.echo(f"{what}; follow with `batchdrop watch {ids}`", err=True)
         return 130
     if as_json:

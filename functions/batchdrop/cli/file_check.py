@@ -19,7 +19,7 @@ from batchdrop.preflight.estimate import Estimator, batches_of
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
 from batchdrop.pricing import Prices, estimated
-from batchdrop.rows import RowError
+from batchdrop.rows import RowError, agreed, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -299,7 +299,7 @@ def show(report: Report, console: "Console | None" = None) -> None:
         out.print(Text(f"    {row_error.message}"))
         out.print(Text(f"    {row_error.fix}", "green"), end="\n\n")
     if report.found > len(report.errors):
-        out.print(f"and {report.found - len(report.errors):,} more errors\n")
+        out.print(f"and {counted(report.found - len(report.errors), 'more error')}\n")
     for warning in report.warnings:
         out.print(Text(f"warning: {warning}", "yellow"))
     for line in _summary(report):
@@ -310,25 +310,26 @@ def _summary(report: Report) -> Iterator[str]:
     guess = report.estimate
     family = report.rules.family
     if report.found:
-        yield f"{report.bad_rows:,} of {report.rows:,} rows are bad"
+        bad = agreed(report.bad_rows, "is", "are")
+        yield f"{report.bad_rows:,} of {counted(report.rows, 'row')} {bad} bad"
     elif not report.rows:
         yield "there are no rows: a job of it would be rejected"
     else:
-        good = "1 row is" if report.rows == 1 else f"{report.rows:,} rows are"
-        yield f"{good} good, for {family.name}"
+        good = agreed(report.rows, "is", "are")
+        yield f"{counted(report.rows, 'row')} {good} good, for {family.name}"
     if report.output:
-        mended = "1 row was" if report.fixed == 1 else f"{report.fixed:,} rows were"
+        mended = agreed(report.fixed, "was mended", "were mended")
         what = "all lines"
         if report.answered:
             what = f"all lines but {report.answered:,} that have an answer"
-        yield f"{mended} mended; {report.output} has {what}"
+        yield f"{counted(report.fixed, 'row')} {mended}; {report.output} has {what}"
     if not report.bytes:
         return
-    parts = "one job" if report.parts == 1 else f"{report.parts} jobs"
+    parts = agreed(report.parts, "one job", f"{report.parts:,} jobs")
     prompt = guess.tokens.prompt
     yield (
-        f"the good ones are {report.bytes:,} bytes and about {prompt:,} "
-        f"token{'s' * (prompt != 1)}, in {parts}"
+        f"the good ones are {report.bytes:,} bytes and about "
+        f"{counted(prompt, 'token')}, in {parts}"
     )
     if guess.cost is None:
         yield f"the cost isn't known: {guess.no_cost}; give a list with --prices"
@@ -340,7 +341,7 @@ def _summary(report: Report) -> Iterator[str]:
     yield f"{about}{guess.cost}, {answers}"
     if report.past:
         past = report.past
-        jobs = "job has" if past.jobs == 1 else f"{past.jobs} jobs have"
+        jobs = agreed(past.jobs, "job has", f"{past.jobs:,} jobs have")
         yield (
             f"the last {jobs} cost {past.ratio:.2f} times the estimate: by that, "
             f"{past.corrected(guess.cost)}"

@@ -9,6 +9,7 @@ import click
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.options import Pair, moment
 from batchdrop.cli.output import json_option, print_json, print_narrow
+from batchdrop.rows import agreed, counted
 
 if TYPE_CHECKING:
     from batchdrop.jobs.listed import ListedJob
@@ -109,7 +110,9 @@ def jobs(
     if not (found or page.last):
         click.echo("there are no such jobs", err=True)
     if page.last:
-        read = f"{page.read:,} jobs were read; " if len(found) < limit else ""
+        were = agreed(page.read, "was", "were")
+        looked = f"{counted(page.read, 'job')} {were} read; "
+        read = looked if len(found) < limit else ""
         click.echo(f"{read}older ones: the same with --after {page.last.id}", err=True)
 
 

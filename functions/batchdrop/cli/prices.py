@@ -10,6 +10,7 @@ import click
 
 from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
+from batchdrop.rows import counted
 
 if TYPE_CHECKING:
     from batchdrop.pricing.prices import Entry, Prices, Rates
@@ -170,4 +171,4 @@ def _number(rate: Decimal | None) -> str:
 
 
 def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count:,} days"
+    return counted(count, "day")

@@ -13,6 +13,7 @@ from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.options import Pair
 from batchdrop.cli.output import json_option, print_json, print_table
 from batchdrop.errors import BadChoice, BadSetting
+from batchdrop.rows import agreed, counted
 from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check(file: Path, env_file: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"routes": count, "errors": [], "warnings": warnings})
         return
-    click.echo(f"{file}: {count} route{'' if count == 1 else 's'}, no errors")
+    click.echo(f"{file}: {counted(count, 'route')}, no errors")
     for warning in warnings:
         click.echo(f"warning: {warning}")
 
@@ -139,7 +140,7 @@ def explain(
 
     env = _environment(env_file)
     if missing := _missing(env):
-        verb = "is" if len(missing) == 1 else "are"
+        verb = agreed(len(missing), "is", "are")
         where = f" in {env_file}" if env_file else ""
         raise click.ClickException(
             f"{', '.join(missing)} {verb} not set{where}; set what the deployment has, "

@@ -9,6 +9,7 @@ import click
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json
 from batchdrop.jobs.codes import WaitCode
+from batchdrop.rows import agreed, counted
 from batchdrop.views import job as views
 from batchdrop.views.cures import cure
 from batchdrop.views.text import shown
@@ -118,7 +119,7 @@ def _rounds(job: "Job") -> Iterator[str]:
             continue
         who = f", asked for by {one.by}" if one.by else ""
         state = views.state_of_round(one)
-        yield f"round {one.n}: {one.rows:,} rows go again{who}, {state}"
+        yield f"round {one.n}: {counted(one.rows, 'row')} again{who}, {state}"
     if job.skipped:
         yield f"not sent again: {job.skipped.message}"
     if always := views.always_failed(job):
@@ -138,8 +139,8 @@ def _money(job: "Job") -> Iterator[str]:
 
 
 def _addresses(job: "Job") -> Iterator[str]:
-    if counted := views.api_count(job):
-        yield counted
+    if count := views.api_count(job):
+        yield count
     for what, address in views.addresses(job):
         yield f"{what}: {address}"
     if job.parent:
@@ -175,7 +176,8 @@ def _parts(parts: "list[Job]") -> Iterator[str]:
     parts = sorted(parts, key=number)
     ready = [part.results.uri for part in parts if part.results]
     if ready:
-        count = f"{len(ready):,} of {len(parts):,} parts have their results"
+        have = agreed(len(ready), "has its", "have their")
+        count = f"{len(ready):,} of {counted(len(parts), 'part')} {have} results"
         yield f"{count}: {ready[0]} and so on"
     open = [part for part in parts if not part.is_done]
     for part in open[:MAX_PARTS]:

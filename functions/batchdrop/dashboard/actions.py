@@ -17,7 +17,7 @@ from batchdrop.dashboard.errors import Denied
 from batchdrop.errors import Superseded
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.values import is_job_id
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import RowOutcome, agreed
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
@@ -209,8 +209,8 @@ def _offered_rerun(job: "Job") -> Iterator[Offer]:
 
 def _offered_replay(job: "Job") -> Iterator[Offer]:
     if job.seq:
-        some = "The announcement" if job.seq == 1 else f"All {job.seq:,} announcements"
-        verb = "is" if job.seq == 1 else "are"
+        some = agreed(job.seq, "The announcement", f"All {job.seq:,} announcements")
+        verb = agreed(job.seq, "is", "are")
         yield Offer(
             name="replay",
             label="Announce again",

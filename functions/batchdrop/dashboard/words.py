@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from batchdrop.dashboard.asked import asked
 from batchdrop.jobs.values import amount_in_words
+from batchdrop.rows import counted
 from batchdrop.views.text import parts_of_name, shown
 from batchdrop.views.words import age
 
@@ -103,6 +104,7 @@ def kilobytes(value: int) -> str:
 #: What templates may write behind a `|`.
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
+    "counted": counted,
     "exact": exact,
     "ago": ago,
     "lines": lines,

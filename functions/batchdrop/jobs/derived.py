@@ -16,7 +16,7 @@ from batchdrop.jobs.values import (
     derived_id,
     outcome_of_parts,
 )
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import RowOutcome, counted
 
 #: A batch is lost after this many 404s in a row, over at least this long.
 LOST_AFTER = 3
@@ -97,7 +97,7 @@ class Derived(Record):
             missing = outcomes.get(RowOutcome.MISSING, 0) if finished else 0
             failed = outcomes.get(RowOutcome.FAILED, 0) + missing
             total, ok = sum(outcomes.values()), outcomes.get(RowOutcome.OK, 0)
-            how = "failed or have no answer"
+            how = "failed or came without an answer"
         else:
             stats = self.stats or Stats()
             failed, ok = stats.failed or 0, stats.successful or 0
@@ -105,9 +105,9 @@ class Derived(Record):
             how = "failed, by the API's count"
         share = self.spec.failed_share if self.spec else 0
         if failed > share * total:
-            message = f"{failed:,} of {total:,} rows {how}"
+            message = f"{failed:,} of {counted(total, 'row')} {how}"
         elif finished and total and not ok:
-            message = f"none of {total:,} rows is ok"
+            message = f"none of {counted(total, 'row')} is ok"
         else:
             return None
         return Fact(since=self._ended_at, message=message)

@@ -28,9 +28,15 @@ from batchdrop.jobs.values import (
     Skipped,
     derived_id,
 )
+from batchdrop.rows import agreed, counted
 
 #: What a round waits for that someone has to mend.
 _FOR_PEOPLE = (WaitCode.PERSON, WaitCode.GRANT)
+
+
+def not_again(rows: int) -> str:
+    """Such as `2 rows don't go again`."""
+    return f"{counted(rows, 'row')} {agreed(rows, 'does', 'do')}n't go again"
 
 
 class Retried(Answered):
@@ -95,12 +101,13 @@ class Retried(Answered):
             code, why = SkipCode.NONE_HEALED, f"round {over.n} has healed no row"
         elif passing / max(sent, 1) > share:
             code = SkipCode.OVER_SHARE
-            why = f"they are more than {share:g} of {sent:,} rows"
+            why = f"that is more than {share:g} of {counted(sent, 'row')}"
         elif self._collecting_or_raise().round >= self.spec.retry:
-            code, why = SkipCode.ROUNDS_USED, f"at most {self.spec.retry:,} rounds"
+            code = SkipCode.ROUNDS_USED
+            why = f"at most {counted(self.spec.retry, 'round')}"
         else:
             return None
-        return Skipped(code=code, message=f"{passing:,} rows don't go again: {why}")
+        return Skipped(code=code, message=f"{not_again(passing)}: {why}")
 
     def goes_again(
         self,
@@ -149,7 +156,7 @@ class Retried(Answered):
         code: WaitCode = WaitCode.ROUND,
     ) -> Self:
         one = self.round_now
-        why = f"round {one.n}, in which {one.rows:,} rows go again, {state}"
+        why = f"round {one.n}, of {counted(one.rows, 'row')}, {state}"
         return replace(self, put_off=self._waiting(code, why, now))
 
     def _own_round(self, counted: dict[str, Any]) -> Round:

@@ -7,6 +7,7 @@ from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.values import OWN_LABELS, Stats
 from batchdrop.jobs.waiting import WaitingFor
+from batchdrop.rows import agreed, counted
 
 #: The lists that a job can be in: see `Shown.listed_as`.
 OPEN, ENDED, UNHEALTHY = "open", "ended", "unhealthy"
@@ -69,7 +70,8 @@ class Shown(Derived):
             times = [one.at for one in self.history if one.phase is Phase.SPLIT]
             return WaitingFor(
                 code=WaitCode.PARTS,
-                message=f"{open:,} of {len(self.parts):,} parts are not over",
+                message=f"{open:,} of {counted(len(self.parts), 'part')} "
+                f"{agreed(open, 'is', 'are')} not over",
                 since=min(times, default=self.updated_at),
             )
         return None

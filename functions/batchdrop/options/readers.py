@@ -22,7 +22,7 @@ from batchdrop.jobs.values import (
     OWN_LABELS,
     Location,
 )
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import RowOutcome, counted
 
 #: Labels that a job can have: the API takes 64, and two are ours.
 MAX_LABELS = 62
@@ -71,13 +71,13 @@ def shape(value: object) -> str:
     """
     match value:
         case str():
-            return f"a text of {len(value):,} characters"
+            return f"a text of {counted(len(value), 'character')}"
         case bool():
             return "a boolean"
         case int() | float():
             return "a number"
         case Mapping():
-            return f"an object with {len(value):,} members"
+            return f"an object with {counted(len(value), 'member')}"
         case list() | tuple():
             return f"a list of {len(value):,}"
         case None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchdrop.jobs.codes import Phase, Step
+from batchdrop.rows import agreed, counted
 from batchdrop.views.text import in_shell
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ def sentence(job: "Job") -> str:
         return f"Its answers become results: {STEPS[Step(left.step)]}{done}."
     progress = job.progress
     if job.phase is Phase.SPLIT and progress:
-        return f"{progress.parts_over:,} of its {progress.parts:,} parts are over."
+        over = agreed(progress.parts_over, "is", "are")
+        return f"{progress.parts_over:,} of its {progress.parts:,} parts {over} over."
     if job.phase is Phase.SUBMITTED and job.batch and job.batch.has_begun:
         if not progress or not progress.rows:
             return "The API works on its batch."
-        return f"{progress.answered:,} of {progress.rows:,} rows are answered."
+        answered = f"{agreed(progress.answered, 'is', 'are')} answered"
+        return f"{progress.answered:,} of {counted(progress.rows, 'row')} {answered}."
     return PHASES[job.phase]
 
 
@@ -89,8 +92,8 @@ def _end(job: "Job") -> str:
         return "It has ended, and makes no results."
     ok, total = job.rows.ok or 0, job.rows.total
     if ok == total:
-        return "The row is ok." if total == 1 else f"All {total:,} rows are ok."
-    return f"{ok:,} of {total:,} rows are ok."
+        return agreed(total, "The row is ok.", f"All {total:,} rows are ok.")
+    return f"{ok:,} of {counted(total, 'row')} {agreed(ok, 'is', 'are')} ok."
 
 
 def step_of(left: "Collecting") -> str:
@@ -101,7 +104,8 @@ def step_of(left: "Collecting") -> str:
 def state_of_round(one: "Round") -> str:
     """How far a round is, such as `succeeded, 3 rows are better`."""
     if one.outcome:
-        return f"{one.outcome}, {one.healed:,} rows are better"
+        better = agreed(one.healed, "is better", "are better")
+        return f"{one.outcome}, {counted(one.healed, 'row')} {better}"
     return "under way" if one.job else "its rows are to be chosen"
 
 
@@ -130,7 +134,7 @@ def api_count(job: "Job") -> str:
     if stats is None or not (job.spec and job.spec.source):
         return ""
     done, failed = stats.successful or 0, stats.failed or 0
-    return f"the API counts {done:,} answered rows, and {failed:,} that failed"
+    return f"the API counts {counted(done, 'answered row')}, and {failed:,} that failed"
 
 
 def addresses(job: "Job") -> Iterator[tuple[str, str]]:
@@ -138,7 +142,7 @@ def addresses(job: "Job") -> Iterator[tuple[str, str]]:
     if job.results:
         yield "results", job.results.uri
         if job.results.strangers:
-            yield f"{job.strangers:,} answers to no row", job.results.strangers
+            yield f"{counted(job.strangers, 'answer')} to no row", job.results.strangers
     batch = job.batch
     place = batch and (batch.output_table or batch.output_directory)
     if place and not job.results:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from batchdrop.options.names import why_ignored
+from batchdrop.rows import agreed, counted
 from batchdrop.views import dead_letters
 from batchdrop.views.limits import Limit, limits
 from batchdrop.worker.stages import few_at_once
@@ -248,8 +249,8 @@ def _wrong_jobs(unhealthy: int) -> Iterator[Wrong]:
     if unhealthy:
         yield Wrong(
             code="unhealthy",
-            message=f"{_count(unhealthy, 'job')} of the last {RECENT_DAYS} days "
-            f"{'is' if unhealthy == 1 else 'are'} unhealthy",
+            message=f"{counted(unhealthy, 'job')} of the last {RECENT_DAYS} days "
+            f"{agreed(unhealthy, 'is', 'are')} unhealthy",
             do=f"see `batchdrop jobs --unhealthy --since {RECENT_DAYS}d`, and "
             "`batchdrop show JOB` for what to do",
             path=f"/?state=unhealthy&since={RECENT_DAYS}d",
@@ -261,8 +262,8 @@ def _wrong_names(ignored: int, name: str) -> Iterator[Wrong]:
     if why := why_ignored(name) if ignored else None:
         yield Wrong(
             code="ignored",
-            message=f"{_count(ignored, 'object')} of the inbox "
-            f"{'makes' if ignored == 1 else 'make'} no job, such as {name}",
+            message=f"{counted(ignored, 'object')} of the inbox "
+            f"{agreed(ignored, 'makes', 'make')} no job, such as {name}",
             do=why,
         )
 
@@ -279,21 +280,17 @@ def _wrong_announcements(
     if outbox.set_aside:
         yield Wrong(
             code="set_aside",
-            message=f"Pub/Sub refuses {_count(outbox.set_aside, 'announcement')}",
+            message=f"Pub/Sub refuses {counted(outbox.set_aside, 'announcement')}",
             do="see why with `batchdrop announcements list --since 30d`, mend that, "
             "and replay them with `batchdrop announcements replay`",
         )
     if dead.count:
         yield Wrong(
             code="dead_letters",
-            message=f"subscribers refused {_count(dead.count, 'announcement')}",
+            message=f"subscribers refused {counted(dead.count, 'announcement')}",
             do="pull them from the subscription of the dead letters, and mend what "
             "refused them",
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def span(span: timedelta) -> str:

@@ -19,6 +19,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.results import slices
 from batchdrop.results.reading import HELD
+from batchdrop.rows import agreed, counted
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_copy import Copies
@@ -166,16 +167,19 @@ class Freeze:
         Waits for answers that the API counts and that are not there yet, up to ten
         minutes after the batch's end.
         """
-        counted = answers_counted(job)
-        if counted is None or job.is_lost or job.has_no_output:
+        expected = answers_counted(job)
+        if expected is None or job.is_lost or job.has_no_output:
             return None
         until = job.ended_on + OUTPUT_FOR
         if self.now() >= until:
             return None
         there = self._there(job, found)
-        if there is None or there >= counted:
+        if there is None or there >= expected:
             return None
-        why = f"{there:,} of {counted:,} answers are there"
+        why = (
+            f"{there:,} of {counted(expected, 'answer')} "
+            f"{agreed(there, 'is', 'are')} there"
+        )
         return Waits(why=why, latest=until, code=WaitCode.ANSWERS)
 
     def _there(self, job: Job, found: Sequence[Frozen]) -> int | None:

@@ -12,6 +12,7 @@ from batchdrop.errors import SourceGone
 from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Outcome, Phase, SkipCode, Step
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.retries import not_again
 from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results.again import Again, again_of
@@ -119,7 +120,7 @@ class Heal:
             # A later round was sent, before the work bucket lost what was gathered.
             return next.learnt(job, counts_of(job) | {"results": job.gathered})
         code, why = _why_not(sent)
-        message = f"{one.rows:,} rows don't go again: round {one.n}, job {sent.id}"
+        message = f"{not_again(one.rows)}: round {one.n}, job {sent.id}"
         next = replace(next, skipped=Skipped(code=code, message=f"{message}: {why}"))
         try:
             results = self.gathering.publish(job, job.gathered)

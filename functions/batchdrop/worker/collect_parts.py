@@ -13,6 +13,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
+from batchdrop.rows import agreed, counted
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
@@ -55,8 +56,8 @@ def parts_of(ledger: Ledger, job: Job) -> list[Job]:
     found = {part.id: part for part in ledger.get_all(job.parts)}
     if gone := job.parts.keys() - found.keys():
         raise DoesNotAddUp(
-            f"the documents of {len(gone):,} of {len(job.parts):,} parts are gone "
-            f"or can't be read, such as {min(gone)}"
+            f"the documents of {len(gone):,} of {counted(len(job.parts), 'part')} are "
+            f"gone or can't be read, such as {min(gone)}"
         )
     return sorted(found.values(), key=lambda part: part.part.n if part.part else 0)
 
@@ -99,7 +100,8 @@ class Parts:
         """
         parts = parts_of(self.ledger, job)
         if undone := [part for part in parts if not part.is_done]:
-            why = f"{len(undone):,} of {len(parts):,} parts are not done"
+            are = agreed(len(undone), "is", "are")
+            why = f"{len(undone):,} of {counted(len(parts), 'part')} {are} not done"
             return Waits(why=why, code=WaitCode.PARTS)
         # The ledger keeps them as long as any job that is done, which is long enough
         # for whoever repeats this step.

@@ -13,6 +13,7 @@ from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.pricing import Bill, Unpriced
 from batchdrop.results import Summary
 from batchdrop.results.seeking import Index
+from batchdrop.rows import agreed, counted
 from batchdrop.storage import Created, Differs, Storage
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_freeze import NotGranted, answers_counted
@@ -130,10 +131,13 @@ def composed(
 def changes(job: Job, summary: Summary) -> dict[str, Any]:
     """The arguments of `Job.collected`, but for `results` and the cost."""
     rows = summary.rows
-    answered, counted = rows.accepted - (rows.missing or 0), answers_counted(job)
+    answered, expected = rows.accepted - (rows.missing or 0), answers_counted(job)
     short = lost = None
-    if counted is not None and answered < counted and not job.is_lost:
-        short = f"the API counts {counted:,} answers, and {answered:,} rows have one"
+    if expected is not None and answered < expected and not job.is_lost:
+        short = (
+            f"the API counts {counted(expected, 'answer')}, and "
+            f"{counted(answered, 'row')} {agreed(answered, 'has', 'have')} one"
+        )
     if summary.columns_lost:
         lost = (
             "the object with the rows' own keys and columns is gone: the results have "

@@ -12,7 +12,7 @@ from batchdrop.jobs.values import Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.again import again_of, selected
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import RowOutcome, agreed
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_parts import gone_of, parts_of
@@ -95,7 +95,9 @@ class ChooseRows:
         undone = [part for part in parts if not part.is_done and part.id not in begun]
         if undone:
             return Waits(
-                why=f"{len(undone):,} of its parts are not done", code=WaitCode.PARTS
+                why=f"{len(undone):,} of its parts "
+                f"{agreed(len(undone), 'is', 'are')} not done",
+                code=WaitCode.PARTS,
             )
         if not begun and (gone := gone_of(self.storage, parts)):
             all_moved(self.ledger, parts, Job.let_expire, self.now)

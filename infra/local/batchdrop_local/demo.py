@@ -17,6 +17,7 @@ from batchdrop.failpoints import FAILPOINTS
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
+from batchdrop.rows import agreed
 from batchdrop_local import samples
 from batchdrop_local.looker import RESULTS_READY, Looker, exported
 from batchdrop_local.processes import Show
@@ -258,7 +259,7 @@ def _show(
 
 
 def _counted(batches: int) -> str:
-    return f"{batches} batch{'' if batches == 1 else 'es'}"
+    return agreed(batches, "1 batch", f"{batches} batches")
 
 
 def _batch(job: Job) -> Batch:

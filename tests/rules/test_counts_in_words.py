@@ -1,0 +1,26 @@
+"""How numbers stand in sentences that people read."""
+
+import pytest
+
+from batchdrop.jobs.retries import not_again
+from batchdrop.rows import Rows, agreed, counted
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (2000, "2,000 rows")],
+)
+def test_a_noun_agrees_with_its_number(number: int, words: str) -> None:
+    assert counted(number, "row") == words
+
+
+def test_a_verb_agrees_with_its_number() -> None:
+    assert [agreed(n, "is", "are") for n in (0, 1, 2)] == ["are", "is", "are"]
+    assert [not_again(n) for n in (1, 2)] == [
+        "1 row doesn't go again",
+        "2 rows don't go again",
+    ]
+
+
+def test_the_counts_of_one_row_are_those_of_a_row() -> None:
+    assert str(Rows(total=1, accepted=1, ok=1)) == "1 row: 1 ok"
