@@ -190,6 +190,7 @@ class Track:
     deployment: tuple[str, str]  #: backend, and further settings
     firestore_address: str
     env: Mapping[str, str] = field(default_factory=dict)  #: stronger than all else
+    every: float = 0.4  #: seconds from one call of `poll` to the next
     is_clean: bool = True  #: nothing of an earlier job is going on any more
     #: When each announcement came first, by its id and the monotonic clock.
     heard_at: dict[str, float] = field(default_factory=dict)
@@ -251,11 +252,11 @@ class Track:
         undo.callback(pull.result)
         undo.callback(pull.cancel)
         poll = self.stack.addresses["poll"]
-        undo.enter_context(schedule(poll))
+        undo.enter_context(schedule(poll, self.every))
         if more == STORMY:
             # Of one that is made anew the old one may be left, and a call may be sent
             # twice.
-            undo.enter_context(schedule(poll, twice_in=5))
+            undo.enter_context(schedule(poll, self.every, twice_in=5))
 
     # -- a case -----------------------------------------------------------------
 
@@ -579,7 +580,7 @@ def wake(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def schedule(url: str, every: float = 0.4, twice_in: int = 0) -> Iterator[None]:
+def schedule(url: str, every: float, twice_in: int = 0) -> Iterator[None]:
     """
     Calls `poll`, and gives a call up whose answer doesn't come: as Cloud Scheduler
     does, but sooner, for a frozen worker not to hold up the next. Two schedules call

@@ -1,5 +1,6 @@
 """Cases run side by side: each track takes the next one as soon as it is free."""
 
+import math
 import queue
 import threading
 from collections.abc import Iterable, Iterator
@@ -11,9 +12,13 @@ from pathlib import Path
 from tests.exactly_once.promise import Outcome
 from tests.exactly_once.track import Case, Track
 
-#: How many for each backend and settings, else one. A case mostly waits: for a lease
-#: to end, for a list to settle.
-TRACKS = {("vertex", ""): 3, ("developer", ""): 2}
+#: How many at most for each backend and settings, else one. A case mostly waits: for a
+#: lease to end, for a list to settle.
+TRACKS = {("vertex", ""): 6, ("developer", ""): 5}
+#: Fewer cases than this are not worth another track, which takes seconds to start.
+CASES = 10
+#: Seconds between ticks. Most find nothing to do, and all tracks together make many.
+EVERY = 0.8
 
 Runs = dict[Case, "Future[Outcome]"]
 
@@ -38,7 +43,7 @@ def running(
             folder = directory / f"{deployment[0]}-{next(numbers)}"
             case: Case | None = None
             try:
-                with Track(folder, deployment, firestore_address) as track:
+                with Track(folder, deployment, firestore_address, every=EVERY) as track:
                     while track.is_clean and not stopping.is_set():
                         case = waiting.get_nowait()
                         runs[case].set_result(track.run(case))
@@ -58,7 +63,8 @@ def running(
         for case in runs:
             if case.deployment == deployment:
                 waiting.put(case)
-        for _ in range(min(TRACKS.get(deployment, 1), waiting.qsize())):
+        wanted = math.ceil(waiting.qsize() / CASES)
+        for _ in range(min(TRACKS.get(deployment, 1), wanted)):
             thread = threading.Thread(target=drive, args=(waiting, deployment))
             thread.start()
             threads.append(thread)
