@@ -283,6 +283,8 @@ def test_parts_and_jobs_by_manifests_are_paid_and_announced_once(
         for way in (IN_PARTS, INLINED, ACCOMPANIED, AWAITED)
         for backend in BACKENDS
         for point in points_of(backend)
+        # A manifest with requests has no other manifest beside it.
+        if not (way is INLINED and ways_to(point)[0].beside)
         for harm, value in (("kills", (point,)), ("freeze", point))
     ],
     ids=str,
