@@ -17,11 +17,11 @@ from batchdrop.jobs.values import Drop
 from tests import often
 from tests.exactly_once import output
 from tests.exactly_once.points import (
-    IN_ROUNDS,
     KILLED,
     LATE_IN_PARTS,
     LATE_IN_ROUNDS,
     SAMPLE,
+    period_of,
 )
 from tests.exactly_once.promise import Evidence, Message, Outcome, broken, gathered
 from tests.exactly_once.rounds import is_asked
@@ -54,14 +54,19 @@ HARMFUL = {
     ),
     "developer": ("after_handing_over", "before_create"),
 }
-#: The points of `KILLED` that are tried each time: of a round and of the Developer API
-#: one each, and all others.
+#: The points of `KILLED` that are tried each time: those on the way to the API, and one
+#: of what comes after, of a round and of the Developer API. `test_collect_once.py` and
+#: `test_collect_parts.py` kill collectors.
 OFTEN = [
     (backend, point)
     for backend, point in KILLED
-    if (point not in IN_ROUNDS and backend == "vertex")
+    if (backend == "vertex" and period_of(point) == "send")
     or (backend, point)
-    in (("vertex", "round_prepared"), ("developer", "after_fence_delete"))
+    in (
+        ("vertex", "collect_written"),
+        ("vertex", "round_prepared"),
+        ("developer", "after_fence_delete"),
+    )
 ]
 #: The others are tried by `make crash`.
 mostly = partial(often.mostly, mark=pytest.mark.exhaustive)
@@ -97,7 +102,7 @@ class Course:
         """Repeats the event until the ledger has the drop, and runs ticks."""
         for _ in range(60):
             self.step()
-            if self._is_asked() and self.evidence().is_over:
+            if self._is_asked() and self._may_be_over() and self.evidence().is_over:
                 break
         if self.way.lingers:
             self.step()
@@ -133,6 +138,11 @@ class Course:
             ledger, now = self.world.ledger, self.world.now()
             self._asked = is_asked(ledger, self.drop, self.way.asks, now)
         return self._asked or not self.way.asks
+
+    def _may_be_over(self) -> bool:
+        """Whether all evidence is worth reading."""
+        job = self.world.ledger.get(self.drop.job_id)
+        return job is not None and job.is_done
 
     def _drop_manifest(self) -> None:
         name = f"{self.way.folder}x.job.json"
