@@ -117,9 +117,14 @@ class Tokens:
         )
 
 
-def counted(number: int, noun: str) -> str:
-    """Such as `1 row` and `2,000 rows`, of a noun that takes an s."""
-    return f"{number:,} {agreed(number, noun, f'{noun}s')}"
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Such as `1 row` and `2,000 rows`; `nouns` is for one that takes no s alone."""
+    return f"{number:,} {agreed(number, noun, nouns or f'{noun}s')}"
+
+
+def some_are(number: int, total: int, noun: str) -> str:
+    """Such as `1 of 3 rows is` and `2 of 3 rows are`."""
+    return f"{number:,} of {counted(total, noun)} {agreed(number, 'is', 'are')}"
 
 
 def agreed(number: int, one: str, more: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from batchdrop.jobs.retries import not_again
-from batchdrop.rows import Rows, agreed, counted
+from batchdrop.rows import Rows, agreed, counted, some_are
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,18 @@ from batchdrop.rows import Rows, agreed, counted
 )
 def test_a_noun_agrees_with_its_number(number: int, words: str) -> None:
     assert counted(number, "row") == words
+
+
+def test_a_noun_may_take_more_than_an_s() -> None:
+    assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+
+
+def test_a_part_of_some_agrees_with_its_own_number() -> None:
+    assert [some_are(*each, "row") for each in ((1, 1), (1, 3), (2, 3))] == [
+        "1 of 1 row is",
+        "1 of 3 rows is",
+        "2 of 3 rows are",
+    ]
 
 
 def test_a_verb_agrees_with_its_number() -> None:

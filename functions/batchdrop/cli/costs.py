@@ -10,7 +10,7 @@ import click
 
 from batchdrop.cli.deployment import deployment, deployment_option
 from batchdrop.cli.output import json_option, print_json, print_table
-from batchdrop.rows import agreed
+from batchdrop.rows import counted
 from batchdrop.views.cost_filters import by_of, label_of, since_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _show(report: "CostReport") -> None:
     if report.more:
         click.echo(f"There are more groups than these {len(report.groups):,}.")
     if total.unknown:
-        batches = agreed(total.unknown, "1 batch", f"{total.unknown:,} batches")
+        batches = counted(total.unknown, "batch", "batches")
         click.echo(
             f"The cost of {batches} isn't known and in no sum; `batchdrop show` of the "
             "job says why."

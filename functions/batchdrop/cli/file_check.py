@@ -19,7 +19,7 @@ from batchdrop.preflight.estimate import Estimator, batches_of
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
 from batchdrop.pricing import Prices, estimated
-from batchdrop.rows import RowError, agreed, counted
+from batchdrop.rows import RowError, agreed, counted, some_are
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -310,8 +310,7 @@ def _summary(report: Report) -> Iterator[str]:
     guess = report.estimate
     family = report.rules.family
     if report.found:
-        bad = agreed(report.bad_rows, "is", "are")
-        yield f"{report.bad_rows:,} of {counted(report.rows, 'row')} {bad} bad"
+        yield f"{some_are(report.bad_rows, report.rows, 'row')} bad"
     elif not report.rows:
         yield "there are no rows: a job of it would be rejected"
     else:

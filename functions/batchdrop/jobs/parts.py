@@ -23,7 +23,7 @@ from batchdrop.jobs.values import (
     derived_id,
     outcome_of_parts,
 )
-from batchdrop.rows import RowError, Rows, agreed, counted
+from batchdrop.rows import RowError, Rows, some_are
 
 #: A file has at most this many parts. One commit makes the jobs of all parts: 2 kB each
 #: with a common name, 8 kB with the longest possible texts. The emulator takes commits
@@ -178,10 +178,7 @@ class Splitting(Steps):
             fact = Fact.still(self.parts_held, message, now)
         left, put_off = self.collecting, self.put_off
         if self.awaits == "results" and left is not None:
-            why = (
-                f"{undone:,} of {counted(len(self.parts), 'part')} "
-                f"{agreed(undone, 'is', 'are')} not done"
-            )
+            why = f"{some_are(undone, len(self.parts), 'part')} not done"
             put_off = self._waiting(WaitCode.PARTS, why, now) if undone else None
             left = left if undone else replace(left, due=now)
         job = replace(self, parts_held=fact, collecting=left, put_off=put_off)

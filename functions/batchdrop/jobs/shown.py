@@ -7,7 +7,7 @@ from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.jobs.derived import Derived
 from batchdrop.jobs.values import OWN_LABELS, Stats
 from batchdrop.jobs.waiting import WaitingFor
-from batchdrop.rows import agreed, counted
+from batchdrop.rows import some_are
 
 #: The lists that a job can be in: see `Shown.listed_as`.
 OPEN, ENDED, UNHEALTHY = "open", "ended", "unhealthy"
@@ -70,8 +70,7 @@ class Shown(Derived):
             times = [one.at for one in self.history if one.phase is Phase.SPLIT]
             return WaitingFor(
                 code=WaitCode.PARTS,
-                message=f"{open:,} of {counted(len(self.parts), 'part')} "
-                f"{agreed(open, 'is', 'are')} not over",
+                message=f"{some_are(open, len(self.parts), 'part')} not over",
                 since=min(times, default=self.updated_at),
             )
         return None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchdrop.jobs.codes import Phase, Step
-from batchdrop.rows import agreed, counted
+from batchdrop.rows import agreed, counted, some_are
 from batchdrop.views.text import in_shell
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def sentence(job: "Job") -> str:
     if job.phase is Phase.SUBMITTED and job.batch and job.batch.has_begun:
         if not progress or not progress.rows:
             return "The API works on its batch."
-        answered = f"{agreed(progress.answered, 'is', 'are')} answered"
-        return f"{progress.answered:,} of {counted(progress.rows, 'row')} {answered}."
+        return f"{some_are(progress.answered, progress.rows, 'row')} answered."
     return PHASES[job.phase]
 
 
@@ -93,7 +92,7 @@ def _end(job: "Job") -> str:
     ok, total = job.rows.ok or 0, job.rows.total
     if ok == total:
         return agreed(total, "The row is ok.", f"All {total:,} rows are ok.")
-    return f"{ok:,} of {counted(total, 'row')} {agreed(ok, 'is', 'are')} ok."
+    return f"{some_are(ok, total, 'row')} ok."
 
 
 def step_of(left: "Collecting") -> str:

@@ -19,7 +19,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.results import slices
 from batchdrop.results.reading import HELD
-from batchdrop.rows import agreed, counted
+from batchdrop.rows import some_are
 from batchdrop.storage import Differs, Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_copy import Copies
@@ -176,10 +176,7 @@ class Freeze:
         there = self._there(job, found)
         if there is None or there >= expected:
             return None
-        why = (
-            f"{there:,} of {counted(expected, 'answer')} "
-            f"{agreed(there, 'is', 'are')} there"
-        )
+        why = f"{some_are(there, expected, 'answer')} there"
         return Waits(why=why, latest=until, code=WaitCode.ANSWERS)
 
     def _there(self, job: Job, found: Sequence[Frozen]) -> int | None:

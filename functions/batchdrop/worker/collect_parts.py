@@ -13,7 +13,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results import DoesNotAddUp
-from batchdrop.rows import agreed, counted
+from batchdrop.rows import counted, some_are
 from batchdrop.storage import Storage
 from batchdrop.stored import split_uri
 from batchdrop.worker.collect_compose import Compose
@@ -100,8 +100,7 @@ class Parts:
         """
         parts = parts_of(self.ledger, job)
         if undone := [part for part in parts if not part.is_done]:
-            are = agreed(len(undone), "is", "are")
-            why = f"{len(undone):,} of {counted(len(parts), 'part')} {are} not done"
+            why = f"{some_are(len(undone), len(parts), 'part')} not done"
             return Waits(why=why, code=WaitCode.PARTS)
         # The ledger keeps them as long as any job that is done, which is long enough
         # for whoever repeats this step.

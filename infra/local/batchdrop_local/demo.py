@@ -17,7 +17,7 @@ from batchdrop.failpoints import FAILPOINTS
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch
-from batchdrop.rows import agreed
+from batchdrop.rows import counted
 from batchdrop_local import samples
 from batchdrop_local.looker import RESULTS_READY, Looker, exported
 from batchdrop_local.processes import Show
@@ -144,7 +144,8 @@ def run(
             with steps.step("find the batch", stack.log("poll")) as step:
                 job = looker.wait_for(drop.job_id, lambda job: job.batch is not None)
                 batches = looker.batches()
-                step.say(f"the API has {_counted(batches)}: taken up")
+                made = counted(batches, "batch", "batches")
+                step.say(f"the API has {made}: taken up")
                 looker.hurry()
             with steps.step("follow it", stack.log("poll")) as step:
                 job = looker.wait_for(
@@ -256,10 +257,6 @@ def _show(
         cost = f"{job.cost.micros / 1_000_000:.4f} {job.cost.currency}"
         tokens = f"{job.usage.total:,} tokens"
         console.out(f"It would have cost {cost} for {tokens}.", highlight=False)
-
-
-def _counted(batches: int) -> str:
-    return agreed(batches, "1 batch", f"{batches} batches")
 
 
 def _batch(job: Job) -> Batch:
