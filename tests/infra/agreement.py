@@ -281,6 +281,7 @@ def durations_agree(plan: Plan, functions: Path) -> Iterator[str]:
 
 
 def _minutes_between_runs(schedule: str) -> int:
+    """Minutes between runs of a cron schedule whose first field is `*` or `*/N`."""
     minute = schedule.split()[0]
     return 1 if minute == "*" else int(minute.removeprefix("*/"))
 

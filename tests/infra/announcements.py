@@ -67,6 +67,7 @@ def examples() -> Iterator[Announcement]:
 
 
 def _ended(name: str, state: str) -> Batch:
+    """A batch with two answers and one failure; an error unless it succeeded."""
     failed = state != "JOB_STATE_SUCCEEDED"
     return Batch(
         name=name,
@@ -83,4 +84,5 @@ def _ended(name: str, state: str) -> Batch:
 
 
 def _of(job: Job) -> Announcement:
+    """An announcement of a job by the deployment that all examples are from."""
     return Announcement.of(job, "//batchdrop/projects/p/deployments/d")

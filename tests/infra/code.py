@@ -89,6 +89,7 @@ def growing(collection: str) -> Iterator[str]:
 
 
 def _has_time(type: Any) -> bool:
+    """Whether a type is a datetime, or one of its fields or arguments has one."""
     if type is datetime:
         return True
     if is_dataclass(type):

@@ -55,6 +55,7 @@ def grants(plan: Plan) -> list[Grant]:
 
 
 def _who(plan: Plan, grant: Resource) -> str:
+    """What the account of a grant is for; an unknown member is given in full."""
     by_email = f"serviceAccount:{grant.values.get('user_by_email')}"
     member = grant.values.get("member", by_email)
     for account in plan.of("google_service_account"):
@@ -67,6 +68,7 @@ def _who(plan: Plan, grant: Resource) -> str:
 
 
 def _on(plan: Plan, grant: Resource) -> str:
+    """The resource of a grant, such as `bucket inbox`; an unknown type's address."""
     values = grant.values
     match grant.type.removeprefix("google_").removesuffix("_iam_member"):
         case "project":
@@ -108,4 +110,5 @@ def _on(plan: Plan, grant: Resource) -> str:
 
 
 def _short(plan: Plan, name: str) -> str:
+    """The name without the deployment's prefix."""
     return name.removeprefix(f"{plan.name}-")

@@ -42,6 +42,7 @@ class Copy:
         return self.files[mistake.file].count(mistake.old) == 1
 
     def make(self, mistake: Mistake) -> None:
+        """Changes the text of one file. Call `takes` first: nothing is checked here."""
         text = self.files[mistake.file].replace(mistake.old, mistake.new)
         self.files[mistake.file] = text
         self.mistakes.append(mistake)
@@ -70,6 +71,7 @@ def copies() -> list[Copy]:
 
 
 def _mistakes() -> tuple[Mistake, ...]:
+    """All mistakes, grouped by what must notice them."""
     found: list[Mistake] = []
 
     def add(

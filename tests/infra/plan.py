@@ -98,6 +98,7 @@ class Plan:
 
 
 def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Each string inside a value, with the nearest argument's name."""
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, dict):

@@ -269,6 +269,7 @@ def _of_routes(plan: Plan) -> Iterator[str]:
 
 
 def _place(plan: Plan, uri: str) -> str:
+    """A location as `Grant.on` names it: without a prefix, the bucket's short name."""
     place = Location.parse(uri)
     own = f"{plan.project}-{plan.name}-"
     return str(place) if place.prefix else f"bucket {place.bucket.removeprefix(own)}"
@@ -477,6 +478,7 @@ def a_key_encrypts_everything_or_nothing(plan: Plan) -> Iterator[str]:
 
 
 def _secret_key(secret: Resource) -> str | None:
+    """The key that encrypts a secret's only replica; None if Google's own does."""
     replica = secret.block("replication")["user_managed"][0]["replicas"][0]
     found: list[dict[str, str]] = replica["customer_managed_encryption"]
     return found[0]["kms_key_name"] if found else None

@@ -113,10 +113,12 @@ class Provider:
         return b""
 
     def _resource(self, request: bytes, number: int) -> tuple[dict[str, Any], Any]:
+        """The resource's schema, and the value in the request's field `number`."""
         block = self._resources[_type_name(request)]["block"]
         return block, _value(_fields(request)[number][0])
 
     def _planned(self, name: str, block: dict[str, Any], proposed: Any) -> Any:
+        """The value with what is computed as UNKNOWN; None, a deletion, stays None."""
         if proposed is None:
             return None
         planned = _filled(block, proposed, lambda *_: UNKNOWN)
@@ -128,10 +130,13 @@ class Provider:
 
 
 class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Routes the plugin protocol's calls to a provider, as undecoded bytes."""
+
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
     def service(self, call: Any) -> Any:
+        """The handler of a call; None if the call is to another service."""
         service, _, method = call.method.strip("/").partition("/")
         if service != "tfplugin6.Provider":
             return None  # Terraform also calls services of go-plugin
@@ -173,6 +178,7 @@ def _applied(block: dict[str, Any], value: Any) -> Any:
 
 
 def _example(name: str, type: Any) -> Any:
+    """A value of the type, for what the real provider would compute."""
     match type:
         case "string":
             return f"computed-{name}"
@@ -206,6 +212,7 @@ def _misfits(block: dict[str, Any], value: Any, path: Any = ()) -> Iterator[byte
 
 
 def _provider_schema(schema: dict[str, Any]) -> bytes:
+    """The response to GetProviderSchema: all resources and data sources."""
     message = _bytes(1, _schema(schema["provider"]))
     for name, resource in schema["resource_schemas"].items():
         entry = _bytes(1, name.encode()) + _bytes(2, _schema(resource))
@@ -217,10 +224,12 @@ def _provider_schema(schema: dict[str, Any]) -> bytes:
 
 
 def _schema(schema: dict[str, Any]) -> bytes:
+    """A Schema message: version and block."""
     return _number(1, schema.get("version", 0)) + _bytes(2, _block(schema["block"]))
 
 
 def _block(block: dict[str, Any]) -> bytes:
+    """A Schema.Block message: its attributes and nested blocks."""
     message = b""
     for name, attribute in sorted(block["attributes"].items()):
         message += _bytes(
@@ -244,6 +253,7 @@ def _block(block: dict[str, Any]) -> bytes:
 
 
 def _diagnostic(summary: str, path: Any, name: str) -> bytes:
+    """A Diagnostic message: an error at the attribute `name` below `path`."""
     steps = b""
     for step in (*path, name):
         # A step is an attribute's name or an index of a list, which may be 0.
@@ -254,15 +264,18 @@ def _diagnostic(summary: str, path: Any, name: str) -> bytes:
 
 
 def _type_name(request: bytes) -> str:
+    """The resource's type: the first field of every request about one."""
     name: bytes = _fields(request)[1][0]
     return name.decode()
 
 
 def _dynamic(value: Any) -> bytes:
+    """A DynamicValue message that holds the value as MessagePack."""
     return _bytes(1, msgspec.msgpack.encode(value))
 
 
 def _value(message: bytes) -> Any:
+    """The value of a DynamicValue, from MessagePack or JSON; may hold UNKNOWN."""
     fields = _fields(message)
     if 1 in fields:
         return msgspec.msgpack.decode(fields[1][0], ext_hook=lambda *_: UNKNOWN)
@@ -273,6 +286,7 @@ def _value(message: bytes) -> Any:
 
 
 def _varint(number: int) -> bytes:
+    """A number of at least 0, seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -281,10 +295,12 @@ def _varint(number: int) -> bytes:
 
 
 def _bytes(field: int, data: bytes) -> bytes:
+    """A field of bytes, text or a nested message."""
     return _varint(field << 3 | 2) + _varint(len(data)) + data
 
 
 def _number(field: int, number: int) -> bytes:
+    """A field with a number or a flag; nothing for 0, the default."""
     return _varint(field << 3) + _varint(int(number)) if number else b""
 
 
@@ -294,6 +310,7 @@ def _fields(message: bytes) -> dict[int, list[Any]]:
     at = 0
 
     def varint() -> int:
+        """The number that begins at `at`; moves `at` behind it."""
         nonlocal at
         number = shift = 0
         while True:

@@ -30,6 +30,7 @@ class Query:
     summed: frozenset[str] = frozenset()  #: at last fields that are added up
 
     def __str__(self) -> str:
+        """Such as `jobs(phase ==, due ascending)`."""
         wanted = [f"{path} ==" for path in sorted(self.equal)]
         wanted += [f"{path} contains" for path in sorted(self.contained)]
         wanted += [f"{path} {direction.lower()}" for path, direction in self.ordered]
@@ -45,6 +46,7 @@ class Query:
 
     @property
     def paths(self) -> set[str]:
+        """All fields that the query compares, sorts by or adds up."""
         ordered = {path for path, _ in self.ordered}
         return set(self.equal | self.contained | self.summed) | ordered
 
@@ -130,6 +132,7 @@ def asking_elsewhere(files: Iterable[Path], asked: type) -> list[str]:
 
 
 def _queries(node: ast.AST) -> bool:
+    """Whether a node is a call that sends a query."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     # `str.count` has an argument; a query's `count` has none.
@@ -157,6 +160,7 @@ def _asking(asked: type) -> list[str]:
 
 
 def _calls(node: ast.AST, methods: Set[str]) -> bool:
+    """Whether a node is `self.` and one of these methods."""
     return (
         isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -194,6 +198,7 @@ def _examples(method: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _example(type: Any) -> Any:
+    """An example for an argument's type; of `X | None`, one for X."""
     if isinstance(type, types.UnionType):
         (type,) = (one for one in typing.get_args(type) if one is not NoneType)
     return _EXAMPLE[type]
@@ -247,6 +252,7 @@ def _read(request: Any) -> Query:
 
 
 def _filters(where: Any) -> Iterator[tuple[str, str, str]]:
+    """Each filter: `field` or `unary`, its operator, its field's path."""
     if where.composite_filter.filters:
         if where.composite_filter.op.name != "AND":
             raise NotImplementedError("the indexes that a query with OR needs")

@@ -44,6 +44,7 @@ def table(plan: Plan) -> str:
 
 
 def _account(plan: Plan, who: str) -> str:
+    """The id of an account, in code style; a member of another kind as it is."""
     for account in plan.of("google_service_account"):
         if account.address.partition(".")[2] in (
             who,

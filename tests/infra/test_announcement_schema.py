@@ -60,6 +60,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Any]:
 
 
 def kind(announcement: Announcement) -> str:
+    """The kind in a type: `ended` of `dev.batchdrop.job.ended.v1`."""
     return announcement.type.split(".")[3]
 
 

@@ -13,12 +13,14 @@ from tests.infra.plan import Plan
 
 
 def read(plan: Plan) -> dict[str, Any]:
+    """The dashboard's JSON, as the plan sends it."""
     text = plan.at("google_monitoring_dashboard.this").values["dashboard_json"]
     content: dict[str, Any] = json.loads(text)
     return content
 
 
 def parse(content: dict[str, Any]) -> Any:
+    """The dashboard as the API's message; ParseError if a field does not exist."""
     return json_format.ParseDict(content, Dashboard.pb(Dashboard()))
 
 

@@ -59,6 +59,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what the zip holds, as a function finds it."""
     folder = tmp_path_factory.mktemp("unpacked")
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
@@ -138,10 +139,12 @@ class Deployed:
         return self.post("collect", headers=MESSAGE["headers"], json=message)
 
     def post(self, name: str, **request: Any) -> httpx.Response:
+        """Posts to the function of that name. Errors are returned, not raised."""
         address = self.addresses[name]
         return httpx.post(address, trust_env=False, timeout=60, **request)
 
     def get(self, name: str, path: str, **request: Any) -> httpx.Response:
+        """Gets a path of the function of that name. Errors are returned, not raised."""
         address = f"{self.addresses[name]}{path}"
         return httpx.get(address, trust_env=False, timeout=60, **request)
 
@@ -191,6 +194,7 @@ def deployed(
     pubsub_emulator: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployed]:
+    """All functions of the plan, each in a process of its own, ready for calls."""
     # The clock stands still: a batch can be found as soon as it is created.
     with (
         BatchSim(clock=Clock(speed=0), storage=gcs) as sim,
@@ -227,6 +231,7 @@ def deployed(
 
 
 def make_buckets_and_topic(plan: Plan, gcs: str, pubsub: str) -> None:
+    """Creates every bucket and topic of the plan in the emulators."""
     for bucket in plan.of("google_storage_bucket"):
         name = {"name": bucket.values["name"]}
         httpx.post(f"{gcs}/storage/v1/b", json=name, trust_env=False).raise_for_status()

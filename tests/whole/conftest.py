@@ -13,6 +13,7 @@ def shared_stack(
     firestore_emulator: str,
     pubsub_emulator: str,
 ) -> Iterator[Stack]:
+    """The stack that most tests use; batches end within a second."""
     with Stack(
         tmp_path_factory.mktemp("stack"),
         poll_every=0.25,

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """What a listener received in one call."""
+
     headers: dict[str, str]  #: names in lowercase
     body: bytes
 
@@ -24,6 +26,7 @@ class Listener:
 
 @contextmanager
 def listening(answer: Callable[[Request], int], port: int = 0) -> Iterator[Listener]:
+    """Serves on a free port, or the given one, until the block ends."""
     listener = Listener(answer)
 
     class Handler(BaseHTTPRequestHandler):

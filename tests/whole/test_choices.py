@@ -170,6 +170,7 @@ class Night(Deployment):
         return until(lambda: self._done(drop))
 
     def _done(self, drop: Drop) -> dict[str, Any] | None:
+        """The job if it is over and nothing collects it or its parts; else None."""
         job = self.at(drop, "ended", "rejected")
         jobs = self.database.collection("jobs")
         for id in (drop.job_id, *(job or {}).get("parts", {})):
@@ -207,6 +208,7 @@ def night(
     pubsub_emulator: str,
     bigquery: str,
 ) -> Iterator[Night]:
+    """A stack with routes and a BigQuery table, with all drops in its inbox."""
     folder: Path = tmp_path_factory.mktemp("choices")
     (folder / "routes.toml").write_text(ROUTES)
     with pytest.MonkeyPatch.context() as patch, Dataset(bigquery) as dataset:

@@ -43,6 +43,7 @@ class Bench:
         self.name = f"projects/{project}/subscriptions/failing"
 
     def publish(self, announcement: Announcement) -> None:
+        """Publishes an announcement as the worker does."""
         Publisher(lambda: self._client, self.topics.announcements)(announcement)
 
     def listen(self, push: PushConfig | None = None) -> None:
@@ -80,6 +81,7 @@ class Bench:
 
 @pytest.fixture
 def bench(pubsub_emulator: str, project: str) -> Iterator[Bench]:
+    """Topics and subscriptions of this test's own project on the emulator."""
     bench = Bench(pubsub_emulator, project)
     yield bench
     bench.close()

@@ -97,6 +97,7 @@ def test_the_samples_are_the_same_each_time_and_differ_from_each_other() -> None
 
 
 def demo(directory: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs `batchdrop demo --json` for 90 s at most; its exit status may be any."""
     return subprocess.run(
         [*DEMO, "--json"],
         cwd=directory,

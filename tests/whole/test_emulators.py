@@ -177,5 +177,6 @@ def a_cloud_sdk(root: Path) -> Path:
 
 
 def a_program(path: Path, does: str = "exit 0") -> None:
+    """Writes an executable shell script with this body."""
     path.write_text(f"#!/bin/sh\n{does}\n")
     os.chmod(path, 0o755)

@@ -83,6 +83,7 @@ def test_a_folder_that_can_not_be_made_is_an_error_with_its_name(
 
 @contextmanager
 def listening_on(port: int) -> Iterator[None]:
+    """Keeps the port taken until the block ends."""
     with socket.create_server(("127.0.0.1", port)):
         yield
 

@@ -52,6 +52,7 @@ Rule = dict[str, Any]
 
 
 def detour(state: str) -> Rule:
+    """A fault that puts a batch into the state `JOB_STATE_<state>`."""
     return {"fault": "unknown_state", "state": state, "for_ever": True}
 
 
@@ -115,6 +116,7 @@ class Followed:
         return jobs
 
     def all_over(self, *but: str) -> bool:
+        """Whether every job has ended, except those named."""
         jobs = self.look()
         over = {name for name, job in jobs.items() if job["phase"] == "ended"}
         return over >= set(self.drops) - set(but)
@@ -131,6 +133,7 @@ class Followed:
         return bool(batch.get("state") == f"JOB_STATE_{state}")
 
     def job(self, name: str) -> dict[str, Any]:
+        """The job's document; fails if there is none."""
         job = self.deployment.job(self.drops[name])
         assert job is not None
         return job
@@ -175,6 +178,7 @@ class Followed:
         httpx.delete(f"{self._faults}/{id}").raise_for_status()
 
     def drop(self, name: str, *rules: Rule) -> Drop:
+        """Drops a file of four rows, with these faults for its batch."""
         self.add(name, *rules)
         self.drops[name] = self.deployment.drop(ROWS, f"{name}.jsonl")
         return self.drops[name]

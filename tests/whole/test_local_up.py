@@ -19,6 +19,7 @@ from tests.waiting import is_alive, until
 
 
 def can_start_emulators() -> bool:
+    """Whether this machine has the programs to start emulators with."""
     try:
         emulators.check({"PATH": os.environ["PATH"]})
     except emulators.NoEmulator:
@@ -137,6 +138,7 @@ def commands(
 
 
 def run(command: list[str], directory: Path, env: dict[str, str] | None = None) -> str:
+    """Runs a command and returns its output; CalledProcessError if it fails."""
     ran = subprocess.run(
         command, cwd=directory, env=env, capture_output=True, text=True, check=True
     )

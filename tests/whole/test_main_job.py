@@ -38,6 +38,7 @@ class Deployment:
     messages: list[Any] = field(default_factory=list)
 
     def drop(self, rows: int | str, name: str | None = None) -> Drop:
+        """Uploads a file of that many rows, or of that text, to the inbox."""
         text = rows if isinstance(rows, str) else "".join(ROW % n for n in range(rows))
         bucket = self.gcs.bucket(self.stack.buckets["inbox"])
         blob = bucket.blob(name or f"{uuid.uuid4().hex}.jsonl")
@@ -50,11 +51,13 @@ class Deployment:
         )
 
     def job(self, drop: Drop) -> dict[str, Any] | None:
+        """The job's document as it is now; None if there is none."""
         snapshot = self.database.collection("jobs").document(drop.job_id).get()
         found: dict[str, Any] | None = snapshot.to_dict()
         return found
 
     def at(self, drop: Drop, *phases: str) -> dict[str, Any] | None:
+        """The job's document if it is in one of these phases, else None."""
         job = self.job(drop)
         return job if job and job["phase"] in phases else None
 
@@ -85,6 +88,7 @@ class Deployment:
         return [one for one in messages if one.attributes["event"] != "results"]
 
     def answers(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """The lines that the API wrote for a job's batch, from all its objects."""
         place = Location.parse(job["batch"]["output_directory"])
         return [
             json.loads(line)
@@ -95,6 +99,7 @@ class Deployment:
 
 @pytest.fixture
 def deployment(stack: Stack) -> Iterator[Deployment]:
+    """The shared stack, with a subscription of this test's own."""
     with pubsub_v1.SubscriberClient() as subscriber:
         name = f"projects/{stack.project}/subscriptions/test-{uuid.uuid4().hex[:8]}"
         subscriber.create_subscription(name=name, topic=stack.topic)
@@ -106,6 +111,7 @@ def deployment(stack: Stack) -> Iterator[Deployment]:
 
 
 def lines_with(text: str, log: Path) -> list[str]:
+    """The lines of a log that contain the text."""
     return [line for line in log.read_text().splitlines() if text in line]
 
 

@@ -52,6 +52,7 @@ def deployment(
     pubsub_emulator: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Deployment]:
+    """A stack of its own, whose routes split files and whose steps are short."""
     (tmp_path / "routes.toml").write_text(ROUTES)
     env = {
         "BATCHDROP_ROUTES": str(tmp_path / "routes.toml"),

@@ -267,6 +267,7 @@ def a_stack(
     entry_points: str = ENTRY_POINTS,
     env: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
+    """A stack with other entry points, without a scheduler or pages."""
     source = directory / "main.py"
     source.write_text(entry_points)
     with Stack(
@@ -282,6 +283,7 @@ def new_pids(stack: Stack, function: str, dead: int) -> dict[str, Any] | None:
 
 
 def listening_at(address: str) -> psutil.Process | None:
+    """This process's descendant that listens at an address; None if none does."""
     port = int(address.rpartition(":")[2])
     for child in psutil.Process().children(recursive=True):
         if any(c.laddr.port == port for c in child.net_connections() if not c.raddr):

@@ -45,6 +45,7 @@ class Terminal:
         self.clear()
 
     def _tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
+        """Runs a tmux command on this terminal's own server; returns its output."""
         command = ["tmux", "-S", str(self._folder / "socket"), *arguments]
         return subprocess.run(
             command, env=env, check=True, capture_output=True, text=True
@@ -70,6 +71,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, stack: Stack) -> Iterator[Terminal]:
+    """A terminal with the shared stack running; skips where tmux is missing."""
     if shutil.which("tmux") is None:
         unavailable("needs tmux on the PATH")
     made = Terminal(tmp_path)
@@ -88,6 +90,7 @@ def seen(terminal: Terminal, command: str) -> str:
 
 
 def kept(name: str, screen: str) -> str:
+    """The capture of that name; WRITE_CAPTURES replaces it by this screen first."""
     file = CAPTURES / name
     if os.environ.get("WRITE_CAPTURES"):
         file.write_text(screen)

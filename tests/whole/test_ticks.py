@@ -56,6 +56,7 @@ class Clockless:
         return job
 
     def fault(self, **rule: Any) -> None:
+        """Adds a fault to batchsim; it strikes once, unless `count` says otherwise."""
         httpx.post(self._faults, json={"count": 1, **rule}).raise_for_status()
 
     def has_struck(self) -> bool:
@@ -76,6 +77,7 @@ class Clockless:
         return drop
 
     def service_says(self, drop: Drop) -> str:
+        """The state of a drop's only batch at batchsim."""
         (batch,) = self.deployment.batches(drop)
         return str(batch["state"])
 
@@ -86,6 +88,7 @@ def clockless(
     firestore_emulator: str,
     pubsub_emulator: str,
 ) -> Iterator[Clockless]:
+    """A stack without a scheduler, whose functions can be killed at a failpoint."""
     directory = tmp_path_factory.mktemp("ticks")
     trap = directory / "after_lock"
     trap.touch()
