@@ -111,7 +111,7 @@ class Tokens:
         listed = ", ".join(f"{count:,} {name}" for name, count in media if count)
         thoughts = f", {self.thoughts:,} thoughts" if self.thoughts else ""
         return (
-            f"{self.prompt + self.output + self.thoughts:,} tokens: "
+            f"{counted(self.prompt + self.output + self.thoughts, 'token')}: "
             f"{self.prompt:,} prompt{f' ({listed})' if listed else ''}, "
             f"{self.output:,} output{thoughts}"
         )

@@ -33,4 +33,4 @@ def read(job: JobEvent) -> None:
         for result in map(json.loads, lines):
             if result["outcome"] != "ok":
                 log.warning("line %d is %s", result["line"], result["outcome"])
-    log.warning("%d of %d rows are ok", job.rows.ok, job.rows.total)
+    log.warning("ok: %d of %d", job.rows.ok, job.rows.total)

@@ -34,7 +34,7 @@ def tell(job: JobEvent) -> None:
     why = job.error or job.health
     text = f"{job.source.name}: {job.outcome if job.event == 'ended' else job.event}"
     if job.event == "results":
-        text += f": {job.rows.ok} of {job.rows.total} rows are ok"
+        text += f", ok: {job.rows.ok} of {job.rows.total}"
     elif why is not None:
         text += f" ({why.code}: {why.message})"
     answer = httpx.post(

@@ -166,7 +166,7 @@ def test_results_are_read_when_they_are_ready(
     assert answers == [200, 200]
     said = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     # Once, though delivered twice.
-    assert said == ["line 2 is failed", "1 of 2 rows are ok"]
+    assert said == ["line 2 is failed", "ok: 1 of 2"]
 
 
 def test_of_an_end_nothing_is_read(
@@ -210,7 +210,7 @@ def test_the_chat_is_told_of_what_failed_and_what_stalls(chat: Listener) -> None
     assert said(chat) == [
         f"a/b c.jsonl: failed (9: bad bucket), job {failed.id}",
         f"a/b c.jsonl: stalled (stalled: JOB_STATE_PENDING), job {failed.id}",
-        f"a/b c.jsonl: results: 2 of 3 rows are ok, job {failed.id}",
+        f"a/b c.jsonl: results, ok: 2 of 3, job {failed.id}",
     ]
 
 

@@ -185,6 +185,18 @@ def test_of_a_file_of_answers_the_rows_without_one_are_written(run: Run) -> None
     assert run(Path("rest.jsonl").read_bytes()).exit_code == 0
 
 
+def test_one_row_with_an_answer_is_left_out_in_the_singular(run: Run) -> None:
+    response = {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}
+    answered = {"status": "", "request": GOOD, "response": response}
+    failed = {"status": "Bad Request", "request": GOOD, "response": {}}
+    options = ("--fix", "--only-unanswered", "-o", "rest.jsonl", "--answer-tokens", "1")
+
+    done = run(file(answered, failed), *options)
+
+    assert "rest.jsonl has all lines but 1 that has an answer" in done.output
+    assert "if the answers take 1 token\n" in done.output
+
+
 def test_only_unanswered_needs_fix(
     run: Run,
 ) -> None:

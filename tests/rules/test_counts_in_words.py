@@ -2,8 +2,10 @@
 
 import pytest
 
+from batchdrop.batches.types import BatchJobSource
 from batchdrop.jobs.retries import not_again
-from batchdrop.rows import Rows, agreed, counted, some_are
+from batchdrop.jobs.values import Usage
+from batchdrop.rows import Rows, Tokens, agreed, counted, some_are
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,17 @@ def test_a_verb_agrees_with_its_number() -> None:
 
 def test_the_counts_of_one_row_are_those_of_a_row() -> None:
     assert str(Rows(total=1, accepted=1, ok=1)) == "1 row: 1 ok"
+
+
+def test_tokens_agree_with_their_number() -> None:
+    assert str(Tokens(prompt=1)) == "1 token: 1 prompt, 0 output"
+    assert str(Tokens(prompt=1, output=1)) == "2 tokens: 1 prompt, 1 output"
+    assert str(Usage(prompt=1, total=1)) == "1 token: 1 prompt, 0 output"
+    assert str(Usage(prompt=2, total=2)) == "2 tokens: 2 prompt, 0 output"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "1 inline request"), (2, "2 inline requests")]
+)
+def test_inline_requests_agree_with_their_number(number: int, words: str) -> None:
+    assert str(BatchJobSource(inlined_requests=({},) * number)) == words

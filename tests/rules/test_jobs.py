@@ -28,6 +28,7 @@ from batchdrop.jobs.values import (
 from batchdrop.rows import RowError, Rows
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, TIMING, collected
+from tests.there import there
 
 STAGED = Staging(epoch=1, uri="gs://work/x/1/requests.jsonl")
 RUNNING = Batch(
@@ -106,6 +107,17 @@ def test_the_api_has_ten_minutes_to_name_the_answers_of_a_success(
     clock.advance(minutes=minutes)
 
     assert job.may_name_output(batch, clock()) is waits
+
+
+def test_how_often_the_api_did_not_find_a_batch_is_said_in_words(
+    submitted: Job, clock: Clock
+) -> None:
+    once = submitted.missed_once_more(clock())
+    twice = once.missed_once_more(clock())
+
+    assert [
+        there(job.not_found).message.rpartition("; ")[2] for job in (once, twice)
+    ] == ["asked 1 time", "asked 2 times"]
 
 
 def test_one_generation_of_an_object_always_has_the_same_id() -> None:

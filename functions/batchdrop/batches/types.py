@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from batchdrop.rows import counted
+
 #: A time from an API. It has a zone: times without one can't be compared.
 Time = Annotated[datetime, Meta(tz=True)]
 #: A number from an API, within the range that any database can hold.
@@ -143,7 +145,7 @@ class BatchJobSource(Struct, frozen=True, kw_only=True, gc=False):
         if self.gcs_uri:
             return ",".join(self.gcs_uri)
         if self.inlined_requests is not None:
-            return f"{len(self.inlined_requests)} inline requests"
+            return counted(len(self.inlined_requests), "inline request")
         return self.bigquery_uri or self.vertex_dataset_name or self.file_name or ""
 
 

@@ -320,7 +320,8 @@ def _summary(report: Report) -> Iterator[str]:
         mended = agreed(report.fixed, "was mended", "were mended")
         what = "all lines"
         if report.answered:
-            what = f"all lines but {report.answered:,} that have an answer"
+            have = agreed(report.answered, "has", "have")
+            what = f"all lines but {report.answered:,} that {have} an answer"
         yield f"{counted(report.fixed, 'row')} {mended}; {report.output} has {what}"
     if not report.bytes:
         return
@@ -334,7 +335,7 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"the cost isn't known: {guess.no_cost}; give a list with --prices"
         return
     about = "" if guess.cost.is_small else "about "
-    answers = f"if the answers take {guess.tokens.output:,} tokens"
+    answers = f"if the answers take {counted(guess.tokens.output, 'token')}"
     if guess.tokens.thoughts:
         answers += f" and their thoughts {guess.tokens.thoughts:,}"
     yield f"{about}{guess.cost}, {answers}"

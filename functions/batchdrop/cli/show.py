@@ -71,7 +71,8 @@ def _head(job: "Job") -> Iterator[str]:
     state = f" ({job.batch.state})" if job.batch else ""
     done = ""
     if (progress := job.progress) and progress.rows and not job.is_done:
-        done = f", {progress.answered:,} of {progress.rows:,} rows answered"
+        of = counted(progress.rows, "row")
+        done = f", {progress.answered:,} of {of} answered"
     yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}{done}"
 
 

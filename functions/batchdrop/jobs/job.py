@@ -18,6 +18,7 @@ from batchdrop.jobs.values import (
     Problem,
     Timing,
 )
+from batchdrop.rows import counted
 
 
 class Job(Retried):
@@ -243,7 +244,7 @@ class Job(Retried):
         count = known.count + 1 if known else 1
         fact = NotFound(
             since=known.since if known else now,
-            message=f"the API answers 404 to {name}; asked {count} times",
+            message=f"the API answers 404 to {name}; asked {counted(count, 'time')}",
             count=count,
         )
         return replace(self, not_found=fact, updated_at=now)

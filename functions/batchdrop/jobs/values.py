@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from batchdrop.errors import NotADrop
 from batchdrop.jobs.codes import Backend, Outcome, Phase, SkipCode
-from batchdrop.rows import Tokens
+from batchdrop.rows import Tokens, counted
 from batchdrop.stored import split_uri
 
 #: A kind of batch: it embeds its rows. The other kind is generation.
@@ -332,7 +332,7 @@ class Usage:
         cached = f" ({self.cached:,} cached)" if self.cached else ""
         thoughts = f", {self.thoughts:,} thoughts" if self.thoughts else ""
         return (
-            f"{self.total:,} tokens: {self.prompt:,} prompt{cached}, "
+            f"{counted(self.total, 'token')}: {self.prompt:,} prompt{cached}, "
             f"{self.output:,} output{thoughts}"
         )
 

@@ -12,6 +12,7 @@ from batchdrop.errors import SourceGone
 from batchdrop.results.lines import Kind, decoded
 from batchdrop.results.reading import lines_of
 from batchdrop.results.values import DoesNotAddUp, OpenAt, Questions
+from batchdrop.rows import counted
 
 #: No line has this number, nor a greater one.
 NO_LINE = 2**63
@@ -59,8 +60,9 @@ class Lines:
             line += count
         if (self._before[-1], refused) != (staging.rows, staging.refused):
             raise DoesNotAddUp(
-                f"staging recorded {staging.rows:,} rows and {staging.refused:,} "
-                f"refused lines, and the lines {self._before[-1]:,} and {refused:,}"
+                f"staging recorded {counted(staging.rows, 'row')} and "
+                f"{counted(staging.refused, 'refused line')}, "
+                f"and the lines {self._before[-1]:,} and {refused:,}"
             )
 
     def runs(self) -> Iterator[tuple[Kind, int]]:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from batchdrop.jobs.values import Failure, Usage
 from batchdrop.results.failures import Failures
 from batchdrop.results.values import BEST_FIRST, DoesNotAddUp, Questions, Summary
-from batchdrop.rows import RowOutcome, Rows
+from batchdrop.rows import RowOutcome, Rows, counted
 
 
 class Tally(Struct, kw_only=True):
@@ -84,13 +84,14 @@ class Tally(Struct, kw_only=True):
         staging = questions.staging
         if self.lines != staging.rows + staging.refused:
             raise DoesNotAddUp(
-                f"{self.lines:,} results for {staging.rows + staging.refused:,} lines"
+                f"{counted(self.lines, 'result')} for "
+                f"{counted(staging.rows + staging.refused, 'line')}"
             )
         answered = staging.rows - self.outcomes.get(RowOutcome.MISSING, 0)
         if self.read != answered + self.strangers + self.superseded:
             raise DoesNotAddUp(
-                f"{self.read:,} answers were read: {answered:,} rows have one, "
-                f"{self.strangers:,} are strangers, {self.superseded:,} superseded"
+                f"answers read: {self.read:,}; rows with one: {answered:,}; "
+                f"strangers: {self.strangers:,}; superseded: {self.superseded:,}"
             )
         prompt, cached, output, thoughts, total = self.usage
         return Summary(

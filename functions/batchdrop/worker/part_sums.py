@@ -8,7 +8,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost, Failure, Skipped, Usage
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.failures import Failures
-from batchdrop.rows import RowOutcome, Rows
+from batchdrop.rows import RowOutcome, Rows, counted
 
 #: The counts of rows that a split job has already, of when its file was read.
 _READ = ("total", "accepted", "refused")
@@ -32,7 +32,8 @@ def added_up(job: Job, parts: Sequence[Job]) -> dict[str, Any]:
     for name in _READ:
         if counts[name] != (read := getattr(job.rows, name)):
             raise DoesNotAddUp(
-                f"the parts have {counts[name]:,} rows ({name}), the file {read:,}"
+                f"the parts have {counted(counts[name], 'row')} ({name}), "
+                f"the file {read:,}"
             )
     return {
         "rows": Rows(**counts),
@@ -116,7 +117,7 @@ def _first(parts: Sequence[Job], fact: str) -> str | None:
         return None
     message = f"{name_of(found[0], parts)}: {getattr(found[0], fact).message}"
     others = len(found) - 1
-    return f"{message} (and {others:,} other parts)" if others else message
+    return f"{message} (and {counted(others, 'other part')})" if others else message
 
 
 def skipped_of(parts: Sequence[Job]) -> Skipped | None:

@@ -15,7 +15,7 @@ from batchdrop.jobs.values import Input, Problem
 from batchdrop.preflight import REJECT, Block, Checker, Refused, Rules
 from batchdrop.preflight.members import public
 from batchdrop.results.lines import Kind
-from batchdrop.rows import RowError, Rows
+from batchdrop.rows import RowError, Rows, counted
 
 #: Of so many bad lines the report has the text and what is wrong.
 MAX_TOLD = 10_000
@@ -173,13 +173,13 @@ class Reading:
         where = first.place or f"line {first.line}"
         where += f", {first.path}" if first.path else ""
         others = refused - 1
-        more = f" (and {others:,} more line{'s' * (others > 1)})" if others else ""
+        more = f" (and {counted(others, 'more line')})" if others else ""
         message = f"{where}: {first.message}; {first.fix}{more}"
         if self.rules.on_invalid != REJECT and not self._is_fit():
             return Problem(
                 code=ErrorCode.TOO_MANY_INVALID,
-                message=f"{refused:,} bad lines, and {self.rules.max_invalid:,} may be "
-                f"left out; {message}",
+                message=f"{counted(refused, 'bad line')}, and "
+                f"{self.rules.max_invalid:,} may be left out; {message}",
             )
         return Problem(code=ErrorCode.BAD_ROWS, message=message)
 
@@ -305,10 +305,12 @@ class Reading:
         self._part += 1
         self._rows = self._size = 0
         if self._part >= MAX_PARTS:
+            rows = self.limits.rows
+            most = counted(rows, "row") if rows else "any number of rows"
             raise NotReadable(
                 ErrorCode.OVER_LIMIT,
-                f"more than {MAX_PARTS} parts of {self.limits.rows or 'any number of'} "
-                f"rows and {self.limits.bytes:,} bytes; drop it in several files",
+                f"more than {MAX_PARTS} parts of {most} and {self.limits.bytes:,} "
+                "bytes; drop it in several files",
             )
 
 

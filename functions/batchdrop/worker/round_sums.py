@@ -7,7 +7,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Fact
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.tally import Tally
-from batchdrop.rows import RowOutcome
+from batchdrop.rows import RowOutcome, counted
 from batchdrop.worker.part_sums import sum_of_costs, sum_of_usage
 
 
@@ -52,8 +52,8 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
     refused = tally.outcomes.get(RowOutcome.REFUSED, 0)
     if (tally.lines, refused) != (job.rows.total, job.rows.refused):
         raise DoesNotAddUp(
-            f"{tally.lines:,} results, {refused:,} of them of refused lines, for "
-            f"{job.rows.total:,} lines, {job.rows.refused:,} of them refused"
+            f"{counted(tally.lines, 'result')}, {refused:,} of refused lines, for "
+            f"{counted(job.rows.total, 'line')}, {job.rows.refused:,} refused"
         )
     about = _about(sent)
     return {

@@ -219,16 +219,14 @@ class Developer:
             if job.api is Api.DEVELOPER and not job.over
         ]
         if len(active) >= limits.developer_jobs:
-            why = f"{len(active)} batch jobs are active."
+            why = f"Active batch jobs: {len(active)}."
             raise ApiError(429, _QUOTA + why, details=[_HELP])
         for pattern, most in limits.queued_tokens.items():
             if not fnmatchcase(model.partition("/")[2], pattern):
                 continue
             queued = sum(job.tokens for job in active if job.model == model)
             if queued + tokens > most:
-                why = (
-                    f"{queued} tokens are queued for {model}; this batch has {tokens}."
-                )
+                why = f"Queued tokens of {model}: {queued}; of this batch: {tokens}."
                 raise ApiError(429, _QUOTA + why, details=[_HELP])
 
 

@@ -240,8 +240,8 @@ class Vertex:
         if active >= self.runner.settings.limits.claude_jobs:
             raise ApiError(
                 429,
-                f"Quota exceeded: {active} Claude batch jobs are active in this "
-                "project. Wait for one to end.",
+                f"Quota exceeded: active Claude batch jobs in this project: {active}. "
+                "Wait for one to end.",
             )
 
 
