@@ -67,7 +67,7 @@ def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
     assert page == f"  {outcome['addresses']['dashboard']}/"
     assert "To use it in another terminal:" in lines
     assert lines[-1] == "The local stack is down; its files, jobs and results are gone."
-    assert "  find the batch: the API has 1 batch: taken up" in lines
+    assert "  find the batch: the API has 1 batch: the job follows it" in lines
     assert any(line.rstrip().endswith("  positive") for line in lines)
     assert any(line.rstrip().endswith("  mixed, round 1") for line in lines)
     assert any(line.rstrip().endswith("  blocked") for line in lines)

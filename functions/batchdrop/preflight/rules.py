@@ -90,8 +90,8 @@ def _gemini(vertex: bool) -> Must:
         kind="a string",
         required=vertex,
         choices=("user", "model", "function"),
-        missing='"role": "user", or "model" for what the model said before; what is '
-        'for all of it stands in "systemInstruction"',
+        missing='"role": "user", or "model" for what the model said before; a '
+        'system instruction goes into "systemInstruction"',
         codes=("no_role", "bad_role"),
     )
     parts = Must(
@@ -152,8 +152,8 @@ _CLAUDE_ROLE = Must(
     kind="a string",
     required=True,
     choices=("user", "assistant"),
-    missing='"role": "user", or "assistant" for what the model said before; what is '
-    'for all of it stands in "system", beside "messages"',
+    missing='"role": "user", or "assistant" for what the model said before; a '
+    'system prompt goes into "system", beside "messages"',
     codes=("no_role", "bad_role"),
 )
 

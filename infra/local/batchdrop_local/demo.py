@@ -37,7 +37,7 @@ FAULTS = (
     },
     {"fault": "row_blocked", "match": {"row_text": "smells of glue"}, "count": 1},
 )
-#: Where the worker of the good file is killed: the batch is made and not written down.
+#: Where the worker of the good file is killed: the batch is created but not recorded.
 KILLED_AT = "after_create"
 #: A killed worker's job is taken up after all three together: it is worth a wait, and
 #: no long one. See `environment`.
@@ -128,24 +128,24 @@ def run(
                 step.say(f"{ROWS:,} reviews to classify")
             with steps.step("kill its worker", stack.log("on_upload")) as step:
                 looker.wait_until(marker.exists, "the worker's death")
-                step.say("the batch is made, and not written down")
+                step.say("the batch is created, but not recorded")
                 looker.deliver(drop)
                 looker.wait_until(
                     lambda: looker.duplicates(drop.job_id) > 1, "the event again"
                 )
                 duplicates = looker.duplicates(drop.job_id)
-                step.say(f"the event comes {duplicates} times more: ignored")
+                step.say(f"its event comes {counted(duplicates, 'more time')}: ignored")
             with steps.step("drop bad.jsonl", stack.log("on_upload")) as step:
                 rejected = _drop_bad(looker, content)
                 assert rejected.error is not None
                 first = rejected.row_errors[0]
                 step.say(f"rejected: line {first.line}, {first.code}")
-                step.say("no batch is made of it, nothing paid")
+                step.say("no batch is created, nothing is paid")
             with steps.step("find the batch", stack.log("poll")) as step:
                 job = looker.wait_for(drop.job_id, lambda job: job.batch is not None)
                 batches = looker.batches()
                 made = counted(batches, "batch", "batches")
-                step.say(f"the API has {made}: taken up")
+                step.say(f"the API has {made}: the job follows it")
                 looker.hurry()
             with steps.step("follow it", stack.log("poll")) as step:
                 job = looker.wait_for(
@@ -162,7 +162,7 @@ def run(
                 (folder / "reviews.jsonl").write_bytes(content)
                 (folder / "results.jsonl").write_bytes(results)
                 again = sum(one.rows for one in job.rounds if one.n)
-                step.say(f"{again} rows failed: sent again, by themselves")
+                step.say(f"{counted(again, 'row')} failed: sent again automatically")
                 step.say(f"in {folder.relative_to(directory)}/results.jsonl")
         outcome = Outcome(
             job_id=job.id,
