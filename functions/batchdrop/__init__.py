@@ -1,8 +1,8 @@
 """
-Drop a JSONL of LLM requests into a bucket: exactly one batch job is made of it.
+Drop a JSONL of LLM requests into a bucket: exactly one batch job is created for it.
 
     main            Eventarc reports an upload, Cloud Scheduler calls `poll`
-    wiring          builds the worker of its settings and Google's clients
+    wiring          builds the worker from settings and Google's clients
     worker          claims the drop and takes its job from step to step
     options         what the deployment, a route, a manifest or metadata choose
     preflight       checks each line; storage holds what is staged of them

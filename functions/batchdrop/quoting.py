@@ -1,6 +1,6 @@
 """
 Removes quoted values from the messages of services. A message may quote a row, a name
-that the user chose, or an address; the rest of it says what is wrong, and where.
+that the user chose, or an address; the rest says what is wrong, and where.
 """
 
 import re

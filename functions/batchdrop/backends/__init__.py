@@ -1,4 +1,4 @@
-"""The batch APIs as the worker needs them: what differs between the backends."""
+"""The batch APIs as the worker sees them: what differs between the backends."""
 
 import logging
 import re

@@ -1,5 +1,5 @@
 """
-A line of answers, of either API and from any place, becomes a row.
+Reads a line of answers, of either API and from any place, into a row.
 
 A line that can't be read becomes a row with an error, so that it is not lost.
 """

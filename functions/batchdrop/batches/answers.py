@@ -1,5 +1,5 @@
 """
-What an answer says, for each publisher's shape, in one walk.
+Reads an answer in each publisher's shape, in one pass.
 
               Gemini                      Claude            OpenAI-style
     text      candidates[0] parts         content text      choices[0].message.content

@@ -1,4 +1,4 @@
-"""The answer to one request, and what became of its row."""
+"""The answer to one request, and the outcome of its row."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """
-Schemas of answers and of functions' parameters, as the APIs' Schema has them. What
-is made of a given one is what the official SDK makes of it; where it isn't,
-`tests/client/test_differences.py` says why.
+Schemas of answers and of functions' parameters, as the APIs' Schema has them. They are
+converted as the official SDK does; `tests/client/test_differences.py` lists the
+exceptions, with reasons.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Sends calls through httpx: signs, repeats, and translates errors into ours."""
+"""Sends calls through httpx: signs and repeats them; translates errors into ours."""
 
 import asyncio
 import inspect

@@ -1,5 +1,5 @@
 """
-The tokens that an answer counts, in the same words for all publishers.
+The tokens of an answer, under the same names for all publishers.
 
               Gemini                     Claude                   OpenAI-style
     prompt    promptTokenCount +         input_tokens + both      prompt_tokens
@@ -10,7 +10,7 @@ The tokens that an answer counts, in the same words for all publishers.
     thoughts  thoughtsTokenCount         thinking_tokens          reasoning_tokens
     total     totalTokenCount            the sum                  total_tokens
 
-The prompts of Gemini and OpenAI have the cached tokens in them, Claude's has not.
+The prompt tokens of Gemini and OpenAI include the cached ones, Claude's do not.
 """
 
 from collections.abc import Mapping

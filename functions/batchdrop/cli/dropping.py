@@ -1,4 +1,4 @@
-"""Files that are about to be dropped: what is chosen for them, checked, uploaded."""
+"""Files to be dropped: resolves their options, checks them, and uploads them."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What an error means to whoever runs a command: one line, and what to do."""
+"""Turns an error into one line for the user of a command, with what to do."""
 
 from batchdrop.views.failures import CURES, Trouble, trouble
 from batchdrop.views.text import shown

@@ -1,4 +1,4 @@
-"""A file held against the rules for a job, as a report for people or programs."""
+"""Checks a file against the rules of a job; reports to people or programs."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

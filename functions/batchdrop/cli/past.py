@@ -1,4 +1,4 @@
-"""What a deployment's jobs have cost, by their estimates: a correction for the next."""
+"""Corrects an estimate by what earlier jobs cost, compared with their estimates."""
 
 import os
 from dataclasses import dataclass

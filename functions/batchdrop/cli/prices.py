@@ -1,4 +1,4 @@
-"""`batchdrop prices`: the price list, how old it is, and what it rests on."""
+"""`batchdrop prices`: the price list, how old it is, and its sources."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The columns of a table of results: which there are, and a line's value in each."""
+"""The columns of a table of results, and the value of a result in each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""`batchdrop routes ...`: routes checked, and what is chosen for a file explained."""
+"""`batchdrop routes ...`: checks routes, and explains what is chosen for a file."""
 
 import os
 import shlex

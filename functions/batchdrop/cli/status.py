@@ -1,4 +1,4 @@
-"""`batchdrop status`: how a deployment is, what is wrong with it, and what to do."""
+"""`batchdrop status`: the state of a deployment, what is wrong, and what to do."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Reads what Terraform says of a deployment that it made."""
+"""Reads a deployment's settings from Terraform's outputs."""
 
 import json
 import subprocess

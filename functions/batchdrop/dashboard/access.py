@@ -1,9 +1,9 @@
 """
 Who asks for a page, and what they may do.
 
-Where the deployment's access is `iam`, Cloud Run has checked an ID token before the
-request came here; where it is `iap`, the assertion of the Identity-Aware Proxy is
-checked here; `local` is one machine, and whoever is on it.
+If the deployment's access is `iam`, Cloud Run has checked an ID token before the
+request arrives. If it is `iap`, the assertion of the Identity-Aware Proxy is checked
+here. `local` lets in everyone on this machine.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What people ask of a job: forms on its page, and what becomes of them."""
+"""The commands on a job's page: the forms it offers, and what they do when sent."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The parts of a split job, a cell each."""
+"""The parts of a split job, one cell each."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
 """
-Values to the places of shapes: pure functions, whose answers `charts.html` draws.
+Computes positions and sizes of shapes from values; `charts.html` draws them.
 
-Lengths across are hundredths of a chart's width, so that a chart is as wide as its
-place and its texts keep their size; lengths down are pixels.
+Horizontal lengths are hundredths of a chart's width, so that a chart fills the page's
+width while its texts keep their size; vertical lengths are pixels.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """
-What is shown of a row: its question, its answer, and why it has none. Texts are the
-user's, as they are: templates write them with the filter `content`.
+What is shown of a row: its question, and its answer or why it has none. Texts are the
+user's, unescaped: templates write them with the filter `content`.
 """
 
 import re

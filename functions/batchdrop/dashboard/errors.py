@@ -1,4 +1,4 @@
-"""What keeps a page from somebody: a status and a sentence, never a detail of code."""
+"""Errors as pages: a status and a sentence, never an internal detail."""
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 

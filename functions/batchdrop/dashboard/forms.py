@@ -1,8 +1,8 @@
 """
 Forms that only these pages can have sent.
 
-A random token is in a cookie and in each form; another site can't read the one, so it
-can't write the other. The browser's own word on where a form came from is asked too.
+A random token is in a cookie and in each form: another site can't read the cookie, so
+it can't fill in the form. The browser's headers on the form's origin are checked too.
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 

@@ -1,4 +1,4 @@
-"""`/`: the jobs: which are ill, which are open, which ended; or those of filters."""
+"""`/`: the jobs that are unhealthy, open or ended; or those that match filters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

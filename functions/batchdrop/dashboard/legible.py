@@ -1,6 +1,6 @@
 """
-Texts and JSON of anybody's, made legible: what nobody sees is written as an escape,
-data is replaced by its size, and numbers keep their digits.
+Makes users' texts and JSON legible: invisible characters are written as escapes,
+binary data is replaced by its size, and numbers keep their digits.
 """
 
 import json

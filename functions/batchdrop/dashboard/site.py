@@ -1,4 +1,4 @@
-"""The application: its paths, who may look, errors as pages, and headers."""
+"""The application: paths, access, errors as pages, and headers."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""`/status`: how the deployment is, what is wrong with it, and what to do."""
+"""`/status`: the state of the deployment, what is wrong, and what to do."""
 
 import flask
 

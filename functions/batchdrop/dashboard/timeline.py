@@ -1,4 +1,4 @@
-"""How long a job was in what: stretches of time, from its history and its batch."""
+"""How long a job waited, ran and was collected, from its history and its batch."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Numbers, times and amounts, as the pages write them."""
+"""Numbers, times and amounts as text, for the pages."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

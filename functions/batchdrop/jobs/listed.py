@@ -1,4 +1,4 @@
-"""A job as a list shows it: the fields of its document that are read for that."""
+"""A job in a list: the few fields of its document that a list reads."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What a job waits for, as its document and the command line say it."""
+"""What a job waits for, as its document and the command line show it."""
 
 from dataclasses import dataclass
 from datetime import datetime

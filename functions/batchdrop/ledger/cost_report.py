@@ -1,4 +1,4 @@
-"""What jobs have cost, in groups: a question for a person, and few queries."""
+"""What jobs have cost, in groups, by few queries."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Announcements: those to publish, the mark of each attempt, and replays."""
+"""Announcements: reads those to publish, records each attempt, and replays."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reads that say how a whole deployment is: few, however many jobs there are."""
+"""Reads the state of a deployment: few reads, however many jobs there are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

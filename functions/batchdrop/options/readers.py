@@ -2,7 +2,7 @@
 How the values of options are read: one `Type` for each kind of value.
 
 Each reader raises `ValueError` with what it got and what to write. The text describes
-the value by its kind and size; `quoted` has a deployer's own word or number as it is.
+the value by its kind and size; only `quoted` repeats a deployer's word or number.
 """
 
 import json

@@ -1,6 +1,6 @@
 """
-What a job is to be: for each option the strongest of those who may set it, if the
-deployment allows its choice.
+Resolves a job's options: for each, the strongest source that sets it, if the
+deployment allows that choice.
 """
 
 from collections.abc import Iterator, Mapping

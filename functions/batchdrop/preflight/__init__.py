@@ -6,9 +6,9 @@ A `Checker` reads a file once, in constant memory. It returns the lines to send 
 backend's form, and each bad line with what is wrong in it and what to write instead.
 
 A line goes through these steps, a module each: `lines` splits the file, `parse` decodes
-a line, `envelope` checks what stands around the request, `shapes` unwraps it, `merge`
+a line, `envelope` checks what surrounds the request, `shapes` unwraps it, `merge`
 adds the job's configuration, `request` and `columns` check it, and `fix` mends it.
-`fast` knows most lines' outcome without them.
+`fast` finds the outcome of most lines without them.
 """
 
 from batchdrop.preflight.checker import (

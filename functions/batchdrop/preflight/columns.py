@@ -3,7 +3,7 @@ The columns that the import would make of a file: one type a key, over all lines
 
 Vertex imports a file as BigQuery would load JSON, so every member name is a column with
 one type over the whole file (seen live, and reported by users). The tree of columns
-grows with the file, and is as large as its lines are different.
+grows only with lines that differ from earlier ones.
 """
 
 import re

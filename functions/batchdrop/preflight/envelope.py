@@ -1,4 +1,4 @@
-"""Inspects what stands around a line's request: shape, key, other members."""
+"""Inspects what surrounds a line's request: shape, key, other members."""
 
 import re
 from typing import Any

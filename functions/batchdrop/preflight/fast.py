@@ -1,7 +1,7 @@
 """
-The fast paths: what becomes of a line, known without inspecting it.
+The fast paths: decide what becomes of a line without inspecting it.
 
-Every file has the same outcome without it (`Checker(rules, fast=False)`). Parts of
+Every file has the same outcome without it (`Checker(rules, fast=False)`). Fractions of
 `orjson.loads`' speed on the same lines, by CPU time in turns in one run
 (`python -m tests.bench.preflight --without-fast`, on a busy machine of two cores):
 

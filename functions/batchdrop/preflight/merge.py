@@ -1,4 +1,4 @@
-"""Merges the job's generation configuration into requests; what a request has stays."""
+"""Merges the job's generation configuration into requests, which keep their members."""
 
 import re
 from collections.abc import Callable

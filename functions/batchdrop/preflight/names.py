@@ -1,4 +1,4 @@
-"""Names of members: their two spellings, and what a misspelled one stands for."""
+"""Names of members: their two spellings, and the one that a misspelt name means."""
 
 import re
 from collections.abc import Collection, Mapping

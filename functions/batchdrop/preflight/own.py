@@ -1,5 +1,5 @@
 """
-The user's own key and columns of a row: what stands beside the request, and isn't sent.
+The user's own key and columns of a row: members beside the request, which aren't sent.
 
 They are kept as a line of JSON for each row that has any:
 

@@ -1,4 +1,4 @@
-"""Models that a backend will refuse, or answer with another model, from a day on."""
+"""Models that a backend will refuse, or replace with another, from some day on."""
 
 from collections.abc import Iterable
 from datetime import date

@@ -1,4 +1,4 @@
-"""What a job will cost, as its tokens are estimated."""
+"""Estimates what a job will cost, from its estimated tokens."""
 
 from datetime import date
 

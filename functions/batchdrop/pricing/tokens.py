@@ -11,7 +11,7 @@ Splits the tokens of an answer into the kinds that have prices of their own.
             and thoughts                                           without audio
 
 Sources: the API references of both Gemini APIs and the SDKs of Anthropic and OpenAI.
-What is written about charges is as litellm and genai-prices have it.
+Statements about charges follow litellm and genai-prices.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """
 Answers and questions become results: one line for each line of the dropped file, in its
-order. Nothing here knows of a ledger or a bucket: what is read are pieces of bytes.
+order. Nothing here knows of a ledger or a bucket: it reads bytes, in pieces.
 
-    collecting  from questions and answers to results: the way through all of these
+    collecting  runs all of these, from questions and answers to results
     lines       which lines of the file were staged, which were refused or blank
     questions   what staging recorded of each line: its own columns, why it was refused
     reading     the lines of an object
@@ -11,11 +11,11 @@ order. Nothing here knows of a ledger or a bucket: what is read are pieces of by
     arriving    answers in the file's order
     judging     what one answer says
     writing     the results; `strangers`: the answers that no row takes
-    again       which rows go again; `healing`: joins what came of them
+    again       which rows go again; `healing`: joins their new results
     tally       what is counted on the way; `failures`: errors that rows have in common
     own_lines   the same for rows of the Batches client and the caller's own lines
 
-Answers that don't fit into the memory are read in steps:
+Answers that don't fit into memory are read in steps:
 
     slices      sorts a part of the answers into a run; `runs`: how one is written
     ranges      writes the results of some rows from all runs

@@ -1,4 +1,4 @@
-"""Which rows go again, by what their results say."""
+"""Decides by their results which rows go again."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

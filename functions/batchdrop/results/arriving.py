@@ -1,4 +1,4 @@
-"""Brings answers into the order of the file, within a bounded memory."""
+"""Brings answers into the order of the file, in bounded memory."""
 
 from batchdrop.results.joining import Joined, Piece, Source
 from batchdrop.results.reading import HELD, size_of

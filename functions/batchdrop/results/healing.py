@@ -1,6 +1,6 @@
 """
 Joins the results of a round, in which rows went again, to the results before it. Both
-are in the file's order: they are read once, and nothing of them is kept.
+are in the file's order, so each is read once, and neither is kept in memory.
 """
 
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""What a result says of one answer: the members that depend on nothing else."""
+"""The members of a result that depend on its answer alone, such as the outcome."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime

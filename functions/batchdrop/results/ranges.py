@@ -2,7 +2,7 @@
 Writes results from sorted runs, a range of rows at a time.
 
 The runs' sparse indexes say how many bytes of answers a range of rows has. All runs are
-read at once, a piece of each, and a row's answers meet in its turn.
+read side by side, a piece of each, so that all answers of a row are at hand together.
 """
 
 from bisect import bisect_left

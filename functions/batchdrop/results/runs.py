@@ -1,9 +1,9 @@
 """
 A run: the answers of a slice, sorted by their rows.
 
-An answer takes four numbers of four bytes each, the index of its row, its tag, the
-number of its line and the bytes of its text, and its text. Its tag is twice the place
-of its object in the sequence; 1 is added if it has no id.
+An answer is stored as four numbers of four bytes each (the index of its row, its tag,
+the number of its line, the length of its text in bytes) and its text. The tag is twice
+the position of its object in the sequence, plus 1 if the answer has no id.
 """
 
 from array import array

@@ -1,6 +1,6 @@
 """
-Gives answers without an id to the rows with the same request. Of rows whose requests
-are equal each takes one.
+Gives answers without an id to the rows with the same request. Of rows with equal
+requests, each takes one answer.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What is collected: a job's questions and its answers; and what came of them."""
+"""The inputs of collecting (questions and answers), and its summary."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

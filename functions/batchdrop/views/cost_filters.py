@@ -1,4 +1,4 @@
-"""What a report on costs is asked for: read from what people write."""
+"""Reads the filters of a report on costs from what people write."""
 
 import re
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What to do about a job that is ill."""
+"""What to do about an unhealthy job."""
 
 from batchdrop.jobs.codes import HealthCode
 

@@ -1,4 +1,4 @@
-"""Pages of jobs that filters let pass, and the places of those that wait in a line."""
+"""Pages of jobs that match filters, and how many jobs come before each waiting one."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How a deployment is, what is wrong with it, and what to do."""
+"""The state of a deployment, what is wrong, and what to do."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

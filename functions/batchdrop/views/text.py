@@ -1,4 +1,4 @@
-"""Texts of anybody's, such as names of objects, in the form in which they are shown."""
+"""Makes texts that users wrote, such as names of objects, safe to show."""
 
 import re
 import shlex

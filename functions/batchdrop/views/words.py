@@ -1,4 +1,4 @@
-"""What lists of jobs say of a job, in a word or a few."""
+"""The short texts of a job in lists: its state, rows, cost, age and note."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Moves on jobs that wait for others: for their parts, or for rows that go again."""
+"""Advances jobs that wait for others: for their parts, or for a round."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

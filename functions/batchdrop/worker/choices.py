@@ -1,4 +1,4 @@
-"""What was chosen for a job, checked against its document's size and its limits."""
+"""A job's options, checked against the size of its document and its limits."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""Claims a drop: the first delivery makes the job, every other finds it made."""
+"""Claims a drop: the first delivery creates the job, every other one finds it."""
 
 import logging
 from collections.abc import Callable

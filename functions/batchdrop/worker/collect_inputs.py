@@ -1,4 +1,4 @@
-"""What is read to make results: a job's questions, its answers, and their prices."""
+"""What results are made from: a job's questions, its answers, and their prices."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The step of a split job: the results of its parts become one object."""
+"""The step PARTS of a split job: composes the results of its parts into one object."""
 
 import logging
 from collections.abc import Callable, Sequence

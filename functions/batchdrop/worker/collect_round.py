@@ -1,4 +1,4 @@
-"""Decides, once results are made, whether rows go again before they are published."""
+"""Decides, before results are published, whether rows go again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

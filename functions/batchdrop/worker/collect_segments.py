@@ -1,4 +1,4 @@
-"""The last step of answers that were sorted: the results of all ranges are one."""
+"""The last step for sorted answers: composes the results of all ranges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """
-Sorts answers that are too many for one go: a slice of them in each step, then the plan
-of the ranges of rows that are joined to them.
+Sorts answers that are too many for one step: a slice in each step, then the plan of
+the ranges of rows to join them to.
 """
 
 from collections.abc import Sequence

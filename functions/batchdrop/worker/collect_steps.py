@@ -1,4 +1,4 @@
-"""What the steps of collecting have in common: their outcomes, and where things lie."""
+"""What the steps of collecting share: how each ends, and where its objects are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

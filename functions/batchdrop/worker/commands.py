@@ -1,6 +1,6 @@
 """
-What people ask of a job: cancel it, run it or some of its rows again, resume a parked
-one, announce it again. Each writes into the job's history who asked for it.
+Commands of people on a job: cancel it, rerun it or some of its rows, resume a parked
+one, replay its announcements. Each writes into the job's history who asked for it.
 """
 
 import logging

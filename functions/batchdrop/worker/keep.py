@@ -1,4 +1,4 @@
-"""Keeps what lies in the work bucket of an open job: the bucket deletes old objects."""
+"""Keeps the objects of open jobs in the work bucket, which deletes old objects."""
 
 import logging
 from collections.abc import Callable, Iterator

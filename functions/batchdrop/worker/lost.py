@@ -1,4 +1,4 @@
-"""Jobs whose batch answers 404: counted, until the batch counts as lost."""
+"""Jobs whose batch answers 404: counts how often, until the batch counts as lost."""
 
 import logging
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Publishes the outbox, the announcements of one job one after the other."""
+"""Publishes the outbox; the announcements of one job go out one after the other."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Policies for jobs that take long or are long over: cancel, delete, report stalled."""
+"""Policies for jobs that take long, or ended long ago: cancel, delete, report."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A file's way through the check: what is staged of it, part by part, and what not."""
+"""Reads a file through the check into parts: the lines to stage, and those refused."""
 
 import re
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""Rebuilds a job that the ledger has lost, from what is staged of it."""
+"""Rebuilds a job that the ledger has lost, from its staged objects."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is written of a job when a step can't be done: postponed, waiting, rejected."""
+"""Records that a step of a job can't be done: postponed, waiting or rejected."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How a tick shares out its time, and sends a few requests at once."""
+"""Divides a tick's time among its stages; sends a few requests at once."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence

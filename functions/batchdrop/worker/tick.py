@@ -1,4 +1,4 @@
-"""One run of `poll`: the list of what a tick does."""
+"""One run of `poll`: what a tick does, in order."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the work bucket has of a job, so that a lost ledger can be made anew from it."""
+"""The metadata and files in the work bucket from which a lost ledger is rebuilt."""
 
 import json
 import logging
