@@ -277,7 +277,7 @@ def test_ctrl_c_says_that_the_job_goes_on(
     [drop] = dropped(deployed)
     assert ran.exit_code == 130
     short = drop.job_id[:10]
-    assert f"the job goes on; follow with `batchdrop watch {short}`" in ran.stderr
+    assert f"the job continues; follow with `batchdrop watch {short}`" in ran.stderr
 
 
 def test_a_file_whose_event_does_not_come_is_pointed_out(

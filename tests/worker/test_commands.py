@@ -442,7 +442,7 @@ def test_a_job_that_is_not_parked_is_not_resumed(deployed: World) -> None:
     ran = run("resume", drop.job_id)
 
     assert ran.exit_code == 1
-    assert f"job {drop.job_id} isn't parked: it goes on by itself" in ran.output
+    assert f"job {drop.job_id} isn't parked: it continues by itself" in ran.output
 
 
 @pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])

@@ -47,7 +47,7 @@ def _refused(text: str | None) -> Iterator[None]:
     show_default=True,
     metavar="DAYS|DAY",
     callback=_since,
-    help="The first day (UTC): so many days back, or a day such as 2026-03-01.",
+    help="The first day (UTC): how many days ago, or a day such as 2026-03-01.",
 )
 @click.option(
     "--by",

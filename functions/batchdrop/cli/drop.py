@@ -190,7 +190,7 @@ def _follow(
         with nullcontext(_nothing) if as_json else face() as show:
             over = follow(ledger, names, show, every=every)
     except KeyboardInterrupt:
-        what = agreed(len(names), "the job goes on", "the jobs go on")
+        what = agreed(len(names), "the job continues", "the jobs continue")
         click.echo(f"{what}; follow with `batchdrop watch {ids}`", err=True)
         return 130
     if as_json:

@@ -53,7 +53,9 @@ def _state(name: str, help: str) -> Callable[..., Any]:
     metavar="N",
     help="How many jobs to list.",
 )
-@click.option("--after", metavar="JOB", help="Go on behind this job of the last page.")
+@click.option(
+    "--after", metavar="JOB", help="Continue after this job, where the last page ended."
+)
 @deployment_option
 @json_option("Print one JSON object per job.")
 def jobs(

@@ -96,11 +96,11 @@ def up(
     Start the local stack in this directory, until Ctrl-C.
 
     Prints a line for each event of a job. Commands in other terminals find the stack
-    by themselves, as the deployment `local`. The folder .batchdrop holds its logs, and
+    automatically, as the deployment `local`. The folder .batchdrop holds its logs, and
     stack.json, in which other programs find the addresses of all parts.
 
     With --sample, some files are dropped: one is split, one rejected, one cancelled,
-    one stands still, rows of others fail. Another one follows every 15 seconds, until
+    one stalls, rows of others fail. Another one follows every 15 seconds, until
     there are 200.
 
     \b

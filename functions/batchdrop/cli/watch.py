@@ -52,7 +52,9 @@ def watch(jobs: tuple[str, ...], every: float, as_json: bool) -> None:
             with face(as_json=as_json) as show:
                 over = follow(ledger, names, show, every=every, more=more)
         except KeyboardInterrupt:
-            click.echo("the jobs go on; `batchdrop jobs --open` lists them", err=True)
+            click.echo(
+                "the jobs continue; `batchdrop jobs --open` lists them", err=True
+            )
             sys.exit(130)
     if not as_json:
         click.echo("\n".join(ends(over)))

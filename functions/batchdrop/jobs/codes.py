@@ -11,7 +11,7 @@ class Backend(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far the job has come on our side. The API's own state is `batch.state`."""
+    """How far the job is, in our terms. The API's own state is `batch.state`."""
 
     #: The ledger knows of the drop; nothing is staged.
     ARRIVED = "arrived"
@@ -86,7 +86,7 @@ class SkipCode(StrEnum):
 class WaitCode(StrEnum):
     """What a job waits for: the code of its `waiting_for`."""
 
-    #: Somebody has to mend what the message names, then run `batchdrop resume`.
+    #: A person has to fix what the message names, then run `batchdrop resume`.
     PERSON = "person"
     #: A key, a bucket or a permission is missing. The job continues within an hour
     #: after you grant what the message names.
@@ -194,7 +194,7 @@ class HealthCode(StrEnum):
     #: The batch has been in one state for longer than `stalled_after`. Wait, or run
     #: `batchdrop cancel`.
     STALLED = "stalled"
-    #: The next step has failed for two hours. It is tried again by itself.
+    #: The next step has failed for two hours. It is retried automatically.
     POSTPONED = "postponed"
     #: The API counts more answers than it has written. The rows without one are
     #: `missing`.

@@ -72,7 +72,7 @@ class Derived(Record):
             return None
         since, why = self.postponed.since, self.postponed.message
         message = f"no step forward since {since:%Y-%m-%d %H:%M} UTC: {why}. "
-        return Fact(since=since, message=f"{message}It is tried again by itself")
+        return Fact(since=since, message=f"{message}It is retried automatically")
 
     @property
     def _unknown_state(self) -> Fact | None:

@@ -172,7 +172,7 @@ class Job(Retried):
             ValueError: the job isn't parked.
         """
         if not self.is_parked:
-            how = "it is over" if self.is_over else "it goes on by itself"
+            how = "it is over" if self.is_over else "it continues by itself"
             raise ValueError(f"job {self.id} isn't parked: {how}")
         moved = self._moved(
             self.phase,

@@ -315,8 +315,8 @@ OPTIONS = (
         type=readers.LIMIT,
         by=DEPLOYER,
         variable=f"{PREFIX}MAX_ACTIVE_JOBS",
-        help="the queue's cap: unfinished batches at the API at once, whoever made "
-        "them",
+        help="the queue's cap: unfinished batches at the API at once, those "
+        "of other programs too",
     ),
     Option(
         name="max_rows",
@@ -443,8 +443,8 @@ OPTIONS = (
         type=readers.ACCESS,
         by=ENVIRONMENT,
         default="iam",
-        help="who tells the dashboard who asks: `iam`, which is Cloud Run; `iap`, the "
-        "Identity-Aware Proxy; `local`: nobody, for one machine alone",
+        help="who identifies the people who open the dashboard. `iam`: Cloud Run; "
+        "`iap`: the Identity-Aware Proxy; `local`: nobody, for use on one machine only",
     ),
     Option(
         name="dashboard_audience",
@@ -552,7 +552,7 @@ OPTIONS = (
         by=ENVIRONMENT,
         default=30 * 86400.0,
         help="how long the work bucket keeps an object; at least 30 days. What an open "
-        "job needs is copied anew once it is half as old",
+        "job needs is copied onto itself once it is half as old",
     ),
 )
 

@@ -240,7 +240,7 @@ def _wrong_queues(
             code="quota",
             message=f"the queue {queue} pauses until {until:%H:%M:%S} UTC, as the API "
             "has no quota left",
-            do="nothing: it is tried again by itself; ask Google for more quota if "
+            do="nothing: it is retried automatically; ask Google for more quota if "
             "this is often so",
         )
 
