@@ -552,8 +552,10 @@ class Storage:
 
 def _again(patience: float | None = None) -> Any:
     """
-    Returns the policy for repeating a request that gets no answer, for so many seconds;
-    None: RETRY_FOR.
+    Returns the policy for repeating a request that gets no answer.
+
+    Args:
+        patience: seconds after which to give up; None: RETRY_FOR.
     """
     from google.cloud.storage.retry import DEFAULT_RETRY
 

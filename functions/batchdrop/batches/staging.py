@@ -38,7 +38,7 @@ _LASTING = re.compile(r"(?!(?:true|false|null|nan|inf|infinity)\Z)[a-z]", re.IGN
 #: A name that BigQuery accepts for a column.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 _PACKED = b"\x1f\x8b"
-#: Members of an answer line: a column of the same name could not be told from them.
+#: Members of an answer line: a column of the same name would look like one of them.
 _ANSWERS = frozenset({"response", "status", "error", "predictions"})
 #: Errors of a line because of another line, which the message names.
 _OF_TWO_LINES = frozenset({"duplicate_key", "mixed_shapes", "mixed_types"})

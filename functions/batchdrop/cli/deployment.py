@@ -136,7 +136,7 @@ def _check_emulator() -> None:
 
 #: An ambiguous beginning of an id lists at most this many jobs.
 MAX_CANDIDATES = 5
-#: So many jobs are read whose names begin like that of an object that is gone.
+#: How many jobs are read whose names begin like that of an object that is gone.
 MAX_NAMED = 20
 
 

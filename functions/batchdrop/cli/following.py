@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 #: Most jobs that are followed at once.
 MOST = 100
-#: The places in their queues of so many waiting jobs are counted at each look.
+#: For how many waiting jobs the place in the queue is counted at each look.
 PLACES = 10
 #: Characters of a bar.
 BAR = 10
 COLUMNS = ("job", "name", "state", "", "rows", "note")
-#: A line is written when so much more of the rows is answered.
+#: The share of the rows that must be answered before another line is written.
 STEP = 0.1
-#: A file that has no job for so many seconds is pointed out.
+#: Seconds after which a file without a job is pointed out.
 LATE = 60
 #: What is shown of a file before the ledger has its job.
 UPLOADED = "uploaded"

@@ -27,7 +27,7 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints rows under the names of their columns. Cells may have anybody's text."""
+    """Prints rows under the names of their columns. Cells may have users' text."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

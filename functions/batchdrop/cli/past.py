@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from batchdrop.cli.failures import in_one_line
 from batchdrop.jobs.values import Cost
 
-#: So many of the latest jobs of a model count.
+#: How many of a model's latest jobs are compared.
 LATEST = 100
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from batchdrop.cli.result_columns import Cells, Column, Kind, text_of, value_of
 
-#: A row group of Parquet has at most so many rows, of so many bytes as JSON.
+#: Most rows in a row group of Parquet, and most bytes of them as JSON.
 GROUP_ROWS, GROUP_BYTES = 50_000, 16_000_000
 
 Write = Callable[[bytes], object]

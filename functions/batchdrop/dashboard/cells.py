@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from batchdrop.jobs.values import Part
     from batchdrop.ledger import Ledger
 
-#: Of the parts that are open, so many are read for their states.
+#: How many of the open parts are read for their states.
 MAX_READ = 30
-#: Parts that wait for a person come first among them, so many of them.
+#: How many parts that wait for a person come first among them.
 MAX_HELD = 8
 #: The state of a part that is open, and not read.
 OPEN = "open"

@@ -56,7 +56,7 @@ class Listed:
     outcome: str
     start: str  #: of its answer, or of what went wrong
     is_error: bool
-    bytes: int  #: of its line, or at least so many
+    bytes: int  #: of its line, or a lower bound
     is_cut: bool  #: only the beginning of the line was read
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 pages = flask.Blueprint("jobs", __name__)
 
 #: Jobs of a page, and of the groups on the first page.
-PAGE, OPEN_ROWS, ILL_ROWS = 25, 15, 5
-#: A page reads at most so many documents of jobs with filters that have no index. The
-#: job of the cursor, and the places of so many that wait, are read besides.
+PAGE, OPEN_ROWS, UNHEALTHY_ROWS = 25, 15, 5
+#: Most documents of jobs that a page reads with filters that have no index; and of how
+#: many waiting jobs the places are read, in addition to the job of the cursor.
 MOST_READ, PLACES = 48, 10
 #: Seconds between two looks, while a job of the page is open and when none is.
 SOON, LATE = 5, 30
@@ -99,13 +99,13 @@ def jobs() -> str | Response | tuple[str, int]:
 
 
 def _overview(here: Asked, asking: Asking) -> str:
-    """What is ill, what is open, and what ended last."""
+    """The jobs that are unhealthy, those that are open, and those that ended last."""
 
     def read(group: tuple[str, int]) -> Page:
         state, limit = group
         return Filters(state=state).page(here.ledger, limit)
 
-    groups = (("unhealthy", ILL_ROWS), ("open", OPEN_ROWS), ("ended", PAGE))
+    groups = (("unhealthy", UNHEALTHY_ROWS), ("open", OPEN_ROWS), ("ended", PAGE))
     found = {state: page.result() for (state, _), page in few_at_once(read, groups)}
     open, ended = found["open"], found["ended"]
     waiting = with_places(here.ledger, open.jobs, PLACES)

@@ -56,7 +56,7 @@ def _legible(found: re.Match[str]) -> str:
 
 
 def content(text: str) -> Markup:
-    """For a template: a text of anybody's, with its line feeds."""
+    """For a template: a user's text, with its line feeds."""
     return escape(legible(text))
 
 
@@ -188,5 +188,5 @@ def _quoted(text: str) -> str:
 
 
 def cut(text: str, most: int = MOST) -> str:
-    """At most so many characters of a text."""
+    """The first `most` characters of a text."""
     return text if len(text) <= most else f"{text[:most]}…"

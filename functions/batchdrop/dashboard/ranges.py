@@ -164,7 +164,7 @@ class Ranges:
 
     def _around(self, n: int) -> tuple[int, int, int, int]:
         """
-        The entries of the index around a result with so many results before it: how
+        The entries of the index around the result that has `n` results before it: how
         many are before each, and where it begins.
         """
         before = entry_before(self._offsets, n)
@@ -188,8 +188,8 @@ class Ranges:
 
     def _sought(self, start: int, end: int, count: int, skip: int) -> Row | None:
         """
-        The row that comes so many rows behind the one at `start`. It is known by its
-        line, if there are no blank lines between `start` and `end`; else None.
+        The row that is `skip` rows after the one at `start`. It is known by its line,
+        if there are no blank lines between `start` and `end`; else None.
 
         Args:
             count: how many rows there are between these.
@@ -202,7 +202,7 @@ class Ranges:
         return seeker.find(first.number + skip, (first, high)).row
 
     def _passed(self, before: int, start: int, skip: int) -> Place:
-        """The place so many lines behind another one, or as many as may be read."""
+        """The place `skip` lines after another one, or as far as may be read."""
         if not skip:
             return Place(before + 1, start)
         passed, at = 0, start
@@ -247,7 +247,7 @@ class Ranges:
         return None
 
     def _step(self, rows: int) -> int:
-        """Bytes that so many rows have, and some more."""
+        """About how many bytes `rows` rows have, and some more."""
         usual = self._size // self._total * rows * 5 // 4
         return min(max(usual, WINDOW), PAGE_BYTES)
 

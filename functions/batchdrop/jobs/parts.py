@@ -165,7 +165,7 @@ class Splitting(Steps):
     def parts_counted(self, undone: int, held: Sequence[str], now: datetime) -> Self:
         """
         What the split job waits for. It is due to be collected once all parts are done,
-        and so is whoever has missed that. Nothing changes if nothing is new.
+        even if an earlier tick has missed that. Nothing changes if nothing is new.
 
         Args:
             undone: how many parts are not done yet.

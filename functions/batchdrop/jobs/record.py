@@ -153,7 +153,7 @@ class Record:
     not_allowed: Fact | None = None
     #: Parts of a split job wait for a person.
     parts_held: Fact | None = None
-    #: The job that sends rows again is ill.
+    #: The round's job is unhealthy.
     round_held: Fact | None = None
     #: Pub/Sub refuses an announcement of the job.
     unpublished: Fact | None = None

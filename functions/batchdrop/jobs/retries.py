@@ -204,7 +204,7 @@ class Retried(Answered):
         )
 
     def round_awaited(self, now: datetime) -> Self:
-        """The round's job is not done, or not there: `poll` sees to it."""
+        """The round's job is not done or does not exist: `poll` handles it."""
         left = Collecting(round=self.round_now.n, step=Step.ROUND)
         moved = self._moved(self.phase, now, note=Step.ROUND, collecting=left)
         return self._let_go(moved, now, resumes=0)
@@ -269,7 +269,7 @@ class Retried(Answered):
         return self._moved(self.phase, now, note=f"round {n} resumed by {by}")
 
     def round_chosen(self, rows: int, now: datetime) -> Self:
-        """So many rows, at least one, go again, as a person wants: see `round_job`."""
+        """A person wants `rows` rows, one or more, to go again: see `round_job`."""
         one = self.round_now
         chosen = replace(one, rows=rows, job=self.round_id(one.n))
         moved = self._moved(

@@ -38,7 +38,7 @@ def derived_id(*parts: str) -> str:
 
 
 def is_job_id(text: str) -> bool:
-    """Whether a text could be a job's id: it may come from anybody's label."""
+    """Whether a text could be a job's id: labels may have any text."""
     return re.fullmatch(r"[a-z2-7]{26}", text) is not None
 
 

@@ -124,7 +124,7 @@ class Estimator:
 
 
 def batches_of(family: Family, rows: int, size: int) -> int:
-    """How many batches so many rows and bytes come to."""
+    """How many batches these numbers of rows and bytes need."""
     return max(
         math.ceil(size / family.bytes),
         math.ceil(rows / family.rows) if family.rows else 0,

@@ -12,7 +12,7 @@ from batchdrop.jobs.values import Cost
 from batchdrop.pricing.prices import Kind, Price, Prices, Unpriced
 from batchdrop.pricing.tokens import OTHER, Usage, split
 
-#: Models and days that a bill tells apart; a job has a few.
+#: Models and days that a bill distinguishes; a job has a few.
 MAX_METERS = 500
 
 #: A document's numbers have 64 bits. Only a list's own prices can cost more.

@@ -116,13 +116,13 @@ def _others(counts: Mapping[str, Any], usage: Usage) -> tuple[int, dict[str, int
     else:
         # OpenAI's; the Developer API writes the same in camelCase.
         asked = _details(counts, "prompt_tokens_details", "promptTokensDetails")
-        told = _details(counts, "completion_tokens_details", "completionTokensDetails")
+        given = _details(counts, "completion_tokens_details", "completionTokensDetails")
         media = {
             "AUDIO": _count(asked, "audio_tokens", "audioTokens"),
             "IMAGE": _count(asked, "image_tokens", "imageTokens"),
         }
         _spread(found, media, rest, _INPUT, "input")
-        spoken = {"AUDIO": _count(told, "audio_tokens", "audioTokens")}
+        spoken = {"AUDIO": _count(given, "audio_tokens", "audioTokens")}
         _spread(found, spoken, usage.output, _OUTPUT, "output")
     return usage.prompt, found
 

@@ -58,7 +58,7 @@ class Arriving:
         if self._size > HELD:
             raise TooLarge(
                 f"the answers are not in the file's order, and over {HELD:,} bytes; to "
-                "sort so many takes steps of its own"
+                "sort that many takes steps of its own"
             )
 
     def _distribute(self, piece: Piece) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from batchdrop.jobs.values import Failure
 from batchdrop.quoting import unquoted
 
-#: Most failures that a job's document has, and most kinds that are told apart at once.
+#: Most failures in a job's document, and most kinds that are distinguished at once.
 MOST, _KINDS = 10, 1000
 #: Most characters of a message that are read, and that are kept; and of a code, which
 #: may be a word of a model's server.

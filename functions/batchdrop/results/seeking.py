@@ -23,10 +23,10 @@ WINDOW = 64 * 1024
 MAX_READS, MAX_BYTES = 25, 64 * 1024**2
 #: Most bytes of one read within a long line. Each is twice as long as the one before.
 MAX_READ = 8 * 1024**2
-#: So often a place is guessed from the rows' numbers; then what is left is halved.
+#: How often a position is guessed from the rows' numbers, before the rest is halved.
 GUESSES = 6
 _NUMBER = re.compile(rb'\{"\w{1,20}":(?:"r|\[)?([0-9]{1,18})')
-#: In so many bytes of a line its number is whole.
+#: How many bytes of a line are sure to contain its whole number.
 _ENOUGH = 64
 
 

@@ -58,7 +58,7 @@ class Tally(Struct, kw_only=True):
         return whole
 
     def rows(self, accepted: int) -> Rows:
-        """The counts of rows, so many of which were sent."""
+        """The counts of rows; `accepted` of them were sent."""
         outcomes = (*BEST_FIRST, RowOutcome.MISSING)
         return Rows(
             total=self.lines,

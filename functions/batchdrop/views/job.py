@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from batchdrop.jobs.waiting import WaitingFor
     from batchdrop.ledger import Ledger
 
-#: Of the rows that failed in every round, so many are named.
+#: Most rows that are named of those that failed in every round.
 MAX_ALWAYS = 10
 
 

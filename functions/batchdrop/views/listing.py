@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from batchdrop.ledger import Ledger
     from batchdrop.options.globs import Pattern
 
-#: With filters that have no index, so many documents are read at once, and at most so
-#: many in all.
+#: How many documents are read at once, and at most, with filters that have no index.
 PAGE, MOST = 100, 2000
 
 

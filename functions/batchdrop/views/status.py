@@ -27,7 +27,7 @@ TICK_LATE = timedelta(minutes=2)
 SWEEP_LATE = timedelta(minutes=15)
 #: A tick publishes what waits in the outbox.
 OUTBOX_LATE = timedelta(minutes=10)
-#: Pauses of queues, at most so many, are read: mostly there is none.
+#: Most pauses of queues that are read: usually there is none.
 MOST_PAUSES = 9
 #: How far back jobs are counted that are unhealthy.
 RECENT_DAYS = 7

@@ -10,15 +10,15 @@ _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0"
     "\U000e0100-\U000e01ef]"
 )
-#: Of a folder, and of a file's name, a list shows at most so many characters.
+#: Most characters that a list shows of a folder, and of a file's name.
 FOLDER, FILE = 48, 64
 
 
 def shown(text: str) -> str:
     """
-    A text of anybody's, safe to show: control characters, line feeds, characters that
-    nobody sees, and those that turn the direction of others are written as escapes.
-    Markup, of Rich or HTML, is not its matter.
+    Makes a user's text safe to show: control characters, line feeds, invisible
+    characters, and those that change the direction of others are written as escapes.
+    Markup, of Rich or HTML, is left as it is.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -46,7 +46,7 @@ def parts_of_name(name: str) -> tuple[str, str]:
 
 def in_shell(text: str) -> str:
     """
-    A text of anybody's as one word of a command, for bash, zsh and ksh. What `shown`
+    Quotes a user's text as one word of a command, for bash, zsh and ksh. What `shown`
     writes as an escape is one here too, in $'...', so that the command can be read and
     copied.
     """

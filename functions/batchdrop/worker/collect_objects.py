@@ -20,7 +20,7 @@ from batchdrop.worker.collect_steps import NDJSON, Done
 
 T = TypeVar("T")
 
-#: Says that data were gone; a job that has so many of these is parked.
+#: Names the objects that record lost data, and how many of them park a job.
 LOST, MOST_LOST = "lost.", 5
 
 

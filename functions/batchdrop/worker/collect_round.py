@@ -38,7 +38,7 @@ def counted_again(job: Job) -> Again | None:
 
 
 def awaited(job: Job) -> Turned:
-    """The step of a job whose round is not done, or not there: `poll` sees to it."""
+    """The step of a job whose round is not done or is missing: `poll` handles it."""
     return Turned(move=lambda j, now: j.round_awaited(now))
 
 

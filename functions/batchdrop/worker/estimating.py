@@ -19,7 +19,7 @@ class Pricing:
     now: Callable[[], datetime]
 
     def of(self, spec: Spec, tokens: Tokens, rows: int) -> Estimate:
-        """The estimate of a job that has these tokens in so many rows."""
+        """The estimate of a job whose rows have these tokens."""
         return estimated(
             tokens,
             rows,

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Tells a batch that is gone from one that this deployment can't see."""
+    """Distinguishes a batch that is gone from one that this deployment can't see."""
 
     ledger: Ledger
     now: Callable[[], datetime]

@@ -17,9 +17,9 @@ from batchdrop.preflight.members import public
 from batchdrop.results.lines import Kind
 from batchdrop.rows import RowError, Rows, counted
 
-#: Of so many bad lines the report has the text and what is wrong.
+#: How many bad lines are reported with their text and errors.
 MAX_TOLD = 10_000
-#: Bytes of a bad line that the report has; whoever wants the rest has the file.
+#: Most bytes of a bad line that the report has; the rest is in the file.
 MAX_TEXT = 1_000_000
 #: Of each error; its line and place stand beside all of them.
 _TOLD = ("path", "code", "message", "fix")

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 #: Custom metadata of staged rows: the job, as JSON; or, of a part's, the split job.
 JOB, PART_OF = "batchdrop_job", "batchdrop_part_of"
-#: An object takes so many bytes of custom metadata, names included
+#: Most bytes of custom metadata that an object takes, names included
 #: (https://cloud.google.com/storage/quotas#objects).
 MAX_METADATA = 8 * 1024
 #: Such an object says it of a job without staged rows: of a split job, or of a table.

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 #: How many jobs one tick wakes a collector for.
 MOST = 200
-#: After so many in a row that fail, Pub/Sub is taken to be down: each may take as long
-#: as the publish time-out.
+#: How many failures in a row mean that Pub/Sub is down: each may take as long as the
+#: publish time-out.
 SILENCES = 3
 
 
