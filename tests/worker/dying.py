@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -39,11 +40,14 @@ def at(points: Sequence[str], act: Callable[[], None]) -> Iterator[list[str]]:
         the failpoints that no worker has passed yet.
     """
     waiting = [*points]
+    taking = threading.Lock()  # jobs are admitted in several threads
 
     def failpoint(name: str) -> None:
-        if name in waiting:
+        with taking:
+            if name not in waiting:
+                return
             waiting.remove(name)
-            act()
+        act()
 
     with failpoints(failpoint):
         yield waiting

@@ -270,6 +270,28 @@ def test_a_route_counts_for_the_deployments_ceiling_too(world: World) -> None:
     ]
 
 
+def test_no_smaller_job_of_another_queue_overtakes_one_that_waits_for_a_day(
+    world: World,
+) -> None:
+    queues = ("asia-east1", "europe-west1", "us-east1", "us-west1")
+    routes = "".join(
+        f'[[route]]\nmatch = "{queue}/**"\nlocation = "{queue}"\n' for queue in queues
+    )
+    chosen(world, routes, max_cost_per_day=3)
+    drops = [
+        dropped(world, f"{queue}/{rows}.jsonl", rows)
+        for queue, rows in zip(queues, (1, 1, 2, 1), strict=True)
+    ]
+
+    world.ticks(2)
+
+    assert phases(world, drops) == [
+        *(Phase.SUBMITTED, Phase.SUBMITTED),
+        *(Phase.WAITING, Phase.WAITING),
+    ]
+    assert today(world).micros == 2_000_000
+
+
 def test_a_job_that_is_over_a_lowered_ceiling_holds_back_no_other(world: World) -> None:
     chosen(world, max_cost_per_day=3)
     drops = [dropped(world, "big.jsonl", rows=3), dropped(world)]

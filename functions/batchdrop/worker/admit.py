@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from batchdrop.backends import Backends
 from batchdrop.batches import BatchesError
@@ -16,7 +17,7 @@ from batchdrop.options.settings import Settings
 from batchdrop.worker.reserve import Reserving
 from batchdrop.worker.run import Runner
 from batchdrop.worker.setbacks import Setbacks
-from batchdrop.worker.stages import Tick
+from batchdrop.worker.stages import Tick, few_at_once
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,10 @@ class Admit:
 
     def run(self, tick: Tick) -> int:
         """
-        Admits waiting jobs in order of arrival, until the queue's cap or the daily
-        limit is reached. A full queue is read no further; nor is the line of a route
-        whose ceiling is reached. A queue that failed comes after the others in the next
-        tick.
+        Admits waiting jobs in order of arrival, a few at once, until the queue's cap or
+        the daily limit is reached. A full queue is read no further; nor is the line of
+        a route whose ceiling is reached. A queue that failed comes after the others in
+        the next tick.
 
         Returns:
             How many were admitted.
@@ -55,26 +56,37 @@ class Admit:
             return 0
         cursor = self.ledger.cursor("admit")
         before = cursor.get("failed", ())
-        line = Line(self.ledger, lines, before)
-        tried: set[str] = set()
-        active: dict[str, int] = {}  # batches of a queue at the API
-        paused: dict[str, bool] = {}
-        failed: list[str] = []
-        admitted: Counter[str] = Counter()
+        turns = Turns(Line(self.ledger, lines, before))
+        for job, answer in few_at_once(self._take_up, self._due(turns, tick)):
+            self._note(job, answer.result, turns, tick)
+        untried = (queue for queue in before if queue not in turns.tried)
+        failed = [*untried, *turns.failed]
+        at = {"failed": failed[-MAX_FAILED:]} if failed else {}
+        self.ledger.move_cursor("admit", cursor, at)
+        return turns.admitted
+
+    def _due(self, turns: "Turns", tick: Tick) -> Iterator[Job]:
+        """
+        The jobs whose turn it is. Those that count for a day's limit or ceiling are
+        admitted here, one after another: whether the day has room for the next is known
+        once the intent before it is written. At once they would only race for the day's
+        document, which Firestore lets change about once a second.
+        """
+        line = turns.line
         while job := line.first():
             now = self.now()
             if now >= tick.deadline:
-                break
+                return
             if why := self._over_the_day(job, now):
                 with tick.job(job.id):
                     self._waits(job, WaitCode.DAY, why, now)
-                break
+                return
             if self.backends.is_silent(job, "active", "search", "create"):
                 line.leave(job.queue)
                 continue
-            if job.queue not in paused:
-                paused[job.queue] = self._paused(job)
-            if paused[job.queue]:
+            if job.queue not in turns.paused:
+                turns.paused[job.queue] = self._paused(job)
+            if turns.paused[job.queue]:
                 line.leave(job.queue)  # so are all behind it
                 continue
             if not job.is_due(now) or job.is_held(now):
@@ -86,23 +98,44 @@ class Admit:
                 if route:
                     line.leave_route(route)
                 elif not self.reserving.never_fits(job):
-                    break
+                    return
                 continue
-            tried.add(job.queue)
-            with tick.job(job.id):
-                if admitted[job.queue] >= self._room(job, active):
-                    line.leave(job.queue)
-                    continue
-                # The answer to its request may pause the queue.
-                paused.pop(job.queue)
-                admitted[job.queue] += self.runner.take_up(job, admitted=True)
-            if job.id in tick.failed:
-                line.leave(job.queue)
-                failed.append(job.queue)
-        failed = [*(queue for queue in before if queue not in tried), *failed]
-        at = {"failed": failed[-MAX_FAILED:]} if failed else {}
-        self.ledger.move_cursor("admit", cursor, at)
-        return admitted.total()
+            turns.tried.add(job.queue)
+            if not self._has_room(job, turns, tick):
+                continue
+            # By the next turn the answers to requests may have paused queues.
+            turns.paused.clear()
+            if self._counts_for_day(job) or self.reserving.ceilings_of(job):
+                self._note(job, partial(self._take_up, job), turns, tick)
+            else:
+                yield job
+
+    def _take_up(self, job: Job) -> bool:
+        return self.runner.take_up(job, admitted=True)
+
+    def _note(
+        self, job: Job, outcome: Callable[[], bool], turns: "Turns", tick: Tick
+    ) -> None:
+        """Counts a job that was taken up; leaves its queue where that failed."""
+        with tick.job(job.id):
+            turns.admitted += outcome()
+        if job.id in tick.failed:
+            turns.fail(job.queue)
+
+    def _has_room(self, job: Job, turns: "Turns", tick: Tick) -> bool:
+        """
+        Takes a place for a job below its queue's cap, before its request is sent. It is
+        not given back in this tick: nobody knows what an overlapping tick has made of
+        a job that it was faster to take up.
+        """
+        with tick.job(job.id):
+            if turns.taken[job.queue] < self._room(job, turns.active):
+                turns.taken[job.queue] += 1
+                return True
+            turns.line.leave(job.queue)
+        if job.id in tick.failed:
+            turns.fail(job.queue)
+        return False
 
     def _room(self, job: Job, active: dict[str, int]) -> int:
         """How many jobs of its queue this tick may admit in all."""
@@ -122,10 +155,11 @@ class Admit:
         day; empty if there is room. No other job overtakes one that has to wait, which
         would wait for ever behind smaller ones.
         """
+        if not self._counts_for_day(job):
+            return ""
         rows, bytes = self.settings.max_rows_per_day, self.settings.max_bytes_per_day
         staging = job.staging
-        if job.spent_on or staging is None or (rows is None and bytes is None):
-            return ""
+        assert staging is not None
         spent = self.ledger.spending_on(day := f"{now:%Y-%m-%d}")
         if rows is not None and spent.rows + staging.rows > rows:
             limit = f"BATCHDROP_MAX_ROWS_PER_DAY={rows}"
@@ -138,6 +172,12 @@ class Admit:
             extra={"event": "admit.daily_limit", "job": job.id},
         )
         return f"it would exceed {limit} on {day}, and waits for a day with room"
+
+    def _counts_for_day(self, job: Job) -> bool:
+        """Whether its intent adds rows and bytes to those of a day with a limit."""
+        chosen = self.settings
+        limits = (chosen.max_rows_per_day, chosen.max_bytes_per_day)
+        return not job.spent_on and job.staging is not None and limits != (None, None)
 
     def _waits(self, job: Job, code: WaitCode, why: str, now: datetime) -> None:
         """Records once a day which limit or ceiling the job waits for."""
@@ -172,6 +212,25 @@ class Admit:
             else:
                 self.setbacks.postpone(job, str(error))
             raise
+
+
+class Turns:
+    """What one tick knows of the queues, and how many jobs it has admitted."""
+
+    def __init__(self, line: "Line") -> None:
+        self.line = line
+        self.active: dict[str, int] = {}  #: batches of a queue at the API
+        self.paused: dict[str, bool] = {}
+        self.taken: Counter[str] = Counter()  #: jobs taken up, by queue
+        self.tried: set[str] = set()
+        self.failed: list[str] = []
+        self.admitted = 0
+
+    def fail(self, queue: str) -> None:
+        """No more of this queue in this tick; after the others in the next."""
+        self.line.leave(queue)
+        if queue not in self.failed:
+            self.failed.append(queue)
 
 
 class Line:
