@@ -21,13 +21,14 @@ from tests.worker.world import Fault, Wire, World
 #: How long a request waits for the others that are to be under way with it.
 SECONDS = 30
 
+#: Each has a queue of its own, the first two at the same endpoint.
 ROUTES = "".join(
-    f'[[route]]\nmatch = "{name}/**"\nlocation = "{location}"\n'
-    for name, location in (
-        ("a", "asia-east1"),
-        ("b", "europe-west1"),
-        ("c", "us-east1"),
-        ("d", "us-west1"),
+    f'[[route]]\nmatch = "{name}/**"\nlocation = "{location}"\nmodel = "{model}"\n'
+    for name, location, model in (
+        ("a", "asia-east1", "gemini-3.8-flash"),
+        ("b", "asia-east1", "gemini-4-argon"),
+        ("c", "us-east1", "gemini-3.8-flash"),
+        ("d", "us-west1", "gemini-3.8-flash"),
     )
 )
 
@@ -108,6 +109,18 @@ def test_a_cap_is_not_exceeded_by_requests_that_are_under_way_together(
     assert most == 3
 
 
+def test_the_queues_of_an_endpoint_share_how_many_a_tick_admits_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.worker.admit.MAX_ADMITTED", 3)
+    jobs = waiting_in(world, *(f"{q}/{n}.jsonl" for n in range(3) for q in "abc"))
+
+    world.tick()
+
+    left = [job for job in jobs if world.job(job.source).phase is Phase.WAITING]
+    assert [job.source.name for job in left] == ["b/1.jsonl", "a/2.jsonl", "b/2.jsonl"]
+
+
 def test_after_a_429_only_the_requests_under_way_are_sent(world: World) -> None:
     jobs = waiting(world, 3 * AT_ONCE)
     queue = jobs[0].queue
@@ -142,7 +155,7 @@ def test_after_a_429_only_the_requests_under_way_are_sent(world: World) -> None:
 
 
 def test_a_create_that_hangs_holds_up_no_other_queue(world: World) -> None:
-    names = ["a/x.jsonl", *(f"b/{n}.jsonl" for n in range(2 * AT_ONCE))]
+    names = ["a/x.jsonl", *(f"d/{n}.jsonl" for n in range(2 * AT_ONCE))]
     jobs = waiting_in(world, *names)
     others_are_made = threading.Event()
     lock, made = threading.Lock(), 0
@@ -165,7 +178,7 @@ def test_a_create_that_hangs_holds_up_no_other_queue(world: World) -> None:
 
 
 def test_an_endpoint_whose_creates_hang_is_left_after_a_few(world: World) -> None:
-    names = [*(f"a/{n}.jsonl" for n in range(12)), "b/x.jsonl"]
+    names = [*(f"a/{n}.jsonl" for n in range(12)), "d/x.jsonl"]
     *hung, good = waiting_in(world, *names)
     sent: list[httpx.Request] = []
 

@@ -21,7 +21,8 @@ from batchdrop.worker.stages import Tick, few_at_once
 
 log = logging.getLogger(__name__)
 
-#: How many jobs one tick admits to a queue without a cap.
+#: How many jobs one tick admits at an endpoint, whose quota all of its queues share.
+#: Each job takes a search and a create: see `stages.AT_ONCE`.
 MAX_ADMITTED = 200
 #: How many failed queues are remembered until the next tick.
 MAX_FAILED = 100
@@ -124,26 +125,29 @@ class Admit:
 
     def _has_room(self, job: Job, turns: "Turns", tick: Tick) -> bool:
         """
-        Takes a place for a job below its queue's cap, before its request is sent. It is
-        not given back in this tick: nobody knows what an overlapping tick has made of
-        a job that it was faster to take up.
+        Takes a place for a job below its queue's cap, before its request is sent. The
+        place is not given back in this tick: where an overlapping tick was faster, it
+        has taken one for the same job.
         """
         with tick.job(job.id):
-            if turns.taken[job.queue] < self._room(job, turns.active):
+            if self._room(job, turns) > 0:
                 turns.taken[job.queue] += 1
+                turns.taken_at[job.endpoint] += 1
                 return True
             turns.line.leave(job.queue)
         if job.id in tick.failed:
             turns.fail(job.queue)
         return False
 
-    def _room(self, job: Job, active: dict[str, int]) -> int:
-        """How many jobs of its queue this tick may admit in all."""
-        if job.spec is None or job.spec.max_active is None:
-            return MAX_ADMITTED
-        if job.queue not in active:
-            active[job.queue] = self.active(job)
-        return min(MAX_ADMITTED, job.spec.max_active - active[job.queue])
+    def _room(self, job: Job, turns: "Turns") -> int:
+        """How many more jobs of its queue this tick may admit."""
+        left = MAX_ADMITTED - turns.taken_at[job.endpoint]
+        if left <= 0 or job.spec is None or job.spec.max_active is None:
+            return left
+        if job.queue not in turns.active:
+            turns.active[job.queue] = self.active(job)
+        used = turns.active[job.queue] + turns.taken[job.queue]
+        return min(left, job.spec.max_active - used)
 
     def _paused(self, job: Job) -> bool:
         """Whether the API has answered 429 for this queue a short while ago."""
@@ -222,6 +226,7 @@ class Turns:
         self.active: dict[str, int] = {}  #: batches of a queue at the API
         self.paused: dict[str, bool] = {}
         self.taken: Counter[str] = Counter()  #: jobs taken up, by queue
+        self.taken_at: Counter[str] = Counter()  #: the same, by endpoint
         self.tried: set[str] = set()
         self.failed: list[str] = []
         self.admitted = 0
