@@ -14,8 +14,9 @@ from batchdrop.jobs.job import Job
 from batchdrop.worker.stages import AT_ONCE
 from tests.there import there
 from tests.waiting import until
+from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.batches import quiet_ticks, several, states, submit
-from tests.worker.dying import at
+from tests.worker.dying import at, failpoints
 from tests.worker.world import Fault, Wire, World
 
 #: How long a request waits for the others that are to be under way with it.
@@ -72,6 +73,7 @@ def together(n: int, then: Callable[[], None] | None = None) -> Callable[[], Non
     return wait
 
 
+@BOTH
 def test_waiting_jobs_are_admitted_a_few_at_once(world: World) -> None:
     jobs = waiting(world, 2 * AT_ONCE)
     world.wire.before_create = together(AT_ONCE)
@@ -261,3 +263,24 @@ def test_jobs_that_count_for_a_day_are_sent_in_order_of_arrival(world: World) ->
     sent = [one["displayName"] for one in world.batches()]
     assert sent == [f"{n}.jsonl" for n in range(2 * AT_ONCE)]
     assert world.ledger.spending_on(f"{world.now():%Y-%m-%d}").rows == 2 * AT_ONCE
+
+
+@DEVELOPER
+def test_large_uploads_go_one_after_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop.worker.admit.LARGE", 10)
+    jobs = waiting(world, 2 * AT_ONCE)
+    lock, passed, under_way = threading.Lock(), [0], 0
+
+    def count(point: str) -> None:
+        nonlocal under_way
+        with lock:
+            under_way += (point == "after_resumed") - (point == "after_submitted")
+            passed.append(under_way)
+
+    with failpoints(count):
+        world.tick()
+
+    assert phases(world, jobs) == [Phase.SUBMITTED] * len(jobs)
+    assert max(passed) == 1

@@ -10,6 +10,7 @@ from functools import partial
 from batchdrop.backends import Backends
 from batchdrop.batches import BatchesError
 from batchdrop.errors import Misconfigured
+from batchdrop.jobs import codes
 from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.job import Job
 from batchdrop.ledger import Ledger
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 #: How many jobs one tick admits at an endpoint, whose quota all of its queues share.
 #: Each job takes a search and a create: see `stages.AT_ONCE`.
 MAX_ADMITTED = 200
+#: The Developer API's jobs with more bytes of rows, which are uploaded to it, go alone.
+LARGE = 64 << 20
 #: How many failed queues are remembered until the next tick.
 MAX_FAILED = 100
 
@@ -68,10 +71,8 @@ class Admit:
 
     def _due(self, turns: "Turns", tick: Tick) -> Iterator[Job]:
         """
-        The jobs whose turn it is. Those that count for a day's limit or ceiling are
-        admitted here, one after another: whether the day has room for the next is known
-        once the intent before it is written. At once they would only race for the day's
-        document, which Firestore lets change about once a second.
+        The jobs whose turn it is, but for those that go alone: they are admitted here,
+        one after another, beside others that are under way.
         """
         line = turns.line
         while job := line.first():
@@ -106,10 +107,25 @@ class Admit:
                 continue
             # By the next turn the answers to requests may have paused queues.
             turns.paused.clear()
-            if self._counts_for_day(job) or self.reserving.ceilings_of(job):
+            if self._goes_alone(job):
                 self._note(job, partial(self._take_up, job), turns, tick)
             else:
                 yield job
+
+    def _goes_alone(self, job: Job) -> bool:
+        """
+        Whether no other such job may be under way at the same time:
+
+            a day's limit      the day's room for the next job is known once this one's
+            or ceiling         intent is written; at once they would race for a document
+                               that Firestore lets change about once a second
+            a large upload     at once they share the bandwidth, and none might end in
+                               time
+        """
+        if self._counts_for_day(job) or self.reserving.ceilings_of(job):
+            return True
+        is_large = job.staging is not None and job.staging.bytes > LARGE
+        return is_large and job.endpoint == codes.Backend.DEVELOPER
 
     def _take_up(self, job: Job) -> bool:
         return self.runner.take_up(job, admitted=True)
