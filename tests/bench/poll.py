@@ -1,12 +1,14 @@
 """
-What a tick costs with ten thousand open jobs, beside the way it is usually done.
+What a tick costs with ten thousand open jobs, beside the way it is usually done; and
+how many waiting jobs it admits, beside one after another.
 
     python -m tests.bench.poll [--jobs N] [--ticks T] [--json]
 
 Starts batchsim on a standing clock, Google's Firestore emulator and fake-gcs-server,
 makes N open jobs, and lets T ticks run, during each of which 60 jobs move on and 40
 end. The usual way (google-genai's `get` for each job, and one `set` each) is measured
-over a part of the jobs and scaled up, as it takes minutes.
+over a part of the jobs and scaled up, as it takes minutes. Then W waiting jobs are
+admitted while each request for the API takes 50 ms, first one after another.
 """
 
 import argparse
@@ -34,6 +36,8 @@ from batchdrop.jobs.values import Batch, Drop, Location, Spec, Staging
 from batchdrop.options.settings import Settings
 from batchdrop.preflight import Checker, Rules
 from batchdrop.rows import Rows
+from batchdrop.worker import stages
+from batchdrop.worker.stages import AT_ONCE, Tick
 from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE
 from batchsim.sim import BatchSim
@@ -46,6 +50,8 @@ QUEUE = RUN = timedelta(minutes=20)
 MINUTE = timedelta(minutes=1)
 MODEL = "gemini-3.8-flash"
 LOCATION = "us-central1"
+#: How many seconds the API takes for an answer while jobs are admitted.
+ANSWER = 0.05
 PLACE = f"vertex {LOCATION}"
 
 
@@ -201,6 +207,31 @@ def usual(world: World, jobs: int, part: int) -> dict[str, float]:
     return {"seconds": seconds, "requests": jobs, "reads": 0, "writes": jobs}
 
 
+def admission(world: World, jobs: int) -> dict[str, float]:
+    """How many waiting jobs are admitted a second, one after another and as we do."""
+    below = world.wire.handle_request
+
+    def slow(request: Any) -> Any:
+        time.sleep(ANSWER)
+        return below(request)
+
+    world.wire.handle_request = slow  # type: ignore[method-assign]
+    found = {}
+    for name, at_once in (("admitted_singly", 1), ("admitted", AT_ONCE)):
+        world.choose(paused=True)
+        for _ in range(jobs):
+            world.worker.take(world.upload(GOOD, f"{world.holder()}.jsonl"))
+        world.choose(paused=False)
+        stages.AT_ONCE = at_once
+        tick = Tick(now=world.now, deadline=world.now() + MINUTE)
+        began = time.perf_counter()
+        done = world.worker.poll.admit.run(tick)
+        found[name] = done / (time.perf_counter() - began)
+        assert done == jobs, done
+    world.wire.handle_request = below  # type: ignore[method-assign]
+    return found
+
+
 @contextmanager
 def a_world() -> Iterator[World]:
     with (
@@ -251,6 +282,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--ticks", type=int, default=5, help="at least 2")
     parser.add_argument("--part", type=int, default=500, help="of the usual way")
+    parser.add_argument("--waiting", type=int, default=100, help="jobs to admit")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.jobs < (given.ticks + 1) * (MOVE + END):
@@ -265,6 +297,7 @@ def main() -> None:
         here = ours(world, given.ticks)
         memory = peak_mb(world)
         there = usual(world, given.jobs, min(given.part, given.jobs))
+        queue = admission(world, given.waiting)
 
     speedup = there["seconds"] / here["seconds"]
     print(
@@ -276,8 +309,15 @@ def main() -> None:
         print(f"{name:12}{figures}{row['seconds']:>10.2f}")
     print(f"\n* scaled from {min(given.part, given.jobs):,} jobs")
     print(f"speed-up {speedup:.0f}, peak of Python's memory {memory:.0f} MB")
+    admit_speedup = queue["admitted"] / queue["admitted_singly"]
+    print(
+        f"jobs admitted a second, with {ANSWER * 1000:.0f} ms for an answer: "
+        f"{queue['admitted']:.1f}, one after another {queue['admitted_singly']:.1f}; "
+        f"speed-up {admit_speedup:.1f}"
+    )
     if given.json:
-        print(json.dumps(here | {"speedup": speedup, "peak_mb": memory}))
+        speedups = {"speedup": speedup, "admit_speedup": admit_speedup}
+        print(json.dumps(here | queue | speedups | {"peak_mb": memory}))
 
 
 if __name__ == "__main__":
