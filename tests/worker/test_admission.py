@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +13,12 @@ from batchdrop.backends import SILENCES
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.worker.stages import AT_ONCE
+from tests.often import mostly
 from tests.there import there
 from tests.waiting import until
 from tests.worker.backends import BOTH, DEVELOPER
 from tests.worker.batches import quiet_ticks, several, states, submit
-from tests.worker.dying import at, failpoints
+from tests.worker.dying import Killed, at, failpoints
 from tests.worker.world import Fault, Wire, World
 
 #: How long a request waits for the others that are to be under way with it.
@@ -263,6 +265,39 @@ def test_jobs_that_count_for_a_day_are_sent_in_order_of_arrival(world: World) ->
     sent = [one["displayName"] for one in world.batches()]
     assert sent == [f"{n}.jsonl" for n in range(2 * AT_ONCE)]
     assert world.ledger.spending_on(f"{world.now():%Y-%m-%d}").rows == 2 * AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("point", "sleeps"),
+    mostly(
+        ("before_create", False),
+        ("before_create", True),
+        also=[
+            (point, sleeps)
+            for point in ("after_resumed", "after_search", "after_intent")
+            for sleeps in (False, True)
+        ]
+        + [("after_create", False), ("after_submitted", False)],
+    ),
+)
+def test_jobs_whose_worker_dies_or_sleeps_with_several_of_them_are_paid_once(
+    world: World, point: str, sleeps: bool
+) -> None:
+    jobs = waiting(world, 2 * AT_ONCE)
+
+    def act() -> None:
+        if not sleeps:
+            raise Killed
+        quiet_ticks(world, 10)
+
+    with at([point], act) as left, suppress(Killed, ExceptionGroup):
+        world.tick()
+    world.ticks_until(lambda: set(phases(world, jobs)) == {Phase.ENDED})
+
+    assert left == []
+    paid = [name for name, state in states(world).items() if "SUCCEEDED" in state]
+    assert len(paid) == len(jobs)
+    assert {there(world.job(job.source).batch).name for job in jobs} == {*paid}
 
 
 @DEVELOPER
