@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from batchdrop_local import emulators
+from batchdrop_local.nursery import FORKS
 from tests.waiting import is_alive, until
 
 
@@ -60,8 +61,8 @@ def test_no_process_is_left_behind(
         until(lambda: not marked(mark))
 
     # The stack itself, its tether, Cloud Storage, batchsim, for each function a server
-    # and a worker; and the emulators.
-    assert len(everything) == 12 + (2 if CAN_START_EMULATORS else 0)
+    # and a worker; what forks the servers; and the emulators.
+    assert len(everything) == 12 + FORKS + (2 if CAN_START_EMULATORS else 0)
     assert {pid for function in pids.values() for pid in function} < {
         p.pid for p in everything
     }

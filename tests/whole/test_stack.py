@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import Function
+from batchdrop_local.nursery import FORKS, Nursery
 from batchdrop_local.processes import Logs, Processes, StackError, free_port
 from batchdrop_local.stack import Stack
 from tests.waiting import is_alive, until
@@ -90,7 +91,9 @@ def test_pids_are_those_of_each_functions_server_and_worker(stack: Stack) -> Non
         server, worker = map(psutil.Process, pids)
 
         assert worker.ppid() == server.pid
-        assert ["--target", function] == server.cmdline()[3:5]
+        assert os.getpgid(worker.pid) == server.pid
+        port = int(stack.addresses[function].rpartition(":")[2])
+        assert [each.laddr.port for each in listeners(server)] == [port]
 
 
 def test_a_killed_worker_is_replaced_and_stack_json_written_again(
@@ -119,19 +122,7 @@ def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
 
 
 def test_of_several_workers_each_successor_is_known(tmp_path: Path) -> None:
-    source = tmp_path / "main.py"
-    source.write_text(ENTRY_POINTS)
-    with Processes(Logs(tmp_path)) as processes:
-        function = Function(
-            "poll",
-            source=source,
-            port=free_port(),
-            env={**os.environ, "WORKERS": "2"},
-            processes=processes,
-            replaced=lambda: None,
-            log=lambda line: None,
-        )
-        function.wait_until_ready()
+    with a_function(tmp_path, env={"WORKERS": "2"}) as function:
         server, *workers = function.pids
 
         for worker in workers:
@@ -141,7 +132,48 @@ def test_of_several_workers_each_successor_is_known(tmp_path: Path) -> None:
         successors = psutil.Process(server).children()
         assert len(successors) == 2
         assert function.pids == [server, *(one.pid for one in successors)]
-        processes.stop(function.leave())
+
+
+@pytest.mark.skipif(not FORKS, reason="here servers are not forked")
+def test_a_killed_servers_successor_is_forked_from_the_same_nursery(
+    tmp_path: Path,
+) -> None:
+    with a_function(tmp_path) as function:
+        server = psutil.Process(function.pids[0])
+        nursery = server.parent()
+
+        server.kill()
+        successor = server_after(server, function)
+
+        assert nursery in psutil.Process().children()
+        assert successor.parent() == nursery
+
+
+@pytest.mark.skipif(not FORKS, reason="here servers are not forked")
+def test_a_killed_nursery_and_its_servers_are_replaced(tmp_path: Path) -> None:
+    with a_function(tmp_path) as function:
+        server = psutil.Process(function.pids[0])
+        nursery = server.parent()
+        assert nursery is not None
+        family = nursery.children(recursive=True)
+
+        nursery.kill()
+        second = server_after(server, function)
+        second.kill()
+        third = server_after(second, function)
+
+        assert not any(is_alive(each) for each in family)
+        assert httpx.get(function.address).is_success
+        assert third.parent() in psutil.Process().children()
+        assert third.parent() != nursery
+
+
+def test_a_function_runs_where_its_nursery_cannot(tmp_path: Path) -> None:
+    broken = {"PYTHONHOME": str(tmp_path)}
+
+    with a_function(tmp_path, of_the_nursery=broken) as function:
+        assert httpx.get(function.address).is_success
+        assert psutil.Process(function.pids[0]) in psutil.Process().children()
 
 
 def test_an_event_for_a_dead_function_is_delivered_later(
@@ -276,6 +308,48 @@ def a_stack(
         yield stack
 
 
+@contextmanager
+def a_function(
+    directory: Path,
+    env: dict[str, str] | None = None,
+    of_the_nursery: dict[str, str] | None = None,
+) -> Iterator[Function]:
+    """`poll` of ENTRY_POINTS, without the rest of a stack."""
+    source = directory / "main.py"
+    source.write_text(ENTRY_POINTS)
+    inherited = dict(os.environ)
+    with (
+        Processes(Logs(directory)) as processes,
+        closing(Nursery(processes, inherited | (of_the_nursery or {}))) as nursery,
+    ):
+        function = Function(
+            "poll",
+            source=source,
+            port=free_port(),
+            env=inherited | (env or {}),
+            processes=processes,
+            nursery=nursery,
+            replaced=lambda: None,
+            log=lambda line: None,
+        )
+        function.wait_until_ready()
+        try:
+            yield function
+        finally:
+            processes.stop(function.leave())
+
+
+def server_after(dead: psutil.Process, function: Function) -> psutil.Process:
+    """The server that follows a dead one."""
+    until(lambda: function.pids[0] != dead.pid)
+    return psutil.Process(function.pids[0])
+
+
+def listeners(process: psutil.Process) -> list[Any]:
+    """The ports that it listens on."""
+    return [each for each in process.net_connections() if each.status == "LISTEN"]
+
+
 def new_pids(stack: Stack, function: str, dead: int) -> dict[str, Any] | None:
     """What stack.json says, once it does not name the dead one any more."""
     told: dict[str, Any] = json.loads(stack.file.read_text())
@@ -286,6 +360,6 @@ def listening_at(address: str) -> psutil.Process | None:
     """This process's descendant that listens at an address; None if none does."""
     port = int(address.rpartition(":")[2])
     for child in psutil.Process().children(recursive=True):
-        if any(c.laddr.port == port for c in child.net_connections() if not c.raddr):
+        if any(each.laddr.port == port for each in listeners(child)):
             return child
     return None

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.processes import Process, Processes, StackError
 
 
@@ -30,6 +30,7 @@ class Function:
         port: int,
         env: Mapping[str, str],
         processes: Processes,
+        nursery: Nursery,
         replaced: Callable[[], None],
         log: Callable[[str], None],
     ) -> None:
@@ -38,12 +39,12 @@ class Function:
         self.pids: list[int] = []
         self._env = env
         self._processes = processes
+        self._nursery = nursery
         self._replaced = replaced
         self._log = log
         self._members: list[psutil.Process] = []
         self._stopping = threading.Event()
-        self._command = [
-            *(sys.executable, "-m", "batchdrop_local.function"),
+        self._arguments = [
             *("--target", target, "--source", str(source)),
             *("--host", "127.0.0.1", "--port", str(port)),
         ]
@@ -71,7 +72,7 @@ class Function:
         self._started = time.monotonic()
         # Any other path would call a function that serves HTTP.
         url = f"{self.address}/robots.txt"
-        return self._processes.start(self.target, self._command, self._env, url)
+        return self._nursery.start(self.target, self._arguments, self._env, url)
 
     def _keep(self) -> None:
         while not self._stopping.wait(0.1):

@@ -2,15 +2,27 @@
 A function's server, which has imported what its functions import at their first call.
 
 gunicorn forks its workers from it, so a worker that follows a dead one is ready in a
-tenth of a second. No client is made here: gRPC's channels do not survive a fork.
+tenth of a second. The server itself is forked from a nursery, where that can be. No
+client is made here: gRPC's channels do not survive a fork.
 """
 
 import os
+import sys
 from importlib import import_module
 
 from functions_framework._cli import _cli
 
-USED = ("google.cloud.firestore", "google.cloud.pubsub_v1", "google.cloud.storage")
+from batchdrop_local import nursery
+
+USED = (
+    "batchdrop.wiring",
+    "functions_framework._http.gunicorn",
+    "google.cloud.firestore",
+    "google.cloud.pubsub_v1",
+    "google.cloud.storage",
+    "gunicorn.arbiter",
+    "gunicorn.workers.gthread",
+)
 #: For tests: answers of more bytes than this are collected in steps of as many.
 STEP_BYTES = "LOCAL_STEP_BYTES"
 
@@ -27,6 +39,9 @@ def lower_steps(size: int) -> None:
 if __name__ == "__main__":
     for name in USED:
         import_module(name)
+    arguments = sys.argv[1:]
+    if arguments[:1] == [nursery.OPTION]:
+        arguments = nursery.forked(int(arguments[1]))
     if STEP_BYTES in os.environ:
         lower_steps(int(os.environ[STEP_BYTES]))
-    _cli()
+    _cli(arguments)

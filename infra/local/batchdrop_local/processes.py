@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 import httpx
 
@@ -66,6 +66,16 @@ class Logs:
             self._show(name, line)
 
 
+class Child(Protocol):
+    """What a `Process` needs of a `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class Process:
     """
     A running program, the leader of a process group of its own.
@@ -73,19 +83,17 @@ class Process:
     `url` is answered, with whatever status, once it is ready.
     """
 
-    def __init__(
-        self, name: str, popen: subprocess.Popen[bytes], url: str, log: Path
-    ) -> None:
+    def __init__(self, name: str, child: Child, url: str, log: Path) -> None:
         self.name = name
         self.log = log
-        self.pid = popen.pid
-        self._popen = popen
+        self.pid = child.pid
+        self._child = child
         self._url = url
 
     @property
     def status(self) -> int | None:
         """The exit status (negative: the signal that ended it); None while it runs."""
-        return self._popen.poll()
+        return self._child.poll()
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
@@ -96,7 +104,7 @@ class Process:
     def wait(self, seconds: float) -> bool:
         """Wait until it ends; False if it still runs after the time."""
         try:
-            self._popen.wait(seconds)
+            self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
         return True
@@ -168,7 +176,12 @@ class Processes:
         self._tether.wait()
 
     def start(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], url: str
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        url: str = "",
+        fds: Collection[int] = (),
     ) -> Process:
         """Start a program that will answer at `url`; its output goes to `NAME.log`."""
         popen = subprocess.Popen(
@@ -178,17 +191,15 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=fds,
         )
         assert popen.stdout is not None
-        self._logs.path(name).touch()
-        process = Process(name, popen, url, self._logs.path(name))
-        self._running.append(process)
-        reader = threading.Thread(
-            target=self._read, args=(name, popen.stdout), name=f"log of {name}"
-        )
-        reader.start()
-        self._readers.append(reader)
-        return process
+        return self._add(name, popen, popen.stdout, url)
+
+    def add(self, name: str, child: Child, output: IO[bytes], url: str) -> Process:
+        """The same for a program that leads a group already, and waits to begin."""
+        os.write(self._pipe, b"%d\n" % child.pid)
+        return self._add(name, child, output, url)
 
     def stop(self, *processes: Process) -> None:
         """End processes together: asked to, and after a few seconds made to."""
@@ -202,6 +213,17 @@ class Processes:
             process.wait(_GRACE)
             os.write(self._pipe, b"-%d\n" % process.pid)
             self._running.remove(process)
+
+    def _add(self, name: str, child: Child, output: IO[bytes], url: str) -> Process:
+        self._logs.path(name).touch()
+        process = Process(name, child, url, self._logs.path(name))
+        self._running.append(process)
+        reader = threading.Thread(
+            target=self._read, args=(name, output), name=f"log of {name}"
+        )
+        reader.start()
+        self._readers.append(reader)
+        return process
 
     def _read(self, name: str, output: IO[bytes]) -> None:
         with output:

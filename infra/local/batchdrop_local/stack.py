@@ -22,6 +22,7 @@ from batchdrop_local.cloud_run import Function
 from batchdrop_local.environment import BUCKETS, LOCATION, environment
 from batchdrop_local.eventarc import Eventarc, message_published, object_finalized
 from batchdrop_local.folder import LOCK, alone_in, choose_ports, keep_ports
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.processes import (
     Logs,
     Process,
@@ -190,6 +191,14 @@ class Stack:
         starters = self._starters()
         start_gcs = starters.pop("gcs")
         self._services = {name: run() for name, run in starters.items()}
+        nursery = Nursery(self._processes, self._function_env)
+        undo.callback(nursery.close)
+        # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
+        # second later: the first event would be late.
+        if "pubsub" in self._services:
+            self._services["pubsub"].wait_until_ready()
+        self._services["gcs"] = start_gcs()
+        # Not before, as this waits for the nursery.
         for name in self._targets:
             self._functions[name] = Function(
                 name,
@@ -201,14 +210,10 @@ class Stack:
                 | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)}
                 | ({"THREADS": str(THREADS[name])} if name in THREADS else {}),
                 processes=self._processes,
+                nursery=nursery,
                 replaced=self._write_again,
                 log=partial(self._logs.add, "stack"),
             )
-        # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
-        # second later: the first event would be late.
-        if "pubsub" in self._services:
-            self._services["pubsub"].wait_until_ready()
-        self._services["gcs"] = start_gcs()
         undo.callback(self._end_functions)
         for service in self._services.values():
             service.wait_until_ready()
