@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from batchdrop_local import fake_gcs
 from batchdrop_local.emulators import FIRESTORE, PUBSUB
+from batchdrop_local.nursery import Nursery
 from tests import services
 from tests.clock import Clock
 
@@ -123,6 +124,13 @@ def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ):
         patch.setenv(PUBSUB.variable, address)
         yield address
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Starts the functions of all stacks, which spares each a second of imports."""
+    with services.a_nursery(tmp_path_factory.mktemp("nursery")) as nursery:
+        yield nursery
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from batchdrop_local import emulators
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.processes import Logs, Processes, free_port
 
 #: Where what tests install is kept from run to run; git ignores it.
@@ -50,6 +51,16 @@ def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
             unavailable(str(exc))
         process.wait_until_ready()
         yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def a_nursery(logs: Path, env: Mapping[str, str] = os.environ) -> Iterator[Nursery]:
+    """A nursery, for functions in whichever stacks."""
+    with (
+        Processes(Logs(logs)) as processes,
+        contextlib.closing(Nursery(processes, env)) as nursery,
+    ):
+        yield nursery
 
 
 @contextlib.contextmanager

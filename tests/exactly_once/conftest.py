@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from batchdrop_local.nursery import Nursery
 from tests.exactly_once.track import Case
 from tests.exactly_once.tracks import Runs, running
 
@@ -15,6 +16,7 @@ def runs(
     tmp_path_factory: pytest.TempPathFactory,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
 ) -> Iterator[Runs]:
     """What becomes of the cases that the selected tests are about."""
     cases = [
@@ -25,7 +27,7 @@ def runs(
         and isinstance(case := item.callspec.params.get("case"), Case)
     ]
     directory = tmp_path_factory.mktemp("tracks")
-    with running(cases, directory, firestore_emulator) as runs:
+    with running(cases, directory, firestore_emulator, nursery) as runs:
         yield runs
 
 

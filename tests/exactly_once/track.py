@@ -33,6 +33,7 @@ from batchdrop_local import eventarc
 from batchdrop_local.cloud_run import new_trace
 from batchdrop_local.emulators import PUBSUB
 from batchdrop_local.function import STEP_BYTES
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.exactly_once import output
 from tests.exactly_once.commits import Commits
@@ -191,6 +192,7 @@ class Track:
     firestore_address: str
     env: Mapping[str, str] = field(default_factory=dict)  #: stronger than all else
     every: float = 0.4  #: seconds from one call of `poll` to the next
+    nursery: Nursery | None = None  #: starts the functions; default: the stack's own
     is_clean: bool = True  #: nothing of an earlier job is going on any more
     #: When each announcement came first, by its id and the monotonic clock.
     heard_at: dict[str, float] = field(default_factory=dict)
@@ -235,6 +237,7 @@ class Track:
                 run_seconds=0.2,
                 env=env,
                 pages=False,
+                nursery=self.nursery,
             )
         )
         # It would look for proxies while pytest changes the environment.

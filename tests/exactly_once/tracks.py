@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+from batchdrop_local.nursery import Nursery
 from tests.exactly_once.promise import Outcome
 from tests.exactly_once.track import Case, Track
 
@@ -25,7 +26,7 @@ Runs = dict[Case, "Future[Outcome]"]
 
 @contextmanager
 def running(
-    cases: Iterable[Case], directory: Path, firestore_address: str
+    cases: Iterable[Case], directory: Path, firestore_address: str, nursery: Nursery
 ) -> Iterator[Runs]:
     """
     Begins all cases, in their order, and yields what will become of each.
@@ -43,7 +44,13 @@ def running(
             folder = directory / f"{deployment[0]}-{next(numbers)}"
             case: Case | None = None
             try:
-                with Track(folder, deployment, firestore_address, every=EVERY) as track:
+                with Track(
+                    folder,
+                    deployment,
+                    firestore_address,
+                    every=EVERY,
+                    nursery=nursery,
+                ) as track:
                     while track.is_clean and not stopping.is_set():
                         case = waiting.get_nowait()
                         runs[case].set_result(track.run(case))

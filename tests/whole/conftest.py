@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 
 
@@ -12,6 +13,7 @@ def shared_stack(
     tmp_path_factory: pytest.TempPathFactory,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
 ) -> Iterator[Stack]:
     """The stack that most tests use; batches end within a second."""
     with Stack(
@@ -19,6 +21,7 @@ def shared_stack(
         poll_every=0.25,
         queue_seconds=0.3,
         run_seconds=0.3,
+        nursery=nursery,
     ) as stack:
         yield stack
 

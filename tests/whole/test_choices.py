@@ -14,6 +14,7 @@ import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.client.datasets import Dataset
 from tests.often import mostly
@@ -207,6 +208,7 @@ def night(
     firestore_emulator: str,
     pubsub_emulator: str,
     bigquery: str,
+    nursery: Nursery,
 ) -> Iterator[Night]:
     """A stack with routes and a BigQuery table, with all drops in its inbox."""
     folder: Path = tmp_path_factory.mktemp("choices")
@@ -229,6 +231,7 @@ def night(
             run_seconds=0.2,
             env=env,
             pages=False,
+            nursery=nursery,
         ) as stack:
             for name, value in stack.env.items():
                 patch.setenv(name, value)

@@ -21,6 +21,7 @@ import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.there import there
 from tests.waiting import until
@@ -205,6 +206,7 @@ def followed(
     tmp_path_factory: pytest.TempPathFactory,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
 ) -> Iterator[Followed]:
     """All files, followed until each is over but the one that stands still."""
     folder = tmp_path_factory.mktemp("following")
@@ -218,6 +220,7 @@ def followed(
             run_seconds=2.5,
             env=POLICIES | {"BATCHDROP_ROUTES": str(routes)},
             pages=False,
+            nursery=nursery,
         ) as stack,
         pytest.MonkeyPatch.context() as patch,
         pubsub_v1.SubscriberClient() as subscriber,

@@ -14,6 +14,7 @@ from google.cloud.storage.blob import Blob
 
 from batchdrop.jobs.values import Drop
 from batchdrop_local.function import STEP_BYTES
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 from tests.whole.test_main_job import Deployment
@@ -50,6 +51,7 @@ def deployment(
     tmp_path: Path,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Deployment]:
     """A stack of its own, whose routes split files and whose steps are short."""
@@ -67,6 +69,7 @@ def deployment(
         run_seconds=0.2,
         env=env,
         pages=False,
+        nursery=nursery,
     ) as stack:
         for name, value in stack.env.items():
             monkeypatch.setenv(name, value)

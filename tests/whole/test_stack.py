@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchdrop_local.cloud_run import Function
 from batchdrop_local.nursery import FORKS, Nursery
 from batchdrop_local.processes import Logs, Processes, StackError, free_port
 from batchdrop_local.stack import Stack
+from tests import services
 from tests.waiting import is_alive, until
 
 # What a stack needs of main.py, and no more.
@@ -121,8 +122,10 @@ def test_a_killed_server_is_replaced_at_its_address_and_its_workers_are_gone(
     assert httpx.get(told["addresses"]["on_upload"] + "/robots.txt").status_code == 405
 
 
-def test_of_several_workers_each_successor_is_known(tmp_path: Path) -> None:
-    with a_function(tmp_path, env={"WORKERS": "2"}) as function:
+def test_of_several_workers_each_successor_is_known(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    with a_function(tmp_path, nursery, {"WORKERS": "2"}) as function:
         server, *workers = function.pids
 
         for worker in workers:
@@ -135,43 +138,52 @@ def test_of_several_workers_each_successor_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not FORKS, reason="here servers are not forked")
-def test_a_killed_servers_successor_is_forked_from_the_same_nursery(
-    tmp_path: Path,
+def test_a_killed_servers_successor_is_forked_from_the_same_process(
+    tmp_path: Path, nursery: Nursery
 ) -> None:
-    with a_function(tmp_path) as function:
+    with a_function(tmp_path, nursery) as function:
         server = psutil.Process(function.pids[0])
-        nursery = server.parent()
+        parent = server.parent()
 
         server.kill()
         successor = server_after(server, function)
 
-        assert nursery in psutil.Process().children()
-        assert successor.parent() == nursery
+        assert parent in psutil.Process().children()
+        assert successor.parent() == parent
 
 
 @pytest.mark.skipif(not FORKS, reason="here servers are not forked")
 def test_a_killed_nursery_and_its_servers_are_replaced(tmp_path: Path) -> None:
-    with a_function(tmp_path) as function:
+    with (
+        services.a_nursery(tmp_path / "nursery") as nursery,
+        a_function(tmp_path / "one", nursery) as function,
+        a_function(tmp_path / "other", nursery) as other,
+    ):
         server = psutil.Process(function.pids[0])
-        nursery = server.parent()
-        assert nursery is not None
-        family = nursery.children(recursive=True)
+        first = server.parent()
+        assert first is not None
+        family = first.children(recursive=True)
 
-        nursery.kill()
+        first.kill()
+        until(lambda: other.pids[0] not in [each.pid for each in family])
         second = server_after(server, function)
         second.kill()
         third = server_after(second, function)
 
         assert not any(is_alive(each) for each in family)
         assert httpx.get(function.address).is_success
+        assert httpx.get(other.address).is_success
         assert third.parent() in psutil.Process().children()
-        assert third.parent() != nursery
+        assert third.parent() != first
 
 
 def test_a_function_runs_where_its_nursery_cannot(tmp_path: Path) -> None:
     broken = {"PYTHONHOME": str(tmp_path)}
 
-    with a_function(tmp_path, of_the_nursery=broken) as function:
+    with (
+        services.a_nursery(tmp_path / "nursery", broken) as nursery,
+        a_function(tmp_path, nursery) as function,
+    ):
         assert httpx.get(function.address).is_success
         assert psutil.Process(function.pids[0]) in psutil.Process().children()
 
@@ -251,9 +263,11 @@ def test_a_port_can_be_fixed_and_one_that_is_taken_is_named(
 
 
 def test_functions_that_cannot_start_are_an_error_that_shows_why(
-    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str, nursery: Nursery
 ) -> None:
-    with pytest.raises(StackError) as caught, a_stack(tmp_path, "import nothing_such"):
+    broken = a_stack(tmp_path, nursery, "import nothing_such")
+
+    with pytest.raises(StackError) as caught, broken:
         pass
 
     error = str(caught.value)
@@ -263,9 +277,9 @@ def test_functions_that_cannot_start_are_an_error_that_shows_why(
 
 
 def test_a_service_that_dies_ends_the_stack_with_its_name_and_log(
-    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
+    tmp_path: Path, firestore_emulator: str, pubsub_emulator: str, nursery: Nursery
 ) -> None:
-    with a_stack(tmp_path) as stack:
+    with a_stack(tmp_path, nursery) as stack:
         gcs = until(lambda: listening_at(stack.addresses["gcs"]))
         gcs.kill()
 
@@ -283,12 +297,13 @@ def small_stack(
     tmp_path_factory: pytest.TempPathFactory,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
 ) -> Iterator[Stack]:
     """A stack with other entry points and no schedule; tests kill its functions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCHDROP_ROUTES", "/somebody/elses.toml")
         with a_stack(
-            tmp_path_factory.mktemp("small"), env={"BATCHDROP_LEASE": "123"}
+            tmp_path_factory.mktemp("small"), nursery, env={"BATCHDROP_LEASE": "123"}
         ) as stack:
             yield stack
 
@@ -296,6 +311,7 @@ def small_stack(
 @contextmanager
 def a_stack(
     directory: Path,
+    nursery: Nursery,
     entry_points: str = ENTRY_POINTS,
     env: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
@@ -303,30 +319,30 @@ def a_stack(
     source = directory / "main.py"
     source.write_text(entry_points)
     with Stack(
-        directory, poll_every=None, source=source, env=env, pages=False
+        directory,
+        poll_every=None,
+        source=source,
+        env=env,
+        pages=False,
+        nursery=nursery,
     ) as stack:
         yield stack
 
 
 @contextmanager
 def a_function(
-    directory: Path,
-    env: dict[str, str] | None = None,
-    of_the_nursery: dict[str, str] | None = None,
+    directory: Path, nursery: Nursery, env: Mapping[str, str] | None = None
 ) -> Iterator[Function]:
     """`poll` of ENTRY_POINTS, without the rest of a stack."""
+    directory.mkdir(exist_ok=True)
     source = directory / "main.py"
     source.write_text(ENTRY_POINTS)
-    inherited = dict(os.environ)
-    with (
-        Processes(Logs(directory)) as processes,
-        closing(Nursery(processes, inherited | (of_the_nursery or {}))) as nursery,
-    ):
+    with Processes(Logs(directory)) as processes:
         function = Function(
             "poll",
             source=source,
             port=free_port(),
-            env=inherited | (env or {}),
+            env={**os.environ, **(env or {})},
             processes=processes,
             nursery=nursery,
             replaced=lambda: None,

@@ -12,6 +12,7 @@ import pytest
 from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
+from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.waiting import until
 from tests.whole.test_main_job import Deployment
@@ -87,6 +88,7 @@ def clockless(
     tmp_path_factory: pytest.TempPathFactory,
     firestore_emulator: str,
     pubsub_emulator: str,
+    nursery: Nursery,
 ) -> Iterator[Clockless]:
     """A stack without a scheduler, whose functions can be killed at a failpoint."""
     directory = tmp_path_factory.mktemp("ticks")
@@ -110,6 +112,7 @@ def clockless(
             run_seconds=0.1,
             env=env,
             pages=False,
+            nursery=nursery,
         ) as stack,
         pytest.MonkeyPatch.context() as patch,
         pubsub_v1.SubscriberClient() as subscriber,

@@ -72,7 +72,9 @@ class Function:
         self._started = time.monotonic()
         # Any other path would call a function that serves HTTP.
         url = f"{self.address}/robots.txt"
-        return self._nursery.start(self.target, self._arguments, self._env, url)
+        return self._nursery.start(
+            self._processes, self.target, self._arguments, self._env, url
+        )
 
     def _keep(self) -> None:
         while not self._stopping.wait(0.1):

@@ -30,13 +30,13 @@ _COMMAND = (sys.executable, "-m", "batchdrop_local.function")
 
 class Nursery:
     """
-    Starts servers in a stack: forked, or by a command where that can't be.
+    Starts servers in stacks: forked, or by a command where that can't be.
 
     A nursery that died is replaced when the next server is to start. Those that it has
     forked count as dead, too: nobody else learns how they end.
 
     Args:
-        processes: the stack's.
+        processes: what it is one of; its servers may be others's.
         env: what it imports with. Each server has an environment of its own.
     """
 
@@ -48,14 +48,19 @@ class Nursery:
             self._begin()
 
     def start(
-        self, name: str, arguments: Sequence[str], env: Mapping[str, str], url: str
+        self,
+        processes: Processes,
+        name: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        url: str,
     ) -> Process:
-        """Start a server, as `Processes.start` does a command."""
+        """Start a server as one of `processes`, as their `start` does a command."""
         server = self._fork() if FORKS else None
         if server is None:
             # If there is something that can't be imported, its log shows that.
-            return self._processes.start(name, [*_COMMAND, *arguments], env, url)
-        process = self._processes.add(name, server, server.output, url)
+            return processes.start(name, [*_COMMAND, *arguments], env, url)
+        process = processes.add(name, server, server.output, url)
         # Only now: a stack that is killed before leaves no server that has begun.
         server.begin(arguments, env)
         return process

@@ -63,6 +63,7 @@ class Stack:
         source: the functions' main.py; default: the one that belongs to batchdrop.
         show: takes each log line as it is written.
         pages: whether `dashboard` runs, too; without it the stack is up sooner.
+        nursery: starts the functions, for several stacks; default: one of its own.
 
     Raises:
         StackError: names the step that failed, why, and the log. At once, when a port
@@ -81,6 +82,7 @@ class Stack:
         source: Path | None = None,
         show: Show | None = None,
         pages: bool = True,
+        nursery: Nursery | None = None,
     ) -> None:
         self.directory = (directory or Path.cwd()).resolve() / ".batchdrop"
         self.file = self.directory / "stack.json"
@@ -113,6 +115,7 @@ class Stack:
         self._function_env = {**_inherited(), **self.env, **(env or {})}
         self._source = source or main_py()
         self._show = show
+        self._nursery = nursery
         self._functions: dict[str, Function] = {}
         self._services: dict[str, Process] = {}
         self._writing = threading.Lock()
@@ -191,8 +194,10 @@ class Stack:
         starters = self._starters()
         start_gcs = starters.pop("gcs")
         self._services = {name: run() for name, run in starters.items()}
-        nursery = Nursery(self._processes, self._function_env)
-        undo.callback(nursery.close)
+        nursery = self._nursery
+        if nursery is None:
+            nursery = Nursery(self._processes, self._function_env)
+            undo.callback(nursery.close)
         # It connects to Pub/Sub when it starts, and if that isn't ready, again only a
         # second later: the first event would be late.
         if "pubsub" in self._services:
