@@ -48,6 +48,8 @@ class Plan:
         self.variables = {
             name: each.get("value") for name, each in plan["variables"].items()
         }
+        #: What became of each check: "pass", or "fail" and the like.
+        self.checks = [each["status"] for each in plan.get("checks", ())]
         self._written = {
             each["address"]: each["expressions"]
             for each in plan["configuration"]["root_module"]["resources"]

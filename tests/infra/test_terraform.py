@@ -13,12 +13,14 @@ from batchdrop.options.routes import Routes, endpoints
 from batchdrop.options.settings import Settings
 from batchdrop.options.table import ENVIRONMENT, PREFIX, options
 from batchdrop.preflight.retirements import retirement
-from tests.infra import agreement, policy
+from tests.infra import agreement, code, policy
 from tests.infra.conftest import EVERYTHING, ROUTES, SCHEMA
 from tests.infra.plan import Plan
 from tests.infra.terraform import INFRA, TerraformError, Workspace, must_be_there
+from tests.often import mostly
 
 TEXT = "".join(path.read_text() for path in sorted(INFRA.glob("*.tf")))
+OWN_TESTS = sorted(path.name for path in INFRA.glob("tests/*.tftest.hcl"))
 
 
 def test_it_is_formatted(workspace: Workspace) -> None:
@@ -34,10 +36,12 @@ def test_it_is_valid(workspace: Workspace) -> None:
     assert found["diagnostics"] == []
 
 
-def test_its_own_tests_pass(workspace: Workspace) -> None:
-    said = workspace.run("test")
+# Each run of the other file is a plan of its own.
+@pytest.mark.parametrize("file", mostly("wiring.tftest.hcl", also=OWN_TESTS))
+def test_its_own_tests_pass(workspace: Workspace, file: str) -> None:
+    said = workspace.run("test", f"-filter=tests/{file}")
 
-    assert re.search(r"Success! \d+ passed, 0 failed", said)
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", said)
 
 
 def test_they_refuse_each_variable_that_can_be_wrong() -> None:
@@ -126,20 +130,34 @@ def test_a_plan_warns_of_models_that_a_backend_retires(workspace: Workspace) -> 
     )
 
 
+def test_the_default_plan_warns_of_nothing(plan: Plan) -> None:
+    assert set(plan.checks) == {"pass"}
+
+
+@pytest.mark.proof
 def test_a_plan_with_models_of_today_warns_of_nothing(workspace: Workspace) -> None:
     # The Developer API alone answers gemini-3.5-flash with another model.
-    plan = workspace.plan(models=["gemini-3.5-flash", "gemini-embedding-001"])
+    plan = Plan(workspace.plan(models=["gemini-3.5-flash", "gemini-embedding-001"]))
 
-    assert {each["status"] for each in plan["checks"]} == {"pass"}
+    assert set(plan.checks) == {"pass"}
 
 
 @pytest.mark.parametrize(
     ("backends", "routes"),
-    [
+    # The plan with all choices has both, the default one Vertex AI alone.
+    mostly(
         (["developer"], ""),
-        (["vertex", "developer"], '[[route]]\nmatch = "x/**"\nbackend = "developer"\n'),
-        (["developer", "vertex"], '[[route]]\nmatch = "x/**"\nbackend = "vertex"\n'),
-    ],
+        also=[
+            (
+                ["vertex", "developer"],
+                '[[route]]\nmatch = "x/**"\nbackend = "developer"\n',
+            ),
+            (
+                ["developer", "vertex"],
+                '[[route]]\nmatch = "x/**"\nbackend = "vertex"\n',
+            ),
+        ],
+    ),
     ids=lambda each: "-".join(each) if isinstance(each, list) else "",
 )
 def test_batches_go_to_either_backend_or_to_both(
@@ -160,21 +178,29 @@ def test_batches_go_to_either_backend_or_to_both(
 
 @pytest.mark.parametrize(
     ("routes", "said"),
-    [
-        ('[[route]]\nmatch = "x"\nbackend = "developer"\n', "not among the backends"),
-        ('route = [{match = "x", destination = "gs://a/b/"}]', "on a line of its own"),
-        ('[[route]]\nmatch = "x"\ndestination = "gs://a/*/"\n', "on a line of its own"),
-    ],
+    mostly(
+        (
+            '[[route]]\nmatch = "x"\nbackend = "developer"\ndestination = "gs://a/*/"\n',
+            ("not among the backends", "on a line of its own"),
+        ),
+        also=[
+            (
+                'route = [{match = "x", destination = "gs://a/b/"}]',
+                ("on a line of its own",),
+            )
+        ],
+    ),
 )
 def test_routes_that_nothing_could_be_granted_for_are_refused(
-    workspace: Workspace, routes: str, said: str
+    workspace: Workspace, routes: str, said: tuple[str, ...]
 ) -> None:
     (workspace.infra / "routes.toml").write_text(routes)
 
     with pytest.raises(TerraformError) as caught:
         workspace.plan(routes_file="routes.toml")
 
-    assert said in " ".join(str(caught.value).replace("│", " ").split())
+    text = " ".join(str(caught.value).replace("│", " ").split())
+    assert [part for part in said if part not in text] == []
 
 
 def test_what_is_chosen_here_is_what_the_worker_reads(everything: Plan) -> None:
@@ -256,7 +282,7 @@ def test_a_function_is_added_by_its_entry_alone(workspace: Workspace) -> None:
 
 
 def test_all_parts_together_keep_the_code_and_infra_in_agreement(
-    everything: Plan, workspace: Workspace
+    everything: Plan,
 ) -> None:
     for rule in (
         agreement.entry_points_exist,
@@ -266,7 +292,7 @@ def test_all_parts_together_keep_the_code_and_infra_in_agreement(
         agreement.filters_name_attributes,
         agreement.what_a_message_asks_for_is_granted,
     ):
-        assert list(rule(everything, workspace.functions)) == []
+        assert list(rule(everything, code.FUNCTIONS)) == []
 
 
 def test_every_setting_of_the_code_can_be_chosen(everything: Plan) -> None:
