@@ -136,9 +136,7 @@ def sim() -> Iterator[BatchSim]:
 
 
 fuzz = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 
@@ -201,7 +199,6 @@ def test_any_rule_is_taken_or_refused(sim: BatchSim, rule: Any) -> None:
     ],
     ids=lambda format: format.answer.__name__.strip("_"),
 )
-@settings(max_examples=60, deadline=None)
 @given(request=broken(GENERATE, CHAT, EMBED, {"input": ["t"], "dimensions": 3}))
 def test_any_row_is_answered_or_fails_alone(
     format: formats.Format, request: Any
@@ -224,7 +221,6 @@ WORDS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(WORDS.split()), max_size=8))
 def test_any_filter_is_understood_or_refused(words: list[str]) -> None:
     with contextlib.suppress(ApiError):

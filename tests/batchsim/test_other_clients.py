@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import services
 from tests.batchsim.drive import Vertex, rows
 
@@ -53,6 +55,7 @@ def test_the_node_client_in_both_dialects(vertex: Vertex) -> None:
     assert sorted(line["key"] for line in lines) == ["k0", "k1", "k2"]
 
 
+@pytest.mark.proof  # the import of this client takes seconds
 def test_vertex_generated_client_over_rest(vertex: Vertex) -> None:
     # Needs a google-genai that is older than the one we test with.
     python = services.environment("aiplatform", "google-cloud-aiplatform==2.7.0")

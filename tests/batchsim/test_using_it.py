@@ -29,6 +29,7 @@ from tests.batchsim.drive import (
     row,
     rows,
 )
+from tests.often import mostly
 from tests.there import there
 from tests.waiting import until
 
@@ -179,10 +180,10 @@ def test_the_command_can_leave_the_admin_paths_out() -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [
+    mostly(
         ('[[fault]]\nfault = "nonesuch"\n', "'nonesuch' is not one of"),
-        ("[[fault]\n", "faults.toml"),
-    ],
+        also=[("[[fault]\n", "faults.toml")],
+    ),
 )
 def test_a_bad_file_of_faults_stops_the_start(
     tmp_path: Path, text: str, named: str
