@@ -1,9 +1,12 @@
 """How the pages look at each width and in each scheme, and what they load."""
 
+import itertools
+
 import pytest
 
 from tests.browser.chromium import SCHEMES, WIDTHS, Browser
 from tests.browser.conftest import Deployed
+from tests.often import mostly
 
 PAGES = {
     "jobs": "/",
@@ -28,18 +31,24 @@ def path_of(page: str, deployed: Deployed) -> str:
     return path
 
 
+Look = tuple[int, str]  #: a width and a scheme
+#: Each width in one of the schemes is looked at each time; in both with `make proofs`.
+OFTEN: list[Look] = [*zip(WIDTHS, itertools.cycle(SCHEMES), strict=False)]
+LOOKS: list[Look] = [*itertools.product(WIDTHS, SCHEMES)]
+
+
 @pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("looks", mostly(OFTEN, also=[LOOKS]), ids=["some", "all"])
 def test_a_page_fits_each_width_and_scheme_and_breaks_no_rule_of_accessibility(
-    page: str, deployed: Deployed, browser: Browser
+    page: str, looks: list[Look], deployed: Deployed, browser: Browser
 ) -> None:
     browser.open(path_of(page, deployed))
     wrong = []
 
-    for width in WIDTHS:
-        for scheme in SCHEMES:
-            browser.look(width, scheme)
-            found = browser.sideways() + browser.offences()
-            wrong += [f"{width} {scheme}: {each}" for each in found]
+    for width, scheme in looks:
+        browser.look(width, scheme)
+        found = browser.sideways() + browser.offences()
+        wrong += [f"{width} {scheme}: {each}" for each in found]
     seen = browser.seen()
 
     assert wrong == []

@@ -11,6 +11,7 @@ from tests.browser.chromium import Browser
 from tests.browser.conftest import Deployed
 from tests.browser.deployment import HOSTILE, SCRIPTED, SCRIPTS, dropped, served
 from tests.dashboard.people import bearer
+from tests.often import mostly
 from tests.waiting import until
 
 #: What the keyboard must reach. A group of radio buttons, or of details of one name,
@@ -44,7 +45,7 @@ window.setTimeout = (call, wait, ...more) => real(call, Math.min(wait, 100), ...
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/jobs/{}", "/jobs/{}/rows", "/costs", "/status"]
+    "path", mostly("/", "/jobs/{}", also=["/jobs/{}/rows", "/costs", "/status"])
 )
 def test_the_keyboard_reaches_each_control_and_shows_where_it_is(
     path: str, deployed: Deployed, browser: Browser
@@ -109,7 +110,9 @@ def test_a_job_is_followed_from_its_drop_to_its_results_without_a_reload(
     )
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize(
+    "scripts", mostly(True, also=[False]), ids=["scripts", "no-scripts"]
+)
 def test_an_operator_cancels_a_job_and_its_history_says_who(
     scripts: bool, deployed: Deployed, browser: Browser
 ) -> None:
