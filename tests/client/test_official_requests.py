@@ -25,6 +25,7 @@ from tests.client.buckets import Bucket
 from tests.client.official import DEVELOPER, VERTEX
 from tests.client.official_examples import DATA, camel, members
 from tests.client.recorder import Answer, Recorder
+from tests.often import mostly
 
 JOB = {"name": "batches/a"}
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -127,7 +128,7 @@ def _snake(value: Any) -> Any:
     return [_snake(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("form", ["snake_case", "camelCase", "object"])
+@pytest.mark.parametrize("form", mostly("snake_case", also=["camelCase", "object"]))
 @pytest.mark.parametrize("place", PLACES)
 def test_each_member_is_sent_in_the_same_way_or_refused_by_both(
     developer: Listener, place: str, form: str
