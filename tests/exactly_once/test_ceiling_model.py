@@ -16,6 +16,7 @@ from tests.exactly_once.ceiling_model import (
     walk,
 )
 from tests.exactly_once.walks import Walk
+from tests.often import mostly
 
 pytestmark = pytest.mark.usefixtures("no_collection")
 
@@ -31,6 +32,7 @@ ROUTED = Protocol(
 
 PROTOCOLS = {"all": THREE, "route": ROUTED}
 both = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+walks = pytest.mark.parametrize("name", mostly("all", also=PROTOCOLS))
 
 
 @cache
@@ -45,7 +47,7 @@ def sent(state: State) -> int:
     return sum(job.phase != WAITING for job in state.jobs)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@walks
 def test_ticks_that_overlap_never_exceed_a_ceiling(name: str) -> None:
     walked = walked_whole(name)
 
@@ -53,7 +55,7 @@ def test_ticks_that_overlap_never_exceed_a_ceiling(name: str) -> None:
     assert walked.dead_end(lambda state: state.is_final and sent(state) > 0) is None
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@walks
 def test_the_days_sum_is_always_that_of_its_jobs(name: str) -> None:
     walked = walked_whole(name)
 

@@ -14,6 +14,7 @@ from tests.exactly_once.sorted_model import (
     never_done,
     walk,
 )
+from tests.often import mostly
 
 pytestmark = pytest.mark.usefixtures("no_collection")
 
@@ -30,12 +31,11 @@ def breaks(state: State) -> bool:
 
 @pytest.mark.parametrize(
     "protocol",
-    [
-        Protocol(),
+    mostly(
         Protocol(replaces=True, columns=False),
-        Protocol(loses=True, columns=False),
-    ],
-    ids=["columns", "replaced", "deleted"],
+        also=[Protocol(), Protocol(loses=True, columns=False)],
+    ),
+    ids=["replaced", "columns", "deleted"],
 )
 def test_two_collectors_sort_join_and_publish_once_and_always_finish(
     protocol: Protocol,
@@ -65,10 +65,12 @@ def test_more_collectors_publish_right_results_once(protocol: Protocol) -> None:
     assert never_done(protocol, walked) is None
 
 
+@pytest.mark.proof
 def test_a_commit_that_is_not_fenced_publishes_results_twice() -> None:
     assert walk(Protocol(fences=False), announces_twice).wrong
 
 
+@pytest.mark.proof
 def test_names_without_the_lists_hash_mix_two_versions_of_the_answers() -> None:
     protocol = Protocol(replaces=True, marks=False, columns=False, epochs=4)
 
