@@ -69,22 +69,16 @@ def killed_at_both(pair: tuple[str, str]) -> Case:
     return Case(name=f"killed-{one}-{other}", backend="vertex", ways=(way,), kills=pair)
 
 
-#: One of each kind of death: with a file in hand, with a request sent and not written
-#: down, in a fence, with the lock of a tick, with a message sent and not noted, with
-#: results written and not published, with rows that go again and are not sent; and with
-#: what the Developer API alone has in hand.
+#: Deaths of each function's process: of `on_upload` with a file in hand, and with a
+#: request sent and not written down; of `poll` with the lock of its tick; of `collect`
+#: with results written and not published.
 #: `tests/worker/test_deaths.py` has a worker die at each point, and at each of
 #: `OTHERS`, in its own process.
 KINDS = {
     ("vertex", "after_staging"),
     ("vertex", "after_create"),
-    ("vertex", "after_fence_delete"),
     ("vertex", "after_lock"),
-    ("vertex", "after_publish"),
-    ("developer", "after_handing_over"),
-    ("developer", "collect_copied"),
     ("vertex", "collect_written"),
-    ("vertex", "round_prepared"),
 }
 
 
@@ -262,7 +256,7 @@ def otherwise(
                 for point in LATE_IN_PARTS
             ),
         ],
-        [("vertex", IN_PARTS), ("vertex", AWAITED)],
+        [("vertex", IN_PARTS)],
     ),
     ids=str,
 )

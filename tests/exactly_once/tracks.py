@@ -17,7 +17,7 @@ from tests.exactly_once.track import Case, Track
 #: lease to end, for a list to settle.
 TRACKS = {("vertex", ""): 6, ("developer", ""): 5}
 #: Fewer cases than this are not worth another track, which takes seconds to start.
-CASES = 10
+CASES = 6
 #: Seconds between ticks. Most find nothing to do, and all tracks together make many.
 EVERY = 0.8
 
