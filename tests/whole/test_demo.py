@@ -62,6 +62,7 @@ def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
     assert outcome["cost"]["currency"] == "USD"
     assert outcome["cost"]["micros"] > 0
     assert marked(tmp_path.name) == []
+    assert deployed(tmp_path) == []
     lines = shown.splitlines()
     page = lines[lines.index("The local stack is up. See its jobs in a browser:") + 2]
     assert page == f"  {outcome['addresses']['dashboard']}/"

@@ -32,12 +32,13 @@ def can_start_emulators() -> bool:
 CAN_START_EMULATORS = can_start_emulators()
 
 
+@pytest.mark.proof  # the demo is interrupted each time, and the stack below killed
 @pytest.mark.parametrize(
     ("number", "options"),
     [
         # While files are dropped, too.
-        pytest.param(signal.SIGINT, ("--sample",), marks=pytest.mark.proof),
-        pytest.param(signal.SIGTERM, (), marks=pytest.mark.proof),
+        (signal.SIGINT, ("--sample",)),
+        (signal.SIGTERM, ()),
         (signal.SIGKILL, ()),
     ],
 )
@@ -58,7 +59,9 @@ def test_no_process_is_left_behind(
 
         up.send_signal(number)
         status = up.wait(20)
+        rest, _ = up.communicate(timeout=20)
         until(lambda: not marked(mark))
+        after = deployed(tmp_path)
 
     # The stack itself, its tether, Cloud Storage, batchsim, for each function a server
     # and a worker; what forks the servers; and the emulators.
@@ -66,11 +69,16 @@ def test_no_process_is_left_behind(
     assert {pid for function in pids.values() for pid in function} < {
         p.pid for p in everything
     }
-    assert status == (-9 if number == signal.SIGKILL else 0)
-    assert file.exists() == (number == signal.SIGKILL)
+    killed = number == signal.SIGKILL
+    assert status == (-9 if killed else 0)
+    assert file.exists() == killed
+    assert killed or rest.endswith("down; its files, jobs and results are gone.\n")
+    # Among the sample is a file of tickets.
+    assert options or "tick" not in rest
+    assert after == []
 
 
-def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
+def test_another_terminal_is_told_what_happens_to_a_drop_until_the_stack_is_killed(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ) -> None:
     stack, elsewhere = tmp_path / "stack", tmp_path / "elsewhere"
@@ -79,8 +87,11 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
     (elsewhere / "bad.jsonl").write_text('{"contents": []}\n')
     env = os.environ | {"BATCHDROP_ROUTES": "gs://of/another/deployment.toml"}
 
-    with local_up(stack, os.environ) as (up, _):
-        until((stack / ".batchdrop/stack.json").exists)
+    with local_up(stack, os.environ) as (up, mark):
+        file = stack / ".batchdrop/stack.json"
+        until(file.exists)
+        everything = marked(mark)
+        pids = json.loads(file.read_text())["pids"]
         names = until(lambda: deployed(elsewhere))
         told = run(
             [
@@ -101,8 +112,9 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
         status = json.loads(commands("status", directory=elsewhere, env=env))
         shown = json.loads(commands("show", "latest", directory=elsewhere, env=env))
         late = commands("cancel", shown["id"], directory=elsewhere, env=env, code=1)
-        up.terminate()
+        up.kill()
         rest, _ = up.communicate(timeout=20)
+        until(lambda: not marked(mark))
 
     assert names == ["local"]
     assert (status["deployment"], status["ticks"]["last"] is None) == ("local", False)
@@ -116,7 +128,12 @@ def test_another_terminal_finds_it_and_is_told_what_happens_to_a_drop(
     assert "Results are in gs://output.localhost/NAME/JOB_ID/results.jsonl" in output
     assert re.match(r"\d\d:\d\d bad.jsonl: ", said)
     assert "tick" not in output + said + rest
-    assert rest.endswith("down; its files, jobs and results are gone.\n")
+    # As above, without emulators, which are others'.
+    assert len(everything) == 12
+    assert {pid for function in pids.values() for pid in function} < {
+        p.pid for p in everything
+    }
+    assert up.returncode == -signal.SIGKILL
     assert deployed(elsewhere) == []
 
 
