@@ -1,73 +1,26 @@
 """
 Every shape of line and every kind of manifest, on both APIs, over the whole stack.
 
-One deployment has them all, by its routes. Everything is dropped at once; then each
-test looks at what became of one drop.
+One deployment has them all, by its routes. What the tests of a run look at is dropped
+at once; then each looks at what became of one drop.
 """
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
-from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
-from tests.client.datasets import Dataset
 from tests.often import mostly
 from tests.waiting import until
-from tests.whole.test_main_job import Deployment
+from tests.whole.conftest import is_used
+from tests.whole.deployment import Deployment, looking_at
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The return_immediately flag is deprecated"
 )
-
-ROUTES = """
-[[route]]
-match = "developer/embedding/**"
-backend = "developer"
-model = "gemini-embedding-2"
-
-[[route]]
-match = "developer/parts/**"
-backend = "developer"
-part_rows = 2
-
-[[route]]
-match = "developer/**"
-backend = "developer"
-
-[[route]]
-match = "vertex/embedding/**"
-model = "gemini-embedding-2"
-
-[[route]]
-match = "vertex/text-embedding/**"
-model = "text-embedding-005"
-
-[[route]]
-match = "vertex/claude/**"
-model = "publishers/anthropic/models/claude-sonnet-5-5"
-
-[[route]]
-match = "vertex/open/**"
-model = "publishers/meta/models/llama-4-maverick-17b-128e-instruct-maas"
-
-[[route]]
-match = "vertex/parts/**"
-part_rows = 2
-
-[[route]]
-match = "vertex/required/**"
-manifest = "required"
-
-[[route]]
-match = "vertex/europe/**"
-location = "europe-west4"
-"""
 
 CONTENTS: Any = [{"role": "user", "parts": [{"text": "hello"}]}]
 CONTENT: Any = {"parts": [{"text": "hello"}]}
@@ -125,15 +78,9 @@ def two(line: dict[str, Any]) -> str:
     )
 
 
-#: Those tried each time: one of each kind of model, of id and of text to be embedded.
-OFTEN = (
-    "vertex/contents",
-    "developer/key",
-    "vertex/embedding/text",
-    "developer/embedding/content",
-    "vertex/text-embedding/contents",
-    *OTHERS,
-)
+#: Those tried each time. Each shape is read in tests/preflight, and answered in
+#: tests/batchsim.
+OFTEN = ("developer/key", "developer/embedding/content", "vertex/claude/custom_id")
 
 
 def manifests(inbox: str, table: str) -> dict[str, dict[str, Any]]:
@@ -202,63 +149,43 @@ class Night(Deployment):
 
 
 @pytest.fixture(scope="module")
-def night(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    firestore_emulator: str,
-    pubsub_emulator: str,
-    bigquery: str,
-    nursery: Nursery,
-) -> Iterator[Night]:
-    """A stack with routes and a BigQuery table, with all drops in its inbox."""
-    folder: Path = tmp_path_factory.mktemp("choices")
-    (folder / "routes.toml").write_text(ROUTES)
-    with pytest.MonkeyPatch.context() as patch, Dataset(bigquery) as dataset:
-        patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
-        rows = [{"request": ROW.strip()}] * 2
-        table = dataset.table("prompts", {"request": "STRING"}, rows)
-        env = {
-            "BATCHDROP_ROUTES": str(folder / "routes.toml"),
-            "BATCHDROP_MODELS": "gemini-4-argon",
-            "BATCHDROP_DATASETS": dataset.full_name,
-            # Many files are read at once on few processors.
-            "BATCHDROP_LEASE": "30",
-        }
-        with Stack(
-            folder,
-            poll_every=0.5,
-            queue_seconds=0.2,
-            run_seconds=0.2,
-            env=env,
-            pages=False,
-            nursery=nursery,
-        ) as stack:
-            for name, value in stack.env.items():
-                patch.setenv(name, value)
-            with pubsub_v1.SubscriberClient() as subscriber:
-                topic = stack.topic
-                name = f"projects/{stack.project}/subscriptions/choices"
-                subscriber.create_subscription(name=name, topic=topic)
-                gcs, database = storage.Client(), firestore.Client()
-                night = Night(stack, gcs, database, subscriber, name)
-                drop_all(night, table, looked_at(request.session.items))
-                yield night
-                database.close()
-                gcs.close()
+def night(request: pytest.FixtureRequest, shared_stack: Stack) -> Iterator[Night]:
+    """The shared stack, with all that the tests of this run look at in its inbox."""
+    with looking_at(shared_stack, "choices", Night) as night:
+        names = looked_at(request.session)
+        if is_used(request.session, "table"):
+            table: str = request.getfixturevalue("table")
+            drop_all(night, names | {TABLE}, table)
+        else:
+            drop_all(night, names)
+        yield night
 
 
-def looked_at(items: list[pytest.Item]) -> set[str]:
-    """The drops of shapes and kinds that tests of this run look at, by their names."""
-    cases = [item.callspec.params for item in items if hasattr(item, "callspec")]
-    shapes = {f"{case['shape']}.jsonl" for case in cases if "shape" in case}
-    kinds = {
-        f"{c['api']}/{c['kind']}.job.json" for c in cases if {"api", "kind"} <= {*c}
-    }
-    return shapes | kinds
+#: The files of a test, by the name of the parameter that names the API.
+FILES = {
+    "accompanied": ("spoken.job.json", "spoken.jsonl"),
+    "parted": ("parts/file.jsonl",),
+    "bad": ("bad.jsonl",),
+}
 
 
-def drop_all(night: Night, table: str, names: set[str]) -> None:
-    """Drops these shapes and kinds, and what else the tests look at."""
+def looked_at(session: pytest.Session) -> set[str]:
+    """The drops that tests of this run look at, by their names."""
+    found = {f"vertex/required/file.{ending}" for ending in ("jsonl", "job.json")}
+    for item in session.items:
+        case = item.callspec.params if hasattr(item, "callspec") else {}
+        if "shape" in case:
+            found.add(f"{case['shape']}.jsonl")
+        if {"api", "kind"} <= {*case}:
+            found.add(f"{case['api']}/{case['kind']}.job.json")
+        for parameter, files in FILES.items():
+            if parameter in case:
+                found |= {f"{case[parameter]}/{file}" for file in files}
+    return found
+
+
+def drop_all(night: Night, names: set[str], table: str = "") -> None:
+    """Drops these, and what manifests name."""
     inbox = night.stack.buckets["inbox"]
     for name in "ab":
         night.drop(ROW * 2, f"elsewhere/{name}.rows")
@@ -266,7 +193,6 @@ def drop_all(night: Night, table: str, names: set[str]) -> None:
     texts |= {
         name: json.dumps(manifest) for name, manifest in manifests(inbox, table).items()
     }
-    texts = {name: text for name, text in texts.items() if name in {*names, TABLE}}
     for api in ("vertex", "developer"):
         texts[f"{api}/spoken.job.json"] = json.dumps({"model": "gemini-4-argon"})
         texts[f"{api}/spoken.jsonl"] = ROW
@@ -276,7 +202,9 @@ def drop_all(night: Night, table: str, names: set[str]) -> None:
     texts["vertex/required/file.job.json"] = json.dumps(
         {"config": {"labels": {"of": "manifest"}}}
     )
-    night.drops = {name: night.drop(text, name) for name, text in texts.items()}
+    night.drops = {
+        name: night.drop(text, name) for name, text in texts.items() if name in names
+    }
 
 
 @pytest.mark.parametrize("shape", mostly(*OFTEN, also=SHAPES))
@@ -292,11 +220,16 @@ def test_a_drop_of_each_shape_ends_in_results(night: Night, shape: str) -> None:
     assert [result.get("key") for result in results] == keys
 
 
-@pytest.mark.parametrize("api", ["vertex", "developer"])
 @pytest.mark.parametrize(
-    ("kind", "rows"),
+    ("api", "kind", "rows"),
     mostly(
-        ("inline", 2), ("objects", 4), also=[("rows", 2), ("object", 2), ("model", 2)]
+        ("developer", "inline", 2),
+        ("vertex", "objects", 4),
+        also=[
+            (api, kind, 4 if kind == "objects" else 2)
+            for api in ("vertex", "developer")
+            for kind in ("inline", "rows", "object", "objects", "model")
+        ],
     ),
 )
 def test_a_manifest_of_each_kind_ends_in_results(
@@ -315,6 +248,8 @@ def test_a_manifest_of_each_kind_ends_in_results(
     assert job["spec"]["model"] == wanted
 
 
+@pytest.mark.proof  # the emulator of BigQuery takes seconds to start
+@pytest.mark.usefixtures("table")
 def test_a_manifest_over_a_table_ends_in_answers(night: Night) -> None:
     job = night.over(TABLE)
 
@@ -322,13 +257,15 @@ def test_a_manifest_over_a_table_ends_in_answers(night: Night) -> None:
     assert len(night.lines(TABLE, "/predictions.jsonl")) == 2
 
 
-@pytest.mark.parametrize("api", ["vertex", "developer"])
-def test_a_manifest_applies_to_the_file_beside_it(night: Night, api: str) -> None:
-    job = night.over(f"{api}/spoken.jsonl")
+@pytest.mark.parametrize("accompanied", mostly("vertex", also=["developer"]))
+def test_a_manifest_applies_to_the_file_beside_it(
+    night: Night, accompanied: str
+) -> None:
+    job = night.over(f"{accompanied}/spoken.jsonl")
 
     assert job["spec"]["model"] == "gemini-4-argon"
-    assert job["spec_from"]["model"] == f"manifest {api}/spoken.job.json"
-    attached = night.job(night.drops[f"{api}/spoken.job.json"])
+    assert job["spec_from"]["model"] == f"manifest {accompanied}/spoken.job.json"
+    attached = night.job(night.drops[f"{accompanied}/spoken.job.json"])
     assert attached is not None
     assert attached["phase"] == "attached"
 
@@ -340,11 +277,11 @@ def test_a_file_waits_for_the_manifest_that_its_route_requires(night: Night) -> 
     assert job["batch"]["state"] == "JOB_STATE_SUCCEEDED"
 
 
-@pytest.mark.parametrize("api", ["vertex", "developer"])
+@pytest.mark.parametrize("parted", mostly("developer", also=["vertex"]))
 def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
-    night: Night, api: str
+    night: Night, parted: str
 ) -> None:
-    name = f"{api}/parts/file.jsonl"
+    name = f"{parted}/parts/file.jsonl"
     job = night.over(name)
 
     assert job["outcome"] == "succeeded"
@@ -361,11 +298,11 @@ def test_a_file_in_parts_ends_in_all_its_results_and_one_announcement(
     assert of_parts == []
 
 
-@pytest.mark.parametrize("api", ["vertex", "developer"])
+@pytest.mark.parametrize("bad", mostly("vertex", also=["developer"]))
 def test_a_rejected_drop_has_its_report_its_announcement_and_no_batch(
-    night: Night, api: str
+    night: Night, bad: str
 ) -> None:
-    name = f"{api}/bad.jsonl"
+    name = f"{bad}/bad.jsonl"
     job = night.over(name)
 
     assert job["phase"] == "rejected"

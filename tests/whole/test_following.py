@@ -18,19 +18,19 @@ from typing import Any
 
 import httpx
 import pytest
-from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
 from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.there import there
 from tests.waiting import until
-from tests.whole.test_main_job import Deployment
+from tests.whole.deployment import Deployment, looking_at
 
 #: How these tests pull; the streaming way has threads to wait for.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The return_immediately flag is deprecated"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The return_immediately flag is deprecated"),
+    pytest.mark.proof,  # each policy and state shows in tests/worker on a clock
+]
 
 #: Far enough apart for a slow machine: a batch that is not held is in each of its
 #: states for less than three seconds.
@@ -222,15 +222,8 @@ def followed(
             pages=False,
             nursery=nursery,
         ) as stack,
-        pytest.MonkeyPatch.context() as patch,
-        pubsub_v1.SubscriberClient() as subscriber,
+        looking_at(stack, "following", Deployment) as deployment,
     ):
-        for name, value in stack.env.items():
-            patch.setenv(name, value)
-        subscription = f"projects/{stack.project}/subscriptions/following"
-        subscriber.create_subscription(name=subscription, topic=stack.topic)
-        gcs, database = storage.Client(), firestore.Client()
-        deployment = Deployment(stack, gcs, database, subscriber, subscription)
         followed = Followed(deployment, {})
         for name, rules in FILES.items():
             followed.drop(name, *rules)
@@ -251,8 +244,6 @@ def followed(
             followed.spare("cancelled_too_late")
             until(lambda: followed.all_over("stands_still"), seconds=90)
         yield followed
-        database.close()
-        gcs.close()
 
 
 @pytest.mark.parametrize(

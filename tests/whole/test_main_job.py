@@ -3,111 +3,22 @@
 import json
 import os
 import signal
-import uuid
-from collections.abc import Iterator
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from google.cloud import firestore, pubsub_v1, storage
 
-from batchdrop.jobs.values import Drop, Location
-from batchdrop_local.stack import Stack
+from tests.often import mostly
 from tests.waiting import until
+from tests.whole.deployment import ROW, Deployment
 
 #: How these tests pull; the streaming way has threads to wait for.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The return_immediately flag is deprecated"
 )
-
-ROW = '{"contents":[{"role":"user","parts":[{"text":"row %d"}]}]}\n'
-
-
-@dataclass
-class Deployment:
-    """The stack as its users see it: buckets, documents, messages."""
-
-    stack: Stack
-    gcs: storage.Client
-    database: firestore.Client
-    subscriber: pubsub_v1.SubscriberClient
-    subscription: str
-    messages: list[Any] = field(default_factory=list)
-
-    def drop(self, rows: int | str, name: str | None = None) -> Drop:
-        """Uploads a file of that many rows, or of that text, to the inbox."""
-        text = rows if isinstance(rows, str) else "".join(ROW % n for n in range(rows))
-        bucket = self.gcs.bucket(self.stack.buckets["inbox"])
-        blob = bucket.blob(name or f"{uuid.uuid4().hex}.jsonl")
-        blob.upload_from_string(text)
-        return Drop(
-            bucket=bucket.name,
-            name=blob.name,
-            generation=int(blob.generation),
-            size=int(blob.size),
-        )
-
-    def job(self, drop: Drop) -> dict[str, Any] | None:
-        """The job's document as it is now; None if there is none."""
-        snapshot = self.database.collection("jobs").document(drop.job_id).get()
-        found: dict[str, Any] | None = snapshot.to_dict()
-        return found
-
-    def at(self, drop: Drop, *phases: str) -> dict[str, Any] | None:
-        """The job's document if it is in one of these phases, else None."""
-        job = self.job(drop)
-        return job if job and job["phase"] in phases else None
-
-    def batches(self, drop: Drop) -> list[dict[str, Any]]:
-        """What the service ever made of a drop."""
-        jobs = httpx.get(f"{self.stack.addresses['batchsim']}/_sim/jobs").json()["jobs"]
-        return [job for job in jobs if job["displayName"] == drop.name]
-
-    def announced(self, drop: Drop) -> list[Any]:
-        """The messages about a drop that have come so far."""
-        pulled = self.subscriber.pull(
-            subscription=self.subscription, max_messages=100, return_immediately=True
-        ).received_messages
-        if pulled:
-            self.subscriber.acknowledge(
-                subscription=self.subscription, ack_ids=[m.ack_id for m in pulled]
-            )
-        self.messages += [one.message for one in pulled]
-        return [
-            message
-            for message in self.messages
-            if message.attributes["job_id"] == drop.job_id
-        ]
-
-    def ends(self, drop: Drop) -> list[Any]:
-        """The same without those of results, which are written after the end."""
-        messages = self.announced(drop)
-        return [one for one in messages if one.attributes["event"] != "results"]
-
-    def answers(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        """The lines that the API wrote for a job's batch, from all its objects."""
-        place = Location.parse(job["batch"]["output_directory"])
-        return [
-            json.loads(line)
-            for blob in self.gcs.list_blobs(place.bucket, prefix=place.prefix)
-            for line in blob.download_as_text().splitlines()
-        ]
-
-
-@pytest.fixture
-def deployment(stack: Stack) -> Iterator[Deployment]:
-    """The shared stack, with a subscription of this test's own."""
-    with pubsub_v1.SubscriberClient() as subscriber:
-        name = f"projects/{stack.project}/subscriptions/test-{uuid.uuid4().hex[:8]}"
-        subscriber.create_subscription(name=name, topic=stack.topic)
-        gcs = storage.Client()
-        database = firestore.Client()
-        yield Deployment(stack, gcs, database, subscriber, name)
-        database.close()
-        gcs.close()
 
 
 def lines_with(text: str, log: Path) -> list[str]:
@@ -187,6 +98,7 @@ def test_a_bad_file_is_rejected_by_line_and_announced_and_costs_nothing(
     assert deployment.batches(drop) == []
 
 
+@pytest.mark.proof  # tests/exactly_once kills it with few rows
 def test_a_killed_on_upload_still_ends_with_one_batch_and_one_answer_set(
     deployment: Deployment,
 ) -> None:
@@ -225,7 +137,32 @@ def test_a_file_dropped_while_the_service_is_down_is_submitted_later(
     assert len(deployment.batches(drop)) == 1
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "reviews.csv"])
+def test_a_batch_that_somebody_cancels_is_over_and_announced_by_their_name(
+    deployment: Deployment,
+) -> None:
+    name = "to-cancel.jsonl"
+    rule = {"fault": "stuck_running", "for_ever": True, "match": {"display_name": name}}
+    url = f"{deployment.stack.addresses['batchsim']}/_sim/faults"
+    httpx.post(url, json=rule).raise_for_status()
+    drop = deployment.drop(2, name)
+    until(lambda: deployment.at(drop, "submitted"))
+
+    subprocess.run(
+        [sys.executable, "-m", "batchdrop.cli", "cancel", drop.job_id],
+        env=os.environ | {"LOGNAME": "a tester"},
+        check=True,
+        capture_output=True,
+    )
+    job = until(lambda: deployment.at(drop, "ended"))
+    (message,) = until(lambda: deployment.ends(drop))
+
+    assert job["batch"]["state"] == "JOB_STATE_CANCELLED"
+    assert job["cancel_request"]["by"] == "a tester"
+    assert message.attributes["ce-type"] == "dev.batchdrop.job.cancelled.v1"
+    assert len(deployment.batches(drop)) == 1
+
+
+@pytest.mark.parametrize("name", mostly("notes.txt", also=["reviews.csv"]))
 def test_a_file_of_another_kind_leaves_a_log_line_and_nothing_else(
     deployment: Deployment, name: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from google.cloud.storage import Blob
 
 from tests.waiting import until
-from tests.whole.test_main_job import Deployment, deployment  # noqa: F401 - a fixture
+from tests.whole.deployment import Deployment
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The return_immediately flag is deprecated"
@@ -41,7 +41,7 @@ def lines() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def faults(deployment: Deployment) -> None:  # noqa: F811
+def faults(deployment: Deployment) -> None:
     """One row of NAME fails, one is blocked, one has no answer: in each round."""
     rules = [
         {"fault": "row_failed", "code": 503, "match": {"row_text": "poisoned"}},
@@ -54,7 +54,7 @@ def faults(deployment: Deployment) -> None:  # noqa: F811
 
 @pytest.mark.usefixtures("faults")
 def test_a_dropped_file_ends_in_a_result_for_each_line_counted_and_announced(
-    deployment: Deployment,  # noqa: F811
+    deployment: Deployment,
     tmp_path: Path,
 ) -> None:
     dropped = lines()
@@ -116,7 +116,7 @@ def test_a_dropped_file_ends_in_a_result_for_each_line_counted_and_announced(
     ]
 
 
-def fetched(deployment: Deployment, *arguments: str) -> str:  # noqa: F811
+def fetched(deployment: Deployment, *arguments: str) -> str:
     """What `batchdrop results` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "batchdrop.cli", "results", *arguments],

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from google.cloud import firestore, pubsub_v1, storage
 from google.cloud.storage.blob import Blob
 
 from batchdrop.jobs.values import Drop
@@ -17,7 +16,7 @@ from batchdrop_local.function import STEP_BYTES
 from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.waiting import until
-from tests.whole.test_main_job import Deployment
+from tests.whole.deployment import Deployment, looking_at
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The return_immediately flag is deprecated"
@@ -52,7 +51,6 @@ def deployment(
     firestore_emulator: str,
     pubsub_emulator: str,
     nursery: Nursery,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Deployment]:
     """A stack of its own, whose routes split files and whose steps are short."""
     (tmp_path / "routes.toml").write_text(ROUTES)
@@ -62,24 +60,19 @@ def deployment(
         # An answer has some 700: most parts are sorted and joined in several steps.
         STEP_BYTES: "1000",
     }
-    with Stack(
-        tmp_path,
-        poll_every=0.5,
-        queue_seconds=0.2,
-        run_seconds=0.2,
-        env=env,
-        pages=False,
-        nursery=nursery,
-    ) as stack:
-        for name, value in stack.env.items():
-            monkeypatch.setenv(name, value)
-        with pubsub_v1.SubscriberClient() as subscriber:
-            name = f"projects/{stack.project}/subscriptions/twelve"
-            subscriber.create_subscription(name=name, topic=stack.topic)
-            gcs, database = storage.Client(), firestore.Client()
-            yield Deployment(stack, gcs, database, subscriber, name)
-            database.close()
-            gcs.close()
+    with (
+        Stack(
+            tmp_path,
+            poll_every=0.5,
+            queue_seconds=0.2,
+            run_seconds=0.2,
+            env=env,
+            pages=False,
+            nursery=nursery,
+        ) as stack,
+        looking_at(stack, "twelve", Deployment) as made,
+    ):
+        yield made
 
 
 def lines() -> list[str]:

@@ -9,18 +9,18 @@ from typing import Any
 
 import httpx
 import pytest
-from google.cloud import firestore, pubsub_v1, storage
 
 from batchdrop.jobs.values import Drop
 from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.waiting import until
-from tests.whole.test_main_job import Deployment
+from tests.whole.deployment import Deployment, looking_at
 
 #: How these tests pull; the streaming way has threads to wait for.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The return_immediately flag is deprecated"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The return_immediately flag is deprecated"),
+    pytest.mark.proof,  # tests/worker shows it on a clock
+]
 
 #: Seconds after which a tick takes up no more work, and another may begin.
 TICK = 2.0
@@ -114,19 +114,10 @@ def clockless(
             pages=False,
             nursery=nursery,
         ) as stack,
-        pytest.MonkeyPatch.context() as patch,
-        pubsub_v1.SubscriberClient() as subscriber,
+        looking_at(stack, "ticks", Deployment) as deployment,
         ThreadPoolExecutor(4) as pool,
     ):
-        for name, value in stack.env.items():
-            patch.setenv(name, value)
-        subscription = f"projects/{stack.project}/subscriptions/ticks"
-        subscriber.create_subscription(name=subscription, topic=stack.topic)
-        gcs, database = storage.Client(), firestore.Client()
-        deployment = Deployment(stack, gcs, database, subscriber, subscription)
         yield Clockless(deployment, trap, pool)
-        database.close()
-        gcs.close()
 
 
 def test_what_ended_between_ticks_is_announced_by_the_next_one(
