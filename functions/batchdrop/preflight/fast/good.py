@@ -1,40 +1,20 @@
-"""
-The fast paths: decide what becomes of a line without inspecting it.
-
-Every file has the same outcome without it (`Checker(rules, fast=False)`). Fractions of
-`orjson.loads`' speed on the same lines, by CPU time in turns in one run
-(`python -m tests.bench.preflight --without-fast`, on a busy machine of two cores):
-
-    lines                       all paths   without `cut`   no fast path
-    500 B, requests                  0.54            0.42           0.02
-    5 KB, requests                   0.53            0.50           0.07
-    500 B, keyed                     0.33            0.24           0.02
-    500 B, merged                    0.31            0.13           0.01
-    500 B, to be embedded            0.33            0.15           0.02
-    500 B, OpenAI-style              0.31            0.23           0.02
-    500 B, all bad                   0.55               -           0.01
-    5 KB, all bad                    0.67               -           0.06
-
-For requests as they are, `cut` gains 27 % at 500 B: less than a third, but the check
-has to reach 0.55 there, and it is the same function that merges.
-
-Each path knows what becomes of a line, or returns that it doesn't know (None or False);
-then the line is inspected.
-
-- `GoodLines.cut`: the request is cut out of the line, and a decoder in C takes it only
-  if it has the names and types of those before it. The line isn't parsed as a whole.
-- `GoodLines.taken`: the line is parsed, then the same decoder takes its request.
-- `BadLines.holds`: a decoder takes lines with the names and types of a bad one.
-"""
+"""Lines that are good, as earlier ones of the file were."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from batchdrop.preflight.columns import Column, Columns
-from batchdrop.preflight.inspection import Inspection, Members
+from batchdrop.preflight.fast.decoders import (
+    EMPTY_ARRAY,
+    MISFIT,
+    NEVER,
+    UNFIT,
+    Decode,
+    object_type,
+)
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.members import of_request, strays
 from batchdrop.preflight.merge import NAMES, Merge, Merger, Missing, following
@@ -50,41 +30,9 @@ from batchdrop.preflight.shapes import (
     unwrapper,
 )
 
-#: What a decoder raises for a line that it doesn't take.
-MISFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-#: A decoder can't be made for a name with one of these.
-_UNFIT = re.compile(r'[\\"\x00-\x1f]')
 _EMPTY_OBJECT = re.compile(rb"\{\s*\}")
 _SPACE = b" \t\r"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-_EMPTY_ARRAY = Annotated[list[Any], msgspec.Meta(max_length=0)]
-#: No value is of this type.
-_NEVER = Annotated[str, msgspec.Meta(max_length=0, min_length=1)]
-
-#: A decoder that raises one of MISFIT for what it doesn't take.
-Decode = Callable[[bytes], Any]
-
-
-def _object_type(fields: list[Any], names: dict[str, str]) -> Any:
-    """
-    The type of objects that have these members and no others.
-
-    Args:
-        fields: as `msgspec.defstruct` takes them.
-        names: a member's name by its field's.
-    """
-    return msgspec.defstruct(
-        "Object",
-        fields,
-        rename=names,
-        forbid_unknown_fields=True,
-        kw_only=True,
-        gc=False,
-    )
-
-
-# -- good lines ------------------------------------------------------------------------
 
 
 class GoodLines:
@@ -369,7 +317,7 @@ class _Decoders:
             case _ if column.nullable:
                 return None
             case _:  # only empty arrays so far
-                return _EMPTY_ARRAY
+                return EMPTY_ARRAY
         if column.repeated and column.must.filled:
             made = Annotated[list[made], msgspec.Meta(min_length=1)]
         elif column.repeated:
@@ -397,7 +345,7 @@ class _Decoders:
         fields: list[Any] = [(name, msgspec.Raw, msgspec.UNSET) for name in apart]
         names = {}
         for number, (name, member) in enumerate(column.members.items()):
-            if name in apart or _UNFIT.search(name):
+            if name in apart or UNFIT.search(name):
                 continue
             field = f"f{number}"
             names[field] = name
@@ -407,8 +355,8 @@ class _Decoders:
             else:
                 fields.append((field, made, msgspec.UNSET))
         if column.must.any_of and column.anchor not in column.must.any_of:
-            return _NEVER
-        return _object_type(fields, names)
+            return NEVER
+        return object_type(fields, names)
 
 
 def _all(column: Column) -> Iterator[Column]:
@@ -472,110 +420,3 @@ def _takes(passes: Decode, raw: bytes) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-# -- bad lines -------------------------------------------------------------------------
-
-
-class BadLines:
-    """
-    The bad lines of a file, as decoders for more lines like them.
-
-    Most bad lines of a file are bad in the same few ways. A line is bad by its names
-    and the types of its values, or by one value that has to match a pattern. So every
-    line with the same names and types, whose value doesn't match the pattern either, is
-    bad too. No good line that comes later makes a bad one good.
-    """
-
-    #: Values of a line that a decoder is made of.
-    MOST_VALUES = 300
-    #: Decoders that are tried; those used last come first.
-    MOST_DECODERS = 8
-
-    def __init__(self) -> None:
-        self._decoders: list[Decode] = []
-        self._tried = self._missed = 0
-
-    def holds(self, line: bytes) -> bool:
-        """Whether a line is bad in a known way; it may be bad in another way too."""
-        for number, decode in enumerate(self._decoders):
-            try:
-                decode(line)
-            except MISFIT:
-                continue
-            if number:
-                self._decoders.insert(0, self._decoders.pop(number))
-            return True
-        return False
-
-    def learn(self, inspection: Inspection) -> None:
-        """
-        Makes a decoder of a line that its inspection has found bad, if one can be made.
-
-        To make a decoder, or to find that none can be made, takes as long as some
-        inspections. Each try waits for more lines than the one before, so that a file
-        of ever new ways to be bad isn't paid for twice.
-        """
-        self._missed += 1
-        parsed = inspection.parsed
-        if inspection.unsure or parsed is None or self._missed <= self._tried:
-            return
-        self._missed = 0
-        self._tried += 1
-        line = _LineType(inspection.by_value, self.MOST_VALUES)
-        try:
-            made = line.of(parsed, "")
-        except (_NoDecoder, RecursionError):
-            return
-        if line.placed != inspection.by_value.keys():
-            return
-        self._decoders.insert(0, msgspec.json.Decoder(made).decode)
-        del self._decoders[self.MOST_DECODERS :]
-
-
-class _NoDecoder(Exception):
-    """No decoder takes just the lines like this one."""
-
-
-class _LineType:
-    """Makes the type of a line."""
-
-    def __init__(self, by_value: Mapping[str, str], most: int) -> None:
-        self.placed: set[str] = set()  #: paths whose pattern is in the type
-        self._by_value = by_value
-        self._left = most
-
-    def of(self, value: Any, path: str) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise _NoDecoder
-        if isinstance(value, Members):
-            return self._struct(value, f"{path}." if path else "")
-        if isinstance(value, list):
-            return _array(self.of(each, f"{path}[{n}]") for n, each in enumerate(value))
-        if isinstance(value, str):
-            pattern = self._by_value.get(path)
-            if pattern is None:
-                return str
-            self.placed.add(path)
-            return Annotated[str, msgspec.Meta(pattern=pattern)]
-        if isinstance(value, bool):
-            return bool
-        return None if value is None else float
-
-    def _struct(self, members: Members, dot: str) -> Any:
-        names = {f"f{n}": name for n, (name, _) in enumerate(members)}
-        if len(set(names.values())) < len(names) or any(
-            map(_UNFIT.search, names.values())
-        ):
-            raise _NoDecoder
-        fields = [
-            (field, self.of(value, f"{dot}{name}"))
-            for field, (name, value) in zip(names, members, strict=True)
-        ]
-        return _object_type(fields, names)
-
-
-def _array(items: Iterable[Any]) -> Any:
-    types = tuple(items)
-    return tuple[types] if types else _EMPTY_ARRAY  # type: ignore[valid-type]
