@@ -341,6 +341,18 @@ def test_an_error_in_an_embedding_line_has_the_path_as_written(
     assert [at for _, at, _ in problems(line, model="gemini-embedding-2")] == [path]
 
 
+@pytest.mark.parametrize("name", ["embedContentConfig", "embed_content_config"])
+@pytest.mark.parametrize("given", ["abc", ["abc"], 7, True])
+def test_options_of_an_embedding_line_that_are_no_object_are_an_error(
+    name: str, given: object
+) -> None:
+    line = {"content": "x", name: given}
+
+    found = problems(line, model="gemini-embedding-2", backend="developer")
+
+    assert found == [(1, name, "bad_value")]
+
+
 @pytest.mark.parametrize(
     ("request_", "path"),
     [

@@ -1053,3 +1053,13 @@ def test_columns_of_an_embedding_line_may_have_any_name(before: int) -> None:
     sent = staged(*many({"text": "hi"}, before), line, model=EMBEDDING)
 
     assert sent[-1]["request"] == {"content": HI}
+
+
+@pytest.mark.parametrize("name", ["config", "parameters", "generationConfig"])
+@pytest.mark.parametrize("mine", [True, 7, "taskType", ["taskType"], None, {"a": 1}])
+def test_a_column_of_an_embedding_line_may_have_the_name_of_options(
+    name: str, mine: object
+) -> None:
+    (sent,) = staged({"text": "hi", name: mine}, model=EMBEDDING)
+
+    assert sent["request"] == {"content": HI}

@@ -221,9 +221,7 @@ def unread(line: Mapping[str, Any], shape: Shape, family: Family) -> Iterator[st
         line: its members; an object in it is a list of pairs.
     """
     for name in _OPTIONS.intersection(line):
-        value = line[name]
-        pairs = [one for one in value if isinstance(one, tuple)] if value else []
-        if {camel(each) for each, _ in pairs}.intersection(_EMBEDDING_CONFIG):
+        if {camel(each) for each in _pairs(line[name])}.intersection(_EMBEDDING_CONFIG):
             yield name
     if family.wrapper is not None:
         return
@@ -431,11 +429,11 @@ def as_written(path: str, line: Mapping[str, Any]) -> str:
             given, at = given[0], f"{name}[0]"
         # What was written as a text stands deeper in the request.
         return at if isinstance(given, str) else at + rest
-    if camel(first) == "embedContentConfig":
+    if camel(first) == "embedContentConfig" and rest:
         inner, more = _first(rest.removeprefix("."))
         for name, value in line.items():
-            pairs = value if camel(name) == "embedContentConfig" else ()
-            for each, _ in pairs:
+            inside = camel(name) == "embedContentConfig"
+            for each in _pairs(value) if inside else ():
                 if camel(each) == camel(inner):
                     return f"{name}.{each}{more}"
         first, rest = inner, more
