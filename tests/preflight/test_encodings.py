@@ -69,6 +69,16 @@ def test_a_file_of_latin_1_is_one_error() -> None:
     )
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_file_of_latin_1_is_one_error_where_no_line_is_explained(fast: bool) -> None:
+    unknown = '{"Grüße": 1, "contents": [}'
+    data = "\n".join([unknown, TEXT, unknown]).encode("latin-1")
+    checker = Checker(Rules(), 0, fast=fast)
+
+    with pytest.raises(NotReadable, match="line 3, byte 5"):
+        list(checker.blocks([data]))
+
+
 def test_a_few_lines_of_latin_1_are_an_error_each() -> None:
     data = file(*[GOOD] * 5, b"") + (TEXT + "\n").encode("latin-1") * 2
 

@@ -130,8 +130,8 @@ def parsed(text: bytes) -> Any:
 
 def is_malformed(text: bytes) -> bool:
     """
-    Whether a line is certainly not JSON. False for one that has other errors, or that
-    `fix` may mend.
+    Whether a line is certainly not JSON. False for one that has other errors, such as
+    another encoding, or that `fix` may mend.
     """
     try:
         _members.decode(text)
@@ -139,7 +139,7 @@ def is_malformed(text: bytes) -> bool:
         return False
     except msgspec.DecodeError:
         # `fix` leaves a byte order mark out.
-        return not text.startswith(codecs.BOM_UTF8)
+        return not text.startswith(codecs.BOM_UTF8) and broken_at(text) is None
     except (UnicodeDecodeError, RecursionError):
         return False
     return False
