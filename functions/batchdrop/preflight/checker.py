@@ -10,7 +10,13 @@ import msgspec
 from batchdrop.preflight.asking import Asking
 from batchdrop.preflight.columns import Columns
 from batchdrop.preflight.envelope import EnvelopeCheck
-from batchdrop.preflight.fast import MISFIT, BadLines, GoodLines
+from batchdrop.preflight.fast import (
+    MISFIT,
+    UNKNOWN,
+    BadLines,
+    GoodLines,
+    ImpossibleLines,
+)
 from batchdrop.preflight.fix import FIXABLE, fixed, with_role
 from batchdrop.preflight.inspection import MOST_ERRORS, Full, Inspection, Members
 from batchdrop.preflight.keys import Keys
@@ -121,6 +127,7 @@ class Checker:
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._good: GoodLines | None = None
         self._bad: BadLines | None = None
+        self._impossible: ImpossibleLines | None = None
         if self._fast:
             self._good = GoodLines(
                 rules,
@@ -131,6 +138,10 @@ class Checker:
                 self._own,
             )
             self._bad = BadLines()
+            if not rules.fix:
+                self._impossible = ImpossibleLines(
+                    rules, self._envelopes, self._keys, self._merger, self._columns
+                )
 
     @property
     def rows(self) -> Rows:
@@ -237,12 +248,14 @@ class Checker:
         if self._is_first_openai(text):
             self._begin(replace(self.rules, openai=True))
         bad = self._bad if self._left == 0 else None
-        if bad and (bad.holds(text) or is_malformed(text)):
+        if bad and self._is_known(bad, text):
             return _UNEXPLAINED
         if self._good:
             taken = self._good.taken(text)
             if taken is not None and not self._is_repeated(taken.id, number):
                 return self._staged(number, text, taken)
+            if taken is not None and self._left == 0:
+                return _UNEXPLAINED  # a repeated key is all that is wrong
         most = 1 if self._left == 0 else MOST_ERRORS
         inspection = Inspection(self.rules, number, most, self._called)
         try:
@@ -259,6 +272,17 @@ class Checker:
                 bad.learn(inspection)
             return Refused(number, text[:LINE_LIMIT], tuple(inspection.row_errors))
         return self._staged(number, text, taken)
+
+    def _is_known(self, bad: BadLines, text: bytes) -> bool:
+        """Whether a line is bad for sure, without an inspection."""
+        if bad.hold(text):
+            return True
+        found = UNKNOWN
+        if self._impossible and not bad.due:
+            found = self._impossible.find(text)
+        if found is UNKNOWN or self._impossible is None:
+            return is_malformed(text)
+        return found.bad or self._impossible.contradict(text, found)
 
     def _is_first_openai(self, text: bytes) -> bool:
         """

@@ -28,6 +28,11 @@ _RESERVED = re.compile(
 )
 
 
+def is_importable(name: str) -> bool:
+    """Whether a column may have this name."""
+    return bool(IMPORTED_NAME.fullmatch(name)) and not _RESERVED.match(name)
+
+
 class Column:
     """What is known of one member name at one place."""
 

@@ -28,11 +28,21 @@ class Keys:
         bucket = self._buckets[number]
         entry = _packed(found, line)
         wanted = entry[:8]
-        at = bucket.find(wanted)
-        # In the middle of an entry the same bytes mean nothing.
-        while at > 0 and at % _entry.size:
-            at = bucket.find(wanted, at + 1)
+        at = _at(bucket, wanted)
         if at < 0:
             self._buckets[number] = bucket + entry
             return line
         return int(_entry.unpack_from(bucket, at)[1])
+
+    def __contains__(self, key: bytes) -> bool:
+        found = hash(key)
+        return _at(self._buckets[found % _BUCKETS], _packed(found, 0)[:8]) >= 0
+
+
+def _at(bucket: bytes, wanted: bytes) -> int:
+    """Where the entry with a hash is; negative if there is none."""
+    at = bucket.find(wanted)
+    # In the middle of an entry the same bytes mean nothing.
+    while at > 0 and at % _entry.size:
+        at = bucket.find(wanted, at + 1)
+    return at

@@ -7,7 +7,7 @@ somewhere else, or is newer than the list.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
@@ -82,6 +82,11 @@ class Type:
             # Protobuf's JSON takes no mix of the two spellings.
             text = members.get(camel(name))
         return None if text is None else _parsed(self.object.partition(".")[0], text)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The members that are listed."""
+        return _members(self.object) if self.object else ()
 
     def has(self, name: str) -> bool:
         """Whether the API has such a member."""

@@ -129,6 +129,15 @@ class OtherModel(msgspec.ValidationError):
     """A line that names another model than the job's, in a member that isn't sent."""
 
 
+#: All the names by which `shape_of` tells shapes.
+TELLING = frozenset(
+    {
+        *(*IDS, "request", "body", "method", "url"),
+        *("messages", "contents", "content", "text"),
+    }
+)
+
+
 def shape_of(names: Set[str], family: Family) -> Shape:
     """
     The shape of a line with these members.

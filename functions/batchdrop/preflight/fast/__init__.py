@@ -24,11 +24,16 @@ then the line is inspected.
 - `GoodLines.cut`: the request is cut out of the line, and a decoder in C takes it only
   if it has the names and types of those before it. The line isn't parsed as a whole.
 - `GoodLines.taken`: the line is parsed, then the same decoder takes its request.
-- `BadLines.holds`: a decoder takes lines with the names and types of a bad one.
+- `BadLines.hold`: a decoder takes lines with the names and types of a bad one.
+- `ImpossibleLines.find`: a decoder takes all requests that could be good, and some bad
+  ones. A line whose request it doesn't take is bad.
+- `ImpossibleLines.contradict`: the request is compared with the columns in Python, but
+  only to know whether it is bad. That takes three times as long as `find`.
 """
 
 from batchdrop.preflight.fast.bad import BadLines
 from batchdrop.preflight.fast.decoders import MISFIT
 from batchdrop.preflight.fast.good import GoodLines
+from batchdrop.preflight.fast.impossible import UNKNOWN, ImpossibleLines
 
-__all__ = ["MISFIT", "BadLines", "GoodLines"]
+__all__ = ["MISFIT", "UNKNOWN", "BadLines", "GoodLines", "ImpossibleLines"]

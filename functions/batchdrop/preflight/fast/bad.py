@@ -30,11 +30,16 @@ class BadLines:
     #: Decoders that are tried; those used last come first.
     MOST_DECODERS = 8
 
+    #: A decoder is dropped after each this many lines that none holds.
+    MOST_MISSED = 100
+
     def __init__(self) -> None:
         self._decoders: list[Decode] = []
-        self._tried = self._missed = 0
+        #: Lines that no decoder has held since one was made, and how many to wait for.
+        self._missed = self._wait = 0
+        self._missed_in_a_row = 0
 
-    def holds(self, line: bytes) -> bool:
+    def hold(self, line: bytes) -> bool:
         """Whether a line is bad in a known way; it may be bad in another way too."""
         for number, decode in enumerate(self._decoders):
             try:
@@ -43,26 +48,39 @@ class BadLines:
                 continue
             if number:
                 self._decoders.insert(0, self._decoders.pop(number))
+            self._missed_in_a_row = 0
             return True
+        self._missed += 1
+        self._missed_in_a_row += 1
+        if self._missed_in_a_row % self.MOST_MISSED == 0:
+            del self._decoders[-1:]
         return False
 
-    def learn(self, inspection: Inspection) -> None:
+    @property
+    def due(self) -> bool:
         """
-        Makes a decoder of a line that its inspection has found bad, if one can be made.
+        Whether to learn of the next bad line.
 
         To make a decoder, or to find that none can be made, takes as long as some
         inspections. Each try waits for more lines than the one before, so that a file
         of ever new ways to be bad isn't paid for twice.
         """
-        self._missed += 1
-        parsed = inspection.parsed
-        if inspection.unsure or parsed is None or self._missed <= self._tried:
+        return self._missed > self._wait
+
+    def learn(self, inspection: Inspection) -> None:
+        """
+        Makes a decoder of a line that its inspection has found bad, if that is due and
+        one can be made.
+        """
+        if not self.due:
             return
         self._missed = 0
-        self._tried += 1
+        self._wait += 1 + self._wait // 8
+        if inspection.unsure or inspection.parsed is None:
+            return
         line = _LineType(inspection.by_value, self.MOST_VALUES)
         try:
-            made = line.of(parsed, "")
+            made = line.of(inspection.parsed, "")
         except (_NoDecoder, RecursionError):
             return
         if line.placed != inspection.by_value.keys():

@@ -19,19 +19,20 @@ NEVER = Annotated[str, msgspec.Meta(max_length=0, min_length=1)]
 Decode = Callable[[bytes], Any]
 
 
-def object_type(fields: list[Any], names: dict[str, str]) -> Any:
+def object_type(fields: list[Any], names: dict[str, str], strict: bool = True) -> Any:
     """
-    The type of objects that have these members and no others.
+    The type of objects that have these members.
 
     Args:
         fields: as `msgspec.defstruct` takes them.
         names: a member's name by its field's.
+        strict: whether they have no others.
     """
     return msgspec.defstruct(
         "Object",
         fields,
         rename=names,
-        forbid_unknown_fields=True,
+        forbid_unknown_fields=strict,
         kw_only=True,
         gc=False,
     )
