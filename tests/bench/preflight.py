@@ -51,6 +51,7 @@ class Kind:
     model: str = "gemini-3.8-flash"
     configuration: bytes | None = None  #: the job's, merged into each line's own
     bad: bool = False  #: all lines are bad, and none is explained
+    varied: bool = False  #: each of them in another way
     own: bool = False  #: the rows' own keys and columns are kept, as the worker does
 
     @property
@@ -79,9 +80,11 @@ OPEN = Kind("500 B, OpenAI-style", 400, form=BODY, model="publishers/meta/models
 BAD, LARGE_BAD = (
     Kind(f"{each.name}, all bad", each.size, bad=True) for each in (SMALL, LARGE)
 )
+VARIED = Kind("500 B, all bad, each in another way", 500, bad=True, varied=True)
 MORE = {
     "bad": BAD,
     "large_bad": LARGE_BAD,
+    "varied": VARIED,
     "merged": MERGED,
     "embedding": TEXTS,
     "open": OPEN,
@@ -118,12 +121,37 @@ def line(kind: Kind, dice: random.Random) -> bytes:
     else:
         request = {
             "systemInstruction": {"parts": [{"text": "Answer in one word."}]},
-            "contents": [{"role": "me" if kind.bad else "user", "parts": [prompt]}],
+            "contents": [{"role": "user", "parts": [prompt]}],
             "generationConfig": {"temperature": 0.2, "maxOutputTokens": 256},
         }
+    if kind.varied:
+        spoil(request, dice)
+    elif kind.bad:
+        request["contents"][0]["role"] = "me"
     rest = kind.size - len(json.dumps(request))
     prompt["content" if kind is OPEN else "text"] = text(rest, dice)
     return json.dumps(request).encode()
+
+
+def spoil(request: dict[str, Any], dice: random.Random) -> None:
+    """Makes a request bad in a way of its own."""
+    name, word = f"n{dice.getrandbits(40)}", f"w{dice.getrandbits(40)}"
+    config, (content,) = request["generationConfig"], request["contents"]
+    match dice.randrange(6):
+        case 0:
+            request[name] = word
+        case 1:
+            config[name] = 1
+        case 2:
+            config["mediaResolution"] = word
+        case 3:
+            request["labels"] = {name: "x"}
+            content["role"] = word
+        case 4:
+            request["labels"] = {name: None}
+        case _:
+            request["labels"] = {name: "x"}
+            del content["role"]
 
 
 def make(path: Path, kind: Kind, megabytes: int) -> None:
