@@ -15,6 +15,7 @@ from batchdrop.jobs.codes import HealthCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Batch, Problem, Staging
 from batchdrop.ledger import Ledger
+from batchdrop.ledger.state import SweepRecord
 from batchdrop.rows import Rows
 from tests import jobs
 from tests.clock import Clock
@@ -232,19 +233,35 @@ class Between:
         return getattr(self._database, name)
 
 
-def test_a_lock_that_another_holder_takes_during_its_release_stays_taken(
-    ledger: Ledger,
-    database: firestore.Client,
-    lock: Callable[[str], bool],
-    clock: Clock,
-) -> None:
-    lock("first")
-    clock.time += timedelta(minutes=5)
+@pytest.fixture
+def overtaken(
+    database: firestore.Client, lock: Callable[[str], bool], clock: Clock
+) -> Ledger:
+    """The lock's first holder, whose time is over: another takes it at the release."""
     between: Any = Between(database, lambda: lock("second"))
+    first = Ledger(lambda: between, "//batchdrop/tests")
+    assert first.lock("tick", "first", clock(), timedelta(minutes=4))
+    clock.time += timedelta(minutes=5)
+    return first
 
-    Ledger(lambda: between, "//batchdrop/tests").unlock("tick", "first")
+
+def test_a_lock_that_another_holder_takes_during_its_release_stays_taken(
+    overtaken: Ledger, lock: Callable[[str], bool]
+) -> None:
+    overtaken.unlock("tick", "first")
 
     assert not lock("third")
+
+
+def test_a_sweep_counts_even_if_another_tick_has_the_lock_meanwhile(
+    overtaken: Ledger, clock: Clock
+) -> None:
+    swept = SweepRecord(started=clock())
+
+    overtaken.record_sweep(swept)
+    overtaken.unlock("tick", "first")
+
+    assert overtaken.last_sweep() == swept
 
 
 def test_a_dead_holders_lock_can_be_taken_when_its_time_is_over(

@@ -80,7 +80,7 @@ def test_a_tick_with_nothing_to_do_sends_few_requests(world: World) -> None:
     with counted() as counts:
         world.ticks(1)
 
-    assert counts["requests"] <= 12
+    assert counts["requests"] <= 11
     assert counts["writes"] == 3  # the lock, twice, and when the sweep was
 
 
@@ -91,7 +91,7 @@ def test_a_tick_that_finds_no_change_sends_few_requests(world: World) -> None:
     with counted() as counts:
         world.ticks(1)
 
-    assert counts["requests"] <= 16
+    assert counts["requests"] <= 13
 
 
 def test_arrivals_since_an_old_batch_are_counted_only_up_to_a_limit(

@@ -71,10 +71,10 @@ class Documents:
         self._event_source = event_source
         self._common: dict[str, Common] = {}  #: by the ids of split jobs
         self.announcements_made = 0  #: by this instance
-        #: Of each lock that this instance wrote last: its holder (None: it released
-        #: the lock), and the version of the document.
-        self._locks: dict[str, tuple[str | None, Any]] = {}
-        self._ahead: dict[str, Any] = {}  #: see `State.read_ahead`
+        # Of the tick that runs in this instance: see `State.lock`.
+        self._held: tuple[str | None, Any] = (None, None)  #: by whom, and its version
+        self._ahead: dict[str, Any] = {}  #: documents by their ids
+        self._swept: Any = None  #: the record of its sweep, which isn't saved yet
 
     def _document(self, job: Job) -> dict[str, Any]:
         data = sparse(encode(replace(job, version=None)))

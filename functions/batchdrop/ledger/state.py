@@ -46,7 +46,7 @@ class SweepRecord:
     oldest: datetime | None = None
 
 
-#: The documents of `locks` that each tick reads.
+#: The documents of `locks` that each tick reads, besides the lock.
 AHEAD = ("sweep", "reconcile", "cursor-lists")
 
 ready(ReconcileRecord, SweepRecord)
@@ -95,68 +95,63 @@ class State(Documents):
         """
         Takes a lock for `hold`, unless another holder's time still runs. A lock that
         lasts longer than `hold` was taken by a clock that is ahead and is ignored: two
-        ticks at once do no harm. A lock that this instance released, and nobody has
-        taken since, is taken without reading it.
+        ticks at once do no harm.
+
+        The request that reads the lock also reads what the stages of each tick begin
+        with. Each of these documents is used once, by the first who asks for it, and
+        none after the lock is released.
 
         Returns:
             Whether `by` has the lock now.
         """
         from google.api_core import exceptions
 
-        reference = self._lock(name)
-        data: dict[str, Any] = {"by": by, "until": now + hold}
-        holder, version = self._locks.pop(name, (by, None))
-        is_tried = holder is None
-        if is_tried:
-            with suppress(exceptions.FailedPrecondition, exceptions.NotFound):
-                self._write_lock(name, data, version, by)
-                return True
-        snapshot = reference.get()
+        client, reference = self._connect(), self._lock(name)
+        read = client.get_all([reference, *map(self._lock, AHEAD)])
+        found = {snapshot.id: snapshot for snapshot in read}
+        held, data = found.pop(name), {"by": by, "until": now + hold}
         try:
-            if not snapshot.exists:
-                self._locks[name] = (by, reference.create(data).update_time)
-            elif is_tried and snapshot.get("by") == by:
-                return True  # the answer was lost
-            elif _is_running(snapshot.get("until"), now, hold):
+            if not held.exists:
+                version = reference.create(data).update_time
+            elif _is_running(held.get("until"), now, hold):
                 return False
             else:
-                self._write_lock(name, data, snapshot.update_time, by)
+                option = client.write_option(last_update_time=held.update_time)
+                version = reference.update(data, option=option).update_time
         except (exceptions.AlreadyExists, exceptions.FailedPrecondition):
-            return bool(reference.get().get("by") == by)  # ours, if the answer was lost
+            held = reference.get()
+            if held.get("by") != by:
+                return False
+            version = held.update_time  # ours: the answer was lost
+        self._held, self._ahead = (by, version), found
         return True
 
     def unlock(self, name: str, by: str) -> None:
         """
-        Releases a lock; does nothing if another holder has it, or takes it at this
-        moment. Writes no time: one of a clock that is ahead would lock out the others.
+        Releases a lock, and saves the finished sweep in the same commit; does nothing
+        if another holder has the lock. Writes no time: one of a clock that is ahead
+        would lock out the others.
         """
         from google.api_core import exceptions
 
-        self._ahead.clear()
-        holder, version = self._locks.pop(name, (None, None))
+        holder, version = self._held
         if holder != by:
-            snapshot = self._lock(name).get()
-            if not snapshot.exists or snapshot.get("by") != by:
-                return
-            version = snapshot.update_time
-        with suppress(exceptions.FailedPrecondition, exceptions.NotFound):
-            self._write_lock(name, {"until": None}, version, None)
-
-    def _write_lock(
-        self, name: str, data: dict[str, Any], version: Any, holder: str | None
-    ) -> None:
-        """Writes a lock, if it still has this version."""
-        option = self._connect().write_option(last_update_time=version)
-        result = self._lock(name).update(data, option=option)
-        self._locks[name] = (holder, result.update_time)
-
-    def read_ahead(self) -> None:
-        """
-        Reads in one request what the stages of each tick begin with. Each document is
-        used once, by the first who asks for it, and none after the lock is released.
-        """
-        found = self._connect().get_all([self._lock(name) for name in AHEAD])
-        self._ahead = {snapshot.id: snapshot for snapshot in found}
+            return
+        swept, self._held, self._swept = self._swept, (None, None), None
+        self._ahead.clear()
+        client = self._connect()
+        batch = client.batch()
+        option = client.write_option(last_update_time=version)
+        batch.update(self._lock(name), {"until": None}, option=option)
+        if swept:
+            batch.set(self._lock("sweep"), encode(swept))
+        try:
+            batch.commit()
+        except (exceptions.FailedPrecondition, exceptions.NotFound):
+            # Another tick has the lock, or takes it at this moment. This one's sweep
+            # counts all the same: what changed since it began is read by the next one.
+            if swept:
+                self._lock("sweep").set(encode(swept))
 
     def _state(self, name: str) -> Any:
         """A document that may have been read ahead."""
@@ -180,8 +175,11 @@ class State(Documents):
         return decode(data, SweepRecord) if data else SweepRecord()
 
     def record_sweep(self, swept: SweepRecord) -> None:
-        """Saves a finished sweep's record."""
-        self._lock("sweep").set(encode(swept))
+        """
+        Keeps a finished sweep's record, which is saved when the tick's lock is
+        released. If the tick dies before that, the next one reads the same changes.
+        """
+        self._swept = swept
 
     def last_reconcile(self) -> ReconcileRecord:
         """

@@ -120,7 +120,6 @@ class Poll:
         unknown = SweepReport(open_jobs=1)
 
         before = self.ledger.announcements_made
-        tick.stage("read ahead", 1 / 4, lambda _: self.ledger.read_ahead(), None)
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
         tick.stage("await", 1 / 4, self.awaiting.run, 0)
