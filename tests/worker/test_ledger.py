@@ -179,7 +179,7 @@ def test_an_end_and_its_announcement_are_written_together(
     assert announcement.job_id == claimed.id
     assert announcement.seq == 1
     ledger.mark_published(announcement, clock())
-    assert ledger.unpublished_announcements() == []
+    assert list(ledger.unpublished_announcements()) == []
 
 
 def test_due_jobs_are_those_whose_time_has_come(ledger: Ledger, clock: Clock) -> None:

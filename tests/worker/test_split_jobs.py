@@ -303,7 +303,7 @@ def test_two_ticks_that_end_the_same_last_part_make_one_announcement(
         settle(late, world, part)
 
     assert world.job(job.source).phase is Phase.ENDED
-    assert len(world.ledger.unpublished_announcements()) == 1
+    assert len([*world.ledger.unpublished_announcements()]) == 1
 
 
 def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
@@ -324,7 +324,7 @@ def test_parts_that_end_all_at_once_come_to_one_end(world: World) -> None:
 
     assert outcomes(world, job) == ["succeeded"] * 8
     assert world.job(job.source).phase is Phase.ENDED
-    assert len(world.ledger.unpublished_announcements()) == 1
+    assert len([*world.ledger.unpublished_announcements()]) == 1
 
 
 def test_a_part_ends_though_the_ledger_has_forgotten_its_split_job(

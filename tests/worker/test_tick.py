@@ -113,7 +113,7 @@ def test_an_announcement_that_was_not_taken_is_sent_later_the_same(
         stored.attributes,
     )
     assert announcement.attempts >= 1
-    assert world.ledger.unpublished_announcements() == []
+    assert list(world.ledger.unpublished_announcements()) == []
 
 
 def test_open_jobs_are_polled_however_many_announcements_are_due(

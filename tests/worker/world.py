@@ -293,7 +293,7 @@ class World:
     def is_over(self, drop: Drop) -> bool:
         """Whether the job of a drop is over, and all that was to be said is said."""
         job = self.ledger.get(drop.job_id)
-        said = not self.ledger.unpublished_announcements()
+        said = not [*self.ledger.unpublished_announcements()]
         return job is not None and job.is_over and said
 
     def until_over(self, drop: Drop) -> Job:

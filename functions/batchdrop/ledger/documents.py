@@ -365,6 +365,19 @@ def readable(
             )
 
 
+def by_pages(
+    query: Any, size: int, read: Callable[[Any], Readable]
+) -> Iterator[Readable]:
+    """What a query finds and `read` decodes, read page by page as it is used."""
+    # By a cursor: documents that fail can't block those behind them.
+    page = query.limit(size).get()
+    while page:
+        yield from readable(page, read)
+        if len(page) < size:
+            return
+        page = query.start_after(page[-1]).limit(size).get()
+
+
 def compare(path: str, operator: str, value: Any) -> Any:
     from google.cloud.firestore_v1.base_query import FieldFilter
 

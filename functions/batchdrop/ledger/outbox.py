@@ -18,6 +18,7 @@ from batchdrop.ledger.documents import (
     Raced,
     announcement_from,
     answered,
+    by_pages,
     compare,
     decode,
     readable,
@@ -44,14 +45,16 @@ class Outbox(Documents, ABC):
     def advance(self, held: Job, move: Callable[[Job], Job]) -> Job:
         """See `Ledger.advance`."""
 
-    def unpublished_announcements(self, after: At | None = None) -> list[Announcement]:
-        """The page of unpublished announcements behind `after`, oldest first."""
-        query = self._unpublished().order_by("__name__").limit(OUTBOX_PAGE)
+    def unpublished_announcements(
+        self, after: At | None = None
+    ) -> Iterator[Announcement]:
+        """The unpublished announcements behind `after`, oldest first."""
+        query = self._unpublished().order_by("__name__")
         if after:
             created_at, id = after
             last = self._announcements().document(id)
             query = query.start_after({"created_at": created_at, "__name__": last})
-        return list(readable(query.get(), announcement_from))
+        return by_pages(query, OUTBOX_PAGE, announcement_from)
 
     def is_unpublished(self, job_id: str, seq: int) -> bool:
         """Whether a job's announcement with this number is still to be published."""

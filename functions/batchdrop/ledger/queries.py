@@ -9,7 +9,13 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.moves import MOVES
 from batchdrop.jobs.record import VERSION
-from batchdrop.ledger.documents import Documents, answered, compare, readable
+from batchdrop.ledger.documents import (
+    Documents,
+    answered,
+    by_pages,
+    compare,
+    readable,
+)
 
 #: The phases of jobs that are not over.
 UNFINISHED = [phase for phase, after in MOVES.items() if after]
@@ -152,7 +158,7 @@ class Queries(Documents):
             .where(filter=compare("due", "<=", now))
             .order_by("due")
         )
-        return self._by_pages(query, DUE_PAGE)
+        return by_pages(query, DUE_PAGE, self._read)
 
     def jobs_to_collect(self, now: datetime, most: int) -> list[Job]:
         """Jobs whose answers are due to be collected, at most `most`, oldest first."""
@@ -204,7 +210,7 @@ class Queries(Documents):
             .where(filter=compare("waiting_in", "==", line))
             .order_by("created_at")
         )
-        return self._by_pages(query, WAITING_PAGE)
+        return by_pages(query, WAITING_PAGE, self._read)
 
     def jobs_ahead(self, line: str, created_at: datetime) -> int:
         """
@@ -237,16 +243,7 @@ class Queries(Documents):
         )
         query = query.start_after(after) if after else query
         query = query.end_at(until) if until else query
-        return self._by_pages(query, POLICY_PAGE)
-
-    def _by_pages(self, query: Any, size: int) -> Iterator[Job]:
-        # By a cursor: jobs that fail can't block those behind them.
-        page = query.limit(size).get()
-        while page:
-            yield from readable(page, self._read)
-            if len(page) < size:
-                return
-            page = query.start_after(page[-1]).limit(size).get()
+        return by_pages(query, POLICY_PAGE, self._read)
 
     def _count(self, *conditions: Any, most: int | None = None) -> int:
         query = self._jobs()

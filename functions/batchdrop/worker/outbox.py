@@ -1,9 +1,10 @@
 """Publishes the outbox; the announcements of one job go out one after the other."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 from batchdrop.announcements.message import Announcement
@@ -44,11 +45,14 @@ class Outbox:
         """
         sent = silences = 0
         gone: dict[str, int] = {}
-        if not self.ledger.unpublished_announcements():
+        found = self.ledger.unpublished_announcements()
+        first = list(islice(found, 2))
+        if not first:
             return 0
-        before = self.ledger.cursor("outbox")
+        # One alone has none before it and none behind it.
+        before = self.ledger.cursor("outbox") if len(first) > 1 else {}
         at: dict[str, Any] = {}
-        for announcement in self._pages(before):
+        for announcement in self._rotated(chain(first, found), before):
             if tick.is_over or silences == SILENCES:
                 break
             at = {"created_at": announcement.created_at, "id": announcement.id}
@@ -108,23 +112,26 @@ class Outbox:
             },
         )
 
-    def _pages(self, cursor: dict[str, Any]) -> Iterator[Announcement]:
+    def _rotated(
+        self, found: Iterable[Announcement], cursor: dict[str, Any]
+    ) -> Iterator[Announcement]:
         """
         All of the outbox, from where the last tick stopped, and then from the start, so
         that announcements that have to wait don't hold up the others.
+
+        Args:
+            found: the outbox from its start.
         """
-        first = (cursor["created_at"], cursor["id"]) if cursor else None
-        last = first
-        while page := self.ledger.unpublished_announcements(last):
-            yield from page
-            last = (page[-1].created_at, page[-1].id)
-        last = None
-        while first and (page := self.ledger.unpublished_announcements(last)):
-            for announcement in page:
-                last = (announcement.created_at, announcement.id)
-                if last > first:
-                    return
-                yield announcement
+        if not cursor:
+            yield from found
+            return
+        last = (cursor["created_at"], cursor["id"])
+        yield from self.ledger.unpublished_announcements(last)
+        # Read anew: another tick may have published some meanwhile.
+        for announcement in self.ledger.unpublished_announcements():
+            if (announcement.created_at, announcement.id) > last:
+                return
+            yield announcement
 
     def _may_go(self, announcement: Announcement, gone: dict[str, int]) -> bool:
         """
