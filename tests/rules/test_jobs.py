@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batchdrop.errors import NotADrop
 from batchdrop.jobs.codes import HealthCode, Phase, WaitCode
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.polled import tick_at
 from batchdrop.jobs.sizes import size_of
 from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.jobs.values import (
@@ -970,6 +971,8 @@ class Moves(RuleBasedStateMachine):
             assert job.collecting.due is not None
         else:
             assert (job.due is None) == (job.is_over or followed)
+        if not (job.is_parked or job.is_over or followed) or job.collecting:
+            assert job.is_parked or tick_at(job) is not None
         if job.is_parked and not job.is_over:
             cancelled = job.request_cancel("ada", now)
             assert cancelled.is_over or cancelled.is_due(now)

@@ -1,5 +1,8 @@
 """A tick reads what there is to do, however many other documents there are."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,9 +14,24 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import CancelRequest, Problem
 from batchdrop.worker.tick import OUTDATED_EVERY
+from tests.database import CountedDatabase
 from tests.reads import counted
 from tests.worker.batches import submit
 from tests.worker.world import World
+
+
+@pytest.fixture
+def database(firestore_emulator: str, project: str) -> Iterator[CountedDatabase]:
+    with closing(CountedDatabase(project)) as client:
+        yield client
+
+
+def calls_of_a_tick(world: World) -> Counter[str]:
+    """The calls of the next tick to Firestore, by their names."""
+    assert isinstance(world.database, CountedDatabase)
+    world.database.calls.clear()
+    world.ticks(1)
+    return Counter(world.database.calls)
 
 
 def copies(world: World, job: Job, n: int, **changes: Any) -> None:
@@ -77,21 +95,35 @@ def test_a_tick_reads_no_document_of_a_job_that_is_over(
 def test_a_tick_with_nothing_to_do_sends_few_requests(world: World) -> None:
     world.ticks(2)
 
-    with counted() as counts:
-        world.ticks(1)
+    calls = calls_of_a_tick(world)
 
-    assert counts["requests"] <= 11
-    assert counts["writes"] == 3  # the lock, twice, and when the sweep was
+    # The lock is read, with what else a tick begins with; the outbox, and what is due.
+    reads = {"BatchGetDocuments": 1, "RunQuery": 2, "RunAggregationQuery": 1}
+    # The lock is taken, and released with the record of the sweep.
+    assert calls == reads | {"Commit": 2}
 
 
-def test_a_tick_that_finds_no_change_sends_few_requests(world: World) -> None:
+def test_a_tick_that_finds_no_change_asks_no_more_than_one_without_jobs(
+    world: World,
+) -> None:
+    world.ticks(2)
+    idle = calls_of_a_tick(world)
     submit(world)
     world.ticks(8)  # the job runs
 
-    with counted() as counts:
-        world.ticks(1)
+    assert calls_of_a_tick(world) == idle
 
-    assert counts["requests"] <= 13
+
+def test_a_tick_that_ends_a_job_sends_few_requests(world: World) -> None:
+    submit(world)
+    world.ticks(14)
+    assert world.announced == []
+
+    calls = calls_of_a_tick(world)
+
+    assert [one.type for one in world.announced] == ["dev.batchdrop.job.succeeded.v1"]
+    # Besides those of any tick: the job and its end, then the outbox and a mark.
+    assert calls.total() <= 6 + 2 + 2
 
 
 def test_arrivals_since_an_old_batch_are_counted_only_up_to_a_limit(

@@ -223,6 +223,11 @@ class Derived(Record):
         return self.is_over and self.collecting is None
 
     @property
+    def is_unsettled(self) -> bool:
+        """Whether it is done, and has more or less reserved than it has cost."""
+        return bool(self.reserved and self.is_done and not self.reserved.settled)
+
+    @property
     def makes_results(self) -> bool:
         """
         Whether each line of the file gets a result. The rows of a table or a dataset

@@ -9,6 +9,7 @@ from batchdrop.errors import Superseded, Unavailable
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.costs import RoundCost
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.polled import due
 from batchdrop.jobs.values import Reserved
 from batchdrop.ledger.ceilings import Day, Days
 from batchdrop.ledger.costs import Costs
@@ -72,6 +73,7 @@ class Ledger(Queries, Listing, Overview, Outbox, State, Days, Costs):
         try:
             with answered(about):
                 result = self._job(job.id).create(data)
+            self.made_due |= due(job, job.updated_at)
             return replace(job, version=result.update_time)
         except Raced as exc:
             held = self.get(job.id)
@@ -231,6 +233,8 @@ class Ledger(Queries, Listing, Overview, Outbox, State, Days, Costs):
         for job, document in zip(creates, made, strict=True):
             batch.create(self._job(job.id), document)
         results = batch.commit()
+        for job in (*(after for _, after in writes), *creates):
+            self.made_due |= due(job, job.updated_at)
         return replace(writes[0][1], version=results[0].update_time)
 
 

@@ -13,6 +13,7 @@ from batchdrop.announcements.message import Announcement
 from batchdrop.errors import NotWritable, Unavailable
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.polled import Stage, tick_at
 from batchdrop.jobs.record import VERSION
 from batchdrop.jobs.sizes import MAX_COMMIT, MAX_DOCUMENT, size_of
 from batchdrop.ready import ready
@@ -71,6 +72,8 @@ class Documents:
         self._event_source = event_source
         self._common: dict[str, Common] = {}  #: by the ids of split jobs
         self.announcements_made = 0  #: by this instance
+        #: The stages of a tick for which a write of this instance has made a job due.
+        self.made_due: set[Stage] = set()
         # Of the tick that runs in this instance: see `State.lock`.
         self._held: tuple[str | None, Any] = (None, None)  #: by whom, and its version
         self._ahead: dict[str, Any] = {}  #: documents by their ids
@@ -81,8 +84,8 @@ class Documents:
         # Derived fields that queries select by.
         data |= {"endpoint": job.endpoint, "queue": job.queue} if job.spec else {}
         data |= {"waiting_in": job.waiting_in} if job.phase is Phase.WAITING else {}
-        if job.reserved and job.is_done and not job.reserved.settled:
-            data["unsettled"] = True
+        data |= {"unsettled": True} if job.is_unsettled else {}
+        data |= {"tick_at": at} if (at := tick_at(job)) else {}
         data |= sparse(encode({name: getattr(job, name) for name in DERIVED}))
         if job.cancel_request:
             # `jobs_to_cancel` selects by null, so the field may not be omitted.

@@ -8,12 +8,14 @@ from typing import Any
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.moves import MOVES
+from batchdrop.jobs.polled import Stage, due
 from batchdrop.jobs.record import VERSION
 from batchdrop.ledger.documents import (
     Documents,
     answered,
     by_pages,
     compare,
+    job_from,
     readable,
 )
 
@@ -56,6 +58,18 @@ class Queries(Documents):
             .limit(3)
         )
         return [snapshot.id for snapshot in query.select([]).stream()]
+
+    def stages_due(self, now: datetime) -> set[Stage]:
+        """
+        The stages of a tick that have something to do with a job now. Reads no more
+        documents than there are stages: if that many jobs are due, it is all of them.
+        """
+        query = self._jobs().where(filter=compare("tick_at", "<=", now))
+        found = query.order_by("tick_at").limit(len(Stage)).get()
+        if len(found) == len(Stage):
+            return {*Stage}
+        # A part's common fields don't matter here.
+        return {stage for job in readable(found, job_from) for stage in due(job, now)}
 
     def timed_out_jobs(self, now: datetime) -> Iterator[Job]:
         """Submitted jobs that have run for longer than `cancel_after`."""

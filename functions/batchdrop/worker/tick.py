@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from batchdrop.backends import Backends
 from batchdrop.errors import Misconfigured
 from batchdrop.failpoints import failpoint
+from batchdrop.jobs.polled import Stage
 from batchdrop.jobs.record import VERSION
 from batchdrop.ledger import Ledger
 from batchdrop.ledger.documents import TOO_OLD
@@ -26,6 +28,8 @@ from batchdrop.worker.wake import Wake
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
@@ -40,8 +44,8 @@ class TickReport:
     resumed: int = 0
 
 
-#: How often the ledger is searched for documents of an earlier release, which an
-#: instance of it may write until it has ended.
+#: How often the ledger is searched for documents of an earlier release, and all stages
+#: run: an instance of that release may write documents until it has ended.
 OUTDATED_EVERY = timedelta(minutes=10)
 
 
@@ -69,7 +73,7 @@ class Poll:
 
     def tick(self) -> TickReport:
         """
-        Runs all stages. When the time is up no more work is taken up: the next tick
+        Runs the stages. When the time is up no more work is taken up: the next tick
         continues.
 
         Raises:
@@ -88,20 +92,26 @@ class Poll:
             return TickReport(locked_out=True)
         failpoint("after_lock")
         try:
-            self._refuse_outdated(start)
-            return self._stages(Tick(now=self.now, deadline=start + hold))
+            is_long_ago = self._refuse_outdated(start)
+            tick = Tick(now=self.now, deadline=start + hold)
+            return self._stages(tick, all_due=is_long_ago)
         finally:
             self.ledger.unlock("tick", by)
 
-    def _refuse_outdated(self, now: datetime) -> None:
+    def _refuse_outdated(self, now: datetime) -> bool:
         """
+        Searches the ledger for what an earlier release has written, if that is due.
+
+        Returns:
+            Whether it was.
+
         Raises:
             Misconfigured: the ledger has unfinished jobs of an earlier release, which
                 this one can't read. Beside them it would lose their batches.
         """
         last = self._none_outdated
         if last is not None and timedelta(0) <= now - last < OUTDATED_EVERY:
-            return
+            return False
         if ids := self.ledger.outdated_jobs():
             raise Misconfigured(
                 f"the ledger has unfinished jobs with documents of version "
@@ -109,11 +119,22 @@ class Poll:
                 f"{VERSION}: {TOO_OLD}"
             )
         self._none_outdated = now
+        return True
 
-    def _stages(self, tick: Tick) -> TickReport:
+    def _due(self, _: Tick) -> set[Stage]:
+        self.ledger.made_due.clear()
+        return self.ledger.stages_due(self.now())
+
+    def _stages(self, tick: Tick, *, all_due: bool) -> TickReport:
         """
         Each stage has a part of the time that is left when it begins. What may take
         longest in one piece, such as to stage a large file, comes last.
+
+        One query after the sweep finds which stages have something to do. The others
+        would find nothing, and are left out unless a stage before makes a job due.
+
+        Args:
+            all_due: run all stages: an earlier release has written no `tick_at`.
         """
         self.backends.start_tick()
         # Whether jobs are open isn't known where the sweep failed.
@@ -122,17 +143,28 @@ class Poll:
         before = self.ledger.announcements_made
         announced = tick.stage("announce", 1 / 4, self.outbox.drain, 0)
         swept = tick.stage("sweep", 2 / 5, self.sweep.run, unknown)
-        tick.stage("await", 1 / 4, self.awaiting.run, 0)
-        woken = tick.stage("collect", 1 / 4, self.wake.run, 0)
-        tick.stage("cancel", 2 / 5, self.cancel.run, None)
+        due = {*Stage}
+        if not all_due:
+            due = tick.stage("look", 1 / 4, self._due, due)
+
+        def where_due(
+            stage: Stage, part: float, run: Callable[[Tick], T], nothing: T
+        ) -> T:
+            if stage in due or stage in self.ledger.made_due:
+                return tick.stage(stage, part, run, nothing)
+            return nothing
+
+        where_due(Stage.AWAIT, 1 / 4, self.awaiting.run, 0)
+        woken = where_due(Stage.COLLECT, 1 / 4, self.wake.run, 0)
+        where_due(Stage.CANCEL, 2 / 5, self.cancel.run, None)
         if swept.open_jobs:
-            tick.stage("policies", 1 / 4, self.policies.apply, None)
+            where_due(Stage.POLICIES, 1 / 4, self.policies.apply, None)
         # Nobody waits for deletions.
-        tick.stage("delete", 1 / 4, self.policies.delete, None)
-        tick.stage("settle", 1 / 4, self.reserving.settle, 0)
-        admitted = tick.stage("admit", 1 / 2, self.admit.run, 0)
+        where_due(Stage.DELETE, 1 / 4, self.policies.delete, None)
+        where_due(Stage.SETTLE, 1 / 4, self.reserving.settle, 0)
+        admitted = where_due(Stage.ADMIT, 1 / 2, self.admit.run, 0)
         tick.stage("reconcile", 1 / 2, self.reconcile.run, None)
-        resumed = tick.stage("resume", 3 / 4, self.runner.resume_due, 0)
+        resumed = where_due(Stage.RESUME, 3 / 4, self.runner.resume_due, 0)
         # What ended in this tick needn't wait for the next one.
         if announced or tick.errors or self.ledger.announcements_made != before:
             announced += tick.stage("announce again", 1, self.outbox.drain, 0)
