@@ -10,14 +10,31 @@ import pytest
 
 from batchdrop.options.manifest_json import MAX_SIZE
 from batchdrop.options.names import MANIFEST
+from tests.often import mostly
 from tests.worker.bombs import BOMBS, EVENTS, METADATA, ROUTES, SAID
 from tests.worker.world import World
 
+#: The lines that are read each time: one of each way to take memory.
+OFTEN = [
+    "lists",
+    "a column",
+    "quotes in a text",
+    "an emoji",
+    "deep, to be mended",
+    "NUL",
+    "packed four times",
+]
 
-def ends_of(kind: str) -> list[str]:
-    """What becomes of each, in a process that may have only so much memory."""
+
+def ends_of(kind: str, *names: str) -> list[str]:
+    """
+    What becomes of each, in a process that may have only so much memory.
+
+    Args:
+        names: of lines; all if there are none.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "tests.worker.bombs", kind],
+        [sys.executable, "-m", "tests.worker.bombs", kind, *names],
         capture_output=True,
         text=True,
         check=False,
@@ -27,8 +44,13 @@ def ends_of(kind: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_no_line_and_no_packing_takes_more_memory_than_a_function_has() -> None:
-    assert ends_of("lines") == [f"{name}: {end}" for name, (_, _, end) in BOMBS.items()]
+@pytest.mark.parametrize(
+    "names", mostly(OFTEN, also=[[*BOMBS]]), ids=lambda names: f"{len(names)} lines"
+)
+def test_no_line_and_no_packing_takes_more_memory_than_a_function_has(
+    names: list[str],
+) -> None:
+    assert ends_of("lines", *names) == [f"{name}: {BOMBS[name][2]}" for name in names]
 
 
 @pytest.mark.proof
