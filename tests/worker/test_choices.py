@@ -92,20 +92,28 @@ def test_the_objects_metadata_is_the_strongest(world: World) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("text", ["nope\n", GOOD * 3], ids=["bad rows", "too many"])
-def test_a_rejection_names_the_choice_that_caused_it(world: World, text: str) -> None:
+def test_a_rejection_names_the_choice_that_caused_it(world: World) -> None:
     world.choose('[[route]]\nmatch = "**"\nmax_rows = 2\n', models=(FLASH, PRO))
+    texts = ("nope\n", GOOD * 3)  # bad rows, too many
 
-    (job,) = take(world, world.upload(text, "x.jsonl", {"batchdrop-model": PRO}))
+    jobs = take(
+        world,
+        *(
+            world.upload(text, f"{n}.jsonl", {"batchdrop-model": PRO})
+            for n, text in enumerate(texts)
+        ),
+    )
     world.tick()
 
-    assert job.phase is Phase.REJECTED
-    assert job.spec is not None
-    assert job.spec.model.endswith(PRO)
-    assert job.spec_from["model"] == "metadata batchdrop-model"
-    (announcement,) = world.announced
-    assert announcement.attributes["model"] == job.spec.model
-    assert announcement.attributes["kind"] == "generation"
+    said = {one.job_id: one.attributes for one in world.announced}
+    assert len(world.announced) == len(texts)
+    for job in jobs:
+        assert job.phase is Phase.REJECTED
+        assert job.spec is not None
+        assert job.spec.model.endswith(PRO)
+        assert job.spec_from["model"] == "metadata batchdrop-model"
+        assert said[job.id]["model"] == job.spec.model
+        assert said[job.id]["kind"] == "generation"
 
 
 def test_the_first_route_that_matches_counts(world: World) -> None:
@@ -139,16 +147,14 @@ def test_a_route_chooses_what_becomes_of_bad_lines(world: World) -> None:
     assert (job.phase, job.rows.accepted, job.rows.refused) == (Phase.SUBMITTED, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("limit", "text"), [("max_rows", GOOD * 3), ("max_bytes", GOOD * 3)]
-)
-def test_a_route_limits_the_size_of_a_file(world: World, limit: str, text: str) -> None:
-    world.choose(f'[[route]]\nname = "small"\nmatch = "**"\n{limit} = 2\n')
+def test_a_route_limits_the_size_of_a_file(world: World) -> None:
+    for limit in ("max_rows", "max_bytes"):
+        world.choose(f'[[route]]\nname = "small"\nmatch = "**"\n{limit} = 2\n')
 
-    (job,) = take(world, world.upload(text))
+        (job,) = take(world, world.upload(GOOD * 3))
 
-    assert problem(job).startswith("over_limit")
-    assert f"over {limit} of route small=2" in problem(job)
+        assert problem(job).startswith("over_limit")
+        assert f"over {limit} of route small=2" in problem(job)
 
 
 def test_results_go_to_the_routes_destination(world: World) -> None:
@@ -265,7 +271,7 @@ def test_a_file_waits_for_a_required_manifest(world: World) -> None:
     drop = world.upload(GOOD, "a/x.jsonl")
     (job,) = take(world, drop)
     assert job.phase is Phase.ARRIVED
-    world.ticks(5)
+    world.ticks(2)
     assert world.job(drop).phase is Phase.ARRIVED
 
     manifest_drop = world.upload(manifest(model=PRO), "a/x.job.json")
@@ -287,7 +293,7 @@ def test_a_file_that_waits_finds_a_manifest_whose_event_never_came(
     world.sim.clock.advance(seconds=world.settings.reconcile_every)
     world.tick()
     assert world.job(drop).phase is Phase.SUBMITTED
-    world.ticks(4)
+    world.ticks(2, timedelta(minutes=2))
 
     assert is_attached(world, manifest_drop, world.job(drop))
     assert len(world.batches()) == 1
@@ -327,27 +333,28 @@ def test_an_empty_manifest_is_rejected_and_so_is_its_file(world: World) -> None:
     assert "it is empty; write" in problem(of_file)
 
 
-@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.JSONL", "x.ndjson"])
-def test_a_manifest_is_for_a_file_of_any_ending(world: World, name: str) -> None:
+def test_a_manifest_is_for_a_file_of_any_ending(world: World) -> None:
     world.choose(models=(PRO,))
-    world.upload(manifest(model=PRO), "x.job.json")
+    for name in ("x.jsonl.gz", "y.JSONL", "z.ndjson"):
+        world.upload(manifest(model=PRO), f"{name[0]}.job.json")
 
-    take(world, world.upload(GOOD, name))
+        take(world, world.upload(GOOD, name))
 
-    assert models(world) == [PRO]
+    assert models(world) == [PRO] * 3
 
 
-@pytest.mark.parametrize("name", ["x.JSONL", "x.ndjson", "x.Jsonl.gz"])
 def test_a_manifest_that_comes_after_its_file_is_too_late_whatever_the_ending(
-    world: World, name: str
+    world: World,
 ) -> None:
-    for other in ("x.2026-03-01.jsonl", "x.jsonl.txt", "x.n.jsonl", "y.jsonl"):
-        world.upload(GOOD, other)
-    take(world, world.upload(GOOD, name))
+    for n, name in enumerate(("x.JSONL", "x.ndjson", "x.Jsonl.gz")):
+        for other in ("x.2026-03-01.jsonl", "x.jsonl.txt", "x.n.jsonl", "y.jsonl"):
+            world.upload(GOOD, f"{n}/{other}")
+        take(world, world.upload(GOOD, f"{n}/{name}"))
 
-    (of_manifest,) = take(world, world.upload(manifest(model=FLASH), "x.job.json"))
+        late = world.upload(manifest(model=FLASH), f"{n}/x.job.json")
+        (of_manifest,) = take(world, late)
 
-    assert "manifest_too_late" in problem(of_manifest)
+        assert "manifest_too_late" in problem(of_manifest)
 
 
 # -- manifests that start jobs -----------------------------------------------------
@@ -395,35 +402,32 @@ def test_objects_elsewhere_become_one_batch(world: World, elsewhere: str) -> Non
     assert sorted(answered(world)) == ["r0000001", "r0000002", "r0000003"]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "message"),
-    [
-        # A key that is there already: in the other object, and in the same one.
-        (["a", "b"], ["b"], "is the same as in line 2 of gs://{bucket}/rows/a.jsonl"),
-        (["a"], ["b", "b"], "is the same as in line 1;"),
-        # A line without a key has another shape.
-        (["a"], [None], "line 1 of gs://{bucket}/rows/a.jsonl has the shape"),
-    ],
+#: The keys of the lines of two objects, and what is wrong with a line of the second.
+EARLIER: tuple[tuple[str, str, str], ...] = (
+    # A key that is there already: in the other object, and in the same one.
+    ("ab", "b", "is the same as in line 2 of gs://{bucket}/rows/a.jsonl"),
+    ("a", "bb", "is the same as in line 1;"),
+    # A line without a key has another shape.
+    ("a", " ", "line 1 of gs://{bucket}/rows/a.jsonl has the shape"),
 )
+
+
 def test_an_error_calls_an_earlier_line_by_its_number_in_its_own_object(
-    world: World,
-    elsewhere: str,
-    first: list[str | None],
-    second: list[str | None],
-    message: str,
+    world: World, elsewhere: str
 ) -> None:
-    for name, keys in (("rows/a.jsonl", first), ("rows/b.jsonl", second)):
-        rows = [
-            f'{{"key":"{key}","request":{GOOD.strip()}}}\n' if key else GOOD
-            for key in keys
-        ]
-        world.upload("".join(rows), name, bucket=elsewhere)
     src = [f"gs://{elsewhere}/rows/a.jsonl", f"gs://{elsewhere}/rows/b.jsonl"]
+    for first, second, message in EARLIER:
+        for name, keys in (("rows/a.jsonl", first), ("rows/b.jsonl", second)):
+            rows = [
+                f'{{"key":"{key}","request":{GOOD.strip()}}}\n' if key.strip() else GOOD
+                for key in keys
+            ]
+            world.upload("".join(rows), name, bucket=elsewhere)
 
-    (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
+        (job,) = take(world, world.upload(manifest(src=src), "job.job.json"))
 
-    assert problem(job).startswith(f"bad_rows: gs://{elsewhere}/rows/b.jsonl line ")
-    assert message.format(bucket=elsewhere) in problem(job)
+        assert problem(job).startswith(f"bad_rows: gs://{elsewhere}/rows/b.jsonl line ")
+        assert message.format(bucket=elsewhere) in problem(job)
 
 
 def test_an_object_that_can_not_be_read_is_named(world: World, elsewhere: str) -> None:
@@ -554,39 +558,29 @@ def test_a_second_batch_over_a_table_is_found_and_cancelled(
 # -- what is not allowed -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("metadata", "rule"),
-    [
+def test_choices_that_the_deployment_does_not_list_are_refused(world: World) -> None:
+    for metadata, rule in (
         ({"batchdrop-model": PRO}, "BATCHDROP_MODELS"),
         ({"batchdrop-destination": "gs://theirs/x"}, "BATCHDROP_DESTINATIONS"),
         ({"batchdrop-destination": "bq://p.d"}, "BATCHDROP_DATASETS"),
-    ],
-)
-def test_choices_that_the_deployment_does_not_list_are_refused(
-    world: World, metadata: dict[str, str], rule: str
-) -> None:
-    (job,) = take(world, world.upload(GOOD, metadata=metadata))
+    ):
+        (job,) = take(world, world.upload(GOOD, metadata=metadata))
 
-    assert problem(job).startswith("not_allowed")
-    assert rule in problem(job)
+        assert problem(job).startswith("not_allowed")
+        assert rule in problem(job)
     assert world.batches() == []
 
 
-@pytest.mark.parametrize(
-    ("src", "rule"),
-    [
+def test_a_source_that_the_deployment_does_not_list_is_refused(world: World) -> None:
+    for src, rule in (
         ("gs://theirs/rows.jsonl", "BATCHDROP_SOURCES"),
         ("bq://p.d.t", "BATCHDROP_DATASETS"),
         ("projects/p/locations/l/datasets/d", "BATCHDROP_DATASETS"),
-    ],
-)
-def test_a_source_that_the_deployment_does_not_list_is_refused(
-    world: World, src: str, rule: str
-) -> None:
-    (job,) = take(world, world.upload(manifest(src=src), "x.job.json"))
+    ):
+        (job,) = take(world, world.upload(manifest(src=src), "x.job.json"))
 
-    assert problem(job).startswith("not_allowed")
-    assert rule in problem(job)
+        assert problem(job).startswith("not_allowed")
+        assert rule in problem(job)
 
 
 def test_media_may_come_from_the_prefixes_that_rows_may(
@@ -602,25 +596,20 @@ def test_media_may_come_from_the_prefixes_that_rows_may(
     assert job.phase is Phase.SUBMITTED
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
+def test_options_of_the_deployer_alone_are_refused_by_name(world: World) -> None:
+    configs: tuple[dict[str, Any], ...] = (
         {"http_options": {"base_url": "http://theirs"}},
         {"credentials": "x"},
         {"labels": {"batchdrop_job": "x"}},
         {"backend": "developer"},
-    ],
-)
-def test_options_of_the_deployer_alone_are_refused_by_name(
-    world: World, config: dict[str, Any]
-) -> None:
-    (job,) = take(
-        world,
-        world.upload(manifest(src=[json.loads(GOOD)], config=config), "x.job.json"),
     )
+    for config in configs:
+        text = manifest(src=[json.loads(GOOD)], config=config)
 
-    assert problem(job).startswith("bad_manifest")
-    assert next(iter(config)) in problem(job)
+        (job,) = take(world, world.upload(text, "x.job.json"))
+
+        assert problem(job).startswith("bad_manifest")
+        assert next(iter(config)) in problem(job)
 
 
 @pytest.mark.proof

@@ -239,25 +239,19 @@ def test_a_split_job_is_shown_with_the_results_that_lie_there_already(
     ]
 
 
-@pytest.mark.parametrize(
-    ("cost", "shown"),
-    [
-        ({"cost": Cost(micros=0, currency="EUR", prices_as_of=DAY)}, "0.00 EUR"),
-        (
-            {"cost": Cost(micros=9999, currency="USD", prices_as_of=DAY)},
-            "under 0.01 USD",
-        ),
-        ({"no_cost": "no price"}, "the cost isn't known: no price"),
-    ],
-    ids=["nothing", "little", "unknown"],
-)
-def test_a_job_is_shown_with_its_cost_or_why_that_is_not_known(
-    deployed: World, cost: dict[str, Any], shown: str
-) -> None:
-    job = with_results(deployed, **cost)
+def test_a_job_is_shown_with_its_cost_or_why_that_is_not_known(deployed: World) -> None:
+    costs: dict[str, dict[str, Any]] = {
+        "0.00 EUR": {"cost": Cost(micros=0, currency="EUR", prices_as_of=DAY)},
+        "under 0.01 USD": {"cost": Cost(micros=9999, currency="USD", prices_as_of=DAY)},
+        "the cost isn't known: no price": {"no_cost": "no price"},
+    }
+    for shown, cost in costs.items():
+        job = with_results(deployed, **cost)
 
-    [line] = [one for one in run("show", job.id).output.splitlines() if shown in one]
-    assert line.removeprefix(shown) in ("", f" by the prices of {DAY}")
+        lines = run("show", job.id).output.splitlines()
+
+        [line] = [one for one in lines if shown in one]
+        assert line.removeprefix(shown) in ("", f" by the prices of {DAY}")
 
 
 def test_a_cost_is_shown_with_what_was_estimated(deployed: World) -> None:
@@ -324,17 +318,17 @@ def test_rows_are_shown_in_one_line(rows: Rows, line: str) -> None:
     assert str(rows) == line
 
 
-@pytest.mark.parametrize("command", ["cancel", "resume", "rerun", "show"])
 def test_an_object_that_is_gone_is_not_taken_for_another_generation(
-    deployed: World, command: str
+    deployed: World,
 ) -> None:
     week = deployed.upload("not json\n", name="week.jsonl")
     deployed.worker.take(week)
 
-    ran = run(command, f"gs://{week.bucket}/week.jsonl#2.jsonl")
+    for command in ("cancel", "resume", "rerun", "show"):
+        ran = run(command, f"gs://{week.bucket}/week.jsonl#2.jsonl")
 
-    assert ran.exit_code == 1
-    assert "week.jsonl#2.jsonl is not there; give the job's id" in ran.output
+        assert ran.exit_code == 1
+        assert "week.jsonl#2.jsonl is not there; give the job's id" in ran.output
 
 
 def test_digits_behind_a_hash_are_a_generation_where_no_object_is_called_so(
@@ -354,23 +348,20 @@ def test_digits_behind_a_hash_are_a_generation_where_no_object_is_called_so(
     assert generation.output == f"Job {week.job_id} is cancelled.\n"
 
 
-@pytest.mark.parametrize(
-    ("address", "says"),
-    [
+def test_an_address_without_an_object_is_an_error_that_names_it(
+    deployed: World,
+) -> None:
+    for address, says in (
         ("gone.jsonl", "gone.jsonl is not there; give the job's id"),
         ("gone.jsonl#", "gone.jsonl# is not there; give the job's id"),
         ("gone.jsonl#x7", "gone.jsonl#x7 is not there; give the job's id"),
         ("#7", "#7 is not there; give the job's id"),
         ("", "names no object; write gs://bucket/name"),
-    ],
-)
-def test_an_address_without_an_object_is_an_error_that_names_it(
-    deployed: World, address: str, says: str
-) -> None:
-    ran = run("rerun", f"gs://{deployed.settings.inbox}/{address}")
+    ):
+        ran = run("rerun", f"gs://{deployed.settings.inbox}/{address}")
 
-    assert ran.exit_code == 1
-    assert says in ran.output
+        assert ran.exit_code == 1
+        assert says in ran.output
 
 
 def test_a_split_job_is_cancelled_from_the_command_line(deployed: World) -> None:
@@ -417,7 +408,7 @@ def test_a_parked_job_continues_after_batchdrop_resume(deployed: World) -> None:
     drop = deployed.upload()
     deployed.choose(max_bytes="many")  # which breaks every worker
     deployed.worker.take(drop)
-    deployed.ticks(10)
+    deployed.ticks_until(lambda: deployed.job(drop).is_parked, 10)
     parked = deployed.job(drop)
     assert parked.parked is not None
     assert "TypeError" in parked.parked.message
@@ -445,14 +436,13 @@ def test_a_job_that_is_not_parked_is_not_resumed(deployed: World) -> None:
     assert f"job {drop.job_id} isn't parked: it continues by itself" in ran.output
 
 
-@pytest.mark.parametrize("command", ["cancel", "resume", "rerun"])
-def test_a_job_that_is_not_there_is_an_error_without_a_traceback(
-    deployed: World, command: str
-) -> None:
-    ran = run(command, "a" * 26)
+@pytest.mark.usefixtures("deployed")
+def test_a_job_that_is_not_there_is_an_error_without_a_traceback() -> None:
+    for command in ("cancel", "resume", "rerun"):
+        ran = run(command, "a" * 26)
 
-    assert ran.exit_code == 1
-    assert ran.output == f"Error: there is no job {'a' * 26}\n"
+        assert ran.exit_code == 1
+        assert ran.output == f"Error: there is no job {'a' * 26}\n"
 
 
 # -- rows that go again ------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +14,7 @@ from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location
 from batchdrop.ledger import documents
 from batchdrop.options.routes import BadRoutes
+from tests.there import there
 from tests.worker.dying import Killed, failpoints
 from tests.worker.world import GOOD, World
 
@@ -44,14 +45,12 @@ def rows_with_a_configuration(world: World) -> Drop:
     return world.upload(GOOD * 2, metadata={"batchdrop-generation-config": config})
 
 
-small = pytest.mark.parametrize(
-    "drop",
-    [
-        a_packed_file,
-        a_manifest_of_a_file,
-        a_packed_file_of_a_manifest,
-        rows_with_a_configuration,
-    ],
+#: Files that are stored small, and sent large.
+SMALL = (
+    a_packed_file,
+    a_manifest_of_a_file,
+    a_packed_file_of_a_manifest,
+    rows_with_a_configuration,
 )
 
 
@@ -62,50 +61,41 @@ def sent(world: World, job: Job) -> list[bytes]:
         return rows.read().splitlines(keepends=True)
 
 
-@small
-def test_the_document_records_what_is_sent_of_a_file(world: World, drop: Any) -> None:
-    dropped = drop(world)
-
-    world.worker.take(dropped)
-
-    job = world.job(dropped)
-    lines = sent(world, job)
-    assert job.staging is not None
-    assert job.staging.rows == len(lines)
-    assert job.staging.bytes == sum(map(len, lines)) > 2 * dropped.size
-
-
-@small
-@pytest.mark.parametrize("limit", ["max_bytes", "max_bytes_per_day"])
-def test_no_file_is_sent_over_a_limit_because_it_is_stored_small(
-    world: World, drop: Any, limit: str
-) -> None:
-    dropped = drop(world)
-    world.choose(None, **{limit: 2 * dropped.size})
-
-    world.worker.take(dropped)
-    world.ticks(2)
-
-    job = world.job(dropped)
-    assert job.error is not None
-    assert job.error.code == "over_limit"
-    assert f"over BATCHDROP_{limit.upper()}={2 * dropped.size}" in job.error.message
-    assert world.batches() == []
-
-
-@small
-def test_a_day_counts_what_is_sent_on_it(world: World, drop: Any) -> None:
+def test_documents_and_the_day_count_what_is_sent_of_files(world: World) -> None:
     world.choose(max_bytes_per_day=10**9)
-    dropped = drop(world)
+    drops = [drop(world) for drop in SMALL]
 
-    world.worker.take(dropped)
+    for drop in drops:
+        world.worker.take(drop)
     world.tick()
 
-    job = world.job(dropped)
-    lines = sent(world, job)
-    assert job.phase is Phase.SUBMITTED
+    rows = size = 0
+    for drop in drops:
+        job = world.job(drop)
+        lines = sent(world, job)
+        assert job.phase is Phase.SUBMITTED
+        assert job.staging is not None
+        assert job.staging.rows == len(lines)
+        assert job.staging.bytes == sum(map(len, lines)) > 2 * drop.size
+        rows, size = rows + job.staging.rows, size + job.staging.bytes
     spent = world.ledger.spending_on(f"{world.now():%Y-%m-%d}")
-    assert (spent.rows, spent.bytes) == (len(lines), sum(map(len, lines)))
+    assert (spent.rows, spent.bytes) == (rows, size)
+
+
+def test_no_file_is_sent_over_a_limit_because_it_is_stored_small(world: World) -> None:
+    limits = ("max_bytes", "max_bytes_per_day")
+    for drop in SMALL:
+        for limit in limits:
+            dropped = drop(world)
+            world.choose(None, **dict.fromkeys(limits) | {limit: 2 * dropped.size})
+
+            world.worker.take(dropped)
+
+            error = there(world.job(dropped).error)
+            assert error.code == "over_limit"
+            assert f"over BATCHDROP_{limit.upper()}={2 * dropped.size}" in error.message
+    world.ticks(2)
+    assert world.batches() == []
 
 
 def test_a_check_before_the_drop_counts_what_is_staged(
@@ -152,22 +142,21 @@ def test_a_file_is_read_no_further_than_its_limit(world: World) -> None:
     assert job.rows.total < 200_000
 
 
-@pytest.mark.parametrize(
-    "limit", ["max_rows", "max_bytes", "max_rows_per_day", "max_bytes_per_day"]
-)
 def test_what_nobody_can_count_is_not_sent_where_there_is_a_limit(
-    world: World, limit: str
+    world: World,
 ) -> None:
-    world.choose(None, datasets=("p.d",), **{limit: 10**9})
-    drop = world.upload(json.dumps({"src": "bq://p.d.t"}), "table.job.json")
+    limits = ("max_rows", "max_bytes", "max_rows_per_day", "max_bytes_per_day")
+    for limit in limits:
+        chosen = dict.fromkeys(limits) | {limit: 10**9}
+        world.choose(None, datasets=("p.d",), **chosen)
+        drop = world.upload(json.dumps({"src": "bq://p.d.t"}), "table.job.json")
 
-    world.worker.take(drop)
+        world.worker.take(drop)
+
+        error = there(world.job(drop).error)
+        assert error.code == "not_possible"
+        assert f"BATCHDROP_{limit.upper()}=1000000000 limits them" in error.message
     world.ticks(2)
-
-    job = world.job(drop)
-    assert job.error is not None
-    assert job.error.code == "not_possible"
-    assert f"BATCHDROP_{limit.upper()}=1000000000 limits them" in job.error.message
     assert world.batches() == []
 
 
@@ -198,34 +187,32 @@ def of_addresses(world: World) -> Drop:
     return world.upload(json.dumps({"src": ADDRESSES}), "many.job.json")
 
 
-@pytest.mark.parametrize(
-    ("drop", "words"),
-    [
-        (
-            of_a_manifest,
-            "config.generation_config: it has 1,100,048 characters; write at most "
-            "100,000",
-        ),
-        (
-            of_metadata,
-            "batchdrop-generation-config: it has 1,100,048 characters; write at most "
-            "100,000",
-        ),
-        (of_addresses, "the 1,200 addresses in src take"),
-    ],
+TOO_LARGE: tuple[tuple[Callable[[World], Drop], str], ...] = (
+    (
+        of_a_manifest,
+        "config.generation_config: it has 1,100,048 characters; write at most 100,000",
+    ),
+    (
+        of_metadata,
+        "batchdrop-generation-config: it has 1,100,048 characters; write at most "
+        "100,000",
+    ),
+    (of_addresses, "the 1,200 addresses in src take"),
 )
+
+
 def test_what_is_chosen_too_large_is_refused_with_words_and_nothing_is_staged(
-    world: World, drop: Any, words: str
+    world: World,
 ) -> None:
     world.choose(sources=(Location(bucket="bucket", prefix=""),))
-    dropped = drop(world)
+    for drop, words in TOO_LARGE:
+        dropped = drop(world)
 
-    world.worker.take(dropped)
+        world.worker.take(dropped)
 
-    job = world.job(dropped)
-    assert job.phase is Phase.REJECTED
-    assert job.error is not None
-    assert words in job.error.message
+        job = world.job(dropped)
+        assert job.phase is Phase.REJECTED
+        assert words in there(job.error).message
     assert written(world) == []
 
 
@@ -256,18 +243,18 @@ def test_a_routes_configuration_is_held_to_the_same_size(world: World) -> None:
 def test_what_can_never_be_written_rejects_the_job_with_words(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "MAX_COMMIT", 40_000)
+    monkeypatch.setattr(documents, "MAX_COMMIT", 16_000)
     world.choose(part_rows=1)
-    drop = world.upload(GOOD * 30)
+    drop = world.upload(GOOD * 12)
 
     world.worker.take(drop)
-    world.ticks(3)
+    world.ticks(1)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
     assert job.error is not None
     assert job.error.code == "too_large"
-    assert "the commit of 31 documents has" in job.error.message
+    assert "the commit of 13 documents has" in job.error.message
 
 
 # -- copies of the rows that are no longer needed --------------------------------------
@@ -310,18 +297,16 @@ def test_parts_that_were_check_pointed_keep_their_copies(world: World) -> None:
     assert world.job(drop).outcome == "succeeded"
 
 
-@pytest.mark.parametrize("limit", [{"max_rows": 5}, {"max_rows_per_day": 1}])
-def test_what_was_staged_of_a_rejected_file_is_deleted(
-    world: World, limit: dict[str, int]
-) -> None:
-    world.choose(None, part_rows=2, **limit)
-    drop = world.upload(GOOD * 7)
+def test_what_was_staged_of_a_rejected_file_is_deleted(world: World) -> None:
+    for rows, rows_per_day in (5, None), (None, 1):
+        world.choose(part_rows=2, max_rows=rows, max_rows_per_day=rows_per_day)
+        drop = world.upload(GOOD * 7)
 
-    world.worker.take(drop)
+        world.worker.take(drop)
 
-    assert world.job(drop).phase is Phase.REJECTED
-    assert len(world.job(drop).parts) > 1
-    assert written(world) == []
+        assert world.job(drop).phase is Phase.REJECTED
+        assert len(world.job(drop).parts) > 1
+        assert written(world) == []
 
 
 def test_what_was_staged_of_a_cancelled_job_is_deleted(world: World) -> None:

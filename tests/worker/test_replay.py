@@ -76,31 +76,32 @@ def test_announcements_are_listed_oldest_first(
     assert found[0]["published_at"] is None
 
 
-@pytest.mark.parametrize(
-    ("options", "numbers"),
-    [
-        (["--since", "2026-03-01"], [0, 1, 2]),
-        (["--since", "2026-03-01T12:30Z"], [1, 2]),
-        (["--since", "2026-03-01T13:30+01:00"], [1, 2]),
-        (["--since", "2026-03-01", "--until", "2026-03-01T12:30"], [0]),
-        (["--since", "2026-03-01", "--type", "rejected"], [0, 2]),
-        (["--since", "2026-03-01", "--type", "dev.batchdrop.job.stalled.v1"], [1]),
-        (["--since", "2026-03-01", "--type", "stalled", "--type", "lost"], [1]),
-        (["--since", "30m"], []),
-        (["--job", "SECOND"], [1, 2]),
-        (["--job", "SECOND", "--type", "rejected"], [2]),
-        (["--job", "SECOND", "--until", "2026-03-01T12:00Z"], []),
-    ],
-)
+#: Options of `list`, and which of three announcements they choose.
+CHOSEN: list[tuple[list[str], list[int]]] = [
+    (["--since", "2026-03-01"], [0, 1, 2]),
+    (["--since", "2026-03-01T12:30Z"], [1, 2]),
+    (["--since", "2026-03-01T13:30+01:00"], [1, 2]),
+    (["--since", "2026-03-01", "--until", "2026-03-01T12:30"], [0]),
+    (["--since", "2026-03-01", "--type", "rejected"], [0, 2]),
+    (["--since", "2026-03-01", "--type", "dev.batchdrop.job.stalled.v1"], [1]),
+    (["--since", "2026-03-01", "--type", "stalled", "--type", "lost"], [1]),
+    (["--since", "30m"], []),
+    (["--job", "SECOND"], [1, 2]),
+    (["--job", "SECOND", "--type", "rejected"], [2]),
+    (["--job", "SECOND", "--until", "2026-03-01T12:00Z"], []),
+]
+
+
 def test_they_are_chosen_by_job_type_and_time(
-    office: Office, jobs: list[Job], cli: Any, options: list[str], numbers: list[int]
+    office: Office, jobs: list[Job], cli: Any
 ) -> None:
     every = [one for job in jobs for one in office.ids(job)]
-    options = [jobs[1].id if text == "SECOND" else text for text in options]
+    for chosen, numbers in CHOSEN:
+        options = [jobs[1].id if text == "SECOND" else text for text in chosen]
 
-    found = listed(cli("list", *options, "--json"))
+        found = listed(cli("list", *options, "--json"))
 
-    assert [one["id"] for one in found] == [every[n] for n in numbers]
+        assert [one["id"] for one in found] == [every[n] for n in numbers], chosen
 
 
 def test_results_are_chosen_by_what_people_call_them(office: Office, cli: Any) -> None:
@@ -195,14 +196,12 @@ def test_two_replays_as_new_are_two_more_events_of_the_originals(
     assert [one.replay_of for one in mine] == [None, original, original]
 
 
-@pytest.mark.parametrize("command", ["list", "replay"])
-def test_announcements_of_a_job_that_there_is_not_are_an_error(
-    office: Office, cli: Any, command: str
-) -> None:
-    ran = cli(command, "--job", "a" * 26, "--json", code=1)
+def test_announcements_of_a_job_that_there_is_not_are_an_error(cli: Any) -> None:
+    for command in ("list", "replay"):
+        ran = cli(command, "--job", "a" * 26, "--json", code=1)
 
-    assert ran.stdout == ""
-    assert ran.stderr == f"Error: there is no job {'a' * 26}\n"
+        assert ran.stdout == ""
+        assert ran.stderr == f"Error: there is no job {'a' * 26}\n"
 
 
 def test_a_replay_as_new_works_after_the_job_has_expired(
@@ -311,17 +310,12 @@ def test_what_is_on_its_way_anyway_is_left_alone(
     assert len(office.ids(jobs[0])) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_what_cannot_be_is_refused_with_what_can(cli: Any) -> None:
+    for arguments, words in (
         (["replay"], "say which: by --job, --type or --since"),
         (["replay", "--new"], "say which: by --job, --type or --since"),
         (["replay", "--type", "exploded"], "succeeded, partially_succeeded, failed"),
         (["list", "--since", "yesterday"], "neither a time"),
         (["list", "--since", "999999d"], "neither a time"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_what_can(
-    cli: Any, arguments: list[str], words: str
-) -> None:
-    assert words in cli(*arguments, code=2).output
+    ):
+        assert words in cli(*arguments, code=2).output

@@ -16,6 +16,7 @@ from batchdrop.cli import main
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.views import dead_letters
 from batchdrop.views.status import Ticks, _wrong_ticks
+from tests.clock import Clock
 from tests.reads import counted
 from tests.there import there
 from tests.worker.world import World
@@ -99,8 +100,11 @@ def test_status_reads_as_much_of_many_jobs_as_of_few(deployed: World) -> None:
     with counted() as few:
         status(deployed)
     job = deployed.database.document(f"jobs/{drop.job_id}").get().to_dict()
+    batch = deployed.database.batch()
     for n in range(30):
-        deployed.database.document(f"jobs/{n}").set({**there(job), "id": f"{n}"})
+        document = deployed.database.document(f"jobs/{n}")
+        batch.set(document, {**there(job), "id": f"{n}"})
+    batch.commit()
 
     with counted() as many:
         (queue,) = status(deployed)["queues"]
@@ -181,30 +185,26 @@ def test_a_queue_without_quota_is_shown_until_when(deployed: World) -> None:
     assert codes(found) == ["quota"]
 
 
-@pytest.mark.parametrize(
-    ("age", "swept", "code"),
-    [
-        (timedelta(minutes=5), timedelta(minutes=5), []),
-        (timedelta(minutes=7), timedelta(minutes=7), ["no_tick"]),
-        (timedelta(minutes=1), timedelta(minutes=16), ["no_sweep"]),
-    ],
-)
-def test_a_tick_or_sweep_that_is_late_is_wrong(
-    deployed: World, age: timedelta, swept: timedelta, code: list[str]
-) -> None:
-    now = deployed.now()
-    ticks = Ticks(
-        last=now - age,
-        age=age,
-        running=False,
-        swept=now - swept,
-        all_accounted_for=None,
+def test_a_tick_or_sweep_that_is_late_is_wrong(deployed: World) -> None:
+    now, settings = deployed.now(), deployed.settings
+    cases: tuple[tuple[int, int, list[str]], ...] = (
+        (5, 5, []),
+        (7, 7, ["no_tick"]),
+        (1, 16, ["no_sweep"]),
     )
-    settings = deployed.settings
+    for ticked, swept, late in cases:
+        age = timedelta(minutes=ticked)
+        ticks = Ticks(
+            last=now - age,
+            age=age,
+            running=False,
+            swept=now - timedelta(minutes=swept),
+            all_accounted_for=None,
+        )
 
-    wrong = _wrong_ticks(settings, ticks, now)
+        wrong = _wrong_ticks(settings, ticks, now)
 
-    assert [each.code for each in wrong] == code
+        assert [each.code for each in wrong] == late
 
 
 class Monitoring(BaseHTTPRequestHandler):
@@ -247,7 +247,7 @@ POINTS = [{"value": {"int64Value": "3"}}, {"value": {"int64Value": "9"}}]
     ],
 )
 def test_dead_letters_are_those_that_cloud_monitoring_counts(
-    deployed: World,
+    clock: Clock,
     monitoring: str,
     monkeypatch: pytest.MonkeyPatch,
     code: int,
@@ -261,7 +261,7 @@ def test_dead_letters_are_those_that_cloud_monitoring_counts(
         session.trust_env = False
         try:
             counted: int | str = dead_letters.ask(
-                session, monitoring, "p", "prod-dead-letters", deployed.now()
+                session, monitoring, "p", "prod-dead-letters", clock()
             )
         except dead_letters.NotCounted as exc:
             counted = str(exc)
