@@ -108,8 +108,8 @@ def test_a_queue_that_is_full_holds_up_no_other(world: World) -> None:
         '[[route]]\nmatch = "few/**"\nmax_active = 1\nmodel = "gemini-4-argon"\n'
         '[[route]]\nmatch = "many/**"\nmax_active = 3\n'
     )
-    few = [world.upload(GOOD, f"few/{n}.jsonl") for n in range(3)]
-    many = [world.upload(GOOD, f"many/{n}.jsonl") for n in range(4)]
+    few = [world.upload(GOOD, f"few/{n}.jsonl") for n in range(2)]
+    many = [world.upload(GOOD, f"many/{n}.jsonl") for n in range(3)]
     free = world.upload(GOOD, "free.jsonl")
     for drop in (*few, *many, free):
         world.worker.take(drop)

@@ -110,7 +110,7 @@ def submitted(world: World) -> Job:
 def test_what_a_batch_came_to_since_another_s_sweep_is_seen(
     world: World, other: World, submitted: Job
 ) -> None:
-    world.ticks(4)
+    world.ticks(1, timedelta(minutes=4))
     other.tick()
     assert state(world, submitted) == "JOB_STATE_PENDING"
 
@@ -164,7 +164,7 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     dropped, submitted = world.sim.clock.now(), None
 
     for _ in range(20):
-        world.advance(every)
+        world.advance(every if submitted is None else 2 * every)
         second.tick()
         job = world.job(drop)
         if submitted is None and job.batch is not None:
@@ -198,8 +198,8 @@ def test_who_is_overtaken_by_another_clock_pays_for_nothing(
 
     with at(point, overtake):
         first.worker.take(drop)
-    for _ in range(5):
-        world.advance(timedelta(minutes=8))
+    for _ in range(2):
+        world.advance(timedelta(minutes=20))
         first.tick()
         second.tick()
 

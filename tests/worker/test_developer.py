@@ -77,7 +77,7 @@ def test_a_batch_whose_answer_was_lost_is_found_by_a_walk_through_the_list(
     world.wire.creates = [world.wire.reply_lost]
 
     world.worker.take(drop)
-    world.ticks(5)
+    world.ticks(2, timedelta(minutes=3))
 
     job = world.job(drop)
     assert job.phase is Phase.SUBMITTED
@@ -91,7 +91,7 @@ def test_after_an_unclear_answer_that_made_nothing_one_batch_is_made(
     world.wire.creates = [Wire.says(503)]
 
     world.worker.take(drop)
-    world.ticks(8)
+    world.ticks(4, timedelta(minutes=2))
 
     assert world.job(drop).phase is Phase.SUBMITTED
     assert len(world.batches()) == 1
@@ -114,7 +114,7 @@ def test_a_frozen_worker_that_sends_after_the_fence_makes_no_paid_batch(
             model="gemini-3.8-flash", src=file, config={"display_name": "frozen"}
         )
     world.until_over(job.source)
-    world.ticks(4, timedelta(minutes=5))
+    world.ticks(1, timedelta(minutes=20))
 
     assert world.job(job.source).phase is Phase.ENDED
     assert [batch["state"] for batch in world.batches()] == ["JOB_STATE_SUCCEEDED"]
@@ -184,7 +184,7 @@ def test_a_batch_that_runs_too_long_is_cancelled_without_a_start_time(
     drop = world.upload()
     world.worker.take(drop)
 
-    world.ticks(12)
+    world.ticks(6, timedelta(minutes=2))
 
     job = world.job(drop)
     assert job.cancel_request is not None
@@ -199,7 +199,7 @@ def test_an_invalid_key_rejects_no_file_and_names_the_remedy(
 
     world.worker.take(drop)
     began = world.now()
-    world.ticks(8, timedelta(minutes=4))
+    world.ticks(4, timedelta(minutes=8))
 
     job = world.job(drop)
     assert job.phase is Phase.WAITING
@@ -208,7 +208,7 @@ def test_an_invalid_key_rejects_no_file_and_names_the_remedy(
     assert "API key not valid" in job.health.message
     assert "GEMINI_API_KEY must be a valid key" in job.health.message
     world.sim.settings.api_keys = None
-    world.ticks(5)
+    world.ticks(1, timedelta(minutes=10))
     healed = world.job(drop)
     assert (healed.phase, healed.health) == (Phase.SUBMITTED, None)
 
@@ -233,14 +233,14 @@ def test_a_cancel_that_is_sent_with_a_bad_key_is_sent_again(
     world: World, submitted: Job
 ) -> None:
     world.sim.faults.add("stuck_running")
-    world.ticks(7)
+    world.ticks(1, timedelta(minutes=7))
     world.worker.commands.cancel(submitted.id, by="ann")
     world.sim.settings.api_keys = frozenset({"another"})
     with pytest.raises(ExceptionGroup):
         world.tick()
 
     world.sim.settings.api_keys = None
-    world.ticks(5)
+    world.ticks(2, timedelta(minutes=2))
 
     assert list(states(world).values()) == ["JOB_STATE_CANCELLED"]
 

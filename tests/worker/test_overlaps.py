@@ -44,11 +44,11 @@ def test_two_ticks_that_find_the_same_stall_announce_it_once(
 ) -> None:
     world.sim.faults.add("stuck_pending")
     submitted(world, stalled_after={OTHER: 3600.0})
-    world.ticks(2)
+    world.ticks(1)
     world.advance(timedelta(hours=1))
 
     frozen_before_its_write(world, monkeypatch, lambda: another_tick(world))
-    world.ticks(2)
+    world.ticks(1)
 
     assert types(world) == ["stalled.v1"]
 
@@ -57,7 +57,7 @@ def test_a_stall_that_was_over_when_it_was_to_be_announced_is_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submitted(world, stalled_after={"JOB_STATE_PENDING": 240.0})
-    world.ticks(3)
+    world.ticks(1, timedelta(minutes=3))
     world.advance(timedelta(seconds=70))
 
     frozen_before_its_write(world, monkeypatch, lambda: another_tick(world))

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_a_bad_line_in_the_last_part_has_nothing_submitted_of_any(
     drop = world.upload(rows(5) + "not json\n" + rows(3))
 
     world.worker.take(drop)
-    world.ticks(3)
+    world.ticks(2)
 
     job = world.job(drop)
     assert job.phase is Phase.REJECTED
@@ -199,7 +200,7 @@ def test_a_part_that_is_finished_is_not_staged_again(world: World) -> None:
     done = in_order(world.job(drop))
     assert [part.staging.epoch for part in done] == [1, 1, 1]
 
-    world.ticks(12)
+    world.ticks(2, timedelta(minutes=11))
 
     parts = in_order(world.job(drop))
     assert [part.staging for part in parts[:3]] == [part.staging for part in done]
@@ -231,7 +232,7 @@ def test_what_was_chosen_for_the_first_part_holds_for_all(world: World) -> None:
     drop = killed(world, "after_part", time=2)
 
     world.choose(model="gemini-4-argon", part_rows=3)
-    world.ticks(12)
+    world.ticks(2, timedelta(minutes=11))
 
     job = world.job(drop)
     assert [part.staging.rows for part in in_order(job)] == [2, 2, 2, 1]
@@ -277,13 +278,13 @@ def test_more_parts_than_a_split_job_may_have_are_refused_by_their_number(
 @BOTH
 def test_a_split_jobs_parts_wait_for_room_one_after_the_other(world: World) -> None:
     world.choose(part_rows=2, max_active_jobs=1)
-    drop = world.upload(rows(6))
+    drop = world.upload(rows(4))
 
     world.worker.take(drop)
-    world.ticks(3)
+    world.ticks(2)
     assert len(world.batches()) == 1
 
     world.until_over(drop)
 
-    assert len(world.batches()) == 3
+    assert len(world.batches()) == 2
     assert world.job(drop).outcome == "succeeded"

@@ -16,7 +16,8 @@ def test_without_settings_nothing_is_cancelled_deleted_or_announced(
 ) -> None:
     job = submitted(world)
 
-    world.ticks(8, timedelta(minutes=5))
+    world.ticks(1)
+    world.ticks(3, timedelta(minutes=15))
 
     assert list(states(world).values()) == ["JOB_STATE_SUCCEEDED"]
     assert world.job(job.source).deleted_at is None
@@ -43,7 +44,7 @@ def test_what_only_waits_for_the_service_does_not_run(
 ) -> None:
     job = submitted(world, cancel_after=60.0)
 
-    world.ticks(5)
+    world.ticks(2, timedelta(minutes=2))
 
     assert world.job(job.source).cancel_request is None
 
@@ -79,7 +80,7 @@ def test_what_stands_still_is_announced_once_for_each_state(
     world.ticks(4, timedelta(minutes=2))
     assert types(world) == ["stalled.v1", "stalled.v1"]
 
-    world.ticks(5, timedelta(minutes=2))
+    world.ticks(1, timedelta(minutes=10))
     assert types(world) == ["stalled.v1", "stalled.v1", "succeeded.v1"]
     assert world.job(job.source).health is None
     assert len({one.id for one in world.announced}) == 3
@@ -88,27 +89,27 @@ def test_what_stands_still_is_announced_once_for_each_state(
 def test_batches_that_cannot_be_deleted_block_no_other_deletion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchdrop.ledger.queries.POLICY_PAGE", 2)
+    monkeypatch.setattr("batchdrop.ledger.queries.POLICY_PAGE", 1)
     world.choose(delete_after=3600.0)
-    jobs = several(world, 5)
+    jobs = several(world, 3)
     world.until_ended()
     world.advance(timedelta(hours=2))
-    world.wire.deletes = [Wire.says(400) for _ in range(3)]
+    world.wire.deletes = [Wire.says(400) for _ in range(2)]
 
     with pytest.raises(ExceptionGroup) as caught:
         world.tick()
 
-    assert len(caught.value.exceptions) == 3
+    assert len(caught.value.exceptions) == 2
     gone = [world.job(job.source).deleted_at is not None for job in jobs]
-    assert gone.count(True) == 2
+    assert gone.count(True) == 1
 
 
 def test_what_stands_still_is_announced_though_there_is_much_to_delete(
     world: World,
 ) -> None:
     world.choose(delete_after=900.0, stalled_after={OTHER: 600.0})
-    several(world, 3)
-    world.ticks(5, timedelta(minutes=4))
+    several(world, 2)
+    world.ticks(1, timedelta(minutes=20))
     world.sim.faults.add("stuck_pending")
     slowly = world.upload(name="slow.jsonl")
     world.worker.take(slowly)
@@ -134,17 +135,19 @@ def test_standing_still_cancels_nothing(world: World) -> None:
 def test_each_state_has_a_patience_of_its_own(world: World) -> None:
     submitted(world, stalled_after={"JOB_STATE_RUNNING": 120.0})
 
-    world.ticks(5)
+    world.ticks(1)
+    world.ticks(1, timedelta(minutes=4))
     assert types(world) == []
 
-    world.ticks(5)
+    world.ticks(2, timedelta(minutes=2))
     assert types(world) == ["stalled.v1"]
 
 
 def test_a_state_without_one_has_that_of_all_others(world: World) -> None:
     submitted(world, stalled_after={"JOB_STATE_PENDING": 9000.0, OTHER: 120.0})
 
-    world.ticks(5, timedelta(minutes=2))
+    world.ticks(1, timedelta(minutes=6))
+    world.ticks(1, timedelta(minutes=3))
 
     (announcement,) = world.announced
     assert "JOB_STATE_RUNNING since" in announcement.body.decode()
@@ -171,7 +174,8 @@ def test_a_route_has_policies_of_its_own(world: World) -> None:
     for drop in drops:
         world.worker.take(drop)
 
-    world.ticks(6, timedelta(minutes=3))
+    world.ticks(1, timedelta(minutes=3))
+    world.ticks(3, timedelta(minutes=5))
 
     patient, other = map(world.job, drops)
     assert patient.cancel_request is None
@@ -195,7 +199,8 @@ def test_what_was_chosen_for_a_job_holds_though_others_are_deployed(
     job = submitted(world, stalled_after={OTHER: 60.0})
     world.choose(stalled_after={}, cancel_after=1.0)
 
-    world.ticks(6, timedelta(minutes=3))
+    world.ticks(2, timedelta(minutes=3))
+    world.ticks(1, timedelta(minutes=12))
 
     assert "stalled.v1" in types(world)
     assert world.job(job.source).cancel_request is None

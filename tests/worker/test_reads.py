@@ -109,7 +109,7 @@ def test_a_tick_that_finds_no_change_asks_no_more_than_one_without_jobs(
     world.ticks(2)
     idle = calls_of_a_tick(world)
     submit(world)
-    world.ticks(8)  # the job runs
+    world.ticks(2, timedelta(minutes=4))  # the job runs
 
     assert calls_of_a_tick(world) == idle
 

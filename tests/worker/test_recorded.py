@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.jobs.codes import Phase
@@ -20,6 +20,7 @@ from batchdrop.results.lines import Kind, decoded
 from batchdrop.worker import reading, recorded
 from batchdrop.worker.reading import BadRows, Limits, Piece
 from batchdrop.worker.recorded import Recorded
+from tests.often import mostly
 from tests.worker.batches import empty_ledger, reconcile
 from tests.worker.dying import Killed, die, failpoints
 from tests.worker.parts import split_job
@@ -150,8 +151,8 @@ JSON = b',"generationConfig":{"responseMimeType":"application/json"}'
 COLUMNS = (b"", b'"c":1,', b'"c": [true, null], "d":"x",')
 
 
-@pytest.mark.parametrize("told", [0, 1, 10_000])
 @given(
+    told=st.sampled_from([0, 1, 10_000]),
     lines=st.lists(
         st.sampled_from(
             [
@@ -169,7 +170,6 @@ COLUMNS = (b"", b'"c":1,', b'"c": [true, null], "d":"x",')
         Limits, rows=st.integers(1, 20), bytes=st.sampled_from([10, 200, 500, 10**9])
     ),
 )
-@settings(max_examples=40)
 def test_every_line_is_recorded_as_a_slow_reading_finds_it(
     told: int, lines: list[bytes], times: int, size: int, limits: Limits
 ) -> None:
@@ -312,7 +312,9 @@ def test_a_worker_that_dies_while_it_records_leaves_keys_to_the_next(
     assert content(world, staging_of(job).sidecar) == OWN
 
 
-@pytest.mark.parametrize("point", ["after_recording", "after_first_part", "after_part"])
+@pytest.mark.parametrize(
+    "point", mostly("after_first_part", also=["after_recording", "after_part"])
+)
 def test_a_worker_that_dies_in_a_split_leaves_each_parts_keys_to_the_next(
     world: World, point: str
 ) -> None:
@@ -322,7 +324,7 @@ def test_a_worker_that_dies_in_a_split_leaves_each_parts_keys_to_the_next(
         world.worker.take(drop)
 
     world.ticks_until(lambda: world.job(drop).phase is Phase.SPLIT)
-    world.ticks(3)
+    world.ticks(1)
 
     job = world.job(drop)
     assert job.phase in (Phase.SPLIT, Phase.ENDED)
@@ -336,7 +338,7 @@ def test_a_fence_leaves_what_is_recorded(world: World) -> None:
     with at("before_create"), pytest.raises(Killed):
         world.worker.take(drop)
 
-    world.ticks(4, timedelta(minutes=5))
+    world.ticks(3, timedelta(minutes=7))
 
     job = world.job(drop)
     assert staging_of(job).epoch > 1
@@ -386,7 +388,7 @@ def test_a_file_rejected_for_its_last_line_leaves_nothing_staged(world: World) -
         assert world.storage.names(world.traces.folder(id)) == []
 
 
-@pytest.mark.parametrize("point", ["after_create", "after_submitted"])
+@pytest.mark.parametrize("point", mostly("after_create", also=["after_submitted"]))
 def test_a_lost_ledger_finds_what_was_recorded(world: World, point: str) -> None:
     world.choose(on_invalid="skip")
     drop = world.upload("not json\n" + KEYED)
@@ -398,7 +400,7 @@ def test_a_lost_ledger_finds_what_was_recorded(world: World, point: str) -> None
     world.upload(GOOD)
 
     reconcile(world)
-    world.ticks(4)
+    world.ticks(1, timedelta(minutes=4))
 
     staging = staging_of(world.job(drop))
     assert {staging.lines, staging.sidecar} <= set(before)
@@ -417,7 +419,7 @@ def test_a_lost_split_job_finds_what_was_recorded_of_its_parts(world: World) -> 
     world.upload(GOOD)
 
     reconcile(world)
-    world.ticks(4)
+    world.ticks(1, timedelta(minutes=4))
 
     again = split_job(world, world.job(drop))
     assert [staging_of(part).sidecar for part in again] == known

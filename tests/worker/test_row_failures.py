@@ -28,7 +28,7 @@ def test_a_success_whose_rows_all_failed_is_logged_once(
     world.sim.faults.add("row_failed", code=400)
 
     job = collected(world, submit(world, questions(5), results=results))
-    world.ticks(3)
+    world.ticks(1)
 
     assert job.batch is not None
     assert job.batch.state == "JOB_STATE_SUCCEEDED"

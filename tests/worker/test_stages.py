@@ -45,9 +45,9 @@ def naming(*jobs: Job) -> Callable[[httpx.Request], bool]:
 def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
     world: World,
 ) -> None:
-    hung = several(world, 12)
+    hung = several(world, 9)
     good = submit(world, "good.jsonl")
-    world.choose(max_active_jobs=13)
+    world.choose(max_active_jobs=10)
     waiting = submit(world, "waiting.jsonl")
     assert waiting.phase is Phase.WAITING
     world.advance(timedelta(minutes=15))
@@ -64,7 +64,7 @@ def test_batches_whose_get_hangs_hold_up_neither_other_ends_nor_the_queue(
 def test_a_tick_does_not_wait_for_an_endpoint_that_does_not_answer(
     world: World,
 ) -> None:
-    several(world, 12)
+    several(world, 9)
     world.wire.gets = hangs(world, lambda _: True)
 
     began = world.now()

@@ -1,20 +1,25 @@
 """The worker, where a success status stands over something else."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from batchdrop.jobs.codes import Phase
+from tests.often import mostly
 from tests.worker.backends import BOTH
 from tests.worker.world import World
 
+TWO = timedelta(minutes=2)
 ERROR = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "try later"}}
 
 
 @BOTH
-@pytest.mark.parametrize("body", [{}, ERROR], ids=["nothing", "error"])
-@pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
+@pytest.mark.parametrize(
+    ("body", "made"),
+    mostly(({}, True), (ERROR, False), also=[({}, False), (ERROR, True)]),
+)
 def test_a_create_that_is_answered_with_no_job_makes_one_batch(
     world: World, body: dict[str, Any], made: bool
 ) -> None:
@@ -28,7 +33,8 @@ def test_a_create_that_is_answered_with_no_job_makes_one_batch(
     world.worker.take(drop)
     assert world.job(drop).phase is Phase.SUBMITTING
 
-    world.ticks(8)
+    world.ticks_until(lambda: world.job(drop).batch is not None, 4, TWO)
+    world.ticks(1)
 
     (batch,) = world.batches()
     job = world.job(drop)

@@ -80,16 +80,16 @@ def test_a_job_waits_until_names_are_resolved_again(world: World, names: Names) 
     names.are_lost()
 
     world.worker.take(drop)
-    world.ticks(6)
+    world.ticks(2, timedelta(minutes=3))
 
     job = world.job(drop)
     assert (job.phase, job.resumes) == (Phase.ARRIVED, 0)
     assert job.postponed is not None
     assert world.announced == []
 
-    for _ in range(5):
+    for _ in range(3):
         with suppress(ExceptionGroup):  # the hourly comparison
-            world.ticks(1, timedelta(minutes=30))
+            world.ticks(1, timedelta(minutes=50))
     assert [one.type for one in world.announced] == ["dev.batchdrop.job.stalled.v1"]
 
     names.are_back()

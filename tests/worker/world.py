@@ -303,16 +303,17 @@ class World:
         Runs ticks, at long intervals, until the job is over and announced; and one
         more, which has nothing left to say.
         """
-        self.ticks_until(lambda: self.is_over(drop))
+        # A batch that is sent now has ended by then.
+        self.ticks_until(lambda: self.is_over(drop), every=timedelta(minutes=16))
         self.ticks(1)
         return self.job(drop)
 
     def until_ended(self) -> None:
         """
-        Batches that are there now end. A tick every ten minutes sees that as well as
-        one a minute does, in a tenth of the time.
+        Batches that are there now end. One tick sees that as well as one a minute does,
+        in a twentieth of the time.
         """
-        self.ticks(2, every=timedelta(minutes=10))
+        self.ticks(1, every=timedelta(minutes=20))
 
     # -- what is true afterwards ------------------------------------------------
 
