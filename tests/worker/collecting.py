@@ -10,6 +10,9 @@ from batchdrop.jobs.values import Drop
 from tests.worker.dying import at
 from tests.worker.world import World
 
+#: A batch that is sent now has ended by then.
+A_BATCH = timedelta(minutes=16)
+
 
 def question(n: int, **members: Any) -> dict[str, Any]:
     """A line of a file, as a value; each has its own text, and may have columns."""
@@ -36,8 +39,8 @@ def submit(world: World, text: str | bytes = "", **options: Any) -> Drop:
 
 def ended(world: World, drop: Drop) -> Job:
     """The job once a tick has seen the end of its batch; nothing is collected yet."""
-    for _ in range(4):
-        world.advance(timedelta(minutes=8))
+    for _ in range(3):
+        world.advance(A_BATCH)
         world.worker.tick()
         if (job := world.job(drop)).is_over:
             return job
@@ -46,13 +49,9 @@ def ended(world: World, drop: Drop) -> Job:
 
 def collected(world: World, drop: Drop) -> Job:
     """The job once its answers are collected, within hours of ticks."""
-    collecting = 0
-    for _ in range(60):
-        # A tick a minute sees the end of a batch no better than these do: of the job's
-        # own, and of a round's.
-        collecting += world.job(drop).is_over
-        minutes = 8 if not collecting else 1 if collecting <= 2 else 4
-        world.advance(timedelta(minutes=minutes))
+    for n in range(30):
+        # What follows from an end is sent a minute later, and has ended by the next.
+        world.advance(timedelta(minutes=1) if n % 2 else A_BATCH)
         world.tick()
         if (job := world.job(drop)).is_over and job.collecting is None:
             return job

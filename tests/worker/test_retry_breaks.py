@@ -10,6 +10,7 @@ from batchdrop.worker.collect_parts import parts_of
 from tests.often import mostly
 from tests.there import there
 from tests.worker.collecting import (
+    A_BATCH,
     collected,
     ended,
     lines,
@@ -150,13 +151,14 @@ def test_a_cancel_publishes_what_is_there_although_no_one_can_collect_the_round(
         world.worker.commands.retry(dropped.job_id, "ada")
         world.tick()
     job = world.job(dropped)
-    for _ in range(20):
-        world.advance(timedelta(minutes=1))
-        world.worker.tick()
-        if (sent := round_of(world, job)).is_over:
-            break
+    world.advance(timedelta(minutes=1))
+    world.worker.tick()
+    world.advance(A_BATCH)
+    world.worker.tick()
+    sent = round_of(world, job)
+    assert sent.is_over
     world.ledger.advance(sent, lambda j: j.park(world.now(), "its answers are odd"))
-    world.ticks(3)
+    world.ticks(2)
     assert there(world.job(dropped).health).code == "round_held"
 
     world.worker.commands.cancel(dropped.job_id, "bob")

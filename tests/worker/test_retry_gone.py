@@ -20,9 +20,9 @@ def parts(world: World, job: Job) -> list[Job]:
 
 def test_a_split_file_whose_parts_have_expired_sends_no_round(world: World) -> None:
     fails(world, 8)
-    dropped = drop(world, 30, part_rows=10, retry=0)
+    dropped = drop(world, 20, part_rows=10, retry=0)
     before = collected(world, dropped)
-    gone = parts(world, before)[2]
+    gone = parts(world, before)[1]
     world.database.collection("jobs").document(gone.id).delete()
 
     job = asked(world, dropped)
@@ -30,7 +30,7 @@ def test_a_split_file_whose_parts_have_expired_sends_no_round(world: World) -> N
     assert there(job.skipped).code is SkipCode.RESULTS_GONE
     assert gone.id in there(job.skipped).message
     assert (job.results, job.parked) == (before.results, None)
-    assert len(world.batches()) == 3
+    assert len(world.batches()) == 2
 
 
 @pytest.mark.parametrize("what", mostly("results", also=["index"]))
@@ -38,9 +38,9 @@ def test_a_round_that_could_not_be_published_is_not_paid(
     world: World, what: str
 ) -> None:
     fails(world, 8)
-    dropped = drop(world, 30, part_rows=10, retry=0)
+    dropped = drop(world, 20, part_rows=10, retry=0)
     before = collected(world, dropped)
-    gone = parts(world, before)[2]
+    gone = parts(world, before)[1]
     found = there(gone.results)
     world.delete(found.uri if what == "results" else there(found.index))
 
@@ -49,7 +49,7 @@ def test_a_round_that_could_not_be_published_is_not_paid(
     assert there(job.skipped).code is SkipCode.RESULTS_GONE
     assert gone.id in there(job.skipped).message
     assert job.results == before.results
-    assert len(world.batches()) == 3
+    assert len(world.batches()) == 2
     assert len(results_told(world)) == 1
 
 

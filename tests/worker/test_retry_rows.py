@@ -11,9 +11,10 @@ from batchdrop.jobs.codes import ErrorCode, Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop
 from batchdrop.stored import split_uri
+from tests.often import mostly
 from tests.there import there
 from tests.worker.backends import BOTH, EACH
-from tests.worker.collecting import collected, lines, question, questions
+from tests.worker.collecting import A_BATCH, collected, lines, question, questions
 from tests.worker.collecting import submit as submit_whole
 from tests.worker.dying import Killed, at, die
 from tests.worker.world import World
@@ -95,10 +96,12 @@ def test_the_results_of_a_round_have_the_lines_and_columns_of_the_file(
     rows[4]["request"]["generationConfig"] = {"responseMimeType": "application/json"}
     text = "not json\n" + lines(rows)
     job = collected(world, submit(world, text, on_invalid="skip"))
+    world.tick()
+    before = len(world.announced)
 
     asked(world, job)
-    sent = one_round(world, job)
-    world.ticks_until(lambda: one_round(world, job).is_done)
+    world.ticks(1)
+    world.ticks_until(lambda: one_round(world, job).is_done, every=A_BATCH)
 
     sent = one_round(world, job)
     found = world.results(sent)
@@ -106,6 +109,8 @@ def test_the_results_of_a_round_have_the_lines_and_columns_of_the_file(
     assert found[0]["columns"] == {"customer": 3}
     assert [one["outcome"] for one in found] == ["ok", "malformed"]
     assert there(sent.staging).json == "some"
+    # It announces nothing, and is in no list.
+    assert (sent.seq, sent.listed_at, len(world.announced)) == (0, None, before)
 
 
 def test_a_person_names_the_outcomes_that_go_again(world: World) -> None:
@@ -153,7 +158,7 @@ def test_a_round_over_what_the_file_may_cost_is_rejected_unpaid(world: World) ->
 
 
 @BOTH
-@pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.SUBMITTED])
+@pytest.mark.parametrize("phase", mostly(Phase.SUBMITTED, also=[Phase.PREPARED]))
 def test_a_round_that_the_ledger_has_lost_is_not_paid_twice(
     world: World, phase: Phase
 ) -> None:
@@ -168,7 +173,7 @@ def test_a_round_that_the_ledger_has_lost_is_not_paid_twice(
 
     world.database.collection("jobs").document(job.round_id(1)).delete()
     world.ticks(1)
-    world.ticks_until(lambda: one_round(world, job).is_done)
+    world.ticks_until(lambda: one_round(world, job).is_done, every=A_BATCH)
 
     assert len(world.batches()) == 2
     assert one_round(world, job).rows.ok == 2
@@ -189,15 +194,3 @@ def test_a_lost_round_whose_next_worker_dies_at_once_keeps_the_rows_of_its_batch
 
     assert there(one_round(world, job).staging).uri == uri
     assert len(world.batches()) == 2
-
-
-def test_a_round_announces_nothing_and_is_in_no_list(world: World) -> None:
-    job = collected(world, submit(world))
-    world.tick()
-    before = len(world.announced)
-
-    asked(world, job)
-    world.ticks_until(lambda: one_round(world, job).is_done)
-
-    sent = one_round(world, job)
-    assert (sent.seq, sent.listed_at, len(world.announced)) == (0, None, before)

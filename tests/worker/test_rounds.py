@@ -45,15 +45,9 @@ def test_rows_that_failed_for_a_passing_reason_go_again_and_are_healed(
     assert there(job.usage).total == there(first.usage).total + there(sent.usage).total
     assert there(job.cost).micros == there(first.cost).micros + there(sent.cost).micros
     assert published(world, job) == ["results.index.json", "results.jsonl"]
-
-
-def test_what_is_gathered_is_deleted_once_it_is_published(world: World) -> None:
-    fails(world, 3)
-
-    job = collected(world, drop(world))
-
+    # What was gathered is deleted once it is published.
     left = world.storage.names(world.traces.folder(job.id))
-    left += world.storage.names(world.traces.folder(job.round_id(1)))
+    left += world.storage.names(world.traces.folder(sent.id))
     assert not [uri for uri in left if "results" in uri or "/collect-1/" in uri]
 
 
