@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -40,6 +41,23 @@ def world(
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
     with a_world(gcs, database, getattr(request, "param", "vertex")) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def lasting(gcs: str, firestore_emulator: str) -> Iterator[World]:
+    """
+    A deployment for all tests of a file that look at what became of one drop, each from
+    a side of its own. A fixture of the file makes that; the tests change nothing.
+    """
+    project = f"test-{uuid.uuid4().hex[:12]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", gcs)
+        patch.setenv("GOOGLE_CLOUD_PROJECT", project)
+        with (
+            closing(Database(project=project)) as database,
+            a_world(gcs, database) as world,
+        ):
+            yield world
 
 
 @pytest.fixture

@@ -24,6 +24,17 @@ from tests.worker.world import World
 
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    return at_hand(world, monkeypatch)
+
+
+@pytest.fixture
+def untouched(lasting: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A deployment for all tests whose commands upload nothing."""
+    return at_hand(lasting, monkeypatch)
+
+
+def at_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Lets commands find this deployment."""
     monkeypatch.setattr(wiring, "settings", lambda: world.settings)
     monkeypatch.setattr(wiring, "routes", lambda: world.routes)
     monkeypatch.setattr(wiring, "prices", lambda: world.prices)
@@ -160,13 +171,13 @@ def test_what_a_terminal_would_obey_is_shown_escaped(
 
 
 def test_a_file_for_results_that_cannot_be_made_is_refused_before_the_upload(
-    deployed: World, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    untouched: World, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
     ran = run("drop", written(questions(1)), "--wait", "-o", "results.parquet")
 
-    assert (ran.exit_code, dropped(deployed)) == (1, [])
+    assert (ran.exit_code, dropped(untouched)) == (1, [])
     assert "batchdrop[parquet]" in ran.stderr
 
 
@@ -247,7 +258,7 @@ def test_a_manifest_is_dropped_with_its_file(
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(
-    deployed: World,
+    untouched: World,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
@@ -260,7 +271,7 @@ def test_arguments_that_cannot_be_meant_are_refused(
 
     ran = run("drop", *arguments)
 
-    assert (ran.exit_code, dropped(deployed)) == (2, [])
+    assert (ran.exit_code, dropped(untouched)) == (2, [])
     assert says in ran.stderr
 
 
@@ -324,7 +335,7 @@ def test_watch_reads_a_job_that_is_done_no_more(deployed: World) -> None:
     assert looks[1] - before == 2
 
 
-def test_watch_needs_a_job_that_is_there(deployed: World) -> None:
+def test_watch_needs_a_job_that_is_there(untouched: World) -> None:
     ran = run("watch", "a" * 26)
 
     assert (ran.exit_code, ran.stderr) == (1, f"Error: there is no job {'a' * 26}\n")

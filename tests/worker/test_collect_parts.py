@@ -18,7 +18,14 @@ from tests.often import mostly
 from tests.there import there
 from tests.worker.backends import BOTH
 from tests.worker.batches import vanish
-from tests.worker.collecting import collected, lines, outcomes, question, questions
+from tests.worker.collecting import (
+    A_BATCH,
+    collected,
+    lines,
+    outcomes,
+    question,
+    questions,
+)
 from tests.worker.collecting import submit as submit_whole
 from tests.worker.dying import Killed, at, die
 from tests.worker.split_jobs import announced_types, parts
@@ -35,8 +42,6 @@ POINTS = (
     "collect_collected",
     "collect_announcing",
 )
-#: Those tried each time.
-OFTEN = ("collect_parts_counted", "collect_parts_written")
 
 
 def submit(world: World, text: str, rows: int = 2, **options: Any) -> Drop:
@@ -48,14 +53,11 @@ def submit(world: World, text: str, rows: int = 2, **options: Any) -> Drop:
 
 def parts_done(world: World, drop: Drop) -> Job:
     """The split job once its parts are done, which it doesn't know yet."""
-    for _ in range(30):
-        job = world.job(drop)
-        # A tick a minute sees the end no better than these do.
-        minutes = 1 if any(part.is_over for part in parts(world, job)) else 8
-        world.ticks(1, timedelta(minutes=minutes))
-        if all(part.is_done for part in parts(world, job)):
-            return world.job(drop)
-    raise AssertionError(f"parts are not done: {world.job(drop)}")
+    world.ticks_until(
+        lambda: all(part.is_done for part in parts(world, world.job(drop))),
+        every=A_BATCH,
+    )
+    return world.job(drop)
 
 
 def text_of(world: World, uri: str) -> bytes:
@@ -70,79 +72,108 @@ def ready(world: World) -> list[str]:
     return [body["results"]["uri"] for body in bodies if body["results"]]
 
 
-def test_parts_that_are_done_make_the_results_of_the_file(world: World) -> None:
-    good = [question(n, key=f"own-{n}", customer=n) for n in range(1, 7)]
-    text = lines(good[:3]) + "not json\n" + lines(good[3:])
-
-    drop = submit(world, text, on_invalid="skip")
-    job = collected(world, drop)
-    world.ticks(1)
-
-    found = world.results(job)
-    assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6, 7]
-    assert [one.get("key") for one in found] == [
-        *("own-1", "own-2", "own-3"),
-        *(None, "own-4", "own-5", "own-6"),
-    ]
-    results = there(job.results)
-    folder = f"gs://{world.settings.output.bucket}/reviews.jsonl/{job.id}/"
-    assert results.uri == f"{folder}results.jsonl"
-    assert results.bytes == len(text_of(world, results.uri))
-    assert (job.rows.total, job.rows.ok, job.rows.refused) == (7, 6, 1)
-    assert there(job.usage).total == sum(
-        there(part.usage).total for part in parts(world, job)
-    )
-    assert there(job.cost).micros == sum(
-        there(part.cost).micros for part in parts(world, job)
-    )
-    assert announced_types(world) == ["succeeded", "ready"]
-    assert ready(world) == [results.uri]
-    assert job.resumes == 0
+@pytest.fixture(scope="module")
+def whole(lasting: World) -> Job:
+    """
+    A split job that is collected. Its file has five good lines, and one that is
+    refused, in two parts; the batch of each has an answer to no row.
+    """
+    lasting.sim.faults.add("rows_foreign", rows=1, count=2)
+    good = [question(n, key=f"own-{n}", customer=n) for n in range(1, 6)]
+    text = lines(good[:2]) + "not json\n" + lines(good[2:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batchdrop.results.writing.EVERY", 2)
+        drop = submit(lasting, text, rows=3, on_invalid="skip")
+        assert expiring(lasting, parts_done(lasting, drop)) == [False, False]
+        job = collected(lasting, drop)
+    lasting.ticks(1)
+    return job
 
 
-def test_the_index_finds_a_result_of_each_part(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def expiring(world: World, job: Job) -> list[bool]:
+    """Whether the document of each part expires."""
+    jobs = world.database.collection("jobs")
+    documents = [there(jobs.document(id).get().to_dict()) for id in job.parts]
+    return ["expire_at" in one for one in documents]
+
+
+def test_parts_that_are_done_make_the_results_of_the_file(
+    lasting: World, whole: Job
 ) -> None:
-    monkeypatch.setattr("batchdrop.results.writing.EVERY", 2)
-    drop = submit(world, questions(8), rows=3)
-
-    job = collected(world, drop)
-
-    results = there(job.results)
-    index = json.loads(text_of(world, there(results.index)))
-    whole = text_of(world, results.uri)
-    assert [before for before, _ in index["offsets"]] == [0, 2, 3, 5, 6]
-    assert index["lines"] == 8
-    for before, byte in index["offsets"]:
-        assert json.loads(whole[byte:].split(b"\n")[0])["line"] == before + 1
-
-
-def test_answers_to_no_row_of_any_part_are_in_one_object(world: World) -> None:
-    world.sim.faults.add("rows_foreign", rows=1, count=2)
-    drop = submit(world, questions(6))
-
-    job = collected(world, drop)
-
-    beside = [there(part.results).strangers for part in parts(world, job)]
-    assert len([one for one in beside if one]) == job.strangers == 2
-    assert text_of(world, there(there(job.results).strangers)) == b"".join(
-        text_of(world, one) for one in beside if one
+    found = lasting.results(whole)
+    assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6]
+    assert [one.get("key") for one in found] == [
+        *("own-1", "own-2", None),
+        *("own-3", "own-4", "own-5"),
+    ]
+    results = there(whole.results)
+    folder = f"gs://{lasting.settings.output.bucket}/reviews.jsonl/{whole.id}/"
+    assert results.uri == f"{folder}results.jsonl"
+    assert results.bytes == len(text_of(lasting, results.uri))
+    assert (whole.rows.total, whole.rows.ok, whole.rows.refused) == (6, 5, 1)
+    assert there(whole.usage).total == sum(
+        there(part.usage).total for part in parts(lasting, whole)
     )
+    assert there(whole.cost).micros == sum(
+        there(part.cost).micros for part in parts(lasting, whole)
+    )
+    assert announced_types(lasting) == ["succeeded", "ready"]
+    assert ready(lasting) == [results.uri]
+    assert whole.resumes == 0
+
+
+def test_each_part_of_a_split_file_has_results_of_its_own(
+    lasting: World, whole: Job
+) -> None:
+    found = []
+    for n, part in enumerate(parts(lasting, whole)):
+        assert part.is_done
+        assert f"/part-{n:04}/" in there(part.results).uri
+        found += lasting.results(part)
+    assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6]
+    assert Counter(one["outcome"] for one in found) == {"ok": 5, "refused": 1}
+    assert lasting.results(whole) == found
+
+
+def test_the_index_finds_a_result_of_each_part(lasting: World, whole: Job) -> None:
+    results = there(whole.results)
+    index = json.loads(text_of(lasting, there(results.index)))
+    text = text_of(lasting, results.uri)
+    assert [before for before, _ in index["offsets"]] == [0, 2, 4]
+    assert index["lines"] == 6
+    for before, byte in index["offsets"]:
+        assert json.loads(text[byte:].split(b"\n")[0])["line"] == before + 1
+
+
+def test_answers_to_no_row_of_any_part_are_in_one_object(
+    lasting: World, whole: Job
+) -> None:
+    beside = [there(part.results).strangers for part in parts(lasting, whole)]
+    assert len([one for one in beside if one]) == whole.strangers == 2
+    assert text_of(lasting, there(there(whole.results).strangers)) == b"".join(
+        text_of(lasting, one) for one in beside if one
+    )
+
+
+def test_a_document_of_a_part_expires_only_once_its_file_is_collected(
+    lasting: World, whole: Job
+) -> None:
+    assert expiring(lasting, whole) == [True, True]
 
 
 @BOTH
 def test_rows_of_a_part_that_was_never_sent_are_missing(world: World) -> None:
     world.choose(results="on", part_rows=2)
-    drop = world.upload(questions(6))
+    drop = world.upload(questions(4))
     world.wire.creates = [Wire.says(400)]
     world.worker.take(drop)
 
     job = collected(world, drop)
 
-    assert sorted(Counter(outcomes(world, job)).items()) == [("missing", 2), ("ok", 4)]
+    assert sorted(Counter(outcomes(world, job)).items()) == [("missing", 2), ("ok", 2)]
     missing = [one for one in world.results(job) if one["outcome"] == "missing"]
     assert {one["error"]["status"] for one in missing} == {"service_refused"}
-    assert (job.rows.ok, job.rows.missing) == (4, 2)
+    assert (job.rows.ok, job.rows.missing) == (2, 2)
     assert announced_types(world) == ["partially_succeeded", "ready"]
 
 
@@ -221,7 +252,7 @@ def test_a_hundred_parts_that_are_done_at_once_leave_their_split_job_alone(
     assert ready(world) == [there(job.results).uri]
 
 
-@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@pytest.mark.parametrize("point", mostly("collect_parts_written", also=POINTS))
 def test_a_collector_of_a_split_job_that_dies_is_followed_by_another_one(
     world: World, point: str
 ) -> None:
@@ -241,7 +272,7 @@ def test_a_collector_of_a_split_job_that_dies_is_followed_by_another_one(
     assert job.resumes == 0
 
 
-@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@pytest.mark.parametrize("point", mostly("collect_parts_counted", also=POINTS))
 def test_a_collector_of_a_split_job_that_wakes_late_changes_nothing(
     world: World, point: str
 ) -> None:
@@ -267,34 +298,32 @@ def test_a_collector_of_a_split_job_that_wakes_late_changes_nothing(
 
 
 def test_a_split_job_says_which_parts_it_waits_for(world: World) -> None:
-    drop = submit(world, questions(6))
-    first, second, _ = parts(world, world.job(drop))
-    for _ in range(5):
-        world.advance(timedelta(minutes=5))
-        world.worker.tick()
-        if world.job(drop).is_over:
-            break
+    drop = submit(world, questions(4))
+    first, second = parts(world, world.job(drop))
+    world.advance(A_BATCH)
+    world.worker.tick()
+    assert world.job(drop).is_over
     second = there(world.ledger.get(second.id))
     world.ledger.advance(second, lambda j: j.park(world.now(), "its bucket is gone"))
 
-    world.ticks(3)
+    world.ticks(2)
 
     job = world.job(drop)
     assert there(world.ledger.get(first.id)).is_done
-    assert there(job.put_off).message == "1 of 3 parts is not done"
+    assert there(job.put_off).message == "1 of 2 parts is not done"
     assert there(job.waiting_for).code == "person"
     health = there(job.health)
     assert health.code is HealthCode.PARTS_HELD
     assert second.id in health.message
     assert "results" not in [*map(str, announced_types(world))]
     version = job.version
-    world.ticks(3)
+    world.ticks(1)
     assert world.job(drop).version == version
 
     world.worker.commands.unpark(second.id, "ada")
     done = collected(world, drop)
     assert done.health is None
-    assert outcomes(world, done) == ["ok"] * 6
+    assert outcomes(world, done) == ["ok"] * 4
 
 
 def test_a_split_job_says_that_a_part_which_was_not_sent_is_parked(
@@ -342,22 +371,6 @@ def test_a_part_whose_document_is_gone_parks_the_file(world: World) -> None:
 
     message = there(world.job(drop).parked).message
     assert f"1 of 2 parts are gone or can't be read, such as {part.id}" in message
-
-
-def test_a_document_of_a_part_expires_only_once_its_file_is_collected(
-    world: World,
-) -> None:
-    drop = submit(world, questions(4))
-    job = parts_done(world, drop)
-    jobs = world.database.collection("jobs")
-
-    def expiring() -> list[bool]:
-        documents = [there(jobs.document(id).get().to_dict()) for id in job.parts]
-        return ["expire_at" in one for one in documents]
-
-    assert expiring() == [False, False]
-    collected(world, drop)
-    assert expiring() == [True, True]
 
 
 def test_parts_whose_results_nobody_kept_end_their_file_and_expire(

@@ -19,16 +19,25 @@ from tests.worker.collecting import collected, ended, lines, question, submit
 from tests.worker.world import GOOD, World
 
 
-@pytest.fixture
-def deployed(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    return at_hand(world, monkeypatch)
+
+
+def at_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Lets commands find this deployment."""
     monkeypatch.setattr(wiring, "storage", lambda: world.storage)
     monkeypatch.setattr(wiring, "ledger", lambda: world.ledger)
     return world
 
 
-@pytest.fixture
-def job(deployed: World) -> Job:
+@pytest.fixture(scope="module")
+def only_job(lasting: World) -> Job:
     """A job of four rows, of which one was refused, with keys and columns."""
     text = lines(
         [
@@ -38,16 +47,23 @@ def job(deployed: World) -> Job:
             question(4, key="009", stars=4),
         ]
     )
-    drop = submit(deployed, text, on_invalid="skip")
-    return collected(deployed, drop)
+    drop = submit(lasting, text, on_invalid="skip")
+    return collected(lasting, drop)
+
+
+@pytest.fixture
+def job(lasting: World, only_job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The same, with its deployment at hand."""
+    at_hand(lasting, monkeypatch)
+    return only_job
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["results", *arguments])
 
 
-def test_results_are_written_as_they_are(deployed: World, job: Job) -> None:
-    stored = b"".join(deployed.storage.chunks(there(job.results).uri))
+def test_results_are_written_as_they_are(lasting: World, job: Job) -> None:
+    stored = b"".join(lasting.storage.chunks(there(job.results).uri))
 
     assert run(job.id).stdout_bytes == stored
     assert run(job.id, "--json").stdout_bytes == stored
@@ -60,7 +76,6 @@ def test_results_are_written_as_they_are(deployed: World, job: Job) -> None:
     assert Path("results.jsonl").read_bytes() == stored
 
 
-@pytest.mark.usefixtures("deployed")
 def test_a_file_has_the_format_that_its_name_ends_with(job: Job) -> None:
     assert run(job.id, "-o", "r.CSV").exit_code == 0
     assert run(job.id, "-o", "r.parquet").exit_code == 0
@@ -75,7 +90,6 @@ def test_a_file_has_the_format_that_its_name_ends_with(job: Job) -> None:
     assert table.column("outcome").to_pylist() == ["ok", "ok", "refused", "ok"]
 
 
-@pytest.mark.usefixtures("deployed")
 def test_some_rows_and_columns_may_be_written_alone(job: Job) -> None:
     ran = run(job.id, "--only", "refused,failed", "--columns", "line,outcome,region")
 
@@ -91,7 +105,6 @@ def test_some_rows_and_columns_may_be_written_alone(job: Job) -> None:
     assert Path("ok.csv").read_bytes() == b"key\r\n007\r\n008\r\n009\r\n"
 
 
-@pytest.mark.usefixtures("deployed")
 def test_a_column_that_no_row_has_is_pointed_out(job: Job) -> None:
     ran = run(job.id, "--columns", "line,stars,error_mesage,columns")
 
@@ -99,7 +112,6 @@ def test_a_column_that_no_row_has_is_pointed_out(job: Job) -> None:
     assert ran.stderr == "no row has a column error_mesage\n"
 
 
-@pytest.mark.usefixtures("deployed")
 def test_an_outcome_that_does_not_exist_is_refused_with_those_that_do(
     job: Job,
 ) -> None:
@@ -109,7 +121,6 @@ def test_an_outcome_that_does_not_exist_is_refused_with_those_that_do(
     assert "'faild' is none of refused, missing, failed, blocked" in ran.output
 
 
-@pytest.mark.usefixtures("deployed")
 def test_a_file_that_exists_is_left_alone(job: Job) -> None:
     Path("mine.csv").write_text("mine")
 
@@ -120,7 +131,6 @@ def test_a_file_that_exists_is_left_alone(job: Job) -> None:
     assert Path("mine.csv").read_text() == "mine"
 
 
-@pytest.mark.usefixtures("deployed")
 def test_parquet_without_pyarrow_names_its_extra(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,9 +143,8 @@ def test_parquet_without_pyarrow_names_its_extra(
     assert not Path("r.parquet").exists()
 
 
-def test_results_that_were_replaced_since_are_not_written(
-    deployed: World, job: Job
-) -> None:
+def test_results_that_were_replaced_since_are_not_written(deployed: World) -> None:
+    job = collected(deployed, submit(deployed))
     bucket, name = split_uri(there(job.results).uri)
     deployed.gcs.bucket(bucket).blob(name).upload_from_string(b"{}\n")
 
@@ -147,11 +156,11 @@ def test_results_that_were_replaced_since_are_not_written(
 
 
 def test_bytes_with_another_checksum_are_no_results(
-    deployed: World, job: Job, monkeypatch: pytest.MonkeyPatch
+    lasting: World, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = b"".join(deployed.storage.chunks(there(job.results).uri))
+    stored = b"".join(lasting.storage.chunks(there(job.results).uri))
     broken = stored.replace(b"eu", b"us")
-    monkeypatch.setattr(deployed.storage, "read", lambda _: iter([broken]))
+    monkeypatch.setattr(lasting.storage, "read", lambda _: iter([broken]))
 
     ran = run(job.id, "-o", "r.jsonl")
 
