@@ -9,11 +9,13 @@ import pytest
 
 from batchdrop.jobs.codes import HealthCode
 from batchdrop.jobs.job import Job
+from batchdrop.jobs.steps import MAX_RESUMES
 from batchdrop.stored import split_uri
 from tests.often import mostly
 from tests.there import there
 from tests.worker.backends import DEVELOPER, EACH
 from tests.worker.collecting import (
+    A_BATCH,
     collected,
     ended,
     finished_while_one_sleeps,
@@ -39,8 +41,6 @@ POINTS = (
     "collect_collected",
     "collect_announcing",
 )
-#: Those tried each time.
-OFTEN = ("collect_delivered", "collect_merged", "collect_written")
 
 
 def ready(world: World) -> list[str]:
@@ -88,7 +88,9 @@ def test_a_message_for_a_job_that_is_done_or_unknown_changes_nothing(
     assert world.job(drop) == job
 
 
-@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@pytest.mark.parametrize(
+    "point", mostly("collect_delivered", "collect_written", also=POINTS)
+)
 @DEVELOPER
 def test_a_collector_that_dies_is_followed_by_another_one(
     world: World, point: str
@@ -109,7 +111,7 @@ def test_a_collector_that_dies_is_followed_by_another_one(
     assert job.resumes == 0
 
 
-@pytest.mark.parametrize("point", mostly(*OFTEN, also=POINTS))
+@pytest.mark.parametrize("point", mostly("collect_merged", also=POINTS))
 @DEVELOPER
 def test_a_collector_that_sleeps_while_another_one_finishes_changes_nothing(
     world: World, point: str
@@ -154,7 +156,7 @@ def test_a_shard_that_comes_late_changes_no_results_that_are_being_made(
     assert len(ready(world)) == 1
 
 
-@pytest.mark.parametrize("point", ["collect_merged", "collect_written"])
+@pytest.mark.parametrize("point", mostly("collect_written", also=["collect_merged"]))
 def test_of_two_collectors_whose_results_differ_the_document_names_what_it_counts(
     world: World, point: str
 ) -> None:
@@ -191,13 +193,12 @@ def test_a_collector_that_dies_again_and_again_has_its_job_parked(
     ended(world, drop)
 
     with failpoints(lambda name: die() if name == "collect_merged" else None):
-        for _ in range(8):
+        while not (job := world.job(drop)).is_parked:
+            assert job.resumes <= MAX_RESUMES
             with suppress(Killed):
                 world.collect()
             world.advance(timedelta(minutes=11))
             world.worker.tick()
-    job = world.job(drop)
-    assert job.is_parked
     assert ready(world) == []
 
     now = world.now()
@@ -238,17 +239,18 @@ def test_a_job_whose_counts_do_not_add_up_is_parked_and_publishes_nothing(
     assert job.health.code == HealthCode.PARKED
     assert job.resumes <= 1
     assert published(world, job) == []
-    world.ticks(5, timedelta(minutes=4))
+    world.ticks(2, timedelta(minutes=10))
     assert [one.type.split(".")[-2] for one in world.announced].count("stalled") == 1
 
 
 def test_messages_that_can_not_be_published_are_published_later(world: World) -> None:
     drop = submit(world, questions(2))
-    for _ in range(20):
-        world.advance(timedelta(minutes=1))
-        world.pubsub_down = True
+    world.pubsub_down = True
+    for _ in range(2):
+        world.advance(A_BATCH)
         with suppress(ExceptionGroup):
             world.worker.tick()
+    assert world.job(drop).collecting is not None
     assert world.woken == []
 
     world.pubsub_down = False
@@ -279,7 +281,7 @@ def test_a_rerun_while_a_job_is_collected_has_results_of_its_own(world: World) -
     first = collected(world, drop)
 
     assert outcomes(world, first) == ["ok"] * 2
-    world.ticks_until(lambda: there(world.ledger.get(again.id)).is_done)
+    world.ticks_until(lambda: there(world.ledger.get(again.id)).is_done, every=A_BATCH)
     other = there(world.ledger.get(again.id))
     assert other.results is not None
     assert other.results.uri != (first.results.uri if first.results else "")
@@ -296,29 +298,22 @@ def test_a_cancel_while_a_job_is_collected_is_refused(world: World) -> None:
     assert outcomes(world, collected(world, drop)) == ["ok"] * 2
 
 
-def test_a_batch_is_kept_until_its_answers_are_collected(world: World) -> None:
+def test_a_batch_and_its_document_are_kept_until_its_answers_are_collected(
+    world: World,
+) -> None:
     drop = submit(world, questions(2), delete_after=60.0)
-    ended(world, drop)
-    for _ in range(5):
-        world.advance(timedelta(minutes=1))
-        world.worker.tick()
+    job = ended(world, drop)
+    document = world.database.collection("jobs").document(job.id)
+    assert "expire_at" not in (document.get().to_dict() or {})
+    world.advance(timedelta(minutes=5))
+    world.worker.tick()
     assert world.job(drop).deleted_at is None
     assert world.job(drop).delete_at is None
 
     collected(world, drop)
-    world.ticks(2)
+    world.ticks(1)
 
     assert world.job(drop).deleted_at is not None
-
-
-def test_a_document_is_kept_until_its_answers_are_collected(world: World) -> None:
-    drop = submit(world, questions(2))
-    job = ended(world, drop)
-    document = world.database.collection("jobs").document(job.id)
-    assert "expire_at" not in (document.get().to_dict() or {})
-
-    collected(world, drop)
-
     assert (document.get().to_dict() or {})["expire_at"] is not None
 
 

@@ -49,8 +49,8 @@ def test_answers_that_no_collector_copies_are_announced_as_at_risk(
     drop = submit(world, questions(2))
     job = ended(world, drop)
 
-    for _ in range(10):
-        world.advance(timedelta(hours=3))
+    for _ in range(3):
+        world.advance(timedelta(hours=10))
         world.worker.tick()  # no collector runs
 
     _, at_risk = [parse(announcements.push(one)) for one in world.announced]
@@ -98,7 +98,7 @@ def test_few_answers_of_a_batch_without_a_time_of_its_end_are_not_awaited_for_ev
     ended(world, drop)
     without_end_time(world, drop)
 
-    world.ticks(5, every=timedelta(minutes=4))
+    world.ticks(2, every=timedelta(minutes=10))
 
     job = world.job(drop)
     assert job.is_done

@@ -24,12 +24,12 @@ def ended_early(world: World, **late: Any) -> Job:
 
 def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -> None:
     early = ended_early(world, seconds=300)
-    world.ticks(3)
+    world.ticks(1, timedelta(minutes=3))
     assert (early.phase, world.announced) == (Phase.SUBMITTED, [])
     assert early.batch is not None
     assert early.batch.state == "JOB_STATE_SUCCEEDED"
 
-    world.ticks(3)
+    world.ticks(1, timedelta(minutes=3))
 
     job = world.job(early.source)
     (announcement,) = world.announced
@@ -44,10 +44,10 @@ def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
     world: World,
 ) -> None:
     early = ended_early(world, for_ever=True)
-    world.ticks(9)
+    world.ticks(1, timedelta(minutes=9))
     assert world.job(early.source).phase is Phase.SUBMITTED
 
-    world.ticks(3)
+    world.ticks(1, timedelta(minutes=3))
 
     job = world.job(early.source)
     (announcement,) = world.announced
