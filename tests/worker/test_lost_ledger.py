@@ -17,8 +17,10 @@ from batchdrop.worker.traces import JOB, MAX_METADATA, described
 from tests.client.datasets import Dataset
 from tests.jobs import AWKWARD, SPEC, TIMING
 from tests.often import mostly
+from tests.there import there
 from tests.worker.backends import BOTH
 from tests.worker.batches import empty_ledger, reconcile
+from tests.worker.collecting import A_BATCH
 from tests.worker.dying import Killed, die
 from tests.worker.manifests import dataset, manifest
 from tests.worker.paid import at, paid, parts_are_paid_once
@@ -58,9 +60,15 @@ def take_away(world: World, drop: Drop) -> None:
 
 
 def to_the_end(world: World, drop: Drop) -> Job:
-    """Runs ticks, at long intervals, until the job is over and announced."""
+    """
+    Runs ticks, at long intervals, until the job is over and announced; and one more,
+    which has nothing left to say.
+    """
     reconcile(world)
-    return world.until_over(drop)
+    if not world.is_over(drop):
+        return world.until_over(drop, A_BATCH)
+    world.ticks(1)
+    return world.job(drop)
 
 
 def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
@@ -76,7 +84,9 @@ def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 
 
 @BOTH
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", mostly("after_staging", "after_intent", "after_create", also=POINTS)
+)
 def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
     world: World, point: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -91,7 +101,7 @@ def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
 
 
 @BOTH
-@pytest.mark.parametrize("point", ["after_create", "after_submitted"])
+@pytest.mark.parametrize("point", mostly("after_create", also=["after_submitted"]))
 def test_a_batch_is_followed_by_the_job_that_its_rows_name(
     world: World, point: str
 ) -> None:
@@ -151,14 +161,13 @@ def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
 def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.until_over(drop)
+    world.until_over(drop, A_BATCH)
     assert announced_types(world) == ["succeeded"]
     world.announced.clear()
     take_away(world, drop)
     empty_ledger(world)
 
     job = to_the_end(world, drop)
-    world.ticks(3)
 
     assert job.phase is Phase.ENDED
     assert announced_types(world) == ["succeeded"]
@@ -168,7 +177,7 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
 def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.until_over(drop)
+    world.until_over(drop, A_BATCH)
     again = world.worker.commands.rerun(drop.job_id, "ada")
     world.ticks(1)
     take_away(world, drop)
@@ -182,7 +191,9 @@ def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     assert len(paid(world)) == 2
 
 
-@pytest.mark.parametrize("point", ["after_claim", "after_prepared", "after_intent"])
+@pytest.mark.parametrize(
+    "point", mostly("after_intent", also=["after_claim", "after_prepared"])
+)
 def test_a_ledger_put_back_from_an_old_copy_pays_for_nothing_again(
     world: World, point: str
 ) -> None:
@@ -191,7 +202,7 @@ def test_a_ledger_put_back_from_an_old_copy_pays_for_nothing_again(
     copies: list[dict[str, Any]] = []
     with at(point, lambda: copies.append(document.get().to_dict() or {})):
         world.worker.take(drop)
-    world.ticks(3)
+    world.ticks(1, timedelta(minutes=3))
     document.set(copies[0])
 
     job = to_the_end(world, drop)
@@ -203,7 +214,7 @@ def test_a_ledger_put_back_from_an_old_copy_pays_for_nothing_again(
 # -- races -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", ["event", "check"])
+@pytest.mark.parametrize("first", mostly("check", also=["event"]))
 def test_an_event_and_the_check_make_one_document_whichever_comes_first(
     world: World, first: str
 ) -> None:
@@ -256,7 +267,9 @@ def dies_in_a_tick(world: World, point: str) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("point", ["after_resumed", "after_search", "after_submitted"])
+@pytest.mark.parametrize(
+    "point", mostly("after_search", also=["after_resumed", "after_submitted"])
+)
 def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
     world: World, point: str
 ) -> None:
@@ -275,8 +288,10 @@ def test_who_dies_while_a_batch_is_adopted_is_followed_by_another(
     "point",
     mostly(
         "after_fence_delete",
-        "after_intent",
-        also=["after_copying", "after_restaging", "after_fence", "before_create"],
+        also=[
+            *("after_copying", "after_restaging", "after_fence"),
+            *("after_intent", "before_create"),
+        ],
     ),
 )
 def test_who_dies_while_a_job_is_made_anew_is_followed_by_another(
@@ -292,7 +307,7 @@ def test_who_dies_while_a_job_is_made_anew_is_followed_by_another(
     assert announced_types(world) == ["succeeded"]
 
 
-@pytest.mark.parametrize("point", ["after_resumed", "after_submitted"])
+@pytest.mark.parametrize("point", mostly("after_submitted", also=["after_resumed"]))
 def test_who_dies_while_a_split_job_is_made_anew_is_followed_by_another(
     world: World, point: str
 ) -> None:
@@ -347,37 +362,34 @@ def test_a_batch_of_other_rows_that_bears_a_lost_jobs_label_is_reported(
     assert orphans(caplog) == {forged.name: "its input isn't what is staged of the job"}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda job: replace(job, source=replace(job.source, generation=1)),
-        lambda job: replace(job, parent="a" * 26),
-        lambda job: replace(
-            job,
-            spec=replace(
-                job.spec, labels=job.spec.labels | {"batchdrop_deployment": "other"}
-            ),
-        ),
-        lambda job: "not JSON",
-    ],
-)
+def others(job: Job) -> list[str]:
+    """What the rows of a job can say that they are of, and are not."""
+    spec = there(job.spec)
+    labels = spec.labels | {"batchdrop_deployment": "other"}
+    return [
+        described(replace(job, source=replace(job.source, generation=1))),
+        described(replace(job, parent="a" * 26)),
+        described(replace(job, spec=replace(spec, labels=labels))),
+        "not JSON",
+    ]
+
+
 def test_rows_that_name_another_job_make_no_job(
-    world: World, caplog: pytest.LogCaptureFixture, change: Any
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    drop = world.upload(rows(3))
-    world.worker.take(drop)
-    job = world.job(drop)
-    assert job.staging is not None
-    said = change(job)
-    text = said if isinstance(said, str) else described(said)
-    world.storage.describe(job.staging.uri, {JOB: text})
-    take_away(world, drop)
+    for n in range(4):
+        drop = world.upload(rows(3), f"{n}.jsonl")
+        world.worker.take(drop)
+        job = world.job(drop)
+        world.storage.describe(there(job.staging).uri, {JOB: others(job)[n]})
+        take_away(world, drop)
     empty_ledger(world)
 
     reconcile(world)
 
     assert world.jobs() == 0
-    assert list(orphans(caplog).values()) == ["what is staged doesn't say of which job"]
+    why = "what is staged doesn't say of which job"
+    assert [*orphans(caplog).values()] == [why] * 4
 
 
 # -- split jobs, tables ----------------------------------------------------------------
@@ -454,7 +466,8 @@ def test_a_split_job_that_is_lost_is_made_anew_with_what_became_of_its_parts(
     drop = split_and_sent(world)
     world.database.collection("jobs").document(drop.job_id).delete()
     if over:
-        world.ticks(10)
+        world.ticks(1, timedelta(minutes=20))
+        assert {batch["state"] for batch in world.batches()} == {"JOB_STATE_SUCCEEDED"}
 
     to_the_end(world, drop)
 
@@ -474,7 +487,7 @@ def test_a_batch_of_a_table_is_followed_by_what_was_left_of_its_job(
     empty_ledger(world)
 
     reconcile(world)
-    world.ticks(4)
+    world.ticks(2, timedelta(minutes=2))
 
     job = world.job(drop)
     assert job.batch is not None
