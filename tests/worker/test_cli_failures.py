@@ -213,8 +213,8 @@ WITHOUT = (
     ("command", "code", "says"),
     mostly(
         ("status --json", 0, '"outbox"'),
-        ("cancel aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "there is no job aaaa"),
         also=[
+            ("cancel aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "there is no job aaaa"),
             ("announcements list --json", 0, ""),
             ("jobs --json", 0, ""),
             ("watch aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "no job aaaa"),

@@ -87,12 +87,14 @@ def test_a_job_of_a_route_names_it(world: World) -> None:
 def test_a_model_without_a_price_leaves_null_and_why(world: World) -> None:
     world.prices = prices(models=["another"], input=1, output=1)
 
-    collected(world, submit(world))
+    job = collected(world, submit(world))
 
     (data,) = documents(world)
     assert data["micros"] is None
     assert data["currency"] == ""
     assert data["no_cost"] == "the prices of 2026-01-31 have none for gemini-3.8-flash"
+    assert (job.cost, job.no_cost) == (None, data["no_cost"])
+    assert json.loads(world.announced[-1].body)["cost"] is None
 
 
 def test_the_parts_of_a_split_file_have_the_documents_and_it_has_none(
@@ -106,7 +108,14 @@ def test_the_parts_of_a_split_file_have_the_documents_and_it_has_none(
     assert sorted(one["job"] for one in found) == sorted(job.parts)
     assert {one["part_of"] for one in found} == {job.id}
     assert [one["label_pairs"] for one in found] == [["team=search"]] * 2
-    assert sum(one["micros"] for one in found) == there(job.cost).micros
+    # 600 x 3 tokens and 400 x 3, of prompts and of answers:
+    # 1,800 x 0.4125 = 742.5, x 2.0625 = 3,712.5
+    # 1,200 x 0.4125 = 495,   x 2.0625 = 2,475
+    costs = sorted(one["micros"] for one in found)
+    assert costs == [495 + 2475, 742 + 3712]
+    assert sum(costs) == there(job.cost).micros
+    parts = world.ledger.get_all(job.parts)
+    assert sorted(there(part.cost).micros for part in parts) == costs
 
 
 def test_results_that_are_off_leave_no_document(world: World) -> None:

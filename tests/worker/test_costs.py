@@ -13,8 +13,6 @@ import pytest
 from batchdrop import wiring
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Cost
-from batchdrop.pricing import Prices
-from tests.there import there
 from tests.worker.backends import DEVELOPER
 from tests.worker.collecting import collected, lines, question, submit
 from tests.worker.world import World
@@ -93,16 +91,6 @@ def test_a_deployments_own_price_list_counts(
     assert job.cost == Cost(micros=33_000, currency="EUR", prices_as_of="2026-01-31")
 
 
-def test_a_model_without_a_price_has_no_cost_and_says_why(world: World) -> None:
-    world.prices = Prices.load(json.dumps(OWN | {"prices": []}).encode())
-
-    job = collected(world, submit(world, ASKED))
-
-    assert job.cost is None
-    assert job.no_cost == "the prices of 2026-01-31 have none for gemini-3.8-flash"
-    assert announced(world) is None
-
-
 def test_rows_that_failed_cost_nothing(world: World) -> None:
     world.sim.faults.add("row_failed", count=1000, match={"row_text": "question"})
 
@@ -111,19 +99,3 @@ def test_rows_that_failed_cost_nothing(world: World) -> None:
     assert job.rows.failed == 1000
     assert job.cost is not None
     assert job.cost.micros == 0
-
-
-def test_each_part_of_a_split_file_has_a_cost_of_its_own(world: World) -> None:
-    drop = submit(world, ASKED, part_rows=600)
-    world.ticks(3)  # all parts are sent
-    world.ticks_until(lambda: world.job(drop).is_done)
-
-    ids = world.job(drop).parts
-    parts = [there(world.ledger.get(id)) for id in ids]
-
-    # 600 x 3 tokens and 400 x 3, of prompts and of answers:
-    # 1,800 x 0.4125 = 742.5, x 2.0625 = 3,712.5
-    # 1,200 x 0.4125 = 495,   x 2.0625 = 2,475
-    costs = sorted(there(part.cost).micros for part in parts)
-    assert costs == [495 + 2475, 742 + 3712]
-    assert there(world.job(drop).cost).micros == sum(costs)

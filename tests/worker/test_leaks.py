@@ -239,8 +239,11 @@ def test_nothing_that_a_user_writes_is_written_anywhere(
     canary = Canaries()
 
     sent = taken(world, world.upload(good(canary), "good.jsonl"))
-    for n, text in enumerate(rows(canary)):
-        taken(world, world.upload(text, f"bad-{n}.jsonl"))
+    # A document quotes ten errors of a file at most.
+    bad = rows(canary)
+    for n in range(0, len(bad), 10):
+        refused = taken(world, world.upload("".join(bad[n : n + 10]), f"bad-{n}.jsonl"))
+        assert refused.row_errors[-1].line == len(bad[n : n + 10])
     rejected = [
         *(
             taken(world, world.upload(GOOD, f"chosen-{n}.jsonl", chosen))
