@@ -129,7 +129,7 @@ def test_another_terminal_is_told_what_happens_to_a_drop_until_the_stack_is_kill
     assert re.match(r"\d\d:\d\d bad.jsonl: ", said)
     assert "tick" not in output + said + rest
     # As above, without emulators, which are others'.
-    assert len(everything) == 12
+    assert len(everything) == 12 + FORKS
     assert {pid for function in pids.values() for pid in function} < {
         p.pid for p in everything
     }

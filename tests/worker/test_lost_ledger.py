@@ -20,7 +20,6 @@ from tests.often import mostly
 from tests.there import there
 from tests.worker.backends import BOTH
 from tests.worker.batches import empty_ledger, reconcile
-from tests.worker.collecting import A_BATCH
 from tests.worker.dying import Killed, die
 from tests.worker.manifests import dataset, manifest
 from tests.worker.paid import at, paid, parts_are_paid_once
@@ -66,7 +65,7 @@ def to_the_end(world: World, drop: Drop) -> Job:
     """
     reconcile(world)
     if not world.is_over(drop):
-        return world.until_over(drop, A_BATCH)
+        return world.until_over(drop)
     world.ticks(1)
     return world.job(drop)
 
@@ -161,7 +160,7 @@ def test_copies_of_the_rows_name_their_job_too(world: World) -> None:
 def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.until_over(drop, A_BATCH)
+    world.until_over(drop)
     assert announced_types(world) == ["succeeded"]
     world.announced.clear()
     take_away(world, drop)
@@ -177,7 +176,7 @@ def test_a_batch_that_was_over_is_announced_once_more(world: World) -> None:
 def test_a_repetition_is_made_anew_as_one(world: World) -> None:
     drop = world.upload(rows(3))
     world.worker.take(drop)
-    world.until_over(drop, A_BATCH)
+    world.until_over(drop)
     again = world.worker.commands.rerun(drop.job_id, "ada")
     world.ticks(1)
     take_away(world, drop)

@@ -298,12 +298,12 @@ class World:
         said = not [*self.ledger.unpublished_announcements()]
         return job is not None and job.is_over and said
 
-    def until_over(self, drop: Drop, every: timedelta = timedelta(minutes=16)) -> Job:
+    def until_over(self, drop: Drop) -> Job:
         """
         Runs ticks until the job is over and announced, at intervals in which a batch
         that is sent ends; and one more tick, which has nothing left to say.
         """
-        self.ticks_until(lambda: self.is_over(drop), every=every)
+        self.ticks_until(lambda: self.is_over(drop), every=timedelta(minutes=16))
         self.ticks(1)
         return self.job(drop)
 
