@@ -48,7 +48,7 @@ def deployed(window: Browser, gcs: str, firestore_emulator: str) -> Iterator[Dep
         patch.setenv("STORAGE_EMULATOR_HOST", gcs)
         patch.setenv("GOOGLE_CLOUD_PROJECT", project)
         with a_world(gcs, database) as world:
-            jobs = fill(world, share=0.25, also={SCRIPTED: scripted()})
+            jobs = fill(world, share=0.05, also={SCRIPTED: scripted()})
             for name in set(HOSTILE) - {SCRIPTED}:
                 jobs[name] = dropped(world, name, rows=2)
             name = "archive/sixty-million-rows.jsonl"

@@ -99,7 +99,7 @@ def fill(
     )
     drops = {}
     for file in sample.FILES:
-        rows = max(30, int(file.rows * share))
+        rows = max(20, int(file.rows * share))
         drops[file.name] = drop(world, replace(file, rows=rows))
         world.advance(timedelta(seconds=4))
     for name, content in (also or {}).items():
