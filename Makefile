@@ -27,7 +27,7 @@ test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes 
 	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
-	$(VENV)/bin/pytest -p no:cacheprovider \
+	$(VENV)/bin/pytest -p no:cacheprovider $(ARGS) \
 		tests/rules tests/entry_points tests/preflight tests/results
 
 proofs: $(INSTALLED)  ## run the tests that take long: other cases, benches, a soak, Terraform
