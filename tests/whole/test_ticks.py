@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from batchdrop.jobs.values import Drop
+from batchdrop.worker.stages import AT_ONCE
 from batchdrop_local.nursery import Nursery
 from batchdrop_local.stack import Stack
 from tests.waiting import until
@@ -187,21 +188,21 @@ def test_ticks_that_overlap_announce_an_end_once(clockless: Clockless) -> None:
 def test_a_tick_whose_time_is_over_leaves_the_rest_to_the_next_one(
     clockless: Clockless,
 ) -> None:
-    drops = [clockless.deployment.drop(2) for _ in range(3)]
+    drops = [clockless.deployment.drop(2) for _ in range(AT_ONCE + 2)]
 
     def phases() -> list[str]:
         jobs = [clockless.deployment.job(drop) for drop in drops]
         return sorted(job["phase"] for job in jobs if job)
 
-    until(lambda: phases() == ["waiting"] * 3)
-    # Admission may take half of a tick: two such requests.
-    clockless.fault(fault="slow", op="create", seconds=TICK * 0.3, count=2)
+    until(lambda: phases() == ["waiting"] * len(drops))
+    # Admission may take half of a tick, and takes up no job after that.
+    clockless.fault(fault="slow", op="create", seconds=TICK * 0.6, count=AT_ONCE)
 
     clockless.poll()
     after_one = phases()
     clockless.poll()
 
-    assert after_one == ["submitted", "submitted", "waiting"]
+    assert after_one == ["submitted"] * AT_ONCE + ["waiting"] * 2
     assert "waiting" not in phases()
     for drop in drops:
         clockless.poll_until(drop, "ended")

@@ -69,7 +69,7 @@ def test_the_parts_become_batches_and_share_one_announcement(
 ) -> None:
     job = split_job(world)
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     over, done = world.job(job.source), parts(world, job)
     assert over.phase is Phase.ENDED
@@ -110,7 +110,7 @@ def test_a_part_that_fails_leaves_the_split_job_partially_succeeded(
 ) -> None:
     job = split_job(world, *MIDDLE_BAD)
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     # The Developer API reads a file when its batch is made, and makes none of this one.
     on_vertex = world.settings.backend == "vertex"
@@ -127,7 +127,7 @@ def test_a_part_that_is_lost_counts_as_failed(world: World) -> None:
     job = submitted(world)
     vanish(world, parts(world, job)[0])
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     assert outcomes(world, job) == ["lost", "succeeded", "succeeded"]
     assert announced_types(world) == ["partially_succeeded"]
@@ -139,7 +139,7 @@ def test_a_part_that_the_service_refuses_counts_as_failed(world: World) -> None:
     job = split_job(world)
     world.wire.creates = [Wire.says(400)]
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     assert sorted(map(str, outcomes(world, job))) == [
         "rejected",
@@ -174,7 +174,7 @@ def test_parts_that_end_at_different_times_end_the_split_job_with_the_last(
     )
     assert world.announced == []
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
     assert announced_types(world) == ["succeeded"]
 
 
@@ -365,7 +365,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     world: World,
 ) -> None:
     job = submitted(world, THREE[0])
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
     (old,) = world.announced
     for document in world.database.collection("jobs").stream():
         document.reference.delete()
@@ -375,7 +375,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     again = part_staged(world, again, job.parts[job.part_id(0)])
     split(world, again)
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     assert [one.attributes["ce-sequence"] for one in world.announced] == [
         "00000001",
@@ -454,7 +454,7 @@ def test_a_part_whose_worker_died_with_its_intent_is_fenced_and_sent_once(
     held = world.worker.runner.submitting.hand_over(held)
     world.ledger.advance(held, lambda j: j.submitting(world.now(), world.timing))
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     part = parts(world, job)[0]
     assert "fenced" in [moment.note for moment in part.history]
@@ -470,7 +470,7 @@ def test_a_parts_batch_that_nobody_recorded_is_found_again(world: World) -> None
     job = split_job(world)
     world.wire.creates = [world.wire.reply_lost]
 
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     assert len(world.batches()) == 3
     assert phases(world, job) == [Phase.ENDED] * 3
@@ -725,7 +725,7 @@ def test_a_part_can_be_cancelled_by_itself(world: World) -> None:
     job = split_job(world)
 
     world.worker.commands.cancel(job.part_id(1), by="ada")
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
 
     assert outcomes(world, job) == [
         "succeeded",
@@ -739,7 +739,7 @@ def test_a_split_job_without_a_succeeded_part_fails_and_is_run_again_as_a_whole(
     world: World,
 ) -> None:
     job = split_job(world, BAD, BAD)
-    world.until_over(job.source, A_BATCH)
+    world.until_over(job.source)
     assert announced_types(world) == ["failed"]
 
     with pytest.raises(ValueError, match=rf"is a part of {job.id}; run that"):
