@@ -78,6 +78,7 @@ def config(**members: Any) -> dict[str, Any]:
 
 ANSWER = {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}
 EMPTY: dict[str, Any] = {}
+NULL = {"timeRangeFilter": None}
 DEEP: dict[str, Any] = {"x": 1}
 for _ in range(14):
     DEEP = {"x": DEEP}
@@ -141,9 +142,21 @@ def test_lines_that_contradict_earlier_ones_are_seldom_inspected(bad: Any) -> No
     assert inspected([bad(n) for n in range(300)], before) < 60
 
 
-def test_a_null_that_the_import_takes_stays_good_where_others_are_bad() -> None:
-    tools = [{"googleSearch": {"timeRangeFilter": None}}]
-    lines = [good(tools=tools, labels={f"n{n}": "x"}) for n in range(30)]
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"tools": [{"googleSearch": {"timeRangeFilter": None}}]},
+        {"tools": [{"functionDeclarations": [{"parameters": {"properties": NULL}}]}]},
+        {"generationConfig": {"responseSchema": {"properties": NULL}}},
+        {"generationConfig": {"temperature": 10**400}},
+        {"generationConfig": {"topK": 10**400}},
+    ],
+    ids=["null", "null of a tool", "null of a schema", "long", "long and whole"],
+)
+def test_what_the_import_takes_stays_good_where_others_are_bad(
+    members: dict[str, Any],
+) -> None:
+    lines = [good(labels={f"n{n}": "x"}, **members) for n in range(30)]
     checker = Checker(Rules(), 0)
 
     list(checker.blocks([file({}, *lines)]))

@@ -42,7 +42,12 @@ _KINDS = {
     float: "a number",
     bool: "a boolean",
 }
-_WHOLE = Annotated[float, msgspec.Meta(multiple_of=1)]
+#: Numbers, by whether they must be whole. As a float alone, a whole number of more than
+#: 308 digits would be out of range.
+_NUMBER: dict[bool, Any] = {
+    False: int | float,
+    True: int | Annotated[float, msgspec.Meta(multiple_of=1)],
+}
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.Decoder().decode
 
@@ -271,7 +276,7 @@ class _PossibleTypes:
         makers: dict[str, Callable[[], Any]] = {
             "an object": lambda: self._object(must, known, levels),
             "a string": lambda: self._string(must, known, name),
-            "a number": lambda: _WHOLE if known.whole else float,
+            "a number": lambda: _NUMBER[known.whole],
             "a boolean": lambda: bool,
         }
         return [
@@ -309,7 +314,8 @@ class _PossibleTypes:
             return dict[str, Any]
         if known.each is not None:
             each = self._member(ANYTHING, known.each, "", levels - 1)
-            return dict[str, each]  # type: ignore[valid-type]
+            # The user's own names may be those of NULL_RUNS.
+            return dict[str, each | None]  # type: ignore[valid-type]
         fields: list[Any] = []
         names: dict[str, str] = {}
         for name in dict.fromkeys((*must.members, *known.names)):
