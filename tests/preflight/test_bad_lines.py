@@ -110,6 +110,14 @@ def test_a_number_out_of_range_is_an_error_with_its_path(
     assert row_error.message.endswith("out of range")
 
 
+@pytest.mark.parametrize("rest", [b"", b"}}", b', "a', b', "a": [}'])
+def test_a_number_out_of_range_may_stand_in_a_line_that_is_no_json(rest: bytes) -> None:
+    (row_error,) = row_errors(GOOD, b'{"n": 1e999' + rest)
+
+    assert (row_error.line, row_error.path) == (2, "")
+    assert row_error.code in ("number_out_of_range", "not_json")
+
+
 #: A good line, a bad one, and what is wrong in it.
 REQUESTS: list[tuple[object, object, str, str]] = [
     # contents

@@ -199,9 +199,12 @@ def _too_large(text: bytes) -> str:
             return None
         return next((at for pair in inner if (at := find(*pair)) is not None), None)
 
-    line = json.loads(
-        text, object_pairs_hook=Members, parse_int=whole, parse_float=broken
-    )
+    try:
+        line = json.loads(
+            text, object_pairs_hook=Members, parse_int=whole, parse_float=broken
+        )
+    except json.JSONDecodeError:  # further on, it isn't JSON either
+        return ""
     return find(line, "") or ""
 
 
