@@ -118,6 +118,16 @@ def test_a_number_out_of_range_may_stand_in_a_line_that_is_no_json(rest: bytes) 
     assert row_error.code in ("number_out_of_range", "not_json")
 
 
+def test_names_of_other_case_may_come_several_times_in_a_line() -> None:
+    items = [{"TOPP": 1}, {"topP": 1}, {"topP": 1}]
+    config = {"responseJsonSchema": {"enum": items}}
+
+    found = problems(good(generationConfig=config), GOOD)
+
+    path = "generationConfig.responseJsonSchema.enum"
+    assert found == [(1, f"{path}[{n}].topP", "same_name") for n in (1, 2)]
+
+
 #: A good line, a bad one, and what is wrong in it.
 REQUESTS: list[tuple[object, object, str, str]] = [
     # contents

@@ -198,8 +198,9 @@ class ColumnCheck:
                 f"write {other}",
             )
             return False
-        column.spelled[common] = (name, line)
-        self.inspection.on_forget(lambda: column.spelled.__delitem__(common))
+        if common not in column.spelled:
+            column.spelled[common] = (name, line)
+            self.inspection.on_forget(lambda: column.spelled.__delitem__(common))
         return True
 
     def _has_one_case(self, column: Column, name: str, path: str) -> bool:
