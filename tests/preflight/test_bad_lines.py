@@ -8,6 +8,7 @@ import pytest
 from batchdrop.jobs.values import Location
 from batchdrop.preflight import LINE_LIMIT, Rules
 from batchdrop.preflight.lines import MOST_VALUES
+from batchdrop.preflight.rules import MODEL
 from tests.preflight.reading import GOOD, good, many, problems, row_errors
 
 CLAUDE = "publishers/anthropic/models/claude-sonnet-5-5"
@@ -116,6 +117,32 @@ def test_a_number_out_of_range_may_stand_in_a_line_that_is_no_json(rest: bytes) 
 
     assert (row_error.line, row_error.path) == (2, "")
     assert row_error.code in ("number_out_of_range", "not_json")
+
+
+@pytest.mark.parametrize(
+    ("number", "model"),
+    [
+        (b"1e999", MODEL),
+        (b"-1E+999", MODEL),
+        (b"9" * 250 + b"e99", MODEL),
+        (b"9" * 4301, MODEL),
+        (b"1e999", "text-embedding-005"),
+    ],
+)
+@pytest.mark.parametrize("name", ["key", "mine"])
+def test_a_number_out_of_range_is_found_in_what_is_not_sent(
+    number: bytes, model: str, name: str
+) -> None:
+    request = GOOD if model == MODEL else {"content": "hi"}
+    before = [{"key": n, "mine": 1, "request": request} for n in range(30)]
+    line = json.dumps({"key": 30, "mine": 1, "request": request} | {name: 0}).encode()
+    bad = line.replace(
+        b'"%b": 0' % name.encode(), b'"%b": %b' % (name.encode(), number)
+    )
+
+    found = problems(*before, bad, model=model)
+
+    assert found == [(31, name, "number_out_of_range")]
 
 
 def test_names_of_other_case_may_come_several_times_in_a_line() -> None:

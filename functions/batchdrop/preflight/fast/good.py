@@ -32,6 +32,11 @@ from batchdrop.preflight.shapes import (
 
 _EMPTY_OBJECT = re.compile(rb"\{\s*\}")
 _SPACE = b" \t\r"
+#: What is left of a text to look for numbers: all digits look alike, and there are no
+#: letters but those of exponents. A number of fewer than 200 digits with fewer than
+#: three in its exponent is in range.
+_ZEROS, _LONG = bytes.maketrans(b"123456789E", b"000000000e"), b"0" * 200
+_SKIPPED = b"+abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -106,9 +111,13 @@ class GoodLines:
             if self._merger:
                 taken = taken._replace(request=self._merger.merge(taken.request))
             self._decode(taken.request)
-            if (self._unwrap or self._merger) and not text.isascii():
-                # The decoder has skipped what isn't sent, which may be broken UTF-8.
-                text.decode()
+            if self._unwrap or self._merger:
+                # The decoder has skipped what isn't sent, which may be broken UTF-8 or
+                # a number out of range.
+                if not text.isascii():
+                    text.decode()
+                if _may_be_out_of_range(text):
+                    msgspec.json.decode(text)
         except MISFIT:
             return None
         if self._loose and _has_empty_object(taken.request):
@@ -226,6 +235,12 @@ class _Cut(NamedTuple):
     before: bytes
     after: bytes
     behind: bytes  #: what stands behind the value in the line itself
+
+
+def _may_be_out_of_range(text: bytes) -> bool:
+    """Whether it may have a number that no type can hold; a text may look like one."""
+    zeros = text.translate(_ZEROS, _SKIPPED)
+    return b"e000" in zeros or _LONG in zeros
 
 
 def _has_empty_object(request: bytes) -> bool:
