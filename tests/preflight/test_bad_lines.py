@@ -145,6 +145,14 @@ def test_a_number_out_of_range_is_found_in_what_is_not_sent(
     assert found == [(31, name, "number_out_of_range")]
 
 
+def test_an_answer_is_found_behind_many_lines_without_one() -> None:
+    answered = {"instance": 1, "predictions": [1], "request": GOOD}
+
+    found = problems(*many({"mine": 1, "request": GOOD}), answered)
+
+    assert found == [(31, "predictions", "answered")]
+
+
 def test_names_of_other_case_may_come_several_times_in_a_line() -> None:
     items = [{"TOPP": 1}, {"topP": 1}, {"topP": 1}]
     config = {"responseJsonSchema": {"enum": items}}

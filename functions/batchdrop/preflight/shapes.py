@@ -287,6 +287,7 @@ def unwrapper(
     if apart is not None:
         model = Annotated[str, msgspec.Meta(pattern=rules.model_pattern)]
         fields += [("model", model, msgspec.UNSET), ("response", _NoAnswer, None)]
+        fields.append(("predictions", _Absent, msgspec.UNSET))  # may be an answer
         for number, name in enumerate(apart):
             names[f"apart{number}"] = name
             fields.append((f"apart{number}", _Absent, msgspec.UNSET))
