@@ -188,6 +188,22 @@ def test_a_function_runs_where_its_nursery_cannot(tmp_path: Path) -> None:
         assert psutil.Process(function.pids[0]) in psutil.Process().children()
 
 
+def test_a_function_opens_no_control_socket_in_the_users_home(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": ""}
+
+    with (
+        services.a_nursery(tmp_path / "nursery", os.environ | home) as nursery,
+        a_function(tmp_path, nursery, home) as function,
+    ):
+        server, worker = function.pids
+        # gunicorn would have opened it by the time that a worker is replaced.
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: worker not in function.pids)
+
+        assert psutil.Process(server).num_threads() == 1
+    assert not (tmp_path / "home").exists()
+
+
 def test_an_event_for_a_dead_function_is_delivered_later(
     small_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,12 +36,19 @@ def lower_steps(size: int) -> None:
     runs.EVERY = 1
 
 
+def leave_out_control_socket() -> None:
+    """Has gunicorn open none: each server would take the place of another's at home."""
+    setting = import_module("gunicorn.config").ControlSocketDisable
+    setting.default = True
+
+
 if __name__ == "__main__":
     for name in USED:
         import_module(name)
     arguments = sys.argv[1:]
     if arguments[:1] == [nursery.OPTION]:
         arguments = nursery.forked(int(arguments[1]))
+    leave_out_control_socket()
     if STEP_BYTES in os.environ:
         lower_steps(int(os.environ[STEP_BYTES]))
     _cli(arguments)

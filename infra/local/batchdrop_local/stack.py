@@ -209,10 +209,7 @@ class Stack:
                 name,
                 source=self._source,
                 port=self._ports[name],
-                # gunicorn puts its control socket there, or into the user's home, and
-                # there each would take the other's.
                 env=self._function_env
-                | {"XDG_RUNTIME_DIR": str(self.directory / "run" / name)}
                 | ({"THREADS": str(THREADS[name])} if name in THREADS else {}),
                 processes=self._processes,
                 nursery=nursery,
