@@ -164,6 +164,16 @@ def test_what_the_import_takes_stays_good_where_others_are_bad(
     assert (checker.rows.accepted, checker.rows.refused) == (30, 1)
 
 
+def test_numbers_that_look_like_an_answer_stay_good_where_others_are_bad() -> None:
+    column = {"instance": 1, "predictions": 7}
+    lines = [{**column, f"n{n}": 1, "request": GOOD} for n in range(30)]
+    checker = Checker(Rules(), 0)
+
+    list(checker.blocks([file({}, *lines)]))
+
+    assert (checker.rows.accepted, checker.rows.refused) == (30, 1)
+
+
 @pytest.mark.parametrize(("backend", "model"), FINE)
 @given(st.sets(st.sampled_from(sorted(TELLING)) | st.text("abc", max_size=3)))
 def test_no_other_name_tells_the_shape_of_a_line(

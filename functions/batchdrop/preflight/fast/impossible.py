@@ -165,9 +165,10 @@ class ImpossibleLines:
         members = Members()
         for name, raw in _members(line).items():
             value: Any = None
-            if not bytes(raw).startswith((b"{", b"[")):
+            if bytes(raw).startswith(b'"'):
                 value = _decode(raw)
             elif name != way.shape.wrapper:
+                # An inspection knows no number but 0 and 0.5.
                 value = parsed(bytes(raw))
             elif bytes(raw).startswith(b"{"):
                 value = Members((inner, None) for inner in _members(raw))
