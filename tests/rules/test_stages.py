@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
+import pytest
+
 from batchdrop.worker.stages import AT_ONCE, few_at_once, rotated, share
 from tests.clock import Clock
 
@@ -75,3 +77,18 @@ def test_what_was_not_come_to_is_first_the_next_time() -> None:
     assert rotated(["c", "a", "d", "b"], "b", str) == ["c", "d", "a", "b"]
     assert rotated(["c", "a"], "", str) == ["a", "c"]
     assert rotated(["c", "a"], "z", str) == ["a", "c"]
+
+
+def test_the_answers_to_those_asked_come_before_an_error_of_reading_more() -> None:
+    def due() -> Iterator[int]:
+        yield from range(AT_ONCE + 1)
+        raise ValueError("no more can be read")
+
+    answers: list[tuple[int, str]] = []
+
+    def read() -> None:
+        answers.extend((n, one.result()) for n, one in few_at_once(str, due()))
+
+    with pytest.raises(ValueError, match="no more"):
+        read()
+    assert sorted(answers) == [(n, str(n)) for n in range(AT_ONCE + 1)]

@@ -119,14 +119,22 @@ def few_at_once(
     """
     Asks for each item in a thread of its own, AT_ONCE at a time, and yields the items
     with their answers as these come in. `items` is read in the caller's thread, one by
-    one as threads become free: it may end when the time is up.
+    one as threads become free: it may end when the time is up. Where it raises, that
+    comes after the answers to the requests that are under way.
     """
     left = iter(items)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         asked: dict[Future[R], T] = {}
+        broken: Exception | None = None
         while True:
-            for item in islice(left, AT_ONCE - len(asked)):
-                asked[pool.submit(ask, item)] = item
+            try:
+                for item in islice(left, AT_ONCE - len(asked)):
+                    asked[pool.submit(ask, item)] = item
+            except Exception as exc:
+                # A generator that has raised ends at its next turn.
+                broken, left = exc, iter(())
+            if not asked and broken:
+                raise broken
             if not asked:
                 return
             for answer in wait(asked, return_when=FIRST_COMPLETED).done:
