@@ -1,6 +1,7 @@
 """Which lines of a file are sent, how, and under which id."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -1063,3 +1064,36 @@ def test_a_column_of_an_embedding_line_may_have_the_name_of_options(
     (sent,) = staged({"text": "hi", name: mine}, model=EMBEDDING)
 
     assert sent["request"] == {"content": HI}
+
+
+def kept(lines: list[bytes], **chosen: Any) -> int:
+    """The bytes that a checker keeps of these lines once it has read them."""
+    checker = Checker(Rules(**chosen))
+    list(checker.blocks(lines[:2]))
+    tracemalloc.start()
+    for _ in checker.blocks(lines[2:]):
+        pass
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return left
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        ('{"content": "x", %s: 1}', {"model": "gemini-embedding-2"}),
+        ('{"contents": [{"parts": [{"text": "x"}]}], %s: 1}', {"backend": "developer"}),
+        (
+            '{"contents": [{"parts": [{"text": "x"}]}], "labels": {%s: "x"}}',
+            {"backend": "developer"},
+        ),
+    ],
+    ids=["beside a text", "unknown", "the user's own"],
+)
+def test_the_names_of_long_lines_are_not_kept(
+    line: str, chosen: dict[str, Any]
+) -> None:
+    names = [f'"{"n" * 100_000}{n}"' for n in range(60)]
+    lines = [f"{line % name}\n".encode() for name in names]
+
+    assert kept(lines, **chosen) < 1_000_000

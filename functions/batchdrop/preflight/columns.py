@@ -20,6 +20,9 @@ MOST_COLUMNS = 10_000
 #: The names that the import takes (seen live; BigQuery docs).
 IMPORTED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,299}")
 
+#: Where nothing is imported, columns only save time, and a name may have megabytes.
+_LONGEST_NAME = 300
+
 #: No column's name may begin with one of these, in any case (BigQuery docs).
 _RESERVED = re.compile(
     r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER"
@@ -167,6 +170,8 @@ class ColumnCheck:
                     "begin it with another word",
                 )
                 return False
+        elif len(name) > _LONGEST_NAME:
+            return False
         if self.columns.count >= MOST_COLUMNS:
             self.inspection.refuse(
                 path,

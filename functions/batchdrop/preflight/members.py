@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 import msgspec
 
-from batchdrop.preflight.names import camel, nearest, snake
+from batchdrop.preflight.names import LONGEST_COMPARED, camel, nearest, snake
 
 #: Protobuf's JSON takes numbers and booleans in quotes too.
 _QUOTED_NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
@@ -129,6 +129,9 @@ class Type:
             name: as it was written.
             root: the request.
         """
+        # What was found is kept, and a name may have megabytes.
+        if len(name) > LONGEST_COMPARED:
+            return ""
         return _meant(self, camel(name) if self.google else name, root)
 
 

@@ -34,6 +34,9 @@ _id = msgspec.json.Decoder(_Id).decode
 _encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMBER = b"-0123456789"
+#: The options of this many lines are remembered, by the names of their members; if
+#: those have this many characters at most: a line may have megabytes of names.
+_REMEMBERED, _REMEMBERED_NAMES = 100, 1000
 
 #: What a plain embedding line may say besides its content.
 _EMBEDDING_CONFIG = ("taskType", "title", "outputDimensionality", "autoTruncate")
@@ -343,7 +346,7 @@ def _embedding(
     if family.wrapper is None:
         apart |= {spell(name) for name in _PARAMETERS for spell in (camel, snake)}
 
-    @lru_cache(100)
+    @lru_cache(_REMEMBERED)
     def config_of(names: tuple[str, ...]) -> list[tuple[str, str]]:
         """
         The options that a line with these members has beside its content: pairs of the
@@ -361,7 +364,11 @@ def _embedding(
 
     def unwrap(line: bytes) -> Unwrapped:
         members = _members.decode(line)
-        options = config_of(tuple(members))
+        names = tuple(members)
+        if sum(map(len, names)) <= _REMEMBERED_NAMES:
+            options = config_of(names)
+        else:
+            options = config_of.__wrapped__(names)
         id = _id_of(members[shape.id], rules) if shape.id else None
         if family.wrapper is None:
             return Unwrapped(id, _text_embedding(members, rules))
