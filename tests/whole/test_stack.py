@@ -188,6 +188,24 @@ def test_a_function_runs_where_its_nursery_cannot(tmp_path: Path) -> None:
         assert psutil.Process(function.pids[0]) in psutil.Process().children()
 
 
+@pytest.mark.skipif(not FORKS, reason="servers are not forked here")
+def test_a_function_runs_where_its_nursery_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchdrop_local.nursery.PATIENCE", 0.5)
+    before = {*psutil.Process().children()}
+
+    with services.a_nursery(tmp_path / "nursery") as nursery:
+        # The tether, and what forks.
+        for process in {*psutil.Process().children()} - before:
+            process.suspend()
+        with a_function(tmp_path, nursery) as function:
+            assert httpx.get(function.address).is_success
+            assert psutil.Process(function.pids[0]) in psutil.Process().children()
+        for process in {*psutil.Process().children()} - before:
+            process.resume()
+
+
 def test_a_function_opens_no_control_socket_in_the_users_home(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": ""}
 

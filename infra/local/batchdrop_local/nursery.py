@@ -23,6 +23,8 @@ from batchdrop_local.processes import Process, Processes
 NAME = "nursery"
 #: Makes a nursery of `function.py`, for the requests that come through a socket.
 OPTION = "--nursery"
+#: Seconds after which a nursery that forks nothing is no help.
+PATIENCE = 60
 #: What macOS loads into a process does not survive a fork.
 FORKS = sys.platform != "darwin"
 _COMMAND = (sys.executable, "-m", "batchdrop_local.function")
@@ -78,7 +80,7 @@ class Nursery:
             self._process = self._processes.start(NAME, command, self._env, fds=[fd])
 
     def _fork(self) -> "_Server | None":
-        """A process that waits to become a server; None if the nursery just died."""
+        """A process that waits to become a server; None if the nursery gives none."""
         with self._lock:
             if self._process.status is not None:
                 self._requests.close()
@@ -91,6 +93,8 @@ class Nursery:
             with theirs, open(writing, "wb"):
                 fds = [theirs.fileno(), writing]
                 socket.send_fds(self._requests, [b"\n"], fds)
+            if not ours.poll(PATIENCE):
+                return None
             server = _Server(ours.recv(), ours, output)
             undo.pop_all()
             return server
