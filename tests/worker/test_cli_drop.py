@@ -120,6 +120,16 @@ def test_lines_that_the_deployment_leaves_out_keep_no_file_back(
     assert "3 rows: 2 ok, 1 refused" in ran.stdout
 
 
+def test_a_file_that_has_only_lines_to_leave_out_is_kept_back(
+    deployed: World, written: Callable[..., str]
+) -> None:
+    deployed.choose(on_invalid="skip")
+
+    ran = run("drop", written("not json\n"))
+
+    assert (ran.exit_code, dropped(deployed)) == (1, [])
+
+
 def test_what_the_deployment_does_not_allow_is_refused_before_the_upload(
     deployed: World, written: Callable[..., str]
 ) -> None:

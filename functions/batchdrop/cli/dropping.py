@@ -147,7 +147,7 @@ def checked(
 
 def is_refused(report: Report, spec: "Spec") -> bool:
     """Whether the job would be rejected: lines that are to be left out reject none."""
-    return not report.is_good and not (report.rows and spec.on_invalid == "skip")
+    return not report.is_good and not (report.good_rows and spec.on_invalid == "skip")
 
 
 def replaced(wiring: ModuleType, one: Candidate, *, overwrite: bool) -> int:

@@ -55,6 +55,11 @@ class Report:
     output: Path | None = None
 
     @property
+    def good_rows(self) -> int:
+        """How many rows can be sent."""
+        return self.rows - self.bad_rows
+
+    @property
     def is_good(self) -> bool:
         """True if a job can be made of it with all its rows."""
         return not self.found and self.rows > 0
@@ -271,7 +276,7 @@ def members(report: Report) -> dict[str, object]:
         ],
         "warnings": list(report.warnings),
         "estimate": {
-            "rows": report.rows - report.bad_rows,
+            "rows": report.good_rows,
             "bytes": report.bytes,
             "parts": report.parts,
             **asdict(report.estimate),
