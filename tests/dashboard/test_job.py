@@ -114,6 +114,7 @@ def test_a_file_that_cannot_be_sent_is_shown_with_its_lines_whatever_its_name(
     text = words(page)
     assert "No batch was made, and nothing was paid." in text
     assert "bad_rows" in text
+    assert "What to do" not in text  # it has no good line to be sent alone
     assert "Nothing was paid." in text
     assert "set aside" in text
     assert IMAGE not in page
@@ -129,6 +130,17 @@ def test_a_file_that_cannot_be_sent_is_shown_with_its_lines_whatever_its_name(
         f"gs://{drop.bucket}/a&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;/\\&#39;;"
     )
     assert f"gcloud storage cp $&#39;{command} rm -rf ~ #\\u000a\\u202e" in page
+
+
+def test_a_file_with_some_good_lines_is_shown_with_how_to_send_these(
+    deployed: World, pages: FlaskClient
+) -> None:
+    drop = deployed.upload(f"not json\n{questions(1)}")
+    deployed.worker.take(drop)
+
+    text = words(shown(pages, drop.job_id))
+
+    assert "What to do: mend them; or drop the file with on_invalid = skip" in text
 
 
 def test_a_job_that_waits_is_shown_with_its_place_and_what_others_wrote_as_text(

@@ -1,6 +1,7 @@
 """`batchdrop drop` and `watch`: from a local file to its results, on real services."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -103,10 +104,29 @@ def test_a_file_with_errors_is_dropped_only_if_told(
     assert (refused.exit_code, dropped(deployed)) == (1, [])
     assert "bad.jsonl:1  not_json" in refused.stderr
     assert "1 of 2 files would be rejected, and none is uploaded" in refused.stderr
+    assert "leave bad lines out" not in refused.stderr  # none would be left
     ran = run("drop", bad, "--anyway", "--wait", "--json")
     assert ran.exit_code == 1
     [end] = map(json.loads, ran.stdout.splitlines())
     assert (end["outcome"], end["error"]["code"]) == ("rejected", "bad_rows")
+
+
+def test_a_file_with_some_good_lines_can_be_dropped_as_its_error_says(
+    deployed: World, written: Callable[..., str]
+) -> None:
+    deployed.choose(results="on")
+    mixed = written(f"not json\n{questions(2)}")
+
+    refused = run("drop", mixed)
+    advised = re.search(r"or leave bad lines out: (--metadata \S+);", refused.stderr)
+    assert (refused.exit_code, dropped(deployed)) == (1, [])
+    assert advised is not None
+    assert "--anyway uploads them, to be rejected there" in refused.stderr
+    ran = run("drop", mixed, *advised[1].split(), "--wait")
+
+    [drop] = dropped(deployed)
+    rows = deployed.job(drop).rows
+    assert (ran.exit_code, rows.refused, rows.ok) == (3, 1, 2)
 
 
 def test_lines_that_the_deployment_leaves_out_keep_no_file_back(

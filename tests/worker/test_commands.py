@@ -278,9 +278,12 @@ def test_a_job_is_shown_as_json_as_its_document_has_it(deployed: World) -> None:
 
 
 def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
-    drop = deployed.upload("not json\n")
+    drop = deployed.upload(f"not json\n{questions(1)}")
     deployed.worker.take(drop)
     rejected = run("show", drop.job_id).output.splitlines()
+    bad = deployed.upload("not json\n", "bad.jsonl")
+    deployed.worker.take(bad)
+    without_a_good_line = run("show", bad.job_id).output
     job = with_results(deployed)
     now = deployed.now()
     waiting = replace(job, collecting=Collecting(round=0, step="freeze", due=now))
@@ -291,6 +294,10 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
 
     assert rejected[1] == "rejected: rejected"
     assert rejected[2].startswith("error: bad_rows: ")
+    assert rejected[3].startswith("  what to do: mend them; or drop the file with ")
+    assert "`on_invalid` = `skip`" in rejected[3]
+    assert "error: bad_rows: " in without_a_good_line
+    assert "what to do" not in without_a_good_line
     at = waits.index("not_allowed: grant it")
     assert waits[at + 1 :][0].startswith("  what to do: grant it; the job continues")
     assert waits[2].startswith(

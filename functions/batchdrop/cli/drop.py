@@ -16,6 +16,7 @@ from batchdrop.views.text import shown
 
 if TYPE_CHECKING:
     from batchdrop.cli.dropping import Candidate
+    from batchdrop.cli.file_check import Report
     from batchdrop.jobs.values import Drop
     from batchdrop.ledger import Ledger
     from batchdrop.storage import Storage
@@ -112,12 +113,11 @@ def drop(
         chosen[f"{METADATA}labels"] = ",".join(f"{k}={text}" for k, text in labels)
     candidates = Candidate.all_of(files, to, chosen)
     with deployment() as wiring:
-        bad = [one for one in candidates if not _may_go(wiring, one, candidates)]
+        bad = [
+            report for one in candidates if (report := _bad(wiring, one, candidates))
+        ]
         if bad and not anyway:
-            raise click.ClickException(
-                f"{len(bad):,} of {counted(len(files), 'file')} would be rejected, and "
-                "none is uploaded; mend them, or drop them all the same with --anyway"
-            )
+            raise click.ClickException(_why_none(bad, len(files)))
         # All before the first: what is uploaded is paid.
         there = [replaced(wiring, one, overwrite=overwrite) for one in candidates]
         drops = []
@@ -134,10 +134,10 @@ def drop(
         sys.exit(_follow(ledger, storage, drops, output, every, as_json))
 
 
-def _may_go(
+def _bad(
     wiring: ModuleType, one: "Candidate", candidates: "list[Candidate]"
-) -> bool:
-    """Checks a file, and prints what was found."""
+) -> "Report | None":
+    """Checks a file, and prints what was found; returns it if a job is rejected."""
     from rich.console import Console
 
     from batchdrop.cli.dropping import checked, is_refused
@@ -145,11 +145,25 @@ def _may_go(
 
     report, spec = checked(wiring, one, candidates)
     if report is None or spec is None:
-        return True
+        return None
     if len(candidates) > 1:
         click.echo(shown(f"{one.path}:"), err=True)
     show(report, Console(stderr=True, highlight=False, soft_wrap=True))
-    return not is_refused(report, spec)
+    return report if is_refused(report, spec) else None
+
+
+def _why_none(bad: "list[Report]", files: int) -> str:
+    """Why no file is uploaded, and what may be done."""
+    from batchdrop.options.table import METADATA
+
+    do = ["mend them"]
+    # Without a good line the job would be rejected in any case.
+    if any(report.good_rows for report in bad):
+        do.append(f"or leave bad lines out: --metadata {METADATA}on-invalid=skip")
+    do.append("--anyway uploads them, to be rejected there")
+    of = counted(files, "file")
+    why = f"{len(bad):,} of {of} would be rejected, and none is uploaded"
+    return "; ".join([why, *do])
 
 
 def _check_output(output: Path) -> None:

@@ -11,7 +11,7 @@ from batchdrop.cli.output import json_option, print_json
 from batchdrop.jobs.codes import WaitCode
 from batchdrop.rows import agreed, counted
 from batchdrop.views import job as views
-from batchdrop.views.cures import cure
+from batchdrop.views.cures import cure, cure_of_error
 from batchdrop.views.text import shown
 from batchdrop.views.words import awaited
 
@@ -98,6 +98,8 @@ def _waits(waits: "WaitingFor", said: set[str]) -> Iterator[str]:
 def _trouble(job: "Job") -> Iterator[str]:
     if job.error:
         yield f"error: {job.error.code}: {job.error.message}"
+        if mend := cure_of_error(job):
+            yield f"  what to do: {mend}"
     for trouble in job.troubles:
         yield f"{trouble.code}: {trouble.message}"
         if do := cure(trouble.code, job.id):

@@ -16,7 +16,7 @@ from batchdrop.jobs.codes import WaitCode
 from batchdrop.jobs.values import OWN_LABELS, Spec
 from batchdrop.rows import RowOutcome
 from batchdrop.views import job as views
-from batchdrop.views.cures import cure
+from batchdrop.views.cures import cure, cure_of_error
 from batchdrop.views.words import awaited, share_of, state_of
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class _Page:
     waits: "WaitingFor | None"
     awaited: str
     said: set[str]  #: the messages of the troubles
+    mend: str  #: what to do about its error
     troubles: "list[tuple[Health, str]]"  #: with what to do
     times: list[_Bar]
     took: timedelta  #: all of these
@@ -136,6 +137,7 @@ class _Page:
             waits=waits if waits and waits.code is not WaitCode.PERSON else None,
             awaited=awaited(waits) if waits else "",
             said={each.message for each in job.troubles},
+            mend=cure_of_error(job),
             troubles=[(each, cure(each.code, job.id)) for each in job.troubles],
             times=_times(times),
             took=sum((each.took for each in times), timedelta(0)),

@@ -1,6 +1,11 @@
-"""What to do about an unhealthy job."""
+"""What to do about an unhealthy job, or one that was rejected."""
 
-from batchdrop.jobs.codes import HealthCode
+from typing import TYPE_CHECKING
+
+from batchdrop.jobs.codes import ErrorCode, HealthCode
+
+if TYPE_CHECKING:
+    from batchdrop.jobs.job import Job
 
 #: What to do about a job's health where the message does not say it.
 CURES = {
@@ -19,7 +24,23 @@ CURES = {
     "failed,missing`",
 }
 
+#: What to do about an error where the message does not say it.
+CURES_OF_ERRORS: dict[str | int, str] = {
+    ErrorCode.BAD_ROWS: "mend them; or drop the file with `on_invalid` = `skip`, to "
+    "send the good lines alone",
+    ErrorCode.TOO_MANY_INVALID: "mend them; or drop the file with a higher "
+    "`max_invalid`, to send the good lines alone",
+}
+
 
 def cure(code: str, id: str) -> str:
     """What to do about a job's trouble; empty where its message says it."""
     return CURES.get(HealthCode(code), "").format(id=id)
+
+
+def cure_of_error(job: "Job") -> str:
+    """What to do about a job's error; empty where its message says it."""
+    # Without a good line no choice sends the file.
+    if job.error is None or not job.rows.accepted:
+        return ""
+    return CURES_OF_ERRORS.get(job.error.code, "")
