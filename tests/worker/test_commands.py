@@ -292,7 +292,7 @@ def test_a_job_in_trouble_is_shown_with_it(deployed: World) -> None:
     )
     waits = run("show", job.id).output.splitlines()
 
-    assert rejected[1] == "rejected: rejected"
+    assert rejected[1] == "rejected"
     assert rejected[2].startswith("error: bad_rows: ")
     assert rejected[3].startswith("  what to do: mend them; or drop the file with ")
     assert "`on_invalid` = `skip`" in rejected[3]

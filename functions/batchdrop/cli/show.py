@@ -8,7 +8,7 @@ import click
 
 from batchdrop.cli.deployment import deployment, deployment_option, job_id
 from batchdrop.cli.output import json_option, print_json
-from batchdrop.jobs.codes import WaitCode
+from batchdrop.jobs.codes import Phase, WaitCode
 from batchdrop.rows import agreed, counted
 from batchdrop.views import job as views
 from batchdrop.views.cures import cure, cure_of_error
@@ -73,7 +73,10 @@ def _head(job: "Job") -> Iterator[str]:
     if (progress := job.progress) and progress.rows and not job.is_done:
         of = counted(progress.rows, "row")
         done = f", {progress.answered:,} of {of} answered"
-    yield f"{job.phase}{f': {job.outcome}' if job.outcome else ''}{state}{done}"
+    # A rejected job's phase says how it ended.
+    says_more = job.outcome and job.phase is not Phase.REJECTED
+    outcome = f": {job.outcome}" if says_more else ""
+    yield f"{job.phase}{outcome}{state}{done}"
 
 
 def _waits(waits: "WaitingFor", said: set[str]) -> Iterator[str]:
