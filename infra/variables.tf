@@ -219,7 +219,7 @@ variable "paused" {
 }
 
 variable "limits" {
-  description = "Limits: active batches per model, rows and bytes per file, per part of a split file, and per day (UTC). A limit that is left out is the API's own."
+  description = "Limits: active batches per queue, which is a backend, a location and a model (max_active_jobs, the cap); rows and bytes per file, per part of a split file, and per day (UTC). A limit of parts that is left out is the API's own; any other that is left out is off."
   type = object({
     max_active_jobs   = optional(number)
     max_rows          = optional(number)
@@ -301,7 +301,7 @@ variable "results" {
 }
 
 variable "failed_share" {
-  description = "The share of a job's rows, from 0 to 1, that may fail before its health says rows_failed and an alert is raised."
+  description = "The share of a job's rows, from 0 to 1, that may be failed or missing before its health says rows_failed and an alert is raised. Blocked, truncated, malformed and empty rows do not count."
   type        = number
   default     = 0.05
 

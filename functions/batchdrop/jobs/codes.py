@@ -204,7 +204,8 @@ class HealthCode(StrEnum):
     #: The API names a state that this version does not know. The batch is taken to be
     #: under way.
     UNKNOWN_STATE = "unknown_state"
-    #: More rows failed or have no answer than `failed_share` allows, or none is ok.
+    #: More rows are `failed` or `missing` than `failed_share` allows, or none is ok.
+    #: Blocked, truncated, malformed and empty rows do not count as failed.
     ROWS_FAILED = "rows_failed"
 
 

@@ -259,8 +259,9 @@ OPTIONS = (
         type=readers.SHARE,
         by=DEPLOYER,
         default=0.05,
-        help="the share of a job's rows that may fail before its health is "
-        "`rows_failed`",
+        help="the share of a job's rows that may be `failed` or `missing` before its "
+        "health is `rows_failed`; blocked, truncated, malformed and empty rows do not "
+        "count",
     ),
     Option(
         name="retry",
