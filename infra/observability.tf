@@ -52,35 +52,35 @@ locals {
       # poll names jobs on the topic, and nobody is called for them.
       query    = "sum(increase(${local.counts.woken}[30m])) > 0 unless sum(increase(${local.collects}[30m])) > 0"
       duration = "900s"
-      advice   = "poll has named jobs on the topic ${google_pubsub_topic.work.name}, and the function ${var.name}-collect was not called for half an hour: ended jobs get no results. Look at the Eventarc trigger of the function, its subscription on the topic, and the role roles/run.invoker of its account. Nothing is lost: poll names a job again until it is collected."
+      advice   = "poll has named jobs on the topic ${google_pubsub_topic.work.name}, and the function ${var.name}-collect was not called for 45 minutes: ended jobs get no results. Look at the Eventarc trigger of the function, its subscription on the topic, and the role roles/run.invoker of its account. Nothing is lost: poll names a job again until it is collected."
     }
     rows_failed = {
       title    = "rows fail"
       severity = "WARNING"
       query    = "sum(increase(${local.counts.rows_failed}[10m])) > 0"
       duration = "0s"
-      advice   = "A batch has ended, and more than the share failed_share (${var.failed_share}) of its rows failed or have no answer, or none is ok. The log line with event job.rows_failed has the job; `failures` in its document has the most frequent errors with an example of each, and results.jsonl every row."
+      advice   = "A batch has ended, and more of its rows than the share failed_share (${var.failed_share} unless its route has another) are failed or missing, or none is ok. Blocked, truncated, malformed, empty and unclear rows do not count as failed. The log line with event job.rows_failed has the job; `failures` in its document has the most frequent errors with an example of each, and results.jsonl every row."
     }
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked after several workers had stopped on it, or because the counts of its results did not add up (event job.parked), or its next step has failed for two hours or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed or collect.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
+      advice   = "A job was parked and waits for you (event job.parked; `reason` says why: five workers in a row stopped on it, a step failed for three days, its file was read differently each time, what it needs was deleted again and again, or the counts of its results do not add up), or its next step has failed for two hours, its answers are about to be deleted, one of its rounds is unhealthy, or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed or collect.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
     }
     announcements_unpublished = {
       title    = "announcements are not published"
       severity = "ERROR"
       query    = "sum(increase(${local.counts.unannounced}[10m])) > 0"
       duration = "900s"
-      advice   = "Pub/Sub has not taken announcements for 15 minutes. They stay in the ledger, and are published once it does. The field `reason` of the log line with event tick.job_failed has Pub/Sub's message: a missing grant, or a body that the schema ${google_pubsub_schema.announcement.name} does not allow."
+      advice   = "For 15 minutes Pub/Sub has refused, or not answered for, at least one announcement. Such announcements stay in the ledger, and are published once it takes them; one that it refuses ten times is set aside. The field `reason` of the log line with event tick.job_failed has Pub/Sub's message: a missing grant, or a body that the schema ${google_pubsub_schema.announcement.name} does not allow."
     }
     dead_letters = {
       title    = "dead letters"
       severity = "WARNING"
       query    = "sum(${local.undelivered}) > 0"
       duration = "0s"
-      advice   = "A subscriber refused an announcement ten times. The subscription that holds it is ${google_pubsub_subscription.dead_letters.name}: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name}"
+      advice   = "A subscriber refused an announcement ten times. Read what is held: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --limit 100. Fix the subscriber, then run: batchdrop announcements replay --job JOB --new. Last, pull again with --auto-ack: the alert lasts while a message is left."
     }
     rejected_drops = {
       title    = "drops are rejected"
