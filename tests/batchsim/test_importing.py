@@ -148,7 +148,7 @@ class Forbidden(BaseHTTPRequestHandler):
 @pytest.fixture
 def closed_storage() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Forbidden) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -225,7 +225,7 @@ class Monitoring(BaseHTTPRequestHandler):
 @pytest.fixture
 def monitoring() -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), Monitoring)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
