@@ -8,6 +8,10 @@ RUNNABLE := $(VENV)/.runnable
 # Such as ARGS=--install.
 ARGS ?=
 
+# What Python compiles is kept even where an environment asks it not to: each of the some
+# hundred processes that the tests start would compile all again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: demo dev ready pages test rings proofs browser screenshots crash soak outages genai diagram events settings cli codes members schemas lint types audit requirements clean help
 
