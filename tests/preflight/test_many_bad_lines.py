@@ -106,10 +106,16 @@ def test_runs_of_bad_lines_end_at_a_good_one_and_not_at_a_blank_one() -> None:
 
 
 def seconds(text: bytes, most_explained: int | None) -> float:
-    """Of this process alone, whatever else the machine does."""
-    begin = time.process_time()
-    refused(text, Rules(), most_explained)
-    return time.process_time() - begin
+    """
+    The least of three times, of this process alone: where it has run many tests, to
+    collect its garbage takes longer than what is timed.
+    """
+    times = []
+    for _ in range(3):
+        begin = time.process_time()
+        refused(text, Rules(), most_explained)
+        times.append(time.process_time() - begin)
+    return min(times)
 
 
 @pytest.mark.parametrize(
