@@ -26,7 +26,7 @@ CHOICES: list[dict[str, Any]] = [
 
 
 def outcome(text: bytes, rules: Rules, fast: bool) -> list[Block] | str:
-    """What becomes of a file of which no bad line is explained."""
+    """The blocks of a file whose bad lines are not explained, or why it is refused."""
     checker = Checker(rules, 0, fast=fast, own=True)
     if checker._good:
         checker._good.due = lambda: True  # type: ignore[method-assign]

@@ -202,7 +202,10 @@ class Ranges:
         return seeker.find(first.number + skip, (first, high)).row
 
     def _passed(self, before: int, start: int, skip: int) -> Place:
-        """The place `skip` lines after another one, or as far as may be read."""
+        """
+        The place `skip` lines after another one; an earlier one if that is further away
+        than a page may read.
+        """
         if not skip:
             return Place(before + 1, start)
         passed, at = 0, start

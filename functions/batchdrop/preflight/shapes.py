@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from batchdrop.preflight.members import Type
+from batchdrop.preflight.members import of_request, strays
 from batchdrop.preflight.names import camel, snake
 from batchdrop.preflight.rules import Family, Rules
 
@@ -262,20 +262,19 @@ def unsent(
 
 
 def unwrapper(
-    shape: Shape, rules: Rules, apart: Mapping[str, Type] | None = None
+    shape: Shape, rules: Rules, *, fine: bool = False
 ) -> Callable[[bytes], Unwrapped] | None:
     """
     Returns what unwraps lines of one shape; None where the line is the request itself.
     It raises msgspec.MsgspecError for a line of any other shape.
 
     Args:
-        apart: members beside a request that need an inspection. If given, it also
-            raises for each line that has one of them, or that needs one for another
-            reason.
+        fine: whether it also raises for each line that needs an inspection of what
+            stands beside the request, such as a member that belongs into it.
     """
     family = rules.family
     if shape.wrapper is None:
-        return _embedding(shape, rules, apart is not None) if family.embeds else None
+        return _embedding(shape, rules, fine) if family.embeds else None
     names = {"request": shape.wrapper}
     fields: list[Any] = [("request", msgspec.Raw)]
     if shape.id is not None:
@@ -287,10 +286,11 @@ def unwrapper(
         fields.append((f"not{number}", _Absent, msgspec.UNSET))
     if family.beside:
         fields += [("method", Literal["POST"]), ("url", Literal[family.urls])]
-    if apart is not None:
+    if fine:
         model = Annotated[str, msgspec.Meta(pattern=rules.model_pattern)]
         fields += [("model", model, msgspec.UNSET), ("response", _NoAnswer, None)]
         fields.append(("predictions", _Absent, msgspec.UNSET))  # may be an answer
+        apart = strays(of_request(family.members)) if rules.strict else {}
         for number, name in enumerate(apart):
             names[f"apart{number}"] = name
             fields.append((f"apart{number}", _Absent, msgspec.UNSET))
@@ -305,7 +305,7 @@ def unwrapper(
         request = bytes(found.request)
         if text_only:
             members = _members.decode(request)
-            if apart is not None and not _INSTANCE_NAMES.issuperset(members):
+            if fine and not _INSTANCE_NAMES.issuperset(members):
                 raise msgspec.ValidationError("has other members")
             return Unwrapped(id, _text_embedding(members, rules))
         if family.beside:

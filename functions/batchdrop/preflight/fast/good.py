@@ -16,7 +16,6 @@ from batchdrop.preflight.fast.decoders import (
     object_type,
 )
 from batchdrop.preflight.keys import Keys
-from batchdrop.preflight.members import of_request, strays
 from batchdrop.preflight.merge import NAMES, Merge, Merger, Missing, following
 from batchdrop.preflight.names import snake
 from batchdrop.preflight.own import Own
@@ -81,9 +80,7 @@ class GoodLines:
         self._decode = self._decoders.of_requests()
         self._loose = self._rules.imports and self._decoders.take_empty_objects()
         if self._unwrap is None:
-            members = of_request(self._rules.family.members)
-            apart = strays(members) if self._rules.strict else {}
-            self._unwrap = unwrapper(shape, self._rules, apart)
+            self._unwrap = unwrapper(shape, self._rules, fine=True)
         self.cut = self._cutter(line, shape, taken, self._decode)
 
     def due(self) -> bool:

@@ -14,7 +14,7 @@ from batchdrop.preflight.fast.decoders import MISFIT, NEVER, Decode, object_type
 from batchdrop.preflight.inspection import Full, Inspection, Members
 from batchdrop.preflight.keys import Keys
 from batchdrop.preflight.lines import broken_at
-from batchdrop.preflight.members import ANY, Type, of_request, strays
+from batchdrop.preflight.members import ANY, Type, of_request
 from batchdrop.preflight.merge import Merger
 from batchdrop.preflight.names import NULL_RUNS, OWN_NAMES, TWO_SPELLINGS, camel, snake
 from batchdrop.preflight.parse import parsed
@@ -191,9 +191,8 @@ class _Way(NamedTuple):
 
     @classmethod
     def of(cls, shape: Shape, rules: Rules) -> "_Way":
-        members = of_request(rules.family.members)
-        apart = strays(members) if rules.strict else {}
-        return cls(shape, unwrapper(shape, rules), unwrapper(shape, rules, apart))
+        fine = unwrapper(shape, rules, fine=True)
+        return cls(shape, unwrapper(shape, rules), fine)
 
 
 class Found(NamedTuple):
