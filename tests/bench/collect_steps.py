@@ -29,7 +29,7 @@ from batchdrop.results import ranges as joining
 from batchdrop.results import slices as sorting
 from batchdrop.results.ranges import Segment
 from batchdrop.results.slices import Run
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from tests.bench.preflight import peak_mb
 
 #: Bytes a second that a function reads from Cloud Storage, or writes to it.
@@ -225,7 +225,7 @@ class Job:
         plan = self._step("plan", lambda: joining.plan(questions, runs))
         size = joining.read_size(len(runs))
         opened = [store.opened("runs", f"run-{k}", size) for k in range(len(runs))]
-        tallies = [one.tally for one in runs]
+        totals = [one.totals for one in runs]
         bill, since = _bill(), None
         for j in range(len(plan)):
             own = _bill()
@@ -245,10 +245,10 @@ class Job:
                 ),
             )
             segment = _read_again(segment, Segment)
-            tallies.append(segment.tally)
+            totals.append(segment.totals)
             since = segment.reached
             bill.include(_read_again(own.tokens(), Tokens))
-        summary = self._step("compose", lambda: Tally.of(tallies).summary(questions))
+        summary = self._step("compose", lambda: Totals.of(totals).summary(questions))
         assert summary.rows.ok == rows
         bill.cost()
         assert store.written["strangers"] == 0

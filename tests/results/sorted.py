@@ -11,7 +11,7 @@ import pytest
 
 from batchdrop.pricing import Bill, Prices, Tokens
 from batchdrop.results import Answers, Questions, ranges, slices
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from tests.results.made import Collected, opened
 
 Value = TypeVar("Value")
@@ -89,11 +89,11 @@ def collect_sorted(
         segments.append(again(segment))
         if total is not None:
             total.include(again(part.tokens(), Tokens))
-    tallies = [run.tally for run in runs] + [each.tally for each in segments]
+    totals = [run.totals for run in runs] + [each.totals for each in segments]
     return Collected(
         bytes(results),
         [json.loads(line) for line in strangers.splitlines()],
-        Tally.of(tallies).summary(questions),
+        Totals.of(totals).summary(questions),
     )
 
 

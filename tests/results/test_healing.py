@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.again import Again, selected
 from batchdrop.results.healing import Healed, heal, plan
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from tests.results.made import Json, jsonl, opened, row_id
 
 #: Best first.
@@ -49,8 +49,8 @@ class Joined:
     parts: list[Healed]
 
     @property
-    def tally(self) -> Tally:
-        return Tally.of(part.tally for part in self.parts)
+    def totals(self) -> Totals:
+        return Totals.of(part.totals for part in self.parts)
 
     @property
     def healed(self) -> int:
@@ -120,7 +120,7 @@ def test_a_row_that_was_only_cancelled_keeps_why_it_failed_before(
     found = joined([failed(1, 503)], [failed(1, code, round=1)], again=cancelled)
 
     assert [each["round"] for each in found.results] == [kept]
-    assert found.tally.passing == 1
+    assert found.totals.passing == 1
 
 
 def test_rows_that_did_not_go_again_keep_their_bytes() -> None:
@@ -129,7 +129,7 @@ def test_rows_that_did_not_go_again_keep_their_bytes() -> None:
     found = joined(before, [result(2, "ok", 1)])
 
     assert found.data == jsonl([before[0], result(2, "ok", 1), *before[2:]])
-    assert found.tally.outcomes == {"ok": 3, "refused": 1}
+    assert found.totals.outcomes == {"ok": 3, "refused": 1}
 
 
 @pytest.mark.parametrize("line", [3, 9])
@@ -153,13 +153,13 @@ def test_rows_that_failed_again_are_named_up_to_ten() -> None:
 
     found = joined(before, [result(line, "failed", 1) for line in range(2, 14)])
 
-    (failure,) = found.tally.failures
+    (failure,) = found.totals.failures
     assert (failure.count, failure.example) == (13, row_id(1))
     assert failure.always == tuple(map(row_id, range(2, 12)))
 
 
 def test_one_round_names_no_row_that_failed_always() -> None:
-    (failure,) = joined([result(1, "failed")], []).tally.failures
+    (failure,) = joined([result(1, "failed")], []).totals.failures
 
     assert failure.always == ()
 
@@ -198,12 +198,12 @@ def test_joining_is_as_by_hand_in_ranges_of_any_size(data: st.DataObject) -> Non
         counts[new["outcome"]] += 1
     assert found.results == expected
     assert found.healed == healed
-    tally = found.tally
-    assert {each.value: n for each, n in tally.outcomes.items()} == counts
-    assert (tally.lines, tally.size) == (len(every), len(found.data))
-    assert tally.passing == counts["failed"]
-    assert sum(failure.count for failure in tally.failures) == counts["failed"]
-    for n, at in tally.offsets:
+    totals = found.totals
+    assert {each.value: n for each, n in totals.outcomes.items()} == counts
+    assert (totals.lines, totals.size) == (len(every), len(found.data))
+    assert totals.passing == counts["failed"]
+    assert sum(failure.count for failure in totals.failures) == counts["failed"]
+    for n, at in totals.offsets:
         assert json.loads(found.data[at:].split(b"\n")[0])["line"] == every[n]
 
 

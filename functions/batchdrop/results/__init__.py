@@ -12,7 +12,7 @@ order. Nothing here knows of a ledger or a bucket: it reads bytes, in pieces.
     judging     what one answer says
     writing     the results; `strangers`: the answers that no row takes
     again       which rows go again; `healing`: joins their new results
-    tally       what is counted on the way; `failures`: errors that rows have in common
+    totals      what is counted on the way; `failures`: errors that rows have in common
     own_lines   the same for rows of the Batches client and the caller's own lines
 
 Answers that don't fit into memory are read in steps:

@@ -3,7 +3,7 @@
 from batchdrop.results.joining import Joined, Piece, Source
 from batchdrop.results.reading import HELD, size_of
 from batchdrop.results.strangers import Answer, Strangers
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import DoesNotAddUp, Fate, TooLarge
 
 
@@ -14,14 +14,14 @@ class Arriving:
     """
 
     def __init__(
-        self, joined: Joined, source: Source, strangers: Strangers, tally: Tally
+        self, joined: Joined, source: Source, strangers: Strangers, totals: Totals
     ) -> None:
         self._fates = joined.fates
         self._counts = joined.counts
         self._source = source
         self._pieces = source.again()
         self._strangers = strangers
-        self._tally = tally
+        self._totals = totals
         self._held: dict[int, Answer] = {}  #: of rows that have one answer
         self._several: dict[int, list[Answer]] = {}  #: of the others
         self._size = 0  #: of all that are held
@@ -81,7 +81,7 @@ class Arriving:
                     else:
                         several.setdefault(fate, []).append(answer)
                 elif fate == Fate.SUPERSEDED:
-                    self._tally.superseded += 1
+                    self._totals.superseded += 1
                 else:
                     self._strangers.add(answer, Fate(fate).why)
             number += 1

@@ -7,7 +7,7 @@ from batchdrop.results.arriving import Arriving
 from batchdrop.results.joining import Joined, Source
 from batchdrop.results.questions import Lines
 from batchdrop.results.strangers import Strangers
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import Answers, Bill, Questions, Summary, finals_first
 from batchdrop.results.writing import Kept, Results, Write
 
@@ -40,15 +40,15 @@ def collected(
         TooLarge: the answers need more memory than there is; the same.
     """
     answers = finals_first(answers)
-    tally = Tally()
+    totals = Totals()
     lines = Lines(questions)
     source = Source(answers)
     joined = Joined(lines, questions.staging.rows, source, questions.open_staged)
-    tally.read, tally.same_rows = len(joined.fates), joined.same_rows
-    strangers = Strangers(answers, write_stranger, tally)
-    results = Results(questions, write, round, bill, tally, again=again)
-    arriving = Arriving(joined, source, strangers, tally)
-    results.write(lines, Kept(arriving.take, strangers, full, tally).said)
+    totals.read, totals.same_rows = len(joined.fates), joined.same_rows
+    strangers = Strangers(answers, write_stranger, totals)
+    results = Results(questions, write, round, bill, totals, again=again)
+    arriving = Arriving(joined, source, strangers, totals)
+    results.write(lines, Kept(arriving.take, strangers, full, totals).said)
     results.finish()
     arriving.finish()
-    return tally.summary(questions)
+    return totals.summary(questions)

@@ -13,7 +13,7 @@ from batchdrop.results.again import Again, Line, read_line
 from batchdrop.results.failures import Failures, code_of
 from batchdrop.results.questions import row_id
 from batchdrop.results.reading import lines_of
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import BEST_FIRST, DoesNotAddUp
 from batchdrop.results.writing import Write, Written
 from batchdrop.rows import RowOutcome
@@ -27,7 +27,7 @@ _OK, _FAILED = RowOutcome.OK.value, RowOutcome.FAILED.value
 class Healed(Struct, frozen=True, kw_only=True):
     """What came of a range. It can be written as JSON."""
 
-    tally: Tally  #: of the results that are written; it has no answers and no tokens
+    totals: Totals  #: of the results that are written; it has no answers and no tokens
     healed: int  #: rows whose outcome is better than before
     reached: int  #: how many bytes of the round's results have been used
 
@@ -100,7 +100,7 @@ def heal(
                     healing.add(one, text)
     if is_last and round.line < _NO_LINE:
         raise _unknown(round.line)
-    return Healed(tally=healing.finish(), healed=healing.healed, reached=round.at)
+    return Healed(totals=healing.finish(), healed=healing.healed, reached=round.at)
 
 
 def _unknown(line: int) -> DoesNotAddUp:
@@ -153,8 +153,8 @@ class _Healing:
     def __init__(self, write: Write, again: Again) -> None:
         self.healed = 0
         self._takes, self._was_cancelled = again.takes, again.was_cancelled
-        self._tally = Tally()
-        self._written = Written(write, self._tally)
+        self._totals = Totals()
+        self._written = Written(write, self._totals)
         self._outcomes: Counter[str] = Counter()
         self._failures = Failures()
 
@@ -183,11 +183,11 @@ class _Healing:
             # The row went again: nothing better came of any round.
             self._failures.add(kind, row_id(one.line), always=one.round > 0)
         if self._takes(one):
-            self._tally.passing += 1
+            self._totals.passing += 1
 
-    def finish(self) -> Tally:
+    def finish(self) -> Totals:
         self._written.finish()
-        tally = self._tally
-        tally.outcomes = {RowOutcome(name): n for name, n in self._outcomes.items()}
-        tally.failures = self._failures.all()
-        return tally
+        totals = self._totals
+        totals.outcomes = {RowOutcome(name): n for name, n in self._outcomes.items()}
+        totals.failures = self._failures.all()
+        return totals

@@ -17,7 +17,7 @@ from batchdrop.results.reading import HELD, size_of
 from batchdrop.results.runs import records
 from batchdrop.results.slices import Run, Write
 from batchdrop.results.strangers import Answer, Strangers
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import (
     Answers,
     Bill,
@@ -52,7 +52,7 @@ class Range(Struct, frozen=True, kw_only=True):
 class Segment(Struct, frozen=True, kw_only=True):
     """What came of a range. It can be written as JSON."""
 
-    tally: Tally
+    totals: Totals
     reached: Reached
 
 
@@ -141,23 +141,27 @@ def merge(
         TooLarge: the answers to one row need more memory than there is.
     """
     answers = finals_first(answers)
-    lines, tally = Lines(questions), Tally()
-    strangers = Strangers(answers, write_stranger, tally)
-    results = Results(questions, write, round, bill, tally, since, again)
-    merging = _Merging(ranges[j], runs, [each.final for each in answers], tally)
+    lines, totals = Lines(questions), Totals()
+    strangers = Strangers(answers, write_stranger, totals)
+    results = Results(questions, write, round, bill, totals, since, again)
+    merging = _Merging(ranges[j], runs, [each.final for each in answers], totals)
     start = lines.line_of(ranges[j].first) if j else 0
     end = lines.line_of(ranges[j].end) if j + 1 < len(ranges) else NO_LINE
-    results.write(lines, Kept(merging.take, strangers, full, tally).said, start, end)
+    results.write(lines, Kept(merging.take, strangers, full, totals).said, start, end)
     reached = results.finish()
     merging.finish()
-    return Segment(tally=tally, reached=reached)
+    return Segment(totals=totals, reached=reached)
 
 
 class _Merging:
     """The answers to the rows of a range, from all runs."""
 
     def __init__(
-        self, range: Range, runs: Sequence[OpenAt], finals: Sequence[bool], tally: Tally
+        self,
+        range: Range,
+        runs: Sequence[OpenAt],
+        finals: Sequence[bool],
+        totals: Totals,
     ) -> None:
         self._pieces = [
             records(open(*span), range.first, range.end) if span[0] < span[1] else None
@@ -171,7 +175,7 @@ class _Merging:
         self._held: dict[int, _Read | list[_Read]] = {}
         self._size = 0  #: of all that are held
         self._finals = finals
-        self._tally = tally
+        self._totals = totals
 
     def take(self, row: int) -> Answer | list[Answer] | None:
         """The answer to a row, or all of them in their order; None if none came."""
@@ -230,7 +234,7 @@ class _Merging:
             for text, tag, number in found
             if tag & 1 or self._finals[tag >> 1] or not in_final
         ]
-        self._tally.superseded += len(found) - len(kept)
+        self._totals.superseded += len(found) - len(kept)
         return kept if len(kept) > 1 else kept[0]
 
 

@@ -17,7 +17,7 @@ from batchdrop.results.reading import lines_of
 from batchdrop.results.runs import Entry, Sorting
 from batchdrop.results.sharing import Nameless, Sharing, marks_of
 from batchdrop.results.strangers import Strangers
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import Answers, Fate, OpenAt, Questions, finals_first
 
 #: Bytes of answers that are sorted at a time.
@@ -30,7 +30,7 @@ Write = Callable[[bytes], object]
 class Run(Struct, frozen=True, kw_only=True):
     """What is to be known of a run. It can be written as JSON."""
 
-    tally: Tally  #: the slice's answers, and what no row takes
+    totals: Totals  #: the slice's answers, and what no row takes
     final: int  #: how many of its answers are in final objects
     size: int  #: bytes
     index: list[Entry]  #: a sparse one
@@ -92,8 +92,8 @@ def sort(
         TooLarge: a line is too large for the memory.
     """
     answers = finals_first(answers)
-    lines, tally = Lines(questions), Tally()
-    strangers = Strangers(answers, write_stranger, tally)
+    lines, totals = Lines(questions), Totals()
+    strangers = Strangers(answers, write_stranger, totals)
     rows = questions.staging.rows
     sorting = Sorting()
     find, add = Rows(lines).find, sorting.add
@@ -103,12 +103,12 @@ def sort(
     for n, start, end in _pieces(answers, k):
         if not start:
             number = 1
-        read, late = tally.read, any_final and not answers[n].final
+        read, late = totals.read, any_final and not answers[n].final
         tag = 2 * n
         for some in _lines_within(answers[n], start, end):
             for line in some:
                 if text := line.strip():
-                    tally.read += 1
+                    totals.read += 1
                     found = find(text)
                     if isinstance(found, bytes):
                         answer = Nameless.of(len(sorting.rows), text, late)
@@ -120,15 +120,15 @@ def sort(
                         strangers.add((text, n, number), Fate(found).why)
                 number += 1
         if answers[n].final:
-            final += tally.read - read
+            final += totals.read - read
     had = before is not None and before.nameless
     if nameless or had:
         sharing = Sharing(marks() if nameless else b"", rows, taken)
-        _share(sorting, sharing, nameless, strangers, tally)
+        _share(sorting, sharing, nameless, strangers, totals)
         taken = sharing.taken
     size, index = sorting.write(rows, write)
     run = Run(
-        tally=tally,
+        totals=totals,
         final=final,
         size=size,
         index=index,
@@ -143,7 +143,7 @@ def _share(
     sharing: Sharing,
     nameless: dict[bytes, list[Nameless]],
     strangers: Strangers,
-    tally: Tally,
+    totals: Totals,
 ) -> None:
     """Finds the rows of the answers without ids."""
     rows = sorting.rows
@@ -152,11 +152,11 @@ def _share(
             sharing.name(row)
     for place, fate in sharing.share(nameless):
         rows[place] = fate
-    tally.same_rows = sharing.same_rows
+    totals.same_rows = sharing.same_rows
     for some in nameless.values():
         for place, _, _ in some:
             if rows[place] == Fate.SUPERSEDED:
-                tally.superseded += 1
+                totals.superseded += 1
             elif rows[place] < 0:
                 n, number = sorting.tags[place] // 2, sorting.numbers[place]
                 answer = (sorting.text_of(place), n, number)

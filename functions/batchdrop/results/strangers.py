@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from batchdrop.results.ids import UNDECODABLE
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import Answers, Why
 
 #: An answer, the object's place in the sequence, and its line there.
@@ -25,16 +25,16 @@ class Strangers:
         self,
         answers: Sequence[Answers],
         write: Callable[[bytes], object],
-        tally: Tally,
+        totals: Totals,
     ) -> None:
         self._names = [msgspec.json.encode(each.name) for each in answers]
         self._write = write
-        self._tally = tally
+        self._totals = totals
 
     def add(self, answer: Answer, why: Why) -> None:
         """Writes an answer."""
         text, n, number = answer
-        self._tally.strangers += 1
+        self._totals.strangers += 1
         try:
             text.decode()
             msgspec.json.decode(text, type=dict[str, msgspec.Raw])

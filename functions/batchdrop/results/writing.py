@@ -24,7 +24,7 @@ from batchdrop.results.questions import (
     row_id,
 )
 from batchdrop.results.strangers import Answer, Strangers
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.values import BEST_FIRST, Bill, Questions, Why
 from batchdrop.rows import RowOutcome
 
@@ -44,21 +44,21 @@ class Reached(Struct, frozen=True, kw_only=True):
 
 
 class Written:
-    """Writes results, many at a time, and counts and indexes them in a tally."""
+    """Writes results, many at a time, and counts and indexes them."""
 
-    def __init__(self, write: Write, tally: Tally) -> None:
+    def __init__(self, write: Write, totals: Totals) -> None:
         self._write = write
-        self._tally = tally
+        self._totals = totals
         self._block: list[bytes] = []
         self._size = 0
 
     def add(self, result: bytes) -> None:
         """Adds a line, which ends in a line feed."""
-        tally = self._tally
-        if tally.lines % EVERY == 0:
-            tally.offsets.append((tally.lines, tally.size))
-        tally.lines += 1
-        tally.size += len(result)
+        totals = self._totals
+        if totals.lines % EVERY == 0:
+            totals.offsets.append((totals.lines, totals.size))
+        totals.lines += 1
+        totals.size += len(result)
         self._block.append(result)
         self._size += len(result)
         if self._size > BLOCK:
@@ -80,7 +80,7 @@ class Kept:
         take: Callable[[int], Answer | list[Answer] | None],
         strangers: Strangers,
         full: bool,
-        tally: Tally,
+        totals: Totals,
     ) -> None:
         """
         Args:
@@ -90,7 +90,7 @@ class Kept:
         self._take = take
         self._strangers = strangers
         self._full = full
-        self._tally = tally
+        self._totals = totals
 
     def said(self, index: int, json: bool) -> Said | None:
         """What the answer to a row says; None if it has none."""
@@ -111,7 +111,7 @@ class Kept:
         different: dict[bytes, Answer] = {}
         for answer in answers:
             if answer[0] in different:
-                self._tally.superseded += 1
+                self._totals.superseded += 1
             else:
                 different[answer[0]] = answer
         read = [
@@ -137,12 +137,12 @@ class Results:
         write: Write,
         round: int,
         bill: Bill | None,
-        tally: Tally,
+        totals: Totals,
         since: Reached | None = None,
         again: Again | None = None,
     ) -> None:
         since = since or Reached()
-        self._tally = tally
+        self._totals = totals
         self._outcomes: Counter[RowOutcome] = Counter()
         self._failures = Failures()
         self._own = Own(questions.open_sidecar, since.sidecar)
@@ -150,7 +150,7 @@ class Results:
         self._place = _places(questions.inputs)
         self._missing = b'"outcome":"missing"%b' % _problem(questions.error)
         self._end = b',"round":%d}\n' % round
-        self._written = Written(write, tally)
+        self._written = Written(write, totals)
         self._bill = bill
         self._takes = again.takes if again else None
 
@@ -188,7 +188,7 @@ class Results:
             self._add(line, self._missing)
             return
         self._outcomes[said.outcome] += 1
-        usage = self._tally.usage
+        usage = self._totals.usage
         for n, tokens in enumerate(said.usage):
             usage[n] += tokens
         if said.error is not None:
@@ -197,7 +197,7 @@ class Results:
             self._bill.add(said.body, RowUsage(*said.usage), said.day)
         result = self._add(line, said.members)
         if said.outcome is not _OK and self._takes and self._takes(read_line(result)):
-            self._tally.passing += 1
+            self._totals.passing += 1
 
     def refused(self, line: int) -> None:
         """Adds the result of a line that was not sent."""
@@ -205,11 +205,11 @@ class Results:
         self._add(line, b'"outcome":"refused"' + self._refusals.error(line))
 
     def finish(self) -> Reached:
-        """Writes what is left, and completes the tally."""
+        """Writes what is left, and completes the totals."""
         self._written.finish()
-        self._tally.outcomes = dict(self._outcomes)
-        self._tally.failures = self._failures.all()
-        self._tally.columns_lost = self._own.lost
+        self._totals.outcomes = dict(self._outcomes)
+        self._totals.failures = self._failures.all()
+        self._totals.columns_lost = self._own.lost
         return Reached(sidecar=self._own.at, report=self._refusals.at)
 
     def _add(self, line: int, members: bytes) -> bytes:

@@ -17,7 +17,7 @@ from batchdrop.jobs.values import Drop, Location, Results, Round, Skipped
 from batchdrop.ledger import Ledger
 from batchdrop.results.again import Again, again_of
 from batchdrop.results.healing import Healed, heal, plan
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.storage import Storage
 from batchdrop.worker.alerts import log_parked
 from batchdrop.worker.collect_compose import Compose
@@ -144,13 +144,13 @@ class Heal:
             failpoint("collect_healed")
             return Done(step=Step.HEAL, n=j + 1)
         found = [objects.read(name, Segment) for name in names]
-        tally = Tally.of(each.found.tally for each in found)
-        counts = with_round(job, sent, tally)
+        totals = Totals.of(each.found.totals for each in found)
+        counts = with_round(job, sent, totals)
         over = job.round_over(sent, sum(each.found.healed for each in found))
         if one.by:
             next = Next(over=over)
         else:
-            passing = again.count(counts["rows"], tally.passing)
+            passing = again.count(counts["rows"], totals.passing)
             next = Next.of(job, passing, over)
         try:
             sources = [
@@ -165,7 +165,7 @@ class Heal:
             self.gathering.home(job, next),
             objects.folder,
             sources,
-            tally,
+            totals,
             before,
             sent.results,
         )
@@ -201,7 +201,7 @@ class Heal:
         home: Location,
         work: Location,
         sources: Sequence[Drop],
-        tally: Tally,
+        totals: Totals,
         before: Results,
         sent: Results,
     ) -> Results:
@@ -219,7 +219,7 @@ class Heal:
                 work,
                 results=sources,
                 strangers=beside,
-                index=index_of(tally.lines, tally.offsets),
+                index=index_of(totals.lines, totals.offsets),
                 round=one.n,
             )
 

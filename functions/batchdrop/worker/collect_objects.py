@@ -12,7 +12,7 @@ from batchdrop.pricing.bill import Tokens
 from batchdrop.results import DoesNotAddUp
 from batchdrop.results.ranges import Range
 from batchdrop.results.slices import Run
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.results.writing import Reached
 from batchdrop.storage import Created, Creation, Differs, Storage
 from batchdrop.worker.collect_freeze import PLAN
@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, kw_only=True):
     answers: int  #: see `Freeze.too_few`
     runs: list[str]  #: names
     strangers: list[str | None]  #: names, by run
-    tally: Tally
+    totals: Totals
     ranges: list[Range]
 
 
@@ -58,7 +58,7 @@ class Segment(msgspec.Struct, kw_only=True):
 
     data: str  #: the name of the results
     strangers: str | None
-    tally: Tally
+    totals: Totals
     reached: Reached
     tokens: Tokens
 

@@ -107,7 +107,7 @@ class RangeOfRows:
             Segment(
                 data=data,
                 strangers=strangers_name if strangers.is_written else None,
-                tally=found.tally,
+                totals=found.totals,
                 reached=found.reached,
                 tokens=bill.tokens(),
             ),

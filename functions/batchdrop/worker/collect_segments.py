@@ -9,7 +9,7 @@ from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Drop, Location, Results
 from batchdrop.results import Summary
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.storage import Storage
 from batchdrop.worker.collect_compose import Compose
 from batchdrop.worker.collect_freeze import PLAN, Freeze
@@ -71,7 +71,7 @@ class Segments:
         bill = self.inputs.bill(job)
         for one in found:
             bill.include(one.tokens)
-        summary = Tally.of([plan.tally, *(one.tally for one in found)]).summary(
+        summary = Totals.of([plan.totals, *(one.totals for one in found)]).summary(
             self.inputs.questions(job)
         )
         results = [(name, one.data) for name, one in zip(names, found, strict=True)]

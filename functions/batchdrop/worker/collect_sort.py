@@ -13,7 +13,7 @@ from batchdrop.failpoints import failpoint
 from batchdrop.jobs.codes import Step
 from batchdrop.jobs.job import Job
 from batchdrop.results import Answers, Questions, ranges, slices
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.storage import Differs, Storage
 from batchdrop.worker.collect_freeze import PLAN, Freeze, Frozen
 from batchdrop.worker.collect_inputs import AnswersGone, Inputs
@@ -152,11 +152,11 @@ class Sort:
                 PLAN,
                 Plan(
                     answers=sum(
-                        one.final if finals else one.tally.read for one in runs
+                        one.final if finals else one.totals.read for one in runs
                     ),
                     runs=[one.data for one in found],
                     strangers=[one.strangers for one in found],
-                    tally=Tally.of(one.tally for one in runs),
+                    totals=Totals.of(one.totals for one in runs),
                     ranges=ranges.plan(self.inputs.questions(job), runs),
                 ),
             )

@@ -6,7 +6,7 @@ from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Fact
 from batchdrop.results import DoesNotAddUp
-from batchdrop.results.tally import Tally
+from batchdrop.results.totals import Totals
 from batchdrop.rows import RowOutcome, counted
 from batchdrop.worker.part_sums import sum_of_costs, sum_of_usage
 
@@ -36,7 +36,7 @@ def without_round(job: Job, sent: Job) -> dict[str, Any]:
     return made | {"usage": usage, "cost": None, **_costs(job, sent)}
 
 
-def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
+def with_round(job: Job, sent: Job, totals: Totals) -> dict[str, Any]:
     """
     The arguments of `Job.collected`, but for `results`, once a round is joined to the
     results before it.
@@ -44,22 +44,22 @@ def with_round(job: Job, sent: Job, tally: Tally) -> dict[str, Any]:
     Args:
         job: the job whose rows went again.
         sent: the round's job.
-        tally: of all results.
+        totals: of all results.
 
     Raises:
         DoesNotAddUp: they are not one for each line of the file.
     """
-    refused = tally.outcomes.get(RowOutcome.REFUSED, 0)
-    if (tally.lines, refused) != (job.rows.total, job.rows.refused):
+    refused = totals.outcomes.get(RowOutcome.REFUSED, 0)
+    if (totals.lines, refused) != (job.rows.total, job.rows.refused):
         raise DoesNotAddUp(
-            f"{counted(tally.lines, 'result')}, {refused:,} of refused lines, for "
+            f"{counted(totals.lines, 'result')}, {refused:,} of refused lines, for "
             f"{counted(job.rows.total, 'line')}, {job.rows.refused:,} refused"
         )
     about = _about(sent)
     return {
-        "rows": tally.rows(tally.lines - refused),
+        "rows": totals.rows(totals.lines - refused),
         "usage": sum_of_usage([job.usage, sent.usage]),
-        "failures": tally.most_frequent,
+        "failures": totals.most_frequent,
         "strangers": job.strangers + sent.strangers,
         "superseded": job.superseded + sent.superseded,
         # Rows of the round are among those of its job, which counts them already.

@@ -11,7 +11,7 @@ from batchdrop.results.values import BEST_FIRST, DoesNotAddUp, Questions, Summar
 from batchdrop.rows import RowOutcome, Rows, counted
 
 
-class Tally(Struct, kw_only=True):
+class Totals(Struct, kw_only=True):
     """
     What was counted, of all of a job or of a part of it, such as a slice of its answers
     or a range of its rows. It can be written as JSON, and is added up in the order of
