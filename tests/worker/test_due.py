@@ -99,10 +99,10 @@ JOBS: dict[str, tuple[Callable[[Clock], Job], set[Stage]]] = {
     "reserved": (lambda c: reserved(submitted(c), c), set()),
     "unsettled": (
         lambda c: reserved(ended(c, results="off"), c),
-        {Stage.SETTLE},
+        {Stage.CEILINGS},
     ),
     "rejected": (rejected, set()),
-    "rejected, unsettled": (lambda c: reserved(rejected(c), c), {Stage.SETTLE}),
+    "rejected, unsettled": (lambda c: reserved(rejected(c), c), {Stage.CEILINGS}),
 }
 
 
@@ -120,7 +120,7 @@ def selecting(ledger: Ledger, clock: Clock) -> set[Stage]:
         Stage.CANCEL: ledger.jobs_to_cancel(),
         Stage.POLICIES: policies,
         Stage.DELETE: ledger.jobs_to_delete(clock()),
-        Stage.SETTLE: ledger.unsettled_jobs(1),
+        Stage.CEILINGS: ledger.unsettled_jobs(1),
         Stage.ADMIT: ledger.waiting_lines(),
         Stage.RESUME: ledger.due_jobs(clock()),
     }

@@ -18,7 +18,7 @@ class Stage(StrEnum):
     CANCEL = "cancel"
     POLICIES = "policies"
     DELETE = "delete"
-    SETTLE = "settle"
+    CEILINGS = "ceilings"
     ADMIT = "admit"
     RESUME = "resume"
 
@@ -32,7 +32,7 @@ def wanted(job: Derived) -> dict[Stage, datetime]:
         cancel     a cancel request is to be passed on          always
         policies   it may be cancelled, or reported as stalled  `cancel_at`, `stall_at`
         delete     its batch is to be deleted                   `delete_at`
-        settle     it is to give back what it has not cost      always
+        ceilings   it is to give back what it has not cost      always
         admit      it waits for its turn                        always
         resume     it is on its way to a batch                  once it is due
     """
@@ -47,7 +47,7 @@ def wanted(job: Derived) -> dict[Stage, datetime]:
         Stage.CANCEL: ALWAYS if is_open and not is_sent else None,
         Stage.POLICIES: min(policies, default=None),
         Stage.DELETE: job.delete_at,
-        Stage.SETTLE: ALWAYS if job.is_unsettled else None,
+        Stage.CEILINGS: ALWAYS if job.is_unsettled else None,
         Stage.ADMIT: ALWAYS if job.phase is Phase.WAITING else None,
         Stage.RESUME: job.due if is_unsent else None,
     }

@@ -161,7 +161,7 @@ class Poll:
             where_due(Stage.POLICIES, 1 / 4, self.policies.apply, None)
         # Nobody waits for deletions.
         where_due(Stage.DELETE, 1 / 4, self.policies.delete, None)
-        where_due(Stage.SETTLE, 1 / 4, self.reserving.settle, 0)
+        where_due(Stage.CEILINGS, 1 / 4, self.reserving.settle, 0)
         admitted = where_due(Stage.ADMIT, 1 / 2, self.admit.run, 0)
         tick.stage("reconcile", 1 / 2, self.reconcile.run, None)
         resumed = where_due(Stage.RESUME, 3 / 4, self.runner.resume_due, 0)
