@@ -11,6 +11,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from batchdrop.errors import Misconfigured, NotReadable, SourceGone, Unavailable
+from batchdrop.jobs.codes import ErrorCode
 from batchdrop.jobs.values import MAX_OBJECT_NAME, Drop, Location
 from batchdrop.preflight.lines import unpacked
 from batchdrop.stored import (
@@ -149,7 +150,7 @@ class Storage:
             for chunk in unpacked(self.read(drop), most):
                 found += chunk
                 if len(found) > most:
-                    raise NotReadable("over_limit", f"more than {most:,} bytes")
+                    raise NotReadable(ErrorCode.OVER_LIMIT, f"more than {most:,} bytes")
         except NotReadable as exc:
             raise NotReadable(exc.code, f"{drop}: {exc}") from exc
         return bytes(found)

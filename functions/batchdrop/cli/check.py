@@ -12,6 +12,7 @@ from batchdrop.cli.deployment import deployment_option
 from batchdrop.cli.extras import needs
 from batchdrop.cli.output import json_option, print_json
 from batchdrop.cli.prices import price_list, prices_option
+from batchdrop.jobs.codes import Backend
 from batchdrop.preflight import MODEL
 
 
@@ -20,9 +21,9 @@ from batchdrop.preflight import MODEL
 @deployment_option
 @click.option(
     "--backend",
-    type=click.Choice(["vertex", "developer"]),
+    type=click.Choice([each.value for each in Backend]),
     envvar="BATCHDROP_BACKEND",
-    default="vertex",
+    default=Backend.VERTEX.value,
     show_default=True,
     help="The API whose rules apply.",
 )

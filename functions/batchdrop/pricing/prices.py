@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from batchdrop.jobs.codes import Backend
 from batchdrop.preflight.retirements import answering
 from batchdrop.preflight.rules import short_model
 
@@ -38,7 +39,10 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_BACKENDS = {"vertex": "Vertex AI", "developer": "the Gemini Developer API"}
+_BACKENDS: dict[str, str] = {
+    Backend.VERTEX: "Vertex AI",
+    Backend.DEVELOPER: "the Gemini Developer API",
+}
 #: What stands behind the name of a model in that of a version: a number, a day, or the
 #: month of a preview.
 _VERSION = re.compile(r"(?:-\d{3}|-\d{8}|-\d{2}-\d{4})\Z", re.ASCII)
@@ -94,7 +98,7 @@ class Entry(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     models: tuple[str, ...]
     sources: tuple[str, ...]  #: names in the list's `sources`
-    backend: Literal["vertex", "developer"] | None = None  #: None: both
+    backend: Backend | None = None  #: None: both
     since: date = field(name="from", default=date.min)
     until: date = date.max
     long: Long | None = None
@@ -241,7 +245,7 @@ class Prices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not valid:
             return self._without(f"{name} on {day}")
         factor: Decimal | None = Decimal(1)
-        if backend == "vertex" and location != "global":
+        if backend == Backend.VERTEX and location != "global":
             factor = valid[0].elsewhere
         if factor is None:
             return self._without(f"{name} outside the location global")

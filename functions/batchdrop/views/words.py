@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from batchdrop.jobs.codes import Phase
+from batchdrop.jobs.codes import Phase, WaitCode
 
 if TYPE_CHECKING:
     from batchdrop.jobs.job import Job
@@ -107,19 +107,19 @@ def awaited(waits: "WaitingFor") -> str:
 
 #: What a job waits for, by its code.
 AWAITED = {
-    "person": "you",
-    "grant": "a grant",
-    "manifest": "its manifest",
-    "file": "the file beside it",
-    "queue": "its turn",
-    "paused": "the end of the pause",
-    "quota": "quota",
-    "day": "another day",
-    "ceiling": "room below a ceiling",
-    "another_try": "another try",
-    "search": "a list of batches",
-    "api": "the API",
-    "answers": "all answers",
-    "parts": "its parts",
-    "round": "rows that go again",
+    WaitCode.PERSON: "you",
+    WaitCode.GRANT: "a grant",
+    WaitCode.MANIFEST: "its manifest",
+    WaitCode.FILE: "the file beside it",
+    WaitCode.QUEUE: "its turn",
+    WaitCode.PAUSED: "the end of the pause",
+    WaitCode.QUOTA: "quota",
+    WaitCode.DAY: "another day",
+    WaitCode.CEILING: "room below a ceiling",
+    WaitCode.ANOTHER_TRY: "another try",
+    WaitCode.SEARCH: "a list of batches",
+    WaitCode.API: "the API",
+    WaitCode.ANSWERS: "all answers",
+    WaitCode.PARTS: "its parts",
+    WaitCode.ROUND: "rows that go again",
 }
