@@ -69,3 +69,13 @@ def test_the_table_of_the_example_adds_up() -> None:
         millions = Decimal(tokens.replace(",", "")) / 1_000_000
         assert millions * Decimal(price) * Decimal(factor) == Decimal(to_pay)
     assert sum(Decimal(row[-1]) for row in rows) == Decimal(whole)
+
+
+def test_everything_else_adds_up_to_what_the_page_says() -> None:
+    tables = PAGE.partition("\n## Everything else\n")[2]
+    amounts = re.findall(r"\| ([\d.]+)(?: to ([\d.]+))? \|$", tables, re.M)
+    least = sum(Decimal(least) for least, _ in amounts)
+    most = sum(Decimal(most or least) for least, most in amounts)
+
+    assert len(amounts) > 15
+    assert f"costs {least:.0f} to {most:.0f} USD in that month" in PAGE
