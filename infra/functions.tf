@@ -3,7 +3,7 @@
 locals {
   functions = merge(local.pages, {
     on_upload = {
-      description = "Makes one batch job of each file that lands in the inbox"
+      description = "Creates one batch job for each file that is dropped into the inbox"
       trigger     = "upload"
       schedule    = null
       # The maximum for an event's function. 1 GB takes about a minute.
@@ -23,7 +23,7 @@ locals {
       environment   = {}
     }
     poll = {
-      description = "Follows the batches, announces how they ended, resumes jobs that were left"
+      description = "Follows the batches, announces how they ended, and resumes jobs whose worker died"
       trigger     = "schedule"
       schedule    = "* * * * *"
       # Longer than TICK, by the time that one more job takes.
@@ -67,7 +67,7 @@ locals {
   # The pages, unless they are off.
   pages = {
     for chosen in var.dashboard[*] : "dashboard" => {
-      description = "Shows people their jobs, and takes their commands"
+      description = "Shows jobs to people, and carries out their commands"
       trigger     = "people"
       schedule    = null
       timeout     = 60      # a page takes tenths of a second, and a first call some seconds

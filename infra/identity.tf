@@ -180,8 +180,8 @@ resource "google_bigquery_dataset_access" "collect" {
 
 resource "google_service_account" "caller" {
   for_each = {
-    eventarc  = "Brings events to functions"
-    scheduler = "Calls functions by the clock"
+    eventarc  = "Delivers events to the functions"
+    scheduler = "Calls the functions that have a schedule"
   }
 
   project      = local.project

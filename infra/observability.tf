@@ -44,57 +44,68 @@ locals {
       # No data counts as zero.
       query    = "(sum(increase(${local.counts.ticks}[10m])) or vector(0)) < 1"
       duration = "600s"
-      advice   = "No tick has ended for 20 minutes: no batch is followed, nothing is announced, nothing is resumed. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. The next tick catches up."
+      advice   = "No tick of poll has ended for 20 minutes: no batch is followed, nothing is announced, and no dead worker is replaced. Look at the runs of the Cloud Scheduler job ${var.name}-poll, then at the log of the function of the same name. Nothing is lost: the next tick catches up."
     }
     collect_silent = {
       title    = "collect is silent"
       severity = "ERROR"
-      # poll names jobs on the topic, and nobody is called for them.
+      # poll publishes wake-ups, and collect is not called for them.
       query    = "sum(increase(${local.counts.woken}[30m])) > 0 unless sum(increase(${local.collects}[30m])) > 0"
       duration = "900s"
-      advice   = "poll has named jobs on the topic ${google_pubsub_topic.work.name}, and the function ${var.name}-collect was not called for 45 minutes: ended jobs get no results. Look at the Eventarc trigger of the function, its subscription on the topic, and the role roles/run.invoker of its account. Nothing is lost: poll names a job again until it is collected."
+      advice   = "poll publishes wake-ups on the topic ${google_pubsub_topic.work.name}, and the function ${var.name}-collect was not called for 45 minutes: jobs that have ended get no results. Look at the Eventarc trigger of the function, at its subscription on the topic, and at the role roles/run.invoker of the account ${var.name}-eventarc. Nothing is lost: poll wakes collect for a job until its results are written."
     }
     rows_failed = {
       title    = "rows fail"
       severity = "WARNING"
       query    = "sum(increase(${local.counts.rows_failed}[10m])) > 0"
       duration = "0s"
-      advice   = "A batch has ended, and more of its rows than the share failed_share (${var.failed_share} unless its route has another) are failed or missing, or none is ok. Blocked, truncated, malformed, empty and unclear rows do not count as failed. The log line with event job.rows_failed has the job; `failures` in its document has the most frequent errors with an example of each, and results.jsonl every row."
+      advice   = "A job has ended, and a larger share of its rows than failed_share (${var.failed_share}, unless the job's route sets another) is failed or missing, or no row is ok. Blocked, truncated, malformed, empty and unclear rows do not count as failed. The log line with event job.rows_failed names the job; `failures` in its document has the most frequent errors with an example of each, and results.jsonl every row."
     }
     jobs_stalled = {
       title    = "jobs are stalled"
       severity = "ERROR"
       query    = join(" or ", [for key in ["parked", "stalled", "lost", "no_output", "invisible", "not_allowed"] : "sum(increase(${local.counts[key]}[10m])) > 0"])
       duration = "0s"
-      advice   = "A job was parked and waits for you (event job.parked; `reason` says why: five workers in a row stopped on it, a step failed for three days, its file was read differently each time, what it needs was deleted again and again, or the counts of its results do not add up), or its next step has failed for two hours, its answers are about to be deleted, one of its rounds is unhealthy, or its batch has been in one state for too long (job.stalled), or the batch is gone (batch.lost) or has succeeded without naming its output (batch.no_output), or no batch is visible (batch.not_visible), or a key, a bucket or a right of the worker's is missing (job.postponed or collect.postponed, reason \"not_allowed\"). The log line names the job; `health` or `error` in its document has the reason."
+      advice   = <<-END
+        At least one job makes no progress. A log line of the functions has one of these events, and names the job:
+
+        - job.parked: no worker takes the job up until you resume or cancel it. The field `reason` says why: five workers in a row stopped on it, a step failed for three days, its file was read differently each time, what it needs was deleted again and again, or the counts of its results do not add up.
+        - job.stalled: its next step has failed for two hours, its answers are about to be deleted, one of its rounds is unhealthy, or its batch has been in one state for longer than stalled_after.
+        - batch.lost: the API has not known the batch for an hour.
+        - batch.no_output: the batch has succeeded, and the API does not say where its answers are.
+        - batch.not_visible: the API answers 404 for many batches at once.
+        - job.postponed or collect.postponed with reason "not_allowed": a key, a bucket or a right of the functions is missing.
+
+        `batchdrop show JOB` says what is wrong and what to do about it; so do `health` and `error` in the job's document.
+      END
     }
     announcements_unpublished = {
       title    = "announcements are not published"
       severity = "ERROR"
       query    = "sum(increase(${local.counts.unannounced}[10m])) > 0"
       duration = "900s"
-      advice   = "For 15 minutes Pub/Sub has refused, or not answered for, at least one announcement. Such announcements stay in the ledger, and are published once it takes them; one that it refuses ten times is set aside. The field `reason` of the log line with event tick.job_failed has Pub/Sub's message: a missing grant, or a body that the schema ${google_pubsub_schema.announcement.name} does not allow."
+      advice   = "For 15 minutes Pub/Sub has refused at least one announcement, or not answered. Such announcements stay in the ledger, and poll publishes them as soon as Pub/Sub accepts them; one that it refuses ten times is set aside. The field `reason` of the log line with event tick.job_failed has Pub/Sub's message: usually a right on the topic is missing, or the schema ${google_pubsub_schema.announcement.name} does not allow the body."
     }
     dead_letters = {
       title    = "dead letters"
       severity = "WARNING"
       query    = "sum(${local.undelivered}) > 0"
       duration = "0s"
-      advice   = "A subscriber refused an announcement ten times. Read what is held: gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --limit 100. Fix the subscriber, then run: batchdrop announcements replay --job JOB --new. Last, pull again with --auto-ack: the alert lasts while a message is left."
+      advice   = "A subscriber refused an announcement ten times. Read it: `gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --limit 100`; the attribute job_id names the job. Fix the subscriber, then run `batchdrop announcements replay --job JOB --new`. Last, pull again with --auto-ack: the alert lasts as long as a message is left."
     }
     rejected_drops = {
       title    = "drops are rejected"
       severity = "WARNING"
       query    = "sum(increase(${local.counts.rejected}[10m])) > 0"
       duration = "0s"
-      advice   = "A dropped file was not sent. Nothing was paid. The log line with event job.rejected has the job, a code and the reason, and so has the announcement."
+      advice   = "A dropped file was rejected: no batch was created, and nothing was paid. The log line with event job.rejected has the job, a code and the reason; so has the announcement."
     }
     function_errors = {
       title    = "functions fail"
       severity = "ERROR"
       query    = "sum by (service_name) (increase(${local.errors}[10m])) > 2"
       duration = "0s"
-      advice   = "A function answers with errors. Events are delivered again for 24 hours and ticks run every minute, so nothing is lost yet. Error Reporting shows the traces; \"... is not set\" means a setting is missing. Jobs go on without ${var.name}-dashboard."
+      advice   = "A function answered with more than two errors in 10 minutes. Events are delivered again for 24 hours and ticks run every minute, so nothing is lost yet. Error Reporting shows the traces; \"... is not set\" means that a setting is missing. Jobs continue without ${var.name}-dashboard."
     }
   }
 }

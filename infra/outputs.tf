@@ -4,7 +4,7 @@ output "inbox" {
 }
 
 output "output" {
-  description = "Results appear here, under NAME/JOB_ID/."
+  description = "Results appear here, under NAME/JOB_ID/; NAME is that of the dropped file."
   value       = "gs://${google_storage_bucket.this["output"].name}/"
 }
 
@@ -14,7 +14,7 @@ output "topic" {
 }
 
 output "example_subscription" {
-  description = "An example subscription, to look at announcements."
+  description = "An example subscription, from which you can read announcements."
   value       = google_pubsub_subscription.example.id
 }
 
@@ -24,12 +24,12 @@ output "ledger" {
 }
 
 output "functions" {
-  description = "The functions, by their names in main.py."
+  description = "The functions, by the names of their entry points in main.py."
   value       = { for key, function in google_cloudfunctions2_function.this : key => function.id }
 }
 
 output "service_accounts" {
-  description = "The functions' service accounts. Grant them access to anything else that they should reach."
+  description = "The functions' service accounts. Grant these accounts access to anything else that the functions should reach."
   value       = { for key, account in google_service_account.function : key => account.email }
 }
 
@@ -39,12 +39,12 @@ output "developer_api_key_secret" {
 }
 
 output "dashboard" {
-  description = "The dashboard's address; null if it is off. No browser opens it without dashboard_command."
+  description = "The dashboard's address; null if there is no dashboard. Run dashboard_command before you open it in a browser."
   value       = one([for key, function in google_cloudfunctions2_function.this : function.service_config[0].uri if key == "dashboard"])
 }
 
 output "dashboard_command" {
-  description = "With access \"iam\": opens the dashboard at http://localhost:8080 while it runs. With \"iap\": switches the Identity-Aware Proxy on; null if a load balancer has it."
+  description = "A command. With access \"iam\" it serves the dashboard at http://localhost:8080 while it runs. With \"iap\" it switches the Identity-Aware Proxy on, once; null if the proxy is at a load balancer."
   value = one([
     for chosen in var.dashboard[*] : chosen.access == "iam" ?
     "gcloud run services proxy ${var.name}-dashboard --project ${var.project_id} --region ${var.region} --port 8080" :
@@ -53,16 +53,16 @@ output "dashboard_command" {
 }
 
 output "charts" {
-  description = "The charts in Cloud Monitoring, below https://console.cloud.google.com/monitoring/dashboards/builder/."
+  description = "The dashboard of charts in Cloud Monitoring. Its last part is the ID in https://console.cloud.google.com/monitoring/dashboards/builder/ID."
   value       = google_monitoring_dashboard.this.id
 }
 
 output "labels" {
-  description = "The label of all resources and batches: filter a bill by it."
+  description = "The label of all resources and batches, by which you can filter a bill."
   value       = local.labels
 }
 
 output "settings" {
-  description = "What the functions run with; no secret is in it. `batchdrop deployments add NAME --from-terraform .` reads it."
+  description = "The settings of the functions, without secrets. `batchdrop deployments add NAME --from-terraform .` reads them."
   value       = local.environment
 }

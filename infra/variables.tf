@@ -21,7 +21,7 @@ variable "model" {
 }
 
 variable "deploy_bucket" {
-  description = "The bucket that you made by hand. It holds Terraform's state and, under releases/, the zips."
+  description = "The bucket that you created by hand. It holds Terraform's state and, under releases/, the zips of the functions."
   type        = string
 
   validation {
@@ -31,7 +31,7 @@ variable "deploy_bucket" {
 }
 
 variable "release" {
-  description = "The zip to run, as pack.py names it: functions-SHA256.zip, under releases/ in deploy_bucket."
+  description = "The zip that the functions run: functions-SHA256.zip, as pack.py names it, under releases/ in deploy_bucket."
   type        = string
 
   validation {
@@ -45,7 +45,7 @@ variable "release" {
 # --- optional -----------------------------------------------------------------
 
 variable "name" {
-  description = "The deployment's name: the first part of all names, and a label of all batches. A second deployment in the same project needs another."
+  description = "The deployment's name: the beginning of all names, and a label of all batches. A second deployment in the same project needs another name."
   type        = string
   default     = "batchdrop"
 
@@ -69,7 +69,7 @@ variable "region" {
 }
 
 variable "model_location" {
-  description = "Where the batches run: a region or 'global'. Default: the region."
+  description = "Where the batches run: a region, 'us', 'eu' or 'global'. Default: the value of region."
   type        = string
   default     = null
 
@@ -91,7 +91,7 @@ variable "uploaders" {
 }
 
 variable "readers" {
-  description = "Who may see jobs and read results: IAM members, as of uploaders. They may read this ledger, and objects of the output bucket; nothing else."
+  description = "Who may see jobs and read results: IAM members, in the same form as uploaders. They may read this ledger and the objects in the output bucket, and nothing else."
   type        = set(string)
   default     = []
 
@@ -102,7 +102,7 @@ variable "readers" {
 }
 
 variable "operators" {
-  description = "Who may cancel, resume and rerun jobs, and replay announcements: IAM members, as of uploaders. They may write this ledger, which is as much as the functions may; and read results."
+  description = "Who may cancel, resume and rerun jobs, retry rows, and replay announcements: IAM members, in the same form as uploaders. They may read results, and write to this ledger: whoever does can make the functions do anything that these may do."
   type        = set(string)
   default     = []
 
@@ -113,7 +113,7 @@ variable "operators" {
 }
 
 variable "dashboard" {
-  description = "The pages to look at, which cost nothing while nobody does; null: none. With access \"iam\", readers and operators open them through `gcloud run services proxy`; with \"iap\", in any browser, through the Identity-Aware Proxy. rows shows what rows ask and answer, and lets the pages read it. Who is an operator as user:, serviceAccount: or domain: may act on the pages; nobody can ask who is in a group, so its members may look, and act if their addresses are in operators here. audience is computed unless the proxy is at a load balancer: /projects/NUMBER/global/backendServices/ID."
+  description = "The dashboard, which costs nothing while nobody looks at it; null: there is none. access: with \"iam\", readers and operators open it through `gcloud run services proxy`; with \"iap\", in any browser, through the Identity-Aware Proxy. rows: the pages show questions and answers of rows, and their account may read the objects with these. operators: addresses of people who may act on the pages although they are operators only as members of a group, because the pages cannot look up who is in a group. audience: only if the proxy is at a load balancer, /projects/NUMBER/global/backendServices/ID."
   type = object({
     access    = optional(string, "iam")
     audience  = optional(string)
@@ -139,7 +139,7 @@ variable "dashboard" {
 }
 
 variable "max_uploads" {
-  description = "How many instances of on_upload may run at a time. Each handles four files at once; further events wait."
+  description = "How many instances of on_upload may run at a time. Each handles four files at a time; further events wait."
   type        = number
   default     = 20
 
@@ -150,7 +150,7 @@ variable "max_uploads" {
 }
 
 variable "max_collects" {
-  description = "How many instances of collect may run at a time. Each handles one job, or part of a split job, at once; further ones wait."
+  description = "How many instances of collect may run at a time. Each handles one job, or one part of a split job, at a time; further jobs wait."
   type        = number
   default     = 20
 
@@ -161,7 +161,7 @@ variable "max_collects" {
 }
 
 variable "work_days" {
-  description = "Days after which staged copies in the work bucket are deleted; an open job's are copied anew after half of them, when it is submitted or collected. The originals in the inbox are never deleted."
+  description = "Days after which the work bucket deletes an object, such as the staged rows of a file. What an open job still needs is copied anew when it is half as old. Dropped files in the inbox are never deleted."
   type        = number
   default     = 30
 
@@ -185,7 +185,7 @@ variable "ledger_days" {
 }
 
 variable "costs_days" {
-  description = "Days for which the ledger keeps what each job has cost, for reports."
+  description = "Days for which the ledger keeps what each job has cost, for the reports of `batchdrop costs`."
   type        = number
   default     = 400
 
@@ -196,7 +196,7 @@ variable "costs_days" {
 }
 
 variable "subscription_filter" {
-  description = "Filter of the example subscription. Default: everything but the end of a batch whose rows are all answered, which its results follow. A change deletes the subscription and makes a new one, because Pub/Sub can't change a filter."
+  description = "Filter of the example subscription. Default: everything except the successful end of a job without failed rows, because its results are announced next. Jobs without results (tables, datasets, results = \"off\") need another filter, such as \"\" for everything. A change deletes the subscription and creates a new one, because Pub/Sub can't change a filter."
   type        = string
   default     = "attributes.event != \"ended\" OR attributes.state != \"JOB_STATE_SUCCEEDED\" OR attributes.batch_rows = \"incomplete\" OR attributes.batch_rows = \"none\""
 
@@ -207,7 +207,7 @@ variable "subscription_filter" {
 }
 
 variable "protect" {
-  description = "Protects data from deletion: buckets with objects, the ledger, the key's secret. Set it to false before you destroy the deployment."
+  description = "Protects data from deletion: buckets that contain objects, the ledger, and the secret with the Developer API's key. Set it to false before you destroy the deployment."
   type        = bool
   default     = true
 }
@@ -219,7 +219,7 @@ variable "paused" {
 }
 
 variable "limits" {
-  description = "Limits: active batches per queue, which is a backend, a location and a model (max_active_jobs, the cap); rows and bytes per file, per part of a split file, and per day (UTC). A limit of parts that is left out is the API's own; any other that is left out is off."
+  description = "Limits: max_active_jobs is the cap of a queue (a backend, a location and a model), the most unfinished batches at the API; the others are rows and bytes of a file, of a part of a split file, and of a day (UTC). If you leave out a limit of parts, the API's own applies; any other is then off."
   type = object({
     max_active_jobs   = optional(number)
     max_rows          = optional(number)
@@ -238,7 +238,7 @@ variable "limits" {
 }
 
 variable "policies" {
-  description = "Seconds after which a running batch is cancelled (cancel_after), an ended one is deleted at the API (delete_after), and one that stays in one state is announced as stalled (stalled_after; also by state, as { PENDING = 259200, RUNNING = 86400 }). A policy that is left out is off."
+  description = "Seconds after which a running batch is cancelled (cancel_after), a batch that has ended is deleted at the API (delete_after), and a batch that stays in one state is announced as stalled (stalled_after; also by state, such as { PENDING = 259200, RUNNING = 86400 }). A policy that you leave out is off."
   type = object({
     cancel_after  = optional(number)
     delete_after  = optional(number)
@@ -268,7 +268,7 @@ variable "policies" {
 }
 
 variable "rows" {
-  description = "How rows are checked: on_invalid rejects a file with row errors or skips those rows, max_invalid of them at most; fix corrects what needs no guess; unknown rejects or allows members that the API isn't known to have; generation_config is merged into every request."
+  description = "How rows are checked: on_invalid \"reject\" rejects a file with row errors, \"skip\" leaves those rows out, at most max_invalid of them; fix = true repairs what needs no guess; unknown rejects or allows members that the API isn't known to have; generation_config is merged into every request."
   type = object({
     on_invalid        = optional(string)
     max_invalid       = optional(number)
@@ -290,7 +290,7 @@ variable "rows" {
 }
 
 variable "results" {
-  description = "What is made of the answers: \"on\", one result for each line of the file; \"full\", the same with the API's whole response in each; \"off\", nothing."
+  description = "Which results are written: \"on\", one for each line of the file; \"full\", the same with the API's whole response in each; \"off\", none, so that there are only the API's answers."
   type        = string
   default     = "on"
 
@@ -312,7 +312,7 @@ variable "failed_share" {
 }
 
 variable "retries" {
-  description = "Whether rows go again: retry, the most rounds in which rows that failed for a passing reason do, from 0 to 3; retry_on, outcomes of rows that go besides; retry_share, the share of a job's rows, from 0 to 1, above which none does. What is left out is the code's."
+  description = "Which rows are sent again: retry is the most rounds, from 0 to 3, for rows that failed for a passing reason; retry_on names outcomes whose rows are sent again, too; retry_share is the share of a job's rows, from 0 to 1, above which none is. If you leave one out, the functions' default applies."
   type = object({
     retry       = optional(number)
     retry_on    = optional(set(string))
@@ -337,7 +337,7 @@ variable "retries" {
 }
 
 variable "ceilings" {
-  description = "Ceilings on estimated cost, in the price list's currency: of a file (max_cost), and of all jobs of a day in UTC (max_cost_per_day). A ceiling that is left out is off."
+  description = "Ceilings on estimated cost, in the price list's currency: of a file (max_cost), and of all jobs of a day in UTC (max_cost_per_day). A ceiling that you leave out is off."
   type = object({
     max_cost         = optional(number)
     max_cost_per_day = optional(number)
@@ -351,7 +351,7 @@ variable "ceilings" {
 }
 
 variable "estimates" {
-  description = "What a job's estimate takes an answer, and the thoughts before it, to have: tokens that a row doesn't limit itself. A number that is left out is the code's."
+  description = "How many tokens the estimate of a job assumes for each answer (answer_tokens), and for the thoughts before it (thinking_tokens), unless the row sets a limit itself. If you leave one out, the functions' default applies."
   type = object({
     answer_tokens   = optional(number)
     thinking_tokens = optional(number)
@@ -382,7 +382,7 @@ variable "labels" {
 # --- what a file may choose --------------------------------------------------
 
 variable "models" {
-  description = "Models that a file may choose by its metadata or manifest, besides `model`. The model of a route need not be listed."
+  description = "Models that a file may choose by its metadata or manifest, in addition to `model`. The models of routes need not be listed."
   type        = set(string)
   default     = []
 
@@ -393,7 +393,7 @@ variable "models" {
 }
 
 variable "sources" {
-  description = "Prefixes (gs://) from which rows, and media that rows name, may come besides the inbox. The buckets exist already, in any project; rights to read under the prefixes are granted here."
+  description = "Prefixes (gs://) from which rows, and media that rows name, may come, in addition to the inbox. The buckets must already exist, in any project; the right to read under the prefixes is granted here."
   type        = set(string)
   default     = []
 
@@ -404,7 +404,7 @@ variable "sources" {
 }
 
 variable "destinations" {
-  description = "Prefixes (gs://) to which a file's results may go besides the output bucket. The buckets exist already, in any project; rights to write under the prefixes are granted here. The destination of a route need not be listed."
+  description = "Prefixes (gs://) to which a file's results may go, in addition to the output bucket. The buckets must already exist, in any project; the right to write under the prefixes is granted here. The destinations of routes need not be listed."
   type        = set(string)
   default     = []
 
@@ -420,7 +420,7 @@ variable "destinations" {
 }
 
 variable "datasets" {
-  description = "Datasets that a file may name, each with \"read\" (rows come from it) or \"write\" (results may go there too): project.dataset of BigQuery, or projects/P/locations/L/datasets/D of Vertex AI, which can only be read. They exist already, in any project."
+  description = "Datasets that a file may name, each with \"read\" (rows may come from it) or \"write\" (results may go there, too): project.dataset of BigQuery, or projects/P/locations/L/datasets/D of Vertex AI, which can only be read. They must already exist, in any project."
   type        = map(string)
   default     = {}
 
@@ -448,7 +448,7 @@ locals {
 # --- optional parts -----------------------------------------------------------
 
 variable "alert_emails" {
-  description = "E-mail addresses that get the alerts. Empty: incidents appear in the console alone."
+  description = "E-mail addresses that receive the alerts. If it is empty, incidents appear only in the console."
   type        = set(string)
   default     = []
 
@@ -459,7 +459,7 @@ variable "alert_emails" {
 }
 
 variable "alerts" {
-  description = "Creates alert policies. Each condition may cost a little per month."
+  description = "Creates the alert policies. Each of them may cost up to 1.50 USD per month: see docs/explanation/costs.md."
   type        = bool
   default     = true
 }
@@ -476,7 +476,7 @@ variable "kms_key" {
 }
 
 variable "backends" {
-  description = "Where batches may go: \"vertex\" (Vertex AI), \"developer\" (the Gemini Developer API) or both. The first is used unless a route names the other. You put the Developer API's key into the secret that is made here."
+  description = "Where batches may go: \"vertex\" (Vertex AI), \"developer\" (the Gemini Developer API) or both. The first is used unless a route names the other. Put the Developer API's key into the secret that is created here."
   type        = list(string)
   default     = ["vertex"]
 
@@ -487,7 +487,7 @@ variable "backends" {
 }
 
 variable "routes_file" {
-  description = "A TOML file of routes, which choose options for objects by their names. It becomes an object in the work bucket, and rights for its destinations are granted here."
+  description = "The path of a TOML file of routes, which choose options for files by their names. It becomes an object in the work bucket, and the right to write to its destinations is granted here."
   type        = string
   default     = null
 
@@ -498,18 +498,18 @@ variable "routes_file" {
 }
 
 variable "prices_file" {
-  description = "A price list as JSON, which replaces the built-in one: see docs/reference/prices.md. It becomes an object in the work bucket."
+  description = "The path of a price list in JSON, which replaces the built-in list: see docs/reference/prices.md. It becomes an object in the work bucket."
   type        = string
   default     = null
 
   validation {
     condition     = var.prices_file == null || can(jsondecode(file(var.prices_file)))
-    error_message = "prices_file is no JSON, or can't be read; give a path relative to the folder that Terraform runs in."
+    error_message = "prices_file is not JSON, or can't be read; give a path relative to the folder that Terraform runs in."
   }
 }
 
 variable "cloud_build" {
-  description = "What a build of cloudbuild.yaml may do: 'off' (it has no account), 'plan' or 'apply'."
+  description = "What a build of cloudbuild.yaml may do: 'off' (nothing: it has no account), 'plan' or 'apply'."
   type        = string
   default     = "off"
 
