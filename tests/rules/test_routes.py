@@ -220,7 +220,7 @@ def test_a_number_of_seconds_is_for_every_state() -> None:
         ('modl = "x"', "modl", "did you mean model? write one of match, name, loc"),
         ('kind = "chat"', "kind", 'write "generation" or "embedding"'),
         ('backend = "openai"', "backend", 'write "vertex" or "developer"'),
-        ('location = "us/central1"', "location", "write a region, or global"),
+        ('location = "us/central1"', "location", "write a region, us, eu or global"),
         ('model = "gemini-x?key=1"', "model", "write a model's name"),
         ("model = 1", "model", "write a text"),
         ('destination = "s3://b/x"', "destination", "gs://bucket/prefix"),

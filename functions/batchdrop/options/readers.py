@@ -506,7 +506,7 @@ def display_name(given: object) -> str:
 
 def _region(given: object) -> str:
     if not isinstance(given, str) or not re.fullmatch(r"[a-z0-9-]+", given):
-        raise Unreadable(given, "a region, or global")
+        raise Unreadable(given, "a region, us, eu or global")
     return given
 
 
@@ -636,7 +636,7 @@ DISPLAY_NAME = Type(
     f"text of at most {MAX_NAME} characters", display_name, display_name
 )
 DEPLOYMENT = Type("lowercase letters, digits, `-` and `_`", _deployment, _deployment)
-REGION = Type("region, or `global`", text, _region)
+REGION = Type("region such as `us-central1`, `us`, `eu` or `global`", text, _region)
 #: A file's model is held against the allowed ones, a route's is checked by itself.
 MODEL = Type("model", text, any_model)
 MODELS = _several("models", any_model)

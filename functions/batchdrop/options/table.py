@@ -92,7 +92,7 @@ OPTIONS = (
         by=DEPLOYER,
         default=REQUIRED,
         longest=63,
-        help="the region of the batches, or `global`; the Developer API has none",
+        help="where the batches run; the Developer API has no locations",
     ),
     Option(
         name="backend",
