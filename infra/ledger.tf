@@ -100,8 +100,8 @@ resource "google_firestore_field" "unindexed" {
 }
 
 # Firestore deletes a document after its `expire_at`, which the code sets: on jobs that
-# are done, published announcements, and records of handled events; and on days with a
-# ceiling, once no job of them is left.
+# are done, published announcements, what a job has cost, and days with a ceiling once no
+# job of the day is left.
 resource "google_firestore_field" "expiring" {
   for_each = toset(["jobs", "announcements", "ceilings", "costs"])
 
