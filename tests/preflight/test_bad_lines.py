@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from batchdrop.jobs.values import Location
-from batchdrop.preflight import LINE_LIMIT, Rules
-from batchdrop.preflight.lines import MOST_VALUES
+from batchdrop.preflight import Rules
+from batchdrop.preflight.lines import LINE_LIMIT, MOST_VALUES
 from batchdrop.preflight.rules import MODEL
 from tests.preflight.reading import GOOD, good, many, problems, row_errors
 

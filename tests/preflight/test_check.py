@@ -15,6 +15,7 @@ from google.cloud import storage
 
 from batchdrop.cli import main
 from batchdrop.preflight.excerpts import excerpt, span
+from batchdrop.preflight.lines import LINE_LIMIT
 from batchdrop.pricing import Prices
 from batchdrop.rows import RowError
 from tests.cloud_storage import cloud_storage
@@ -168,6 +169,22 @@ def test_what_can_not_be_mended_is_written_as_it_was(run: Run) -> None:
     first, second = Path("out.jsonl").read_text().splitlines()
     assert json.loads(first) == BAD
     assert json.loads(second) == GOOD
+
+
+def test_all_lines_but_those_that_are_too_long_are_written_with_their_ends(
+    run: Run,
+) -> None:
+    row = json.dumps(GOOD).encode()
+    longest = row.ljust(LINE_LIMIT)
+
+    done = run(
+        b" " + row + b" \r\n\r\n \n" + longest + b"\r\n" + longest + b" \n" + row,
+        *("--fix", "-o", "out.jsonl"),
+    )
+
+    assert done.exit_code == 1
+    written = Path("out.jsonl").read_bytes().split(b"\n")
+    assert written == [b" " + row + b" \r", b"\r", b" ", longest + b"\r", row, b""]
 
 
 def test_of_a_file_of_answers_the_rows_without_one_are_written(run: Run) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.errors import NotReadable
-from batchdrop.preflight import LINE_LIMIT, Checker, Rules
-from batchdrop.preflight.lines import split_lines, unpacked
+from batchdrop.preflight import Checker, Rules
+from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
 from tests.preflight.reading import GOOD, file
 
 #: The same bytes each time, as they name tests.
@@ -30,7 +30,8 @@ def test_lines_are_the_same_however_the_bytes_arrive(
 
     found = [line for block in split_lines(pieces(text, size)) for line in block]
 
-    lines = text.split(b"\n")
+    lines = [line + b"\n" for line in text.split(b"\n")]
+    lines[-1] = lines[-1].removesuffix(b"\n")
     assert found == (lines if lines[-1] else lines[:-1])
 
 

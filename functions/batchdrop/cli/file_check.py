@@ -14,7 +14,7 @@ from batchdrop.jobs.values import Estimate, Location
 from batchdrop.options import readers
 from batchdrop.options.configuration import wire_config
 from batchdrop.options.names import why_ignored
-from batchdrop.preflight import ANSWERED, LINE_LIMIT, Checker, Rules
+from batchdrop.preflight import ANSWERED, Checker, Rules, is_too_long
 from batchdrop.preflight.estimate import Estimator, batches_of
 from batchdrop.preflight.excerpts import excerpt
 from batchdrop.preflight.retirements import retirement
@@ -176,9 +176,10 @@ def report_of(
                 answered += len(left_out)
                 if mended is not None:
                     for number, line in enumerate(block.lines, block.first):
-                        # A line over the limit was cut.
-                        if number not in left_out and len(line) <= LINE_LIMIT:
-                            mended.write(block.mended.get(number, line) + b"\n")
+                        # A line that is too long was cut.
+                        if number not in left_out and not is_too_long(line):
+                            line = block.mended.get(number, line)
+                            mended.write(line.removesuffix(b"\n") + b"\n")
     except FileExistsError as exc:
         raise CanNotCheck(f"{output} exists already; choose another name") from exc
     except OSError as exc:

@@ -19,7 +19,7 @@ from batchdrop.preflight.checker import (
     own_columns,
 )
 from batchdrop.preflight.envelope import ANSWERED
-from batchdrop.preflight.lines import LINE_LIMIT
+from batchdrop.preflight.lines import is_too_long
 from batchdrop.preflight.rules import (
     ALLOW,
     MODEL,
@@ -33,7 +33,6 @@ from batchdrop.preflight.rules import (
 __all__ = [
     "ALLOW",
     "ANSWERED",
-    "LINE_LIMIT",
     "MODEL",
     "REJECT",
     "SKIP",
@@ -44,5 +43,6 @@ __all__ = [
     "Rules",
     "config_error",
     "embeds_text",
+    "is_too_long",
     "own_columns",
 ]
