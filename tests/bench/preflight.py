@@ -22,6 +22,7 @@ from typing import Any
 
 from batchdrop.jobs.values import Location
 from batchdrop.preflight import Checker, Rules
+from batchdrop.preflight.fast import one_by_one
 
 #: The most megabytes of a round: on a busy machine, many short rounds in turns measure
 #: better than a few long ones.
@@ -182,12 +183,13 @@ def ours(
     Checks and stages.
 
     Args:
-        without: "fast": without all fast paths; "cut": without `GoodLines.cut`.
+        without: "fast": without all fast paths; "runs": without `GoodLines.runs`.
     """
     explained = 0 if kind.bad else None
     checker = Checker(kind.rules, explained, fast=without != "fast", own=kind.own)
-    if without == "cut" and checker._good:
+    if without == "runs" and checker._good:
         checker._good._cutter = lambda *_: None  # type: ignore[method-assign]
+        checker._good.runs = lambda _, texts: one_by_one(texts)  # type: ignore
     with (
         tempfile.TemporaryFile(buffering=0, dir=path.parent) as out,
         tempfile.TemporaryFile(buffering=0, dir=path.parent) as beside,
@@ -281,7 +283,7 @@ def measured(
         few = max(1, total // kind.size // 50)
         runs["no fast path"] = partial(ours, kind=kind, without="fast"), few
         if not kind.bad:
-            runs["no cut"] = partial(ours, kind=kind, without="cut"), None
+            runs["no runs"] = partial(ours, kind=kind, without="runs"), None
     elif kind not in MORE.values():
         runs["json"] = per_line(json.loads), max(1, total // kind.size // 4)
         runs["genai"] = per_line(genai()), max(1, min(total // kind.size, 2_000))

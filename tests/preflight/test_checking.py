@@ -883,7 +883,9 @@ def inspected(lines: list[object], rules: Rules) -> int:
     row = checker._row
     checker._row = lambda *of: looked.append(of) or row(*of)  # type: ignore
 
-    rows = sum(block.rows for block in checker.blocks([file(*lines)]))
+    # If the first line changes the rules, all of its piece are read one by one.
+    pieces = [file(*lines[:5], b""), file(*lines[5:])]
+    rows = sum(block.rows for block in checker.blocks(pieces))
 
     assert rows == len(lines)
     return len(looked)

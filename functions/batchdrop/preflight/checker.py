@@ -16,6 +16,8 @@ from batchdrop.preflight.fast import (
     BadLines,
     GoodLines,
     ImpossibleLines,
+    Runs,
+    one_by_one,
 )
 from batchdrop.preflight.fix import FIXABLE, fixed, with_role
 from batchdrop.preflight.inspection import MOST_ERRORS, Full, Inspection, Members
@@ -181,25 +183,29 @@ class Checker:
         out: list[bytes] = []
         refused: list[Refused] = []
         unexplained: list[tuple[int, int]] = []
-        hidden, after_good = 0, True
-        number, rows = self._line, 0
-        first = number + 1
+        blank = hidden = 0
+        after_good = True
+        first = self._line + 1
         self._mended = {}
-        good = self._good
-        for line in lines:
-            number += 1
-            text = line.strip()
+        texts = [line.strip() for line in lines]
+        count = len(texts)
+        for at, pieces in self._runs(first, texts):
+            if pieces:
+                out += pieces
+                after_good = True
+            if at == count:
+                break
+            text = texts[at]
             if not text:
+                blank += 1
                 continue
+            number = first + at
             if len(text) > MOST_VALUES:
                 staged = self._long_row(number, text)
             else:
-                cut = good.cut if good else None
-                staged = (cut and cut(number, text)) or self._row(number, text)
-                good = self._good
+                staged = self._row(number, text)
             if not isinstance(staged, Refused):
                 out += staged
-                rows += 1
                 after_good = True
             elif self._left == 0:
                 hidden += 1
@@ -210,7 +216,8 @@ class Checker:
                 refused.append(staged)
                 if self._left is not None:
                     self._left -= 1
-        self._line = number
+        rows = count - blank - len(refused) - hidden
+        self._line += count
         self.accepted += rows
         self.refused += len(refused) + hidden
         return Block(
@@ -223,6 +230,13 @@ class Checker:
             mended=self._mended,
             own=self._own.taken() if self._own else b"",
         )
+
+    def _runs(self, first: int, texts: list[bytes]) -> Runs:
+        """See `GoodLines.runs`."""
+        # No other line of a block can be as long.
+        if self._good and len(texts[0]) <= MOST_VALUES:
+            return self._good.runs(first, texts)
+        return one_by_one(texts)
 
     def _long_row(self, number: int, text: bytes) -> tuple[bytes, ...] | Refused:
         """A line that might hold too many values to be decoded."""

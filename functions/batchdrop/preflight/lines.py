@@ -19,8 +19,9 @@ MOST_VALUES = 200_000
 #: made of one holds several copies of it, with four bytes a character.
 LONG = 1_000_000
 one_long_line = threading.Lock()
-#: Bytes that are processed at a time: few enough for a processor's cache.
-SLICE = 256 * 1024
+#: Bytes that are processed at a time: few enough for a processor's cache, which others
+#: use too. Of the lines that are read together, only the first can be longer.
+SLICE = 64 * 1024
 
 #: How often a file may be packed with gzip: a packed file that `gsutil cp -Z` packs
 #: again is packed twice.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, count, repeat
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -102,6 +103,11 @@ class Envelope(NamedTuple):
         if not self.open:
             return head, taken.request[1:], self.close
         return head, taken.beside, self.open, taken.request, self.close
+
+    def around_each(self, number: int, requests: list[bytes]) -> Iterator[bytes]:
+        """The same for requests of lines that follow one another."""
+        heads = map((self.head + self.open).__mod__, count(number))
+        return chain.from_iterable(zip(heads, requests, repeat(self.close)))
 
 
 class WrongShape(msgspec.ValidationError):

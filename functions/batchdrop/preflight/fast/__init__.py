@@ -25,8 +25,10 @@ that merges.
 Each path knows what becomes of a line, or returns that it doesn't know (None or False);
 then the line is inspected.
 
-- `GoodLines.cut`: the request is cut out of the line, and a decoder in C takes it only
-  if it has the names and types of those before it. The line isn't parsed as a whole.
+- `GoodLines.runs`: a decoder in C takes a request only if it has the names and types of
+  those before it. Where lines are sent as they are, it goes from one to the next by
+  itself. Otherwise, `GoodLines.cut` cuts the request out of the line, which isn't parsed
+  as a whole.
 - `GoodLines.taken`: the line is parsed, then the same decoder takes its request.
 - `BadLines.hold`: a decoder takes lines with the names and types of a bad one.
 - `ImpossibleLines.find`: a decoder takes all requests that could be good, and some bad
@@ -37,7 +39,15 @@ then the line is inspected.
 
 from batchdrop.preflight.fast.bad import BadLines
 from batchdrop.preflight.fast.decoders import MISFIT
-from batchdrop.preflight.fast.good import GoodLines
+from batchdrop.preflight.fast.good import GoodLines, Runs, one_by_one
 from batchdrop.preflight.fast.impossible import UNKNOWN, ImpossibleLines
 
-__all__ = ["MISFIT", "UNKNOWN", "BadLines", "GoodLines", "ImpossibleLines"]
+__all__ = [
+    "MISFIT",
+    "UNKNOWN",
+    "BadLines",
+    "GoodLines",
+    "ImpossibleLines",
+    "Runs",
+    "one_by_one",
+]

@@ -1,7 +1,10 @@
 """Lines that are good, as earlier ones of the file were."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from operator import length_hint
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -38,6 +41,19 @@ _ZEROS, _LONG = bytes.maketrans(b"123456789E", b"000000000e"), b"0" * 200
 _SKIPPED = b"+abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+#: Gives the pieces of a line to send, by its number, or None if the line may bring
+#: something new.
+Cut = Callable[[int, bytes], tuple[bytes, ...] | None]
+#: The index of each line that may bring something new, and the pieces to send of the
+#: lines between it and the one before it; last the number of lines, and the pieces of
+#: the lines behind the last of these.
+Runs = Iterator[tuple[int, Iterable[bytes]]]
+
+
+def one_by_one(texts: list[bytes]) -> Runs:
+    """As if all lines might bring something new."""
+    return zip(range(len(texts)), repeat(()))
+
 
 class GoodLines:
     """The good lines of a file, as decoders for more lines like them."""
@@ -59,14 +75,10 @@ class GoodLines:
         self._envelope = envelope
         self._own = own
         self._decode: Decode | None = None
-        #: Whether an empty object could pass the decoder.
-        self._loose = False
         self._unwrap: Callable[[bytes], Unwrapped] | None = None
         self._missed = 0
-        #: Gives the pieces of the line to send, or None if the line may bring something
-        #: new. It is None itself until a decoder is made, and where no request can be
-        #: cut out of a line.
-        self.cut: Callable[[int, bytes], tuple[bytes, ...] | None] | None = None
+        #: None until a decoder is made, and where no request can be cut out of a line.
+        self.cut: Cut | None = None
 
     def learn(self, line: bytes, shape: Shape, taken: Unwrapped) -> None:
         """
@@ -78,7 +90,6 @@ class GoodLines:
         if not self.due():
             return
         self._decode = self._decoders.of_requests()
-        self._loose = self._rules.imports and self._decoders.take_empty_objects()
         if self._unwrap is None:
             self._unwrap = unwrapper(shape, self._rules, fine=True)
         self.cut = self._cutter(line, shape, taken, self._decode)
@@ -99,6 +110,57 @@ class GoodLines:
         self._missed = 0
         return True
 
+    def runs(self, first: int, texts: list[bytes]) -> Runs:
+        """
+        See `Runs`. Each line that may bring something new must be read before the next
+        one is asked for.
+
+        Args:
+            first: the number of the first line.
+        """
+        for at in range(len(texts)):
+            if self._decode is not None:
+                runs = self._cut_runs if self._changes else self._whole_runs
+                yield from runs(first, texts, at)
+                return
+            yield at, ()
+
+    @property
+    def _changes(self) -> bool:
+        """Whether lines are changed, or sent in part."""
+        return self._unwrap is not None or self._merger is not None
+
+    def _whole_runs(self, first: int, texts: list[bytes], done: int) -> Runs:
+        """
+        Lines that are sent as they are. No Python code runs for each.
+
+        Args:
+            done: how many lines come before these.
+        """
+        rest, exhaust = iter(texts[done:]), deque[Any](maxlen=0).extend
+        while done < len(texts):
+            assert self._decode is not None
+            try:
+                exhaust(map(self._decode, rest))
+                at = len(texts)
+            except MISFIT:
+                at = len(texts) - 1 - length_hint(rest)
+            run = texts[done:at]
+            yield at, run and self._envelope.around_each(first + done, run)
+            done = at + 1
+
+    def _cut_runs(self, first: int, texts: list[bytes], done: int) -> Runs:
+        """Lines that are changed. See `_whole_runs`."""
+        pieces: list[bytes] = []
+        for at in range(done, len(texts)):
+            found = self.cut(first + at, texts[at]) if self.cut else None
+            if found is None:
+                yield at, pieces
+                pieces = []
+            else:
+                pieces += found
+        yield len(texts), pieces
+
     def taken(self, text: bytes) -> Unwrapped | None:
         """What to send of a line; its key isn't compared with those of other lines."""
         if self._decode is None:
@@ -117,40 +179,34 @@ class GoodLines:
                     msgspec.json.decode(text)
         except MISFIT:
             return None
-        if self._loose and _has_empty_object(taken.request):
-            return None
         return taken
 
     def _cutter(
         self, line: bytes, shape: Shape, taken: Unwrapped, decode: Decode
-    ) -> Callable[[int, bytes], tuple[bytes, ...] | None] | None:
+    ) -> Cut | None:
         """
         See `cut`.
 
         Args:
             line: the lines to come are likely to be like this one.
         """
-        loose = self._loose
         merge = None
         if self._merger:
             merge = _passing(self._merger, self._decoders)
         if self._unwrap is None:
+            if merge is None:
+                return None  # see `_whole_runs`
             head = self._envelope.head + self._envelope.open
             close = self._envelope.close
 
-            def plain(number: int, text: bytes) -> tuple[bytes, ...] | None:
+            def merged(number: int, text: bytes) -> tuple[bytes, ...] | None:
                 try:
-                    if merge:
-                        text = merge(text)
-                    else:
-                        decode(text)
+                    text = merge(text)
                 except MISFIT:
-                    return None
-                if loose and _has_empty_object(text):
                     return None
                 return head % number, text, close
 
-            return plain
+            return merged
         pattern = _opening(shape, self._rules)
         if pattern is None:
             return None
@@ -176,8 +232,6 @@ class GoodLines:
                 else:
                     passes(value)
             except MISFIT:
-                return None
-            if loose and _has_empty_object(value):
                 return None
             if keyed and first(begin[1], number) != number:
                 return None
@@ -240,9 +294,16 @@ def _may_be_out_of_range(text: bytes) -> bool:
     return b"e000" in zeros or _LONG in zeros
 
 
-def _has_empty_object(request: bytes) -> bool:
-    """Whether it may have an object without members; a text may look like one."""
-    return _EMPTY_OBJECT.search(request) is not None
+def _filled(value: bytes) -> bytes:
+    """
+    Returns a value without objects that have no members.
+
+    Raises:
+        msgspec.ValidationError: it may have one; a text may look like one.
+    """
+    if _EMPTY_OBJECT.search(value):
+        raise msgspec.ValidationError("may have an empty object")
+    return value
 
 
 def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
@@ -281,14 +342,14 @@ class _Decoders:
         Takes requests with the same names and types, no nulls, and with everything that
         is required.
         """
-        return msgspec.json.Decoder(self._type(self._root)).decode
+        return self._decode(self._root)
 
     def of_values(self, *path: str) -> Decode | None:
         """The same for the value at a place; None if there was none yet."""
         column: Column | None = self._root
         for name in path:
             column = column.members.get(name) if column else None
-        return msgspec.json.Decoder(self._type(column)).decode if column else None
+        return self._decode(column) if column else None
 
     def of_requests_but(self, *names: str) -> Decode:
         """
@@ -298,11 +359,17 @@ class _Decoders:
         return msgspec.json.Decoder(self._struct(self._root, names)).decode
 
     def take_empty_objects(self) -> bool:
-        """Whether an empty object could pass `of_requests`."""
-        return any(
+        """Whether types take an object without members, which the import refuses."""
+        return self._rules.imports and any(
             column.kind == "an object" and column.anchor is None
             for column in _all(self._root)
         )
+
+    def _decode(self, column: Column) -> Decode:
+        decode = msgspec.json.Decoder(self._type(column)).decode
+        if self.take_empty_objects():
+            return lambda value: decode(_filled(value))
+        return decode
 
     def _type(self, column: Column) -> Any:
         if column.type is None:
@@ -389,7 +456,10 @@ def _passing(merger: Merger, decoders: _Decoders) -> Merge:
 
     names = dict.fromkeys(merger.beside) | dict.fromkeys(map(snake, merger.beside))
     own_of = decoders.of_requests_but(*(NAMES if merger.ours else ()), *names)
-    return merger.splicer(own_of, merged, _missing(merger, decoders))
+    splice = merger.splicer(own_of, merged, _missing(merger, decoders))
+    if decoders.take_empty_objects():
+        return lambda request: _filled(splice(request))
+    return splice
 
 
 def _missing(merger: Merger, decoders: _Decoders) -> Missing | None:
