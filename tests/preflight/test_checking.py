@@ -554,6 +554,47 @@ def test_a_keyed_line_is_cut_as_it_would_be_parsed(
     same_outcome(file(*known, *lines), rules)
 
 
+#: Values of columns; some aren't JSON, or can't be held.
+column_values = st.sampled_from(
+    [
+        *(b'"x"', b'""', b'"a b, {}"', b"7", b"1.50", b"-0", b"null", b"true"),
+        *(
+            b'"\\u0061"',
+            b'"\\""',
+            '"é"'.encode(),
+            b'"\xff"',
+            b'"',
+            b"01",
+            b"1.",
+            b"nul",
+        ),
+        *(b"1e2", b"1e999", b"9" * 18, b"9" * 19, b"9" * 4301, b"{}", b"[1]", b""),
+    ]
+)
+column_names = st.sampled_from(
+    ["n", "a.b", "a%b", "é", "metadata", "model", "temperature", "custom_id", "labels"]
+)
+
+
+@each_backend
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+@given(column_names, st.lists(st.tuples(column_names, column_values, column_values)))
+def test_a_line_with_columns_is_cut_as_it_would_be_parsed(
+    backend: str, keyed: bool, name: str, found: list[tuple[str, bytes, bytes]]
+) -> None:
+    known = [(name, b'"x"', b"1")] * 3
+    request = json.dumps(GOOD).encode()
+    lines = []
+    for number, (other, first, second) in enumerate([*known, *found]):
+        key = b'"key":"k%d",' % number if keyed else b""
+        # Every other line has the columns of the known ones.
+        column = (other if number % 2 else name).encode()
+        columns = b'"customer":%b, "%b": %b,' % (first, column, second)
+        lines.append(b"{" + key + columns + b'"request":' + request + b"}")
+
+    same_outcome(file(*lines), Rules(backend=backend))
+
+
 #: A line's own configuration, by the names that it may have; some are none at all.
 names = st.sampled_from(
     [
@@ -927,6 +968,24 @@ def test_embedding_lines_that_end_alike_are_passed_without_an_inspection(
     ]
 
     assert inspected(lines, Rules(backend=backend, model=model)) < 20
+
+
+@each_backend
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+def test_lines_with_columns_are_passed_without_an_inspection(
+    backend: str, keyed: bool
+) -> None:
+    lines: list[object] = [
+        {
+            **({"key": f"k{number}"} if keyed else {}),
+            "customer": f"c{number}",
+            "n": number / 2,
+            "request": GOOD,
+        }
+        for number in range(100)
+    ]
+
+    assert inspected(lines, Rules(backend=backend)) < 20
 
 
 def test_contents_to_embed_are_passed_without_an_inspection() -> None:

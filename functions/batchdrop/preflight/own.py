@@ -12,7 +12,7 @@ is a column all the same.
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -50,17 +50,24 @@ class Own:
         if key is not None or columns:
             self._lines.append(b'{"id":%d%b' % (number, _rest(key, columns)))
 
-    def keeper(self, behind: bytes, shape: Shape) -> Keep | None:
+    def keeper(
+        self, behind: bytes, shape: Shape, before: tuple[str, ...]
+    ) -> Keep | None:
         """
         Returns what adds a line of which only the beginning was matched; None if such
-        lines have no key and no columns. If their shape has a key, the first group of
-        the match is the key, without quotes.
+        lines have no key and no columns. The groups of the match are the key, without
+        quotes, if the shape has one, and the values of columns.
 
         Args:
             behind: what all these lines have behind the request.
+            before: the names of the columns that are matched.
         """
         members = _members(b"{" + behind.removeprefix(b","))
         columns, keep = unsent(members, shape, self._family), self._lines.append
+        if before:
+            key = b"" if shape.id is None else b',"key":"%b"'
+            line = b'{"id":%d' + key + _rest(None, dict.fromkeys(before, b"%b"))
+            return lambda number, begin: keep(line % (number, *begin.groups()))
         if shape.id is not None:
             end = _rest(None, columns)
             return lambda number, begin: keep(
@@ -72,7 +79,7 @@ class Own:
         return lambda number, _: keep(b'{"id":%d%b' % (number, end))
 
 
-def _rest(key: msgspec.Raw | None, columns: dict[str, msgspec.Raw]) -> bytes:
+def _rest(key: msgspec.Raw | None, columns: Mapping[str, bytes | msgspec.Raw]) -> bytes:
     """A line from its key on."""
     rest = b"" if key is None else b',"key":' + bytes(key)
     if columns:

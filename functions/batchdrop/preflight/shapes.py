@@ -62,6 +62,17 @@ _ANSWERS = frozenset(
 )
 
 
+#: All the names by which `shape_of` tells shapes.
+TELLING = frozenset(
+    {
+        *(*IDS, "request", "body", "method", "url"),
+        *("messages", "contents", "content", "text"),
+    }
+)
+#: Members beside a request that are read, besides those that belong into it.
+READ_BESIDE = TELLING | {"model", "response", "predictions"}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The names of the members that mean something in a line."""
@@ -136,15 +147,6 @@ class NotOneContent(msgspec.ValidationError):
 
 class OtherModel(msgspec.ValidationError):
     """A line that names another model than the job's, in a member that isn't sent."""
-
-
-#: All the names by which `shape_of` tells shapes.
-TELLING = frozenset(
-    {
-        *(*IDS, "request", "body", "method", "url"),
-        *("messages", "contents", "content", "text"),
-    }
-)
 
 
 def shape_of(names: Set[str], family: Family) -> Shape:

@@ -27,8 +27,8 @@ then the line is inspected.
 
 - `GoodLines.runs`: a decoder in C takes a request only if it has the names and types of
   those before it. Where lines are sent as they are, it goes from one to the next by
-  itself. Otherwise, `GoodLines.cut` cuts the request out of the line, which isn't parsed
-  as a whole.
+  itself. Otherwise, `GoodLines.cut` cuts the request out of the line, which isn't
+  parsed as a whole.
 - `GoodLines.taken`: the line is parsed, then the same decoder takes its request.
 - `BadLines.hold`: a decoder takes lines with the names and types of a bad one.
 - `ImpossibleLines.find`: a decoder takes all requests that could be good, and some bad

@@ -19,6 +19,7 @@ from batchdrop.preflight.fast.decoders import (
     object_type,
 )
 from batchdrop.preflight.keys import Keys
+from batchdrop.preflight.members import of_request, strays
 from batchdrop.preflight.merge import NAMES, Merge, Merger, Missing, following
 from batchdrop.preflight.names import snake
 from batchdrop.preflight.own import Own
@@ -26,6 +27,7 @@ from batchdrop.preflight.rules import Rules
 from batchdrop.preflight.shapes import (
     BARE,
     BESIDE,
+    READ_BESIDE,
     Envelope,
     Shape,
     Unwrapped,
@@ -40,6 +42,10 @@ _SPACE = b" \t\r"
 _ZEROS, _LONG = bytes.maketrans(b"123456789E", b"000000000e"), b"0" * 200
 _SKIPPED = b"+abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+#: A text without escapes, or another value that any type can hold.
+_SIMPLE = (
+    rb'("[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?|true|false|null)'
+)
 
 #: Gives the pieces of a line to send, by its number, or None if the line may bring
 #: something new.
@@ -207,7 +213,8 @@ class GoodLines:
                 return head % number, text, close
 
             return merged
-        pattern = _opening(shape, self._rules)
+        columns = _columns_before(line, shape, self._rules)
+        pattern = _opening(shape, self._rules, columns)
         if pattern is None:
             return None
         cut = self._cut(line, shape, taken, pattern, decode)
@@ -219,7 +226,7 @@ class GoodLines:
         keyed, beside = shape.id is not None, bool(self._rules.family.beside)
         keep = None
         if self._own is not None:
-            keep = self._own.keeper(behind, shape)
+            keep = self._own.keeper(behind, shape, columns)
 
         def wrapped(number: int, text: bytes) -> tuple[bytes, ...] | None:
             begin = match(text)
@@ -306,12 +313,33 @@ def _filled(value: bytes) -> bytes:
     return value
 
 
-def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
+def _columns_before(line: bytes, shape: Shape, rules: Rules) -> tuple[str, ...]:
     """
-    What most lines of a shape begin with, up to the value that is sent. Its first group
-    is the user's key. The rest of the line is that value and a brace: if the value is
-    one JSON value, the line has no other members. None for lines that are sent as they
-    are, and for shapes whose request is only sent in part.
+    The columns of the user's own between the key of a line and its request. Empty if
+    one of them may mean something, or if the line has another order.
+    """
+    names = tuple(_members.decode(line))
+    start = 0 if shape.id is None else 1
+    if names[:start] != (shape.id,)[:start] or shape.wrapper not in names:
+        return ()
+    columns = names[start : names.index(shape.wrapper)]
+    read = READ_BESIDE.union(strays(of_request(rules.family.members)))
+    if rules.family.beside or not read.isdisjoint(columns):
+        return ()
+    if any(UNFIT.search(name) or "%" in name for name in columns):
+        return ()
+    return columns
+
+
+def _opening(
+    shape: Shape, rules: Rules, columns: tuple[str, ...]
+) -> re.Pattern[bytes] | None:
+    """
+    What most lines of a shape begin with, up to the value that is sent. Its groups are
+    the user's key, and the values of these columns. The rest of the line is the value
+    that is sent, and a brace: if it is one JSON value, the line has no other members.
+    None for lines that are sent as they are, and for shapes whose request is only sent
+    in part.
     """
     if shape.embeds is None and (shape.wrapper is None or rules.family.wrapper is None):
         return None
@@ -325,6 +353,7 @@ def _opening(shape: Shape, rules: Rules) -> re.Pattern[bytes] | None:
         members.append(rb'"method"' + colon + rb'"POST"')
         urls = "|".join(rules.family.urls).encode()
         members.append(rb'"url"' + colon + rb'"(?P<url>%b)"' % urls)
+    members += [b'"%b"' % re.escape(n).encode() + colon + _SIMPLE for n in columns]
     main = shape.wrapper or shape.embeds or ""
     members.append(rb'"%b"' % main.encode() + colon)
     return re.compile(rb"\{" + space + (space + b"," + space).join(members))
