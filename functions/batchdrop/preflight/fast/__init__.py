@@ -4,23 +4,19 @@ The fast paths: decide what becomes of a line without inspecting it.
 Every file has the same outcome without it (`Checker(rules, fast=False)`). Fractions of
 `orjson.loads`' speed on the same lines, by CPU time in turns in one run
 (`python -m tests.bench.preflight --without-fast --mb 20 --rounds 3`, on two cores that
-fifteen processes shared):
+five processes shared):
 
-    lines                       all paths   without `cut`   no fast path
-    500 B, requests                  0.49            0.38           0.03
-    5 KB, requests                   0.50            0.47           0.09
-    500 B, keyed                     0.30            0.21           0.02
-    500 B, merged                    0.29            0.13           0.02
-    500 B, to be embedded            0.28            0.13           0.02
-    500 B, OpenAI-style              0.30            0.21           0.02
-    500 B, all bad                   0.40               -           0.02
-    5 KB, all bad                    0.57               -           0.08
-    500 B, each bad otherwise        0.18               -           0.02
-
-An earlier run on a less busy machine had 0.54 and 0.53 for requests, and 0.55 and 0.67
-for lines that are all bad alike. For requests as they are, `cut` gains 30 % at 500 B:
-less than a third, but the check has to reach 0.55 there, and it is the same function
-that merges.
+    lines                       all paths  without `runs`   no fast path
+    500 B, requests                  0.61            0.39           0.03
+    5 KB, requests                   0.55            0.52           0.10
+    500 B, keyed                     0.35            0.17           0.02
+    500 B, with two columns          0.33            0.18           0.03
+    500 B, merged                    0.30            0.10           0.02
+    500 B, to be embedded            0.30            0.09           0.02
+    500 B, OpenAI-style              0.33            0.16           0.03
+    500 B, all bad                   0.42               -           0.02
+    5 KB, all bad                    0.66               -           0.08
+    500 B, each bad otherwise        0.14               -           0.02
 
 Each path knows what becomes of a line, or returns that it doesn't know (None or False);
 then the line is inspected.
