@@ -61,6 +61,7 @@ class CloudStorage:
             answered with 403, before its precondition is looked at.
         before_new: is called, once, before a compose or a copy.
         reads: of each object how many of its bytes were served.
+        uploads: the kinds of the uploads that were begun, in order.
     """
 
     upstream: str
@@ -73,6 +74,7 @@ class CloudStorage:
     may_delete: bool = True
     before_new: Callable[[], object] | None = None
     reads: Counter[str] = field(default_factory=Counter)
+    uploads: list[str] = field(default_factory=list)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
@@ -100,6 +102,8 @@ class CloudStorage:
         if handler.command == "GET" and media and "alt=media" in parts.query:
             self._media(handler, media)
             return
+        if handler.command == "POST" and parts.path.startswith("/upload/"):
+            self.uploads += parse_qs(parts.query)["uploadType"]
         answer = self._ask(handler.command, handler.path, handler, body)
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
         if self.loses and parts.path.startswith("/upload/"):

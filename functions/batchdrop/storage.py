@@ -288,9 +288,9 @@ class Storage:
             creation = Creation(self._blob(uri), content_type)
             try:
                 yield creation
-                creation.finish()
+                creation.close()
             except BaseException:
-                creation.abandon()
+                creation.end()
                 raise
             creation.compare(uri)
 
@@ -636,47 +636,91 @@ def _stored(blob: "storage.Blob") -> Stored:
     return Stored(blob, known.size, _again())
 
 
-class Creation:
+class _Upload:
+    """
+    Writes a new object: a small one in one request, a larger one as a stream. This
+    class closes or terminates the stream itself: the garbage collector would close a
+    writer whose close() failed once more, and so could upload at any time.
+    """
+
+    def __init__(self, blob: "storage.Blob", content_type: str = JSONL) -> None:
+        self._blob = blob
+        self._content_type = content_type
+        self._waiting = bytearray()
+        self._stream: Any = None  #: once there is more than one request takes
+        self._over = False
+
+    def write(self, data: bytes) -> None:
+        self._waiting += data
+        if len(self._waiting) >= CHUNK:
+            self._send(self._taken())
+
+    def close(self) -> None:
+        data = self._taken()
+        if self._stream is not None:
+            self._send(data)
+        if not self._over:
+            small = partial(self._create, data)
+            self._try(small if self._stream is None else self._stream.close)
+
+    def end(self) -> None:
+        """Gives up: no object is created."""
+        from google.auth.exceptions import GoogleAuthError
+        from requests import RequestException
+
+        self._over = True
+        if self._stream is not None:
+            with suppress(RequestException, GoogleAuthError):
+                self._stream.terminate()
+
+    def _taken(self) -> bytes:
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        return data
+
+    def _send(self, data: bytes) -> None:
+        if self._stream is None:
+            self._stream = self._blob.open(
+                "wb",
+                chunk_size=CHUNK,
+                content_type=self._content_type,
+                if_generation_match=0,
+                retry=_again(),
+            )
+        # The stream copies the whole argument of a write before it sends anything.
+        for start in range(0, len(data), PIECE):
+            if not self._over:
+                piece = memoryview(data)[start : start + PIECE]
+                self._try(partial(self._stream.write, piece))
+
+    def _create(self, data: bytes) -> None:
+        self._blob.upload_from_string(
+            data, self._content_type, if_generation_match=0, retry=_again()
+        )
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException as exc:
+            self.end()
+            if not _is_there_already(exc):
+                raise
+
+
+class Creation(_Upload):
     """
     A new object while it is written. Its bytes are counted and summed up, so that the
-    object of its name can be compared with them. A small object takes one request.
+    object of its name can be compared with them.
     """
 
     def __init__(self, blob: "storage.Blob", content_type: str) -> None:
         from google_crc32c import Checksum
 
-        self._blob = blob
-        self._content_type = content_type
-        self._upload: _Upload | None = None
-        self._waiting = bytearray()
+        super().__init__(blob, content_type)
         self._sum: Any = Checksum()  # type: ignore[no-untyped-call]
         self._size = 0
         #: The object of this name; None until the context is over.
         self.created: Created | None = None
-
-    def write(self, data: bytes) -> None:
-        self._waiting += data
-        if len(self._waiting) >= CHUNK:
-            self._upload = self._upload or _Upload(self._blob, self._content_type)
-            self._upload.write(self._taken())
-
-    def finish(self) -> None:
-        data = self._taken()
-        if self._upload is not None:
-            self._upload.write(data)
-            self._upload.close()
-            return
-        try:
-            self._blob.upload_from_string(
-                data, self._content_type, if_generation_match=0, retry=_again()
-            )
-        except Exception as exc:
-            if not _is_there_already(exc):
-                raise
-
-    def abandon(self) -> None:
-        if self._upload is not None:
-            self._upload.end()
 
     def compare(self, uri: str) -> None:
         """
@@ -687,57 +731,10 @@ class Creation:
         self.created = _equal(self._blob, uri, self._size, crc32c)
 
     def _taken(self) -> bytes:
-        data = bytes(self._waiting)
-        self._waiting.clear()
+        data = super()._taken()
         self._sum.update(data)
         self._size += len(data)
         return data
-
-
-class _Upload:
-    """
-    Streams a new object. This class closes or terminates the stream itself: the garbage
-    collector would close a writer whose close() failed once more, and so could upload
-    at any time.
-    """
-
-    def __init__(self, blob: "storage.Blob", content_type: str = JSONL) -> None:
-        self._stream = blob.open(
-            "wb",
-            chunk_size=CHUNK,
-            content_type=content_type,
-            if_generation_match=0,
-            retry=_again(),
-        )
-        self._over = False
-
-    def write(self, data: bytes) -> None:
-        # The stream copies the whole argument of a write before it sends anything.
-        for start in range(0, len(data), PIECE):
-            if not self._over:
-                piece = memoryview(data)[start : start + PIECE]
-                self._try(partial(self._stream.write, piece))
-
-    def close(self) -> None:
-        if not self._over:
-            self._try(self._stream.close)
-
-    def end(self) -> None:
-        """Gives up: no object is created."""
-        from google.auth.exceptions import GoogleAuthError
-        from requests import RequestException
-
-        self._over = True
-        with suppress(RequestException, GoogleAuthError):
-            self._stream.terminate()
-
-    def _try(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except BaseException as exc:
-            self.end()
-            if not _is_there_already(exc):
-                raise
 
 
 def _is_there_already(exc: BaseException) -> bool:

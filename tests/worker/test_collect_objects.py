@@ -5,7 +5,7 @@ import pytest
 from batchdrop.errors import SourceGone
 from batchdrop.jobs.values import Location
 from batchdrop.storage import Differs
-from tests.cloud_storage import cloud_storage
+from tests.cloud_storage import CloudStorage, cloud_storage
 from tests.often import mostly
 from tests.worker.world import World, storage_at
 
@@ -48,6 +48,18 @@ def test_an_object_with_another_content_stays_and_is_not_taken_for_ours(
 
         blob = world.gcs.bucket(world.settings.output.bucket).blob(f"{n}.jsonl")
         assert blob.download_as_bytes() == other
+
+
+def test_a_small_object_is_written_in_one_request_and_a_large_one_as_a_stream(
+    world: World, cloud: CloudStorage
+) -> None:
+    megabyte = b"line\n" * 200_000
+    for name, size in (("none", 0), ("small", 1), ("large", 9)):
+        world.storage.write(uri(world, name), iter([megabyte] * size))
+
+        blob = world.gcs.bucket(world.settings.output.bucket).blob(name)
+        assert blob.download_as_bytes() == megabyte * size
+    assert cloud.uploads == ["multipart", "multipart", "resumable"]
 
 
 @pytest.mark.parametrize("other", mostly(b"2\n" * 10_000_000, also=[b"1\n"]))
