@@ -59,10 +59,8 @@ HARMFUL = {
 #: `test_recorded.py`, and one that splits it or attaches its manifest in
 #: `test_races.py`.
 OFTEN = [
-    ("vertex", "after_intent"),
     ("vertex", "before_create"),
     ("vertex", "after_create"),
-    ("vertex", "after_submitted"),
     ("vertex", "after_fence_delete"),
     ("vertex", "after_cancelling_duplicate"),
     ("vertex", "after_ended"),
@@ -265,8 +263,8 @@ def test_a_worker_that_sleeps_at_a_point_and_wakes_late_does_no_harm(
 @pytest.mark.parametrize(
     ("world", "point", "act"),
     mostly(
-        ("vertex", "before_create", "sleeps"),
         also=[
+            ("vertex", "before_create", "sleeps"),
             ("vertex", "after_fence_delete", "dies"),
             ("developer", "after_create", "dies"),
         ],

@@ -83,9 +83,7 @@ def orphans(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "point", mostly("after_staging", "after_intent", "after_create", also=POINTS)
-)
+@pytest.mark.parametrize("point", mostly("after_staging", "after_create", also=POINTS))
 def test_a_job_of_an_emptied_ledger_is_paid_once_and_announced(
     world: World, point: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -220,8 +220,7 @@ def unreachable(request: httpx.Request) -> httpx.Response:
     ("fault", "health"),
     mostly(
         (unreachable, "postponed"),
-        (Wire.says(503), "postponed"),
-        also=[(Wire.says(403), "not_allowed")],
+        also=[(Wire.says(503), "postponed"), (Wire.says(403), "not_allowed")],
     ),
     ids=["unreachable", "503", "403"],
 )
