@@ -6,10 +6,8 @@ from typing import Any
 
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
-from tests.worker.backends import EACH
+from tests.worker.backends import BOTH, EACH
 from tests.worker.world import GOOD, World
-
-pytestmark = EACH
 
 
 def ended_early(world: World, **late: Any) -> Job:
@@ -22,6 +20,7 @@ def ended_early(world: World, **late: Any) -> Job:
     return world.job(drop)
 
 
+@EACH
 def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -> None:
     early = ended_early(world, seconds=300)
     world.ticks(1, timedelta(minutes=3))
@@ -40,6 +39,7 @@ def test_an_end_is_announced_once_it_names_the_answers_directory(world: World) -
     assert len(world.answers(job)) == 2
 
 
+@BOTH
 def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
     world: World,
 ) -> None:
@@ -61,6 +61,7 @@ def test_a_batch_that_never_names_its_answers_has_failed_after_ten_minutes(
     assert "doesn't say where the answers are" in body["error"]["message"]
 
 
+@BOTH
 def test_a_batch_that_succeeded_without_answers_long_ago_is_not_waited_for(
     world: World,
 ) -> None:

@@ -610,7 +610,7 @@ def test_a_split_job_that_waits_for_room_is_cancelled_at_once(world: World) -> N
     assert world.batches() == []
 
 
-@EACH
+@BOTH
 def test_a_split_job_that_runs_is_cancelled_at_the_service(world: World) -> None:
     job = submitted(world)
 
