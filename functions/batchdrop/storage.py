@@ -89,7 +89,8 @@ class Storage:
     ) -> Iterator[bytes]:
         """
         Yields the stored bytes of one generation of an object, a chunk at a time. They
-        are exactly as many as the range has, or the object.
+        are exactly as many as the range has, or the object, whose size is taken from
+        `drop`: a generation never changes.
 
         Args:
             start: the first byte, counted from 0.
@@ -98,12 +99,13 @@ class Storage:
             size: most bytes of a chunk, each of which is one request.
 
         Raises:
-            SourceGone: that generation no longer exists.
+            SourceGone: that generation no longer exists; unless it has no bytes.
             Unavailable: Cloud Storage gave no answer, or fewer bytes.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(drop), gone=True):
-            yield from _stored(self._dropped(drop)).chunks(start, end, size)
+            stored = Stored(self._dropped(drop), drop.size, _again())
+            yield from stored.chunks(start, end, size)
 
     def chunks(
         self, uri: str, start: int = 0, end: int | None = None, size: int | None = None
@@ -607,7 +609,8 @@ def _equal(
     blob: "storage.Blob", uri: str, size: int, crc32c: str | None = None
 ) -> Created:
     """
-    The object of this name.
+    The object of this name: the one that this blob has made, as the answer to that
+    described it; else the one that is there.
 
     Args:
         crc32c: what its content sums up to; None if only the size is known.
@@ -616,7 +619,9 @@ def _equal(
         Differs: it has another content.
         Unavailable: it is not there.
     """
-    found = blob.bucket.get_blob(blob.name, retry=_again())
+    found = blob
+    if blob.generation is None:
+        found = blob.bucket.get_blob(blob.name, retry=_again())
     if found is None:
         raise Unavailable(f"{uri} was deleted as soon as it was written")
     if int(found.size) != size or crc32c not in (None, found.crc32c):
