@@ -1,5 +1,7 @@
 """Split jobs and their parts."""
 
+from collections.abc import Sequence
+
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import Part, Spec, Staging
@@ -15,26 +17,32 @@ def staged(world: World, *texts: str, epoch: int = 1) -> Job:
         Job.claimed(drop, world.holder(), world.now(), world.timing)
     )
     assert job is not None
-    first = 1
+    found, first = [], 1
     for n, text in enumerate(texts):
         lines = text.splitlines(keepends=True)
         uri = f"{world.settings.work}{job.part_id(n)}/{epoch}/requests.jsonl"
         world.storage.write(uri, (line.encode() for line in lines))
-        part = Part(
-            n=n,
-            first=first,
-            last=first + len(lines) - 1,
-            staging=Staging(epoch=epoch, uri=uri, rows=len(lines), bytes=len(text)),
+        found.append(
+            Part(
+                n=n,
+                first=first,
+                last=first + len(lines) - 1,
+                staging=Staging(epoch=epoch, uri=uri, rows=len(lines), bytes=len(text)),
+            )
         )
-        job = part_staged(world, job, part)
         first += len(lines)
-    return job
+    return parts_staged(world, job, found)
 
 
-def part_staged(world: World, job: Job, part: Part) -> Job:
-    return world.ledger.advance(
-        job, lambda j: j.part_staged(part, world.now(), world.timing)
-    )
+def parts_staged(world: World, job: Job, parts: Sequence[Part]) -> Job:
+    """All in one write, where a worker makes one after each part."""
+
+    def move(job: Job) -> Job:
+        for part in parts:
+            job = job.part_staged(part, world.now(), world.timing)
+        return job
+
+    return world.ledger.advance(job, move)
 
 
 def rows(first: int, n: int) -> str:

@@ -10,7 +10,7 @@ from batchdrop.ledger.costs import Kept
 from batchdrop.ledger.documents import decode
 from batchdrop.pricing import Prices
 from tests.there import there
-from tests.worker.backends import EACH
+from tests.worker.backends import BOTH
 from tests.worker.collecting import collected, lines, question, questions, submit
 from tests.worker.world import World
 
@@ -33,7 +33,7 @@ def prices(**entry: Any) -> Prices:
     return Prices.load(json.dumps(base).encode())
 
 
-@EACH
+@BOTH
 def test_a_job_leaves_one_document_of_what_it_has_cost(world: World) -> None:
     drop = submit(world, ASKED, labels={"team": "search", "tier": "gold"})
 

@@ -13,7 +13,7 @@ from batchdrop.jobs.values import Drop
 from batchdrop.stored import split_uri
 from tests.often import mostly
 from tests.there import there
-from tests.worker.backends import BOTH, EACH
+from tests.worker.backends import BOTH
 from tests.worker.collecting import A_BATCH, collected, lines, question, questions
 from tests.worker.collecting import submit as submit_whole
 from tests.worker.dying import Killed, at, die
@@ -52,7 +52,7 @@ def staged(world: World, job: Job) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@EACH
+@BOTH
 def test_a_round_sends_the_rows_that_failed_as_they_were_staged(world: World) -> None:
     job = collected(world, submit(world))
     before = staged(world, job)

@@ -29,8 +29,8 @@ from tests.worker.collecting import A_BATCH
 from tests.worker.split_jobs import (
     THREE,
     announced_types,
-    part_staged,
     parts,
+    parts_staged,
     phases,
     rows,
     spec_of,
@@ -372,7 +372,7 @@ def test_the_outbox_of_an_earlier_split_job_of_the_same_id_is_left_as_it_was(
     claim = Job.claimed(job.source, world.holder(), world.now(), world.timing)
     again = world.ledger.claim(claim)
     assert again is not None
-    again = part_staged(world, again, job.parts[job.part_id(0)])
+    again = parts_staged(world, again, [job.parts[job.part_id(0)]])
     split(world, again)
 
     world.until_over(job.source)

@@ -389,7 +389,7 @@ def test_jobs_that_could_not_be_written_are_all_polled_again(
 
 
 @BOTH
-@pytest.mark.parametrize("code", mostly(403, 429, also=[401]))
+@pytest.mark.parametrize("code", mostly(403, also=[401, 429]))
 def test_a_cancel_that_the_service_did_not_take_is_sent_again(
     world: World, code: int
 ) -> None:
