@@ -101,6 +101,7 @@ def test_rows_without_an_answer_are_missing_and_answers_to_no_row_are_strangers(
     assert "no_such_row" in {one["why"] for one in found}
 
 
+@pytest.mark.proof  # in tests/results
 @BOTH
 def test_a_torn_last_line_is_a_stranger_and_its_row_is_missing(world: World) -> None:
     world.sim.faults.add("output_torn")
@@ -112,6 +113,7 @@ def test_a_torn_last_line_is_a_stranger_and_its_row_is_missing(world: World) -> 
     assert [one["why"] for one in strangers(world, job)] == ["unreadable"]
 
 
+@pytest.mark.proof  # in tests/results
 def test_answers_without_an_id_are_joined_by_what_they_answer(world: World) -> None:
     world.sim.faults.add("rows_without_key", rows=5)
     drop = submit(world, questions(5))
@@ -135,6 +137,7 @@ def test_vectors_without_an_id_are_joined_by_what_was_embedded(world: World) -> 
     assert [one["usage"]["prompt"] for one in found] == [2, 4]
 
 
+@pytest.mark.proof  # in tests/results
 def test_equal_rows_without_ids_each_take_one_of_the_equal_answers(
     world: World,
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_shard_beside_the_final_object_adds_only_what_that_lacks(
     assert (job.strangers, job.superseded) == (0, 3)
 
 
+@pytest.mark.proof  # in tests/results
 def test_rows_of_an_empty_object_are_missing(world: World) -> None:
     drop = submit(world, questions(3))
     job = ended(world, drop)
@@ -291,6 +295,7 @@ def test_the_rows_of_a_batch_that_names_no_output_are_missing(world: World) -> N
     assert job.no_cost == "the API never named the answers, which it may have charged"
 
 
+@pytest.mark.proof  # see test_late_output.py
 @BOTH
 def test_answers_that_are_named_late_are_collected(world: World) -> None:
     world.sim.faults.add("output_late", seconds=300)
@@ -301,6 +306,7 @@ def test_answers_that_are_named_late_are_collected(world: World) -> None:
     assert outcomes(world, job) == ["ok"] * 3
 
 
+@pytest.mark.proof  # as of one that failed
 def test_the_rows_of_a_batch_whose_export_failed_are_missing(world: World) -> None:
     world.sim.faults.add("export_failed")
     drop = submit(world, questions(3))
