@@ -276,9 +276,9 @@ def test_collectors_that_die_at_each_point_in_turn_come_to_the_same_end(
     assert outcomes(world, job) == ["ok"] * 10
     assert ready(world) == [there(job.results).uri]
     assert published(world, job) == ["results.index.json", "results.jsonl"]
-    # Each slice is sorted once.
+    # Each of the four slices is sorted once, though its last line is read to its end.
     (answers,) = objects(world, job)
-    assert cloud.reads[answers.name] <= answers.size * 1.6
+    assert cloud.reads[answers.name] <= answers.size * 1.2
 
 
 @pytest.mark.proof  # with all other points: above
