@@ -89,8 +89,8 @@ class Storage:
     ) -> Iterator[bytes]:
         """
         Yields the stored bytes of one generation of an object, a chunk at a time. They
-        are exactly as many as the range has, or the object, whose size is taken from
-        `drop`: a generation never changes.
+        are exactly as many as the range has, or the object. How many it has is asked
+        for: `drop` may come from an event, which may be forged.
 
         Args:
             start: the first byte, counted from 0.
@@ -99,13 +99,12 @@ class Storage:
             size: most bytes of a chunk, each of which is one request.
 
         Raises:
-            SourceGone: that generation no longer exists; unless it has no bytes.
+            SourceGone: that generation no longer exists.
             Unavailable: Cloud Storage gave no answer, or fewer bytes.
             Misconfigured: the bucket, or the right to it, is missing.
         """
         with _translated(str(drop), gone=True):
-            stored = Stored(self._dropped(drop), drop.size, _again())
-            yield from stored.chunks(start, end, size)
+            yield from _stored(self._dropped(drop)).chunks(start, end, size)
 
     def chunks(
         self, uri: str, start: int = 0, end: int | None = None, size: int | None = None

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,14 @@ def reported(world: World, job: Job) -> list[dict[str, Any]]:
 def outputs(world: World) -> list[str]:
     bucket = world.settings.output.bucket
     return [blob.name for blob in world.gcs.list_blobs(bucket)]
+
+
+def test_no_line_is_lost_to_an_event_with_a_wrong_size(world: World) -> None:
+    drop = world.upload(GOOD * 3)
+
+    world.worker.take(replace(drop, size=len(GOOD)))
+
+    assert world.job(drop).rows.accepted == 3
 
 
 def test_a_rejected_drop_has_a_report_an_announcement_and_no_batch(
