@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -78,8 +78,8 @@ class ImpossibleLines:
         #: them; None where such a line is bad.
         self._ways: dict[Shape, _Way] = {}
         self._shapes: dict[frozenset[str], Shape | None] = {}
-        #: One of them takes a request, if it could be good.
-        self._decoders: list[Decode] = []
+        #: One of them takes a request, if it could be good. None: not asked for yet.
+        self._decoders: tuple[Decode, ...] | None = None
         self._importing = _Importing(rules, columns) if rules.imports else None
 
     def find(self, line: bytes) -> "Found":
@@ -120,7 +120,9 @@ class ImpossibleLines:
         if taken.id is not None and taken.id in self._keys:
             return _BAD
         sent = self._merger.merge(taken.request) if self._merger else taken.request
-        for decode in self._decoders or self._made():
+        if self._decoders is None:
+            self._decoders = _possible_requests(self._rules)
+        for decode in self._decoders:
             try:
                 decode(sent)
             except msgspec.ValidationError:
@@ -146,11 +148,6 @@ class ImpossibleLines:
         if shape not in self._ways:
             self._ways[shape] = _Way.of(shape, self._rules)
         return self._ways[shape]
-
-    def _made(self) -> list[Decode]:
-        types = _PossibleTypes(self._rules).requests()
-        self._decoders = [msgspec.json.Decoder(each).decode for each in types]
-        return self._decoders
 
     def _is_bad_around(self, line: bytes, way: "_Way") -> bool:
         """Whether what stands around a line's request is bad."""
@@ -205,6 +202,13 @@ class Found(NamedTuple):
 
 _BAD = Found(True)
 UNKNOWN = Found(False)
+
+
+@lru_cache(8)  # to make them takes 16 ms and 1 MB, and most files have the same rules
+def _possible_requests(rules: Rules) -> tuple[Decode, ...]:
+    """One of these takes a request, if it may be good."""
+    types = _PossibleTypes(rules).requests()
+    return tuple(msgspec.json.Decoder(each).decode for each in types)
 
 
 class _PossibleTypes:
