@@ -527,12 +527,11 @@ def same_outcome(text: bytes, rules: Rules) -> None:
 
 
 each_backend = pytest.mark.parametrize("backend", ["vertex", "developer"])
-each_config = pytest.mark.parametrize("config", [None, b'{"topP": 1}', b"{}"])
+configs = st.sampled_from([None, b'{"topP": 1}', b"{}"])
 
 
 @each_backend
-@each_config
-@given(st.lists(requests, max_size=6), requests)
+@given(configs, st.lists(requests, max_size=6), requests)
 def test_fast_paths_have_the_outcome_of_an_inspection(
     backend: str, config: bytes | None, before: list[Any], last: Any
 ) -> None:
@@ -543,8 +542,7 @@ def test_fast_paths_have_the_outcome_of_an_inspection(
 
 
 @each_backend
-@each_config
-@given(st.lists(keyed, max_size=12))
+@given(configs, st.lists(keyed, max_size=12))
 def test_a_keyed_line_is_cut_as_it_would_be_parsed(
     backend: str, config: bytes | None, lines: list[bytes]
 ) -> None:
@@ -670,8 +668,7 @@ configured = st.builds(
 
 
 @each_backend
-@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
-@given(st.lists(configured, max_size=6), st.permutations([0, 0, 1, 2]))
+@given(st.booleans(), st.lists(configured, max_size=6), st.permutations([0, 0, 1, 2]))
 def test_a_configuration_is_put_in_as_it_would_be_parsed(
     backend: str, wrapped: bool, some: list[bytes], known: list[int]
 ) -> None:
@@ -732,15 +729,16 @@ beside = st.builds(
 
 
 @each_backend
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"tool_config": MODE},
-        {"labels": {"toolConfig": "a"}, "toolConfig": MODE, "topP": 1},
-    ],
-    ids=["beside", "both"],
+@given(
+    st.sampled_from(
+        [
+            {"tool_config": MODE},
+            {"labels": {"toolConfig": "a"}, "toolConfig": MODE, "topP": 1},
+        ]
+    ),
+    st.lists(beside, max_size=6),
+    st.permutations([0, 0, 1, 2]),
 )
-@given(st.lists(beside, max_size=6), st.permutations([0, 0, 1, 2]))
 def test_what_stands_beside_the_contents_is_put_in_as_it_would_be_parsed(
     backend: str, config: dict[str, Any], some: list[bytes], known: list[int]
 ) -> None:

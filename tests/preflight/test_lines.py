@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batchdrop.errors import NotReadable
 from batchdrop.preflight import Checker, Rules
 from batchdrop.preflight.lines import LINE_LIMIT, split_lines, unpacked
+from tests.often import mostly
 from tests.preflight.reading import GOOD, file
 
 #: The same bytes each time, as they name tests.
@@ -88,8 +89,17 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_stopped_early() -> None:
     assert sum(read) <= 1_000_000
 
 
-#: Of which the second cuts between the carriage return and the line feed.
+#: Of the sizes, the second cuts between the carriage return and the line feed.
 SIZES = (1_000_000, LINE_LIMIT + 1)
+ends_and_sizes = pytest.mark.parametrize(
+    ("end", "size"),
+    mostly(
+        (b"", SIZES[0]),
+        (b"\n", SIZES[0]),
+        (b"\r\n", SIZES[1]),
+        also=[(b"", SIZES[1]), (b"\n", SIZES[1]), (b"\r\n", SIZES[0])],
+    ),
+)
 
 
 def long_line(size: int) -> bytes:
@@ -97,8 +107,7 @@ def long_line(size: int) -> bytes:
     return head + b"x" * (size - len(head) - len(tail)) + tail
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-@pytest.mark.parametrize("size", SIZES)
+@ends_and_sizes
 def test_a_line_just_within_the_limit_is_read(end: bytes, size: int) -> None:
     checker = Checker(Rules())
 
@@ -108,8 +117,7 @@ def test_a_line_just_within_the_limit_is_read(end: bytes, size: int) -> None:
     assert checker.accepted == 1
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-@pytest.mark.parametrize("size", SIZES)
+@ends_and_sizes
 def test_a_line_just_over_the_limit_is_refused(end: bytes, size: int) -> None:
     checker = Checker(Rules())
     text = long_line(LINE_LIMIT + 1) + end + file(GOOD)
