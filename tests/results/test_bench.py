@@ -7,6 +7,7 @@ import sys
 import pytest
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("order", [[], ["--shuffled"]], ids=["in_order", "shuffled"])
 def test_the_bench_prints_its_figures_and_one_object_last(order: list[str]) -> None:
     bench = [sys.executable, "-m", "tests.bench.collect", *order]
@@ -24,8 +25,10 @@ def test_the_bench_prints_its_figures_and_one_object_last(order: list[str]) -> N
 
 @pytest.mark.parametrize(
     "much",
-    [["--rows", "2000", "--steps"], ["--embeddings", "200"]],
-    ids=["texts", "embeddings"],
+    [
+        pytest.param(["--rows", "2000", "--steps"], id="texts"),
+        pytest.param(["--embeddings", "200"], id="embeddings", marks=pytest.mark.proof),
+    ],
 )
 def test_the_bench_of_steps_counts_what_is_read_and_written(much: list[str]) -> None:
     command = [sys.executable, "-m", "tests.bench.collect", *much, "--json"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.batches.usage import RowUsage
@@ -222,7 +222,6 @@ counts = st.dictionaries(st.sampled_from(COUNTS), anything, max_size=6) | anythi
     ),
     at=anything,
 )
-@settings(deadline=None)
 def test_no_answer_stops_the_collecting(
     said: dict[str, Any], more: dict[str, Any], at: Any
 ) -> None:
@@ -274,7 +273,6 @@ def add(bill: Bill, model: str, prompt: int, output: int, day: date | None) -> N
 
 
 @given(parts=st.lists(st.lists(ROWS, max_size=6), max_size=5))
-@settings(deadline=None)
 def test_bills_of_parts_sum_up_to_the_bill_of_the_whole(parts: list[Any]) -> None:
     whole, bills = made_bill(), []
     for rows in parts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.results import DoesNotAddUp
@@ -168,7 +168,6 @@ lines = st.lists(st.integers(1, 40), unique=True, min_size=1, max_size=25).map(s
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=150)
 def test_joining_is_as_by_hand_in_ranges_of_any_size(data: st.DataObject) -> None:
     every = data.draw(lines)
     outcomes = st.sampled_from(OUTCOMES)

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.batches.usage import RowUsage
@@ -51,7 +51,6 @@ def answers(draw: st.DrawFn, lines: list[int]) -> bytes:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=80)
 def test_lines_are_in_order_each_once_and_counts_add_up(data: st.DataObject) -> None:
     first = data.draw(st.sampled_from([1, 5]))
     file = File(
@@ -165,7 +164,6 @@ rows: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 @given(row=rows, asked=st.booleans(), full=st.booleans())
-@settings(deadline=None, max_examples=800)
 def test_the_fast_path_says_the_same(
     row: dict[str, Any], asked: bool, full: bool
 ) -> None:
@@ -250,7 +248,6 @@ def test_usual_answers_take_the_fast_path(asked: bool) -> None:
 
 
 @given(order=st.permutations(range(1, 9)), size=st.integers(1, 5000))
-@settings(deadline=None, max_examples=30)
 def test_neither_order_nor_size_of_the_pieces_changes_the_results(
     order: list[int], size: int
 ) -> None:

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.results import seeking
@@ -48,7 +48,6 @@ def objects(draw: st.DrawFn) -> tuple[bytes, list[Row]]:
     return bytes(data), rows
 
 
-@settings(max_examples=150, deadline=None)
 @given(objects())
 def test_each_row_is_found_and_each_other_number_has_its_neighbours(
     made: tuple[bytes, list[Row]],
@@ -128,7 +127,6 @@ def test_an_entry_of_the_index_is_found_by_how_many_results_lie_before() -> None
     assert entry_after(offsets, 2000) is None
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b" "))),
     st.integers(1, 9),

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.jobs.values import Input
@@ -92,7 +92,6 @@ def objects(draw: st.DrawFn, asked: list[int]) -> list[Answers]:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=100)
 def test_the_sorted_path_gives_the_same(data: st.DataObject) -> None:
     file = data.draw(files())
     answers = data.draw(objects(file.lines or [1]))

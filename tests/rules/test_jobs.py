@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -978,7 +977,6 @@ class Moves(RuleBasedStateMachine):
             assert cancelled.is_over or cancelled.is_due(now)
 
 
-Moves.TestCase.settings = hypothesis_settings(max_examples=60, deadline=None)
 test_no_sequence_of_transitions_leaves_the_diagram = Moves.TestCase
 
 

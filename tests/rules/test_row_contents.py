@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.dashboard.contents import (
@@ -82,7 +82,6 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(), _JSON, min_size=1), st.data(), st.booleans())
 def test_a_line_that_is_cut_anywhere_has_what_was_read_of_it(
     members: dict[str, Any], data: st.DataObject, ascii: bool

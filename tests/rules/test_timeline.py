@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.dashboard.timeline import Stretch, time_line
@@ -226,7 +226,6 @@ _MOMENTS = st.builds(
 )
 
 
-@settings(max_examples=60)
 @given(
     moments=st.lists(_MOMENTS, min_size=1, max_size=6),
     times=st.tuples(*([st.none() | _TIMES] * 3)),
