@@ -66,6 +66,9 @@ _TOOL: _Levels = {"googleSearch": {}, "googleMaps": {"authConfig": {}}}
 _TOOL_CONFIG: _Levels = {"functionCallingConfig": {}}
 _GENERATION: _Levels = {"imageConfig": {}}
 
+#: The types of most values, looked up before what takes longer to find out.
+_AS_IT_IS = frozenset({str, int, float, bool, type(None)})
+
 _UNDERSCORE = re.compile(r"_([a-z0-9])")
 
 
@@ -83,6 +86,8 @@ def plain(value: Any) -> Any:
     Raises:
         ValueError: a value that JSON can't hold.
     """
+    if type(value) in _AS_IT_IS:
+        return value
     if is_model(value):
         return _data(value.model_dump(exclude_none=True))
     if isinstance(value, Struct):
@@ -100,6 +105,8 @@ def plain(value: Any) -> Any:
 
 def _data(value: Any) -> Any:
     """The caller's own data as JSON has it, nulls included."""
+    if type(value) in _AS_IT_IS:
+        return value
     if is_model(value):
         value = value.model_dump()
     elif isinstance(value, Struct):
