@@ -15,6 +15,8 @@ from batchsim.faults import CATALOGUE, OPS
 from tests import services
 from tests.batchsim.drive import Vertex, http, row, rows
 
+pytest_plugins = ["pytester"]
+
 README = Path(package.__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
@@ -26,24 +28,19 @@ def example(heading: str, language: str) -> str:
     return found[1]
 
 
-def test_the_examples_in_pytest(tmp_path: Path) -> None:
+def test_the_examples_in_pytest(pytester: pytest.Pytester) -> None:
     imports = (
         "from google import genai\nfrom google.oauth2.credentials import Credentials\n"
     )
-    (tmp_path / "conftest.py").write_text(example("Once, in", "python"))
-    # In one process: most of its time is the import of the official client.
+    pytester.makeconftest(example("Once, in", "python"))
     for n, heading in enumerate(("In pytest.", "In pytest, on Vertex**")):
         code = imports + example(heading, "python")
-        (tmp_path / f"test_readme_{n}.py").write_text(code)
+        pytester.makepyfile(**{f"test_readme_{n}": code})
 
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    # In this process, which has imported the official client.
+    ran = pytester.runpytest_inprocess("-q")
 
-    assert "2 passed" in ran.stdout, ran.stdout
+    ran.assert_outcomes(passed=2)
 
 
 def test_the_example_in_python(capsys: pytest.CaptureFixture[str]) -> None:

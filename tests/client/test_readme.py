@@ -32,7 +32,9 @@ def test_its_loop_says_why_a_row_has_no_text(
     ]
     bucket.put("requests.jsonl", "".join(rows).encode())
 
-    with BatchSim(queue_seconds=0, run_seconds=0, model=lambda _: "Hello.") as sim:
+    with BatchSim(
+        speed=0, queue_seconds=0, run_seconds=0, model=lambda _: "Hello."
+    ) as sim:
         sim.faults.add("row_blocked", match={"row_text": "blocked"})
         sim.faults.add("row_failed", code=500, match={"row_text": "failed"})
         options = {"base_url": sim.url}

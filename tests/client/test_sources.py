@@ -30,7 +30,7 @@ GEMINI, EMBEDDING, OLDER = (
 @pytest.fixture
 def sim(storage_emulator: str) -> Iterator[BatchSim]:
     """An API whose jobs end at once."""
-    with BatchSim(queue_seconds=0, run_seconds=0) as sim:
+    with BatchSim(speed=0, queue_seconds=0, run_seconds=0) as sim:
         yield sim
 
 
