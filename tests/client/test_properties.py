@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -86,26 +85,24 @@ PARSERS: list[Callable[[bytes], object]] = [
 ]
 
 
-@pytest.mark.parametrize("parse", PARSERS)
 @unwatched
 @given(answer=likely_objects | st.dictionaries(text, json_values, max_size=5))
-def test_any_object_with_a_name_as_an_answer_is_read(
-    parse: Callable[[bytes], object], answer: dict[str, Any]
-) -> None:
+def test_any_object_with_a_name_as_an_answer_is_read(answer: dict[str, Any]) -> None:
     answer.pop("error", None)
     answer |= {"name": "batches/1", "file": {**answer, "name": "files/1"}}
 
-    try:
-        result = parse(msgspec.json.encode(answer))
-    except UnclearAnswer:
-        # Only of a list: what is no list, or has no readable token, does not end one.
-        assert parse in (v.read_page, d.read_page)
-        return
+    for parse in PARSERS:
+        try:
+            result = parse(msgspec.json.encode(answer))
+        except UnclearAnswer:
+            # Only of a list: what is no list, or has no readable token, ends none.
+            assert parse in (v.read_page, d.read_page)
+            continue
 
-    if isinstance(result, BatchJob):
-        assert result.raw == msgspec.json.decode(msgspec.json.encode(answer))
-        assert result.done == is_terminal(result.state)
-        assert hash(result) == hash(result.name)
+        if isinstance(result, BatchJob):
+            assert result.raw == msgspec.json.decode(msgspec.json.encode(answer))
+            assert result.done == is_terminal(result.state)
+            assert hash(result) == hash(result.name)
 
 
 @unwatched
