@@ -105,23 +105,32 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def firestore_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> services.Shared:
+    """Services that all processes of a run share: each has data of its own there."""
+    shared = services.Shared(tmp_path_factory)
+    # Not at the end of the last test: others may need them for long.
+    pytestconfig.add_cleanup(shared.close)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def firestore_emulator(shared: services.Shared) -> Iterator[str]:
     """The address of a Firestore emulator, which Google's client finds as well."""
-    with (
-        services.running(FIRESTORE, tmp_path_factory.mktemp("firestore")) as address,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    start = functools.partial(services.running, FIRESTORE)
+    with pytest.MonkeyPatch.context() as patch:
+        address = shared.address(FIRESTORE.name, start)
         patch.setenv(FIRESTORE.variable, address)
         yield address
 
 
 @pytest.fixture(scope="session")
-def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def pubsub_emulator(shared: services.Shared) -> Iterator[str]:
     """The address of a Pub/Sub emulator, which Google's client finds as well."""
-    with (
-        services.running(PUBSUB, tmp_path_factory.mktemp("pubsub")) as address,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    start = functools.partial(services.running, PUBSUB)
+    with pytest.MonkeyPatch.context() as patch:
+        address = shared.address(PUBSUB.name, start)
         patch.setenv(PUBSUB.variable, address)
         yield address
 
@@ -154,7 +163,6 @@ def storage_emulator(gcs: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def bigquery(shared: services.Shared) -> str:
     """The address of a BigQuery emulator that all tests share."""
-    with services.bigquery_emulator(tmp_path_factory.mktemp("bigquery")) as url:
-        yield url
+    return shared.address("bigquery", services.bigquery_emulator)

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,6 +52,38 @@ def running(emulator: emulators.Emulator, logs: Path) -> Iterator[str]:
             unavailable(str(exc))
         process.wait_until_ready()
         yield f"127.0.0.1:{port}"
+
+
+class Shared:
+    """Services that all processes of a run of tests share."""
+
+    def __init__(self, temporary: pytest.TempPathFactory) -> None:
+        self._temporary = temporary
+        self._folder = temporary.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            self._folder = self._folder.parent
+        self._started = contextlib.ExitStack()
+        self._users = (self._folder / "users").open("w")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def address(
+        self, name: str, run: Callable[[Path], AbstractContextManager[str]]
+    ) -> str:
+        """Where it is. The first who asks starts it: `run`, with a folder for logs."""
+        file = self._folder / f"{name}.address"
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                logs = self._temporary.mktemp(name)
+                file.write_text(self._started.enter_context(run(logs)))
+        return file.read_text()
+
+    def close(self) -> None:
+        """Ends what this process has started, when the others have done with it."""
+        fcntl.flock(self._users, fcntl.LOCK_UN)
+        fcntl.flock(self._users, fcntl.LOCK_EX)
+        self._started.close()
+        self._users.close()
 
 
 @contextlib.contextmanager
