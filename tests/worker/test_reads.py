@@ -13,7 +13,6 @@ from batchdrop.jobs import codes
 from batchdrop.jobs.codes import Phase
 from batchdrop.jobs.job import Job
 from batchdrop.jobs.values import CancelRequest, Problem
-from batchdrop.worker.tick import OUTDATED_EVERY
 from tests.database import CountedDatabase
 from tests.reads import counted
 from tests.worker.batches import submit
@@ -49,7 +48,7 @@ def copies(world: World, job: Job, n: int, **changes: Any) -> None:
 
 def reads(world: World) -> int:
     # Each of these ticks looks for documents of an earlier release.
-    world.advance(OUTDATED_EVERY)
+    world.worker.poll.outdated_every = timedelta(0)
     with counted() as counts:
         world.tick()
     return counts["reads"]

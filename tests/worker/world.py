@@ -128,6 +128,8 @@ class World:
     announced: list[Announcement] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  #: ids of jobs, as published
     pubsub_down: bool = False
+    #: Most ticks of a deployment don't search for documents of an earlier release.
+    outdated_every: timedelta = timedelta(days=1)
     ahead: timedelta = timedelta(0)  #: how far the worker's clock is fast
     _clients: list[Client] = field(default_factory=list)
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -154,7 +156,7 @@ class World:
         self.worker = self._worker(self.publish)
 
     def _worker(self, publish: Callable[[Announcement], None]) -> Worker:
-        return wiring.build(
+        worker = wiring.build(
             self.settings,
             self.routes,
             ledger=self.ledger,
@@ -166,6 +168,8 @@ class World:
             now=self.now,
             holder=self.holder,
         )
+        worker.poll.outdated_every = self.outdated_every
+        return worker
 
     @property
     def backends(self) -> Backends:

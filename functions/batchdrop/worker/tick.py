@@ -68,6 +68,7 @@ class Poll:
     settings: Settings
     now: Callable[[], datetime]
     holder: Callable[[], str]
+    outdated_every: timedelta = OUTDATED_EVERY
     #: When this instance last looked for outdated jobs, and found none.
     _none_outdated: datetime | None = None
 
@@ -110,7 +111,7 @@ class Poll:
                 this one can't read. Beside them it would lose their batches.
         """
         last = self._none_outdated
-        if last is not None and timedelta(0) <= now - last < OUTDATED_EVERY:
+        if last is not None and timedelta(0) <= now - last < self.outdated_every:
             return False
         if ids := self.ledger.outdated_jobs():
             raise Misconfigured(
