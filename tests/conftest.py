@@ -30,7 +30,7 @@ settings.register_profile("many", settings.get_profile("few"), max_examples=300)
 settings.load_profile("few")
 
 #: What stays in one process where tests run in several, by folder or file; each process
-#: has services of its own. Cases run in tracks, which are started once. The demo has to
+#: has stacks of its own. Cases run in tracks, which are started once. The demo has to
 #: see each state of its batch, and comes when the tracks are over. Those of a folder
 #: share what takes long to make: plans, a whole stack, or a browser.
 TOGETHER = {
@@ -41,9 +41,10 @@ TOGETHER = {
     "whole": "whole",
     "browser": "browser",
 }
-#: What begins first: it takes longest, and mostly waits. A file of the worker's tests
-#: takes longer than one of the others.
-FIRST = ("tracks", "whole", "browser", "infra")
+#: What begins first: it takes longest, and mostly waits, while the third process has
+#: the worker's tests. What takes longest of the others comes before them.
+FIRST = ("tracks", "whole")
+NEXT = ("browser", "infra")
 
 
 def together(nodeid: str) -> str:
@@ -54,7 +55,7 @@ def together(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What `pytest -n 2` asks for; `make test` does."""
+    """What `pytest -n 3` asks for; `make test` does."""
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     scheduling = LoadScopeScheduling(config, log)
@@ -67,9 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> int:
         name = together(item.nodeid)
-        if name in FIRST:
-            return FIRST.index(name)
-        return len(FIRST) + (not name.startswith("worker/"))
+        order = (name in FIRST, name.startswith("worker/"), name in NEXT, True)
+        return order.index(True)
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=rank)
