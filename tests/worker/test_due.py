@@ -14,6 +14,7 @@ from batchdrop.jobs.polled import Stage
 from batchdrop.jobs.values import Batch, Collecting, Part, Problem, Reserved
 from batchdrop.ledger import Ledger
 from batchdrop.rows import Rows
+from batchdrop.worker.tick import OUTDATED_EVERY
 from tests.clock import Clock
 from tests.jobs import DROP, SPEC, STAGED, TIMING, collected
 from tests.worker.world import World
@@ -179,6 +180,7 @@ def test_a_job_that_moves_on_is_due_for_another_stage(
 
 
 def test_a_job_that_an_earlier_release_has_written_is_taken_up(world: World) -> None:
+    world.worker.poll.outdated_every = OUTDATED_EVERY
     world.ticks(1)
     ago = world.now() - world.timing.lease
     job = Job.claimed(world.upload(), "dead", ago, world.timing)

@@ -168,6 +168,8 @@ class World:
             now=self.now,
             holder=self.holder,
         )
+        # As if it had looked for them just now, and all stages had run.
+        worker.poll.none_outdated_at = self.now()
         worker.poll.outdated_every = self.outdated_every
         return worker
 

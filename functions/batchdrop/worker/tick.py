@@ -70,7 +70,7 @@ class Poll:
     holder: Callable[[], str]
     outdated_every: timedelta = OUTDATED_EVERY
     #: When this instance last looked for outdated jobs, and found none.
-    _none_outdated: datetime | None = None
+    none_outdated_at: datetime | None = None
 
     def tick(self) -> TickReport:
         """
@@ -110,7 +110,7 @@ class Poll:
             Misconfigured: the ledger has unfinished jobs of an earlier release, which
                 this one can't read. Beside them it would lose their batches.
         """
-        last = self._none_outdated
+        last = self.none_outdated_at
         if last is not None and timedelta(0) <= now - last < self.outdated_every:
             return False
         if ids := self.ledger.outdated_jobs():
@@ -119,7 +119,7 @@ class Poll:
                 f"{VERSION - 1}, such as {', '.join(ids)}; this release reads version "
                 f"{VERSION}: {TOO_OLD}"
             )
-        self._none_outdated = now
+        self.none_outdated_at = now
         return True
 
     def _due(self, _: Tick) -> set[Stage]:
