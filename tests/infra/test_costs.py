@@ -1,8 +1,8 @@
 """Ticks read and write as often as the page about costs states."""
 
 import re
-from datetime import timedelta
 
+from batchdrop.worker.tick import OUTDATED_EVERY
 from tests.infra.terraform import ROOT
 from tests.reads import counted
 from tests.worker.conftest import database, world  # noqa: F401 - fixtures
@@ -22,6 +22,7 @@ def stated(what: str, per: str) -> int:
 def test_an_idle_tick_reads_and_writes_as_often_as_the_page_states(
     world: World,  # noqa: F811
 ) -> None:
+    world.worker.poll.outdated_every = OUTDATED_EVERY
     world.tick()
 
     # A query that finds nothing is billed as one read, and so is a count.
@@ -31,7 +32,7 @@ def test_an_idle_tick_reads_and_writes_as_often_as_the_page_states(
     assert counts["reads"] == stated("reads", "a tick")
     assert counts["writes"] == stated("writes", "a tick")
 
-    world.advance(timedelta(minutes=10))
+    world.advance(OUTDATED_EVERY)
     with counted() as counts:
         world.tick()
 
