@@ -304,12 +304,8 @@ class Steps:
             return
         later = state._replace(
             job=_later(state.job) if state.job else None,
-            workers=_sorted(
-                worker._replace(held=_later(worker.held)) for worker in state.workers
-            ),
-            batches=tuple(
-                b._replace(age=min(LIST_LAG, b.age + 1)) for b in state.batches
-            ),
+            workers=_sorted(map(_working_on, state.workers)),
+            batches=tuple(map(_older, state.batches)),
         )
         if later != state:
             yield "time passes", later
@@ -787,6 +783,16 @@ def _hold(it: Document) -> tuple[Phase, int, int]:
 def _later(it: Document) -> Document:
     due = None if it.due is None else max(0, it.due - 1)
     return it._replace(lease=max(0, it.lease - 1), due=due)
+
+
+@cache
+def _working_on(worker: Worker) -> Worker:
+    return worker._replace(held=_later(worker.held))
+
+
+@cache
+def _older(made: Made) -> Made:
+    return made._replace(age=min(LIST_LAG, made.age + 1))
 
 
 #: The steps that do not write to the ledger.

@@ -164,11 +164,9 @@ def is_parked(state: State) -> bool:
     return state.job.parked
 
 
-def never_done(protocol: Protocol, walked: Walk[State]) -> list[str] | None:
+def never_done(walked: Walk[State]) -> list[str] | None:
     """A shortest way to a state from which no collector finishes without a fault."""
-    return walked.dead_end_without(
-        FAULTS, lambda state: Steps(protocol, state).all(), is_done
-    )
+    return walked.dead_end(is_done, without=FAULTS)
 
 
 @cache

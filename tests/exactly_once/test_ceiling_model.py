@@ -61,7 +61,7 @@ def test_the_days_sum_is_always_that_of_its_jobs(name: str) -> None:
 
     assert walked.wrong is None
     assert any(
-        all(job.phase == SETTLED for job in state.jobs) for state in walked.came_from
+        all(job.phase == SETTLED for job in state.jobs) for state in walked.states
     )
 
 
@@ -72,13 +72,13 @@ def test_three_ticks_at_once_never_exceed_a_ceiling() -> None:
     walked = walk(protocol, exceeds(protocol))
 
     assert walked.wrong is None
-    assert max(map(sent, walked.came_from)) == 2
+    assert max(map(sent, walked.states)) == 2
 
 
 def test_what_a_job_has_not_cost_lets_another_be_sent() -> None:
     walked = walked_whole("all")
 
-    assert max(map(sent, walked.came_from)) == 3
+    assert max(map(sent, walked.states)) == 3
 
 
 @both

@@ -47,10 +47,10 @@ def proven(protocol: Protocol) -> None:
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    done = [state for state in walked.came_from if is_done(state)]
+    assert never_done(walked) is None
+    done = [state for state in walked.states if is_done(state)]
     assert len(done) > 10
-    without = [state for state in walked.came_from if is_done_without_results(state)]
+    without = [state for state in walked.states if is_done_without_results(state)]
     assert bool(without) == (protocol.what == COPY_ONLY)
     assert all(state.announced for state in done) == (protocol.what != COPY_ONLY)
 
@@ -83,8 +83,8 @@ def test_answers_that_are_replaced_are_listed_anew_and_counted_right() -> None:
     walked = walk(protocol, publishes_wrong)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    assert any(is_done(state) and state.version for state in walked.came_from)
+    assert never_done(walked) is None
+    assert any(is_done(state) and state.version for state in walked.states)
 
 
 def test_a_job_that_collectors_keep_dying_on_is_done_once_a_person_resumes_it() -> None:
@@ -93,8 +93,8 @@ def test_a_job_that_collectors_keep_dying_on_is_done_once_a_person_resumes_it() 
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    assert any(state.job.parked for state in walked.came_from)
+    assert never_done(walked) is None
+    assert any(state.job.parked for state in walked.states)
 
 
 def test_without_comparing_what_exists_the_counts_are_of_other_bytes() -> None:
@@ -131,7 +131,7 @@ def test_a_job_that_is_woken_once_only_is_never_done() -> None:
 
     walked = walk(protocol, breaks)
 
-    assert never_done(protocol, walked) is not None
+    assert never_done(walked) is not None
 
 
 def test_no_cancel_is_accepted_and_no_batch_deleted_while_a_job_is_collected() -> None:
@@ -139,7 +139,7 @@ def test_no_cancel_is_accepted_and_no_batch_deleted_while_a_job_is_collected() -
 
     walked = walk(protocol, breaks)
 
-    documents = {state.job for state in walked.came_from}
+    documents = {state.job for state in walked.states}
     assert {document.step for document in documents} == {Step.FREEZE, Step.MERGE, ""}
     for document in documents:
         job = job_of(document, protocol.what)

@@ -1,6 +1,7 @@
 """The submit protocol in every state, and what breaks without each of its parts."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.exactly_once.model import (
     pays_twice,
     walk,
 )
+from tests.exactly_once.walks import Walk
 from tests.often import mostly
 
 pytestmark = pytest.mark.usefixtures("no_collection")
@@ -27,6 +29,12 @@ def breaks(state: State) -> bool:
     )
 
 
+@cache
+def two_workers(uploads: bool, epochs: int) -> Walk[State]:
+    """Every state of two workers, up to one that is wrong."""
+    return walk(Protocol(uploads=uploads, checks=True, epochs=epochs), breaks)
+
+
 @pytest.mark.parametrize(
     ("uploads", "epochs"),
     mostly((False, 3), (True, 3), also=[(False, 4), (True, 4)]),
@@ -35,11 +43,11 @@ def breaks(state: State) -> bool:
 def test_two_workers_never_pay_twice_and_can_always_reach_the_right_end(
     uploads: bool, epochs: int
 ) -> None:
-    walked = walk(Protocol(uploads=uploads, checks=True, epochs=epochs), breaks)
+    walked = two_workers(uploads=uploads, epochs=epochs)
 
     assert walked.wrong is None
     assert walked.dead_end(keeps_one) is None
-    assert sum(keeps_one(state) for state in walked.came_from) > 10
+    assert sum(keeps_one(state) for state in walked.states) > 10
 
 
 def test_three_workers_at_once_never_pay_twice() -> None:
@@ -126,7 +134,7 @@ def test_a_ledger_that_is_emptied_at_any_moment_never_makes_two_be_paid(
 
     assert walked.wrong is None
     assert walked.dead_end(keeps_one) is None
-    assert sum(state.lost and keeps_one(state) for state in walked.came_from) > 10
+    assert sum(state.lost and keeps_one(state) for state in walked.states) > 10
 
 
 def test_a_recreated_job_of_a_table_never_cancels_the_batch_it_keeps() -> None:
@@ -162,9 +170,9 @@ def test_two_workers_that_upload_to_one_name_undo_the_fence() -> None:
 
 
 def test_the_documents_of_the_model_are_jobs() -> None:
-    walked = walk(Protocol(epochs=3), breaks)
+    walked = two_workers(uploads=False, epochs=3)
 
-    documents = {state.job for state in walked.came_from if state.job}
+    documents = {state.job for state in walked.states if state.job}
 
     # A split job only ends; its parts are jobs like any other. An attached manifest
     # takes no step.

@@ -34,8 +34,8 @@ def test_results_of_all_parts_are_published_once_and_always(protocol: Protocol) 
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    done = [state for state in walked.came_from if is_done(state)]
+    assert never_done(walked) is None
+    done = [state for state in walked.states if is_done(state)]
     assert done
     assert all(state.announced == 1 for state in done)
 
@@ -43,7 +43,7 @@ def test_results_of_all_parts_are_published_once_and_always(protocol: Protocol) 
 def test_a_split_job_is_not_due_before_its_parts_are_done() -> None:
     walked = walk(Protocol(), breaks)
 
-    for state in walked.came_from:
+    for state in walked.states:
         if state.job.step == Step.PARTS and state.job.due is not None:
             assert set(state.parts) == {"done"}
 

@@ -37,8 +37,8 @@ def test_rows_go_again_once_a_round_and_results_are_published_once_and_always() 
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    done = [state for state in walked.came_from if is_done(state)]
+    assert never_done(walked) is None
+    done = [state for state in walked.states if is_done(state)]
     assert all(state.announced == 1 for state in done)
     ends = {state.rounds for state in done}
     last = {(NONE,), (REJECTED,), (CANCELLED,), (ONE,)}
@@ -59,4 +59,4 @@ def test_a_round_whose_job_was_not_made_is_made_by_poll() -> None:
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
+    assert never_done(walked) is None

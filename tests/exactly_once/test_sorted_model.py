@@ -43,8 +43,8 @@ def test_two_collectors_sort_join_and_publish_once_and_always_finish(
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
-    done = [state for state in walked.came_from if is_done(state)]
+    assert never_done(walked) is None
+    done = [state for state in walked.states if is_done(state)]
     assert len(done) > 3
     assert all(state.announced == 1 for state in done)
 
@@ -62,7 +62,7 @@ def test_more_collectors_publish_right_results_once(protocol: Protocol) -> None:
     walked = walk(protocol, breaks)
 
     assert walked.wrong is None
-    assert never_done(protocol, walked) is None
+    assert never_done(walked) is None
 
 
 @pytest.mark.proof

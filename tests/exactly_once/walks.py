@@ -1,8 +1,7 @@
 """Every state that a protocol can reach, and the shortest way to each."""
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 S = TypeVar("S")
@@ -10,56 +9,52 @@ S = TypeVar("S")
 
 @dataclass
 class Walk(Generic[S]):
-    """The states that were reached, and how."""
+    """
+    The states that were reached, and how. A state is known by its number in the order
+    in which they were reached: to hash one takes long.
+    """
 
-    #: Each state's step and state before, on a shortest way; None for the start.
-    came_from: dict[S, tuple[str, S] | None]
-    nexts: dict[S, list[S]]
-    cut: set[S]  #: states with a step beyond the bounds of the walk
+    states: list[S]
+    #: Of each the step to it on a shortest way, and the state before; None: the start.
+    came_from: list[tuple[str, int] | None]
+    #: All steps from the states, by name, to the numbers of others.
+    nexts: list[list[tuple[str, int]]]
+    cut: set[int]  #: states with a step beyond the bounds of the walk
     wrong: list[str] | None = None  #: the shortest way to a wrong state, if any
 
-    def way_to(self, state: S) -> list[str]:
-        """The steps of a shortest way to a state."""
-        steps = []
-        before = self.came_from[state]
-        while before is not None:
-            steps.append(before[0])
-            before = self.came_from[before[1]]
-        return steps[::-1]
+    def dead_end(
+        self, good: Callable[[S], bool], without: Collection[str] = ()
+    ) -> list[str] | None:
+        """
+        A shortest way to a state from which no good one can be reached any more.
 
-    def dead_end(self, good: Callable[[S], bool]) -> list[str] | None:
-        """A shortest way to a state from which no good one can be reached any more."""
-        before: dict[S, list[S]] = {}
-        for state, nexts in self.nexts.items():
-            for after in nexts:
-                before.setdefault(after, []).append(state)
+        Args:
+            without: steps that never happen again, by name.
+        """
+        before: list[list[int]] = [[] for _ in self.states]
+        for number, steps in enumerate(self.nexts):
+            for name, after in steps:
+                if name not in without:
+                    before[after].append(number)
         # A state at the bounds of the walk may have a good end beyond them.
-        fine = {state for state in self.came_from if good(state)} | self.cut
+        fine = {number for number, state in enumerate(self.states) if good(state)}
+        fine |= self.cut
         left = list(fine)
         while left:
-            for state in before.get(left.pop(), ()):
-                if state not in fine:
-                    fine.add(state)
-                    left.append(state)
-        ends = (state for state in self.came_from if state not in fine)
-        return next((self.way_to(state) for state in ends), None)
+            for number in before[left.pop()]:
+                if number not in fine:
+                    fine.add(number)
+                    left.append(number)
+        ends = (number for number in range(len(before)) if number not in fine)
+        return next((self.way_to(number) for number in ends), None)
 
-    def dead_end_without(
-        self,
-        faults: Collection[str],
-        steps: Callable[[S], Iterable[tuple[str, S | None]]],
-        good: Callable[[S], bool],
-    ) -> list[str] | None:
-        """The same, if these steps, by name, never happen again."""
-        calm = {
-            state: [
-                after
-                for name, after in steps(state)
-                if after is not None and name not in faults
-            ]
-            for state in self.came_from
-        }
-        return replace(self, nexts=calm).dead_end(good)
+    def way_to(self, number: int) -> list[str]:
+        """The steps of a shortest way to a state."""
+        steps = []
+        while (step := self.came_from[number]) is not None:
+            name, number = step
+            steps.append(name)
+        return steps[::-1]
 
 
 def walked(
@@ -74,23 +69,25 @@ def walked(
         steps: all that can happen next in a state, by name; None instead of a state
             is a step beyond the bounds of the walk.
     """
-    done: Walk[S] = Walk(came_from={start: None}, nexts={}, cut=set())
-    waiting = deque([start])
-    while waiting:
-        state = waiting.popleft()
-        nexts = done.nexts[state] = []
+    done: Walk[S] = Walk(states=[start], came_from=[None], nexts=[], cut=set())
+    numbers = {start: 0}
+    for number, state in enumerate(done.states):  # which grows meanwhile
+        nexts: list[tuple[str, int]] = []
+        done.nexts.append(nexts)
         for name, after in steps(state):
             if after is None:
-                done.cut.add(state)
+                done.cut.add(number)
                 continue
-            nexts.append(after)
-            if after in done.came_from:
+            # One that is new gets the next number.
+            there = numbers.setdefault(after, len(done.states))
+            nexts.append((name, there))
+            if there < len(done.states):
                 continue
-            done.came_from[after] = (name, state)
+            done.states.append(after)
+            done.came_from.append((name, number))
             if is_wrong(after):
-                done.wrong = done.way_to(after)
+                done.wrong = done.way_to(there)
                 return done
-            waiting.append(after)
     return done
 
 
