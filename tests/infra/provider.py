@@ -69,6 +69,8 @@ def serving(schema: Path) -> Iterator[dict[str, str]]:
             "TF_CLI_CONFIG_FILE": os.devnull,
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
+            # A third of its time would be spent on freeing what a short run can keep.
+            "GOGC": "400",
         }
 
 
