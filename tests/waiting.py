@@ -10,11 +10,18 @@ T = TypeVar("T")
 
 
 def until(ask: Callable[[], T | None], seconds: float = 60, every: float = 0.02) -> T:
-    """The first answer of `ask` that counts as true. Fails after so many seconds."""
-    deadline = time.monotonic() + seconds
+    """
+    The first answer of `ask` that counts as true. Fails after so many seconds.
+
+    Args:
+        every: how many seconds after an answer it asks again, at first; what takes long
+            is asked for less often.
+    """
+    begun = time.monotonic()
     while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not so after {seconds:g} s: {ask}"
-        time.sleep(every)
+        passed = time.monotonic() - begun
+        assert passed < seconds, f"not so after {seconds:g} s: {ask}"
+        time.sleep(max(every, min(passed / 20, 0.25)))
     return answer
 
 
