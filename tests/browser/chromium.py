@@ -16,7 +16,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.services import node_folder, unavailable
-from tests.waiting import until
 
 #: Of a phone, of a small window, and of a large screen, in CSS pixels.
 WIDTHS = (360, 1024, 1920)
@@ -136,10 +135,6 @@ class Browser:
             if message["method"] == "Network.requestWillBeSent":
                 seen.addresses.append(message["params"]["request"]["url"])
         return seen
-
-    def until_shown(self, text: str, selector: str = "main") -> None:
-        """Waits until the page shows a text, by itself."""
-        until(lambda: text in self.text(selector), seconds=20)
 
 
 #: The elements that reach beyond the window and are in nothing that scrolls.

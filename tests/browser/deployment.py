@@ -132,7 +132,7 @@ def dropped(world: World, name: str, rows: int = 20) -> Job:
 
 
 def split_into_many(world: World, name: str) -> Job:
-    """A file of 300 parts, all of which wait for a batch that stands still."""
+    """A file of 300 parts, none of which is due before tomorrow: ticks leave them."""
     drop = world.upload(b"{}\n", name)
     now, rows = world.now(), 200_000
     job = there(
@@ -152,5 +152,7 @@ def split_into_many(world: World, name: str) -> Job:
     return world.ledger.advance(
         world.ledger.advance(job, staged),
         lambda job: job.split(spec, total, now),
-        creates=lambda job: job.part_jobs(now),
+        creates=lambda job: [
+            replace(part, due=now + timedelta(days=1)) for part in job.part_jobs(now)
+        ],
     )

@@ -37,10 +37,17 @@ _NOT_REACHED = """
 return arguments[0].filter((each) => window.reached.get(each) !== true).map(
   (each) => `${each.outerHTML.slice(0, 120)}: ${window.reached.get(each)}`);
 """
-#: Makes every wait of a page's script short, so that a test need not wait as long.
-_HURRY = """
-const real = window.setTimeout;
-window.setTimeout = (call, wait, ...more) => real(call, Math.min(wait, 100), ...more);
+#: A page's script waits for a test instead of for a time.
+_WAIT = """
+const waiting = new Map();
+let last = 0;
+window.setTimeout = (call) => { waiting.set(++last, call); return last; };
+window.clearTimeout = (number) => waiting.delete(number);
+window.pass = () => {
+  const calls = [...waiting.values()];
+  waiting.clear();
+  for (const call of calls) call();
+};
 """
 
 
@@ -74,15 +81,25 @@ def test_the_skip_link_goes_past_the_navigation(
     assert browser.run("return document.activeElement.closest('main') !== null")
 
 
+def until_shown(browser: Browser, text: str, selector: str = "main") -> None:
+    """Lets time pass on a page with `_WAIT` until it shows a text, by itself."""
+
+    def is_shown() -> bool:
+        browser.run("window.pass()")
+        return text in browser.text(selector)
+
+    until(is_shown, seconds=20, every=0.1)
+
+
 def test_a_job_is_followed_from_its_drop_to_its_results_without_a_reload(
     deployed: Deployed, browser: Browser
 ) -> None:
     world = deployed.world
-    added = browser.command("Page.addScriptToEvaluateOnNewDocument", source=_HURRY)
+    added = browser.command("Page.addScriptToEvaluateOnNewDocument", source=_WAIT)
     browser.open("/")
     job = dropped(world, "nightly/followed.jsonl")
 
-    browser.until_shown("followed.jsonl")
+    until_shown(browser, "followed.jsonl")
     browser.find(f'a[href="/jobs/{job.id}"]').click()
     browser.look(width=360)
     until(lambda: browser.path == f"/jobs/{job.id}")
@@ -94,10 +111,10 @@ def test_a_job_is_followed_from_its_drop_to_its_results_without_a_reload(
     place = "return document.activeElement.getBoundingClientRect().top"
     top = browser.run(place)
     world.ticks(2, every=timedelta(seconds=80))
-    browser.until_shown("JOB_STATE_RUNNING")
+    until_shown(browser, "JOB_STATE_RUNNING")
     world.ticks_until(lambda: world.job(job.source).is_done, every=timedelta(minutes=3))
-    browser.until_shown("succeeded", "#job")
-    browser.until_shown("batchdrop results", "#commands")
+    until_shown(browser, "succeeded", "#job")
+    until_shown(browser, "batchdrop results", "#commands")
 
     assert browser.run("return window.same")
     assert browser.run("return document.querySelector('#history').open")
