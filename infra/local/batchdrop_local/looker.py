@@ -104,7 +104,7 @@ class Looker:
             self._stack.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not there after {PATIENCE} s")
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def wait_for(
         self,
@@ -126,7 +126,7 @@ class Looker:
                     return job
                 if job.phase is Phase.REJECTED:
                     raise RuntimeError(f"job {job_id} was rejected: {job.error}")
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise TimeoutError(f"job {job_id} is not that far after {PATIENCE} s")
 
     def announcement(self, job_id: str, type: str | None = None) -> dict[str, str]:
