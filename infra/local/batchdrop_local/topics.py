@@ -66,7 +66,6 @@ class Topics:
         name: str,
         *,
         attempts: int = 10,
-        pause: timedelta = timedelta(seconds=10),
         push: PushConfig | None = None,
     ) -> Subscription:
         """
@@ -76,7 +75,6 @@ class Topics:
             name: its full name.
             attempts: after this many deliveries a message goes to the dead letters;
                 Pub/Sub takes 5 to 100.
-            pause: from one delivery to the next, at first.
             push: where to; None: it is pulled.
         """
         return Subscription(
@@ -88,7 +86,8 @@ class Topics:
             message_retention_duration=timedelta(days=7),
             expiration_policy=ExpirationPolicy(),  # never
             retry_policy=RetryPolicy(
-                minimum_backoff=pause, maximum_backoff=timedelta(seconds=600)
+                minimum_backoff=timedelta(seconds=10),
+                maximum_backoff=timedelta(seconds=600),
             ),
             dead_letter_policy=DeadLetterPolicy(
                 dead_letter_topic=self.dead_letters, max_delivery_attempts=attempts
