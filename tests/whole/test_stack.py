@@ -206,13 +206,12 @@ def test_a_function_runs_where_its_nursery_is_stopped(
             process.resume()
 
 
-def test_a_function_opens_no_control_socket_in_the_users_home(tmp_path: Path) -> None:
+def test_a_function_opens_no_control_socket_in_the_users_home(
+    tmp_path: Path, nursery: Nursery
+) -> None:
     home = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": ""}
 
-    with (
-        services.a_nursery(tmp_path / "nursery", os.environ | home) as nursery,
-        a_function(tmp_path, nursery, home) as function,
-    ):
+    with a_function(tmp_path, nursery, home) as function:
         server, worker = function.pids
         # gunicorn would have opened it by the time that a worker is replaced.
         os.kill(worker, signal.SIGKILL)
