@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from batchdrop.cli import main
 from batchdrop_local import samples
 from tests.waiting import until
 from tests.whole.test_local_up import deployed, marked
-
-DEMO = [sys.executable, "-m", "batchdrop.cli", "demo"]
 
 
 def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
@@ -19,7 +21,7 @@ def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
 ) -> None:
     with (tmp_path / "stderr").open("w+") as stderr:
         ran = subprocess.Popen(
-            [*DEMO, "--json", "--keep"],
+            [sys.executable, "-m", "batchdrop.cli", "demo", "--json", "--keep"],
             cwd=tmp_path,
             env=os.environ | {"TEST_MARK": tmp_path.name},
             stdout=subprocess.PIPE,
@@ -78,13 +80,16 @@ def test_the_demo_runs_the_main_job_and_keeps_the_stack_until_told_to_end(
     assert max(map(len, lines[lines.index("") : counts + 3])) <= 80
 
 
-def test_a_demo_that_fails_names_the_step_and_exits_1(tmp_path: Path) -> None:
-    env = dict(os.environ) | {"PATH": str(tmp_path)}
-    env.pop("FIRESTORE_EMULATOR_HOST", None)
+def test_a_demo_that_fails_names_the_step_and_exits_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
 
-    ran = demo(tmp_path, env)
+    ran = CliRunner().invoke(main, ["demo", "--json"])
 
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert "the demo failed at: find the firestore" in ran.stderr
     assert "there is no gcloud on the PATH" in ran.stderr
     assert ran.stdout == ""
@@ -95,15 +100,3 @@ def test_the_samples_are_the_same_each_time_and_differ_from_each_other() -> None
 
     assert rows == list(samples.reviews(1000))
     assert len(set(rows)) == 1000
-
-
-def demo(directory: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs `batchdrop demo --json` for 90 s at most; its exit status may be any."""
-    return subprocess.run(
-        [*DEMO, "--json"],
-        cwd=directory,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
