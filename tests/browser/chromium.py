@@ -43,6 +43,10 @@ _ARGUMENTS = (
     "--no-first-run",
     "--no-proxy-server",
     "--force-color-profile=srgb",
+    # One process for all pages: to start one takes longer than to show most of them.
+    "--renderer-process-limit=1",
+    "--disable-site-isolation-trials",
+    "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process",
 )
 
 
