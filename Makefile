@@ -27,8 +27,8 @@ ready: $(INSTALLED)  ## how long after a batch's end its results are announced, 
 pages: $(INSTALLED)  ## how long each page of the dashboard takes to its first byte, locally
 	$(VENV)/bin/python -m tests.bench.pages
 
-test: $(INSTALLED)  ## run all tests, in three processes; PYTHON=python3.13 takes that Python
-	$(VENV)/bin/pytest -n 3 --no-loadscope-reorder
+test: $(INSTALLED)  ## run all tests, in two processes; PYTHON=python3.13 takes that Python
+	$(VENV)/bin/pytest -n 2 --no-loadscope-reorder
 
 rings: $(INSTALLED)  ## run the quick tests, such as with PYTHON=python3.12
 	$(VENV)/bin/pytest -p no:cacheprovider $(ARGS) \

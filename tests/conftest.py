@@ -41,10 +41,9 @@ TOGETHER = {
     "whole": "whole",
     "browser": "browser",
 }
-#: What begins first: it takes longest, and mostly waits, while the third process has
-#: the worker's tests. What takes longest of the others comes before them.
-FIRST = ("tracks", "whole")
-NEXT = ("browser", "infra")
+#: What begins first: it takes longest, and mostly waits. A file of the worker's tests
+#: takes longer than one of the others.
+FIRST = ("tracks", "whole", "browser", "infra")
 
 
 def together(nodeid: str) -> str:
@@ -55,7 +54,7 @@ def together(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What `pytest -n 3` asks for; `make test` does."""
+    """What `pytest -n 2` asks for; `make test` does."""
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     scheduling = LoadScopeScheduling(config, log)
@@ -68,8 +67,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> int:
         name = together(item.nodeid)
-        order = (name in FIRST, name.startswith("worker/"), name in NEXT, True)
-        return order.index(True)
+        if name in FIRST:
+            return FIRST.index(name)
+        return len(FIRST) + (not name.startswith("worker/"))
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=rank)
