@@ -655,9 +655,12 @@ class _Upload:
         self._over = False
 
     def write(self, data: bytes) -> None:
-        self._waiting += data
-        if len(self._waiting) >= CHUNK:
+        if len(self._waiting) + len(data) <= PIECE:
+            self._waiting += data
+        else:
+            # What is large is not copied into what waits.
             self._send(self._taken())
+            self._send(data)
 
     def close(self) -> None:
         data = self._taken()
@@ -734,11 +737,10 @@ class Creation(_Upload):
         crc32c = base64.b64encode(self._sum.digest()).decode()
         self.created = _equal(self._blob, uri, self._size, crc32c)
 
-    def _taken(self) -> bytes:
-        data = super()._taken()
+    def write(self, data: bytes) -> None:
         self._sum.update(data)
         self._size += len(data)
-        return data
+        super().write(data)
 
 
 def _is_there_already(exc: BaseException) -> bool:
