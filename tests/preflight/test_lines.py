@@ -36,6 +36,15 @@ def test_lines_are_the_same_however_the_bytes_arrive(
     assert found == (lines if lines[-1] else lines[:-1])
 
 
+def test_a_long_line_is_stripped_without_a_copy() -> None:
+    text = b"x" * 2_000_000 + b"\n" + b"y\n"
+
+    found = [line for block in split_lines(pieces(text, 50_000)) for line in block]
+
+    assert found == [b"x" * 2_000_000, b"y\n"]
+    assert found[0].strip() is found[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -55,8 +55,8 @@ _strings_and_marks = re.compile(rb'"[^"]*"|[{\[,:]').finditer
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """
-    Yields the lines of a stream of bytes, some at a time. Each has its line feed; the
-    last may have none.
+    Yields the lines of a stream of bytes, some at a time. Each has its line feed, but
+    one of a million bytes or more; the last may have none.
 
     A line longer than LINE_LIMIT, its end not counted, is cut to LINE_LIMIT bytes, and
     a NUL is put behind them, so that the line can't be JSON.
@@ -72,10 +72,14 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
             held += len(first)
         if first.endswith(b"\n"):
             last = b"" if piece.endswith(b"\n") else others.pop()
-            yield [_joined(rest), *others]
+            line = _joined(rest, held)
+            # The pieces of a long line are gone while it is read.
             rest, held = [last], len(last)
+            yield [line, *others]
     if held:
-        yield [_joined(rest)]
+        line = _joined(rest, held)
+        rest.clear()
+        yield [line]
 
 
 def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
@@ -206,7 +210,10 @@ def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[start : start + SLICE]
 
 
-def _joined(parts: list[bytes]) -> bytes:
+def _joined(parts: list[bytes], size: int) -> bytes:
+    if size >= LONG:
+        # Who reads a line strips it, and that would copy it.
+        parts[-1] = parts[-1].removesuffix(b"\n")
     line = parts[0] if len(parts) == 1 else b"".join(parts)
     return line[:LINE_LIMIT] + b"\0\n" if is_too_long(line) else line
 
