@@ -118,20 +118,14 @@ def shared(
 @pytest.fixture(scope="session")
 def firestore_emulator(shared: services.Shared) -> Iterator[str]:
     """The address of a Firestore emulator, which Google's client finds as well."""
-    start = functools.partial(services.running, FIRESTORE)
-    with pytest.MonkeyPatch.context() as patch:
-        address = shared.address(FIRESTORE.name, start)
-        patch.setenv(FIRESTORE.variable, address)
+    with shared.emulator(FIRESTORE) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def pubsub_emulator(shared: services.Shared) -> Iterator[str]:
     """The address of a Pub/Sub emulator, which Google's client finds as well."""
-    start = functools.partial(services.running, PUBSUB)
-    with pytest.MonkeyPatch.context() as patch:
-        address = shared.address(PUBSUB.name, start)
-        patch.setenv(PUBSUB.variable, address)
+    with shared.emulator(PUBSUB) as address:
         yield address
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -77,6 +78,14 @@ class Shared:
                 logs = self._temporary.mktemp(name)
                 file.write_text(self._started.enter_context(run(logs)))
         return file.read_text()
+
+    @contextlib.contextmanager
+    def emulator(self, emulator: emulators.Emulator) -> Iterator[str]:
+        """Where an emulator is. Google's client finds it as well, until the end."""
+        address = self.address(emulator.name, partial(running, emulator))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(emulator.variable, address)
+            yield address
 
     def close(self) -> None:
         """Ends what this process has started, when the others have done with it."""
