@@ -128,8 +128,6 @@ class World:
     announced: list[Announcement] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  #: ids of jobs, as published
     pubsub_down: bool = False
-    #: Most ticks of a deployment don't search for documents of an earlier release.
-    outdated_every: timedelta = timedelta(days=1)
     ahead: timedelta = timedelta(0)  #: how far the worker's clock is fast
     _clients: list[Client] = field(default_factory=list)
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -168,9 +166,10 @@ class World:
             now=self.now,
             holder=self.holder,
         )
-        # As if it had looked for them just now, and all stages had run.
+        # Most ticks of a deployment don't search for documents of an earlier release,
+        # and so don't run all stages.
         worker.poll.none_outdated_at = self.now()
-        worker.poll.outdated_every = self.outdated_every
+        worker.poll.outdated_every = timedelta(days=1)
         return worker
 
     @property
