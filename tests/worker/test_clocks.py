@@ -145,20 +145,21 @@ def pair(world: World, request: pytest.FixtureRequest) -> Iterator[tuple[World, 
         each.close()
 
 
-either_first = pytest.mark.parametrize("pair", ["ahead", "behind"], indirect=True)
+FIRST = ("ahead", "behind")
+either_first = pytest.mark.parametrize("pair", FIRST, indirect=True)
+
+
+def at_points(first: str, often: str, *also: str) -> pytest.MarkDecorator:
+    """Who is first at which point: one case each time, either at each with proofs."""
+    return pytest.mark.parametrize(
+        ("pair", "point"),
+        mostly((first, often), also=product(FIRST, (often, *also))),
+        indirect=["pair"],
+    )
 
 
 # Of one who is ahead the lease lasts longest, for one who is behind.
-@pytest.mark.parametrize(
-    ("pair", "point"),
-    mostly(
-        ("ahead", "after_intent"),
-        also=product(
-            ("ahead", "behind"), ("after_intent", "after_claim", "after_create")
-        ),
-    ),
-    indirect=["pair"],
-)
+@at_points("ahead", "after_intent", "after_claim", "after_create")
 def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
     world: World, pair: tuple[World, World], point: str
 ) -> None:
@@ -190,16 +191,7 @@ def test_who_dies_is_followed_by_another_clock_after_a_bounded_time(
 
 
 # One who is behind is overtaken before its lease is over by its own clock.
-@pytest.mark.parametrize(
-    ("pair", "point"),
-    mostly(
-        ("behind", "before_create"),
-        also=product(
-            ("ahead", "behind"), ("before_create", "after_staging", "after_intent")
-        ),
-    ),
-    indirect=["pair"],
-)
+@at_points("behind", "before_create", "after_staging", "after_intent")
 def test_who_is_overtaken_by_another_clock_pays_for_nothing(
     world: World, pair: tuple[World, World], point: str
 ) -> None:
