@@ -125,10 +125,16 @@ def test_runs_of_bad_lines_end_at_a_good_one_and_not_at_a_blank_one() -> None:
 
 
 def seconds(text: bytes, most_explained: int | None) -> float:
-    """How long it takes, of this process alone."""
-    begin = time.process_time()
-    refused(text, Rules(), most_explained)
-    return time.process_time() - begin
+    """
+    The least of three times, of this process alone: where it has run many tests, to
+    collect its garbage takes longer than what is timed.
+    """
+    times = []
+    for _ in range(3):
+        begin = time.process_time()
+        refused(text, Rules(), most_explained)
+        times.append(time.process_time() - begin)
+    return min(times)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +149,4 @@ def test_bad_lines_without_a_decoder_take_about_as_long_as_explained_ones(
     bad = {"contents": [{"role": "user", "parts": parts}], "x": column}
     text = file(*[bad, {"contents": 7}] * 300)
 
-    # Where the process has run many tests, to collect its garbage takes longer than
-    # what is timed.
-    unexplained = min(seconds(text, 0) for _ in range(3))
-
-    assert unexplained < 5 * seconds(text, None)
+    assert seconds(text, 0) < 5 * seconds(text, None)
