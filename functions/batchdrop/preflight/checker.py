@@ -72,7 +72,9 @@ class Block:
     #: Runs of more bad lines: the first and the last of each. A run has no good line in
     #: it, but may have blank ones.
     unexplained: tuple[tuple[int, int], ...]
-    lines: list[bytes]  #: as they were written, with their ends; blank ones too
+    #: As they were written, blank ones too. They have their line feeds, but for those
+    #: of a million bytes or more, and perhaps the last one.
+    lines: list[bytes]
     first: int  #: the number of the first of these
     mended: dict[int, bytes]  #: lines that were mended, in the user's own shape
     own: bytes = b""  #: of the staged lines, see `own`; only where that is asked for
